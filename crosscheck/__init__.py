@@ -1,0 +1,85 @@
+"""The referee between PyTorch and JAX: where they differ, by how many ULP, which side is wrong, and why.
+
+Importing crosscheck imports neither framework; each is imported when it is first needed.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crosscheck._api import UsageError, verify
+    from crosscheck._backends.base import NoDeviceError
+    from crosscheck._catalogue import UnknownActivationError, activations
+    from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
+    from crosscheck._report.report import Report
+    from crosscheck._spec.interface import MissingFrameworkError
+    from crosscheck._spec.records import (
+        Activation,
+        Anchor,
+        Deviation,
+        Kink,
+        Limits,
+        Native,
+        Region,
+        Seen,
+        SpecError,
+    )
+
+_HOME = {
+    "Activation": "_spec.records",
+    "Anchor": "_spec.records",
+    "CauseCount": "_compare.records",
+    "Comparison": "_compare.records",
+    "Deviation": "_spec.records",
+    "Finding": "_compare.records",
+    "Kink": "_spec.records",
+    "Limits": "_spec.records",
+    "MissingFrameworkError": "_spec.interface",
+    "Native": "_spec.records",
+    "NoDeviceError": "_backends.base",
+    "Point": "_compare.records",
+    "Region": "_spec.records",
+    "Report": "_report.report",
+    "Seen": "_spec.records",
+    "SpecError": "_spec.records",
+    "UnknownActivationError": "_catalogue",
+    "UsageError": "_api",
+    "activations": "_catalogue",
+    "verify": "_api",
+}
+"""Where each public name is defined; looked up at first use, so that the import stays light."""
+
+__all__ = [
+    "Activation",
+    "Anchor",
+    "CauseCount",
+    "Comparison",
+    "Deviation",
+    "Finding",
+    "Kink",
+    "Limits",
+    "MissingFrameworkError",
+    "Native",
+    "NoDeviceError",
+    "Point",
+    "Region",
+    "Report",
+    "Seen",
+    "SpecError",
+    "UnknownActivationError",
+    "UsageError",
+    "activations",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The catalogue: every module of this package holds one activation's record."""

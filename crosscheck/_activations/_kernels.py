@@ -1,0 +1,68 @@
+"""Accurate building blocks, the same code for torch and JAX, shared by several activations.
+
+Each takes the framework first and works in the dtype it is given, float32 or float64. They exist because the frameworks'
+own primitives lose digits (JAX's tanh and expm1) and because XLA on CPU flushes subnormals, also in the middle of a
+formula whose result is a normal number.
+"""
+
+import math
+from typing import Any
+
+LAMBERT = range(17, 1, -2)
+"""Odd denominators of Lambert's continued fraction, innermost first: truncated below 2^-56 of 1 for |y| < 1."""
+
+FAR = 1e4
+"""exp(-FAR) is 0 in every format; cutting arguments there keeps infinities out of products such as inf * 0."""
+
+
+def numpy_of(framework: Any) -> Any:
+    """The framework's functions under numpy's names."""
+    return framework if framework.__name__ == "torch" else framework.numpy
+
+
+def expand(y: Any) -> Any:
+    """y coth(y) - 1 = y^2/(3 + y^2/(5 + ...)) for |y| < 1; each division shrinks the errors of the one before it."""
+    q = y * 0
+    for k in LAMBERT:
+        q = y * y / (k + q)
+    return q
+
+
+def exp_parts(framework: Any, a: Any) -> tuple[Any, Any]:
+    """(e, c) with exp(a) = e c for a <= 0; c is 1 unless exp(a) would be subnormal.
+
+    A factor that is applied to e before c never meets a flushed subnormal. a + k is exact where it is used.
+    """
+    m = numpy_of(framework)
+    k = math.floor(-math.log(m.finfo(a.dtype).tiny))
+    deep = a < -k
+    return m.exp(m.where(deep, a + k, a)), m.where(deep, math.exp(-k), m.ones_like(a))
+
+
+def size(framework: Any, x: Any) -> Any:
+    """|x|, cut at FAR; NaN stays."""
+    return numpy_of(framework).clip(abs(x), None, FAR)
+
+
+def bell(framework: Any, a: Any) -> tuple[Any, Any, Any, Any]:
+    """(e, c, z, d) with z = e c = exp(-a) for a >= 0, and d = (1 + z)^2.
+
+    d is computed as 1 + z (2 + z), which rounds less than 1 + z squared.
+    """
+    e, c = exp_parts(framework, -a)
+    z = e * c
+    return e, c, z, 1 + z * (2 + z)
+
+
+def tanh(framework: Any, x: Any) -> Any:
+    """x - x q/(1 + q), a small correction of x, below 0.6; (1 - t)/(1 + t) with t = exp(-2|x|) above.
+
+    Where q = x coth(x) - 1. torch's own tanh is accurate and is used.
+    """
+    if framework.__name__ == "torch":
+        return framework.tanh(x)
+    m, a = framework.numpy, size(framework, x)
+    y, t = m.clip(x, -0.6, 0.6), m.exp(-2 * a)
+    q = expand(y)
+    near = m.where(x == 0, x, y - y * (q / (1 + q)))  # x - x 0 would lose the sign of -0
+    return m.where(a < 0.6, near, m.sign(x) * ((1 - t) / (1 + t)))

@@ -1,0 +1,56 @@
+"""What the comparison needs of a framework: arrays in and out bit for bit, derivatives, an environment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from crosscheck._numerics.formats import FloatArray
+
+Function = Callable[[Any], Any]
+
+
+class NoDeviceError(RuntimeError):
+    """The device asked for is not there; the message says what to do."""
+
+
+class WrongOutputError(TypeError):
+    """A function returned something that cannot be compared elementwise with its input."""
+
+
+@dataclass(frozen=True)
+class Flush:
+    """Whether subnormals are flushed to zero as inputs and as outputs of an arithmetic operation."""
+
+    inputs: bool
+    outputs: bool
+
+
+class Backend(Protocol):
+    """One framework."""
+
+    name: str
+    modes: tuple[str, ...]
+
+    def check_device(self, device: str) -> None:
+        """Raise :class:`NoDeviceError` where ``cpu`` or ``gpu`` is not there."""
+
+    def derivative(self, function: Function, x: FloatArray, order: int, mode: str, device: str) -> FloatArray | None:
+        """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
+
+        None where the framework finds no path from the result back to the input. Whatever the function raises
+        passes through; :class:`WrongOutputError` where its result has another shape or dtype.
+        """
+
+    def flush(self, dtype: str, mode: str, device: str) -> Flush:
+        """Probe, by running an operation, what happens to subnormals."""
+
+    def environment(self, device: str) -> Mapping[str, object]:
+        """What the results may depend on: versions, device, capability, threads, precision settings."""
+
+
+def check_output(shape: tuple[int, ...], dtype: str, x: FloatArray) -> None:
+    """Raise :class:`WrongOutputError` unless a result has the shape and dtype of the input."""
+    if shape != x.shape or dtype != str(x.dtype):
+        raise WrongOutputError(
+            f"the function returned shape {shape} and dtype {dtype} for an input of shape {x.shape} and dtype {x.dtype}"
+        )

@@ -1,0 +1,86 @@
+"""Running functions in JAX. 64 bits are switched on for float64 alone, and only while it runs."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch may be on the same GPU
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._backends.base import Flush, Function, NoDeviceError, check_output
+from crosscheck._numerics.formats import FORMATS, FloatArray
+
+name = "jax"
+modes = ("eager", "jit")
+
+
+def check_device(device: str) -> None:
+    try:
+        jax.devices(device)
+    except RuntimeError as error:
+        raise NoDeviceError(f"device: got {device!r}, but JAX has no such device; use --device cpu") from error
+
+
+@contextmanager
+def _scope(dtype: str, device: str) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"), jax.default_device(jax.devices(device)[0]):
+        yield
+
+
+def _differentiate(function: Function, order: int) -> Function:
+    """The order-th derivative of an elementwise function, by reverse mode with a cotangent of ones."""
+    for _ in range(order):
+        function = _reverse(function)
+    return function
+
+
+def _reverse(function: Function) -> Function:
+    def gradient(x: Any) -> Any:
+        result, pull_back = jax.vjp(function, x)
+        return pull_back(jnp.ones_like(result))[0]
+
+    return gradient
+
+
+def derivative(function: Function, x: FloatArray, order: int, mode: str, device: str) -> FloatArray | None:
+    with _scope(str(x.dtype), device):
+        run: Callable[[Any], Any] = _differentiate(function, order)
+        if mode == "jit":
+            run = jax.jit(run)
+        result = run(jax.device_put(x))
+        check_output(tuple(result.shape), str(result.dtype), x)
+        return np.asarray(result)
+
+
+@functools.cache
+def flush(dtype: str, mode: str, device: str) -> Flush:
+    fmt = FORMATS[dtype]
+    with _scope(dtype, device):
+
+        def scaled(x: Any, factor: float) -> bool:
+            def multiply(x: Any) -> Any:
+                return x * factor
+
+            result = (jax.jit(multiply) if mode == "jit" else multiply)(jax.device_put(x))
+            return bool((np.asarray(result) == 0).any())
+
+        subnormal = np.full(64, fmt.smallest_subnormal * 2, fmt.dtype)
+        normal = np.full(64, fmt.smallest_normal, fmt.dtype)
+        return Flush(inputs=scaled(subnormal, 2.0**fmt.precision), outputs=scaled(normal, 0.5))
+
+
+def environment(device: str) -> Mapping[str, object]:
+    check_device(device)
+    return {
+        "version": jax.__version__,
+        "device": jax.devices(device)[0].device_kind,
+        "x64": bool(jax.config.jax_enable_x64),
+        "default_matmul_precision": jax.config.jax_default_matmul_precision,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "flush": {dtype: vars(flush(dtype, "jit", device)) for dtype in FORMATS},
+    }

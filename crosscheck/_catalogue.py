@@ -1,0 +1,114 @@
+"""The catalogue: activations found in their files, by name or alias."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+from crosscheck import _activations
+from crosscheck._spec.records import Activation, SpecError
+
+
+class UnknownActivationError(KeyError):
+    """No activation of the catalogue has this name or alias."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def _records(module: ModuleType) -> list[Activation]:
+    return [value for value in vars(module).values() if isinstance(value, Activation)]
+
+
+def load_file(path: str | Path) -> list[Activation]:
+    """The records in a Python file of the user's; :class:`SpecError` where it has none or does not run."""
+    path = Path(path)
+    if not path.is_file():
+        raise SpecError(f"file: {path} does not exist or is not a file")
+    spec = importlib.util.spec_from_file_location(f"crosscheck_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"file: {path} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SpecError as error:
+        raise SpecError(f"file: {path}: {error}") from error
+    except Exception as error:
+        raise SpecError(f"file: {path} does not import: {type(error).__name__}: {error}") from error
+    records = _records(module)
+    if not records:
+        raise SpecError(f"file: {path} holds no record; assign one, such as MINE = crosscheck.Activation(name=..., ...)")
+    return records
+
+
+class Catalogue(Mapping[str, Activation]):
+    """Activations by name; aliases are understood in look-ups, and each name is also an attribute.
+
+    Iterating gives the names without the aliases, sorted.
+    """
+
+    @cached_property
+    def _by_name(self) -> dict[str, Activation]:
+        found: dict[str, Activation] = {}
+        for info in sorted(pkgutil.iter_modules(_activations.__path__), key=lambda info: info.name):
+            if info.name.startswith("_"):
+                continue
+            records = _records(importlib.import_module(f"{_activations.__name__}.{info.name}"))
+            if len(records) != 1:
+                raise SpecError(f"_activations/{info.name}.py holds {len(records)} records, expected one")
+            add(found, records[0])
+        return found
+
+    @cached_property
+    def _by_alias(self) -> dict[str, Activation]:
+        return {name: record for record in self._by_name.values() for name in (record.name, *record.aliases)}
+
+    def __getitem__(self, name: str) -> Activation:
+        try:
+            return self._by_alias[name]
+        except KeyError:
+            raise UnknownActivationError(unknown("activation", name, self._by_alias)) from None
+
+    def __getattr__(self, name: str) -> Activation:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except UnknownActivationError as error:
+            raise AttributeError(str(error)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"<crosscheck activations: {', '.join(self)}>"
+
+
+def add(found: dict[str, Activation], record: Activation) -> None:
+    """Add a record under its name; :class:`SpecError` where the name, or an alias, is taken."""
+    taken = {name: one.name for one in found.values() for name in (one.name, *one.aliases)}
+    for name in (record.name, *record.aliases):
+        if name in taken:
+            raise SpecError(f"two activations are called {name!r}: {taken[name]} and {record.name}; rename one of them")
+    found[record.name] = record
+
+
+def unknown(what: str, got: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    """The message for a name that is not known: the nearest one that is, and all of them."""
+    near = difflib.get_close_matches(got, list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {got!r}{hint} Known: {', '.join(known)}" if hint else (
+        f"unknown {what} {got!r}; known: {', '.join(known)}"
+    )
+
+
+activations = Catalogue()

@@ -1,0 +1,197 @@
+"""Declared deviations applied to a run: what they cover, and whether the run bears them out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+
+import numpy as np
+from packaging.specifiers import SpecifierSet
+
+from crosscheck._compare.causes import CODE, NOT_JUDGED
+from crosscheck._compare.judged import Judged, Key, count_causes
+from crosscheck._compare.records import Comparison, Finding
+from crosscheck._numerics.formats import BoolArray, Float64Array, widen
+from crosscheck._spec.records import Activation, Anchor, Deviation, Region, Seen, budget
+
+STALE = 10
+"""A declared maximum more than this many times the measured one is stale."""
+
+SCATTERED = 16
+"""An error up to this many budgets may show at few of a region's inputs: rounding exceeds the budget here and there.
+
+Such a region hides little, since its bound holds at each of its inputs; any other must show at half of them.
+"""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a deviation's ``seen`` is matched with. A framework that is not installed has the version None."""
+
+    torch: str | None
+    jax: str | None
+    device: str
+    capability: str | None
+
+    def matches(self, seen: Seen, sides: Collection[str]) -> bool:
+        versions = {"torch": (seen.torch, self.torch), "jax": (seen.jax, self.jax)}
+        return (
+            seen.device == self.device
+            and self.capability in (None, *seen.capabilities)
+            and all(
+                version is not None and SpecifierSet(range_).contains(version, prereleases=True)
+                for side, (range_, version) in versions.items()
+                if side in sides
+            )
+        )
+
+
+def seen_here(deviation: Deviation, environment: Environment) -> bool:
+    """Whether the deviation was seen in this environment, so that it must occur at its anchors."""
+    sides = {subject.partition(".")[0] for subject in deviation.subjects}
+    return any(environment.matches(seen, sides) for seen in deviation.seen)
+
+
+def _regions(deviation: Deviation, key: Key) -> list[Region]:
+    if key.mode not in deviation.modes or not set(key.subjects) & set(deviation.subjects):
+        return []
+    return [region for region in deviation.regions if region.order == key.order and key.dtype in region.dtypes]
+
+
+def _inside(x: Float64Array, region: Region) -> BoolArray:
+    inside = np.zeros(x.shape, bool)
+    for low, high in region.intervals:
+        here = np.isnan(x) if isnan(low) else (low <= x) & (x <= high)
+        if low == high == 0:  # the named point -0 is not the named point 0
+            here &= np.signbit(x) == np.signbit(low)
+        inside |= here
+    return inside
+
+
+def settle(
+    judged: Sequence[Judged], activation: Activation, environment: Environment, *, without: Collection[str] = ()
+) -> tuple[list[Comparison], list[Finding]]:
+    """The comparisons of one activation under its declared deviations, and what the run says of each of these.
+
+    ``without`` names deviations to be treated as if they were not declared.
+    """
+    active = [deviation for deviation in activation.deviations if deviation.id not in without]
+    comparisons = [_compare(one, active) for one in judged]
+    return comparisons, [finding for deviation in active for finding in _examine(deviation, judged, environment)]
+
+
+def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
+    codes = judged.codes[judged.failing]
+    x = widen(judged.x[judged.failing])
+    covered = np.zeros(codes.shape, bool)
+    used = []
+    for deviation in deviations:
+        for region in _regions(deviation, judged.key):
+            here = _inside(x, region) & (codes == CODE[deviation.cause])
+            if here.any():
+                used.append(deviation.id)
+            covered |= here
+    open_ = ~covered
+    uncovered = count_causes(
+        judged.x,
+        codes[open_],
+        judged.failing[open_],
+        (judged.got[open_], judged.expected[open_]),
+        (judged.ulp[open_], judged.ulp_of_truth[open_]),
+    )
+    worst = next(iter(judged.causes), None)
+    points = int((judged.codes != NOT_JUDGED).sum())
+    key = judged.key
+    return Comparison(
+        function=key.function,
+        parameters=judged.parameters,
+        output="y",
+        wrt="x",
+        subject=key.subject,
+        against=key.against,
+        dtype=key.dtype,
+        order=key.order,
+        mode=key.mode,
+        device=key.device,
+        points=points,
+        exhaustive=judged.x.dtype.itemsize == 2,
+        passed=points > 0 and judged.message is None and not uncovered,
+        cause="error" if judged.message else worst,
+        causes=judged.causes,
+        side=judged.side,
+        max_ulp=judged.max_ulp,
+        max_ulp_of_truth=judged.max_ulp_of_truth,
+        max_abs=judged.max_abs,
+        worst=judged.causes[worst].worst if worst else None,
+        deviations=tuple(dict.fromkeys(used)),
+        uncovered=uncovered,
+        undecided=judged.undecided,
+        message=judged.message,
+    )
+
+
+def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Environment) -> list[Finding]:
+    """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
+    must_occur = seen_here(deviation, environment)
+    findings = []
+    for region in deviation.regions:
+        largest = None
+        for one in judged:
+            if region not in _regions(deviation, one.key) or not _bears_out(deviation, one):
+                continue
+            inside = _inside(widen(one.x), region) & (one.codes != NOT_JUDGED)
+            if not inside.any():
+                continue
+            shown = inside & (one.codes == CODE[deviation.cause])
+            where = f"{one.key.subject} against {one.key.against}, {one.key.dtype}, order {one.key.order}, {one.key.mode}"
+            scattered = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            if shown.any() and not scattered and shown.sum() < inside.sum() / 2:
+                message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
+                findings.append(Finding(deviation.id, True, message))
+            missed = [_missed(one, anchor, deviation, where) for anchor in region.anchors]
+            findings += [Finding(deviation.id, must_occur, message) for message in missed if message]
+            measured = float(one.ulp[np.isin(one.failing, np.flatnonzero(shown))].max(initial=0.0))
+            largest = max(largest or 0.0, measured)
+            if measured > region.max_ulp:
+                message = f"its error is {measured:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
+                findings.append(Finding(deviation.id, True, message))
+        if must_occur and largest is not None and isfinite(region.max_ulp) and largest < region.max_ulp / STALE:
+            message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
+            findings.append(Finding(deviation.id, True, message))
+    return list(dict.fromkeys(findings))
+
+
+def _bears_out(deviation: Deviation, one: Judged) -> bool:
+    """Whether a comparison is the one in which a deviation must show.
+
+    That is each subject against the exact results, but for a convention between two subjects, which only they show.
+    """
+    if one.message is not None:
+        return False
+    if deviation.cause == "convention" and len(deviation.subjects) == 2:
+        return set(one.key.subjects) == set(deviation.subjects)
+    return one.key.against == "exact"
+
+
+def _missed(one: Judged, anchor: Anchor, deviation: Deviation, where: str) -> str | None:
+    """Why a deviation is not as declared at an anchor, or None where it is."""
+    x = widen(one.x)
+    declared = np.float64(anchor.input).astype(one.x.dtype).astype(np.float64)
+    at = np.flatnonzero(np.isnan(x) if isnan(anchor.input) else (x == declared) & (np.signbit(x) == np.signbit(declared)))
+    at = at[one.codes[at] != NOT_JUDGED]
+    if not at.size:
+        return None
+    failing = np.flatnonzero(np.isin(one.failing, at) & (one.codes[one.failing] == CODE[deviation.cause]))
+    if not failing.size:
+        return f"it does not occur at its anchor {anchor.input!r} ({where})"
+    declared_results = [anchor.results.get(subject) for subject in one.key.subjects]
+    for values, result in zip((one.got, one.expected), declared_results, strict=False):
+        if result is None:
+            continue
+        got = widen(values[failing])
+        expected = np.float64(result).astype(one.x.dtype).astype(np.float64)
+        same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | np.isnan(got) & np.isnan(expected)
+        if not same.any():
+            return f"its result at {anchor.input!r} is {float(got[0])!r}, not the declared {result!r} ({where})"
+    return None

@@ -1,0 +1,132 @@
+"""What one run keeps of a comparison: enough to summarise it, and to apply deviations to it again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
+from crosscheck._compare.records import CauseCount, Point
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, bits_of, widen
+from crosscheck._spec.records import CAUSES
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which comparison it is."""
+
+    function: str
+    case: int
+    subject: str
+    against: str
+    dtype: str
+    order: int
+    mode: str
+    device: str
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return (self.subject,) if self.against == "exact" else (self.subject, self.against)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The causes of one comparison's points and its summary figures.
+
+    ``failing`` holds the indices of the points whose cause does not pass; ``got``, ``expected``, ``ulp`` and
+    ``ulp_of_truth`` belong to these.
+    """
+
+    key: Key
+    parameters: Mapping[str, float]
+    x: FloatArray
+    codes: Codes
+    failing: Float64Array
+    got: FloatArray
+    expected: FloatArray
+    ulp: Float64Array
+    ulp_of_truth: Float64Array
+    causes: Mapping[str, CauseCount]
+    side: str | None
+    max_ulp: float
+    max_ulp_of_truth: float
+    max_abs: float
+    undecided: int
+    message: str | None = None
+
+
+def summarise(
+    key: Key,
+    parameters: Mapping[str, float],
+    x: FloatArray,
+    codes: Codes,
+    results: tuple[FloatArray, FloatArray],
+    errors: tuple[Float64Array, Float64Array],
+    truth: Truth,
+    side: str | None,
+) -> Judged:
+    """Count the causes, find the worst points and keep the failing ones.
+
+    ``results`` are what was got and what was expected; ``errors`` the errors in the unit and in ULP of the truth.
+    """
+    got, expected = results
+    ulp, ulp_of_truth = errors
+    failing = np.flatnonzero(codes < FIRST_PASSING)
+    counted = _counts_for_maximum(codes, truth)
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(widen(got) - widen(expected))
+    finite = np.isfinite(difference) & (codes != NOT_JUDGED)
+    return Judged(
+        key=key,
+        parameters=parameters,
+        x=x,
+        codes=codes,
+        failing=failing,
+        got=got[failing],
+        expected=expected[failing],
+        ulp=ulp[failing],
+        ulp_of_truth=ulp_of_truth[failing],
+        causes=count_causes(x, codes, np.arange(x.size), results, errors),
+        side=side,
+        max_ulp=float(ulp[counted].max(initial=0.0)),
+        max_ulp_of_truth=float(ulp_of_truth[counted].max(initial=0.0)),
+        max_abs=float(difference[finite].max(initial=0.0)),
+        undecided=int(truth.undecided.sum()),
+    )
+
+
+def _counts_for_maximum(codes: Codes, truth: Truth) -> BoolArray:
+    size = np.abs(widen(truth.rounded))
+    normal = (size >= truth.fmt.smallest_normal) & np.isfinite(size) | (size == 0)
+    return normal & np.isin(codes, [CODE["exact"], CODE["rounding"], CODE["inaccurate"]])
+
+
+def count_causes(
+    x: FloatArray,
+    codes: Codes,
+    indices: Float64Array,
+    results: tuple[FloatArray, FloatArray],
+    errors: tuple[Float64Array, Float64Array],
+) -> dict[str, CauseCount]:
+    """Each cause's count and worst point; ``codes``, ``results`` and ``errors`` belong to the inputs ``x[indices]``."""
+    found = {}
+    for code in np.unique(codes[codes != NOT_JUDGED]):
+        at = np.flatnonzero(codes == code)
+        ulp = errors[0][at]
+        # the largest error; among equals, and where there is none to measure, the input of least magnitude
+        size = np.abs(np.nan_to_num(widen(x[indices[at]]), nan=np.inf))
+        worst = at[np.lexsort((size, -np.nan_to_num(ulp, nan=-1.0, posinf=np.inf)))[0]]
+        i = indices[worst]
+        point = Point(
+            input=float(x[i]),
+            input_bits=bits_of(x[i : i + 1]),
+            got=float(results[0][worst]),
+            expected=float(results[1][worst]),
+            ulp=float(errors[0][worst]),
+            ulp_of_truth=float(errors[1][worst]),
+        )
+        found[CAUSES[code]] = CauseCount(int(at.size), point)
+    return found

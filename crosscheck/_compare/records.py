@@ -1,0 +1,89 @@
+"""The records that leave the comparison: plain, frozen, ready to be written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Point:
+    """One input with what was got and what was expected there.
+
+    ``expected`` is the correctly rounded exact result, or the other subject's where two are compared; ``ulp`` is the
+    error in the comparison's unit (NaN where it has none), ``ulp_of_truth`` in ULP of the exact result itself.
+    """
+
+    input: float
+    input_bits: str
+    got: float
+    expected: float
+    ulp: float
+    ulp_of_truth: float
+
+
+@dataclass(frozen=True)
+class CauseCount:
+    """How many points show a cause, and the worst of them."""
+
+    count: int
+    worst: Point
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One subject judged against ``exact`` or another subject, for one dtype, order, mode and device.
+
+    points
+        How many inputs were judged; ``exhaustive`` where these are all values of the dtype.
+    passed, cause, causes
+        The verdict; the worst cause present (None where nothing was judged); each cause's count and worst point.
+    side
+        ``torch``, ``jax``, ``both`` or None: who is beyond the budget.
+    max_ulp
+        The largest error over points with a normal truth whose cause is exact, rounding or inaccurate: in ULP of the
+        exact result, or, where an analytic derivative's terms cancel, of the sum of their magnitudes
+        (``max_ulp_of_truth`` is without that exception).
+    max_abs
+        The largest absolute difference over points with finite results.
+    worst
+        The worst point of the worst cause.
+    deviations
+        The ids of the declared deviations that cover points of this comparison.
+    uncovered
+        For each failing cause, the worst point that no declared deviation covers.
+    undecided
+        How many inputs have no decided truth. ``message`` is what a subject raised, or None.
+    """
+
+    function: str
+    parameters: Mapping[str, float]
+    output: str
+    wrt: str
+    subject: str
+    against: str
+    dtype: str
+    order: int
+    mode: str
+    device: str
+    points: int
+    exhaustive: bool
+    passed: bool
+    cause: str | None
+    causes: Mapping[str, CauseCount] = field(default_factory=dict)
+    side: str | None = None
+    max_ulp: float = 0.0
+    max_ulp_of_truth: float = 0.0
+    max_abs: float = 0.0
+    worst: Point | None = None
+    deviations: tuple[str, ...] = ()
+    uncovered: Mapping[str, CauseCount] = field(default_factory=dict)
+    undecided: int = 0
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a run says about a declared deviation: ``failed`` findings fail the run, the others are notes."""
+
+    deviation: str
+    failed: bool
+    message: str

@@ -1,0 +1,92 @@
+"""The subjects of an activation: who computes it, in which framework, as a function of x alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from crosscheck._backends import backend
+from crosscheck._backends.base import Flush
+from crosscheck._numerics.formats import FloatArray
+from crosscheck._spec.interface import native_function
+from crosscheck._spec.records import MODES, Activation
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something that computes an activation. ``side`` is the framework, or ``analytic``."""
+
+    name: str
+    side: str
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return MODES if self.side == "jax" else ("eager",)
+
+
+def subjects_of(activation: Activation) -> tuple[Subject, ...]:
+    """The subjects that exist for an activation."""
+    found = [Subject("torch", "torch"), Subject("jax", "jax")]
+    for side, native in activation.natives.items():
+        found.append(Subject(f"{side}.native", side))
+        if native.matched:
+            found.append(Subject(f"{side}.native.matched", side))
+    return (*found, Subject("analytic", "analytic"))
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs a subject: ``run(x, order, mode)`` gives its results, or None where the framework finds no derivative."""
+
+    run: Callable[[FloatArray, int, str], FloatArray | None]
+    flush: Callable[[str, str], Flush]
+
+
+def runner(
+    activation: Activation,
+    subject: Subject,
+    parameters: Mapping[str, float],
+    device: str,
+    replacement: Callable[..., Any] | None,
+) -> Runner:
+    """How to run a subject with these parameters. ``replacement`` is called in its place, with the parameters.
+
+    Raises what importing the framework or its function raises.
+    """
+    if subject.side == "analytic":
+        return Runner(partial(_analytic, activation, parameters, replacement), lambda dtype, mode: Flush(False, False))
+    framework = backend(subject.side)
+    framework.check_device(device)
+    if replacement is not None:
+        function = partial(replacement, **parameters)
+    elif ".native" in subject.name:
+        matched = subject.name.endswith(".matched")
+        function = native_function(activation.natives[subject.side], parameters, matched=matched)
+    else:
+        function = partial(getattr(activation, subject.side), **parameters)
+    return Runner(
+        lambda x, order, mode: framework.derivative(function, x, order, mode, device),
+        lambda dtype, mode: framework.flush(dtype, mode, device),
+    )
+
+
+def _analytic(
+    activation: Activation,
+    parameters: Mapping[str, float],
+    replacement: Callable[..., Any] | None,
+    x: FloatArray,
+    order: int,
+    mode: str,
+) -> FloatArray:
+    formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
+    with np.errstate(all="ignore"):
+        return np.broadcast_to(np.asarray(formula(np, x, **parameters), dtype=np.float64), x.shape)
+
+
+def covers(subject: Subject, dtype: str, order: int) -> bool:
+    """Whether a subject has anything to say: the analytic formulas are derivatives, judged in float64."""
+    return subject.side != "analytic" or (dtype == "float64" and order > 0)

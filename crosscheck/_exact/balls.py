@@ -1,0 +1,164 @@
+"""The namespace ``m`` in which a definition is evaluated exactly: power series whose coefficients are Arb balls.
+
+A definition is called with ``x`` the series ``x0 + t``; coefficient k of its result encloses the k-th derivative at x0,
+divided by k!. Choices between branches are made as t goes to 0 from above, so that the series at ``x0 + t`` and at
+``x0 - t`` give both one-sided derivatives of a kink.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flint
+from flint import arb, arb_series
+
+TERMS = 3
+"""Coefficients kept: value, first and second derivative."""
+
+
+class UndecidedError(ArithmeticError):
+    """The balls are too wide to choose a branch or to divide; a higher precision may decide."""
+
+
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Compute with ``bits`` bits and series of three terms; flint's global settings are restored afterwards."""
+    before = flint.ctx.prec, flint.ctx.cap
+    flint.ctx.prec, flint.ctx.cap = bits, TERMS
+    try:
+        yield
+    finally:
+        flint.ctx.prec, flint.ctx.cap = before
+
+
+class Condition:
+    """A comparison of two series, decided or not, kept beside the question whether it was a tie."""
+
+    __slots__ = ("holds",)
+
+    def __init__(self, holds: bool) -> None:
+        self.holds = holds
+
+
+class Variable(arb_series):
+    """The input: a series that can be compared with a number, as in ``m.where(x > 0, x, 0)``."""
+
+    namespace: "Balls"
+
+    def __gt__(self, other: Any) -> Condition:
+        return self.namespace.greater(self, other)
+
+    def __lt__(self, other: Any) -> Condition:
+        return self.namespace.less(self, other)
+
+    def __ge__(self, other: Any) -> Condition:
+        return self.namespace.greater_equal(self, other)
+
+    def __le__(self, other: Any) -> Condition:
+        return self.namespace.less_equal(self, other)
+
+
+def _series(value: Any) -> Any:
+    return value if isinstance(value, arb_series) else arb_series([value])
+
+
+class Balls:
+    """Functions of series, under the names that numpy, torch and jax.numpy give them.
+
+    ``tied`` is set when a comparison was an exact tie at x0, the sign that x0 may be a kink.
+    """
+
+    pi = property(lambda self: arb.pi())
+
+    def __init__(self) -> None:
+        self.tied = False
+
+    def variable(self, x0: Any, slope: int = 1) -> Variable:
+        x = Variable([x0, slope])
+        x.namespace = self
+        return x
+
+    def point(self, x0: Any) -> Variable:
+        """The input alone, without a derivative."""
+        x = Variable([x0])
+        x.namespace = self
+        return x
+
+    # Comparisons, as t goes to 0 from above
+
+    def _sign(self, a: Any, b: Any) -> int:
+        difference = _series(a) - _series(b)
+        for k in range(TERMS):
+            c = difference[k]
+            if c > 0:
+                return 1
+            if c < 0:
+                return -1
+            if not c.is_zero():
+                raise UndecidedError
+            self.tied = True
+        return 0
+
+    def greater(self, a: Any, b: Any) -> Condition:
+        return Condition(self._sign(a, b) > 0)
+
+    def less(self, a: Any, b: Any) -> Condition:
+        return Condition(self._sign(a, b) < 0)
+
+    def greater_equal(self, a: Any, b: Any) -> Condition:
+        return Condition(self._sign(a, b) >= 0)
+
+    def less_equal(self, a: Any, b: Any) -> Condition:
+        return Condition(self._sign(a, b) <= 0)
+
+    def where(self, condition: Condition, a: Any, b: Any) -> Any:
+        return _series(a if condition.holds else b)
+
+    def maximum(self, a: Any, b: Any) -> Any:
+        return _series(a if self._sign(a, b) >= 0 else b)
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        return _series(a if self._sign(a, b) <= 0 else b)
+
+    def abs(self, a: Any) -> Any:
+        return _series(a) if self._sign(a, 0) >= 0 else -_series(a)
+
+    # Elementary functions
+
+    def exp(self, a: Any) -> Any:
+        return _series(a).exp()
+
+    def log(self, a: Any) -> Any:
+        return _series(a).log()
+
+    def sqrt(self, a: Any) -> Any:
+        return _series(a).sqrt()
+
+    def erf(self, a: Any) -> Any:
+        return _series(a).erf()
+
+    def erfc(self, a: Any) -> Any:
+        return _series(a).erfc()
+
+    def _composed(self, a: Any, f: Any, first: Any, second: Any) -> Any:
+        """f(a) for a series ``a``, from f and its derivatives at the constant term: a's own powers give the rest."""
+        a = _series(a)
+        c, b = a[0], a - a[0]
+        return _series(f(c)) + first(c) * b + second(c) / 2 * b * b
+
+    # arb_series has none of these; composed from the ball functions they cost a fraction of their exponentials
+
+    def tanh(self, a: Any) -> Any:
+        return self._composed(a, arb.tanh, lambda c: c.sech() ** 2, lambda c: -2 * c.tanh() * c.sech() ** 2)
+
+    def sinh(self, a: Any) -> Any:
+        return self._composed(a, arb.sinh, arb.cosh, arb.sinh)
+
+    def cosh(self, a: Any) -> Any:
+        return self._composed(a, arb.cosh, arb.sinh, arb.cosh)
+
+    def expm1(self, a: Any) -> Any:
+        return self._composed(a, arb.expm1, arb.exp, arb.exp)
+
+    def log1p(self, a: Any) -> Any:
+        return self._composed(a, arb.log1p, lambda c: 1 / (1 + c), lambda c: -1 / (1 + c) ** 2)

@@ -1,0 +1,230 @@
+"""The truth: a definition and its derivatives, enclosed by Arb at given inputs until every result is decided."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from crosscheck._exact.balls import Balls, UndecidedError, precision
+from crosscheck._exact.decide import decide, decide_many
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, format_of, widen
+from crosscheck._spec.records import Activation, SpecError
+
+START_BITS = 224
+"""Below float32's smallest subnormal, so that a term that vanishes beside 1 is still seen."""
+MOST_BITS = 2**14
+CHUNK = 256
+FACTORIAL = (1, 1, 2)
+FAR = (500, 1000)
+"""The powers of two at which declared limits are checked."""
+
+Definition = Callable[[Any, Any], Any]
+
+
+@dataclass
+class _Row:
+    """The decisions for one order while inputs are worked through; frozen into a Truth at the end."""
+
+    rounded: Float64Array
+    residual: Float64Array
+    exponent: IntArray
+    decided: BoolArray
+    sides: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+
+def truth(
+    activation: Activation, x: FloatArray, orders: Sequence[int], parameters: Mapping[str, float] | None = None
+) -> dict[int, Truth]:
+    """The exact value (order 0) and derivatives (1, 2) of an activation's definition at each input.
+
+    ``x`` is a 1-d array of float64, float32, bfloat16 or float16; the truth is for that format, at the inputs as it
+    holds them. Limits stand at the infinities, the declared choice at a kink; both are checked against the enclosures,
+    and :class:`SpecError` is raised where the definition proves them wrong.
+    """
+    parameters = {**activation.parameters, **(parameters or {})}
+    definition: Definition = partial(activation.definition, **parameters)
+    check_limits(activation, parameters, orders)
+    fmt = format_of(x)
+    wide = widen(x)
+    rows = {
+        k: _Row(np.full(x.shape, np.nan), np.zeros(x.shape), np.full(x.shape, fmt.e_min), np.zeros(x.shape, bool))
+        for k in orders
+    }
+    finite = np.flatnonzero(np.isfinite(wide))
+    ties = _decide_finite(definition, wide, finite, fmt, rows)
+    _settle_kinks(activation, definition, parameters, wide, fmt, rows, ties)
+    _settle_limits(activation, parameters, wide, fmt, rows)
+    return {k: _freeze(row, wide, fmt, k) for k, row in rows.items()}
+
+
+def _decide_finite(
+    definition: Definition, wide: Float64Array, finite: IntArray, fmt: Format, rows: Mapping[int, _Row]
+) -> list[int]:
+    """Decide the finite inputs from magnitude 1 outwards: the further from it, the more bits are needed.
+
+    Returns the indices at which a comparison in the definition was a tie.
+    """
+    magnitude = np.abs(np.frexp(wide[finite])[1])
+    order = finite[np.argsort(magnitude, kind="stable")]
+    ties: list[int] = []
+    bits = START_BITS
+    for start in range(0, order.size, CHUNK):
+        pending = order[start : start + CHUNK]
+        attempt = bits
+        while pending.size and attempt <= MOST_BITS:
+            undecided = _attempt(definition, wide, pending, attempt, fmt, rows, ties)
+            if undecided.size > pending.size // 2:
+                bits = min(2 * attempt, MOST_BITS)
+            pending, attempt = undecided, 2 * attempt
+    return ties
+
+
+def _attempt(
+    definition: Definition,
+    wide: Float64Array,
+    indices: IntArray,
+    bits: int,
+    fmt: Format,
+    rows: Mapping[int, _Row],
+    ties: list[int],
+) -> IntArray:
+    """Evaluate at some inputs with ``bits`` bits, write down what that decides and return the rest."""
+    m = Balls()
+    done: list[int] = []
+    series: list[Any] = []
+    with precision(bits):
+        for i, x0 in zip(indices.tolist(), wide[indices].tolist(), strict=True):
+            m.tied = False
+            try:
+                result = definition(m, m.variable(x0))
+            except (UndecidedError, ValueError, ZeroDivisionError):
+                continue
+            if m.tied:
+                ties.append(i)
+            done.append(i)
+            series.append(result)
+        if not done:
+            return indices
+        at = np.array(done)
+        missing = np.setdiff1d(indices, at)
+        decided_all = np.ones(at.shape, bool)
+        for k, row in rows.items():
+            coefficients = [_coefficient(s, k) for s in series]
+            row.rounded[at], row.residual[at], row.exponent[at], decided = decide_many(coefficients, fmt)
+            row.decided[at] = decided
+            decided_all &= decided
+    return np.concatenate([missing, at[~decided_all]])
+
+
+def _coefficient(series: Any, k: int) -> Any:
+    """The k-th derivative from a series; a definition may also return a plain number."""
+    if isinstance(series, int | float):
+        return arb(series if k == 0 else 0)
+    return series[k] * FACTORIAL[k] if k > 1 else series[k]
+
+
+def _one_sided(definition: Definition, x0: float, k: int) -> tuple[Any, Any, Any]:
+    """The k-th derivative from the left and from the right, and the value at the point itself."""
+    m = Balls()
+    left = _coefficient(definition(m, m.variable(x0, -1)), k) * (-1) ** k
+    right = _coefficient(definition(m, m.variable(x0, 1)), k)
+    return left, right, _coefficient(definition(m, m.point(x0)), 0)
+
+
+def _settle_kinks(
+    activation: Activation,
+    definition: Definition,
+    parameters: Mapping[str, float],
+    wide: Float64Array,
+    fmt: Format,
+    rows: Mapping[int, _Row],
+    ties: Sequence[int],
+) -> None:
+    """At ties of the definition, put the declared choice where the one-sided derivatives differ."""
+    kinks = {kink.at: kink for kink in activation.kinks_at(parameters)}
+    for i in sorted(set(ties)):
+        x0 = float(wide[i])
+        for k, row in rows.items():
+            with precision(START_BITS * 4):
+                left, right, value = _one_sided(definition, x0, k)
+                decisions = decide(left, fmt), decide(right, fmt)
+                chosen = value if k == 0 else left
+                if k > 0 and not left.overlaps(right):
+                    kink = kinks.get(x0)
+                    if kink is None or k not in kink.chosen:
+                        raise SpecError(
+                            f"{activation.name}: derivative {k} is {float(left)} to the left of {x0} and {float(right)} to "
+                            f"the right, but no Kink declares a choice: add Kink(at={x0}, chosen={{{k}: ...}}, source=...)"
+                        )
+                    chosen = arb(kink.chosen[k])
+                    row.sides[i] = (decisions[0] or (np.nan,))[0], (decisions[1] or (np.nan,))[0]
+                decision = decide(chosen, fmt)
+                if decision is not None:
+                    row.rounded[i], row.residual[i], row.exponent[i] = decision
+                    row.decided[i] = True
+
+
+def _settle_limits(
+    activation: Activation, parameters: Mapping[str, float], wide: Float64Array, fmt: Format, rows: Mapping[int, _Row]
+) -> None:
+    """At the infinities the declared limits, rounded; at NaN nothing is decided but the value, which is NaN."""
+    limits = activation.limits_at(parameters)
+    for infinite, values in ((-inf, limits.minus), (inf, limits.plus)):
+        at = wide == infinite
+        for k, row in rows.items():
+            row.decided[at] = True
+            if np.isfinite(values[k]):
+                with precision(START_BITS):
+                    row.rounded[at], row.residual[at], row.exponent[at] = decide(arb(values[k]), fmt) or (0.0, 0.0, 0)
+            else:
+                row.rounded[at], row.exponent[at] = values[k], fmt.e_max
+
+
+def _freeze(row: _Row, wide: Float64Array, fmt: Format, order: int) -> Truth:
+    nan = np.isnan(wide)
+    sides = np.full((2, *wide.shape), np.nan)
+    for i, pair in row.sides.items():
+        sides[:, i] = pair
+    left, right = sides.astype(fmt.dtype)
+    return Truth(
+        fmt=fmt,
+        rounded=row.rounded.astype(fmt.dtype),
+        residual=row.residual,
+        exponent=row.exponent,
+        judged=row.decided | (nan if order == 0 else np.zeros_like(nan)),
+        undecided=~row.decided & ~nan,
+        left=left,
+        right=right,
+    )
+
+
+def check_limits(activation: Activation, parameters: Mapping[str, float], orders: Sequence[int] = (0, 1, 2)) -> None:
+    """Compare the declared limits with enclosures at ``2**500`` and ``2**1000`` on both sides.
+
+    A finite limit must be approached to within ``2**-200``, an infinite one must be growing beyond ``2**200`` in
+    magnitude. NaN, the word for no limit, is not checked. Raises :class:`SpecError`.
+    """
+    limits = activation.limits_at(parameters)
+    definition: Definition = partial(activation.definition, **parameters)
+    for side, values in ((-1, limits.minus), (1, limits.plus)):
+        with precision(4096):
+            m = Balls()
+            near, far = (definition(m, m.variable(arb((side, power)))) for power in FAR)
+            for k in orders:
+                declared, before, after = values[k], _coefficient(near, k), _coefficient(far, k)
+                if np.isnan(declared):
+                    continue
+                if np.isfinite(declared):
+                    holds = abs(after - declared) < arb((1, -200))
+                else:
+                    holds = after * int(np.sign(declared)) > arb((1, 200)) and abs(after) > abs(before)
+                if not holds:
+                    raise SpecError(
+                        f"{activation.name}: limits: derivative {k} at {'+' if side > 0 else '-'}infinity is declared "
+                        f"{declared}, but the definition at {side} * 2**{FAR[1]} is {after.str(10)}"
+                    )

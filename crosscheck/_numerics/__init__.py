@@ -1,0 +1,1 @@
+"""Floating-point formats, ULP, rounding and sampling; numpy and ml_dtypes only."""

@@ -1,0 +1,50 @@
+"""Which inputs are tried: every one of a 16-bit format, a seeded stratified set of a wider one."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from crosscheck._numerics.formats import FloatArray, Format, every_value, from_ordinal, to_ordinal
+
+PER_BINADE = 8
+UNIFORM = 4096
+NEIGHBOURS = 4
+
+
+def stratified(
+    fmt: Format,
+    *,
+    seed: int = 0,
+    near: Iterable[float] = (),
+    exactly: Iterable[float] = (),
+    per_binade: int = PER_BINADE,
+    uniform: int = UNIFORM,
+) -> FloatArray:
+    """The inputs on which functions of one number are compared, as a 1-d array in the format.
+
+    A 16-bit format: every value. Otherwise ``per_binade`` inputs in each binade of both signs (the subnormals count as
+    one), ``uniform`` inputs uniform in [-20, 20], both zeros, the smallest and largest subnormals and normals, the
+    infinities, NaN, each point of ``near`` with its 4 neighbours on each side, and each point of ``exactly``.
+    The same seed gives the same inputs.
+    """
+    if fmt.bits == 16:
+        return every_value(fmt)
+    rng = np.random.default_rng(seed)
+    mantissa_bits = fmt.precision - 1
+    binades = np.arange(fmt.e_max - fmt.e_min + 2, dtype=np.int64)
+    low = np.repeat(binades << mantissa_bits, per_binade)
+    magnitudes = low + rng.integers(0, 1 << mantissa_bits, size=low.size)
+    inside = from_ordinal(np.concatenate([magnitudes, -magnitudes]), fmt)
+    edges = np.array([fmt.smallest_subnormal, fmt.smallest_normal - fmt.smallest_subnormal, fmt.smallest_normal])
+    special = np.concatenate([[0.0, -0.0, np.inf, -np.inf, np.nan], edges, -edges, [fmt.largest, -fmt.largest]])
+    centres = to_ordinal(np.array([*near], dtype=fmt.dtype))
+    around = centres[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
+    return np.concatenate(
+        [
+            inside,
+            rng.uniform(-20, 20, uniform).astype(fmt.dtype),
+            special.astype(fmt.dtype),
+            from_ordinal(around.ravel(), fmt),
+            np.array([*exactly], dtype=fmt.dtype),
+        ]
+    )

@@ -1,0 +1,62 @@
+"""Reports as JSON: strict JSON, since NaN and the infinities are written as strings; files whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crosscheck._report.report import Report
+
+SCHEMA = "crosscheck.report/1"
+
+
+def report_data(report: Report) -> dict[str, object]:
+    """A report as plain data, in the layout of its schema."""
+    return {
+        "schema": SCHEMA,
+        "environment": plain(report.environment),
+        "comparisons": [plain(dataclasses.asdict(comparison)) for comparison in report.comparisons],
+        "summary": {
+            "passed": report.passed,
+            "comparisons": len(report.comparisons),
+            "failed": sum(not comparison.passed for comparison in report.comparisons),
+            "points": report.compared,
+            "deviations": sorted(report.deviations),
+            "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
+        },
+    }
+
+
+def plain(value: object) -> object:
+    """The same data with lists for tuples, and the strings "nan", "inf" and "-inf" for the floats that JSON lacks."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def write_json(path: str | Path, data: object) -> None:
+    """Write beside the target, then move into place: a reader never sees half a file. Raises ``OSError``."""
+    path = Path(path)
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,54 @@
+"""What a run found, to be printed, asked and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crosscheck._compare.records import Comparison, Finding
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of :func:`crosscheck.verify`.
+
+    comparisons
+        One record per subject, dtype, order and mode.
+    environment
+        Versions, devices and settings on which the results may depend.
+    findings
+        What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
+    deviations
+        The declared deviations that were seen, by id: their cause and reason.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    environment: Mapping[str, object]
+    findings: tuple[Finding, ...] = ()
+    deviations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> int:
+        """How many points were judged over all comparisons; 0 means that nothing was compared."""
+        return sum(comparison.points for comparison in self.comparisons)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared and no comparison and no declared deviation failed."""
+        return (
+            self.compared > 0
+            and all(comparison.passed for comparison in self.comparisons)
+            and not any(finding.failed for finding in self.findings)
+        )
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report as JSON (schema ``crosscheck.report/1``), whole or not at all; raises ``OSError``."""
+        from crosscheck._report.json_file import report_data, write_json
+
+        write_json(path, report_data(self))
+
+    def __str__(self) -> str:
+        from crosscheck._report.text import render
+
+        return render(self)

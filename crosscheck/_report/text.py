@@ -1,0 +1,156 @@
+"""Reports as text: the answer in one line, then a table that is read at a glance, then the evidence."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from crosscheck._compare.records import CauseCount, Comparison
+from crosscheck._spec.records import CAUSES, SUBJECTS
+
+if TYPE_CHECKING:
+    from crosscheck._report.report import Report
+
+ORDER_NAMES = ("value", "gradient", "second")
+MOST_FAILURES = 12
+WIDTH = 110
+
+MEANING = {
+    "error": "raised",
+    "missing": "finds no derivative, or one detached from the input",
+    "special": "gives the wrong NaN or infinity",
+    "definition": "computes another function",
+    "inaccurate": "loses digits",
+    "layout": "depends on position, length or stride",
+    "convention": "makes another valid choice",
+    "flush": "flushes subnormals to zero",
+    "rounding": "differs by rounding",
+    "exact": "is correctly rounded",
+}
+
+
+def render(report: Report) -> str:
+    """The report as plain text."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=WIDTH, color_system=None).print(layout(report))
+    return buffer.getvalue().rstrip("\n")
+
+
+def layout(report: Report) -> RenderableType:
+    """The report as something rich prints, in colour on a terminal."""
+    parts: list[RenderableType] = [Text(headline(report), style="bold green" if report.passed else "bold red")]
+    if report.comparisons:
+        parts += [Text(), _table(report.comparisons), Text(_legend())]
+    failures = list(_failures(report))
+    if failures:
+        parts += [Text(), Text("Not declared, so this run fails:", style="bold")]
+        parts += [Text(f"  {line}") for line in failures[:MOST_FAILURES]]
+        if len(failures) > MOST_FAILURES:
+            parts.append(Text(f"  and {len(failures) - MOST_FAILURES} more; --json has them all"))
+    for failed, title in ((True, "Declared deviations that this run refutes:"), (False, "Notes on declared deviations:")):
+        findings = [finding for finding in report.findings if finding.failed is failed]
+        if findings:
+            parts += [Text(), Text(title, style="bold")]
+            parts += [Text(f"  {finding.deviation}: {finding.message}") for finding in findings[:MOST_FAILURES]]
+            if len(findings) > MOST_FAILURES:
+                parts.append(Text(f"  and {len(findings) - MOST_FAILURES} more; --json has them all"))
+    if report.deviations:
+        parts += [Text(), Text("Declared deviations of the frameworks' own functions, seen again:", style="bold")]
+        for id_, (cause, reason) in sorted(report.deviations.items()):
+            parts.append(Text(f"  {id_} ({cause}): {reason}"))
+    return Group(*parts)
+
+
+def headline(report: Report) -> str:
+    """The verdict in one line."""
+    names = list(dict.fromkeys(comparison.function for comparison in report.comparisons))
+    what = names[0] if len(names) == 1 else f"{len(names)} activations"
+    if not report.compared:
+        return "FAILED: nothing was compared."
+    failed = sum(not comparison.passed for comparison in report.comparisons)
+    refuted = len({finding.deviation for finding in report.findings if finding.failed})
+    counts = f"{len(report.comparisons):,} comparisons of {report.compared:,} points"
+    if report.passed:
+        known = len(report.deviations)
+        tail = f"; {known} declared deviation{'s' * (known != 1)} of the natives seen again" if known else ""
+        return f"PASSED: {what}: no undeclared disagreement in {counts}{tail}."
+    wrong = f"{failed:,} of {counts} failed" if failed else f"{counts} agree"
+    return f"FAILED: {what}: {wrong}" + (f"; {refuted} declared deviations do not hold." if refuted else ".")
+
+
+def _legend() -> str:
+    return "Worst error in ULP over all dtypes and modes, against the proven truth; - is not compared."
+
+
+def _table(comparisons: Iterable[Comparison]) -> Table:
+    """One block per activation, one row per order, one column per subject."""
+    rows: dict[tuple[str, int], list[Comparison]] = {}
+    for comparison in comparisons:
+        rows.setdefault((comparison.function, comparison.order), []).append(comparison)
+    present = {comparison.subject for group in rows.values() for comparison in group}
+    subjects = [subject for subject in SUBJECTS if subject in present]
+    table = Table("activation", "order", *subjects, "verdict", "worst cause", "declared deviations", box=None, pad_edge=False)
+    previous = None
+    for (function, order), group in sorted(rows.items()):
+        causes = [c.cause for c in group if c.cause]
+        worst = min(causes, key=CAUSES.index) if causes else "-"
+        deviations = dict.fromkeys(id_ for c in group for id_ in c.deviations)
+        passed = all(c.passed for c in group)
+        table.add_row(
+            function if function != previous else "",
+            ORDER_NAMES[order],
+            *(_worst_ulp([c for c in group if c.subject == subject and c.against == "exact"]) for subject in subjects),
+            _verdict(passed, bool(deviations)),
+            worst,
+            str(len(deviations)) if deviations else "",
+        )
+        previous = function
+    return table
+
+
+def _verdict(passed: bool, declared: bool) -> Text:
+    if not passed:
+        return Text("DISAGREE", style="bold red")
+    return Text("as declared", style="yellow") if declared else Text("agree", style="green")
+
+
+def _worst_ulp(comparisons: list[Comparison]) -> str:
+    judged = [comparison.max_ulp for comparison in comparisons if comparison.points]
+    return f"{max(judged):.3g}" if judged else "-"
+
+
+def _failures(report: Report) -> Iterable[str]:
+    for comparison in sorted(report.comparisons, key=lambda c: CAUSES.index(c.cause) if c.cause else -1):
+        if comparison.passed:
+            continue
+        where = f"{comparison.function}{_parameters(comparison.parameters)} {ORDER_NAMES[comparison.order]}"
+        setting = f"{comparison.dtype} {comparison.mode}"
+        who = comparison.subject if comparison.against == "exact" else f"{comparison.subject} and {comparison.against}"
+        if comparison.message:
+            yield f"{where}, {setting}: {who} raised {comparison.message}"
+        elif not comparison.points:
+            yield f"{where}, {setting}: {who}: nothing was compared"
+        for cause, count in comparison.uncovered.items():
+            yield f"{where}, {setting}: {who}: {cause}{_side(comparison)}, {_evidence(count)}"
+
+
+def _parameters(parameters: Mapping[str, float]) -> str:
+    return "(" + ", ".join(f"{name}={value:g}" for name, value in parameters.items()) + ")" if parameters else ""
+
+
+def _side(comparison: Comparison) -> str:
+    if comparison.against == "exact" or comparison.side is None:
+        return ""
+    return " (both sides)" if comparison.side == "both" else f" ({comparison.side} side)"
+
+
+def _evidence(count: CauseCount) -> str:
+    worst = count.worst
+    ulp = f", {worst.ulp:.4g} ULP" if worst.ulp == worst.ulp else ""
+    inputs = f"{count.count:,} input{'s' * (count.count != 1)}"
+    return f"{inputs}, worst at {worst.input!r} ({worst.input_bits}): got {worst.got!r}, expected {worst.expected!r}{ulp}"

@@ -1,0 +1,128 @@
+"""One activation, ready to use in either framework: types checked, 16 bits through float32, derivative rules attached.
+
+Both classes take a record and build the framework's function at the first call, so that a record can be read where a
+framework is missing. The parameter names and defaults are the record's, the same in both frameworks.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crosscheck._spec.records import Activation, Native
+
+Function = Callable[..., Any]
+
+
+class MissingFrameworkError(ImportError):
+    """A framework that is needed cannot be imported; the message says which extra brings it."""
+
+
+def framework(name: str) -> Any:
+    """The module ``torch`` or ``jax``; :class:`MissingFrameworkError` where it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # a broken build raises OSError, RuntimeError, ... at import
+        raise MissingFrameworkError(
+            f"{name} cannot be imported ({type(error).__name__}: {error}). "
+            f"Install it with: pip install 'torch-jax-crosscheck[{name}]'"
+        ) from error
+
+
+def native_function(native: Native, parameters: Mapping[str, object], *, matched: bool = False) -> Function:
+    """What a framework ships, as a function of x alone; ``ImportError`` or ``AttributeError`` if it is not there."""
+    module_path, _, name = native.path.rpartition(".")
+    framework(module_path.partition(".")[0])
+    shipped = getattr(importlib.import_module(module_path), name)
+    if inspect.isclass(shipped):
+        shipped = shipped()
+    arguments = {native.parameters.get(ours, ours): value for ours, value in parameters.items()}
+    if matched:
+        arguments |= native.matched
+    return functools.partial(shipped, **arguments) if arguments else shipped
+
+
+class _Interface:
+    """What both frameworks' interfaces share."""
+
+    _framework: str
+    _example: str
+
+    def __init__(self, activation: Activation) -> None:
+        self._activation = activation
+        self.__name__ = self.__qualname__ = activation.name
+        self.__doc__ = inspect.getdoc(activation.definition) or f"{activation.name} for {self._framework}"
+
+    def __repr__(self) -> str:
+        arguments = "".join(f", {name}={value!r}" for name, value in self._activation.parameters.items())
+        return f"<{self._activation.name}(x{arguments}) for {self._framework}>"
+
+    def _arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        known = self._activation.parameters
+        for name in given:
+            if name not in known:
+                expected = ", ".join(known) or "no parameters"
+                raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
+        return {**known, **given}
+
+    def _refuse(self, x: object, why: str) -> TypeError:
+        what = {"torch": "a torch.Tensor", "jax": "a jax.Array"}[self._framework]
+        return TypeError(
+            f"{self._activation.name}: x: {why}; expected {what} of dtype float64, float32, bfloat16 or float16. "
+            f"Convert it first, for example with {self._example}"
+        )
+
+    @functools.cached_property
+    def _function(self) -> Function:
+        rules = importlib.import_module(f"crosscheck._spec.{self._framework}_rules")
+        given = (getattr(self._activation, f"{self._framework}_{part}") for part in ("value", "gradient", "second"))
+        return rules.with_derivatives([rule for rule in given if rule is not None])
+
+    @property
+    def native(self) -> Function:
+        """What the framework ships, with its default arguments; ``AttributeError`` where it ships none."""
+        native = self._activation.natives.get(self._framework)
+        if native is None:
+            raise AttributeError(f"{self._framework} ships no {self._activation.name}")
+        return native_function(native, {})
+
+
+class TorchInterface(_Interface):
+    """An activation for torch tensors of any shape, on any device, twice differentiable."""
+
+    _framework = "torch"
+    _example = "torch.as_tensor(x, dtype=torch.float32)"
+
+    def __call__(self, x: Any, **parameters: Any) -> Any:
+        torch = framework("torch")
+        if not isinstance(x, torch.Tensor):
+            raise self._refuse(x, f"got {type(x).__name__}")
+        if x.dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+            raise self._refuse(x, f"got a tensor of dtype {x.dtype}")
+        function = functools.partial(self._function, **self._arguments(parameters))
+        if x.dtype.itemsize == 2:
+            return function(x.float()).to(x.dtype)
+        return function(x)
+
+
+class JaxInterface(_Interface):
+    """An activation for JAX arrays of any shape, on any device, twice differentiable."""
+
+    _framework = "jax"
+    _example = "jax.numpy.asarray(x, dtype=jax.numpy.float32)"
+
+    def __call__(self, x: Any, **parameters: Any) -> Any:
+        jax = framework("jax")
+        if not isinstance(x, jax.Array):
+            raise self._refuse(x, f"got {type(x).__name__}")
+        if str(x.dtype) not in ("float64", "float32", "bfloat16", "float16"):
+            raise self._refuse(x, f"got an array of dtype {x.dtype}")
+        function = functools.partial(self._function, **self._arguments(parameters))
+        if x.dtype.itemsize == 2:
+            return function(x.astype("float32")).astype(x.dtype)
+        return function(x)
+

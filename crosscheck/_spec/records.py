@@ -1,0 +1,252 @@
+"""The frozen records that say what an activation is. They hold data and formulas and compute nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf, isnan, nan
+from types import MappingProxyType
+from typing import Any
+
+from crosscheck._spec.interface import JaxInterface, TorchInterface
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+ORDERS = (0, 1, 2)
+MODES = ("eager", "jit")
+DEVICES = ("cpu", "gpu")
+SUBJECTS = ("torch", "jax", "torch.native", "jax.native", "torch.native.matched", "jax.native.matched", "analytic")
+
+CAUSES = (
+    "error",
+    "missing",
+    "special",
+    "definition",
+    "inaccurate",
+    "layout",
+    "convention",
+    "flush",
+    "rounding",
+    "exact",
+)
+"""Why a point is not bit-equal to what it is compared with, worst first."""
+
+PASSING = frozenset({"flush", "rounding", "exact"})
+"""The causes that need no declared deviation."""
+
+
+def budget(dtype: str, order: int) -> float:
+    """The error, in ULP of the exact result, up to which a difference is rounding: one rule for every subject."""
+    if dtype in ("bfloat16", "float16"):
+        return 1.0
+    return (4.0, 5.0, 10.0)[order]
+
+
+class SpecError(ValueError):
+    """A record contradicts itself or its own definition; the message says which record and what to change."""
+
+
+@dataclass(frozen=True)
+class Kink:
+    """A point at which a derivative has two one-sided values, and the value that this activation chooses there.
+
+    ``chosen`` maps an order (1 or 2) to the chosen derivative; orders left out have one derivative at this point.
+    The one-sided values need no declaration: they follow from the definition and are the other valid conventions.
+    ``source`` says who else chooses so.
+    """
+
+    at: float
+    chosen: Mapping[int, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of the value, the derivative and the second derivative at minus and plus infinity; NaN for none."""
+
+    minus: tuple[float, float, float]
+    plus: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Native:
+    """What a framework ships: the dotted path of a function, for example ``torch.nn.functional.elu``.
+
+    A path that names a class, such as ``torch.nn.Identity``, is called without arguments to make the function.
+    ``parameters`` maps our parameter names to the framework's where they differ. ``matched`` are the arguments with
+    which it matches the definition, where its defaults do not.
+    """
+
+    path: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    matched: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """An input at which a deviation must occur where it was seen, with the result of each subject, to the bit."""
+
+    input: float
+    results: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a deviation occurs: closed intervals of inputs, for one order and some dtypes.
+
+    A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
+    the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
+    more than ten times as much.
+    """
+
+    order: int
+    dtypes: tuple[str, ...]
+    intervals: tuple[tuple[float, float], ...]
+    anchors: tuple[Anchor, ...]
+    max_ulp: float = inf
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise SpecError(f"Region.order: got {self.order!r}, expected one of {ORDERS}")
+        if not self.dtypes or not set(self.dtypes) <= set(DTYPES):
+            raise SpecError(f"Region.dtypes: got {self.dtypes!r}, expected some of {DTYPES}")
+        if not self.intervals or not self.anchors:
+            raise SpecError("Region: intervals and anchors must not be empty, or nothing could ever refute it")
+        for low, high in self.intervals:
+            if not (low <= high or (isnan(low) and isnan(high))):
+                raise SpecError(f"Region.intervals: got ({low}, {high}), expected low <= high, or (nan, nan)")
+        for anchor in self.anchors:
+            if not any(low <= anchor.input <= high or (isnan(low) and isnan(anchor.input)) for low, high in self.intervals):
+                raise SpecError(f"Region.anchors: {anchor.input} lies in none of the intervals {self.intervals}")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An environment in which a deviation was seen: version ranges as packaging writes them, device, capabilities."""
+
+    torch: str
+    jax: str
+    device: str = "cpu"
+    capabilities: tuple[str, ...] = ("AVX2", "AVX512")
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A known disagreement of what the frameworks ship, declared as data; checked at every run.
+
+    ``subjects`` are natives only: crosscheck's own implementations have no deviations. ``reason`` is a sentence or two
+    for a reader; ``link`` leads to the documentation, source or issue that explains it.
+    """
+
+    id: str
+    cause: str
+    subjects: tuple[str, ...]
+    regions: tuple[Region, ...]
+    reason: str
+    link: str
+    seen: tuple[Seen, ...]
+    modes: tuple[str, ...] = MODES
+
+    def __post_init__(self) -> None:
+        where = f"Deviation {self.id!r}"
+        if not self.id or not self.reason or not self.link or not self.seen:
+            raise SpecError(f"{where}: id, reason, link and seen must not be empty")
+        if self.cause not in CAUSES or self.cause in PASSING:
+            raise SpecError(f"{where}: cause: got {self.cause!r}, expected one of {CAUSES[:7]}")
+        if not self.subjects or not all(".native" in subject for subject in self.subjects):
+            raise SpecError(f"{where}: subjects: got {self.subjects!r}, expected natives such as 'torch.native'")
+        if not set(self.subjects) <= set(SUBJECTS):
+            raise SpecError(f"{where}: subjects: got {self.subjects!r}, expected some of {SUBJECTS}")
+        if not self.modes or not set(self.modes) <= set(MODES):
+            raise SpecError(f"{where}: modes: got {self.modes!r}, expected some of {MODES}")
+        if not self.regions:
+            raise SpecError(f"{where}: regions must not be empty")
+        for region in self.regions:
+            for anchor in region.anchors:
+                if not set(anchor.results) <= set(self.subjects):
+                    raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its subjects")
+
+
+Formula = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """One function of the catalogue, or of yours: what it means, how it is computed, where it bends.
+
+    Every formula takes its namespace first: ``definition(m, x, **parameters)``.
+
+    name, aliases
+        How it is found. ``latex`` is the definition for people.
+    definition
+        The textbook formula over ``m`` (``exp``, ``log``, ``tanh``, ``maximum``, ``where``, ``greater``, ...). The
+        exact evaluator reads it; nothing else defines what is right.
+    derivative, second_derivative
+        The closed forms, accurate in float64 with ``m`` = numpy. They are judged against the definition's power series.
+    torch_value, torch_gradient, torch_second
+        The implementation: idiomatic, stable, right at every float, over ``torch`` and a float32 or float64 tensor
+        (16-bit inputs arrive as float32 and the result is rounded once). Without ``torch_gradient``, autograd
+        differentiates ``torch_value``. ``jax_value``, ``jax_gradient`` and ``jax_second`` likewise, over ``jax``.
+    limits, kinks
+        The limits at the infinities and the points with two one-sided derivatives; records, or functions of the
+        parameters that return them.
+    parameters, cases
+        The parameters' default values, and further values at which it is verified.
+    natives
+        ``torch`` and ``jax`` to what each framework ships; left out where it ships none.
+    deviations
+        The known disagreements of the natives.
+    """
+
+    name: str
+    definition: Formula
+    derivative: Formula
+    second_derivative: Formula
+    torch_value: Formula
+    jax_value: Formula
+    limits: Limits | Callable[..., Limits]
+    torch_gradient: Formula | None = None
+    torch_second: Formula | None = None
+    jax_gradient: Formula | None = None
+    jax_second: Formula | None = None
+    aliases: tuple[str, ...] = ()
+    latex: str = ""
+    kinks: tuple[Kink, ...] | Callable[..., tuple[Kink, ...]] = ()
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    cases: tuple[Mapping[str, float], ...] = ()
+    natives: Mapping[str, Native] = field(default_factory=dict)
+    deviations: tuple[Deviation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise SpecError(f"Activation.name: got {self.name!r}, expected a Python identifier such as 'silu'")
+        if not set(self.natives) <= {"torch", "jax"}:
+            raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
+        for case in self.cases:
+            if set(case) != set(self.parameters):
+                raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")
+        for side in ("torch", "jax"):
+            if getattr(self, f"{side}_second") and not getattr(self, f"{side}_gradient"):
+                raise SpecError(f"{self.name}: {side}_second is given without {side}_gradient")
+        ids = [deviation.id for deviation in self.deviations]
+        if len(set(ids)) != len(ids):
+            raise SpecError(f"{self.name}: deviations: an id occurs twice in {ids}")
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+    @cached_property
+    def torch(self) -> "TorchInterface":
+        """The function for torch tensors, ready to use in a model; ``.native`` is what torch ships."""
+        return TorchInterface(self)
+
+    @cached_property
+    def jax(self) -> "JaxInterface":
+        """The function for JAX arrays, ready to use in a model; ``.native`` is what JAX ships."""
+        return JaxInterface(self)
+
+    def kinks_at(self, parameters: Mapping[str, float]) -> tuple[Kink, ...]:
+        return self.kinks(**parameters) if callable(self.kinks) else self.kinks
+
+    def limits_at(self, parameters: Mapping[str, float]) -> Limits:
+        return self.limits(**parameters) if callable(self.limits) else self.limits
+
+
+NO_LIMITS = Limits((nan, nan, nan), (nan, nan, nan))
+"""For a function without limits at the infinities."""

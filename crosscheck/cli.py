@@ -1,0 +1,227 @@
+"""The command line. Exit 0: all agreed. 1: an undeclared disagreement. 2: wrong usage, or nothing was compared."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, SpecError
+
+if TYPE_CHECKING:
+    from crosscheck._spec.records import Activation
+
+
+@contextmanager
+def _one_message() -> Iterator[None]:
+    """Turn the errors that a user can mend into one line on standard error and exit code 2."""
+    from crosscheck._backends.base import NoDeviceError
+    from crosscheck._catalogue import UnknownActivationError
+
+    try:
+        yield
+    except (UnknownActivationError, NoDeviceError, SpecError, ValueError) as error:
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(2)
+
+
+def _check_writable(path: str | None) -> None:
+    """Refuse a file that cannot be written, before minutes are spent on what it would hold."""
+    if path is None:
+        return
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        _refuse(f"--json: the folder {folder} does not exist; make it first")
+    if Path(path).is_dir():
+        _refuse(f"--json: {path} is a folder; give the name of a file")
+    if not os.access(folder, os.W_OK):
+        _refuse(f"--json: the folder {folder} is not writable")
+
+
+def _save(path: str | None, write: Callable[[str], None]) -> None:
+    if path is not None:
+        try:
+            write(path)
+        except OSError as error:
+            _refuse(f"--json: {path} could not be written: {error.strerror or error}")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torch-jax-crosscheck", prog_name="crosscheck")
+def main() -> None:
+    """The referee between PyTorch and JAX: do they agree, by how many ULP not, which side is wrong, and why?"""
+
+
+@main.command("list")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the list as JSON.")
+def list_(files: tuple[str, ...], json_path: str | None) -> None:
+    """List the activations, their parameters and what each framework ships."""
+    from crosscheck._report.json_file import plain, write_json
+
+    _check_writable(json_path)
+    with _one_message():
+        records = list(_catalogue(files).values())
+    rows = []
+    for record in records:
+        shipped = [native.path for native in record.natives.values()]
+        name = ", ".join((record.name, *record.aliases))
+        parameters = ", ".join(f"{key}={value:g}" for key, value in record.parameters.items())
+        rows.append((name, parameters, " ".join(shipped)))
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    for name, parameters, shipped_names in rows:
+        click.echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
+    data = [
+        {
+            "name": record.name,
+            "aliases": record.aliases,
+            "parameters": dict(record.parameters),
+            "natives": {side: native.path for side, native in record.natives.items()},
+            "deviations": [deviation.id for deviation in record.deviations],
+        }
+        for record in records
+    ]
+    _save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": plain(data)}))
+
+
+def _catalogue(files: tuple[str, ...]) -> dict[str, Activation]:
+    """The catalogue's records with those of the given files."""
+    from crosscheck._catalogue import activations, add, load_file
+
+    records = dict(activations)
+    for file in files:
+        for record in load_file(file):
+            add(records, record)
+    return records
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
+@click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient, 2 second derivative.")
+@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
+@click.option("--quick", is_flag=True, help="Fewer inputs; float32 and bfloat16 unless --dtype says otherwise.")
+@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Verify the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+def verify(
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    orders: tuple[str, ...],
+    subjects: tuple[str, ...],
+    modes: tuple[str, ...],
+    device: str,
+    seed: int,
+    quick: bool,
+    without: tuple[str, ...],
+    files: tuple[str, ...],
+    json_path: str | None,
+) -> None:
+    """Judge activations against the proven truth; without NAME, all of them.
+
+    Options that take several values are repeated: --dtype float32 --dtype bfloat16.
+    """
+    from crosscheck import _api
+
+    _check_writable(json_path)
+    options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "without": without}
+    given = {"dtypes": dtypes, "orders": orders, "subjects": subjects, "modes": modes}
+    options |= {name: values for name, values in given.items() if values}
+    with _one_message():
+        if orders:
+            options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
+        chosen = _named(names, files)
+        with _progress(len(chosen)) as progress:
+            report = _api.verify(chosen, progress=progress, **options)
+    from rich.console import Console
+
+    from crosscheck._report.text import WIDTH, layout
+
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH, color_system=None)
+    console.print(layout(report))
+    _save(json_path, report.to_json)
+    if not report.compared:
+        sys.exit(2)
+    sys.exit(0 if report.passed else 1)
+
+
+def _named(names: tuple[str, ...], files: tuple[str, ...]) -> list[Activation]:
+    """The activations that were asked for: those named, else those of the files, else the catalogue."""
+    from crosscheck._catalogue import UnknownActivationError, activations, load_file, unknown
+
+    records = _catalogue(files)
+    if not names:
+        from_files = {record.name for file in files for record in load_file(file)} if files else set(records)
+        return [record for name, record in records.items() if name in from_files]
+    chosen = []
+    for name in names:
+        if name in records:
+            chosen.append(records[name])
+        elif files and name not in activations._by_alias:
+            raise UnknownActivationError(unknown("activation", name, records))
+        else:
+            chosen.append(activations[name])
+    return chosen
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str, str], None] | None]:
+    """A progress bar on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=total)
+        done: list[str] = []
+
+        def advance(name: str, dtype: str) -> None:
+            if name not in done:
+                done.append(name)
+            bar.update(task, completed=len(done) - 1, description=f"{name} {dtype}")
+
+        yield advance
+
+
+@main.command()
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the environment as JSON.")
+def env(device: str, json_path: str | None) -> None:
+    """Print versions, devices and settings on which results may depend."""
+    from crosscheck import _api
+    from crosscheck._report.json_file import plain, write_json
+
+    _check_writable(json_path)
+    if device not in ("cpu", "gpu"):
+        _refuse(f"unknown device {device!r}; known: cpu, gpu")
+    with _one_message():
+        described = _api.environment(device)
+    _print_nested(described)
+    _save(json_path, lambda path: write_json(path, {"schema": "crosscheck.env/1", "environment": plain(described)}))
+
+
+def _print_nested(data: dict[str, Any], indent: int = 0) -> None:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            click.echo(f"{' ' * indent}{key}:")
+            _print_nested(value, indent + 2)
+        else:
+            click.echo(f"{' ' * indent}{key}: {value}")
+
+
+if __name__ == "__main__":
+    main()

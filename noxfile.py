@@ -1,0 +1,94 @@
+"""Every check of the project, one session each: `nox -l` lists them, `nox -s NAME -- ARGS` runs one."""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typecheck", "tests(cpu)"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+HAS_GPU = """
+import jax, torch
+print(torch.cuda.is_available() or jax.default_backend() == "gpu")
+"""
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Judge the catalogue in both frameworks: `crosscheck verify`."""
+    session.install(".[all]")
+    session.run("crosscheck", "verify", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("device", [nox.param("cpu", id="cpu"), nox.param("gpu", id="gpu")])
+def tests(session: nox.Session, device: str) -> None:
+    """Run the tests on the CPU, or those that need a GPU on one."""
+    session.install(".[all]", *group("test"))
+    if device == "cpu":
+        session.run("pytest", "-m", "not gpu", *session.posargs)
+        return
+
+    # Without it JAX takes most of the GPU's memory and leaves PyTorch too little.
+    env = {"CROSSCHECK_DEVICE": "gpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    probe = session.run("python", "-c", HAS_GPU, env=env, silent=True, stderr=None)
+    if str(probe).strip() != "True":
+        reason = "no GPU here that PyTorch or JAX can use"
+        if os.environ.get("CROSSCHECK_REQUIRE_GPU"):
+            session.error(reason)
+        session.skip(reason)
+    session.run("pytest", "-m", "gpu", *session.posargs, env=env)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting: ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check the types: mypy, strict, without the frameworks."""
+    session.install(".", *group("typecheck"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; a warning is an error."""
+    session.install(*group("docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+# A fresh environment each time: what is shown is that the wheel works alone.
+@nox.session(reuse_venv=False)
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel into dist/, then run the wheel without PyTorch and JAX."""
+    session.install("build")
+    dist = Path("dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build")
+    (wheel,) = dist.glob("*.whl")
+    session.install(str(wheel))
+    session.run("crosscheck", "--help")
+    session.run("crosscheck", "list")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time the checks: benchmarks/run.py."""
+    session.install(".[all]")
+    session.run("python", "benchmarks/run.py", *session.posargs)

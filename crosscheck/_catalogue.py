@@ -6,7 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +39,7 @@ def load_file(path: str | Path) -> list[Activation]:
         spec.loader.exec_module(module)
     except SpecError as error:
         raise SpecError(f"file: {path}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(f"file: {path} does not import: {type(error).__name__}: {error}") from error
     records = _records(module)
     if not records:
@@ -50,8 +50,12 @@ def load_file(path: str | Path) -> list[Activation]:
 class Catalogue(Mapping[str, Activation]):
     """Activations by name; aliases are understood in look-ups, and each name is also an attribute.
 
-    Iterating gives the names without the aliases, sorted.
+    Iterating gives the names without the aliases, sorted; the records of ``files``, Python files of the user's, follow.
+    Raises :class:`SpecError` at the first look-up where a file has no record, or a name is taken twice.
     """
+
+    def __init__(self, files: Iterable[str | Path] = ()) -> None:
+        self._files = tuple(files)
 
     @cached_property
     def _by_name(self) -> dict[str, Activation]:
@@ -63,7 +67,20 @@ class Catalogue(Mapping[str, Activation]):
             if len(records) != 1:
                 raise SpecError(f"_activations/{info.name}.py holds {len(records)} records, expected one")
             add(found, records[0])
+        for record in self._from_files:
+            add(found, record)
         return found
+
+    @cached_property
+    def _from_files(self) -> list[Activation]:
+        return [record for file in self._files for record in load_file(file)]
+
+    def asked_for(self, names: Iterable[str]) -> list[Activation]:
+        """The records that are named; without names those of the files, and without files all of them."""
+        names = tuple(names)
+        if names:
+            return [self[name] for name in names]
+        return self._from_files if self._files else list(self.values())
 
     @cached_property
     def _by_alias(self) -> dict[str, Activation]:
@@ -106,8 +123,10 @@ def unknown(what: str, got: str, known: Mapping[str, object] | tuple[str, ...]) 
     """The message for a name that is not known: the nearest one that is, and all of them."""
     near = difflib.get_close_matches(got, list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {got!r}{hint} Known: {', '.join(known)}" if hint else (
-        f"unknown {what} {got!r}; known: {', '.join(known)}"
+    return (
+        f"unknown {what} {got!r}{hint} Known: {', '.join(known)}"
+        if hint
+        else (f"unknown {what} {got!r}; known: {', '.join(known)}")
     )
 
 

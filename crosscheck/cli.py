@@ -7,14 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, SpecError
-
-if TYPE_CHECKING:
-    from crosscheck._spec.records import Activation
 
 
 @contextmanager
@@ -66,11 +63,12 @@ def main() -> None:
 @click.option("--json", "json_path", metavar="PATH", help="Write the list as JSON.")
 def list_(files: tuple[str, ...], json_path: str | None) -> None:
     """List the activations, their parameters and what each framework ships."""
+    from crosscheck._catalogue import Catalogue
     from crosscheck._report.json_file import plain, write_json
 
     _check_writable(json_path)
     with _one_message():
-        records = list(_catalogue(files).values())
+        records = list(Catalogue(files).values())
     rows = []
     for record in records:
         shipped = [native.path for native in record.natives.values()]
@@ -91,17 +89,6 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
         for record in records
     ]
     _save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": plain(data)}))
-
-
-def _catalogue(files: tuple[str, ...]) -> dict[str, Activation]:
-    """The catalogue's records with those of the given files."""
-    from crosscheck._catalogue import activations, add, load_file
-
-    records = dict(activations)
-    for file in files:
-        for record in load_file(file):
-            add(records, record)
-    return records
 
 
 @main.command()
@@ -134,6 +121,7 @@ def verify(
     Options that take several values are repeated: --dtype float32 --dtype bfloat16.
     """
     from crosscheck import _api
+    from crosscheck._catalogue import Catalogue
 
     _check_writable(json_path)
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "without": without}
@@ -142,7 +130,7 @@ def verify(
     with _one_message():
         if orders:
             options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
-        chosen = _named(names, files)
+        chosen = Catalogue(files).asked_for(names)
         with _progress(len(chosen)) as progress:
             report = _api.verify(chosen, progress=progress, **options)
     from rich.console import Console
@@ -155,25 +143,6 @@ def verify(
     if not report.compared:
         sys.exit(2)
     sys.exit(0 if report.passed else 1)
-
-
-def _named(names: tuple[str, ...], files: tuple[str, ...]) -> list[Activation]:
-    """The activations that were asked for: those named, else those of the files, else the catalogue."""
-    from crosscheck._catalogue import UnknownActivationError, activations, load_file, unknown
-
-    records = _catalogue(files)
-    if not names:
-        from_files = {record.name for file in files for record in load_file(file)} if files else set(records)
-        return [record for name, record in records.items() if name in from_files]
-    chosen = []
-    for name in names:
-        if name in records:
-            chosen.append(records[name])
-        elif files and name not in activations._by_alias:
-            raise UnknownActivationError(unknown("activation", name, records))
-        else:
-            chosen.append(activations[name])
-    return chosen
 
 
 @contextmanager

@@ -46,9 +46,7 @@ NEGATIVE_ZERO = Deviation(
     id="relu-negative-zero",
     cause="convention",
     subjects=("torch.native", "jax.native"),
-    regions=(
-        Region(0, DTYPES, ((-0.0, -0.0),), (Anchor(-0.0, {"torch.native": -0.0, "jax.native": 0.0}),)),
-    ),
+    regions=(Region(0, DTYPES, ((-0.0, -0.0),), (Anchor(-0.0, {"torch.native": -0.0, "jax.native": 0.0}),)),),
     reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
     link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu.html",
     seen=SEEN,
@@ -58,9 +56,7 @@ GRADIENT_AT_NAN = Deviation(
     id="relu-gradient-at-nan",
     cause="convention",
     subjects=("torch.native", "jax.native"),
-    regions=(
-        Region(1, DTYPES, ((nan, nan),), (Anchor(nan, {"torch.native": 1.0, "jax.native": 0.0}),)),
-    ),
+    regions=(Region(1, DTYPES, ((nan, nan),), (Anchor(nan, {"torch.native": 1.0, "jax.native": 0.0}),)),),
     reason="torch masks the gradient where x <= 0, JAX keeps it where x > 0; NaN is neither, so torch lets the gradient "
     "through and JAX stops it.",
     link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",

@@ -119,6 +119,20 @@ ROUNDED_VALUE = Deviation(
     seen=SEEN,
 )
 
+CANCELLED_SECOND = Deviation(
+    id="sigmoid-second-derivative-cancelled",
+    cause="inaccurate",
+    subjects=BOTH,
+    regions=(
+        Region(2, ("float64",), ((-0.26, -0.25), (0.25, 0.26)), (Anchor(0.2552159883169647, {}),), 24.0),
+        Region(2, ("float32",), ((-0.26, -0.25), (0.25, 0.26)), (Anchor(0.2522386908531189, {}),), 24.0),
+    ),
+    reason="Both frameworks multiply by 1 - 2y, whose terms cancel towards 0. Nearer to 0 the error counts in ULP of the "
+    "terms and passes; here, where the cancellation only begins, it counts in ULP of the result, at a few inputs.",
+    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    seen=SEEN,
+)
+
 SIXTEEN_BITS = Deviation(
     id="sigmoid-16-bit-arithmetic",
     cause="inaccurate",
@@ -154,5 +168,5 @@ SIGMOID = Activation(
     jax_second=second,
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     natives={"torch": Native("torch.sigmoid"), "jax": Native("jax.nn.sigmoid")},
-    deviations=(LOST_TAIL, OVERFLOW, FLOAT16_OVERFLOW, ROUNDED_VALUE, SIXTEEN_BITS),
+    deviations=(LOST_TAIL, OVERFLOW, FLOAT16_OVERFLOW, CANCELLED_SECOND, ROUNDED_VALUE, SIXTEEN_BITS),
 )

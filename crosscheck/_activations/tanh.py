@@ -125,7 +125,12 @@ ZERO_SIGN = Deviation(
     cause="convention",
     subjects=BOTH,
     regions=(
-        Region(2, ("float64", "float32", "bfloat16", "float16"), ((0.0, 0.0),), (Anchor(0.0, {"torch.native": -0.0, "jax.native": 0.0}),)),
+        Region(
+            2,
+            ("float64", "float32", "bfloat16", "float16"),
+            ((0.0, 0.0),),
+            (Anchor(0.0, {"torch.native": -0.0, "jax.native": 0.0}),),
+        ),
     ),
     reason="At 0 the second derivative is a zero: -0 as torch's product -2 y (1 - y^2), +0 as JAX's difference.",
     link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",

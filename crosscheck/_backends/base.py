@@ -48,9 +48,12 @@ class Backend(Protocol):
         """What the results may depend on: versions, device, capability, threads, precision settings."""
 
 
-def check_output(shape: tuple[int, ...], dtype: str, x: FloatArray) -> None:
-    """Raise :class:`WrongOutputError` unless a result has the shape and dtype of the input."""
-    if shape != x.shape or dtype != str(x.dtype):
+def check_output(result: Any, x: Any) -> None:
+    """Raise :class:`WrongOutputError` unless a result is an array of the shape and dtype of the input."""
+    if not (hasattr(result, "shape") and hasattr(result, "dtype")):
+        raise WrongOutputError(f"the function returned {type(result).__name__}, expected an array like its input")
+    shape, (dtype, expected) = tuple(result.shape), (str(array.dtype).removeprefix("torch.") for array in (result, x))
+    if shape != tuple(x.shape) or dtype != expected:
         raise WrongOutputError(
-            f"the function returned shape {shape} and dtype {dtype} for an input of shape {x.shape} and dtype {x.dtype}"
+            f"the function returned shape {shape} and dtype {dtype} for an input of shape {tuple(x.shape)} and dtype {expected}"
         )

@@ -42,6 +42,7 @@ def _differentiate(function: Function, order: int) -> Function:
 def _reverse(function: Function) -> Function:
     def gradient(x: Any) -> Any:
         result, pull_back = jax.vjp(function, x)
+        check_output(result, x)
         return pull_back(jnp.ones_like(result))[0]
 
     return gradient
@@ -53,7 +54,7 @@ def derivative(function: Function, x: FloatArray, order: int, mode: str, device:
         if mode == "jit":
             run = jax.jit(run)
         result = run(jax.device_put(x))
-        check_output(tuple(result.shape), str(result.dtype), x)
+        check_output(result, x)
         return np.asarray(result)
 
 

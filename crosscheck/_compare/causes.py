@@ -146,7 +146,7 @@ def systematic(
     neighbours = np.where(centre[:, None] == 0, OFFSETS, centre[:, None] * (1 + OFFSETS))
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         relative = np.where(at == 0, 0.0, np.abs(at / true[: centre.size]))
         comparable = np.abs(around) >= np.abs(at)[:, None] / 8
         opposite = comparable & (np.sign(around) != np.sign(at)[:, None])
@@ -191,6 +191,6 @@ def judge_pair(
     unjudged = (codes[0] == NOT_JUDGED) | (codes[1] == NOT_JUDGED)
     result = np.where(unjudged, CODE["convention"] if order else NOT_JUDGED, result)
     result = np.where(unjudged & ~is_nan_input, NOT_JUDGED, result)
-    result = np.where(same & ((result != NOT_JUDGED)), CODE["exact"], result)
+    result = np.where(same & (result != NOT_JUDGED), CODE["exact"], result)
     at_fault = (codes[0] < FIRST_PASSING, codes[1] < FIRST_PASSING)
     return PairJudgement(result.astype(np.uint8), at_fault)

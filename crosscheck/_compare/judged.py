@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._compare.records import CauseCount, Point
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, bits_of, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._spec.records import CAUSES
 
 
@@ -44,7 +44,7 @@ class Judged:
     parameters: Mapping[str, float]
     x: FloatArray
     codes: Codes
-    failing: Float64Array
+    failing: IntArray
     got: FloatArray
     expected: FloatArray
     ulp: Float64Array
@@ -74,7 +74,7 @@ def summarise(
     """
     got, expected = results
     ulp, ulp_of_truth = errors
-    failing = np.flatnonzero(codes < FIRST_PASSING)
+    failing = np.flatnonzero(codes < FIRST_PASSING).astype(np.int64)
     counted = _counts_for_maximum(codes, truth)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(widen(got) - widen(expected))
@@ -89,7 +89,7 @@ def summarise(
         expected=expected[failing],
         ulp=ulp[failing],
         ulp_of_truth=ulp_of_truth[failing],
-        causes=count_causes(x, codes, np.arange(x.size), results, errors),
+        causes=count_causes(x, codes, np.arange(x.size, dtype=np.int64), results, errors),
         side=side,
         max_ulp=float(ulp[counted].max(initial=0.0)),
         max_ulp_of_truth=float(ulp_of_truth[counted].max(initial=0.0)),
@@ -107,7 +107,7 @@ def _counts_for_maximum(codes: Codes, truth: Truth) -> BoolArray:
 def count_causes(
     x: FloatArray,
     codes: Codes,
-    indices: Float64Array,
+    indices: IntArray,
     results: tuple[FloatArray, FloatArray],
     errors: tuple[Float64Array, Float64Array],
 ) -> dict[str, CauseCount]:

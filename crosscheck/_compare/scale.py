@@ -52,7 +52,7 @@ class Terms:
         return _terms(other) / self
 
     def __pow__(self, power: int) -> Terms:
-        return Terms(self.value**power, self.scale**power)
+        return Terms(self.value**power, self.scale**power if power > 0 else None)
 
     def __gt__(self, other: Any) -> Any:
         return self.value > _terms(other).value

@@ -61,6 +61,7 @@ def runner(
         return Runner(partial(_analytic, activation, parameters, replacement), lambda dtype, mode: Flush(False, False))
     framework = backend(subject.side)
     framework.check_device(device)
+    function: Callable[[Any], Any]
     if replacement is not None:
         function = partial(replacement, **parameters)
     elif ".native" in subject.name:

@@ -18,6 +18,7 @@ from crosscheck._exact.evaluate import truth
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, widen
 from crosscheck._numerics.sampling import PER_BINADE, UNIFORM, stratified
+from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.records import Activation, budget
 
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
@@ -69,9 +70,7 @@ def inputs(activation: Activation, parameters: Mapping[str, float], dtype: str, 
     )
 
 
-def run(
-    activation: Activation, plan: Plan, progress: Callable[[str, str], None] | None = None
-) -> Iterator[Judged]:
+def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None] | None = None) -> Iterator[Judged]:
     """Every comparison of one activation, one by one as they are done.
 
     ``progress`` is called with the activation's name and the dtype before the inputs of each are tried.
@@ -119,9 +118,7 @@ def _one_subject(
         for order in orders:
             key = Key(task.activation.name, task.case, subject.name, "exact", task.dtype, order, mode, plan.device)
             try:
-                run = runner(
-                    task.activation, subject, task.parameters, plan.device, plan.replace.get(subject.name)
-                )
+                run = runner(task.activation, subject, task.parameters, plan.device, plan.replace.get(subject.name))
                 got = run.run(task.x, order, mode)
                 judgement, got = _judge(task, run, subject, got, order, mode)
             except Exception as error:  # whatever a subject raises is its result
@@ -198,9 +195,7 @@ def _one_pair(
         true = task.truths[order]
         judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.x)))
         with np.errstate(invalid="ignore"):
-            apart = np.abs(
-                causes.in_units(got, true.exponent, true.fmt) - causes.in_units(other, true.exponent, true.fmt)
-            )
+            apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
         apart[~true.judged] = np.nan
         failing = judged.codes < causes.FIRST_PASSING
         sides = [side for side, wrong in zip(("torch", "jax"), judged.at_fault, strict=True) if (wrong & failing).any()]

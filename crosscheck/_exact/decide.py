@@ -63,17 +63,19 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
     beside_power = (np.abs(mantissa) == 0.5) & (log2 - 1 > fmt.e_min) & ~exact & np.isfinite(nearest)
     wanted = beside_power | (fmt.precision == 53)
     left = np.array([float(ball - near) if want else 0.0 for (ball, near), want in zip(pairs, wanted, strict=True)])
-    unit_exponent -= beside_power & (left * np.sign(nearest) <= 0)
+    # the lower exponent unless r is proven to be on the other side
+    above = [bool(sure) and bool(abs(ball) > abs(near)) for (ball, near), sure in zip(pairs, beside_power, strict=True)]
+    unit_exponent -= beside_power & ~np.array(above)
 
     rounded = widen(round_once(nearest, fmt))
     shift = ((fmt.precision - 1) - unit_exponent).astype(np.int32)
     with np.errstate(invalid="ignore", over="ignore"):
         residual = np.ldexp((nearest - rounded) + left, shift)
-        below, above = (round_once(np.nextafter(nearest, end), fmt) for end in (-np.inf, np.inf))
+        low, high = (round_once(np.nextafter(nearest, end), fmt) for end in (-np.inf, np.inf))
         if fmt.precision == 53:
             plain = (accuracy >= 80) & (log2 > fmt.e_min + 64) & (np.abs(residual) < 0.5 - 2.0**-20)
         else:
-            plain = (accuracy >= 60) & (below == above)
+            plain = (accuracy >= 60) & (low == high)
     vanished = (nearest == 0) & (accuracy > 0) & (fmt.precision < 53)  # far below the smallest subnormal
     plain = (plain | exact | vanished) & (log2 - 1 <= fmt.e_max) & np.isfinite(rounded) & ((nearest != 0) | exact | vanished)
     decided = plain.copy()

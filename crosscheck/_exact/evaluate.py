@@ -7,13 +7,13 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from flint import arb
+from flint import arb, arb_series
 
 from crosscheck._exact.balls import Balls, UndecidedError, precision
 from crosscheck._exact.decide import decide, decide_many
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, format_of, widen
-from crosscheck._spec.records import Activation, SpecError
+from crosscheck._spec.records import Activation, Kink, SpecError
 
 START_BITS = 224
 """Below float32's smallest subnormal, so that a term that vanishes beside 1 is still seen."""
@@ -123,7 +123,7 @@ def _attempt(
 
 def _coefficient(series: Any, k: int) -> Any:
     """The k-th derivative from a series; a definition may also return a plain number."""
-    if isinstance(series, int | float):
+    if not isinstance(series, arb_series):
         return arb(series if k == 0 else 0)
     return series[k] * FACTORIAL[k] if k > 1 else series[k]
 
@@ -150,23 +150,40 @@ def _settle_kinks(
     for i in sorted(set(ties)):
         x0 = float(wide[i])
         for k, row in rows.items():
-            with precision(START_BITS * 4):
-                left, right, value = _one_sided(definition, x0, k)
-                decisions = decide(left, fmt), decide(right, fmt)
-                chosen = value if k == 0 else left
-                if k > 0 and not left.overlaps(right):
-                    kink = kinks.get(x0)
-                    if kink is None or k not in kink.chosen:
-                        raise SpecError(
-                            f"{activation.name}: derivative {k} is {float(left)} to the left of {x0} and {float(right)} to "
-                            f"the right, but no Kink declares a choice: add Kink(at={x0}, chosen={{{k}: ...}}, source=...)"
-                        )
-                    chosen = arb(kink.chosen[k])
-                    row.sides[i] = (decisions[0] or (np.nan,))[0], (decisions[1] or (np.nan,))[0]
-                decision = decide(chosen, fmt)
-                if decision is not None:
-                    row.rounded[i], row.residual[i], row.exponent[i] = decision
-                    row.decided[i] = True
+            bits, row.decided[i] = START_BITS, False
+            while bits <= MOST_BITS and not row.decided[i]:
+                with precision(bits):
+                    _settle_tie(activation.name, kinks.get(x0), definition, x0, k, fmt, row, i)
+                bits *= 2
+
+
+def _settle_tie(
+    name: str, kink: Kink | None, definition: Definition, x0: float, k: int, fmt: Format, row: _Row, i: int
+) -> None:
+    """One order at one tie, at the current precision; leaves the row undecided where that is too low."""
+    try:
+        left, right, value = _one_sided(definition, x0, k)
+    except (UndecidedError, ValueError, ZeroDivisionError):
+        return
+    declared = None if kink is None else kink.chosen.get(k)
+    chosen = value if k == 0 else left
+    if k > 0 and not left.overlaps(right):
+        if declared is None:
+            raise SpecError(
+                f"{name}: derivative {k} is {float(left)} to the left of {x0} and {float(right)} to the right, "
+                f"but no Kink declares a choice: add Kink(at={x0}, chosen={{{k}: ...}}, source=...)"
+            )
+        chosen = arb(declared)
+        row.sides[i] = (decide(left, fmt) or (np.nan,))[0], (decide(right, fmt) or (np.nan,))[0]
+    elif declared is not None and not left.overlaps(arb(declared)):
+        raise SpecError(
+            f"{name}: the Kink at {x0} chooses {declared} for derivative {k}, which is {float(left)} on both sides; "
+            f"take it out of `chosen`"
+        )
+    decision = decide(chosen, fmt)
+    if decision is not None:
+        row.rounded[i], row.residual[i], row.exponent[i] = decision
+        row.decided[i] = True
 
 
 def _settle_limits(
@@ -212,9 +229,16 @@ def check_limits(activation: Activation, parameters: Mapping[str, float], orders
     limits = activation.limits_at(parameters)
     definition: Definition = partial(activation.definition, **parameters)
     for side, values in ((-1, limits.minus), (1, limits.plus)):
+        if np.isnan(values).all():
+            continue
         with precision(4096):
             m = Balls()
-            near, far = (definition(m, m.variable(arb((side, power)))) for power in FAR)
+            try:
+                near, far = (definition(m, m.variable(arb((side, power)))) for power in FAR)
+            except UndecidedError as error:
+                raise SpecError(
+                    f"{activation.name}: limits: the definition is not decided at {side} * 2**{FAR[1]}; declare NaN, no limit"
+                ) from error
             for k in orders:
                 declared, before, after = values[k], _coefficient(near, k), _coefficient(far, k)
                 if np.isnan(declared):

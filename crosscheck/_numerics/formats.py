@@ -88,7 +88,7 @@ def to_ordinal(array: FloatArray) -> IntArray:
     NaNs map beyond the infinities.
     """
     fmt = format_of(array)
-    bits = np.ascontiguousarray(array).view(fmt.unsigned).astype(np.uint64)
+    bits = np.asarray(array, order="C").view(fmt.unsigned).astype(np.uint64)
     magnitude = (bits & np.uint64(2 ** (fmt.bits - 1) - 1)).astype(np.int64)
     negative = (bits >> np.uint64(fmt.bits - 1)).astype(bool)
     return np.where(negative, -magnitude, magnitude)

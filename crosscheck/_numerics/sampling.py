@@ -41,10 +41,11 @@ def stratified(
     around = centres[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     return np.concatenate(
         [
-            inside,
-            rng.uniform(-20, 20, uniform).astype(fmt.dtype),
+            # first, so that a vectorised kernel does not treat them as the remainder at the end of the array
+            np.array([*exactly], dtype=fmt.dtype),
             special.astype(fmt.dtype),
             from_ordinal(around.ravel(), fmt),
-            np.array([*exactly], dtype=fmt.dtype),
+            inside,
+            rng.uniform(-20, 20, uniform).astype(fmt.dtype),
         ]
     )

@@ -52,7 +52,10 @@ def layout(report: Report) -> RenderableType:
         parts += [Text(f"  {line}") for line in failures[:MOST_FAILURES]]
         if len(failures) > MOST_FAILURES:
             parts.append(Text(f"  and {len(failures) - MOST_FAILURES} more; --json has them all"))
-    for failed, title in ((True, "Declared deviations that this run refutes:"), (False, "Notes on declared deviations:")):
+    for failed, title in (
+        (True, "Declared deviations that this run refutes:"),
+        (False, "Notes on declared deviations:"),
+    ):
         findings = [finding for finding in report.findings if finding.failed is failed]
         if findings:
             parts += [Text(), Text(title, style="bold")]
@@ -94,7 +97,9 @@ def _table(comparisons: Iterable[Comparison]) -> Table:
         rows.setdefault((comparison.function, comparison.order), []).append(comparison)
     present = {comparison.subject for group in rows.values() for comparison in group}
     subjects = [subject for subject in SUBJECTS if subject in present]
-    table = Table("activation", "order", *subjects, "verdict", "worst cause", "declared deviations", box=None, pad_edge=False)
+    table = Table(
+        "activation", "order", *subjects, "verdict", "worst cause", "declared deviations", box=None, pad_edge=False
+    )
     previous = None
     for (function, order), group in sorted(rows.items()):
         causes = [c.cause for c in group if c.cause]

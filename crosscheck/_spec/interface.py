@@ -27,10 +27,14 @@ def framework(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:  # a broken build raises OSError, RuntimeError, ... at import
-        raise MissingFrameworkError(
-            f"{name} cannot be imported ({type(error).__name__}: {error}). "
-            f"Install it with: pip install 'torch-jax-crosscheck[{name}]'"
-        ) from error
+        raise _missing(name, error) from error
+
+
+def _missing(name: str, error: Exception) -> MissingFrameworkError:
+    return MissingFrameworkError(
+        f"{name} cannot be imported ({type(error).__name__}: {error}). "
+        f"Install it with: pip install 'torch-jax-crosscheck[{name}]'"
+    )
 
 
 def native_function(native: Native, parameters: Mapping[str, object], *, matched: bool = False) -> Function:
@@ -78,9 +82,13 @@ class _Interface:
 
     @functools.cached_property
     def _function(self) -> Function:
-        rules = importlib.import_module(f"crosscheck._spec.{self._framework}_rules")
+        # import statements, since torch.compile does not trace importlib
+        if self._framework == "torch":
+            from crosscheck._spec.torch_rules import with_derivatives
+        else:
+            from crosscheck._spec.jax_rules import with_derivatives
         given = (getattr(self._activation, f"{self._framework}_{part}") for part in ("value", "gradient", "second"))
-        return rules.with_derivatives([rule for rule in given if rule is not None])
+        return with_derivatives([rule for rule in given if rule is not None])
 
     @property
     def native(self) -> Function:
@@ -98,7 +106,10 @@ class TorchInterface(_Interface):
     _example = "torch.as_tensor(x, dtype=torch.float32)"
 
     def __call__(self, x: Any, **parameters: Any) -> Any:
-        torch = framework("torch")
+        try:
+            import torch
+        except Exception as error:
+            raise _missing("torch", error) from error
         if not isinstance(x, torch.Tensor):
             raise self._refuse(x, f"got {type(x).__name__}")
         if x.dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
@@ -125,4 +136,3 @@ class JaxInterface(_Interface):
         if x.dtype.itemsize == 2:
             return function(x.astype("float32")).astype(x.dtype)
         return function(x)
-

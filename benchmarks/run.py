@@ -1,0 +1,86 @@
+"""Measure what the project promises about speed and memory; prints one table and exits 1 where a promise is broken.
+
+Run it with ``nox -s bench``. Times depend on the machine; the limits are for two cores.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import crosscheck
+from crosscheck._exact.evaluate import truth
+from crosscheck._numerics.formats import FORMATS
+from crosscheck._numerics.sampling import stratified
+
+LIGHT = {
+    "import crosscheck": ["-c", "import crosscheck"],
+    "crosscheck --help": ["-m", "crosscheck.cli", "--help"],
+    "crosscheck list": ["-m", "crosscheck.cli", "list"],
+}
+LIGHT_LIMIT = 0.3
+TRUTH_LIMITS = {"float64": 50.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
+VERIFY = {"sigmoid relu tanh": (["sigmoid", "relu", "tanh"], 30.0)}
+MEMORY_LIMIT = 2.0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    what: str
+    value: float
+    limit: float
+    unit: str
+
+
+def run(arguments: list[str]) -> float:
+    """Seconds of wall time of one Python process."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def light() -> Iterator[Measurement]:
+    """What must answer at once; the best of five, since the first run fills the file cache."""
+    for what, arguments in LIGHT.items():
+        yield Measurement(what, min(run(arguments) for _ in range(5)), LIGHT_LIMIT, "s")
+
+
+def decisions() -> Iterator[Measurement]:
+    """Microseconds per input to decide the value and two derivatives; the best of three."""
+    for name, activation in crosscheck.activations.items():
+        for dtype, limit in TRUTH_LIMITS.items():
+            x = stratified(FORMATS[dtype])
+            best = float("inf")
+            for _ in range(3):
+                start = time.perf_counter()
+                truth(activation, x, (0, 1, 2))
+                best = min(best, time.perf_counter() - start)
+            yield Measurement(f"truth of {name}, {dtype}", best / x.size * 1e6, limit, "us")
+
+
+def verify() -> Iterator[Measurement]:
+    """The command, start-up included, and the largest memory of any process so far."""
+    for what, (names, limit) in VERIFY.items():
+        yield Measurement(f"verify {what}", run(["-m", "crosscheck.cli", "verify", *names]), limit, "s")
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        yield Measurement(f"verify {what}, memory", peak, MEMORY_LIMIT, "GiB")
+
+
+def main() -> int:
+    broken = 0
+    for measure in (light, decisions, verify):
+        for measured in measure():
+            kept = measured.value <= measured.limit
+            broken += not kept
+            verdict = "" if kept else "  TOO SLOW OR TOO LARGE"
+            print(
+                f"{measured.what:45} {measured.value:8.3f} of {measured.limit:6.1f} {measured.unit}{verdict}",
+                flush=True,
+            )
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""The backends: bits in and out unchanged, derivatives, refusals, and no trace left in a framework's settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+from crosscheck._backends import backend
+from crosscheck._backends.base import Flush, NoDeviceError, WrongOutputError
+from crosscheck._backends.torch_backend import to_array, to_tensor
+from crosscheck._numerics.formats import FORMATS, FloatArray
+
+RUNS = (("torch", "eager"), ("jax", "eager"), ("jax", "jit"))
+NAMES = ("torch", "jax")
+DTYPES = tuple(FORMATS)
+in_every_run = pytest.mark.parametrize(("name", "mode"), RUNS, ids=[f"{name}-{mode}" for name, mode in RUNS])
+
+
+def patterns(dtype: str) -> FloatArray:
+    """Every bit pattern of a 16-bit format; of a wider one, random ones, and NaNs of both kinds with payloads."""
+    fmt = FORMATS[dtype]
+    if fmt.bits == 16:
+        return np.arange(2**16, dtype=np.uint16).view(fmt.dtype)
+    rng = np.random.default_rng(7)
+    bits = rng.integers(0, 2**fmt.bits, 20_000, dtype=fmt.unsigned, endpoint=False)
+    infinity = np.array(np.inf, fmt.dtype).view(fmt.unsigned)
+    payloads = infinity | (bits[:2000] % (2 ** (fmt.precision - 1) - 1) + 1).astype(fmt.unsigned)
+    sign = np.array(-0.0, fmt.dtype).view(fmt.unsigned)
+    subnormals = bits[:2000] % 2 ** (fmt.precision - 1)
+    parts = [
+        bits,
+        payloads,
+        payloads | sign,
+        subnormals,
+        subnormals | sign,
+        np.array([0, sign, infinity, infinity | sign]),
+    ]
+    return np.concatenate([part.astype(fmt.unsigned) for part in parts]).view(fmt.dtype)
+
+
+def assert_same_bits(got: FloatArray | None, expected: FloatArray) -> None:
+    assert got is not None
+    assert got.dtype == expected.dtype
+    assert got.shape == expected.shape
+    unsigned = np.dtype(f"u{expected.dtype.itemsize}")
+    np.testing.assert_array_equal(np.ascontiguousarray(got).view(unsigned), np.ascontiguousarray(expected).view(unsigned))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_patterns_hold_what_is_easily_lost(dtype: str) -> None:
+    fmt, values = FORMATS[dtype], patterns(dtype)
+    bits = values.view(fmt.unsigned)
+    fraction = bits & np.array(2 ** (fmt.precision - 1) - 1, fmt.unsigned)
+    with np.errstate(invalid="ignore"):  # ml_dtypes warns of signalling NaNs
+        nan = np.isnan(values)
+    quiet = fraction >= 2 ** (fmt.precision - 2)
+    magnitude = np.where(nan, 1, abs(np.where(nan, 0, values).astype(np.float64)))
+    subnormal = (magnitude < fmt.smallest_normal) & (magnitude > 0)
+    for kind in (nan & quiet, nan & ~quiet, np.isinf(magnitude), magnitude == 0, subnormal):
+        assert kind.sum() >= 2
+    assert len(np.unique(bits[nan])) > 100
+
+
+@in_every_run
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_bit_survives_the_way_in_and_out(name: str, mode: str, dtype: str) -> None:
+    x = patterns(dtype)
+    assert_same_bits(backend(name).derivative(lambda x: x, x, 0, mode, "cpu"), x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_torch_tensors_have_the_bits_and_own_them(dtype: str) -> None:
+    x = patterns(dtype)
+    before = x.copy()
+    tensor = to_tensor(x, "cpu")
+    assert tensor.dtype == getattr(torch, dtype)
+    assert_same_bits(to_array(tensor), x)
+    tensor.zero_()
+    assert_same_bits(x, before)
+
+
+@in_every_run
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3)], ids=str)
+def test_every_shape_and_stride_is_kept(name: str, mode: str, dtype: str, shape: tuple[int, ...]) -> None:
+    wide = np.arange(4 * max(1, int(np.prod(shape))), dtype=np.float64).astype(FORMATS[dtype].dtype)
+    x = wide[::4][: int(np.prod(shape))].reshape(shape)
+    assert_same_bits(backend(name).derivative(lambda x: x, x, 0, mode, "cpu"), x)
+    strided = np.asfortranarray(np.broadcast_to(x, (2, *shape)))[::-1]
+    assert_same_bits(backend(name).derivative(lambda x: x, strided, 0, mode, "cpu"), strided.copy())
+
+
+POLYNOMIALS = {
+    "cube": (lambda x: x**3, lambda x: 3 * x**2, lambda x: 6 * x),
+    "quartic": (
+        lambda x: x * x * x * x - 3 * x * x + x + 5,
+        lambda x: 4 * x * x * x - 6 * x + 1,
+        lambda x: 12 * x * x - 6,
+    ),
+}
+
+
+@in_every_run
+@pytest.mark.parametrize("order", [0, 1, 2], ids=("value", "gradient", "second"))
+@pytest.mark.parametrize("polynomial", POLYNOMIALS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_derivatives_of_polynomials_are_exact(name: str, mode: str, dtype: str, polynomial: str, order: int) -> None:
+    """At multiples of a half up to 2 every step is exact, in every format."""
+    x = np.array([[-2, -1.5, -1, -0.5], [0.5, 1, 1.5, 2]], dtype=FORMATS[dtype].dtype)
+    expected = POLYNOMIALS[polynomial][order](x.astype(np.float64)).astype(x.dtype)
+    assert_same_bits(backend(name).derivative(POLYNOMIALS[polynomial][0], x, order, mode, "cpu"), expected)
+
+
+ONES = np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("function", "order"),
+    [
+        (lambda x: x.detach() * 2, 1),
+        (torch.ones_like, 1),
+        (lambda x: torch.ones_like(x, requires_grad=True) * 2, 1),
+        (lambda x: x * x.detach(), 2),
+        (torch.nn.Identity(), 2),
+    ],
+    ids=["detached", "constant", "another-leaf", "gradient-detached", "identity"],
+)
+def test_torch_says_none_where_no_path_leads_back(function: Any, order: int) -> None:
+    assert backend("torch").derivative(function, ONES, order - 1, "eager", "cpu") is not None or order == 1
+    assert backend("torch").derivative(function, ONES, order, "eager", "cpu") is None
+
+
+WRONG = {
+    "sum": lambda x: x.sum(),
+    "flat": lambda x: x.reshape(-1),
+    "longer": lambda x: x[None] * x,
+    "first": lambda x: x[0],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("order", [0, 1, 2], ids=("value", "gradient", "second"))
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_result_of_another_shape_is_refused(name: str, wrong: str, order: int) -> None:
+    x = np.ones((2, 2), np.float32)
+    with pytest.raises(WrongOutputError, match=r"returned shape .* for an input of shape \(2, 2\)"):
+        backend(name).derivative(WRONG[wrong], x, order, "eager", "cpu")
+
+
+def to_dtype(x: Any, dtype: str) -> Any:
+    return x.to(getattr(torch, dtype)) if isinstance(x, torch.Tensor) else x.astype(dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("order", [0, 1, 2], ids=("value", "gradient", "second"))
+@pytest.mark.parametrize(("dtype", "other"), [("float32", "bfloat16"), ("bfloat16", "float32"), ("float64", "float32")])
+def test_a_result_of_another_dtype_is_refused(name: str, dtype: str, other: str, order: int) -> None:
+    with pytest.raises(WrongOutputError, match=f"dtype {other} for an input of shape .* and dtype {dtype}"):
+        backend(name).derivative(
+            lambda x: to_dtype(x * x * x, other), ONES.astype(FORMATS[dtype].dtype), order, "eager", "cpu"
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("result", [None, 1.0, "x", (1, 2)], ids=repr)
+def test_a_result_that_is_no_array_is_refused(name: str, result: object) -> None:
+    with pytest.raises(WrongOutputError):
+        backend(name).derivative(lambda x: result, ONES, 0, "eager", "cpu")
+
+
+@contextmanager
+def settings_unchanged() -> Iterator[None]:
+    def settings() -> tuple[object, ...]:
+        return (
+            jax.config.jax_enable_x64,
+            jax.config.jax_default_device,
+            jax.numpy.arange(2.0).dtype,
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            torch.get_num_threads(),
+        )
+
+    before = settings()
+    yield
+    assert settings() == before
+
+
+@in_every_run
+@pytest.mark.parametrize("order", [0, 1], ids=("value", "gradient"))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_no_setting_is_left_changed(name: str, mode: str, dtype: str, order: int) -> None:
+    x = ONES.astype(dtype)
+    with settings_unchanged():
+        assert backend(name).derivative(lambda x: x * x, x, order, mode, "cpu") is not None
+
+
+@in_every_run
+@pytest.mark.parametrize("order", [0, 1], ids=("value", "gradient"))
+def test_no_setting_is_left_changed_by_a_function_that_raises(name: str, mode: str, order: int) -> None:
+    def broken(x: Any) -> Any:
+        raise ZeroDivisionError("planted")
+
+    with settings_unchanged(), pytest.raises(ZeroDivisionError, match="planted"):
+        backend(name).derivative(broken, ONES.astype(np.float64), order, mode, "cpu")
+
+
+def test_derivatives_are_taken_although_the_caller_switched_gradients_off() -> None:
+    with torch.no_grad():
+        result = backend("torch").derivative(lambda x: x * x, ONES, 1, "eager", "cpu")
+        assert not torch.is_grad_enabled()
+    assert_same_bits(result, 2 * ONES)
+
+
+def has_gpu(name: str) -> bool:
+    if name == "torch":
+        return torch.cuda.is_available()
+    try:
+        return bool(jax.devices("gpu"))
+    except RuntimeError:
+        return False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpu_that_is_not_there_is_refused(name: str) -> None:
+    if has_gpu(name):
+        pytest.skip(f"{name} has a GPU here")
+    for attempt in (backend(name).check_device, backend(name).environment):
+        with pytest.raises(NoDeviceError, match=r"'gpu'.*use --device cpu"):
+            attempt("gpu")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cpu_is_always_there(name: str) -> None:
+    backend(name).check_device("cpu")
+    assert backend(name).name == name
+    assert "eager" in backend(name).modes
+
+
+KEYS = {
+    "torch": {
+        "version",
+        "device",
+        "capability",
+        "threads",
+        "default_dtype",
+        "float32_matmul_precision",
+        "tf32",
+        "flush",
+    },
+    "jax": {"version", "device", "x64", "default_matmul_precision", "xla_flags", "flush"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_environment_says_what_results_depend_on(name: str) -> None:
+    described = backend(name).environment("cpu")
+    assert set(described) >= KEYS[name]
+    assert described["version"] == {"torch": torch, "jax": jax}[name].__version__
+    assert described["device"]
+    assert isinstance(described["flush"], dict)
+    assert set(described["flush"]) == set(DTYPES)
+    for flush in described["flush"].values():
+        assert {key: type(value) for key, value in flush.items()} == {"inputs": bool, "outputs": bool}
+
+
+def observed(name: str, mode: str, dtype: str) -> Flush:
+    """What happens to subnormals, seen in other operations and at other subnormals than the probe's."""
+    fmt = FORMATS[dtype]
+    tiny = (np.arange(1, 65) * fmt.smallest_subnormal).astype(fmt.dtype)
+    normal = (np.arange(1, 65) * fmt.smallest_normal / 64 + fmt.smallest_normal).astype(fmt.dtype)
+
+    def run(function: Any, x: FloatArray) -> FloatArray:
+        result = backend(name).derivative(function, x, 0, mode, "cpu")
+        assert result is not None
+        return result
+
+    lifted = run(lambda x: x * 2.0 ** (fmt.precision + 2), tiny)
+    sunk = run(lambda x: x / 4, normal)
+    return Flush(inputs=bool((lifted == 0).all()), outputs=bool((sunk == 0).all()))
+
+
+@in_every_run
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_flush_probe_says_what_happens(name: str, mode: str, dtype: str) -> None:
+    assert backend(name).flush(dtype, mode, "cpu") == observed(name, mode, dtype)
+
+
+def test_the_flush_probe_sees_flushing_switched_on() -> None:
+    """The probe's function without its cache, in torch, whose flushing is a switch."""
+    probe = backend("torch").flush.__wrapped__  # type: ignore[attr-defined]
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU cannot flush subnormals")
+    try:
+        flushing = probe("float32", "eager", "cpu")
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushing == Flush(inputs=True, outputs=True)
+    assert probe("float32", "eager", "cpu") == Flush(inputs=False, outputs=False)
+
+
+def test_bfloat16_is_numpy_s_extension_type() -> None:
+    assert to_array(torch.ones(2, dtype=torch.bfloat16)).dtype == ml_dtypes.bfloat16

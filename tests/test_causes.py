@@ -1,0 +1,463 @@
+"""From numbers to causes and to the scale of cancelling terms: arrays made by hand, no framework."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+import pytest
+import rational
+
+from crosscheck._compare.causes import (
+    CODE,
+    FIRST_PASSING,
+    NOT_JUDGED,
+    Codes,
+    Judgement,
+    Setting,
+    beyond,
+    judge,
+    judge_pair,
+    systematic,
+)
+from crosscheck._compare.scale import scale
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import FORMATS, Float64Array, Format
+from crosscheck._spec.records import CAUSES, PASSING
+
+F32 = FORMATS["float32"]
+F16 = FORMATS["float16"]
+U = 2.0**-23
+"""The ULP of 1.5 in float32."""
+NORMAL, TINY = F32.smallest_normal, F32.smallest_subnormal
+
+
+def truth_of(r: Sequence[float | Fraction], fmt: Format = F32, left: float = nan, right: float = nan) -> Truth:
+    """A Truth for known numbers; NaN stands for no limit."""
+    count = len(r)
+    rounded, residual, exponent = np.full(count, nan), np.zeros(count), np.full(count, fmt.e_min)
+    for i, value in enumerate(r):
+        if isinstance(value, float) and not np.isfinite(value):
+            rounded[i], exponent[i] = value, fmt.e_max
+            continue
+        exact = Fraction(value)
+        rounded[i], exponent[i] = rational.rounded(exact, fmt), rational.exponent(exact, fmt)
+        residual[i] = float((exact - rational.counted(rounded[i], fmt)) / rational.ulp(exact, fmt))
+    sides = (np.full(count, side).astype(fmt.dtype) for side in (left, right))
+    judged = np.ones(count, bool)
+    return Truth(fmt, rounded.astype(fmt.dtype), residual, exponent, judged, ~judged, *sides)
+
+
+def setting(
+    budget: float = 4,
+    *,
+    flush_inputs: bool = False,
+    flush_outputs: bool = False,
+    at_zero: Truth | None = None,
+    scale: Float64Array | None = None,
+    fmt: Format = F32,
+) -> Setting:
+    return Setting(budget, flush_inputs, flush_outputs, at_zero or truth_of([0.0], fmt), scale)
+
+
+def judged(x: float, got: float, true: Truth, how: Setting | None = None) -> Judgement:
+    dtype = true.fmt.dtype
+    return judge(np.array([x], dtype), np.array([got], dtype), true, how or setting(fmt=true.fmt))
+
+
+def cause(x: float, got: float, true: Truth, how: Setting | None = None) -> str:
+    return CAUSES[judged(x, got, true, how).codes[0]]
+
+
+# One subject
+
+
+def test_the_codes_are_in_the_order_of_the_causes() -> None:
+    assert [CODE[name] for name in CAUSES] == list(range(len(CAUSES)))
+    assert {name for name in CAUSES if CODE[name] >= FIRST_PASSING} == PASSING
+    assert NOT_JUDGED not in CODE.values()
+
+
+QUARTER = Fraction(3, 2) + Fraction(U) / 4
+BUDGET = {
+    "the rounded result": (1.5, 1.5, "exact"),
+    "one beside it": (1.5 + U, 1.5, "rounding"),
+    "at the budget": (1.5 + 4 * U, 1.5, "rounding"),
+    "at the budget, below": (1.5 - 4 * U, 1.5, "rounding"),
+    "beyond the budget": (1.5 + 5 * U, 1.5, "inaccurate"),
+    "within by the residual": (1.5 + 4 * U, QUARTER, "rounding"),
+    "beyond by the residual": (1.5 - 4 * U, QUARTER, "inaccurate"),
+    "rounded with a residual": (1.5, QUARTER, "exact"),
+    "a tie, to even": (1.5, Fraction(3, 2) + Fraction(U) / 2, "exact"),
+    "a tie, to odd": (1.5 + U, Fraction(3, 2) + Fraction(U) / 2, "exact"),
+    "far off": (-7.0, 1.5, "inaccurate"),
+    "zero for a normal": (0.0, 1.5, "inaccurate"),
+}
+
+
+@pytest.mark.parametrize(("got", "r", "expected"), BUDGET.values(), ids=BUDGET)
+def test_the_border_of_the_budget(got: float, r: float | Fraction, expected: str) -> None:
+    assert cause(1.0, got, truth_of([r])) == expected
+    assert cause(-1.0, -got, truth_of([-r])) == expected
+
+
+@pytest.mark.parametrize(("budget", "steps"), [(1, 1), (5, 5), (10, 10)])
+def test_the_budget_is_the_settings(budget: float, steps: int) -> None:
+    assert cause(1.0, 1.5 + steps * U, truth_of([1.5]), setting(budget)) == "rounding"
+    assert cause(1.0, 1.5 + (steps + 1) * U, truth_of([1.5]), setting(budget)) == "inaccurate"
+
+
+SPECIAL = {
+    # x, got, r, cause
+    "NaN for a number": (1.0, nan, 1.5, "special"),
+    "a number for NaN": (inf, 1.5, nan, "special"),
+    "NaN for NaN": (nan, nan, nan, "exact"),
+    "infinity for a number": (1.0, inf, 1.5, "special"),
+    "a number for infinity": (inf, 1.5, inf, "special"),
+    "the largest at an infinite limit": (inf, F32.largest, inf, "special"),
+    "infinity for infinity": (inf, inf, inf, "exact"),
+    "the other infinity": (inf, -inf, inf, "special"),
+    "NaN for infinity": (inf, nan, inf, "special"),
+    "a finite limit": (inf, 1.0, 1.0, "exact"),
+    "beside a finite limit": (inf, 1 + U, 1.0, "rounding"),
+    "an overflow just too early": (1.0, inf, F32.largest, "rounding"),
+    "an overflow too early": (1.0, inf, F32.largest * (1 - 8 * U), "special"),
+    "an overflow missed": (1.0, F32.largest, Fraction(2) ** 128, "rounding"),
+    "an overflow far missed": (1.0, 2.0**127, Fraction(2) ** 128, "special"),
+}
+
+
+@pytest.mark.parametrize(("x", "got", "r", "expected"), SPECIAL.values(), ids=SPECIAL)
+def test_special_values(x: float, got: float, r: float | Fraction, expected: str) -> None:
+    assert cause(x, got, truth_of([r])) == expected
+
+
+def test_without_a_truth_nothing_is_judged() -> None:
+    full = truth_of([1.5, 1.5])
+    judged = np.array([True, False])
+    true = Truth(F32, full.rounded, full.residual, full.exponent, judged, ~judged, full.left, full.right)
+    codes = judge(np.array([1, 1], np.float32), np.array([9, 9], np.float32), true, setting()).codes
+    assert codes.tolist() == [CODE["inaccurate"], NOT_JUDGED]
+
+
+FLUSHED = {
+    # x, got, r, cause where outputs are flushed, cause where they are not
+    "a subnormal": (1.0, 0.0, 2.0**-130, "flush", "inaccurate"),
+    "a negative subnormal": (1.0, -0.0, -(2.0**-130), "flush", "inaccurate"),
+    "a subnormal within the budget": (1.0, 0.0, 4 * TINY, "rounding", "rounding"),
+    "a subnormal beyond the budget": (1.0, 0.0, 5 * TINY, "flush", "inaccurate"),
+    "not to zero": (1.0, 2.0**-140, 2.0**-130, "inaccurate", "inaccurate"),
+    "a normal that rounding may make subnormal": (1.0, 0.0, NORMAL + 3 * TINY, "flush", "inaccurate"),
+    "a normal": (1.0, 0.0, NORMAL + 5 * TINY, "inaccurate", "inaccurate"),
+    "a large normal": (1.0, 0.0, 1.5, "inaccurate", "inaccurate"),
+    "right": (1.0, 2.0**-130, 2.0**-130, "exact", "exact"),
+}
+
+
+@pytest.mark.parametrize(("x", "got", "r", "flushing", "keeping"), FLUSHED.values(), ids=FLUSHED)
+def test_flushed_results_only_where_declared(x: float, got: float, r: float, flushing: str, keeping: str) -> None:
+    assert cause(x, got, truth_of([r]), setting(flush_outputs=True)) == flushing
+    assert cause(x, got, truth_of([r]), setting(flush_inputs=True)) == keeping
+    assert cause(x, got, truth_of([r]), setting()) == keeping
+
+
+FLUSHED_INPUTS = {
+    # x, got, cause where inputs are flushed; the truth is 3, at zero it is 5 with the slopes 7 and 9 beside it
+    "subnormal, the result at zero": (2.0**-130, 5.0, "flush"),
+    "negative subnormal": (-(2.0**-130), 5.0, "flush"),
+    "within the budget of it": (2.0**-130, 5 + 16 * U, "flush"),
+    "beyond the budget of it": (2.0**-130, 5 + 20 * U, "inaccurate"),
+    "from the left": (2.0**-130, 7.0, "flush"),
+    "from the right": (2.0**-130, 9.0, "flush"),
+    "another result": (2.0**-130, 6.0, "inaccurate"),
+    "the largest subnormal": (NORMAL - TINY, 5.0, "flush"),
+    "the smallest normal": (NORMAL, 5.0, "inaccurate"),
+    "zero": (0.0, 5.0, "inaccurate"),
+    "right": (2.0**-130, 3.0, "exact"),
+}
+
+
+@pytest.mark.parametrize(("x", "got", "expected"), FLUSHED_INPUTS.values(), ids=FLUSHED_INPUTS)
+def test_flushed_inputs_only_where_declared(x: float, got: float, expected: str) -> None:
+    at_zero = truth_of([5.0], left=7.0, right=9.0)
+    assert cause(x, got, truth_of([3.0]), setting(flush_inputs=True, at_zero=at_zero)) == expected
+    for how in (setting(at_zero=at_zero), setting(flush_outputs=True, at_zero=at_zero)):
+        assert cause(x, got, truth_of([3.0]), how) == ("exact" if expected == "exact" else "inaccurate")
+
+
+KINKED = {
+    # got, cause; the choice is 0, the one-sided values are -1 and 1.5
+    "the choice": (0.0, "exact"),
+    "the left": (-1.0, "convention"),
+    "the right": (1.5, "convention"),
+    "within the budget of the right": (1.5 + 4 * U, "convention"),
+    "beyond the budget of the right": (1.5 + 5 * U, "inaccurate"),
+    "the mean": (0.25, "inaccurate"),
+    "NaN": (nan, "special"),
+}
+
+
+@pytest.mark.parametrize(("got", "expected"), KINKED.values(), ids=KINKED)
+def test_convention_is_another_one_sided_value_and_nothing_else(got: float, expected: str) -> None:
+    assert cause(0.0, got, truth_of([0.0], left=-1.0, right=1.5)) == expected
+
+
+def test_there_is_no_convention_without_a_kink() -> None:
+    for got in (-1.0, 1.5):
+        assert cause(0.0, got, truth_of([0.0])) == "inaccurate"
+
+
+CANCELLED = {
+    # r, scale, the unit's exponent
+    "an eighth": (0.125, 1.0, -3),
+    "just below an eighth": (0.125 - U, 1.0, 0),
+    "negative": (-0.125 + 2.0**-10, 1.0, 0),
+    "far below": (2.0**-20, 1.5, 0),
+    "another scale": (0.5, 6.0, 2),
+    "as large as the scale": (1.0, 1.0, 0),
+    "no scale": (2.0**-20, nan, -20),
+    "an infinite scale": (2.0**-20, inf, -20),
+    "cancelled to zero": (0.0, 1.0, 0),
+}
+
+
+@pytest.mark.parametrize(("r", "size", "exponent"), CANCELLED.values(), ids=CANCELLED)
+def test_the_scale_is_the_unit_only_where_the_terms_cancel(r: float, size: float, exponent: int) -> None:
+    how = setting(10, scale=np.array([size]))
+    unit = 2.0 ** (exponent - 23)
+    inside, outside = (judged(1.0, r + steps * unit, truth_of([r]), how) for steps in (10, 11))
+    assert CAUSES[inside.codes[0]] == "rounding"
+    assert CAUSES[outside.codes[0]] == "inaccurate"
+    assert inside.ulp_of_unit[0] == 10
+    assert inside.ulp[0] == 10 * unit / float(rational.ulp(Fraction(r), F32))
+
+
+def test_a_value_has_no_scale() -> None:
+    result = judged(1.0, 2.0**-20 + U, truth_of([2.0**-20]), setting(10))
+    assert result.ulp_of_unit[0] == result.ulp[0] == 2**20
+    assert CAUSES[result.codes[0]] == "inaccurate"
+
+
+def test_a_narrow_format_is_judged_in_its_own_units() -> None:
+    true = truth_of([1.5], F16)
+    assert cause(1.0, 1.5 + 2.0**-10, true, setting(1, fmt=F16)) == "rounding"
+    assert cause(1.0, 1.5 + 2.0**-9, true, setting(1, fmt=F16)) == "inaccurate"
+
+
+def test_many_points_are_judged_one_by_one() -> None:
+    true = truth_of([1.5, 1.5, 1.5, 1.5, nan])
+    got = np.array([1.5, 1.5 + U, 2, nan, nan], np.float32)
+    result = judge(np.array([1, 1, 1, 1, nan], np.float32), got, true, setting())
+    assert [CAUSES[c] for c in result.codes] == ["exact", "rounding", "inaccurate", "special", "exact"]
+    np.testing.assert_array_equal(result.ulp, [0, 1, 2.0**22, nan, nan])
+    assert beyond(result).tolist() == [2]
+
+
+# Two subjects
+
+
+def codes_of(*names: str) -> Codes:
+    return np.array([NOT_JUDGED if name == "none" else CODE[name] for name in names], np.uint8)
+
+
+PAIRS = {
+    # a, b, causes against exact, order, input is NaN, cause of the pair
+    "equal and right": (1.5, 1.5, "exact", "exact", 0, False, "exact"),
+    "equal and wrong": (9.0, 9.0, "inaccurate", "inaccurate", 0, False, "exact"),
+    "both NaN": (nan, nan, "special", "special", 1, False, "exact"),
+    "both correctly rounded": (1.5, 1.5 + U, "exact", "exact", 0, False, "rounding"),
+    "one rounded": (1.5, 1.5 + U, "exact", "rounding", 0, False, "rounding"),
+    "one inaccurate": (1.5, 9.0, "exact", "inaccurate", 0, False, "inaccurate"),
+    "the other inaccurate": (9.0, 1.5, "inaccurate", "rounding", 0, False, "inaccurate"),
+    "the worse stands": (9.0, nan, "inaccurate", "special", 1, False, "special"),
+    "definition": (9.0, 1.5, "definition", "exact", 2, False, "definition"),
+    "one flushed": (0.0, TINY, "flush", "exact", 0, False, "flush"),
+    "at a kink": (0.0, 1.0, "exact", "convention", 1, False, "convention"),
+    "zeros of different sign": (0.0, -0.0, "exact", "exact", 0, False, "convention"),
+    "flushed to different zeros": (0.0, -0.0, "flush", "flush", 0, False, "convention"),
+    "zeros of different sign, both wrong": (0.0, -0.0, "inaccurate", "inaccurate", 0, False, "inaccurate"),
+    "zeros of the same sign": (-0.0, -0.0, "exact", "exact", 0, False, "exact"),
+    "derivatives at NaN": (0.0, nan, "none", "none", 1, True, "convention"),
+    "equal derivatives at NaN": (nan, nan, "none", "none", 2, True, "exact"),
+    "values at NaN": (nan, 0.0, "exact", "special", 0, True, "special"),
+    "undecided": (1.0, 2.0, "none", "none", 1, False, "none"),
+    "undecided and equal": (1.0, 1.0, "none", "none", 0, False, "none"),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "first", "second", "order", "at_nan", "expected"), PAIRS.values(), ids=PAIRS)
+def test_two_subjects(a: float, b: float, first: str, second: str, order: int, at_nan: bool, expected: str) -> None:
+    got = np.array([a], np.float32), np.array([b], np.float32)
+    codes = codes_of(first), codes_of(second)
+    for step in (1, -1):  # the cause does not depend on who comes first
+        pair = judge_pair(got[::step], codes[::step], order, np.array([at_nan]))
+        assert pair.codes.tolist() == codes_of(expected).tolist()
+        wrong = [name not in PASSING | {"none"} for name in (first, second)][::step]
+        assert [bool(side[0]) for side in pair.at_fault] == wrong
+
+
+# Another function, or lost digits
+
+X = np.linspace(-6.0, 6.0, 301)
+Errors = Callable[[Float64Array], tuple[Float64Array, Float64Array]]
+
+
+def noise(x: Float64Array) -> Float64Array:
+    """A sign and a size that look random and depend on the input's bits alone."""
+    bits = np.ascontiguousarray(x).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+    return (bits >> np.uint64(11)).astype(np.float64) / 2.0**52 - 1
+
+
+def other_function(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+    true = 1 / (1 + np.exp(-x))
+    return 0.02 * true, true
+
+
+def lost_digits(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+    true = 1 / (1 + np.exp(-x))
+    return 2.0**-12 * noise(x) * true, true
+
+
+def rounded_in_float64(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+    true = 1 / (1 + np.exp(-x))
+    return 2.0**-52 * noise(x) * true, true
+
+
+def relative(errors: Errors, x: Float64Array) -> Float64Array:
+    signed, true = errors(x)
+    return np.abs(signed / true)
+
+
+EVERYWHERE = pytest.mark.parametrize("in_float64", [False, True], ids=["narrower", "float64"])
+
+
+@EVERYWHERE
+def test_another_function_keeps_its_error(in_float64: bool) -> None:
+    found = systematic(X, relative(other_function, X), other_function, 1.0, in_float64=in_float64)
+    assert found.shape == X.shape
+    assert found.all()
+
+
+@EVERYWHERE
+def test_digits_lost_inside_flip_their_sign(in_float64: bool) -> None:
+    assert not systematic(X, relative(lost_digits, X), lost_digits, 1.0, in_float64=in_float64).any()
+
+
+def test_an_error_that_float64_does_not_show_is_lost_digits() -> None:
+    assert not systematic(X, np.full(X.shape, 0.02), rounded_in_float64, 1.0, in_float64=False).any()
+
+
+@pytest.mark.parametrize(("kept", "expected"), [(0.51, True), (0.49, False)], ids=["half kept", "less than half"])
+def test_half_of_the_relative_error_must_stay(kept: float, expected: bool) -> None:
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return np.full(x.shape, 0.02 * kept), np.ones(x.shape)
+
+    assert (systematic(X, np.full(X.shape, 0.02), errors, 1.0, in_float64=False) == expected).all()
+
+
+@pytest.mark.parametrize(("size", "expected"), [(2.0**-29, True), (2.0**-31, False)], ids=["above", "below"])
+def test_in_float64_another_function_errs_by_more_than_2_to_minus_30(size: float, expected: bool) -> None:
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return np.full(x.shape, size), np.ones(x.shape)
+
+    assert (systematic(X, np.full(X.shape, size), errors, 1.0, in_float64=True) == expected).all()
+
+
+def test_a_lost_tail_in_float64_is_lost_digits() -> None:
+    """1 - tanh(x)^2 is 0 beyond 19, where the truth is 4 exp(-2x): all of it is lost, at every neighbour too."""
+    x = np.linspace(20.0, 300.0, 200)
+
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        true = 4 * np.exp(-2 * np.abs(x))
+        return -true, true
+
+    assert not systematic(x, np.ones(x.shape), errors, 1.0, in_float64=True).any()
+
+
+def test_a_lost_tail_that_float64_keeps_is_lost_digits() -> None:
+    x = np.linspace(9.0, 11.0, 50)
+
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return 2.0**-53 * noise(x), 4 * np.exp(-2 * x)
+
+    assert not systematic(x, np.ones(x.shape), errors, 1.0, in_float64=False).any()
+
+
+@pytest.mark.parametrize("x", [np.array([1.25]), np.array([1.25, 3.0])], ids=["alone", "one of two"])
+def test_an_isolated_wrong_input_in_float64_is_not_another_function(x: Float64Array) -> None:
+    def errors(inputs: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return np.where(np.isin(inputs, x), 0.5, 0.0), np.ones(inputs.shape)
+
+    found = systematic(x, np.full(x.shape, 0.5), errors, 1.0, in_float64=True)
+    assert found.tolist() == [False] * x.size
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("x", [0.0, 1.25, -3.0], ids=str)
+def test_one_point_is_enough_to_see_another_function(x: float, in_float64: bool) -> None:
+    point = np.array([x])
+    found = systematic(point, relative(other_function, point), other_function, 1.0, in_float64=in_float64)
+    assert found.tolist() == [True]
+
+
+@EVERYWHERE
+def test_points_of_both_kinds_are_told_apart(in_float64: bool) -> None:
+    """Lost digits, of half a percent at most, below 0; another function, 20 times as far off, above."""
+
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return np.where(x < 0, 2.0**-8 * noise(x), 0.1), np.ones(x.shape)
+
+    x = X[np.abs(X) > 0.5]
+    found = systematic(x, relative(errors, x), errors, 1.0, in_float64=in_float64)
+    np.testing.assert_array_equal(found, x > 0)
+
+
+def test_the_order_of_the_points_does_not_matter() -> None:
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return np.where(x < 0, 2.0**-50, 0.1), np.ones(x.shape)
+
+    x = np.random.default_rng(9).permutation(X[np.abs(X) > 0.5])
+    np.testing.assert_array_equal(systematic(x, np.full(x.shape, 0.1), errors, 1.0, in_float64=False), x > 0)
+
+
+# The scale of a formula
+
+SCALES: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Float64Array], Any]]] = {
+    "the input": (lambda m, x: x, abs),
+    "difference": (lambda m, x: x - 3, lambda x: abs(x) + 3),
+    "difference, number first": (lambda m, x: 3 - x, lambda x: 3 + abs(x)),
+    "sum": (lambda m, x: 3 + x, lambda x: 3 + abs(x)),
+    "of itself": (lambda m, x: x - x, lambda x: 2 * abs(x)),
+    "negated": (lambda m, x: -(x - 3), lambda x: abs(x) + 3),
+    "product": (lambda m, x: (x - 3) * (x + 2), lambda x: (abs(x) + 3) * (abs(x) + 2)),
+    "number times": (lambda m, x: -2 * (x - 3), lambda x: 2 * (abs(x) + 3)),
+    "quotient": (lambda m, x: (x - 3) / (x - 0.5), lambda x: (abs(x) + 3) / abs(x - 0.5)),
+    "number over": (lambda m, x: 1 / (x - 0.5), lambda x: 1 / abs(x - 0.5)),
+    "square": (lambda m, x: (x - 3) ** 2, lambda x: (abs(x) + 3) ** 2),
+    "inverse square": (lambda m, x: (x - 0.5) ** -2, lambda x: (x - 0.5) ** -2.0),
+    "where": (lambda m, x: m.where(x > 1, x - 3, 7), lambda x: np.where(x > 1, abs(x) + 3, 7)),
+    "maximum": (lambda m, x: m.maximum(x - 3, 0.0), lambda x: np.where(x >= 3, abs(x) + 3, 0)),
+    "minimum": (lambda m, x: m.minimum(x - 3, 0.0), lambda x: np.where(x <= 3, abs(x) + 3, 0)),
+    "a function starts anew": (lambda m, x: m.exp(x - 3), lambda x: np.exp(x - 3)),
+    "difference of functions": (lambda m, x: m.exp(x) - m.tanh(x), lambda x: np.exp(x) + abs(np.tanh(x))),
+    "constant": (lambda m, x: -2.0, lambda x: np.full(x.shape, 2.0)),
+    "pi": (lambda m, x: x - m.pi, lambda x: abs(x) + np.pi),
+}
+
+
+@pytest.mark.parametrize(("formula", "expected"), SCALES.values(), ids=SCALES)
+def test_the_scale_is_the_sum_of_the_terms_magnitudes(
+    formula: Callable[[Any, Any], Any], expected: Callable[[Float64Array], Any]
+) -> None:
+    x = np.array([-4.0, -1.0, 0.0, 0.25, 1.0, 2.0, 3.0, 5.0])
+    measured = scale(formula, x)
+    assert measured.shape == x.shape
+    np.testing.assert_allclose(measured, expected(x), rtol=1e-15)
+
+
+def test_an_overflow_is_silent_and_not_finite() -> None:
+    assert np.isinf(scale(lambda m, x: m.exp(x) - 1, np.array([1000.0]))).all()
+    assert np.isnan(scale(lambda m, x: x * m.exp(1000 + x), np.array([0.0]))).all()
+    assert np.isinf(scale(lambda m, x: 1 / x, np.array([0.0]))).all()

@@ -1,0 +1,141 @@
+"""The command line: what it prints, its exit codes, and one message that teaches for every kind of bad input."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_list_names_every_activation_and_what_is_shipped(command: Command) -> None:
+    done = command("list", "--json", "list.json")
+    assert done.returncode == 0
+    for word in ("sigmoid", "relu", "tanh", "torch.sigmoid", "jax.nn.relu"):
+        assert word in done.stdout
+
+
+def test_verify_prints_the_verdict_and_writes_json(command: Command, tmp_path: Path) -> None:
+    done = command("verify", "relu", "--quick", "--dtype", "float32", "--order", "0", "--json", "out.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("PASSED: relu")
+    assert done.stderr == ""
+    assert json.loads((tmp_path / "out.json").read_text())["summary"]["passed"] is True
+
+
+def test_an_undeclared_disagreement_exits_1(command: Command) -> None:
+    done = command("verify", "relu", "--quick", "--order", "1", "--without", "relu-gradient-at-nan")
+    assert done.returncode == 1
+    assert done.stdout.startswith("FAILED: relu")
+
+
+def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> None:
+    assert "mine" in command("list", "--file", str(activation_file)).stdout
+    done = command("verify", "--file", str(activation_file), "--quick", "--dtype", "float32", "--subject", "torch")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("PASSED: mine")
+    both = command("verify", "mine", "relu", "--file", str(activation_file), "--quick", "--order", "0")
+    assert both.stdout.startswith("PASSED: 2 activations")
+
+
+def test_env_prints_versions_and_settings(command: Command, tmp_path: Path) -> None:
+    done = command("env", "--json", "env.json")
+    assert done.returncode == 0
+    assert "capability" in done.stdout
+    assert json.loads((tmp_path / "env.json").read_text())["environment"]["jax"]["version"]
+
+
+BAD_FILES = {
+    "no-record": ("x = 1\n", "holds no record"),
+    "syntax": ("def (\n", "does not import"),
+    "taken": ("import crosscheck\nMINE = crosscheck.activations['relu']\n", "two activations are called 'relu'"),
+    "malformed": (
+        "from crosscheck import Deviation\nBAD = Deviation('a', 'odd', ('jax.native',), (), 'r', 'l', ())\n",
+        "Deviation 'a'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_bad_file_is_refused(command: Command, tmp_path: Path, kind: str) -> None:
+    source, message = BAD_FILES[kind]
+    (tmp_path / "bad.py").write_text(source)
+    check_refused(command("list", "--file", "bad.py"), message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "sigmoit"), "did you mean 'sigmoid'?"),
+        (("verify", "relu", "--dtype", "float31"), "unknown dtype 'float31'; did you mean 'float32'?"),
+        (("verify", "relu", "--order", "3"), "unknown order '3'"),
+        (("verify", "relu", "--order", "first"), "unknown order 'first'"),
+        (("verify", "relu", "--subject", "torch.natif"), "did you mean 'torch.native'?"),
+        (("verify", "relu", "--mode", "lazy"), "unknown mode 'lazy'"),
+        (("verify", "relu", "--device", "tpu"), "unknown device 'tpu'"),
+        (("verify", "relu", "--seed", "-1"), "seed: got -1"),
+        (("verify", "relu", "--without", "relu-gradient-at-nun"), "did you mean 'relu-gradient-at-nan'?"),
+        (("verify", "relu", "--json", "no/such/folder.json"), "does not exist"),
+        (("verify", "relu", "--json", "."), "is a folder"),
+        (("verify", "--file", "nothing.py"), "does not exist"),
+        (("env", "--device", "abacus"), "unknown device 'abacus'"),
+        (("list", "--json", "no/such/folder.json"), "does not exist"),
+        (("verify", "relu", "--seed", "many"), "is not a valid integer"),
+        (("verrify",), "No such command"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_gets_one_message_and_exit_2(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    check_refused(command(*arguments), message)
+
+
+def check_refused(done: subprocess.CompletedProcess[str], message: str) -> None:
+    assert done.returncode == 2, done
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sum(line.startswith("Error:") for line in done.stderr.splitlines()) == 1
+
+
+def test_a_device_that_is_not_there_is_refused(command: Command) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    check_refused(command("verify", "relu", "--device", "gpu"), "'gpu'")
+
+
+@pytest.fixture
+def without(tmp_path: Path) -> Callable[[str], dict[str, str]]:
+    """An environment in which a framework raises at import."""
+
+    def break_(name: str) -> dict[str, str]:
+        folder = tmp_path / "broken" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("raise OSError('its library is damaged')\n")
+        return {"PYTHONPATH": str(folder.parent)}
+
+    return break_
+
+
+def test_a_framework_that_fails_to_import_is_said(command: Command, without: Callable[[str], dict[str, str]]) -> None:
+    done = command("verify", "relu", "--quick", "--order", "0", "--dtype", "float32", env=without("torch"))
+    assert done.returncode == 1
+    assert "its library is damaged" in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stderr
+    listed = command("list", env={"PYTHONPATH": str(Path("broken").absolute())})
+    assert listed.returncode == 0
+
+
+def test_nothing_compared_exits_2(command: Command, without: Callable[[str], dict[str, str]]) -> None:
+    done = command("verify", "relu", "--quick", "--subject", "torch", env=without("torch"))
+    assert done.returncode == 2
+    assert done.stdout.startswith("FAILED: nothing was compared.")
+
+
+def test_the_other_framework_can_be_verified_alone(command: Command, without: Callable[[str], dict[str, str]]) -> None:
+    arguments = ("verify", "relu", "--quick", "--order", "0", "--dtype", "float32", "--subject", "jax")
+    done = command(*arguments, env=without("torch"))
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,166 @@
+"""The formats: their constants, every value of the narrow ones, and the integers that order their values."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from crosscheck._numerics.formats import (
+    FORMATS,
+    FloatArray,
+    Format,
+    bits_of,
+    every_value,
+    format_of,
+    from_ordinal,
+    ordinal_distance,
+    to_ordinal,
+    widen,
+)
+
+EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+NARROW = pytest.mark.parametrize("fmt", [FORMATS["bfloat16"], FORMATS["float16"]], ids=lambda fmt: fmt.name)
+WIDE = pytest.mark.parametrize("fmt", [FORMATS["float64"], FORMATS["float32"]], ids=lambda fmt: fmt.name)
+
+
+def sample(fmt: Format) -> FloatArray:
+    """Random bit patterns, every NaN left out, and the ends of the format."""
+    bits = np.random.default_rng(1).integers(0, 2**fmt.bits, 20_000, dtype=np.uint64).astype(fmt.unsigned)
+    ends = [0, -0.0, fmt.smallest_subnormal, fmt.smallest_normal, 1, fmt.largest, np.inf]
+    x = np.concatenate([bits.view(fmt.dtype), np.array(ends, fmt.dtype), -np.array(ends, fmt.dtype)])
+    return x[~np.isnan(widen(x))]  # isnan warns of a signalling NaN of bfloat16
+
+
+@EACH
+def test_the_constants_are_those_of_the_library_that_defines_the_dtype(fmt: Format) -> None:
+    info = (ml_dtypes if fmt.name == "bfloat16" else np).finfo(fmt.dtype)
+    assert (fmt.precision, fmt.e_min, fmt.e_max) == (info.nmant + 1, info.minexp, info.maxexp - 1)
+    assert fmt.smallest_normal == float(info.smallest_normal)
+    assert fmt.smallest_subnormal == float(info.smallest_subnormal)
+    assert fmt.largest == float(info.max)
+    assert fmt.bits == info.bits == fmt.unsigned.itemsize * 8
+    assert fmt.unsigned.kind == "u"
+
+
+@EACH
+def test_the_name_is_the_dtypes(fmt: Format) -> None:
+    assert FORMATS[fmt.name] is fmt
+    assert fmt.dtype.name == fmt.name
+
+
+@NARROW
+def test_every_value_has_each_bit_pattern_once_and_in_order(fmt: Format) -> None:
+    x = every_value(fmt)
+    assert x.dtype == fmt.dtype
+    np.testing.assert_array_equal(x.view(np.uint16), np.arange(65536))
+    nans = 2 * (2 ** (fmt.precision - 1) - 1)
+    assert np.isnan(widen(x)).sum() == nans
+
+
+@WIDE
+def test_a_wide_format_has_too_many_values(fmt: Format) -> None:
+    with pytest.raises(ValueError, match=rf"^fmt: got {fmt.name}, expected a 16-bit format"):
+        every_value(fmt)
+
+
+@EACH
+def test_format_of_knows_each_dtype(fmt: Format) -> None:
+    assert format_of(np.zeros(2, fmt.dtype)) is fmt
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.int32, np.bool_, np.complex64, np.longdouble, ml_dtypes.float8_e5m2, object], ids=lambda d: d.__name__
+)
+def test_format_of_refuses_any_other_dtype(dtype: Any) -> None:
+    with pytest.raises(TypeError, match="expected one of float64, float32, bfloat16, float16"):
+        format_of(np.zeros(2, dtype))
+
+
+@EACH
+def test_ordinals_order_the_values(fmt: Format) -> None:
+    x = sample(fmt)
+    values = widen(x[np.argsort(to_ordinal(x), kind="stable")])
+    assert (values[:-1] <= values[1:]).all()
+    ordinals = np.sort(np.unique(to_ordinal(x)))
+    distinct = widen(from_ordinal(ordinals, fmt))
+    assert (distinct[:-1] < distinct[1:]).all()
+
+
+@EACH
+def test_neighbours_differ_by_one(fmt: Format) -> None:
+    x = sample(fmt)
+    x = x[np.abs(widen(x)) < fmt.largest]
+    above = np.nextafter(x, np.array(np.inf, fmt.dtype))
+    below = np.nextafter(x, np.array(-np.inf, fmt.dtype))
+    assert (to_ordinal(above) - to_ordinal(x) == 1).all()
+    assert (to_ordinal(x) - to_ordinal(below) == 1).all()
+
+
+@EACH
+def test_both_zeros_are_0_and_nan_lies_beyond_the_infinities(fmt: Format) -> None:
+    zeros = np.array([0.0, -0.0], fmt.dtype)
+    np.testing.assert_array_equal(to_ordinal(zeros), 0)
+    infinity, nan = (abs(int(to_ordinal(np.array([v], fmt.dtype))[0])) for v in (np.inf, np.nan))
+    assert nan > infinity == -int(to_ordinal(np.array([-np.inf], fmt.dtype))[0])
+
+
+@EACH
+def test_ordinals_lead_back_to_the_bits(fmt: Format) -> None:
+    x = np.concatenate([sample(fmt), np.array([np.nan, -np.nan], fmt.dtype)])
+    back = from_ordinal(to_ordinal(x), fmt)
+    assert back.dtype == fmt.dtype
+    plus_zero = np.where(x == 0, np.zeros_like(x), x)  # the one value that is not kept is -0
+    np.testing.assert_array_equal(back.view(fmt.unsigned), plus_zero.view(fmt.unsigned))
+
+
+@EACH
+def test_ordinals_of_a_strided_array(fmt: Format) -> None:
+    x = sample(fmt)[:101]
+    np.testing.assert_array_equal(to_ordinal(x[::-2]), to_ordinal(x)[::-2])
+    square = x[:100].reshape(10, 10)
+    np.testing.assert_array_equal(to_ordinal(square.T), to_ordinal(square).T)
+
+
+@EACH
+def test_the_distance_of_the_extremes_does_not_overflow(fmt: Format) -> None:
+    low, high = np.array([-fmt.largest, -np.inf], fmt.dtype), np.array([fmt.largest, np.inf], fmt.dtype)
+    infinity = (2 * fmt.e_max + 1) << (fmt.precision - 1)
+    for a, b in ((low, high), (high, low)):
+        distance = ordinal_distance(a, b)
+        assert distance.dtype == np.uint64
+        assert distance.tolist() == [2 * (infinity - 1), 2 * infinity]
+
+
+def test_distances_of_float32() -> None:
+    a = np.array([1, 1, 0.0, -1e-45, 1], np.float32)
+    b = np.array([1, 2, -0.0, 1e-45, np.nextafter(np.float32(1), np.float32(0))], np.float32)
+    assert ordinal_distance(a, b).tolist() == [0, 2**23, 0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bits"),
+    [
+        ("float64", 1.0, "0x3ff0000000000000"),
+        ("float64", -0.0, "0x8000000000000000"),
+        ("float32", 1.0, "0x3f800000"),
+        ("float32", 1e-45, "0x00000001"),
+        ("bfloat16", -2.0, "0xc000"),
+        ("bfloat16", 0.0, "0x0000"),
+        ("float16", np.inf, "0x7c00"),
+    ],
+)
+def test_bits_of(name: str, value: float, bits: str) -> None:
+    dtype = FORMATS[name].dtype
+    assert bits_of(np.array([value], dtype)[0]) == bits
+    assert bits_of(np.array(value, dtype)) == bits
+
+
+@EACH
+def test_widening_is_exact_and_silent(fmt: Format) -> None:
+    x = sample(fmt)
+    wide = widen(x)
+    assert wide.dtype == np.float64
+    np.testing.assert_array_equal(wide.astype(fmt.dtype).view(fmt.unsigned), x.view(fmt.unsigned))
+    signalling = np.array([((2 * fmt.e_max + 1) << (fmt.precision - 1)) + 1], fmt.unsigned).view(fmt.dtype)
+    assert np.isnan(widen(signalling)).all()

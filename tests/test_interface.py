@@ -1,0 +1,487 @@
+"""The activations as a model uses them: shapes, dtypes and transformations of both frameworks, and what they refuse."""
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import crosscheck
+from crosscheck._backends import backend
+from crosscheck._compare.scale import scale
+from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, widen
+from crosscheck._numerics.ulp import exponent
+from crosscheck._spec.records import DTYPES, ORDERS, budget
+
+NAMES = tuple(crosscheck.activations)
+FRAMEWORKS = ("torch", "jax")
+ORDER_IDS = ("value", "gradient", "second")
+X = np.linspace(-4, 4, 24)
+"""Inputs without a kink among them."""
+
+every_activation = pytest.mark.parametrize("name", NAMES)
+every_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+pytestmark = [
+    # torch warns of itself: when forward mode or inductor is first used, and when it compiles an autograd.Function
+    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_x64() -> Iterator[None]:
+    """64 bits in JAX for a test that wants them: none may leave them on."""
+    yield
+    assert not jax.config.jax_enable_x64
+
+
+@contextlib.contextmanager
+def x64(dtype: str) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"):
+        yield
+
+
+def make(framework: str, values: Any, dtype: str) -> Any:
+    values = np.asarray(values, dtype=np.float64)
+    if framework == "torch":
+        return torch.tensor(values, dtype=getattr(torch, dtype))
+    return jnp.asarray(values, dtype=dtype)
+
+
+def array(result: Any) -> Float64Array:
+    if isinstance(result, torch.Tensor):
+        return result.detach().double().numpy()
+    return np.asarray(result).astype(np.float64)
+
+
+def function_of(name: str, framework: str) -> Callable[..., Any]:
+    return getattr(crosscheck.activations[name], framework)
+
+
+def derivative(name: str, framework: str, x: FloatArray, order: int) -> FloatArray:
+    mode = {"torch": "eager", "jax": "jit"}[framework]
+    result = backend(framework).derivative(function_of(name, framework), x, order, mode, "cpu")
+    assert result is not None
+    return result
+
+
+def close(got: Any, expected: Any) -> None:
+    """Equal up to the rounding of another order of the same operations in float32."""
+    np.testing.assert_allclose(array(got), array(expected), rtol=2e-6, atol=1e-7)
+
+
+@every_dtype
+@every_framework
+@every_activation
+def test_shape_dtype_and_values_are_kept_in_every_layout(name: str, framework: str, dtype: str) -> None:
+    function = function_of(name, framework)
+    if framework == "jax":
+        function = jax.jit(function)
+    values = np.linspace(-3, 3, 24)
+    with x64(dtype):
+        flat = function(make(framework, values, dtype))
+        assert str(flat.dtype).removeprefix("torch.") == dtype
+        unit = float(np.ldexp(1.0, 1 - FORMATS[dtype].precision))
+        for shape in ((), (0,), (3,), (2, 3, 4)):
+            count = int(np.prod(shape))
+            result = function(make(framework, values[:count].reshape(shape), dtype))
+            assert tuple(result.shape) == shape
+            assert result.dtype == flat.dtype
+            np.testing.assert_allclose(array(result), array(flat)[:count].reshape(shape), rtol=8 * unit, atol=0)
+
+
+@every_dtype
+@every_activation
+def test_a_tensor_that_is_not_contiguous_is_the_same_function(name: str, dtype: str) -> None:
+    function = function_of(name, "torch")
+    x = make("torch", X.reshape(4, 6), dtype)
+    views = {"transposed": x.T, "strided": x[:, ::2], "expanded": x[:, :1].expand(4, 3)}
+    for view in views.values():
+        assert not view.is_contiguous()
+        results = []
+        for one in (view, view.contiguous()):
+            leaf = one.detach().requires_grad_()
+            value = function(leaf)
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+            assert value.shape == gradient.shape == view.shape
+            assert value.dtype == gradient.dtype == view.dtype
+            results.append((array(value), array(gradient)))
+        unit = float(np.ldexp(1.0, 1 - FORMATS[dtype].precision))
+        np.testing.assert_allclose(results[0], results[1], rtol=4 * unit)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=ORDER_IDS)
+@every_dtype
+@every_activation
+def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int) -> None:
+    """In ULP of the larger result; of the formula's terms where they cancel."""
+    activation, fmt = crosscheck.activations[name], FORMATS[dtype]
+    x = np.random.default_rng(11).uniform(-12, 12, 400).astype(fmt.dtype)
+    formula = (activation.derivative, activation.derivative, activation.second_derivative)[order]
+    terms = scale(lambda m, x: formula(m, x, **activation.parameters), widen(x)) if order else np.zeros(x.shape)
+    ours, theirs = (widen(derivative(name, framework, x, order)) for framework in FRAMEWORKS)
+    size = np.maximum(abs(ours), abs(theirs))
+    unit = np.ldexp(1.0, exponent(np.where(size < terms / 8, terms, size), fmt) - (fmt.precision - 1))
+    assert np.isfinite(ours).all()
+    assert (abs(ours - theirs) / unit).max() <= budget(dtype, order)
+
+
+@every_framework
+@every_activation
+def test_twice_differentiable(name: str, framework: str) -> None:
+    """Both derivatives are the closed forms that the catalogue proves."""
+    activation = crosscheck.activations[name]
+    for order, formula in ((1, activation.derivative), (2, activation.second_derivative)):
+        expected = np.broadcast_to(formula(np, X, **activation.parameters), X.shape)
+        np.testing.assert_allclose(derivative(name, framework, X, order), expected, rtol=1e-13, atol=1e-15)
+
+
+@every_activation
+def test_gradcheck_and_gradgradcheck_pass_in_torch(name: str) -> None:
+    """Finite differences, which know nothing of the rules that were given."""
+    x = torch.tensor([-3.1, -0.7, 0.4, 2.3], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(function_of(name, "torch"), (x,), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(function_of(name, "torch"), (x,))
+
+
+@every_activation
+def test_jax_transformations(name: str) -> None:
+    """Each under jit, which is one compilation for all."""
+    function = function_of(name, "jax")
+    x = make("jax", X, "float32")
+    cube = x.reshape(2, 3, 4)
+    first, second = (derivative(name, "jax", X.astype(np.float32), order) for order in (1, 2))
+    ones = jnp.ones_like(x)
+
+    @jax.jit
+    def results(x: Any) -> list[Any]:
+        return [
+            function(x),
+            jax.vmap(function)(x),
+            jax.vmap(jax.vmap(function, in_axes=1), in_axes=0)(cube).swapaxes(1, 2).ravel(),
+            jax.jvp(function, (x,), (3 * ones,))[0],
+            3 * jax.vmap(jax.grad(function))(x),
+            jax.jvp(function, (x,), (3 * ones,))[1],
+            jax.vjp(function, x)[1](3 * ones)[0],
+            3 * jax.grad(lambda x: jax.checkpoint(function)(x).sum())(x),
+            jax.vmap(jax.grad(jax.grad(function)))(x),
+            jnp.diagonal(jax.hessian(lambda x: function(x).sum())(x)),
+        ]
+
+    names = (
+        "value",
+        "vmap",
+        "vmap of vmap",
+        "jvp's value",
+        "grad",
+        "jvp",
+        "vjp",
+        "checkpoint",
+        "grad of grad",
+        "hessian's diagonal",
+    )
+    value = function(x)
+    expected = [value] * 4 + [3 * first] * 4 + [second] * 2
+    for what, result, right in zip(names, results(x), expected, strict=True):
+        assert result.dtype == x.dtype, what
+        np.testing.assert_allclose(array(result), array(right), rtol=2e-6, atol=1e-7, err_msg=what)
+    close(jax.vmap(jax.grad(function))(x), first)
+
+
+@every_activation
+def test_torch_transformations(name: str) -> None:
+    function = function_of(name, "torch")
+    x = make("torch", X, "float32")
+    first, second = (derivative(name, "torch", X.astype(np.float32), order) for order in (1, 2))
+    first, second = torch.from_numpy(first), torch.from_numpy(second)
+    close(torch.func.vmap(function)(x), function(x))
+    cube = x.reshape(2, 3, 4)
+    close(torch.func.vmap(torch.func.vmap(function, in_dims=1))(cube), function(cube).transpose(1, 2))
+    close(torch.func.vmap(torch.func.grad(function))(x), first)
+    close(torch.func.vmap(torch.func.grad(torch.func.grad(function)))(x), second)
+    value, tangent = torch.func.jvp(function, (x,), (3 * torch.ones_like(x),))
+    close(value, function(x))
+    close(tangent, 3 * first)
+    close(torch.func.vjp(function, x)[1](3 * torch.ones_like(x))[0], 3 * first)
+    close(torch.func.hessian(lambda x: function(x).sum())(x), torch.diag(second))
+
+
+@every_dtype
+@every_framework
+@every_activation
+def test_forward_and_reverse_agree(name: str, framework: str, dtype: str) -> None:
+    """Also the second derivative as forward over reverse and reverse over forward."""
+    function = function_of(name, framework)
+    unit = float(np.ldexp(1.0, 1 - FORMATS[dtype].precision))
+    if framework == "torch":
+
+        def forward(f: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1]
+
+        def reverse(f: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda x: torch.func.vjp(f, x)[1](torch.ones_like(x))[0]
+
+    else:
+
+        def forward(f: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+
+        def reverse(f: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda x: jax.vjp(f, x)[1](jnp.ones_like(x))[0]
+
+    with x64(dtype):
+        x = make(framework, X, dtype)
+        expected = derivative(name, framework, X.astype(FORMATS[dtype].dtype), 1).astype(np.float64)
+        np.testing.assert_allclose(array(forward(function)(x)), expected, rtol=4 * unit, atol=unit**2)
+        expected = derivative(name, framework, X.astype(FORMATS[dtype].dtype), 2).astype(np.float64)
+        seconds = {
+            "forward over reverse": forward(reverse(function)),
+            "reverse over forward": reverse(forward(function)),
+        }
+        for what, second in seconds.items():
+            result = (jax.jit(second) if framework == "jax" else second)(x)
+            assert result.dtype == x.dtype
+            np.testing.assert_allclose(array(result), expected, rtol=8 * unit, atol=unit**2, err_msg=what)
+
+
+def compiled_agrees(name: str, compiler: str, dtype: str) -> None:
+    """Value and gradient of a full graph, which is proven to have been compiled."""
+    function = function_of(name, "torch")
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    compiled = torch.compile(function, backend=compiler, fullgraph=True)
+    x = make("torch", X, dtype).requires_grad_()
+    results = []
+    for run in (compiled, function):
+        value = run(x)
+        assert value.dtype == x.dtype
+        (gradient,) = torch.autograd.grad(value, x, 3 * torch.ones_like(value))
+        results.append((array(value), array(gradient)))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    unit = float(np.ldexp(1.0, 1 - FORMATS[dtype].precision))
+    np.testing.assert_allclose(results[0], results[1], rtol=4 * unit, atol=1e-30)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@every_activation
+def test_torch_compiles_value_and_gradient(name: str, dtype: str) -> None:
+    compiled_agrees(name, "aot_eager", dtype)
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("c++")), reason="inductor needs a C++ compiler")
+def test_torch_compiles_with_inductor() -> None:
+    compiled_agrees("sigmoid", "inductor", "float32")
+
+
+REFUSED = {
+    "list": (lambda m: [1.0, 2.0], "got list"),
+    "float": (lambda m: 1.0, "got float"),
+    "none": (lambda m: None, "got NoneType"),
+    "numpy": (lambda m: np.ones(3, np.float32), "got ndarray"),
+    "integers": (lambda m: m.ones(3, dtype=m.int32), "of dtype .*int32"),
+    "booleans": (lambda m: m.ones(3, dtype=m.bool if m is torch else m.bool_), "of dtype .*bool"),
+    "complex": (lambda m: m.ones(3, dtype=m.complex64), "of dtype .*complex64"),
+    "float8": (
+        lambda m: m.ones(3, dtype=m.float32).astype(m.float8_e5m2) if m is jnp else m.ones(3).to(m.float8_e5m2),
+        "float8",
+    ),
+    "the-other-framework": (lambda m: torch.ones(3) if m is jnp else jnp.ones(3), "got (Tensor|ArrayImpl)"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+@every_framework
+@every_activation
+def test_what_is_no_float_array_of_the_framework_is_refused(name: str, framework: str, what: str) -> None:
+    build, got = REFUSED[what]
+    x = build({"torch": torch, "jax": jnp}[framework])
+    with pytest.raises(TypeError, match=f"^{name}: x: .*{got}") as caught:
+        function_of(name, framework)(x)
+    message = str(caught.value)
+    assert {"torch": "expected a torch.Tensor", "jax": "expected a jax.Array"}[framework] in message
+    assert {"torch": "torch.as_tensor(", "jax": "jax.numpy.asarray("}[framework] in message
+
+
+@every_framework
+@every_activation
+def test_an_unknown_parameter_is_refused_and_the_known_ones_named(name: str, framework: str) -> None:
+    known = crosscheck.activations[name].parameters
+    with pytest.raises(TypeError, match=f"{name}: got the parameter 'slope_of_mine', expected") as caught:
+        function_of(name, framework)(make(framework, X, "float32"), slope_of_mine=1.0)
+    assert str(caught.value).endswith(", ".join(known) or "no parameters")
+
+
+def leaky(**changes: Any) -> crosscheck.Activation:
+    """A record with a parameter and without natives."""
+    plain: dict[str, Any] = {
+        "name": "leaky",
+        "parameters": {"slope": 0.25},
+        "torch_value": lambda torch, x, slope: torch.where(x > 0, x, slope * x),
+        "torch_gradient": lambda torch, x, slope: torch.where(x > 0, 1.0, slope),
+        "torch_second": None,
+        "jax_value": lambda jax, x, slope: jax.numpy.where(x > 0, x, slope * x),
+        "jax_gradient": lambda jax, x, slope: jax.numpy.where(x > 0, 1.0, slope),
+        "jax_second": None,
+        "natives": {},
+        "deviations": (),
+    }
+    return dataclasses.replace(crosscheck.activations["relu"], **{**plain, **changes})
+
+
+@every_framework
+def test_a_parameter_has_the_record_s_default_and_reaches_value_and_gradient(framework: str) -> None:
+    function = getattr(leaky(), framework)
+    x = make(framework, [-2.0, 2.0], "float32")
+    assert array(function(x)).tolist() == [-0.5, 2.0]
+    assert array(function(x, slope=0.5)).tolist() == [-1.0, 2.0]
+    for slope in (0.25, 0.5):
+        gradient = backend(framework).derivative(
+            lambda x, slope=slope: function(x, slope=slope), np.array([-2, 2], np.float32), 1, "eager", "cpu"
+        )
+        assert gradient is not None
+        assert gradient.tolist() == [slope, 1.0]
+    assert repr(function) == f"<leaky(x, slope=0.25) for {framework}>"
+
+
+@every_framework
+@every_activation
+def test_native_is_what_the_framework_ships(name: str, framework: str) -> None:
+    activation = crosscheck.activations[name]
+    if framework not in activation.natives:
+        with pytest.raises(AttributeError, match=f"{framework} ships no {name}"):
+            _ = function_of(name, framework).native
+        return
+    x = make(framework, X, "float32")
+    result = function_of(name, framework).native(x)
+    assert type(result) is type(x)
+    assert result.shape == x.shape
+
+
+def test_native_is_the_very_function() -> None:
+    relu = crosscheck.activations["relu"]
+    assert relu.torch.native is torch.relu
+    assert relu.jax.native is jax.nn.relu
+
+
+@every_framework
+def test_native_is_an_attribute_error_where_none_is_shipped(framework: str) -> None:
+    function = getattr(leaky(), framework)
+    with pytest.raises(AttributeError, match=f"{framework} ships no leaky"):
+        _ = function.native
+    assert not hasattr(function, "native")
+
+
+def test_a_class_that_is_shipped_is_made_a_function() -> None:
+    record = leaky(natives={"torch": crosscheck.Native("torch.nn.LeakyReLU")})
+    assert array(record.torch.native(torch.tensor([-100.0, 5.0]))).tolist() == [-1.0, 5.0]
+
+
+# The properties of sigmoid: nonlinear, smooth, bounded, monotonic.
+
+SIGMOID = crosscheck.activations["sigmoid"]
+STEEPEST = 0.0963
+"""The largest second derivative of sigmoid is 1/(6 sqrt 3), so this bounds how fast its gradient changes."""
+moderate = st.floats(-30, 30, width=32, allow_subnormal=False)
+anything = st.floats(allow_nan=False, width=32, allow_subnormal=True)
+steps = st.floats(0.0009765625, 0.5, width=32, allow_subnormal=False)
+hypothesised = settings(deadline=None, max_examples=60, derandomize=True, database=None)
+
+
+def sigmoid(framework: str, *values: float) -> Float64Array:
+    return array(getattr(SIGMOID, framework)(make(framework, values, "float32")))
+
+
+def slopes(framework: str, *values: float) -> Float64Array:
+    if framework == "torch":
+        x = make("torch", values, "float32").requires_grad_()
+        return array(torch.autograd.grad(SIGMOID.torch(x).sum(), x)[0])
+    return array(jax_slopes(make("jax", values, "float32")))
+
+
+jax_slopes = jax.jit(jax.vmap(jax.grad(SIGMOID.jax)))
+
+
+@every_framework
+@hypothesised
+@given(x=st.floats(0.5, 10, width=32), factor=st.floats(1.5, 4, width=32))
+def test_sigmoid_is_nonlinear(framework: str, x: float, factor: float) -> None:
+    """Measured from its centre it grows by less than its argument does: homogeneity fails."""
+    centred = sigmoid(framework, x, factor * x) - sigmoid(framework, 0.0)
+    assert centred[1] < factor * centred[0] * (1 - 1e-3)
+
+
+@every_framework
+@hypothesised
+@given(x=moderate, step=steps)
+@example(x=1.3169579, step=0.001)
+@example(x=-0.25, step=0.5)
+def test_sigmoid_is_smooth(framework: str, x: float, step: float) -> None:
+    """The gradient has no jump: it changes by at most the Lipschitz bound times the step, and float32's rounding."""
+    near, far = np.float32(x), np.float32(x + step)
+    first, second = slopes(framework, float(near), float(far))
+    assert abs(second - first) <= STEEPEST * abs(float(far) - float(near)) + 1e-7
+    assert 0 < first <= 0.25
+
+
+@every_framework
+def test_the_smoothness_bound_would_find_a_jump(framework: str) -> None:
+    """ReLU's slope breaks the bound across its kink."""
+    relu = crosscheck.activations["relu"]
+    gradient = backend(framework).derivative(
+        getattr(relu, framework), np.array([-1e-3, 1e-3], np.float32), 1, "eager", "cpu"
+    )
+    assert gradient is not None
+    assert gradient[1] - gradient[0] > STEEPEST * 2e-3 + 1e-7
+
+
+@every_framework
+@hypothesised
+@given(x=anything)
+def test_sigmoid_is_bounded_by_0_and_1(framework: str, x: float) -> None:
+    (value,) = sigmoid(framework, x)
+    assert 0 <= value <= 1
+    if abs(x) < 15:
+        assert 0 < value < 1
+
+
+@every_framework
+@hypothesised
+@given(x=anything, y=anything)
+@example(x=-0.0, y=0.0)
+@example(x=-float("inf"), y=float("inf"))
+@example(x=15.0, y=float(np.nextafter(np.float32(15), np.float32(16))))
+def test_sigmoid_is_monotonic(framework: str, x: float, y: float) -> None:
+    low, high = sigmoid(framework, min(x, y), max(x, y))
+    assert low <= high
+    if abs(x) < 8 and abs(y) < 8 and abs(x - y) > 0.01:
+        assert low < high
+
+
+def test_torch_refuses_forward_over_forward_where_it_would_give_zero() -> None:
+    def forward(f: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1]
+
+    with pytest.raises(RuntimeError, match="take one of them in reverse"):
+        forward(forward(crosscheck.activations["sigmoid"].torch))(torch.ones(3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_jax_takes_forward_over_forward(name: str) -> None:
+    def forward(f: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+
+    function = function_of(name, "jax")
+    x = jnp.linspace(-2, 2, 5, dtype="float32")
+    expected = jax.vmap(jax.grad(jax.grad(function)))(x)
+    np.testing.assert_allclose(forward(forward(function))(x), expected, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,123 @@
+"""The public names, and what importing crosscheck and its command brings in."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import crosscheck
+
+PUBLIC = [
+    "Activation",
+    "Anchor",
+    "CauseCount",
+    "Comparison",
+    "Deviation",
+    "Finding",
+    "Kink",
+    "Limits",
+    "MissingFrameworkError",
+    "Native",
+    "NoDeviceError",
+    "Point",
+    "Region",
+    "Report",
+    "Seen",
+    "SpecError",
+    "UnknownActivationError",
+    "UsageError",
+    "activations",
+    "verify",
+]
+
+LOADED = "import sys; print(*sorted({'torch', 'jax', 'jaxlib', 'numpy'} & set(sys.modules)))"
+
+
+def python(code: str, env: Mapping[str, str] = os.environ) -> str:
+    """What a fresh Python prints."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_public_names_are_these() -> None:
+    assert crosscheck.__all__ == PUBLIC
+    assert set(dir(crosscheck)) >= set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_resolves(name: str) -> None:
+    value = getattr(crosscheck, name)
+    if isinstance(value, type):
+        assert value.__name__ == name
+    else:
+        assert value is getattr(crosscheck, name)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'crosscheck' has no attribute 'verfy'"):
+        crosscheck.__getattr__("verfy")
+
+
+def test_star_import_gives_the_public_names() -> None:
+    names = "from crosscheck import *; print(*sorted(name for name in dir() if not name.startswith('__')))"
+    assert python(names).split() == sorted(PUBLIC)
+
+
+def test_importing_crosscheck_imports_neither_framework_nor_numpy() -> None:
+    assert python(f"import crosscheck; {LOADED}").split() == []
+
+
+def test_reading_the_catalogue_imports_no_framework() -> None:
+    code = f"import crosscheck; [(a.torch, a.jax) for a in crosscheck.activations.values()]; {LOADED}"
+    assert not {"torch", "jax", "jaxlib"} & set(python(code).split())
+
+
+def test_the_check_sees_what_was_imported() -> None:
+    assert python(f"import crosscheck, numpy; {LOADED}").split() == ["numpy"]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["verify", "--help"]], ids=" ".join)
+def test_the_command_imports_no_framework_to_say_what_there_is(arguments: list[str]) -> None:
+    """As ``python -m crosscheck.cli`` runs it; the last line printed is what was loaded."""
+    code = (
+        "import atexit, runpy, sys\n"
+        f"atexit.register(lambda: exec({LOADED!r}))\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "runpy.run_module('crosscheck.cli', run_name='__main__')"
+    )
+    *said, loaded = python(code).splitlines()
+    assert any("sigmoid" in line or "Usage:" in line for line in said)
+    assert not {"torch", "jax", "jaxlib"} & set(loaded.split())
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("broken", ["ModuleNotFoundError('no such module')", "OSError('libc10.so is missing')"])
+def test_a_missing_framework_says_which_extra_brings_it(name: str, broken: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(f"raise {broken}\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    code = f"""
+import crosscheck, crosscheck._backends
+relu = crosscheck.activations.relu
+for attempt in (lambda: relu.{name}(1.0), lambda: relu.{name}.native, lambda: crosscheck._backends.backend({name!r})):
+    try:
+        attempt()
+    except crosscheck.MissingFrameworkError as error:
+        print(error)
+"""
+    said = python(code, {**os.environ, "PYTHONPATH": path}).splitlines()
+    assert len(said) == 3
+    for line in said:
+        assert line.startswith(f"{name} cannot be imported ({broken.partition('(')[0]}: ")
+        assert f"pip install 'torch-jax-crosscheck[{name}]'" in line

@@ -1,0 +1,88 @@
+"""Reports: the answer first, every failure named, strict JSON written whole or not at all."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+import crosscheck
+from crosscheck import Report
+from crosscheck._report.json_file import plain, write_json
+
+FIELDS = {
+    "function parameters output wrt subject against dtype order mode device points exhaustive passed cause causes side "
+    "max_ulp max_abs worst deviations"
+}
+
+
+@pytest.fixture(scope="module")
+def passed() -> Report:
+    return crosscheck.verify("sigmoid", quick=True)
+
+
+@pytest.fixture(scope="module")
+def failed() -> Report:
+    return crosscheck.verify("relu", quick=True, subjects=["torch", "jax"], replace={"jax": lambda x: x * 2})
+
+
+def test_the_first_line_is_the_verdict(passed: Report, failed: Report) -> None:
+    assert str(passed).startswith("PASSED: sigmoid: no undeclared disagreement in ")
+    assert str(failed).startswith("FAILED: relu: ")
+
+
+def test_a_failure_names_side_cause_input_and_results(failed: Report) -> None:
+    text = " ".join(str(failed).split())
+    assert "jax: definition" in text
+    assert "(jax side)" in text
+    assert "got " in text
+    assert "0x" in text
+
+
+def test_the_deviations_are_listed_with_their_reasons(passed: Report) -> None:
+    assert "sigmoid-derivative-lost-tail (inaccurate): Both frameworks" in str(passed)
+
+
+def test_json_has_the_documented_layout(passed: Report, tmp_path: Path) -> None:
+    passed.to_json(tmp_path / "report.json")
+    data = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert data["schema"] == "crosscheck.report/1"
+    assert set(data) == {"schema", "environment", "comparisons", "summary"}
+    assert data["summary"]["passed"] is True
+    assert len(data["comparisons"]) == len(passed.comparisons)
+    for comparison in data["comparisons"]:
+        assert set(" ".join(FIELDS).split()) <= set(comparison)
+        for count in comparison["causes"].values():
+            assert count["worst"]["input_bits"].startswith("0x")
+    assert data["environment"]["torch"]["version"]
+
+
+def test_a_failed_comparison_is_written_as_failed(failed: Report, tmp_path: Path) -> None:
+    failed.to_json(tmp_path / "report.json")
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["summary"]["passed"] is False
+    assert data["summary"]["failed"] == sum(not c.passed for c in failed.comparisons) > 0
+    assert [c["passed"] for c in data["comparisons"]] == [c.passed for c in failed.comparisons]
+
+
+def test_numbers_that_json_lacks_are_strings() -> None:
+    assert plain({"a": (math.nan, math.inf, -math.inf, 1.5)}) == {"a": ["nan", "inf", "-inf", 1.5]}
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_json(path, {"new": 1})
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+    assert path.read_text() == "old"
+
+
+def test_nothing_compared_is_a_failure() -> None:
+    assert not Report((), {}).passed
+    assert str(Report((), {})) == "FAILED: nothing was compared."

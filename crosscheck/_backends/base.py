@@ -55,5 +55,6 @@ def check_output(result: Any, x: Any) -> None:
     shape, (dtype, expected) = tuple(result.shape), (str(array.dtype).removeprefix("torch.") for array in (result, x))
     if shape != tuple(x.shape) or dtype != expected:
         raise WrongOutputError(
-            f"the function returned shape {shape} and dtype {dtype} for an input of shape {tuple(x.shape)} and dtype {expected}"
+            f"the function returned shape {shape} and dtype {dtype} "
+            f"for an input of shape {tuple(x.shape)} and dtype {expected}"
         )

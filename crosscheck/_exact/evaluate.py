@@ -237,7 +237,7 @@ def check_limits(activation: Activation, parameters: Mapping[str, float], orders
                 near, far = (definition(m, m.variable(arb((side, power)))) for power in FAR)
             except UndecidedError as error:
                 raise SpecError(
-                    f"{activation.name}: limits: the definition is not decided at {side} * 2**{FAR[1]}; declare NaN, no limit"
+                    f"{activation.name}: limits: the definition is undecided at {side} * 2**{FAR[1]}; declare NaN, no limit"
                 ) from error
             for k in orders:
                 declared, before, after = values[k], _coefficient(near, k), _coefficient(far, k)

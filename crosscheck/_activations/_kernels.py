@@ -54,6 +54,21 @@ def bell(framework: Any, a: Any) -> tuple[Any, Any, Any, Any]:
     return e, c, z, 1 + z * (2 + z)
 
 
+def expm1(framework: Any, x: Any) -> Any:
+    """e^x - 1 for x <= 0: x + x (h - q)/(1 + q - h) down to -0.7, with h = x/2 and q = h coth(h) - 1.
+
+    Below, where e^x < 1/2, the difference itself keeps its digits. torch's own expm1 is accurate and is used.
+    """
+    if framework.__name__ == "torch":
+        return framework.expm1(x)
+    m = framework.numpy
+    y = m.clip(x, -0.7, None)
+    h = y / 2
+    q = expand(h)
+    near = m.where(x == 0, x, y + y * ((h - q) / (1 + q - h)))  # x + x 0 would lose the sign of -0
+    return m.where(x > -0.7, near, m.exp(x) - 1)
+
+
 def tanh(framework: Any, x: Any) -> Any:
     """x - x q/(1 + q), a small correction of x, below 0.6; (1 - t)/(1 + t) with t = exp(-2|x|) above.
 

@@ -28,7 +28,8 @@ def decide(ball: Any, fmt: Format) -> Decision | None:
     mantissa, power = lower.man_exp()
     log2 = int(mantissa).bit_length() + int(power) - 1
     if log2 > fmt.e_max:
-        return sign * np.inf, 0.0, fmt.e_max
+        excess = (abs(ball) - arb((1, fmt.e_max + 1))) * arb((1, fmt.precision - 1 - fmt.e_max))
+        return sign * np.inf, sign * float(excess), fmt.e_max
     e = max(log2, fmt.e_min)
     scaled = abs(ball) * arb((1, fmt.precision - 1 - e))
     nearest = round(float(scaled))

@@ -147,6 +147,10 @@ def _settle_kinks(
 ) -> None:
     """At ties of the definition, put the declared choice where the one-sided derivatives differ."""
     kinks = {kink.at: kink for kink in activation.kinks_at(parameters)}
+    tied = {float(wide[i]) for i in ties}
+    for at in set(kinks) - tied:
+        if (wide == at).any():
+            raise SpecError(f"{activation.name}: kinks: the definition has no kink at {at}; take the Kink out")
     for i in sorted(set(ties)):
         x0 = float(wide[i])
         for k, row in rows.items():
@@ -172,6 +176,11 @@ def _settle_tie(
             raise SpecError(
                 f"{name}: derivative {k} is {float(left)} to the left of {x0} and {float(right)} to the right, "
                 f"but no Kink declares a choice: add Kink(at={x0}, chosen={{{k}: ...}}, source=...)"
+            )
+        if not min(float(left), float(right)) <= declared <= max(float(left), float(right)):
+            raise SpecError(
+                f"{name}: the Kink at {x0} chooses {declared} for derivative {k}, which is {float(left)} to the left and "
+                f"{float(right)} to the right; choose a value between them"
             )
         chosen = arb(declared)
         row.sides[i] = (decide(left, fmt) or (np.nan,))[0], (decide(right, fmt) or (np.nan,))[0]
@@ -250,5 +259,5 @@ def check_limits(activation: Activation, parameters: Mapping[str, float], orders
                 if not holds:
                     raise SpecError(
                         f"{activation.name}: limits: derivative {k} at {'+' if side > 0 else '-'}infinity is declared "
-                        f"{declared}, but the definition at {side} * 2**{FAR[1]} is {after.str(10)}"
+                        f"{declared}, but the definition at {side} * 2**{FAR[1]} is {float(after):.6g}"
                     )

@@ -15,7 +15,8 @@ class Truth:
     rounded
         r correctly rounded to the format; NaN where r does not exist (no limit, or a derivative at NaN).
     residual
-        ``(r - rounded) / ulp(r)``: what the rounding left, between -0.5 and 0.5.
+        ``(r - rounded) / ulp(r)``: what the rounding left, between -0.5 and 0.5; where r overflows, ``rounded`` is an
+        infinity, counts as ``2**(e_max + 1)``, and the residual is as large as it has to be.
     exponent
         ``floor(log2|r|)`` clamped to the format, so that ``ulp(r) = 2**(exponent - (p-1))``. Where the enclosure
         cannot decide it, the lower one, which makes an error look larger, never smaller.

@@ -37,7 +37,7 @@ def stratified(
     inside = from_ordinal(np.concatenate([magnitudes, -magnitudes]), fmt)
     edges = np.array([fmt.smallest_subnormal, fmt.smallest_normal - fmt.smallest_subnormal, fmt.smallest_normal])
     special = np.concatenate([[0.0, -0.0, np.inf, -np.inf, np.nan], edges, -edges, [fmt.largest, -fmt.largest]])
-    centres = to_ordinal(np.array([*near], dtype=fmt.dtype))
+    centres = to_ordinal(np.array([point for point in near if abs(point) <= fmt.largest], dtype=fmt.dtype))
     around = centres[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     return np.concatenate(
         [

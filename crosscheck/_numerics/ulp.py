@@ -44,7 +44,10 @@ def in_units(value: FloatArray, e: IntArray, fmt: Format) -> Float64Array:
 def ulp_error(got: FloatArray, rounded: FloatArray, residual: Float64Array, e: IntArray, fmt: Format) -> Float64Array:
     """``|got - r| / ulp(r)`` for a real number r given by its correctly rounded value and what the rounding left.
 
-    ``residual`` is ``(r - rounded) / ulp(r)`` and ``e`` the clamped exponent of r. NaN where ``got`` is NaN.
+    ``residual`` is ``(r - rounded) / ulp(r)`` and ``e`` the clamped exponent of r. NaN where ``got`` is NaN; at most 0.5
+    where ``got`` is the infinity to which r rounds, however far beyond it lies.
     """
     with np.errstate(invalid="ignore"):
-        return np.abs((in_units(got, e, fmt) - in_units(rounded, e, fmt)) - residual)
+        error = np.abs((in_units(got, e, fmt) - in_units(rounded, e, fmt)) - residual)
+    overflow = np.isinf(widen(got)) & (widen(got) == widen(rounded))
+    return np.where(overflow, np.minimum(error, 0.5), error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ class _Interface:
             if name not in known:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
+            if isinstance(given[name], float) and math.isnan(given[name]):
+                raise ValueError(f"{self._activation.name}: {name}: got nan, expected a number")
         return {**known, **given}
 
     def _refuse(self, x: object, why: str) -> TypeError:

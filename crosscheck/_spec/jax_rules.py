@@ -12,7 +12,8 @@ Rule = Callable[..., Any]
 def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
     """``rules[0]`` as a function of ``x``, its k-th derivative being ``rules[k]``; JAX differentiates the last one.
 
-    Each rule is elementwise and takes ``jax`` first. Works under every transformation.
+    Each rule is elementwise and takes ``jax`` first. Works under every transformation. Parameters that are JAX arrays
+    are differentiated too, through ``rules[0]`` itself.
     """
     value, *derivatives = rules
     if not derivatives:
@@ -20,14 +21,26 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
     derivative = with_derivatives(derivatives)
 
     def function(x: Any, **parameters: Any) -> Any:
+        arrays = {name: given for name, given in parameters.items() if isinstance(given, jax.Array)}
+        fixed = {name: given for name, given in parameters.items() if name not in arrays}
+
         @jax.custom_jvp
-        def of_x(x: Any) -> Any:
-            return value(jax, x, **parameters)
+        def with_rule(x: Any, arrays: dict[str, Any]) -> Any:
+            return value(jax, x, **arrays, **fixed)
 
-        @of_x.defjvp
-        def rule(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
-            return of_x(*primals), tangents[0] * derivative(*primals, **parameters)
+        @with_rule.defjvp
+        def rule(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+            x, arrays = primals
+            tangent = tangents[0] * derivative(x, **arrays, **fixed)
+            if arrays:
+                of_arrays = functools.partial(_of_parameters, value, x, fixed)
+                tangent = tangent + jax.jvp(of_arrays, (arrays,), (tangents[1],))[1]
+            return with_rule(x, arrays), tangent
 
-        return of_x(x)
+        return with_rule(x, arrays)
 
     return function
+
+
+def _of_parameters(value: Rule, x: Any, fixed: dict[str, Any], arrays: dict[str, Any]) -> Any:
+    return value(jax, x, **arrays, **fixed)

@@ -1,10 +1,10 @@
 """Derivative rules for torch: a function whose derivative is given, whose derivative's derivative is given, and so on."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 Rule = Callable[..., Any]
 
@@ -13,14 +13,17 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
     """``rules[0]`` as a function of ``x``, its k-th derivative being ``rules[k]``; autograd differentiates the last one.
 
     Each rule is elementwise and takes ``torch`` first. Works under ``torch.compile``, ``torch.func`` and ``vmap``.
+    Parameters that are tensors are differentiated too, through ``rules[0]`` itself.
     """
     value, *derivatives = rules
+
     if not derivatives:
-        return functools.partial(value, torch)
+        return lambda x, **parameters: value(torch, x, **parameters)
+    first = derivatives[0]
     derivative = with_derivatives(derivatives)
 
-    class Reverse(torch.autograd.Function):
-        """The rule without forward mode, the form that torch.compile accepts in a full graph."""
+    class Compiled(torch.autograd.Function):
+        """The form that torch.compile accepts in a full graph: no forward mode, no rule inside a rule."""
 
         @staticmethod
         def forward(x: Any, parameters: dict[str, Any]) -> Any:
@@ -30,38 +33,50 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             x, ctx.parameters = inputs
             ctx.save_for_backward(x)
-            ctx.save_for_forward(x)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:
             (x,) = ctx.saved_tensors
-            # within a compiled graph, autograd differentiates the rule itself: a nested Function is refused there
-            slope = (
-                derivatives[0](torch, x, **ctx.parameters)
-                if torch.compiler.is_compiling()
-                else (derivative(x, **ctx.parameters))
-            )
-            return gradients[0] * slope, None
+            return gradients[0] * first(torch, x, **ctx.parameters), None
 
-        @classmethod
-        def vmap(cls, info: Any, in_dims: tuple[int | None, ...], x: Any, parameters: dict[str, Any]) -> tuple[Any, Any]:
-            return cls.apply(x, parameters), in_dims[0]
+    class Eager(torch.autograd.Function):
+        # vmap takes a dict among the arguments for a tree of tensors and fails in forward mode: names and values are flat
+        generate_vmap_rule = True
 
-    class ReverseAndForward(Reverse):
+        @staticmethod
+        def forward(x: Any, names: str, *values: Any) -> Any:
+            return value(torch, x, **dict(zip(names.split(), values, strict=True)))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            x, names, *values = inputs
+            ctx.parameters = dict(zip(names.split(), values, strict=True))
+            ctx.save_for_backward(x)
+            ctx.save_for_forward(x)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
+            (x,) = ctx.saved_tensors
+            return (gradients[0] * derivative(x, **ctx.parameters), None, *(None for _ in ctx.parameters))
+
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Any:
-            # torch switches forward mode off in here, so that an outer forward derivative would silently be 0
-            levels = torch._C._functorch.get_interpreter_stack() or ()
-            if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
-                raise RuntimeError(
-                    "torch cannot take the forward derivative of a forward derivative of a function with a derivative rule; "
-                    "take one of them in reverse, for example with torch.func.hessian or torch.func.grad"
-                )
+            # torch switches forward mode off in here, and forward over forward would silently be 0: switch it on again
+            # for the levels outside this one, which the primals carry
             (x,) = ctx.saved_tensors
-            return tangents[0] * derivative(x, **ctx.parameters)
+            x, tangent = (forward_ad.unpack_dual(t, level=0).primal for t in (x, tangents[0]))
+            with forward_ad._set_fwd_grad_enabled(True):
+                return tangent * derivative(x, **ctx.parameters)
 
     def function(x: Any, **parameters: Any) -> Any:
-        rule = Reverse if torch.compiler.is_compiling() else ReverseAndForward
-        return rule.apply(x, parameters)
+        if torch.compiler.is_compiling():
+            result = Compiled.apply(x, parameters)
+        else:
+            result = Eager.apply(x, " ".join(parameters), *parameters.values())
+        if any(isinstance(given, torch.Tensor) for given in parameters.values()):
+            # zero in value; its derivatives by the parameters are the function's, which the rule for x leaves out
+            of_parameters = value(torch, x.detach(), **parameters)
+            result = result + torch.nan_to_num(of_parameters - of_parameters.detach(), posinf=0.0, neginf=0.0)
+        return result
 
     return function

@@ -13,17 +13,24 @@ def definition(m: Any, x: Any) -> Any:
 
 def derivative(m: Any, x: Any) -> Any:
     """s(x) (1 + x s(-x)), s being the sigmoid; as z (1 - |x| + z) / (1 + z)^2, z = e^-|x|, below 0, and 1 minus that above."""
-    a = m.minimum(m.abs(x), FAR)
-    z = m.exp(-a)
-    g = z * ((1 - a) + z) / (1 + z) ** 2
+    a, e, c = _tail(m, x)
+    z = e * c
+    g = e * ((1 - a) + z) / (1 + z) ** 2 * c
     return m.where(x > 0, 1 - g, g)
 
 
 def second_derivative(m: Any, x: Any) -> Any:
     """s(x) s(-x) (2 + x (s(-x) - s(x))), s being the sigmoid; as z (2 - |x| + z (2 + |x|)) / (1 + z)^3, z = e^-|x|."""
+    a, e, c = _tail(m, x)
+    z = e * c
+    return e * ((2 - a) + z * (2 + a)) / (1 + z) ** 3 * c
+
+
+def _tail(m: Any, x: Any) -> tuple[Any, Any, Any]:
+    """(a, e, c) with a = |x| and e^-a = e c, c being 1 unless e^-a is tiny: a factor that meets e first keeps its digits."""
     a = m.minimum(m.abs(x), FAR)
-    z = m.exp(-a)
-    return z * ((2 - a) + z * (2 + a)) / (1 + z) ** 3
+    half = m.where(a > 600, a / 2, 0)
+    return a, m.exp(half - a), m.exp(-half)
 
 
 def value(framework: Any, x: Any) -> Any:

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crosscheck._api import UsageError, verify
+    from crosscheck._api import UsageError, explain, plot, verify
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError, activations
     from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
@@ -45,6 +45,8 @@ _HOME = {
     "UnknownActivationError": "_catalogue",
     "UsageError": "_api",
     "activations": "_catalogue",
+    "explain": "_api",
+    "plot": "_api",
     "verify": "_api",
 }
 """Where each public name is defined; looked up at first use, so that the import stays light."""
@@ -69,6 +71,8 @@ __all__ = [
     "UnknownActivationError",
     "UsageError",
     "activations",
+    "explain",
+    "plot",
     "verify",
 ]
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from crosscheck._backends import backend
 from crosscheck._catalogue import activations, unknown
+from crosscheck._compare.curves import curves, sight
 from crosscheck._compare.deviations import Environment, settle
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.verify import Plan, run
+from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._report.explain import Disagreement, Explanation, Source
 from crosscheck._report.report import Report
 from crosscheck._spec.interface import MissingFrameworkError
-from crosscheck._spec.records import DEVICES, DTYPES, MODES, ORDERS, SUBJECTS, Activation
+from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, SUBJECTS, Activation, Deviation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 QUICK = {"per_binade": 1, "uniform": 512}
 QUICK_DTYPES = ("float32", "bfloat16")
@@ -152,3 +161,148 @@ def _deviation_environment(described: Mapping[str, Any], device: str) -> Environ
         device=device,
         capability=described["torch"].get("capability"),
     )
+
+
+def explain(what: str | Activation) -> str:
+    """An activation explained: its definition and derivatives, and each disagreement of the frameworks about it.
+
+    ``what`` is a name or alias of the catalogue, or a record. Everything is verified first, which takes seconds. Each
+    disagreement, declared or not, comes with an input, all results there, the cause and a snippet that reproduces it.
+    """
+    return str(explanation(what))
+
+
+def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
+    """What :func:`explain` prints, as data."""
+    activation = _one(what)
+    return explained(activation, verify(activation, progress=progress))
+
+
+def explained(activation: Activation, report: Report) -> Explanation:
+    """The disagreements in a report on one activation, each looked at once more at one input."""
+    declared = [_declared(activation, deviation, report) for deviation in activation.deviations]
+    return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
+
+
+def _one(what: str | Activation) -> Activation:
+    if not isinstance(what, str | Activation):
+        raise UsageError(f"what: got {type(what).__name__}, expected the name of an activation or an Activation")
+    return what if isinstance(what, Activation) else activations[what]
+
+
+def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement:
+    """A declared deviation at the first anchor of its first region."""
+    region = deviation.regions[0]
+    anchor = region.anchors[0]
+    dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
+    mode = deviation.modes[0]
+    x = np.array([anchor.input]).astype(FORMATS[dtype].dtype)
+    return Disagreement(
+        id=deviation.id,
+        cause=deviation.cause,
+        subjects=deviation.subjects,
+        order=region.order,
+        sighting=sight(activation, deviation.subjects, x, region.order, mode, activation.parameters),
+        seen=deviation.id in report.deviations,
+        declared_results=dict(anchor.results),
+        reason=deviation.reason,
+        link=deviation.link,
+    )
+
+
+def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
+    """What no deviation covers: one per subjects, order and cause, at its worst input in the first setting it shows in.
+
+    Two subjects' disagreement is left out where one of them already disagrees with the exact results in that way.
+    """
+    groups: dict[tuple[tuple[str, ...], int, str], list[Comparison]] = {}
+    for comparison in sorted(report.comparisons, key=lambda c: c.against != "exact"):
+        subjects: tuple[str, ...] = (comparison.subject,)
+        if comparison.against != "exact":
+            subjects = (comparison.subject, comparison.against)
+        for cause in ("error",) if comparison.message else comparison.uncovered:
+            alone = any(((subject,), comparison.order, cause) in groups for subject in subjects)
+            if len(subjects) == 1 or not alone:
+                groups.setdefault((subjects, comparison.order, cause), []).append(comparison)
+    found = []
+    for (subjects, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
+        # float32 first, then eager, then the default parameters
+        comparisons.sort(key=lambda c: (c.dtype != "float32", c.mode != "eager", c.parameters != activation.parameters))
+        first = comparisons[0]
+        count = first.uncovered.get(cause)
+        sighting = None
+        if count is not None:
+            x = _from_bits(count.worst.input_bits, first.dtype)
+            sighting = sight(activation, subjects, x, order, first.mode, first.parameters)
+        found.append(
+            Disagreement(
+                id=None,
+                cause=cause,
+                subjects=subjects,
+                order=order,
+                sighting=sighting,
+                elsewhere=tuple(dict.fromkeys(map(_setting, comparisons)))[1:],
+                inputs=count.count if count else 0,
+                message=first.message,
+            )
+        )
+    return found
+
+
+def _setting(comparison: Comparison) -> str:
+    parameters = "".join(f", {name} = {value:g}" for name, value in comparison.parameters.items())
+    return f"{comparison.dtype} {comparison.mode}{parameters}"
+
+
+def _from_bits(bits: str, dtype: str) -> FloatArray:
+    fmt = FORMATS[dtype]
+    return np.array([int(bits, 16)], fmt.unsigned).view(fmt.dtype)
+
+
+def _source(activation: Activation) -> Source:
+    """How code gets hold of a record: from the catalogue, or from the module or file in which it was defined."""
+    if activations.get(activation.name) is activation:
+        return Source(("import crosscheck",), f"crosscheck.activations[{activation.name!r}]")
+    module = getattr(activation.definition, "__globals__", {})
+    name = next((key for key, value in module.items() if value is activation), None)
+    file = module.get("__file__")
+    if name and file and Path(file).is_file():
+        return Source(("import runpy",), f"runpy.run_path({str(Path(file).resolve())!r})[{name!r}]")
+    return Source((f"# {name or 'activation'} is your record of {activation.name}",), name or "activation")
+
+
+PLOTTED = tuple(subject for subject in SUBJECTS if subject != "analytic")
+POINTS = 3000
+DRAWABLE = 1e300
+"""Beyond it matplotlib's own arithmetic overflows."""
+
+
+def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
+    """A figure of an activation and its gradient over an interval, with each subject's error in ULP below them.
+
+    what
+        A name or alias of the catalogue, or a record; its parameters are at their defaults.
+    dtype, low, high
+        The dtype in which the frameworks compute, and the interval of inputs.
+
+    The figure belongs to no window and no ``pyplot``; save it with ``figure.savefig(path)``. Raises
+    :class:`UsageError` for arguments that are unknown or an interval that is empty.
+    """
+    from crosscheck._report.plots import draw
+
+    activation = _one(what)
+    (dtype,) = _known("dtype", (dtype,), DTYPES)
+    low, high = _bound("low", low, dtype), _bound("high", high, dtype)
+    if not low < high:
+        raise UsageError(f"low, high: got {low!r} and {high!r}, expected low < high")
+    if np.unique(np.array([low, high]).astype(FORMATS[dtype].dtype)).size < 2:
+        raise UsageError(f"low, high: got {low!r} and {high!r}, expected bounds that differ in {dtype}")
+    return draw(curves(activation, PLOTTED, dtype, low, high, POINTS))
+
+
+def _bound(name: str, value: float, dtype: str) -> float:
+    largest = min(FORMATS[dtype].largest, DRAWABLE)
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not -largest <= value <= largest:
+        raise UsageError(f"{name}: got {value!r}, expected a finite number within {largest:.4g}, for {dtype}")
+    return float(value)

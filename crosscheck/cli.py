@@ -13,6 +13,8 @@ import click
 
 from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, SpecError
 
+SUFFIXES = (".png", ".svg", ".pdf")
+
 
 @contextmanager
 def _one_message() -> Iterator[None]:
@@ -31,25 +33,25 @@ def _refuse(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _check_writable(path: str | None) -> None:
+def _check_writable(path: str | None, option: str = "--json") -> None:
     """Refuse a file that cannot be written, before minutes are spent on what it would hold."""
     if path is None:
         return
     folder = Path(path).absolute().parent
     if not folder.is_dir():
-        _refuse(f"--json: the folder {folder} does not exist; make it first")
+        _refuse(f"{option}: the folder {folder} does not exist; make it first")
     if Path(path).is_dir():
-        _refuse(f"--json: {path} is a folder; give the name of a file")
+        _refuse(f"{option}: {path} is a folder; give the name of a file")
     if not os.access(folder, os.W_OK):
-        _refuse(f"--json: the folder {folder} is not writable")
+        _refuse(f"{option}: the folder {folder} is not writable")
 
 
-def _save(path: str | None, write: Callable[[str], None]) -> None:
+def _save(path: str | None, write: Callable[[str], None], option: str = "--json") -> None:
     if path is not None:
         try:
             write(path)
         except OSError as error:
-            _refuse(f"--json: {path} could not be written: {error.strerror or error}")
+            _refuse(f"{option}: {path} could not be written: {error.strerror or error}")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -164,6 +166,57 @@ def _progress(total: int) -> Iterator[Callable[[str, str], None] | None]:
             bar.update(task, completed=len(done) - 1, description=f"{name} {dtype}")
 
         yield advance
+
+
+@main.command()
+@click.argument("name")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the explanation as JSON.")
+def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
+    """Explain an activation: what it means, where the frameworks disagree about it, why, and how to reproduce it.
+
+    It is verified first, which takes seconds. Exit 0: every disagreement is declared. 1: one is not.
+    """
+    from crosscheck import _api
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._report.json_file import write_json
+
+    _check_writable(json_path)
+    with _one_message():
+        activation = Catalogue(files)[name]
+        with _progress(1) as progress:
+            explanation = _api.explanation(activation, progress=progress)
+    click.echo(str(explanation))
+    _save(json_path, lambda path: write_json(path, explanation.data()))
+    if not explanation.report.compared:
+        sys.exit(2)
+    sys.exit(0 if explanation.passed else 1)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--output", metavar="PATH", help="The file to write: .png, .svg or .pdf. NAME.png unless given.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
+@click.option("--low", default=-10.0, metavar="X", show_default=True, help="The least input.")
+@click.option("--high", default=10.0, metavar="X", show_default=True, help="The greatest input.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+def plot(name: str, output: str | None, dtype: str, low: float, high: float, files: tuple[str, ...]) -> None:
+    """Draw an activation and its gradient in both frameworks, and the error of each in ULP; print the file's path."""
+    from crosscheck import _api
+    from crosscheck._catalogue import Catalogue
+
+    with _one_message():
+        activation = Catalogue(files)[name]
+        path = f"{activation.name}.png" if output is None else output
+        suffix = Path(path).suffix
+        if suffix.lower() not in SUFFIXES:
+            _refuse(f"--output: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(SUFFIXES)}")
+        _check_writable(path, "--output")
+        figure = _api.plot(activation, dtype=dtype, low=low, high=high)
+    from crosscheck._report.plots import save
+
+    _save(path, lambda path: save(figure, path), "--output")
+    click.echo(path)
 
 
 @main.command()

@@ -30,6 +30,8 @@ PUBLIC = [
     "UnknownActivationError",
     "UsageError",
     "activations",
+    "explain",
+    "plot",
     "verify",
 ]
 

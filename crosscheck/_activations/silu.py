@@ -12,7 +12,7 @@ def definition(m: Any, x: Any) -> Any:
 
 
 def derivative(m: Any, x: Any) -> Any:
-    """s(x) (1 + x s(-x)), s being the sigmoid; as z (1 - |x| + z) / (1 + z)^2, z = e^-|x|, below 0, and 1 minus that above."""
+    """s(x) (1 + x s(-x)), s being the sigmoid; as z (1 - |x| + z) / (1 + z)^2 below 0, z = e^-|x|, 1 minus that above."""
     a, e, c = _tail(m, x)
     z = e * c
     g = e * ((1 - a) + z) / (1 + z) ** 2 * c

@@ -162,7 +162,8 @@ def systematic(
     if place is None:
         return np.full(x.shape, bool(stays[0]))
     low, high = order[place - 1], order[place]
-    nearest = np.where(np.abs(x - centre[low]) <= np.abs(centre[high] - x), low, high)
+    with np.errstate(invalid="ignore"):  # an infinite input is its own neighbour
+        nearest = np.where(np.abs(x - centre[low]) <= np.abs(centre[high] - x), low, high)
     return np.asarray(stays[nearest])
 
 

@@ -179,7 +179,8 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
         result = np.zeros_like(at) if result is None else result
         # got minus the truth, the truth's own rounding included, or the error would drown in it
         unit = np.ldexp(1.0, (exact.exponent - 52).astype(np.int32))
-        return np.nan_to_num((result - exact.rounded) - exact.residual * unit), exact.rounded
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.nan_to_num((result - exact.rounded) - exact.residual * unit), exact.rounded
 
     return causes.systematic(x[bad], np.nan_to_num(relative), errors, magnitude, in_float64=task.dtype == "float64")
 

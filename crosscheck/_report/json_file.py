@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from crosscheck._report.files import write_whole
 
 if TYPE_CHECKING:
     from crosscheck._report.report import Report
@@ -46,17 +46,5 @@ def plain(value: object) -> object:
 
 
 def write_json(path: str | Path, data: object) -> None:
-    """Write beside the target, then move into place: a reader never sees half a file. Raises ``OSError``."""
-    path = Path(path)
-    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write data as JSON, whole or not at all. Raises ``OSError``."""
+    write_whole(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())

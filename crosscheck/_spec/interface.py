@@ -68,11 +68,11 @@ class _Interface:
 
     def _arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         known = self._activation.parameters
-        for name in given:
+        for name, value in given.items():
             if name not in known:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
-            if isinstance(given[name], float) and math.isnan(given[name]):
+            if isinstance(value, float) and math.isnan(value):
                 raise ValueError(f"{self._activation.name}: {name}: got nan, expected a number")
         return {**known, **given}
 

@@ -1,0 +1,335 @@
+"""An activation explained: what it means, and each disagreement with its cause and a snippet that reproduces it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+from crosscheck._compare.curves import REPEATED, Result, Sighting
+from crosscheck._report.json_file import plain
+from crosscheck._report.report import Report
+from crosscheck._report.text import headline
+from crosscheck._spec.records import Activation, Limits
+
+WIDTH = 110
+MOST_SETTINGS = 6
+SCHEMA = "crosscheck.explain/1"
+ORDERS = ("value", "gradient", "second derivative")
+
+SENTENCES = {
+    "error": "The function raises an exception instead of giving a result.",
+    "missing": "The framework finds no path from the result back to the input, so there is no derivative, or one that is "
+    "cut off from the input.",
+    "special": "One of the results is NaN or infinity where the exact result is not, or the other way round; often an "
+    "intermediate step overflowed.",
+    "definition": "This is not rounding: another function is computed here, and it stays another one when it is computed "
+    "with more digits.",
+    "inaccurate": "It is the right function, but digits are lost on the way: the result is further from the exact one than "
+    "rounding alone explains, and with more digits the error shrinks.",
+    "layout": "The same number gives another result at another place in the array, because vectorised and scalar code "
+    "compute it by different steps.",
+    "convention": "Mathematics leaves a choice here (the slope at a kink, the sign of a zero, the derivative at NaN), and "
+    "another valid choice is made; nobody is wrong.",
+    "flush": "Numbers below the smallest normal one (subnormals) are replaced by 0 to be faster.",
+    "rounding": "Each step of a computation rounds to the nearest number of the format; the results differ by a few last "
+    "digits and no more.",
+    "exact": "The result is the exact one, correctly rounded.",
+}
+"""Each cause in one sentence for someone who meets floating point for the first time."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """How Python code gets hold of a record: lines that come first, and an expression."""
+
+    lines: tuple[str, ...]
+    expression: str
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One disagreement. A declared one has the deviation's id, reason and link, and says whether this run showed it.
+
+    ``declared_results`` are those of the anchor; ``elsewhere`` names further dtypes, orders, modes and parameters at
+    which an undeclared one shows; ``inputs`` counts the inputs that show it. Where a subject raised whatever the
+    input, there is no sighting and ``message`` is what it raised.
+    """
+
+    id: str | None
+    cause: str
+    subjects: tuple[str, ...]
+    order: int
+    sighting: Sighting | None
+    seen: bool = True
+    declared_results: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    reason: str = ""
+    link: str = ""
+    elsewhere: tuple[str, ...] = ()
+    inputs: int = 0
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An activation with its disagreements, declared and not, and the report of the run that looked for them."""
+
+    activation: Activation
+    source: Source
+    report: Report
+    disagreements: tuple[Disagreement, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every disagreement is declared and every declaration holds."""
+        return self.report.passed
+
+    def __str__(self) -> str:
+        return render(self)
+
+    def data(self) -> dict[str, object]:
+        """The explanation as plain data."""
+        record = self.activation
+        limits = record.limits_at(record.parameters)
+        return {
+            "schema": SCHEMA,
+            "environment": plain(self.report.environment),
+            "activation": {
+                "name": record.name,
+                "aliases": plain(record.aliases),
+                "latex": record.latex,
+                "derivative": _doc(record.derivative),
+                "second_derivative": _doc(record.second_derivative),
+                "parameters": plain(record.parameters),
+                "kinks": [plain(dataclasses.asdict(kink)) for kink in record.kinks_at(record.parameters)],
+                "limits": plain(dataclasses.asdict(limits)),
+            },
+            "disagreements": [
+                {
+                    **{key: plain(value) for key, value in dataclasses.asdict(one).items()},
+                    "explanation": SENTENCES[one.cause],
+                    "snippets": {r.subject: snippet(self, one.sighting, r) for r in one.sighting.results}
+                    if one.sighting
+                    else {},
+                }
+                for one in self.disagreements
+            ],
+            "summary": {"passed": self.passed, "headline": headline(self.report)},
+        }
+
+
+def render(explanation: Explanation) -> str:
+    """The explanation as plain text; the snippets stand at the margin, so that they can be pasted."""
+    blocks = [_definition(explanation.activation), _verdict(explanation)]
+    blocks += [_disagreement(explanation, i, one) for i, one in enumerate(explanation.disagreements, 1)]
+    failed = [finding for finding in explanation.report.findings if finding.failed]
+    if failed:
+        lines = [_item(f"{finding.deviation}: {finding.message}") for finding in failed]
+        blocks.append("\n".join(["Declared disagreements that this run refutes:", *lines]))
+    return "\n\n".join(blocks)
+
+
+def _definition(record: Activation) -> str:
+    names = ", ".join(record.aliases)
+    module = inspect.getmodule(record.definition)
+    about = inspect.getdoc(module) if module is not None and module.__doc__ else None
+    lines = [record.name + (f", also called {names}" if names else "")]
+    if about:
+        lines.append(_fill(about.partition("\n")[0], ""))
+    lines += [
+        "",
+        _field("definition", record.latex or _doc(record.definition)),
+        _field("derivative", _doc(record.derivative)),
+        _field("second derivative", _doc(record.second_derivative)),
+        _field("parameters", ", ".join(f"{name} = {value:g}" for name, value in record.parameters.items()) or "none"),
+    ]
+    at = " at these parameters" if record.parameters else ""
+    kinks = record.kinks_at(record.parameters)
+    if not kinks:
+        lines.append(_field("kinks", f"none{at}"))
+    for kink in kinks:
+        chosen = " and ".join(f"the {ORDERS[order]} {value:g}" for order, value in kink.chosen.items())
+        lines.append(_field("kink", f"at x = {kink.at:g}: chosen {chosen}, as in {kink.source}"))
+    limits = record.limits_at(record.parameters)
+    lines.append(_field("limits", f"{_limits(limits, plus=False)}; {_limits(limits, plus=True)}"))
+    return "\n".join(lines)
+
+
+def _limits(limits: Limits, *, plus: bool) -> str:
+    values = limits.plus if plus else limits.minus
+    said = (f"{name} {'has none' if isnan(value) else f'{value:g}'}" for name, value in zip(ORDERS, values, strict=True))
+    return f"at {'+' if plus else '-'}infinity " + ", ".join(said)
+
+
+def _verdict(explanation: Explanation) -> str:
+    declared = sum(one.id is not None for one in explanation.disagreements)
+    undeclared = len(explanation.disagreements) - declared
+    if not explanation.disagreements:
+        said = "No disagreement: every result of every subject is within its budget, and PyTorch and JAX agree."
+        said = said if explanation.passed else "No disagreement is declared."
+    else:
+        said = f"{_count(declared, 'declared disagreement')}, {_count(undeclared, 'undeclared')}."
+    described = explanation.report.environment
+    versions = []
+    for name in ("torch", "jax"):
+        framework: Any = described.get(name, {})
+        versions.append(f"{name} {framework.get('version', 'is missing')}")
+    return _fill(f"{said} {headline(explanation.report)} ({', '.join(versions)}, {described.get('device')})", "")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n or 'no'} {what}" + ("s" if n != 1 and not what.startswith("un") else "")
+
+
+def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
+    status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else ", not seen in this run")
+    title = one.id or f"{' and '.join(one.subjects)}: {one.cause} in the {ORDERS[one.order]}"
+    lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
+    sighting = one.sighting
+    if sighting is not None:
+        where = f"{sighting.dtype}, {ORDERS[sighting.order]}, {sighting.mode}"
+        parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
+        lines.append(_field("input", f"x = {sighting.input!r} ({sighting.input_bits}): {where}{parameters}"))
+        lines += [_field(result.subject, _result(result, one)) for result in sighting.results]
+        nothing = "none (at NaN the frameworks' derivatives are compared with each other)"
+        lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
+    if one.message is not None:
+        lines.append(_field("raised", one.message))
+    if one.inputs:
+        lines.append(_field("inputs", f"{one.inputs:,} show it"))
+    if one.elsewhere:
+        more = len(one.elsewhere) - MOST_SETTINGS
+        lines.append(
+            _field("also in", "; ".join(one.elsewhere[:MOST_SETTINGS]) + (f"; and {more} more" if more > 0 else ""))
+        )
+    lines.append(_field("cause", f"{one.cause}: {SENTENCES[one.cause]}"))
+    if one.reason:
+        lines.append(_field("reason", one.reason))
+    if one.link:
+        lines.append(_field("link", one.link))
+    for result in sighting.results if sighting else ():
+        code = snippet(explanation, sighting, result) if sighting else ""
+        lines += ["", f"   To reproduce {result.subject}:", "", "```python", code, "```"]
+    return "\n".join(lines)
+
+
+def _result(result: Result, one: Disagreement) -> str:
+    if result.got is None:
+        return str(result.message)
+    measured = one.cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
+    said = repr(result.got) + (f", error {result.ulp:.4g} ULP" if measured else "")
+    declared = one.declared_results.get(result.subject)
+    return said if declared is None or repr(declared) == repr(result.got) else f"{said} (declared: {declared!r})"
+
+
+def snippet(explanation: Explanation, sighting: Sighting, result: Result) -> str:
+    """Python code that prints what a subject gives at an input, with the lines to expect as comments."""
+    framework = result.subject.partition(".")[0]
+    if framework == "torch":
+        lines = _torch(explanation, sighting, result.subject)
+    elif framework == "jax":
+        lines = _jax(explanation, sighting, result.subject)
+    else:
+        lines = _analytic(explanation, sighting)
+    if result.got is None:
+        lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}".replace("\n", " "))
+    else:
+        lines[-1] += f"  # prints {result.got!r}"
+    if sighting.exact is not None:
+        lines.append(f"# the exact {ORDERS[sighting.order]}, correctly rounded to {sighting.dtype}, is {sighting.exact!r}")
+    return "\n".join(lines)
+
+
+def _bits(sighting: Sighting) -> str:
+    """The bits of the input, many times over."""
+    return f"[{sighting.input_bits}] * {REPEATED}"
+
+
+def _unsigned(sighting: Sighting) -> str:
+    """The integer type that holds the bits."""
+    return f"uint{4 * (len(sighting.input_bits) - 2)}"
+
+
+def _torch(explanation: Explanation, sighting: Sighting, subject: str) -> list[str]:
+    imports, call = _call(explanation, sighting, subject)
+    tensor = f"torch.tensor({_bits(sighting)}, dtype=torch.{_unsigned(sighting)}).view(torch.{sighting.dtype})"
+    grad = ".requires_grad_()" if sighting.order else ""
+    lines = [*_imports("import torch", *imports), "", f"x = {tensor}{grad}  # {sighting.input!r}", f"y = {call}"]
+    for k in range(sighting.order):
+        again = ", create_graph=True" if k + 1 < sighting.order else ""
+        lines.append(f"(y,) = torch.autograd.grad(y, x, torch.ones_like(y){again})")
+    return [*lines, "print(y[0].item())"]
+
+
+def _jax(explanation: Explanation, sighting: Sighting, subject: str) -> list[str]:
+    imports, call = _call(explanation, sighting, subject)
+    narrow = sighting.dtype == "bfloat16"
+    needed = ("import jax", *(["import ml_dtypes"] if narrow else []), "import numpy")
+    dtype = f"{'ml_dtypes' if narrow else 'numpy'}.{sighting.dtype}"
+    array = f"numpy.array({_bits(sighting)}, numpy.{_unsigned(sighting)}).view({dtype})"
+    lines = [*_imports(*needed, *imports), "", f"x = {array}  # {sighting.input!r}", f"f = lambda x: {call}"]
+    function = "f"
+    for k in range(sighting.order):
+        name = ("gradient", "second")[k]
+        lines.append(f"{name} = jax.grad(lambda x: {function}(x).sum())")
+        function = name
+    if sighting.mode == "jit":
+        lines.append(f"{function} = jax.jit({function})")
+    last = f"print(float({function}(jax.numpy.asarray(x))[0]))"
+    return [*lines, "with jax.enable_x64(True):", f"    {last}"] if sighting.dtype == "float64" else [*lines, last]
+
+
+def _analytic(explanation: Explanation, sighting: Sighting) -> list[str]:
+    source = explanation.source
+    formula = ("definition", "derivative", "second_derivative")[sighting.order]
+    view = f"view(numpy.{sighting.dtype})"
+    lines = [*_imports("import numpy", *source.lines), ""]
+    lines.append(f"x = numpy.array({_bits(sighting)}, numpy.{_unsigned(sighting)}).{view}  # {sighting.input!r}")
+    call = f"{source.expression}.{formula}(numpy, x{_arguments(sighting.parameters)})"
+    return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[0]))"]
+
+
+def _call(explanation: Explanation, sighting: Sighting, subject: str) -> tuple[tuple[str, ...], str]:
+    """What to import for a subject, and the call that computes it."""
+    framework, _, kind = subject.partition(".")
+    parameters: Mapping[str, object] = sighting.parameters
+    if not kind:
+        return explanation.source.lines, f"{explanation.source.expression}.{framework}(x{_arguments(parameters)})"
+    native = explanation.activation.natives[framework]
+    arguments = {native.parameters.get(name, name): value for name, value in parameters.items()}
+    if kind == "native.matched":
+        arguments |= native.matched
+    module, _, name = native.path.rpartition(".")
+    imports = () if module.partition(".")[0] == framework else (f"import {module}",)
+    made = "()" if name[:1].isupper() else ""  # a class, made without arguments
+    return imports, f"{native.path}{made}(x{_arguments(arguments)})"
+
+
+def _arguments(parameters: Mapping[str, object]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in parameters.items())
+
+
+def _imports(*lines: str) -> list[str]:
+    return sorted(dict.fromkeys(lines))
+
+
+def _doc(formula: object) -> str:
+    return " ".join((inspect.getdoc(formula) or "not described").split())
+
+
+def _field(name: str, text: str) -> str:
+    return _fill(text, f"   {name:22} ")
+
+
+def _item(text: str) -> str:
+    return _fill(text, "   ")
+
+
+def _fill(text: str, lead: str) -> str:
+    return textwrap.fill(
+        text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False, break_on_hyphens=False
+    )

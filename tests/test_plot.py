@@ -1,0 +1,199 @@
+"""Figures: what they show, that they touch no global state, and that a file is written whole or not at all."""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crosscheck
+from crosscheck import UsageError, _api
+from crosscheck._catalogue import load_file
+from crosscheck._compare.curves import Curve, Curves, Panel, curves
+from crosscheck._report.plots import ERROR_STYLES, STYLES, _columns, _worst, draw, save
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def labels(axes: object) -> list[str]:
+    return [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+
+
+def test_the_figure_shows_both_functions_and_every_error() -> None:
+    figure = crosscheck.plot("sigmoid")
+    top_left, top_right, left, right = figure.axes
+    for axes, name in ((top_left, "value"), (top_right, "gradient")):
+        assert labels(axes) == ["torch", "jax", "analytic"]
+        assert axes.get_title() == name
+        assert axes.get_legend() is not None
+    for axes, budget in ((left, 4), (right, 5)):
+        assert labels(axes) == ["torch", "jax", "torch.native", "jax.native", "budget"]
+        assert axes.get_yscale() == "symlog"
+        assert axes.get_ylabel() == "error [ULP]"
+        assert list(axes.lines[-1].get_ydata()) == [budget, budget]
+    native = right.lines[2].get_ydata()
+    assert native[-1] > 1e3  # the lost tail
+    assert max(right.lines[0].get_ydata()) < 5
+    assert top_left.get_xlim() == left.get_xlim() == right.get_xlim() == (-10, 10)
+    assert figure.legends
+
+
+def test_the_curves_are_the_functions() -> None:
+    data = curves(crosscheck.activations["tanh"], ("torch", "jax"), "float64", -3.0, 3.0, 101)
+    value, gradient = data.panels
+    for curve in value.curves:
+        np.testing.assert_allclose(curve.y, np.tanh(data.x), rtol=1e-14)
+    np.testing.assert_allclose(gradient.analytic, 1 / np.cosh(data.x) ** 2, rtol=1e-14)
+    assert all((curve.ulp <= panel.budget).all() for panel in data.panels for curve in panel.curves)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_every_dtype_is_drawn(dtype: str) -> None:
+    figure = crosscheck.plot("elu", dtype=dtype, low=-3, high=2)
+    assert dtype in figure.get_suptitle()
+    assert "alpha = 1" in figure.get_suptitle()
+
+
+def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
+    largest = _api.DRAWABLE
+    figure = crosscheck.plot("relu", dtype="float64", low=-largest, high=largest)
+    save(figure, tmp_path / "all.png")
+
+
+def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:
+    save(crosscheck.plot("relu", low=1, high=1 + 2**-23), tmp_path / "two.png")
+    with pytest.raises(UsageError, match="expected bounds that differ in float32"):
+        crosscheck.plot("relu", low=1, high=1 + 2**-50)
+
+
+def test_a_record_of_the_users_is_drawn(activation_file: Path) -> None:
+    figure = crosscheck.plot(load_file(activation_file)[0])
+    assert labels(figure.axes[2]) == ["torch", "jax", "budget"]
+
+
+def test_the_worst_error_of_a_column_is_shown() -> None:
+    x = np.linspace(-1, 1, 3000)
+    ulp = np.zeros(3000)
+    ulp[1234] = 77.0
+    centres, column = _columns(x)
+    y = np.zeros(3000)
+    y[2000], ulp[2000] = np.nan, np.nan
+    worst, odd = _worst(Curve("torch", y, ulp), column, centres.size)
+    assert worst.max() == 77.0
+    assert abs(centres[worst.argmax()] - x[1234]) < 2 / 150
+    assert odd.sum() == 1
+
+
+def test_a_wrong_nan_is_marked_and_who_is_missing_is_said() -> None:
+    x = np.linspace(-1, 1, 100)
+    broken = Curve("torch", np.full(100, np.nan), np.full(100, np.nan))
+    panels = tuple(Panel(order, x, 4.0, (broken,), {"jax": "TypeError: no"}) for order in (0, 1))
+    figure = draw(Curves("f", {}, "float32", x, panels))
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "x: wrong NaN" in said
+    assert "not drawn: jax (TypeError: no)" in said
+
+
+def test_every_subject_has_a_style() -> None:
+    assert set(ERROR_STYLES) == set(_api.PLOTTED)
+    assert set(STYLES) == {"torch", "jax", "analytic"}
+
+
+def test_pyplot_stays_untouched() -> None:
+    code = (
+        "import sys, matplotlib, crosscheck; settings = lambda: dict(dict.items(matplotlib.rcParams));"
+        "before = settings(); crosscheck.plot('relu'); assert settings() == before;"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtype": "float31"}, "unknown dtype 'float31'; did you mean 'float32'"),
+        ({"low": 3, "high": 3}, r"low, high: got 3\.0 and 3\.0, expected low < high"),
+        ({"low": math.nan}, "low: got nan, expected a finite number"),
+        ({"high": math.inf}, "high: got inf, expected a finite number"),
+        ({"high": 1e301, "dtype": "float64"}, r"high: got 1e\+301, expected a finite number within 1e\+300"),
+        ({"high": "10"}, "high: got '10', expected a finite number"),
+        ({"high": True}, "high: got True, expected a finite number"),
+        ({"dtype": "float16", "low": -1e6}, r"low: got -1000000\.0, expected a finite number within 6.55e\+04, for float16"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        crosscheck.plot("relu", **options)
+
+
+def test_only_one_name_or_record_is_drawn() -> None:
+    with pytest.raises(UsageError, match="what: got list"):
+        crosscheck.plot(["relu"])
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    figure = crosscheck.plot("relu")
+    (tmp_path / "old.png").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save(figure, tmp_path / "old.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+    assert (tmp_path / "old.png").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("name", "starts"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml"), ("a.pdf", b"%PDF")])
+def test_the_suffix_says_the_format(name: str, starts: bytes, tmp_path: Path) -> None:
+    save(crosscheck.plot("relu", low=-1, high=1), tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(starts)
+
+
+def test_the_command_writes_the_file_and_prints_its_path(command: Command, tmp_path: Path) -> None:
+    done = command("plot", "swish")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "silu.png\n"
+    assert done.stderr == ""
+    data = (tmp_path / "silu.png").read_bytes()
+    assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (1200, 800)
+
+
+def test_the_command_takes_a_file_and_an_interval(command: Command, activation_file: Path, tmp_path: Path) -> None:
+    options = ("--output", "m.svg", "--dtype", "float64", "--low", "-2", "--high", "5e-1")
+    done = command("plot", "mine", "--file", str(activation_file), *options)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "m.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sigmoit",), "did you mean 'sigmoid'?"),
+        ((), "Missing argument 'NAME'"),
+        (("relu", "--output", "relu.gif"), "expected one of .png, .svg, .pdf"),
+        (("relu", "--output", "relu"), "with the suffix ''"),
+        (("relu", "--output", "no/such/relu.png"), "--output: the folder"),
+        (("relu", "--low", "2", "--high", "1"), "low, high: got 2.0 and 1.0, expected low < high"),
+        (("relu", "--low", "nan"), "low: got nan, expected a finite number"),
+        (("relu", "--high", "far"), "is not a valid float"),
+        (("relu", "--dtype", "float31"), "did you mean 'float32'?"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_gets_one_message_and_exit_2(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = command("plot", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sum(line.startswith("Error:") for line in done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -32,7 +32,7 @@ def precision(bits: int) -> Iterator[None]:
 
 
 class Condition:
-    """A comparison of two series, decided or not, kept beside the question whether it was a tie."""
+    """A decided comparison of two series, for ``where``; a type of its own, since series are not truth values."""
 
     __slots__ = ("holds",)
 

@@ -1,5 +1,6 @@
 """From an enclosure to a decision: the correctly rounded result, what the rounding left, and the exponent."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,9 @@ from flint import arb
 
 from crosscheck._numerics.formats import BoolArray, Float64Array, Format, IntArray, widen
 from crosscheck._numerics.ulp import exponent, round_once
+
+EXACT = arb(1).rel_accuracy_bits()
+"""The accuracy that Arb gives a ball of radius 0."""
 
 Decision = tuple[float, float, int]
 """The rounded value, the residual in ULP, the clamped exponent."""
@@ -55,18 +59,18 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
     """
     nearest = np.array([float(ball) for ball in balls])
     accuracy = np.array([ball.rel_accuracy_bits() for ball in balls])
-    pairs = list(zip(balls, nearest.tolist(), strict=True))
-    exact = np.array([ball == near for ball, near in pairs])
     mantissa, log2 = np.frexp(nearest)
     unit_exponent = exponent(nearest, fmt)
+    power = np.isfinite(nearest) & (np.abs(mantissa) == 0.5)
+    exact = _each(balls, nearest, (accuracy == EXACT) & (power | (nearest == 0)), lambda ball, near: ball == near) > 0
 
     # float(ball) is within one float64 ULP of r, which settles floor(log2|r|) but beside a power of two
-    beside_power = (np.abs(mantissa) == 0.5) & (log2 - 1 > fmt.e_min) & ~exact & np.isfinite(nearest)
+    beside_power = power & (log2 - 1 > fmt.e_min) & ~exact
     wanted = beside_power | (fmt.precision == 53)
-    left = np.array([float(ball - near) if want else 0.0 for (ball, near), want in zip(pairs, wanted, strict=True)])
+    left = _each(balls, nearest, wanted, lambda ball, near: float(ball - near))
     # the lower exponent unless r is proven to be on the other side
-    above = [bool(sure) and bool(abs(ball) > abs(near)) for (ball, near), sure in zip(pairs, beside_power, strict=True)]
-    unit_exponent -= beside_power & ~np.array(above)
+    above = _each(balls, nearest, beside_power, lambda ball, near: ball > near if near > 0 else ball < near)
+    unit_exponent -= beside_power & (above == 0)
 
     rounded = widen(round_once(nearest, fmt))
     shift = ((fmt.precision - 1) - unit_exponent).astype(np.int32)
@@ -77,7 +81,10 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
             plain = (accuracy >= 80) & (log2 > fmt.e_min + 64) & (np.abs(residual) < 0.5 - 2.0**-20)
         else:
             plain = (accuracy >= 60) & (low == high)
-    vanished = (nearest == 0) & (accuracy > 0) & (fmt.precision < 53)  # far below the smallest subnormal
+    # far below the smallest subnormal, whatever the sign
+    upper = _each(balls, nearest, (accuracy < 60) & (np.abs(nearest) < 1), lambda ball, near: float(ball.abs_upper()))
+    vanished = (accuracy > 0) & (nearest == 0) & (fmt.precision < 53)
+    vanished |= (accuracy < 60) & (np.abs(nearest) < 1) & (upper < fmt.smallest_subnormal * 2.0**-60) & (fmt.precision < 53)
     plain = (plain | exact | vanished) & (log2 - 1 <= fmt.e_max) & np.isfinite(rounded) & ((nearest != 0) | exact | vanished)
     decided = plain.copy()
     for i in np.flatnonzero(~plain):
@@ -86,3 +93,11 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
             rounded[i], residual[i], unit_exponent[i] = decision
             decided[i] = True
     return rounded, residual, unit_exponent, decided
+
+
+def _each(balls: list[Any], nearest: Float64Array, where: BoolArray, f: Callable[[Any, float], float]) -> Float64Array:
+    """``f(ball, nearest)`` where it is wanted, 0 elsewhere."""
+    result = np.zeros(nearest.shape)
+    for i, near in zip(np.flatnonzero(where).tolist(), nearest[where].tolist(), strict=True):
+        result[i] = f(balls[i], near)
+    return result

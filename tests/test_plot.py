@@ -62,6 +62,9 @@ def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
     largest = _api.DRAWABLE
     figure = crosscheck.plot("relu", dtype="float64", low=-largest, high=largest)
     save(figure, tmp_path / "all.png")
+    low, high = figure.axes[0].get_xlim()
+    assert (low, high) == (-largest, largest)
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:

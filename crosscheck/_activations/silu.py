@@ -139,7 +139,7 @@ GRADIENT_NEAR_ONE = Deviation(
         Region(1, ("float64",), ((6.0, 40.0),), (Anchor(35.62323212463502, {}),), 20.0),
         Region(1, ("float32",), ((6.0, 18.0),), (Anchor(16.633867263793945, {}),), 12.0),
     ),
-    reason="The gradient 1 + x (1 - s) - (1 - s) is computed with the rounded 1 - s, whose error is multiplied by x.",
+    reason="Both frameworks compute the gradient with the rounded 1 - s, s being the sigmoid; x multiplies its error.",
     link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     seen=SEEN,
 )

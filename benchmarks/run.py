@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import crosscheck
-from crosscheck._exact.evaluate import truth
-from crosscheck._numerics.formats import FORMATS
-from crosscheck._numerics.sampling import stratified
+from crosscheck._compare.sample import samples
+from crosscheck._numerics.sampling import PER_BINADE, UNIFORM
 
 LIGHT = {
     "import crosscheck": ["-c", "import crosscheck"],
@@ -22,7 +21,11 @@ LIGHT = {
 }
 LIGHT_LIMIT = 0.3
 TRUTH_LIMITS = {"float64": 50.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
-VERIFY = {"sigmoid relu tanh": (["sigmoid", "relu", "tanh"], 30.0)}
+VERIFY = {
+    "sigmoid relu tanh": (["sigmoid", "relu", "tanh"], 30.0),
+    "of the catalogue": ([], 90.0),
+    "--quick": (["--quick"], 30.0),
+}
 MEMORY_LIMIT = 2.0
 
 
@@ -48,16 +51,18 @@ def light() -> Iterator[Measurement]:
 
 
 def decisions() -> Iterator[Measurement]:
-    """Microseconds per input to decide the value and two derivatives; the best of three."""
+    """Microseconds per input, of rows per entry, to decide the value and two derivatives; the best of three."""
     for name, activation in crosscheck.activations.items():
         for dtype, limit in TRUTH_LIMITS.items():
-            x = stratified(FORMATS[dtype])
+            parameters = activation.parameters
+            drawn = list(samples(activation, parameters, dtype, seed=0, per_binade=PER_BINADE, uniform=UNIFORM))
             best = float("inf")
             for _ in range(3):
                 start = time.perf_counter()
-                truth(activation, x, (0, 1, 2))
+                for sample in drawn:
+                    sample.truths(activation, (0, 1, 2), parameters)
                 best = min(best, time.perf_counter() - start)
-            yield Measurement(f"truth of {name}, {dtype}", best / x.size * 1e6, limit, "us")
+            yield Measurement(f"truth of {name}, {dtype}", best / sum(s.x.size for s in drawn) * 1e6, limit, "us")
 
 
 def verify() -> Iterator[Measurement]:

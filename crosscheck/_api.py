@@ -25,7 +25,7 @@ from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, SUB
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUICK = {"per_binade": 1, "uniform": 512}
+QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": (8,)}
 QUICK_DTYPES = ("float32", "bfloat16")
 
 

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import crosscheck
-from crosscheck import Report
+from crosscheck import Activation, Report
+from crosscheck._compare import verify
+from crosscheck._compare.judged import Judged
 
 MINE = '''
 """An activation of the user's: half of x."""
@@ -51,10 +54,33 @@ MINE = Activation(
 '''
 
 
+Points = Mapping[str, Sequence[Judged]]
+"""What a run keeps of each activation's comparisons."""
+
+
 @pytest.fixture(scope="session")
-def catalogue_report() -> Report:
-    """The whole catalogue in every dtype, order and mode."""
-    return crosscheck.verify()
+def catalogue_run() -> tuple[Report, Points]:
+    """The whole catalogue in every dtype, order and mode, run once: the report, and the points that it was made of."""
+    kept: dict[str, list[Judged]] = {}
+
+    def run(activation: Activation, *arguments: Any) -> list[Judged]:
+        kept[activation.name] = list(verify.run(activation, *arguments))
+        return kept[activation.name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crosscheck._api.run", run)
+        return crosscheck.verify(), kept
+
+
+@pytest.fixture(scope="session")
+def catalogue_report(catalogue_run: tuple[Report, Points]) -> Report:
+    return catalogue_run[0]
+
+
+@pytest.fixture(scope="session")
+def catalogue_points(catalogue_run: tuple[Report, Points]) -> Points:
+    """The judged points of each activation, to which deviations can be applied again and again."""
+    return catalogue_run[1]
 
 
 @pytest.fixture

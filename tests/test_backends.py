@@ -116,6 +116,31 @@ def test_derivatives_of_polynomials_are_exact(name: str, mode: str, dtype: str, 
     assert_same_bits(backend(name).derivative(POLYNOMIALS[polynomial][0], x, order, mode, "cpu"), expected)
 
 
+@in_every_run
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_differentiation_takes_the_cotangent(name: str, mode: str, dtype: str) -> None:
+    """Of x^3: v 3x^2, then v (v 6x); exact at these numbers. Values do not depend on it."""
+    x = np.array([[-2, -1.5, -1, -0.5], [0.5, 1, 1.5, 2]], dtype=FORMATS[dtype].dtype)
+    v = np.array([[1, -2, 0.5, 4], [-1, 0, 2, 0.25]], dtype=FORMATS[dtype].dtype)
+    wide, along = x.astype(np.float64), v.astype(np.float64)
+    for order, expected in enumerate((wide**3, along * 3 * wide**2, along * (along * 6 * wide))):
+        result = backend(name).derivative(lambda x: x**3, x, order, mode, "cpu", v)
+        assert_same_bits(result, expected.astype(x.dtype) + 0 * x)
+
+
+@in_every_run
+def test_the_product_is_with_the_jacobian_from_the_left(name: str, mode: str) -> None:
+    """Of x -> (x_1, x_1 x_2), which is not symmetric: reverse mode gives (v_1 + v_2 x_2, v_2 x_1)."""
+
+    def function(x: Any) -> Any:
+        m = torch if isinstance(x, torch.Tensor) else jax.numpy
+        return m.stack([x[0], x[0] * x[1]])
+
+    x, v = np.array([3.0, 5.0], np.float32), np.array([2.0, -1.0], np.float32)
+    result = backend(name).derivative(function, x, 1, mode, "cpu", v)
+    assert_same_bits(result, np.array([-3.0, -3.0], np.float32))
+
+
 ONES = np.ones(3, np.float32)
 
 

@@ -1,5 +1,6 @@
 """From numbers to causes and to the scale of cancelling terms: arrays made by hand, no framework."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import inf, nan
@@ -12,14 +13,17 @@ import rational
 from crosscheck._compare.causes import (
     CODE,
     FIRST_PASSING,
+    NEARBY,
     NOT_JUDGED,
     Codes,
     Judgement,
     Setting,
     beyond,
+    cancelled,
     judge,
     judge_pair,
     systematic,
+    systematic_in_rows,
 )
 from crosscheck._compare.scale import scale
 from crosscheck._exact.truth import Truth
@@ -262,7 +266,7 @@ def codes_of(*names: str) -> Codes:
 
 
 PAIRS = {
-    # a, b, causes against exact, order, input is NaN, cause of the pair
+    # a, b, causes against exact, order, input is NaN, cause of the pair; where the terms of the truth do not cancel
     "equal and right": (1.5, 1.5, "exact", "exact", 0, False, "exact"),
     "equal and wrong": (9.0, 9.0, "inaccurate", "inaccurate", 0, False, "exact"),
     "both NaN": (nan, nan, "special", "special", 1, False, "exact"),
@@ -291,10 +295,93 @@ def test_two_subjects(a: float, b: float, first: str, second: str, order: int, a
     got = np.array([a], np.float32), np.array([b], np.float32)
     codes = codes_of(first), codes_of(second)
     for step in (1, -1):  # the cause does not depend on who comes first
-        pair = judge_pair(got[::step], codes[::step], order, np.array([at_nan]))
+        pair = judge_pair(got[::step], codes[::step], order, np.array([at_nan]), np.array([False]))
         assert pair.codes.tolist() == codes_of(expected).tolist()
         wrong = [name not in PASSING | {"none"} for name in (first, second)][::step]
         assert [bool(side[0]) for side in pair.at_fault] == wrong
+
+
+WHERE_TERMS_CANCEL = {
+    # a, b, causes against exact, cause of the pair
+    "zeros of different sign": (0.0, -0.0, "exact", "exact", "rounding"),
+    "rounded to different zeros": (0.0, -0.0, "rounding", "exact", "rounding"),
+    "flushed to different zeros": (0.0, -0.0, "flush", "flush", "flush"),
+    "zeros of different sign, both wrong": (0.0, -0.0, "inaccurate", "inaccurate", "inaccurate"),
+    "zeros of the same sign": (-0.0, -0.0, "rounding", "rounding", "exact"),
+    "small numbers of different sign": (U, -U, "rounding", "rounding", "rounding"),
+    "at a kink": (0.0, 1.0, "exact", "convention", "convention"),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "first", "second", "expected"), WHERE_TERMS_CANCEL.values(), ids=WHERE_TERMS_CANCEL)
+def test_where_the_terms_cancel_the_sign_of_a_zero_is_rounding(
+    a: float, b: float, first: str, second: str, expected: str
+) -> None:
+    got = np.array([a], np.float32), np.array([b], np.float32)
+    for step in (1, -1):
+        codes = codes_of(first)[::step], codes_of(second)[::step]
+        pair = judge_pair(got[::step], codes, 1, np.array([False]), np.array([True]))
+        assert pair.codes.tolist() == codes_of(expected).tolist()
+
+
+def test_only_where_the_terms_cancel_the_sign_of_a_zero_is_rounding() -> None:
+    got = np.zeros(2, np.float32), np.full(2, -0.0, np.float32)
+    codes = codes_of("exact", "exact")
+    pair = judge_pair(got, (codes, codes), 2, np.zeros(2, bool), np.array([True, False]))
+    assert pair.codes.tolist() == codes_of("rounding", "convention").tolist()
+
+
+# Where the terms cancel, and in which unit an error counts there
+
+
+@pytest.mark.parametrize(("rows", "border"), [(False, 1 / 8), (True, 1.0)], ids=["elementwise", "rows"])
+def test_terms_cancel_where_the_truth_is_below_a_part_of_their_scale(rows: bool, border: float) -> None:
+    """An eighth of it; in a function of rows, whose derivatives are sums over the row, wherever it is smaller."""
+    true = truth_of([border, border - 2.0**-20, -border, -border / 2, 0.0])
+    small = cancelled(true, np.ones(5), rows)
+    assert small.tolist() == [False, True, False, True, True]
+    assert not cancelled(true, np.full(5, inf), rows).any()
+    assert not cancelled(true, np.full(5, nan), rows).any()
+    assert not cancelled(true, None, rows).any()
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(False, "inaccurate"), (True, "rounding")], ids=["elementwise", "rows"])
+def test_in_a_function_of_rows_an_error_counts_against_its_terms_earlier(rows: bool, expected: str) -> None:
+    """5 ULP of a quarter of the terms' sum are 1.25 of theirs, the difference that :data:`CANCELLED_IN_ROWS` makes."""
+    true, got = truth_of([0.25]), 0.25 + 5 * 2.0**-25
+    how = dataclasses.replace(setting(4, scale=np.ones(1)), rows=rows)
+    assert cause(1.0, got, true, how) == expected
+    assert cause(1.0, 0.25 + 17 * 2.0**-25, true, how) == "inaccurate"
+    assert judged(1.0, got, true, how).ulp.tolist() == [5.0]
+
+
+# Another function, or lost digits, in rows
+
+
+def of_rows(signed: Sequence[float], relative: Sequence[float], *, bad: Sequence[int], rows: Sequence[int]) -> list[bool]:
+    """:func:`systematic_in_rows` for rows of two entries, the truth being 1 everywhere, the neighbours' errors the same."""
+    exact, errors = np.ones(len(signed)), np.tile(signed, (1 + NEARBY.size, 1))
+    found = systematic_in_rows(np.array(bad), np.array(relative), np.array(rows), 2, errors, exact, 1.0, in_float64=False)
+    return found.tolist()
+
+
+def test_in_rows_what_stays_in_float64_is_another_function() -> None:
+    """Rows 1 and 3 are run in float64; the entries 2, 3, 7 of the array are theirs."""
+    found = of_rows([0.1, 1e-20, 0.0, 0.1], [0.1, 0.1, 0.1], bad=[2, 3, 7], rows=[1, 3])
+    assert found == [True, False, True]
+
+
+def test_in_rows_half_of_the_error_is_the_border() -> None:
+    assert of_rows([0.05, 0.049], [0.1, 0.1], bad=[0, 1], rows=[0]) == [True, False]
+
+
+def test_in_rows_an_error_of_float64_s_size_is_lost_digits() -> None:
+    assert of_rows([2.0**-46, 2.0**-48], [2.0**-46, 2.0**-48], bad=[0, 1], rows=[0]) == [True, False]
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.1, True), (0.0, False)], ids=["stays", "disappears"])
+def test_in_rows_the_others_follow_those_that_were_run(error: float, expected: bool) -> None:
+    assert of_rows([error, 0.0], [0.1, 0.1, 0.1], bad=[0, 4, 9], rows=[0]) == [expected] * 3
 
 
 # Another function, or lost digits

@@ -1,13 +1,22 @@
 """Declared deviations are strict: each is missed when it is not declared, and a wrong declaration fails the run."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any
 
+import numpy as np
 import pytest
+from catalogue import NAMES
+from conftest import Points
 
 import crosscheck
-from crosscheck import Activation, Anchor, Deviation, Region, Report
-from crosscheck._compare.deviations import Environment, seen_here
+from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, _api
+from crosscheck._compare.causes import CODE
+from crosscheck._compare.deviations import Environment, seen_here, settle
+from crosscheck._compare.judged import Judged
+from crosscheck._numerics.formats import FORMATS, from_ordinal, to_ordinal, widen
+from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._spec.records import Seen
 
 SIGMOID = crosscheck.activations["sigmoid"]
@@ -81,16 +90,204 @@ def test_in_another_environment_an_absence_is_a_note_and_the_region_still_covers
     assert any("does not occur at its anchor" in finding.message for finding in report.findings)
 
 
-@pytest.mark.parametrize("name", tuple(crosscheck.activations))
-def test_each_deviation_is_missed_when_it_is_not_declared(name: str) -> None:
-    activation = crosscheck.activations[name]
-    for deviation in activation.deviations:
-        orders = sorted({region.order for region in deviation.regions})
-        dtypes = sorted({dtype for region in deviation.regions for dtype in region.dtypes})
-        report = crosscheck.verify(name, without=[deviation.id], orders=orders[:1], dtypes=dtypes[:1])
-        assert not report.passed, deviation.id
-        uncovered = {cause for comparison in report.comparisons for cause in comparison.uncovered}
-        assert deviation.cause in uncovered
+# Every declared deviation, on the points of one run of the catalogue
+
+HERE = _api._deviation_environment(_api.environment(), "cpu")
+DECLARED = [(name, deviation.id) for name, one in crosscheck.activations.items() for deviation in one.deviations]
+each_deviation = pytest.mark.parametrize(("name", "id_"), DECLARED, ids=[id_ for _, id_ in DECLARED])
+
+
+def find(name: str, id_: str) -> Deviation:
+    """A deviation that was seen in this environment; elsewhere it need not occur."""
+    (deviation,) = (deviation for deviation in crosscheck.activations[name].deviations if deviation.id == id_)
+    if not seen_here(deviation, HERE):
+        pytest.skip(f"{id_} was not seen in this environment: {HERE}")
+    return deviation
+
+
+def only(name: str, deviation: Deviation) -> Activation:
+    return dataclasses.replace(crosscheck.activations[name], deviations=(deviation,))
+
+
+def touched(points: Sequence[Judged], deviation: Deviation) -> list[Judged]:
+    """The comparisons in which a deviation can show at all."""
+    settings = {(region.order, dtype) for region in deviation.regions for dtype in region.dtypes}
+    return [
+        one
+        for one in points
+        if set(one.key.subjects) & set(deviation.subjects) and (one.key.order, one.key.dtype) in settings
+    ]
+
+
+def failed(points: Sequence[Judged], activation: Activation) -> list[str]:
+    """What is wrong with an activation's deviations, on stored points."""
+    return [finding.message for finding in settle(points, activation, HERE)[1] if finding.failed]
+
+
+def test_there_are_deviations_to_go_through() -> None:
+    assert len(DECLARED) > 20
+    assert {name for name, _ in DECLARED} >= {"elu", "sigmoid", "silu", "softmax", "tanh"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_all_declared_the_stored_points_pass(catalogue_points: Points, name: str) -> None:
+    comparisons, findings = settle(catalogue_points[name], crosscheck.activations[name], HERE)
+    assert [comparison for comparison in comparisons if not comparison.passed] == []
+    assert [finding for finding in findings if finding.failed] == []
+
+
+@each_deviation
+def test_each_deviation_is_missed_when_it_is_not_declared(catalogue_points: Points, name: str, id_: str) -> None:
+    deviation = find(name, id_)
+    points = touched(catalogue_points[name], deviation)
+    comparisons, _ = settle(points, crosscheck.activations[name], HERE, without=[id_])
+    missed = [comparison for comparison in comparisons if deviation.cause in comparison.uncovered]
+    assert missed
+    for comparison in missed:
+        assert not comparison.passed
+        assert {comparison.subject, comparison.against} & set(deviation.subjects)
+        assert id_ not in comparison.deviations
+
+
+@each_deviation
+def test_each_deviation_as_declared_is_borne_out(catalogue_points: Points, name: str, id_: str) -> None:
+    deviation = find(name, id_)
+    assert failed(touched(catalogue_points[name], deviation), only(name, deviation)) == []
+
+
+def results(deviation: Deviation) -> Iterator[tuple[int, int, str]]:
+    """Where results are declared: region, anchor, subject."""
+    for i, region in enumerate(deviation.regions):
+        for j, anchor in enumerate(region.anchors):
+            yield from ((i, j, subject) for subject in anchor.results)
+
+
+def beside(value: float, dtypes: Sequence[str]) -> float:
+    """The next number of the coarsest dtype, which differs in all of them; 1 for NaN."""
+    if np.isnan(value):
+        return 1.0
+    fmt = min((FORMATS[dtype] for dtype in dtypes), key=lambda fmt: fmt.precision)
+    ordinal = to_ordinal(np.array([value]).astype(fmt.dtype))
+    return float(widen(from_ordinal(ordinal - np.where(ordinal > 0, 1, -1), fmt))[0])
+
+
+@each_deviation
+def test_each_declared_result_is_held_to_the_bit(catalogue_points: Points, name: str, id_: str) -> None:
+    deviation = find(name, id_)
+    points = touched(catalogue_points[name], deviation)
+    for i, j, subject in results(deviation):
+        region = deviation.regions[i]
+        anchor = region.anchors[j]
+        changed = {
+            **anchor.results,
+            subject: beside(anchor.results[subject], region.dtypes),
+        }
+        anchors = [dataclasses.replace(anchor, results=changed) if k == j else one for k, one in enumerate(region.anchors)]
+        wrong = dataclasses.replace(deviation, regions=(dataclasses.replace(region, anchors=tuple(anchors)),))
+        messages = failed(points, only(name, wrong))
+        # in rows the first message may be of a length in which it does not show at all
+        said = f"not the declared {changed[subject]!r}" if not crosscheck.activations[name].rows else f"{anchor.input!r}"
+        assert any(said in message for message in messages), (region, subject)
+
+
+@each_deviation
+def test_each_declared_maximum_is_neither_too_small_nor_stale(catalogue_points: Points, name: str, id_: str) -> None:
+    deviation = find(name, id_)
+    bounded = [region for region in deviation.regions if np.isfinite(region.max_ulp)]
+    points = touched(catalogue_points[name], deviation)
+    for region in bounded:
+        for factor, message in ((1 / 11, "more than the declared"), (11, "is stale")):
+            changed = dataclasses.replace(region, max_ulp=region.max_ulp * factor)
+            wrong = dataclasses.replace(deviation, regions=(changed,))
+            assert any(message in one for one in failed(points, only(name, wrong))), (region, message)
+
+
+# Rows
+
+INFINITE = next(deviation for deviation in crosscheck.activations["softmax"].deviations if deviation.cause == "special")
+LARGEST = next(region for region in INFINITE.regions if region.order == 0 and region.anchors[0].input == inf)
+ROUNDED = next(one for one in crosscheck.activations["softmax"].deviations if one.id == "softmax-rounded-difference")
+NEAR = next(region for region in ROUNDED.regions if (region.order, region.dtypes) == (0, ("float32",)))
+
+
+def in_rows(
+    points: Points, deviation: Deviation, region: Region, dtype: str = "float32"
+) -> tuple[list[Comparison], list[str]]:
+    """softmax's stored values of a dtype under one deviation with another region: comparisons, and what failed."""
+    changed = only("softmax", dataclasses.replace(deviation, regions=(region,)))
+    wanted = [one for one in points["softmax"] if (one.key.dtype, one.key.order) == (dtype, 0)]
+    comparisons, findings = settle(wanted, changed, HERE)
+    return comparisons, [finding.message for finding in findings if finding.failed]
+
+
+def covered(comparisons: Sequence[Comparison]) -> set[str]:
+    return {comparison.wrt for comparison in comparisons if comparison.deviations}
+
+
+def test_lengths_restrict_a_region(catalogue_points: Points) -> None:
+    everywhere, failures = in_rows(catalogue_points, INFINITE, LARGEST)
+    assert failures == []
+    assert covered(everywhere) == {f"x, rows of {length}" for length in (*ROWS, *COLUMNS)}
+    some, failures = in_rows(catalogue_points, INFINITE, dataclasses.replace(LARGEST, lengths=(2, 100)))
+    assert failures == []
+    assert covered(some) == {"x, rows of 2", "x, rows of 100"}
+    for comparison in some:
+        if comparison.subject == "torch.native" and comparison.against == "exact":
+            assert ("special" in comparison.uncovered) == (comparison.wrt not in covered(some))
+
+
+def test_a_length_that_is_not_run_covers_nothing_and_is_not_missed(catalogue_points: Points) -> None:
+    comparisons, failures = in_rows(catalogue_points, INFINITE, dataclasses.replace(LARGEST, lengths=(3,)))
+    assert failures == []
+    assert covered(comparisons) == set()
+
+
+def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(catalogue_points: Points) -> None:
+    """In bfloat16 an entry of rows of several lengths is known by the same number; the error depends on the row."""
+    deviation = next(one for one in crosscheck.activations["softmax"].deviations if one.id == "softmax-16-bit-rounding")
+    declared = next(region for region in deviation.regions if (region.order, region.dtypes) == (0, ("bfloat16",)))
+    values = [one for one in catalogue_points["softmax"] if (one.key.dtype, one.key.order) == ("bfloat16", 0)]
+    values = [one for one in values if (one.key.subject, one.key.against) == ("torch.native", "exact")]
+    known: dict[float, set[int | None]] = {}
+    shown: dict[float, set[int | None]] = {}
+    for one in values:
+        for at, code in zip(widen(one.x).tolist(), one.codes.tolist(), strict=True):
+            known.setdefault(at, set()).add(one.key.length)
+            if code == CODE["inaccurate"]:
+                shown.setdefault(at, set()).add(one.key.length)
+    at = next(at for at in sorted(shown) if len(shown[at]) == 1 and len(known[at]) > 1)
+    region = dataclasses.replace(declared, anchors=(Anchor(at, {}),))
+    assert in_rows(catalogue_points, deviation, region, "bfloat16")[1] == []
+    (length,) = shown[at]
+    others = tuple(sorted(one for one in known[at] if one is not None and one != length))
+    messages = in_rows(catalogue_points, deviation, dataclasses.replace(region, lengths=others), "bfloat16")[1]
+    assert any(f"does not occur at its anchor {at!r}" in message for message in messages)
+
+
+def test_an_anchor_of_rows_at_which_it_never_shows_fails(catalogue_points: Points) -> None:
+    """0 is the largest entry of each row, where no difference is rounded."""
+    region = dataclasses.replace(NEAR, intervals=((-104, 0),), anchors=(Anchor(0.0, {}),))
+    failures = in_rows(catalogue_points, ROUNDED, region)[1]
+    assert any("does not occur at its anchor 0.0" in message for message in failures)
+
+
+def test_an_anchor_that_no_row_holds_fails(catalogue_points: Points) -> None:
+    """Nothing could ever refute it."""
+    region = dataclasses.replace(NEAR, intervals=((-104, 0),), anchors=(Anchor(-12.3456789, {}),))
+    assert in_rows(catalogue_points, ROUNDED, region)[1] != []
+
+
+def test_a_region_of_rows_drawn_too_narrow_leaves_points_uncovered(catalogue_points: Points) -> None:
+    at = NEAR.anchors[0].input
+    narrow = dataclasses.replace(NEAR, intervals=((at - 0.5, at + 0.5),))
+    open_ = []
+    for region in (NEAR, narrow):
+        comparisons, _ = in_rows(catalogue_points, ROUNDED, region)
+        open_.append(sum(c.uncovered["inaccurate"].count for c in comparisons if "inaccurate" in c.uncovered))
+    assert open_[0] < open_[1]
+
+
+# What a deviation may cover
 
 
 def test_a_deviation_covers_natives_only() -> None:

@@ -12,13 +12,13 @@ import pytest
 import rational
 from flint import arb
 from mpmath import mpf
+from truths import fraction, matches
 
 import crosscheck
 from crosscheck._exact.balls import precision
 from crosscheck._exact.decide import decide, decide_many
 from crosscheck._exact.evaluate import truth
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FORMATS, FloatArray, Format, every_value, from_ordinal, to_ordinal, widen
+from crosscheck._numerics.formats import FORMATS, FloatArray, Format, every_value, widen
 from crosscheck._numerics.sampling import stratified
 from crosscheck._spec.records import NO_LIMITS, Activation, Kink, Limits, SpecError
 
@@ -37,11 +37,6 @@ def record(definition: Definition, limits: Limits = NO_LIMITS, kinks: Kinks = ()
 
     formulas = dict.fromkeys(("derivative", "second_derivative", "torch_value", "jax_value"), unused)
     return Activation(name="mine", definition=definition, limits=limits, kinks=kinks, **formulas, **fields)
-
-
-def fraction(value: Any) -> Fraction:
-    sign, man, power, _ = mpf(value)._mpf_
-    return Fraction((-1) ** sign * int(man)) * Fraction(2) ** int(power)
 
 
 def inputs(fmt: Format, *extra: float) -> FloatArray:
@@ -107,30 +102,6 @@ def test_values_and_derivatives_are_mpmaths(name: str, fmt: Format) -> None:
         for i, value in enumerate(widen(x).tolist()):
             for k, exact in enumerate(reference(mpf(value))):
                 matches(result[k], i, fraction(exact), fmt)
-
-
-ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
-
-
-def matches(result: Truth, i: int, r: Fraction, fmt: Format) -> None:
-    """Point i of a Truth is what r is: correctly rounded, and every error measured against r."""
-    got = float(widen(result.rounded)[i])
-    assert got == rational.rounded(r, fmt)
-    e = rational.exponent(r, fmt)
-    lower = rational.exponent(r * (1 - Fraction(2) ** -200), fmt)  # beside a power of two the lower one may stand
-    assert result.exponent[i] in {e, lower}
-    unit = Fraction(2) ** (int(result.exponent[i]) - (fmt.precision - 1))
-    if abs(r) < Fraction(2) ** (fmt.e_max + 1):
-        assert result.residual[i] == pytest.approx(float((r - rational.counted(got, fmt)) / unit), abs=2.0**-19)
-    top = int(to_ordinal(np.array([inf], fmt.dtype))[0])
-    for steps in (-2, 0, 1):
-        ordinal = int(to_ordinal(result.rounded[i : i + 1])[0]) + steps
-        other = from_ordinal(np.clip([ordinal], -top, top), fmt)
-        one = Truth(fmt, **{name: getattr(result, name)[i : i + 1] for name in ARRAYS})
-        measured = float(one.error(other)[0])
-        if abs(r) < Fraction(2) ** (fmt.e_max + 1):
-            expected = abs(rational.counted(float(widen(other)[0]), fmt) - r) / unit
-            assert measured == pytest.approx(float(expected), abs=2.0**-19)
 
 
 @pytest.mark.parametrize("fmt", [FORMATS["bfloat16"], FORMATS["float16"]], ids=lambda fmt: fmt.name)

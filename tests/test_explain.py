@@ -8,6 +8,7 @@ import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ import pytest
 import crosscheck
 from crosscheck import Activation, Deviation, Report, UsageError, _api
 from crosscheck._catalogue import load_file
+from crosscheck._compare.curves import Sighting, _place, sight
 from crosscheck._compare.deviations import seen_here
-from crosscheck._numerics.formats import FORMATS
-from crosscheck._report.explain import SENTENCES, Disagreement, Explanation, snippet
+from crosscheck._compare.sample import Sample, coordinates, samples
+from crosscheck._numerics.formats import FORMATS, bits_of
+from crosscheck._report.explain import LONG, SENTENCES, Disagreement, Explanation, Source, _rows, snippet
 from crosscheck._spec.records import CAUSES
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -70,12 +73,20 @@ def same(printed: str, number: float, dtype: str) -> bool:
     return printed == repr(expected)
 
 
+def bits_to_paste(sighting: Sighting) -> tuple[str, ...]:
+    """What a snippet must hold: the input, or the row with the direction of the derivative unless it is long."""
+    if sighting.row is None:
+        return (sighting.input_bits,)
+    bits = sighting.row.bits + (sighting.row.direction if sighting.order else ())
+    return bits if len(sighting.row.bits) <= LONG else ()
+
+
 def check_snippets(explanation: Explanation, one: Disagreement) -> None:
     assert one.sighting is not None
     assert one.sighting.results
     for result in one.sighting.results:
         code = snippet(explanation, one.sighting, result)
-        assert one.sighting.input_bits in code
+        assert all(bits in code for bits in bits_to_paste(one.sighting))
         if result.got is None:
             with pytest.raises(Exception, match=r".+"):
                 run_snippet(code)
@@ -243,3 +254,170 @@ def test_the_snippet_check_sees_a_wrong_number() -> None:
     assert not same("0.1", 0.25, "float32")
     assert not same("0.0", -0.0, "float32")
     assert same("nan", math.nan, "bfloat16")
+
+
+SOFTMAX = crosscheck.activations["softmax"]
+NATIVES = ("torch.native", "jax.native")
+
+# Not a softmax: the entries are halved. And the derivative that torch is given lacks the mean.
+WRONG_ROWS = """
+import dataclasses
+import crosscheck
+
+known = crosscheck.activations
+
+
+WRONG = dataclasses.replace(
+    known.softmax,
+    name="wrong_rows",
+    definition=lambda m, x, axis=-1: known.softmax.definition(m, x, axis),
+    jax_value=lambda jax, x, axis: known.softmax.jax_value(jax, x / 2, axis),
+    torch_gradient=lambda torch, x, v, axis: known.softmax.torch_value(torch, x, axis) * v,
+    natives={},
+    deviations=(),
+)
+"""
+
+
+def sighting_of(x: float, dtype: str, order: int, axis: int = -1, subjects: tuple[str, ...] = NATIVES) -> Sighting:
+    return sight(SOFTMAX, subjects, np.array([x]).astype(FORMATS[dtype].dtype), order, "eager", {"axis": axis})
+
+
+def explanation_of(*disagreements: Disagreement) -> Explanation:
+    return Explanation(SOFTMAX, _api._source(SOFTMAX), Report((), {}), disagreements)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_the_snippets_of_a_function_of_rows_reproduce_it(dtype: str, order: int, axis: int) -> None:
+    length = 8 if axis else 32
+    rows = {sample.length: sample for sample in sampled(dtype, axis)}[length]
+    for number in (float(rows.at[4 * length + 3]), math.inf):
+        subjects = (*NATIVES, "torch", "jax")
+        sighting = sighting_of(number, dtype, order, axis, subjects)
+        assert sighting.row is not None
+        one = Disagreement(None, "inaccurate", subjects, order, sighting)
+        check_snippets(explanation_of(one), one)
+        assert f"in a row of {len(sighting.row.bits)}: {dtype}" in " ".join(str(explanation_of(one)).split())
+
+
+def sampled(dtype: str, axis: int) -> list[Sample]:
+    return list(samples(SOFTMAX, {"axis": axis}, dtype, seed=0, per_binade=0, uniform=0))
+
+
+@pytest.mark.parametrize("dtype", list(FORMATS))
+def test_every_sampled_row_is_what_its_snippet_makes(dtype: str) -> None:
+    plain = sighting_of(0.0, dtype, order=1)
+    for sample in (*sampled(dtype, -1), *sampled(dtype, 0)):
+        assert sample.v is not None
+        for number in range(len(sample.x)):
+            _, row = _place(sample, number, 0)
+            imports, lines = _rows(dataclasses.replace(plain, row=row))
+            made: dict[str, list[int]] = {}
+            exec("\n".join([*imports, *lines]), made)
+            assert made["row"] == sample.x[number].view(FORMATS[dtype].unsigned).tolist(), (sample.length, number)
+            assert made["direction"] == sample.v[number].view(FORMATS[dtype].unsigned).tolist()
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ([1, 0.5, -35.125], "an entry 36.12 below the largest of its row: x[2] = -35.125 (0xc20c8000) in a row of 3"),
+        ([1, 0, 2], "the largest entry of its row: x[2] = 2.0"),
+        ([1, 0, -math.inf], "an entry of -inf: x[2] = -inf (0xff800000) in a row of 3"),
+        ([math.inf, 0, 1], "a row whose largest entry is inf: x[2] = 1.0"),
+        ([-math.inf] * 3, "a row whose largest entry is -inf: x[2] = -inf"),
+        ([math.nan, 0, 1], "a row with a NaN: x[2] = 1.0"),
+        ([math.inf], "a row whose only entry is inf: x[0] = inf (0x7f800000) in a row of 1"),
+    ],
+    ids=str,
+)
+def test_where_an_entry_lies_is_said_in_words(row: list[float], words: str) -> None:
+    x = np.array([row], np.float32)
+    at = coordinates(x)
+    _, place = _place(Sample(x, x, at), 0, len(row) - 1)
+    sighting = dataclasses.replace(
+        sighting_of(0.0, "float32", 0), input=float(at[-1]), input_bits=bits_of(at[-1:]), row=place
+    )
+    text = str(explanation_of(Disagreement(None, "special", NATIVES, 0, sighting)))
+    assert f"input {words}" in " ".join(text.split())
+
+
+def test_a_deviation_of_long_rows_is_looked_for_in_these_only() -> None:
+    (declared,) = (d for d in SOFTMAX.deviations if d.id == "softmax-zero-sign")
+    region = dataclasses.replace(declared.regions[0], lengths=(1000,))
+    longer = dataclasses.replace(SOFTMAX, deviations=(dataclasses.replace(declared, regions=(region,)),))
+    for activation, length in ((SOFTMAX, 100), (longer, 1000)):
+        one = _api._declared(activation, activation.deviations[-1], Report((), {}))
+        assert one.sighting is not None
+        assert one.sighting.row is not None
+        assert len(one.sighting.row.bits) == length
+        torch, jax = (result.got for result in one.sighting.results)
+        assert torch == jax == 0
+        assert math.copysign(1, torch) != math.copysign(1, jax)
+
+
+def test_a_deviation_along_another_axis_is_shown_along_that() -> None:
+    (declared,) = (d for d in SOFTMAX.deviations if d.id == "softmax-16-bit-rounding")
+    (region,) = (r for r in declared.regions if (r.order, r.dtypes) == (0, ("bfloat16",)))
+    only = dataclasses.replace(declared, regions=(region,))
+    one = _api._declared(dataclasses.replace(SOFTMAX, deviations=(only,)), only, Report((), {}))
+    assert one.sighting is not None
+    assert one.sighting.parameters == {"axis": 0}
+    check_snippets(explanation_of(one), one)
+
+
+def test_an_entry_that_no_sampled_row_has_is_shown_in_a_row_of_two() -> None:
+    sighting = sighting_of(-12.34375, "float64", order=1)
+    assert sighting.row is not None
+    assert (sighting.row.entry, sighting.row.largest, len(sighting.row.bits)) == (-12.34375, 0.0, 2)
+    one = Disagreement(None, "inaccurate", NATIVES, 1, sighting)
+    check_snippets(explanation_of(one), one)
+
+
+def test_what_explains_softmax_can_be_read(catalogue_report: Report) -> None:
+    explanation = _api.explained(SOFTMAX, of(catalogue_report, "softmax"))
+    text = str(explanation)
+    assert "of one entry alone: at -infinity value 0" in text
+    for one in explanation.disagreements:
+        assert one.sighting is not None
+        for result in one.sighting.results:
+            code = snippet(explanation, one.sighting, result).splitlines()
+            assert len(code) <= 24
+            assert max(map(len, code)) <= 132
+    json.dumps(explanation.data(), allow_nan=False)
+
+
+def test_undeclared_disagreements_about_rows_are_explained_and_reproduced(tmp_path: Path) -> None:
+    path = tmp_path / "wrong_rows.py"
+    path.write_text(WRONG_ROWS)
+    (activation,) = load_file(path)
+    report = crosscheck.verify(activation, orders=[0, 1], dtypes=["float32"], modes=["eager"])
+    explanation = _api.explained(activation, report)
+    assert not explanation.passed
+    found = {(one.subjects, one.order) for one in explanation.disagreements}
+    assert {(("jax",), 0), (("torch",), 1)} <= found
+    for one in explanation.disagreements:
+        check_snippets(explanation, one)
+        assert one.sighting is not None
+        assert one.sighting.row is not None
+        assert len(one.sighting.row.bits) <= 8
+        assert any(result.got != one.sighting.exact for result in one.sighting.results)
+
+
+def test_the_analytic_formula_of_rows_can_be_reproduced() -> None:
+    def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+        return 1.5 * SOFTMAX.derivative(m, x, v, axis)
+
+    broken = dataclasses.replace(SOFTMAX, derivative=derivative, deviations=(), natives={})
+    sighting = sight(broken, ("analytic",), np.array([-11.77070131409215]), 1, "eager", {"axis": -1})
+    (result,) = sighting.results
+    assert result.ulp > 1e15
+    assert sighting.row is not None
+    assert len(sighting.row.bits) == 8
+    code = snippet(Explanation(broken, Source((), "activation"), Report((), {}), ()), sighting, result)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, {"activation": broken})
+    assert out.getvalue().strip() == repr(result.got)

@@ -1,4 +1,4 @@
-"""The activations as a model uses them: shapes, dtypes and transformations of both frameworks, and what they refuse."""
+"""The elementwise activations as a model uses them: shapes, dtypes and transformations; and what every one refuses."""
 
 import contextlib
 import dataclasses
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from catalogue import ELEMENTWISE, NAMES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,13 +22,13 @@ from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, wide
 from crosscheck._numerics.ulp import exponent
 from crosscheck._spec.records import DTYPES, ORDERS, budget
 
-NAMES = tuple(crosscheck.activations)
 FRAMEWORKS = ("torch", "jax")
 ORDER_IDS = ("value", "gradient", "second")
 X = np.linspace(-4, 4, 24)
 """Inputs without a kink among them."""
 
 every_activation = pytest.mark.parametrize("name", NAMES)
+every_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
 every_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -83,7 +84,7 @@ def close(got: Any, expected: Any) -> None:
 
 @every_dtype
 @every_framework
-@every_activation
+@every_elementwise
 def test_shape_dtype_and_values_are_kept_in_every_layout(name: str, framework: str, dtype: str) -> None:
     function = function_of(name, framework)
     if framework == "jax":
@@ -102,7 +103,7 @@ def test_shape_dtype_and_values_are_kept_in_every_layout(name: str, framework: s
 
 
 @every_dtype
-@every_activation
+@every_elementwise
 def test_a_tensor_that_is_not_contiguous_is_the_same_function(name: str, dtype: str) -> None:
     function = function_of(name, "torch")
     x = make("torch", X.reshape(4, 6), dtype)
@@ -123,7 +124,7 @@ def test_a_tensor_that_is_not_contiguous_is_the_same_function(name: str, dtype: 
 
 @pytest.mark.parametrize("order", ORDERS, ids=ORDER_IDS)
 @every_dtype
-@every_activation
+@every_elementwise
 def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int) -> None:
     """In ULP of the larger result; of the formula's terms where they cancel."""
     activation, fmt = crosscheck.activations[name], FORMATS[dtype]
@@ -138,7 +139,7 @@ def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int
 
 
 @every_framework
-@every_activation
+@every_elementwise
 def test_twice_differentiable(name: str, framework: str) -> None:
     """Both derivatives are the closed forms that the catalogue proves."""
     activation = crosscheck.activations[name]
@@ -147,7 +148,7 @@ def test_twice_differentiable(name: str, framework: str) -> None:
         np.testing.assert_allclose(derivative(name, framework, X, order), expected, rtol=1e-13, atol=1e-15)
 
 
-@every_activation
+@every_elementwise
 def test_gradcheck_and_gradgradcheck_pass_in_torch(name: str) -> None:
     """Finite differences, which know nothing of the rules that were given."""
     x = torch.tensor([-3.1, -0.7, 0.4, 2.3], dtype=torch.float64, requires_grad=True)
@@ -155,7 +156,7 @@ def test_gradcheck_and_gradgradcheck_pass_in_torch(name: str) -> None:
     assert torch.autograd.gradgradcheck(function_of(name, "torch"), (x,))
 
 
-@every_activation
+@every_elementwise
 def test_jax_transformations(name: str) -> None:
     """Each under jit, which is one compilation for all."""
     function = function_of(name, "jax")
@@ -199,7 +200,7 @@ def test_jax_transformations(name: str) -> None:
     close(jax.vmap(jax.grad(function))(x), first)
 
 
-@every_activation
+@every_elementwise
 def test_torch_transformations(name: str) -> None:
     function = function_of(name, "torch")
     x = make("torch", X, "float32")
@@ -219,7 +220,7 @@ def test_torch_transformations(name: str) -> None:
 
 @every_dtype
 @every_framework
-@every_activation
+@every_elementwise
 def test_forward_and_reverse_agree(name: str, framework: str, dtype: str) -> None:
     """Also the second derivative as forward over reverse and reverse over forward."""
     function = function_of(name, framework)
@@ -274,7 +275,7 @@ def compiled_agrees(name: str, compiler: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@every_activation
+@every_elementwise
 def test_torch_compiles_value_and_gradient(name: str, dtype: str) -> None:
     compiled_agrees(name, "aot_eager", dtype)
 
@@ -468,7 +469,7 @@ def test_sigmoid_is_monotonic(framework: str, x: float, y: float) -> None:
         assert low < high
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_elementwise
 def test_torch_takes_forward_over_forward(name: str) -> None:
     """torch switches forward mode off inside a rule, where an outer derivative would silently be 0."""
 
@@ -481,7 +482,7 @@ def test_torch_takes_forward_over_forward(name: str) -> None:
     torch.testing.assert_close(forward(forward(function))(x), expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_elementwise
 def test_jax_takes_forward_over_forward(name: str) -> None:
     def forward(f: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]

@@ -73,6 +73,31 @@ def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:
         crosscheck.plot("relu", low=1, high=1 + 2**-50)
 
 
+def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
+    figure = crosscheck.plot("softmax", dtype="bfloat16", low=-2, high=2)
+    assert figure.get_suptitle().startswith("softmax(axis = -1) in bfloat16, the first entry of the row (x, 0, 1): PyTorch")
+    top_left, top_right, left, right = figure.axes
+    for axes, name in ((top_left, "value"), (top_right, "gradient")):
+        assert labels(axes) == ["torch", "jax", "analytic"]
+        assert axes.get_title() == name
+    for axes in (left, right):
+        assert labels(axes) == ["torch", "jax", "torch.native", "jax.native", "budget"]
+        assert axes.get_ylabel() == "error [ULP]"
+        assert max(axes.lines[0].get_ydata()) <= 1
+    value, gradient = (axes.lines[2] for axes in (top_left, top_right))
+    s = 1 / (1 + np.exp(-value.get_xdata()) * (1 + np.e))
+    np.testing.assert_allclose(value.get_ydata(), s, rtol=1e-12)
+    np.testing.assert_allclose(gradient.get_ydata(), s * (1 - s), rtol=1e-12)
+    for axes, exact in ((top_left, s), (top_right, s * (1 - s))):
+        for line in axes.lines[:2]:
+            np.testing.assert_allclose(line.get_ydata(), exact, rtol=2**-8)
+
+
+def test_an_entry_far_from_the_others_is_drawn(tmp_path: Path) -> None:
+    save(crosscheck.plot("softmax", dtype="float64", low=-_api.DRAWABLE, high=_api.DRAWABLE), tmp_path / "far.png")
+    assert (tmp_path / "far.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_record_of_the_users_is_drawn(activation_file: Path) -> None:
     figure = crosscheck.plot(load_file(activation_file)[0])
     assert labels(figure.axes[2]) == ["torch", "jax", "budget"]

@@ -1,10 +1,10 @@
-"""The sampled inputs: everything that the docstring of ``stratified`` promises, and the seed."""
+"""The sampled inputs: everything that the docstrings promise, and the seed."""
 
 import numpy as np
 import pytest
 
-from crosscheck._numerics.formats import FORMATS, FloatArray, Format, to_ordinal
-from crosscheck._numerics.sampling import stratified
+from crosscheck._numerics.formats import FORMATS, FloatArray, Format, to_ordinal, widen
+from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_rows, stratified
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 WIDE = pytest.mark.parametrize("fmt", [FORMATS["float64"], FORMATS["float32"]], ids=lambda fmt: fmt.name)
@@ -102,3 +102,86 @@ def test_the_same_seed_gives_the_same_inputs_and_another_seed_others(fmt: Format
     assert bits(first, fmt) == bits(again, fmt)
     assert first.size == other.size
     assert len(set(bits(first, fmt)) & set(bits(other, fmt))) < 0.05 * first.size
+
+
+# Rows
+
+FEW = {1: 3, 2: 5, 8: 40, 30: 4}
+
+
+@EACH
+def test_rows_have_the_lengths_and_numbers_asked_for(fmt: Format) -> None:
+    for (length, count), (x, v) in zip(FEW.items(), sampled_rows(fmt, FEW), strict=True):
+        assert x.dtype == v.dtype == fmt.dtype
+        assert x.shape == v.shape == (2 * count + 7, length)
+
+
+@EACH
+def test_by_default_rows_have_the_lengths_of_rows(fmt: Format) -> None:
+    assert [(x.shape[1], x.shape[0]) for x, _ in sampled_rows(fmt)] == [(n, 2 * count + 7) for n, count in ROWS.items()]
+    assert {1, 2} <= set(ROWS)
+    assert max(ROWS) >= 1000
+    assert set(COLUMNS).isdisjoint(ROWS)
+
+
+@EACH
+def test_the_same_seed_gives_the_same_rows_and_another_seed_half_of_them(fmt: Format) -> None:
+    found = [list(sampled_rows(fmt, FEW, seed=seed)) for seed in (5, 5, 6)]
+    for (length, count), (x, v), (again, _), (other, w) in zip(FEW.items(), *found, strict=True):
+        assert bits(x, fmt) == bits(again, fmt)
+        assert bits(v, fmt) == bits(w, fmt)
+        fixed = np.r_[:count, 2 * count : 2 * count + 7]
+        assert bits(x[fixed], fmt) == bits(other[fixed], fmt)
+        drawn = slice(count, 2 * count)
+        same = x[drawn].view(fmt.unsigned) == other[drawn].view(fmt.unsigned)
+        assert same.mean() < 0.2, length
+        assert not same.all(axis=1).any() or length == 1
+
+
+@EACH
+def test_the_rows_of_a_length_do_not_depend_on_the_other_lengths(fmt: Format) -> None:
+    (alone,) = [x for x, _ in sampled_rows(fmt, {8: 40}, seed=3)]
+    among = [x for x, _ in sampled_rows(fmt, FEW, seed=3)][2]
+    assert bits(alone, fmt) == bits(among, fmt)
+
+
+@EACH
+def test_random_rows_are_finite_of_several_spreads_and_levels(fmt: Format) -> None:
+    ((x, v),) = sampled_rows(fmt, {8: 40})
+    drawn = widen(x[:80])
+    assert np.isfinite(drawn).all()
+    assert np.isfinite(widen(v)).all()
+    spread = drawn.max(axis=1) - drawn.min(axis=1)
+    assert spread.max() <= 108  # 100, and what rounding adds at a level of 950
+    for low, high in ((0, 2.1), (5, 20.1), (50, 108)):
+        assert ((low <= spread) & (spread <= high)).sum() >= 10
+    for level in (0, 100, 950, -950):
+        assert (np.abs(drawn.mean(axis=1) - level) < 50).sum() >= 5
+    assert np.abs(widen(v)).max() > 2
+    assert np.unique(v).size > 0.5 * v.size or fmt.precision < 12
+
+
+SPECIAL = {
+    "all equal": lambda x: (x == 0).all(),
+    "one dominant entry": lambda x: np.isfinite(x).all() and np.sort(x)[-1] - np.sort(x)[-2] > 80,
+    "some of minus infinity": lambda x: np.isneginf(x).any() and np.isfinite(x).any() and not np.isposinf(x).any(),
+    "only minus infinity": lambda x: np.isneginf(x).all(),
+    "plus infinity once": lambda x: np.isposinf(x).sum() == 1 and not np.isnan(x).any(),
+    "plus infinity several times": lambda x: np.isposinf(x).sum() == 2,
+    "NaN": lambda x: np.isnan(x).any(),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("length", [2, 8, 32, 100, 1000])
+@EACH
+def test_special_rows_are_there_once(fmt: Format, length: int, kind: str) -> None:
+    ((x, _),) = sampled_rows(fmt, {length: 1}, seed=9)
+    assert sum(bool(SPECIAL[kind](row)) for row in widen(x[2:])) == 1
+
+
+@EACH
+def test_rows_of_one_entry_are_special_too(fmt: Format) -> None:
+    ((x, _),) = sampled_rows(fmt, {1: 1})
+    found = set(map(str, widen(x).ravel().tolist()))
+    assert {"0.0", "inf", "-inf", "nan"} <= found

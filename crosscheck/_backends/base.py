@@ -34,9 +34,12 @@ class Backend(Protocol):
     def check_device(self, device: str) -> None:
         """Raise :class:`NoDeviceError` where ``cpu`` or ``gpu`` is not there."""
 
-    def derivative(self, function: Function, x: FloatArray, order: int, mode: str, device: str) -> FloatArray | None:
+    def derivative(
+        self, function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
+    ) -> FloatArray | None:
         """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
 
+        Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given.
         None where the framework finds no path from the result back to the input. Whatever the function raises
         passes through; :class:`WrongOutputError` where its result has another shape or dtype.
         """

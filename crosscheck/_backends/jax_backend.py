@@ -32,25 +32,27 @@ def _scope(dtype: str, device: str) -> Iterator[None]:
         yield
 
 
-def _differentiate(function: Function, order: int) -> Function:
-    """The order-th derivative of an elementwise function, by reverse mode with a cotangent of ones."""
+def _differentiate(function: Function, order: int, cotangent: Any) -> Function:
+    """The order-th derivative of an elementwise function, by reverse mode; the cotangent is ones where it is None."""
     for _ in range(order):
-        function = _reverse(function)
+        function = _reverse(function, cotangent)
     return function
 
 
-def _reverse(function: Function) -> Function:
+def _reverse(function: Function, cotangent: Any) -> Function:
     def gradient(x: Any) -> Any:
         result, pull_back = jax.vjp(function, x)
         check_output(result, x)
-        return pull_back(jnp.ones_like(result))[0]
+        return pull_back(jnp.ones_like(result) if cotangent is None else cotangent)[0]
 
     return gradient
 
 
-def derivative(function: Function, x: FloatArray, order: int, mode: str, device: str) -> FloatArray | None:
+def derivative(
+    function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
+) -> FloatArray | None:
     with _scope(str(x.dtype), device):
-        run: Callable[[Any], Any] = _differentiate(function, order)
+        run: Callable[[Any], Any] = _differentiate(function, order, None if v is None else jax.device_put(v))
         if mode == "jit":
             run = jax.jit(run)
         result = run(jax.device_put(x))

@@ -39,7 +39,10 @@ def to_array(tensor: Any) -> FloatArray:
     return np.asarray(tensor.numpy())
 
 
-def derivative(function: Function, x: FloatArray, order: int, mode: str, device: str) -> FloatArray | None:
+def derivative(
+    function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
+) -> FloatArray | None:
+    cotangent = to_tensor(np.ones_like(x) if v is None else v, device)
     tensor = to_tensor(x, device).requires_grad_(order > 0)
     with torch.set_grad_enabled(order > 0):
         result = function(tensor)
@@ -47,9 +50,7 @@ def derivative(function: Function, x: FloatArray, order: int, mode: str, device:
     for k in range(order):
         if not result.requires_grad:
             return None
-        (result,) = torch.autograd.grad(
-            result, tensor, torch.ones_like(result), create_graph=k + 1 < order, allow_unused=True
-        )
+        (result,) = torch.autograd.grad(result, tensor, cotangent, create_graph=k + 1 < order, allow_unused=True)
         if result is None:
             return None
     return to_array(result)

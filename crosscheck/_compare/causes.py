@@ -18,8 +18,10 @@ CODE = {cause: np.uint8(i) for i, cause in enumerate(CAUSES)}
 NOT_JUDGED = np.uint8(255)
 FIRST_PASSING = min(CODE[cause] for cause in PASSING)
 
-CANCELLED = 8
-"""The truth counts as cancelled where it is below an eighth of the sum of its terms' magnitudes."""
+CANCELLED, CANCELLED_IN_ROWS = 8, 1
+"""The truth counts as cancelled where it is below an eighth of the sum of its terms' magnitudes.
+
+The derivative of a function of rows is a sum over the row, and counts as cancelled wherever it is smaller than that."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Setting:
     """What a result is judged with, besides the truth.
 
     ``budget`` in ULP; ``at_zero`` is the truth at the input 0, for inputs flushed to it; ``scale`` the sum of the
-    magnitudes of the analytic formula's terms at each input, or None for a value.
+    magnitudes of the analytic formula's terms at each input, or None for a value; ``rows`` whether it is a function of rows.
     """
 
     budget: float
@@ -35,6 +37,7 @@ class Setting:
     flush_outputs: bool
     at_zero: Truth
     scale: Float64Array | None = None
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Jud
     ``definition``.
     """
     error = truth.error(got)
-    unit_error = error * _to_unit(truth, setting.scale)
+    unit_error = error * _to_unit(truth, setting.scale, setting.rows)
     wide_x, wide = widen(x), widen(got)
     expected = widen(truth.rounded)
     with np.errstate(invalid="ignore"):
@@ -73,14 +76,20 @@ def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Jud
     return Judgement(codes, error, unit_error)
 
 
-def _to_unit(truth: Truth, scale: Float64Array | None) -> Float64Array:
-    """The factor from ULP of the truth to ULP of the unit: below 1 only where the terms cancel."""
+def cancelled(truth: Truth, scale: Float64Array | None, rows: bool) -> BoolArray:
+    """Where the terms of the analytic formula cancel, so that an error counts in ULP of their ``scale``."""
     if scale is None:
-        return np.ones(truth.residual.shape)
+        return np.zeros(truth.residual.shape, bool)
+    factor = CANCELLED_IN_ROWS if rows else CANCELLED
     with np.errstate(invalid="ignore"):
-        cancelled = np.isfinite(scale) & (np.abs(truth.approximate()) < scale / CANCELLED)
-    unit = np.where(cancelled, exponent(np.where(cancelled, scale, 1.0), truth.fmt), truth.exponent)
-    return np.ldexp(1.0, (truth.exponent - unit).astype(np.int32))
+        return np.asarray(np.isfinite(scale) & (np.abs(truth.approximate()) < scale / factor))
+
+
+def _to_unit(truth: Truth, scale: Float64Array | None, rows: bool) -> Float64Array:
+    """The factor from ULP of the truth to ULP of the unit: below 1 only where the terms cancel."""
+    small = cancelled(truth, scale, rows)
+    unit = truth.exponent if scale is None else exponent(np.where(small, scale, 1.0), truth.fmt)
+    return np.ldexp(1.0, np.where(small, truth.exponent - unit, 0).astype(np.int32))
 
 
 def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: Setting) -> BoolArray:
@@ -146,17 +155,7 @@ def systematic(
     neighbours = np.where(centre[:, None] == 0, OFFSETS, centre[:, None] * (1 + OFFSETS))
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        relative = np.where(at == 0, 0.0, np.abs(at / true[: centre.size]))
-        comparable = np.abs(around) >= np.abs(at)[:, None] / 8
-        opposite = comparable & (np.sign(around) != np.sign(at)[:, None])
-        alike = (np.abs(around) >= np.abs(at)[:, None] / 2) & (np.sign(around) == np.sign(at)[:, None])
-    noisy = opposite.sum(axis=1) >= 2
-    noise = np.abs(at[noisy]).max(initial=0.0)
-    floor = np.maximum(ROUNDING_IN_FLOAT64 * magnitude, 4 * noise)
-    stays = (relative >= relative_error[probed] / 2) & (np.abs(at) > floor)
-    if in_float64:
-        stays &= (relative > SHARED_IN_FLOAT64) & (alike.sum(axis=1) >= OFFSETS.size // 2)
+    stays = _stays(at, around.T, true[: centre.size], relative_error[probed], magnitude, in_float64=in_float64)
     order = np.argsort(centre)
     place = np.clip(np.searchsorted(centre[order], x), 1, max(1, centre.size - 1)) if centre.size > 1 else None
     if place is None:
@@ -165,6 +164,59 @@ def systematic(
     with np.errstate(invalid="ignore"):  # an infinite input is its own neighbour
         nearest = np.where(np.abs(x - centre[low]) <= np.abs(centre[high] - x), low, high)
     return np.asarray(stays[nearest])
+
+
+NEARBY = OFFSETS[[0, 5, 8, 13]]
+"""The neighbours of a row: the row times 1 plus one of these."""
+
+
+def systematic_in_rows(
+    bad: IntArray,
+    relative_error: Float64Array,
+    rows: IntArray,
+    length: int,
+    signed: Float64Array,
+    exact: Float64Array,
+    magnitude: float,
+    *,
+    in_float64: bool,
+) -> BoolArray:
+    """:func:`systematic` for a function of rows, which is told at ``rows``, ascending, of the given length.
+
+    ``signed`` has the errors in float64 at these rows, flat, and then those at each of their ``NEARBY`` neighbours;
+    ``exact`` the truth at these rows. The points of other rows follow: they are ``definition`` where a point of these is.
+    """
+    row, column = bad // length, bad % length
+    probed = np.isin(row, rows)
+    place = np.searchsorted(rows, row[probed]) * length + column[probed]
+    at, around = signed[0, place], signed[1:, place]
+    stays = _stays(at, around, exact[place], relative_error[probed], magnitude, in_float64=in_float64)
+    result = np.full(bad.shape, bool(stays.any()))
+    result[probed] = stays
+    return result
+
+
+def _stays(
+    at: Float64Array,
+    around: Float64Array,
+    true: Float64Array,
+    relative_error: Float64Array,
+    magnitude: float,
+    *,
+    in_float64: bool,
+) -> BoolArray:
+    """Whether errors ``at`` inputs, in float64, are those of another function; ``around`` has a row per neighbour."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        relative = np.where(at == 0, 0.0, np.abs(at / true))
+        opposite = (np.abs(around) >= np.abs(at) / 8) & (np.sign(around) != np.sign(at))
+        alike = (np.abs(around) >= np.abs(at) / 2) & (np.sign(around) == np.sign(at))
+    noisy = opposite.sum(axis=0) >= max(1, len(around) // 8)
+    noise = np.abs(at[noisy]).max(initial=0.0)
+    floor = np.maximum(ROUNDING_IN_FLOAT64 * magnitude, 4 * noise)
+    stays = (relative >= relative_error / 2) & (np.abs(at) > floor)
+    if in_float64:
+        stays &= (relative > SHARED_IN_FLOAT64) & (alike.sum(axis=0) >= len(around) // 2)
+    return np.asarray(stays)
 
 
 @dataclass(frozen=True)
@@ -176,19 +228,24 @@ class PairJudgement:
 
 
 def judge_pair(
-    got: tuple[FloatArray, FloatArray], codes: tuple[Codes, Codes], order: int, is_nan_input: BoolArray
+    got: tuple[FloatArray, FloatArray],
+    codes: tuple[Codes, Codes],
+    order: int,
+    is_nan_input: BoolArray,
+    small: BoolArray,
 ) -> PairJudgement:
     """Two subjects with each other, through their causes against the exact results.
 
     Bit-equal results are ``exact``; otherwise the worse cause stands, zeros of different sign differ by
-    ``convention``, and so do derivatives at NaN, where no truth judges them.
+    ``convention``, but where they are ``small``, what rounding leaves of terms that cancel. Derivatives at NaN differ by
+    ``convention`` too, as no truth judges them.
     """
     a, b = (widen(side) for side in got)
     both_nan = np.isnan(a) & np.isnan(b)
     same = (a == b) & (np.signbit(a) == np.signbit(b)) | both_nan
     worse = np.minimum(*codes)
     result = np.where(worse == CODE["exact"], CODE["rounding"], worse)
-    result = np.where((a == 0) & (b == 0) & (worse >= FIRST_PASSING), CODE["convention"], result)
+    result = np.where((a == 0) & (b == 0) & ~small & (worse >= FIRST_PASSING), CODE["convention"], result)
     unjudged = (codes[0] == NOT_JUDGED) | (codes[1] == NOT_JUDGED)
     result = np.where(unjudged, CODE["convention"] if order else NOT_JUDGED, result)
     result = np.where(unjudged & ~is_nan_input, NOT_JUDGED, result)

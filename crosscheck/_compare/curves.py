@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crosscheck._compare import causes
-from crosscheck._compare.causes import Setting
-from crosscheck._compare.scale import scale
-from crosscheck._compare.subjects import runner, subjects_of
-from crosscheck._exact.evaluate import truth
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, bits_of, widen
+from crosscheck._compare.causes import CODE, FIRST_PASSING, Judgement, Setting
+from crosscheck._compare.sample import Sample, coordinates, samples
+from crosscheck._compare.subjects import Subject, runner, subjects_of
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import Activation, budget
+from crosscheck._spec.records import Activation, Anchor, Deviation, Region, budget
 
 REPEATED = 64
 """A single input is run in an array of as many copies, so that vectorised kernels take their vectorised path."""
@@ -37,8 +36,29 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Row:
+    """The row in which a function of rows is looked at, and the direction of its derivatives, as bits.
+
+    ``position`` is that of the entry that is looked at. ``number`` is the row's among the ``sampled`` rows of its
+    length, or None where it is not one of them. It is run in an array of as many copies, since along the first axis
+    their number decides whether torch takes its vectorised path.
+    """
+
+    bits: tuple[str, ...]
+    direction: tuple[str, ...]
+    position: int
+    entry: float
+    largest: float
+    number: int | None
+    sampled: int
+
+
+@dataclass(frozen=True)
 class Sighting:
-    """Some subjects at one input. ``exact`` is the correctly rounded truth, None where nothing defines one."""
+    """Some subjects at one input. ``exact`` is the correctly rounded truth, None where nothing defines one.
+
+    For a function of rows ``input`` is the number by which the entry is known, and ``row`` says where it is.
+    """
 
     dtype: str
     order: int
@@ -48,6 +68,7 @@ class Sighting:
     input_bits: str
     exact: float | None
     results: tuple[Result, ...]
+    row: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +93,27 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curves:
-    """An activation over an interval, at inputs of a dtype, ascending."""
+    """An activation over an interval, at inputs of a dtype, ascending; ``where`` says whose entry x is, if of a row."""
 
     name: str
     parameters: Mapping[str, float]
     dtype: str
     x: Float64Array
     panels: tuple[Panel, ...]
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A sample with its truth for one order, shared by every subject."""
+
+    activation: Activation
+    parameters: Mapping[str, float]
+    sample: Sample
+    order: int
+    true: Truth
+    scale: Float64Array | None
+    at_zero: Truth
 
 
 def sight(
@@ -89,8 +124,17 @@ def sight(
     mode: str,
     parameters: Mapping[str, float],
 ) -> Sighting:
-    """What the subjects give at the one input ``x``, an array of one element."""
-    true = truth(activation, x, [order], parameters)[order]
+    """What the subjects give at the one input ``x``, an array of one element.
+
+    For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
+    which the subjects disagree at such an entry. Where ``x`` is the first anchor of a deviation, they disagree as that
+    declares it, and if they do not at these parameters, the sighting is at others at which it is verified.
+    """
+    sample, row = Sample(x, None, x), None
+    if activation.rows:
+        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters)
+    task = _task(activation, parameters, sample, order)
+    position = row.position if row else 0
     return Sighting(
         dtype=str(x.dtype),
         order=order,
@@ -98,81 +142,208 @@ def sight(
         parameters=dict(parameters),
         input=float(x[0]),
         input_bits=bits_of(x),
-        exact=float(true.rounded[0]) if true.judged[0] else None,
-        results=tuple(_result(activation, parameters, name, x, order, mode) for name in subjects),
+        exact=float(task.true.rounded[position]) if task.true.judged[position] else None,
+        results=tuple(_result(task, name, mode, row) for name in subjects),
+        row=row,
     )
 
 
-def _result(
+def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
+    position = row.position if row else 0
+    try:
+        run = _run(task, name, mode, row.sampled if row else REPEATED)
+    except Exception as error:  # whatever a subject raises is its result
+        return Result(name, None, np.nan, f"{type(error).__name__}: {error}")
+    if run is None:
+        return Result(name, None, np.nan, "finds no derivative")
+    got, judgement = run
+    ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
+    return Result(name, float(got[position]), ulp)
+
+
+def _in_a_row(
     activation: Activation,
-    parameters: Mapping[str, float],
-    name: str,
+    subjects: Sequence[str],
     x: FloatArray,
     order: int,
     mode: str,
-) -> Result:
-    try:
-        got, ulp = _run(activation, parameters, name, np.repeat(x, REPEATED), order, mode)
-    except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}")
-    if got is None:
-        return Result(name, None, np.nan, "finds no derivative")
-    return Result(name, float(got[0]), float(ulp[0]))
+    parameters: Mapping[str, float],
+) -> tuple[Sample, Row, Mapping[str, float]]:
+    declared, cases = None, [parameters]
+    if parameters == activation.parameters:
+        declared = _first_declared_at(activation, subjects, x, order, mode)
+        cases += activation.cases if declared else ()
+    lengths = declared[1].lengths if declared else ()
+    number = float(x[0])
+    first = None
+    for case in cases:
+        for sample in samples(activation, case, str(x.dtype), seed=0, per_binade=0, uniform=0):
+            rows = np.flatnonzero(_same(sample.at, number).reshape(sample.x.shape).any(axis=1))
+            if not rows.size or (lengths and sample.length not in lengths):
+                continue
+            some = _chosen(sample, rows)
+            at = np.flatnonzero(_same(some.at, number))
+            task = _task(activation, case, some, order)
+            error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
+            i, position = divmod(int(at[np.argmax(error)]), sample.x.shape[1])
+            place = *_place(sample, int(rows[i]), position), case
+            if error.max() > -np.inf:
+                return place
+            first = first or place
+    if first is None:
+        pair = np.array([[number, 0]]).astype(x.dtype)
+        sample, row = _place(Sample(pair, np.array([[1, 0]], x.dtype), coordinates(pair)), 0, 0)
+        first = sample, replace(row, number=None), parameters
+    return first
+
+
+def _first_declared_at(
+    activation: Activation, subjects: Sequence[str], x: FloatArray, order: int, mode: str
+) -> tuple[Deviation, Region, Anchor] | None:
+    """The deviation of these subjects of whose regions the first has ``x`` as its first anchor: there it is explained."""
+    for deviation in activation.deviations:
+        region = deviation.regions[0]
+        anchor = region.anchors[0]
+        setting = (deviation.subjects, region.order) == (tuple(subjects), order) and mode in deviation.modes
+        if setting and str(x.dtype) in region.dtypes and _same(x, float(np.float64(anchor.input).astype(x.dtype)))[0]:
+            return deviation, region, anchor
+    return None
+
+
+def _disagreement(
+    task: _Task, subjects: Sequence[str], mode: str, count: int, declared: tuple[Deviation, Region, Anchor] | None
+) -> Float64Array:
+    """The first subject's error at each point; -inf where the subjects do not disagree, or not as it is declared."""
+    runs = []
+    for name in subjects:
+        try:
+            run = _run(task, name, mode, count)
+        except Exception:  # what it raises is shown later
+            run = None
+        if run is None:
+            return np.zeros(task.sample.at.shape)
+        runs.append(run)
+    found = [judgement.codes for _, judgement in runs]
+    cause = declared and {"definition": "inaccurate", "missing": "inaccurate"}.get(declared[0].cause, declared[0].cause)
+    failing = [codes == CODE[cause] if cause else codes < FIRST_PASSING for codes in found]
+    shown = np.all(failing, axis=0) if cause else np.any(failing, axis=0)
+    if len(runs) == 2:
+        small = causes.cancelled(task.true, task.scale, rows=True)
+        got = (runs[0][0], runs[1][0])
+        pair = causes.judge_pair(got, (found[0], found[1]), task.order, np.isnan(widen(task.sample.at)), small).codes
+        shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
+    for name, (values, _) in zip(subjects, runs, strict=True):
+        if declared and (result := declared[2].results.get(name)) is not None:
+            shown &= _same(values, float(np.float64(result).astype(values.dtype)))
+    return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
+
+
+def _same(values: FloatArray, number: float) -> BoolArray:
+    wide = widen(values)
+    return (wide == number) & (np.signbit(wide) == np.signbit(number)) | np.isnan(wide) & np.isnan(number)
+
+
+def _chosen(sample: Sample, numbers: Sequence[int] | IntArray) -> Sample:
+    """Some of the rows."""
+    assert sample.v is not None
+    x = sample.x[numbers]
+    return Sample(x, sample.v[numbers], coordinates(x))
+
+
+def _place(sample: Sample, number: int, position: int) -> tuple[Sample, Row]:
+    one = _chosen(sample, [number])
+    assert one.v is not None
+    return one, Row(
+        bits=tuple(bits_of(entry) for entry in one.x[0]),
+        direction=tuple(bits_of(entry) for entry in one.v[0]),
+        position=position,
+        entry=float(one.x[0, position]),
+        largest=float(widen(one.x).max()),
+        number=number,
+        sampled=len(sample.x),
+    )
 
 
 def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: float, high: float, count: int) -> Curves:
-    """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval."""
+    """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval.
+
+    Those of a function of rows are of the first entry x of the row (x, 0, 1), the derivative being that along x.
+    """
     parameters = activation.parameters
     fmt = FORMATS[dtype]
     evenly = low / 2 + (high / 2 - low / 2) * np.linspace(0, 1, count)  # halves, since high - low may overflow
     x = np.unique(round_once(2 * evenly, fmt))
-    wide = widen(x)
-    exact = truth(activation, x, (0,), parameters)[0].approximate()
-    with np.errstate(all="ignore"):
-        derivative = np.broadcast_to(np.asarray(activation.derivative(np, wide, **parameters), np.float64), wide.shape)
-    analytic = (exact, derivative)
+    sample = Sample(x, None, x)
+    if activation.rows:
+        entries, along = (np.tile(np.array(row, x.dtype), (x.size, 1)) for row in ((0, 0, 1), (1, 0, 0)))
+        entries[:, 0] = x
+        sample = Sample(entries, along, coordinates(entries))
+    tasks = [_task(activation, parameters, sample, order) for order in (0, 1)]
+    wide = Sample(widen(sample.x), None if sample.v is None else widen(sample.v), widen(sample.at))
+    derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
+    assert derivative is not None
+    drawn = slice(None, None, sample.length)
+    analytic = (tasks[0].true.approximate()[drawn], derivative[drawn])
     chosen = [subject.name for subject in subjects_of(activation) if subject.name in subjects]
     panels = []
-    for order in (0, 1):
+    for task in tasks:
         found: list[Curve] = []
         missing: dict[str, str] = {}
         for name in chosen:
             try:
-                got, errors = _run(activation, parameters, name, x, order, "eager")
+                run = _run(task, name, "eager", len(sample.x))
             except Exception as error:  # whatever a subject raises is its result
                 missing[name] = f"{type(error).__name__}: {error}"
                 continue
-            if got is None:
+            if run is None:
                 missing[name] = "finds no derivative"
                 continue
-            found.append(Curve(name, widen(got), errors))
-        panels.append(Panel(order, analytic[order], budget(dtype, order), tuple(found), missing))
-    return Curves(activation.name, dict(parameters), dtype, wide, tuple(panels))
+            got, judgement = run
+            ulp = np.where(task.true.judged, judgement.ulp_of_unit, np.nan)
+            found.append(Curve(name, widen(got)[drawn], ulp[drawn]))
+        panels.append(Panel(task.order, analytic[task.order], budget(dtype, task.order), tuple(found), missing))
+    where = "the first entry of the row (x, 0, 1)" if activation.rows else ""
+    return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), where)
 
 
-def _run(
-    activation: Activation, parameters: Mapping[str, float], name: str, x: FloatArray, order: int, mode: str
-) -> tuple[FloatArray | None, Float64Array]:
-    """A subject's results and their errors in the unit that ``verify`` judges by; NaN where nothing is judged.
+def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int) -> _Task:
+    zero = np.zeros_like(sample.x[:1])
+    at_zero = Sample(zero, None if sample.v is None else sample.v[:1], zero.ravel())
+    return _Task(
+        activation,
+        parameters,
+        sample,
+        order,
+        true=sample.truths(activation, [order], parameters)[order],
+        scale=sample.scales(activation, [order], parameters).get(order),
+        at_zero=at_zero.truths(activation, [order], parameters)[order],
+    )
 
-    Raises whatever the subject raises.
+
+def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Judgement] | None:
+    """A subject's results, flat, and how ``verify`` judges them; None where it finds no derivative.
+
+    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many. Raises whatever the
+    subject raises.
     """
-    subject = {subject.name: subject for subject in subjects_of(activation)}[name]
+    sample = task.sample
+    subject = {subject.name: subject for subject in subjects_of(task.activation)}[name]
     mode = mode if mode in subject.modes else "eager"
-    run = runner(activation, subject, parameters, DEVICE, None)
-    got = run.run(x, order, mode)
+    run = runner(task.activation, subject, task.parameters, DEVICE, None)
+    x = np.resize(sample.x, (count, *sample.x.shape[1:]))
+    v = None if sample.v is None else np.resize(sample.v, x.shape)
+    got = run.run(Sample(x, v, np.resize(sample.at, x.size)), task.order, mode)
     if got is None:
-        return None, np.zeros(0)
-    dtype = str(x.dtype)
+        return None
+    got = got[: sample.at.size]
+    dtype = str(sample.x.dtype)
     flush = run.flush(dtype, mode)
-    formula = {1: activation.derivative, 2: activation.second_derivative}.get(order)
     setting = Setting(
-        budget=budget(dtype, order),
+        budget=budget(dtype, task.order),
         flush_inputs=flush.inputs,
         flush_outputs=flush.outputs,
-        at_zero=truth(activation, np.zeros(1, x.dtype), [order], parameters)[order],
-        scale=scale(partial(formula, **parameters), widen(x)) if formula else None,
+        at_zero=task.at_zero,
+        scale=task.scale,
+        rows=task.activation.rows,
     )
-    true = truth(activation, x, [order], parameters)[order]
-    errors = causes.judge(x, got.astype(x.dtype), true, setting).ulp_of_unit
-    return got, np.where(true.judged, errors, np.nan)
+    return got, causes.judge(sample.at, got.astype(sample.x.dtype), task.true, setting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, isnan
 
 import numpy as np
@@ -12,7 +12,8 @@ from packaging.specifiers import SpecifierSet
 from crosscheck._compare.causes import CODE, NOT_JUDGED
 from crosscheck._compare.judged import Judged, Key, count_causes
 from crosscheck._compare.records import Comparison, Finding
-from crosscheck._numerics.formats import BoolArray, Float64Array, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, IntArray, widen
+from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._spec.records import Activation, Anchor, Deviation, Region, Seen, budget
 
 STALE = 10
@@ -56,7 +57,11 @@ def seen_here(deviation: Deviation, environment: Environment) -> bool:
 def _regions(deviation: Deviation, key: Key) -> list[Region]:
     if key.mode not in deviation.modes or not set(key.subjects) & set(deviation.subjects):
         return []
-    return [region for region in deviation.regions if region.order == key.order and key.dtype in region.dtypes]
+    return [
+        region
+        for region in deviation.regions
+        if region.order == key.order and key.dtype in region.dtypes and (not region.lengths or key.length in region.lengths)
+    ]
 
 
 def _inside(x: Float64Array, region: Region) -> BoolArray:
@@ -107,7 +112,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         function=key.function,
         parameters=judged.parameters,
         output="y",
-        wrt="x",
+        wrt="x" if key.length is None else f"x, rows of {key.length}",
         subject=key.subject,
         against=key.against,
         dtype=key.dtype,
@@ -115,7 +120,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         mode=key.mode,
         device=key.device,
         points=points,
-        exhaustive=judged.x.dtype.itemsize == 2,
+        exhaustive=judged.x.dtype.itemsize == 2 and key.length is None,
         passed=points > 0 and judged.message is None and not uncovered,
         cause="error" if judged.message else worst,
         causes=judged.causes,
@@ -133,10 +138,13 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
 
 def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Environment) -> list[Finding]:
     """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
-    must_occur = seen_here(deviation, environment)
+    lengths = {one.key.length for one in judged}
+    # a run over some of the lengths of rows may lack those in which a deviation shows
+    must_occur = seen_here(deviation, environment) and (None in lengths or lengths >= {*ROWS, *COLUMNS})
     findings = []
     for region in deviation.regions:
         largest = None
+        missed: dict[tuple[Key, int], list[str | None]] = {}
         for one in judged:
             if region not in _regions(deviation, one.key) or not _bears_out(deviation, one):
                 continue
@@ -145,17 +153,30 @@ def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Enviro
                 continue
             shown = inside & (one.codes == CODE[deviation.cause])
             where = f"{one.key.subject} against {one.key.against}, {one.key.dtype}, order {one.key.order}, {one.key.mode}"
-            scattered = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            scattered = one.key.length or region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
             if shown.any() and not scattered and shown.sum() < inside.sum() / 2:
                 message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
                 findings.append(Finding(deviation.id, True, message))
-            missed = [_missed(one, anchor, deviation, where) for anchor in region.anchors]
-            findings += [Finding(deviation.id, must_occur, message) for message in missed if message]
+            for number, anchor in enumerate(region.anchors):
+                if (at := _points_at(one, anchor)).size:
+                    # the number by which an entry is known may occur in several rows: it must show in one of them
+                    key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
+                    missed.setdefault((key, number), []).append(_missed(one, anchor, at, deviation, where))
             measured = float(one.ulp[np.isin(one.failing, np.flatnonzero(shown))].max(initial=0.0))
             largest = max(largest or 0.0, measured)
             if measured > region.max_ulp:
                 message = f"its error is {measured:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
                 findings.append(Finding(deviation.id, True, message))
+        tried = {number for _, number in missed}
+        findings += [
+            Finding(
+                deviation.id, must_occur, f"no row that was tried has its anchor {anchor.input!r} (order {region.order})"
+            )
+            for number, anchor in enumerate(region.anchors)
+            if largest is not None and number not in tried
+        ]
+        everywhere = [str(messages[0]) for messages in missed.values() if None not in messages]
+        findings += [Finding(deviation.id, must_occur, message) for message in everywhere]
         if must_occur and largest is not None and isfinite(region.max_ulp) and largest < region.max_ulp / STALE:
             message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
             findings.append(Finding(deviation.id, True, message))
@@ -174,14 +195,16 @@ def _bears_out(deviation: Deviation, one: Judged) -> bool:
     return one.key.against == "exact"
 
 
-def _missed(one: Judged, anchor: Anchor, deviation: Deviation, where: str) -> str | None:
-    """Why a deviation is not as declared at an anchor, or None where it is."""
+def _points_at(one: Judged, anchor: Anchor) -> IntArray:
+    """The indices of the judged points at an anchor."""
     x = widen(one.x)
     declared = np.float64(anchor.input).astype(one.x.dtype).astype(np.float64)
-    at = np.flatnonzero(np.isnan(x) if isnan(anchor.input) else (x == declared) & (np.signbit(x) == np.signbit(declared)))
-    at = at[one.codes[at] != NOT_JUDGED]
-    if not at.size:
-        return None
+    at = np.isnan(x) if isnan(anchor.input) else (x == declared) & (np.signbit(x) == np.signbit(declared))
+    return np.flatnonzero(at & (one.codes != NOT_JUDGED)).astype(np.int64)
+
+
+def _missed(one: Judged, anchor: Anchor, at: IntArray, deviation: Deviation, where: str) -> str | None:
+    """Why a deviation is not as declared at an anchor, or None where it is."""
     failing = np.flatnonzero(np.isin(one.failing, at) & (one.codes[one.failing] == CODE[deviation.cause]))
     if not failing.size:
         return f"it does not occur at its anchor {anchor.input!r} ({where})"

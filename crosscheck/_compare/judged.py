@@ -16,7 +16,7 @@ from crosscheck._spec.records import CAUSES
 
 @dataclass(frozen=True)
 class Key:
-    """Which comparison it is."""
+    """Which comparison it is; ``length`` is that of the rows, of a function of rows."""
 
     function: str
     case: int
@@ -26,6 +26,7 @@ class Key:
     order: int
     mode: str
     device: str
+    length: int | None = None
 
     @property
     def subjects(self) -> tuple[str, ...]:

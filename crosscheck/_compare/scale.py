@@ -83,6 +83,13 @@ class _Namespace:
     def maximum(self, a: Any, b: Any) -> Terms:
         return self.where(_terms(a) >= b, a, b)
 
+    def sum(self, a: Any, axis: int, keepdims: bool = False) -> Terms:
+        a = _terms(a)
+        return Terms(a.value.sum(axis=axis, keepdims=keepdims), a.scale.sum(axis=axis, keepdims=keepdims))
+
+    def max(self, a: Any, axis: int, keepdims: bool = False) -> Terms:
+        return Terms(_terms(a).value.max(axis=axis, keepdims=keepdims))
+
     def minimum(self, a: Any, b: Any) -> Terms:
         return self.where(_terms(a) <= b, a, b)
 

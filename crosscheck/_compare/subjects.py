@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,8 @@ import numpy as np
 
 from crosscheck._backends import backend
 from crosscheck._backends.base import Flush
-from crosscheck._numerics.formats import FloatArray
+from crosscheck._compare.sample import Sample
+from crosscheck._numerics.formats import Float64Array, FloatArray
 from crosscheck._spec.interface import native_function
 from crosscheck._spec.records import MODES, Activation
 
@@ -40,9 +42,9 @@ def subjects_of(activation: Activation) -> tuple[Subject, ...]:
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs a subject: ``run(x, order, mode)`` gives its results, or None where the framework finds no derivative."""
+    """Runs a subject: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative."""
 
-    run: Callable[[FloatArray, int, str], FloatArray | None]
+    run: Callable[[Sample, int, str], FloatArray | None]
     flush: Callable[[str, str], Flush]
 
 
@@ -69,23 +71,47 @@ def runner(
         function = native_function(activation.natives[subject.side], parameters, matched=matched)
     else:
         function = partial(getattr(activation, subject.side), **parameters)
-    return Runner(
-        lambda x, order, mode: framework.derivative(function, x, order, mode, device),
-        lambda dtype, mode: framework.flush(dtype, mode, device),
-    )
+
+    def run(sample: Sample, order: int, mode: str) -> FloatArray | None:
+        x, v = sample.x, sample.v
+        if v is not None and parameters["axis"] == 0:  # the rows lie along the first axis then
+            x, v = x.T, v.T
+        result = framework.derivative(function, x, order, mode, device, v)
+        if result is not None and v is not None and parameters["axis"] == 0:
+            result = result.T
+        return None if result is None else result.ravel()
+
+    return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device))
 
 
 def _analytic(
     activation: Activation,
     parameters: Mapping[str, float],
     replacement: Callable[..., Any] | None,
-    x: FloatArray,
+    sample: Sample,
     order: int,
     mode: str,
 ) -> FloatArray:
     formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
+    arguments = {"x": sample.x, **parameters} if sample.v is None else {"x": sample.x, "v": sample.v, "axis": -1}
     with np.errstate(all="ignore"):
-        return np.broadcast_to(np.asarray(formula(np, x, **parameters), dtype=np.float64), x.shape)
+        result = np.asarray(formula(np if sample.v is None else _Rows(), **arguments), dtype=np.float64)
+    return np.broadcast_to(result, sample.x.shape).ravel()
+
+
+class _Rows:
+    """numpy with sums along a row that are rounded once, so that the formula is judged and not the order of its sums."""
+
+    def sum(self, a: Float64Array, axis: int, keepdims: bool = False) -> Float64Array:
+        total = np.apply_along_axis(_sum, axis, a)
+        return np.expand_dims(total, axis) if keepdims else total
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def _sum(row: Float64Array) -> float:
+    return math.fsum(row) if np.isfinite(row).all() else float(row.sum())
 
 
 def covers(subject: Subject, dtype: str, order: int) -> bool:

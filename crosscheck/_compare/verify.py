@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,21 +13,23 @@ import numpy as np
 from crosscheck._compare import causes
 from crosscheck._compare.causes import CODE, Judgement, Setting
 from crosscheck._compare.judged import Judged, Key, summarise
-from crosscheck._compare.scale import scale
+from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import Runner, Subject, covers, runner, subjects_of
-from crosscheck._exact.evaluate import truth
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, widen
-from crosscheck._numerics.sampling import PER_BINADE, UNIFORM, stratified
+from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, widen
+from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
 from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.records import Activation, budget
 
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
 
+EAGER_IN_JAX = (None, 8, 1000)
+"""The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: checked names, all of them known."""
+    """What to run: checked names, all of them known; ``lengths`` are those of the rows, for functions of rows."""
 
     dtypes: tuple[str, ...]
     orders: tuple[int, ...]
@@ -36,6 +39,7 @@ class Plan:
     seed: int
     per_binade: int = PER_BINADE
     uniform: int = UNIFORM
+    lengths: tuple[int, ...] = (*ROWS, *COLUMNS)
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
@@ -46,28 +50,25 @@ class _Task:
     activation: Activation
     case: int
     parameters: Mapping[str, float]
-    x: FloatArray
+    sample: Sample
     truths: Mapping[int, Truth]
     at_zero: Mapping[int, Truth]
     scales: Mapping[int, Float64Array]
     plan: Plan
 
     @property
+    def x(self) -> FloatArray:
+        """The number by which each point is known."""
+        return self.sample.at
+
+    @property
     def dtype(self) -> str:
         return str(self.x.dtype)
 
-
-def inputs(activation: Activation, parameters: Mapping[str, float], dtype: str, plan: Plan) -> FloatArray:
-    """The inputs for one dtype: stratified, with the kinks and the deviations' anchors among them."""
-    regions = [region for deviation in activation.deviations for region in deviation.regions if dtype in region.dtypes]
-    return stratified(
-        FORMATS[dtype],
-        seed=plan.seed,
-        near=[kink.at for kink in activation.kinks_at(parameters)],
-        exactly=[anchor.input for region in regions for anchor in region.anchors],
-        per_binade=plan.per_binade,
-        uniform=plan.uniform,
-    )
+    def key(self, subject: str, against: str, order: int, mode: str) -> Key:
+        return Key(
+            self.activation.name, self.case, subject, against, self.dtype, order, mode, self.plan.device, self.sample.length
+        )
 
 
 def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None] | None = None) -> Iterator[Judged]:
@@ -86,56 +87,91 @@ def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None]
 def _one_dtype(
     activation: Activation, case: int, parameters: Mapping[str, float], dtype: str, plan: Plan
 ) -> Iterator[Judged]:
-    x = inputs(activation, parameters, dtype, plan)
-    wide = widen(x)
-    formulas = {1: activation.derivative, 2: activation.second_derivative}
-    task = _Task(
-        activation=activation,
-        case=case,
-        parameters=parameters,
-        x=x,
-        truths=truth(activation, x, plan.orders, parameters),
-        at_zero=truth(activation, np.zeros(1, x.dtype), plan.orders, parameters),
-        scales={k: scale(partial(formulas[k], **parameters), wide) for k in plan.orders if k in formulas},
-        plan=plan,
-    )
-    results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
-    for subject in subjects_of(activation):
-        if subject.name in plan.subjects:
-            yield from _one_subject(task, subject, results)
-    for pair in PAIRS:
-        if set(pair) <= set(plan.subjects):
-            yield from _one_pair(task, pair, results)
+    sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
+    for sample in samples(activation, parameters, dtype, **sampling):
+        if sample.length is not None and sample.length not in plan.lengths:
+            continue
+        zero = np.zeros_like(sample.x[:1])
+        at_zero = Sample(zero, None if sample.v is None else sample.v[:1], zero.ravel())
+        task = _Task(
+            activation=activation,
+            case=case,
+            parameters=parameters,
+            sample=sample,
+            truths=sample.truths(activation, plan.orders, parameters),
+            at_zero=at_zero.truths(activation, plan.orders, parameters),
+            scales=sample.scales(activation, plan.orders, parameters),
+            plan=plan,
+        )
+        results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
+        subjects = [subject for subject in subjects_of(activation) if subject.name in plan.subjects]
+        # most of the time goes into JAX's compiler, which does not hold Python's lock
+        with ThreadPoolExecutor(len(subjects) or 1) as pool:
+            for subject, ran in zip(subjects, pool.map(partial(_run_subject, task), subjects), strict=True):
+                yield from _judge_subject(task, subject, ran, results)
+        for pair in PAIRS:
+            if set(pair) <= set(plan.subjects):
+                yield from _one_pair(task, pair, results)
 
 
-def _one_subject(
-    task: _Task, subject: Subject, results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
-) -> Iterator[Judged]:
+@dataclass(frozen=True)
+class _Ran:
+    """What a subject gave, or raised: whatever it raises is its result."""
+
+    order: int
+    mode: str
+    runner: Runner | None = None
+    got: FloatArray | None = None
+    error: Exception | None = None
+
+
+def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
     plan = task.plan
     orders = [order for order in plan.orders if covers(subject, task.dtype, order)]
     modes = [mode for mode in plan.modes if mode in subject.modes]
+    if subject.side == "jax" and "jit" in modes and task.sample.length not in EAGER_IN_JAX:
+        modes = ["jit"]
+    found = []
     for mode in modes:
         for order in orders:
-            key = Key(task.activation.name, task.case, subject.name, "exact", task.dtype, order, mode, plan.device)
             try:
                 run = runner(task.activation, subject, task.parameters, plan.device, plan.replace.get(subject.name))
-                got = run.run(task.x, order, mode)
-                judgement, got = _judge(task, run, subject, got, order, mode)
-            except Exception as error:  # whatever a subject raises is its result
-                yield _failed(task, key, f"{type(error).__name__}: {error}", subject.side)
-                continue
-            results[subject.name, mode, order] = got, judgement.codes
-            at_fault = (judgement.codes < causes.FIRST_PASSING).any() and subject.side != "analytic"
-            yield summarise(
-                key,
-                task.parameters,
-                task.x,
-                judgement.codes,
-                (got, task.truths[order].rounded),
-                (judgement.ulp_of_unit, judgement.ulp),
-                task.truths[order],
-                subject.side if at_fault else None,
-            )
+                found.append(_Ran(order, mode, run, run.run(task.sample, order, mode)))
+            except Exception as error:
+                found.append(_Ran(order, mode, error=error))
+    return found
+
+
+def _judge_subject(
+    task: _Task,
+    subject: Subject,
+    ran: Sequence[_Ran],
+    results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]],
+) -> Iterator[Judged]:
+    for one in ran:
+        order, mode = one.order, one.mode
+        key = task.key(subject.name, "exact", order, mode)
+        error = one.error
+        if one.runner is not None:
+            try:
+                judgement, got = _judge(task, one.runner, subject, one.got, order, mode)
+            except Exception as raised:  # in float64, where it was right in the dtype
+                error = raised
+        if error is not None:
+            yield _failed(task, key, f"{type(error).__name__}: {error}", subject.side)
+            continue
+        results[subject.name, mode, order] = got, judgement.codes
+        at_fault = (judgement.codes < causes.FIRST_PASSING).any() and subject.side != "analytic"
+        yield summarise(
+            key,
+            task.parameters,
+            task.x,
+            judgement.codes,
+            (got, task.truths[order].rounded),
+            (judgement.ulp_of_unit, judgement.ulp),
+            task.truths[order],
+            subject.side if at_fault else None,
+        )
 
 
 def _judge(
@@ -151,6 +187,7 @@ def _judge(
         flush_outputs=flush.outputs,
         at_zero=task.at_zero[order],
         scale=task.scales.get(order),
+        rows=task.activation.rows,
     )
     judgement = causes.judge(task.x, got, true, setting)
     bad = causes.beyond(judgement)
@@ -173,16 +210,38 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
     ordinary = [np.abs(t.approximate()[(np.abs(x) <= 20) & t.judged]) for k, t in task.truths.items() if k <= order]
     magnitude = max((float(values[np.isfinite(values)].max(initial=0.0)) for values in ordinary), default=0.0)
 
-    def errors(at: Float64Array) -> tuple[Float64Array, Float64Array]:
-        result = run.run(at, order, mode)
-        exact = truth(activation, at, [order], parameters)[order]
-        result = np.zeros_like(at) if result is None else result
+    def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:
+        result = run.run(sample.tiled(len(task.sample.x)), order, mode)
+        result = None if result is None else result[: sample.at.size]
+        exact = sample.truths(activation, [order], parameters)[order]
+        result = np.zeros_like(sample.at) if result is None else result
         # got minus the truth, the truth's own rounding included, or the error would drown in it
         unit = np.ldexp(1.0, (exact.exponent - 52).astype(np.int32))
         with np.errstate(invalid="ignore", over="ignore"):
             return np.nan_to_num((result - exact.rounded) - exact.residual * unit), exact.rounded
 
-    return causes.systematic(x[bad], np.nan_to_num(relative), errors, magnitude, in_float64=task.dtype == "float64")
+    relative = np.nan_to_num(relative)
+    in_float64 = task.dtype == "float64"
+    if task.sample.length is not None:
+        length = task.sample.length
+        rows = _probed_rows(bad, relative, np.abs(relative * expected), length)
+        found = [errors_of(task.sample.rows(rows, 1 + offset)) for offset in (0.0, *causes.NEARBY)]
+        signed, exact = np.stack([signed for signed, _ in found]), found[0][1]
+        return causes.systematic_in_rows(bad, relative, rows, length, signed, exact, magnitude, in_float64=in_float64)
+
+    def errors(at: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return errors_of(Sample(at, None, at))
+
+    return causes.systematic(x[bad], relative, errors, magnitude, in_float64=in_float64)
+
+
+def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, length: int) -> IntArray:
+    """The rows to look at more closely: those of the largest errors and some others, fewer if they are long."""
+    count = int(np.clip(1000 // length, 1, 6))
+    largest = [np.argsort(np.nan_to_num(error))[-max(1, count // 3) :] for error in (absolute, relative)]
+    spread = np.linspace(0, bad.size - 1, max(1, count // 3)).astype(int)
+    chosen = bad[largest[0]] if count == 1 else bad[np.concatenate([*largest, spread])]
+    return np.unique(chosen // length)
 
 
 def _one_pair(
@@ -194,14 +253,15 @@ def _one_pair(
             continue
         got, codes = results[pair[0], "eager", order]
         true = task.truths[order]
-        judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.x)))
+        small = causes.cancelled(true, task.scales.get(order), task.activation.rows)
+        judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.x)), small)
         with np.errstate(invalid="ignore"):
             apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
         apart[~true.judged] = np.nan
         failing = judged.codes < causes.FIRST_PASSING
         sides = [side for side, wrong in zip(("torch", "jax"), judged.at_fault, strict=True) if (wrong & failing).any()]
         yield summarise(
-            Key(task.activation.name, task.case, pair[0], pair[1], task.dtype, order, mode, task.plan.device),
+            task.key(pair[0], pair[1], order, mode),
             task.parameters,
             task.x,
             judged.codes,

@@ -1,6 +1,6 @@
 """Which inputs are tried: every one of a 16-bit format, a seeded stratified set of a wider one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -49,3 +49,41 @@ def stratified(
             rng.uniform(-20, 20, uniform).astype(fmt.dtype),
         ]
     )
+
+
+ROWS = {1: 16, 2: 64, 8: 48, 100: 8, 1000: 2}
+"""Lengths of rows, and how many random rows of each are drawn twice: once fixed, once from the seed."""
+
+COLUMNS = {32: 16}
+"""The same for rows along another axis than the default one, where another kernel may run."""
+
+
+def sampled_rows(
+    fmt: Format, lengths: Mapping[int, int] = ROWS, *, seed: int = 0
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Rows and directions for functions of rows: for each of the lengths two 2-d arrays in the format.
+
+    Random rows have a spread of up to 100 around levels of up to 1000 in magnitude. Further rows have ties, one dominant
+    entry, entries of minus infinity, only these, plus infinity once and several times, and NaN. Half of the random rows
+    and all the others are the same for every seed. The directions are normally distributed.
+    """
+    for length, count in lengths.items():
+        drawn = [_random_rows(np.random.default_rng(source), count, length) for source in (2**32 + length, seed)]
+        plain = np.zeros((7, length))
+        plain[1] = np.linspace(-1, 1, length)
+        plain[1, 0] += 90  # one dominant entry
+        plain[2, ::2] = -np.inf
+        plain[3] = -np.inf
+        plain[4, -1] = np.inf
+        plain[5, :2] = np.inf
+        plain[6, 0] = np.nan
+        x = np.concatenate([*drawn, plain])
+        v = np.random.default_rng(length).standard_normal(x.shape)
+        with np.errstate(over="ignore"):
+            yield x.astype(fmt.dtype), v.astype(fmt.dtype)
+
+
+def _random_rows(rng: np.random.Generator, count: int, length: int) -> FloatArray:
+    spread = rng.choice([1.0, 10.0, 50.0], (count, 1))
+    level = rng.choice([0.0, 0.0, 100.0, -950.0, 950.0], (count, 1))
+    return level + rng.uniform(-1, 1, (count, length)) * spread

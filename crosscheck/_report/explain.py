@@ -7,19 +7,32 @@ import inspect
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan
+from math import isinf, isnan
 from typing import Any
 
-from crosscheck._compare.curves import REPEATED, Result, Sighting
+from crosscheck._compare.curves import REPEATED, Result, Row, Sighting
 from crosscheck._report.json_file import plain
 from crosscheck._report.report import Report
 from crosscheck._report.text import headline
 from crosscheck._spec.records import Activation, Limits
 
 WIDTH = 110
+LONG = 32
+"""A longer row is not written out in a snippet but made as :func:`sampled_rows` makes it."""
 MOST_SETTINGS = 6
 SCHEMA = "crosscheck.explain/1"
 ORDERS = ("value", "gradient", "second derivative")
+
+PLAIN: tuple[tuple[str, ...], ...] = (
+    (),
+    ("row += numpy.linspace(-1, 1, row.size)", "row[0] += 90"),
+    ("row[::2] = -numpy.inf",),
+    ("row[:] = -numpy.inf",),
+    ("row[-1] = numpy.inf",),
+    ("row[:2] = numpy.inf",),
+    ("row[0] = numpy.nan",),
+)
+"""The sampled rows that are not random, made from a row of zeros."""
 
 SENTENCES = {
     "error": "The function raises an exception instead of giving a result.",
@@ -155,7 +168,8 @@ def _definition(record: Activation) -> str:
         chosen = " and ".join(f"the {ORDERS[order]} {value:g}" for order, value in kink.chosen.items())
         lines.append(_field("kink", f"at x = {kink.at:g}: chosen {chosen}, as in {kink.source}"))
     limits = record.limits_at(record.parameters)
-    lines.append(_field("limits", f"{_limits(limits, plus=False)}; {_limits(limits, plus=True)}"))
+    of_entry = "of one entry alone: " if record.rows else ""
+    lines.append(_field("limits", f"{of_entry}{_limits(limits, plus=False)}; {_limits(limits, plus=True)}"))
     return "\n".join(lines)
 
 
@@ -193,9 +207,11 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
     if sighting is not None:
         where = f"{sighting.dtype}, {ORDERS[sighting.order]}, {sighting.mode}"
         parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
-        lines.append(_field("input", f"x = {sighting.input!r} ({sighting.input_bits}): {where}{parameters}"))
+        at = f"x = {sighting.input!r} ({sighting.input_bits})" if sighting.row is None else _place(sighting, sighting.row)
+        lines.append(_field("input", f"{at}: {where}{parameters}"))
         lines += [_field(result.subject, _result(result, one)) for result in sighting.results]
-        nothing = "none (at NaN the frameworks' derivatives are compared with each other)"
+        rows = " and in rows whose largest entry has no limit" if sighting.row else ""
+        nothing = f"none (at NaN{rows} the frameworks' derivatives are compared with each other)"
         lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
     if one.message is not None:
         lines.append(_field("raised", one.message))
@@ -215,6 +231,24 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
         code = snippet(explanation, sighting, result) if sighting else ""
         lines += ["", f"   To reproduce {result.subject}:", "", "```python", code, "```"]
     return "\n".join(lines)
+
+
+def _place(sighting: Sighting, row: Row) -> str:
+    """An entry of a row in words."""
+    length = len(row.bits)
+    below, largest = sighting.input, f"{row.largest:g}"
+    if isnan(below):
+        known = "a row with a NaN"
+    elif isinf(row.largest):
+        known = f"a row whose {'largest' if length > 1 else 'only'} entry is {largest}"
+    elif isinf(below):
+        known = f"an entry of {below:g}"
+    elif below == 0:
+        known = "the largest entry of its row"
+    else:
+        known = f"an entry {-below:.4g} below the largest of its row"
+    bits = row.bits[row.position]
+    return f"{known}: x[{row.position}] = {row.entry!r} ({bits}) in a row of {length}"
 
 
 def _result(result: Result, one: Disagreement) -> str:
@@ -244,9 +278,9 @@ def snippet(explanation: Explanation, sighting: Sighting, result: Result) -> str
     return "\n".join(lines)
 
 
-def _bits(sighting: Sighting) -> str:
-    """The bits of the input, many times over."""
-    return f"[{sighting.input_bits}] * {REPEATED}"
+def _bits(sighting: Sighting, name: str = "row") -> str:
+    """The bits of the input, or the row of that name, many times over."""
+    return f"[{name}] * {sighting.row.sampled}" if sighting.row else f"[{sighting.input_bits}] * {REPEATED}"
 
 
 def _unsigned(sighting: Sighting) -> str:
@@ -254,43 +288,133 @@ def _unsigned(sighting: Sighting) -> str:
     return f"uint{4 * (len(sighting.input_bits) - 2)}"
 
 
+def _numpy(sighting: Sighting) -> str:
+    """The dtype for numpy."""
+    return f"{'ml_dtypes' if sighting.dtype == 'bfloat16' else 'numpy'}.{sighting.dtype}"
+
+
+def _rows(sighting: Sighting) -> tuple[tuple[str, ...], list[str]]:
+    """What to import, and the lines that make the row and the direction of the derivative: lists of bits."""
+    row = sighting.row
+    if row is None:
+        return (), []
+    if len(row.bits) <= LONG or row.number is None:
+        return (), [*_listed("row", row.bits), *(_listed("direction", row.direction) if sighting.order else ())]
+    bits = f".astype({_numpy(sighting)}).view(numpy.{_unsigned(sighting)}).tolist()"
+    lines = [*_made(row, row.number), f"row = row{bits}  # {len(row.bits)} entries as bits"]
+    if sighting.order:
+        drawn = f"standard_normal(({row.sampled}, {len(row.bits)}))[{row.number}]"
+        lines += [f"direction = numpy.random.default_rng({len(row.bits)}).{drawn}", f"direction = direction{bits}"]
+    narrow = ["import ml_dtypes"] if sighting.dtype == "bfloat16" else []
+    return (*narrow, "import numpy"), lines
+
+
+def _listed(name: str, bits: tuple[str, ...]) -> list[str]:
+    line = f"{name} = [{', '.join(bits)}]"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"{name} = [", *textwrap.wrap(", ".join(bits), WIDTH, initial_indent="    ", subsequent_indent="    "), "]"]
+
+
+def _made(row: Row, number: int) -> list[str]:
+    """A sampled row in numpy, in float64."""
+    length, drawn = len(row.bits), (row.sampled - len(PLAIN)) // 2
+    if number >= 2 * drawn:
+        return [f"row = numpy.zeros({length})", *PLAIN[number - 2 * drawn]]
+    half, i = divmod(number, drawn)
+    return [
+        f"rng = numpy.random.default_rng({(2**32 + length, 0)[half]})",
+        f"spread = rng.choice([1.0, 10.0, 50.0], ({drawn}, 1))",
+        f"level = rng.choice([0.0, 0.0, 100.0, -950.0, 950.0], ({drawn}, 1))",
+        f"row = (level + rng.uniform(-1, 1, ({drawn}, {length})) * spread)[{i}]",
+    ]
+
+
+def _along_first(sighting: Sighting) -> bool:
+    """Whether the rows lie along the first axis."""
+    return sighting.row is not None and sighting.parameters["axis"] == 0
+
+
+def _element(sighting: Sighting) -> str:
+    """Where the result is."""
+    if sighting.row is None:
+        return "0"
+    return f"{sighting.row.position}, 0" if _along_first(sighting) else f"0, {sighting.row.position}"
+
+
+def _said(sighting: Sighting) -> str:
+    if sighting.row is None:
+        return f"  # {sighting.input!r}"
+    return f"  # entry {sighting.row.position} is {sighting.row.entry!r}"
+
+
 def _torch(explanation: Explanation, sighting: Sighting, subject: str) -> list[str]:
     imports, call = _call(explanation, sighting, subject)
-    tensor = f"torch.tensor({_bits(sighting)}, dtype=torch.{_unsigned(sighting)}).view(torch.{sighting.dtype})"
+    needed, rows = _rows(sighting)
+    turned = ".T.contiguous()" if _along_first(sighting) else ""
+
+    def tensor(bits: str) -> str:
+        return f"torch.tensor({bits}, dtype=torch.{_unsigned(sighting)}).view(torch.{sighting.dtype}){turned}"
+
     grad = ".requires_grad_()" if sighting.order else ""
-    lines = [*_imports("import torch", *imports), "", f"x = {tensor}{grad}  # {sighting.input!r}", f"y = {call}"]
+    lines = [*_imports("import torch", *needed, *imports), "", *rows]
+    lines += [f"x = {tensor(_bits(sighting))}{grad}{_said(sighting)}"]
+    along = "torch.ones_like(y)"
+    if sighting.row and sighting.order:
+        along = "v"
+        lines.append(f"v = {tensor(_bits(sighting, 'direction'))}")
+    lines.append(f"y = {call}")
     for k in range(sighting.order):
         again = ", create_graph=True" if k + 1 < sighting.order else ""
-        lines.append(f"(y,) = torch.autograd.grad(y, x, torch.ones_like(y){again})")
-    return [*lines, "print(y[0].item())"]
+        lines.append(f"(y,) = torch.autograd.grad(y, x, {along}{again})")
+    return [*lines, f"print(y[{_element(sighting)}].item())"]
 
 
 def _jax(explanation: Explanation, sighting: Sighting, subject: str) -> list[str]:
     imports, call = _call(explanation, sighting, subject)
-    narrow = sighting.dtype == "bfloat16"
-    needed = ("import jax", *(["import ml_dtypes"] if narrow else []), "import numpy")
-    dtype = f"{'ml_dtypes' if narrow else 'numpy'}.{sighting.dtype}"
-    array = f"numpy.array({_bits(sighting)}, numpy.{_unsigned(sighting)}).view({dtype})"
-    lines = [*_imports(*needed, *imports), "", f"x = {array}  # {sighting.input!r}", f"f = lambda x: {call}"]
+    needed, rows = _rows(sighting)
+    narrow = ["import ml_dtypes"] if sighting.dtype == "bfloat16" else []
+    turned = ".T" if _along_first(sighting) else ""
+
+    def array(bits: str) -> str:
+        return f"numpy.array({bits}, numpy.{_unsigned(sighting)}).view({_numpy(sighting)}){turned}"
+
+    lines = [*_imports("import jax", *narrow, "import numpy", *needed, *imports), "", *rows]
+    lines.append(f"x = {array(_bits(sighting))}{_said(sighting)}")
+    along = ""
+    if sighting.row and sighting.order:
+        along = " * v"
+        lines.append(f"v = {array(_bits(sighting, 'direction'))}")
+    lines.append(f"f = lambda x: {call}")
     function = "f"
     for k in range(sighting.order):
         name = ("gradient", "second")[k]
-        lines.append(f"{name} = jax.grad(lambda x: {function}(x).sum())")
+        summed = f"({function}(x){along}).sum()" if along else f"{function}(x).sum()"
+        lines.append(f"{name} = jax.grad(lambda x: {summed})")
         function = name
     if sighting.mode == "jit":
         lines.append(f"{function} = jax.jit({function})")
-    last = f"print(float({function}(jax.numpy.asarray(x))[0]))"
+    last = f"print(float({function}(jax.numpy.asarray(x))[{_element(sighting)}]))"
     return [*lines, "with jax.enable_x64(True):", f"    {last}"] if sighting.dtype == "float64" else [*lines, last]
 
 
 def _analytic(explanation: Explanation, sighting: Sighting) -> list[str]:
     source = explanation.source
+    needed, rows = _rows(sighting)
     formula = ("definition", "derivative", "second_derivative")[sighting.order]
     view = f"view(numpy.{sighting.dtype})"
-    lines = [*_imports("import numpy", *source.lines), ""]
-    lines.append(f"x = numpy.array({_bits(sighting)}, numpy.{_unsigned(sighting)}).{view}  # {sighting.input!r}")
-    call = f"{source.expression}.{formula}(numpy, x{_arguments(sighting.parameters)})"
-    return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[0]))"]
+    summing = ("import math", "import types") if sighting.row else ()
+    lines = [*_imports("import numpy", *summing, *needed, *source.lines), "", *rows]
+    lines.append(f"x = numpy.array({_bits(sighting)}, numpy.{_unsigned(sighting)}).{view}{_said(sighting)}")
+    m, arguments, element = "numpy", _arguments(sighting.parameters), "0"
+    if sighting.row:  # judged with the rows along the last axis, whatever the parameter, and with exact sums
+        lines.append(f"v = numpy.array({_bits(sighting, 'direction')}, numpy.{_unsigned(sighting)}).{view}")
+        total = "math.fsum(row) if numpy.isfinite(row).all() else row.sum()"
+        lines += ["m = types.SimpleNamespace(**vars(numpy))  # numpy, but that a sum is rounded once"]
+        lines += [f"m.sum = lambda a, axis, keepdims: numpy.array([[{total}] for row in a])"]
+        m, arguments, element = "m", ", v, axis=-1", f"0, {sighting.row.position}"
+    call = f"{source.expression}.{formula}({m}, x{arguments})"
+    return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
 
 
 def _call(explanation: Explanation, sighting: Sighting, subject: str) -> tuple[tuple[str, ...], str]:

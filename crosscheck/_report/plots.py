@@ -48,7 +48,8 @@ def draw(curves: Curves) -> Figure:
     axes = figure.subplots(2, 2, sharex=True, height_ratios=(3, 2))
     parameters = ", ".join(f"{name} = {value:g}" for name, value in curves.parameters.items())
     title = f"{curves.name}({parameters})" if parameters else curves.name
-    figure.suptitle(f"{title} in {curves.dtype}: PyTorch, JAX and the analytic curve", fontsize=15)
+    where = f", {curves.where}" if curves.where else ""
+    figure.suptitle(f"{title} in {curves.dtype}{where}: PyTorch, JAX and the analytic curve", fontsize=15)
     largest = max((_largest(panel) for panel in curves.panels), default=1.0)
     for column, panel in enumerate(curves.panels):
         _functions(axes[0, column], curves.x, panel)

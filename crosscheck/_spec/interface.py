@@ -76,6 +76,17 @@ class _Interface:
                 raise ValueError(f"{self._activation.name}: {name}: got nan, expected a number")
         return {**known, **given}
 
+    def _check_axis(self, shape: tuple[int, ...], axis: object) -> None:
+        name = self._activation.name
+        if not isinstance(axis, int) or isinstance(axis, bool):
+            raise TypeError(f"{name}: axis: got {axis!r}, expected an integer")
+        if not shape:
+            raise ValueError(f"{name}: x: got a scalar, expected at least one axis, the one that {name} runs along")
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(f"{name}: axis: got {axis} for shape {shape}, expected {-len(shape)} to {len(shape) - 1}")
+        if shape[axis] == 0:
+            raise ValueError(f"{name}: x: got shape {shape}, whose axis {axis} is empty; a row needs at least one entry")
+
     def _refuse(self, x: object, why: str) -> TypeError:
         what = {"torch": "a torch.Tensor", "jax": "a jax.Array"}[self._framework]
         return TypeError(
@@ -87,10 +98,12 @@ class _Interface:
     def _function(self) -> Function:
         # import statements, since torch.compile does not trace importlib
         if self._framework == "torch":
-            from crosscheck._spec.torch_rules import with_derivatives
+            from crosscheck._spec.torch_rules import with_derivatives, with_row_derivatives
         else:
-            from crosscheck._spec.jax_rules import with_derivatives
-        given = (getattr(self._activation, f"{self._framework}_{part}") for part in ("value", "gradient", "second"))
+            from crosscheck._spec.jax_rules import with_derivatives, with_row_derivatives
+        given = [getattr(self._activation, f"{self._framework}_{part}") for part in ("value", "gradient", "second")]
+        if self._activation.rows and all(given):
+            return with_row_derivatives(*given)
         return with_derivatives([rule for rule in given if rule is not None])
 
     @property
@@ -99,7 +112,8 @@ class _Interface:
         native = self._activation.natives.get(self._framework)
         if native is None:
             raise AttributeError(f"{self._framework} ships no {self._activation.name}")
-        return native_function(native, {})
+        # torch's softmax wants to be told its axis
+        return native_function(native, self._activation.parameters if self._activation.rows else {})
 
 
 class TorchInterface(_Interface):
@@ -117,7 +131,10 @@ class TorchInterface(_Interface):
             raise self._refuse(x, f"got {type(x).__name__}")
         if x.dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
             raise self._refuse(x, f"got a tensor of dtype {x.dtype}")
-        function = functools.partial(self._function, **self._arguments(parameters))
+        arguments = self._arguments(parameters)
+        if self._activation.rows:
+            self._check_axis(tuple(x.shape), arguments["axis"])
+        function = functools.partial(self._function, **arguments)
         if x.dtype.itemsize == 2:
             return function(x.float()).to(x.dtype)
         return function(x)
@@ -135,7 +152,10 @@ class JaxInterface(_Interface):
             raise self._refuse(x, f"got {type(x).__name__}")
         if str(x.dtype) not in ("float64", "float32", "bfloat16", "float16"):
             raise self._refuse(x, f"got an array of dtype {x.dtype}")
-        function = functools.partial(self._function, **self._arguments(parameters))
+        arguments = self._arguments(parameters)
+        if self._activation.rows:
+            self._check_axis(tuple(x.shape), arguments["axis"])
+        function = functools.partial(self._function, **arguments)
         if x.dtype.itemsize == 2:
             return function(x.astype("float32")).astype(x.dtype)
         return function(x)

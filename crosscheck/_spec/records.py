@@ -92,6 +92,10 @@ class Anchor:
 class Region:
     """Where a deviation occurs: closed intervals of inputs, for one order and some dtypes.
 
+    For a function of rows: intervals of how far an entry lies below the largest of its row, or of the largest itself
+    where that is not finite; ``lengths`` restricts it to rows of these lengths. The rest of the row matters too, so that
+    it need not show at half of the inputs there.
+
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
     more than ten times as much.
@@ -102,6 +106,7 @@ class Region:
     intervals: tuple[tuple[float, float], ...]
     anchors: tuple[Anchor, ...]
     max_ulp: float = inf
+    lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -193,7 +198,14 @@ class Activation:
     natives
         ``torch`` and ``jax`` to what each framework ships; left out where it ships none.
     deviations
-        The known disagreements of the natives.
+        The known disagreements of the natives. Those of a function of rows are declared by its entries' values, and by
+        the largest value of the row where that is not finite.
+    rows
+        Whether it is a function of rows along a parameter ``axis``, with a symmetric Jacobian. Its derivatives are then
+        directional: ``derivative(m, x, v, axis)`` and ``second_derivative(m, x, v, axis)`` are the first and second
+        derivative at x along v; the rules are ``torch_gradient(torch, x, v, axis)``, linear in v, and
+        ``torch_second(torch, x, v, w, axis)``, its derivative along w. A symmetric Jacobian makes the product with a
+        vector from the left, which reverse mode computes, equal to that from the right.
     """
 
     name: str
@@ -214,6 +226,7 @@ class Activation:
     cases: tuple[Mapping[str, float], ...] = ()
     natives: Mapping[str, Native] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
+    rows: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

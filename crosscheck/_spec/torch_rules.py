@@ -80,3 +80,75 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
         return result
 
     return function
+
+
+def with_row_derivatives(value: Rule, gradient: Rule, second: Rule) -> Callable[..., Any]:
+    """``value(torch, x, **p)``, a function of rows with a symmetric Jacobian, with its derivatives given.
+
+    ``gradient(torch, x, v, **p)`` is the derivative along v, ``second(torch, x, v, w, **p)`` the derivative of that along
+    w; both are symmetric in what they are multiplied with, so that forward and reverse mode are the same formula. A third
+    derivative is right where at most one of the last two is by forward mode.
+    """
+
+    class Gradient(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any, v: Any, axis: int) -> Any:
+            return gradient(torch, x, v, axis=axis)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            x, v, ctx.axis = inputs
+            ctx.save_for_backward(x, v)
+            ctx.save_for_forward(x, v)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
+            x, v = ctx.saved_tensors
+            return second(torch, x, v, gradients[0], axis=ctx.axis), derivative(x, gradients[0], ctx.axis), None
+
+    class GradientAndForward(Gradient):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            x, v = ctx.saved_tensors
+            along_x, along_v = tangents[:2]
+            total = 0 if along_x is None else second(torch, x, v, along_x, axis=ctx.axis)
+            return total if along_v is None else total + derivative(x, along_v, ctx.axis)
+
+    def derivative(x: Any, v: Any, axis: int) -> Any:
+        if torch.compiler.is_compiling():
+            return gradient(torch, x, v, axis=axis)
+        return GradientAndForward.apply(x, v, axis)
+
+    class Value(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any, axis: int) -> Any:
+            return value(torch, x, axis=axis)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            x, ctx.axis = inputs
+            ctx.save_for_backward(x)
+            ctx.save_for_forward(x)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:
+            (x,) = ctx.saved_tensors
+            return derivative(x, gradients[0], ctx.axis), None
+
+    class ValueAndForward(Value):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            x, tangent = (forward_ad.unpack_dual(t, level=0).primal for t in (x, tangents[0]))
+            with forward_ad._set_fwd_grad_enabled(True):
+                return derivative(x, tangent, ctx.axis)
+
+    def function(x: Any, axis: int) -> Any:
+        axis = axis - x.ndim if axis >= 0 else axis  # counted from the end, as vmap adds axes in front
+        return (Value if torch.compiler.is_compiling() else ValueAndForward).apply(x, axis)
+
+    return function

@@ -1,0 +1,288 @@
+"""Softmax: e^z_j / sum_k e^z_k along an axis. Turns scores into probabilities: positive, and each row sums to 1."""
+
+from math import inf, nan
+from typing import Any
+
+from crosscheck._activations._kernels import FAR, exp_parts, numpy_of
+from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
+
+
+def definition(m: Any, x: Any, axis: int = -1) -> Any:
+    """e^z_j / sum_k e^z_k; the factor e^-max cancels, and lets equal entries give fractions exactly."""
+    e = m.exp(x - m.max(x, axis=axis, keepdims=True))
+    return e / m.sum(e, axis=axis, keepdims=True)
+
+
+def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    """s_i (v_i - sum_j s_j v_j): the Jacobian s_i (delta_ij - s_j) times v."""
+    e, total = _stable(m, x, axis)
+    return e * (v - m.sum(e * v, axis=axis, keepdims=True) / total) / total
+
+
+def second_derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    """s_i (d_i^2 - sum_j s_j d_j^2) with d_i = v_i - sum_j s_j v_j."""
+    e, total = _stable(m, x, axis)
+    d = v - m.sum(e * v, axis=axis, keepdims=True) / total
+    return e * (d * d - m.sum(e * (d * d), axis=axis, keepdims=True) / total) / total
+
+
+def _stable(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
+    """(e, total) with softmax = e / total, without overflow; r, what the rounding of x - max leaves, is put back.
+
+    An infinite maximum has the limit.
+    """
+    top = m.max(x, axis=axis, keepdims=True)
+    d = m.where(x >= top, 0, x - top)
+    t = d - x
+    r = m.where((d >= -FAR) & (m.abs(x) < FAR), (x - (d - t)) - (top + t), 0)
+    e = m.exp(d)
+    e = e + e * m.expm1(r)
+    return e, m.sum(e, axis=axis, keepdims=True)
+
+
+def parts(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any]:
+    """(e, c, s, g) with softmax = e c / s (1 + g), c being 1 unless e^(x - max) is subnormal.
+
+    d = x - max loses r, which TwoDiff recovers, as exp(d + r) = e (1 + r); g joins r and what the sum s loses. A single
+    infinite maximum has the limit; several have none, and NaN comes of inf - inf.
+    """
+    m = numpy_of(framework)
+    top = m.amax(x, axis, keepdims=True)
+    alone = m.sum(x == top, axis, keepdims=True) == 1
+    d = m.where((x == top) & alone, m.zeros_like(x), x - top)
+    t = d - x
+    r = m.where((d < -FAR) | ~m.isfinite(x), m.zeros_like(x), (x - (d - t)) - (top + t))
+    e, c = exp_parts(framework, d)
+    z = flushed(framework, e * c)
+    s, lost = total(framework, z, axis)
+    return e, c, s, r - (lost + m.sum(z * r, axis, keepdims=True)) / s
+
+
+def total(framework: Any, terms: Any, axis: int) -> tuple[Any, Any]:
+    """(hi, lo), the sum along the axis and what its rounding lost.
+
+    torch: every term is split at one unit so large that the sum of the high parts is exact (Rump's extraction, 2008).
+    JAX's compiler would compute the terms anew for each part, not quite alike; there one reduction carries both (TwoSum).
+    """
+    if framework.__name__ == "jax":
+        zero = framework.numpy.zeros((), terms.dtype)
+        hi, lo = framework.lax.reduce((terms, terms * 0), (zero, zero), _two_sum, (axis % terms.ndim,))
+        return framework.numpy.expand_dims(hi, axis), framework.numpy.expand_dims(lo, axis)
+    top = framework.frexp(abs(terms).amax(axis, keepdim=True))[1]
+    unit = framework.ldexp(framework.ones_like(terms), top + (terms.shape[axis] - 1).bit_length() + 1)
+    high = (terms + unit) - unit
+    return high.sum(axis, keepdim=True), (terms - high).sum(axis, keepdim=True)
+
+
+def _two_sum(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
+    s = a[0] + b[0]
+    t = s - a[0]
+    return s, (a[0] - (s - t)) + (b[0] - t) + (a[1] + b[1])
+
+
+def value(framework: Any, x: Any, axis: int) -> Any:
+    e, c, s, g = parts(framework, x, axis)
+    return e * c / s * (1 + g)  # not q + q g: q g may be subnormal where q is normal
+
+
+def centred(framework: Any, of: tuple[Any, Any, Any, Any], v: Any, axis: int) -> Any:
+    """v minus its mean under the softmax."""
+    e, c, s, g = of
+    p = flushed(framework, flushed(framework, e * c / s) * v)
+    hi, lo = total(framework, p, axis)
+    lo = lo + numpy_of(framework).sum(p * g, axis, keepdims=True)
+    return flushed(framework, (v - hi) - lo)
+
+
+def flushed(framework: Any, x: Any) -> Any:
+    """0 for what is subnormal, which XLA on CPU flushes: else the sign of a zero would differ between the frameworks."""
+    m = numpy_of(framework)
+    return m.where(abs(x) < m.finfo(x.dtype).tiny, m.zeros_like(x), x)
+
+
+def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
+    """s_i (v_i - mean v)."""
+    e, c, s, g = of = parts(framework, x, axis)
+    return e * centred(framework, of, v, axis) / s * (1 + g) * c
+
+
+def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
+    """s_i (q_i - mean q) with q = (v - mean v) (w - mean w)."""
+    e, c, s, g = of = parts(framework, x, axis)
+    q = centred(framework, of, v, axis) * centred(framework, of, w, axis)
+    return e * centred(framework, of, q, axis) / s * (1 + g) * c
+
+
+BOTH = ("torch.native", "jax.native")
+SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
+TORCH_SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/vec/functional_base.h"
+TORCH_DERIVATIVES = "https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+
+INFINITY = Deviation(
+    id="softmax-infinite-maximum",
+    cause="special",
+    subjects=BOTH,
+    regions=tuple(
+        Region(order, DTYPES, ((at, at),), (Anchor(at, dict.fromkeys(BOTH, nan)),), lengths=lengths)
+        for order in (0, 1, 2)
+        for at, lengths in ((inf, ()), (-inf, (1,)))
+    ),
+    reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
+    "where one entry alone is infinite: it is 1 there and 0 elsewhere. A row of one entry is always 1.",
+    link="https://github.com/pytorch/pytorch/issues/6864",
+    seen=SEEN,
+)
+
+ROUNDED_DIFFERENCE = Deviation(
+    id="softmax-rounded-difference",
+    cause="inaccurate",
+    subjects=BOTH,
+    regions=tuple(
+        Region(order, (dtype,), ((low, high),), (Anchor(at, dict(zip(BOTH, results, strict=True))),), max_ulp)
+        for order, dtype, low, high, max_ulp, at, *results in (
+            (0, "float32", -104, -64, 68, -64.48861694335938, 9.838967010529476e-29, 9.838967010529476e-29),
+            (0, "float64", -128, -64, 68, -69.97036443382629, 4.9293563737356367e-32, 4.9293563737356367e-32),
+            (0, "float64", -64, -32, 35, -46.43585843557709, 8.197780893044181e-22, 8.197780893044181e-22),
+            (0, "float64", -32, -16, 19, -17.001709519240258, 7.2665988930073825e-09, 7.26659889300738e-09),
+            (0, "float64", -16, 0, 12, -11.77070131409215, 6.6171264722830615e-06, 6.6171264722830615e-06),
+            (0, "float32", -64, -32, 35, -40.936431884765625, 1.6654573360355714e-18, 1.6654573360355714e-18),
+            (0, "float32", -32, -16, 20, -21.57384490966797, 4.270093723057755e-10, 4.270093723057755e-10),
+            (0, "float32", -16, 0, 13, -8.049440383911133, 5.613741450360976e-05, 5.6137410865630955e-05),
+            (1, "float64", -128, -64, 70, -83.12988854737745, -2.9409119711453245e-36, -2.9409119711453245e-36),
+            (1, "float64", -64, -32, 37, -59.748154295329186, -6.059942615299598e-27, -6.0599426152995994e-27),
+            (1, "float64", -32, -16, 21, -17.001709519240258, -1.0386715240310658e-08, -1.0386715240310653e-08),
+            (1, "float64", -16, 0, 13, -11.77070131409215, 4.263227947660248e-06, 4.263227947660247e-06),
+            (1, "float32", -86, -64, 70, -66.85115051269531, -1.1347368583741926e-29, -1.1347370088374695e-29),
+            (1, "float32", -64, -32, 37, -59.74815368652344, -6.059946658920204e-27, -6.059945888548226e-27),
+            (1, "float32", -32, 0, 21, -21.57384490966797, 1.3941535703665409e-09, 1.3941536813888433e-09),
+            (2, "float64", -128, -64, 75, -89.46146146146147, 4.676120792521222e-39, 4.676120792521222e-39),
+            (2, "float64", -64, -16, 40, -42.94458748397115, 6.765353382417243e-20, 6.765353382417243e-20),
+            (2, "float32", -86, -64, 75, -85.22482299804688, 1.4386383039842947e-38, 1.4386381638544483e-38),
+            (2, "float32", -64, -16, 40, -53.835880279541016, 1.1847958733499552e-23, 1.1847958733499552e-23),
+        )
+    ),
+    reason="Both frameworks round x - max before the exponential, which turns the absolute error of the difference, half an "
+    "ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
+    link=TORCH_SOURCE,
+    seen=SEEN,
+)
+
+ROUNDED_DIFFERENCE_FAR = Deviation(
+    id="softmax-rounded-difference-far",
+    cause="inaccurate",
+    subjects=("torch.native",),
+    regions=(
+        Region(1, ("float32",), ((-104, -86),), (Anchor(-88.14141082763672, {"torch.native": 1.5963425351071061e-38}),), 70),
+        Region(2, ("float32",), ((-104, -86),), (Anchor(-88.67267608642578, {"torch.native": 2.1620748912541677e-38}),), 75),
+    ),
+    reason="As softmax-rounded-difference, where JAX deviates by more: see softmax-flushed-factor.",
+    link=TORCH_SOURCE,
+    seen=SEEN,
+)
+
+FLUSHED_FACTOR = Deviation(
+    id="softmax-flushed-factor",
+    cause="inaccurate",
+    subjects=("jax.native",),
+    regions=tuple(
+        Region(order, (dtype,), ((-92, -86),), (Anchor(at, {"jax.native": 0.0}),), max_ulp)
+        for order, dtype, at, max_ulp in (
+            (1, "float32", -88.28282928466797, 2.0**24),
+            (1, "bfloat16", -88.5, 2.0**8),
+            (2, "float32", -88.67267608642578, 2.0**24),
+            (2, "bfloat16", -88.5, 2.0**8),
+        )
+    ),
+    reason="The derivative is a product with the softmax itself. XLA on CPU flushes that to 0 where it is subnormal, "
+    "although the product is still a normal number.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
+
+SIXTEEN_BITS = Deviation(
+    id="softmax-16-bit-arithmetic",
+    cause="inaccurate",
+    subjects=("jax.native",),
+    regions=tuple(
+        Region(order, (dtype,), ((low, 0),), (Anchor(at, {"jax.native": result}),), max_ulp)
+        for order, dtype, low, max_ulp, at, result in (
+            (1, "float16", -25, 130, -7.265625, 0.00018453598022460938),
+            (0, "bfloat16", -92, 95, -44.25, 7.517417406881916e-21),
+            (0, "float16", -25, 6.5, -7.3359375, 0.00011479854583740234),
+            (1, "bfloat16", -86, 90, -62.25, 1.2148457940403582e-28),
+            (2, "bfloat16", -86, 90, -61.75, 8.64591552122229e-28),
+            (2, "float16", -32, 1500, -8.9375, 0.0004551410675048828),
+        )
+    ),
+    reason="JAX computes the difference, the exponential, the sums over the row and the products in the 16-bit dtype, "
+    "rounding after each step. In rows of 1000 the sums of the float16 derivatives lose most digits.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
+
+SIXTEEN_BITS_TORCH = Deviation(
+    id="softmax-16-bit-rounding",
+    cause="inaccurate",
+    subjects=("torch.native",),
+    regions=tuple(
+        Region(order, (dtype,), ((-110, 0),), (Anchor(at, {"torch.native": result}),), max_ulp)
+        for order, dtype, max_ulp, at, result in (
+            (0, "bfloat16", 1.5, -46.25, 6.5909751208225245e-21),
+            (0, "float16", 1.5, -4.03125, 0.0151824951171875),
+            (1, "bfloat16", 2.4, -20.0, -5.296897143125534e-09),
+            (1, "float16", 2.8, -14.6875, -3.5762786865234375e-07),
+            (2, "bfloat16", 7.5, -61.75, 8.267262286716204e-28),
+            (2, "float16", 8, -14.6875, 9.5367431640625e-07),
+        )
+    ),
+    reason="torch differentiates with the softmax that was rounded to 16 bits, and composes the second derivative from "
+    "operations that each round again; along another axis than the last, the value is rounded twice.",
+    link=TORCH_DERIVATIVES,
+    seen=SEEN,
+)
+
+ZERO_SIGN = Deviation(
+    id="softmax-zero-sign",
+    cause="convention",
+    subjects=BOTH,
+    regions=tuple(
+        Region(order, (dtype,), ((-inf, -inf),), (Anchor(-inf, {}),), lengths=lengths)
+        for order, dtype, lengths in ((2, "bfloat16", (100, 1000)), (1, "float16", (1000,)), (2, "float16", (1000,)))
+    ),
+    reason="At an entry of minus infinity the derivative is 0 times a difference, whose sign is decided by the rounding to "
+    "16 bits.",
+    link=TORCH_DERIVATIVES,
+    seen=SEEN,
+)
+
+SOFTMAX = Activation(
+    name="softmax",
+    latex=r"s(z)_j = \frac{e^{z_j}}{\sum_k e^{z_k}}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
+    parameters={"axis": -1},
+    cases=({"axis": 0},),
+    natives={
+        "torch": Native("torch.nn.functional.softmax", parameters={"axis": "dim"}),
+        "jax": Native("jax.nn.softmax"),
+    },
+    rows=True,
+    deviations=(
+        INFINITY,
+        ROUNDED_DIFFERENCE,
+        ROUNDED_DIFFERENCE_FAR,
+        FLUSHED_FACTOR,
+        SIXTEEN_BITS,
+        SIXTEEN_BITS_TORCH,
+        ZERO_SIGN,
+    ),
+)

@@ -1,0 +1,112 @@
+"""The inputs of a comparison: numbers for an elementwise function, rows with directions for a function of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from crosscheck._compare.scale import Terms, scale
+from crosscheck._exact.evaluate import truth
+from crosscheck._exact.rows import row_truth
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, IntArray, widen
+from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_rows, stratified
+from crosscheck._spec.records import Activation
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the subjects are run at.
+
+    x, v
+        The input array, and for a function of rows the direction of its derivatives, in the same shape; else None.
+    at
+        The number by which each point is known, flat: the input; or, in a row, how far the entry lies below the largest,
+        and the largest itself where that is not finite.
+    """
+
+    x: FloatArray
+    v: FloatArray | None
+    at: FloatArray
+
+    @property
+    def length(self) -> int | None:
+        """The length of the rows."""
+        return None if self.v is None else self.x.shape[1]
+
+    def truths(self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]) -> dict[int, Truth]:
+        if self.v is None:
+            return truth(activation, self.x, orders, parameters)
+        return row_truth(activation, self.x, self.v, orders)
+
+    def scales(
+        self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]
+    ) -> dict[int, Float64Array]:
+        """For each derivative, how large the analytic formula's terms are."""
+        formulas = {1: activation.derivative, 2: activation.second_derivative}
+        found = {}
+        for order in orders:
+            if order not in formulas:
+                continue
+            formula = partial(formulas[order], **parameters)
+            if self.v is not None:
+                along, direction = partial(formulas[order], axis=-1), Terms(widen(self.v))
+                formula = partial(_along, along, direction)
+            found[order] = scale(formula, widen(self.x)).ravel()
+        return found
+
+    def rows(self, chosen: IntArray, factor: float) -> Sample:
+        """Some of the rows, in float64, times a factor."""
+        assert self.v is not None
+        x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
+        return Sample(x, v, coordinates(x))
+
+    def tiled(self, count: int) -> Sample:
+        """Rows repeated to a given number of them: JAX compiles anew for another shape. Numbers stay as they are."""
+        if self.v is None:
+            return self
+        x, v = np.resize(self.x, (count, *self.x.shape[1:])), np.resize(self.v, (count, *self.v.shape[1:]))
+        return Sample(x, v, coordinates(x))
+
+
+def _along(formula, direction, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
+    return formula(m, x, direction)
+
+
+def coordinates(x: FloatArray) -> FloatArray:
+    """How far each entry lies below the row's largest, rounded; the row's largest value where that is not finite."""
+    wide = widen(x)
+    top = wide.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(top), wide - top, top).astype(x.dtype).ravel()
+
+
+def samples(
+    activation: Activation,
+    parameters: Mapping[str, float],
+    dtype: str,
+    *,
+    seed: int,
+    per_binade: int,
+    uniform: int,
+) -> Iterator[Sample]:
+    """The samples of one dtype: the stratified inputs with kinks and anchors among them, or rows of several lengths."""
+    fmt = FORMATS[dtype]
+    if activation.rows:
+        lengths = ROWS if parameters["axis"] == activation.parameters["axis"] else COLUMNS
+        for x, v in sampled_rows(fmt, lengths, seed=seed):
+            yield Sample(x, v, coordinates(x))
+        return
+    regions = [region for deviation in activation.deviations for region in deviation.regions if dtype in region.dtypes]
+    x = stratified(
+        fmt,
+        seed=seed,
+        near=[kink.at for kink in activation.kinks_at(parameters)],
+        exactly=[anchor.input for region in regions for anchor in region.anchors],
+        per_binade=per_binade,
+        uniform=uniform,
+    )
+    yield Sample(x, None, x)

@@ -1,0 +1,41 @@
+"""A Truth against the exact number that it stands for: what the tests of elementwise functions and of rows share."""
+
+from fractions import Fraction
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+import rational
+from mpmath import mpf
+
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import Format, from_ordinal, to_ordinal, widen
+
+ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
+
+
+def fraction(value: Any) -> Fraction:
+    sign, man, power, _ = mpf(value)._mpf_
+    return Fraction((-1) ** sign * int(man)) * Fraction(2) ** int(power)
+
+
+def matches(result: Truth, i: int, r: Fraction, fmt: Format) -> None:
+    """Point i of a Truth is what r is: correctly rounded, and every error measured against r."""
+    got = float(widen(result.rounded)[i])
+    assert got == rational.rounded(r, fmt)
+    e = rational.exponent(r, fmt)
+    lower = rational.exponent(r * (1 - Fraction(2) ** -200), fmt)  # beside a power of two the lower one may stand
+    assert result.exponent[i] in {e, lower}
+    unit = Fraction(2) ** (int(result.exponent[i]) - (fmt.precision - 1))
+    if abs(r) < Fraction(2) ** (fmt.e_max + 1):
+        assert result.residual[i] == pytest.approx(float((r - rational.counted(got, fmt)) / unit), abs=2.0**-19)
+    top = int(to_ordinal(np.array([inf], fmt.dtype))[0])
+    for steps in (-2, 0, 1):
+        ordinal = int(to_ordinal(result.rounded[i : i + 1])[0]) + steps
+        other = from_ordinal(np.clip([ordinal], -top, top), fmt)
+        one = Truth(fmt, **{name: getattr(result, name)[i : i + 1] for name in ARRAYS})
+        measured = float(one.error(other)[0])
+        if abs(r) < Fraction(2) ** (fmt.e_max + 1):
+            expected = abs(rational.counted(float(widen(other)[0]), fmt) - r) / unit
+            assert measured == pytest.approx(float(expected), abs=2.0**-19)

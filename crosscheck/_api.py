@@ -25,7 +25,7 @@ from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, SUB
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": (8,)}
+QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": (100,)}
 QUICK_DTYPES = ("float32", "bfloat16")
 
 

@@ -32,11 +32,20 @@ def _scope(dtype: str, device: str) -> Iterator[None]:
         yield
 
 
-def _differentiate(function: Function, order: int, cotangent: Any) -> Function:
-    """The order-th derivative of an elementwise function, by reverse mode; the cotangent is ones where it is None."""
-    for _ in range(order):
-        function = _reverse(function, cotangent)
-    return function
+@functools.lru_cache(maxsize=64)
+def _program(function: Function, order: int, mode: str) -> Callable[[Any, Any], Any]:
+    """(x, v) -> the order-th derivative, by reverse mode; the cotangent v is ones where it is None.
+
+    Kept, so that the same function at another input of the same shape and dtype is not compiled again.
+    """
+
+    def program(x: Any, cotangent: Any) -> Any:
+        run = function
+        for _ in range(order):
+            run = _reverse(run, cotangent)
+        return run(x)
+
+    return jax.jit(program) if mode == "jit" else program
 
 
 def _reverse(function: Function, cotangent: Any) -> Function:
@@ -52,10 +61,7 @@ def derivative(
     function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
 ) -> FloatArray | None:
     with _scope(str(x.dtype), device):
-        run: Callable[[Any], Any] = _differentiate(function, order, None if v is None else jax.device_put(v))
-        if mode == "jit":
-            run = jax.jit(run)
-        result = run(jax.device_put(x))
+        result = _program(function, order, mode)(jax.device_put(x), None if v is None else jax.device_put(v))
         check_output(result, x)
         return np.asarray(result)
 

@@ -133,6 +133,8 @@ ROUNDING_IN_FLOAT64 = 2.0**-47
 SHARED_IN_FLOAT64 = 2.0**-30
 OFFSETS = np.array([s * o for o in (0.0073, 0.0117, 0.0191, 0.0249, 0.0313, 0.0411, 0.0523, 0.0587) for s in (1, -1)])
 """Relative distances of the neighbouring inputs: wide enough to see different digits of a narrower format."""
+MOST_PROBED = (PROBED + 8) * (1 + OFFSETS.size)
+"""At how many inputs :func:`systematic` runs a subject in float64, at most."""
 
 
 def systematic(

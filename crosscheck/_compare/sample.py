@@ -65,11 +65,11 @@ class Sample:
         return Sample(x, v, coordinates(x))
 
     def tiled(self, count: int) -> Sample:
-        """Rows repeated to a given number of them: JAX compiles anew for another shape. Numbers stay as they are."""
+        """Inputs or rows repeated to a given number of them: JAX compiles anew for another shape."""
+        x = np.resize(self.x, (count, *self.x.shape[1:]))
         if self.v is None:
-            return self
-        x, v = np.resize(self.x, (count, *self.x.shape[1:])), np.resize(self.v, (count, *self.v.shape[1:]))
-        return Sample(x, v, coordinates(x))
+            return Sample(x, None, x)
+        return Sample(x, np.resize(self.v, x.shape), coordinates(x))
 
 
 def _along(formula, direction, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature

@@ -55,6 +55,8 @@ class _Task:
     at_zero: Mapping[int, Truth]
     scales: Mapping[int, Float64Array]
     plan: Plan
+    runners: dict[str, Runner]
+    """By subject, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
 
     @property
     def x(self) -> FloatArray:
@@ -64,6 +66,12 @@ class _Task:
     @property
     def dtype(self) -> str:
         return str(self.x.dtype)
+
+    def runner(self, subject: Subject) -> Runner:
+        if subject.name not in self.runners:
+            replacement = self.plan.replace.get(subject.name)
+            self.runners[subject.name] = runner(self.activation, subject, self.parameters, self.plan.device, replacement)
+        return self.runners[subject.name]
 
     def key(self, subject: str, against: str, order: int, mode: str) -> Key:
         return Key(
@@ -78,14 +86,20 @@ def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None]
     """
     for case, values in enumerate(({}, *activation.cases)):
         parameters = {**activation.parameters, **values}
+        runners: dict[str, Runner] = {}
         for dtype in plan.dtypes:
             if progress is not None:
                 progress(activation.name, dtype)
-            yield from _one_dtype(activation, case, parameters, dtype, plan)
+            yield from _one_dtype(activation, case, parameters, dtype, plan, runners)
 
 
 def _one_dtype(
-    activation: Activation, case: int, parameters: Mapping[str, float], dtype: str, plan: Plan
+    activation: Activation,
+    case: int,
+    parameters: Mapping[str, float],
+    dtype: str,
+    plan: Plan,
+    runners: dict[str, Runner],
 ) -> Iterator[Judged]:
     sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
     for sample in samples(activation, parameters, dtype, **sampling):
@@ -102,6 +116,7 @@ def _one_dtype(
             at_zero=at_zero.truths(activation, plan.orders, parameters),
             scales=sample.scales(activation, plan.orders, parameters),
             plan=plan,
+            runners=runners,
         )
         results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
         subjects = [subject for subject in subjects_of(activation) if subject.name in plan.subjects]
@@ -135,7 +150,7 @@ def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
     for mode in modes:
         for order in orders:
             try:
-                run = runner(task.activation, subject, task.parameters, plan.device, plan.replace.get(subject.name))
+                run = task.runner(subject)
                 found.append(_Ran(order, mode, run, run.run(task.sample, order, mode)))
             except Exception as error:
                 found.append(_Ran(order, mode, error=error))
@@ -211,7 +226,8 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
     magnitude = max((float(values[np.isfinite(values)].max(initial=0.0)) for values in ordinary), default=0.0)
 
     def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:
-        result = run.run(sample.tiled(len(task.sample.x)), order, mode)
+        count = causes.MOST_PROBED if sample.length is None else len(task.sample.x)
+        result = run.run(sample.tiled(count), order, mode)
         result = None if result is None else result[: sample.at.size]
         exact = sample.truths(activation, [order], parameters)[order]
         result = np.zeros_like(sample.at) if result is None else result

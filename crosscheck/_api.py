@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +96,20 @@ def verify(
     findings: list[Finding] = []
     for activation in chosen:
         judged = list(run(activation, plan, progress))
+        if len(chosen) > 1:
+            _release()  # or the programs of all activations would fill the memory
         settled, found = settle(judged, activation, here, without=without)
         comparisons += settled
         findings += found
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for a in chosen for d in a.deviations if d.id in used}
     return Report(tuple(comparisons), described, tuple(findings), deviations)
+
+
+def _release() -> None:
+    for name in ("jax", "torch"):
+        with suppress(MissingFrameworkError):
+            backend(name).release()
 
 
 def _chosen(what: str | Activation | Iterable[str | Activation] | None) -> list[Activation]:

@@ -1,5 +1,6 @@
 """The backends: bits in and out unchanged, derivatives, refusals, and no trace left in a framework's settings."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -330,3 +331,26 @@ def test_the_flush_probe_sees_flushing_switched_on() -> None:
 
 def test_bfloat16_is_numpy_s_extension_type() -> None:
     assert to_array(torch.ones(2, dtype=torch.bfloat16)).dtype == ml_dtypes.bfloat16
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_released_program_is_let_go_and_made_again(name: str) -> None:
+    calls = []
+
+    class Function:
+        def __call__(self, x: Any) -> Any:
+            calls.append(x.dtype)
+            return x * 3
+
+    x = np.ones(4, np.float32)
+    function = Function()
+    held = weakref.ref(function)
+    first = backend(name).derivative(function, x, 1, "eager" if name == "torch" else "jit", "cpu")
+    del function
+    backend(name).release()
+    assert held() is None
+    again = backend(name).derivative(lambda x: x * 3, x, 1, "eager" if name == "torch" else "jit", "cpu")
+    assert calls
+    assert first is not None
+    assert again is not None
+    assert first.tobytes() == again.tobytes()

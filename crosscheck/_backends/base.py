@@ -47,6 +47,9 @@ class Backend(Protocol):
     def flush(self, dtype: str, mode: str, device: str) -> Flush:
         """Probe, by running an operation, what happens to subnormals."""
 
+    def release(self) -> None:
+        """Let go of compiled programs, of whomever they are; each is compiled again when it is needed again."""
+
     def environment(self, device: str) -> Mapping[str, object]:
         """What the results may depend on: versions, device, capability, threads, precision settings."""
 

@@ -1,6 +1,7 @@
 """Running functions in JAX. 64 bits are switched on for float64 alone, and only while it runs."""
 
 import functools
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ def check_device(device: str) -> None:
 
 
 @contextmanager
-def _scope(dtype: str, device: str) -> Iterator[None]:
+def scope(dtype: str, device: str) -> Iterator[None]:
     with jax.enable_x64(dtype == "float64"), jax.default_device(jax.devices(device)[0]):
         yield
 
@@ -60,7 +61,7 @@ def _reverse(function: Function, cotangent: Any) -> Function:
 def derivative(
     function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
 ) -> FloatArray | None:
-    with _scope(str(x.dtype), device):
+    with scope(str(x.dtype), device):
         result = _program(function, order, mode)(jax.device_put(x), None if v is None else jax.device_put(v))
         check_output(result, x)
         return np.asarray(result)
@@ -69,7 +70,7 @@ def derivative(
 @functools.cache
 def flush(dtype: str, mode: str, device: str) -> Flush:
     fmt = FORMATS[dtype]
-    with _scope(dtype, device):
+    with scope(dtype, device):
 
         def scaled(x: Any, factor: float) -> bool:
             def multiply(x: Any) -> Any:
@@ -81,6 +82,12 @@ def flush(dtype: str, mode: str, device: str) -> Flush:
         subnormal = np.full(64, fmt.smallest_subnormal * 2, fmt.dtype)
         normal = np.full(64, fmt.smallest_normal, fmt.dtype)
         return Flush(inputs=scaled(subnormal, 2.0**fmt.precision), outputs=scaled(normal, 0.5))
+
+
+def release() -> None:
+    _program.cache_clear()
+    jax.clear_caches()
+    gc.collect()  # compiled programs stand in cycles
 
 
 def environment(device: str) -> Mapping[str, object]:

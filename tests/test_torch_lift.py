@@ -1,0 +1,470 @@
+"""Programs of torch, lifted to float64: the clean run, what is met inside, and noise."""
+
+import gc
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from crosscheck._lift.base import Noise
+from crosscheck._lift.torch_lift import lift
+
+UNIT = 2.0**-24
+NOISE = Noise(seed=3, unit=1e-6)
+
+
+class Cubed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return gradient * 3 * x**2
+
+
+def module(make: Callable[[], Any], call: Callable[[Any, Any], Any] = lambda m, x: m(x)) -> Callable[[Any], Any]:
+    """A function that holds a float32 module, and calls it in float64 where it is not lifted."""
+    torch.manual_seed(0)
+    held = make()
+
+    def function(x: Any) -> Any:
+        return call(held if x.dtype == torch.float32 else held.double(), x)
+
+    function.restore = held.float  # type: ignore[attr-defined]
+    return function
+
+
+def in_place(x: Any) -> Any:
+    y = x.clone()
+    y.mul_(3).add_(0.1)
+    y[1:3].exp_()
+    y.t()[0] += y[0, 1]
+    y.view(-1)[::2].sub_(0.3)
+    y[y > 2] = 0.1
+    y.clamp_(min=-1.5)
+    return torch.add(y, 1, out=torch.empty_like(y))
+
+
+def branches(x: Any) -> Any:
+    if x.sum() > 0:
+        x = x * 0.1
+    for k in range(int(x[0].abs().sum().item()) + 1):
+        x = torch.where(x > 0, x / 3, x + k)
+    return x
+
+
+def scattered(x: Any) -> Any:
+    y = torch.zeros_like(x).scatter_add(1, torch.tensor([[0, 1, 1, 2]]).expand(4, 4), x / 3)
+    y = y.index_add(0, torch.tensor([0, 0]), x[:2] * 0.7)
+    y[torch.tensor([0, 0]), torch.tensor([1, 1])] = 0.2
+    return y.index_put((torch.tensor([0, 0]),), x[1] / 7, accumulate=True).gather(1, x.argsort(dim=1))
+
+
+def constants(x: Any) -> Any:
+    made = torch.tensor(0.1, dtype=x.dtype) + torch.full((4,), 0.7, dtype=x.dtype) + x.new_tensor([0.1, 0.2, 0.3, 0.4])
+    ranges = torch.arange(0, 0.4, 0.1, dtype=x.dtype) + torch.linspace(0, 1, 4, dtype=x.dtype) + torch.arange(4) * 0.3
+    return x * made + ranges + (torch.arange(4) / 3).to(x.dtype) + torch.tensor(x[0].tolist(), dtype=x.dtype)
+
+
+def complexes(x: Any) -> Any:
+    z = torch.complex(x / 3, x.sin())
+    z = z * z.conj().t() / (1 + 0.1j)
+    z.real.mul_(0.3)
+    return torch.view_as_real(z).sum(-1) + z.imag + z.conj().imag + z.abs() + torch.polar(x.abs(), x).real
+
+
+def accumulated(x: Any) -> Any:
+    leaf = x.detach().clone().requires_grad_()
+    (leaf.sin() * leaf).sum().backward()
+    leaf.exp().sum().backward()
+    return leaf.grad
+
+
+def inferred(x: Any) -> Any:
+    with torch.inference_mode():
+        return (F.linear(x.reshape(2, 8) / 3, x.reshape(2, 8)).softmax(-1)).clone()
+
+
+def attention(x: Any) -> Any:
+    q = torch.stack([x, x * 0.3]).unsqueeze(0)
+    return F.scaled_dot_product_attention(q, q / 3, q.cos())[0, 0]
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "elementwise": lambda x: F.gelu(x) + F.silu(x) * F.softplus(x) - F.elu(x) + F.mish(x) + torch.erf(x) + F.hardswish(x),
+    "more": lambda x: F.logsigmoid(x) + F.selu(x) + F.celu(x) + F.softsign(x) + F.tanhshrink(x) + F.leaky_relu(x) + x.sinc(),
+    "powers": lambda x: (
+        x.abs() ** 1.3 + x**3 + 2**x + x.abs().sqrt() + x.square().rsqrt() + torch.hypot(x, 1 - x) + x.expm1()
+    ),
+    "in place": in_place,
+    "views": lambda x: (x.t() / 3).contiguous().view(2, 8)[:, ::3].expand(3, 2, 3).permute(1, 0, 2).flip(0).unfold(2, 2, 1),
+    "cat": lambda x: torch.cat([x, x * 0.1]).chunk(2)[1] + torch.stack([x / 3, x]).unbind()[0],
+    "where": lambda x: torch.where(x > 0, x.log1p(), 0.1).masked_fill(x > 1, 0.3),
+    "masked": lambda x: x[x > 0].exp() / 3,
+    "clamp": lambda x: (x / 3).clamp(-0.1, 0.2) + torch.maximum(x, x * 0.3),
+    "logsumexp": lambda x: x.logsumexp(1) + torch.logaddexp(x, x / 3),
+    "softmax": lambda x: x.softmax(1) + x.log_softmax(0),
+    "layer_norm": lambda x: F.layer_norm(x, (4,)),
+    "norms": lambda x: (
+        F.group_norm(x[None], 2)[0] + F.rms_norm(x, (4,), eps=1e-5) + F.normalize(x) + x.var(0) + x.std(1) + x.norm()
+    ),
+    "LayerNorm": module(lambda: nn.LayerNorm(4)),
+    "BatchNorm": module(lambda: nn.BatchNorm1d(4)),
+    "BatchNorm eval": module(lambda: nn.BatchNorm1d(4).eval()),
+    "Linear": module(lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 4))),
+    "Conv2d": module(lambda: nn.Conv2d(1, 2, 3, padding=1), lambda m, x: m(x[None, None])[0, 0]),
+    "pools": lambda x: F.avg_pool2d(x[None] / 3, 2) + F.max_pool2d(x[None].exp(), 2) + F.adaptive_avg_pool2d(x[None], 2),
+    "attention": module(lambda: nn.MultiheadAttention(4, 2).eval(), lambda m, x: m(x, x, x)[0]),
+    "sdpa": attention,
+    "encoder": module(lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).eval(), lambda m, x: m(x[None])[0]),
+    "LSTM": module(lambda: nn.LSTM(4, 3), lambda m, x: m(x)[0]),
+    "GRU": module(lambda: nn.GRU(4, 4), lambda m, x: m(x)[0]),
+    "Embedding": module(lambda: nn.Embedding(5, 4), lambda m, x: m(torch.tensor([0, 3, 3, 1])) * x),
+    "cumsum": lambda x: x.cumsum(0) + (x / 3).cumprod(1) + x.logcumsumexp(0),
+    "scattered": scattered,
+    "sort": lambda x: (x / 3).sort(1).values + (x.topk(4, dim=0).values * 0.1) + x.median(),
+    "einsum": lambda x: torch.einsum("ij,kj,i->ik", x, x / 3, x[0]),
+    "losses": lambda x: (
+        F.cross_entropy(x, torch.tensor([0, 1, 3, 2])) + F.huber_loss(x, x.sin()) + F.kl_div(x, x.exp(), reduction="sum")
+    ),
+    "solve": lambda x: torch.linalg.solve(x @ x.t() + torch.eye(4, dtype=x.dtype), x),
+    "cholesky": lambda x: torch.linalg.cholesky(x @ x.t() + torch.eye(4, dtype=x.dtype)),
+    "svdvals": lambda x: torch.linalg.svdvals(x / 3),
+    "det": lambda x: torch.linalg.det(x) + torch.linalg.slogdet(x)[1] + x.trace(),
+    "fft": lambda x: torch.fft.rfft(x / 3).abs() + torch.fft.ifft(x).imag[:, :3],
+    "complex": complexes,
+    "constants": constants,
+    "branches": branches,
+    "inference": inferred,
+    "special": lambda x: (
+        torch.lgamma(x.abs() + 1) + torch.digamma(x.abs()) + torch.special.ndtr(x) + torch.xlogy(x, x.abs())
+    ),
+    "func.grad": torch.func.grad(lambda x: (x.sin() * x / 3).sum()),
+    "func.hessian": lambda x: torch.func.hessian(lambda v: (v.exp() * v).prod())(x[0] / 3),
+    "func.vmap": torch.func.vmap(lambda row: row.softmax(0) @ row / 3),
+    "func.jacrev": lambda x: torch.func.jacrev(lambda v: v.exp() / v.sum())(x[0]),
+    "func.jvp": lambda x: torch.func.jvp(lambda v: v.tanh() / 3, (x,), (x.cos(),))[1],
+    "Function": Cubed.apply,
+    "accumulated": accumulated,
+    "foreach": lambda x: torch._foreach_mul([x / 3, x], 0.1)[0],
+    "interpolated": lambda x: F.interpolate(x[None, None], scale_factor=1.5, mode="bilinear")[0, 0],
+}
+DIFFERENTIABLE = [name for name in FUNCTIONS if name not in ("branches", "inference", "accumulated", "in place")]
+
+
+def with_derivatives(function: Callable[[Any], Any], orders: int) -> Callable[..., list[Any]]:
+    def program(x: Any) -> list[Any]:
+        x = x.detach().requires_grad_(orders > 0)
+        results = [function(x)]
+        cotangent = torch.ones_like
+        for k in range(orders):
+            value = results[-1] * torch.cos(results[-1].detach())
+            if not value.requires_grad:
+                break
+            (gradient,) = torch.autograd.grad(value, x, cotangent(value), create_graph=k + 1 < orders, allow_unused=True)
+            if gradient is None:
+                break
+            results.append(gradient)
+        return results
+
+    return program
+
+
+def matrix(seed: int = 0, shape: tuple[int, ...] = (4, 4)) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def direct(program: Callable[..., list[Any]], *arguments: Any) -> list[Any]:
+    """The results of the program where every dtype is float64 already."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):  # the only one with second derivatives
+            return [result.detach().numpy() for result in program(*map(torch.from_numpy, arguments))]
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch uses it for forward mode
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_clean_run_is_the_program_in_float64(name: str, dtype: str) -> None:
+    function = FUNCTIONS[name]
+    orders = 2 if name in DIFFERENTIABLE else 0
+    program = with_derivatives(function, orders)
+    x = matrix()
+    restore = getattr(function, "restore", lambda: None)
+    if dtype == "bfloat16" and (
+        name in ("solve", "cholesky", "svdvals", "det", "fft", "complex") or hasattr(function, "restore")
+    ):
+        pytest.skip("torch has no such kernel, or the module is a float32 one")
+    lifted = lift(program, [x], dtype)
+    results = lifted.run([x])
+    met = lifted.met
+    try:
+        expected = direct(program, x)
+    finally:
+        restore()
+    assert len(results) == len(expected)
+    for result, truth in zip(results, expected, strict=True):
+        assert result.dtype == truth.dtype
+        np.testing.assert_allclose(result, truth, rtol=1e-11, atol=1e-11 * np.abs(truth).max())
+    assert not met.opaque
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_noise_of_no_width_changes_nothing(name: str) -> None:
+    """Fused kernels and the steps that noise enters between are the same function, to float64's accuracy."""
+    lifted = lift(with_derivatives(FUNCTIONS[name], 2 if name in DIFFERENTIABLE else 0), [matrix()], "float32")
+    for stepwise, clean in zip(lifted.run([matrix()], Noise(0, 0.0)), lifted.run([matrix()]), strict=True):
+        np.testing.assert_allclose(stepwise, clean, rtol=1e-12, atol=1e-12 * np.abs(clean).max())
+
+
+def test_float16_that_overflows_does_not_in_float64() -> None:
+    x = np.array([20.0, -3.0])
+    (result,) = lift(lambda x: [(x.exp() * x.exp()).log() + torch.isinf(x.exp()).to(x.dtype)], [x], "float16").run([x])
+    np.testing.assert_allclose(result, 2 * x, rtol=1e-12)
+
+
+def test_a_narrow_cast_inside_is_met() -> None:
+    x = matrix()
+    lifted = lift(lambda x: [(x.to(torch.bfloat16) / 3).float()], [x], "float32")
+    np.testing.assert_array_equal(lifted.run([x])[0], x / 3)
+    assert lifted.met.narrow == {"bfloat16"}
+    lifted = lift(lambda x: [x.float().exp().double()], [x], "float64")
+    np.testing.assert_allclose(lifted.run([x])[0], np.exp(x), rtol=1e-15)
+    assert lifted.met.narrow == {"float32"}
+    lifted = lift(lambda x: [x.float() * torch.tensor(0.1)], [x], "bfloat16")
+    np.testing.assert_array_equal(lifted.run([x])[0], x * 0.1)
+    assert lifted.met.narrow == frozenset()
+
+
+def test_autocast_is_met() -> None:
+    held = nn.Linear(4, 4)
+
+    def program(x: Any) -> list[Any]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return [held(x)]
+
+    lifted = lift(program, [matrix()], "float32")
+    truth = matrix() @ held.weight.detach().double().numpy().T + held.bias.detach().double().numpy()
+    np.testing.assert_allclose(lifted.run([matrix()])[0], truth, rtol=1e-12)
+    assert lifted.met.narrow == {"bfloat16"}
+
+
+def test_numpy_gets_the_rounded_value_and_is_opaque() -> None:
+    x = matrix()
+    lifted = lift(lambda x: [torch.from_numpy(np.exp((x / 3).detach().numpy())) * 0.1], [x], "float32")
+    (result,) = lifted.run([x])
+    np.testing.assert_array_equal(result, np.exp((x / 3).astype(np.float32)).astype(np.float64) * 0.1)
+    assert lifted.met.opaque == {"numpy"}
+
+
+def test_handing_out_to_numpy_is_no_change_for_autograd() -> None:
+    def program(x: Any) -> list[Any]:
+        x = x.requires_grad_()
+        y = x.exp()
+        y.detach().numpy()
+        return list(torch.autograd.grad(y.sum(), x))
+
+    np.testing.assert_allclose(lift(program, [matrix()], "float32").run([matrix()])[0], np.exp(matrix()), rtol=1e-15)
+
+
+def test_bits_of_a_float_are_opaque() -> None:
+    x = np.abs(matrix())
+    lifted = lift(lambda x: [(x.view(torch.int32) & ~0xFFFF).view(torch.float32)], [x], "float32")
+    np.testing.assert_allclose(lifted.run([x])[0], x, rtol=2.0**-7)
+    assert lifted.met.opaque == {"view"}
+
+
+def test_integers_and_booleans_keep_their_dtype_and_are_decided_in_float64() -> None:
+    x = np.array([1.0, 1.0 + 2.0**-40, 3.0])
+    results = lift(lambda x: [x > 1, x.argsort(descending=True), (x * 2.0**40).long(), x.unique()], [x], "float32").run([x])
+    assert [result.dtype for result in results] == [np.bool_, np.int64, np.int64, np.float64]
+    assert results[0].tolist() == [False, True, True]
+    assert results[1].tolist() == [2, 1, 0]
+    assert results[2][1] == 2**40 + 1
+    np.testing.assert_array_equal(results[3], x)
+
+
+def test_integer_arguments_stay_and_arguments_are_not_changed() -> None:
+    x, index = matrix(), np.array([2, 0])
+    kept = x.copy()
+    program = lambda x, index: [x.mul_(0.1)[index], index.add_(1)]  # noqa: E731
+    results = lift(program, [x, index], "float32").run([x, index])
+    np.testing.assert_array_equal(results[0], (kept * 0.1)[[2, 0]])
+    assert results[1].tolist() == [3, 1]
+    np.testing.assert_array_equal(x, kept)
+    assert index.tolist() == [2, 0]
+
+
+def test_a_random_draw_is_made_once() -> None:
+    def program(x: Any) -> list[Any]:
+        torch.manual_seed(5)
+        return [
+            F.dropout(x / 3, 0.4),
+            torch.rand(4) * x,
+            torch.native_dropout(x / 3, 0.4, True)[0],
+            x.clone().bernoulli_(0.5),
+        ]
+
+    x = matrix()
+    dropped, scaled, native, drawn = lift(program, [x], "float32").run([x])
+    plain = [result.numpy() for result in program(torch.from_numpy(x.astype(np.float32)))]
+    for result, narrow in zip([dropped, native], [plain[0], plain[2]], strict=True):
+        np.testing.assert_allclose(result, np.where(narrow == 0, 0, x / 3 / 0.6), rtol=1e-15)
+    np.testing.assert_allclose(scaled, plain[1], rtol=2 * UNIT)
+    np.testing.assert_array_equal(drawn, plain[3])
+
+
+def test_noise_is_as_wide_as_its_unit() -> None:
+    x = matrix(shape=(4000,))
+    lifted = lift(lambda x: [x * 3, x * x, x.exp_()], [x], "float32")
+    clean, noisy = lifted.run([x]), lifted.run([x], NOISE)
+    for one, other in zip(clean, noisy, strict=True):
+        error = np.abs(other / one - 1) / NOISE.unit
+        assert 0.99 < error.max() <= 1.001
+        assert 0.4 < error.mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.abs().neg().clamp(-1, 1),
+        lambda x: torch.where(x > 0, x, -x).sort(0).values.max(1).values,
+        lambda x: torch.cat([x.t(), x.floor()]).gather(0, torch.tensor([[0, 1, 2, 3]])),
+        lambda x: x * 2 / 4 * -1,
+        lambda x: x.masked_fill(x > 0, 0.5).bfloat16(),
+        lambda x: x.clone().mul_(0.5).fill_diagonal_(0.25),
+        lambda x: F.max_pool2d(F.pad(x, (1, 1)).repeat(1, 2)[None], 2),
+        lambda x: torch.full_like(x, 0.3),
+    ],
+)
+def test_exact_operations_have_no_noise(function: Callable[[Any], Any]) -> None:
+    lifted = lift(lambda x: [function(x)], [matrix()], "float32")
+    np.testing.assert_array_equal(lifted.run([matrix()], NOISE)[0], lifted.run([matrix()])[0])
+    assert not lifted.met.opaque
+
+
+def test_special_values_are_left_alone() -> None:
+    x = np.array([math.inf, -math.inf, math.nan, 0.0, -0.0])
+    (result,) = lift(lambda x: [x * 3], [x], "float32").run([x], NOISE)
+    np.testing.assert_array_equal(result, x)
+    assert np.signbit(result[4])
+
+
+def test_a_seed_is_a_draw() -> None:
+    lifted = lift(with_derivatives(F.gelu, 2), [matrix()], "float32")
+    first, again, other = (lifted.run([matrix()], Noise(seed, UNIT)) for seed in (0, 0, 1))
+    for one, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert (one != different).any()
+
+
+@pytest.mark.parametrize(
+    ("function", "low"),
+    [
+        # what cancels inside shows, as a deviation from a mean of 1000 does
+        (lambda x: F.layer_norm(x + 1000, (4,)), 100),
+        (lambda x: F.batch_norm(x + 1000, None, None, training=True), 100),
+        (lambda x: F.group_norm((x + 1000)[None], 2), 100),
+        (lambda x: F.gelu(x.abs() * -0.1 - 5), 30),
+        (lambda x: (x * 100).softmax(1), 10),
+        (lambda x: F.softplus(-x.abs()), 0.5),
+    ],
+)
+def test_fused_kernels_have_noise_inside(function: Callable[[Any], Any], low: float) -> None:
+    lifted = lift(lambda x: [function(x)], [matrix()], "float32")
+    (clean,), (noisy,) = lifted.run([matrix()]), lifted.run([matrix()], Noise(0, 1e-9))
+    assert np.max(np.abs(noisy - clean) / np.abs(clean)) > low * 1e-9
+    assert not lifted.met.opaque
+
+
+def test_operands_of_long_sums_have_more_noise() -> None:
+    def spread(size: int) -> float:
+        x = np.ones((1, size))
+        lifted = lift(lambda x: [x @ (x.t() * torch.tensor([1.0, -1.0]).repeat(size // 2)[:, None])], [x], "float32")
+        return float(np.std([lifted.run([x], Noise(seed, 1e-6))[0] for seed in range(30)]))
+
+    # sqrt(n) terms of sqrt(n) / 4 units
+    assert 100 < spread(4096) / spread(16) < 1500
+
+
+def test_linear_algebra_is_opaque_and_noisy() -> None:
+    lifted = lift(lambda x: [torch.linalg.solve(x, x[0])], [matrix()], "float32")
+    (clean,), (noisy,) = lifted.run([matrix()]), lifted.run([matrix()], NOISE)
+    assert lifted.met.opaque == {"_linalg_solve_ex"}
+    assert 0 < np.abs(noisy - clean).max() < 1e-3
+
+
+def test_what_float64_cannot_do_is_widened_and_opaque() -> None:
+    @torch.library.custom_op("crosscheck_test::third", mutates_args=())
+    def third(x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.float32
+        return x / 3
+
+    lifted = lift(lambda x: [third(x) * 0.1], [matrix()], "float32")
+    np.testing.assert_array_equal(lifted.run([matrix()])[0], (matrix().astype(np.float32) / 3).astype(np.float64) * 0.1)
+    assert lifted.met.opaque == {"third"}
+
+
+def test_memory_does_not_grow() -> None:
+    held = nn.Linear(64, 64)
+    kept: list[Any] = []
+
+    def program(x: Any) -> list[Any]:
+        y = held(x.requires_grad_())
+        kept.append(weakref.ref(y))
+        return list(torch.autograd.grad(y.sum(), x))
+
+    lifted = lift(program, [matrix(shape=(4, 64))], "float32")
+    for seed in range(20):
+        lifted.run([matrix(shape=(4, 64))], Noise(seed, UNIT))
+    gc.collect()
+    assert all(reference() is None for reference in kept)
+    assert not [t for t in gc.get_objects() if type(t) is torch.Tensor and t.dtype == torch.float64 and t.numel() == 64 * 64]
+
+
+def test_long_loops_drop_what_they_are_done_with() -> None:
+    alive = []
+
+    def program(x: Any) -> list[Any]:
+        for _ in range(1000):
+            x = x * 0.999
+        alive.append(sum(type(t) is torch.Tensor and t.shape == (12321,) for t in gc.get_objects()))
+        return [x]
+
+    x = matrix(shape=(12321,))
+    np.testing.assert_allclose(lift(program, [x], "float32").run([x])[0], x * 0.999**1000, rtol=1e-11)
+    assert alive[0] < 600
+
+
+def test_an_exception_passes_and_restores_everything() -> None:
+    def program(x: Any) -> list[Any]:
+        raise ZeroDivisionError(x.shape)
+
+    before = torch.backends.mkldnn.enabled, torch.backends.cuda.flash_sdp_enabled(), torch.get_default_dtype()
+    with pytest.raises(ZeroDivisionError):
+        lift(program, [matrix()], "float32").run([matrix()])
+    assert before == (torch.backends.mkldnn.enabled, torch.backends.cuda.flash_sdp_enabled(), torch.get_default_dtype())
+    assert torch._C._len_torch_dispatch_stack() == torch._C._len_torch_function_stack() == 0
+
+
+def test_programs_that_ask_for_dtypes_are_answered_as_ever() -> None:
+    def program(x: Any) -> list[Any]:
+        assert x.dtype == torch.float16
+        assert (x / 3).dtype == torch.float16
+        return [(x / 3).clamp(max=torch.finfo(x.dtype).eps)]
+
+    x = np.abs(matrix())
+    np.testing.assert_array_equal(lift(program, [x], "float16").run([x])[0], np.minimum(x / 3, 2.0**-10))

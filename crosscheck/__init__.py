@@ -7,11 +7,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crosscheck._api import UsageError, explain, plot, verify
+    from crosscheck._api import explain, plot, verify
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError, activations
     from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
+    from crosscheck._functions import assert_agree, compare
+    from crosscheck._pair.inputs import every_value, normal, stratified, uniform
+    from crosscheck._report.pair import PairReport
     from crosscheck._report.report import Report
+    from crosscheck._spec.errors import UsageError
     from crosscheck._spec.interface import MissingFrameworkError
     from crosscheck._spec.records import (
         Activation,
@@ -37,16 +41,23 @@ _HOME = {
     "MissingFrameworkError": "_spec.interface",
     "Native": "_spec.records",
     "NoDeviceError": "_backends.base",
+    "PairReport": "_report.pair",
     "Point": "_compare.records",
     "Region": "_spec.records",
     "Report": "_report.report",
     "Seen": "_spec.records",
     "SpecError": "_spec.records",
     "UnknownActivationError": "_catalogue",
-    "UsageError": "_api",
+    "UsageError": "_spec.errors",
     "activations": "_catalogue",
+    "assert_agree": "_functions",
+    "compare": "_functions",
+    "every_value": "_pair.inputs",
     "explain": "_api",
+    "normal": "_pair.inputs",
     "plot": "_api",
+    "stratified": "_pair.inputs",
+    "uniform": "_pair.inputs",
     "verify": "_api",
 }
 """Where each public name is defined; looked up at first use, so that the import stays light."""
@@ -63,6 +74,7 @@ __all__ = [
     "MissingFrameworkError",
     "Native",
     "NoDeviceError",
+    "PairReport",
     "Point",
     "Region",
     "Report",
@@ -71,8 +83,14 @@ __all__ = [
     "UnknownActivationError",
     "UsageError",
     "activations",
+    "assert_agree",
+    "compare",
+    "every_value",
     "explain",
+    "normal",
     "plot",
+    "stratified",
+    "uniform",
     "verify",
 ]
 

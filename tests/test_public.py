@@ -22,6 +22,7 @@ PUBLIC = [
     "MissingFrameworkError",
     "Native",
     "NoDeviceError",
+    "PairReport",
     "Point",
     "Region",
     "Report",
@@ -30,8 +31,14 @@ PUBLIC = [
     "UnknownActivationError",
     "UsageError",
     "activations",
+    "assert_agree",
+    "compare",
+    "every_value",
     "explain",
+    "normal",
     "plot",
+    "stratified",
+    "uniform",
     "verify",
 ]
 

@@ -10,6 +10,10 @@ class Point:
 
     ``expected`` is the correctly rounded exact result, or the other subject's where two are compared; ``ulp`` is the
     error in the comparison's unit (NaN where it has none), ``ulp_of_truth`` in ULP of the exact result itself.
+
+    Two functions of which nothing is known may have no single input that a result belongs to: then ``input`` is NaN
+    and ``input_bits`` empty. For these, ``element`` is the place in the result, or for a derivative in the input that
+    it is taken by, and ``truth`` the true result where one is known, else NaN.
     """
 
     input: float
@@ -18,14 +22,20 @@ class Point:
     expected: float
     ulp: float
     ulp_of_truth: float
+    element: tuple[int, ...] | None = None
+    truth: float | None = None
 
 
 @dataclass(frozen=True)
 class CauseCount:
-    """How many points show a cause, and the worst of them."""
+    """How many points show a cause, and the worst of them.
+
+    ``side`` is who is at fault there, of two functions compared: ``torch``, ``jax``, ``both`` or None.
+    """
 
     count: int
     worst: Point
+    side: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,9 @@ class Comparison:
         For each failing cause, the worst point that no declared deviation covers.
     undecided
         How many inputs have no decided truth. ``message`` is what a subject raised, or None.
+    notes, figures
+        What else there is to say of two functions compared, and measures of how far they are apart: see
+        :func:`crosscheck.compare`.
     """
 
     function: str
@@ -78,6 +91,8 @@ class Comparison:
     uncovered: Mapping[str, CauseCount] = field(default_factory=dict)
     undecided: int = 0
     message: str | None = None
+    notes: tuple[str, ...] = ()
+    figures: Mapping[str, float | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

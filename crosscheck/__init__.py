@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from crosscheck._api import explain, plot, verify
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError, activations
-    from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
-    from crosscheck._functions import assert_agree, compare
+    from crosscheck._compare.records import CauseCount, Comparison, Diagnosis, Finding, Identity, Point
+    from crosscheck._functions import assert_agree, compare, identify
     from crosscheck._pair.inputs import every_value, normal, stratified, uniform
     from crosscheck._report.pair import PairReport
     from crosscheck._report.report import Report
@@ -35,7 +35,9 @@ _HOME = {
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
     "Deviation": "_spec.records",
+    "Diagnosis": "_compare.records",
     "Finding": "_compare.records",
+    "Identity": "_compare.records",
     "Kink": "_spec.records",
     "Limits": "_spec.records",
     "MissingFrameworkError": "_spec.interface",
@@ -54,6 +56,7 @@ _HOME = {
     "compare": "_functions",
     "every_value": "_pair.inputs",
     "explain": "_api",
+    "identify": "_functions",
     "normal": "_pair.inputs",
     "plot": "_api",
     "stratified": "_pair.inputs",
@@ -68,7 +71,9 @@ __all__ = [
     "CauseCount",
     "Comparison",
     "Deviation",
+    "Diagnosis",
     "Finding",
+    "Identity",
     "Kink",
     "Limits",
     "MissingFrameworkError",
@@ -87,6 +92,7 @@ __all__ = [
     "compare",
     "every_value",
     "explain",
+    "identify",
     "normal",
     "plot",
     "stratified",

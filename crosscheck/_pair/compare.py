@@ -112,7 +112,7 @@ def large(request: Request, at: int) -> Outcome | None:
 
     part = replace(request, inputs=request.inputs.with_leaf(at, whole[chosen]))
     sides = _sides(part)
-    along = directions(replace(outputs, shapes=tuple(chosen.shape for _ in outputs.shapes)), part.inputs, alone, part)
+    along = Directions([one[chosen] for one in along.cotangents], [one[chosen] for one in along.tangents])
     again = _results(part, sides, along, outcome)
     if again is None:
         return outcome

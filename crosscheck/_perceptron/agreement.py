@@ -37,7 +37,7 @@ class Difference:
 class Largest:
     """The largest difference in one tensor over all epochs, its epoch, and what explains how much.
 
-    ``control`` is the control's largest difference, ``step`` what both sides may err by within one epoch, and ``tail`` what
+    ``control`` is the control's largest difference, ``step`` what both sides may err by within one epoch, and ``far`` what
     the declared difference of the losses far out may add.
     """
 
@@ -45,7 +45,7 @@ class Largest:
     epoch: int
     control: float
     step: float
-    tail: float
+    far: float
 
     @property
     def rounding(self) -> bool:
@@ -54,8 +54,8 @@ class Largest:
 
     @property
     def declared(self) -> bool:
-        """Whether it does together with the lost tail."""
-        return self.difference <= TIMES_CONTROL * (self.control + self.tail) + self.step
+        """Whether it does together with these."""
+        return self.difference <= TIMES_CONTROL * (self.control + self.far) + self.step
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Agreement:
     cause
         ``exact`` (bit-equal), ``rounding``, or the name of the worst that was found: a fault of :data:`FAULTS`, ``unknown``
         for a training that its setup does not explain, ``overflow``, or ``drift`` for a difference that neither a step nor
-        the control explains. ``lost-tail`` is a declared difference of the losses, see :mod:`crosscheck._perceptron.losses`.
+        the control explains. ``far-out`` is a declared difference of the losses, see :mod:`crosscheck._perceptron.losses`.
     first, largest, growth
         The first difference; the largest by tensor; and by epoch the largest difference of the weights, and the control's.
     findings
@@ -91,7 +91,7 @@ class Agreement:
 
     @property
     def agree(self) -> bool:
-        return self.cause in ("exact", "rounding", "lost-tail")
+        return self.cause in ("exact", "rounding", "far-out")
 
 
 def moved(setup: Setup, towards: float) -> Setup:
@@ -107,9 +107,9 @@ def judge(setup: Setup, histories: Mapping[str, History], controls: Iterable[tup
     controls = list(controls)
     rounding = {name: np.max([_apart(a[name], b[name]) for a, b in controls], axis=0) for name in TENSORS}
     steps = [{name: bound for name, (_, bound) in expected(setup, history).items()} for history in (torch, jax)]
-    tail = max(lost_tail(setup, history) for history in (torch, jax))
+    far = max(far_out(setup, history) for history in (torch, jax))
     largest = {
-        name: _largest(name, apart[name], float(rounding[name].max()), float(sum(np.nanmax(step[name]) for step in steps)), tail)
+        name: _largest(name, apart[name], float(rounding[name].max()), float(sum(np.nanmax(step[name]) for step in steps)), far)
         for name in TENSORS
     }
     findings = tuple(finding for name in FRAMEWORKS for finding in _findings(setup, name, histories[name]))
@@ -127,14 +127,14 @@ def _cause(first: Difference | None, largest: Mapping[str, Largest], findings: t
         return "exact"
     if all(one.rounding for one in largest.values()):
         return "rounding"
-    return "lost-tail" if all(one.declared for one in largest.values()) else "drift"
+    return "far-out" if all(one.declared for one in largest.values()) else "drift"
 
 
-def lost_tail(setup: Setup, history: History) -> float:
+def far_out(setup: Setup, history: History) -> float:
     """How far the losses' declared differences far out may move a training.
 
     On logits torch computes ``sigmoid(z) - 1`` where the label is 1, and has of the exact ``-sigmoid(-z)`` only what the
-    rounded sigmoid left. On probabilities ``1 - p`` is down to its last digits where the label is 0 and p near 1, and with it the
+    rounded sigmoid left; JAX's relative error is up to z roundoffs, which counts beyond 8. On probabilities ``1 - p`` is down to its last digits where the label is 0 and p near 1, and with it the
     gradient, which divides by it; that counts where half of the digits are gone. What the epochs lose adds up in the
     weights, and through the inputs in all else.
     """
@@ -144,7 +144,9 @@ def lost_tail(setup: Setup, history: History) -> float:
         if setup.logits:
             exact = sigmoid(-outputs)
             rounded = 1 - (1 - exact).astype(setup.x.dtype).astype(np.float64)
-            lost = (exact - rounded) * y
+            lost = np.abs(exact - rounded) * y
+            size = np.where(y == 1, exact, 1 - exact)
+            lost = np.where(np.abs(outputs) > 8, lost + np.abs(outputs) * unit * size, lost)
         else:
             left = 1 - outputs
             pull = entropy_slope(outputs, y) * slope(np.log(outputs) - np.log(np.maximum(left, unit)))
@@ -153,7 +155,8 @@ def lost_tail(setup: Setup, history: History) -> float:
     inputs = np.column_stack([setup.x.astype(np.float64), np.ones(len(y))])
     by_epoch = np.einsum("epk,pd->ekd", np.nan_to_num(lost), inputs) / y.size
     reach = np.abs(inputs).sum(axis=1).max()
-    return float(reach * (np.abs(by_epoch).max() + setup.learning_rate * np.abs(np.cumsum(by_epoch, axis=0)).max()))
+    by_epoch = np.abs(by_epoch).max(axis=(1, 2))
+    return float(reach * (by_epoch.max() + setup.learning_rate * by_epoch.sum()))
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> Float64Array:
@@ -163,9 +166,9 @@ def _apart(a: np.ndarray, b: np.ndarray) -> Float64Array:
         return np.asarray(np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b)).max(axis=1))
 
 
-def _largest(tensor: str, apart: Float64Array, control: float, step: float, tail: float) -> Largest:
+def _largest(tensor: str, apart: Float64Array, control: float, step: float, far: float) -> Largest:
     at = int(np.argmax(apart))  # a NaN counts as the largest
-    return Largest(float(apart[at]), epoch_of(tensor, at), control, step, tail)
+    return Largest(float(apart[at]), epoch_of(tensor, at), control, step, far)
 
 
 def _first_difference(torch: History, jax: History) -> Difference | None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError, activations
     from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
+    from crosscheck._perceptron.model import Perceptron
+    from crosscheck._report.perceptron import PerceptronReport
+    from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
     from crosscheck._report.report import Report
     from crosscheck._spec.interface import MissingFrameworkError
     from crosscheck._spec.records import (
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         Seen,
         SpecError,
     )
+    from crosscheck._trainings import losses, perceptron, perceptrons
 
 _HOME = {
     "Activation": "_spec.records",
@@ -34,9 +38,13 @@ _HOME = {
     "Finding": "_compare.records",
     "Kink": "_spec.records",
     "Limits": "_spec.records",
+    "LossesReport": "_report.perceptrons",
     "MissingFrameworkError": "_spec.interface",
     "Native": "_spec.records",
     "NoDeviceError": "_backends.base",
+    "Perceptron": "_perceptron.model",
+    "PerceptronReport": "_report.perceptron",
+    "PerceptronsReport": "_report.perceptrons",
     "Point": "_compare.records",
     "Region": "_spec.records",
     "Report": "_report.report",
@@ -46,6 +54,9 @@ _HOME = {
     "UsageError": "_api",
     "activations": "_catalogue",
     "explain": "_api",
+    "losses": "_trainings",
+    "perceptron": "_trainings",
+    "perceptrons": "_trainings",
     "plot": "_api",
     "verify": "_api",
 }
@@ -60,9 +71,13 @@ __all__ = [
     "Finding",
     "Kink",
     "Limits",
+    "LossesReport",
     "MissingFrameworkError",
     "Native",
     "NoDeviceError",
+    "Perceptron",
+    "PerceptronReport",
+    "PerceptronsReport",
     "Point",
     "Region",
     "Report",
@@ -72,6 +87,9 @@ __all__ = [
     "UsageError",
     "activations",
     "explain",
+    "losses",
+    "perceptron",
+    "perceptrons",
     "plot",
     "verify",
 ]

@@ -19,17 +19,17 @@ def train(setup: Setup, progress: Progress | None = None) -> History:
     with scope(setup.dtype, "cpu"):
         program = _program(setup.logits, setup.reduction, setup.reset_gradient, setup.epochs)
         weights, x, y = jax.tree.map(jnp.asarray, (dict(setup.weights), setup.x, setup.y))
-        kept = jax.tree.map(np.asarray, program(weights, x, y, jnp.asarray(setup.learning_rate, x.dtype)))
+        kept, final = jax.tree.map(np.asarray, program(weights, x, y, jnp.asarray(setup.learning_rate, x.dtype)))
     if progress:
         progress("jax", setup.epochs)
     for name in ("weight", "bias"):
         kept[name] = np.concatenate([setup.weights[name][None], kept[name]])
-    return History(kept)
+    return History(kept, final)
 
 
 @functools.lru_cache(maxsize=16)
 def _program(logits: bool, reduction: str, reset_gradient: bool, epochs: int) -> Any:
-    """(weights, x, y, learning rate) -> the tensors of every epoch. Kept, so that a control is not compiled again."""
+    """(weights, x, y, learning rate) -> the tensors of every epoch, the last outputs. Kept, so that a control is not compiled again."""
     loss_of = binary_cross_entropy_with_logits if logits else binary_cross_entropy
     reduced = {"mean": jnp.mean, "sum": jnp.sum}[reduction]
 
@@ -52,6 +52,7 @@ def _program(logits: bool, reduction: str, reset_gradient: bool, epochs: int) ->
             return (weights, state, gradient), kept
 
         start = (weights, optimizer.init(weights), jax.tree.map(jnp.zeros_like, weights))
-        return jax.lax.scan(step, start, length=epochs)[1]
+        (weights, *_), kept = jax.lax.scan(step, start, length=epochs)
+        return kept, apply(weights, x, logits=logits)
 
     return jax.jit(program)

@@ -58,10 +58,12 @@ class History:
     """One training, tensor by tensor, in the setup's dtype.
 
     ``outputs`` (epochs, points, outputs), ``loss`` (epochs,), ``gradient.weight`` and ``gradient.bias`` (epochs, ...) are of
-    each epoch; ``weight`` and ``bias`` (epochs + 1, ...) are the start and what each epoch leaves.
+    each epoch; ``weight`` and ``bias`` (epochs + 1, ...) are the start and what each epoch leaves. ``final`` are the outputs
+    (points, outputs) after the last epoch.
     """
 
     tensors: Mapping[str, FloatArray]
+    final: FloatArray
 
     def __getitem__(self, tensor: str) -> FloatArray:
         return self.tensors[tensor]

@@ -40,7 +40,7 @@ def train(setup: Setup, progress: Progress | None = None) -> History:
             optimizer.zero_grad()
         outputs = model(x)
         if not setup.logits and torch.isnan(outputs).any():  # BCELoss refuses NaN, and a report is more than an error
-            return _lost(kept, setup)
+            return _filled(kept, setup)
         loss = loss_of(outputs, y)
         loss.backward()
         optimizer.step()
@@ -48,14 +48,14 @@ def train(setup: Setup, progress: Progress | None = None) -> History:
             kept[name].append(_copy(tensor))
         if progress and epoch % REPORT_EVERY == 0:
             progress("torch", REPORT_EVERY)
-    return History({name: np.stack(arrays) for name, arrays in kept.items()})
+    return History({name: np.stack(arrays) for name, arrays in kept.items()}, _copy(model(x)))
 
 
 def _copy(tensor: Any) -> Any:
     return to_array(tensor).copy()
 
 
-def _lost(kept: dict[str, list[Any]], setup: Setup) -> History:
+def _filled(kept: dict[str, list[Any]], setup: Setup) -> History:
     """The history of a training whose outputs became NaN: what follows is NaN as well."""
     shapes = {"outputs": setup.y.shape, "loss": (), "weight": setup.weights["weight"].shape, "bias": setup.y.shape[1:]}
     shapes |= {f"gradient.{name}": shapes[name] for name in ("weight", "bias")}
@@ -64,4 +64,4 @@ def _lost(kept: dict[str, list[Any]], setup: Setup) -> History:
         length = setup.epochs + (name in ("weight", "bias"))
         rest = np.full((length - len(arrays), *shapes[name]), np.nan, setup.x.dtype)
         filled[name] = np.concatenate([np.reshape(arrays, (-1, *shapes[name])).astype(setup.x.dtype), rest])
-    return History(filled)
+    return History(filled, np.full(setup.y.shape, np.nan, setup.x.dtype))

@@ -67,8 +67,8 @@ def perceptron(
     progress
         Called with what is running and the epochs done since the last call.
 
-    Raises :class:`UsageError` for arguments that cannot be worked with and ``MissingFrameworkError`` where a framework is not
-    there. A training that overflows is a report that does not agree.
+    Raises :class:`UsageError` for arguments that cannot be worked with and ``MissingFrameworkError`` where a framework is
+    not there. A training that overflows is a report that does not agree.
     """
     setup_of = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
     _check_settings(epochs, learning_rate, seed, dtype)
@@ -158,8 +158,8 @@ def _check_settings(epochs: object, learning_rate: Any, seed: object, dtype: str
     number = isinstance(learning_rate, int | float | np.integer | np.floating) and not isinstance(learning_rate, bool)
     if not number or not 0 < learning_rate <= largest:
         raise UsageError(
-            f"learning_rate: got {learning_rate!r}, expected a number above 0 and at most {largest:.3g}, the largest {dtype}; "
-            "0.1 is a good start"
+            f"learning_rate: got {learning_rate!r}, expected a number above 0 and at most {largest:.3g}, the largest "
+            f"{dtype}; 0.1 is a good start"
         )
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
         raise UsageError(f"seed: got {seed!r}, expected an integer from 0 to 2^63 - 1; each seed is another start")
@@ -200,7 +200,9 @@ def _data(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
         raise UsageError("data: x: got NaN or infinity, expected finite numbers; drop those points or fill them in")
     bad = y[(y != 0) & (y != 1)]
     if bad.size:
-        raise UsageError(f"data: y: got the label {bad[0]:g}, expected 0 or 1; map two classes to them, for example y == y.max()")
+        raise UsageError(
+            f"data: y: got the label {bad[0]:g}, expected 0 or 1; map two classes to them, for example y == y.max()"
+        )
     return x, y
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -233,7 +232,9 @@ def plot(name: str, output: str | None, dtype: str, low: float, high: float, fil
 
 
 @main.command()
-@click.option("--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given.")
+@click.option(
+    "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
+)
 @click.option("--epochs", default=1000, show_default=True, help="Steps over the whole data.")
 @click.option("--learning-rate", default=0.1, show_default=True, help="The step size of SGD.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the start, and of the random points.")
@@ -262,40 +263,40 @@ def perceptron(
     _check_writable(json_path)
     if plot_path is not None:
         _check_figure(plot_path, "--plot")
-    if (seeds is not None or losses) and (plant or plot_path) or (seeds is not None and losses):
-        _refuse("--seeds, --losses: got them with --plant, --plot or each other; give one of them, and plant or plot one training")
-    from rich.console import Group
-
+    if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
+        _refuse(
+            "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"
+        )
     from crosscheck import _trainings
+    from crosscheck._report import perceptron as text
     from crosscheck._report.json_file import write_json
-    from crosscheck._report.perceptron import layout
     from crosscheck._report.perceptrons import losses_layout, many_layout
 
     options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "dtype": dtype}
-    planted = dict(map(_side_and_fault, plant))
     with _one_message():
         if losses:
             judged = _trainings.losses()
-            reports, shown, data = [judged], losses_layout(judged), judged.data()
+            passed, shown, data = judged.passed, losses_layout(judged), judged.data()
         elif seeds is not None:
             with _epochs_done(3 * epochs) as progress:
                 many = _trainings.perceptrons(gate, seeds=seeds, progress=progress, **options)
-            reports, shown, data = [many], many_layout(many), many.data()
+            passed, shown, data = many.passed, many_layout(many), many.data()
         else:
-            tasks = [gate] if gate else ["points", "or"]
-            with _epochs_done(_trainings.trainings(len(planted)) * len(tasks) * epochs) as progress:
-                trained = [_trainings.perceptron(task, plant=planted, progress=progress, **options) for task in tasks]
-            reports, shown, data = trained, Group(*chain(*((layout(one), "") for one in trained))), trained[-1].data()
-            if len(trained) > 1:
-                data["points"] = trained[0].training()
+            options["plant"] = dict(map(_side_and_fault, plant))
+            tasks = ["points", "or"] if gate is None else [gate]
+            with _epochs_done(_trainings.trainings(len(options["plant"])) * len(tasks) * epochs) as progress:
+                *others, report = [_trainings.perceptron(task, progress=progress, **options) for task in tasks]
+            passed = all(one.passed for one in (*others, report))
+            shown = text.stacked([*others, report])
+            data = report.data() | {other.gate: other.training() for other in others}
     _print(shown)
     _save(json_path, lambda path: write_json(path, data))
     if plot_path is not None:
         from crosscheck._report.plots import save
 
-        _save(plot_path, lambda path: save(trained[-1].plot(), path), "--plot")
+        _save(plot_path, lambda path: save(report.plot(), path), "--plot")
         click.echo(plot_path)
-    sys.exit(0 if all(report.passed for report in reports) else 1)
+    sys.exit(0 if passed else 1)
 
 
 def _side_and_fault(given: str) -> tuple[str, str]:

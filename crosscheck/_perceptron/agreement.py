@@ -1,7 +1,8 @@
 """Do two trainings tell the same story? Where they part, how that grows, and whether rounding explains it.
 
 Rounding is told from a fault in two ways. A control, the same training from weights moved by one ulp, shows how far rounding
-alone drives trainings apart. And each training is followed step by step: a number that its own history does not explain is a fault.
+alone drives trainings apart. And each training is followed step by step: a number that its own history does not explain is
+a fault.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from crosscheck._perceptron.reference import Departure, departure, expected
 
 FRAMEWORKS = ("torch", "jax")
 TIMES_CONTROL = 16.0
-"""Trainings in different frameworks round differently at every epoch, a control at first only by its start; see docs/perceptron.md."""
+"""The frameworks round differently at every epoch, a control at first only by its start; docs/perceptron.md has the measure."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def judge(setup: Setup, histories: Mapping[str, History], controls: Iterable[tup
     steps = [{name: bound for name, (_, bound) in expected(setup, history).items()} for history in (torch, jax)]
     far = max(far_out(setup, history) for history in (torch, jax))
     largest = {
-        name: _largest(name, apart[name], float(rounding[name].max()), float(sum(np.nanmax(step[name]) for step in steps)), far)
+        name: _largest(
+            name, apart[name], float(rounding[name].max()), float(sum(np.nanmax(step[name]) for step in steps)), far
+        )
         for name in TENSORS
     }
     findings = tuple(finding for name in FRAMEWORKS for finding in _findings(setup, name, histories[name]))
@@ -134,9 +137,9 @@ def far_out(setup: Setup, history: History) -> float:
     """How far the losses' declared differences far out may move a training.
 
     On logits torch computes ``sigmoid(z) - 1`` where the label is 1, and has of the exact ``-sigmoid(-z)`` only what the
-    rounded sigmoid left; JAX's relative error is up to z roundoffs, which counts beyond 8. On probabilities ``1 - p`` is down to its last digits where the label is 0 and p near 1, and with it the
-    gradient, which divides by it; that counts where half of the digits are gone. What the epochs lose adds up in the
-    weights, and through the inputs in all else.
+    rounded sigmoid left; JAX's relative error is up to z roundoffs, which counts beyond 8. On probabilities ``1 - p`` is down
+    to its last digits where the label is 0 and p near 1, and with it the gradient, which divides by it; that counts where half
+    of the digits are gone. What the epochs lose adds up in the weights, and through the inputs in all else.
     """
     unit = 2.0**-setup.format.precision
     outputs, y = history["outputs"].astype(np.float64), setup.y.astype(np.float64)
@@ -178,7 +181,9 @@ def _first_difference(torch: History, jax: History) -> Difference | None:
         unequal = np.argwhere(a.view(f"u{a.itemsize}") != b.view(f"u{b.itemsize}"))
         if len(unequal):
             at = tuple(int(i) for i in unequal[0])
-            found.append((epoch_of(name, at[0]), rank, Difference(epoch_of(name, at[0]), name, at[1:], float(a[at]), float(b[at]))))
+            found.append(
+                (epoch_of(name, at[0]), rank, Difference(epoch_of(name, at[0]), name, at[1:], float(a[at]), float(b[at])))
+            )
     return min(found, key=lambda one: one[:2])[2] if found else None
 
 
@@ -194,7 +199,9 @@ def _findings(setup: Setup, framework: str, history: History) -> Iterable[Findin
 
 def _unexplained(off: Departure) -> str:
     where = f"{off.tensor}{list(off.index) if off.index else ''}"
-    return f"{where} is {off.got!r}, where {off.expected!r} ± {off.bound:.1g} follows from what the training recorded before it"
+    return (
+        f"{where} is {off.got!r}, where {off.expected!r} ± {off.bound:.1g} follows from what the training recorded before it"
+    )
 
 
 def _decades(epochs: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Mistakes that people make in a training: each can be planted, and each is recognised by what it leaves behind.
 
-A fault is a change of the setup. A training that does not follow from its setup is one with that fault if it follows, at every epoch,
-from the changed setup.
+A fault is a change of the setup. A training that does not follow from its setup is one with that fault if it follows, at
+every epoch, from the changed setup.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ FAULTS = {
 
 
 def recognise(setup: Setup, history: History) -> tuple[str, str] | None:
-    """The fault of which this history is a training from the first epoch to the last: its name, and what was done instead."""
+    """The fault of which this history is a training from the first epoch to the last: its name, what was done instead."""
     for name, fault in FAULTS.items():
         for instead, other in fault.variants(setup, history):
             if departure(other, history) is None:

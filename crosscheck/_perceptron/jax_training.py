@@ -29,7 +29,7 @@ def train(setup: Setup, progress: Progress | None = None) -> History:
 
 @functools.lru_cache(maxsize=16)
 def _program(logits: bool, reduction: str, reset_gradient: bool, epochs: int) -> Any:
-    """(weights, x, y, learning rate) -> the tensors of every epoch, the last outputs. Kept, so that a control is not compiled again."""
+    """(weights, x, y, learning rate) -> the tensors of every epoch, the last outputs; a control is not compiled again."""
     loss_of = binary_cross_entropy_with_logits if logits else binary_cross_entropy
     reduced = {"mean": jnp.mean, "sum": jnp.sum}[reduction]
 

@@ -1,7 +1,7 @@
 """The losses far out: each framework's against the proven value of the formula, and where they are known to differ.
 
-Every point is judged in ULP of the exact value, like an activation. A difference that is declared here must occur, and one that
-occurs must be declared.
+Every point is judged in ULP of the exact value, like an activation. A difference that is declared here must occur, and one
+that occurs must be declared.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ DIFFERENCES = (
         ("torch.nn.BCELoss", "crosscheck's in JAX"),
         (0,),
         lambda point, fmt: abs(point.exact) > 100,
-        "Each logarithm is at least -100, so that a loss is at most 100 and never infinite. crosscheck's JAX loss does the same.",
+        "Each logarithm is at least -100, so that a loss is at most 100 and never infinite. crosscheck's JAX loss does the "
+        "same.",
     ),
     LossDifference(
         "torch-gradient-floor",
@@ -80,8 +81,8 @@ DIFFERENCES = (
         ("torch.nn.BCELoss", "crosscheck's in JAX"),
         (1,),
         lambda point, fmt: point.input * (1 - point.input) < 1e-12,
-        "The gradient is (p - y) / max(p (1 - p), 1e-12): it stops growing at 1e12, and where the label is right it vanishes "
-        "instead of nearing 1. crosscheck's JAX loss does the same.",
+        "The gradient is (p - y) / max(p (1 - p), 1e-12): it stops growing at 1e12, and where the label is right it "
+        "vanishes instead of nearing 1. crosscheck's JAX loss does the same.",
     ),
     LossDifference(
         "jax-zero-times-infinity",
@@ -97,7 +98,8 @@ DIFFERENCES = (
         ("the formula in JAX",),
         (0,),
         lambda point, fmt: fmt.name == "float64" and 0.3 < point.input < 0.42,
-        "XLA's float64 log1p on the CPU errs by up to 120 ULP for arguments from -0.42 to -0.3; crosscheck's JAX loss takes log there.",
+        "XLA's float64 log1p on the CPU errs by up to 120 ULP for arguments from -0.42 to -0.3; crosscheck's JAX loss takes "
+        "log there.",
     ),
     LossDifference(
         "torch-value-lost-tail",
@@ -116,15 +118,6 @@ DIFFERENCES = (
         "The gradient is sigmoid(z) - y, which cancels where the label is 1 and z far above 0: the exact -e^-z becomes 0.",
     ),
     LossDifference(
-        "optax-gradient-difference",
-        "logits",
-        ("optax.sigmoid_binary_cross_entropy",),
-        (1,),
-        lambda point, fmt: abs(point.input) > 5 and point.ulp <= 2 * abs(point.input),
-        "JAX differentiates log sigmoid as exp(z - log(1 + e^z)): the rounding of the difference, half an ULP of z, becomes "
-        "a relative error, of up to |z| ULP.",
-    ),
-    LossDifference(
         "jax-subnormal-probability",
         "probabilities",
         ("crosscheck's in JAX",),
@@ -139,6 +132,15 @@ DIFFERENCES = (
         (0, 1),
         _subnormal,
         "XLA flushes subnormal results to zero, and torch's exponential overflows before its inverse is a subnormal.",
+    ),
+    LossDifference(
+        "optax-gradient-difference",
+        "logits",
+        ("optax.sigmoid_binary_cross_entropy",),
+        (1,),
+        lambda point, fmt: abs(point.input) > 5 and point.ulp <= 2 * abs(point.input),
+        "JAX differentiates log sigmoid as exp(z - log(1 + e^z)): the rounding of the difference, half an ULP of z, becomes "
+        "a relative error, of up to |z| ULP.",
     ),
 )
 

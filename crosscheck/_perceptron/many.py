@@ -66,7 +66,9 @@ class GateResult:
 
 def moved_many(many: Many) -> Many:
     """The control: every weight moved up by one ulp."""
-    return replace(many, weights={name: np.nextafter(array, np.inf, dtype=array.dtype) for name, array in many.weights.items()})
+    return replace(
+        many, weights={name: np.nextafter(array, np.inf, dtype=array.dtype) for name, array in many.weights.items()}
+    )
 
 
 def judge_many(gates: tuple[str, ...], many: Many, logits: Mapping[str, FloatArray], moved: FloatArray) -> list[GateResult]:

@@ -16,7 +16,8 @@ class Perceptron:
     """One linear layer, then the sigmoid unless ``logits``: ``sigmoid(x W^T + b)``.
 
     ``Perceptron(2, 1).torch()`` is a ``torch.nn.Module``; ``Perceptron(2, 1).init(key)`` and ``.apply(weights, x)`` are its
-    JAX. ``ValueError`` for a dimension that is not a positive integer; ``MissingFrameworkError`` where the framework is not there.
+    JAX. ``ValueError`` for a dimension that is not a positive integer; ``MissingFrameworkError`` where the framework is
+    not there.
     """
 
     input_dim: int
@@ -26,10 +27,12 @@ class Perceptron:
     def __post_init__(self) -> None:
         for name, value in (("input_dim", self.input_dim), ("output_dim", self.output_dim)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a positive integer; a perceptron of one gate is Perceptron(2, 1)")
+                raise ValueError(
+                    f"{name}: got {value!r}, expected a positive integer; a perceptron of one gate is Perceptron(2, 1)"
+                )
 
     def torch(self, weights: Weights | None = None, *, dtype: str = "float32") -> Any:
-        """A ``torch.nn.Module``: with PyTorch's default initialisation, or with these weights and their dtype, bit for bit."""
+        """A ``torch.nn.Module`` as PyTorch initialises it, or with these weights and their dtype, bit for bit."""
         dtype = dtype if weights is None else str(weights["bias"].dtype)
         torch = framework("torch")
         module = importlib.import_module("crosscheck._perceptron.torch_model").TorchPerceptron(

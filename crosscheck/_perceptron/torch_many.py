@@ -19,7 +19,9 @@ REPORT_EVERY = 20
 @one_thread()
 def train_many(many: Many, progress: Progress | None = None) -> FloatArray:
     """The logits (trainings, points, outputs) after the last epoch."""
-    x, y, weight, bias = (to_tensor(array, "cpu") for array in (many.x, many.y, many.weights["weight"], many.weights["bias"]))
+    x, y, weight, bias = (
+        to_tensor(array, "cpu") for array in (many.x, many.y, many.weights["weight"], many.weights["bias"])
+    )
     model = TorchPerceptron(x.shape[1], y.shape[2], logits=True, dtype=x.dtype)
     loss_of = torch.nn.BCEWithLogitsLoss()
 

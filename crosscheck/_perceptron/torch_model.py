@@ -42,7 +42,7 @@ class TorchPerceptron(torch.nn.Module):
 
 
 def initial_weights(input_dim: int, output_dim: int, seed: int, dtype: str) -> Weights:
-    """The weights that ``torch.nn.Linear`` starts with after ``torch.manual_seed(seed)``; torch's generator is left as it was."""
+    """What ``torch.nn.Linear`` starts with after ``torch.manual_seed(seed)``; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TorchPerceptron(input_dim, output_dim, dtype=getattr(torch, dtype)).weights()

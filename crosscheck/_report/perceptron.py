@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ MEANING = {
     "far-out": "they differ by rounding and by what the losses are known to lose far out (crosscheck perceptron --losses)",
     "drift": "they drift apart by more than rounding explains, though each step is right within rounding",
 }
+
+_KNOWN = {"far-out": " together with what the losses are known to lose far out"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class PerceptronReport:
         if not self.agreement.findings:
             return f"DISAGREE: {what}: {MEANING[self.agreement.cause]}."
         first = self.agreement.findings[0]
-        return f"DISAGREE: {what}: {first.framework} has the fault {first.fault!r}, first seen at epoch {first.epoch} in {first.tensor}."
+        where = f"first seen at epoch {first.epoch} in {first.tensor}"
+        return f"DISAGREE: {what}: {first.framework} has the fault {first.fault!r}, {where}."
 
     def data(self) -> dict[str, object]:
         """Everything as plain data, in the layout of its schema."""
@@ -128,7 +131,7 @@ class PerceptronReport:
         write_json(path, self.data())
 
     def plot(self) -> Figure:
-        """Both loss curves, their difference, and the decision boundary where the inputs are two; it belongs to no window."""
+        """Both loss curves, their difference, and the decision boundary of two inputs; the figure belongs to no window."""
         from crosscheck._report.perceptron_plot import draw
 
         return draw(self)
@@ -149,6 +152,12 @@ def layout(report: PerceptronReport) -> RenderableType:
     style = "bold green" if report.agree else "bold red"
     evidence = [Text(line) for line in (*_faults(report), *_first(report), *_size(report))]
     return Group(Text(report.headline, style=style), Text(), _losses(report), Text(), _results(report), Text(), *evidence)
+
+
+def stacked(reports: Sequence[PerceptronReport]) -> RenderableType:
+    """Several reports, one below the other."""
+    first, *others = map(layout, reports)
+    return Group(first, *(part for other in others for part in (Text(), other)))
 
 
 def _losses(report: PerceptronReport) -> Table:
@@ -174,7 +183,8 @@ def _faults(report: PerceptronReport) -> Iterator[str]:
     for name, fault in report.planted.items():
         yield f"Planted in {name}: {fault}."
     for finding in report.agreement.findings:
-        yield f"{finding.framework}: {finding.fault}, from epoch {finding.epoch} on, first in {finding.tensor}: {finding.message}."
+        where = f"from epoch {finding.epoch} on, first in {finding.tensor}"
+        yield f"{finding.framework}: {finding.fault}, {where}: {finding.message}."
 
 
 def _first(report: PerceptronReport) -> Iterator[str]:
@@ -184,7 +194,9 @@ def _first(report: PerceptronReport) -> Iterator[str]:
         return
     where = f"{first.tensor}{list(first.index) if first.index else ''}"
     with np.errstate(invalid="ignore"):
-        units = abs(first.torch - first.jax) / float(np.spacing(report.setup.x.dtype.type(max(abs(first.torch), abs(first.jax)))))
+        units = abs(first.torch - first.jax) / float(
+            np.spacing(report.setup.x.dtype.type(max(abs(first.torch), abs(first.jax))))
+        )
     yield f"First difference: epoch {first.epoch}, {where}: torch {first.torch!r}, jax {first.jax!r}, {units:.3g} ulp apart."
 
 
@@ -199,6 +211,6 @@ def _size(report: PerceptronReport) -> Iterator[str]:
     yield "Had the start moved by one ulp: " + ", ".join(f"{b:.2g} at {epoch}" for epoch, (_, b) in growth.items()) + "."
     if verdict.agree:
         yield (
-            "Cause: rounding. Every step of both sides follows from the step before within rounding, and no tensor is further "
-            f"apart than {TIMES_CONTROL:g} times the control explains."
+            f"Cause: {verdict.cause}. Every step of both sides follows from the step before within rounding, and no tensor is "
+            f"further apart than {TIMES_CONTROL:g} times the control explains{_KNOWN.get(verdict.cause, '')}."
         )

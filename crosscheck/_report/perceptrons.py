@@ -142,9 +142,10 @@ class LossesReport:
     def headline(self) -> str:
         """The verdict in one line."""
         wrong = sum(not point.passed for point in self.points)
+        points = f"{len(self.points):,} points"
         if self.passed:
-            return f"PASSED: {len(self.points):,} points, no undeclared difference; {len(DIFFERENCES)} declared ones seen again."
-        return f"FAILED: {wrong:,} of {len(self.points):,} points differ undeclared; not seen again: {', '.join(self.stale) or 'none'}."
+            return f"PASSED: {points}, no undeclared difference; {len(DIFFERENCES)} declared ones seen again."
+        return f"FAILED: {wrong:,} of {points} differ undeclared; not seen again: {', '.join(self.stale) or 'none'}."
 
     def data(self) -> dict[str, object]:
         """Everything as plain data (schema ``crosscheck.losses/1``)."""
@@ -186,8 +187,8 @@ def losses_layout(report: LossesReport) -> RenderableType:
         if seen:
             worst = max(seen, key=lambda point: point.ulp)
             at = f"{'z' if worst.loss == 'logits' else 'p'} = {worst.input:g}, label {worst.label:g}, {worst.dtype}"
-            order = ("value", "gradient")[worst.order]
-            parts.append(Text(f"    {worst.subject}, {at}: {order} {worst.got:g}, exact {worst.exact:.6g}"))
+            what = ("value", "gradient")[worst.order]
+            parts.append(Text(f"    {worst.subject}, {at}: {what} {worst.got:g}, exact {worst.exact:.6g}"))
     undeclared_lines = [Text(f"Not declared: {point}") for point in report.points if not point.passed]
     style = "bold green" if report.passed else "bold red"
     title = Text("Declared differences:", style="bold")

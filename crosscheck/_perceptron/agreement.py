@@ -20,7 +20,7 @@ from crosscheck._perceptron.reference import Departure, departure, expected
 
 FRAMEWORKS = ("torch", "jax")
 TIMES_CONTROL = 16.0
-"""The frameworks round differently at every epoch, a control at first only by its start; docs/perceptron.md has the measure."""
+"""Frameworks round differently at every epoch, a control at first by its start alone; benchmarks/perceptron.py measures it."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def far_out(setup: Setup, history: History) -> float:
     """How far the losses' declared differences far out may move a training.
 
     On logits torch computes ``sigmoid(z) - 1`` where the label is 1, and has of the exact ``-sigmoid(-z)`` only what the
-    rounded sigmoid left; JAX's relative error is up to z roundoffs, which counts beyond 8. On probabilities ``1 - p`` is down
-    to its last digits where the label is 0 and p near 1, and with it the gradient, which divides by it; that counts where half
-    of the digits are gone. What the epochs lose adds up in the weights, and through the inputs in all else.
+    rounded sigmoid left; JAX's relative error is up to z roundoffs, which counts beyond 8. On probabilities ``1 - p`` is
+    down to its last digits where the label is 0 and p near 1, and with it the gradient, which divides by it; that counts
+    where half of the digits are gone. What the epochs lose adds up in the weights, and through the inputs in all else.
     """
     unit = 2.0**-setup.format.precision
     outputs, y = history["outputs"].astype(np.float64), setup.y.astype(np.float64)

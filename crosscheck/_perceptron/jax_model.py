@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from crosscheck._activations.sigmoid import SIGMOID
-from crosscheck._perceptron.model import check_input, check_weights
+from crosscheck._perceptron.model import check_input
 
 
 def initialise(key: Any, input_dim: int, output_dim: int, *, dtype: Any = jnp.float32) -> dict[str, Any]:
@@ -28,9 +28,3 @@ def apply(weights: dict[str, Any], x: Any, *, logits: bool = False) -> Any:
     check_input(x.shape, weights["weight"].shape[-1])
     z = x @ weights["weight"].T + weights["bias"]
     return z if logits else SIGMOID.jax(z)
-
-
-def load(weights: Any, input_dim: int, output_dim: int) -> dict[str, Any]:
-    """Weights of the other framework as a pytree, bit for bit; ``ValueError`` where a shape is another."""
-    check_weights(weights, {"weight": (output_dim, input_dim), "bias": (output_dim,)}, str(weights["bias"].dtype))
-    return {name: jnp.asarray(array) for name, array in weights.items()}

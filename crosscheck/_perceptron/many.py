@@ -1,7 +1,8 @@
 """Do the frameworks agree on every prediction of every gate, from every start?
 
 A logit within rounding of 0 may fall on either side; a control, the trainings from weights moved by one ulp, says how far
-rounding reaches. Such a logit is listed, and its prediction is not judged.
+rounding reaches, the dtype's roundoff at least: near a half the sigmoid does not resolve less. Such a logit is listed, and
+its prediction is not judged.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class GateResult:
     apart, control
         The largest difference of a logit between the frameworks, and what one ulp in the start makes.
     boundary
-        The logits within rounding of 0: at most ``TIMES_CONTROL`` times the control.
+        The logits within rounding of 0: at most ``TIMES_CONTROL`` times the control, or the roundoff.
     disagreements
         (seed, point) where the predictions differ off the boundary, or a logit is not finite.
     """
@@ -90,7 +91,8 @@ def _judge(gate: str, logits: Mapping[str, FloatArray], moved: FloatArray, label
     with np.errstate(invalid="ignore"):
         predictions = {name: predicted(array) for name, array in logits.items()}
         apart, control = (float(np.abs(jax - other).max()) for other in (torch, moved))
-        near = np.minimum(np.abs(torch), np.abs(jax)) <= TIMES_CONTROL * control
+        reach = TIMES_CONTROL * max(control, float(np.finfo(torch.dtype).eps) / 2)
+        near = np.minimum(np.abs(torch), np.abs(jax)) <= reach
     wrong = (predictions["torch"] != predictions["jax"]) & ~near | ~(np.isfinite(torch) & np.isfinite(jax))
     return GateResult(
         gate,

@@ -33,18 +33,19 @@ class Perceptron:
 
     def torch(self, weights: Weights | None = None, *, dtype: str = "float32") -> Any:
         """A ``torch.nn.Module`` as PyTorch initialises it, or with these weights and their dtype, bit for bit."""
-        dtype = dtype if weights is None else str(weights["bias"].dtype)
         torch = framework("torch")
-        module = importlib.import_module("crosscheck._perceptron.torch_model").TorchPerceptron(
-            self.input_dim, self.output_dim, logits=self.logits, dtype=getattr(torch, dtype)
-        )
-        if weights is not None:
-            module.load(weights)
-        return module
+        module = importlib.import_module("crosscheck._perceptron.torch_model")
+        if weights is None:
+            dims = self.input_dim, self.output_dim
+            return module.TorchPerceptron(*dims, logits=self.logits, dtype=getattr(torch, dtype))
+        check_weights(weights, self._shapes(), str(weights["bias"].dtype))
+        return module.with_weights(weights, logits=self.logits)
 
     def jax(self, weights: Weights) -> dict[str, Any]:
         """Weights, as ``module.weights()`` gives them, as a pytree of JAX arrays, bit for bit."""
-        return self._jax().load(weights, self.input_dim, self.output_dim)
+        check_weights(weights, self._shapes(), str(weights["bias"].dtype))
+        jax = framework("jax")
+        return {name: jax.numpy.asarray(array) for name, array in weights.items()}
 
     def init(self, key: Any, *, dtype: Any = "float32") -> dict[str, Any]:
         """A pytree of JAX arrays, ``weight`` (outputs, inputs) and ``bias`` (outputs,), drawn as PyTorch draws them."""
@@ -53,6 +54,9 @@ class Perceptron:
     def apply(self, weights: Mapping[str, Any], x: Any) -> Any:
         """The outputs in JAX, a pure function: x (..., inputs) -> (..., outputs)."""
         return self._jax().apply(weights, x, logits=self.logits)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.output_dim, self.input_dim), "bias": (self.output_dim,)}
 
     def _jax(self) -> Any:
         framework("jax")

@@ -10,7 +10,7 @@ from crosscheck._backends.torch_backend import to_array, to_tensor
 from crosscheck._numerics.formats import FloatArray
 from crosscheck._perceptron.many_setup import Many
 from crosscheck._perceptron.records import Progress
-from crosscheck._perceptron.torch_model import TorchPerceptron
+from crosscheck._perceptron.torch_model import with_weights
 from crosscheck._perceptron.torch_training import one_thread
 
 REPORT_EVERY = 20
@@ -22,7 +22,7 @@ def train_many(many: Many, progress: Progress | None = None) -> FloatArray:
     x, y, weight, bias = (
         to_tensor(array, "cpu") for array in (many.x, many.y, many.weights["weight"], many.weights["bias"])
     )
-    model = TorchPerceptron(x.shape[1], y.shape[2], logits=True, dtype=x.dtype)
+    model = with_weights({name: array[0] for name, array in many.weights.items()}, logits=True)
     loss_of = torch.nn.BCEWithLogitsLoss()
 
     def outputs(weights: Any, x: Any) -> Any:

@@ -41,6 +41,15 @@ class TorchPerceptron(torch.nn.Module):
                 getattr(self.linear, name).copy_(to_tensor(np.asarray(array), "cpu"))
 
 
+def with_weights(weights: Weights, *, logits: bool) -> TorchPerceptron:
+    """A perceptron with these weights, in their dtype; torch's generator is left as it was."""
+    output_dim, input_dim = weights["weight"].shape[-2:]
+    with torch.random.fork_rng(devices=[]):
+        model = TorchPerceptron(input_dim, output_dim, logits=logits, dtype=getattr(torch, str(weights["bias"].dtype)))
+    model.load(weights)
+    return model
+
+
 def initial_weights(input_dim: int, output_dim: int, seed: int, dtype: str) -> Weights:
     """What ``torch.nn.Linear`` starts with after ``torch.manual_seed(seed)``; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,7 @@ import torch
 
 from crosscheck._backends.torch_backend import to_array, to_tensor
 from crosscheck._perceptron.records import TENSORS, History, Progress, Setup
-from crosscheck._perceptron.torch_model import TorchPerceptron
+from crosscheck._perceptron.torch_model import with_weights
 
 REPORT_EVERY = 50
 
@@ -29,8 +29,7 @@ def one_thread() -> Iterator[None]:
 def train(setup: Setup, progress: Progress | None = None) -> History:
     """Train with ``torch.optim.SGD`` on the whole batch."""
     x, y = (to_tensor(array, "cpu") for array in (setup.x, setup.y))
-    model = TorchPerceptron(x.shape[1], y.shape[1], logits=setup.logits, dtype=x.dtype)
-    model.load(setup.weights)
+    model = with_weights(setup.weights, logits=setup.logits)
     loss_of = (torch.nn.BCEWithLogitsLoss if setup.logits else torch.nn.BCELoss)(reduction=setup.reduction)
     optimizer = torch.optim.SGD(model.parameters(), lr=setup.learning_rate)
     weight, bias = model.linear.weight, model.linear.bias

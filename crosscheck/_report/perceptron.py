@@ -211,6 +211,6 @@ def _size(report: PerceptronReport) -> Iterator[str]:
     yield "Had the start moved by one ulp: " + ", ".join(f"{b:.2g} at {epoch}" for epoch, (_, b) in growth.items()) + "."
     if verdict.agree:
         yield (
-            f"Cause: {verdict.cause}. Every step of both sides follows from the step before within rounding, and no tensor is "
-            f"further apart than {TIMES_CONTROL:g} times the control explains{_KNOWN.get(verdict.cause, '')}."
+            f"Cause: {verdict.cause}. Every step of both sides follows from the step before within rounding, and no tensor "
+            f"is further apart than {TIMES_CONTROL:g} times the control explains{_KNOWN.get(verdict.cause, '')}."
         )

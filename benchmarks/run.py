@@ -27,6 +27,10 @@ VERIFY = {
     "--quick": (["--quick"], 30.0),
 }
 MEMORY_LIMIT = 2.0
+PERCEPTRON = {
+    "one training of or": (["--gate", "or"], 10.0),
+    "16 gates, 1,000 seeds, 1,000 epochs": (["--seeds", "1000"], 60.0),
+}
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,15 @@ def verify() -> Iterator[Measurement]:
         yield Measurement(f"verify {what}, memory", peak, MEMORY_LIMIT, "GiB")
 
 
+def perceptron() -> Iterator[Measurement]:
+    """The command, start-up and controls included."""
+    for what, (options, limit) in PERCEPTRON.items():
+        yield Measurement(f"perceptron, {what}", run(["-m", "crosscheck.cli", "perceptron", *options]), limit, "s")
+
+
 def main() -> int:
     broken = 0
-    for measure in (light, decisions, verify):
+    for measure in (light, decisions, verify, perceptron):
         for measured in measure():
             kept = measured.value <= measured.limit
             broken += not kept

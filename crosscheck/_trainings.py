@@ -70,15 +70,15 @@ def perceptron(
     Raises :class:`UsageError` for arguments that cannot be worked with and ``MissingFrameworkError`` where a framework is
     not there. A training that overflows is a report that does not agree.
     """
-    setup_of = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
     _check_settings(epochs, learning_rate, seed, dtype)
+    task = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
     planted, replaced = _planted(plant or {}), dict(replace or {})
     _check_frameworks(replaced)
-    x, y = setup_of.x.astype(dtype), setup_of.y.astype(dtype)
+    x, y = task.x.astype(dtype), task.y.astype(dtype)
     for name in ("optax", *FRAMEWORKS):
         framework(name)
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
-    setup = Setup(x, y, start, setup_of.logits, float(learning_rate), epochs)
+    setup = Setup(x, y, start, task.logits, float(learning_rate), epochs)
     trains: dict[str, Train] = {
         name: importlib.import_module(f"crosscheck._perceptron.{name}_training").train for name in FRAMEWORKS
     }
@@ -87,7 +87,7 @@ def perceptron(
     judged: dict[str, History] = dict(sound)
     judged |= {name: trains[name](FAULTS[fault].plant(setup), progress) for name, fault in planted.items()}
     judged |= {name: train(setup, progress) for name, train in replaced.items()}
-    return PerceptronReport(setup_of.name, seed, planted, setup, judged, judge(setup, judged, controls), _environment())
+    return PerceptronReport(task.name, seed, planted, setup, judged, judge(setup, judged, controls), _environment())
 
 
 def perceptrons(

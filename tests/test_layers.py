@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "_exact": {"_spec", "_numerics"},
     "_backends": {"_spec", "_numerics"},
     "_compare": {"_spec", "_numerics", "_exact", "_backends"},
-    "_report": {"_spec", "_numerics", "_compare"},
+    "_perceptron": {"_spec", "_activations", "_numerics", "_exact", "_backends"},
+    "_report": {"_spec", "_numerics", "_compare", "_perceptron"},
 }
 """Which other parts of crosscheck each part may import; those left out may import anything."""
 
@@ -95,6 +96,8 @@ def test_every_part_has_modules_and_imports_that_are_seen(part: str) -> None:
         ("crosscheck._compare.causes", "from crosscheck._report.text import layout"),
         ("crosscheck._compare.causes", "importlib.import_module('crosscheck._api')"),
         ("crosscheck._compare.causes", "import_module(f'crosscheck._report.{name}')"),
+        ("crosscheck._perceptron.agreement", "from crosscheck._report.perceptron import layout"),
+        ("crosscheck._perceptron.agreement", "from crosscheck._compare.records import Point"),
         ("crosscheck._report.text", "from crosscheck._exact.truth import Truth"),
     ],
 )

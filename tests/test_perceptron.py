@@ -270,14 +270,26 @@ def test_overflow_names_the_epoch_and_the_framework() -> None:
         losses = report.histories[found.framework]["loss"]
         assert not np.isfinite(losses[found.epoch - 1])
         assert np.isfinite(losses[: found.epoch - 1]).all()
-    assert "the loss is" in str(report)
+    assert "torch: overflow, from epoch 3 on, first in loss: the loss stopped being finite and is inf" in str(report)
+
+
+def test_a_nan_that_nothing_explains_is_not_an_overflow() -> None:
+    def spoiled(setup: Setup, progress: Any = None) -> History:
+        history = jax_training.train(setup)
+        loss = history["loss"].copy()
+        loss[4] = np.nan
+        return replace(history, tensors={**history.tensors, "loss": loss})
+
+    report = crosscheck.perceptron("or", epochs=SHORT, replace={"jax": spoiled})
+    assert [(found.fault, found.epoch) for found in report.agreement.findings] == [("unknown", 5), ("overflow", 5)]
 
 
 def test_probabilities_that_become_nan_are_a_report_too() -> None:
     weights = {"weight": np.array([[2.0, -2.0]]), "bias": np.zeros(1)}
     report = crosscheck.perceptron(data=([[3e38, 3e38]], [1]), logits=False, weights=weights, epochs=20)
     assert not report.agree
-    assert {found.framework for found in report.agreement.findings} == {"torch", "jax"}
+    found = report.agreement.findings[0]
+    assert (found.framework, found.fault, found.epoch) == ("torch", "overflow", 1)
 
 
 # every gate, many seeds
@@ -422,7 +434,7 @@ def test_bad_input_gets_one_message_that_teaches(kind: str) -> None:
 
 @pytest.mark.parametrize("dim", [0, -1, 1.5, True])
 def test_a_perceptron_needs_positive_dimensions(dim: Any) -> None:
-    with pytest.raises(ValueError, match="input_dim: got .*, expected a positive integer"):
+    with pytest.raises(ValueError, match=r"input_dim: got .*, expected a positive integer"):
         Perceptron(dim, 1)
 
 

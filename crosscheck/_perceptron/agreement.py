@@ -20,7 +20,9 @@ from crosscheck._perceptron.reference import Departure, departure, expected
 
 FRAMEWORKS = ("torch", "jax")
 TIMES_CONTROL = 16.0
-"""Frameworks round differently at every epoch, a control at first by its start alone; benchmarks/perceptron.py measures it."""
+"""Frameworks round differently at each epoch, a control at first by its start alone:
+benchmarks/perceptron.py measures it.
+"""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,11 @@ def judge(setup: Setup, histories: Mapping[str, History], controls: Iterable[tup
     far = max(far_out(setup, history) for history in (torch, jax))
     largest = {
         name: _largest(
-            name, apart[name], float(rounding[name].max()), float(sum(np.nanmax(step[name]) for step in steps)), far
+            name,
+            apart[name],
+            float(rounding[name].max()),
+            float(sum(np.max(step[name], where=np.isfinite(step[name]), initial=0.0) for step in steps)),
+            far,
         )
         for name in TENSORS
     }
@@ -194,7 +200,10 @@ def _findings(setup: Setup, framework: str, history: History) -> Iterable[Findin
         yield Finding(framework, fault, off.epoch, off.tensor, instead)
     lost = history.first_not_finite
     if lost is not None:
-        yield Finding(framework, "overflow", lost, "loss", f"the loss is {float(history['loss'][lost - 1])}")
+        message = (
+            f"the loss stopped being finite and is {history['loss'][lost - 1]}; a smaller learning rate keeps it finite"
+        )
+        yield Finding(framework, "overflow", lost, "loss", message)
 
 
 def _unexplained(off: Departure) -> str:

@@ -39,16 +39,23 @@ class Departure:
 def departure(setup: Setup, history: History) -> Departure | None:
     """Where a history first is not a training with this setup, rounding aside; None where it is one throughout.
 
-    Numbers after a tensor has overflowed are not judged.
+    What follows from numbers that are not finite is not judged, nor an infinity or NaN where a sum may overflow on the way.
     """
-    found = [first for name, enclosed in expected(setup, history).items() if (first := _first(name, history, *enclosed))]
+    most = setup.format.largest / (4 * len(setup.x))
+    enclosures = expected(setup, history).items()
+    found = [
+        first for name, (value, bound) in enclosures if (first := _first(name, history, value, bound, most, _unit(setup)))
+    ]
     return min(found, key=lambda one: (one.epoch, TENSORS.index(one.tensor)), default=None)
 
 
-def _first(tensor: str, history: History, expected: Float64Array, bound: Float64Array) -> Departure | None:
+def _first(
+    tensor: str, history: History, expected: Float64Array, bound: Float64Array, most: float, unit: float
+) -> Departure | None:
     got = history[tensor].astype(np.float64)
     with np.errstate(invalid="ignore"):
-        off = np.abs(got - expected) > bound
+        small = (np.abs(expected) < most) & (bound < most * unit)  # the bound is in proportion to the terms
+        off = np.where(np.isfinite(got), np.abs(got - expected) > bound, small)
     if not off.any():
         return None
     at = tuple(int(i) for i in np.argwhere(off)[0])

@@ -114,7 +114,8 @@ def many_layout(report: PerceptronsReport) -> RenderableType:
     more = [f"and {len(lines) - MOST:,} more; --json has them all"] if len(lines) > MOST else []
     never = [gate.gate for gate in report.gates if not any(gate.learned(name) for name in FRAMEWORKS)]
     said = [f"Never learned, in either framework: {', '.join(never)}."] if never else []
-    legend = f"The control moves every start by one ulp; a logit is on the boundary within {TIMES_CONTROL:g} times that or the roundoff."
+    reach = f"{TIMES_CONTROL:g} times that, or the roundoff"
+    legend = f"The control moves every start by one ulp; a logit is on the boundary within {reach}."
     style = "bold green" if report.agree else "bold red"
     return Group(
         Text(report.headline, style=style), Text(), table, Text(legend), *map(Text, said), *map(Text, lines[:MOST] + more)

@@ -75,7 +75,7 @@ def perceptron(
     planted, replaced = _planted(plant or {}), dict(replace or {})
     _check_frameworks(replaced)
     x, y = task.x.astype(dtype), task.y.astype(dtype)
-    for name in ("optax", *FRAMEWORKS):
+    for name in (*FRAMEWORKS, "optax"):
         framework(name)
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
     setup = Setup(x, y, start, task.logits, float(learning_rate), epochs)
@@ -115,7 +115,7 @@ def perceptrons(
         raise UsageError("gates: got none, expected names of gates; leave the argument out for all sixteen")
     _check_settings(epochs, learning_rate, seed, dtype)
     _positive("seeds", seeds, "seeds=1000 trains every gate from a thousand starts")
-    for name in ("optax", *FRAMEWORKS):
+    for name in (*FRAMEWORKS, "optax"):
         framework(name)
     starts = [_start(None, 2, 1, seed + i, dtype) for i in range(seeds)]
     many = gates_and_seeds(names, starts, learning_rate=float(learning_rate), epochs=epochs, dtype=dtype)
@@ -128,7 +128,7 @@ def perceptrons(
 
 def losses() -> LossesReport:
     """Judge the binary cross entropies of both frameworks at extreme logits and probabilities against the exact formula."""
-    for name in ("optax", *FRAMEWORKS):
+    for name in (*FRAMEWORKS, "optax"):
         framework(name)
     return LossesReport(tuple(judge_losses()), _environment())
 

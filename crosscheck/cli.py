@@ -21,10 +21,11 @@ def _one_message() -> Iterator[None]:
     """Turn the errors that a user can mend into one line on standard error and exit code 2."""
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError
+    from crosscheck._spec.interface import MissingFrameworkError
 
     try:
         yield
-    except (UnknownActivationError, NoDeviceError, SpecError, ValueError) as error:
+    except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
         _refuse(str(error))
 
 

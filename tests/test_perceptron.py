@@ -244,13 +244,36 @@ def test_a_single_wrong_number_is_found_where_it_is(tensor: str) -> None:
     assert found.epoch == (37 if tensor in ("weight", "bias") else 38)
 
 
-def test_a_fault_smaller_than_a_step_s_rounding_is_a_drift() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str) -> None:
     def faster(setup: Setup, progress: Any = None) -> History:
-        return jax_training.train(replace(setup, learning_rate=setup.learning_rate * (1 + 2.0**-16)))
+        return jax_training.train(replace(setup, learning_rate=setup.learning_rate * 1.000002))
 
-    report = crosscheck.perceptron("or", replace={"jax": faster})
+    report = crosscheck.perceptron("or", dtype=dtype, replace={"jax": faster})
+    assert report.agreement.findings[0].message.startswith("the learning rate is 0.1000002")
+
+
+def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
+    """Weights that are always rounded up, where that is within the bound of one step."""
+
+    def upwards(setup: Setup, progress: Any = None) -> History:
+        steps = []
+        for _ in range(setup.epochs):
+            step = jax_training.train(replace(setup, epochs=1))
+            for name in ("weight", "bias"):
+                after = step.tensors[name][1]
+                after[...] = np.where(np.frexp(after)[0] >= 0.75, np.nextafter(after, np.inf, dtype=after.dtype), after)
+            steps.append(step)
+            setup = replace(setup, weights={name: step[name][1] for name in setup.weights})
+        tensors = {name: np.concatenate([step[name] for step in steps]) for name in TENSORS}
+        for name in ("weight", "bias"):
+            tensors[name] = np.concatenate([steps[0][name][:1], *(step[name][1:] for step in steps)])
+        return History(tensors, steps[-1].final)
+
+    report = crosscheck.perceptron("or", replace={"jax": upwards})
     assert not report.agree
-    assert report.agreement.cause in ("drift", "learning-rate")
+    assert report.agreement.cause == "drift", str(report)
+    assert "more than rounding explains" in report.headline
 
 
 @pytest.mark.parametrize("name", TRAIN)

@@ -1,7 +1,9 @@
 """`crosscheck perceptron`: what it prints and writes, its exit codes, and that every planted fault is named."""
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +73,33 @@ def test_the_losses_are_judged_and_their_differences_told(tmp_path: Path) -> Non
     assert done.stdout.startswith("PASSED: ")
     for known in json.loads((tmp_path / "losses.json").read_text())["declared"]:
         assert f"{known} (" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "extra"), [("torch", "torch"), ("jax", "jax"), ("optax", "jax")])
+def test_a_missing_framework_says_which_extra_brings_it(command: Command, tmp_path: Path, name: str, extra: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("raise ModuleNotFoundError('not here')\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = command("perceptron", "--gate", "or", env={"PYTHONPATH": path})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {name} cannot be imported (ModuleNotFoundError: not here).")
+    assert f"torch-jax-crosscheck[{extra}]" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_is_shown_on_a_terminal_and_on_standard_error_alone(tmp_path: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    code = "from crosscheck.cli import main; main()"
+    arguments = [sys.executable, "-c", code, "perceptron", "--gate", "or", "--epochs", "200"]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=300, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "training in torch" in shown
+    assert "training in" not in done.stdout
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

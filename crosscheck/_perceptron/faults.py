@@ -40,18 +40,23 @@ def _flips(setup: Setup, history: History) -> Iterator[Variant]:
 
 
 def _other_rates(setup: Setup, history: History) -> Iterator[Variant]:
-    """The learning rate that fits the updates best, by least squares, as it was probably written and as it is."""
+    """The learning rate that fits the updates best, as it was probably written and as it is.
+
+    By least squares, each update in units of what rounding may move it by.
+    """
     moved = along = 0.0
     for name in ("weight", "bias"):
         w, g = (history[tensor].astype(np.float64) for tensor in (name, f"gradient.{name}"))
         with np.errstate(all="ignore"):
-            steps, squares = np.diff(w, axis=0) * g, g * g
-        used = np.isfinite(steps) & np.isfinite(squares)
-        moved, along = moved - steps[used].sum(), along + squares[used].sum()
+            steps = np.diff(w, axis=0)
+            unit = (np.abs(w[1:]) + np.abs(steps)) ** 2
+            products, squares = -steps * g / unit, g * g / unit
+        used = np.isfinite(products) & np.isfinite(squares)
+        moved, along = moved + products[used].sum(), along + squares[used].sum()
     if along > 0 and moved > 0:
         fitted = moved / along
         for rate in (float(f"{fitted:.3g}"), float(f"{fitted:.6g}"), fitted):
-            yield f"the learning rate is {rate:.6g}, not {setup.learning_rate:g}", replace(setup, learning_rate=rate)
+            yield f"the learning rate is {rate:.9g}, not {setup.learning_rate:.9g}", replace(setup, learning_rate=rate)
 
 
 def _transpose(setup: Setup) -> Setup:

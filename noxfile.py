@@ -32,6 +32,13 @@ def verify(session: nox.Session) -> None:
 
 
 @nox.session
+def pairs(session: nox.Session) -> None:
+    """Judge the corpus of pairs of functions and print a table of the verdicts: tests/pairs."""
+    session.install(".[all]", *group("test"))
+    session.run("python", "-m", "pairs", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 @nox.parametrize("device", [nox.param("cpu", id="cpu"), nox.param("gpu", id="gpu")])
 def tests(session: nox.Session, device: str) -> None:
     """Run the tests on the CPU, or those that need a GPU on one."""

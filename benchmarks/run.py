@@ -3,12 +3,14 @@
 Run it with ``nox -s bench``. Times depend on the machine; the limits are for two cores.
 """
 
+import json
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import crosscheck
 from crosscheck._compare.sample import samples
@@ -27,6 +29,12 @@ VERIFY = {
     "--quick": (["--quick"], 30.0),
 }
 MEMORY_LIMIT = 2.0
+COMPARE = {
+    "large": {"whole": (8.0, "times"), "judging": (3.0, "times"), "memory": (12.0, "inputs")},
+    "small": {"median": (1.0, "s")},
+    "many": {"growth": (16.0, "MiB")},
+}
+"""Limits of what benchmarks/compare.py measures."""
 PERCEPTRON = {
     "one training of or": (["--gate", "or"], 10.0),
     "16 gates, 1,000 seeds, 1,000 epochs": (["--seeds", "1000"], 60.0),
@@ -77,15 +85,27 @@ def verify() -> Iterator[Measurement]:
         yield Measurement(f"verify {what}, memory", peak, MEMORY_LIMIT, "GiB")
 
 
+def compare() -> Iterator[Measurement]:
+    """10^7 elements against the two functions alone; a pair of the corpus; what 1,000 calls leave behind."""
+    script = Path(__file__).with_name("compare.py")
+    for what, limits in COMPARE.items():
+        said = subprocess.run([sys.executable, str(script), what], check=True, stdout=subprocess.PIPE, text=True).stdout
+        for name, value in json.loads(said.splitlines()[-1]).items():
+            limit, unit = limits[name]
+            yield Measurement(f"compare, {what}: {name}", value, limit, unit)
+
+
 def perceptron() -> Iterator[Measurement]:
     """The command, start-up and controls included."""
     for what, (options, limit) in PERCEPTRON.items():
         yield Measurement(f"perceptron, {what}", run(["-m", "crosscheck.cli", "perceptron", *options]), limit, "s")
 
 
-def main() -> int:
+def main(chosen: list[str]) -> int:
+    """Run the measures named, all of them unless some are."""
     broken = 0
-    for measure in (light, decisions, verify, perceptron):
+    measures = {measure.__name__: measure for measure in (light, decisions, verify, compare, perceptron)}
+    for measure in (measures[name] for name in chosen or measures):
         for measured in measure():
             kept = measured.value <= measured.limit
             broken += not kept
@@ -98,4 +118,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,14 +7,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crosscheck._api import UsageError, explain, plot, verify
+    from crosscheck._api import explain, plot, verify
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError, activations
-    from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
+    from crosscheck._compare.records import CauseCount, Comparison, Diagnosis, Finding, Identity, Point
+    from crosscheck._functions import assert_agree, compare, identify
+    from crosscheck._pair.inputs import every_value, normal, stratified, uniform
     from crosscheck._perceptron.model import Perceptron
+    from crosscheck._report.pair import PairReport
     from crosscheck._report.perceptron import PerceptronReport
     from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
     from crosscheck._report.report import Report
+    from crosscheck._spec.errors import UsageError
     from crosscheck._spec.interface import MissingFrameworkError
     from crosscheck._spec.records import (
         Activation,
@@ -35,13 +39,16 @@ _HOME = {
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
     "Deviation": "_spec.records",
+    "Diagnosis": "_compare.records",
     "Finding": "_compare.records",
+    "Identity": "_compare.records",
     "Kink": "_spec.records",
     "Limits": "_spec.records",
     "LossesReport": "_report.perceptrons",
     "MissingFrameworkError": "_spec.interface",
     "Native": "_spec.records",
     "NoDeviceError": "_backends.base",
+    "PairReport": "_report.pair",
     "Perceptron": "_perceptron.model",
     "PerceptronReport": "_report.perceptron",
     "PerceptronsReport": "_report.perceptrons",
@@ -51,13 +58,20 @@ _HOME = {
     "Seen": "_spec.records",
     "SpecError": "_spec.records",
     "UnknownActivationError": "_catalogue",
-    "UsageError": "_api",
+    "UsageError": "_spec.errors",
     "activations": "_catalogue",
+    "assert_agree": "_functions",
+    "compare": "_functions",
+    "every_value": "_pair.inputs",
     "explain": "_api",
+    "identify": "_functions",
     "losses": "_trainings",
+    "normal": "_pair.inputs",
     "perceptron": "_trainings",
     "perceptrons": "_trainings",
     "plot": "_api",
+    "stratified": "_pair.inputs",
+    "uniform": "_pair.inputs",
     "verify": "_api",
 }
 """Where each public name is defined; looked up at first use, so that the import stays light."""
@@ -68,13 +82,16 @@ __all__ = [
     "CauseCount",
     "Comparison",
     "Deviation",
+    "Diagnosis",
     "Finding",
+    "Identity",
     "Kink",
     "Limits",
     "LossesReport",
     "MissingFrameworkError",
     "Native",
     "NoDeviceError",
+    "PairReport",
     "Perceptron",
     "PerceptronReport",
     "PerceptronsReport",
@@ -86,11 +103,18 @@ __all__ = [
     "UnknownActivationError",
     "UsageError",
     "activations",
+    "assert_agree",
+    "compare",
+    "every_value",
     "explain",
+    "identify",
     "losses",
+    "normal",
     "perceptron",
     "perceptrons",
     "plot",
+    "stratified",
+    "uniform",
     "verify",
 ]
 

@@ -20,6 +20,7 @@ from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._report.explain import Disagreement, Explanation, Source
 from crosscheck._report.report import Report
+from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import MissingFrameworkError
 from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, SUBJECTS, Activation, Deviation
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": (100,)}
 QUICK_DTYPES = ("float32", "bfloat16")
-
-
-class UsageError(ValueError):
-    """An argument that crosscheck cannot work with; the message says what was got and what was expected."""
 
 
 def verify(

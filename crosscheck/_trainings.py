@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._api import UsageError, _version, environment
+from crosscheck._api import _version, environment
 from crosscheck._catalogue import unknown
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._perceptron.agreement import FRAMEWORKS, judge, moved
@@ -21,6 +21,7 @@ from crosscheck._perceptron.records import History, Progress, Setup, Train, Weig
 from crosscheck._perceptron.tasks import GATES, Task, gate, random_points
 from crosscheck._report.perceptron import PerceptronReport
 from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
+from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import framework
 
 DTYPES = ("float32", "float64")
@@ -213,8 +214,5 @@ def _start(weights: Mapping[str, Any] | None, inputs: int, outputs: int, seed: i
         )
         return drawn
     given = {name: np.asarray(array).astype(dtype) for name, array in weights.items()}
-    try:
-        check_weights(given, {"weight": (outputs, inputs), "bias": (outputs,)}, dtype)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    check_weights(given, {"weight": (outputs, inputs), "bias": (outputs,)}, dtype)
     return given

@@ -233,6 +233,58 @@ def plot(name: str, output: str | None, dtype: str, low: float, high: float, fil
 
 
 @main.command()
+@click.argument("torch_fn", metavar="MODULE:FN")
+@click.argument("jax_fn", metavar="MODULE:FN")
+@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
+@click.option("--shape", "shapes", multiple=True, metavar="N,M,...", help="The shape of an input; once for each input.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
+@click.option(
+    "--order", default="1", metavar="ORDER", show_default=True, help="0 values, 1 gradients too, 2 second ones too."
+)
+@click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
+@click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}; both unless given.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+def compare(
+    torch_fn: str,
+    jax_fn: str,
+    ends: tuple[str, str] | None,
+    shapes: tuple[str, ...],
+    dtype: str,
+    order: str,
+    exact: str | None,
+    accept: tuple[str, ...],
+    modes: tuple[str, ...],
+    device: str,
+    seed: int,
+    json_path: str | None,
+) -> None:
+    """Compare a function of torch with one of JAX: torch.nn.functional:gelu jax.nn:gelu.
+
+    A module is looked for in the working folder too. Inputs are normal numbers of the shapes given, uniform ones in the
+    range given, and the stratified set where neither is. Exit 0: they agree. 1: they do not. 2: nothing could be compared.
+    """
+    from crosscheck import _functions
+    from crosscheck._command import acceptable, described, loaded
+
+    _check_writable(json_path)
+    options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
+    if modes:
+        options["modes"] = modes
+    with _one_message():
+        options["order"] = int(order) if order.isdecimal() else order
+        options["accept"] = [acceptable(one) for one in accept]
+        inputs = described(ends, shapes)
+        functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
+        report = _functions.compare(*functions, inputs, **options)
+    click.echo(str(report))
+    _save(json_path, report.to_json)
+    sys.exit(0 if report.passed else 1)
+
+
+@main.command()
 @click.option(
     "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
 )

@@ -1,7 +1,7 @@
 """The truth: a definition and its derivatives, enclosed by Arb at given inputs until every result is decided."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -51,15 +51,38 @@ def truth(
     check_limits(activation, parameters, orders)
     fmt = format_of(x)
     wide = widen(x)
-    rows = {
-        k: _Row(np.full(x.shape, np.nan), np.zeros(x.shape), np.full(x.shape, fmt.e_min), np.zeros(x.shape, bool))
-        for k in orders
-    }
+    rows = _open_rows(wide, fmt, orders)
     finite = np.flatnonzero(np.isfinite(wide))
     ties = _decide_finite(definition, wide, finite, fmt, rows)
     _settle_kinks(activation, definition, parameters, wide, fmt, rows, ties)
     _settle_limits(activation, parameters, wide, fmt, rows)
     return {k: _freeze(row, wide, fmt, k) for k, row in rows.items()}
+
+
+def enclosed(definition: Definition, x: FloatArray, orders: Sequence[int]) -> dict[int, Truth]:
+    """The exact value and derivatives of a definition of which nothing else is declared.
+
+    Like :func:`truth`, but nothing is known, and so nothing judged, at the infinities, at NaN, and at kinks for a
+    derivative whose one-sided values differ.
+    """
+    fmt, wide = format_of(x), widen(x)
+    rows = _open_rows(wide, fmt, orders)
+    for i in sorted(set(_decide_finite(definition, wide, np.flatnonzero(np.isfinite(wide)), fmt, rows))):
+        for k, row in rows.items():
+            bits, row.decided[i] = START_BITS, False
+            while bits <= MOST_BITS and not row.decided[i]:
+                try:
+                    with precision(bits):
+                        _settle_tie("exact", None, definition, float(wide[i]), k, fmt, row, i)
+                except SpecError:  # two one-sided derivatives, and no declared choice
+                    break
+                bits *= 2
+    return {k: replace(_freeze(row, wide, fmt, k), judged=row.decided) for k, row in rows.items()}
+
+
+def _open_rows(wide: Float64Array, fmt: Format, orders: Sequence[int]) -> dict[int, _Row]:
+    s = wide.shape
+    return {k: _Row(np.full(s, np.nan), np.zeros(s), np.full(s, fmt.e_min), np.zeros(s, bool)) for k in orders}
 
 
 def _decide_finite(
@@ -124,6 +147,8 @@ def _attempt(
 def _coefficient(series: Any, k: int) -> Any:
     """The k-th derivative from a series; a definition may also return a plain number."""
     if not isinstance(series, arb_series):
+        if not isinstance(series, arb | int | float):
+            raise TypeError(f"a definition gives a number, this one gave {type(series).__name__}")
         return arb(series if k == 0 else 0)
     return series[k] * FACTORIAL[k] if k > 1 else series[k]
 

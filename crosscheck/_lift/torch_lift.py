@@ -488,7 +488,8 @@ class _Border(TorchFunctionMode):
         data = args[-1] if func is torch.Tensor.new_tensor else args[0] if args else kwargs.get("data", kwargs.get("obj"))
         if result.dtype in _WIDE and _is_plain(result) and not isinstance(data, torch.Tensor):
             self._narrow(result.dtype)
-            kwargs = {**kwargs, "dtype": _WIDE[result.dtype], "requires_grad": False}
+            kwargs = {**kwargs, "dtype": _WIDE[result.dtype]}
+            kwargs.pop("requires_grad", None)
             wide = func(*args, **kwargs)
             with _disable_current_modes(), torch.no_grad():
                 self._shadows.put(result, wide.clone())

@@ -24,7 +24,7 @@ def initialise(key: Any, input_dim: int, output_dim: int, *, dtype: Any = jnp.fl
 
 
 def apply(weights: dict[str, Any], x: Any, *, logits: bool = False) -> Any:
-    """The outputs (..., outputs) at one input (inputs,) or a batch (..., inputs); ``ValueError`` for another last axis."""
+    """The outputs (..., outputs) at one input (inputs,) or a batch (..., inputs); ``UsageError`` for another last axis."""
     check_input(x.shape, weights["weight"].shape[-1])
     z = x @ weights["weight"].T + weights["bias"]
     return z if logits else SIGMOID.jax(z)

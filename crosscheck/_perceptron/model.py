@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosscheck._perceptron.records import Weights
+from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import framework
 
 
@@ -16,7 +17,7 @@ class Perceptron:
     """One linear layer, then the sigmoid unless ``logits``: ``sigmoid(x W^T + b)``.
 
     ``Perceptron(2, 1).torch()`` is a ``torch.nn.Module``; ``Perceptron(2, 1).init(key)`` and ``.apply(weights, x)`` are its
-    JAX. ``ValueError`` for a dimension that is not a positive integer; ``MissingFrameworkError`` where the framework is
+    JAX. :class:`UsageError` for a dimension that is not a positive integer; ``MissingFrameworkError`` where the framework is
     not there.
     """
 
@@ -27,7 +28,7 @@ class Perceptron:
     def __post_init__(self) -> None:
         for name, value in (("input_dim", self.input_dim), ("output_dim", self.output_dim)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(
+                raise UsageError(
                     f"{name}: got {value!r}, expected a positive integer; a perceptron of one gate is Perceptron(2, 1)"
                 )
 
@@ -64,24 +65,24 @@ class Perceptron:
 
 
 def check_input(shape: tuple[int, ...], input_dim: int) -> None:
-    """Raise ``ValueError`` unless the last axis of an input has the layer's size."""
+    """Raise :class:`UsageError` unless the last axis of an input has the layer's size."""
     if not shape or shape[-1] != input_dim:
-        raise ValueError(
+        raise UsageError(
             f"x: got shape {tuple(shape)}, expected ({input_dim},) or (points, {input_dim}); the last axis holds the inputs "
             "of one point, so a transposed batch needs x.T"
         )
 
 
 def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
-    """Raise ``ValueError`` unless weights have these names and shapes and this dtype."""
+    """Raise :class:`UsageError` unless weights have these names and shapes and this dtype."""
     if set(weights) != set(shapes):
-        raise ValueError(f"weights: got {', '.join(weights) or 'nothing'}, expected weight and bias, as torch.nn.Linear has")
+        raise UsageError(f"weights: got {', '.join(weights) or 'nothing'}, expected weight and bias, as torch.nn.Linear has")
     for name, shape in shapes.items():
         got, found = tuple(weights[name].shape), str(weights[name].dtype)
         if got != shape:
-            raise ValueError(
+            raise UsageError(
                 f"weights: {name}: got shape {got}, expected {shape}; the layout is torch.nn.Linear's, (outputs, inputs), "
                 "so weights stored as (inputs, outputs) need a transpose"
             )
         if found != dtype:
-            raise ValueError(f"weights: {name}: got dtype {found}, expected {dtype}; convert it with .astype({dtype!r})")
+            raise UsageError(f"weights: {name}: got dtype {found}, expected {dtype}; convert it with .astype({dtype!r})")

@@ -14,7 +14,7 @@ from crosscheck._perceptron.records import Weights
 class TorchPerceptron(torch.nn.Module):
     """One linear layer, then the catalogue's sigmoid unless ``logits``; weights as ``torch.nn.Linear`` draws them.
 
-    ``forward`` takes one input (inputs,) or a batch (..., inputs) and gives (outputs,) or (..., outputs). ``ValueError``
+    ``forward`` takes one input (inputs,) or a batch (..., inputs) and gives (outputs,) or (..., outputs). ``UsageError``
     for another last axis.
     """
 
@@ -33,7 +33,7 @@ class TorchPerceptron(torch.nn.Module):
         return {name: to_array(getattr(self.linear, name)).copy() for name in ("weight", "bias")}
 
     def load(self, weights: Weights) -> None:
-        """Take weights over, bit for bit; ``ValueError`` where a shape or dtype is another."""
+        """Take weights over, bit for bit; ``UsageError`` where a shape or dtype is another."""
         expected = self.weights()
         check_weights(weights, {name: array.shape for name, array in expected.items()}, str(expected["bias"].dtype))
         with torch.no_grad():

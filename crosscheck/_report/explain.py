@@ -14,14 +14,13 @@ from crosscheck._compare.curves import REPEATED, Result, Row, Sighting
 from crosscheck._report.json_file import plain
 from crosscheck._report.report import Report
 from crosscheck._report.text import headline
-from crosscheck._spec.records import Activation, Limits
+from crosscheck._spec.records import ORDER_NAMES, Activation, Limits
 
 WIDTH = 110
 LONG = 32
 """A longer row is not written out in a snippet but made as :func:`sampled_rows` makes it."""
 MOST_SETTINGS = 6
 SCHEMA = "crosscheck.explain/1"
-ORDERS = ("value", "gradient", "second derivative")
 
 PLAIN: tuple[tuple[str, ...], ...] = (
     (),
@@ -165,7 +164,7 @@ def _definition(record: Activation) -> str:
     if not kinks:
         lines.append(_field("kinks", f"none{at}"))
     for kink in kinks:
-        chosen = " and ".join(f"the {ORDERS[order]} {value:g}" for order, value in kink.chosen.items())
+        chosen = " and ".join(f"the {ORDER_NAMES[order]} {value:g}" for order, value in kink.chosen.items())
         lines.append(_field("kink", f"at x = {kink.at:g}: chosen {chosen}, as in {kink.source}"))
     limits = record.limits_at(record.parameters)
     of_entry = "of one entry alone: " if record.rows else ""
@@ -175,7 +174,9 @@ def _definition(record: Activation) -> str:
 
 def _limits(limits: Limits, *, plus: bool) -> str:
     values = limits.plus if plus else limits.minus
-    said = (f"{name} {'has none' if isnan(value) else f'{value:g}'}" for name, value in zip(ORDERS, values, strict=True))
+    said = (
+        f"{name} {'has none' if isnan(value) else f'{value:g}'}" for name, value in zip(ORDER_NAMES, values, strict=True)
+    )
     return f"at {'+' if plus else '-'}infinity " + ", ".join(said)
 
 
@@ -201,11 +202,11 @@ def _count(n: int, what: str) -> str:
 
 def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
     status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else ", not seen in this run")
-    title = one.id or f"{' and '.join(one.subjects)}: {one.cause} in the {ORDERS[one.order]}"
+    title = one.id or f"{' and '.join(one.subjects)}: {one.cause} in the {ORDER_NAMES[one.order]}"
     lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
     sighting = one.sighting
     if sighting is not None:
-        where = f"{sighting.dtype}, {ORDERS[sighting.order]}, {sighting.mode}"
+        where = f"{sighting.dtype}, {ORDER_NAMES[sighting.order]}, {sighting.mode}"
         parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
         at = f"x = {sighting.input!r} ({sighting.input_bits})" if sighting.row is None else _place(sighting, sighting.row)
         lines.append(_field("input", f"{at}: {where}{parameters}"))
@@ -274,7 +275,9 @@ def snippet(explanation: Explanation, sighting: Sighting, result: Result) -> str
     else:
         lines[-1] += f"  # prints {result.got!r}"
     if sighting.exact is not None:
-        lines.append(f"# the exact {ORDERS[sighting.order]}, correctly rounded to {sighting.dtype}, is {sighting.exact!r}")
+        lines.append(
+            f"# the exact {ORDER_NAMES[sighting.order]}, correctly rounded to {sighting.dtype}, is {sighting.exact!r}"
+        )
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ class _Interface:
         self._activation = activation
         self.__name__ = self.__qualname__ = activation.name
         self.__doc__ = inspect.getdoc(activation.definition) or f"{activation.name} for {self._framework}"
+        if self._framework == "torch" and "torch" in sys.modules:
+            _ = self._function  # now, since torch.compile cannot enter the lock of Python 3.11's cached_property
 
     def __repr__(self) -> str:
         arguments = "".join(f", {name}={value!r}" for name, value in self._activation.parameters.items())

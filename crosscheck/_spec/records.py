@@ -11,6 +11,7 @@ from crosscheck._spec.interface import JaxInterface, TorchInterface
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 ORDERS = (0, 1, 2)
+ORDER_NAMES = ("value", "gradient", "second derivative")
 MODES = ("eager", "jit")
 DEVICES = ("cpu", "gpu")
 SUBJECTS = ("torch", "jax", "torch.native", "jax.native", "torch.native.matched", "jax.native.matched", "analytic")

@@ -1,0 +1,575 @@
+"""What compare says: what running shows is a failed report; sides against a definition; what is accepted; large inputs."""
+
+import gc
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import crosscheck
+from crosscheck import PairReport, UsageError, assert_agree, compare
+
+X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
+KINK = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)
+NAN = float("nan")
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def function(*_: Any) -> Any:
+        raise error
+
+    return function
+
+
+def failed(report: PairReport, *parts: str, cause: str = "error", side: str | None = None) -> None:
+    """The report fails for this cause and side, and its headline says each of these."""
+    assert not report.passed
+    assert (report.cause, report.side) == (cause, side), str(report)
+    assert all(part in report.headline for part in parts), report.headline
+
+
+# What running finds.
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("sides", [("torch",), ("jax",), ("torch", "jax")], ids=" and ".join)
+def test_a_side_that_raises_is_named_and_its_exception_kept(sides: tuple[str, ...], order: int) -> None:
+    errors = {"torch": RuntimeError("no such\nkernel"), "jax": ZeroDivisionError("of zero")}
+    functions = [raising(errors[side]) if side in sides else double for side in ("torch", "jax")]
+    report = compare(*functions, X, order=order)
+    said = {
+        "torch": "the torch function raised RuntimeError: no such",
+        "jax": "the JAX function raised ZeroDivisionError: of zero",
+    }
+    failed(report, *(said[side] for side in sides), side="both" if len(sides) > 1 else sides[0])
+    assert set(report.exceptions) == {*sides}
+    assert all(report.exceptions[side] is errors[side] for side in sides)
+
+
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_a_side_that_raises_in_its_backward_pass_alone_is_named(side: str) -> None:
+    error = RuntimeError("not differentiable")
+
+    class Torch(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(context: Any, gradient: Any) -> Any:
+            raise error
+
+    @jax.custom_vjp
+    def jax_fn(x: Any) -> Any:
+        return x * 2
+
+    jax_fn.defvjp(lambda x: (x * 2, None), raising(error))
+    functions = {"torch": (Torch.apply, double), "jax": (double, jax_fn)}[side]
+    report = compare(*functions, X)
+    failed(report, "raised RuntimeError: not differentiable", side=side)
+    assert report.exceptions == {side: error}
+    assert compare(*functions, X, order=0).passed
+
+
+def test_an_interrupt_is_not_kept_from_the_caller() -> None:
+    def interrupted(x: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(interrupted, double, X)
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn", "parts"),
+    [
+        (lambda x: (x, x), lambda x: {"a": x}, ("structure", "[array, array]", "{'a': array}")),
+        (lambda x: (x, x), lambda x: (x,), ("structure", "[array, array]", "[array]")),
+        (lambda x: {"a": x}, lambda x: {"b": x}, ("structure", "{'a': array}", "{'b': array}")),
+        (lambda x: (x, None), lambda x: (x, x), ("structure", "[array, None]", "[array, array]")),
+        (lambda x: x[:3], lambda x: x, ("shape", "y is (3,) in torch, (4,) in JAX")),
+        (lambda x: (x, x), lambda x: (x, x[None]), ("shape", "y[1] is (4,) in torch, (1, 4) in JAX")),
+        (lambda x: x.sum(), lambda x: x.sum(keepdims=True), ("shape", "y is () in torch, (1,) in JAX")),
+        (lambda x: x.bfloat16(), lambda x: x, ("dtype", "y is bfloat16 in torch, float32 in JAX")),
+        (lambda x: x > 0, lambda x: (x > 0).astype("float32"), ("dtype", "y is bool in torch, float32 in JAX")),
+        (lambda x: {"n": x.int()}, lambda x: {"n": x}, ("dtype", "y['n'] is int32 in torch, float32 in JAX")),
+    ],
+)
+@pytest.mark.parametrize("order", [0, 1])
+def test_outputs_of_other_structure_shape_or_dtype_fail_and_say_how(
+    torch_fn: Any, jax_fn: Any, parts: tuple[str, ...], order: int
+) -> None:
+    failed(compare(torch_fn, jax_fn, X, order=order), "the outputs differ in", *parts)
+
+
+def test_lists_and_tuples_and_widths_of_integers_are_alike() -> None:
+    assert compare(lambda x: [x, x.argmax()], lambda x: (x, x.argmax()), X, order=0).passed
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("abc", "str"), (object(), "object"), (None, "nothing"), ([], "nothing"), ([1.0, "abc"], "str as y[1]")],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_what_is_not_an_array_is_a_failure_of_who_returned_it(value: Any, said: str, side: str) -> None:
+    functions = {"torch": (lambda x: value, double), "jax": (double, lambda x: value)}[side]
+    failed(compare(*functions, X), f"{ {'torch': 'torch', 'jax': 'JAX'}[side] } function returned {said}", side=side)
+
+
+def test_complex_outputs_are_a_failure_that_teaches() -> None:
+    failed(compare(double, lambda x: x + 1j, X), "complex64", "real and imaginary", side="jax")
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_python_numbers_are_outputs_too(order: int) -> None:
+    assert compare(lambda x: 2.0, lambda x: 2.0, X, order=order).passed
+    assert not compare(lambda x: 2.0, lambda x: 3.0, X, order=order).passed
+
+
+def test_outputs_without_elements_are_not_called_nan() -> None:
+    report = compare(lambda x: x[:0], lambda x: x[:0], X, order=0)
+    failed(report, "empty")
+
+
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_a_detached_gradient_is_missing(side: str) -> None:
+    functions = {
+        "torch": (lambda x: torch.sin(x.detach()), jnp.sin),
+        "jax": (torch.sin, lambda x: jnp.sin(jax.lax.stop_gradient(x))),
+    }[side]
+    report = compare(*functions, X)
+    failed(report, "has no gradient", cause="missing", side=side)
+    assert all(c.passed == (c.order == 0) for c in report.comparisons)
+
+
+def test_a_gradient_that_both_sides_detach_is_the_same() -> None:
+    assert compare(lambda x: torch.sin(x.detach()), lambda x: jnp.sin(jax.lax.stop_gradient(x)), X).passed
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("x", [X, X[:1]], ids=["four elements", "one element"])
+def test_dropout_is_not_deterministic_even_where_it_drops_nothing(x: Any, order: int) -> None:
+    report = compare(lambda x: F.dropout(x, 1e-12), lambda x: x, x, order=order)
+    failed(report, "torch", "not deterministic", side="torch")
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random], ids=["Python", "numpy"])
+@pytest.mark.parametrize("spread", [1.0, 0.0], ids=["other results", "the same results"])
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_a_side_that_draws_random_numbers_is_not_deterministic(draw: Any, spread: float, side: str) -> None:
+    def drawing(x: Any) -> Any:
+        return x * (1 + spread * float(draw()))
+
+    functions = {"torch": (drawing, lambda x: x), "jax": (lambda x: x, drawing)}[side]
+
+    failed(compare(*functions, X, order=0, modes="eager"), "not deterministic", side=side)
+
+
+def test_a_side_with_a_memory_is_not_deterministic() -> None:
+    calls: list[int] = []
+
+    def counting(x: Any) -> Any:
+        calls.append(1)
+        return x + len(calls)
+
+    failed(compare(double, counting, X, order=0), "JAX", "not deterministic", side="jax")
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_last_digits_that_change_from_run_to_run_are_said_and_judged(order: int) -> None:
+    calls: list[int] = []
+
+    def uneven(x: Any) -> Any:
+        calls.append(1)
+        return x * 2 * (1 + len(calls) % 2 * 1e-6)
+
+    report = compare(uneven, lambda x: x * 2.0001, X, order=order)
+    failed(report, cause="definition")
+    assert "two runs of the torch function on the same input differ in their last digits" in report.story()
+    report = compare(lambda x: uneven(x).to(torch.int64), lambda x: x, np.array([2.0**30]), order=0)
+    failed(report, "not deterministic", side="torch")
+
+
+def test_a_gradient_that_draws_is_not_deterministic() -> None:
+    class Noisy(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(context: Any, gradient: Any) -> Any:
+            return gradient * 2 * (1 + torch.rand(()))
+
+    failed(compare(Noisy.apply, double, X), "torch", "not deterministic", side="torch")
+    assert compare(Noisy.apply, double, X, order=0).passed
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x.mul_(2), lambda x: x.data.mul_(2), lambda x: x[0].fill_(7)], ids=["mul_", "data", "view"]
+)
+@pytest.mark.parametrize("order", [0, 1])
+def test_an_input_changed_in_place_is_a_failure_and_jax_never_sees_it(change: Any, order: int) -> None:
+    seen: list[list[float]] = []
+
+    def torch_fn(x: Any, y: Any) -> Any:
+        change(y)
+        return x + y
+
+    def jax_fn(x: Any, y: Any) -> Any:
+        if not isinstance(y, jax.core.Tracer):
+            seen.append(np.asarray(y).tolist())
+        return x + y
+
+    mine = torch.from_numpy(X.copy())
+    report = compare(torch_fn, jax_fn, [mine, mine], order=order)
+    failed(report, "torch function changes its input x1 in place", side="torch")
+    assert seen
+    assert all(y == X.tolist() for y in seen)
+    assert mine.tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_nan_everywhere_on_both_sides_is_nothing_compared(order: int) -> None:
+    report = compare(lambda x: x * NAN, lambda x: x * NAN, X, order=order)
+    failed(report, "NaN everywhere", "nothing was compared")
+    assert report.compared == 0
+
+
+def test_nan_at_some_places_of_both_sides_leaves_the_others() -> None:
+    report = compare(torch.log, jnp.log, X, order=0)
+    assert report.passed
+    assert {c.points for c in report.comparisons} == {2}
+
+
+def if_positive(x: Any) -> Any:
+    return x * 2 if x.sum() > 0 else x * 3
+
+
+@pytest.mark.parametrize(
+    ("order", "modes"),
+    [
+        (0, ("eager", "jit")),
+        (1, ("eager", "jit")),
+        (2, ("eager", "jit")),
+        (0, "jit"),
+        (1, "jit"),
+    ],
+)
+def test_what_cannot_be_traced_is_compared_eagerly_and_said(order: int, modes: Any) -> None:
+    report = compare(if_positive, if_positive, X, order=order, modes=modes)
+    assert report.passed, str(report)
+    assert {c.mode for c in report.comparisons} == {"eager"}
+    assert "note      the JAX function cannot be traced, so it was compared eagerly" in report.story()
+    assert not compare(if_positive, lambda x: if_positive(x) * 1.01, X, order=order, modes=modes).passed
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn"),
+    [
+        (torch.sin, lambda x: jnp.asarray(np.sin(np.asarray(x)))),
+        (lambda x: x * x.sum().item(), lambda x: x * x.sum().item()),
+        (lambda x: x[x > 0], lambda x: x[x > 0]),
+        (lambda x: x[: int(x.max())], lambda x: x[: int(x.max())]),
+        (torch.unique, jnp.unique),
+    ],
+    ids=["numpy", "item", "mask", "slice", "unique"],
+)
+def test_each_way_of_not_being_traceable_is_said(torch_fn: Any, jax_fn: Any) -> None:
+    report = compare(torch_fn, jax_fn, X, order=0)
+    assert report.passed, str(report)
+    assert "cannot be traced" in report.story()
+
+
+def test_one_output_of_several_that_differs_is_named() -> None:
+    report = compare(lambda x: {"a": x, "b": (x, x * 2)}, lambda x: {"a": x, "b": (x, x * 3)}, X, order=0)
+    failed(report, cause="definition")
+    assert {c.output for c in report.comparisons if not c.passed} == {"y['b'][1]"}
+    assert report.decisive is not None
+    assert report.decisive.output == "y['b'][1]"
+
+
+# What is proven.
+
+
+def silu(m: Any, x: Any) -> Any:
+    return x / (1 + m.exp(-x))
+
+
+@pytest.mark.parametrize(
+    "exact", [silu, "silu", "swish", crosscheck.activations["silu"]], ids=["definition", "name", "alias", "record"]
+)
+@pytest.mark.parametrize(
+    ("torch_slope", "jax_slope", "side"),
+    [(1, 1, None), (1.01, 1, "torch"), (1, 1.01, "jax"), (1.01, 1.01, "both"), (1.01, 1.02, "both")],
+)
+def test_against_a_definition_the_wrong_side_is_named(
+    exact: Any, torch_slope: float, jax_slope: float, side: str | None
+) -> None:
+    report = compare(
+        lambda x: x * torch.sigmoid(torch_slope * x), lambda x: x * jax.nn.sigmoid(jax_slope * x), X, exact=exact, order=0
+    )
+    assert (report.passed, report.cause, report.side) == (side is None, None if side is None else "definition", side)
+
+
+def test_the_proven_truth_is_reported() -> None:
+    report = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x), X, exact=silu, order=2)
+    assert report.decisive is not None
+    worst = report.decisive.uncovered["definition"].worst
+    x = worst.input
+    assert worst.truth == pytest.approx(x / (1 + np.exp(-x)), rel=1e-15)
+    assert {c.order for c in report.comparisons if not c.passed} == {0, 1, 2}
+
+
+def test_in_float64_the_truth_is_that_of_ball_arithmetic() -> None:
+    x = np.linspace(-40, 5, 100)
+    report = compare(F.softplus, lambda x: jnp.log(1 + jnp.exp(x)), x, dtype="float64", order=0)
+    assert (report.cause, report.side) == ("inaccurate", "jax"), str(report)
+    worst = report.comparisons[0].uncovered["inaccurate"].worst
+    assert worst.truth == np.log1p(np.exp(worst.input))
+    assert "in ball arithmetic, where both sides agree" in report.story()
+    both = compare(lambda x: torch.log(1 + torch.exp(x)), lambda x: jnp.log(1 + jnp.exp(x)), x, dtype="float64", order=0)
+    assert both.passed
+    assert "both sides lose digits alike" in both.story()
+    assert both.comparisons[0].figures["jax_ulp"] > 1e10
+
+
+def test_in_float64_a_program_without_ball_arithmetic_is_said_to_have_none() -> None:
+    x = crosscheck.normal((4, 4))
+    report = compare(torch.linalg.svdvals, lambda x: jnp.linalg.svd(x)[1], x, dtype="float64", order=0)
+    assert report.passed
+    assert "no counterpart in ball arithmetic" in report.story()
+    assert "ball arithmetic" not in compare(torch.sin, jnp.sin, X, order=0).story()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AttributeError("a"), KeyError("a"), IndexError("a"), RuntimeError("a"), ValueError("a"), TypeError("a")],
+    ids=repr,
+)
+def test_a_definition_that_raises_is_the_callers_fault(error: Exception) -> None:
+
+    with pytest.raises(UsageError, match=rf"^exact: .*{type(error).__name__}"):
+        compare(F.silu, jax.nn.silu, X, exact=raising(error))
+
+
+@pytest.mark.parametrize("value", [None, "abc", (1.0, 2.0)], ids=str)
+def test_a_definition_that_gives_no_number_is_the_callers_fault(value: Any) -> None:
+
+    with pytest.raises(UsageError, match=r"^exact: "):
+        compare(F.silu, jax.nn.silu, X, exact=lambda m, x: value)
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn", "inputs"),
+    [
+        (lambda x: x.cumsum(0), lambda x: x.cumsum(0), X),
+        (lambda x: x.sum(), lambda x: x.sum(), X),
+        (lambda x, y: x + y, lambda x, y: x + y, [X, X]),
+    ],
+    ids=["cumsum", "sum", "two inputs"],
+)
+def test_a_definition_of_what_is_not_elementwise_is_refused(torch_fn: Any, jax_fn: Any, inputs: Any) -> None:
+    with pytest.raises(UsageError, match=r"^exact: .*not elementwise"):
+        compare(torch_fn, jax_fn, inputs, exact=silu)
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn", "exact", "cause"),
+    [
+        (F.relu, jax.nn.relu, lambda m, x: m.maximum(x, 0), None),
+        (F.relu, jax.nn.relu, lambda m, x: m.where(x > 0, x, 0), None),
+        (F.relu, jax.nn.relu, "relu", None),
+        (F.relu, lambda x: jnp.maximum(x, 0), lambda m, x: m.maximum(x, 0), "convention"),
+        (torch.abs, lambda x: x * jnp.sign(x), lambda m, x: m.abs(x), None),
+        (torch.abs, jnp.abs, lambda m, x: m.abs(x), "convention"),
+        (torch.abs, lambda x: jnp.where(x == 0, 3 * x, jnp.abs(x)), lambda m, x: m.abs(x), "definition"),
+    ],
+)
+def test_at_a_kink_a_choice_is_a_convention_and_no_choice_a_wrong_gradient(
+    torch_fn: Any, jax_fn: Any, exact: Any, cause: str | None
+) -> None:
+    report = compare(torch_fn, jax_fn, KINK, exact=exact)
+    assert (report.cause, report.side) == (cause, "jax" if cause == "definition" else None), str(report)
+
+
+# What is accepted.
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "leaky-relu-gradient-at-zero",
+        ["leaky-relu-gradient-at-zero"],
+        [("convention", (-0.5, 0.5))],
+        [("convention", (0, 0))],
+        [("convention", None)],
+        [("definition", None), ("convention", None)],
+    ],
+    ids=str,
+)
+def test_what_is_accepted_passes_and_is_shown(accept: Any) -> None:
+    failed(compare(F.leaky_relu, jax.nn.leaky_relu, KINK), cause="convention")
+    report = assert_agree(F.leaky_relu, jax.nn.leaky_relu, KINK, accept=accept)
+    (name,) = report.deviations
+    assert name in report.headline
+    assert f"accepted  {name}" in report.story()
+    assert {c.order for c in report.comparisons if c.deviations == (name,)} == {1}
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        (),
+        [("convention", (0.5, 9))],
+        [("convention", (-1, -0.5)), ("convention", (0.5, 1))],
+        [("definition", None)],
+        "elu-second-derivative-at-zero",
+        "leaky-relu-subnormals-unscaled",
+    ],
+    ids=str,
+)
+def test_what_is_not_covered_still_fails(accept: Any) -> None:
+    report = compare(F.leaky_relu, jax.nn.leaky_relu, KINK, accept=accept)
+    failed(report, cause="convention")
+
+
+def test_outside_of_an_accepted_region_the_same_cause_fails() -> None:
+    def tripled(x: Any) -> Any:
+        return jnp.where(x > 0.5, x * 3, x * 2)
+
+    assert compare(double, tripled, KINK, order=0, accept=[("definition", (1, 2))]).passed
+    report = compare(double, tripled, KINK, order=0, accept=[("definition", (1.5, 2.5))])
+    failed(report, cause="definition")
+    assert report.decisive is not None
+    assert report.decisive.uncovered["definition"].count == 1
+    assert report.decisive.uncovered["definition"].worst.input == 1.0
+    assert report.decisive.causes["definition"].count == 2
+
+
+def test_a_failure_that_is_not_a_disagreement_cannot_be_accepted() -> None:
+    everything = [(cause, None) for cause in ("missing", "special", "definition", "inaccurate", "convention")]
+    assert compare(double, lambda x: x * 3, X, accept=everything).passed
+    assert not compare(double, raising(RuntimeError()), X, accept=everything).passed
+    assert not compare(lambda x: x * NAN, lambda x: x * NAN, X, accept=everything).passed
+
+
+# assert_agree.
+
+
+def test_assert_agree_returns_the_report() -> None:
+    report = assert_agree(torch.sin, jnp.sin, X, order=0, dtype="bfloat16")
+    assert isinstance(report, PairReport)
+    assert report.passed
+    assert {(c.dtype, c.order) for c in report.comparisons} == {("bfloat16", 0)}
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda x: x * 3, raising(RuntimeError("no")), lambda x: x[:1]], ids=["other", "raises", "shape"]
+)
+def test_assert_agree_raises_the_story(wrong: Any) -> None:
+    with pytest.raises(AssertionError) as caught:
+        assert_agree(double, wrong, X, order=0)
+    assert str(caught.value) == compare(double, wrong, X, order=0).story()
+
+
+def test_assert_agree_leaves_bad_arguments_what_they_are() -> None:
+    with pytest.raises(UsageError):
+        assert_agree(double, double, "abc")
+
+
+# Large inputs.
+
+
+@pytest.fixture(scope="module")
+def large() -> np.ndarray[Any, Any]:
+    """300,000 different numbers, shuffled."""
+    numbers = np.linspace(1, 3, 300_000).astype(np.float32)
+    return np.random.default_rng(0).permutation(np.unique(numbers)).reshape(2, -1)
+
+
+def at_one(place: tuple[int, int], large: np.ndarray[Any, Any], there: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: jnp.where(x == large[place], there(x), x * 2)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (1, 54321), (1, 149999)], ids=str)
+@pytest.mark.parametrize(
+    ("there", "cause"),
+    [(lambda x: x * 3, "definition"), (lambda x: x * (2 + 1e-3), "definition"), (lambda x: x * NAN, "special")],
+    ids=["large", "small", "nan"],
+)
+def test_one_wrong_element_of_very_many_is_found(
+    place: tuple[int, int], there: Any, cause: str, large: np.ndarray[Any, Any]
+) -> None:
+    report = compare(double, at_one(place, large, there), large, order=0, modes="jit")
+    failed(report, cause=cause, side="jax")
+    assert report.decisive is not None
+    count = report.decisive.uncovered[cause]
+    assert count.count == 1
+    assert count.worst.element == place
+    assert count.worst.input == large[place]
+    assert report.compared == large.size
+
+
+def test_one_wrong_gradient_of_very_many_is_found(large: np.ndarray[Any, Any]) -> None:
+    place = (1, 777)
+
+    @jax.custom_vjp
+    def jax_fn(x: Any) -> Any:
+        return x * 2
+
+    jax_fn.defvjp(lambda x: (x * 2, x), lambda x, g: (jnp.where(x == large[place], 3 * g, 2 * g),))
+    report = compare(double, jax_fn, large, order=1, modes="jit")
+    failed(report, cause="definition", side="jax")
+    assert report.decisive is not None
+    assert (report.decisive.order, report.decisive.uncovered["definition"].worst.element) == (1, place)
+
+
+def test_very_many_right_elements_agree_and_are_all_counted(large: np.ndarray[Any, Any]) -> None:
+    report = compare(torch.tanh, jnp.tanh, large, order=0, modes="jit")
+    assert report.passed, str(report)
+    (comparison,) = report.comparisons
+    assert comparison.points == sum(count.count for count in comparison.causes.values()) == large.size
+    equal = int((torch.tanh(torch.from_numpy(large)).numpy() == np.asarray(jax.jit(jnp.tanh)(large))).sum())
+    assert comparison.causes["exact"].count == equal
+
+
+def test_very_many_elements_that_are_not_elementwise_are_compared(large: np.ndarray[Any, Any]) -> None:
+    def wrong(x: Any) -> Any:
+        return jnp.where(x == large[1, 5], x * 1.5, x - x.mean())
+
+    assert compare(lambda x: x - x.mean(), lambda x: x - x.mean(), large, order=0, modes="jit").passed
+    report = compare(lambda x: x - x.mean(), wrong, large, order=0, modes="jit")
+    failed(report, cause="definition", side=report.side)
+    assert report.decisive is not None
+    assert report.decisive.uncovered["definition"].worst.element == (1, 5)
+
+
+# Memory.
+
+
+STATM = Path("/proc/self/statm")
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="the resident memory is read from /proc")
+def test_memory_does_not_grow_from_call_to_call() -> None:
+    import resource
+
+    def resident(calls: int) -> float:
+        for _ in range(calls):
+            compare(torch.sin, jnp.sin, X, order=0, modes="eager")
+        gc.collect()
+        return int(STATM.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    before = resident(30)
+    assert resident(100) - before < 4

@@ -1,0 +1,32 @@
+"""The corpus of pairs: every verdict, cause and side is right."""
+
+import itertools
+from collections.abc import Iterator
+
+import jax
+import pytest
+from pairs import PAIRS
+from pairs.records import Pair
+
+RUN = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def let_go_of_compiled_programs() -> Iterator[None]:
+    """JAX keeps what it has compiled, and hardly two pairs have a program in common."""
+    yield
+    if next(RUN) % 50 == 0:
+        jax.clear_caches()
+
+
+def test_the_corpus_is_of_both_kinds_and_its_names_are_unique() -> None:
+    right = sum(pair.passes for pair in PAIRS)
+    assert min(right, len(PAIRS) - right) >= 30
+    assert len({pair.name for pair in PAIRS}) == len(PAIRS)
+
+
+@pytest.mark.filterwarnings("ignore")  # the functions are other people's habits, warnings and all
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_the_verdict_is_right(pair: Pair) -> None:
+    report = pair.report()
+    assert (report.passed, report.cause, report.side) == (pair.passes, pair.cause, pair.side), str(report)

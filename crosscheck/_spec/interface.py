@@ -25,7 +25,7 @@ class MissingFrameworkError(ImportError):
 
 
 def framework(name: str) -> Any:
-    """The module ``torch`` or ``jax``; :class:`MissingFrameworkError` where it cannot be imported."""
+    """The module ``torch``, ``jax`` or ``optax``; :class:`MissingFrameworkError` where it cannot be imported."""
     try:
         return importlib.import_module(name)
     except Exception as error:  # a broken build raises OSError, RuntimeError, ... at import
@@ -35,7 +35,7 @@ def framework(name: str) -> Any:
 def _missing(name: str, error: Exception) -> MissingFrameworkError:
     return MissingFrameworkError(
         f"{name} cannot be imported ({type(error).__name__}: {error}). "
-        f"Install it with: pip install 'torch-jax-crosscheck[{name}]'"
+        f"Install it with: pip install 'torch-jax-crosscheck[{'jax' if name == 'optax' else name}]'"
     )
 
 

@@ -230,13 +230,27 @@ def test_a_transposed_weight_matrix_is_named_where_there_is_one_to_transpose() -
     assert (found.fault, found.epoch, found.tensor) == ("transposed", 0, "weight")
 
 
+def test_wrong_outputs_after_the_last_epoch_are_found() -> None:
+    """Nothing follows from them but the predictions."""
+
+    def late(setup: Setup, progress: Any = None) -> History:
+        history = jax_training.train(setup)
+        outputs = history["outputs"].copy()
+        outputs[-1] *= -1
+        return History({**history.tensors, "outputs": outputs})
+
+    report = crosscheck.perceptron("or", epochs=SHORT, replace={"jax": late})
+    (found,) = report.agreement.findings
+    assert (found.framework, found.tensor, found.epoch) == ("jax", "outputs", SHORT + 1)
+
+
 @pytest.mark.parametrize("tensor", TENSORS)
 def test_a_single_wrong_number_is_found_where_it_is(tensor: str) -> None:
     def nudged(setup: Setup, progress: Any = None) -> History:
         history = jax_training.train(setup)
         tensors = {name: array.copy() for name, array in history.tensors.items()}
         tensors[tensor][37] *= 1 + 2.0**-14
-        return History(tensors, history.final)
+        return History(tensors)
 
     report = crosscheck.perceptron("or", epochs=SHORT, replace={"jax": nudged})
     (found,) = report.agreement.findings
@@ -256,6 +270,9 @@ def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str)
 def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
     """Weights that are always rounded up, where that is within the bound of one step."""
 
+    def jax_outputs(setup: Setup) -> Any:
+        return jax_training.train(replace(setup, epochs=1))["outputs"][:1]
+
     def upwards(setup: Setup, progress: Any = None) -> History:
         steps = []
         for _ in range(setup.epochs):
@@ -268,7 +285,8 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
         tensors = {name: np.concatenate([step[name] for step in steps]) for name in TENSORS}
         for name in ("weight", "bias"):
             tensors[name] = np.concatenate([steps[0][name][:1], *(step[name][1:] for step in steps)])
-        return History(tensors, steps[-1].final)
+        tensors["outputs"] = np.concatenate([*(step["outputs"][:1] for step in steps), jax_outputs(setup)])
+        return History(tensors)
 
     report = crosscheck.perceptron("or", replace={"jax": upwards})
     assert not report.agree

@@ -148,7 +148,7 @@ def far_out(setup: Setup, history: History) -> float:
     where half of the digits are gone. What the epochs lose adds up in the weights, and through the inputs in all else.
     """
     unit = 2.0**-setup.format.precision
-    outputs, y = history["outputs"].astype(np.float64), setup.y.astype(np.float64)
+    outputs, y = history["outputs"][:-1].astype(np.float64), setup.y.astype(np.float64)
     with np.errstate(all="ignore"):
         if setup.logits:
             exact = sigmoid(-outputs)

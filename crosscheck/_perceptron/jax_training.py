@@ -24,7 +24,8 @@ def train(setup: Setup, progress: Progress | None = None) -> History:
         progress("jax", setup.epochs)
     for name in ("weight", "bias"):
         kept[name] = np.concatenate([setup.weights[name][None], kept[name]])
-    return History(kept, final)
+    kept["outputs"] = np.concatenate([kept["outputs"], final[None]])
+    return History(kept)
 
 
 @functools.lru_cache(maxsize=16)

@@ -57,16 +57,19 @@ class Setup:
 class History:
     """One training, tensor by tensor, in the setup's dtype.
 
-    ``outputs`` (epochs, points, outputs), ``loss`` (epochs,), ``gradient.weight`` and ``gradient.bias`` (epochs, ...) are of
-    each epoch; ``weight`` and ``bias`` (epochs + 1, ...) are the start and what each epoch leaves. ``final`` are the outputs
-    (points, outputs) after the last epoch.
+    ``loss`` (epochs,), ``gradient.weight`` and ``gradient.bias`` (epochs, ...) are of each epoch; ``weight`` and ``bias``
+    (epochs + 1, ...) are the start and what each epoch leaves, ``outputs`` (epochs + 1, points, outputs) what they give.
     """
 
     tensors: Mapping[str, FloatArray]
-    final: FloatArray
 
     def __getitem__(self, tensor: str) -> FloatArray:
         return self.tensors[tensor]
+
+    @property
+    def final(self) -> FloatArray:
+        """The outputs (points, outputs) after the last epoch."""
+        return self["outputs"][-1]
 
     @property
     def first_not_finite(self) -> int | None:
@@ -82,5 +85,5 @@ class Train(Protocol):
 
 
 def epoch_of(tensor: str, index: int) -> int:
-    """The epoch, counted from 1, of an index along the first axis of a tensor; 0 is the start."""
+    """The epoch, from 1, of an index along a tensor's first axis; 0 is the start, the last outputs are one past the end."""
     return index if tensor in ("weight", "bias") else index + 1

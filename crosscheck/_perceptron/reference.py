@@ -74,16 +74,16 @@ def _expected(setup: Setup, history: History) -> Iterator[tuple[str, Enclosed]]:
     points, inputs = x.shape
     share = 1.0 if setup.reduction == "sum" else 1.0 / y.size
     with np.errstate(all="ignore"):
-        z, z_bound = _layer(x, h["weight"][:-1], h["bias"][:-1], u * (inputs + 2))
+        z, z_bound = _layer(x, h["weight"], h["bias"], u * (inputs + 2))
         if setup.logits:
             yield "outputs", (z, z_bound + tiny)
-            z = h["outputs"]
+            z = h["outputs"][:-1]
             loss, loss_bound = softplus(z) - y * z, FUNCTION * u * (np.abs(z) + softplus(z))
             pull, pull_bound = sigmoid(z) - y, FUNCTION * u * (sigmoid(z) + y)
         else:
             p = sigmoid(z)
             yield "outputs", (p, slope(z) * z_bound + FUNCTION * u * p + tiny)
-            p = h["outputs"]
+            p, z, z_bound = h["outputs"][:-1], z[:-1], z_bound[:-1]
             loss = entropy(p, y)
             loss_bound = FUNCTION * u * loss
             pull = entropy_slope(p, y) * slope(z)

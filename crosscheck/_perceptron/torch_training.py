@@ -47,7 +47,8 @@ def train(setup: Setup, progress: Progress | None = None) -> History:
             kept[name].append(_copy(tensor))
         if progress and epoch % REPORT_EVERY == 0:
             progress("torch", REPORT_EVERY)
-    return History({name: np.stack(arrays) for name, arrays in kept.items()}, _copy(model(x)))
+    kept["outputs"].append(_copy(model(x)))
+    return History({name: np.stack(arrays) for name, arrays in kept.items()})
 
 
 def _copy(tensor: Any) -> Any:
@@ -60,7 +61,7 @@ def _filled(kept: dict[str, list[Any]], setup: Setup) -> History:
     shapes |= {f"gradient.{name}": shapes[name] for name in ("weight", "bias")}
     filled = {}
     for name, arrays in kept.items():
-        length = setup.epochs + (name in ("weight", "bias"))
+        length = setup.epochs + (name in ("outputs", "weight", "bias"))
         rest = np.full((length - len(arrays), *shapes[name]), np.nan, setup.x.dtype)
         filled[name] = np.concatenate([np.reshape(arrays, (-1, *shapes[name])).astype(setup.x.dtype), rest])
-    return History(filled, np.full(setup.y.shape, np.nan, setup.x.dtype))
+    return History(filled)

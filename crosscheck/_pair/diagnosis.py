@@ -31,7 +31,7 @@ def diagnose(
 ) -> Diagnosis:
     """Diagnose what fails; ``decisive`` is the comparison that is reported, with its cause and side."""
     judged = next((one for one in failing if one.record is decisive), None)
-    if judged is None:
+    if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
     clock = Clock()
     identities = identities_of(request, catalogue) if judged.x is not None or len(request.inputs.floats) == 1 else {}

@@ -185,7 +185,9 @@ class _Rule:
         differ = ~same & ~(finite[0] & finite[1])
         if not differ.any():
             return
-        reach = np.abs(np.nan_to_num(self.truth)) + self.k * (self.measured.conditioning + min_of(self.spreads)) + self.unit
+        with np.errstate(over="ignore"):
+            moves = self.k * (self.measured.conditioning + min_of(self.spreads))
+            reach = np.abs(np.nan_to_num(self.truth)) + moves + self.unit
         signs = np.sign(np.nan_to_num(self.x)) == np.sign(np.nan_to_num(self.y))
         overflow = self.known & (reach >= self.fmt.largest) & signs & ~np.isnan(self.x) & ~np.isnan(self.y)
         fragile = self.measured.torch_fragile & self.measured.jax_fragile

@@ -250,7 +250,7 @@ class _Rule:
         rounding = self._rounding()
         errors = (self.torch_error, self.jax_error)
         typical = [self._typical(error, known) for error in errors]
-        size = np.abs(self.truth)
+        size = np.abs(np.where(known, self.truth, 0.0))
         bounds = [
             self.common
             + self.k * (rounding + self.spreads[other] + self.unsure)

@@ -47,7 +47,8 @@ class Fault:
         record = self.judged.record
         request = replace(self.request, inputs=inputs, order=record.order, modes=(record.mode,))
         try:
-            failing = run(request).failing
+            with np.errstate(over="ignore", invalid="ignore"):  # infinities are tried too
+                failing = run(request).failing
         except UsageError:  # a definition was given, and at these inputs the functions are not elementwise
             return None
         for one in failing:

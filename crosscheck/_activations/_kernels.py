@@ -6,6 +6,8 @@ formula whose result is a normal number.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 LAMBERT = range(17, 1, -2)
@@ -34,9 +36,53 @@ def exp_parts(framework: Any, a: Any) -> tuple[Any, Any]:
     A factor that is applied to e before c never meets a flushed subnormal. a + k is exact where it is used.
     """
     m = numpy_of(framework)
-    k = math.floor(-math.log(m.finfo(a.dtype).tiny))
+    return exp_above(m, a, math.floor(-math.log(m.finfo(a.dtype).tiny)))
+
+
+def exp_above(m: Any, a: Any, k: int) -> tuple[Any, Any]:
+    """:func:`exp_parts` for a given k, exp(-k) being the last normal one."""
     deep = a < -k
     return m.exp(m.where(deep, a + k, a)), m.where(deep, math.exp(-k), m.ones_like(a))
+
+
+@dataclass(frozen=True)
+class Halves:
+    """How a number up to ``top`` is cut into two: the upper half is a multiple of 1 / ``grid``.
+
+    The product of two upper halves is exact, so that no rounding of it is magnified by exp. ``deep`` is the k of
+    :func:`exp_above`.
+    """
+
+    top: int
+    grid: int
+    deep: int
+
+
+def cut(m: Any, y: Any, grid: int) -> tuple[Any, Any]:
+    """(h, l) with y = h + l and h the nearest multiple of 1 / grid, a power of two.
+
+    In a formula's scale, l is one small term, not the difference of two: ``positive`` starts anew, as a function does.
+    """
+    h = m.round(y * grid) / grid
+    return h, m.positive(y - h)
+
+
+def growth(low: Any) -> Any:
+    """e^low - 1 for |low| < 0.07, by its Taylor series."""
+    return low * (1 + low / 2 * (1 + low / 3 * (1 + low / 4 * (1 + low / 5))))
+
+
+def grown(y: Any, small: Any, g: Any) -> Any:
+    """(y + small) (1 + g), rounded less than as a product, for small and g that are small."""
+    return y + (small + (y + small) * g)
+
+
+def polynomial(coefficients: Sequence[float], t: Any) -> Any:
+    """The sum of the k-th coefficient times t^k, by Horner's rule."""
+    result = coefficients[-1] + t * 0
+    for coefficient in reversed(coefficients[:-1]):
+        result = coefficient + t * result
+    return result
 
 
 def size(framework: Any, x: Any) -> Any:

@@ -432,6 +432,17 @@ def test_digits_lost_inside_flip_their_sign(in_float64: bool) -> None:
     assert not systematic(X, relative(lost_digits, X), lost_digits, 1.0, in_float64=in_float64).any()
 
 
+@EVERYWHERE
+def test_another_function_that_crosses_the_truth_keeps_its_error(in_float64: bool) -> None:
+    """An approximation is too large here and too small there; whether a probe lies at a crossing is chance."""
+
+    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
+        return 0.02 * np.sin(x), np.ones(x.shape)
+
+    x = np.sort(np.random.default_rng(5).permutation(X[np.abs(np.sin(X)) > 0.01])[:150])
+    assert systematic(x, relative(errors, x), errors, 1.0, in_float64=in_float64).all()
+
+
 def test_an_error_that_float64_does_not_show_is_lost_digits() -> None:
     assert not systematic(X, np.full(X.shape, 0.02), rounded_in_float64, 1.0, in_float64=False).any()
 

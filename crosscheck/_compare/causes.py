@@ -150,14 +150,17 @@ def systematic(
     ``errors(inputs)`` runs the subject in float64 and gives its signed errors and the truth. The error of another
     function stays when the precision grows and has the same sign at the neighbouring inputs; an error that lost digits
     make disappears in float64, or drowns in float64's own rounding (relative to ``magnitude``, the largest result on
-    ordinary inputs), or flips its sign from neighbour to neighbour (digits lost inside, whatever the precision).
+    ordinary inputs), or flips its sign from neighbour to neighbour (digits lost inside, whatever the precision). An error
+    that changes its sign once among the neighbours crosses zero there, as that of an approximation does.
     """
     probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], np.linspace(0, x.size - 1, PROBED).astype(int)]))
     centre = x[probed]
     neighbours = np.where(centre[:, None] == 0, OFFSETS, centre[:, None] * (1 + OFFSETS))
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
-    stays = _stays(at, around.T, true[: centre.size], relative_error[probed], magnitude, in_float64=in_float64)
+    signs = np.sign(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])])
+    crosses = (signs[:, 1:] != signs[:, :-1]).sum(axis=1) == 1
+    stays = _stays(at, around.T, true[: centre.size], relative_error[probed], magnitude, crosses, in_float64=in_float64)
     order = np.argsort(centre)
     place = np.clip(np.searchsorted(centre[order], x), 1, max(1, centre.size - 1)) if centre.size > 1 else None
     if place is None:
@@ -192,7 +195,8 @@ def systematic_in_rows(
     probed = np.isin(row, rows)
     place = np.searchsorted(rows, row[probed]) * length + column[probed]
     at, around = signed[0, place], signed[1:, place]
-    stays = _stays(at, around, exact[place], relative_error[probed], magnitude, in_float64=in_float64)
+    crosses = np.zeros(at.shape, bool)  # too few neighbours to tell
+    stays = _stays(at, around, exact[place], relative_error[probed], magnitude, crosses, in_float64=in_float64)
     result = np.full(bad.shape, bool(stays.any()))
     result[probed] = stays
     return result
@@ -204,15 +208,19 @@ def _stays(
     true: Float64Array,
     relative_error: Float64Array,
     magnitude: float,
+    crosses: BoolArray,
     *,
     in_float64: bool,
 ) -> BoolArray:
-    """Whether errors ``at`` inputs, in float64, are those of another function; ``around`` has a row per neighbour."""
+    """Whether errors ``at`` inputs, in float64, are those of another function; ``around`` has a row per neighbour.
+
+    ``crosses`` tells where their sign changes among the neighbours without flipping.
+    """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         relative = np.where(at == 0, 0.0, np.abs(at / true))
         opposite = (np.abs(around) >= np.abs(at) / 8) & (np.sign(around) != np.sign(at))
         alike = (np.abs(around) >= np.abs(at) / 2) & (np.sign(around) == np.sign(at))
-    noisy = opposite.sum(axis=0) >= max(1, len(around) // 8)
+    noisy = (opposite.sum(axis=0) >= max(1, len(around) // 8)) & ~crosses
     noise = np.abs(at[noisy]).max(initial=0.0)
     floor = np.maximum(ROUNDING_IN_FLOAT64 * magnitude, 4 * noise)
     stays = (relative >= relative_error / 2) & (np.abs(at) > floor)

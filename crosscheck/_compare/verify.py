@@ -224,6 +224,7 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
         relative = np.abs((widen(got[bad]) - expected) / expected)
     ordinary = [np.abs(t.approximate()[(np.abs(x) <= 20) & t.judged]) for k, t in task.truths.items() if k <= order]
     magnitude = max((float(values[np.isfinite(values)].max(initial=0.0)) for values in ordinary), default=0.0)
+    magnitude *= 4**order  # each differentiation multiplies the rounding by what the formula does to its input
 
     def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:
         count = causes.MOST_PROBED if sample.length is None else len(task.sample.x)

@@ -3,7 +3,7 @@
 from math import factorial, inf, nan, pi, sqrt
 from typing import Any
 
-from crosscheck._activations._kernels import Halves, cut, exp_above, growth, grown, numpy_of, polynomial
+from crosscheck._activations._kernels import Halves, cut, exp_above, grown, growth, numpy_of, polynomial
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -28,21 +28,59 @@ ZERO = (0.7517914772033691, 4.74901953168329e-08)
 """Where the gradient at -a is 0, in two parts of which the first is a float32. These are from tests/gelu_coefficients.py."""
 
 TAIL = (
-    0.37764256520787576, 0.07369424422192968, -0.11037962061483919, 0.10030777139128091, -0.06306264153433533,
-    0.026428192962019495, -0.005509940667666001, -0.0009244369534435467, 0.0008820813927391446, -4.8875324979358245e-05,
-    -0.00011650165648016508, 1.661828937675461e-05, 1.793097412576373e-05, -2.602012851964462e-06, -3.275934649596408e-06,
-    1.9646818506671903e-07, 6.48957738457219e-07, 5.782391409791735e-08, -1.2366918611678142e-07, -3.5964226684542775e-08,
-    1.9867688234664664e-08, 1.1333721177847343e-08, -2.2471648035446027e-09, -2.257529849043369e-09, 1.2487019266971894e-10,
+    0.37764256520787576,
+    0.07369424422192968,
+    -0.11037962061483919,
+    0.10030777139128091,
+    -0.06306264153433533,
+    0.026428192962019495,
+    -0.005509940667666001,
+    -0.0009244369534435467,
+    0.0008820813927391446,
+    -4.8875324979358245e-05,
+    -0.00011650165648016508,
+    1.661828937675461e-05,
+    1.793097412576373e-05,
+    -2.602012851964462e-06,
+    -3.275934649596408e-06,
+    1.9646818506671903e-07,
+    6.48957738457219e-07,
+    5.782391409791735e-08,
+    -1.2366918611678142e-07,
+    -3.5964226684542775e-08,
+    1.9867688234664664e-08,
+    1.1333721177847343e-08,
+    -2.2471648035446027e-09,
+    -2.257529849043369e-09,
+    1.2487019266971894e-10,
     2.2332055910494167e-10,
 )
 """a R(a), with R(a) = Phi(-a) e^(a^2/2), for a >= 0, as a polynomial in t = (a - 4)/(a + 4)."""
 
 SLOPE = (
-    0.06326896364814262, -0.10336589852195688, 0.06046293676785178, -0.028083359953051716, 0.009504950375062741,
-    -0.001788260541162668, -0.00015461331219588406, 0.0001857757740166163, -1.7477220164239747e-05, -1.8034936190147354e-05,
-    3.5389305121446815e-06, 2.2167310216509068e-06, -4.922605230893777e-07, -3.4935813863106715e-07, 5.257210422572209e-08,
-    6.325387210039118e-08, -9.534703665956023e-10, -1.1345296843067405e-08, -1.6146802746525225e-09, 1.6753142712837635e-09,
-    4.929166588724104e-10, -1.4342854649355361e-10, -6.05555302980959e-11,
+    0.06326896364814262,
+    -0.10336589852195688,
+    0.06046293676785178,
+    -0.028083359953051716,
+    0.009504950375062741,
+    -0.001788260541162668,
+    -0.00015461331219588406,
+    0.0001857757740166163,
+    -1.7477220164239747e-05,
+    -1.8034936190147354e-05,
+    3.5389305121446815e-06,
+    2.2167310216509068e-06,
+    -4.922605230893777e-07,
+    -3.4935813863106715e-07,
+    5.257210422572209e-08,
+    6.325387210039118e-08,
+    -9.534703665956023e-10,
+    -1.1345296843067405e-08,
+    -1.6146802746525225e-09,
+    1.6753142712837635e-09,
+    4.929166588724104e-10,
+    -1.4342854649355361e-10,
+    -6.05555302980959e-11,
 )
 """(R(a) - R(ZERO)) / (ZERO - a), likewise."""
 
@@ -107,8 +145,292 @@ def _halves(framework: Any, x: Any) -> Halves:
     return FLOAT64 if numpy_of(framework).finfo(x.dtype).bits == 64 else FLOAT32
 
 
-BOTH = ("torch.native", "jax.native")
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
+TORCH, DEFAULT, ERFC = "torch.native", "jax.native", "jax.native.matched"
+CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
+ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_eltwise.html"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+
+
+def both(low: float, high: float) -> tuple[tuple[float, float], ...]:
+    return (-high, -low), (low, high)
+
+
+def regions(subject: str, *rows: tuple[Any, ...]) -> tuple[Region, ...]:
+    """Of rows of order, dtype, intervals, anchor, the result there or None, and the maximum in ULP."""
+    return tuple(
+        Region(order, (dtype,), intervals, (Anchor(at, {} if result is None else {subject: result}),), max_ulp)
+        for order, dtype, intervals, at, result, max_ulp in rows
+    )
+
+
+INFINITY = Deviation(
+    id="gelu-at-infinity",
+    cause="special",
+    subjects=(TORCH, DEFAULT, ERFC),
+    regions=(
+        Region(0, DTYPES, ((-inf, -inf),), (Anchor(-inf, dict.fromkeys((TORCH, DEFAULT, ERFC), nan)),)),
+        Region(1, DTYPES, ((-inf, -inf), (inf, inf)), (Anchor(inf, dict.fromkeys((TORCH, DEFAULT, ERFC), nan)),)),
+        Region(2, DTYPES, ((-inf, -inf), (inf, inf)), (Anchor(inf, dict.fromkeys((TORCH, DEFAULT, ERFC), nan)),)),
+    ),
+    reason="Both frameworks compute x Phi(x): at minus infinity that is -inf times 0, NaN, where the limit is 0. The "
+    "derivatives multiply an infinite x with a zero in the same way, at both infinities.",
+    link=CPU_KERNEL,
+    seen=SEEN,
+)
+
+TOP_BINADE = Deviation(
+    id="gelu-top-binade",
+    cause="special",
+    subjects=(TORCH,),
+    regions=regions(
+        TORCH,
+        (0, "float32", ((2.0**127, 3.4028234663852886e38),), 2e38, inf, inf),
+        (0, "bfloat16", ((2.0**127, 3.39e38),), 2e38, inf, inf),
+        (0, "float32", ((inf, inf),), inf, nan, inf),
+        (0, "bfloat16", ((inf, inf),), inf, nan, inf),
+    ),
+    reason="torch takes oneDNN's kernel, which computes x (1 + erf(x / sqrt(2))) before it halves: for each of the "
+    "8,388,608 largest floats the product is infinite, although the result is x. At infinity it is NaN.",
+    link=ONEDNN,
+    seen=SEEN,
+)
+
+SECOND_OVERFLOW = Deviation(
+    id="gelu-second-derivative-overflow",
+    cause="special",
+    subjects=(TORCH,),
+    regions=regions(
+        TORCH,
+        (2, "float64", both(1.34e154, 1.7976931348623157e308), 1e300, nan, inf),
+        (2, "float32", both(1.844e19, 3.4028234663852886e38), 1e30, nan, inf),
+        (2, "bfloat16", both(1.844e19, 3.39e38), 1e30, nan, inf),
+        (2, "float16", both(256.0, 65504.0), 1000.0, nan, inf),
+    ),
+    reason="torch composes the second derivative of operations, of which one squares x: where that is infinite, infinity "
+    "times an underflowed e^(-x^2/2) is NaN. The exact value is 0.",
+    link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
+    seen=SEEN,
+)
+
+DEFAULT_OVERFLOW = Deviation(
+    id="gelu-jax-default-overflow",
+    cause="special",
+    subjects=(DEFAULT,),
+    regions=regions(
+        DEFAULT,
+        (1, "float64", both(7.74e153, 1.7976931348623157e308), 1e300, nan, inf),
+        (1, "float32", both(1.065e19, 3.4028234663852886e38), 1e30, nan, inf),
+        (1, "bfloat16", both(1.066e19, 3.39e38), 1e30, nan, inf),
+        (1, "float16", both(147.8, 65504.0), 1000.0, nan, inf),
+        (2, "float64", ((-1.7976931348623157e308, -9.43e102), (1.188e103, 1.7976931348623157e308)), 1e300, nan, inf),
+        (2, "float32", ((-3.4028234663852886e38, -1.166e13), (1.47e13, 3.4028234663852886e38)), 1e30, nan, inf),
+        (2, "bfloat16", ((-3.39e38, -1.166e13), (1.47e13, 3.39e38)), 1e30, nan, inf),
+        (2, "float16", ((-65504.0, -67.3), (84.8, 65504.0)), 1000.0, nan, inf),
+    ),
+    reason="JAX's default is the approximation by tanh. Its derivatives multiply a power of x, infinite out there, with "
+    "the derivative of tanh, 0 out there.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
+
+ERFC_OVERFLOW = Deviation(
+    id="gelu-jax-erfc-overflow",
+    cause="special",
+    subjects=(ERFC,),
+    regions=regions(
+        ERFC,
+        (2, "float64", both(1.271e308, 1.7976931348623157e308), 1.5e308, nan, inf),
+        (2, "float32", both(2.4e38, 3.4028234663852886e38), 3e38, nan, inf),
+        (2, "bfloat16", both(2.4e38, 3.39e38), 3e38, nan, inf),
+        (2, "float16", both(46300.0, 65504.0), 60000.0, nan, inf),
+    ),
+    reason="Where 2 x / sqrt(2) is infinite, the second derivative multiplies it with an underflowed e^(-x^2/2).",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
+
+DEFAULT_IS_TANH = Deviation(
+    id="gelu-jax-default-is-tanh",
+    cause="definition",
+    subjects=(DEFAULT,),
+    regions=regions(
+        DEFAULT,
+        (0, "float64", ((-8.5, -0.003), (0.003, 8.2)), -3.0, None, 2.0**53),
+        (0, "float32", ((-8.5, -0.04), (0.04, 5.2)), -3.0, None, 2.0**24),
+        (0, "bfloat16", ((-7.7, -4.2), (-3.0, -2.3)), -5.0, None, 2.0**8),
+        (0, "float16", ((-5.61, -4.12), (-3.57, -3.37), (-3.28, -0.89)), -2.5, None, 2000.0),
+        (1, "float64", ((-9.0, -0.002), (0.002, 9.0)), -3.0, None, 2.0**53),
+        (1, "float32", ((-8.8, -0.02), (0.02, 5.7)), -3.0, None, 2.0**24),
+        (1, "bfloat16", ((-7.6, -4.37), (-2.36, -2.23)), -5.0, None, 2.0**8),
+        (1, "float16", ((-5.92, -4.38), (-3.51, -3.36), (-2.67, -0.45)), -5.0, None, 2.0**11),
+        (1, "float16", ((1.5, 1.9),), 1.833984375, None, 1.9),
+        (2, "float64", both(1e-4, 9.4), -3.0, None, 2.0**53),
+        (2, "float32", both(0.008, 9.0), -3.0, None, 2.0**24),
+        (2, "bfloat16", ((-7.6, -4.8), (1.6, 1.84), (4.34, 7.9)), -5.0, None, 2.0**8),
+        (2, "float16", ((-6.22, -4.46), (-2.84, -0.31), (0.31, 2.86), (4.5, 6.22)), -5.0, None, 2.0**11),
+    ),
+    reason="jax.nn.gelu computes the approximation by tanh unless it is called with approximate=False: another function, "
+    "off by up to 5e-4. This catalogue has it as gelu_tanh.",
+    link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.gelu.html",
+    seen=SEEN,
+)
+
+DEFAULT_LOST = Deviation(
+    id="gelu-jax-default-lost-digits",
+    cause="inaccurate",
+    subjects=(DEFAULT,),
+    regions=regions(
+        DEFAULT,
+        (0, "float64", ((-38.8, -5.9), (-1.0, -5e-5), (5e-5, 1.0), (4.0, 8.2)), -20.0, -0.0, 2.0**53),
+        (0, "float32", ((-13.2, -6.5),), -10.0, -0.0, 2.0**24),
+        (0, "bfloat16", ((-13.2, -7.65), (-4.2, -1.9)), -10.0, -0.0, 2.0**8),
+        (0, "bfloat16", ((-2.0, -0.2), (0.005, 1.95)), -1.875, None, 13.0),
+        (0, "float16", ((-4.13, -3.56), (-3.38, -3.27)), -3.75, -0.0, 2.0**11),
+        (0, "float16", ((-1.95, -0.13), (0.0007, 3.0)), -1.8583984375, None, 12.5),
+        (1, "float64", ((-38.8, -5.9), (-1.0, -5e-5), (5e-5, 1.0), (4.0, 8.7)), -20.0, 0.0, 2.0**53),
+        (1, "float32", ((-13.4, -6.5),), -10.0, 0.0, 2.0**24),
+        (1, "bfloat16", ((-13.4, -7.6), (-4.36, -2.0)), -10.0, 0.0, 2.0**8),
+        (1, "bfloat16", ((-2.05, -0.002), (0.004, 3.2)), -1.75, None, 14.0),
+        (1, "float16", ((-4.4, -3.49), (-3.37, -2.65), (-2.39, -2.24)), -3.75, None, 2.0**11),
+        (1, "float16", ((-1.55, -0.0003), (0.0006, 3.9)), -1.5029296875, None, 9.5),
+        (2, "float64", ((-38.8, -5.6), (-0.7, -4e-7), (4e-7, 0.7), (5.6, 38.8)), -20.0, 0.0, 2.0**53),
+        (2, "float32", both(6.3, 13.6), -10.0, 0.0, 2.0**24),
+        (2, "bfloat16", (*both(1.5, 4.85), *both(7.5, 13.6)), -10.0, 0.0, 600.0),
+        (2, "bfloat16", both(0.002, 1.6), 1.2421875, None, 11.0),
+        (2, "float16", ((-4.47, -2.14), (-1.19, -0.99), (1.88, 2.15), (2.85, 4.51)), -3.75, None, 2.0**11),
+        (2, "float16", ((-0.33, -0.0003), (0.0003, 1.01)), -0.2327880859375, None, 7.5),
+    ),
+    reason="1 + tanh and 1 - tanh^2 lose their digits in the tails, down to a 0. Where JAX's default differs from GELU by "
+    "little, or computes in 16 bits, its rounding errors are the larger part.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
+
+LEFT_TAIL = Deviation(
+    id="gelu-lost-left-tail",
+    cause="inaccurate",
+    subjects=(TORCH,),
+    regions=regions(
+        TORCH,
+        (0, "float64", ((-38.8, -1.25),), -20.0, -0.0, 2.0**53),
+        (0, "float32", ((-14.3, -1.2),), -10.0, -0.0, 2.0**24),
+        (0, "bfloat16", ((-13.6, -4.0),), -10.0, -0.0, 2.0**8),
+        (0, "float16", ((-5.65, -3.6),), -4.08984375, None, 2.25),
+        (1, "float64", ((-38.8, -1.4),), -10.0, None, 2.0**47),
+        (1, "float32", ((-14.4, -1.4),), -10.0, 0.0, 2.0**25),
+        (1, "bfloat16", ((-13.75, -5.2),), -10.0, 0.0, 2.0**8),
+    ),
+    reason="torch computes Phi(x) as (1 + erf(x / sqrt(2))) / 2. Where erf nears -1 the sum keeps fewer and fewer digits, "
+    "and where it rounds to -1 the value is 0, although the exact one is a normal number down to -38. The gradient "
+    "contains the same sum.",
+    link=CPU_KERNEL,
+    seen=SEEN,
+)
+
+SUBNORMALS = Deviation(
+    id="gelu-bfloat16-subnormal-results",
+    cause="inaccurate",
+    subjects=(TORCH,),
+    regions=regions(TORCH, (0, "bfloat16", both(2.7e-40, 2.342e-38), 2e-38, 0.0, 2.0**7)),
+    reason="oneDNN's bfloat16 kernel flushes subnormals to zero, in a backend that keeps them elsewhere.",
+    link=ONEDNN,
+    seen=SEEN,
+)
+
+OVER_BUDGET = Deviation(
+    id="gelu-over-budget",
+    cause="inaccurate",
+    subjects=(TORCH,),
+    regions=regions(
+        TORCH,
+        (0, "float32", ((2.8, 4.0),), 3.4810190200805664, None, 5.6),
+        (1, "float64", ((-1.4, -0.5),), -0.6242475689265525, None, 20.0),
+        (1, "float32", ((-1.4, -1e-5), (1e-5, 0.2)), -1.2653050422668457, None, 40.0),
+    ),
+    reason="oneDNN approximates erf to fewer digits than float32 has, and the terms of the gradient cancel towards its zero "
+    "at -0.75.",
+    link=ONEDNN,
+    seen=SEEN,
+)
+
+SQUARED = Deviation(
+    id="gelu-second-derivative-squared-input",
+    cause="inaccurate",
+    subjects=(TORCH,),
+    regions=regions(
+        TORCH,
+        (2, "float64", both(5.6, 38.8), 38.0, None, 700.0),
+        (2, "float32", both(5.6, 13.0), 12.955934524536133, None, 80.0),
+        (2, "float32", both(13.0, 14.6), -13.507254600524902, None, 200.0),
+        (2, "bfloat16", both(0.07, 5.0), 4.75, None, 6.5),
+        (2, "bfloat16", both(5.0, 13.9), 13.5625, 0.0, 100.0),
+        (2, "float16", both(0.02, 4.0), 3.8125, None, 5.0),
+        (2, "float16", both(4.0, 6.3), 5.69921875, 0.0, 19.5),
+    ),
+    reason="torch composes the second derivative of operations that each round, x^2 first: e^(-x^2/2) multiplies the error "
+    "of its argument by up to x^2/2.",
+    link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
+    seen=SEEN,
+)
+
+ERFC_TAIL = Deviation(
+    id="gelu-jax-erfc-tail",
+    cause="inaccurate",
+    subjects=(ERFC,),
+    regions=regions(
+        ERFC,
+        (0, "float64", ((-37.52, -1.1),), -32.471761872468534, None, 3000.0),
+        (0, "float64", ((-37.7, -37.52),), -37.6, -0.0, 2.0**53),
+        (0, "float32", ((-13.2, -0.9),), -13.041043281555176, -0.0, 2.0**24),
+        (0, "bfloat16", ((-13.2, -5.0),), -13.0625, -0.0, 200.0),
+        (1, "float64", ((-37.505, -1.4),), -32.471761872468534, None, 3000.0),
+        (1, "float64", ((-37.8, -37.505),), -37.7, 0.0, 2.0**53),
+        (1, "float64", ((-1.4, -0.5),), -1.1606301988045042, None, 20.0),
+        (1, "float32", ((-13.4, -3.0),), -13.296610832214355, 0.0, 2.0**24),
+        (1, "float32", ((-3.0, -0.5),), -2.921522617340088, None, 20.0),
+        (1, "bfloat16", ((-13.4, -4.7),), -13.25, 0.0, 2.0**8),
+        (2, "float64", both(2.5, 37.61), -32.471761872468534, None, 3000.0),
+        (2, "float64", both(37.61, 37.9), -37.7, 0.0, 2.0**53),
+        (2, "float32", both(2.5, 13.6), 13.222092628479004, 0.0, 2.0**24),
+        (2, "bfloat16", both(4.5, 13.6), 12.0625, None, 300.0),
+        (2, "float16", both(4.0, 6.3), 4.84375, None, 21.0),
+    ),
+    reason="With approximate=False JAX computes x erfc(-x / sqrt(2)) / 2, which keeps the tail. But erfc multiplies the "
+    "rounding of its argument by up to x^2, XLA's own loses further digits, and where it is subnormal it is flushed to 0 "
+    "although x times it is normal.",
+    link="https://docs.jax.dev/en/latest/accuracy.html",
+    seen=SEEN,
+)
+
+SIXTEEN_BITS = Deviation(
+    id="gelu-jax-16-bit-arithmetic",
+    cause="inaccurate",
+    subjects=(ERFC,),
+    regions=regions(
+        ERFC,
+        (0, "bfloat16", ((-5.0, -0.5), (0.005, 0.36)), -4.71875, None, 14.0),
+        (0, "float16", ((-5.6, -0.25), (0.0007, 1.14)), -4.0234375, None, 15.75),
+        (1, "bfloat16", ((-4.7, -0.007), (0.014, 0.86)), -4.03125, None, 15.5),
+        (1, "float16", ((-6.0, -0.002), (0.004, 1.28)), -4.45703125, None, 16.0),
+        (2, "bfloat16", both(0.06, 4.5), 4.03125, None, 14.0),
+        (2, "float16", ((-4.0, 4.0),), 3.990234375, None, 15.0),
+    ),
+    reason="JAX rounds to 16 bits after each step; sqrt(2) and the constant of the derivative are rounded too.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
+
+
+ZERO_SIGN = Deviation(
+    id="gelu-gradient-zero-sign",
+    cause="convention",
+    subjects=(TORCH, DEFAULT),
+    regions=(Region(1, ("float16",), ((-14.35, -6.03),), (Anchor(-10.0, {TORCH: -0.0, DEFAULT: 0.0}),)),),
+    reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+)
 
 GELU = Activation(
     name="gelu",
@@ -127,5 +449,20 @@ GELU = Activation(
         "torch": Native("torch.nn.functional.gelu"),
         "jax": Native("jax.nn.gelu", matched={"approximate": False}),
     },
-    deviations=(),
+    deviations=(
+        INFINITY,
+        TOP_BINADE,
+        SECOND_OVERFLOW,
+        DEFAULT_OVERFLOW,
+        ERFC_OVERFLOW,
+        DEFAULT_IS_TANH,
+        DEFAULT_LOST,
+        LEFT_TAIL,
+        SUBNORMALS,
+        OVER_BUDGET,
+        SQUARED,
+        ERFC_TAIL,
+        SIXTEEN_BITS,
+        ZERO_SIGN,
+    ),
 )

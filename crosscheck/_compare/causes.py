@@ -153,7 +153,8 @@ def systematic(
     ordinary inputs), or flips its sign from neighbour to neighbour (digits lost inside, whatever the precision). An error
     that changes its sign once among the neighbours crosses zero there, as that of an approximation does.
     """
-    probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], np.linspace(0, x.size - 1, PROBED).astype(int)]))
+    evenly = np.argsort(x)[np.linspace(0, x.size - 1, PROBED).astype(int)]  # or a gap between probes would be chance
+    probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], evenly]))
     centre = x[probed]
     neighbours = np.where(centre[:, None] == 0, OFFSETS, centre[:, None] * (1 + OFFSETS))
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))

@@ -1,9 +1,11 @@
-"""Where the coefficients of GELU's kernel come from: ``python tests/gelu_coefficients.py`` prints them.
+"""Where the numbers in GELU's kernels come from: ``python tests/gelu_coefficients.py`` prints them.
 
-Chebyshev interpolation, in Arb, of smooth functions of a >= 0 on t = (a - 4)/(a + 4), written as polynomials in t.
+Chebyshev interpolation, in Arb, of smooth functions of a >= 0 on t = (a - 4)/(a + 4), written as polynomials in t; and
+constants as sums of a few bits and the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flint import arb, arb_poly, ctx
@@ -42,7 +44,7 @@ def slope(a: Any, zero: Any) -> Any:
     return (tail_ratio(a) - tail_ratio(zero)) / (zero - a)
 
 
-def interpolated(f: Callable[[Any], Any], degree: int) -> list[float]:
+def interpolated(f: Callable[[Any], Any], degree: int) -> tuple[float, ...]:
     """The Chebyshev series of f up to a degree, as the coefficients of 1, t, t^2, ..., rounded to float64."""
     angles = [(2 * j + 1) * arb.pi() / (2 * NODES) for j in range(NODES)]
     values = [f(4 * (1 + angle.cos()) / (1 - angle.cos())) for angle in angles]
@@ -52,24 +54,37 @@ def interpolated(f: Callable[[Any], Any], degree: int) -> list[float]:
         coefficient = sum((y * (k * angle).cos() for y, angle in zip(values, angles, strict=True)), arb(0)) * 2 / NODES
         result += before * (coefficient / 2 if k == 0 else coefficient)
         before, now = now, arb_poly([0, 2]) * now - before
-    return [float(coefficient) for coefficient in result.coeffs()]
+    return tuple(float(coefficient) for coefficient in result.coeffs())
 
 
-def coefficients() -> dict[str, Any]:
-    """By their names in ``crosscheck/_activations/gelu.py``."""
+def in_two(value: Any, bits: int) -> tuple[float, float]:
+    """A multiple of 2^-bits and the rest."""
+    high = round(float(value) * 2**bits) / 2**bits
+    return high, float(value - high)
+
+
+@contextmanager
+def precise() -> Iterator[None]:
     before, ctx.prec = ctx.prec, BITS
     try:
-        zero = zero_of_gradient()
-        high = float(int(float(zero) * 2**24)) / 2**24
-        return {
-            "ZERO": (high, float(zero - high)),
-            "TAIL": interpolated(tail, 25),
-            "SLOPE": interpolated(lambda a: slope(a, zero), 22),
-        }
+        yield
     finally:
         ctx.prec = before
 
 
+def numbers() -> dict[str, dict[str, Any]]:
+    """By the activation and their names in its file."""
+    with precise():
+        zero, factor = zero_of_gradient(), (arb(8) / arb.pi()).sqrt()
+        gelu = {
+            "ZERO": in_two(zero, 24),
+            "TAIL": interpolated(tail, 25),
+            "SLOPE": interpolated(lambda a: slope(a, zero), 22),
+        }
+        return {"gelu": gelu, "gelu_tanh": {"A": in_two(factor, 8), "B": in_two(factor * 44715 / 10**6, 15)}}
+
+
 if __name__ == "__main__":
-    for name, values in coefficients().items():
-        print(name, "=", values)
+    for activation, named in numbers().items():
+        for name, values in named.items():
+            print(activation, name, "=", values)

@@ -126,7 +126,7 @@ def test_a_tensor_that_is_not_contiguous_is_the_same_function(name: str, dtype: 
 @every_dtype
 @every_elementwise
 def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int) -> None:
-    """In ULP of the larger result; of the formula's terms where they cancel."""
+    """In ULP of the larger result; of the formula's terms where they cancel. Subnormals, which XLA flushes, aside."""
     activation, fmt = crosscheck.activations[name], FORMATS[dtype]
     x = np.random.default_rng(11).uniform(-12, 12, 400).astype(fmt.dtype)
     formula = (activation.derivative, activation.derivative, activation.second_derivative)[order]
@@ -135,7 +135,7 @@ def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int
     size = np.maximum(abs(ours), abs(theirs))
     unit = np.ldexp(1.0, exponent(np.where(size < terms / 8, terms, size), fmt) - (fmt.precision - 1))
     assert np.isfinite(ours).all()
-    assert (abs(ours - theirs) / unit).max() <= budget(dtype, order)
+    assert (abs(ours - theirs) / unit)[size >= fmt.smallest_normal].max(initial=0) <= budget(dtype, order)
 
 
 @every_framework

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from math import isnan
+from math import isinf, isnan
 from typing import Any
 
 import figures
@@ -11,8 +11,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import crosscheck
-from crosscheck import Activation, Deviation, Region
+from crosscheck import Activation, Deviation
 from crosscheck._api import environment, explained
+from crosscheck._compare.curves import Sighting
 from crosscheck._report.explain import SENTENCES, Disagreement, Explanation, snippet
 from crosscheck._report.report import Report
 from crosscheck._spec.records import ORDER_NAMES
@@ -49,12 +50,12 @@ def gallery() -> str:
     ]
     return "\n".join(
         (
-            "---\ntitle: Gallery\n---\n\n# Activations\n",
+            "---\nhide: [toc]\n---\n\n# Activations\n",
             "Each of these exists in both frameworks and is judged against the proven value of its formula. In the "
             "pictures the function is orange and its gradient blue, for inputs from "
             f"{figures.LOW:g} to {figures.HIGH:g}.\n",
             '<div class="grid cards gallery" markdown>\n',
-            "\n".join(cards),
+            "\n\n".join(cards),
             "\n</div>",
         )
     )
@@ -83,6 +84,8 @@ def page(explanation: Explanation) -> Iterator[str]:
     yield f"# {record.name}"
     yield summary(record)
     yield picture(record)
+    if record.rows:
+        yield f"The picture shows {figures.ROW}."
     yield f"## Formula and derivative\n\n$$\n{record.latex}\n$$"
     formula = formulas.derivative(record)
     if formula:
@@ -96,9 +99,8 @@ def page(explanation: Explanation) -> Iterator[str]:
     yield tabs({side: shipped(record, side) for side in NAMES})
     yield "## How accurate they are"
     yield (
-        f"Over [-10, 10] in float32: above the curves, below the error of each implementation in "
-        f"[ULP](../method.md#the-error-in-ulp). `torch` and `jax` are crosscheck's, `torch.native` and `jax.native` the "
-        f"frameworks' own.\n\n{picture(record, 'errors')}"
+        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of `torch` and `jax`, which are crosscheck's, and of "
+        f"`torch.native` and `jax.native`, the frameworks' own.\n\n{picture(record, 'errors')}"
     )
     yield "## Where the frameworks' own functions deviate"
     if not explanation.disagreements:
@@ -132,11 +134,11 @@ def facts(record: Activation) -> str:
         said = (f"{name} {number(value)}" for name, value in zip(ORDER_NAMES, values, strict=True))
         alone = "of one entry alone, " if record.rows else ""
         rows.append((f"limits at {sign}∞", alone + ", ".join(said)))
-    return "\n".join(["### Kinks and limits\n", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+    return "### Kinks and limits\n\n" + table([["", ""], *map(list, rows)])
 
 
 def number(value: float) -> str:
-    return "has none" if isnan(value) else f"{value:g}".replace("inf", "∞").replace("-", "−")
+    return "has none" if isnan(value) else f"{value:.6g}".replace("inf", "∞").replace("-", "−")
 
 
 def tabs(texts: dict[str, str]) -> str:
@@ -181,35 +183,53 @@ def shipped(record: Activation, side: str) -> str:
 def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
     who = " and ".join(f"`{subject}`" for subject in one.subjects)
     yield f"### {one.id}"
-    yield f"{who} · **{one.cause}** · {'; '.join(dict.fromkeys(map(region, deviation.regions)))}"
-    yield f"{one.reason} [Source]({one.link})"
+    yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
     sighting = one.sighting
     if sighting is None:
         return
-    at = f"x = {sighting.input!r}" if sighting.row is None else f"entry {sighting.row.position} of a row of {len(sighting.row.bits)}"
-    parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
-    rows = [f"| {ORDER_NAMES[sighting.order]} at {at}, {sighting.dtype}{parameters} | result | error |", "|---|---|---|"]
-    if sighting.exact is not None:
-        rows.append(f"| exact, correctly rounded | {sighting.exact!r} | |")
-    for result in sighting.results:
-        error = "" if isnan(result.ulp) else f"{result.ulp:.3g} ULP"
-        rows.append(f"| `{result.subject}` | {result.message if result.got is None else repr(result.got)} | {error} |")
-    yield "\n".join(rows)
-    yield f"_{one.cause}_: {SENTENCES[one.cause]}"
+    yield sighted(sighting, one.cause)
+    yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
     code = {result.subject.partition(".")[0]: fenced(snippet(explanation, sighting, result)) for result in sighting.results}
     yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'
 
 
-def region(one: Region) -> str:
-    """A deviation's region in words."""
-    where = ", ".join(_interval(low, high) for low, high in one.intervals)
-    return f"{ORDER_NAMES[one.order]}, {', '.join(one.dtypes)}: {where}"
+def sighted(sighting: Sighting, cause: str) -> str:
+    """What was computed at one input, as a table."""
+    row = sighting.row
+    at = f"x = {sighting.input!r}" if row is None else f"entry {row.position} of a row of {len(row.bits)}"
+    parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
+    rows = [[f"{ORDER_NAMES[sighting.order]} at {at}, {sighting.dtype}{parameters}", "result", "error"]]
+    if sighting.exact is not None:
+        rows.append(["exact, correctly rounded", repr(sighting.exact), ""])
+    for result in sighting.results:
+        measured = cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
+        got = str(result.message) if result.got is None else repr(result.got)
+        rows.append([f"`{result.subject}`", got, f"{result.ulp:.3g} ULP" if measured else ""])
+    return table(rows)
 
 
-def _interval(low: float, high: float) -> str:
-    if low == high or isnan(low):
-        return f"at {low:.6g}".replace("nan", "NaN").replace("inf", "∞").replace("-", "−")
-    return f"[{low:.6g}, {high:.6g}]".replace("-", "−")
+def regions(deviation: Deviation) -> str:
+    """A deviation's regions as a table; dtypes that share one stand together."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in deviation.regions:
+        inputs = ", ".join(interval(low, high) for low, high in one.intervals)
+        lengths = ", ".join(map(str, one.lengths))
+        key = (ORDER_NAMES[one.order], inputs, lengths, "" if isinf(one.max_ulp) else f"{one.max_ulp:.3g} ULP")
+        rows.setdefault(key, []).extend(one.dtypes)
+    head = ["", "inputs", "rows of", "error at most", "dtypes"]
+    return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows, the first of them the head, without the columns that say nothing."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    lines = ["| " + " | ".join(row[i] for i in kept) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(kept) + "|", *lines[1:]])
+
+
+def interval(low: float, high: float) -> str:
+    said = number(low) if low == high or isnan(low) else f"{number(low)} to {number(high)}"
+    return said.replace("has none", "NaN")
 
 
 def instead(record: Activation) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import to_hex
+from matplotlib.colors import is_color_like, to_rgba
 from matplotlib.figure import Figure
 
 import crosscheck
@@ -17,6 +17,8 @@ INKS = {"light": "#30353d", "dark": "#dfe3ea"}
 FUNCTION, GRADIENT = "#E69F00", "#3A94D6"
 """Two of Okabe and Ito's colours, the blue made lighter to stand out from a dark page too."""
 LOW, HIGH, POINTS = -5.0, 5.0, 401
+ROW = "the first entry of the row (x, 0, 1), and its derivative by x"
+"""What the curves of a function of rows are: as :func:`crosscheck._compare.curves.curves` draws them."""
 JUMP = 0.5
 """A step of more than this from one of the inputs to the next is a jump, and is not drawn as a line."""
 
@@ -27,7 +29,7 @@ def pictures(record: Activation) -> Iterator[tuple[str, bytes]]:
     for scheme, ink in INKS.items():
         yield f"{record.name}-{scheme}.svg", _svg(_curves(x, value, gradient, ink, small=False))
         yield f"{record.name}-small-{scheme}.svg", _svg(_curves(x, value, gradient, ink, small=True))
-        yield f"{record.name}-errors-{scheme}.png", _png(inked(crosscheck.plot(record), ink))
+        yield f"{record.name}-errors-{scheme}.png", _png(inked(_errors(record), ink))
 
 
 def analytic(record: Activation) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
@@ -55,6 +57,23 @@ def _curves(x: np.ndarray, value: np.ndarray, gradient: np.ndarray, ink: str, *,
     return inked(figure, ink)
 
 
+def _errors(record: Activation) -> Figure:
+    """The lower half of the figure that `crosscheck plot` draws, one panel below the other to be legible on a phone."""
+    figure = crosscheck.plot(record)
+    curves_above, errors = figure.axes[:2], figure.axes[2:]
+    for axes in curves_above:
+        axes.remove()
+    figure.set_size_inches(7, 6)
+    figure.suptitle("")
+    for axes, place in zip(errors, figure.add_gridspec(len(errors), 1), strict=True):
+        axes.set_subplotspec(place)
+    (legend,) = figure.legends
+    legend.remove()
+    handles, labels = errors[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5 if len(labels) <= 5 else 4, frameon=False)
+    return figure
+
+
 def _broken(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same points with a gap at each jump."""
     jumps = np.flatnonzero(np.abs(np.diff(y)) > JUMP) + 1
@@ -67,7 +86,7 @@ def inked(figure: Figure, ink: str) -> Figure:
     for artist in figure.findobj():
         for part in ("color", "edgecolor", "facecolor"):
             get, put = getattr(artist, f"get_{part}", None), getattr(artist, f"set_{part}", None)
-            if get and put and _is(get(), "black"):
+            if get and put and _black(get()):
                 put(ink)
     for axes in figure.axes:
         axes.set_facecolor("none")
@@ -78,11 +97,8 @@ def inked(figure: Figure, ink: str) -> Figure:
     return figure
 
 
-def _is(colour: Any, name: str) -> bool:
-    try:
-        return to_hex(colour) == to_hex(name)
-    except (TypeError, ValueError):  # several colours, or none
-        return False
+def _black(colour: Any) -> bool:
+    return is_color_like(colour) and to_rgba(colour) == (0, 0, 0, 1)
 
 
 def _svg(figure: Figure) -> bytes:

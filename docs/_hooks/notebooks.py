@@ -73,6 +73,8 @@ def pages(uri: str, notebook: nbformat.NotebookNode) -> dict[str, str | bytes]:
         config=Config(
             {
                 "MarkdownExporter": {"template_file": str(HERE / "notebook.md.j2")},
+                # What several frameworks print in one cell arrives in pieces.
+                "CoalesceStreamsPreprocessor": {"enabled": True},
                 "ExtractOutputPreprocessor": {"output_filename_template": name + "_{cell_index}_{index}{extension}"},
             }
         )

@@ -1,11 +1,11 @@
 """The reference: every public name, which must be documented, and the report's JSON schema, which a real report must obey."""
 
-import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import griffe
 import jsonschema
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -83,8 +83,8 @@ def api(names: list[str]) -> Iterator[str]:
 
 
 def documented(name: str) -> bool:
-    value = getattr(crosscheck, name)
-    return bool(inspect.getdoc(value)) and inspect.getdoc(value) != inspect.getdoc(type(value).__mro__[-1])
+    home = griffe.load(f"crosscheck.{crosscheck._HOME[name]}", resolve_aliases=False)
+    return bool(home[name].has_docstring)
 
 
 def entry(name: str) -> str:

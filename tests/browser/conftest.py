@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 SITE = Path(os.environ.get("CROSSCHECK_SITE", "site")).resolve()
+PATIENCE_S = 10
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -69,13 +71,15 @@ def chromium() -> Iterator["Chromium"]:
 
 
 @pytest.fixture
-def browser(chromium: "Chromium") -> "Chromium":
+def browser(chromium: "Chromium", site: str) -> "Chromium":
     """The browser as a reader has it who comes for the first time, on a wide light screen."""
     chromium.driver.get("about:blank")
+    chromium.driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": site, "storageTypes": "all"})
     chromium.size(1280, 900)
     chromium.scheme("light")
     chromium.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
     chromium.said()
+    chromium.console()
     return chromium
 
 
@@ -94,9 +98,15 @@ class Chromium:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
     def open(self, address: str) -> None:
-        """Open a page and wait for its fonts and pictures, those further down too."""
-        self.driver.get(address)
+        """Open a page, its folded parts too, and wait for its fonts and pictures, those further down too."""
+        self.visit(address)
         self.driver.execute_async_script(LOAD_ALL)
+
+    def visit(self, address: str) -> None:
+        """Open a page and leave it as it is."""
+        self.driver.get(address)
+        there = "document.readyState === 'complete' && location.href === arguments[0]"
+        WebDriverWait(self.driver, PATIENCE_S).until(lambda _: self.ask(there, address), message=address)
 
     def ask(self, script: str, *arguments: object) -> Any:
         """What an expression of JavaScript is."""
@@ -116,6 +126,6 @@ const done = arguments[0];
 document.querySelectorAll("details").forEach(one => one.open = true);
 const pictures = [...document.images];
 pictures.forEach(one => one.loading = "eager");
-const loaded = pictures.map(one => one.complete || new Promise(resolve => one.onload = one.onerror = resolve));
-Promise.all([...loaded, document.fonts.ready]).then(() => setTimeout(done, 50));
+const loaded = pictures.map(one => one.decode());
+Promise.allSettled([...loaded, document.fonts.ready]).then(() => setTimeout(done, 50));
 """

@@ -21,8 +21,6 @@ from traitlets.config import Config
 HERE = Path(__file__).parent
 TIMEOUT_S = 120
 AT_ONCE = 2
-SOLUTION = "solution"
-"""A code cell with this tag is folded away, with its output."""
 TITLE = re.compile(r"^# .+$", re.MULTILINE)
 
 
@@ -69,6 +67,9 @@ def pages(uri: str, notebook: nbformat.NotebookNode) -> dict[str, str | bytes]:
     """The files of the site that an executed notebook becomes, by their path in the documentation."""
     folder, _, name = uri.rpartition("/")
     name = name.removesuffix(".ipynb")
+    for cell in notebook.cells:
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())) and not cell.metadata.get("alt"):
+            raise PluginError(f"{uri}: a picture without a description; put it in the metadata of its cell, as 'alt':\n{cell.source}")
     exporter = MarkdownExporter(
         config=Config(
             {

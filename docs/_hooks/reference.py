@@ -22,9 +22,10 @@ GROUPS = {
     "The catalogue": ("activations",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
     "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),
+    "Train a perceptron": ("perceptron", "perceptrons", "losses", "Perceptron", "PerceptronReport", "PerceptronsReport", "LossesReport"),
     "Records of an activation": ("Activation", "Limits", "Kink", "Native", "Deviation", "Region", "Anchor", "Seen"),
 }
-"""The order in which people need them; a name that is in no group comes last."""
+"""The order in which people need them; names that are in no group, and errors, come last."""
 
 
 @dataclass
@@ -76,10 +77,14 @@ def api(names: list[str]) -> Iterator[str]:
         raise PluginError(f"public names without a docstring: {', '.join(missing)}")
     yield "# Python\n\nEverything public is a name of `crosscheck` itself. Importing it imports neither framework."
     grouped = {name for group in GROUPS.values() for name in group}
-    rest = tuple(name for name in names if name not in grouped)
-    for title, group in {**GROUPS, "Errors": rest}.items():
-        yield f"## {title}"
-        yield from (entry(name) for name in group if name in names)
+    rest = [name for name in names if name not in grouped]
+    errors = [name for name in rest if name.endswith("Error")]
+    others = [name for name in rest if name not in errors]
+    for title, group in {**GROUPS, "More": others, "Errors": errors}.items():
+        entries = [entry(name) for name in group if name in names]
+        if entries:
+            yield f"## {title}"
+            yield from entries
 
 
 def documented(name: str) -> bool:

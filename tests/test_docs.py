@@ -39,7 +39,9 @@ def test_the_examples_print_what_the_page_says(page: str) -> None:
 
 def test_the_steps_of_adding_an_activation_work() -> None:
     """The page's plain record shows the two faults that it tells of, and its mended one passes everything."""
-    steps = re.findall(r"^```python exec.*?\n(.*?)^```", (ROOT / "docs/contributing/activation.md").read_text("utf-8"), re.M | re.S)
+    steps = re.findall(
+        r"^```python exec.*?\n(.*?)^```", (ROOT / "docs/contributing/activation.md").read_text("utf-8"), re.M | re.S
+    )
     names: dict[str, object] = {}
     printed = [run(step, names) for step in steps]
     plain, mended = filter(None, printed)

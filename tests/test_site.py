@@ -149,7 +149,9 @@ def test_a_notebook_is_kept_without_outputs_and_has_exercises_with_solutions(pat
 
 
 def test_the_notebooks_are_numbered_and_introduced() -> None:
-    introduced = re.findall(r"^\d\. \[.*?\]\((.*?)\.md\)", (ROOT / "docs/tutorials/index.md").read_text("utf-8"), re.MULTILINE)
+    introduced = re.findall(
+        r"^\d\. \[.*?\]\((.*?)\.md\)", (ROOT / "docs/tutorials/index.md").read_text("utf-8"), re.MULTILINE
+    )
     assert [path.stem for path in NOTEBOOKS] == introduced
     assert [path.stem.partition("-")[0] for path in NOTEBOOKS] == [str(i + 1) for i in range(len(NOTEBOOKS))]
 
@@ -220,6 +222,6 @@ def test_the_site_has_a_page_for_each_activation() -> None:
     """Nothing lists them but the records."""
     loader = type("Loader", (yaml.SafeLoader,), {})
     loader.add_multi_constructor("", lambda *_: None)  # type: ignore[attr-defined]
-    config = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), loader)  # noqa: S506
+    config = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), loader)
     (listed,) = [section["Activations"] for section in config["nav"] if "Activations" in section]
     assert listed == ["activations/index.md"]

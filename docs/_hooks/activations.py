@@ -99,16 +99,16 @@ def page(explanation: Explanation) -> Iterator[str]:
     yield tabs({side: shipped(record, side) for side in NAMES})
     yield "## How accurate they are"
     yield (
-        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of `torch` and `jax`, which are crosscheck's, and of "
-        f"`torch.native` and `jax.native`, the frameworks' own.\n\n{picture(record, 'errors')}"
+        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of `torch` and `jax`, which are crosscheck's, and "
+        f"of `torch.native` and `jax.native`, the frameworks' own.\n\n{picture(record, 'errors')}"
     )
     yield "## Where the frameworks' own functions deviate"
     if not explanation.disagreements:
         yield "No deviation is declared: at every input that was tried they are within the budget, and agree."
     else:
         yield (
-            f"{len(explanation.disagreements)} deviations are declared, and [each is checked](../method.md#deviations) at every run "
-            "of `crosscheck verify`. The results below were computed when this page was built."
+            f"Declared: {len(explanation.disagreements)}. [Each is checked](../method.md#deviations) at every run of "
+            "`crosscheck verify`. The results below were computed when this page was built."
         )
         by_id = {deviation.id: deviation for deviation in record.deviations}
         for one in explanation.disagreements:
@@ -159,8 +159,8 @@ def usage(record: Activation, side: str) -> str:
     x, of = ("[[1.0, 2.0, 4.0]]", "[0, 2]") if record.rows else ("[-2.0, -0.5, 0.5, 2.0]", ".sum()")
     imports = {"torch": "import torch", "jax": "import jax"}[side]
     calls = {
-        "torch": f"x = torch.tensor({x}, requires_grad=True)\ny = {record.name}.torch(x)\ny{of}.backward()\nprint(y.detach())\n"
-        "print(x.grad)",
+        "torch": f"x = torch.tensor({x}, requires_grad=True)\ny = {record.name}.torch(x)\ny{of}.backward()\n"
+        "print(y.detach())\nprint(x.grad)",
         "jax": f"x = jax.numpy.array({x})\nprint({record.name}.jax(x))\n"
         f"print(jax.grad(lambda x: {record.name}.jax(x){of})(x))",
     }[side]
@@ -233,8 +233,8 @@ def interval(low: float, high: float) -> str:
 
 
 def instead(record: Activation) -> str:
-    said = f"`crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried, in both frameworks, and "
-    said += "differentiable twice. "
+    said = f"`crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried, "
+    said += "in both frameworks, and differentiable twice. "
     matched = {side: native for side, native in record.natives.items() if native.matched}
     if matched:
         calls = " and ".join(shipped(record, side).rstrip(".") for side in matched)

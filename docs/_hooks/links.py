@@ -6,7 +6,6 @@ MkDocs checks what it reads as Markdown. This also sees what plugins, templates 
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from mkdocs.config.defaults import MkDocsConfig

@@ -57,7 +57,10 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     try:
         return NotebookClient(
-            notebook, timeout=TIMEOUT_S, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+            notebook,
+            timeout=TIMEOUT_S,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(path.parent)}},
         ).execute()
     except CellExecutionError as error:
         raise PluginError(f"{path.name}: a cell raised.\n{error}") from error
@@ -68,8 +71,9 @@ def pages(uri: str, notebook: nbformat.NotebookNode) -> dict[str, str | bytes]:
     folder, _, name = uri.rpartition("/")
     name = name.removesuffix(".ipynb")
     for cell in notebook.cells:
-        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())) and not cell.metadata.get("alt"):
-            raise PluginError(f"{uri}: a picture without a description; put it in the metadata of its cell, as 'alt':\n{cell.source}")
+        drawn = any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+        if drawn and not cell.metadata.get("alt"):
+            raise PluginError(f"{uri}: a picture without a description; its cell's metadata needs an 'alt':\n{cell.source}")
     exporter = MarkdownExporter(
         config=Config(
             {

@@ -35,6 +35,10 @@ COMPARE = {
     "many": {"growth": (16.0, "MiB")},
 }
 """Limits of what benchmarks/compare.py measures."""
+PERCEPTRON = {
+    "one training of or": (["--gate", "or"], 10.0),
+    "16 gates, 1,000 seeds, 1,000 epochs": (["--seeds", "1000"], 60.0),
+}
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,16 @@ def compare() -> Iterator[Measurement]:
             yield Measurement(f"compare, {what}: {name}", value, limit, unit)
 
 
+def perceptron() -> Iterator[Measurement]:
+    """The command, start-up and controls included."""
+    for what, (options, limit) in PERCEPTRON.items():
+        yield Measurement(f"perceptron, {what}", run(["-m", "crosscheck.cli", "perceptron", *options]), limit, "s")
+
+
 def main(chosen: list[str]) -> int:
     """Run the measures named, all of them unless some are."""
     broken = 0
-    measures = {measure.__name__: measure for measure in (light, decisions, verify, compare)}
+    measures = {measure.__name__: measure for measure in (light, decisions, verify, compare, perceptron)}
     for measure in (measures[name] for name in chosen or measures):
         for measured in measure():
             kept = measured.value <= measured.limit

@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from crosscheck._api import explain, plot, verify
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError, activations
-    from crosscheck._compare.records import CauseCount, Comparison, Finding, Point
-    from crosscheck._functions import assert_agree, compare
+    from crosscheck._compare.records import CauseCount, Comparison, Diagnosis, Finding, Identity, Point
+    from crosscheck._functions import assert_agree, compare, identify
     from crosscheck._pair.inputs import every_value, normal, stratified, uniform
+    from crosscheck._perceptron.model import Perceptron
     from crosscheck._report.pair import PairReport
+    from crosscheck._report.perceptron import PerceptronReport
+    from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
     from crosscheck._report.report import Report
     from crosscheck._spec.errors import UsageError
     from crosscheck._spec.interface import MissingFrameworkError
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         Seen,
         SpecError,
     )
+    from crosscheck._trainings import losses, perceptron, perceptrons
 
 _HOME = {
     "Activation": "_spec.records",
@@ -35,13 +39,19 @@ _HOME = {
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
     "Deviation": "_spec.records",
+    "Diagnosis": "_compare.records",
     "Finding": "_compare.records",
+    "Identity": "_compare.records",
     "Kink": "_spec.records",
     "Limits": "_spec.records",
+    "LossesReport": "_report.perceptrons",
     "MissingFrameworkError": "_spec.interface",
     "Native": "_spec.records",
     "NoDeviceError": "_backends.base",
     "PairReport": "_report.pair",
+    "Perceptron": "_perceptron.model",
+    "PerceptronReport": "_report.perceptron",
+    "PerceptronsReport": "_report.perceptrons",
     "Point": "_compare.records",
     "Region": "_spec.records",
     "Report": "_report.report",
@@ -54,7 +64,11 @@ _HOME = {
     "compare": "_functions",
     "every_value": "_pair.inputs",
     "explain": "_api",
+    "identify": "_functions",
+    "losses": "_trainings",
     "normal": "_pair.inputs",
+    "perceptron": "_trainings",
+    "perceptrons": "_trainings",
     "plot": "_api",
     "stratified": "_pair.inputs",
     "uniform": "_pair.inputs",
@@ -68,13 +82,19 @@ __all__ = [
     "CauseCount",
     "Comparison",
     "Deviation",
+    "Diagnosis",
     "Finding",
+    "Identity",
     "Kink",
     "Limits",
+    "LossesReport",
     "MissingFrameworkError",
     "Native",
     "NoDeviceError",
     "PairReport",
+    "Perceptron",
+    "PerceptronReport",
+    "PerceptronsReport",
     "Point",
     "Region",
     "Report",
@@ -87,7 +107,11 @@ __all__ = [
     "compare",
     "every_value",
     "explain",
+    "identify",
+    "losses",
     "normal",
+    "perceptron",
+    "perceptrons",
     "plot",
     "stratified",
     "uniform",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
 from crosscheck._api import environment
 from crosscheck._catalogue import UnknownActivationError, activations, unknown
+from crosscheck._compare.records import Identity
 from crosscheck._report.pair import PairReport
 from crosscheck._spec.errors import UsageError
-from crosscheck._spec.interface import framework
+from crosscheck._spec.interface import framework as imported
 from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, PASSING, Activation
 
 Acceptable = str | tuple[str, tuple[float, float] | None]
@@ -62,9 +64,10 @@ def compare(
     Raises :class:`UsageError` for its own arguments; whatever running the functions shows is in the report.
     """
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
-        framework(name)
+        imported(name)
     from crosscheck._pair.compare import run
     from crosscheck._pair.comparisons import Request
+    from crosscheck._pair.diagnosis import diagnose
     from crosscheck._pair.inputs import gather
 
     for argument, function in (("torch_fn", torch_fn), ("jax_fn", jax_fn)):
@@ -96,11 +99,16 @@ def compare(
     outcome = run(request)
     known_reasons = {d.id: (d.cause, d.reason) for a in activations.values() for d in a.deviations}
     used = {id_ for comparison in outcome.comparisons for id_ in comparison.deviations}
-    return PairReport(
+    report = PairReport(
         tuple(outcome.comparisons),
         described,
         deviations={id_: known_reasons.get(id_, (id_.partition(" ")[0], "accepted by the caller")) for id_ in sorted(used)},
         exceptions=outcome.exceptions,
+    )
+    if report.cause is None or report.decisive is None:
+        return report
+    return replace(
+        report, diagnosis=diagnose(request, outcome.failing, report.decisive, report.cause, report.side, activations)
     )
 
 
@@ -113,6 +121,29 @@ def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], input
     if not report.passed:
         raise AssertionError(report.story())
     return report
+
+
+def identify(function: Callable[..., Any], framework: str, *, dtype: str = "float32", seed: int = 0) -> Identity | None:
+    """Which function of the catalogue a function is, with which parameters; None where it is none of them.
+
+    function, framework
+        A callable of one array, or a ``torch.nn.Module``; ``torch`` or ``jax``.
+
+    Its values, in float64 under noise, are held against the proven truth of every function of the catalogue at the
+    stratified inputs of ``dtype``; parameters are fitted first. Deviations of a framework's own implementation, such as NaN
+    at an infinity, do not hide what a function is. Raises :class:`UsageError` for unknown arguments.
+    """
+    if not callable(function):
+        raise UsageError(f"function: got {type(function).__name__}, expected a function or a module to call")
+    for argument, value, known in (("framework", framework, ("torch", "jax")), ("dtype", dtype, DTYPES)):
+        if not isinstance(value, str) or value not in known:
+            raise UsageError(unknown(argument, str(value), known))
+    for name in ("jax", "torch"):
+        imported(name)
+    from crosscheck._pair.diagnosis import identity_of
+    from crosscheck._pair.inputs import gather
+
+    return identity_of(framework, function, gather(None, dtype, None, 0, seed), activations, seed)
 
 
 def _name(function: Any) -> str:
@@ -135,9 +166,9 @@ def _definition(exact: Any) -> Any:
 
 
 def _accepted(accept: Iterable[Acceptable]) -> Any:
-    from crosscheck._pair.accept import Acceptance, Accepted
+    from crosscheck._pair.accept import Acceptance, Accepted, declared
 
-    declared = {d.id: d for activation in activations.values() for d in activation.deviations}
+    known = {d.id: d for activation in activations.values() for d in activation.deviations}
     if isinstance(accept, str):
         accept = (accept,)
     if not isinstance(accept, Iterable):
@@ -147,14 +178,9 @@ def _accepted(accept: Iterable[Acceptable]) -> Any:
     found = []
     for one in accept:
         if isinstance(one, str):
-            if one not in declared:
-                raise UsageError(unknown("deviation", one, tuple(declared)))
-            deviation = declared[one]
-            found += [
-                Acceptance(one, deviation.cause, low, high, (region.order,), region.dtypes, deviation.modes)
-                for region in deviation.regions
-                for low, high in region.intervals
-            ]
+            if one not in known:
+                raise UsageError(unknown("deviation", one, tuple(known)))
+            found += declared(known[one])
             continue
         failing = tuple(cause for cause in CAUSES if cause not in PASSING and cause != "error")
         if not isinstance(one, tuple | list) or len(one) != 2 or one[0] not in failing:

@@ -21,10 +21,11 @@ def _one_message() -> Iterator[None]:
     """Turn the errors that a user can mend into one line on standard error and exit code 2."""
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError
+    from crosscheck._spec.interface import MissingFrameworkError
 
     try:
         yield
-    except (UnknownActivationError, NoDeviceError, SpecError, ValueError) as error:
+    except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
         _refuse(str(error))
 
 
@@ -44,6 +45,14 @@ def _check_writable(path: str | None, option: str = "--json") -> None:
         _refuse(f"{option}: {path} is a folder; give the name of a file")
     if not os.access(folder, os.W_OK):
         _refuse(f"{option}: the folder {folder} is not writable")
+
+
+def _check_figure(path: str, option: str) -> None:
+    """Refuse a figure of another format, or one that cannot be written."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in SUFFIXES:
+        _refuse(f"{option}: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(SUFFIXES)}")
+    _check_writable(path, option)
 
 
 def _save(path: str | None, write: Callable[[str], None], option: str = "--json") -> None:
@@ -135,16 +144,23 @@ def verify(
         chosen = Catalogue(files).asked_for(names)
         with _progress(len(chosen)) as progress:
             report = _api.verify(chosen, progress=progress, **options)
-    from rich.console import Console
+    from crosscheck._report.text import layout
 
-    from crosscheck._report.text import WIDTH, layout
-
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH, color_system=None)
-    console.print(layout(report))
+    _print(layout(report))
     _save(json_path, report.to_json)
     if not report.compared:
         sys.exit(2)
     sys.exit(0 if report.passed else 1)
+
+
+def _print(renderable: Any) -> None:
+    """In colour and as wide as a terminal; plain and of one width in a pipe."""
+    from rich.console import Console
+
+    from crosscheck._report.text import WIDTH
+
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH, color_system=None)
+    console.print(renderable)
 
 
 @contextmanager
@@ -208,15 +224,151 @@ def plot(name: str, output: str | None, dtype: str, low: float, high: float, fil
     with _one_message():
         activation = Catalogue(files)[name]
         path = f"{activation.name}.png" if output is None else output
-        suffix = Path(path).suffix
-        if suffix.lower() not in SUFFIXES:
-            _refuse(f"--output: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(SUFFIXES)}")
-        _check_writable(path, "--output")
+        _check_figure(path, "--output")
         figure = _api.plot(activation, dtype=dtype, low=low, high=high)
     from crosscheck._report.plots import save
 
     _save(path, lambda path: save(figure, path), "--output")
     click.echo(path)
+
+
+@main.command()
+@click.argument("torch_fn", metavar="MODULE:FN")
+@click.argument("jax_fn", metavar="MODULE:FN")
+@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
+@click.option("--shape", "shapes", multiple=True, metavar="N,M,...", help="The shape of an input; once for each input.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
+@click.option(
+    "--order", default="1", metavar="ORDER", show_default=True, help="0 values, 1 gradients too, 2 second ones too."
+)
+@click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
+@click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}; both unless given.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+def compare(
+    torch_fn: str,
+    jax_fn: str,
+    ends: tuple[str, str] | None,
+    shapes: tuple[str, ...],
+    dtype: str,
+    order: str,
+    exact: str | None,
+    accept: tuple[str, ...],
+    modes: tuple[str, ...],
+    device: str,
+    seed: int,
+    json_path: str | None,
+) -> None:
+    """Compare a function of torch with one of JAX: torch.nn.functional:gelu jax.nn:gelu.
+
+    A module is looked for in the working folder too. Inputs are normal numbers of the shapes given, uniform ones in the
+    range given, and the stratified set where neither is. Exit 0: they agree. 1: they do not. 2: nothing could be compared.
+    """
+    from crosscheck import _functions
+    from crosscheck._command import acceptable, described, loaded
+
+    _check_writable(json_path)
+    options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
+    if modes:
+        options["modes"] = modes
+    with _one_message():
+        options["order"] = int(order) if order.isdecimal() else order
+        options["accept"] = [acceptable(one) for one in accept]
+        inputs = described(ends, shapes)
+        functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
+        report = _functions.compare(*functions, inputs, **options)
+    click.echo(str(report))
+    _save(json_path, report.to_json)
+    sys.exit(0 if report.passed else 1)
+
+
+@main.command()
+@click.option(
+    "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
+)
+@click.option("--epochs", default=1000, show_default=True, help="Steps over the whole data.")
+@click.option("--learning-rate", default=0.1, show_default=True, help="The step size of SGD.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the start, and of the random points.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32 or float64.")
+@click.option("--seeds", type=int, metavar="N", help="Train from N starts, vectorised; every gate unless --gate says which.")
+@click.option("--losses", is_flag=True, help="Judge the losses at extreme logits and probabilities instead.")
+@click.option("--plant", multiple=True, metavar="[SIDE:]FAULT", help="Self-test: plant a fault in jax, or in torch:FAULT.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON, with the loss of every epoch.")
+@click.option("--plot", "plot_path", metavar="PATH", help="Draw losses, difference and boundary: .png, .svg or .pdf.")
+def perceptron(
+    gate: str | None,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    dtype: str,
+    seeds: int | None,
+    losses: bool,
+    plant: tuple[str, ...],
+    json_path: str | None,
+    plot_path: str | None,
+) -> None:
+    """Train a perceptron in both frameworks from the same start, and say where and why the trainings part.
+
+    Exit 0: the frameworks agree, learned or not. 1: they do not; the fault, its epoch and its tensor are named.
+    """
+    _check_writable(json_path)
+    if plot_path is not None:
+        _check_figure(plot_path, "--plot")
+    if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
+        _refuse(
+            "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"
+        )
+    from crosscheck import _trainings
+    from crosscheck._report import perceptron as text
+    from crosscheck._report.json_file import write_json
+    from crosscheck._report.perceptrons import losses_layout, many_layout
+
+    options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "dtype": dtype}
+    with _one_message():
+        if losses:
+            judged = _trainings.losses()
+            passed, shown, data = judged.passed, losses_layout(judged), judged.data()
+        elif seeds is not None:
+            with _epochs_done(3 * epochs) as progress:
+                many = _trainings.perceptrons(gate, seeds=seeds, progress=progress, **options)
+            passed, shown, data = many.passed, many_layout(many), many.data()
+        else:
+            options["plant"] = dict(map(_side_and_fault, plant))
+            tasks = ["points", "or"] if gate is None else [gate]
+            with _epochs_done(_trainings.trainings(len(options["plant"])) * len(tasks) * epochs) as progress:
+                *others, report = [_trainings.perceptron(task, progress=progress, **options) for task in tasks]
+            passed = all(one.passed for one in (*others, report))
+            shown = text.stacked([*others, report])
+            data = report.data() | {other.gate: other.training() for other in others}
+    _print(shown)
+    _save(json_path, lambda path: write_json(path, data))
+    if plot_path is not None:
+        from crosscheck._report.plots import save
+
+        _save(plot_path, lambda path: save(report.plot(), path), "--plot")
+        click.echo(plot_path)
+    sys.exit(0 if passed else 1)
+
+
+def _side_and_fault(given: str) -> tuple[str, str]:
+    side, _, fault = given.rpartition(":")
+    return side or "jax", fault
+
+
+@contextmanager
+def _epochs_done(total: int) -> Iterator[Callable[[str, int], None] | None]:
+    """A progress bar of epochs on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=total)
+        yield lambda name, epochs: bar.update(task, advance=epochs, description=f"training in {name}")
 
 
 @main.command()

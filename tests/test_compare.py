@@ -521,6 +521,13 @@ def test_one_wrong_element_of_very_many_is_found(
     assert report.compared == large.size
 
 
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_very_many_elements_are_all_compared_and_a_part_of_them_diagnosed(large: np.ndarray[Any, Any], order: int) -> None:
+    report = compare(torch.tanh, jnp.tanh, large, order=order, modes="jit")
+    assert {c.points for c in report.comparisons} == {large.size}
+    assert all(any(note.startswith("diagnosed at ") for note in c.notes) for c in report.comparisons)
+
+
 def test_one_wrong_gradient_of_very_many_is_found(large: np.ndarray[Any, Any]) -> None:
     place = (1, 777)
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,52 @@ class Finding:
     deviation: str
     failed: bool
     message: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A function of the catalogue that a function of the user's is.
+
+    parameters
+        All its parameters, with the values at which it is that function.
+    inputs, exceptions
+        At how many of the stratified inputs the two were found to be the same; at how many others the user's gives NaN or an
+        infinity where the catalogue's has a finite value.
+    """
+
+    name: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    inputs: int = 0
+    exceptions: int = 0
+
+    def __str__(self) -> str:
+        parameters = ", ".join(f"{name} {value!r}" for name, value in self.parameters.items())
+        return f"{self.name} with {parameters}" if parameters else self.name
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is told of a disagreement between two functions beyond the verdict.
+
+    identities
+        By ``torch`` and ``jax`` the function of the catalogue that the side is, None for none of them; empty where neither
+        is one.
+    recognised
+        Ids of the catalogue's deviations, of the functions that the sides are, that cover what fails.
+    worst
+        The worst input that was found near those given, of an elementwise function.
+    inputs, point
+        The simplest inputs that show the disagreement, arrays by name, and the element of the result that shows it there.
+    snippet
+        Python code that shows it with these inputs; None where they are too many to be written out.
+    notes
+        What was not done, and why.
+    """
+
+    identities: Mapping[str, Identity | None] = field(default_factory=dict)
+    recognised: tuple[str, ...] = ()
+    worst: Point | None = None
+    inputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    point: Point | None = None
+    snippet: str | None = None
+    notes: tuple[str, ...] = ()

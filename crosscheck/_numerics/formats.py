@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import ml_dtypes
@@ -70,6 +71,14 @@ def widen(array: FloatArray) -> Float64Array:
     """The same values in float64, exactly."""
     with np.errstate(invalid="ignore"):  # converting a signalling NaN is not worth a warning
         return array.astype(np.float64)
+
+
+def shortest(x: float, fmt: Format) -> float:
+    """The float of fewest decimal digits that the format rounds to its value ``x``; ``x`` itself if it is not finite."""
+    if not isfinite(x):
+        return x
+    with np.errstate(over="ignore"):
+        return next(y for digits in range(1, 18) if fmt.dtype.type(y := float(f"{x:.{digits}g}")) == x)
 
 
 def every_value(fmt: Format) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck._compare.causes import CODE, Codes
 from crosscheck._numerics.formats import BoolArray, FloatArray, widen
-from crosscheck._spec.records import DTYPES, MODES, ORDERS
+from crosscheck._spec.records import DTYPES, MODES, ORDERS, Deviation
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,15 @@ class Acceptance:
             return np.zeros(codes.shape, bool)
         wide = widen(x)
         return np.asarray(here & (np.isnan(wide) if isnan(self.low) else (self.low <= wide) & (wide <= self.high)))
+
+
+def declared(deviation: Deviation) -> list[Acceptance]:
+    """A deviation of the catalogue, wherever it is declared."""
+    return [
+        Acceptance(deviation.id, deviation.cause, low, high, (region.order,), region.dtypes, deviation.modes)
+        for region in deviation.regions
+        for low, high in region.intervals
+    ]
 
 
 @dataclass(frozen=True)

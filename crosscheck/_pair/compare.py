@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from crosscheck._compare.records import Comparison
 from crosscheck._lift.base import Lifted
 from crosscheck._numerics.formats import BoolArray, Float64Array, Format, IntArray, format_of, widen
 from crosscheck._numerics.ulp import round_once
-from crosscheck._pair.comparisons import Excerpt, Place, Request, comparison, failed, raised
+from crosscheck._pair.comparisons import Excerpt, Judged, Place, Request, comparison, failed, raised
 from crosscheck._pair.contradict import Contradiction
 from crosscheck._pair.evidence import Measured, Runs, elementwise, is_float, same_bits, unit_of
 from crosscheck._pair.inputs import Inputs
@@ -31,10 +31,17 @@ NAMES = {"torch": "torch", "jax": "JAX"}
 
 @dataclass
 class Outcome:
-    """The comparisons, and the exceptions that a side raised."""
+    """The comparisons, those of them that were judged and fail with their arrays, and the exceptions that a side raised."""
 
     comparisons: list[Comparison] = field(default_factory=list)
+    failing: list[Judged] = field(default_factory=list)
     exceptions: dict[str, Exception] = field(default_factory=dict)
+
+    def add(self, judged: Iterable[Judged]) -> None:
+        for one in judged:
+            self.comparisons.append(one.record)
+            if not one.record.passed:
+                self.failing.append(one)
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,10 @@ def run(request: Request) -> Outcome:
             "exact: these functions are not elementwise functions of one array, and a definition is evaluated element by "
             "element; leave exact out"
         )
-    along = _directions(outputs, inputs, alone, request)
+    along = directions(outputs, inputs, alone, request)
     ran = _results(request, sides, along, outcome)
     if ran is not None:
-        outcome.comparisons += _judged(request, sides, outputs, along, ran, alone)
+        outcome.add(_judged(request, sides, outputs, along, ran, alone))
     return outcome
 
 
@@ -80,7 +87,7 @@ def large(request: Request, at: int) -> Outcome | None:
     """
     whole = request.inputs.leaves[at].ravel()
     sample = np.unique(np.linspace(0, whole.size - 1, SUBSET // 2).astype(np.int64))
-    part = replace(request, inputs=_with_leaf(request.inputs, at, whole[sample]))
+    part = replace(request, inputs=request.inputs.with_leaf(at, whole[sample]))
     outcome = Outcome()
     sides = _sides(part)
     first = _first_runs(part, sides, Outcome())
@@ -92,9 +99,9 @@ def large(request: Request, at: int) -> Outcome | None:
         return None
 
     mode = "jit" if "jit" in request.modes else request.modes[0]
-    everything = replace(request, inputs=_with_leaf(request.inputs, at, whole), modes=(mode,))
+    everything = replace(request, inputs=request.inputs.with_leaf(at, whole), modes=(mode,))
     every_output = replace(outputs, shapes=tuple(whole.shape for _ in outputs.shapes))
-    along = _directions(every_output, everything.inputs, alone, everything)
+    along = directions(every_output, everything.inputs, alone, everything)
     ran = _results(everything, _sides(everything), along, outcome)
     if ran is None:
         return outcome
@@ -103,9 +110,9 @@ def large(request: Request, at: int) -> Outcome | None:
     chosen, equal = furthest(ran.torch, ran.jax[mode], request.inputs.fmt, SUBSET // 2)
     chosen = np.union1d(chosen, sample)
 
-    part = replace(request, inputs=_with_leaf(request.inputs, at, whole[chosen]))
+    part = replace(request, inputs=request.inputs.with_leaf(at, whole[chosen]))
     sides = _sides(part)
-    along = _directions(replace(outputs, shapes=tuple(chosen.shape for _ in outputs.shapes)), part.inputs, alone, part)
+    along = Directions([one[chosen] for one in along.cotangents], [one[chosen] for one in along.tangents])
     again = _results(part, sides, along, outcome)
     if again is None:
         return outcome
@@ -114,7 +121,7 @@ def large(request: Request, at: int) -> Outcome | None:
         return None
     excerpt = Excerpt(chosen, np.isin(chosen, sample), whole.size, equal, request.inputs.leaves[at].shape)
     ran = _Ran(torch, {**again.jax, mode: jax})
-    outcome.comparisons += _judged(part, sides, outputs, along, ran, alone, excerpt)
+    outcome.add(_judged(part, sides, outputs, along, ran, alone, excerpt))
     return outcome
 
 
@@ -238,12 +245,12 @@ def _elementwise(side: TorchSide, inputs: Inputs, values: list[Array]) -> BoolAr
     if x.size > SUBSET:
         x = x.ravel()[:: -(-x.size // SUBSET)]
         try:
-            values = TorchSide(side.function, _with_leaf(inputs, at, x), side.device).outputs()[1]
+            values = TorchSide(side.function, inputs.with_leaf(at, x), side.device).outputs()[1]
         except Exception:
             return None
 
     def function(other: Array) -> list[Array]:
-        return TorchSide(side.function, _with_leaf(inputs, at, other), side.device).outputs()[1]
+        return TorchSide(side.function, inputs.with_leaf(at, other), side.device).outputs()[1]
 
     try:
         return elementwise(function, x, values)
@@ -251,11 +258,7 @@ def _elementwise(side: TorchSide, inputs: Inputs, values: list[Array]) -> BoolAr
         return None
 
 
-def _with_leaf(inputs: Inputs, at: int, leaf: Array) -> Inputs:
-    return replace(inputs, leaves=(*inputs.leaves[:at], leaf, *inputs.leaves[at + 1 :]))
-
-
-def _directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, request: Request) -> Directions:
+def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, request: Request) -> Directions:
     """Of an elementwise function 1 or -1, so that its derivatives are those of each element; else normal numbers."""
     along = Directions()
     if request.order == 0:
@@ -341,7 +344,7 @@ def _judged(
     ran: _Ran,
     alone: BoolArray | None,
     excerpt: Excerpt | None = None,
-) -> Iterator[Comparison]:
+) -> Iterator[Judged]:
     """The comparisons of both sides' results."""
     lifted = sides[0].lift(request.order, along), sides[1].lift(request.order, along)
     runs = Runs(request.inputs, along, lifted, request.seed)

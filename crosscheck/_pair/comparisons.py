@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._compare.causes import FIRST_PASSING, NOT_JUDGED
+from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._compare.records import CauseCount, Comparison, Point
 from crosscheck._numerics.formats import BoolArray, IntArray, bits_of
 from crosscheck._pair.accept import Accepted
@@ -62,6 +62,25 @@ class Excerpt:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The record of one result, and what it was made from.
+
+    ``failing`` marks the elements that fail it; ``x`` is the input of each element of an elementwise function, or None.
+    """
+
+    record: Comparison
+    codes: Codes
+    sides: Sides
+    failing: BoolArray
+    x: Array | None
+
+    def show(self, cause: str, side: str | None) -> BoolArray:
+        """The elements that fail for this cause, and with this side at fault."""
+        at_fault = np.isin(self.sides, [SIDES.index(side), BOTH]) if side != "both" else self.sides > 0
+        return np.asarray(self.failing & (self.codes == CODE[cause]) & (at_fault | (side is None)))
+
+
 def comparison(
     place: Place,
     results: tuple[Array, Array],
@@ -70,7 +89,7 @@ def comparison(
     elementwise: bool,
     notes: Sequence[str],
     excerpt: Excerpt | None,
-) -> Comparison:
+) -> Judged:
     """The record of one result; ``x`` is the input whose elements stand where the result's do, where there is one."""
     request, codes = place.request, verdict.codes
     fmt = request.inputs.fmt
@@ -86,7 +105,7 @@ def comparison(
         notes = [f"diagnosed at {codes.size:,} of {points:,} elements: those furthest apart, and a sample", *notes]
     worst = next(iter(causes), None)
     measures = figures(results, verdict, compared, fmt, excerpt.sampled if excerpt else None)
-    return Comparison(
+    record = Comparison(
         function=request.name,
         parameters={},
         output=place.output,
@@ -116,6 +135,7 @@ def comparison(
         notes=tuple(dict.fromkeys((*(f"{ORDER_NAMES[place.order]}: {note}" for note in verdict.notes), *notes))),
         figures=measures,
     )
+    return Judged(record, codes, verdict.sides, failing, setting[1])
 
 
 def _side(sides: Sides) -> str | None:

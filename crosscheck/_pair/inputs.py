@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
 from typing import Any, Protocol
 
@@ -139,6 +139,10 @@ class Inputs:
     @property
     def floats(self) -> tuple[int, ...]:
         return tuple(i for i in range(len(self.leaves)) if self.is_float(i))
+
+    def with_leaf(self, index: int, leaf: np.ndarray[Any, Any]) -> Inputs:
+        """The same with another array at one place."""
+        return replace(self, leaves=(*self.leaves[:index], leaf, *self.leaves[index + 1 :]))
 
 
 def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:

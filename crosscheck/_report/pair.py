@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite, isnan
 from pathlib import Path
+from typing import Any
 
-from crosscheck._compare.records import Comparison, Point
+from crosscheck._compare.records import Comparison, Diagnosis, Identity, Point
 from crosscheck._report.report import Report
 from crosscheck._spec.records import CAUSES, ORDER_NAMES, ORDERS, PASSING
 
@@ -37,6 +38,7 @@ MUCH = 8
 DIGIT = re.compile(r"\d")
 WIDEST = 300
 """Characters of a line; names and other people's messages may be long."""
+MOST_SHOWN = 12
 MANY = 50
 """Functions that differ at this many times the elements at which one is NaN or infinite are said to differ, first of all."""
 
@@ -47,9 +49,13 @@ class PairReport(Report):
 
     exceptions
         What a side raised, by ``torch`` and ``jax``.
+    diagnosis
+        Of a report that fails: which function of the catalogue each side is, the simplest input that shows the
+        disagreement, and a snippet of Python that does.
     """
 
     exceptions: Mapping[str, Exception] = field(default_factory=dict)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
     @property
     def decisive(self) -> Comparison | None:
@@ -85,19 +91,25 @@ class PairReport(Report):
         return "\n".join(map(_shortened, _story(self)))
 
     def __str__(self) -> str:
-        return "\n".join([self.story(), "", *map(_shortened, _table(self))])
+        lines = [self.story(), "", *map(_shortened, _table(self))]
+        if self.diagnosis.snippet:
+            lines += ["", "To see it again:", "", self.diagnosis.snippet]
+        return "\n".join(lines)
 
     def to_json(self, path: str | Path) -> None:
         """Write the report as JSON (schema ``crosscheck.report/1``), whole or not at all; raises ``OSError``.
 
-        Its summary says, besides, the ``headline``, the ``cause`` and the ``side``.
+        Its summary says, besides, the ``headline``, the ``cause``, the ``side`` and the ``diagnosis``.
         """
-        from crosscheck._report.json_file import report_data, write_json
+        from crosscheck._report.json_file import plain, report_data, write_json
 
         data = report_data(self)
         summary = data["summary"]
         assert isinstance(summary, dict)
-        summary |= {"headline": self.headline, "cause": self.cause, "side": self.side}
+        diagnosis = asdict(self.diagnosis) | {
+            "inputs": {name: array.astype(object).tolist() for name, array in self.diagnosis.inputs.items()}
+        }
+        summary |= {"headline": self.headline, "cause": self.cause, "side": self.side, "diagnosis": plain(diagnosis)}
         write_json(path, data)
 
 
@@ -134,6 +146,8 @@ def _headline(report: PairReport) -> str:
         if decisive.message:
             return f"FAILED: {name}: {decisive.message}."
         side = _side(decisive)
+        if cause == "definition" and decisive.order == 0 and _are_others(report.diagnosis.identities):
+            return f"DISAGREE ({cause}): {name}: {_identities(report.diagnosis.identities)}."
         if side is None:
             return f"DISAGREE ({cause}): {name}: {DIFFER[cause]}."
         return f"DISAGREE ({cause}): {name}: {'each side' if side == 'both' else NAMES[side]} {BUG[cause]}."
@@ -149,6 +163,19 @@ def _headline(report: PairReport) -> str:
 
 def _shortened(line: str) -> str:
     return line if len(line) <= WIDEST else f"{line[: WIDEST - 3]}..."
+
+
+def _are_others(identities: Mapping[str, Identity | None]) -> bool:
+    """Whether the sides are known to be different functions."""
+    return len({str(identity) for identity in identities.values()}) > 1
+
+
+def _identities(identities: Mapping[str, Identity | None]) -> str:
+    """Which function each side is, in words."""
+    return ", ".join(
+        f"{NAMES[side]} is {identity if identity is not None else 'none of the catalogue'}"
+        for side, identity in identities.items()
+    )
 
 
 def _up(value: float) -> str:
@@ -172,13 +199,14 @@ def _story(report: PairReport) -> Iterator[str]:
         others = sorted({(_failing(c), c.order) for c in report.comparisons if not c.passed} - {(cause, decisive.order)})
         if others:
             yield f"  also      {'; '.join(f'{other} in the {ORDER_NAMES[order]}' for other, order in others[:4])}"
+    yield from _diagnosis(report.diagnosis)
     if decisive.figures:
         yield from _figures(decisive)
     for id_, (cause, reason) in list(report.deviations.items())[:4]:
         yield f"  accepted  {id_} ({cause}): {reason}"
     # of notes that differ in their numbers alone, as those of both modes do, the first
     told = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
-    notes = [*_nearer(report), *reversed(told.values())]
+    notes = [*report.diagnosis.notes, *_nearer(report), *reversed(told.values())]
     for note in notes[:MOST_NOTES]:
         yield f"  note      {note}"
     if len(notes) > MOST_NOTES:
@@ -219,6 +247,22 @@ def _evidence(point: Point, comparison: Comparison) -> Iterator[str]:
         yield "  truth     not known: the two functions differ in float64 too"
     if isfinite(point.ulp):
         yield f"  apart     {point.ulp:.4g} ULP of the larger one"
+
+
+def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.identities:
+        yield f"  identity  {_identities(diagnosis.identities)}"
+    if diagnosis.recognised:
+        yield f"  known as  {', '.join(diagnosis.recognised)}, a deviation of the catalogue"
+    if diagnosis.worst is not None and isfinite(diagnosis.worst.ulp):
+        yield f"  worst     input {diagnosis.worst.input!r}, found nearby: {diagnosis.worst.ulp:.4g} ULP apart"
+    if diagnosis.inputs:
+        yield f"  simplest  {'; '.join(f'{name} = {_array(array)}' for name, array in diagnosis.inputs.items())}"
+
+
+def _array(array: Any) -> str:
+    """The array where it is short, else its shape."""
+    return repr(array.astype(object).tolist()) if array.size <= MOST_SHOWN else f"an array of shape {array.shape}"
 
 
 def _figures(comparison: Comparison) -> Iterator[str]:

@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ class MissingFrameworkError(ImportError):
 
 
 def framework(name: str) -> Any:
-    """The module ``torch`` or ``jax``; :class:`MissingFrameworkError` where it cannot be imported."""
+    """The module ``torch``, ``jax`` or ``optax``; :class:`MissingFrameworkError` where it cannot be imported."""
     try:
         return importlib.import_module(name)
     except Exception as error:  # a broken build raises OSError, RuntimeError, ... at import
@@ -34,7 +35,7 @@ def framework(name: str) -> Any:
 def _missing(name: str, error: Exception) -> MissingFrameworkError:
     return MissingFrameworkError(
         f"{name} cannot be imported ({type(error).__name__}: {error}). "
-        f"Install it with: pip install 'torch-jax-crosscheck[{name}]'"
+        f"Install it with: pip install 'torch-jax-crosscheck[{'jax' if name == 'optax' else name}]'"
     )
 
 
@@ -61,6 +62,8 @@ class _Interface:
         self._activation = activation
         self.__name__ = self.__qualname__ = activation.name
         self.__doc__ = inspect.getdoc(activation.definition) or f"{activation.name} for {self._framework}"
+        if self._framework == "torch" and "torch" in sys.modules:
+            _ = self._function  # now, since torch.compile cannot enter the lock of Python 3.11's cached_property
 
     def __repr__(self) -> str:
         arguments = "".join(f", {name}={value!r}" for name, value in self._activation.parameters.items())

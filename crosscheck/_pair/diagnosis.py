@@ -1,0 +1,86 @@
+"""What is told of a disagreement beyond the verdict: which known function each side is, the simplest input, a snippet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from crosscheck._compare.causes import NOT_JUDGED
+from crosscheck._compare.records import Comparison, Diagnosis, Identity
+from crosscheck._lift.base import Lifted
+from crosscheck._numerics.formats import FloatArray
+from crosscheck._pair.accept import Accepted, declared
+from crosscheck._pair.comparisons import Judged, Request
+from crosscheck._pair.identify import identify
+from crosscheck._pair.inputs import Inputs
+from crosscheck._pair.sides import Directions, JaxSide, TorchSide
+from crosscheck._pair.snippet import snippet
+from crosscheck._pair.worst import Clock, Fault, simplest
+from crosscheck._spec.records import Activation
+
+
+def diagnose(
+    request: Request,
+    failing: Sequence[Judged],
+    decisive: Comparison,
+    cause: str,
+    side: str | None,
+    catalogue: Mapping[str, Activation],
+) -> Diagnosis:
+    """Diagnose what fails; ``decisive`` is the comparison that is reported, with its cause and side."""
+    judged = next((one for one in failing if one.record is decisive), None)
+    if judged is None:
+        return Diagnosis()
+    clock = Clock()
+    identities = identities_of(request, catalogue) if judged.x is not None or len(request.inputs.floats) == 1 else {}
+    recognised = _recognised(failing, identities, catalogue)
+    found = simplest(Fault(request, judged, cause, side), clock)
+    point = found.judged.record.uncovered[cause].worst
+    notes = ("the search for a simpler input was stopped; this is the best so far",) if found.unfinished else ()
+    return Diagnosis(
+        identities=identities,
+        recognised=recognised,
+        worst=found.worst,
+        inputs=dict(zip(found.inputs.names, found.inputs.leaves, strict=True)),
+        point=point,
+        snippet=snippet(request, found.inputs, found.judged, point),
+        notes=notes,
+    )
+
+
+def identities_of(request: Request, catalogue: Mapping[str, Activation]) -> dict[str, Identity | None]:
+    """Which function of the catalogue each side is; empty where neither is one."""
+    found = {
+        side: identity_of(side, function, request.inputs, catalogue, request.seed)
+        for side, function in (("torch", request.torch), ("jax", request.jax))
+    }
+    return found if any(found.values()) else {}
+
+
+def identity_of(
+    framework: str, function: Callable[..., Any], inputs: Inputs, catalogue: Mapping[str, Activation], seed: int
+) -> Identity | None:
+    """Which function of the catalogue a function of one float array is; the other inputs stay as they are."""
+    (at,) = inputs.floats
+
+    def lift(x: FloatArray) -> Lifted:
+        given = inputs.with_leaf(at, x)
+        side = TorchSide(function, given, "cpu") if framework == "torch" else JaxSide(function, given, "cpu", ("jit",))
+        return side.lift(0, Directions())
+
+    return identify(lift, catalogue, inputs.fmt, seed)
+
+
+def _recognised(
+    failing: Sequence[Judged], identities: Mapping[str, Identity | None], catalogue: Mapping[str, Activation]
+) -> tuple[str, ...]:
+    names = {identity.name for identity in identities.values() if identity is not None}
+    known = Accepted(tuple(one for name in sorted(names) for d in catalogue[name].deviations for one in declared(d)))
+    found: list[str] = []
+    for one in failing:
+        record = one.record
+        codes = np.where(one.failing, one.codes, NOT_JUDGED)
+        found += known.used(codes, one.x, record.order, record.dtype, record.mode)
+    return tuple(dict.fromkeys(found))

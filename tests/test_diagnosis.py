@@ -1,0 +1,280 @@
+"""What compare tells beyond the verdict: which function each side is, the worst and the simplest input, a snippet."""
+
+import contextlib
+import functools
+import importlib
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import crosscheck
+from crosscheck import Activation, PairReport, UsageError, activations, compare, identify
+
+# Which function each side is.
+
+
+def native(activation: Activation, side: str) -> Callable[..., Any]:
+    module, _, name = activation.natives[side].path.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    return found() if isinstance(found, type) else found
+
+
+CASES = [
+    (activation, side, case)
+    for activation in activations.values()
+    for side in activation.natives
+    for case in (activation.parameters, *activation.cases)
+]
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize(("activation", "side", "case"), CASES, ids=lambda value: getattr(value, "name", None))
+def test_every_function_of_the_catalogue_is_identified_from_its_natives(
+    activation: Activation, side: str, case: Any
+) -> None:
+    shipped = activation.natives[side]
+    arguments = dict(shipped.matched) | {shipped.parameters.get(name, name): value for name, value in case.items()}
+    if case == activation.parameters:
+        arguments = dict(shipped.matched)
+    identity = identify(functools.partial(native(activation, side), **arguments), side)
+    assert identity is not None
+    assert (identity.name, identity.inputs > 0) == (activation.name, True)
+    assert dict(identity.parameters) == pytest.approx(dict(case), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "side", "dtype", "expected"),
+    [
+        (lambda x: F.leaky_relu(x, 0.02), "torch", "float32", "leaky_relu with negative_slope 0.02"),
+        (lambda x: jnp.where(x < 0, x * 0.3, x), "jax", "float32", "leaky_relu with negative_slope 0.3"),
+        (lambda x: F.elu(x, 0.7), "torch", "float64", "elu with alpha 0.7"),
+        (lambda x: jax.nn.elu(x, 2.5), "jax", "bfloat16", "elu with alpha 2.5"),
+        (lambda x: x / (1 + jnp.exp(-x)), "jax", "float32", "silu"),
+        (lambda x: (torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x)), "torch", "float32", "tanh"),
+        (torch.nn.LeakyReLU(0.1), "torch", "float16", "leaky_relu with negative_slope 0.1"),
+        (lambda x: torch.softmax(x, 0), "torch", "float32", "softmax with axis 0"),
+        (lambda x: jnp.exp(x) / jnp.exp(x).sum(-1, keepdims=True), "jax", "float32", "softmax with axis -1"),
+    ],
+)
+def test_a_function_is_identified_by_what_it_computes(function: Any, side: str, dtype: str, expected: str) -> None:
+    assert str(identify(function, side, dtype=dtype)) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "side"),
+    [
+        (lambda x: x * torch.sigmoid(1.0001 * x), "torch"),
+        (lambda x: jnp.where(x == 0, 1e-3, jnp.tanh(x)), "jax"),
+        (lambda x: torch.where(x > 1e30, 1.0, torch.sigmoid(x - 1e-5)), "torch"),
+        (jnp.cumsum, "jax"),
+        (lambda x: x.sum(), "torch"),
+        (lambda x: [x, x], "torch"),
+        (lambda x: x > 0, "jax"),
+        (lambda x: 1 / 0, "jax"),
+        (lambda x: x @ torch.ones(3, 3), "torch"),
+        (lambda x: torch.softmax(1.001 * x, -1), "torch"),
+    ],
+)
+def test_what_is_none_of_the_catalogue_is_not_called_one(function: Any, side: str) -> None:
+    assert identify(function, side) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "parts"),
+    [
+        ((3, "torch"), {}, ("function: got int", "module to call")),
+        ((torch.tanh, "tensorflow"), {}, ("framework 'tensorflow'", "torch, jax")),
+        ((torch.tanh, "torch"), {"dtype": "f32"}, ("dtype 'f32'", "float32")),
+    ],
+)
+def test_identify_refuses_what_it_does_not_know(arguments: Any, options: Any, parts: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as caught:
+        identify(*arguments, **options)
+    assert all(part in str(caught.value) for part in parts)
+
+
+def test_the_report_says_which_function_each_side_is() -> None:
+    report = compare(lambda x: F.leaky_relu(x, 0.02), jax.nn.leaky_relu)
+    said = "PyTorch is leaky_relu with negative_slope 0.02, JAX is leaky_relu with negative_slope 0.01"
+    assert said in report.headline
+    assert f"identity  {said}" in report.story()
+    none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))
+    assert "PyTorch is silu, JAX is none of the catalogue" in none.headline
+    assert compare(torch.sin, lambda x: jnp.sin(x) * 1.5).diagnosis.identities == {}
+
+
+def test_a_deviation_of_the_catalogue_is_recognised_in_a_function_of_the_user_s() -> None:
+    x = np.array([-1.0, 0.0, 2.0])
+    report = compare(lambda x: torch.where(x > 0, x, 0.01 * x), lambda x: jnp.where(x >= 0, x, 0.01 * x), x)
+    assert report.cause == "convention"
+    assert report.diagnosis.recognised == ("leaky-relu-gradient-at-zero",)
+    assert "known as  leaky-relu-gradient-at-zero" in report.story()
+    elsewhere = compare(lambda x: torch.where(x > 0, x, 0.01 * x), lambda x: jnp.where(x > 1, x, 0.01 * x), x)
+    assert elsewhere.diagnosis.recognised == ()
+
+
+def test_what_passes_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosscheck._pair.diagnosis.diagnose", lambda *_: pytest.fail("diagnosed"))
+    assert compare(torch.tanh, jnp.tanh).diagnosis == crosscheck.Diagnosis()
+
+
+# The worst and the simplest input.
+
+
+def layer_norm(x: Any) -> Any:
+    return F.layer_norm(x, x.shape[-1:])
+
+
+def norm_with_epsilon_outside(x: Any) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-5)
+
+
+def norm_with_ddof(x: Any) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True, ddof=1) + 1e-5)
+
+
+def smoothed(logits: Any, labels: Any) -> Any:
+    target = jax.nn.one_hot(labels, logits.shape[-1]) * 0.9 + 0.1 / logits.shape[-1]
+    return -(target * jax.nn.log_softmax(logits)).sum(-1).mean()
+
+
+def attention(q: Any, k: Any, v: Any) -> Any:
+    return jax.nn.softmax(q @ k.T) @ v
+
+
+def attention_with_scale(q: Any, k: Any, v: Any) -> Any:
+    return torch.softmax(q @ k.T / q.shape[-1] ** 0.5, -1) @ v
+
+
+ROWS = crosscheck.normal((16, 64))
+SQUARE = crosscheck.normal((8, 8))
+
+WRONG: dict[str, tuple[Any, Any, Any, int, list[Any]]] = {
+    "gelu by tanh": (F.gelu, jax.nn.gelu, None, 0, [(1,)]),
+    "a slope of swish": (F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x), None, 0, [[1.0]]),
+    "a slope": (lambda x: F.leaky_relu(x, 0.02), jax.nn.leaky_relu, None, 0, [[-1.0]]),
+    "a threshold": (lambda x: F.softplus(x, threshold=2), jax.nn.softplus, None, 0, [[3.0]]),
+    "a bound": (lambda x: x.clamp(-1, 1), lambda x: jnp.clip(x, -1, 2), None, 0, [[2.0]]),
+    "abs at 0": (torch.abs, jnp.abs, None, 1, [[0.0]]),
+    "an overflow": (F.softplus, lambda x: jnp.log(1 + jnp.exp(x)), [crosscheck.uniform(60, 95)], 0, [[90.0]]),
+    "a hidden bfloat16": (
+        lambda x: x * 3,
+        lambda x: (x.astype(jnp.bfloat16) * 3).astype(x.dtype),
+        [crosscheck.uniform(1, 9)],
+        0,
+        [(1,)],
+    ),
+    "a missing stop_gradient": (lambda x: x * x.detach(), lambda x: x * x, [crosscheck.normal(64)], 1, [[1.0]]),
+    "epsilon outside the root": (layer_norm, norm_with_epsilon_outside, [ROWS], 0, [(1, 2)]),
+    "ddof": (layer_norm, norm_with_ddof, [ROWS], 0, [(1, 2)]),
+    "mean against sum": (lambda x: x.sum(), lambda x: x.mean(), [crosscheck.normal(50)], 0, [(2,)]),
+    "an axis": (lambda x: torch.softmax(x, 0), lambda x: jax.nn.softmax(x, 1), [ROWS], 0, [(1, 2)]),
+    "a transposed weight": (
+        lambda x, w: x @ w.T,
+        lambda x, w: x @ w,
+        [crosscheck.normal((4, 8)), SQUARE],
+        0,
+        [(1, 2), (2, 2)],
+    ),
+    "an order of a product": (lambda a, b: a @ b, lambda a, b: b @ a, [SQUARE, SQUARE], 0, [(2, 2), (2, 2)]),
+    "descending": (
+        lambda x: torch.sort(x, -1, descending=True)[0],
+        lambda x: jnp.sort(x, -1),
+        [ROWS],
+        0,
+        [(1, 2)],
+    ),
+    "an exclusive sum": (lambda x: x.cumsum(0), lambda x: jnp.cumsum(x) - x, [crosscheck.normal(40)], 0, [[1.0]]),
+    "label smoothing": (
+        F.cross_entropy,
+        smoothed,
+        [crosscheck.normal((12, 10)), np.arange(12) % 10],
+        0,
+        [(1, 2), (1,)],
+    ),
+    "a missing scale": (
+        attention_with_scale,
+        attention,
+        [crosscheck.normal((6, 16)), crosscheck.normal((6, 16)), crosscheck.normal((6, 4))],
+        0,
+        [(2, 2), (2, 2), (2, 1)],
+    ),
+    "a norm": (
+        lambda x, y: torch.linalg.vector_norm(x - y, 2, -1),
+        lambda x, y: jnp.abs(x - y).sum(-1),
+        [ROWS, ROWS],
+        0,
+        [(1, 2), (1, 2)],
+    ),
+    "a root mean square": (
+        lambda x: x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt(),
+        lambda x: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5),
+        [ROWS],
+        0,
+        [[[1.0]]],
+    ),
+    "a second derivative": (
+        lambda x: x**3 / 6,
+        lambda x: jnp.where(x > 0, x**3 / 6, jax.lax.stop_gradient(x**3 / 6 - x * x * x / 6) + x * x * x / 6 * 1.5),
+        [crosscheck.normal(64)],
+        2,
+        [[-1.0]],
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosscheck._pair.worst.SECONDS", 300.0)
+
+
+@functools.cache
+def wrong(name: str) -> PairReport:
+    torch_fn, jax_fn, inputs, order, _ = WRONG[name]
+    return compare(torch_fn, jax_fn, inputs, order=order)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_simplest_input_is_as_small_as_the_fault_allows(name: str) -> None:
+    report = wrong(name)
+    assert not report.passed
+    found = list(report.diagnosis.inputs.values())
+    for array, expected in zip(found, WRONG[name][-1], strict=True):
+        if isinstance(expected, tuple):
+            assert array.shape == expected, found
+        else:
+            assert array.tolist() == expected
+    assert report.diagnosis.notes == ()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_snippet_prints_what_the_report_says(name: str) -> None:
+    report = wrong(name)
+    snippet, point = report.diagnosis.snippet, report.diagnosis.point
+    assert snippet is not None
+    assert point is not None
+    assert str(report).endswith(snippet)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(snippet, "snippet", "exec"), {})
+    assert [float(line) for line in printed.getvalue().split()] == pytest.approx(
+        [point.got, point.expected], nan_ok=True, rel=0
+    )
+    said = re.findall(r"item\(\)\)  # (\S+)", snippet)
+    assert [float(one) for one in said] == pytest.approx([point.got, point.expected], nan_ok=True, rel=0)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_simplest_input_shows_the_same_disagreement(name: str) -> None:
+    report = wrong(name)
+    torch_fn, jax_fn, _, order, _ = WRONG[name]
+    again = compare(torch_fn, jax_fn, list(report.diagnosis.inputs.values()), order=order)
+    assert (again.passed, again.cause, again.side) == (False, report.cause, report.side), str(again)

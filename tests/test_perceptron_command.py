@@ -1,0 +1,148 @@
+"""`crosscheck perceptron`: what it prints and writes, its exit codes, and that every planted fault is named."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from crosscheck.cli import main
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run(*arguments: str) -> Result:
+    """The command in this process, where the frameworks are loaded already."""
+    return CliRunner().invoke(main, ["perceptron", *arguments])
+
+
+def test_both_trainings_are_printed_side_by_side(command: Command, tmp_path: Path) -> None:
+    done = command("perceptron", "--json", "out.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    points, gate = done.stdout.split("AGREE: ")[1:]
+    assert points.startswith("points, float32, 1,000 epochs")
+    assert gate.startswith("or, float32, 1,000 epochs")
+    assert "accuracy     100%          100%" in gate
+    assert "predictions  [0, 1, 1, 1]  [0, 1, 1, 1]" in gate
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert (data["schema"], data["gate"], data["points"]["gate"]) == ("crosscheck.perceptron/1", "or", "points")
+    for name in ("torch", "jax"):
+        assert len(data["frameworks"][name]["losses"]) == 1000
+        assert data["frameworks"][name]["accuracy"] == 1
+
+
+@pytest.mark.parametrize("side", ["", "torch:", "jax:"])
+@pytest.mark.parametrize("fault", ["sum", "no-reset", "flipped-label", "transposed", "learning-rate", "start"])
+def test_a_planted_fault_exits_1_and_is_named(side: str, fault: str) -> None:
+    done = run("--gate", "or", "--epochs", "20", "--plant", side + fault)
+    assert done.exit_code == 1
+    who = side.rstrip(":") or "jax"
+    assert done.stdout.startswith(f"DISAGREE: or, float32, 20 epochs: {who} has the fault {fault!r}, first seen at epoch ")
+
+
+@pytest.mark.parametrize("gate", ["xor", "true"])
+def test_frameworks_that_agree_exit_0_learned_or_not(gate: str) -> None:
+    assert run("--gate", gate, "--epochs", "50", "--dtype", "float64").exit_code == 0
+
+
+def test_an_overflow_exits_1_and_says_when_and_where() -> None:
+    done = run("--gate", "xor", "--learning-rate", "3.2e38", "--epochs", "20")
+    assert done.exit_code == 1
+    assert "jax: overflow, from epoch 3 on, first in loss: the loss stopped being finite" in done.stdout
+
+
+def test_many_seeds(tmp_path: Path) -> None:
+    done = run("--seeds", "10", "--json", str(tmp_path / "many.json"))
+    assert done.exit_code == 0
+    assert done.stdout.startswith("AGREE: 16 gates from 10 starts each: the same 640 predictions in torch and jax")
+    data = json.loads((tmp_path / "many.json").read_text())
+    assert len(data["gates"]) == 16
+    assert len(data["gates"][7]["frameworks"]["jax"]["predictions"]) == 10
+    assert run("--seeds", "10", "--gate", "or").stdout.startswith("AGREE: 1 gate from 10 starts each")
+
+
+def test_the_losses_are_judged_and_their_differences_told(tmp_path: Path) -> None:
+    done = run("--losses", "--json", str(tmp_path / "losses.json"))
+    assert done.exit_code == 0
+    assert done.stdout.startswith("PASSED: ")
+    for known in json.loads((tmp_path / "losses.json").read_text())["declared"]:
+        assert f"{known} (" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "extra"), [("torch", "torch"), ("jax", "jax"), ("optax", "jax")])
+def test_a_missing_framework_says_which_extra_brings_it(command: Command, tmp_path: Path, name: str, extra: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("raise ModuleNotFoundError('not here')\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = command("perceptron", "--gate", "or", env={"PYTHONPATH": path})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {name} cannot be imported (ModuleNotFoundError: not here).")
+    assert f"torch-jax-crosscheck[{extra}]" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_is_shown_on_a_terminal_and_on_standard_error_alone(tmp_path: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    code = "from crosscheck.cli import main; main()"
+    arguments = [sys.executable, "-c", code, "perceptron", "--gate", "or", "--epochs", "200"]
+    shown = b""
+    with (tmp_path / "out").open("wb") as out, subprocess.Popen(arguments, stdout=out, stderr=theirs) as process:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+            while part := os.read(ours, 1 << 12):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"training in torch" in shown
+    assert "training in" not in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_figure_is_written_and_its_path_printed(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"or.{suffix}"
+    done = run("--gate", "or", "--epochs", "20", "--plot", str(path))
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1] == str(path)
+    if suffix == "png":
+        with Image.open(path) as image:
+            assert image.size == (1300, 460)
+    else:
+        assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--gate", "orr"), "unknown gate 'orr'; did you mean 'or'?"),
+        (("--epochs", "0"), "epochs: got 0"),
+        (("--epochs", "-3"), "epochs: got -3"),
+        (("--learning-rate", "nan"), "learning_rate: got nan"),
+        (("--learning-rate", "-0.1"), "learning_rate: got -0.1"),
+        (("--dtype", "float16"), "unknown dtype 'float16'"),
+        (("--seed", "-1"), "seed: got -1"),
+        (("--seeds", "0"), "seeds: got 0"),
+        (("--seeds", "2", "--gate", "points"), "unknown gate 'points'"),
+        (("--seeds", "2", "--losses"), "got two of --seeds, --losses"),
+        (("--losses", "--plant", "sum"), "got two of --seeds, --losses"),
+        (("--plant", "sums"), "did you mean 'sum'?"),
+        (("--plant", "numpy:sum"), "unknown framework 'numpy'"),
+        (("--plot", "or.gif"), "the suffix '.gif'"),
+        (("--json", "no/such/folder.json"), "does not exist"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_gets_one_message_and_exit_2(arguments: tuple[str, ...], message: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert sum(line.startswith("Error:") for line in done.stderr.splitlines()) == 1

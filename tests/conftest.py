@@ -54,6 +54,8 @@ MINE = Activation(
 '''
 
 
+collect_ignore = ["browser"]  # looks at the built site: a session of its own runs it
+
 Points = Mapping[str, Sequence[Judged]]
 """What a run keeps of each activation's comparisons."""
 

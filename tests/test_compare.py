@@ -291,6 +291,29 @@ def test_each_way_of_not_being_traceable_is_said(torch_fn: Any, jax_fn: Any) -> 
     assert "cannot be traced" in report.story()
 
 
+def within_0_and_1(m: Any) -> Callable[[Any], Any]:
+    def function(x: Any) -> Any:
+        if not isinstance(x, jax.core.Tracer) and (float(x.min()) < 0 or float(x.max()) > 1):
+            raise ValueError("beyond 0 and 1")
+        return m.sqrt(x) * 2
+
+    return function
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_a_function_that_refuses_what_lies_beyond_the_inputs_is_judged_at_them(dtype: str) -> None:
+    x = np.array([0.0, 0.25, 0.5, 1.0])
+    torch_fn = within_0_and_1(torch)
+    assert compare(torch_fn, within_0_and_1(jnp), x, order=0, dtype=dtype).passed
+    report = compare(torch_fn, lambda x: jnp.sqrt(x) * 2.1, x, order=0, dtype=dtype)
+    failed(report, cause="definition")
+
+
+def test_cross_entropy_at_its_ends_is_judged() -> None:
+    p, y = np.array([0.0, 1.0, 0.3, 0.6]), np.array([0.0, 1.0, 1.0, 0.0])
+    failed(compare(F.binary_cross_entropy, lambda p, y: abs(p - y).mean(), [p, y], wrt=0, order=0), cause="definition")
+
+
 def test_one_output_of_several_that_differs_is_named() -> None:
     report = compare(lambda x: {"a": x, "b": (x, x * 2)}, lambda x: {"a": x, "b": (x, x * 3)}, X, order=0)
     failed(report, cause="definition")

@@ -37,6 +37,20 @@ def test_the_examples_print_what_the_page_says(page: str) -> None:
     assert compared
 
 
+def test_the_steps_of_adding_an_activation_work() -> None:
+    """The page's plain record shows the two faults that it tells of, and its mended one passes everything."""
+    steps = re.findall(
+        r"^```python exec.*?\n(.*?)^```", (ROOT / "docs/contributing/activation.md").read_text("utf-8"), re.M | re.S
+    )
+    names: dict[str, object] = {}
+    printed = [run(step, names) for step in steps]
+    plain, mended = filter(None, printed)
+    assert plain.startswith("FAILED: bent_identity:")
+    assert "special, " in plain
+    assert "inaccurate, " in plain
+    assert mended.startswith("PASSED: bent_identity:")
+
+
 def test_the_readme_s_comparison_runs() -> None:
     (example,) = [text for kind, text in blocks("README.md") if kind == "python" and "crosscheck.compare(" in text]
     first, last = run(example, {}).splitlines()[0], run(example, {}).splitlines()[-1]

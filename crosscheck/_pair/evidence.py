@@ -63,7 +63,7 @@ class Runs:
 
     def measure(self) -> list[Measured]:
         moved = [self._moved(draw) for draw in range(DRAWS)]
-        conditioning = [self._spread(k, [side.run(m) for m in moved]) for k, side in enumerate(self.lifted)]
+        conditioning = [self._spread(k, [self._tried(k, m) for m in moved]) for k in (0, 1)]
         rounded = [self._spread(k, self._noisy(k, range(DRAWS))) for k in (0, 1)]
         flushed = _floats(self._flushed())
         return [
@@ -93,7 +93,7 @@ class Runs:
     def _many_noisy(self) -> tuple[list[list[Array]], list[list[Array]]]:
         draws = range(DRAWS, DRAWS + MORE_DRAWS)
         moved = [self._moved(draw) for draw in draws]
-        torch, jax = (self._noisy(k, draws) + [side.run(m) for m in moved] for k, side in enumerate(self.lifted))
+        torch, jax = (self._noisy(k, draws) + [self._tried(k, m) for m in moved] for k in (0, 1))
         return torch, jax
 
     def neighbours(self, result: int) -> tuple[Float64Array, Float64Array]:
@@ -104,7 +104,7 @@ class Runs:
     @cached_property
     def _around(self) -> tuple[list[list[Array]], list[list[Array]]]:
         near = [self._near(draw) for draw in range(NEIGHBOURS)]
-        torch, jax = ([side.run(arguments) for arguments in near] for side in self.lifted)
+        torch, jax = ([self._tried(k, arguments) for arguments in near] for k in (0, 1))
         return torch, jax
 
     def _near(self, draw: int) -> list[Array]:
@@ -134,7 +134,24 @@ class Runs:
 
     def _noisy(self, side: int, draws: range) -> list[list[Array]]:
         seeds = (1 + self.seed * 1000 + draw for draw in draws)
-        return [self.lifted[side].run(self.arguments, Noise(seed, self._drawn)) for seed in seeds]
+        return [self._tried(side, self.arguments, Noise(seed, self._drawn)) for seed in seeds]
+
+    def _tried(self, side: int, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
+        """A run at moved inputs or under noise. A function may refuse what lies beyond the inputs given, as a cross entropy
+        does beyond 0 and 1: then inputs are moved within the range of those given only, and without noise."""
+        try:
+            return self.lifted[side].run(arguments, noise)
+        except Exception:
+            within = [
+                np.clip(moved, np.nanmin(given), np.nanmax(given))
+                if moved is not given and np.isfinite(given).any()
+                else moved
+                for moved, given in zip(arguments, self.arguments, strict=True)
+            ]
+            try:
+                return self.lifted[side].run(within)
+            except Exception:
+                return self.lifted[side].run(self.arguments)
 
     def _flushed(self) -> list[Array]:
         smallest = self.inputs.fmt.smallest_normal

@@ -221,7 +221,7 @@ def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:
 
         try:
             return to_array(value)
-        except (TypeError, RuntimeError, NotImplementedError):
+        except (TypeError, RuntimeError):
             what = f"a {str(value.layout).removeprefix('torch.')} tensor on {value.device}, dtype {_plain(value.dtype)}"
             raise UsageError(
                 f"inputs: {name} is {what}, which numpy has not; expected float64, float32, bfloat16, float16, "

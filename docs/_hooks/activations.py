@@ -1,0 +1,255 @@
+"""A page for each activation of the catalogue, made from its record, and a gallery of all of them."""
+
+import inspect
+from collections.abc import Iterator
+from math import isinf, isnan
+from typing import Any
+
+import figures
+import formulas
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import crosscheck
+from crosscheck import Activation, Deviation
+from crosscheck._api import environment, explained
+from crosscheck._compare.curves import Sighting
+from crosscheck._report.explain import SENTENCES, Disagreement, Explanation, snippet
+from crosscheck._report.report import Report
+from crosscheck._spec.records import ORDER_NAMES
+
+FOLDER = "activations"
+NAMES = {"torch": "PyTorch", "jax": "JAX"}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List the pages in the navigation, below the gallery."""
+    assert config.nav is not None
+    for section in config.nav:
+        if "Activations" in section:
+            section["Activations"] += [f"{FOLDER}/{name}.md" for name in crosscheck.activations]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    described = environment()
+    for record in crosscheck.activations.values():
+        explanation = explained(record, Report((), described))
+        files.append(File.generated(config, f"{FOLDER}/{record.name}.md", content="\n\n".join(page(explanation))))
+        for name, content in figures.pictures(record):
+            files.append(File.generated(config, f"{FOLDER}/{name}", content=content))
+    files.append(File.generated(config, f"{FOLDER}/index.md", content=gallery()))
+    return files
+
+
+def gallery() -> str:
+    """All activations as small pictures."""
+    cards = [
+        f"-   [{picture(record, 'small')}<br>**{record.name}**]({record.name}.md)\n\n    {summary(record)}"
+        for record in crosscheck.activations.values()
+    ]
+    return "\n".join(
+        (
+            "---\nhide: [toc]\n---\n\n# Activations\n",
+            "Each of these exists in both frameworks and is judged against the proven value of its formula. In the "
+            "pictures the function is orange and its gradient blue, for inputs from "
+            f"{figures.LOW:g} to {figures.HIGH:g}.\n",
+            '<div class="grid cards gallery" markdown>\n',
+            "\n\n".join(cards),
+            "\n</div>",
+        )
+    )
+
+
+def summary(record: Activation) -> str:
+    """What makes the function useful, in one paragraph: the text at the head of its file."""
+    module = inspect.getmodule(record.definition)
+    return " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split())
+
+
+def picture(record: Activation, kind: str = "") -> str:
+    """The picture in both inks; the theme shows the one that suits."""
+    kind, text, suffix = {
+        "": ("", f"{record.name} and its gradient", "svg"),
+        "small": ("-small", "", "svg"),
+        "errors": ("-errors", f"{record.name}: the error of each implementation in ULP", "png"),
+    }[kind]
+    return "".join(
+        f"![{text}]({record.name}{kind}-{scheme}.{suffix}#only-{scheme}){{ loading=lazy }}" for scheme in figures.INKS
+    )
+
+
+def page(explanation: Explanation) -> Iterator[str]:
+    record = explanation.activation
+    yield f"# {record.name}"
+    yield summary(record)
+    yield picture(record)
+    if record.rows:
+        yield f"The picture shows {figures.ROW}."
+    yield f"## Formula and derivative\n\n$$\n{record.latex}\n$$"
+    formula = formulas.derivative(record)
+    if formula:
+        yield f"Its derivative:\n\n$$\nf'(x) = {formula}\n$$"
+    yield "In a form that keeps its digits in floating point, the first and the second derivative are"
+    yield f"- {doc(record.derivative)}\n- {doc(record.second_derivative)}"
+    yield facts(record)
+    yield "## In PyTorch and JAX"
+    yield tabs({side: usage(record, side) for side in NAMES})
+    yield "What the frameworks ship:"
+    yield tabs({side: shipped(record, side) for side in NAMES})
+    yield "## How accurate they are"
+    yield (
+        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of `torch` and `jax`, which are crosscheck's, and "
+        f"of `torch.native` and `jax.native`, the frameworks' own.\n\n{picture(record, 'errors')}"
+    )
+    yield "## Where the frameworks' own functions deviate"
+    if not explanation.disagreements:
+        yield "No deviation is declared: at every input that was tried they are within the budget, and agree."
+    else:
+        yield (
+            f"Declared: {len(explanation.disagreements)}. [Each is checked](../method.md#deviations) at every run of "
+            "`crosscheck verify`. The results below were computed when this page was built."
+        )
+        by_id = {deviation.id: deviation for deviation in record.deviations}
+        for one in explanation.disagreements:
+            yield from disagreement(explanation, one, by_id[str(one.id)])
+    yield "## What to write instead"
+    yield instead(record)
+    yield tabs({side: implementation(record, side) for side in NAMES})
+
+
+def facts(record: Activation) -> str:
+    """Parameters, kinks and limits as a table."""
+    rows = [("called", ", ".join(f"`{name}`" for name in (record.name, *record.aliases)))]
+    if record.parameters:
+        rows.append(("parameters", ", ".join(f"`{name}={value:g}`" for name, value in record.parameters.items())))
+    kinks = record.kinks_at(record.parameters)
+    for kink in kinks:
+        chosen = " and ".join(f"the {ORDER_NAMES[order]} {value:g}" for order, value in kink.chosen.items())
+        rows.append(("kink", f"at x = {kink.at:g}: chosen {chosen}, as [here]({kink.source})"))
+    if not kinks:
+        rows.append(("kinks", "none"))
+    limits = record.limits_at(record.parameters)
+    for sign, values in (("−", limits.minus), ("+", limits.plus)):
+        said = (f"{name} {number(value)}" for name, value in zip(ORDER_NAMES, values, strict=True))
+        alone = "of one entry alone, " if record.rows else ""
+        rows.append((f"limits at {sign}∞", alone + ", ".join(said)))
+    return "### Kinks and limits\n\n" + table([["", ""], *map(list, rows)])
+
+
+def number(value: float) -> str:
+    return "has none" if isnan(value) else f"{value:.6g}".replace("inf", "∞").replace("-", "−")
+
+
+def tabs(texts: dict[str, str]) -> str:
+    """One tab for each framework; tabs of the same name are switched together all over the site."""
+    return "\n\n".join(f'=== "{NAMES[side]}"\n\n{indented(text)}' for side, text in texts.items())
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())
+
+
+def fenced(code: str, language: str = "python") -> str:
+    return f"```{language}\n{code}\n```"
+
+
+def usage(record: Activation, side: str) -> str:
+    """A snippet that the build runs, with what it prints."""
+    x, of = ("[[1.0, 2.0, 4.0]]", "[0, 2]") if record.rows else ("[-2.0, -0.5, 0.5, 2.0]", ".sum()")
+    imports = {"torch": "import torch", "jax": "import jax"}[side]
+    calls = {
+        "torch": f"x = torch.tensor({x}, requires_grad=True)\ny = {record.name}.torch(x)\ny{of}.backward()\n"
+        "print(y.detach())\nprint(x.grad)",
+        "jax": f"x = jax.numpy.array({x})\nprint({record.name}.jax(x))\n"
+        f"print(jax.grad(lambda x: {record.name}.jax(x){of})(x))",
+    }[side]
+    code = f"import crosscheck\n{imports}\n\n{record.name} = crosscheck.activations[{record.name!r}]\n{calls}"
+    return f'```python exec="true" source="above" result="text"\n{code}\n```'
+
+
+def shipped(record: Activation, side: str) -> str:
+    native = record.natives.get(side)
+    if native is None:
+        return f"{NAMES[side]} ships none."
+    said = f"`{native.path}`"
+    if native.parameters:
+        said += ", where " + ", ".join(f"`{ours}` is called `{theirs}`" for ours, theirs in native.parameters.items())
+    if native.matched:
+        said += f"; it is this function with `{', '.join(f'{key}={value!r}' for key, value in native.matched.items())}`"
+    return f"{said}."
+
+
+def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
+    who = " and ".join(f"`{subject}`" for subject in one.subjects)
+    yield f"### {one.id}"
+    yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
+    sighting = one.sighting
+    if sighting is None:
+        return
+    yield sighted(sighting, one.cause)
+    yield "<div data-search-exclude markdown>"
+    yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
+    code = {result.subject.partition(".")[0]: fenced(snippet(explanation, sighting, result)) for result in sighting.results}
+    yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'
+    yield "</div>"
+
+
+def sighted(sighting: Sighting, cause: str) -> str:
+    """What was computed at one input, as a table."""
+    row = sighting.row
+    at = f"x = {sighting.input!r}" if row is None else f"entry {row.position} of a row of {len(row.bits)}"
+    parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
+    rows = [[f"{ORDER_NAMES[sighting.order]} at {at}, {sighting.dtype}{parameters}", "result", "error"]]
+    if sighting.exact is not None:
+        rows.append(["exact, correctly rounded", repr(sighting.exact), ""])
+    for result in sighting.results:
+        measured = cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
+        got = str(result.message) if result.got is None else repr(result.got)
+        rows.append([f"`{result.subject}`", got, f"{result.ulp:.3g} ULP" if measured else ""])
+    return table(rows)
+
+
+def regions(deviation: Deviation) -> str:
+    """A deviation's regions as a table; dtypes that share one stand together."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in deviation.regions:
+        inputs = ", ".join(interval(low, high) for low, high in one.intervals)
+        lengths = ", ".join(map(str, one.lengths))
+        key = (ORDER_NAMES[one.order], inputs, lengths, "" if isinf(one.max_ulp) else f"{one.max_ulp:.3g} ULP")
+        rows.setdefault(key, []).extend(one.dtypes)
+    head = ["", "inputs", "rows of", "error at most", "dtypes"]
+    return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows, the first of them the head, without the columns that say nothing."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    lines = ["| " + " | ".join(row[i] for i in kept) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(kept) + "|", *lines[1:]])
+
+
+def interval(low: float, high: float) -> str:
+    said = number(low) if low == high or isnan(low) else f"{number(low)} to {number(high)}"
+    return said.replace("has none", "NaN")
+
+
+def instead(record: Activation) -> str:
+    said = f"`crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried, "
+    said += "in both frameworks, and differentiable twice. "
+    matched = {side: native for side, native in record.natives.items() if native.matched}
+    if matched:
+        calls = " and ".join(shipped(record, side).rstrip(".") for side in matched)
+        said += f"To stay with what is shipped, give the arguments that match the definition: {calls}. "
+    return said + "Its code, `m` being the framework's functions under numpy's names:"
+
+
+def implementation(record: Activation, side: str) -> str:
+    """The source of the value and of its derivative rules."""
+    rules = (getattr(record, f"{side}_{part}") for part in ("value", "gradient", "second"))
+    sources = dict.fromkeys(inspect.getsource(rule).rstrip() for rule in rules if rule is not None)
+    return fenced("\n\n\n".join(sources))
+
+
+def doc(formula: Any) -> str:
+    return " ".join((inspect.getdoc(formula) or "not described").split()).replace("*", r"\*")

@@ -1,0 +1,168 @@
+"""The site as a reader's browser shows it, without a network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PATIENCE_S, Chromium, pages, serve
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+PAGES = pages()
+ACTIVATIONS = [page for page in PAGES if page.count("/") == 2 and page.startswith("activations/")]
+PHONE = 390
+MOST_BYTES = 1_000_000
+
+
+def complaints(browser: Chromium, address: str) -> list[str]:
+    """What is wrong with a page: requests to other hosts, failed ones, messages in the console, pictures not drawn."""
+    browser.open(address)
+    host = "/".join(address.split("/")[:3])
+    found = browser.console()
+    for event in browser.said():
+        parameters = event["params"]
+        if event["method"] == "Network.requestWillBeSent":
+            url = parameters["request"]["url"]
+            if not url.startswith((host, "data:", "blob:", "about:")):
+                found.append(f"asks for {url}")
+        elif event["method"] == "Network.loadingFailed" and not parameters.get("canceled"):
+            found.append(f"a request failed: {parameters['errorText']}")
+        elif event["method"] == "Network.responseReceived" and parameters["response"]["status"] >= 400:
+            found.append(f"{parameters['response']['status']} for {parameters['response']['url']}")
+    broken = browser.ask("[...document.images].filter(one => !one.naturalWidth).map(one => one.src)")
+    return found + [f"not drawn: {source}" for source in broken]
+
+
+def sideways(browser: Chromium, address: str) -> list[str]:
+    """What makes a page wider than the screen."""
+    browser.open(address)
+    if browser.ask("document.scrollingElement.scrollWidth") <= browser.ask("window.innerWidth") == PHONE:
+        return []
+    wide = "[...document.querySelectorAll('main *')].filter(one => one.getBoundingClientRect().right > innerWidth)"
+    return [*browser.ask(f"{wide}.map(one => one.tagName + '.' + one.className)"), "the page"]
+
+
+def until(browser: Chromium, script: str, *arguments: object) -> object:
+    """Wait until an expression of JavaScript is true."""
+    return WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: browser.ask(script, *arguments), message=script)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_asks_nobody_else_and_complains_of_nothing(browser: Chromium, site: str, page: str) -> None:
+    assert complaints(browser, f"{site}/{page}") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_fits_on_a_phone(browser: Chromium, site: str, page: str) -> None:
+    browser.size(PHONE, 844)
+    assert sideways(browser, f"{site}/{page}") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_light_to_load(browser: Chromium, site: str, page: str) -> None:
+    """With every picture of the light scheme, in which a reader does not load those of the dark one."""
+    browser.visit(f"{site}/{page}")
+    seen = "document.querySelectorAll(\"img:not([src$='#only-dark'])\")"
+    browser.driver.execute_async_script(
+        f"Promise.all([...{seen}].map(one => {{ one.loading = 'eager'; return one.decode() }})).then(arguments[0])"
+    )
+    entries = "[...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
+    size = browser.ask(f"{entries}.reduce((sum, one) => sum + one.encodedBodySize, 0)")
+    assert 10_000 < size < MOST_BYTES
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_letters_stand_out_in_both_schemes(browser: Chromium, site: str, page: str, scheme: str) -> None:
+    browser.scheme(scheme)
+    browser.open(f"{site}/{page}")
+    colour = "getComputedStyle(document.querySelector(arguments[0]))[arguments[1]].match(/[0-9.]+/g).slice(0, 3).map(Number)"
+    letters = sum(browser.ask(colour, "article p, article", "color"))
+    paper = sum(browser.ask(colour, "body", "backgroundColor"))
+    assert (letters + 250 < paper) if scheme == "light" else (paper + 250 < letters)
+
+
+@pytest.mark.parametrize("page", ACTIVATIONS)
+def test_formulas_are_drawn_with_the_font_that_comes_with_them(browser: Chromium, site: str, page: str) -> None:
+    browser.open(f"{site}/{page}")
+    sizes = browser.ask("[...document.querySelectorAll('math')].map(one => one.getBoundingClientRect().toJSON())")
+    assert sizes
+    assert all(size["width"] > 5 and size["height"] > 5 for size in sizes)
+    assert browser.ask("[...document.fonts].some(one => one.family.includes('STIX') && one.status === 'loaded')")
+    heights = browser.ask("[...document.querySelectorAll('mfrac')].map(one => one.getBoundingClientRect().height)")
+    assert all(height > 25 for height in heights), "a fraction is as high as a line: MathML was not laid out"
+
+
+def chosen(browser: Chromium) -> set[str]:
+    """The labels that are chosen where there is a choice."""
+    sets = "[...document.querySelectorAll('.tabbed-set')].filter(one => one.querySelectorAll(':scope > input').length > 1)"
+    label = "one.querySelector(`label[for=${one.querySelector(':scope > input:checked').id}]`).textContent.trim()"
+    labels = browser.ask(f"{sets}.map(one => {label})")
+    assert len(labels) > 1
+    return set(labels)
+
+
+def test_choosing_jax_once_chooses_it_everywhere(browser: Chromium, site: str) -> None:
+    first, second = (f"{site}/{page}" for page in ACTIVATIONS[:2])
+    browser.open(first)
+    assert chosen(browser) == {"PyTorch"}
+    labels = browser.driver.find_elements(By.CSS_SELECTOR, ".tabbed-labels label")
+    next(label for label in labels if label.text == "JAX").click()
+    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: chosen(browser) == {"JAX"})
+    browser.open(second)
+    assert chosen(browser) == {"JAX"}
+
+
+@pytest.mark.parametrize(("words", "page"), [("softmax", "activations/softmax/"), ("compare", "compare/")])
+def test_search_finds(browser: Chromium, site: str, words: str, page: str) -> None:
+    browser.open(f"{site}/")
+    box = browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input")
+    box.click()
+    box.send_keys(words)
+    found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.getAttribute('href'))"
+    until(browser, f"{found}.some(one => one.includes(arguments[0]))", page)
+
+
+def test_the_reader_can_switch_the_scheme(browser: Chromium, site: str) -> None:
+    """The pictures follow."""
+    browser.open(f"{site}/{ACTIVATIONS[0]}")
+    shown = "[...document.images].filter(one => one.offsetWidth).map(one => new URL(one.src).hash)"
+    assert set(browser.ask(shown)) == {"#only-light"}
+    browser.driver.find_element(By.CSS_SELECTOR, "label.md-header__button[for^=__palette]:not([hidden])").click()
+    until(browser, "document.body.dataset.mdColorScheme === 'slate'")
+    assert set(browser.ask(shown)) == {"#only-dark"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("tutorials/") and page != "tutorials/"])
+def test_a_notebook_can_be_downloaded_executed_and_its_solutions_are_folded(browser: Chromium, site: str, page: str) -> None:
+    browser.visit(f"{site}/{page}")
+    folded = browser.ask("[...document.querySelectorAll('details.success')].map(one => !one.open)")
+    assert folded
+    assert all(folded)
+    link = browser.driver.find_element(By.PARTIAL_LINK_TEXT, "Download this notebook").get_attribute("href")
+    text = browser.driver.execute_async_script("fetch(arguments[0]).then(one => one.text()).then(arguments[1])", link)
+    assert '"outputs": [\n' in text
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page with every fault that the tests look for."""
+    folder: Path = tmp_path_factory.mktemp("planted")
+    (folder / "index.html").write_text(
+        "<!doctype html><link rel=icon href=data:,><main style='width: 700px'>wide</main><img src=missing.png>"
+        "<img src=https://example.org/picture.png><script>console.error('planted')</script>"
+    )
+    yield from serve(folder)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["asks for https://example.org/picture.png", "a request failed", "404 for", "planted", "not drawn: http://127.0.0.1"],
+)
+def test_a_planted_fault_is_seen(browser: Chromium, planted: str, fault: str) -> None:
+    assert any(fault in complaint for complaint in complaints(browser, f"{planted}/"))
+
+
+def test_a_planted_wide_page_is_seen(browser: Chromium, planted: str) -> None:
+    browser.size(PHONE, 844)
+    assert "the page" in sideways(browser, f"{planted}/")

@@ -36,15 +36,16 @@ CASES = [
 
 
 @pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("activation", "side", "case"), CASES, ids=lambda value: getattr(value, "name", None))
 def test_every_function_of_the_catalogue_is_identified_from_its_natives(
-    activation: Activation, side: str, case: Any
+    activation: Activation, side: str, case: Any, dtype: str
 ) -> None:
     shipped = activation.natives[side]
     arguments = dict(shipped.matched) | {shipped.parameters.get(name, name): value for name, value in case.items()}
     if case == activation.parameters:
         arguments = dict(shipped.matched)
-    identity = identify(functools.partial(native(activation, side), **arguments), side)
+    identity = identify(functools.partial(native(activation, side), **arguments), side, dtype=dtype)
     assert identity is not None
     assert (identity.name, identity.inputs > 0) == (activation.name, True)
     assert dict(identity.parameters) == pytest.approx(dict(case), rel=1e-12)

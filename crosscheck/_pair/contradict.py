@@ -68,7 +68,8 @@ class Contradiction:
         x = self.runs.arguments[by]
         differences = []
         for factor in (1.0, 0.5):
-            high, low = x + factor * step, x - factor * step
+            with np.errstate(over="ignore"):  # next to the largest floats
+                high, low = x + factor * step, x - factor * step
             up, down = (self._result(side, self._with(by, moved), lower) for moved in (high, low))
             with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
                 differences.append(self._direction(result) * (up - down) / (high - low))

@@ -17,7 +17,7 @@ from crosscheck._pair.identify import identify
 from crosscheck._pair.inputs import Inputs
 from crosscheck._pair.sides import Directions, JaxSide, TorchSide
 from crosscheck._pair.snippet import snippet
-from crosscheck._pair.worst import Clock, Fault, simplest
+from crosscheck._pair.worst import Fault, simplest
 from crosscheck._spec.records import Activation
 
 
@@ -33,10 +33,9 @@ def diagnose(
     judged = next((one for one in failing if one.record is decisive), None)
     if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
-    clock = Clock()
     identities = identities_of(request, catalogue) if judged.x is not None or len(request.inputs.floats) == 1 else {}
     recognised = _recognised(failing, identities, catalogue)
-    found = simplest(Fault(request, judged, cause, side), clock)
+    found = simplest(Fault(request, judged, cause, side))
     point = found.judged.record.uncovered[cause].worst
     notes = ("the search for a simpler input was stopped; this is the best so far",) if found.unfinished else ()
     return Diagnosis(

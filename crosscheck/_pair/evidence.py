@@ -20,7 +20,14 @@ NEIGHBOURS = 32
 DISTANCE = 2.0**-20
 """How far the neighbours of an input lie, relative to it."""
 COARSER = 2.0**10
-"""Noise of float64's own roundoff would drown in float64; it is drawn this much wider, and its effect scaled down."""
+
+
+def drawn_roundoff(fmt: Format) -> float:
+    """The unit roundoff of the noise: the dtype's, but more than float64's own, which would drown in the lifted float64.
+
+    Its effect is scaled down afterwards.
+    """
+    return 2.0**-fmt.precision * (COARSER if fmt is FORMATS["float64"] else 1.0)
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class Runs:
         self.inputs, self.lifted, self.seed = inputs, lifted, seed
         self.unit = 2.0**-inputs.fmt.precision
         """The unit roundoff of the dtype."""
-        coarser = COARSER if inputs.fmt is FORMATS["float64"] else 1.0
-        self._drawn, self._scale = self.unit * coarser, 1 / coarser
+        self._drawn = drawn_roundoff(inputs.fmt)
+        self._scale = self.unit / self._drawn
         self.arguments = [_wide(leaf) for leaf in (*inputs.leaves, *along.arrays)]
         self._clean = [_floats(side.run(self.arguments)) for side in lifted]
 
@@ -128,7 +135,7 @@ class Runs:
         rng = np.random.default_rng((self.seed, 1, draw))
         moved = list(self.arguments)
         for i in self.inputs.floats:
-            with np.errstate(invalid="ignore"):  # of a signalling NaN
+            with np.errstate(invalid="ignore", over="ignore"):  # of a signalling NaN; of the largest floats
                 moved[i] = moved[i] * (1 + self._drawn * rng.uniform(-1, 1, moved[i].shape))
         return moved
 

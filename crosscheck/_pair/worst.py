@@ -87,8 +87,9 @@ class Clock:
         return not self.out
 
 
-def simplest(fault: Fault, clock: Clock) -> Simplest:
+def simplest(fault: Fault) -> Simplest:
     """Search near the worst input for a worse one, then shrink."""
+    clock = Clock()
     inputs = fault.request.inputs
     if fault.judged.x is not None and len(inputs.floats) == 1:
         worst = _search(fault, clock)
@@ -137,7 +138,7 @@ def _simplest_number(fault: Fault, worst: Point, clock: Clock) -> tuple[Inputs, 
     for i in (*shown[:4], None):
         number = round_once(np.array([worst.input]), inputs.fmt) if i is None else numbers[i : i + 1]
         alone = inputs.with_leaf(at, number.reshape(shape))
-        judged = fault.at(alone) if clock.runs() else None
+        judged = fault.at(alone) if i is None or clock.runs() else None  # the worst input alone is tried whatever the time
         if judged is not None:
             return alone, judged
     return None

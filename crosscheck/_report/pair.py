@@ -253,7 +253,8 @@ def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.identities:
         yield f"  identity  {_identities(diagnosis.identities)}"
     if diagnosis.recognised:
-        yield f"  known as  {', '.join(diagnosis.recognised)}, a deviation of the catalogue"
+        kind = "a deviation" if len(diagnosis.recognised) == 1 else "deviations"
+        yield f"  known as  {', '.join(diagnosis.recognised)}, {kind} of the catalogue"
     if diagnosis.worst is not None and isfinite(diagnosis.worst.ulp):
         yield f"  worst     input {diagnosis.worst.input!r}, found nearby: {diagnosis.worst.ulp:.4g} ULP apart"
     if diagnosis.inputs:

@@ -56,6 +56,12 @@ def test_two_that_differ_exit_1_with_the_snippet_at_the_end(folder: Path) -> Non
     assert json.loads(Path("report.json").read_text())["summary"]["diagnosis"]["snippet"] in result.output
 
 
+def test_gelu_is_two_functions() -> None:
+    result = call("torch.nn.functional:gelu", "jax.nn:gelu")
+    assert result.exit_code == 1
+    assert result.output.startswith("DISAGREE (definition): gelu / gelu: PyTorch is gelu, JAX is gelu_tanh.")
+
+
 def test_shapes_are_inputs_and_what_is_accepted_passes(folder: Path) -> None:
     mine = f"mine_{folder.name}"
     assert call(f"{mine}:added", f"{mine}:added", "--shape", "4,8", "--shape", "8", "--order", "0").exit_code == 0

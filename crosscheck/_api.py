@@ -213,6 +213,7 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
         declared_results=dict(anchor.results),
         reason=deviation.reason,
         link=deviation.link,
+        bug=deviation.bug,
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,16 @@ def test_the_explanation_says_what_there_is_to_say(catalogue_report: Report) -> 
     data = json.loads(json.dumps(explanation.data(), allow_nan=False))
     assert data["schema"] == "crosscheck.explain/1"
     assert [one["id"] for one in data["disagreements"]] == [d.id for d in explanation.activation.deviations]
+
+
+def test_what_looks_like_a_bug_is_said_so(catalogue_report: Report) -> None:
+    gelu = crosscheck.activations["gelu"]
+    story = str(_api.explained(gelu, catalogue_report))
+    found = re.findall(r"^\d+\. (\S+) \(\w+, declared(.*?)(?=^\d+\. |\Z)", story, re.MULTILINE | re.DOTALL)
+    declared = dict(found)
+    bugs = {name for name, told in declared.items() if "looks like a bug" in told}
+    assert bugs == {deviation.id for deviation in gelu.deviations if deviation.bug}
+    assert bugs and bugs < set(declared)
 
 
 def test_kinks_parameters_and_limits_are_said(catalogue_report: Report) -> None:

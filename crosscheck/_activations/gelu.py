@@ -194,6 +194,7 @@ TOP_BINADE = Deviation(
     "8,388,608 largest floats the product is infinite, although the result is x. At infinity it is NaN.",
     link=ONEDNN,
     seen=SEEN,
+    bug=True,
 )
 
 SECOND_OVERFLOW = Deviation(
@@ -211,6 +212,7 @@ SECOND_OVERFLOW = Deviation(
     "times an underflowed e^(-x^2/2) is NaN. The exact value is 0.",
     link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
     seen=SEEN,
+    bug=True,
 )
 
 DEFAULT_OVERFLOW = Deviation(

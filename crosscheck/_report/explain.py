@@ -81,6 +81,7 @@ class Disagreement:
     declared_results: Mapping[str, float] = dataclasses.field(default_factory=dict)
     reason: str = ""
     link: str = ""
+    bug: bool = False
     elsewhere: tuple[str, ...] = ()
     inputs: int = 0
     message: str | None = None
@@ -226,6 +227,8 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
     lines.append(_field("cause", f"{one.cause}: {SENTENCES[one.cause]}"))
     if one.reason:
         lines.append(_field("reason", one.reason))
+    if one.bug:
+        lines.append(_field("bug", "it looks like a bug of the framework; the snippet below is ready for a report"))
     if one.link:
         lines.append(_field("link", one.link))
     for result in sighting.results if sighting else ():

@@ -139,7 +139,8 @@ class Deviation:
     """A known disagreement of what the frameworks ship, declared as data; checked at every run.
 
     ``subjects`` are natives only: crosscheck's own implementations have no deviations. ``reason`` is a sentence or two
-    for a reader; ``link`` leads to the documentation, source or issue that explains it.
+    for a reader; ``link`` leads to the documentation, source or issue that explains it. ``bug`` marks what looks like a
+    mistake of the framework, not a choice or a limit of its arithmetic: ``crosscheck explain`` has a snippet to report it.
     """
 
     id: str
@@ -150,6 +151,7 @@ class Deviation:
     link: str
     seen: tuple[Seen, ...]
     modes: tuple[str, ...] = MODES
+    bug: bool = False
 
     def __post_init__(self) -> None:
         where = f"Deviation {self.id!r}"

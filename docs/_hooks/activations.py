@@ -184,6 +184,8 @@ def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviati
     who = " and ".join(f"`{subject}`" for subject in one.subjects)
     yield f"### {one.id}"
     yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
+    if one.bug:
+        yield "It looks like a bug of the framework."
     sighting = one.sighting
     if sighting is None:
         return

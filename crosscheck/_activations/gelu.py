@@ -4,6 +4,7 @@ from math import factorial, inf, nan, pi, sqrt
 from typing import Any
 
 from crosscheck._activations._kernels import Halves, cut, exp_above, grown, growth, numpy_of, polynomial
+from crosscheck._activations._regions import both, regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -150,19 +151,6 @@ TORCH, DEFAULT, ERFC = "torch.native", "jax.native", "jax.native.matched"
 CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
 ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_eltwise.html"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
-
-
-def both(low: float, high: float) -> tuple[tuple[float, float], ...]:
-    return (-high, -low), (low, high)
-
-
-def regions(subject: str, *rows: tuple[Any, ...]) -> tuple[Region, ...]:
-    """Of rows of order, dtype, intervals, anchor, the result there or None, and the maximum in ULP."""
-    return tuple(
-        Region(order, (dtype,), intervals, (Anchor(at, {} if result is None else {subject: result}),), max_ulp)
-        for order, dtype, intervals, at, result, max_ulp in rows
-    )
-
 
 INFINITY = Deviation(
     id="gelu-at-infinity",
@@ -422,7 +410,6 @@ SIXTEEN_BITS = Deviation(
     link=JAX_SOURCE,
     seen=SEEN,
 )
-
 
 ZERO_SIGN = Deviation(
     id="gelu-gradient-zero-sign",

@@ -1,0 +1,18 @@
+"""Shorthands with which the files of activations write down where the frameworks' own functions deviate."""
+
+from typing import Any
+
+from crosscheck._spec.records import Anchor, Region
+
+
+def both(low: float, high: float) -> tuple[tuple[float, float], ...]:
+    """An interval and its mirror image."""
+    return (-high, -low), (low, high)
+
+
+def regions(subject: str, *rows: tuple[Any, ...]) -> tuple[Region, ...]:
+    """Of rows of order, dtype, intervals, anchor, the result there or None, and the maximum in ULP."""
+    return tuple(
+        Region(order, (dtype,), intervals, (Anchor(at, {} if result is None else {subject: result}),), max_ulp)
+        for order, dtype, intervals, at, result, max_ulp in rows
+    )

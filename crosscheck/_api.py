@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from crosscheck._compare.deviations import Environment, settle
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._report.explain import Disagreement, Explanation, Source
 from crosscheck._report.report import Report
 from crosscheck._spec.errors import UsageError
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": (100,)}
+THOROUGH = {"lengths": (*ROWS, *COLUMNS)}
 QUICK_DTYPES = ("float32", "bfloat16")
 
 
@@ -41,9 +46,11 @@ def verify(
     device: str = "cpu",
     seed: int = 0,
     quick: bool = False,
+    thorough: bool = False,
     replace: Mapping[str, Callable[..., Any]] | None = None,
     without: Iterable[str] = (),
     progress: Callable[[str, str], None] | None = None,
+    processes: int = 1,
 ) -> Report:
     """Judge activations against the proven truth, and the frameworks against each other.
 
@@ -53,9 +60,10 @@ def verify(
         What to run: float64, float32, bfloat16, float16; 0 the value, 1 the gradient, 2 the second derivative;
         ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``, ``jax.native.matched``,
         ``analytic``; ``eager``, ``jit``; ``cpu`` or ``gpu``. All of them unless given, on the CPU.
-    seed, quick
+    seed, quick, thorough
         The seed of the sampled inputs of float64 and float32; ``quick`` samples fewer of them, and takes float32 and
-        bfloat16 unless ``dtypes`` says otherwise.
+        bfloat16 unless ``dtypes`` says otherwise. Functions of rows are judged at rows of two lengths, of one with
+        ``quick``, of five with ``thorough``.
     replace
         Functions to be judged in a subject's place, called with the framework's array and the parameters:
         ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
@@ -63,11 +71,16 @@ def verify(
         Ids of declared deviations that are to be treated as not declared.
     progress
         Called with the activation's name and the dtype before each is run.
+    processes
+        Among how many processes the activations of the catalogue are shared; each takes about 700 MB. More than one needs
+        a main module that can be imported again, under ``if __name__ == "__main__":``, as :mod:`multiprocessing` does.
 
     Raises :class:`UsageError` for arguments that are unknown, ``NoDeviceError`` where there is no such device and
     ``SpecError`` for a record that its own definition contradicts. What the functions do when run is in the report.
     """
     chosen = _chosen(what)
+    if quick and thorough:
+        raise UsageError("quick and thorough: got both, expected one of them")
     if dtypes is None:
         dtypes = QUICK_DTYPES if quick else DTYPES
     replace = dict(replace or {})
@@ -81,7 +94,7 @@ def verify(
         device=_known("device", (device,), DEVICES)[0],
         seed=_seed(seed),
         replace=replace,
-        **(QUICK if quick else {}),
+        **(QUICK if quick else THOROUGH if thorough else {}),
     )
     without = set(without)
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
@@ -89,18 +102,55 @@ def verify(
         raise UsageError(unknown("deviation", id_, declared) if declared else f"unknown deviation {id_!r}: none is declared")
     described = environment(device)
     here = _deviation_environment(described, device)
+    judge = partial(_judge, plan=plan, here=here, without=without, several=len(chosen) > 1)
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        raise UsageError(f"processes: got {processes!r}, expected an integer of at least 1")
+    shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
     comparisons: list[Comparison] = []
     findings: list[Finding] = []
-    for activation in chosen:
-        judged = list(run(activation, plan, progress))
-        if len(chosen) > 1:
-            _release()  # or the programs of all activations would fill the memory
-        settled, found = settle(judged, activation, here, without=without)
-        comparisons += settled
-        findings += found
+    with _pool(1 if replace else min(processes, len(shared))) as pool:
+        ahead = {name: pool.submit(judge, name) for name in shared} if pool else {}
+        for activation in chosen:
+            if activation.name in ahead:
+                if progress is not None:
+                    progress(activation.name, "")
+                settled, found = ahead[activation.name].result()
+            else:
+                settled, found = judge(activation, progress=progress)
+            comparisons += settled
+            findings += found
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for a in chosen for d in a.deviations if d.id in used}
     return Report(tuple(comparisons), described, tuple(findings), deviations)
+
+
+def _judge(
+    what: str | Activation,
+    plan: Plan,
+    here: Environment,
+    without: set[str],
+    several: bool,
+    progress: Callable[[str, str], None] | None = None,
+) -> tuple[list[Comparison], list[Finding]]:
+    """All of one activation; by its name in another process, since a record does not travel there."""
+    activation = activations[what] if isinstance(what, str) else what
+    judged = list(run(activation, plan, progress))
+    if several:
+        _release()  # or the programs of all activations would fill the memory
+    return settle(judged, activation, here, without=without)
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """None for one process. What has not begun when an exception comes, such as an interruption, is not begun."""
+    if processes < 2:
+        yield None
+        return
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))  # JAX forbids a fork
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _release() -> None:

@@ -13,6 +13,10 @@ import click
 
 from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, SpecError
 
+FEW_ACTIVATIONS = 2
+"""For so many, another process would take longer to start than it saves."""
+MOST_PROCESSES = 4
+"""Each takes some 700 MB."""
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -111,8 +115,16 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
 @click.option("--quick", is_flag=True, help="Fewer inputs; float32 and bfloat16 unless --dtype says otherwise.")
+@click.option("--thorough", is_flag=True, help="Rows of every length, not of two; it takes longer.")
+@click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Verify the activations of a Python file.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Among how many processes the activations are shared; one per core, at most {MOST_PROCESSES}, unless given.",
+)
 @click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
 def verify(
     names: tuple[str, ...],
@@ -123,8 +135,11 @@ def verify(
     device: str,
     seed: int,
     quick: bool,
+    thorough: bool,
+    accuracy: bool,
     without: tuple[str, ...],
     files: tuple[str, ...],
+    processes: int | None,
     json_path: str | None,
 ) -> None:
     """Judge activations against the proven truth; without NAME, all of them.
@@ -135,7 +150,7 @@ def verify(
     from crosscheck._catalogue import Catalogue
 
     _check_writable(json_path)
-    options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "without": without}
+    options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
     given = {"dtypes": dtypes, "orders": orders, "subjects": subjects, "modes": modes}
     options |= {name: values for name, values in given.items() if values}
     with _one_message():
@@ -143,10 +158,14 @@ def verify(
             options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
         chosen = Catalogue(files).asked_for(names)
         with _progress(len(chosen)) as progress:
+            alone = len(chosen) <= FEW_ACTIVATIONS or device != "cpu"  # the processes would share a GPU's memory
+            options["processes"] = processes or (1 if alone else min(os.cpu_count() or 1, MOST_PROCESSES))
             report = _api.verify(chosen, progress=progress, **options)
-    from crosscheck._report.text import layout
+    from crosscheck._report import text
 
-    _print(layout(report))
+    _print(text.layout(report))
+    if accuracy:
+        _print(text.accuracy(report))
     _save(json_path, report.to_json)
     if not report.compared:
         sys.exit(2)

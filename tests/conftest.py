@@ -1,16 +1,20 @@
-"""What several tests share: the catalogue's report, made once, the command line, and a file with an activation."""
+"""What several tests share: a run of each activation, made once, the command line, and a file with an activation."""
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+import jax
 import pytest
+from filelock import FileLock
 
 import crosscheck
-from crosscheck import Activation, Report
+from crosscheck import Report
 from crosscheck._compare import verify
 from crosscheck._compare.judged import Judged
 
@@ -56,33 +60,43 @@ MINE = Activation(
 
 collect_ignore = ["browser"]  # looks at the built site: a session of its own runs it
 
-Points = Mapping[str, Sequence[Judged]]
-"""What a run keeps of each activation's comparisons."""
+
+class Verified(NamedTuple):
+    """What a run of one activation gives: the report, and the points that it was made of."""
+
+    report: Report
+    points: Sequence[Judged]
 
 
 @pytest.fixture(scope="session")
-def catalogue_run() -> tuple[Report, Points]:
-    """The whole catalogue in every dtype, order and mode, run once: the report, and the points that it was made of."""
-    kept: dict[str, list[Judged]] = {}
+def verified(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Verified]:
+    """An activation of the catalogue, by name, in every dtype, order and mode; run once, whatever the number of workers."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
 
-    def run(activation: Activation, *arguments: Any) -> list[Judged]:
-        kept[activation.name] = list(verify.run(activation, *arguments))
-        return kept[activation.name]
+    @cache
+    def once(name: str) -> Verified:
+        path = folder / f"verified-{name}.pickle"
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                path.write_bytes(pickle.dumps(_verify(name)))
+        return cast(Verified, pickle.loads(path.read_bytes()))
+
+    return once
+
+
+def _verify(name: str) -> Verified:
+    kept: list[Judged] = []
+
+    def run(*arguments: Any) -> list[Judged]:
+        kept[:] = verify.run(*arguments)
+        return kept
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crosscheck._api.run", run)
-        return crosscheck.verify(), kept
-
-
-@pytest.fixture(scope="session")
-def catalogue_report(catalogue_run: tuple[Report, Points]) -> Report:
-    return catalogue_run[0]
-
-
-@pytest.fixture(scope="session")
-def catalogue_points(catalogue_run: tuple[Report, Points]) -> Points:
-    """The judged points of each activation, to which deviations can be applied again and again."""
-    return catalogue_run[1]
+        report = crosscheck.verify(name, thorough=True)
+    jax.clear_caches()  # or the programs of all activations would fill the memory
+    return Verified(report, kept)
 
 
 @pytest.fixture

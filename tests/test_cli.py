@@ -40,6 +40,24 @@ def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> N
     assert both.stdout.startswith("PASSED: 2 activations")
 
 
+def test_several_processes_say_what_one_says(command: Command) -> None:
+    arguments = ("verify", "linear", "relu", "leaky_relu", "--quick", "--dtype", "float32", "--mode", "eager")
+    one, two = (command(*arguments, "--without", "relu-negative-zero", "--processes", n) for n in ("1", "2"))
+    assert one.returncode == two.returncode == 1
+    assert two.stdout == one.stdout
+    assert two.stderr == ""
+
+
+def test_the_accuracy_of_the_own_implementations_is_printed(command: Command, tmp_path: Path) -> None:
+    done = command("verify", "sigmoid", "--dtype", "float32", "--order", "0", "--accuracy", "--json", "out.json")
+    header, row = done.stdout.splitlines()[-2:]
+    assert header.split() == ["activation", "order", "torch", "jax", "jit"]
+    comparisons = json.loads((tmp_path / "out.json").read_text())["comparisons"]
+    own = {(c["subject"], c["mode"]): c["max_ulp"] for c in comparisons if c["against"] == "exact"}
+    wanted = (own["torch", "eager"], own["jax", "eager"], own["jax", "jit"])
+    assert row.split() == ["sigmoid", "value", *(f"{ulp:.3g}" for ulp in wanted)]
+
+
 def test_env_prints_versions_and_settings(command: Command, tmp_path: Path) -> None:
     done = command("env", "--json", "env.json")
     assert done.returncode == 0
@@ -69,6 +87,7 @@ def test_a_bad_file_is_refused(command: Command, tmp_path: Path, kind: str) -> N
     ("arguments", "message"),
     [
         (("verify", "sigmoit"), "did you mean 'sigmoid'?"),
+        (("verify", "relu", "--quick", "--thorough"), "quick and thorough: got both, expected one of them"),
         (("verify", "relu", "--dtype", "float31"), "unknown dtype 'float31'; did you mean 'float32'?"),
         (("verify", "relu", "--order", "3"), "unknown order '3'"),
         (("verify", "relu", "--order", "first"), "unknown order 'first'"),

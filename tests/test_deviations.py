@@ -1,14 +1,14 @@
 """Declared deviations are strict: each is missed when it is not declared, and a wrong declaration fails the run."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Any
 
 import numpy as np
 import pytest
 from catalogue import NAMES
-from conftest import Points
+from conftest import Verified
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, _api
@@ -19,6 +19,7 @@ from crosscheck._numerics.formats import FORMATS, from_ordinal, to_ordinal, wide
 from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._spec.records import Seen
 
+Run = Callable[[str], Verified]
 SIGMOID = crosscheck.activations["sigmoid"]
 LOST_TAIL = next(deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-derivative-lost-tail")
 FLOAT32 = next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",)))
@@ -130,16 +131,16 @@ def test_there_are_deviations_to_go_through() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_with_all_declared_the_stored_points_pass(catalogue_points: Points, name: str) -> None:
-    comparisons, findings = settle(catalogue_points[name], crosscheck.activations[name], HERE)
+def test_with_all_declared_the_stored_points_pass(verified: Run, name: str) -> None:
+    comparisons, findings = settle(verified(name).points, crosscheck.activations[name], HERE)
     assert [comparison for comparison in comparisons if not comparison.passed] == []
     assert [finding for finding in findings if finding.failed] == []
 
 
 @each_deviation
-def test_each_deviation_is_missed_when_it_is_not_declared(catalogue_points: Points, name: str, id_: str) -> None:
+def test_each_deviation_is_missed_when_it_is_not_declared(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
-    points = touched(catalogue_points[name], deviation)
+    points = touched(verified(name).points, deviation)
     comparisons, _ = settle(points, crosscheck.activations[name], HERE, without=[id_])
     missed = [comparison for comparison in comparisons if deviation.cause in comparison.uncovered]
     assert missed
@@ -150,9 +151,9 @@ def test_each_deviation_is_missed_when_it_is_not_declared(catalogue_points: Poin
 
 
 @each_deviation
-def test_each_deviation_as_declared_is_borne_out(catalogue_points: Points, name: str, id_: str) -> None:
+def test_each_deviation_as_declared_is_borne_out(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
-    assert failed(touched(catalogue_points[name], deviation), only(name, deviation)) == []
+    assert failed(touched(verified(name).points, deviation), only(name, deviation)) == []
 
 
 def results(deviation: Deviation) -> Iterator[tuple[int, int, str]]:
@@ -172,9 +173,9 @@ def beside(value: float, dtypes: Sequence[str]) -> float:
 
 
 @each_deviation
-def test_each_declared_result_is_held_to_the_bit(catalogue_points: Points, name: str, id_: str) -> None:
+def test_each_declared_result_is_held_to_the_bit(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
-    points = touched(catalogue_points[name], deviation)
+    points = touched(verified(name).points, deviation)
     for i, j, subject in results(deviation):
         region = deviation.regions[i]
         anchor = region.anchors[j]
@@ -191,10 +192,10 @@ def test_each_declared_result_is_held_to_the_bit(catalogue_points: Points, name:
 
 
 @each_deviation
-def test_each_declared_maximum_is_neither_too_small_nor_stale(catalogue_points: Points, name: str, id_: str) -> None:
+def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
     bounded = [region for region in deviation.regions if np.isfinite(region.max_ulp)]
-    points = touched(catalogue_points[name], deviation)
+    points = touched(verified(name).points, deviation)
     for region in bounded:
         for factor, message in ((1 / 11, "more than the declared"), (11, "is stale")):
             changed = dataclasses.replace(region, max_ulp=region.max_ulp * factor)
@@ -211,11 +212,11 @@ NEAR = next(region for region in ROUNDED.regions if (region.order, region.dtypes
 
 
 def in_rows(
-    points: Points, deviation: Deviation, region: Region, dtype: str = "float32"
+    verified: Run, deviation: Deviation, region: Region, dtype: str = "float32"
 ) -> tuple[list[Comparison], list[str]]:
     """softmax's stored values of a dtype under one deviation with another region: comparisons, and what failed."""
     changed = only("softmax", dataclasses.replace(deviation, regions=(region,)))
-    wanted = [one for one in points["softmax"] if (one.key.dtype, one.key.order) == (dtype, 0)]
+    wanted = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == (dtype, 0)]
     comparisons, findings = settle(wanted, changed, HERE)
     return comparisons, [finding.message for finding in findings if finding.failed]
 
@@ -224,11 +225,11 @@ def covered(comparisons: Sequence[Comparison]) -> set[str]:
     return {comparison.wrt for comparison in comparisons if comparison.deviations}
 
 
-def test_lengths_restrict_a_region(catalogue_points: Points) -> None:
-    everywhere, failures = in_rows(catalogue_points, INFINITE, LARGEST)
+def test_lengths_restrict_a_region(verified: Run) -> None:
+    everywhere, failures = in_rows(verified, INFINITE, LARGEST)
     assert failures == []
     assert covered(everywhere) == {f"x, rows of {length}" for length in (*ROWS, *COLUMNS)}
-    some, failures = in_rows(catalogue_points, INFINITE, dataclasses.replace(LARGEST, lengths=(2, 100)))
+    some, failures = in_rows(verified, INFINITE, dataclasses.replace(LARGEST, lengths=(2, 100)))
     assert failures == []
     assert covered(some) == {"x, rows of 2", "x, rows of 100"}
     for comparison in some:
@@ -236,17 +237,17 @@ def test_lengths_restrict_a_region(catalogue_points: Points) -> None:
             assert ("special" in comparison.uncovered) == (comparison.wrt not in covered(some))
 
 
-def test_a_length_that_is_not_run_covers_nothing_and_is_not_missed(catalogue_points: Points) -> None:
-    comparisons, failures = in_rows(catalogue_points, INFINITE, dataclasses.replace(LARGEST, lengths=(3,)))
+def test_a_length_that_is_not_run_covers_nothing_and_is_not_missed(verified: Run) -> None:
+    comparisons, failures = in_rows(verified, INFINITE, dataclasses.replace(LARGEST, lengths=(3,)))
     assert failures == []
     assert covered(comparisons) == set()
 
 
-def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(catalogue_points: Points) -> None:
+def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(verified: Run) -> None:
     """In bfloat16 an entry of rows of several lengths is known by the same number; the error depends on the row."""
     deviation = next(one for one in crosscheck.activations["softmax"].deviations if one.id == "softmax-16-bit-rounding")
     declared = next(region for region in deviation.regions if (region.order, region.dtypes) == (0, ("bfloat16",)))
-    values = [one for one in catalogue_points["softmax"] if (one.key.dtype, one.key.order) == ("bfloat16", 0)]
+    values = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == ("bfloat16", 0)]
     values = [one for one in values if (one.key.subject, one.key.against) == ("torch.native", "exact")]
     known: dict[float, set[int | None]] = {}
     shown: dict[float, set[int | None]] = {}
@@ -257,32 +258,32 @@ def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(catalogue_points
                 shown.setdefault(at, set()).add(one.key.length)
     at = next(at for at in sorted(shown) if len(shown[at]) == 1 and len(known[at]) > 1)
     region = dataclasses.replace(declared, anchors=(Anchor(at, {}),))
-    assert in_rows(catalogue_points, deviation, region, "bfloat16")[1] == []
+    assert in_rows(verified, deviation, region, "bfloat16")[1] == []
     (length,) = shown[at]
     others = tuple(sorted(one for one in known[at] if one is not None and one != length))
-    messages = in_rows(catalogue_points, deviation, dataclasses.replace(region, lengths=others), "bfloat16")[1]
+    messages = in_rows(verified, deviation, dataclasses.replace(region, lengths=others), "bfloat16")[1]
     assert any(f"does not occur at its anchor {at!r}" in message for message in messages)
 
 
-def test_an_anchor_of_rows_at_which_it_never_shows_fails(catalogue_points: Points) -> None:
+def test_an_anchor_of_rows_at_which_it_never_shows_fails(verified: Run) -> None:
     """0 is the largest entry of each row, where no difference is rounded."""
     region = dataclasses.replace(NEAR, intervals=((-104, 0),), anchors=(Anchor(0.0, {}),))
-    failures = in_rows(catalogue_points, ROUNDED, region)[1]
+    failures = in_rows(verified, ROUNDED, region)[1]
     assert any("does not occur at its anchor 0.0" in message for message in failures)
 
 
-def test_an_anchor_that_no_row_holds_fails(catalogue_points: Points) -> None:
+def test_an_anchor_that_no_row_holds_fails(verified: Run) -> None:
     """Nothing could ever refute it."""
     region = dataclasses.replace(NEAR, intervals=((-104, 0),), anchors=(Anchor(-12.3456789, {}),))
-    assert in_rows(catalogue_points, ROUNDED, region)[1] != []
+    assert in_rows(verified, ROUNDED, region)[1] != []
 
 
-def test_a_region_of_rows_drawn_too_narrow_leaves_points_uncovered(catalogue_points: Points) -> None:
+def test_a_region_of_rows_drawn_too_narrow_leaves_points_uncovered(verified: Run) -> None:
     at = NEAR.anchors[0].input
     narrow = dataclasses.replace(NEAR, intervals=((at - 0.5, at + 0.5),))
     open_ = []
     for region in (NEAR, narrow):
-        comparisons, _ = in_rows(catalogue_points, ROUNDED, region)
+        comparisons, _ = in_rows(verified, ROUNDED, region)
         open_.append(sum(c.uncovered["inaccurate"].count for c in comparisons if "inaccurate" in c.uncovered))
     assert open_[0] < open_[1]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Verified
 
 import crosscheck
 from crosscheck import Activation, Deviation, Report, UsageError, _api
@@ -24,6 +25,7 @@ from crosscheck._numerics.formats import FORMATS, bits_of
 from crosscheck._report.explain import LONG, SENTENCES, Disagreement, Explanation, Source, _rows, snippet
 from crosscheck._spec.records import CAUSES
 
+Run = Callable[[str], Verified]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 DECLARED = [(a, d) for a in crosscheck.activations.values() for d in a.deviations]
@@ -113,17 +115,8 @@ def test_every_cause_has_its_sentence() -> None:
     assert tuple(SENTENCES) == CAUSES
 
 
-def of(report: Report, name: str) -> Report:
-    """The part of the catalogue's report that is about one activation."""
-    return dataclasses.replace(
-        report,
-        comparisons=tuple(c for c in report.comparisons if c.function == name),
-        findings=tuple(f for f in report.findings if f.deviation.startswith(name)),
-    )
-
-
-def test_the_explanation_says_what_there_is_to_say(catalogue_report: Report) -> None:
-    explanation = _api.explained(crosscheck.activations["tanh"], of(catalogue_report, "tanh"))
+def test_the_explanation_says_what_there_is_to_say(verified: Run) -> None:
+    explanation = _api.explained(crosscheck.activations["tanh"], verified("tanh").report)
     text = str(explanation)
     flat = " ".join(text.split())
     assert explanation.passed
@@ -140,9 +133,9 @@ def test_the_explanation_says_what_there_is_to_say(catalogue_report: Report) -> 
     assert [one["id"] for one in data["disagreements"]] == [d.id for d in explanation.activation.deviations]
 
 
-def test_what_looks_like_a_bug_is_said_so(catalogue_report: Report) -> None:
+def test_what_looks_like_a_bug_is_said_so(verified: Run) -> None:
     gelu = crosscheck.activations["gelu"]
-    story = str(_api.explained(gelu, catalogue_report))
+    story = str(_api.explained(gelu, verified("gelu").report))
     found = re.findall(r"^\d+\. (\S+) \(\w+, declared(.*?)(?=^\d+\. |\Z)", story, re.MULTILINE | re.DOTALL)
     declared = dict(found)
     bugs = {name for name, told in declared.items() if "looks like a bug" in told}
@@ -151,15 +144,15 @@ def test_what_looks_like_a_bug_is_said_so(catalogue_report: Report) -> None:
     assert bugs < set(declared)
 
 
-def test_kinks_parameters_and_limits_are_said(catalogue_report: Report) -> None:
-    text = str(_api.explained(crosscheck.activations["leaky_relu"], of(catalogue_report, "leaky_relu")))
+def test_kinks_parameters_and_limits_are_said(verified: Run) -> None:
+    text = str(_api.explained(crosscheck.activations["leaky_relu"], verified("leaky_relu").report))
     assert "negative_slope = 0.01" in text
     assert "at x = 0: chosen the gradient 0.01, as in https://" in " ".join(text.split())
     assert "at +infinity value inf, gradient 1" in " ".join(text.split())
 
 
-def test_an_input_of_nan_and_a_negative_zero_are_kept(catalogue_report: Report) -> None:
-    text = str(_api.explained(crosscheck.activations["relu"], of(catalogue_report, "relu")))
+def test_an_input_of_nan_and_a_negative_zero_are_kept(verified: Run) -> None:
+    text = str(_api.explained(crosscheck.activations["relu"], verified("relu").report))
     assert "x = -0.0 (0x80000000): float32, value, eager" in text
     assert "x = nan (0x7fc00000): float32, gradient, eager" in text
 
@@ -209,12 +202,12 @@ def test_no_disagreement_is_said(activation_file: Path) -> None:
     assert "No disagreement: every result of every subject is within its budget" in str(explanation)
 
 
-def test_the_public_function_is_the_text(monkeypatch: pytest.MonkeyPatch, catalogue_report: Report) -> None:
+def test_the_public_function_is_the_text(monkeypatch: pytest.MonkeyPatch, verified: Run) -> None:
     asked = []
 
     def verify(what: Activation, **options: object) -> Report:
         asked.append(what.name)
-        return of(catalogue_report, what.name)
+        return verified(what.name).report
 
     monkeypatch.setattr(_api, "verify", verify)
     text = crosscheck.explain("swish")
@@ -388,8 +381,8 @@ def test_an_entry_that_no_sampled_row_has_is_shown_in_a_row_of_two() -> None:
     check_snippets(explanation_of(one), one)
 
 
-def test_what_explains_softmax_can_be_read(catalogue_report: Report) -> None:
-    explanation = _api.explained(SOFTMAX, of(catalogue_report, "softmax"))
+def test_what_explains_softmax_can_be_read(verified: Run) -> None:
+    explanation = _api.explained(SOFTMAX, verified("softmax").report)
     text = str(explanation)
     assert "of one entry alone: at -infinity value 0" in text
     for one in explanation.disagreements:

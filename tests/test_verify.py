@@ -1,9 +1,11 @@
 """The catalogue's verdicts: torch against JAX, each against the proven formula, values and derivatives."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from catalogue import ELEMENTWISE, NAMES, ROWS
+from conftest import Verified
 
 import crosscheck
 from crosscheck import Comparison, Report
@@ -15,6 +17,7 @@ WHO = {
     "torch-vs-formula": ("torch", "exact"),
     "jax-vs-formula": ("jax", "exact"),
 }
+Run = Callable[[str], Verified]
 ORDER_IDS = ("value", "gradient", "second")
 
 
@@ -26,9 +29,9 @@ def select(report: Report, **wanted: object) -> list[Comparison]:
 @pytest.mark.parametrize("order", ORDERS, ids=ORDER_IDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_own_implementations_agree(catalogue_report: Report, name: str, dtype: str, order: int, who: str) -> None:
+def test_own_implementations_agree(verified: Run, name: str, dtype: str, order: int, who: str) -> None:
     subject, against = WHO[who]
-    comparisons = select(catalogue_report, function=name, dtype=dtype, order=order, subject=subject, against=against)
+    comparisons = select(verified(name).report, dtype=dtype, order=order, subject=subject, against=against)
     assert comparisons
     for comparison in comparisons:
         assert set(comparison.causes) <= PASSING, comparison.causes
@@ -43,12 +46,14 @@ def test_own_implementations_agree(catalogue_report: Report, name: str, dtype: s
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
-    catalogue_report: Report, name: str, dtype: str, order: int, side: str
+    verified: Run, name: str, dtype: str, order: int, side: str
 ) -> None:
     """The accuracy bar, in the maximum over the same inputs."""
+    if side not in crosscheck.activations[name].natives:
+        pytest.skip(f"{side} ships none")
 
     def worst(subject: str) -> float:
-        found = select(catalogue_report, function=name, dtype=dtype, order=order, subject=subject, against="exact")
+        found = select(verified(name).report, dtype=dtype, order=order, subject=subject, against="exact")
         return max(comparison.max_ulp for comparison in found)
 
     assert worst(side) <= worst(f"{side}.native") + 0.5
@@ -56,8 +61,8 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
 
 @pytest.mark.parametrize("order", [1, 2], ids=ORDER_IDS[1:])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_analytic_derivative_is_proven(catalogue_report: Report, name: str, order: int) -> None:
-    comparisons = select(catalogue_report, function=name, subject="analytic", order=order)
+def test_the_analytic_derivative_is_proven(verified: Run, name: str, order: int) -> None:
+    comparisons = select(verified(name).report, subject="analytic", order=order)
     lengths = len(sampling.ROWS) if name in ROWS else 1
     assert len(comparisons) == lengths + len(crosscheck.activations[name].cases)
     for comparison in comparisons:
@@ -65,26 +70,39 @@ def test_the_analytic_derivative_is_proven(catalogue_report: Report, name: str, 
         assert set(comparison.causes) <= PASSING
 
 
-def test_the_catalogue_passes_and_every_input_is_decided(catalogue_report: Report) -> None:
-    assert catalogue_report.passed
-    assert sum(comparison.undecided for comparison in catalogue_report.comparisons) == 0
-    assert not [finding for finding in catalogue_report.findings if finding.failed]
+@pytest.mark.parametrize("name", NAMES)
+def test_it_passes_and_every_input_is_decided(verified: Run, name: str) -> None:
+    report = verified(name).report
+    assert report.passed
+    assert sum(comparison.undecided for comparison in report.comparisons) == 0
+    assert not [finding for finding in report.findings if finding.failed]
 
 
-def test_sixteen_bits_are_exhaustive(catalogue_report: Report) -> None:
-    values = [c for c in select(catalogue_report, order=0, against="exact") if c.dtype in ("bfloat16", "float16")]
-    assert {c.function for c in values if c.exhaustive} == set(ELEMENTWISE)
-    assert all(c.points == 2**16 for c in values if c.exhaustive)
-    assert not any(c.exhaustive for c in catalogue_report.comparisons if c.function in ROWS)
+@pytest.mark.parametrize("name", NAMES)
+def test_sixteen_bits_are_exhaustive(verified: Run, name: str) -> None:
+    comparisons = verified(name).report.comparisons
+    exhaustive = [c for c in comparisons if c.exhaustive]
+    assert {c.dtype for c in exhaustive} == ({"bfloat16", "float16"} if name in ELEMENTWISE else set())
+    assert all(c.points == 2**16 for c in exhaustive if c.order == 0 and c.against == "exact")
+
+
+@pytest.mark.parametrize(
+    ("options", "lengths"),
+    [({"quick": True}, {100}), ({}, {8, 100, *sampling.COLUMNS}), ({"thorough": True}, {*sampling.ROWS, *sampling.COLUMNS})],
+    ids=["quick", "default", "thorough"],
+)
+def test_how_many_lengths_of_rows_are_judged(options: dict[str, bool], lengths: set[int]) -> None:
+    report = crosscheck.verify("softmax", dtypes=["bfloat16"], orders=[0], subjects=["torch"], **options)
+    assert {comparison.wrt for comparison in report.comparisons} == {f"x, rows of {length}" for length in lengths}
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_rows_of_every_length_are_judged(catalogue_report: Report, name: str) -> None:
+def test_rows_of_every_length_are_judged(verified: Run, name: str) -> None:
     """Along the default axis the lengths of ROWS, along another one those of COLUMNS, each in every dtype and order."""
     default, *cases = (crosscheck.activations[name].parameters, *crosscheck.activations[name].cases)
     for parameters, lengths in ((default, sampling.ROWS), *((case, sampling.COLUMNS) for case in cases)):
         for dtype, order in itertools.product(DTYPES, ORDERS):
-            found = select(catalogue_report, function=name, parameters=parameters, dtype=dtype, order=order)
+            found = select(verified(name).report, parameters=parameters, dtype=dtype, order=order)
             assert {c.wrt for c in found} == {f"x, rows of {length}" for length in lengths}
 
 
@@ -99,22 +117,24 @@ def test_both_frameworks_lose_the_gradient_of_sigmoid() -> None:
             assert comparison.uncovered["inaccurate"].count > 500
 
 
-def test_every_comparison_has_a_verdict_for_every_subject(catalogue_report: Report) -> None:
-    comparisons = catalogue_report.comparisons
-    seen = {(c.function, c.subject, c.against, c.dtype, c.order, c.mode) for c in comparisons}
-    each = [(*c.parameters.values(), c.wrt, c.function, c.subject, c.against, c.dtype, c.order, c.mode) for c in comparisons]
+@pytest.mark.parametrize("name", NAMES)
+def test_every_comparison_has_a_verdict_for_every_subject(verified: Run, name: str) -> None:
+    comparisons = verified(name).report.comparisons
+    seen = {(c.subject, c.against, c.dtype, c.order, c.mode) for c in comparisons}
+    each = [(*c.parameters.values(), c.wrt, c.subject, c.against, c.dtype, c.order, c.mode) for c in comparisons]
     assert len(set(each)) == len(comparisons)
-    for name, dtype, order in itertools.product(NAMES, DTYPES, ORDERS):
+    shipped = crosscheck.activations[name].natives
+    for dtype, order in itertools.product(DTYPES, ORDERS):
         for subject, against, mode in (
             ("torch", "exact", "eager"),
             ("jax", "exact", "eager"),
             ("jax", "exact", "jit"),
-            ("torch.native", "exact", "eager"),
-            ("jax.native", "exact", "jit"),
             ("torch", "jax", "jit"),
-            ("torch.native", "jax.native", "eager"),
+            *([("torch.native", "exact", "eager")] if "torch" in shipped else []),
+            *([("jax.native", "exact", "jit")] if "jax" in shipped else []),
+            *([("torch.native", "jax.native", "eager")] if len(shipped) == 2 else []),
         ):
-            assert (name, subject, against, dtype, order, mode) in seen
+            assert (subject, against, dtype, order, mode) in seen
 
 
 def test_the_same_seed_gives_the_same_report() -> None:

@@ -17,7 +17,7 @@ from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import Runner, Subject, covers, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, widen
-from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
+from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, UNIFORM
 from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.records import Activation, budget
 
@@ -25,6 +25,10 @@ PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
 
 EAGER_IN_JAX = (None, 8, 1000)
 """The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length."""
+
+
+LENGTHS = (8, 100, *COLUMNS)
+"""The lengths of rows that are run unless others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Plan:
     seed: int
     per_binade: int = PER_BINADE
     uniform: int = UNIFORM
-    lengths: tuple[int, ...] = (*ROWS, *COLUMNS)
+    lengths: tuple[int, ...] = LENGTHS
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 

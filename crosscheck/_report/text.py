@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crosscheck._compare.records import CauseCount, Comparison
-from crosscheck._spec.records import CAUSES, SUBJECTS
+from crosscheck._spec.records import CAUSES, DTYPES, SUBJECTS
 
 if TYPE_CHECKING:
     from crosscheck._report.report import Report
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ORDER_NAMES = ("value", "gradient", "second")
 MOST_FAILURES = 12
 WIDTH = 110
+
+OWN = {"torch": {"eager": "torch"}, "jax": {"eager": "jax", "jit": "jit"}}
+"""crosscheck's own implementations, their modes, and what a column is called."""
 
 MEANING = {
     "error": "raised",
@@ -116,6 +119,34 @@ def _table(comparisons: Iterable[Comparison]) -> Table:
         )
         previous = function
     return table
+
+
+def accuracy(report: Report) -> RenderableType:
+    """The largest error of each own implementation by dtype, framework and mode, as something rich prints."""
+    found: dict[tuple[str, int], dict[tuple[str, str, str], list[Comparison]]] = {}
+    for comparison in report.comparisons:
+        if comparison.subject in OWN and comparison.against == "exact":
+            here = found.setdefault((comparison.function, comparison.order), {})
+            here.setdefault((comparison.dtype, comparison.subject, comparison.mode), []).append(comparison)
+    present = {setting for settings in found.values() for setting in settings}
+    columns = [
+        (dtype, subject, mode)
+        for dtype in DTYPES
+        for subject, modes in OWN.items()
+        for mode in modes
+        if (dtype, subject, mode) in present
+    ]
+    table = Table("activation", "order", box=None, pad_edge=False)
+    for dtype, subject, mode in columns:
+        first = next(column for column in columns if column[0] == dtype) == (dtype, subject, mode)
+        table.add_column(f"{dtype if first else ''}\n{OWN[subject][mode]}", justify="right", no_wrap=True)
+    previous = None
+    for (function, order), settings in sorted(found.items()):
+        cells = (_worst_ulp(settings.get(column, [])) for column in columns)
+        table.add_row(function if function != previous else "", ORDER_NAMES[order], *cells)
+        previous = function
+    title = "Largest error of crosscheck's own implementations, in ULP, against the proven truth; jit is jax.jit:"
+    return Group(Text(), Text(title, style="bold"), Text(), table)
 
 
 def _verdict(passed: bool, declared: bool) -> Text:

@@ -126,5 +126,5 @@ def build(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time the checks: benchmarks/run.py."""
-    session.install(".[all]")
+    session.install(".[all]", *group("bench"))
     session.run("python", "benchmarks/run.py", *session.posargs)

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from crosscheck._functions import assert_agree, compare, identify
     from crosscheck._pair.inputs import every_value, normal, stratified, uniform
     from crosscheck._perceptron.model import Perceptron
+    from crosscheck._report.arrays import ArraysReport
     from crosscheck._report.pair import PairReport
     from crosscheck._report.perceptron import PerceptronReport
     from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
     from crosscheck._report.report import Report
+    from crosscheck._saved import compare_arrays, dump
     from crosscheck._spec.errors import UsageError
     from crosscheck._spec.interface import MissingFrameworkError
     from crosscheck._spec.records import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Activation": "_spec.records",
     "Anchor": "_spec.records",
+    "ArraysReport": "_report.arrays",
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
     "Deviation": "_spec.records",
@@ -62,6 +65,8 @@ _HOME = {
     "activations": "_catalogue",
     "assert_agree": "_functions",
     "compare": "_functions",
+    "compare_arrays": "_saved",
+    "dump": "_saved",
     "every_value": "_pair.inputs",
     "explain": "_api",
     "identify": "_functions",
@@ -79,6 +84,7 @@ _HOME = {
 __all__ = [
     "Activation",
     "Anchor",
+    "ArraysReport",
     "CauseCount",
     "Comparison",
     "Deviation",
@@ -105,6 +111,8 @@ __all__ = [
     "activations",
     "assert_agree",
     "compare",
+    "compare_arrays",
+    "dump",
     "every_value",
     "explain",
     "identify",

@@ -304,6 +304,40 @@ def compare(
 
 
 @main.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--truth", metavar="PATH", help="A file of the same names in float64, for the side at fault.")
+@click.option("--ulp", type=float, metavar="N", help="Allow N ULP of the larger element; 4 unless anything is given.")
+@click.option("--rtol", type=float, metavar="R", help="Allow a difference of R times the element of B.")
+@click.option("--atol", type=float, metavar="D", help="Allow a difference of D, added to that of --rtol.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+def diff(
+    a: str,
+    b: str,
+    truth: str | None,
+    ulp: float | None,
+    rtol: float | None,
+    atol: float | None,
+    json_path: str | None,
+) -> None:
+    """Compare two files of arrays, name by name: .npy, .npz or .safetensors.
+
+    crosscheck.dump writes such files where only one of the frameworks is. Exit 0: all elements are within the limits.
+    1: some are not, or a name is on one side only. 2: nothing could be compared.
+    """
+    from crosscheck._saved import compare_files
+
+    _check_writable(json_path)
+    with _one_message():
+        report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
+    click.echo(str(report))
+    _save(json_path, report.to_json)
+    if not report.compared:
+        sys.exit(2)
+    sys.exit(0 if report.passed else 1)
+
+
+@main.command()
 @click.option(
     "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
 )

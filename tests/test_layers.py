@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "_lift": {"_spec", "_numerics", "_backends"},
     "_compare": {"_spec", "_numerics", "_exact", "_backends"},
     "_pair": {"_spec", "_numerics", "_exact", "_backends", "_lift", "_compare"},
+    "_arrays": {"_spec", "_numerics"},
     "_perceptron": {"_spec", "_activations", "_numerics", "_exact", "_backends"},
-    "_report": {"_spec", "_numerics", "_compare", "_perceptron"},
+    "_report": {"_spec", "_numerics", "_compare", "_arrays", "_perceptron"},
 }
 """Which other parts of crosscheck each part may import; those left out may import anything."""
 

@@ -1,0 +1,1 @@
+"""Arrays that were computed elsewhere: written to files, read back, and compared."""

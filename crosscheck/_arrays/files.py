@@ -1,0 +1,118 @@
+"""Named arrays in files: .npy, .npz and .safetensors. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck._spec.errors import UsageError
+
+Array = npt.NDArray[Any]
+Readers = Mapping[str, Callable[[], Array]]
+
+ALONE = "array"
+"""The name of the one array of a .npy file."""
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+RAW = np.dtype("V2")
+"""What numpy's own formats make of bfloat16, of which they keep the size only."""
+
+
+class Arrays(Mapping[str, Array]):
+    """The arrays of a file by name, each read when it is asked for; that of a .npy file is called ``array``.
+
+    Raises :class:`UsageError` for a file that is not there, is not what its ending says, is cut short or damaged, or holds
+    Python objects.
+    """
+
+    def __init__(self, path: str | Path, what: str = "path") -> None:
+        self.path, self._what = Path(path), what
+        if not self.path.is_file():
+            raise self._wrong("does not exist or is not a file")
+        if self.path.suffix not in FORMATS:
+            raise self._wrong(f"ends in {self.path.suffix!r}, expected one of {', '.join(FORMATS)}")
+        try:
+            self._readers = FORMATS[self.path.suffix][0](self.path)
+        except Exception as error:  # whatever the libraries make of damaged bytes
+            raise self._damaged(error) from error
+
+    def __getitem__(self, name: str) -> Array:
+        read = self._readers[name]
+        try:
+            array = read()
+        except Exception as error:
+            raise self._damaged(error) from error
+        return array.view(BFLOAT16) if array.dtype == RAW else array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def _damaged(self, error: Exception) -> UsageError:
+        if "pickle" in str(error) or "Python objects" in str(error):
+            return self._wrong("holds Python objects, which are not read; save arrays of numbers")
+        return self._wrong(f"is not a whole {self.path.suffix} file: {error}")
+
+    def _wrong(self, message: str) -> UsageError:
+        return UsageError(f"{self._what}: {self.path} {message}")
+
+
+def written(arrays: Mapping[str, Array], suffix: str) -> bytes:
+    """The content of a file with these arrays."""
+    return FORMATS[suffix][1](arrays)
+
+
+def _read_npy(path: Path) -> Readers:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise TypeError("it holds several arrays, as .npz files do")
+    return {ALONE: lambda: array}
+
+
+def _write_npy(arrays: Mapping[str, Array]) -> bytes:
+    (array,) = arrays.values()
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _read_npz(path: Path) -> Readers:
+    opened = np.load(path, allow_pickle=False)
+    if isinstance(opened, np.ndarray):
+        raise TypeError("it holds one array, as .npy files do")
+    return {name: partial(opened.__getitem__, name) for name in opened.files}
+
+
+def _write_npz(arrays: Mapping[str, Array]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _read_safetensors(path: Path) -> Readers:
+    from safetensors import safe_open
+
+    opened = safe_open(path, framework="numpy")
+    names: list[str] = opened.keys()  # type: ignore[no-untyped-call]
+    return {name: partial(opened.get_tensor, name) for name in names}
+
+
+def _write_safetensors(arrays: Mapping[str, Array]) -> bytes:
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+FORMATS: Mapping[str, tuple[Callable[[Path], Readers], Callable[[Mapping[str, Array]], bytes]]] = {
+    ".npy": (_read_npy, _write_npy),
+    ".npz": (_read_npz, _write_npz),
+    ".safetensors": (_read_safetensors, _write_safetensors),
+}

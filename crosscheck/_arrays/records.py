@@ -1,0 +1,82 @@
+"""What a comparison of arrays gives: plain, frozen, ready to be written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from crosscheck._numerics.formats import BoolArray, Float64Array
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far apart two elements may be: in ULP of the larger one, or ``atol + rtol * |b|``; None is not asked for.
+
+    Where both are given, an element may be within either.
+    """
+
+    ulp: float | None
+    rtol: float | None = None
+    atol: float | None = None
+
+    def hold(self, apart: Float64Array, size: Float64Array, ulp: Float64Array) -> BoolArray:
+        """Whether finite differences are within the limits; ``size`` is \\|b\\|."""
+        within = ulp <= (-1.0 if self.ulp is None else self.ulp)
+        if self.rtol is not None or self.atol is not None:
+            within = within | (apart <= (self.atol or 0.0) + (self.rtol or 0.0) * size)
+        return within
+
+    def __str__(self) -> str:
+        given = [f"{name} {value:g}" for name, value in (("rtol", self.rtol), ("atol", self.atol)) if value is not None]
+        parts = ([] if self.ulp is None else [f"{self.ulp:g} ULP"]) + ([" and ".join(given)] if given else [])
+        return " or ".join(parts)
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element of both arrays; ``ulp`` is infinite where only one of them is finite, or only one is NaN."""
+
+    index: tuple[int, ...]
+    a: float
+    b: float
+    ulp: float
+    within: bool
+    truth: float | None = None
+
+    def at(self, index: Iterable[int]) -> Element:
+        return replace(self, index=tuple(index))
+
+
+@dataclass(frozen=True)
+class ArrayComparison:
+    """Two arrays of one name.
+
+    passed
+        Whether there are elements, and each is within the limits.
+    equal, beyond, special
+        How many elements are equal (NaN equals NaN, -0 equals 0), how many beyond the limits, and at how many one is NaN or
+        infinite and the other another number.
+    figures
+        ``ulp_p50, ulp_p99, ulp_max``, ``abs_...``, ``rel_...``: percentiles and the largest difference over the elements
+        that are finite in both, in ULP of the larger element, absolute, and relative to B's; the percentiles to three
+        digits. ``rel_max`` and ``abs_max`` are so the smallest rtol and atol that hold, the other one being 0.
+    worst
+        The elements that are farthest apart; if any is beyond the limits, only these.
+    a_ulp, b_ulp, side
+        Where the truth was given: each side's largest error in ULP of it, and the side that is farther from it where
+        elements are beyond the limits: ``A``, ``B`` or ``both``.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    elements: int
+    passed: bool
+    equal: int
+    beyond: int
+    special: int
+    figures: Mapping[str, float]
+    worst: tuple[Element, ...]
+    a_ulp: float | None = None
+    b_ulp: float | None = None
+    side: str | None = None

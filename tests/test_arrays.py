@@ -1,0 +1,293 @@
+"""Arrays computed elsewhere: written, read back, compared; every kind of bad file gets one message."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from crosscheck import UsageError, compare_arrays, dump
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+X = np.random.default_rng(3).normal(size=(60, 70)).astype(np.float32)
+ENDINGS = (".npz", ".safetensors")
+
+
+def steps(x: Any, n: int) -> Any:
+    """The number n floats farther from 0, for positive x."""
+    return (x.view(f"u{x.itemsize}") + x.dtype.type(0).view(f"u{x.itemsize}").dtype.type(n)).view(x.dtype)
+
+
+# Figures
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("n", [1, 3, 4, 5])
+def test_ulp_are_counted_in_the_larger_element(dtype: Any, n: int) -> None:
+    x = np.linspace(1.1, 1.7, 50).astype(dtype)
+    report = compare_arrays(x, steps(x, n))
+    (one,) = report.comparisons
+    assert one.figures["ulp_max"] == n
+    assert report.passed == (n <= 4)
+    assert compare_arrays(x, steps(x, n), ulp=n).passed
+    assert not compare_arrays(x, steps(x, n), ulp=n - 0.5).passed
+
+
+def test_one_wrong_element_among_many_is_found_by_index() -> None:
+    x = np.zeros((7, 300, 400), np.float32)
+    y = x.copy()
+    y[5, 123, 321] = 1e-3
+    report = compare_arrays({"weight": x}, {"weight": y})
+    (one,) = report.comparisons
+    assert not report.passed
+    assert (one.beyond, one.equal, one.elements) == (1, x.size - 1, x.size)
+    assert [element.index for element in one.worst] == [(5, 123, 321)]
+    assert one.figures["abs_max"] == pytest.approx(1e-3)
+    assert report.headline.startswith(
+        "DISAGREE: 1 of 1 array, 840,000 elements: 1 elements beyond 4 ULP, the worst in weight"
+    )
+
+
+def test_percentiles_are_those_of_numpy_to_three_digits() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=1_000_003).astype(np.float32)
+    y = (x * (1 + 1e-6 * rng.normal(size=x.size))).astype(np.float32)
+    figures = compare_arrays(x, y).comparisons[0].figures
+    wide, other = x.astype(np.float64), y.astype(np.float64)
+    apart = np.abs(wide - other)
+    unit = np.spacing(np.maximum(np.abs(x), np.abs(y))).astype(np.float64)
+    for name, errors in (("abs", apart), ("rel", apart / np.abs(other)), ("ulp", apart / unit)):
+        for share in (50, 99):
+            expected = np.percentile(errors, share, method="lower")
+            assert figures[f"{name}_p{share}"] == pytest.approx(expected, rel=1e-3)
+        assert figures[f"{name}_max"] == errors.max()
+
+
+def test_the_smallest_tolerances_hold_and_no_smaller_ones() -> None:
+    y = (X * np.float32(1.0001)).astype(np.float32)
+    figures = compare_arrays(X, y).comparisons[0].figures
+    for option, measure in (("rtol", "rel_max"), ("atol", "abs_max")):
+        assert compare_arrays(X, y, **{option: figures[measure]}).passed
+        assert not compare_arrays(X, y, **{option: figures[measure] * 0.999}).passed
+
+
+def test_a_tolerance_replaces_the_ulp_unless_both_are_given() -> None:
+    y = steps(np.abs(X), 3)
+    assert compare_arrays(np.abs(X), y).passed
+    assert not compare_arrays(np.abs(X), y, rtol=0.0).passed
+    assert compare_arrays(np.abs(X), y, rtol=0.0, ulp=3).passed
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "special"),
+    [
+        (nan, nan, 0),
+        (inf, inf, 0),
+        (0.0, -0.0, 0),
+        (nan, 1.0, 1),
+        (1.0, nan, 1),
+        (inf, -inf, 1),
+        (inf, 3e38, 1),
+        (nan, inf, 1),
+    ],
+)
+def test_numbers_that_are_not_finite(a: float, b: float, special: int) -> None:
+    report = compare_arrays(np.array([1, a], np.float32), np.array([1, b], np.float32), ulp=1e30)
+    (one,) = report.comparisons
+    assert one.special == special
+    assert report.passed == (special == 0)
+    assert [element.ulp for element in one.worst] == [inf] * special
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "passed"), [([1, 2], [1, 2], True), ([1, 2], [1, 9], False), ([True], [True], True), ([True], [False], False)]
+)
+def test_integers_and_booleans(a: list[Any], b: list[Any], passed: bool) -> None:
+    assert compare_arrays(np.array(a), np.array(b), ulp=0).passed == passed
+
+
+def test_the_truth_tells_the_side_at_fault() -> None:
+    truth = np.tanh(X.astype(np.float64))
+    right = truth.astype(np.float32)
+    wrong = right * np.float32(1.00001)
+    assert compare_arrays(right, wrong, truth).comparisons[0].side == "B"
+    assert compare_arrays(wrong, right, truth).comparisons[0].side == "A"
+    assert compare_arrays(wrong, right * np.float32(0.99999), truth).comparisons[0].side == "both"
+    (agrees,) = compare_arrays(right, right, truth).comparisons
+    assert (agrees.side, agrees.a_ulp) == (None, agrees.b_ulp)
+    assert agrees.a_ulp is not None
+    assert agrees.a_ulp <= 0.5
+
+
+def test_subnormals_have_the_smallest_unit() -> None:
+    tiny = np.array([3, 2**22], np.uint32).view(np.float32)
+    assert compare_arrays(tiny, steps(tiny, 2)).comparisons[0].figures["ulp_max"] == 2
+
+
+def test_an_input_of_both_frameworks_is_taken_as_it_is() -> None:
+    weights = {"w": torch.tensor(X, requires_grad=True), "h": torch.tensor(X).bfloat16()}
+    assert compare_arrays(weights, {"w": jnp.asarray(X), "h": jnp.asarray(X, jnp.bfloat16)}, ulp=0).passed
+
+
+def test_a_name_on_one_side_fails() -> None:
+    report = compare_arrays({"y": X, "bias": X}, {"y": X, "scale": X})
+    assert not report.passed
+    assert (report.only_a, report.only_b) == (("bias",), ("scale",))
+    assert "only in A: bias" in report.story()
+
+
+def test_nothing_compared_fails() -> None:
+    for a, b in (({"a": X}, {"b": X}), (X[:0], X[:0])):
+        report = compare_arrays(a, b)
+        assert not report.passed
+        assert report.headline.startswith("FAILED: nothing was compared")
+
+
+# Files
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_dumped_is_read_back_to_the_bit(command: Command, tmp_path: Path, ending: str) -> None:
+    dump(tmp_path / f"a{ending}", y=torch.tensor(X).T, h=torch.tensor(X).bfloat16(), n=torch.arange(5))
+    dump(tmp_path / f"b{ending}", y=jnp.asarray(X).T, h=jnp.asarray(X, jnp.bfloat16), n=np.arange(5))
+    done = command("diff", f"a{ending}", f"b{ending}", "--ulp", "0", "--json", "out.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert data["schema"] == "crosscheck.arrays/1"
+    assert {one["name"]: one["dtype"] for one in data["comparisons"]} == {"y": "float32", "h": "bfloat16", "n": "int64"}
+
+
+def test_a_npy_file_holds_one_array(command: Command, tmp_path: Path) -> None:
+    dump(tmp_path / "a.npy", whatever=torch.tensor(X))
+    dump(tmp_path / "b.npy", other=X * 2)
+    done = command("diff", "a.npy", "b.npy")
+    assert done.returncode == 1
+    assert done.stdout.startswith("DISAGREE: 1 of 1 array")
+    dump(tmp_path / "b.npy", other=X)
+    assert command("diff", "a.npy", "b.npy").returncode == 0
+
+
+def test_a_truth_is_read_from_a_third_file(command: Command, tmp_path: Path) -> None:
+    truth = np.exp(X.astype(np.float64))
+    dump(tmp_path / "a.npz", y=truth.astype(np.float32))
+    dump(tmp_path / "b.npz", y=np.exp(X) * np.float32(1.001))
+    dump(tmp_path / "t.npz", y=truth)
+    done = command("diff", "a.npz", "b.npz", "--truth", "t.npz")
+    assert done.returncode == 1
+    assert "at fault: B" in done.stdout.splitlines()[0]
+
+
+def test_a_name_on_one_side_exits_1_and_no_common_name_2(command: Command, tmp_path: Path) -> None:
+    dump(tmp_path / "a.npz", y=X, z=X)
+    dump(tmp_path / "b.npz", y=X)
+    dump(tmp_path / "c.npz", w=X)
+    assert command("diff", "a.npz", "b.npz").returncode == 1
+    assert command("diff", "a.npz", "c.npz").returncode == 2
+
+
+def spoil(folder: Path, kind: str) -> str:
+    """A bad file beside good.npz; its name."""
+    good = {"y": X}
+    if kind == "text":
+        (folder / "bad.safetensors").write_text("hello, this is no such file")
+        return "bad.safetensors"
+    if kind.startswith("cut"):
+        ending = kind.removeprefix("cut")
+        path = folder / f"bad{ending}"
+        dump(path, **good)
+        path.write_bytes(path.read_bytes()[: -X.nbytes // 2])
+        return path.name
+    if kind == "objects.npy":
+        np.save(folder / "bad.npy", np.array([{"a": 1}], object), allow_pickle=True)
+        return "bad.npy"
+    if kind == "objects.npz":
+        np.savez(folder / "bad.npz", y=np.array([{"a": 1}], object))
+        return "bad.npz"
+    if kind == "swapped":
+        dump(folder / "x.npy", **good)
+        (folder / "x.npy").rename(folder / "bad.npz")
+        return "bad.npz"
+    if kind == "shape":
+        dump(folder / "bad.npz", y=X[1:])
+    elif kind == "dtype":
+        dump(folder / "bad.npz", y=X.astype(np.float64))
+    elif kind == "strings":
+        np.savez(folder / "bad.npz", y=np.array(["a"]))
+    return "bad.npz"
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("text", ("B: bad.safetensors is not a whole .safetensors file",)),
+        ("cut.npy", ("B: bad.npy is not a whole .npy file",)),
+        ("cut.npz", ("B: bad.npz is not a whole .npz file",)),
+        ("cut.safetensors", ("B: bad.safetensors is not a whole .safetensors file",)),
+        ("objects.npy", ("B: bad.npy holds Python objects", "arrays of numbers")),
+        ("objects.npz", ("B: bad.npz holds Python objects",)),
+        ("swapped", ("B: bad.npz is not a whole .npz file: it holds one array, as .npy files do",)),
+        ("shape", ("y (float32 (60, 70) and float32 (59, 70))",)),
+        ("dtype", ("y (float32 (60, 70) and float64 (60, 70))",)),
+        ("strings", ("y: got dtype <U1",)),
+        ("missing", ("B: bad.npz does not exist",)),
+    ],
+)
+def test_a_bad_file_gets_one_message_and_exit_2(command: Command, tmp_path: Path, kind: str, parts: tuple[str, ...]) -> None:
+    dump(tmp_path / "good.npz", y=X)
+    dump(tmp_path / "good.npy", y=X)
+    bad = spoil(tmp_path, kind)
+    done = command("diff", "good.npy" if bad.endswith(".npy") else "good.npz", bad)
+    assert done.returncode == 2, done.stdout
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_other_bad_arguments(command: Command, tmp_path: Path) -> None:
+    dump(tmp_path / "a.npz", y=X)
+    (tmp_path / "a.txt").write_text("1 2 3")
+    for arguments, part in (
+        (("a.npz", "a.txt"), "ends in '.txt', expected one of .npy, .npz, .safetensors"),
+        (("a.npz", "a.npz", "--ulp", "-1"), "ulp: got -1.0, expected a number that is not negative"),
+        (("a.npz", "a.npz", "--rtol", "nan"), "rtol: got nan"),
+        (("a.npz", "a.npz", "--json", "no/such/folder.json"), "does not exist"),
+    ):
+        done = command("diff", *arguments)
+        assert (done.returncode, part in done.stderr) == (2, True), done.stderr
+
+
+def test_dump_refuses_and_leaves_no_file(tmp_path: Path) -> None:
+    for path, arrays, part in (
+        ("x.pt", {"y": X}, "ends in '.pt'"),
+        ("x.npz", {}, "got none"),
+        ("x.npy", {"y": X, "z": X}, "a .npy file holds one"),
+        ("x.npz", {"y": "text"}, "y: got dtype <U4"),
+        ("x.npz", {"y": [object()]}, "y: got dtype object"),
+    ):
+        with pytest.raises(UsageError, match=r".*") as caught:
+            dump(tmp_path / path, **arrays)
+        assert part in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_shapes_of_several_names_are_in_one_message() -> None:
+    with pytest.raises(UsageError) as caught:
+        compare_arrays({"u": X, "v": X, "w": X}, {"u": X[1:], "v": X, "w": X.astype(np.float16)})
+    assert "u (" in str(caught.value)
+    assert "w (" in str(caught.value)
+    assert "v (" not in str(caught.value)
+
+
+def test_a_safetensors_file_of_another_writer_is_read(command: Command, tmp_path: Path) -> None:
+    save_file({"y": X}, tmp_path / "theirs.safetensors")
+    dump(tmp_path / "ours.npz", y=X)
+    assert command("diff", "theirs.safetensors", "ours.npz", "--ulp", "0").returncode == 0

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crosscheck._report.files import write_whole
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = "crosscheck.report/1"
 
 
-def report_data(report: Report) -> dict[str, object]:
+def report_data(report: Report) -> dict[str, Any]:
     """A report as plain data, in the layout of its schema."""
     return {
         "schema": SCHEMA,

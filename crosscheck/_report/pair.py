@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite, isnan
-from pathlib import Path
 from typing import Any
 
 from crosscheck._compare.records import Comparison, Diagnosis, Identity, Point
@@ -96,21 +95,24 @@ class PairReport(Report):
             lines += ["", "To see it again:", "", self.diagnosis.snippet]
         return "\n".join(lines)
 
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema ``crosscheck.report/1``), whole or not at all; raises ``OSError``.
+    def data(self) -> dict[str, Any]:
+        """The report as plain data (schema ``crosscheck.report/1``).
 
         Its summary says, besides, the ``headline``, the ``cause``, the ``side`` and the ``diagnosis``.
         """
-        from crosscheck._report.json_file import plain, report_data, write_json
+        from crosscheck._report.json_file import plain
 
-        data = report_data(self)
-        summary = data["summary"]
-        assert isinstance(summary, dict)
+        data = super().data()
         diagnosis = asdict(self.diagnosis) | {
             "inputs": {name: array.astype(object).tolist() for name, array in self.diagnosis.inputs.items()}
         }
-        summary |= {"headline": self.headline, "cause": self.cause, "side": self.side, "diagnosis": plain(diagnosis)}
-        write_json(path, data)
+        data["summary"] |= {
+            "headline": self.headline,
+            "cause": self.cause,
+            "side": self.side,
+            "diagnosis": plain(diagnosis),
+        }
+        return data
 
 
 def _failing(comparison: Comparison) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from crosscheck._compare.records import Comparison, Finding
 
@@ -42,11 +43,17 @@ class Report:
             and not any(finding.failed for finding in self.findings)
         )
 
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema ``crosscheck.report/1``), whole or not at all; raises ``OSError``."""
-        from crosscheck._report.json_file import report_data, write_json
+    def data(self) -> dict[str, Any]:
+        """The report as plain data (schema ``crosscheck.report/1``): NaN and the infinities are strings."""
+        from crosscheck._report.json_file import report_data
 
-        write_json(path, report_data(self))
+        return report_data(self)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report's data as JSON, whole or not at all; raises ``OSError``."""
+        from crosscheck._report.json_file import write_json
+
+        write_json(path, self.data())
 
     def __str__(self) -> str:
         from crosscheck._report.text import render

@@ -1,0 +1,174 @@
+"""The fixture ``crosscheck`` for the tests of others: comparisons of their functions, and what all of them came to.
+
+pytest loads this module at every start, so it imports nothing but pytest until a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from crosscheck._report.pair import PairReport
+    from crosscheck._report.report import Report
+
+SCHEMA = "crosscheck.pytest/1"
+MOST_SHOWN = 20
+
+RECORDS = pytest.StashKey[list[dict[str, Any]]]()
+"""What the tests of this process compared: plain data, which can travel between processes."""
+PASSED = pytest.StashKey[bool]()
+"""Whether a test has passed, before its fixtures end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("crosscheck", "comparisons of PyTorch with JAX")
+    group.addoption("--crosscheck-seed", type=int, metavar="N", help="the seed of inputs, where a test gives none")
+    group.addoption("--crosscheck-device", metavar="DEVICE", help="cpu or gpu, where a test says nothing")
+    group.addoption("--crosscheck-dtype", metavar="DTYPE", help="the dtype, where a test gives none")
+    group.addoption("--crosscheck-json", metavar="PATH", help="write all comparisons of the run as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RECORDS] = []
+    path = config.getoption("crosscheck_json")
+    if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
+        raise pytest.UsageError(f"--crosscheck-json: got {path}, expected a file in a folder that exists")
+    given = {name: config.getoption(f"crosscheck_{name}") for name in ("device", "dtype")}
+    if any(given.values()):
+        from crosscheck._spec.records import DEVICES, DTYPES
+
+        for name, known in (("device", DEVICES), ("dtype", DTYPES)):
+            if given[name] not in (None, *known):
+                raise pytest.UsageError(f"--crosscheck-{name}: got {given[name]}, expected one of {', '.join(known)}")
+
+
+class Crosscheck:
+    """The fixture's value, with :func:`crosscheck.assert_agree`, :func:`crosscheck.compare` and :func:`crosscheck.verify`.
+
+    Each takes what the function of that name takes. Seed, device and dtype are those of the command line unless given.
+    """
+
+    def __init__(self, test: str, config: pytest.Config) -> None:
+        self._test, self._config = test, config
+        self.compared = False
+
+    def assert_agree(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
+        """Fail with the story unless the two agree; the report."""
+        __tracebackhide__ = True
+        report = self.compare(torch_fn, jax_fn, inputs, **options)
+        if not report.passed:
+            raise AssertionError(report.story())
+        return report
+
+    def compare(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
+        """The report, whatever it says."""
+        __tracebackhide__ = True
+        import crosscheck
+
+        given = self._given("seed", "device", "dtype")
+        try:
+            report = crosscheck.compare(torch_fn, jax_fn, inputs, **{**given, **options})
+        except crosscheck.UsageError as error:  # anew, without a traceback into what the test did not write
+            raise crosscheck.UsageError(str(error)) from None
+        self._keep("compare", report.headline, report)
+        return report
+
+    def verify(self, what: Any = None, **options: Any) -> Report:
+        """The report on activations, whatever it says."""
+        __tracebackhide__ = True
+        import crosscheck
+        from crosscheck._report.text import headline
+
+        given = self._given("seed", "device")
+        if dtype := self._given("dtype"):
+            given["dtypes"] = [*dtype.values()]
+        try:
+            report = crosscheck.verify(what, **{**given, **options})
+        except crosscheck.UsageError as error:
+            raise crosscheck.UsageError(str(error)) from None
+        self._keep("verify", headline(report), report)
+        return report
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """What the command line says."""
+        values = {name: self._config.getoption(f"crosscheck_{name}") for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _keep(self, kind: str, headline: str, report: Report) -> None:
+        self.compared |= report.compared > 0
+        record: dict[str, Any] = {"test": self._test, "kind": kind, "passed": report.passed, "headline": headline}
+        if self._config.getoption("crosscheck_json"):
+            record["report"] = report.data()
+        self._config.stash[RECORDS].append(record)
+
+
+@pytest.fixture
+def crosscheck(request: pytest.FixtureRequest) -> Iterator[Crosscheck]:
+    """Compare functions of PyTorch with those of JAX: ``assert_agree``, ``compare`` and ``verify``."""
+    checker = Crosscheck(request.node.nodeid, request.config)
+    yield checker
+    if request.node.stash.get(PASSED, False) and not checker.compared:
+        pytest.fail(
+            "the fixture crosscheck was asked for, but nothing was compared: call one of its functions", pytrace=False
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended; it has handed its records over."""
+    node.config.stash[RECORDS].extend(json.loads(getattr(node, "workeroutput", {}).get("crosscheck", "[]")))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["crosscheck"] = json.dumps(config.stash[RECORDS])
+        return
+    path = config.getoption("crosscheck_json")
+    if path is None:
+        return
+    from crosscheck._report.json_file import write_json
+
+    records = config.stash[RECORDS]
+    passed = sum(record["passed"] for record in records)
+    summary = {"comparisons": len(records), "passed": passed, "failed": len(records) - passed}
+    try:
+        write_json(path, {"schema": SCHEMA, "tests": records, "summary": summary})
+    except OSError as error:
+        config.stash[NOT_WRITTEN] = f"{path} was not written: {error}"
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+NOT_WRITTEN = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    records = config.stash[RECORDS]
+    path = config.getoption("crosscheck_json")
+    if not records and path is None:
+        return
+    failed = [record for record in records if not record["passed"]]
+    terminalreporter.section("crosscheck")
+    terminalreporter.line(f"{len(records)} compared: {len(records) - len(failed)} agree, {len(failed)} do not")
+    for record in failed[:MOST_SHOWN]:
+        terminalreporter.line(f"{record['test']}: {record['headline']}")
+    if len(failed) > MOST_SHOWN:
+        terminalreporter.line(f"and {len(failed) - MOST_SHOWN} more")
+    if path is not None:
+        terminalreporter.line(config.stash.get(NOT_WRITTEN, f"written to {path}"))

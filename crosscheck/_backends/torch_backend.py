@@ -73,7 +73,7 @@ def release() -> None:
 def environment(device: str) -> Mapping[str, object]:
     check_device(device)
     return {
-        "version": torch.__version__,
+        "version": str(torch.__version__),
         "device": torch.cuda.get_device_name() if device == "gpu" else platform.processor() or platform.machine(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),

@@ -21,6 +21,7 @@ from crosscheck._report.json_file import SCHEMA, report_data
 GROUPS = {
     "Judge": ("verify", "compare", "assert_agree", "explain", "plot"),
     "The catalogue": ("activations",),
+    "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
     "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),
     "Train a perceptron": (

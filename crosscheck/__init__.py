@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crosscheck._api import explain, plot, verify
     from crosscheck._backends.base import NoDeviceError
+    from crosscheck._backends.settings import precision
     from crosscheck._catalogue import UnknownActivationError, activations
     from crosscheck._compare.records import CauseCount, Comparison, Diagnosis, Finding, Identity, Point
     from crosscheck._functions import assert_agree, compare, identify
@@ -75,6 +76,7 @@ _HOME = {
     "perceptron": "_trainings",
     "perceptrons": "_trainings",
     "plot": "_api",
+    "precision": "_backends.settings",
     "stratified": "_pair.inputs",
     "uniform": "_pair.inputs",
     "verify": "_api",
@@ -121,6 +123,7 @@ __all__ = [
     "perceptron",
     "perceptrons",
     "plot",
+    "precision",
     "stratified",
     "uniform",
     "verify",

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -428,8 +429,9 @@ def _epochs_done(total: int) -> Iterator[Callable[[str, int], None] | None]:
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--json", "json_path", metavar="PATH", help="Write the environment as JSON.")
 def env(device: str, json_path: str | None) -> None:
-    """Print versions, devices and settings on which results may depend."""
+    """Print versions, devices and settings on which results depend: what each changes, how to set both frameworks alike."""
     from crosscheck import _api
+    from crosscheck._backends.settings import settings
     from crosscheck._report.json_file import plain, write_json
 
     _check_writable(json_path)
@@ -438,7 +440,18 @@ def env(device: str, json_path: str | None) -> None:
     with _one_message():
         described = _api.environment(device)
     _print_nested(described)
-    _save(json_path, lambda path: write_json(path, {"schema": "crosscheck.env/1", "environment": plain(described)}))
+    found = settings()
+    for setting in found:
+        values = ", ".join(f"{side} {value}" for side, value in (("torch", setting.torch), ("jax", setting.jax)) if value)
+        click.echo(f"\n{setting.name}: {values or 'no framework is installed'}")
+        click.echo(f"  changes    {setting.changes}")
+        click.echo(f"  set alike  {setting.alike}")
+    data = {
+        "schema": "crosscheck.env/1",
+        "environment": plain(described),
+        "settings": [plain(asdict(setting)) for setting in found],
+    }
+    _save(json_path, lambda path: write_json(path, data))
 
 
 def _print_nested(data: dict[str, Any], indent: int = 0) -> None:

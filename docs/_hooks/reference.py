@@ -22,6 +22,7 @@ GROUPS = {
     "Judge": ("verify", "compare", "assert_agree", "explain", "plot"),
     "The catalogue": ("activations",),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
+    "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
     "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),
     "Train a perceptron": (

@@ -1,0 +1,192 @@
+"""The settings of both frameworks on which results depend: what each changes, and how to set both alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from crosscheck._spec.errors import UsageError
+from crosscheck._spec.interface import MissingFrameworkError, framework
+
+MATMUL = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
+"""torch's names of the precisions of a float32 matrix product, and JAX's."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as it is now: its value in each framework, None where it has none or the framework is missing.
+
+    ``changes`` says what it changes in results, ``alike`` how to set both frameworks alike.
+    """
+
+    name: str
+    torch: str | None
+    jax: str | None
+    changes: str
+    alike: str
+
+
+Read = Callable[[Any], object]
+
+
+def _jax_float64(jax: Any) -> object:
+    return "on" if jax.config.jax_enable_x64 else "off"
+
+
+TABLE: tuple[tuple[str, Read | None, Read | None, str, str], ...] = (
+    (
+        "float64",
+        lambda torch: "on",
+        _jax_float64,
+        "where it is off, JAX makes float32 of every float64, without a word",
+        'jax.config.update("jax_enable_x64", True)',
+    ),
+    (
+        "default dtype",
+        lambda torch: str(torch.get_default_dtype()).removeprefix("torch."),
+        lambda jax: str(jax.numpy.asarray(0.0).dtype),
+        "the dtype of an array made of Python's floats, and so of all that follows from it",
+        "torch.set_default_dtype(torch.float32), and jax_enable_x64 off; torch.float64, and on",
+    ),
+    (
+        "float32 matmul precision",
+        lambda torch: torch.get_float32_matmul_precision(),
+        lambda jax: str(jax.config.jax_default_matmul_precision or "default of the device"),
+        "products of float32 matrices and convolutions may take their factors with 10 or 7 bits instead of 23: errors of "
+        "1e-3 instead of 1e-7, on GPUs and TPUs",
+        'torch.set_float32_matmul_precision("highest"); jax.config.update("jax_default_matmul_precision", "highest")',
+    ),
+    (
+        "TF32 in cuDNN",
+        lambda torch: "on" if torch.backends.cudnn.allow_tf32 else "off",
+        None,
+        "torch's convolutions on a GPU take factors with 10 bits although matmul does not",
+        "torch.backends.cudnn.allow_tf32 = False",
+    ),
+    (
+        "16-bit reductions",
+        lambda torch: "on" if torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction else "off",
+        None,
+        "the sums inside torch's bfloat16 matmul on a GPU may be kept in bfloat16",
+        "torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False",
+    ),
+    (
+        "autocast",
+        lambda torch: "on" if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda") else "off",
+        None,
+        "inside it torch computes matmul and convolutions in a 16-bit dtype",
+        "compare outside torch.autocast, or cast to the same dtype in JAX",
+    ),
+    (
+        "deterministic algorithms",
+        lambda torch: "on" if torch.are_deterministic_algorithms_enabled() else "off",
+        None,
+        "where it is off, scatters and some convolutions on a GPU may add in another order at each run",
+        "torch.use_deterministic_algorithms(True); XLA_FLAGS=--xla_gpu_deterministic_ops=true for JAX",
+    ),
+    (
+        "cuDNN benchmark",
+        lambda torch: "on" if torch.backends.cudnn.benchmark else "off",
+        None,
+        "torch chooses a convolution's algorithm by its speed, which may be another one at the next run",
+        "torch.backends.cudnn.benchmark = False",
+    ),
+    (
+        "threads",
+        lambda torch: str(torch.get_num_threads()),
+        None,
+        "a sum is split among threads: another number of them, another order of additions",
+        "torch.set_num_threads(1); JAX's CPU client takes one thread for each core",
+    ),
+)
+
+
+def settings() -> list[Setting]:
+    """Every setting with its values now."""
+    torch, jax = _imported("torch"), _imported("jax")
+
+    def value(read: Read | None, module: Any) -> str | None:
+        return None if read is None or module is None else str(read(module))
+
+    return [
+        Setting(name, value(of_torch, torch), value(of_jax, jax), changes, alike)
+        for name, of_torch, of_jax, changes, alike in TABLE
+    ]
+
+
+def _imported(name: str) -> Any:
+    try:
+        return framework(name)
+    except MissingFrameworkError:
+        return None
+
+
+@contextmanager
+def precision(
+    matmul: str | None = "highest",
+    *,
+    x64: bool | None = None,
+    deterministic: bool | None = None,
+    flush_denormal: bool | None = None,
+) -> Iterator[None]:
+    """Set both frameworks alike for a while, and restore them, also after an exception.
+
+    matmul
+        ``highest``: float32 products in float32; ``high``: factors rounded to TF32; ``medium``: to bfloat16, on devices that
+        can. In torch for cuBLAS and cuDNN, in JAX for every dot and convolution. None leaves it.
+    x64
+        Whether JAX has float64, and whether Python's floats become float64 in both frameworks.
+    deterministic
+        Whether torch takes deterministic algorithms only; JAX has a flag that is read at its start, XLA_FLAGS.
+    flush_denormal
+        Whether torch flushes subnormals to zero on the CPU, as XLA always does there.
+
+    A framework that is not installed is left out. Raises :class:`UsageError` for another value. Settings of torch hold for
+    the whole process, those of JAX for this thread.
+    """
+    if matmul is not None and matmul not in MATMUL:
+        raise UsageError(f"matmul: got {matmul!r}, expected {', '.join(MATMUL)} or None")
+    for name, given in (("x64", x64), ("deterministic", deterministic), ("flush_denormal", flush_denormal)):
+        if given is not None and not isinstance(given, bool):
+            raise UsageError(f"{name}: got {given!r}, expected True, False or None")
+    with ExitStack() as stack:
+        if (jax := _imported("jax")) is not None:
+            if matmul is not None:
+                stack.enter_context(jax.default_matmul_precision(MATMUL[matmul]))
+            if x64 is not None:
+                stack.enter_context(jax.enable_x64(x64))
+        if (torch := _imported("torch")) is not None:
+            for change in _changes(torch, matmul, x64, deterministic, flush_denormal):
+                stack.callback(change)
+        yield
+
+
+def _changes(
+    torch: Any, matmul: str | None, x64: bool | None, deterministic: bool | None, flush_denormal: bool | None
+) -> Sequence[Callable[[], object]]:
+    """Make the changes in torch; what undoes each."""
+    undo: list[Callable[[], object]] = []
+    if matmul is not None:
+        before = torch.get_float32_matmul_precision()
+        convolutions = torch.backends.cudnn.allow_tf32
+        undo += [
+            lambda: torch.set_float32_matmul_precision(before),
+            lambda: setattr(torch.backends.cudnn, "allow_tf32", convolutions),
+        ]
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = matmul != "highest"
+    if x64 is not None:
+        dtype = torch.get_default_dtype()
+        undo.append(lambda: torch.set_default_dtype(dtype))
+        torch.set_default_dtype(torch.float64 if x64 else torch.float32)
+    if deterministic is not None:
+        enabled, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        undo.append(lambda: torch.use_deterministic_algorithms(enabled, warn_only=warn))
+        torch.use_deterministic_algorithms(deterministic)
+    if flush_denormal is not None:
+        flushed = bool((torch.full((1,), 2.0**-126) * 0.5 == 0).item())
+        undo.append(lambda: torch.set_flush_denormal(flushed))
+        torch.set_flush_denormal(flush_denormal)
+    return undo

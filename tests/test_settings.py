@@ -1,0 +1,98 @@
+"""The settings of both frameworks: reported as they are, set alike for a while, restored whatever happens."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+
+import crosscheck
+from crosscheck import UsageError
+from crosscheck._backends.settings import Setting, settings
+
+
+def now() -> dict[str, Setting]:
+    return {setting.name: setting for setting in settings()}
+
+
+def test_the_defaults_are_reported() -> None:
+    found = now()
+    assert (found["float64"].torch, found["float64"].jax) == ("on", "off")
+    assert (found["default dtype"].torch, found["default dtype"].jax) == ("float32", "float32")
+    assert found["float32 matmul precision"].torch == "highest"
+    assert found["threads"].torch == str(torch.get_num_threads())
+    assert all(setting.changes and setting.alike for setting in found.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "torch_value", "jax_value"),
+    [
+        ({"matmul": "high"}, "float32 matmul precision", "high", "tensorfloat32"),
+        ({"matmul": "medium"}, "float32 matmul precision", "medium", "bfloat16"),
+        ({"matmul": "highest"}, "TF32 in cuDNN", "off", None),
+        ({"x64": True}, "default dtype", "float64", "float64"),
+        ({"x64": True}, "float64", "on", "on"),
+        ({"deterministic": True}, "deterministic algorithms", "on", None),
+    ],
+)
+def test_both_are_set_alike_and_restored(options: Any, name: str, torch_value: str, jax_value: str | None) -> None:
+    before = now()
+    with crosscheck.precision(**options):
+        setting = now()[name]
+        assert (setting.torch, setting.jax) == (torch_value, jax_value)
+    assert now() == before
+
+
+def test_an_exception_restores_them_too() -> None:
+    before = now()
+    with pytest.raises(KeyError), crosscheck.precision("medium", x64=True, deterministic=True, flush_denormal=True):
+        raise KeyError
+    assert now() == before
+    assert torch.full((1,), 2.0**-126).mul(0.5).item() > 0
+
+
+def test_torch_flushes_as_xla_does() -> None:
+    with crosscheck.precision(flush_denormal=True):
+        torch_result = torch.full((1,), 2.0**-126) * 0.5
+        assert torch_result.item() == float((jnp.full((1,), 2.0**-126) * 0.5)[0]) == 0
+
+
+def test_what_is_not_named_stays() -> None:
+    torch.set_float32_matmul_precision("high")
+    try:
+        with crosscheck.precision(None, x64=True):
+            assert torch.get_float32_matmul_precision() == "high"
+            assert jnp.ones(1).dtype == jnp.float64
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"matmul": "low"}, "matmul: got 'low', expected highest, high, medium or None"),
+        ({"x64": 1}, "x64: got 1, expected True, False or None"),
+    ],
+)
+def test_other_values_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message), crosscheck.precision(**options):
+        pytest.fail("entered")
+
+
+def test_the_command_prints_what_each_changes(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = command("env", "--json", "env.json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "env.json").read_text())
+    assert {one["name"] for one in data["settings"]} == set(now())
+    for one in data["settings"]:
+        assert one["changes"] in done.stdout
+        assert one["alike"] in done.stdout
+    assert "float32 matmul precision: torch highest, jax default of the device" in done.stdout

@@ -33,8 +33,9 @@ def gradient(framework: Any, x: Any) -> Any:
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 SOURCE = "https://docs.jax.dev/en/latest/_autosummary/jax.nn.relu6.html"
 
-# At NaN torch's gradient is 0 or 1, by the position in the tensor: its vectorised kernel asks 0 < x < 6 and its scalar one,
-# for what is left at the end, x <= 0 or x >= 6. The inputs hold NaN where the vectorised one runs, which agrees with JAX.
+# At NaN torch's gradient is 0 or 1, by the position in the tensor (https://github.com/pytorch/pytorch/issues/195075): its
+# vectorised kernel asks 0 < x < 6 and its scalar one, for what is left at the end, x <= 0 or x >= 6. The inputs hold NaN
+# where the vectorised one runs, which agrees with JAX.
 
 NEGATIVE_ZERO = Deviation(
     id="relu6-negative-zero",

@@ -127,3 +127,15 @@ def tanh(framework: Any, x: Any) -> Any:
     q = expand(y)
     near = m.where(x == 0, x, y - y * (q / (1 + q)))  # x - x 0 would lose the sign of -0
     return m.where(a < 0.6, near, m.sign(x) * ((1 - t) / (1 + t)))
+
+
+def step(framework: Any, x: Any, where: Any) -> Any:
+    """1 where the condition holds, 0 elsewhere, NaN at NaN: the slope of what is x there and constant elsewhere."""
+    m = numpy_of(framework)
+    return m.where(m.isnan(x), x, m.where(where, m.ones_like(x), m.zeros_like(x)))
+
+
+def flat(framework: Any, x: Any) -> Any:
+    """0, and NaN at NaN: the second derivative of what is made of lines; given, or torch would find no path to the input."""
+    m = numpy_of(framework)
+    return m.where(m.isnan(x), x, m.zeros_like(x))

@@ -1,0 +1,63 @@
+"""Softshrink: x moved towards 0 by lambda, and 0 where |x| <= lambda. What drops small values without a jump."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._activations._kernels import flat, numpy_of, step
+from crosscheck._spec.records import Activation, Kink, Limits, Native
+
+
+def definition(m: Any, x: Any, lambd: float = 0.5) -> Any:
+    return m.where(x > lambd, x - lambd, m.where(x < -lambd, x + lambd, 0))
+
+
+def derivative(m: Any, x: Any, lambd: float = 0.5) -> Any:
+    """1 where |x| > lambda, 0 otherwise."""
+    return m.where(x > lambd, 1.0, m.where(x < -lambd, 1.0, 0.0))
+
+
+def second_derivative(m: Any, x: Any, lambd: float = 0.5) -> Any:
+    """0, also at the kinks."""
+    return m.where(x > 0, 0.0, 0.0)
+
+
+def value(framework: Any, x: Any, lambd: Any) -> Any:
+    """By comparisons that NaN fails, so that it stays."""
+    m = numpy_of(framework)
+    return m.where(abs(x) <= lambd, 0.0, m.where(x < 0, x + lambd, x - lambd))
+
+
+def gradient(framework: Any, x: Any, lambd: Any) -> Any:
+    return step(framework, x, abs(x) > lambd)
+
+
+def second(framework: Any, x: Any, lambd: Any) -> Any:
+    return flat(framework, x)
+
+
+def kinks(lambd: float) -> tuple[Kink, ...]:
+    source = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Softshrink.html"
+    return Kink(at=-lambd, chosen={1: 0.0}, source=source), Kink(at=lambd, chosen={1: 0.0}, source=source)
+
+
+SOFTSHRINK = Activation(
+    name="softshrink",
+    aliases=("soft_shrink",),
+    latex=r"f(x) = \begin{cases} x - \lambda & x > \lambda \\ x + \lambda & x < -\lambda \\ 0 & \text{else} \end{cases}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
+    kinks=kinks,
+    parameters={"lambd": 0.5},
+    # numbers that every dtype holds: others are rounded before they are subtracted, and near the kink little is left
+    cases=({"lambd": 0.125}, {"lambd": 1.5}),
+    # JAX ships none
+    natives={"torch": Native("torch.nn.functional.softshrink")},
+)

@@ -51,7 +51,8 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
         found = select(catalogue_report, function=name, dtype=dtype, order=order, subject=subject, against="exact")
         return max(comparison.max_ulp for comparison in found)
 
-    assert worst(side) <= worst(f"{side}.native") + 0.5
+    if side in crosscheck.activations[name].natives:
+        assert worst(side) <= worst(f"{side}.native") + 0.5
 
 
 @pytest.mark.parametrize("order", [1, 2], ids=ORDER_IDS[1:])
@@ -114,7 +115,12 @@ def test_every_comparison_has_a_verdict_for_every_subject(catalogue_report: Repo
             ("torch", "jax", "jit"),
             ("torch.native", "jax.native", "eager"),
         ):
-            assert (name, subject, against, dtype, order, mode) in seen
+            shipped = all(
+                who.partition(".")[0] in crosscheck.activations[name].natives
+                for who in (subject, against)
+                if who.endswith(".native")
+            )
+            assert ((name, subject, against, dtype, order, mode) in seen) == shipped
 
 
 def test_the_same_seed_gives_the_same_report() -> None:

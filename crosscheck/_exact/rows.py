@@ -1,6 +1,6 @@
 """The truth of a function of rows: its value and its derivatives along a direction, row by row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,13 @@ from crosscheck._exact.balls import Balls, UndecidedError, precision
 from crosscheck._exact.decide import decide_many
 from crosscheck._exact.evaluate import FACTORIAL, MOST_BITS, START_BITS
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FloatArray, format_of, widen
+from crosscheck._numerics.formats import Float64Array, FloatArray, Format, format_of, widen
 from crosscheck._spec.records import Activation
 
-MINUS_INFINITY = -arb((1, 200))
-"""What stands for an entry of minus infinity: far enough that its exponential vanishes beside any other."""
+FAR_OUT = 1500
+"""An infinite entry is stood in for by 2^FAR_OUT and more: what depends on 1 / x then vanishes, and x overflows."""
+VANISHED = -arb((1, FAR_OUT - 100))
+"""Below it, an exponential is 0 beside any other."""
 
 
 class RowBalls(Balls):
@@ -48,13 +50,20 @@ class RowBalls(Balls):
         largest[0] = max(a, key=lambda series: series[0])
         return largest
 
+    def min(self, a: Any, axis: int, keepdims: bool = False) -> Any:
+        return -self.max(-a, axis, keepdims)
+
     def sum(self, a: Any, axis: int, keepdims: bool = False) -> Any:
         return np.sum(a, axis=axis, keepdims=keepdims)
 
 
 def _exp(function: Any, a: Any) -> Any:
-    """0 for what stands for minus infinity, exactly, so that results half way between two numbers can be decided."""
-    return arb_series([0]) if a[0] < MINUS_INFINITY / 2 else function(a)
+    """0 for the exponential of minus infinity, exactly, so that results half way between two numbers can be decided."""
+    return arb_series([0]) if a[0] < VANISHED else function(a)
+
+
+Decided = dict[int, tuple[Any, Any, Any, Any]]
+"""By order, of one row: the rounded results, what the rounding left, the exponents and which are decided."""
 
 
 def row_truth(
@@ -66,63 +75,83 @@ def row_truth(
 ) -> dict[int, Truth]:
     """The exact value and the derivatives along v, once and twice, of each row of ``x``.
 
-    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape. An entry of minus
-    infinity, and a single one of plus infinity, has the limit; a row with NaN, or with several infinite maxima, is NaN.
+    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape. A row with infinite
+    entries has the limit, if it is the same along two paths on which its infinite entries grow unequally fast, one in the
+    reverse order of the other; without a limit, or with a NaN, a row is NaN.
     """
     del parameters  # the rows lie along the last axis here, whatever axis they are taken from
     fmt = format_of(x)
     definition = partial(activation.definition, axis=-1)
     wide, direction = widen(x), widen(v)
-    size = x.size
-    columns = {
-        k: (np.full(size, np.nan), np.zeros(size), np.full(size, fmt.e_min, np.int64), np.zeros(size, bool)) for k in orders
-    }
-    limitless = _without_limit(wide)
-    for i in np.flatnonzero(~limitless):
-        place = slice(i * x.shape[1], (i + 1) * x.shape[1])
-        bits = START_BITS
-        pending = True
-        while pending and bits <= MOST_BITS:
-            with precision(bits):
-                pending = not _attempt_row(definition, wide[i], direction[i], fmt, columns, place)
-            bits *= 2
-    without = np.repeat(limitless, x.shape[1])
-    sides = np.full(size, np.nan).astype(fmt.dtype)
-    return {
-        k: Truth(
-            fmt=fmt,
-            rounded=rounded.astype(fmt.dtype),
-            residual=residual,
-            exponent=exponent,
-            judged=decided | (without if k == 0 else np.zeros_like(without)),
-            undecided=~decided & ~without,
-            left=sides,
-            right=sides,
-        )
-        for k, (rounded, residual, exponent, decided) in columns.items()
-    }
+    rows = [_decided(definition, row, along, fmt, orders) for row, along in zip(wide, direction, strict=True)]
+    return {k: _truth([row[k] for row in rows], x.shape[1], fmt, k) for k in orders}
 
 
-def _without_limit(x: Any) -> Any:
-    """Rows in which an entry is NaN or the maximum is infinite more than once."""
-    top = x.max(axis=1, keepdims=True)
-    several = np.isinf(top[:, 0]) & ((x == top).sum(axis=1) > 1)
-    return np.isnan(x).any(axis=1) | several
+def _truth(rows: list[tuple[Any, Any, Any, Any] | None], length: int, fmt: Format, order: int) -> Truth:
+    """Of the rows one after the other; None is one that has no limit."""
+    limitless = np.full(length, np.nan), np.zeros(length), np.full(length, fmt.e_min), np.zeros(length, bool)
+    parts = zip(*(limitless if row is None else row for row in rows), strict=True)
+    rounded, residual, exponent, decided = map(np.concatenate, parts)
+    without = np.repeat([row is None for row in rows], length)
+    sides = np.full(rounded.shape, np.nan).astype(fmt.dtype)
+    return Truth(
+        fmt=fmt,
+        rounded=rounded.astype(fmt.dtype),
+        residual=residual,
+        exponent=exponent,
+        judged=decided | (without if order == 0 else np.zeros_like(without)),
+        undecided=~decided & ~without,
+        left=sides,
+        right=sides,
+    )
 
 
-def _attempt_row(definition: Any, x: Any, v: Any, fmt: Any, columns: Any, place: slice) -> bool:
-    """Decide one row at the current precision; False where some entry is not decided."""
-    m = RowBalls()
-    row = np.empty(x.shape, dtype=object)
-    for j, (entry, slope) in enumerate(zip(x.tolist(), v.tolist(), strict=True)):
-        row[j] = m.variable(arb(entry) if np.isfinite(entry) else -MINUS_INFINITY if entry > 0 else MINUS_INFINITY, slope)
-    try:
-        result = definition(m, row)
-    except (UndecidedError, ValueError, ZeroDivisionError):
-        return False
-    done = True
-    for k, (rounded, residual, exponent, decided) in columns.items():
-        balls = [series[k] * FACTORIAL[k] for series in result]
-        rounded[place], residual[place], exponent[place], decided[place] = decide_many(balls, fmt)
-        done &= bool(decided[place].all())
-    return done
+def _decided(
+    definition: Any, x: Float64Array, v: Float64Array, fmt: Format, orders: Sequence[int]
+) -> dict[int, tuple[Any, Any, Any, Any] | None]:
+    """One row; None for an order in which it has no limit."""
+    if np.isnan(x).any():
+        return dict.fromkeys(orders)
+    if np.isfinite(x).all():
+        return dict(_attempts(definition, [arb(entry) for entry in x.tolist()], v, fmt, orders))
+    wanted = sorted({0, *orders})
+    one, other = (_attempts(definition, path, v, fmt, wanted) for path in _paths(x))
+    found: dict[int, tuple[Any, Any, Any, Any] | None] = {}
+    for k in wanted:
+        rounded, residual, exponent, decided = one[k]
+        differ = decided & other[k][3] & (rounded != other[k][0])
+        without = differ.any() or (k > 0 and found[0] is None)
+        found[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
+    return {k: found[k] for k in orders}
+
+
+def _paths(x: Float64Array) -> Iterator[list[Any]]:
+    """The row with its infinite entries far out, each at another distance, once growing and once falling with the place."""
+    steps = 1 << (x.size - 1).bit_length()
+    for reverse in (False, True):
+        stand_ins = [arb(steps + j) * arb((1, FAR_OUT)) for j in range(x.size)]
+        stand_ins = stand_ins[::-1] if reverse else stand_ins
+        yield [
+            arb(entry) if np.isfinite(entry) else far if entry > 0 else -far
+            for entry, far in zip(x.tolist(), stand_ins, strict=True)
+        ]
+
+
+def _attempts(definition: Any, x: list[Any], v: Float64Array, fmt: Format, orders: Sequence[int]) -> Decided:
+    """One row of finite entries, with as much precision as it takes to decide every result."""
+    undecided = np.full(len(x), np.nan), np.zeros(len(x)), np.full(len(x), fmt.e_min), np.zeros(len(x), bool)
+    found: Decided = dict.fromkeys(orders, undecided)
+    bits = START_BITS
+    while bits <= MOST_BITS and not all(decided.all() for *_, decided in found.values()):
+        with precision(bits):
+            m = RowBalls()
+            row = np.empty(len(x), dtype=object)
+            row[:] = [m.variable(entry, slope) for entry, slope in zip(x, v.tolist(), strict=True)]
+            try:
+                result = definition(m, row)
+            except (UndecidedError, ValueError, ZeroDivisionError):
+                pass
+            else:
+                found = {k: decide_many([series[k] * FACTORIAL[k] for series in result], fmt) for k in orders}
+        bits *= 2
+    return found

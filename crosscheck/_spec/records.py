@@ -93,9 +93,9 @@ class Anchor:
 class Region:
     """Where a deviation occurs: closed intervals of inputs, for one order and some dtypes.
 
-    For a function of rows: intervals of how far an entry lies below the largest of its row, or of the largest itself
-    where that is not finite; ``lengths`` restricts it to rows of these lengths. The rest of the row matters too, so that
-    it need not show at half of the inputs there.
+    For a function of rows: intervals of how far an entry lies below the largest of its row, or above the smallest, as the
+    record says it, or of that itself where it is not finite; ``lengths`` restricts it to rows of these lengths. The rest
+    of the row matters too, so that it need not show at half of the inputs there.
 
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
@@ -201,14 +201,16 @@ class Activation:
     natives
         ``torch`` and ``jax`` to what each framework ships; left out where it ships none.
     deviations
-        The known disagreements of the natives. Those of a function of rows are declared by its entries' values, and by
-        the largest value of the row where that is not finite.
+        The known disagreements of the natives. Those of a function of rows are declared by what its entries are known by.
     rows
         Whether it is a function of rows along a parameter ``axis``, with a symmetric Jacobian. Its derivatives are then
         directional: ``derivative(m, x, v, axis)`` and ``second_derivative(m, x, v, axis)`` are the first and second
         derivative at x along v; the rules are ``torch_gradient(torch, x, v, axis)``, linear in v, and
         ``torch_second(torch, x, v, w, axis)``, its derivative along w. A symmetric Jacobian makes the product with a
         vector from the left, which reverse mode computes, equal to that from the right.
+    known_by
+        ``largest``: an entry of a row is known by how far it lies below the largest of its row. ``smallest``: by how far it
+        lies above the smallest.
     """
 
     name: str
@@ -230,12 +232,15 @@ class Activation:
     natives: Mapping[str, Native] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
     rows: bool = False
+    known_by: str = "largest"
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise SpecError(f"Activation.name: got {self.name!r}, expected a Python identifier such as 'silu'")
         if not set(self.natives) <= {"torch", "jax"}:
             raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
+        if self.known_by not in ("largest", "smallest"):
+            raise SpecError(f"{self.name}: known_by: got {self.known_by!r}, expected 'largest' or 'smallest'")
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")

@@ -19,11 +19,11 @@ def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
     return e * (v - m.sum(e * v, axis=axis, keepdims=True) / total) / total
 
 
-def second_derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
-    """s_i (d_i^2 - sum_j s_j d_j^2) with d_i = v_i - sum_j s_j v_j."""
+def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    """s_i (q_i - sum_j s_j q_j) with q_i = (v_i - sum_j s_j v_j) (w_i - sum_j s_j w_j)."""
     e, total = _stable(m, x, axis)
-    d = v - m.sum(e * v, axis=axis, keepdims=True) / total
-    return e * (d * d - m.sum(e * (d * d), axis=axis, keepdims=True) / total) / total
+    d, f = (a - m.sum(e * a, axis=axis, keepdims=True) / total for a in (v, w))
+    return e * (d * f - m.sum(e * (d * f), axis=axis, keepdims=True) / total) / total
 
 
 def _stable(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
@@ -32,9 +32,9 @@ def _stable(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
     An infinite maximum has the limit.
     """
     top = m.max(x, axis=axis, keepdims=True)
-    d = m.where(x >= top, 0, x - top)
+    d = m.where(m.greater_equal(x, top), 0, x - top)
     t = d - x
-    r = m.where((d >= -FAR) & (m.abs(x) < FAR), (x - (d - t)) - (top + t), 0)
+    r = m.where(m.greater_equal(d, -FAR) & m.less(m.abs(x), FAR), (x - (d - t)) - (top + t), 0)
     e = m.exp(d)
     e = e + e * m.expm1(r)
     return e, m.sum(e, axis=axis, keepdims=True)

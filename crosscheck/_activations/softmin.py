@@ -18,9 +18,9 @@ def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
     return -softmax.derivative(m, -x, v, axis)
 
 
-def second_derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
-    """s_i (d_i^2 - sum_j s_j d_j^2) with d_i = v_i - sum_j s_j v_j."""
-    return softmax.second_derivative(m, -x, v, axis)
+def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    """s_i (q_i - sum_j s_j q_j) with q_i = (v_i - sum_j s_j v_j) (w_i - sum_j s_j w_j)."""
+    return softmax.second_derivative(m, -x, v, w, axis)
 
 
 def value(framework: Any, x: Any, axis: int) -> Any:

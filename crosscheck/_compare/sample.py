@@ -46,7 +46,7 @@ class Sample:
     def truths(self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]) -> dict[int, Truth]:
         if self.v is None:
             return truth(activation, self.x, orders, parameters)
-        return row_truth(activation, self.x, self.v, orders)
+        return row_truth(activation, self.x, self.v, orders, parameters)
 
     def scales(
         self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]
@@ -59,8 +59,7 @@ class Sample:
                 continue
             formula = partial(formulas[order], **parameters)
             if self.v is not None:
-                along, direction = partial(formulas[order], axis=-1), Terms(widen(self.v))
-                formula = partial(_along, along, direction)
+                formula = partial(_along, partial(formula, axis=-1), [Terms(widen(self.v))] * order)
             found[order] = scale(formula, widen(self.x)).ravel()
         return found
 
@@ -78,8 +77,8 @@ class Sample:
         return Sample.of_rows(x, np.resize(self.v, x.shape), self.known_by)
 
 
-def _along(formula, direction, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
-    return formula(m, x, direction)
+def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
+    return formula(m, x, *directions)
 
 
 def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:

@@ -1,6 +1,6 @@
 """The truth of a function of rows: its value and its derivatives along a direction, row by row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,29 +20,24 @@ VANISHED = -arb((1, FAR_OUT - 100))
 """Below it, an exponential is 0 beside any other."""
 
 
+ENTRYWISE = {
+    **dict.fromkeys(("exp", "log", "sqrt", "tanh", "sinh", "cosh", "expm1", "log1p", "erf", "erfc", "abs"), 1),
+    **dict.fromkeys(("maximum", "minimum", "greater", "less", "greater_equal", "less_equal"), 2),
+    "where": 3,
+}
+"""The functions of :class:`Balls` that an array of series is put through entry by entry, and of how many arguments."""
+
+LONGEST_PROVEN = 8
+"""In rows up to this length, derivatives come from the definition; a closed form is used, and so proven, only beyond."""
+
+
 class RowBalls(Balls):
     """The namespace of :class:`Balls` over object arrays of series, one per entry of a row."""
 
     def __getattribute__(self, name: str) -> Any:
         function = super().__getattribute__(name)
-        if name == "exp":
-            return np.frompyfunc(partial(_exp, function), 1, 1)
-        if name in (
-            "exp",
-            "log",
-            "sqrt",
-            "tanh",
-            "sinh",
-            "cosh",
-            "expm1",
-            "log1p",
-            "erf",
-            "erfc",
-            "abs",
-            "maximum",
-            "minimum",
-        ):
-            return np.frompyfunc(function, 2 if name in ("maximum", "minimum") else 1, 1)
+        if name in ENTRYWISE:
+            return np.frompyfunc(partial(_exp, function) if name == "exp" else function, ENTRYWISE[name], 1)
         return function
 
     def max(self, a: Any, axis: int, keepdims: bool = False) -> Any:
@@ -62,8 +57,8 @@ def _exp(function: Any, a: Any) -> Any:
     return arb_series([0]) if a[0] < VANISHED else function(a)
 
 
-Decided = dict[int, tuple[Any, Any, Any, Any]]
-"""By order, of one row: the rounded results, what the rounding left, the exponents and which are decided."""
+Column = tuple[Any, Any, Any, Any]
+"""Of one row and order: the rounded results, what the rounding left, the exponents and which are decided."""
 
 
 def row_truth(
@@ -73,21 +68,87 @@ def row_truth(
     orders: Sequence[int],
     parameters: Mapping[str, float] | None = None,
 ) -> dict[int, Truth]:
-    """The exact value and the derivatives along v, once and twice, of each row of ``x``.
+    """The exact value f, J^T v and the derivative of that along v, of each row of ``x``; J is the Jacobian.
 
     ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape. A row with infinite
     entries has the limit, if it is the same along two paths on which its infinite entries grow unequally fast, one in the
     reverse order of the other; without a limit, or with a NaN, a row is NaN.
     """
-    del parameters  # the rows lie along the last axis here, whatever axis they are taken from
     fmt = format_of(x)
-    definition = partial(activation.definition, axis=-1)
-    wide, direction = widen(x), widen(v)
-    rows = [_decided(definition, row, along, fmt, orders) for row, along in zip(wide, direction, strict=True)]
+    rows = [
+        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders)
+        for row, along in zip(widen(x), widen(v), strict=True)
+    ]
     return {k: _truth([row[k] for row in rows], x.shape[1], fmt, k) for k in orders}
 
 
-def _truth(rows: list[tuple[Any, Any, Any, Any] | None], length: int, fmt: Format, order: int) -> Truth:
+def _enclosures(
+    activation: Activation,
+    parameters: Mapping[str, float],
+    v: Float64Array,
+    x: list[Any],
+    orders: Sequence[int],
+    *,
+    closed: bool | None = None,
+) -> dict[int, list[Any]]:
+    """Where J is symmetric, J v is what the definition's power series along v gives.
+
+    Otherwise it is put together from the series along every entry, or the closed forms are evaluated, in long rows unless
+    it is said; the test of every record compares the two.
+    """
+    m = RowBalls()
+    fixed = {**activation.parameters, **parameters, "axis": -1}  # whatever axis the rows are taken from
+
+    def series(directions: Iterable[Any]) -> Any:
+        row = [m.variable(entry, slope) for entry, slope in zip(x, directions, strict=True)]
+        return activation.definition(m, _array(row), **fixed)
+
+    if activation.symmetric and closed is None:
+        result = series(v.tolist())
+        return {k: [entry[k] * FACTORIAL[k] for entry in result] for k in orders}
+    found: dict[int, list[Any]] = {}
+    closed = len(x) > LONGEST_PROVEN if closed is None else closed
+    for k in orders:
+        if k == 0:
+            found[k] = [entry[0] for entry in series([0] * len(x))]
+        elif closed:
+            formula = (activation.derivative, activation.second_derivative)[k - 1]
+            directions = [_array(arb_series([arb(entry)]) for entry in v.tolist())] * k
+            result = formula(m, _array(map(m.point, x)), *directions, **fixed)
+            found[k] = [entry[0] for entry in np.broadcast_to(result, len(x))]
+        else:
+            found[k] = [_by_entry(series, v, j, k) for j in range(len(x))]
+    return found
+
+
+def _by_entry(series: Callable[[Iterable[Any]], Any], v: Float64Array, j: int, order: int) -> Any:
+    """The derivative of <v, f> by entry j, or the derivative of that along v, from power series of f alone.
+
+    With q(d) the second derivative along d both times, that by entry j and along v is (q(e_j + v) - q(e_j - v)) / 4.
+    """
+    unit = np.eye(v.size)[j]
+    if order == 1:
+        return _dot(v, series(unit.tolist()), 1)
+    both = (series([arb(a) + sign * arb(b) for a, b in zip(unit, v, strict=True)]) for sign in (1, -1))
+    plus, minus = (_dot(v, result, 2) for result in both)
+    return (plus - minus) / 2
+
+
+def _dot(v: Float64Array, result: Any, k: int) -> Any:
+    total = arb(0)
+    for weight, entry in zip(v.tolist(), result, strict=True):
+        total += arb(weight) * entry[k]
+    return total
+
+
+def _array(entries: Iterable[Any]) -> Any:
+    found = list(entries)
+    row = np.empty(len(found), dtype=object)
+    row[:] = found
+    return row
+
+
+def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> Truth:
     """Of the rows one after the other; None is one that has no limit."""
     limitless = np.full(length, np.nan), np.zeros(length), np.full(length, fmt.e_min), np.zeros(length, bool)
     parts = zip(*(limitless if row is None else row for row in rows), strict=True)
@@ -106,17 +167,15 @@ def _truth(rows: list[tuple[Any, Any, Any, Any] | None], length: int, fmt: Forma
     )
 
 
-def _decided(
-    definition: Any, x: Float64Array, v: Float64Array, fmt: Format, orders: Sequence[int]
-) -> dict[int, tuple[Any, Any, Any, Any] | None]:
+def _decided(enclosures: Any, x: Float64Array, fmt: Format, orders: Sequence[int]) -> dict[int, Column | None]:
     """One row; None for an order in which it has no limit."""
     if np.isnan(x).any():
         return dict.fromkeys(orders)
     if np.isfinite(x).all():
-        return dict(_attempts(definition, [arb(entry) for entry in x.tolist()], v, fmt, orders))
+        return dict(_attempts(enclosures, [arb(entry) for entry in x.tolist()], fmt, orders))
     wanted = sorted({0, *orders})
-    one, other = (_attempts(definition, path, v, fmt, wanted) for path in _paths(x))
-    found: dict[int, tuple[Any, Any, Any, Any] | None] = {}
+    one, other = (_attempts(enclosures, path, fmt, wanted) for path in _paths(x))
+    found: dict[int, Column | None] = {}
     for k in wanted:
         rounded, residual, exponent, decided = one[k]
         differ = decided & other[k][3] & (rounded != other[k][0])
@@ -137,21 +196,18 @@ def _paths(x: Float64Array) -> Iterator[list[Any]]:
         ]
 
 
-def _attempts(definition: Any, x: list[Any], v: Float64Array, fmt: Format, orders: Sequence[int]) -> Decided:
+def _attempts(enclosures: Any, x: list[Any], fmt: Format, orders: Sequence[int]) -> dict[int, Column]:
     """One row of finite entries, with as much precision as it takes to decide every result."""
     undecided = np.full(len(x), np.nan), np.zeros(len(x)), np.full(len(x), fmt.e_min), np.zeros(len(x), bool)
-    found: Decided = dict.fromkeys(orders, undecided)
+    found: dict[int, Column] = dict.fromkeys(orders, undecided)
     bits = START_BITS
     while bits <= MOST_BITS and not all(decided.all() for *_, decided in found.values()):
         with precision(bits):
-            m = RowBalls()
-            row = np.empty(len(x), dtype=object)
-            row[:] = [m.variable(entry, slope) for entry, slope in zip(x, v.tolist(), strict=True)]
             try:
-                result = definition(m, row)
+                balls = enclosures(x, orders)
             except (UndecidedError, ValueError, ZeroDivisionError):
                 pass
             else:
-                found = {k: decide_many([series[k] * FACTORIAL[k] for series in result], fmt) for k in orders}
+                found = {k: decide_many(balls[k], fmt) for k in orders}
         bits *= 2
     return found

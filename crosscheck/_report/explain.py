@@ -420,7 +420,8 @@ def _analytic(explanation: Explanation, sighting: Sighting) -> list[str]:
         total = "math.fsum(row) if numpy.isfinite(row).all() else row.sum()"
         lines += ["m = types.SimpleNamespace(**vars(numpy))  # numpy, but that a sum is rounded once"]
         lines += [f"m.sum = lambda a, axis, keepdims: numpy.array([[{total}] for row in a])"]
-        m, arguments, element = "m", ", v, axis=-1", f"0, {sighting.row.position}"
+        along = _arguments({**sighting.parameters, "axis": -1})
+        m, arguments, element = "m", ", v" * sighting.order + along, f"0, {sighting.row.position}"
     call = f"{source.expression}.{formula}({m}, x{arguments})"
     return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
 

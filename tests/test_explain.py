@@ -376,7 +376,7 @@ def test_a_deviation_along_another_axis_is_shown_along_that() -> None:
 def test_an_entry_that_no_sampled_row_has_is_shown_in_a_row_of_two() -> None:
     sighting = sighting_of(-12.34375, "float64", order=1)
     assert sighting.row is not None
-    assert (sighting.row.entry, sighting.row.largest, len(sighting.row.bits)) == (-12.34375, 0.0, 2)
+    assert (sighting.row.entry, sighting.row.extreme, len(sighting.row.bits)) == (-12.34375, 0.0, 2)
     one = Disagreement(None, "inaccurate", NATIVES, 1, sighting)
     check_snippets(explanation_of(one), one)
 

@@ -1,6 +1,7 @@
 """Functions of rows: their exact values and derivatives against mpmath, their scale, and by what a point is known."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from math import inf, nan
 from typing import Any
@@ -8,13 +9,16 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from catalogue import ROWS as CATALOGUE_ROWS
+from flint import arb
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Activation
 from crosscheck._compare.sample import Sample, coordinates, samples
-from crosscheck._exact.rows import row_truth
+from crosscheck._exact.balls import precision
+from crosscheck._exact.rows import _enclosures, row_truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, Format, widen
 from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_rows
 from crosscheck._spec.records import NO_LIMITS
@@ -136,10 +140,7 @@ def record(definition: Any) -> Activation:
 
 
 def test_another_function_of_rows() -> None:
-    """The logarithm of softmax, by whose name nothing in the evaluator goes."""
-
-    def log_softmax(m: Any, x: Any, axis: int = -1) -> Any:
-        return x - m.log(m.sum(m.exp(x), axis=axis, keepdims=True))
+    """The logarithm of softmax, along v as if its Jacobian were symmetric; nothing in the evaluator goes by a name."""
 
     def reference(x: list[Any], v: list[Any]) -> list[list[Any]]:
         s, first, _ = softmax(x, v)
@@ -164,6 +165,95 @@ def test_an_undecidable_definition_is_counted_and_not_guessed() -> None:
     for k in ORDERS:
         assert result[k].undecided.tolist() == [True, True, False, False]
         assert result[k].judged.tolist() == [False, False, True, True]
+
+
+# The closed forms
+
+every_record = pytest.mark.parametrize("name", CATALOGUE_ROWS)
+
+
+def apart(activation: Activation, case: Mapping[str, float], *, closed: bool | None = True) -> set[int]:
+    """The orders in which the closed forms, or the power series along v, are not what the definition's series prove.
+
+    The rows have ties and an entry that vanishes beside the others.
+    """
+    rng = np.random.default_rng(6)
+    rows = [
+        rng.uniform(-3, 3, 2),
+        rng.uniform(-30, 30, 4),
+        np.array([1.0, 1.0, -2.0, 1.0]),
+        np.array([0.5, -90, 0, 2, 8, 8]),
+    ]
+    found = set()
+    for row in rows:
+        x, v = [arb(entry) for entry in row.tolist()], rng.standard_normal(row.size)
+        with precision(512):
+            proven, others = (_enclosures(activation, case, v, x, (1, 2), closed=how) for how in (False, closed))
+            for k in (1, 2):
+                assert len(proven[k]) == len(others[k]) == row.size
+                for a, b in zip(proven[k], others[k], strict=True):
+                    assert max(a.rad(), b.rad()) < 2.0**-300
+                    found |= set() if a.overlaps(b) else {k}
+    return found
+
+
+@every_record
+def test_the_closed_forms_are_those_of_the_definition(name: str) -> None:
+    """Proven in balls, at short rows; in long ones they are what is true where the Jacobian is not symmetric."""
+    activation = crosscheck.activations[name]
+    for case in (activation.parameters, *activation.cases):
+        assert apart(activation, case) == set()
+
+
+@every_record
+def test_a_jacobian_is_as_symmetric_as_it_is_said_to_be(name: str) -> None:
+    activation = crosscheck.activations[name]
+    along_v = dataclasses.replace(activation, symmetric=True, torch_along=None, jax_along=None)
+    assert apart(along_v, activation.parameters, closed=None) == (set() if activation.symmetric else {1, 2})
+
+
+@every_record
+def test_a_wrong_closed_form_is_caught(name: str) -> None:
+    activation = crosscheck.activations[name]
+
+    def without_the_last(m: Any, x: Any, v: Any, *others: Any, **parameters: Any) -> Any:
+        formula = activation.second_derivative if others else activation.derivative
+        return formula(m, x, np.append(v[:-1], v[-1:] * (1 + arb((1, -100)))), *others, **parameters)
+
+    first = dataclasses.replace(activation, derivative=without_the_last)
+    second = dataclasses.replace(activation, second_derivative=without_the_last)
+    assert (apart(first, activation.parameters), apart(second, activation.parameters)) == ({1}, {2})
+
+
+def log_softmax(m: Any, x: Any, axis: int = -1) -> Any:
+    return x - m.log(m.sum(m.exp(x), axis=axis, keepdims=True))
+
+
+def test_what_reverse_mode_computes_is_the_truth_where_the_jacobian_is_not_symmetric() -> None:
+    """In a row of up to 8 entries the closed form is not asked, in a longer one it is the truth."""
+
+    def one(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+        e = m.exp(x)
+        return v - e / m.sum(e, axis=axis, keepdims=True) * m.sum(v, axis=axis, keepdims=True)
+
+    def two(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+        s = m.exp(x) / m.sum(m.exp(x), axis=axis, keepdims=True)
+        return -s * (w - m.sum(s * w, axis=axis, keepdims=True)) * m.sum(v, axis=axis, keepdims=True)
+
+    def reference(x: list[Any], v: list[Any]) -> list[list[Any]]:
+        s, first, _ = softmax(x, v)
+        total = mpmath.fsum(v)
+        return [[mpmath.log(a) for a in s], [b - a * total for a, b in zip(s, v, strict=True)], [-a * total for a in first]]
+
+    rng = np.random.default_rng(7)
+    mine = dataclasses.replace(record(log_softmax), symmetric=False)
+    short, v = rng.uniform(-20, 20, (4, 5)).astype(np.float32), rng.standard_normal((4, 5)).astype(np.float32)
+    compare(mine, short, v, reference)
+    closed = dataclasses.replace(mine, derivative=one, second_derivative=two)
+    long, v = rng.uniform(-20, 20, (3, 12)).astype(np.float32), rng.standard_normal((3, 12)).astype(np.float32)
+    compare(closed, long, v, reference)
+    with pytest.raises(AssertionError, match="only the definition"):
+        row_truth(mine, long, v, ORDERS)
 
 
 # Rows with infinities and NaN

@@ -139,3 +139,98 @@ def flat(framework: Any, x: Any) -> Any:
     """0, and NaN at NaN: the second derivative of what is made of lines; given, or torch would find no path to the input."""
     m = numpy_of(framework)
     return m.where(m.isnan(x), x, m.zeros_like(x))
+
+
+# Functions of rows: softmax, and what is made of it
+
+
+def stable_exp(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
+    """(e, total) with softmax = e / total, without overflow; r, what the rounding of x - max leaves, is put back.
+
+    An infinite maximum has the limit.
+    """
+    top = m.max(x, axis=axis, keepdims=True)
+    d = m.where(m.greater_equal(x, top), 0, x - top)
+    t = d - x
+    r = m.where(m.greater_equal(d, -FAR) & m.less(m.abs(x), FAR), (x - (d - t)) - (top + t), 0)
+    e = m.exp(d)
+    e = e + e * m.expm1(r)
+    return e, m.sum(e, axis=axis, keepdims=True)
+
+
+def softmax_parts(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any]:
+    """(e, c, s, g) with softmax = e c / s (1 + g), c being 1 unless e^(x - max) is subnormal.
+
+    d = x - max loses r, which TwoDiff recovers, as exp(d + r) = e (1 + r); g joins r and what the sum s loses. A single
+    infinite maximum has the limit; several have none, and NaN comes of inf - inf.
+    """
+    m = numpy_of(framework)
+    top = m.amax(x, axis, keepdims=True)
+    alone = m.sum(x == top, axis, keepdims=True) == 1
+    d = m.where((x == top) & alone, m.zeros_like(x), x - top)
+    t = d - x
+    r = m.where((d < -FAR) | ~m.isfinite(x), m.zeros_like(x), (x - (d - t)) - (top + t))
+    e, c = exp_parts(framework, d)
+    z = flushed(framework, e * c)
+    s, lost = total(framework, z, axis)
+    return e, c, s, r - (lost + m.sum(z * r, axis, keepdims=True)) / s
+
+
+def total(framework: Any, terms: Any, axis: int) -> tuple[Any, Any]:
+    """(hi, lo), the sum along the axis and what its rounding lost.
+
+    torch: every term is split at one unit so large that the sum of the high parts is exact (Rump's extraction, 2008).
+    JAX's compiler would compute the terms anew for each part, not quite alike; there one reduction carries both (TwoSum).
+    """
+    if framework.__name__ == "jax":
+        zero = framework.numpy.zeros((), terms.dtype)
+        hi, lo = framework.lax.reduce((terms, terms * 0), (zero, zero), _two_sum, (axis % terms.ndim,))
+        return framework.numpy.expand_dims(hi, axis), framework.numpy.expand_dims(lo, axis)
+    top = framework.frexp(abs(terms).amax(axis, keepdim=True))[1]
+    unit = framework.ldexp(framework.ones_like(terms), top + (terms.shape[axis] - 1).bit_length() + 1)
+    high = (terms + unit) - unit
+    return high.sum(axis, keepdim=True), (terms - high).sum(axis, keepdim=True)
+
+
+def _two_sum(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
+    s = a[0] + b[0]
+    t = s - a[0]
+    return s, (a[0] - (s - t)) + (b[0] - t) + (a[1] + b[1])
+
+
+def centred(framework: Any, of: tuple[Any, Any, Any, Any], v: Any, axis: int) -> Any:
+    """v minus its mean under the softmax, whose :func:`softmax_parts` are given."""
+    e, c, s, g = of
+    p = flushed(framework, flushed(framework, e * c / s) * v)
+    hi, lo = total(framework, p, axis)
+    lo = lo + numpy_of(framework).sum(p * g, axis, keepdims=True)
+    return flushed(framework, (v - hi) - lo)
+
+
+def flushed(framework: Any, x: Any) -> Any:
+    """0 for what is subnormal, which XLA on CPU flushes: else the sign of a zero would differ between the frameworks."""
+    m = numpy_of(framework)
+    return m.where(abs(x) < m.finfo(x.dtype).tiny, m.zeros_like(x), x)
+
+
+def log_sum(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any]:
+    """(d, top, rest) with d = x - top, top being the largest entry, and sum(e^x) = e^top (1 + rest).
+
+    log(1 + rest) then keeps its digits where the largest dominates. Deep terms are summed apart, as e^(d + k) times e^-k:
+    many that are subnormal one by one may add up to a normal number. A single infinite maximum has the limit.
+    """
+    m = numpy_of(framework)
+    top = m.amax(x, axis, keepdims=True)
+    largest = x == top
+    count = m.sum(largest, axis, keepdims=True)
+    d = m.where(largest & (count == 1), m.zeros_like(x), x - top)
+    t = d - x
+    r = m.where((d < -FAR) | ~m.isfinite(x), m.zeros_like(x), (x - (d - t)) - (top + t))
+    k = math.floor(-0.92 * math.log(m.finfo(x.dtype).tiny))
+    deep = d < -0.75 * k  # where d + k is exact
+    rest = (count - 1) + m.sum(m.where(largest, d, m.zeros_like(d)), axis, keepdims=True)  # NaN of inf - inf
+    for here, shift, factor in ((~deep & ~largest, 0, 1.0), (deep, k, math.exp(-k))):
+        e = m.where(here, m.exp(m.where(here, d + shift, m.zeros_like(d))), m.zeros_like(d))
+        hi, lo = total(framework, e, axis)
+        rest = rest + (hi + (lo + m.sum(e * r, axis, keepdims=True))) * factor
+    return d, top, rest

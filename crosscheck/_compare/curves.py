@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck._compare import causes
 from crosscheck._compare.causes import CODE, FIRST_PASSING, Judgement, Setting
-from crosscheck._compare.sample import Sample, coordinates, samples
+from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import Subject, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
@@ -39,7 +39,8 @@ class Result:
 class Row:
     """The row in which a function of rows is looked at, and the direction of its derivatives, as bits.
 
-    ``position`` is that of the entry that is looked at. ``number`` is the row's among the ``sampled`` rows of its
+    ``position`` is that of the entry that is looked at; ``extreme`` is the largest entry, or the smallest, if that is what
+    the others are ``known_by``. ``number`` is the row's among the ``sampled`` rows of its
     length, or None where it is not one of them. It is run in an array of as many copies, since along the first axis
     their number decides whether torch takes its vectorised path.
     """
@@ -48,7 +49,8 @@ class Row:
     direction: tuple[str, ...]
     position: int
     entry: float
-    largest: float
+    known_by: str
+    extreme: float
     number: int | None
     sampled: int
 
@@ -192,7 +194,7 @@ def _in_a_row(
             first = first or place
     if first is None:
         pair = np.array([[number, 0]]).astype(x.dtype)
-        sample, row = _place(Sample(pair, np.array([[1, 0]], x.dtype), coordinates(pair)), 0, 0)
+        sample, row = _place(Sample.of_rows(pair, np.array([[1, 0]], x.dtype), activation.known_by), 0, 0)
         first = sample, replace(row, number=None), parameters
     return first
 
@@ -246,8 +248,7 @@ def _same(values: FloatArray, number: float) -> BoolArray:
 def _chosen(sample: Sample, numbers: Sequence[int] | IntArray) -> Sample:
     """Some of the rows."""
     assert sample.v is not None
-    x = sample.x[numbers]
-    return Sample(x, sample.v[numbers], coordinates(x))
+    return Sample.of_rows(sample.x[numbers], sample.v[numbers], sample.known_by)
 
 
 def _place(sample: Sample, number: int, position: int) -> tuple[Sample, Row]:
@@ -258,7 +259,8 @@ def _place(sample: Sample, number: int, position: int) -> tuple[Sample, Row]:
         direction=tuple(bits_of(entry) for entry in one.v[0]),
         position=position,
         entry=float(one.x[0, position]),
-        largest=float(widen(one.x).max()),
+        known_by=sample.known_by,
+        extreme=float(getattr(widen(one.x), {"largest": "max", "smallest": "min"}[sample.known_by])()),
         number=number,
         sampled=len(sample.x),
     )
@@ -277,7 +279,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     if activation.rows:
         entries, along = (np.tile(np.array(row, x.dtype), (x.size, 1)) for row in ((0, 0, 1), (1, 0, 0)))
         entries[:, 0] = x
-        sample = Sample(entries, along, coordinates(entries))
+        sample = Sample.of_rows(entries, along, activation.known_by)
     tasks = [_task(activation, parameters, sample, order) for order in (0, 1)]
     wide = Sample(widen(sample.x), None if sample.v is None else widen(sample.v), widen(sample.at))
     derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")

@@ -24,13 +24,19 @@ class Sample:
     x, v
         The input array, and for a function of rows the direction of its derivatives, in the same shape; else None.
     at
-        The number by which each point is known, flat: the input; or, in a row, how far the entry lies below the largest,
-        and the largest itself where that is not finite.
+        The number by which each point is known, flat: the input, or that of :func:`coordinates`.
+    known_by
+        What the entries of a row are known by, as in the record.
     """
 
     x: FloatArray
     v: FloatArray | None
     at: FloatArray
+    known_by: str = "largest"
+
+    @classmethod
+    def of_rows(cls, x: FloatArray, v: FloatArray, known_by: str) -> Sample:
+        return cls(x, v, coordinates(x, known_by), known_by)
 
     @property
     def length(self) -> int | None:
@@ -40,7 +46,7 @@ class Sample:
     def truths(self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]) -> dict[int, Truth]:
         if self.v is None:
             return truth(activation, self.x, orders, parameters)
-        return row_truth(activation, self.x, self.v, orders)
+        return row_truth(activation, self.x, self.v, orders, parameters)
 
     def scales(
         self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]
@@ -53,8 +59,7 @@ class Sample:
                 continue
             formula = partial(formulas[order], **parameters)
             if self.v is not None:
-                along, direction = partial(formulas[order], axis=-1), Terms(widen(self.v))
-                formula = partial(_along, along, direction)
+                formula = partial(_along, partial(formula, axis=-1), [Terms(widen(self.v))] * order)
             found[order] = scale(formula, widen(self.x)).ravel()
         return found
 
@@ -62,22 +67,28 @@ class Sample:
         """Some of the rows, in float64, times a factor."""
         assert self.v is not None
         x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
-        return Sample(x, v, coordinates(x))
+        return Sample.of_rows(x, v, self.known_by)
 
     def tiled(self, count: int) -> Sample:
         """Inputs or rows repeated to a given number of them: JAX compiles anew for another shape."""
         x = np.resize(self.x, (count, *self.x.shape[1:]))
         if self.v is None:
             return Sample(x, None, x)
-        return Sample(x, np.resize(self.v, x.shape), coordinates(x))
+        return Sample.of_rows(x, np.resize(self.v, x.shape), self.known_by)
 
 
-def _along(formula, direction, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
-    return formula(m, x, direction)
+def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
+    return formula(m, x, *directions)
 
 
-def coordinates(x: FloatArray) -> FloatArray:
-    """How far each entry lies below the row's largest, rounded; the row's largest value where that is not finite."""
+def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:
+    """How far each entry lies below the row's largest, rounded; the row's largest value where that is not finite.
+
+    Or how far it lies above the smallest, and the smallest.
+    """
+    if known_by == "smallest":
+        below = coordinates(-x)
+        return np.asarray(np.zeros_like(below) - below)  # a 0 stays +0
     wide = widen(x)
     top = wide.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
@@ -98,7 +109,8 @@ def samples(
     if activation.rows:
         lengths = ROWS if parameters["axis"] == activation.parameters["axis"] else COLUMNS
         for x, v in sampled_rows(fmt, lengths, seed=seed):
-            yield Sample(x, v, coordinates(x))
+            # an entry far above the smallest is what one far below the largest is
+            yield Sample.of_rows(-x if activation.known_by == "smallest" else x, v, activation.known_by)
         return
     regions = [region for deviation in activation.deviations for region in deviation.regions if dtype in region.dtypes]
     x = stratified(

@@ -93,9 +93,12 @@ def _analytic(
     mode: str,
 ) -> FloatArray:
     formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
-    arguments = {"x": sample.x, **parameters} if sample.v is None else {"x": sample.x, "v": sample.v, "axis": -1}
+    m: Any = np
+    directions: list[FloatArray] = []
+    if sample.v is not None:
+        m, directions, parameters = _Rows(), [sample.v] * order, {**parameters, "axis": -1}
     with np.errstate(all="ignore"):
-        result = np.asarray(formula(np if sample.v is None else _Rows(), **arguments), dtype=np.float64)
+        result = np.asarray(formula(m, sample.x, *directions, **parameters), dtype=np.float64)
     return np.broadcast_to(result, sample.x.shape).ravel()
 
 

@@ -39,6 +39,9 @@ class Condition:
     def __init__(self, holds: bool) -> None:
         self.holds = holds
 
+    def __and__(self, other: "Condition") -> "Condition":
+        return Condition(self.holds and other.holds)
+
 
 class Variable(arb_series):
     """The input: a series that can be compared with a number, as in ``m.where(x > 0, x, 0)``."""

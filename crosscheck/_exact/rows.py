@@ -1,6 +1,6 @@
 """The truth of a function of rows: its value and its derivatives along a direction, row by row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,24 @@ from crosscheck._exact.balls import Balls, UndecidedError, precision
 from crosscheck._exact.decide import decide_many
 from crosscheck._exact.evaluate import FACTORIAL, MOST_BITS, START_BITS
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FloatArray, format_of, widen
+from crosscheck._numerics.formats import Float64Array, FloatArray, Format, format_of, widen
 from crosscheck._spec.records import Activation
 
-MINUS_INFINITY = -arb((1, 200))
-"""What stands for an entry of minus infinity: far enough that its exponential vanishes beside any other."""
+FAR_OUT = 1500
+"""An infinite entry is stood in for by 2^FAR_OUT and more: what depends on 1 / x then vanishes, and x overflows."""
+VANISHED = -arb((1, FAR_OUT - 100))
+"""Below it, an exponential is 0 beside any other."""
+
+
+ENTRYWISE = {
+    **dict.fromkeys(("exp", "log", "sqrt", "tanh", "sinh", "cosh", "expm1", "log1p", "erf", "erfc", "abs"), 1),
+    **dict.fromkeys(("maximum", "minimum", "greater", "less", "greater_equal", "less_equal"), 2),
+    "where": 3,
+}
+"""The functions of :class:`Balls` that an array of series is put through entry by entry, and of how many arguments."""
+
+LONGEST_PROVEN = 8
+"""In rows up to this length, derivatives come from the definition; a closed form is used, and so proven, only beyond."""
 
 
 class RowBalls(Balls):
@@ -23,24 +36,8 @@ class RowBalls(Balls):
 
     def __getattribute__(self, name: str) -> Any:
         function = super().__getattribute__(name)
-        if name == "exp":
-            return np.frompyfunc(partial(_exp, function), 1, 1)
-        if name in (
-            "exp",
-            "log",
-            "sqrt",
-            "tanh",
-            "sinh",
-            "cosh",
-            "expm1",
-            "log1p",
-            "erf",
-            "erfc",
-            "abs",
-            "maximum",
-            "minimum",
-        ):
-            return np.frompyfunc(function, 2 if name in ("maximum", "minimum") else 1, 1)
+        if name in ENTRYWISE:
+            return np.frompyfunc(partial(_exp, function) if name == "exp" else function, ENTRYWISE[name], 1)
         return function
 
     def max(self, a: Any, axis: int, keepdims: bool = False) -> Any:
@@ -48,13 +45,20 @@ class RowBalls(Balls):
         largest[0] = max(a, key=lambda series: series[0])
         return largest
 
+    def min(self, a: Any, axis: int, keepdims: bool = False) -> Any:
+        return -self.max(-a, axis, keepdims)
+
     def sum(self, a: Any, axis: int, keepdims: bool = False) -> Any:
         return np.sum(a, axis=axis, keepdims=keepdims)
 
 
 def _exp(function: Any, a: Any) -> Any:
-    """0 for what stands for minus infinity, exactly, so that results half way between two numbers can be decided."""
-    return arb_series([0]) if a[0] < MINUS_INFINITY / 2 else function(a)
+    """0 for the exponential of minus infinity, exactly, so that results half way between two numbers can be decided."""
+    return arb_series([0]) if a[0] < VANISHED else function(a)
+
+
+Column = tuple[Any, Any, Any, Any]
+"""Of one row and order: the rounded results, what the rounding left, the exponents and which are decided."""
 
 
 def row_truth(
@@ -64,65 +68,146 @@ def row_truth(
     orders: Sequence[int],
     parameters: Mapping[str, float] | None = None,
 ) -> dict[int, Truth]:
-    """The exact value and the derivatives along v, once and twice, of each row of ``x``.
+    """The exact value f, J^T v and the derivative of that along v, of each row of ``x``; J is the Jacobian.
 
-    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape. An entry of minus
-    infinity, and a single one of plus infinity, has the limit; a row with NaN, or with several infinite maxima, is NaN.
+    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape. A row with infinite
+    entries has the limit, if it is the same along two paths on which its infinite entries grow unequally fast, one in the
+    reverse order of the other; without a limit, or with a NaN, a row is NaN.
     """
-    del parameters  # the rows lie along the last axis here, whatever axis they are taken from
     fmt = format_of(x)
-    definition = partial(activation.definition, axis=-1)
-    wide, direction = widen(x), widen(v)
-    size = x.size
-    columns = {
-        k: (np.full(size, np.nan), np.zeros(size), np.full(size, fmt.e_min, np.int64), np.zeros(size, bool)) for k in orders
-    }
-    limitless = _without_limit(wide)
-    for i in np.flatnonzero(~limitless):
-        place = slice(i * x.shape[1], (i + 1) * x.shape[1])
-        bits = START_BITS
-        pending = True
-        while pending and bits <= MOST_BITS:
-            with precision(bits):
-                pending = not _attempt_row(definition, wide[i], direction[i], fmt, columns, place)
-            bits *= 2
-    without = np.repeat(limitless, x.shape[1])
-    sides = np.full(size, np.nan).astype(fmt.dtype)
-    return {
-        k: Truth(
-            fmt=fmt,
-            rounded=rounded.astype(fmt.dtype),
-            residual=residual,
-            exponent=exponent,
-            judged=decided | (without if k == 0 else np.zeros_like(without)),
-            undecided=~decided & ~without,
-            left=sides,
-            right=sides,
-        )
-        for k, (rounded, residual, exponent, decided) in columns.items()
-    }
+    rows = [
+        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders)
+        for row, along in zip(widen(x), widen(v), strict=True)
+    ]
+    return {k: _truth([row[k] for row in rows], x.shape[1], fmt, k) for k in orders}
 
 
-def _without_limit(x: Any) -> Any:
-    """Rows in which an entry is NaN or the maximum is infinite more than once."""
-    top = x.max(axis=1, keepdims=True)
-    several = np.isinf(top[:, 0]) & ((x == top).sum(axis=1) > 1)
-    return np.isnan(x).any(axis=1) | several
+def _enclosures(
+    activation: Activation,
+    parameters: Mapping[str, float],
+    v: Float64Array,
+    x: list[Any],
+    orders: Sequence[int],
+    *,
+    closed: bool | None = None,
+) -> dict[int, list[Any]]:
+    """Where J is symmetric, J v is what the definition's power series along v gives.
 
-
-def _attempt_row(definition: Any, x: Any, v: Any, fmt: Any, columns: Any, place: slice) -> bool:
-    """Decide one row at the current precision; False where some entry is not decided."""
+    Otherwise it is put together from the series along every entry, or the closed forms are evaluated, in long rows unless
+    it is said; the test of every record compares the two.
+    """
     m = RowBalls()
-    row = np.empty(x.shape, dtype=object)
-    for j, (entry, slope) in enumerate(zip(x.tolist(), v.tolist(), strict=True)):
-        row[j] = m.variable(arb(entry) if np.isfinite(entry) else -MINUS_INFINITY if entry > 0 else MINUS_INFINITY, slope)
-    try:
-        result = definition(m, row)
-    except (UndecidedError, ValueError, ZeroDivisionError):
-        return False
-    done = True
-    for k, (rounded, residual, exponent, decided) in columns.items():
-        balls = [series[k] * FACTORIAL[k] for series in result]
-        rounded[place], residual[place], exponent[place], decided[place] = decide_many(balls, fmt)
-        done &= bool(decided[place].all())
-    return done
+    fixed = {**activation.parameters, **parameters, "axis": -1}  # whatever axis the rows are taken from
+
+    def series(directions: Iterable[Any]) -> Any:
+        row = [m.variable(entry, slope) for entry, slope in zip(x, directions, strict=True)]
+        return activation.definition(m, _array(row), **fixed)
+
+    if activation.symmetric and closed is None:
+        result = series(v.tolist())
+        return {k: [entry[k] * FACTORIAL[k] for entry in result] for k in orders}
+    found: dict[int, list[Any]] = {}
+    closed = len(x) > LONGEST_PROVEN if closed is None else closed
+    for k in orders:
+        if k == 0:
+            found[k] = [entry[0] for entry in series([0] * len(x))]
+        elif closed:
+            formula = (activation.derivative, activation.second_derivative)[k - 1]
+            directions = [_array(arb_series([arb(entry)]) for entry in v.tolist())] * k
+            result = formula(m, _array(map(m.point, x)), *directions, **fixed)
+            found[k] = [entry[0] for entry in np.broadcast_to(result, len(x))]
+        else:
+            found[k] = [_by_entry(series, v, j, k) for j in range(len(x))]
+    return found
+
+
+def _by_entry(series: Callable[[Iterable[Any]], Any], v: Float64Array, j: int, order: int) -> Any:
+    """The derivative of <v, f> by entry j, or the derivative of that along v, from power series of f alone.
+
+    With q(d) the second derivative along d both times, that by entry j and along v is (q(e_j + v) - q(e_j - v)) / 4.
+    """
+    unit = np.eye(v.size)[j]
+    if order == 1:
+        return _dot(v, series(unit.tolist()), 1)
+    both = (series([arb(a) + sign * arb(b) for a, b in zip(unit, v, strict=True)]) for sign in (1, -1))
+    plus, minus = (_dot(v, result, 2) for result in both)
+    return (plus - minus) / 2
+
+
+def _dot(v: Float64Array, result: Any, k: int) -> Any:
+    total = arb(0)
+    for weight, entry in zip(v.tolist(), result, strict=True):
+        total += arb(weight) * entry[k]
+    return total
+
+
+def _array(entries: Iterable[Any]) -> Any:
+    found = list(entries)
+    row = np.empty(len(found), dtype=object)
+    row[:] = found
+    return row
+
+
+def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> Truth:
+    """Of the rows one after the other; None is one that has no limit."""
+    limitless = np.full(length, np.nan), np.zeros(length), np.full(length, fmt.e_min), np.zeros(length, bool)
+    parts = zip(*(limitless if row is None else row for row in rows), strict=True)
+    rounded, residual, exponent, decided = map(np.concatenate, parts)
+    without = np.repeat([row is None for row in rows], length)
+    sides = np.full(rounded.shape, np.nan).astype(fmt.dtype)
+    return Truth(
+        fmt=fmt,
+        rounded=rounded.astype(fmt.dtype),
+        residual=residual,
+        exponent=exponent,
+        judged=decided | (without if order == 0 else np.zeros_like(without)),
+        undecided=~decided & ~without,
+        left=sides,
+        right=sides,
+    )
+
+
+def _decided(enclosures: Any, x: Float64Array, fmt: Format, orders: Sequence[int]) -> dict[int, Column | None]:
+    """One row; None for an order in which it has no limit."""
+    if np.isnan(x).any():
+        return dict.fromkeys(orders)
+    if np.isfinite(x).all():
+        return dict(_attempts(enclosures, [arb(entry) for entry in x.tolist()], fmt, orders))
+    wanted = sorted({0, *orders})
+    one, other = (_attempts(enclosures, path, fmt, wanted) for path in _paths(x))
+    found: dict[int, Column | None] = {}
+    for k in wanted:
+        rounded, residual, exponent, decided = one[k]
+        differ = decided & other[k][3] & (rounded != other[k][0])
+        without = differ.any() or (k > 0 and found[0] is None)
+        found[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
+    return {k: found[k] for k in orders}
+
+
+def _paths(x: Float64Array) -> Iterator[list[Any]]:
+    """The row with its infinite entries far out, each at another distance, once growing and once falling with the place."""
+    steps = 1 << (x.size - 1).bit_length()
+    for reverse in (False, True):
+        stand_ins = [arb(steps + j) * arb((1, FAR_OUT)) for j in range(x.size)]
+        stand_ins = stand_ins[::-1] if reverse else stand_ins
+        yield [
+            arb(entry) if np.isfinite(entry) else far if entry > 0 else -far
+            for entry, far in zip(x.tolist(), stand_ins, strict=True)
+        ]
+
+
+def _attempts(enclosures: Any, x: list[Any], fmt: Format, orders: Sequence[int]) -> dict[int, Column]:
+    """One row of finite entries, with as much precision as it takes to decide every result."""
+    undecided = np.full(len(x), np.nan), np.zeros(len(x)), np.full(len(x), fmt.e_min), np.zeros(len(x), bool)
+    found: dict[int, Column] = dict.fromkeys(orders, undecided)
+    bits = START_BITS
+    while bits <= MOST_BITS and not all(decided.all() for *_, decided in found.values()):
+        with precision(bits):
+            try:
+                balls = enclosures(x, orders)
+            except (UndecidedError, ValueError, ZeroDivisionError):
+                pass
+            else:
+                found = {k: decide_many(balls[k], fmt) for k in orders}
+        bits *= 2
+    return found

@@ -212,7 +212,7 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
         at = f"x = {sighting.input!r} ({sighting.input_bits})" if sighting.row is None else _place(sighting, sighting.row)
         lines.append(_field("input", f"{at}: {where}{parameters}"))
         lines += [_field(result.subject, _result(result, one)) for result in sighting.results]
-        rows = " and in rows whose largest entry has no limit" if sighting.row else ""
+        rows = f" and in rows whose {sighting.row.known_by} entry has no limit" if sighting.row else ""
         nothing = f"none (at NaN{rows} the frameworks' derivatives are compared with each other)"
         lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
     if one.message is not None:
@@ -240,17 +240,17 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
 def _place(sighting: Sighting, row: Row) -> str:
     """An entry of a row in words."""
     length = len(row.bits)
-    below, largest = sighting.input, f"{row.largest:g}"
-    if isnan(below):
+    apart = sighting.input
+    if isnan(apart):
         known = "a row with a NaN"
-    elif isinf(row.largest):
-        known = f"a row whose {'largest' if length > 1 else 'only'} entry is {largest}"
-    elif isinf(below):
-        known = f"an entry of {below:g}"
-    elif below == 0:
-        known = "the largest entry of its row"
+    elif isinf(row.extreme):
+        known = f"a row whose {row.known_by if length > 1 else 'only'} entry is {row.extreme:g}"
+    elif isinf(apart):
+        known = f"an entry of {apart:g}"
+    elif apart == 0:
+        known = f"the {row.known_by} entry of its row"
     else:
-        known = f"an entry {-below:.4g} below the largest of its row"
+        known = f"an entry {abs(apart):.4g} {'below' if apart < 0 else 'above'} the {row.known_by} of its row"
     bits = row.bits[row.position]
     return f"{known}: x[{row.position}] = {row.entry!r} ({bits}) in a row of {length}"
 
@@ -325,14 +325,16 @@ def _listed(name: str, bits: tuple[str, ...]) -> list[str]:
 def _made(row: Row, number: int) -> list[str]:
     """A sampled row in numpy, in float64."""
     length, drawn = len(row.bits), (row.sampled - len(PLAIN)) // 2
+    mirrored = ["row = -row"] if row.known_by == "smallest" else []
     if number >= 2 * drawn:
-        return [f"row = numpy.zeros({length})", *PLAIN[number - 2 * drawn]]
+        return [f"row = numpy.zeros({length})", *PLAIN[number - 2 * drawn], *mirrored]
     half, i = divmod(number, drawn)
     return [
         f"rng = numpy.random.default_rng({(2**32 + length, 0)[half]})",
         f"spread = rng.choice([1.0, 10.0, 50.0], ({drawn}, 1))",
         f"level = rng.choice([0.0, 0.0, 100.0, -950.0, 950.0], ({drawn}, 1))",
         f"row = (level + rng.uniform(-1, 1, ({drawn}, {length})) * spread)[{i}]",
+        *mirrored,
     ]
 
 
@@ -418,7 +420,8 @@ def _analytic(explanation: Explanation, sighting: Sighting) -> list[str]:
         total = "math.fsum(row) if numpy.isfinite(row).all() else row.sum()"
         lines += ["m = types.SimpleNamespace(**vars(numpy))  # numpy, but that a sum is rounded once"]
         lines += [f"m.sum = lambda a, axis, keepdims: numpy.array([[{total}] for row in a])"]
-        m, arguments, element = "m", ", v, axis=-1", f"0, {sighting.row.position}"
+        along = _arguments({**sighting.parameters, "axis": -1})
+        m, arguments, element = "m", ", v" * sighting.order + along, f"0, {sighting.row.position}"
     call = f"{source.expression}.{formula}({m}, x{arguments})"
     return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
 

@@ -106,7 +106,7 @@ class _Interface:
             from crosscheck._spec.jax_rules import with_derivatives, with_row_derivatives
         given = [getattr(self._activation, f"{self._framework}_{part}") for part in ("value", "gradient", "second")]
         if self._activation.rows and all(given):
-            return with_row_derivatives(*given)
+            return with_row_derivatives(*given, *filter(None, [getattr(self._activation, f"{self._framework}_along")]))
         return with_derivatives([rule for rule in given if rule is not None])
 
     @property

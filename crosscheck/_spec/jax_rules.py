@@ -48,72 +48,104 @@ def _of_parameters(value: Rule, x: Any, fixed: dict[str, Any], arrays: dict[str,
     return value(jax, x, **arrays, **fixed)
 
 
-def with_row_derivatives(value: Rule, gradient: Rule, second: Rule) -> Callable[..., Any]:
-    """``value(jax, x, axis)``, a function of rows with a symmetric Jacobian, with its derivatives given.
+Parameters = tuple[tuple[str, Any], ...]
+"""The parameters of a function of rows, axis among them: hashable, since they are static."""
 
-    ``gradient(jax, x, v, axis)`` is the derivative along v, ``second(jax, x, v, w, axis)`` the derivative of that along w.
-    Reverse mode transposes what is linear in v operation by operation, which would undo the care taken with rounding. The
-    two are primitives therefore, with the transposes that symmetry gives: gradient and second themselves.
+
+def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule | None = None) -> Callable[..., Any]:
+    """``value(jax, x, axis, **p)``, a function of rows with the Jacobian J, with its derivatives given.
+
+    ``gradient(jax, x, v, axis, **p)`` is J^T v, ``second(jax, x, v, w, axis, **p)`` the derivative of that along w, and
+    ``along(jax, x, w, axis, **p)`` is J w, which JAX can differentiate; it is the gradient where J is symmetric. Reverse
+    mode transposes what is linear operation by operation, which would undo the care taken with rounding. They are
+    primitives therefore, with their transposes given.
     """
+    forward = gradient if along is None else along
     first_p, second_p = _primitive("row_gradient", gradient), _primitive("row_second", second)
+    along_p = first_p if along is None else _primitive("row_along", forward)
 
-    def first_jvp(primals: Sequence[Any], tangents: Sequence[Any], axis: int) -> tuple[Any, Any]:
+    def bent(x: Any, w: Any, further: Any, parameters: Parameters) -> Any:
+        """The derivative of J w along another direction."""
+        if along is None:
+            return second_p.bind(x, w, further, parameters=parameters)
+        return jax.jvp(lambda x: forward(jax, x, w, **dict(parameters)), (x,), (further,))[1]
+
+    def first_jvp(primals: Sequence[Any], tangents: Sequence[Any], parameters: Parameters) -> tuple[Any, Any]:
         x, v = primals
         along_x, along_v = map(ad.instantiate_zeros, tangents)
-        tangent = second_p.bind(x, v, along_x, axis=axis) + first_p.bind(x, along_v, axis=axis)
-        return first_p.bind(x, v, axis=axis), tangent
+        tangent = second_p.bind(x, v, along_x, parameters=parameters) + first_p.bind(x, along_v, parameters=parameters)
+        return first_p.bind(x, v, parameters=parameters), tangent
 
-    def second_jvp(primals: Sequence[Any], tangents: Sequence[Any], axis: int) -> tuple[Any, Any]:
+    def along_jvp(primals: Sequence[Any], tangents: Sequence[Any], parameters: Parameters) -> tuple[Any, Any]:
+        x, w = primals
+        along_x, along_w = map(ad.instantiate_zeros, tangents)
+        tangent = bent(x, w, along_x, parameters) + along_p.bind(x, along_w, parameters=parameters)
+        return along_p.bind(x, w, parameters=parameters), tangent
+
+    def second_jvp(primals: Sequence[Any], tangents: Sequence[Any], parameters: Parameters) -> tuple[Any, Any]:
         x, v, w = primals
         along_x, along_v, along_w = map(ad.instantiate_zeros, tangents)
-        third = jax.jvp(lambda x: second(jax, x, v, w, axis=axis), (x,), (along_x,))[1]
-        tangent = third + second_p.bind(x, along_v, w, axis=axis) + second_p.bind(x, v, along_w, axis=axis)
-        return second_p.bind(x, v, w, axis=axis), tangent
+        third = jax.jvp(lambda x: second(jax, x, v, w, **dict(parameters)), (x,), (along_x,))[1]
+        by_v, by_w = ((x, along_v, w), (x, v, along_w))
+        tangent = third + second_p.bind(*by_v, parameters=parameters) + second_p.bind(*by_w, parameters=parameters)
+        return second_p.bind(x, v, w, parameters=parameters), tangent
 
-    def first_transpose(cotangent: Any, x: Any, v: Any, axis: int) -> tuple[None, Any]:
-        return None, first_p.bind(x, ad.instantiate_zeros(cotangent), axis=axis)
+    def first_transpose(cotangent: Any, x: Any, v: Any, parameters: Parameters) -> tuple[None, Any]:
+        return None, along_p.bind(x, ad.instantiate_zeros(cotangent), parameters=parameters)
 
-    def second_transpose(cotangent: Any, x: Any, v: Any, w: Any, axis: int) -> tuple[None, Any, Any]:
+    def along_transpose(cotangent: Any, x: Any, w: Any, parameters: Parameters) -> tuple[None, Any]:
+        return None, first_p.bind(x, ad.instantiate_zeros(cotangent), parameters=parameters)
+
+    def second_transpose(cotangent: Any, x: Any, v: Any, w: Any, parameters: Parameters) -> tuple[None, Any, Any]:
         cotangent = ad.instantiate_zeros(cotangent)
         if ad.is_undefined_primal(v):
-            return None, second_p.bind(x, cotangent, w, axis=axis), None
-        return None, None, second_p.bind(x, v, cotangent, axis=axis)
+            return None, bent(x, cotangent, w, parameters), None
+        return None, None, second_p.bind(x, v, cotangent, parameters=parameters)
 
     ad.primitive_jvps[first_p], ad.primitive_transposes[first_p] = first_jvp, first_transpose
     ad.primitive_jvps[second_p], ad.primitive_transposes[second_p] = second_jvp, second_transpose
+    if along is not None:
+        ad.primitive_jvps[along_p], ad.primitive_transposes[along_p] = along_jvp, along_transpose
 
-    compiled = jax.jit(functools.partial(value, jax), static_argnames="axis")
+    compiled = jax.jit(functools.partial(_run, value), static_argnames="parameters")
 
-    def function(x: Any, axis: int) -> Any:
+    def function(x: Any, axis: int, **others: Any) -> Any:
         axis = axis - x.ndim if axis >= 0 else axis  # counted from the end, as vmap adds axes in front
+        parameters = (("axis", axis), *others.items())
 
         @jax.custom_jvp
         def of_x(x: Any) -> Any:
-            return compiled(x, axis=axis)
+            return compiled(x, parameters=parameters)
 
         @of_x.defjvp
         def rule(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
-            return of_x(*primals), first_p.bind(*primals, *tangents, axis=axis)
+            return of_x(*primals), along_p.bind(*primals, *tangents, parameters=parameters)
 
         return of_x(x)
 
     return function
 
 
+def _run(formula: Rule, *arrays: Any, parameters: Parameters) -> Any:
+    return formula(jax, *arrays, **dict(parameters))
+
+
 def _primitive(name: str, formula: Rule) -> Any:
-    """``formula(jax, *arrays, axis)`` as a primitive, with arrays of one shape and the axis counted from the end."""
+    """``formula(jax, *arrays, **parameters)`` as a primitive, with the axis counted from the end."""
     primitive = Primitive(name)
+    run = functools.partial(_run, formula)
 
-    def run(*arrays: Any, axis: int) -> Any:
-        return formula(jax, *arrays, axis=axis)
-
-    def batched(arrays: Sequence[Any], axes: Sequence[Any], axis: int) -> tuple[Any, int]:
+    def batched(arrays: Sequence[Any], axes: Sequence[Any], parameters: Parameters) -> tuple[Any, int]:
         size = next(a.shape[d] for a, d in zip(arrays, axes, strict=True) if d is not None)
         front = [batching.bdim_at_front(a, d, size) for a, d in zip(arrays, axes, strict=True)]
-        return primitive.bind(*front, axis=axis), 0
+        return primitive.bind(*front, parameters=parameters), 0
 
-    primitive.def_impl(jax.jit(run, static_argnames="axis"))
-    primitive.def_abstract_eval(lambda x, *_, axis: jax.core.ShapedArray(x.shape, x.dtype))
+    def shaped(*arrays: Any, parameters: Parameters) -> Any:
+        result = jax.eval_shape(functools.partial(run, parameters=parameters), *arrays)
+        return jax.core.ShapedArray(result.shape, result.dtype)
+
+    primitive.def_impl(jax.jit(run, static_argnames="parameters"))
+    primitive.def_abstract_eval(shaped)
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
     batching.primitive_batchers[primitive] = batched
     return primitive

@@ -93,9 +93,9 @@ class Anchor:
 class Region:
     """Where a deviation occurs: closed intervals of inputs, for one order and some dtypes.
 
-    For a function of rows: intervals of how far an entry lies below the largest of its row, or of the largest itself
-    where that is not finite; ``lengths`` restricts it to rows of these lengths. The rest of the row matters too, so that
-    it need not show at half of the inputs there.
+    For a function of rows: intervals of how far an entry lies below the largest of its row, or above the smallest, as the
+    record says it, or of that itself where it is not finite; ``lengths`` restricts it to rows of these lengths. The rest
+    of the row matters too, so that it need not show at half of the inputs there.
 
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
@@ -201,14 +201,19 @@ class Activation:
     natives
         ``torch`` and ``jax`` to what each framework ships; left out where it ships none.
     deviations
-        The known disagreements of the natives. Those of a function of rows are declared by its entries' values, and by
-        the largest value of the row where that is not finite.
+        The known disagreements of the natives. Those of a function of rows are declared by what its entries are known by.
     rows
-        Whether it is a function of rows along a parameter ``axis``, with a symmetric Jacobian. Its derivatives are then
-        directional: ``derivative(m, x, v, axis)`` and ``second_derivative(m, x, v, axis)`` are the first and second
-        derivative at x along v; the rules are ``torch_gradient(torch, x, v, axis)``, linear in v, and
-        ``torch_second(torch, x, v, w, axis)``, its derivative along w. A symmetric Jacobian makes the product with a
-        vector from the left, which reverse mode computes, equal to that from the right.
+        Whether it is a function of rows along a parameter ``axis``. Its derivatives are then what reverse mode computes:
+        ``derivative(m, x, v, axis)`` is J^T v, J being the Jacobian at x, and ``second_derivative(m, x, v, w, axis)`` its
+        derivative along w. The rules are alike: ``torch_gradient(torch, x, v, axis)`` and
+        ``torch_second(torch, x, v, w, axis)``.
+    symmetric
+        Whether the Jacobian of a function of rows is symmetric, as softmax's is, so that J^T v is the derivative along v.
+        Otherwise forward mode has rules of its own, ``torch_along(torch, x, w, axis)`` and ``jax_along``: J w, in operations
+        that the framework can differentiate.
+    known_by
+        ``largest``: an entry of a row is known by how far it lies below the largest of its row. ``smallest``: by how far it
+        lies above the smallest.
     """
 
     name: str
@@ -222,6 +227,8 @@ class Activation:
     torch_second: Formula | None = None
     jax_gradient: Formula | None = None
     jax_second: Formula | None = None
+    torch_along: Formula | None = None
+    jax_along: Formula | None = None
     aliases: tuple[str, ...] = ()
     latex: str = ""
     kinks: tuple[Kink, ...] | Callable[..., tuple[Kink, ...]] = ()
@@ -230,18 +237,26 @@ class Activation:
     natives: Mapping[str, Native] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
     rows: bool = False
+    symmetric: bool = True
+    known_by: str = "largest"
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise SpecError(f"Activation.name: got {self.name!r}, expected a Python identifier such as 'silu'")
         if not set(self.natives) <= {"torch", "jax"}:
             raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
+        if self.known_by not in ("largest", "smallest"):
+            raise SpecError(f"{self.name}: known_by: got {self.known_by!r}, expected 'largest' or 'smallest'")
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")
         for side in ("torch", "jax"):
             if getattr(self, f"{side}_second") and not getattr(self, f"{side}_gradient"):
                 raise SpecError(f"{self.name}: {side}_second is given without {side}_gradient")
+            if (self.symmetric or not getattr(self, f"{side}_second")) == bool(getattr(self, f"{side}_along")):
+                raise SpecError(
+                    f"{self.name}: {side}_along: expected with {side}_second where the Jacobian is not symmetric, only there"
+                )
         ids = [deviation.id for deviation in self.deviations]
         if len(set(ids)) != len(ids):
             raise SpecError(f"{self.name}: deviations: an id occurs twice in {ids}")

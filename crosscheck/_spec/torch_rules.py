@@ -82,29 +82,32 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
     return function
 
 
-def with_row_derivatives(value: Rule, gradient: Rule, second: Rule) -> Callable[..., Any]:
-    """``value(torch, x, **p)``, a function of rows with a symmetric Jacobian, with its derivatives given.
+def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule | None = None) -> Callable[..., Any]:
+    """``value(torch, x, **p)``, a function of rows with the Jacobian J, with its derivatives given.
 
-    ``gradient(torch, x, v, **p)`` is the derivative along v, ``second(torch, x, v, w, **p)`` the derivative of that along
-    w; both are symmetric in what they are multiplied with, so that forward and reverse mode are the same formula. A third
-    derivative is right where at most one of the last two is by forward mode.
+    ``gradient(torch, x, v, **p)`` is J^T v, ``second(torch, x, v, w, **p)`` the derivative of that along w, and
+    ``along(torch, x, w, **p)`` is J w, which torch can differentiate; it is the gradient where J is symmetric. The second is
+    symmetric in what it is multiplied with, so that forward and reverse mode are the same formula. A third derivative is
+    right where at most one of the last two is by forward mode.
     """
 
     class Gradient(torch.autograd.Function):
         @staticmethod
-        def forward(x: Any, v: Any, axis: int) -> Any:
-            return gradient(torch, x, v, axis=axis)
+        def forward(x: Any, v: Any, names: str, *values: Any) -> Any:
+            return gradient(torch, x, v, **_named(names, values))
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            x, v, ctx.axis = inputs
+            x, v, names, *values = inputs
+            ctx.parameters = _named(names, values)
             ctx.save_for_backward(x, v)
             ctx.save_for_forward(x, v)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
             x, v = ctx.saved_tensors
-            return second(torch, x, v, gradients[0], axis=ctx.axis), derivative(x, gradients[0], ctx.axis), None
+            by_x = second(torch, x, v, gradients[0], **ctx.parameters)
+            return by_x, forward(x, gradients[0], ctx.parameters), None, *(None for _ in ctx.parameters)
 
     class GradientAndForward(Gradient):
         generate_vmap_rule = True
@@ -113,29 +116,33 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule) -> Callable[
         def jvp(ctx: Any, *tangents: Any) -> Any:
             x, v = ctx.saved_tensors
             along_x, along_v = tangents[:2]
-            total = 0 if along_x is None else second(torch, x, v, along_x, axis=ctx.axis)
-            return total if along_v is None else total + derivative(x, along_v, ctx.axis)
+            total = 0 if along_x is None else second(torch, x, v, along_x, **ctx.parameters)
+            return total if along_v is None else total + derivative(x, along_v, ctx.parameters)
 
-    def derivative(x: Any, v: Any, axis: int) -> Any:
+    def derivative(x: Any, v: Any, parameters: dict[str, Any]) -> Any:
         if torch.compiler.is_compiling():
-            return gradient(torch, x, v, axis=axis)
-        return GradientAndForward.apply(x, v, axis)
+            return gradient(torch, x, v, **parameters)
+        return GradientAndForward.apply(x, v, " ".join(parameters), *parameters.values())
+
+    def forward(x: Any, w: Any, parameters: dict[str, Any]) -> Any:
+        return derivative(x, w, parameters) if along is None else along(torch, x, w, **parameters)
 
     class Value(torch.autograd.Function):
         @staticmethod
-        def forward(x: Any, axis: int) -> Any:
-            return value(torch, x, axis=axis)
+        def forward(x: Any, names: str, *values: Any) -> Any:
+            return value(torch, x, **_named(names, values))
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            x, ctx.axis = inputs
+            x, names, *values = inputs
+            ctx.parameters = _named(names, values)
             ctx.save_for_backward(x)
             ctx.save_for_forward(x)
 
         @staticmethod
-        def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:
+        def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
             (x,) = ctx.saved_tensors
-            return derivative(x, gradients[0], ctx.axis), None
+            return derivative(x, gradients[0], ctx.parameters), None, *(None for _ in ctx.parameters)
 
     class ValueAndForward(Value):
         generate_vmap_rule = True
@@ -145,10 +152,16 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule) -> Callable[
             (x,) = ctx.saved_tensors
             x, tangent = (forward_ad.unpack_dual(t, level=0).primal for t in (x, tangents[0]))
             with forward_ad._set_fwd_grad_enabled(True):
-                return derivative(x, tangent, ctx.axis)
+                return forward(x, tangent, ctx.parameters)
 
-    def function(x: Any, axis: int) -> Any:
+    def function(x: Any, axis: int, **others: Any) -> Any:
         axis = axis - x.ndim if axis >= 0 else axis  # counted from the end, as vmap adds axes in front
-        return (Value if torch.compiler.is_compiling() else ValueAndForward).apply(x, axis)
+        names = " ".join(("axis", *others))
+        return (Value if torch.compiler.is_compiling() else ValueAndForward).apply(x, names, axis, *others.values())
 
     return function
+
+
+def _named(names: str, values: Sequence[Any]) -> dict[str, Any]:
+    """What goes through torch's ``apply`` flat."""
+    return dict(zip(names.split(), values, strict=True))

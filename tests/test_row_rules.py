@@ -1,0 +1,126 @@
+"""The derivatives of every function of rows in every mode of both frameworks, against JAX's own of the definition."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from catalogue import ROWS
+
+import crosscheck
+from crosscheck import SpecError
+from crosscheck._numerics.formats import Float64Array
+
+pytestmark = [
+    # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function
+    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+]
+
+each = pytest.mark.parametrize("name", ROWS)
+in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
+X, V, W = (np.random.default_rng(seed).uniform(-2, 2, 6) for seed in (1, 2, 3))
+FURTHER = np.random.default_rng(4).uniform(-2, 2, (3, 6))
+
+
+def defined(name: str) -> Callable[[Any], Any]:
+    """The definition in JAX."""
+    activation = crosscheck.activations[name]
+    return lambda x: activation.definition(jnp, x, **activation.parameters)
+
+
+def array(result: Any) -> Float64Array:
+    return np.asarray(result.detach() if isinstance(result, torch.Tensor) else result, np.float64)
+
+
+def close(got: Any, expected: Any, what: str = "") -> None:
+    np.testing.assert_allclose(array(got), array(expected), rtol=1e-12, atol=1e-13, err_msg=what)
+
+
+def tools(framework: str) -> tuple[Any, Callable[[Float64Array], Any], Callable[[Any], Any]]:
+    """What differentiates, what makes an array, and what compiles."""
+    return (torch.func, torch.from_numpy, lambda f: f) if framework == "torch" else (jax, jnp.asarray, jax.jit)
+
+
+@in_both
+@each
+def test_jacobians_and_hessians_in_every_mode(name: str, framework: str) -> None:
+    m, make, compiled = tools(framework)
+    function = getattr(crosscheck.activations[name], framework)
+    with jax.enable_x64(True):
+        first, second = jax.jacfwd(defined(name))(X), jax.jacfwd(jax.jacfwd(defined(name)))(X)
+        for mode in ("jacrev", "jacfwd"):
+            close(compiled(getattr(m, mode)(function))(make(X)), first, mode)
+        for outer, inner in itertools.product(("jacrev", "jacfwd"), repeat=2):
+            close(compiled(getattr(m, outer)(getattr(m, inner)(function)))(make(X)), second, f"{outer} {inner}")
+
+
+@in_both
+@each
+def test_products_with_directions(name: str, framework: str) -> None:
+    """Also differentiated by the direction that reverse mode starts from, in which it is linear."""
+    m, make, compiled = tools(framework)
+    function = getattr(crosscheck.activations[name], framework)
+    with jax.enable_x64(True):
+        j, h = jax.jacfwd(defined(name))(X), jax.jacfwd(jax.jacfwd(defined(name)))(X)
+        v = V[: j.shape[0]]
+
+        def back(x: Any, v: Any) -> Any:
+            return m.vjp(function, x)[1](v)[0]
+
+        close(compiled(back)(make(X), make(v)), v @ j, "J^T v")
+        close(compiled(lambda x: m.jvp(function, (x,), (make(W),))[1])(make(X)), j @ W, "J w")
+        mixed = compiled(lambda x: m.jvp(lambda x: back(x, make(v)), (x,), (make(W),))[1])
+        close(mixed(make(X)), np.einsum("ijk,i,k->j", h, v, W), "forward over reverse")
+        again = compiled(lambda x: m.vjp(lambda x: back(x, make(v)), x)[1](make(W))[0])
+        close(again(make(X)), np.einsum("ijk,i,j->k", h, v, W), "reverse over reverse")
+        by_v = compiled(lambda v: m.vjp(lambda v: back(make(X), v), v)[1](make(W))[0])
+        close(by_v(make(v)), j @ W, "by the direction")
+
+
+@in_both
+@each
+def test_vmap_and_axes(name: str, framework: str) -> None:
+    m, make, _ = tools(framework)
+    function = getattr(crosscheck.activations[name], framework)
+    with jax.enable_x64(True):
+        expected = np.stack([defined(name)(row) for row in FURTHER])
+        close(m.vmap(function)(make(FURTHER)), expected)
+        columns = m.vmap(lambda x: function(x, axis=0), **{{"torch": "in_dims", "jax": "in_axes"}[framework]: 1})
+        close(columns(make(FURTHER.T.copy())), expected)
+        close(function(make(FURTHER.T.copy()), axis=0), np.moveaxis(expected, 0, -1))
+        close(m.vmap(m.jacrev(function))(make(FURTHER)), np.stack([jax.jacfwd(defined(name))(row) for row in FURTHER]))
+        close(m.vmap(m.hessian(function))(make(FURTHER)), np.stack([jax.hessian(defined(name))(row) for row in FURTHER]))
+
+
+@each
+def test_torch_compiles_value_and_gradient(name: str) -> None:
+    """In a full graph, which is proven to have been compiled."""
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    function = crosscheck.activations[name].torch
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    results = []
+    for run in (compiled, function):
+        x = torch.from_numpy(FURTHER).requires_grad_()
+        value = run(x)
+        (gradient,) = torch.autograd.grad(value, x, torch.from_numpy(FURTHER[:, : value.shape[-1]]).reshape(value.shape))
+        results.append((array(value), array(gradient)))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    for got, expected in zip(*results, strict=True):
+        close(got, expected)
+
+
+def test_a_rule_of_forward_mode_is_given_where_it_is_needed_and_only_there() -> None:
+    softmax = crosscheck.activations["softmax"]
+    values = {field: getattr(softmax, field) for field in softmax.__dataclass_fields__}
+    with pytest.raises(
+        SpecError, match="softmax: torch_along: expected with torch_second where the Jacobian is not symmetric"
+    ):
+        crosscheck.Activation(**values | {"symmetric": False})
+    with pytest.raises(SpecError, match="softmax: jax_along: expected"):
+        crosscheck.Activation(**values | {"jax_along": softmax.jax_gradient})

@@ -1,0 +1,92 @@
+"""Softmin is softmax of -x: what is known by the smallest entry is what is known by the largest, with another sign."""
+
+import dataclasses
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crosscheck
+from crosscheck import Report, SpecError, _api
+from crosscheck._backends import backend
+from crosscheck._compare.sample import coordinates, samples
+from crosscheck._exact.rows import row_truth
+from crosscheck._numerics.formats import FORMATS, Format, widen
+from crosscheck._report.explain import Explanation
+
+SOFTMAX, SOFTMIN = (crosscheck.activations[name] for name in ("softmax", "softmin"))
+ORDERS = (0, 1, 2)
+EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
+
+
+def negated(array: Any, order: int) -> Any:
+    """The first derivative changes its sign, a zero included."""
+    return array if order != 1 else -array
+
+
+@EACH
+def test_the_truth_is_that_of_softmax_at_the_negative_row(fmt: Format) -> None:
+    for sample in samples(SOFTMIN, {"axis": -1}, fmt.name, seed=4, per_binade=0, uniform=0):
+        assert sample.v is not None
+        if sample.length not in (1, 2, 8):
+            continue
+        ours = row_truth(SOFTMIN, sample.x, sample.v, ORDERS)
+        theirs = row_truth(SOFTMAX, -sample.x, sample.v, ORDERS)
+        for k in ORDERS:
+            np.testing.assert_array_equal(widen(ours[k].rounded), negated(widen(theirs[k].rounded), k))
+            np.testing.assert_array_equal(ours[k].judged, theirs[k].judged)
+            assert not ours[k].undecided.any()
+
+
+@in_both
+@EACH
+def test_values_and_derivatives_are_those_of_softmax(framework: str, fmt: Format) -> None:
+    rng = np.random.default_rng(5)
+    x, v = rng.uniform(-20, 20, (4, 6)).astype(fmt.dtype), rng.standard_normal((4, 6)).astype(fmt.dtype)
+    for order in ORDERS:
+        results = [
+            backend(framework).derivative(getattr(one, framework), at, order, "eager", "cpu", v)
+            for one, at in ((SOFTMIN, x), (SOFTMAX, -x))
+        ]
+        assert results[0] is not None
+        assert results[1] is not None
+        np.testing.assert_array_equal(widen(results[0]), negated(widen(results[1]), order))
+
+
+def test_an_entry_is_known_by_how_far_it_lies_above_the_smallest() -> None:
+    x = np.array([[1.0, 3.0, -2.0], [inf, 5.0, 5.0], [inf, 0.0, -inf], [inf, inf, inf], [nan, 1.0, 2.0]], np.float32)
+    known = coordinates(x, "smallest")
+    assert known.dtype == np.float32
+    np.testing.assert_array_equal(known.reshape(x.shape), [[3, 5, 0], [inf, 0, 0], [-inf] * 3, [inf] * 3, [nan] * 3])
+    assert not np.signbit(known[known == 0]).any()
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_the_rows_are_those_of_softmax_with_another_sign(dtype: str) -> None:
+    ours, theirs = (samples(one, {"axis": -1}, dtype, seed=3, per_binade=0, uniform=0) for one in (SOFTMIN, SOFTMAX))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(widen(a.x), -widen(b.x))
+        np.testing.assert_array_equal(widen(a.at), -widen(b.at))
+        np.testing.assert_array_equal(widen(a.rows(np.array([1, 0]), 2.0).at), -widen(b.rows(np.array([1, 0]), 2.0).at))
+
+
+def test_what_an_entry_is_known_by_is_checked() -> None:
+    with pytest.raises(SpecError, match="softmin: known_by: got 'mean', expected 'largest' or 'smallest'"):
+        dataclasses.replace(SOFTMIN, known_by="mean")
+
+
+def test_a_fault_is_found_and_natives_of_one_framework_are_enough() -> None:
+    report = crosscheck.verify("softmin", dtypes=["float32"], orders=[0], replace={"torch": SOFTMAX.torch}, quick=True)
+    wrong = {c.subject for c in report.comparisons if not c.passed}
+    assert wrong == {"torch"}
+    assert {c.side for c in report.comparisons if not c.passed} == {"torch"}
+    assert {c.subject for c in report.comparisons} == {"torch", "jax", "torch.native"}
+
+
+def test_the_explanation_counts_from_the_smallest_entry() -> None:
+    infinite, rounded, *_ = (_api._declared(SOFTMIN, one, Report((), {})) for one in SOFTMIN.deviations)
+    said = " ".join(str(Explanation(SOFTMIN, _api._source(SOFTMIN), Report((), {}), (infinite, rounded))).split())
+    assert "a row whose only entry is -inf" in said
+    assert "above the smallest of its row: x[" in said

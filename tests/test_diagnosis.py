@@ -35,6 +35,13 @@ CASES = [
 ]
 
 
+JUMPS = {"hardshrink", "threshold"}
+"""Their parameters say where they jump, which no fit finds: they are recognised at the default values."""
+
+SAME = {"prelu": ("leaky_relu", {"weight": "negative_slope"})}
+"""What is another function of the catalogue too, which is named then, and what that calls the parameters."""
+
+
 @pytest.mark.filterwarnings("ignore:Implicit dimension choice")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("activation", "side", "case"), CASES, ids=lambda value: getattr(value, "name", None))
@@ -46,9 +53,14 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
     if case == activation.parameters:
         arguments = dict(shipped.matched)
     identity = identify(functools.partial(native(activation, side), **arguments), side, dtype=dtype)
+    if activation.name in JUMPS and case != activation.parameters:
+        assert identity is None
+        return
     assert identity is not None
-    assert (identity.name, identity.inputs > 0) == (activation.name, True)
-    assert dict(identity.parameters) == pytest.approx(dict(case), rel=1e-12)
+    name, parameters = SAME.get(activation.name, (activation.name, {}))
+    assert (identity.name, identity.inputs > 0) == (name, True)
+    expected = {parameters.get(ours, ours): value for ours, value in case.items()}
+    assert dict(identity.parameters) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(

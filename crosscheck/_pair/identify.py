@@ -60,8 +60,9 @@ class _Seen:
 def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed: int) -> Identity | None:
     """Which function of the catalogue it is, as far as the dtype shows; None for none of them.
 
-    A function with parameters is recognised at any value of them. Of several that it could be, the one that float64 does
-    not tell apart from it, then the one with the fewest parameters.
+    A function with parameters is recognised at any value of them; at the default ones only, where they move a jump, which
+    no fit finds. Of several that it could be, the one that float64 does not tell apart from it, then the one with the
+    fewest parameters.
     """
     x = stratified(fmt, seed=seed, near=(0.0, -1.0, 1.0))
     x = np.unique(x[np.isfinite(widen(x))])

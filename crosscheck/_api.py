@@ -277,7 +277,8 @@ def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
         subjects: tuple[str, ...] = (comparison.subject,)
         if comparison.against != "exact":
             subjects = (comparison.subject, comparison.against)
-        for cause in ("error",) if comparison.message else comparison.uncovered:
+        raised = comparison.message is not None and not comparison.passed  # else it is declared that it raises
+        for cause in ("error",) if raised else comparison.uncovered:
             alone = any(((subject,), comparison.order, cause) in groups for subject in subjects)
             if len(subjects) == 1 or not alone:
                 groups.setdefault((subjects, comparison.order, cause), []).append(comparison)

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from catalogue import NAMES
 from conftest import Verified
 
@@ -44,6 +45,49 @@ def test_the_declaration_as_it_stands_passes() -> None:
     report = gradient_of(declared(FLOAT32))
     assert report.passed, str(report)
     assert LOST_TAIL.id in report.deviations
+
+
+RAISES = Deviation(
+    id="relu-raises",
+    cause="error",
+    subjects=("torch.native",),
+    regions=(Region(2, ("float32",), ((-inf, inf), (nan, nan)), (Anchor(0.0, {}),)),),
+    reason="A native that cannot be differentiated twice.",
+    link="https://example.org",
+    seen=(Seen(torch=">=0", jax=">=0"),),
+)
+
+
+def test_what_a_subject_raises_is_declared_like_any_other_deviation() -> None:
+    """It covers its order and dtypes only, and fails where the subject no longer raises."""
+
+    def once(torch: Any) -> Any:
+        class Once(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.save_for_backward(x)
+                return x.clamp(min=0)
+
+            @staticmethod
+            @torch.autograd.function.once_differentiable
+            def backward(ctx: Any, g: Any) -> Any:
+                return g * (ctx.saved_tensors[0] > 0)
+
+        return Once.apply
+
+    relu = crosscheck.activations["relu"]
+    declares = dataclasses.replace(relu, deviations=(RAISES,))
+    options: Any = {"dtypes": ["float32"], "orders": [2], "subjects": ["torch.native"]}
+    planted = {"torch.native": once(torch)}
+    report = crosscheck.verify([declares, "linear"], **options, replace=planted)
+    assert [(c.function, c.passed, c.deviations) for c in report.comparisons if c.message] == [
+        ("relu", True, ("relu-raises",)),
+        ("linear", False, ()),
+    ]
+    assert not crosscheck.verify(dataclasses.replace(relu, deviations=()), **options, replace=planted).passed
+    now = crosscheck.verify(declares, **options)
+    assert not now.passed
+    assert "it does not raise" in failures(now)
 
 
 def test_a_region_drawn_too_wide_fails() -> None:
@@ -142,7 +186,7 @@ def test_each_deviation_is_missed_when_it_is_not_declared(verified: Run, name: s
     deviation = find(name, id_)
     points = touched(verified(name).points, deviation)
     comparisons, _ = settle(points, crosscheck.activations[name], HERE, without=[id_])
-    missed = [comparison for comparison in comparisons if deviation.cause in comparison.uncovered]
+    missed = [c for c in comparisons if deviation.cause in ("error" if c.message else "", *c.uncovered)]
     assert missed
     for comparison in missed:
         assert not comparison.passed

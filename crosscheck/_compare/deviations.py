@@ -97,6 +97,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
             if here.any():
                 used.append(deviation.id)
             covered |= here
+    raises = [one.id for one in deviations if one.cause == "error" and judged.message and _regions(one, judged.key)]
     open_ = ~covered
     uncovered = count_causes(
         judged.x,
@@ -121,7 +122,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         device=key.device,
         points=points,
         exhaustive=judged.x.dtype.itemsize == 2 and key.length is None,
-        passed=points > 0 and judged.message is None and not uncovered,
+        passed=bool(raises) or (points > 0 and judged.message is None and not uncovered),
         cause="error" if judged.message else worst,
         causes=judged.causes,
         side=judged.side,
@@ -129,7 +130,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         max_ulp_of_truth=judged.max_ulp_of_truth,
         max_abs=judged.max_abs,
         worst=judged.causes[worst].worst if worst else None,
-        deviations=tuple(dict.fromkeys(used)),
+        deviations=tuple(dict.fromkeys([*used, *raises])),
         uncovered=uncovered,
         undecided=judged.undecided,
         message=judged.message,
@@ -141,6 +142,9 @@ def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Enviro
     lengths = {one.key.length for one in judged}
     # a run over some of the lengths of rows may lack those in which a deviation shows
     must_occur = seen_here(deviation, environment) and (None in lengths or lengths >= {*ROWS, *COLUMNS})
+    if deviation.cause == "error":
+        returned = [one.key for one in judged if _regions(deviation, one.key) and _bears_out(deviation, one)]
+        return [Finding(deviation.id, must_occur, f"it does not raise ({_where(key)})") for key in returned]
     findings = []
     for region in deviation.regions:
         largest = None
@@ -152,7 +156,7 @@ def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Enviro
             if not inside.any():
                 continue
             shown = inside & (one.codes == CODE[deviation.cause])
-            where = f"{one.key.subject} against {one.key.against}, {one.key.dtype}, order {one.key.order}, {one.key.mode}"
+            where = _where(one.key)
             scattered = one.key.length or region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
             if shown.any() and not scattered and shown.sum() < inside.sum() / 2:
                 message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
@@ -181,6 +185,10 @@ def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Enviro
             message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
             findings.append(Finding(deviation.id, True, message))
     return list(dict.fromkeys(findings))
+
+
+def _where(key: Key) -> str:
+    return f"{key.subject} against {key.against}, {key.dtype}, order {key.order}, {key.mode}"
 
 
 def _bears_out(deviation: Deviation, one: Judged) -> bool:

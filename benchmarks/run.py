@@ -4,8 +4,10 @@ Run it with ``nox -s bench``. Times depend on the machine; the limits are for tw
 """
 
 import json
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,6 +40,9 @@ COMPARE = {
     "many": {"growth": (16.0, "MiB")},
 }
 """Limits of what benchmarks/compare.py measures."""
+ARRAYS = {"time": (15.0, "s"), "memory": (3.0, "GiB")}
+"""Limits of what benchmarks/arrays.py measures."""
+PLUGIN_LIMIT = 30.0
 PERCEPTRON = {
     "one training of or": (["--gate", "or"], 10.0),
     "16 gates, 1,000 seeds, 1,000 epochs": (["--seeds", "1000"], 60.0),
@@ -114,6 +119,28 @@ def compare() -> Iterator[Measurement]:
             yield Measurement(f"compare, {what}: {name}", value, limit, unit)
 
 
+def arrays() -> Iterator[Measurement]:
+    """Two files of 10^8 float32, mapped."""
+    script = Path(__file__).with_name("arrays.py")
+    said = subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for name, value in json.loads(said).items():
+        limit, unit = ARRAYS[name]
+        yield Measurement(f"diff of 10^8 float32: {name}", value, limit, unit)
+
+
+def plugin() -> Iterator[Measurement]:
+    """What the pytest plugin adds to a start of pytest that does not use it; medians of alternating runs."""
+    started: dict[str, list[float]] = {"crosscheck": [], "no:crosscheck": []}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "test_plain.py").write_text("def test_plain():\n    pass\n")
+        for _ in range(15):
+            for option, times in started.items():
+                options = ["-p", option] if option.startswith("no:") else []
+                times.append(run(["-m", "pytest", "-q", *options, folder]))
+    with_it, without = (statistics.median(times) for times in started.values())
+    yield Measurement("pytest plugin, added to a start", (with_it - without) * 1e3, PLUGIN_LIMIT, "ms")
+
+
 def perceptron() -> Iterator[Measurement]:
     """The command, start-up and controls included."""
     for what, (options, limit) in PERCEPTRON.items():
@@ -123,7 +150,7 @@ def perceptron() -> Iterator[Measurement]:
 def main(chosen: list[str]) -> int:
     """Run the measures named, all of them unless some are."""
     broken = 0
-    measures = {measure.__name__: measure for measure in (light, decisions, verify, compare, perceptron)}
+    measures = {measure.__name__: measure for measure in (light, decisions, verify, compare, arrays, plugin, perceptron)}
     for measure in (measures[name] for name in chosen or measures):
         for measured in measure():
             kept = measured.value <= measured.limit

@@ -161,7 +161,8 @@ def systematic(
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
     signs = np.sign(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])])
     crosses = (signs[:, 1:] != signs[:, :-1]).sum(axis=1) == 1
-    stays = _stays(at, around.T, true[: centre.size], relative_error[probed], magnitude, crosses, in_float64=in_float64)
+    size = np.maximum(magnitude, np.abs(centre))  # terms as large as the input may have cancelled in float64 too
+    stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)
     place = np.clip(np.searchsorted(centre[order], x), 1, max(1, centre.size - 1)) if centre.size > 1 else None
     if place is None:
@@ -208,7 +209,7 @@ def _stays(
     around: Float64Array,
     true: Float64Array,
     relative_error: Float64Array,
-    magnitude: float,
+    magnitude: float | Float64Array,
     crosses: BoolArray,
     *,
     in_float64: bool,

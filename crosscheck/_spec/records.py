@@ -61,7 +61,10 @@ class Kink:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the value, the derivative and the second derivative at minus and plus infinity; NaN for none."""
+    """The limits of the value, the derivative and the second derivative at minus and plus infinity; NaN for none.
+
+    Where the function's ``domain`` ends before, those at its lower and upper end.
+    """
 
     minus: tuple[float, float, float]
     plus: tuple[float, float, float]
@@ -196,6 +199,9 @@ class Activation:
     limits, kinks
         The limits at the infinities and the points with two one-sided derivatives; records, or functions of the
         parameters that return them.
+    domain
+        The lower and upper end of where the definition has a value. At an end that is finite the limits there stand;
+        outside, the value is NaN, and derivatives are not judged.
     parameters, cases
         The parameters' default values, and further values at which it is verified.
     natives
@@ -230,12 +236,17 @@ class Activation:
     natives: Mapping[str, Native] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
     rows: bool = False
+    domain: tuple[float, float] = (-inf, inf)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise SpecError(f"Activation.name: got {self.name!r}, expected a Python identifier such as 'silu'")
         if not set(self.natives) <= {"torch", "jax"}:
             raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
+        if not self.domain[0] < self.domain[1]:
+            raise SpecError(f"{self.name}: domain: got {self.domain}, expected a lower and a higher end")
+        if self.rows and self.domain != (-inf, inf):
+            raise SpecError(f"{self.name}: domain: got {self.domain}, expected none for a function of rows")
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")

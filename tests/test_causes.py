@@ -122,6 +122,7 @@ SPECIAL = {
     "the largest at an infinite limit": (inf, F32.largest, inf, "special"),
     "infinity for infinity": (inf, inf, inf, "exact"),
     "the other infinity": (inf, -inf, inf, "special"),
+    "the other infinity at a number": (1.0, -inf, inf, "special"),
     "NaN for infinity": (inf, nan, inf, "special"),
     "a finite limit": (inf, 1.0, 1.0, "exact"),
     "beside a finite limit": (inf, 1 + U, 1.0, "rounding"),

@@ -319,6 +319,46 @@ def test_an_infinite_limit_of_the_wrong_sign_is_an_error() -> None:
         truth(record(lambda m, x: x**3, Limits((inf, inf, -inf), (inf, inf, inf))), np.array([0.0]), [0])
 
 
+LOG = Limits((-inf, inf, -inf), (nan, 0, 0))
+
+
+@EACH
+def test_limits_stand_at_the_ends_of_a_domain_and_nothing_is_beyond_them(fmt: Format) -> None:
+    log = record(lambda m, x: m.log(x), LOG, domain=(0.0, inf))
+    result = truth(log, np.array([-inf, -1, -fmt.smallest_subnormal, -0.0, 0.0, 1, inf, nan], fmt.dtype), ORDERS)
+    expected = [[nan, nan, nan, -inf, -inf, 0, nan, nan], [nan, nan, nan, inf, inf, 1, 0, nan]]
+    for k, values in enumerate(expected):
+        np.testing.assert_array_equal(widen(result[k].rounded), values)
+        assert result[k].judged.tolist() == [k == 0 or not np.isnan(value) for value in values]
+        assert not result[k].undecided.any()
+
+
+@EACH
+def test_just_inside_of_a_domain_s_end_the_definition_holds(fmt: Format) -> None:
+    x = np.array([fmt.smallest_subnormal], fmt.dtype)
+    result = truth(record(lambda m, x: m.log(x), LOG, domain=(0.0, inf)), x, [0])[0]
+    assert widen(result.rounded)[0] == pytest.approx(np.log(fmt.smallest_subnormal), rel=2.0**-7)
+
+
+WRONG_AT_AN_END = {
+    "another number": (Limits((0, inf, -inf), (nan, 0, 0)), "derivative 0 at 0 is declared 0, .* at 0 \\+ 2\\*\\*-1000"),
+    "the other sign": (Limits((inf, inf, -inf), (nan, 0, 0)), "derivative 0 at 0 is declared inf"),
+    "a slope": (Limits((-inf, -inf, -inf), (nan, 0, 0)), "derivative 1 at 0 is declared -inf"),
+}
+
+
+@pytest.mark.parametrize(("limits", "message"), WRONG_AT_AN_END.values(), ids=WRONG_AT_AN_END)
+def test_a_wrong_limit_at_the_end_of_a_domain_is_an_error(limits: Limits, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        truth(record(lambda m, x: m.log(x), limits, domain=(0.0, inf)), np.array([1.0]), ORDERS)
+
+
+def test_a_domain_may_end_above() -> None:
+    root = record(lambda m, x: m.sqrt(2 - x), Limits((inf, 0, 0), (0, -inf, -inf)), domain=(-inf, 2.0))
+    assert truth(root, np.array([-2.0, 2.0]), [0])[0].rounded.tolist() == [2.0, 0.0]
+    assert np.isnan(truth(root, np.array([3.0]), [0])[0].rounded).all()
+
+
 def test_without_limits_nan_is_right_at_the_infinities() -> None:
     result = truth(record(lambda m, x: x**3), np.array([-inf, inf]), ORDERS)
     for k in ORDERS:

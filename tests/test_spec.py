@@ -91,6 +91,8 @@ CONTRADICTIONS: list[tuple[Callable[..., object], dict[str, Any], str]] = [
     (activation, {"natives": {"numpy": Native("numpy.maximum")}}, "natives: got {'numpy'}"),
     (activation, {"cases": ({"alpha": 1.0},)}, "cases: {'alpha': 1.0} must give exactly set()"),
     (given_parameters, {"cases": ({},)}, "cases: {} must give exactly {'alpha'}"),
+    (activation, {"domain": (1.0, 1.0)}, "mine: domain: got (1.0, 1.0), expected a lower and a higher end"),
+    (activation, {"rows": True, "domain": (0.0, inf)}, "expected none for a function of rows"),
     (activation, {"torch_gradient": None}, "mine: torch_second is given without torch_gradient"),
     (activation, {"jax_gradient": None}, "mine: jax_second is given without jax_gradient"),
     (activation, {"deviations": (deviation(), deviation())}, "mine: deviations: an id occurs twice"),

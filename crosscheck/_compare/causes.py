@@ -63,7 +63,7 @@ def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Jud
         within = unit_error <= setting.budget
         exact = (error <= 0.5) | (wide == expected)
     special = (np.isnan(wide) != np.isnan(expected)) | (~within & (np.isinf(wide) != np.isinf(expected)))
-    special |= np.isinf(wide_x) & np.isinf(expected) & (wide != expected)
+    special |= (np.isinf(wide_x) | np.isinf(wide)) & np.isinf(expected) & (wide != expected)
     convention = _close(got, truth.left, truth, setting) | _close(got, truth.right, truth, setting)
 
     codes = np.full(x.shape, CODE["inaccurate"])

@@ -269,12 +269,17 @@ def _place(sample: Sample, number: int, position: int) -> tuple[Sample, Row]:
 def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: float, high: float, count: int) -> Curves:
     """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval.
 
-    Those of a function of rows are of the first entry x of the row (x, 0, 1), the derivative being that along x.
+    Inputs outside of the function's domain are left out. Those of a function of rows are of the first entry x of the row
+    (x, 0, 1), the derivative being that along x.
     """
     parameters = activation.parameters
     fmt = FORMATS[dtype]
     evenly = low / 2 + (high / 2 - low / 2) * np.linspace(0, 1, count)  # halves, since high - low may overflow
     x = np.unique(round_once(2 * evenly, fmt))
+    begin, end = activation.domain
+    x = x[(begin < widen(x)) & (widen(x) < end)]
+    if not x.size:
+        raise ValueError(f"{activation.name}: the interval from {low:g} to {high:g} lies outside of the domain {begin, end}")
     sample = Sample(x, None, x)
     if activation.rows:
         entries, along = (np.tile(np.array(row, x.dtype), (x.size, 1)) for row in ((0, 0, 1), (1, 0, 0)))

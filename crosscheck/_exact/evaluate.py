@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,8 @@ def truth(
     """The exact value (order 0) and derivatives (1, 2) of an activation's definition at each input.
 
     ``x`` is a 1-d array of float64, float32, bfloat16 or float16; the truth is for that format, at the inputs as it
-    holds them. Limits stand at the infinities, the declared choice at a kink; both are checked against the enclosures,
-    and :class:`SpecError` is raised where the definition proves them wrong.
+    holds them. Limits stand at the ends of the domain, the declared choice at a kink; both are checked against the
+    enclosures, and :class:`SpecError` is raised where the definition proves them wrong. Outside the domain it is as at NaN.
     """
     parameters = {**activation.parameters, **(parameters or {})}
     definition: Definition = partial(activation.definition, **parameters)
@@ -52,11 +51,13 @@ def truth(
     fmt = format_of(x)
     wide = widen(x)
     rows = _open_rows(wide, fmt, orders)
-    finite = np.flatnonzero(np.isfinite(wide))
-    ties = _decide_finite(definition, wide, finite, fmt, rows)
+    low, high = activation.domain
+    inside = np.flatnonzero((low < wide) & (wide < high))
+    ties = _decide_finite(definition, wide, inside, fmt, rows)
     _settle_kinks(activation, definition, parameters, wide, fmt, rows, ties)
     _settle_limits(activation, parameters, wide, fmt, rows)
-    return {k: _freeze(row, wide, fmt, k) for k, row in rows.items()}
+    nowhere = ~((low <= wide) & (wide <= high))  # outside the domain, or NaN
+    return {k: _freeze(row, nowhere, fmt, k) for k, row in rows.items()}
 
 
 def enclosed(definition: Definition, x: FloatArray, orders: Sequence[int]) -> dict[int, Truth]:
@@ -77,7 +78,7 @@ def enclosed(definition: Definition, x: FloatArray, orders: Sequence[int]) -> di
                 except SpecError:  # two one-sided derivatives, and no declared choice
                     break
                 bits *= 2
-    return {k: replace(_freeze(row, wide, fmt, k), judged=row.decided) for k, row in rows.items()}
+    return {k: replace(_freeze(row, np.isnan(wide), fmt, k), judged=row.decided) for k, row in rows.items()}
 
 
 def _open_rows(wide: Float64Array, fmt: Format, orders: Sequence[int]) -> dict[int, _Row]:
@@ -223,10 +224,10 @@ def _settle_tie(
 def _settle_limits(
     activation: Activation, parameters: Mapping[str, float], wide: Float64Array, fmt: Format, rows: Mapping[int, _Row]
 ) -> None:
-    """At the infinities the declared limits, rounded; at NaN nothing is decided but the value, which is NaN."""
+    """At the ends of the domain the declared limits, rounded; at NaN nothing is decided but the value, which is NaN."""
     limits = activation.limits_at(parameters)
-    for infinite, values in ((-inf, limits.minus), (inf, limits.plus)):
-        at = wide == infinite
+    for end, values in zip(activation.domain, (limits.minus, limits.plus), strict=True):
+        at = wide == end
         for k, row in rows.items():
             row.decided[at] = True
             if np.isfinite(values[k]):
@@ -236,9 +237,8 @@ def _settle_limits(
                 row.rounded[at], row.exponent[at] = values[k], fmt.e_max
 
 
-def _freeze(row: _Row, wide: Float64Array, fmt: Format, order: int) -> Truth:
-    nan = np.isnan(wide)
-    sides = np.full((2, *wide.shape), np.nan)
+def _freeze(row: _Row, nowhere: BoolArray, fmt: Format, order: int) -> Truth:
+    sides = np.full((2, *nowhere.shape), np.nan)
     for i, pair in row.sides.items():
         sides[:, i] = pair
     left, right = sides.astype(fmt.dtype)
@@ -247,8 +247,8 @@ def _freeze(row: _Row, wide: Float64Array, fmt: Format, order: int) -> Truth:
         rounded=row.rounded.astype(fmt.dtype),
         residual=row.residual,
         exponent=row.exponent,
-        judged=row.decided | (nan if order == 0 else np.zeros_like(nan)),
-        undecided=~row.decided & ~nan,
+        judged=row.decided | (nowhere if order == 0 else np.zeros_like(nowhere)),
+        undecided=~row.decided & ~nowhere,
         left=left,
         right=right,
     )
@@ -257,21 +257,26 @@ def _freeze(row: _Row, wide: Float64Array, fmt: Format, order: int) -> Truth:
 def check_limits(activation: Activation, parameters: Mapping[str, float], orders: Sequence[int] = (0, 1, 2)) -> None:
     """Compare the declared limits with enclosures at ``2**500`` and ``2**1000`` on both sides.
 
-    A finite limit must be approached to within ``2**-200``, an infinite one must be growing beyond ``2**200`` in
-    magnitude. NaN, the word for no limit, is not checked. Raises :class:`SpecError`.
+    Where the domain ends, these are at ``2**-500`` and ``2**-1000`` inside of the end. A finite limit must be approached
+    to within ``2**-200``, an infinite one must be growing beyond ``2**200`` in magnitude; at an end, where it may grow as
+    slowly as a logarithm does, beyond ``2**8``. NaN, the word for no limit, is not checked. Raises :class:`SpecError`.
     """
     limits = activation.limits_at(parameters)
     definition: Definition = partial(activation.definition, **parameters)
-    for side, values in ((-1, limits.minus), (1, limits.plus)):
+    for side, values, end in zip((-1, 1), (limits.minus, limits.plus), activation.domain, strict=True):
         if np.isnan(values).all():
             continue
+        infinite = np.isinf(end)
+        towards = f"{'+' if side > 0 else '-'}infinity" if infinite else f"{end:g}"
+        tried = f"{side} * 2**{FAR[1]}" if infinite else f"{end:g} {'-' if side > 0 else '+'} 2**-{FAR[1]}"
         with precision(4096):
             m = Balls()
             try:
-                near, far = (definition(m, m.variable(arb((side, power)))) for power in FAR)
+                points = [arb((side, power)) if infinite else end - arb((side, -power)) for power in FAR]
+                near, far = (definition(m, m.variable(point)) for point in points)
             except UndecidedError as error:
                 raise SpecError(
-                    f"{activation.name}: limits: the definition is undecided at {side} * 2**{FAR[1]}; declare NaN, no limit"
+                    f"{activation.name}: limits: the definition is undecided at {tried}; declare NaN, no limit"
                 ) from error
             for k in orders:
                 declared, before, after = values[k], _coefficient(near, k), _coefficient(far, k)
@@ -280,9 +285,10 @@ def check_limits(activation: Activation, parameters: Mapping[str, float], orders
                 if np.isfinite(declared):
                     holds = abs(after - declared) < arb((1, -200))
                 else:
-                    holds = after * int(np.sign(declared)) > arb((1, 200)) and abs(after) > abs(before)
+                    large = arb((1, 200 if infinite else 8))
+                    holds = after * int(np.sign(declared)) > large and abs(after) > abs(before)
                 if not holds:
                     raise SpecError(
-                        f"{activation.name}: limits: derivative {k} at {'+' if side > 0 else '-'}infinity is declared "
-                        f"{declared}, but the definition at {side} * 2**{FAR[1]} is {float(after):.6g}"
+                        f"{activation.name}: limits: derivative {k} at {towards} is declared {declared}, but the "
+                        f"definition at {tried} is {float(after):.6g}"
                     )

@@ -44,4 +44,5 @@ class Truth:
     def approximate(self) -> Float64Array:
         """r to about float64's accuracy (exactly ``rounded`` for float64)."""
         unit = np.ldexp(1.0, (self.exponent - (self.fmt.precision - 1)).astype(np.int32))
-        return widen(self.rounded) + np.where(np.isfinite(self.residual), self.residual, 0) * unit
+        with np.errstate(over="ignore"):  # where r overflows, so may what the rounding left
+            return widen(self.rounded) + np.where(np.isfinite(self.residual), self.residual, 0) * unit

@@ -50,9 +50,10 @@ class _Seen:
     fmt: Format
 
     def differs(self, truth: Float64Array, where: slice = slice(None)) -> tuple[Any, Any]:
-        """Where the function is another one: in float64, and so much so that the dtype shows it."""
+        """Where the function is another one: in float64, and so much so that the dtype shows it. NaN is no value in both."""
         with np.errstate(invalid="ignore"):  # both infinite
             apart = np.abs(self.wide[where] - truth)
+        apart[np.isnan(self.wide[where]) & np.isnan(truth)] = 0
         another = ~(apart <= self.rounding[where])
         return another, another & ~(apart <= VISIBLE_ULPS * unit_of(self.fmt, np.nan_to_num(np.abs(truth))))
 
@@ -105,9 +106,13 @@ def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[t
         truth = enclosed(partial(activation.definition, **parameters), seen.x, (0,))[0]
         compared = truth.judged & np.isfinite(widen(truth.rounded)) & np.isfinite(seen.wide)
         another, shown = seen.differs(truth.approximate())
-        if compared.sum() > compared.size // 2 and not (compared & shown).any():
+        low, high = activation.domain
+        inside = (low < widen(seen.x)) & (widen(seen.x) < high)
+        beyond = ((widen(seen.x) < low) | (widen(seen.x) > high)) & np.isfinite(seen.wide)
+        if (compared & inside).sum() > inside.sum() // 2 and not ((compared | beyond) & shown).any():
             exceptions = int((truth.judged & np.isfinite(widen(truth.rounded)) & ~np.isfinite(seen.wide)).sum())
-            yield int((compared & another).sum()), Identity(activation.name, parameters, int(compared.sum()), exceptions)
+            count = int((compared & inside).sum())
+            yield int((compared & inside & another).sum()), Identity(activation.name, parameters, count, exceptions)
 
 
 def _fitted(activation: Activation, seen: _Seen) -> dict[str, float] | None:

@@ -14,7 +14,7 @@ from crosscheck._compare.curves import REPEATED, Result, Row, Sighting
 from crosscheck._report.json_file import plain
 from crosscheck._report.report import Report
 from crosscheck._report.text import headline
-from crosscheck._spec.records import ORDER_NAMES, Activation, Limits
+from crosscheck._spec.records import ORDER_NAMES, Activation
 
 WIDTH = 110
 LONG = 32
@@ -119,6 +119,7 @@ class Explanation:
                 "second_derivative": _doc(record.second_derivative),
                 "parameters": plain(record.parameters),
                 "kinks": [plain(dataclasses.asdict(kink)) for kink in record.kinks_at(record.parameters)],
+                "domain": plain(record.domain),
                 "limits": plain(dataclasses.asdict(limits)),
             },
             "disagreements": [
@@ -169,16 +170,17 @@ def _definition(record: Activation) -> str:
         lines.append(_field("kink", f"at x = {kink.at:g}: chosen {chosen}, as in {kink.source}"))
     limits = record.limits_at(record.parameters)
     of_entry = "of one entry alone: " if record.rows else ""
-    lines.append(_field("limits", f"{of_entry}{_limits(limits, plus=False)}; {_limits(limits, plus=True)}"))
+    low, high = (_limits(values, end) for values, end in zip((limits.minus, limits.plus), record.domain, strict=True))
+    lines.append(_field("limits", f"{of_entry}{low}; {high}"))
     return "\n".join(lines)
 
 
-def _limits(limits: Limits, *, plus: bool) -> str:
-    values = limits.plus if plus else limits.minus
+def _limits(values: tuple[float, float, float], end: float) -> str:
     said = (
         f"{name} {'has none' if isnan(value) else f'{value:g}'}" for name, value in zip(ORDER_NAMES, values, strict=True)
     )
-    return f"at {'+' if plus else '-'}infinity " + ", ".join(said)
+    where = f"{'+' if end > 0 else '-'}infinity" if isinf(end) else f"{end:g}, the end of its domain,"
+    return f"at {where} " + ", ".join(said)
 
 
 def _verdict(explanation: Explanation) -> str:

@@ -61,7 +61,10 @@ class Kink:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the value, the derivative and the second derivative at minus and plus infinity; NaN for none."""
+    """The limits of the value, the derivative and the second derivative at minus and plus infinity; NaN for none.
+
+    Where the function's ``domain`` ends before, those at its lower and upper end.
+    """
 
     minus: tuple[float, float, float]
     plus: tuple[float, float, float]
@@ -196,6 +199,9 @@ class Activation:
     limits, kinks
         The limits at the infinities and the points with two one-sided derivatives; records, or functions of the
         parameters that return them.
+    domain
+        The lower and upper end of where the definition has a value. At an end that is finite the limits there stand;
+        outside, the value is NaN, and derivatives are not judged.
     parameters, cases
         The parameters' default values, and further values at which it is verified.
     natives
@@ -239,6 +245,7 @@ class Activation:
     rows: bool = False
     symmetric: bool = True
     known_by: str = "largest"
+    domain: tuple[float, float] = (-inf, inf)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -247,6 +254,10 @@ class Activation:
             raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
         if self.known_by not in ("largest", "smallest"):
             raise SpecError(f"{self.name}: known_by: got {self.known_by!r}, expected 'largest' or 'smallest'")
+        if not self.domain[0] < self.domain[1]:
+            raise SpecError(f"{self.name}: domain: got {self.domain}, expected a lower and a higher end")
+        if self.rows and self.domain != (-inf, inf):
+            raise SpecError(f"{self.name}: domain: got {self.domain}, expected none for a function of rows")
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")

@@ -130,10 +130,11 @@ def facts(record: Activation) -> str:
     if not kinks:
         rows.append(("kinks", "none"))
     limits = record.limits_at(record.parameters)
-    for sign, values in (("−", limits.minus), ("+", limits.plus)):
+    for sign, values, end in zip("−+", (limits.minus, limits.plus), record.domain, strict=True):
         said = (f"{name} {number(value)}" for name, value in zip(ORDER_NAMES, values, strict=True))
         alone = "of one entry alone, " if record.rows else ""
-        rows.append((f"limits at {sign}∞", alone + ", ".join(said)))
+        where = f"{sign}∞" if isinf(end) else f"{end:g}, the end of the domain"
+        rows.append((f"limits at {where}", alone + ", ".join(said)))
     return "### Kinks and limits\n\n" + table([["", ""], *map(list, rows)])
 
 

@@ -205,7 +205,7 @@ def test_the_closed_forms_are_those_of_the_definition(name: str) -> None:
         assert apart(activation, case) == set()
 
 
-@every_record
+@pytest.mark.parametrize("name", [name for name in CATALOGUE_ROWS if crosscheck.activations[name].result == "row"])
 def test_a_jacobian_is_as_symmetric_as_it_is_said_to_be(name: str) -> None:
     activation = crosscheck.activations[name]
     along_v = dataclasses.replace(activation, symmetric=True, torch_along=None, jax_along=None)

@@ -35,11 +35,19 @@ class Backend(Protocol):
         """Raise :class:`NoDeviceError` where ``cpu`` or ``gpu`` is not there."""
 
     def derivative(
-        self, function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
+        self,
+        function: Function,
+        x: FloatArray,
+        order: int,
+        mode: str,
+        device: str,
+        v: FloatArray | None = None,
+        w: FloatArray | None = None,
     ) -> FloatArray | None:
         """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
 
-        Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given.
+        Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given. With ``w``, that
+        is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``.
         None where the framework finds no path from the result back to the input. Whatever the function raises
         passes through; :class:`WrongOutputError` where its result has another shape or dtype.
         """
@@ -54,12 +62,12 @@ class Backend(Protocol):
         """What the results may depend on: versions, device, capability, threads, precision settings."""
 
 
-def check_output(result: Any, x: Any) -> None:
-    """Raise :class:`WrongOutputError` unless a result is an array of the shape and dtype of the input."""
+def check_output(result: Any, x: Any, like: Any = None) -> None:
+    """Raise :class:`WrongOutputError` unless a result is an array of the dtype and the shape of the input, or of another."""
     if not (hasattr(result, "shape") and hasattr(result, "dtype")):
         raise WrongOutputError(f"the function returned {type(result).__name__}, expected an array like its input")
     shape, (dtype, expected) = tuple(result.shape), (str(array.dtype).removeprefix("torch.") for array in (result, x))
-    if shape != tuple(x.shape) or dtype != expected:
+    if shape != tuple((x if like is None else like).shape) or dtype != expected:
         raise WrongOutputError(
             f"the function returned shape {shape} and dtype {dtype} "
             f"for an input of shape {tuple(x.shape)} and dtype {expected}"

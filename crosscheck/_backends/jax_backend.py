@@ -34,16 +34,21 @@ def scope(dtype: str, device: str) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=64)
-def _program(function: Function, order: int, mode: str) -> Callable[[Any, Any], Any]:
-    """(x, v) -> the order-th derivative, by reverse mode; the cotangent v is ones where it is None.
+def _program(function: Function, order: int, mode: str) -> Callable[[Any, Any, Any], Any]:
+    """(x, v, w) -> the order-th derivative, by reverse mode, with the cotangent v, ones where it is None, and then w.
 
     Kept, so that the same function at another input of the same shape and dtype is not compiled again.
     """
 
-    def program(x: Any, cotangent: Any) -> Any:
-        run = function
-        for _ in range(order):
-            run = _reverse(run, cotangent)
+    def program(x: Any, v: Any, w: Any) -> Any:
+        def checked(x: Any) -> Any:
+            result = function(x)
+            check_output(result, x, None if w is None else v)
+            return result
+
+        run: Function = checked
+        for k in range(order):
+            run = _reverse(run, v if k == 0 or w is None else w)
         return run(x)
 
     return jax.jit(program) if mode == "jit" else program
@@ -52,19 +57,23 @@ def _program(function: Function, order: int, mode: str) -> Callable[[Any, Any], 
 def _reverse(function: Function, cotangent: Any) -> Function:
     def gradient(x: Any) -> Any:
         result, pull_back = jax.vjp(function, x)
-        check_output(result, x)
         return pull_back(jnp.ones_like(result) if cotangent is None else cotangent)[0]
 
     return gradient
 
 
 def derivative(
-    function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
+    function: Function,
+    x: FloatArray,
+    order: int,
+    mode: str,
+    device: str,
+    v: FloatArray | None = None,
+    w: FloatArray | None = None,
 ) -> FloatArray | None:
     with scope(str(x.dtype), device):
-        result = _program(function, order, mode)(jax.device_put(x), None if v is None else jax.device_put(v))
-        check_output(result, x)
-        return np.asarray(result)
+        arrays = (None if array is None else jax.device_put(array) for array in (x, v, w))
+        return np.asarray(_program(function, order, mode)(*arrays))
 
 
 @functools.cache

@@ -40,17 +40,24 @@ def to_array(tensor: Any) -> FloatArray:
 
 
 def derivative(
-    function: Function, x: FloatArray, order: int, mode: str, device: str, v: FloatArray | None = None
+    function: Function,
+    x: FloatArray,
+    order: int,
+    mode: str,
+    device: str,
+    v: FloatArray | None = None,
+    w: FloatArray | None = None,
 ) -> FloatArray | None:
-    cotangent = to_tensor(np.ones_like(x) if v is None else v, device)
+    first = to_tensor(np.ones_like(x) if v is None else v, device)
+    cotangents = (first, first if w is None else to_tensor(w, device))
     tensor = to_tensor(x, device).requires_grad_(order > 0)
     with torch.set_grad_enabled(order > 0):
         result = function(tensor)
-    check_output(result, tensor)
+    check_output(result, tensor, None if w is None else first)
     for k in range(order):
         if not result.requires_grad:
             return None
-        (result,) = torch.autograd.grad(result, tensor, cotangent, create_graph=k + 1 < order, allow_unused=True)
+        (result,) = torch.autograd.grad(result, tensor, cotangents[k > 0], create_graph=k + 1 < order, allow_unused=True)
         if result is None:
             return None
     return to_array(result)

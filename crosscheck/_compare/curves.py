@@ -39,15 +39,15 @@ class Result:
 class Row:
     """The row in which a function of rows is looked at, and the direction of its derivatives, as bits.
 
-    ``position`` is that of the entry that is looked at; ``extreme`` is the largest entry, or the smallest, if that is what
-    the others are ``known_by``. ``number`` is the row's among the ``sampled`` rows of its
-    length, or None where it is not one of them. It is run in an array of as many copies, since along the first axis
+    ``position`` is that of the entry that is looked at, None where the whole row has one result. ``extreme`` is the largest
+    entry, or the smallest, if that is what the others are ``known_by``. ``number`` is the row's among the ``sampled`` rows
+    of its length, or None where it is not one of them. It is run in an array of as many copies, since along the first axis
     their number decides whether torch takes its vectorised path.
     """
 
     bits: tuple[str, ...]
     direction: tuple[str, ...]
-    position: int
+    position: int | None
     entry: float
     known_by: str
     extreme: float
@@ -136,7 +136,7 @@ def sight(
     if activation.rows:
         sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters)
     task = _task(activation, parameters, sample, order)
-    position = row.position if row else 0
+    position = (row.position or 0) if row else 0
     return Sighting(
         dtype=str(x.dtype),
         order=order,
@@ -151,7 +151,7 @@ def sight(
 
 
 def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
-    position = row.position if row else 0
+    position = (row.position or 0) if row else 0
     try:
         run = _run(task, name, mode, row.sampled if row else REPEATED)
     except Exception as error:  # whatever a subject raises is its result
@@ -180,21 +180,23 @@ def _in_a_row(
     first = None
     for case in cases:
         for sample in samples(activation, case, str(x.dtype), seed=0, per_binade=0, uniform=0):
-            rows = np.flatnonzero(_same(sample.at, number).reshape(sample.x.shape).any(axis=1))
+            rows = np.flatnonzero(_same(sample.known(order), number).reshape(len(sample.x), -1).any(axis=1))
             if not rows.size or (lengths and sample.length not in lengths):
                 continue
             some = _chosen(sample, rows)
-            at = np.flatnonzero(_same(some.at, number))
+            at = np.flatnonzero(_same(some.known(order), number))
             task = _task(activation, case, some, order)
             error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
-            i, position = divmod(int(at[np.argmax(error)]), sample.x.shape[1])
-            place = *_place(sample, int(rows[i]), position), case
+            whole = order == 0 and sample.outputs is not None
+            i, position = divmod(int(at[np.argmax(error)]), 1 if whole else sample.x.shape[1])
+            place = *_place(sample, int(rows[i]), None if whole else position), case
             if error.max() > -np.inf:
                 return place
             first = first or place
     if first is None:
-        pair = np.array([[number, 0]]).astype(x.dtype)
-        sample, row = _place(Sample.of_rows(pair, np.array([[1, 0]], x.dtype), activation.known_by), 0, 0)
+        whole = order == 0 and activation.result == "one"
+        pair = np.array([[number, -np.inf if whole else 0]]).astype(x.dtype)
+        sample, row = _place(Sample.of_rows(pair, np.array([[1, 0]], x.dtype), activation), 0, None if whole else 0)
         first = sample, replace(row, number=None), parameters
     return first
 
@@ -223,7 +225,7 @@ def _disagreement(
         except Exception:  # what it raises is shown later
             run = None
         if run is None:
-            return np.zeros(task.sample.at.shape)
+            return np.zeros(task.true.rounded.shape)
         runs.append(run)
     found = [judgement.codes for _, judgement in runs]
     cause = declared and {"definition": "inaccurate", "missing": "inaccurate"}.get(declared[0].cause, declared[0].cause)
@@ -232,7 +234,9 @@ def _disagreement(
     if len(runs) == 2:
         small = causes.cancelled(task.true, task.scale, rows=True)
         got = (runs[0][0], runs[1][0])
-        pair = causes.judge_pair(got, (found[0], found[1]), task.order, np.isnan(widen(task.sample.at)), small).codes
+        pair = causes.judge_pair(
+            got, (found[0], found[1]), task.order, np.isnan(widen(task.sample.known(task.order))), small
+        ).codes
         shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
     for name, (values, _) in zip(subjects, runs, strict=True):
         if declared and (result := declared[2].results.get(name)) is not None:
@@ -248,17 +252,17 @@ def _same(values: FloatArray, number: float) -> BoolArray:
 def _chosen(sample: Sample, numbers: Sequence[int] | IntArray) -> Sample:
     """Some of the rows."""
     assert sample.v is not None
-    return Sample.of_rows(sample.x[numbers], sample.v[numbers], sample.known_by)
+    return sample.also(sample.x[numbers], sample.v[numbers])
 
 
-def _place(sample: Sample, number: int, position: int) -> tuple[Sample, Row]:
+def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, Row]:
     one = _chosen(sample, [number])
     assert one.v is not None
     return one, Row(
         bits=tuple(bits_of(entry) for entry in one.x[0]),
         direction=tuple(bits_of(entry) for entry in one.v[0]),
         position=position,
-        entry=float(one.x[0, position]),
+        entry=float(widen(one.x).max() if position is None else one.x[0, position]),
         known_by=sample.known_by,
         extreme=float(getattr(widen(one.x), {"largest": "max", "smallest": "min"}[sample.known_by])()),
         number=number,
@@ -284,13 +288,13 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     if activation.rows:
         entries, along = (np.tile(np.array(row, x.dtype), (x.size, 1)) for row in ((0, 0, 1), (1, 0, 0)))
         entries[:, 0] = x
-        sample = Sample.of_rows(entries, along, activation.known_by)
+        sample = Sample.of_rows(entries, along, activation)
     tasks = [_task(activation, parameters, sample, order) for order in (0, 1)]
-    wide = Sample(widen(sample.x), None if sample.v is None else widen(sample.v), widen(sample.at))
+    wide = replace(sample, x=widen(sample.x), v=None if sample.v is None else widen(sample.v), at=widen(sample.at))
     derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
     assert derivative is not None
-    drawn = slice(None, None, sample.length)
-    analytic = (tasks[0].true.approximate()[drawn], derivative[drawn])
+    drawn = [slice(None, None, length) for length in (sample.outputs or sample.length, sample.length)]
+    analytic = (tasks[0].true.approximate()[drawn[0]], derivative[drawn[1]])
     chosen = [subject.name for subject in subjects_of(activation) if subject.name in subjects]
     panels = []
     for task in tasks:
@@ -307,7 +311,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
                 continue
             got, judgement = run
             ulp = np.where(task.true.judged, judgement.ulp_of_unit, np.nan)
-            found.append(Curve(name, widen(got)[drawn], ulp[drawn]))
+            found.append(Curve(name, widen(got)[drawn[task.order]], ulp[drawn[task.order]]))
         panels.append(Panel(task.order, analytic[task.order], budget(dtype, task.order), tuple(found), missing))
     where = "the first entry of the row (x, 0, 1)" if activation.rows else ""
     return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), where)
@@ -315,7 +319,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
 
 def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int) -> _Task:
     zero = np.zeros_like(sample.x[:1])
-    at_zero = Sample(zero, None if sample.v is None else sample.v[:1], zero.ravel())
+    at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
     return _Task(
         activation,
         parameters,
@@ -337,12 +341,10 @@ def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Jud
     subject = {subject.name: subject for subject in subjects_of(task.activation)}[name]
     mode = mode if mode in subject.modes else "eager"
     run = runner(task.activation, subject, task.parameters, DEVICE, None)
-    x = np.resize(sample.x, (count, *sample.x.shape[1:]))
-    v = None if sample.v is None else np.resize(sample.v, x.shape)
-    got = run.run(Sample(x, v, np.resize(sample.at, x.size)), task.order, mode)
+    got = run.run(sample.tiled(count), task.order, mode)
     if got is None:
         return None
-    got = got[: sample.at.size]
+    got = got[: task.true.rounded.size]
     dtype = str(sample.x.dtype)
     flush = run.flush(dtype, mode)
     setting = Setting(
@@ -353,4 +355,4 @@ def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Jud
         scale=task.scale,
         rows=task.activation.rows,
     )
-    return got, causes.judge(sample.at, got.astype(sample.x.dtype), task.true, setting)
+    return got, causes.judge(sample.known(task.order), got.astype(sample.x.dtype), task.true, setting)

@@ -25,18 +25,34 @@ class Sample:
         The input array, and for a function of rows the direction of its derivatives, in the same shape; else None.
     at
         The number by which each point is known, flat: the input, or that of :func:`coordinates`.
-    known_by
-        What the entries of a row are known by, as in the record.
+    known_by, outputs
+        What the entries of a row are known by, as in the record, and how many results a row has, if not one for each entry.
     """
 
     x: FloatArray
     v: FloatArray | None
     at: FloatArray
     known_by: str = "largest"
+    outputs: int | None = None
 
     @classmethod
-    def of_rows(cls, x: FloatArray, v: FloatArray, known_by: str) -> Sample:
-        return cls(x, v, coordinates(x, known_by), known_by)
+    def of_rows(cls, x: FloatArray, v: FloatArray, activation: Activation) -> Sample:
+        return cls(x, v, coordinates(x, activation.known_by), activation.known_by, None if activation.result == "row" else 1)
+
+    def also(self, x: FloatArray, v: FloatArray) -> Sample:
+        """Other rows, of the same function."""
+        return Sample(x, v, coordinates(x, self.known_by), self.known_by, self.outputs)
+
+    def known(self, order: int) -> FloatArray:
+        """The number by which each point is known: the value that a row is reduced to, by the row's largest entry."""
+        if order > 0 or self.outputs is None:
+            return self.at
+        return largest(self.x)
+
+    @property
+    def cotangent(self) -> FloatArray | None:
+        """What reverse mode starts from: the direction, or so much of it as the rows have results."""
+        return None if self.v is None else self.v[:, : self.outputs]
 
     @property
     def length(self) -> int | None:
@@ -53,28 +69,33 @@ class Sample:
     ) -> dict[int, Float64Array]:
         """For each derivative, how large the analytic formula's terms are."""
         formulas = {1: activation.derivative, 2: activation.second_derivative}
+        if activation.result == "one":  # a sum too, whose terms may cancel
+            formulas[0] = activation.definition
         found = {}
         for order in orders:
             if order not in formulas:
                 continue
             formula = partial(formulas[order], **parameters)
-            if self.v is not None:
-                formula = partial(_along, partial(formula, axis=-1), [Terms(widen(self.v))] * order)
-            found[order] = scale(formula, widen(self.x)).ravel()
+            shape = self.x.shape
+            if self.v is not None and self.cotangent is not None:
+                directions = [Terms(widen(self.cotangent)), Terms(widen(self.v))][:order]
+                formula = partial(_along, partial(formula, axis=-1), directions)
+                shape = self.x.shape if order else self.cotangent.shape
+            found[order] = scale(formula, widen(self.x), shape).ravel()
         return found
 
     def rows(self, chosen: IntArray, factor: float) -> Sample:
         """Some of the rows, in float64, times a factor."""
         assert self.v is not None
         x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
-        return Sample.of_rows(x, v, self.known_by)
+        return self.also(x, v)
 
     def tiled(self, count: int) -> Sample:
         """Inputs or rows repeated to a given number of them: JAX compiles anew for another shape."""
         x = np.resize(self.x, (count, *self.x.shape[1:]))
         if self.v is None:
             return Sample(x, None, x)
-        return Sample.of_rows(x, np.resize(self.v, x.shape), self.known_by)
+        return self.also(x, np.resize(self.v, x.shape))
 
 
 def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
@@ -95,6 +116,11 @@ def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:
         return np.where(np.isfinite(top), wide - top, top).astype(x.dtype).ravel()
 
 
+def largest(x: FloatArray) -> FloatArray:
+    """Each row's largest entry; NaN where one is."""
+    return widen(x).max(axis=1).astype(x.dtype)
+
+
 def samples(
     activation: Activation,
     parameters: Mapping[str, float],
@@ -110,7 +136,7 @@ def samples(
         lengths = ROWS if parameters["axis"] == activation.parameters["axis"] else COLUMNS
         for x, v in sampled_rows(fmt, lengths, seed=seed):
             # an entry far above the smallest is what one far below the largest is
-            yield Sample.of_rows(-x if activation.known_by == "smallest" else x, v, activation.known_by)
+            yield Sample.of_rows(-x if activation.known_by == "smallest" else x, v, activation)
         return
     regions = [region for deviation in activation.deviations for region in deviation.regions if dtype in region.dtypes]
     x = stratified(

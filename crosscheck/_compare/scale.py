@@ -103,7 +103,10 @@ class _Namespace:
         return of_values
 
 
-def scale(formula: Callable[[Any, Any], Any], x: Float64Array) -> Float64Array:
-    """The sum of the absolute values of a formula's terms at each input, in float64; NaN or infinite where it overflows."""
+def scale(formula: Callable[[Any, Any], Any], x: Float64Array, shape: tuple[int, ...] | None = None) -> Float64Array:
+    """The sum of the absolute values of a formula's terms at each input, in float64; NaN or infinite where it overflows.
+
+    The result has the shape of ``x``, unless another is given.
+    """
     with np.errstate(all="ignore"):
-        return np.broadcast_to(_terms(formula(_Namespace(), Terms(x))).scale, x.shape)
+        return np.broadcast_to(_terms(formula(_Namespace(), Terms(x))).scale, x.shape if shape is None else shape)

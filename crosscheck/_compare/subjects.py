@@ -72,16 +72,35 @@ def runner(
     else:
         function = partial(getattr(activation, subject.side), **parameters)
 
+    if activation.result == "one":
+        function = _with_axis(function, int(parameters["axis"]))
+
     def run(sample: Sample, order: int, mode: str) -> FloatArray | None:
-        x, v = sample.x, sample.v
-        if v is not None and parameters["axis"] == 0:  # the rows lie along the first axis then
-            x, v = x.T, v.T
-        result = framework.derivative(function, x, order, mode, device, v)
-        if result is not None and v is not None and parameters["axis"] == 0:
-            result = result.T
-        return None if result is None else result.ravel()
+        arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
+        turned = sample.v is not None and parameters["axis"] == 0  # the rows lie along the first axis then
+        if turned:
+            arrays = [None if array is None else array.T for array in arrays]
+        x, v, w = arrays
+        assert x is not None
+        result = framework.derivative(function, x, order, mode, device, v, w)
+        return None if result is None else (result.T if turned else result).ravel()
 
     return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device))
+
+
+def _with_axis(function: Callable[[Any], Any], axis: int) -> Callable[[Any], Any]:
+    """A function that drops the axis of the rows, with it, of length 1; whatever else it returns is left as it is."""
+
+    def kept(x: Any) -> Any:
+        result = function(x)
+        shape = [*x.shape]
+        del shape[axis]
+        if tuple(getattr(result, "shape", ())) != tuple(shape):
+            return result
+        shape.insert(axis % x.ndim, 1)
+        return result.reshape(shape)
+
+    return kept
 
 
 def _analytic(
@@ -95,8 +114,8 @@ def _analytic(
     formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
     m: Any = np
     directions: list[FloatArray] = []
-    if sample.v is not None:
-        m, directions, parameters = _Rows(), [sample.v] * order, {**parameters, "axis": -1}
+    if sample.v is not None and sample.cotangent is not None:
+        m, directions, parameters = _Rows(), [sample.cotangent, sample.v][:order], {**parameters, "axis": -1}
     with np.errstate(all="ignore"):
         result = np.asarray(formula(m, sample.x, *directions, **parameters), dtype=np.float64)
     return np.broadcast_to(result, sample.x.shape).ravel()

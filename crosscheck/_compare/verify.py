@@ -62,14 +62,13 @@ class _Task:
     runners: dict[str, Runner]
     """By subject, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
 
-    @property
-    def x(self) -> FloatArray:
+    def known(self, order: int) -> FloatArray:
         """The number by which each point is known."""
-        return self.sample.at
+        return self.sample.known(order)
 
     @property
     def dtype(self) -> str:
-        return str(self.x.dtype)
+        return str(self.sample.x.dtype)
 
     def runner(self, subject: Subject) -> Runner:
         if subject.name not in self.runners:
@@ -110,7 +109,7 @@ def _one_dtype(
         if sample.length is not None and sample.length not in plan.lengths:
             continue
         zero = np.zeros_like(sample.x[:1])
-        at_zero = Sample(zero, None if sample.v is None else sample.v[:1], zero.ravel())
+        at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
         task = _Task(
             activation=activation,
             case=case,
@@ -184,7 +183,7 @@ def _judge_subject(
         yield summarise(
             key,
             task.parameters,
-            task.x,
+            task.known(order),
             judgement.codes,
             (got, task.truths[order].rounded),
             (judgement.ulp_of_unit, judgement.ulp),
@@ -198,7 +197,7 @@ def _judge(
 ) -> tuple[Judgement, FloatArray]:
     true = task.truths[order]
     if got is None:
-        got = np.zeros_like(task.x)
+        got = np.zeros_like(task.known(order))
     flush = run.flush(task.dtype, mode)
     setting = Setting(
         budget=budget(task.dtype, order),
@@ -208,7 +207,7 @@ def _judge(
         scale=task.scales.get(order),
         rows=task.activation.rows,
     )
-    judgement = causes.judge(task.x, got, true, setting)
+    judgement = causes.judge(task.known(order), got, true, setting)
     bad = causes.beyond(judgement)
     if bad.size:
         if order > 0 and not widen(got[true.judged]).any():
@@ -222,20 +221,23 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
     """Which of the points beyond the budget are another function, told by running the subject in float64."""
     activation, parameters = task.activation, task.parameters
     true = task.truths[order]
-    x = widen(task.x)
+    x = widen(task.known(order))
     expected = true.approximate()[bad]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         relative = np.abs((widen(got[bad]) - expected) / expected)
-    ordinary = [np.abs(t.approximate()[(np.abs(x) <= 20) & t.judged]) for k, t in task.truths.items() if k <= order]
+    ordinary = [
+        np.abs(t.approximate()[(np.abs(widen(task.known(k))) <= 20) & t.judged])
+        for k, t in task.truths.items()
+        if k <= order
+    ]
     magnitude = max((float(values[np.isfinite(values)].max(initial=0.0)) for values in ordinary), default=0.0)
     magnitude *= 4**order  # each differentiation multiplies the rounding by what the formula does to its input
 
     def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:
         count = causes.MOST_PROBED if sample.length is None else len(task.sample.x)
         result = run.run(sample.tiled(count), order, mode)
-        result = None if result is None else result[: sample.at.size]
         exact = sample.truths(activation, [order], parameters)[order]
-        result = np.zeros_like(sample.at) if result is None else result
+        result = np.zeros_like(exact.rounded) if result is None else result[: exact.rounded.size]
         # got minus the truth, the truth's own rounding included, or the error would drown in it
         unit = np.ldexp(1.0, (exact.exponent - 52).astype(np.int32))
         with np.errstate(invalid="ignore", over="ignore"):
@@ -244,7 +246,7 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
     relative = np.nan_to_num(relative)
     in_float64 = task.dtype == "float64"
     if task.sample.length is not None:
-        length = task.sample.length
+        length = task.sample.outputs if order == 0 and task.sample.outputs else task.sample.length
         rows = _probed_rows(bad, relative, np.abs(relative * expected), length)
         found = [errors_of(task.sample.rows(rows, 1 + offset)) for offset in (0.0, *causes.NEARBY)]
         signed, exact = np.stack([signed for signed, _ in found]), found[0][1]
@@ -275,7 +277,7 @@ def _one_pair(
         got, codes = results[pair[0], "eager", order]
         true = task.truths[order]
         small = causes.cancelled(true, task.scales.get(order), task.activation.rows)
-        judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.x)), small)
+        judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.known(order))), small)
         with np.errstate(invalid="ignore"):
             apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
         apart[~true.judged] = np.nan
@@ -284,7 +286,7 @@ def _one_pair(
         yield summarise(
             task.key(pair[0], pair[1], order, mode),
             task.parameters,
-            task.x,
+            task.known(order),
             judged.codes,
             (got, other),
             (apart, apart),
@@ -299,11 +301,11 @@ def _failed(task: _Task, key: Key, message: str, side: str) -> Judged:
     return Judged(
         key=key,
         parameters=task.parameters,
-        x=task.x[:0],
+        x=task.sample.at[:0],
         codes=np.zeros(0, np.uint8),
         failing=np.zeros(0, int),
-        got=task.x[:0],
-        expected=task.x[:0],
+        got=task.sample.at[:0],
+        expected=task.sample.at[:0],
         ulp=empty,
         ulp_of_truth=empty,
         causes={},

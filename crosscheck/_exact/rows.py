@@ -70,16 +70,18 @@ def row_truth(
 ) -> dict[int, Truth]:
     """The exact value f, J^T v and the derivative of that along v, of each row of ``x``; J is the Jacobian.
 
-    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape. A row with infinite
+    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape, that of the value as
+    many entries as the rows have results. J^T takes as many of the first entries of v. A row with infinite
     entries has the limit, if it is the same along two paths on which its infinite entries grow unequally fast, one in the
     reverse order of the other; without a limit, or with a NaN, a row is NaN.
     """
     fmt = format_of(x)
+    lengths = {k: x.shape[1] if k else activation.outputs(x.shape[1]) for k in range(max(orders) + 1)}
     rows = [
-        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders)
+        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders, lengths)
         for row, along in zip(widen(x), widen(v), strict=True)
     ]
-    return {k: _truth([row[k] for row in rows], x.shape[1], fmt, k) for k in orders}
+    return {k: _truth([row[k] for row in rows], lengths[k], fmt, k) for k in orders}
 
 
 def _enclosures(
@@ -97,6 +99,7 @@ def _enclosures(
     it is said; the test of every record compares the two.
     """
     m = RowBalls()
+    first = v[: activation.outputs(len(x))]
     fixed = {**activation.parameters, **parameters, "axis": -1}  # whatever axis the rows are taken from
 
     def series(directions: Iterable[Any]) -> Any:
@@ -113,23 +116,23 @@ def _enclosures(
             found[k] = [entry[0] for entry in series([0] * len(x))]
         elif closed:
             formula = (activation.derivative, activation.second_derivative)[k - 1]
-            directions = [_array(arb_series([arb(entry)]) for entry in v.tolist())] * k
+            directions = [_array(arb_series([arb(entry)]) for entry in along.tolist()) for along in (first, v)[:k]]
             result = formula(m, _array(map(m.point, x)), *directions, **fixed)
             found[k] = [entry[0] for entry in np.broadcast_to(result, len(x))]
         else:
-            found[k] = [_by_entry(series, v, j, k) for j in range(len(x))]
+            found[k] = [_by_entry(series, first, v, j, k) for j in range(len(x))]
     return found
 
 
-def _by_entry(series: Callable[[Iterable[Any]], Any], v: Float64Array, j: int, order: int) -> Any:
-    """The derivative of <v, f> by entry j, or the derivative of that along v, from power series of f alone.
+def _by_entry(series: Callable[[Iterable[Any]], Any], v: Float64Array, w: Float64Array, j: int, order: int) -> Any:
+    """The derivative of <v, f> by entry j, or the derivative of that along w, from power series of f alone.
 
-    With q(d) the second derivative along d both times, that by entry j and along v is (q(e_j + v) - q(e_j - v)) / 4.
+    With q(d) the second derivative along d both times, that by entry j and along w is (q(e_j + w) - q(e_j - w)) / 4.
     """
-    unit = np.eye(v.size)[j]
+    unit = np.eye(w.size)[j]
     if order == 1:
         return _dot(v, series(unit.tolist()), 1)
-    both = (series([arb(a) + sign * arb(b) for a, b in zip(unit, v, strict=True)]) for sign in (1, -1))
+    both = (series([arb(a) + sign * arb(b) for a, b in zip(unit, w, strict=True)]) for sign in (1, -1))
     plus, minus = (_dot(v, result, 2) for result in both)
     return (plus - minus) / 2
 
@@ -148,10 +151,13 @@ def _array(entries: Iterable[Any]) -> Any:
     return row
 
 
+def _nothing(length: int, fmt: Format) -> Column:
+    return np.full(length, np.nan), np.zeros(length), np.full(length, fmt.e_min), np.zeros(length, bool)
+
+
 def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> Truth:
     """Of the rows one after the other; None is one that has no limit."""
-    limitless = np.full(length, np.nan), np.zeros(length), np.full(length, fmt.e_min), np.zeros(length, bool)
-    parts = zip(*(limitless if row is None else row for row in rows), strict=True)
+    parts = zip(*(_nothing(length, fmt) if row is None else row for row in rows), strict=True)
     rounded, residual, exponent, decided = map(np.concatenate, parts)
     without = np.repeat([row is None for row in rows], length)
     sides = np.full(rounded.shape, np.nan).astype(fmt.dtype)
@@ -167,19 +173,21 @@ def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> T
     )
 
 
-def _decided(enclosures: Any, x: Float64Array, fmt: Format, orders: Sequence[int]) -> dict[int, Column | None]:
+def _decided(
+    enclosures: Any, x: Float64Array, fmt: Format, orders: Sequence[int], lengths: Mapping[int, int]
+) -> dict[int, Column | None]:
     """One row; None for an order in which it has no limit."""
     if np.isnan(x).any():
         return dict.fromkeys(orders)
     if np.isfinite(x).all():
-        return dict(_attempts(enclosures, [arb(entry) for entry in x.tolist()], fmt, orders))
-    wanted = sorted({0, *orders})
-    one, other = (_attempts(enclosures, path, fmt, wanted) for path in _paths(x))
+        return dict(_attempts(enclosures, [arb(entry) for entry in x.tolist()], fmt, orders, lengths))
+    wanted = range(max(orders) + 1)
+    one, other = (_attempts(enclosures, path, fmt, wanted, lengths) for path in _paths(x))
     found: dict[int, Column | None] = {}
     for k in wanted:
         rounded, residual, exponent, decided = one[k]
         differ = decided & other[k][3] & (rounded != other[k][0])
-        without = differ.any() or (k > 0 and found[0] is None)
+        without = differ.any() or None in found.values()  # nor has what has no lower derivative
         found[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
     return {k: found[k] for k in orders}
 
@@ -196,10 +204,11 @@ def _paths(x: Float64Array) -> Iterator[list[Any]]:
         ]
 
 
-def _attempts(enclosures: Any, x: list[Any], fmt: Format, orders: Sequence[int]) -> dict[int, Column]:
+def _attempts(
+    enclosures: Any, x: list[Any], fmt: Format, orders: Sequence[int], lengths: Mapping[int, int]
+) -> dict[int, Column]:
     """One row of finite entries, with as much precision as it takes to decide every result."""
-    undecided = np.full(len(x), np.nan), np.zeros(len(x)), np.full(len(x), fmt.e_min), np.zeros(len(x), bool)
-    found: dict[int, Column] = dict.fromkeys(orders, undecided)
+    found = {k: _nothing(lengths[k], fmt) for k in orders}
     bits = START_BITS
     while bits <= MOST_BITS and not all(decided.all() for *_, decided in found.values()):
         with precision(bits):

@@ -157,7 +157,7 @@ def _evaluated(definition: Callable[[Any, Any], Any]) -> Float64Array:
 
 def _of_rows(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple[int, Identity]]:
     for activation in catalogue.values():
-        for axis in (-1, 0) if activation.rows else ():
+        for axis in (-1, 0) if activation.rows and activation.result == "row" else ():
             x = np.ascontiguousarray(np.moveaxis(seen.x, axis, -1))
             truth = row_truth(activation, x, np.ones_like(x), (0,))[0].approximate().reshape(x.shape)
             another, shown = seen.differs(np.moveaxis(truth, -1, axis))

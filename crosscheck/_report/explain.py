@@ -253,6 +253,9 @@ def _place(sighting: Sighting, row: Row) -> str:
         known = f"the {row.known_by} entry of its row"
     else:
         known = f"an entry {abs(apart):.4g} {'below' if apart < 0 else 'above'} the {row.known_by} of its row"
+    if row.position is None:
+        known = f"a row whose {row.known_by} entry is {row.entry:g}" if known.startswith(("an entry", "the")) else known
+        return f"{known}, of {length}"
     bits = row.bits[row.position]
     return f"{known}: x[{row.position}] = {row.entry!r} ({bits}) in a row of {length}"
 
@@ -347,7 +350,7 @@ def _along_first(sighting: Sighting) -> bool:
 
 def _element(sighting: Sighting) -> str:
     """Where the result is."""
-    if sighting.row is None:
+    if sighting.row is None or sighting.row.position is None:
         return "0"
     return f"{sighting.row.position}, 0" if _along_first(sighting) else f"0, {sighting.row.position}"
 
@@ -355,6 +358,8 @@ def _element(sighting: Sighting) -> str:
 def _said(sighting: Sighting) -> str:
     if sighting.row is None:
         return f"  # {sighting.input!r}"
+    if sighting.row.position is None:
+        return f"  # the {sighting.row.known_by} entry is {sighting.row.entry!r}"
     return f"  # entry {sighting.row.position} is {sighting.row.entry!r}"
 
 
@@ -376,7 +381,8 @@ def _torch(explanation: Explanation, sighting: Sighting, subject: str) -> list[s
     lines.append(f"y = {call}")
     for k in range(sighting.order):
         again = ", create_graph=True" if k + 1 < sighting.order else ""
-        lines.append(f"(y,) = torch.autograd.grad(y, x, {along}{again})")
+        part = _part(explanation, sighting) if k == 0 else ""
+        lines.append(f"(y,) = torch.autograd.grad(y, x, {along}{part}{again})")
     return [*lines, f"print(y[{_element(sighting)}].item())"]
 
 
@@ -399,7 +405,8 @@ def _jax(explanation: Explanation, sighting: Sighting, subject: str) -> list[str
     function = "f"
     for k in range(sighting.order):
         name = ("gradient", "second")[k]
-        summed = f"({function}(x){along}).sum()" if along else f"{function}(x).sum()"
+        part = _part(explanation, sighting) if k == 0 else ""
+        summed = f"({function}(x){along}{part}).sum()" if along else f"{function}(x).sum()"
         lines.append(f"{name} = jax.grad(lambda x: {summed})")
         function = name
     if sighting.mode == "jit":
@@ -423,9 +430,17 @@ def _analytic(explanation: Explanation, sighting: Sighting) -> list[str]:
         lines += ["m = types.SimpleNamespace(**vars(numpy))  # numpy, but that a sum is rounded once"]
         lines += [f"m.sum = lambda a, axis, keepdims: numpy.array([[{total}] for row in a])"]
         along = _arguments({**sighting.parameters, "axis": -1})
-        m, arguments, element = "m", ", v" * sighting.order + along, f"0, {sighting.row.position}"
+        first = ", v[:, :1]" if explanation.activation.result == "one" else ", v"
+        m, arguments, element = "m", first + ", v" * (sighting.order - 1) + along, f"0, {sighting.row.position}"
     call = f"{source.expression}.{formula}({m}, x{arguments})"
     return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
+
+
+def _part(explanation: Explanation, sighting: Sighting) -> str:
+    """Of the direction, what the first differentiation starts from: an entry for each row that has one result."""
+    if sighting.row is None or explanation.activation.result == "row":
+        return ""
+    return "[0]" if _along_first(sighting) else "[:, 0]"
 
 
 def _call(explanation: Explanation, sighting: Sighting, subject: str) -> tuple[tuple[str, ...], str]:

@@ -138,9 +138,8 @@ class TorchInterface(_Interface):
         if self._activation.rows:
             self._check_axis(tuple(x.shape), arguments["axis"])
         function = functools.partial(self._function, **arguments)
-        if x.dtype.itemsize == 2:
-            return function(x.float()).to(x.dtype)
-        return function(x)
+        result = function(x.float()).to(x.dtype) if x.dtype.itemsize == 2 else function(x)
+        return result.squeeze(arguments["axis"]) if self._activation.result == "one" else result
 
 
 class JaxInterface(_Interface):
@@ -159,6 +158,5 @@ class JaxInterface(_Interface):
         if self._activation.rows:
             self._check_axis(tuple(x.shape), arguments["axis"])
         function = functools.partial(self._function, **arguments)
-        if x.dtype.itemsize == 2:
-            return function(x.astype("float32")).astype(x.dtype)
-        return function(x)
+        result = function(x.astype("float32")).astype(x.dtype) if x.dtype.itemsize == 2 else function(x)
+        return result.squeeze(arguments["axis"]) if self._activation.result == "one" else result

@@ -217,6 +217,10 @@ class Activation:
         Whether the Jacobian of a function of rows is symmetric, as softmax's is, so that J^T v is the derivative along v.
         Otherwise forward mode has rules of its own, ``torch_along(torch, x, w, axis)`` and ``jax_along``: J w, in operations
         that the framework can differentiate.
+    result
+        What a function of rows makes of a row: ``row``, as many entries, or ``one``, whose axis the implementations drop, as
+        a sum does; the formulas and rules keep it, with length 1, so that v has one entry for each row. The result is known
+        by the row's largest entry.
     known_by
         ``largest``: an entry of a row is known by how far it lies below the largest of its row. ``smallest``: by how far it
         lies above the smallest.
@@ -244,6 +248,7 @@ class Activation:
     deviations: tuple[Deviation, ...] = ()
     rows: bool = False
     symmetric: bool = True
+    result: str = "row"
     known_by: str = "largest"
     domain: tuple[float, float] = (-inf, inf)
 
@@ -258,6 +263,8 @@ class Activation:
             raise SpecError(f"{self.name}: domain: got {self.domain}, expected a lower and a higher end")
         if self.rows and self.domain != (-inf, inf):
             raise SpecError(f"{self.name}: domain: got {self.domain}, expected none for a function of rows")
+        if self.result not in ("row", "one"):
+            raise SpecError(f"{self.name}: result: got {self.result!r}, expected 'row' or 'one'")
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")
@@ -272,6 +279,10 @@ class Activation:
         if len(set(ids)) != len(ids):
             raise SpecError(f"{self.name}: deviations: an id occurs twice in {ids}")
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+    def outputs(self, length: int) -> int:
+        """How many results a row of that length has."""
+        return {"row": length, "one": 1}[self.result]
 
     @cached_property
     def torch(self) -> "TorchInterface":

@@ -158,6 +158,7 @@ def fenced(code: str, language: str = "python") -> str:
 def usage(record: Activation, side: str) -> str:
     """A snippet that the build runs, with what it prints."""
     x, of = ("[[1.0, 2.0, 4.0]]", "[0, 2]") if record.rows else ("[-2.0, -0.5, 0.5, 2.0]", ".sum()")
+    of = "[0]" if record.result == "one" else of
     imports = {"torch": "import torch", "jax": "import jax"}[side]
     calls = {
         "torch": f"x = torch.tensor({x}, requires_grad=True)\ny = {record.name}.torch(x)\ny{of}.backward()\n"
@@ -202,6 +203,7 @@ def sighted(sighting: Sighting, cause: str) -> str:
     """What was computed at one input, as a table."""
     row = sighting.row
     at = f"x = {sighting.input!r}" if row is None else f"entry {row.position} of a row of {len(row.bits)}"
+    at = f"a row of {len(row.bits)}" if row and row.position is None else at
     parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
     rows = [[f"{ORDER_NAMES[sighting.order]} at {at}, {sighting.dtype}{parameters}", "result", "error"]]
     if sighting.exact is not None:

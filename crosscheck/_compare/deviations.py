@@ -157,7 +157,8 @@ def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Enviro
                 continue
             shown = inside & (one.codes == CODE[deviation.cause])
             where = _where(one.key)
-            scattered = one.key.length or region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            scattered = one.key.length or small
             if shown.any() and not scattered and shown.sum() < inside.sum() / 2:
                 message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
                 findings.append(Finding(deviation.id, True, message))

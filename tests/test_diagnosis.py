@@ -47,7 +47,8 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
         arguments = dict(shipped.matched)
     identity = identify(functools.partial(native(activation, side), **arguments), side, dtype=dtype)
     assert identity is not None
-    assert (identity.name, identity.inputs > 0) == (activation.name, True)
+    same = activation.name == "celu" and case == {"alpha": 1.0}
+    assert (identity.name, identity.inputs > 0) == ("elu" if same else activation.name, True)
     assert dict(identity.parameters) == pytest.approx(dict(case), rel=1e-12)
 
 

@@ -58,6 +58,8 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
         return
     assert identity is not None
     name, parameters = SAME.get(activation.name, (activation.name, {}))
+    if activation.name == "celu" and case == {"alpha": 1.0}:
+        name = "elu"
     assert (identity.name, identity.inputs > 0) == (name, True)
     expected = {parameters.get(ours, ours): value for ours, value in case.items()}
     assert dict(identity.parameters) == pytest.approx(expected, rel=1e-12)

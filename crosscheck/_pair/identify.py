@@ -63,7 +63,8 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
 
     A function with parameters is recognised at any value of them; at the default ones only, where they move a jump, which
     no fit finds. Of several that it could be, the one that float64 does not tell apart from it, then the one with the
-    fewest parameters.
+    fewest parameters, then one that both frameworks ship, then the one with the shortest name: ELU and CELU are the same
+    where alpha is 1.
     """
     x = stratified(fmt, seed=seed, near=(0.0, -1.0, 1.0))
     x = np.unique(x[np.isfinite(widen(x))])
@@ -74,7 +75,13 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
         rows = round_once(np.random.default_rng(seed).normal(0, 2, ROWS), fmt)
         seen = _look(lift, rows, fmt)
         found = [] if seen is None else list(_of_rows(seen, catalogue))
-    return min(found, key=lambda pair: (pair[0], len(pair[1].parameters)), default=(0, None))[1]
+
+    def rank(candidate: tuple[int, Identity]) -> tuple[int, int, int, int]:
+        exceptions, identity = candidate
+        shipped = len(catalogue[identity.name].natives)
+        return exceptions, len(identity.parameters), -shipped, len(identity.name)
+
+    return min(found, key=rank, default=(0, None))[1]
 
 
 def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
@@ -130,15 +137,18 @@ def _fitted(activation: Activation, seen: _Seen) -> dict[str, float] | None:
         return dict(activation.parameters)
     if not names:
         return None
-    start = [value + 0.1 for value in default]
-    best = least_squares(
-        lambda v: np.nan_to_num(at_probes(v) - seen.wide[probes]), start, xtol=1e-15, ftol=1e-15, gtol=1e-15
-    ).x
-    for digits in range(1, DIGITS + 1):
-        rounded = [float(f"{value:.{digits}g}") for value in best]
-        if not seen.differs(at_probes(rounded), probes)[0].any():
-            return dict(zip(names, rounded, strict=True))
-    return dict(zip(names, map(float, best), strict=True)) if fits(best) else None
+    # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
+    for start in ([value + 0.1 for value in default], [value / 4 for value in default]):
+        best = least_squares(
+            lambda v: np.nan_to_num(at_probes(v) - seen.wide[probes]), start, xtol=1e-15, ftol=1e-15, gtol=1e-15
+        ).x
+        for digits in range(1, DIGITS + 1):
+            rounded = [float(f"{value:.{digits}g}") for value in best]
+            if not seen.differs(at_probes(rounded), probes)[0].any():
+                return dict(zip(names, rounded, strict=True))
+        if fits(best):
+            return dict(zip(names, map(float, best), strict=True))
+    return None
 
 
 def _evaluated(definition: Callable[[Any, Any], Any]) -> Float64Array:

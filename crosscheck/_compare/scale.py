@@ -23,6 +23,10 @@ class Terms:
         self.value = np.asarray(value, dtype=np.float64)
         self.scale = np.abs(self.value) if scale is None else scale
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.value.shape)
+
     def __neg__(self) -> Terms:
         return Terms(-self.value, self.scale)
 

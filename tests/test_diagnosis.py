@@ -50,7 +50,7 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
 ) -> None:
     shipped = activation.natives[side]
     arguments = dict(shipped.matched) | {shipped.parameters.get(name, name): value for name, value in case.items()}
-    if case == activation.parameters:
+    if case == activation.parameters and activation.result == "row":  # without an axis, all is reduced to one number
         arguments = dict(shipped.matched)
     identity = identify(functools.partial(native(activation, side), **arguments), side, dtype=dtype)
     if activation.name in JUMPS and case != activation.parameters:

@@ -85,7 +85,7 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
 
 
 def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
-    """None for what fails on this array, or does not return one of its shape."""
+    """None for what fails on this array, or returns neither one of its shape nor a number for each row or column."""
     wide = widen(x)
     unit = drawn_roundoff(fmt)
     try:
@@ -93,7 +93,8 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
         clean, *noisy = (lifted.run([wide], noise) for noise in (None, *(Noise(1 + draw, unit) for draw in range(DRAWS))))
     except Exception:  # a function of the user's, called with an array it was not made for
         return None
-    if len(clean) != 1 or clean[0].shape != x.shape or clean[0].dtype != np.float64:
+    shapes = (x.shape, *((size,) for size in x.shape))  # a row may be reduced to a number
+    if len(clean) != 1 or clean[0].shape not in shapes or clean[0].dtype != np.float64:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         spread = np.sqrt(np.mean([np.nan_to_num(run[0] - clean[0]) ** 2 for run in noisy], axis=0))
@@ -167,9 +168,12 @@ def _evaluated(definition: Callable[[Any, Any], Any]) -> Float64Array:
 
 def _of_rows(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple[int, Identity]]:
     for activation in catalogue.values():
-        for axis in (-1, 0) if activation.rows and activation.result == "row" else ():
+        for axis in (-1, 0) if activation.rows else ():
             x = np.ascontiguousarray(np.moveaxis(seen.x, axis, -1))
-            truth = row_truth(activation, x, np.ones_like(x), (0,))[0].approximate().reshape(x.shape)
-            another, shown = seen.differs(np.moveaxis(truth, -1, axis))
+            one = activation.result == "one"
+            if seen.wide.shape != (x.shape[:1] if one else seen.x.shape):
+                continue
+            truth = row_truth(activation, x, np.ones_like(x), (0,))[0].approximate()
+            another, shown = seen.differs(truth if one else np.moveaxis(truth.reshape(x.shape), -1, axis))
             if not shown.any():
                 yield int(another.sum()), Identity(activation.name, {"axis": axis}, x.size)

@@ -4,17 +4,19 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 import crosscheck
-from crosscheck import Report
+from crosscheck import Report, activations
 from crosscheck._compare import verify
 from crosscheck._compare.judged import Judged
 
@@ -69,18 +71,37 @@ class Verified(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def verified(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Verified]:
-    """An activation of the catalogue, by name, in every dtype, order and mode; run once, whatever the number of workers."""
+def verified(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, request: pytest.FixtureRequest
+) -> Callable[[str], Verified]:
+    """An activation of the catalogue, by name, in every dtype, order and mode; run once, whatever the number of workers.
+
+    A worker that needs what another one is running takes up the next that some test will ask for.
+    """
     folder = tmp_path_factory.getbasetemp()
     folder = folder if worker_id == "master" else folder.parent
+    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    later = list(dict.fromkeys(str(parameters["name"]) for parameters in asked if parameters.get("name") in activations))
+
+    def path(name: str) -> Path:
+        return folder / f"verified-{name}.pickle"
+
+    def run_one(names: Iterable[str]) -> None:
+        for name in names:
+            if not path(name).exists():
+                with suppress(Timeout), FileLock(path(name).with_suffix(".lock"), timeout=0):
+                    if not path(name).exists():
+                        made = path(name).with_suffix(".new")
+                        made.write_bytes(pickle.dumps(_verify(name)))
+                        made.rename(path(name))
+                    return
+        time.sleep(0.2)
 
     @cache
     def once(name: str) -> Verified:
-        path = folder / f"verified-{name}.pickle"
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                path.write_bytes(pickle.dumps(_verify(name)))
-        return cast(Verified, pickle.loads(path.read_bytes()))
+        while not path(name).exists():
+            run_one([name, *later])
+        return cast(Verified, pickle.loads(path(name).read_bytes()))
 
     return once
 

@@ -80,8 +80,8 @@ def verified(
     """
     folder = tmp_path_factory.getbasetemp()
     folder = folder if worker_id == "master" else folder.parent
-    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    later = list(dict.fromkeys(str(parameters["name"]) for parameters in asked if parameters.get("name") in activations))
+    asked = [item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")]
+    later = [name for name in dict.fromkeys(asked) if name in tuple(activations)]
 
     def path(name: str) -> Path:
         return folder / f"verified-{name}.pickle"

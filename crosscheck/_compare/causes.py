@@ -144,14 +144,16 @@ def systematic(
     magnitude: float,
     *,
     in_float64: bool,
+    of_values: bool = False,
 ) -> BoolArray:
     """Which points beyond the budget are ``definition``: the subject computes another function there.
 
     ``errors(inputs)`` runs the subject in float64 and gives its signed errors and the truth. The error of another
     function stays when the precision grows and has the same sign at the neighbouring inputs; an error that lost digits
     make disappears in float64, or drowns in float64's own rounding (relative to ``magnitude``, the largest result on
-    ordinary inputs), or flips its sign from neighbour to neighbour (digits lost inside, whatever the precision). An error
-    that changes its sign once among the neighbours crosses zero there, as that of an approximation does.
+    ordinary inputs, and ``of_values`` to the input, since terms as large as it may have cancelled), or flips its sign
+    from neighbour to neighbour (digits lost inside, whatever the precision). An error that changes its sign once among
+    the neighbours crosses zero there, as that of an approximation does.
     """
     evenly = np.argsort(x)[np.linspace(0, x.size - 1, PROBED).astype(int)]  # or a gap between probes would be chance
     probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], evenly]))
@@ -161,7 +163,7 @@ def systematic(
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
     signs = np.sign(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])])
     crosses = (signs[:, 1:] != signs[:, :-1]).sum(axis=1) == 1
-    size = np.maximum(magnitude, np.abs(centre))  # terms as large as the input may have cancelled in float64 too
+    size = np.maximum(magnitude, np.abs(centre)) if of_values else magnitude
     stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)
     place = np.clip(np.searchsorted(centre[order], x), 1, max(1, centre.size - 1)) if centre.size > 1 else None

@@ -255,7 +255,7 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
     def errors(at: Float64Array) -> tuple[Float64Array, Float64Array]:
         return errors_of(Sample(at, None, at))
 
-    return causes.systematic(x[bad], relative, errors, magnitude, in_float64=in_float64)
+    return causes.systematic(x[bad], relative, errors, magnitude, in_float64=in_float64, of_values=order == 0)
 
 
 def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, length: int) -> IntArray:

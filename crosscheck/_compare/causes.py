@@ -152,8 +152,8 @@ def systematic(
     function stays when the precision grows and has the same sign at the neighbouring inputs; an error that lost digits
     make disappears in float64, or drowns in float64's own rounding (relative to ``magnitude``, the largest result on
     ordinary inputs, and ``of_values`` to the input, since terms as large as it may have cancelled), or flips its sign
-    from neighbour to neighbour (digits lost inside, whatever the precision). An error that changes its sign once among
-    the neighbours crosses zero there, as that of an approximation does.
+    from neighbour to neighbour (digits lost inside, whatever the precision). An error that only grows, or only
+    shrinks, from neighbour to neighbour crosses zero there, as that of an approximation does.
     """
     evenly = np.argsort(x)[np.linspace(0, x.size - 1, PROBED).astype(int)]  # or a gap between probes would be chance
     probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], evenly]))
@@ -161,8 +161,8 @@ def systematic(
     neighbours = np.where(centre[:, None] == 0, OFFSETS, centre[:, None] * (1 + OFFSETS))
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
-    signs = np.sign(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])])
-    crosses = (signs[:, 1:] != signs[:, :-1]).sum(axis=1) == 1
+    steps = np.diff(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])], axis=1)
+    crosses = (steps > 0).all(axis=1) | (steps < 0).all(axis=1)  # which lost digits do not by chance
     size = np.maximum(magnitude, np.abs(centre)) if of_values else magnitude
     stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)

@@ -97,7 +97,9 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
     if len(clean) != 1 or clean[0].shape not in shapes or clean[0].dtype != np.float64:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
-        spread = np.sqrt(np.mean([np.nan_to_num(run[0] - clean[0]) ** 2 for run in noisy], axis=0))
+        moved = np.array([np.nan_to_num(run[0] - clean[0]) for run in noisy])
+        largest = np.abs(moved).max(axis=0)  # divided out, or the squares of large results would overflow
+        spread = largest * np.sqrt(np.mean((moved / np.where(largest > 0, largest, 1.0)) ** 2, axis=0))
         own = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(clean[0]))
         rounding = quantile(x.size) * 2.0**-53 / unit * spread + own + FLUSHED
     return _Seen(x, clean[0], rounding, fmt)

@@ -41,7 +41,8 @@ def derivative(record: Activation) -> str | None:
         return None
     x = sympy.Symbol("x", real=True)
     parameters = {name: sympy.Symbol(name, positive=True) for name in record.parameters}
-    inputs = AT[(AT > record.domain[0]) & (AT < record.domain[1])]
+    low, high = record.domain
+    inputs = AT[(low < AT) & (high > AT)]
     try:
         found = sympy.diff(record.definition(NAMESPACE, x, **parameters), x)
         shown = _shown(found, lambda expression: _latex(expression, parameters))

@@ -162,7 +162,7 @@ def systematic(
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
     steps = np.diff(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])], axis=1)
-    crosses = (steps > 0).all(axis=1) | (steps < 0).all(axis=1)  # which lost digits do not by chance
+    crosses = np.asarray((steps > 0).all(axis=1) | (steps < 0).all(axis=1))  # which lost digits do not by chance
     size = np.maximum(magnitude, np.abs(centre)) if of_values else magnitude
     stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)

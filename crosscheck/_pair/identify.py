@@ -32,6 +32,8 @@ ROWS = (24, 8)
 DIGITS = 17
 SPECIAL_FUNCTIONS = 2.0**-40
 """How far the frameworks' own functions are off in float64, relatively: XLA's erfc by up to 3,000 ULP in its tail."""
+HUGE = 1e100
+"""What is farther off than so much is not this function; the squares of more would overflow."""
 FLUSHED = 2.0**-1000
 """What a subnormal of float64, which XLA flushes on the way, comes to in a result."""
 BITS = 128
@@ -143,7 +145,11 @@ def _fitted(activation: Activation, seen: _Seen) -> dict[str, float] | None:
     # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
     for start in ([value + 0.1 for value in default], [value / 4 for value in default]):
         best = least_squares(
-            lambda v: np.nan_to_num(at_probes(v) - seen.wide[probes]), start, xtol=1e-15, ftol=1e-15, gtol=1e-15
+            lambda v: np.clip(np.nan_to_num(at_probes(v) - seen.wide[probes]), -HUGE, HUGE),
+            start,
+            xtol=1e-15,
+            ftol=1e-15,
+            gtol=1e-15,
         ).x
         for digits in range(1, DIGITS + 1):
             rounded = [float(f"{value:.{digits}g}") for value in best]

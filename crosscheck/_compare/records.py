@@ -116,16 +116,20 @@ class Identity:
     inputs, exceptions
         At how many of the stratified inputs the two were found to be the same; at how many others the user's gives NaN or an
         infinity where the catalogue's has a finite value.
+    also
+        The catalogue's other functions of as many parameters that are the same function: PReLU is Leaky ReLU too.
     """
 
     name: str
     parameters: Mapping[str, float] = field(default_factory=dict)
     inputs: int = 0
     exceptions: int = 0
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parameters = ", ".join(f"{name} {value!r}" for name, value in self.parameters.items())
-        return f"{self.name} with {parameters}" if parameters else self.name
+        also = f" (also {', '.join(self.also)})" if self.also else ""
+        return (f"{self.name} with {parameters}" if parameters else self.name) + also
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def identity_of(
 def _recognised(
     failing: Sequence[Judged], identities: Mapping[str, Identity | None], catalogue: Mapping[str, Activation]
 ) -> tuple[str, ...]:
-    names = {identity.name for identity in identities.values() if identity is not None}
+    names = {name for one in identities.values() if one is not None for name in (one.name, *one.also)}
     known = Accepted(tuple(one for name in sorted(names) for d in catalogue[name].deviations for one in declared(d)))
     found: list[str] = []
     for one in failing:

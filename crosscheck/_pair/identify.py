@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,12 @@ PROBES = np.array(
 )
 """Inputs that tell the functions of the catalogue from each other; every dtype holds them."""
 MOST_INPUTS = 2**14
+MOST_JUMPS = 4
+JUMP = 2.0**-20
+"""By how much a function must change between two neighbouring float64 numbers to jump there, relative to its values."""
+HALVINGS = 64
+NEGLIGIBLE = 1e-20
+"""A fitted parameter nearer to 0 is 0."""
 ROWS = (24, 8)
 DIGITS = 17
 SPECIAL_FUNCTIONS = 2.0**-40
@@ -50,29 +56,43 @@ class _Seen:
     wide: Float64Array
     rounding: Float64Array
     fmt: Format
+    run: Callable[[Float64Array], Float64Array]
 
-    def differs(self, truth: Float64Array, where: slice = slice(None)) -> tuple[Any, Any]:
+    def probes(self, more: Float64Array) -> _Seen:
+        """The same at the probes and at more inputs, of float64, which no rounding moves away from a jump."""
+        wide = self.run(np.resize(more, self.x.shape))[: more.size] if more.size else more
+        rounding = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(wide)) + FLUSHED
+        few = slice(0, PROBES.size)
+        return replace(
+            self,
+            x=np.append(PROBES, more),
+            wide=np.append(self.wide[few], wide),
+            rounding=np.append(self.rounding[few], rounding),
+        )
+
+    def differs(self, truth: Float64Array) -> tuple[Any, Any]:
         """Where the function is another one: in float64, and so much so that the dtype shows it. NaN is no value in both."""
         with np.errstate(invalid="ignore"):  # both infinite
-            apart = np.abs(self.wide[where] - truth)
-        apart[np.isnan(self.wide[where]) & np.isnan(truth)] = 0
-        another = ~(apart <= self.rounding[where])
+            apart = np.abs(self.wide - truth)
+        apart[np.isnan(self.wide) & np.isnan(truth)] = 0
+        another = ~(apart <= self.rounding)
         return another, another & ~(apart <= VISIBLE_ULPS * unit_of(self.fmt, np.nan_to_num(np.abs(truth))))
 
 
 def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed: int) -> Identity | None:
     """Which function of the catalogue it is, as far as the dtype shows; None for none of them.
 
-    A function with parameters is recognised at any value of them; at the default ones only, where they move a jump, which
-    no fit finds. Of several that it could be, the one that float64 does not tell apart from it, then the one with the
-    fewest parameters, then one that both frameworks ship, then the one with the shortest name: ELU and CELU are the same
-    where alpha is 1.
+    A function with parameters is recognised at any value of them. Of several that it could be, the one that float64 does
+    not tell apart from it, then the one with the fewest parameters, then one that both frameworks ship, then the one with
+    the shortest name: ELU and CELU are the same where alpha is 1.
     """
     x = stratified(fmt, seed=seed, near=(0.0, -1.0, 1.0))
     x = np.unique(x[np.isfinite(widen(x))])
     x = np.concatenate([round_once(PROBES, fmt), x[:: -(-x.size // MOST_INPUTS)]])
     seen = _look(lift, x, fmt)
-    found = [] if seen is None else list(_elementwise(seen, catalogue))
+    found = [] if seen is None else list(_elementwise(seen, catalogue, np.empty(0)))
+    if not found and seen is not None and (jumps := _jumps(seen)).size:
+        found = list(_elementwise(seen, catalogue, jumps))
     if not found:
         rows = round_once(np.random.default_rng(seed).normal(0, 2, ROWS), fmt)
         seen = _look(lift, rows, fmt)
@@ -83,7 +103,12 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
         shipped = len(catalogue[identity.name].natives)
         return exceptions, len(identity.parameters), -shipped, len(identity.name)
 
-    return min(found, key=rank, default=(0, None))[1]
+    if not found:
+        return None
+    (exceptions, best), *others = sorted(found, key=rank)
+    same = ((e, len(i.parameters), list(i.parameters.values())) for e, i in others)
+    alike = (exceptions, len(best.parameters), list(best.parameters.values()))
+    return replace(best, also=tuple(i.name for (_, i), one in zip(others, same, strict=True) if one == alike))
 
 
 def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
@@ -104,15 +129,34 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
         spread = largest * np.sqrt(np.mean((moved / np.where(largest > 0, largest, 1.0)) ** 2, axis=0))
         own = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(clean[0]))
         rounding = quantile(x.size) * 2.0**-53 / unit * spread + own + FLUSHED
-    return _Seen(x, clean[0], rounding, fmt)
+    return _Seen(x, clean[0], rounding, fmt, lambda wide: np.asarray(lifted.run([wide])[0], np.float64))
 
 
-def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple[int, Identity]]:
+def _jumps(seen: _Seen) -> Float64Array:
+    """The float64 numbers on either side of each jump, by bisection; none where it jumps often."""
+    x = np.sort(widen(seen.x))
+    value = seen.run(x)
+    low, high, at_low, at_high = x[:-1], x[1:], value[:-1], value[1:]
+    for _ in range(HALVINGS):
+        middle = low / 2 + high / 2
+        at_middle = seen.run(np.append(middle, x[-1]))[:-1]
+        with np.errstate(invalid="ignore", over="ignore"):
+            left = np.abs(at_middle - at_low) > np.abs(at_high - at_middle)
+        low, at_low = np.where(left, low, middle), np.where(left, at_low, at_middle)
+        high, at_high = np.where(left, middle, high), np.where(left, at_middle, at_high)
+    with np.errstate(invalid="ignore", over="ignore"):
+        far = np.abs(at_high - at_low) > JUMP * np.fmax(np.abs(at_low), np.abs(at_high))
+    sides = np.unique(np.stack([low, high])[:, far & np.isfinite(at_low) & np.isfinite(at_high)])
+    return sides if sides.size <= 2 * MOST_JUMPS else np.empty(0)
+
+
+def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float64Array) -> Iterator[tuple[int, Identity]]:
     """Each function that it is, and at how many inputs float64 still tells them apart."""
+    probes = seen.probes(jumps)
     for activation in catalogue.values():
         if activation.rows:
             continue
-        parameters = _fitted(activation, seen)
+        parameters = _fitted(activation, probes, jumps)
         if parameters is None:
             continue
         truth = enclosed(partial(activation.definition, **parameters), seen.x, (0,))[0]
@@ -127,45 +171,66 @@ def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[t
             yield int((compared & inside & another).sum()), Identity(activation.name, parameters, count, exceptions)
 
 
-def _fitted(activation: Activation, seen: _Seen) -> dict[str, float] | None:
+def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[str, float] | None:
     """The parameters, of few digits, with which it is this function at the probes; None where there are none."""
-    probes = slice(0, PROBES.size)
-
-    def at_probes(values: Any) -> Float64Array:
-        return _evaluated(partial(activation.definition, **dict(zip(names, map(float, values), strict=True))))
-
-    def fits(values: Any) -> bool:
-        return not seen.differs(at_probes(values), probes)[1].any()
-
     names, default = list(activation.parameters), list(activation.parameters.values())
-    if fits(default):
+
+    def at_probes(values: Iterable[float]) -> Float64Array:
+        return _evaluated(partial(activation.definition, **dict(zip(names, map(float, values), strict=True))), probes.x)
+
+    if not probes.differs(at_probes(default))[1].any():
         return dict(activation.parameters)
-    if not names:
-        return None
-    # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
-    for start in ([value + 0.1 for value in default], [value / 4 for value in default]):
-        best = least_squares(
-            lambda v: np.clip(np.nan_to_num(at_probes(v) - seen.wide[probes]), -HUGE, HUGE),
-            start,
-            xtol=1e-15,
-            ftol=1e-15,
-            gtol=1e-15,
-        ).x
+    for start, free in _starts(default, jumps):
+        best = _least_squares(at_probes, probes.wide, start, free)
         for digits in range(1, DIGITS + 1):
-            rounded = [float(f"{value:.{digits}g}") for value in best]
-            if not seen.differs(at_probes(rounded), probes)[0].any():
+            rounded = [float(f"{value:.{digits}g}") if abs(value) > NEGLIGIBLE else 0.0 for value in best]
+            if not probes.differs(at_probes(rounded))[0].any():
                 return dict(zip(names, rounded, strict=True))
-        if fits(best):
-            return dict(zip(names, map(float, best), strict=True))
+        if not probes.differs(at_probes(best))[1].any():
+            return dict(zip(names, best, strict=True))
     return None
 
 
-def _evaluated(definition: Callable[[Any, Any], Any]) -> Float64Array:
-    """A definition at the probes; NaN where it has no value."""
+def _starts(default: list[float], jumps: Float64Array) -> Iterator[tuple[list[float], list[int]]]:
+    """Where to start the fit, and the indices of the parameters to fit.
+
+    No fit finds one that says where the function jumps, but that is one of those places.
+    """
+    if not default:
+        return
+    near = [value + 0.1 for value in default]
+    if not jumps.size:
+        every = list(range(len(default)))
+        # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
+        yield from ((near, every), ([value / 4 for value in default], every))
+    for place in np.unique(np.append(jumps, np.abs(jumps))).tolist():
+        for index in range(len(default)):
+            yield [*near[:index], place, *near[index + 1 :]], [k for k in range(len(default)) if k != index]
+
+
+def _least_squares(
+    function: Callable[[list[float]], Float64Array], values: Float64Array, start: list[float], free: list[int]
+) -> list[float]:
+    """The parameters nearest to which the function has these values; those that are not free stay as they are."""
+
+    def filled(given: Float64Array) -> list[float]:
+        chosen = dict(zip(free, given.tolist(), strict=True))
+        return [chosen.get(k, value) for k, value in enumerate(start)]
+
+    def residuals(given: Float64Array) -> Float64Array:
+        return np.clip(np.nan_to_num(function(filled(given)) - values), -HUGE, HUGE)
+
+    if not free:
+        return start
+    return filled(least_squares(residuals, [start[k] for k in free], xtol=1e-15, ftol=1e-15, gtol=1e-15).x)
+
+
+def _evaluated(definition: Callable[[Any, Any], Any], at: FloatArray) -> Float64Array:
+    """A definition at float64 inputs; NaN where it has no value."""
     m = Balls()
     values = []
     with precision(BITS):
-        for x in PROBES.tolist():
+        for x in at.tolist():
             try:
                 value = definition(m, m.point(x))
                 values.append(float(arb(value if isinstance(value, int | float) else value[0])))

@@ -258,7 +258,9 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
         cause=deviation.cause,
         subjects=deviation.subjects,
         order=region.order,
-        sighting=sight(activation, deviation.subjects, x, region.order, mode, activation.parameters),
+        sighting=sight(
+            activation, deviation.subjects, x, region.order, mode, {**activation.parameters, **region.parameters}
+        ),
         seen=deviation.id in report.deviations,
         declared_results=dict(anchor.results),
         reason=deviation.reason,

@@ -1,8 +1,8 @@
-"""Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [SUBJECT...]``.
+"""Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [SUBJECT...] [--case=N]``.
 
 Runs the natives over denser inputs and more seeds than verify does, as if nothing were declared, and prints rows of order,
 dtype, intervals, anchor, result there and maximum in ULP, per subject and cause. What they have in common, why it is so and
-where that is documented is for a person to find out.
+where that is documented is for a person to find out. With ``--case`` of the parameters' values one only: 0 are the defaults.
 """
 
 import sys
@@ -25,7 +25,9 @@ GAP = 4.0
 """Scattered errors this many times apart, relatively, are in two intervals."""
 
 
-def collect(name: str, subjects: tuple[str, ...]) -> dict[tuple[str, str, int, str], list[tuple[np.ndarray, ...]]]:
+def collect(
+    name: str, subjects: tuple[str, ...], case: int | None
+) -> dict[tuple[str, str, int, str], list[tuple[np.ndarray, ...]]]:
     """Per subject, cause, order and dtype, each comparison's inputs, which of them show it, the results and the errors."""
     activation = replace(crosscheck.activations[name], deviations=())
     found = defaultdict(list)
@@ -34,6 +36,8 @@ def collect(name: str, subjects: tuple[str, ...]) -> dict[tuple[str, str, int, s
         plan = Plan(dtypes, (0, 1, 2), subjects, ("eager", "jit"), "cpu", seed, per_binade=24, uniform=12_000)
         for one in run(activation, plan):
             key = one.key
+            if case not in (None, key.case):
+                continue
             if one.message:
                 print("RAISED", key, one.message)
                 continue
@@ -106,8 +110,10 @@ def intervals(
     return result
 
 
-def main(name: str, *subjects: str) -> None:
-    found = collect(name, subjects or NATIVES)
+def main(name: str, *arguments: str) -> None:
+    subjects = tuple(argument for argument in arguments if not argument.startswith("--case="))
+    cases = [int(argument.partition("=")[2]) for argument in arguments if argument not in subjects]
+    found = collect(name, subjects or NATIVES, cases[0] if cases else None)
     for (subject, cause), keys in groupby(found).items():
         if "/" in subject and cause != "convention":
             continue  # what covers one of the two covers them both

@@ -232,6 +232,19 @@ def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, nam
             assert any(message in one for one in failed(points, only(name, wrong))), (region, message)
 
 
+def test_parameters_restrict_a_region(verified: Run) -> None:
+    """torch's own threshold is another one at the default parameters only."""
+    deviation = find("softplus", "softplus-threshold")
+    points = [one for one in verified("softplus").points if one.key.dtype == "float64"]
+    comparisons, findings = settle(points, only("softplus", deviation), HERE)
+    assert not [finding for finding in findings if finding.failed]
+    used = [comparison for comparison in comparisons if comparison.deviations]
+    assert {tuple(comparison.parameters.values()) for comparison in used} == {(1.0, inf)}
+    everywhere = tuple(dataclasses.replace(region, parameters={}) for region in deviation.regions)
+    messages = failed(points, only("softplus", dataclasses.replace(deviation, regions=everywhere)))
+    assert any("does not occur at its anchor 20.125" in message for message in messages)
+
+
 # Rows
 
 INFINITE = next(deviation for deviation in crosscheck.activations["softmax"].deviations if deviation.cause == "special")

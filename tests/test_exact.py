@@ -221,6 +221,18 @@ def test_the_declared_choice_stands_at_the_kink_and_the_sides_are_kept() -> None
     assert np.isnan(result[2].right).all()
 
 
+@pytest.mark.parametrize(("side", "slope"), [("left", -1 / 3), ("right", 0.0)])
+def test_a_side_may_be_chosen(side: str, slope: float) -> None:
+    """One that no declared number needs to hold: it is decided like any other derivative."""
+    bent = record(lambda m, x: m.where(x > 0, 0, -x / 3), kinks=(Kink(at=0.0, chosen={1: side}, source="test"),))
+    result = truth(bent, ZERO, [1])[1]
+    assert result.rounded[1] == slope
+    assert result.judged.all()
+    smooth = record(lambda m, x: m.where(x > 0, x, x), kinks=(Kink(at=0.0, chosen={1: side}, source="test"),))
+    with pytest.raises(SpecError, match="on both sides"):
+        truth(smooth, ZERO, [1])
+
+
 @EACH
 def test_the_sides_of_relu(fmt: Format) -> None:
     result = truth(crosscheck.activations["relu"], ZERO.astype(fmt.dtype), ORDERS)

@@ -55,6 +55,10 @@ def deviation(**changes: Any) -> Deviation:
     return Deviation(**{**plain, **changes})
 
 
+def kink(**changes: Any) -> Kink:
+    return Kink(**{"at": 0.0, "chosen": {1: "left"}, "source": "source", **changes})
+
+
 def given_parameters(**changes: Any) -> Activation:
     return activation(parameters={"alpha": 1.0}, **changes)
 
@@ -96,6 +100,13 @@ CONTRADICTIONS: list[tuple[Callable[..., object], dict[str, Any], str]] = [
     (activation, {"torch_gradient": None}, "mine: torch_second is given without torch_gradient"),
     (activation, {"jax_gradient": None}, "mine: jax_second is given without jax_gradient"),
     (activation, {"deviations": (deviation(), deviation())}, "mine: deviations: an id occurs twice"),
+    (activation, {"natives": {"jax": Native("jax.nn.relu", lacks=("beta",))}}, "mine: natives: jax: ['beta'] are none of"),
+    (
+        activation,
+        {"deviations": (deviation(regions=(region(parameters={"beta": 1.0}),)),)},
+        "mine: mine-differs: ['beta'] are none of",
+    ),
+    (kink, {"chosen": {1: "above"}}, "Kink.chosen: got 'above', expected a number, 'left' or 'right'"),
 ]
 
 
@@ -157,6 +168,32 @@ def test_limits_and_kinks_may_depend_on_the_parameters() -> None:
     )
     assert record.limits_at({"alpha": 3.0}).minus == (-3.0, 0, 0)
     assert record.kinks_at({"alpha": 3.0})[0].at == 3.0
+
+
+def test_a_native_is_called_with_its_own_defaults_and_with_the_parameters_that_it_has() -> None:
+    record = activation(
+        parameters={"alpha": 1.0, "beta": 2.0},
+        natives={
+            "torch": Native("torch.celu", parameters={"alpha": "a"}, matched={"b": 2.0, "exact": True}),
+            "jax": Native("jax.nn.celu", lacks=("beta",)),
+        },
+    )
+    other = {"alpha": 3.0, "beta": 2.0}
+    assert record.native_arguments("torch", record.parameters) == {}
+    assert record.native_arguments("torch", record.parameters, matched=True) == {"b": 2.0, "exact": True}
+    assert record.native_arguments("torch", other) == {"a": 3.0, "beta": 2.0}
+    assert record.native_arguments("torch", other, matched=True) == {"b": 2.0, "exact": True, "a": 3.0, "beta": 2.0}
+    assert record.native_arguments("jax", other) == {"alpha": 3.0}
+    assert record.native_arguments("jax", {"alpha": 3.0, "beta": 1.0}) is None
+    softmax = crosscheck.activations["softmax"]
+    assert softmax.native_arguments("torch", softmax.parameters) == {"dim": -1}
+
+
+def test_a_kink_says_what_it_chose() -> None:
+    assert str(kink()) == "at x = 0: chosen the gradient on the left"
+    assert (
+        str(kink(chosen={1: 0.5, 2: "right"})) == "at x = 0: chosen the gradient 0.5 and the second derivative on the right"
+    )
 
 
 def test_the_budget_is_the_design_s() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 LAMBERT = range(17, 1, -2)
 """Odd denominators of Lambert's continued fraction, innermost first: truncated below 2^-56 of 1 for |y| < 1."""
 
@@ -139,6 +141,18 @@ def flat(framework: Any, x: Any) -> Any:
     """0, and NaN at NaN: the second derivative of what is made of lines; given, or torch would find no path to the input."""
     m = numpy_of(framework)
     return m.where(m.isnan(x), x, m.zeros_like(x))
+
+
+def at_most(framework: Any, x: Any, number: Any) -> Any:
+    """The largest number of x's dtype that is at most a Python number, so that x is greater than either or than neither.
+
+    The frameworks round a Python number to the nearest one before they compare with it, which may move a jump.
+    """
+    if not isinstance(number, float | int):
+        return number
+    dtype = np.float64 if numpy_of(framework).finfo(x.dtype).bits == 64 else np.float32
+    nearest = dtype(number)
+    return float(nearest if float(nearest) <= number else np.nextafter(nearest, dtype(-np.inf)))
 
 
 # Functions of rows: softmax, and what is made of it

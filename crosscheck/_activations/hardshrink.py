@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._activations._kernels import flat, numpy_of, step
+from crosscheck._activations._kernels import at_most, flat, numpy_of, step
 from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
@@ -23,11 +23,11 @@ def second_derivative(m: Any, x: Any, lambd: float = 0.5) -> Any:
 
 def value(framework: Any, x: Any, lambd: Any) -> Any:
     """By a comparison that NaN fails, so that it stays."""
-    return numpy_of(framework).where(abs(x) <= lambd, 0.0, x)
+    return numpy_of(framework).where(abs(x) <= at_most(framework, x, lambd), 0.0, x)
 
 
 def gradient(framework: Any, x: Any, lambd: Any) -> Any:
-    return step(framework, x, abs(x) > lambd)
+    return step(framework, x, abs(x) > at_most(framework, x, lambd))
 
 
 def second(framework: Any, x: Any, lambd: Any) -> Any:
@@ -55,7 +55,7 @@ HARDSHRINK = Activation(
     limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
     kinks=kinks,
     parameters={"lambd": 0.5},
-    # numbers that every dtype holds: others are rounded before they are compared with, which moves the jump
+    # numbers that every dtype holds: torch rounds others before it compares with them, which moves the jump
     cases=({"lambd": 0.125}, {"lambd": 1.5}),
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.hardshrink")},

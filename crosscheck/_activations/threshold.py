@@ -4,7 +4,7 @@ import importlib
 from math import inf
 from typing import Any
 
-from crosscheck._activations._kernels import flat, numpy_of, step
+from crosscheck._activations._kernels import at_most, flat, numpy_of, step
 from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
@@ -24,11 +24,11 @@ def second_derivative(m: Any, x: Any, threshold: float = 0.0, value: float = 0.5
 
 def replaced(framework: Any, x: Any, threshold: Any, value: Any) -> Any:
     """By a comparison that NaN fails, so that it stays."""
-    return numpy_of(framework).where(x <= threshold, value, x)
+    return numpy_of(framework).where(x <= at_most(framework, x, threshold), value, x)
 
 
 def gradient(framework: Any, x: Any, threshold: Any, value: Any) -> Any:
-    return step(framework, x, x > threshold)
+    return step(framework, x, x > at_most(framework, x, threshold))
 
 
 def second(framework: Any, x: Any, threshold: Any, value: Any) -> Any:
@@ -64,7 +64,7 @@ THRESHOLD = Activation(
     limits=limits,
     kinks=kinks,
     parameters={"threshold": 0.0, "value": 0.5},
-    # thresholds that every dtype holds: others are rounded before they are compared with, which moves the jump
+    # thresholds that every dtype holds: torch rounds others before it compares with them, which moves the jump
     cases=({"threshold": 1.5, "value": 20.0}, {"threshold": -0.5, "value": -3.0}),
     # JAX ships none
     natives={"torch": Native(f"{__name__}.shipped")},

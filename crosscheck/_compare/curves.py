@@ -295,7 +295,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     assert derivative is not None
     drawn = [slice(None, None, length) for length in (sample.outputs or sample.length, sample.length)]
     analytic = (tasks[0].true.approximate()[drawn[0]], derivative[drawn[1]])
-    chosen = [subject.name for subject in subjects_of(activation) if subject.name in subjects]
+    chosen = [subject.name for subject in subjects_of(activation, parameters) if subject.name in subjects]
     panels = []
     for task in tasks:
         found: list[Curve] = []
@@ -338,7 +338,7 @@ def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Jud
     subject raises.
     """
     sample = task.sample
-    subject = {subject.name: subject for subject in subjects_of(task.activation)}[name]
+    subject = {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}[name]
     mode = mode if mode in subject.modes else "eager"
     run = runner(task.activation, subject, task.parameters, DEVICE, None)
     got = run.run(sample.tiled(count), task.order, mode)

@@ -54,13 +54,17 @@ def seen_here(deviation: Deviation, environment: Environment) -> bool:
     return any(environment.matches(seen, sides) for seen in deviation.seen)
 
 
-def _regions(deviation: Deviation, key: Key) -> list[Region]:
+def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
+    key = judged.key
     if key.mode not in deviation.modes or not set(key.subjects) & set(deviation.subjects):
         return []
     return [
         region
         for region in deviation.regions
-        if region.order == key.order and key.dtype in region.dtypes and (not region.lengths or key.length in region.lengths)
+        if region.order == key.order
+        and key.dtype in region.dtypes
+        and (not region.lengths or key.length in region.lengths)
+        and all(judged.parameters[name] == value for name, value in region.parameters.items())
     ]
 
 
@@ -92,12 +96,12 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
     covered = np.zeros(codes.shape, bool)
     used = []
     for deviation in deviations:
-        for region in _regions(deviation, judged.key):
+        for region in _regions(deviation, judged):
             here = _inside(x, region) & (codes == CODE[deviation.cause])
             if here.any():
                 used.append(deviation.id)
             covered |= here
-    raises = [one.id for one in deviations if one.cause == "error" and judged.message and _regions(one, judged.key)]
+    raises = [one.id for one in deviations if one.cause == "error" and judged.message and _regions(one, judged)]
     open_ = ~covered
     uncovered = count_causes(
         judged.x,
@@ -143,14 +147,14 @@ def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Enviro
     # a run over some of the lengths of rows may lack those in which a deviation shows
     must_occur = seen_here(deviation, environment) and (None in lengths or lengths >= {*ROWS, *COLUMNS})
     if deviation.cause == "error":
-        returned = [one.key for one in judged if _regions(deviation, one.key) and _bears_out(deviation, one)]
+        returned = [one.key for one in judged if _regions(deviation, one) and _bears_out(deviation, one)]
         return [Finding(deviation.id, must_occur, f"it does not raise ({_where(key)})") for key in returned]
     findings = []
     for region in deviation.regions:
         largest = None
         missed: dict[tuple[Key, int], list[str | None]] = {}
         for one in judged:
-            if region not in _regions(deviation, one.key) or not _bears_out(deviation, one):
+            if region not in _regions(deviation, one) or not _bears_out(deviation, one):
                 continue
             inside = _inside(widen(one.x), region) & (one.codes != NOT_JUDGED)
             if not inside.any():

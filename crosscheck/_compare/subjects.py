@@ -30,12 +30,14 @@ class Subject:
         return MODES if self.side == "jax" else ("eager",)
 
 
-def subjects_of(activation: Activation) -> tuple[Subject, ...]:
-    """The subjects that exist for an activation."""
+def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Subject, ...]:
+    """The subjects that exist for an activation at these values of its parameters."""
     found = [Subject("torch", "torch"), Subject("jax", "jax")]
-    for side, native in activation.natives.items():
-        found.append(Subject(f"{side}.native", side))
-        if native.matched:
+    for side in activation.natives:
+        plain, matched = (activation.native_arguments(side, parameters, matched=matched) for matched in (False, True))
+        if plain is not None:
+            found.append(Subject(f"{side}.native", side))
+        if matched != plain:
             found.append(Subject(f"{side}.native.matched", side))
     return (*found, Subject("analytic", "analytic"))
 
@@ -67,8 +69,9 @@ def runner(
     if replacement is not None:
         function = partial(replacement, **parameters)
     elif ".native" in subject.name:
-        matched = subject.name.endswith(".matched")
-        function = native_function(activation.natives[subject.side], parameters, matched=matched)
+        arguments = activation.native_arguments(subject.side, parameters, matched=subject.name.endswith(".matched"))
+        assert arguments is not None, f"{subject.name} is no subject at {parameters}"
+        function = native_function(activation.natives[subject.side], arguments)
     else:
         function = partial(getattr(activation, subject.side), **parameters)
 

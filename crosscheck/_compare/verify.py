@@ -122,7 +122,7 @@ def _one_dtype(
             runners=runners,
         )
         results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
-        subjects = [subject for subject in subjects_of(activation) if subject.name in plan.subjects]
+        subjects = [subject for subject in subjects_of(activation, parameters) if subject.name in plan.subjects]
         # most of the time goes into JAX's compiler, which does not hold Python's lock
         with ThreadPoolExecutor(len(subjects) or 1) as pool:
             for subject, ran in zip(subjects, pool.map(partial(_run_subject, task), subjects), strict=True):

@@ -203,14 +203,15 @@ def _settle_tie(
                 f"{name}: derivative {k} is {float(left)} to the left of {x0} and {float(right)} to the right, "
                 f"but no Kink declares a choice: add Kink(at={x0}, chosen={{{k}: ...}}, source=...)"
             )
-        if not min(float(left), float(right)) <= declared <= max(float(left), float(right)):
+        choice = {"left": left, "right": right}[declared] if isinstance(declared, str) else declared
+        if not min(float(left), float(right)) <= float(choice) <= max(float(left), float(right)):
             raise SpecError(
                 f"{name}: the Kink at {x0} chooses {declared} for derivative {k}, which is {float(left)} to the left and "
                 f"{float(right)} to the right; choose a value between them"
             )
-        chosen = arb(declared)
+        chosen = arb(choice)
         row.sides[i] = (decide(left, fmt) or (np.nan,))[0], (decide(right, fmt) or (np.nan,))[0]
-    elif declared is not None and not left.overlaps(arb(declared)):
+    elif declared is not None and (isinstance(declared, str) or not left.overlaps(arb(declared))):
         raise SpecError(
             f"{name}: the Kink at {x0} chooses {declared} for derivative {k}, which is {float(left)} on both sides; "
             f"take it out of `chosen`"

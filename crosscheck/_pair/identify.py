@@ -29,7 +29,7 @@ PROBES = np.array(
 """Inputs that tell the functions of the catalogue from each other; every dtype holds them."""
 MOST_INPUTS = 2**14
 MOST_JUMPS = 4
-JUMP = 2.0**-20
+JUMP = 2.0**-40
 """By how much a function must change between two neighbouring float64 numbers to jump there, relative to its values."""
 HALVINGS = 64
 NEGLIGIBLE = 1e-20
@@ -133,21 +133,31 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
 
 
 def _jumps(seen: _Seen) -> Float64Array:
-    """The float64 numbers on either side of each jump, by bisection; none where it jumps often."""
+    """The float64 numbers on either side of each jump, by bisection; none where it jumps often.
+
+    It goes on in that half of an interval in whose middle the function is farther from the straight line between its ends.
+    """
     x = np.sort(widen(seen.x))
     value = seen.run(x)
     low, high, at_low, at_high = x[:-1], x[1:], value[:-1], value[1:]
+    middle, at_middle = _middle(seen, low, high)
     for _ in range(HALVINGS):
-        middle = low / 2 + high / 2
-        at_middle = seen.run(np.append(middle, x[-1]))[:-1]
+        (first, at_first), (second, at_second) = _middle(seen, low, middle), _middle(seen, middle, high)
         with np.errstate(invalid="ignore", over="ignore"):
-            left = np.abs(at_middle - at_low) > np.abs(at_high - at_middle)
-        low, at_low = np.where(left, low, middle), np.where(left, at_low, at_middle)
-        high, at_high = np.where(left, middle, high), np.where(left, at_middle, at_high)
+            left = np.abs(at_first - (at_low + at_middle) / 2) > np.abs(at_second - (at_middle + at_high) / 2)
+        low, at_low, high, at_high = (
+            np.where(left, a, b) for a, b in ((low, middle), (at_low, at_middle), (middle, high), (at_middle, at_high))
+        )
+        middle, at_middle = np.where(left, first, second), np.where(left, at_first, at_second)
     with np.errstate(invalid="ignore", over="ignore"):
-        far = np.abs(at_high - at_low) > JUMP * np.fmax(np.abs(at_low), np.abs(at_high))
-    sides = np.unique(np.stack([low, high])[:, far & np.isfinite(at_low) & np.isfinite(at_high)])
+        far = np.abs(at_high - at_low) > JUMP * np.fmax(np.abs(at_low), np.abs(at_high)) + FLUSHED
+    sides: Float64Array = np.unique(np.stack([low, high])[:, far & np.isfinite(at_low) & np.isfinite(at_high)])
     return sides if sides.size <= 2 * MOST_JUMPS else np.empty(0)
+
+
+def _middle(seen: _Seen, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
+    middle = low / 2 + high / 2
+    return middle, seen.run(np.append(middle, 0.0))[:-1]
 
 
 def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float64Array) -> Iterator[tuple[int, Identity]]:
@@ -180,8 +190,10 @@ def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[
 
     if not probes.differs(at_probes(default))[1].any():
         return dict(activation.parameters)
-    for start, free in _starts(default, jumps):
+    for start, free, jump in _starts(default, jumps):
         best = _least_squares(at_probes, probes.wide, start, free)
+        if jump is not None:
+            best = _least_squares(at_probes, probes.wide, _moved(activation, best, free, jump), free)
         for digits in range(1, DIGITS + 1):
             rounded = [float(f"{value:.{digits}g}") if abs(value) > NEGLIGIBLE else 0.0 for value in best]
             if not probes.differs(at_probes(rounded))[0].any():
@@ -191,21 +203,28 @@ def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[
     return None
 
 
-def _starts(default: list[float], jumps: Float64Array) -> Iterator[tuple[list[float], list[int]]]:
-    """Where to start the fit, and the indices of the parameters to fit.
+def _starts(default: list[float], jumps: Float64Array) -> Iterator[tuple[list[float], list[int], float | None]]:
+    """Where to start the fit, the indices of the parameters to fit, and the jump that the one left out is to explain."""
+    finite = [k for k, value in enumerate(default) if np.isfinite(value)]
+    # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
+    for start in ([value + 0.1 for value in default], [value / 4 for value in default]) if default else ():
+        if not jumps.size:
+            yield start, finite, None
+        for place in jumps.tolist():
+            for index in range(len(default)):
+                yield [*start[:index], place, *start[index + 1 :]], [k for k in finite if k != index], place
 
-    No fit finds one that says where the function jumps, but that is one of those places.
-    """
-    if not default:
-        return
-    near = [value + 0.1 for value in default]
-    if not jumps.size:
-        every = list(range(len(default)))
-        # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
-        yield from ((near, every), ([value / 4 for value in default], every))
-    for place in np.unique(np.append(jumps, np.abs(jumps))).tolist():
-        for index in range(len(default)):
-            yield [*near[:index], place, *near[index + 1 :]], [k for k in range(len(default)) if k != index]
+
+def _moved(activation: Activation, values: list[float], free: list[int], jump: float) -> list[float]:
+    """With the parameter that is not fitted such that the kink that it moves, being proportional to it, is at the jump."""
+    try:
+        places = [kink.at for kink in activation.kinks_at(dict(zip(activation.parameters, values, strict=True)))]
+    except ZeroDivisionError:
+        return values
+    at = next((at for at in places if at != 0 and np.isfinite(at)), 0.0)
+    if not at or jump in places:
+        return values
+    return [value if k in free else value * jump / at for k, value in enumerate(values)]
 
 
 def _least_squares(

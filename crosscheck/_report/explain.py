@@ -166,8 +166,7 @@ def _definition(record: Activation) -> str:
     if not kinks:
         lines.append(_field("kinks", f"none{at}"))
     for kink in kinks:
-        chosen = " and ".join(f"the {ORDER_NAMES[order]} {value:g}" for order, value in kink.chosen.items())
-        lines.append(_field("kink", f"at x = {kink.at:g}: chosen {chosen}, as in {kink.source}"))
+        lines.append(_field("kink", f"{kink}, as in {kink.source}"))
     limits = record.limits_at(record.parameters)
     of_entry = "of one entry alone: " if record.rows else ""
     low, high = (_limits(values, end) for values, end in zip((limits.minus, limits.plus), record.domain, strict=True))
@@ -450,9 +449,8 @@ def _call(explanation: Explanation, sighting: Sighting, subject: str) -> tuple[t
     if not kind:
         return explanation.source.lines, f"{explanation.source.expression}.{framework}(x{_arguments(parameters)})"
     native = explanation.activation.natives[framework]
-    arguments = {native.parameters.get(name, name): value for name, value in parameters.items()}
-    if kind == "native.matched":
-        arguments |= native.matched
+    matched = kind == "native.matched"
+    arguments = explanation.activation.native_arguments(framework, sighting.parameters, matched=matched) or {}
     module, _, name = native.path.rpartition(".")
     imports = () if module.partition(".")[0] == framework else (f"import {module}",)
     made = "()" if name[:1].isupper() else ""  # a class, made without arguments

@@ -39,16 +39,13 @@ def _missing(name: str, error: Exception) -> MissingFrameworkError:
     )
 
 
-def native_function(native: Native, parameters: Mapping[str, object], *, matched: bool = False) -> Function:
+def native_function(native: Native, arguments: Mapping[str, object]) -> Function:
     """What a framework ships, as a function of x alone; ``ImportError`` or ``AttributeError`` if it is not there."""
     module_path, _, name = native.path.rpartition(".")
     framework(module_path.partition(".")[0])
     shipped = getattr(importlib.import_module(module_path), name)
     if inspect.isclass(shipped):
         shipped = shipped()
-    arguments = {native.parameters.get(ours, ours): value for ours, value in parameters.items()}
-    if matched:
-        arguments |= native.matched
     return functools.partial(shipped, **arguments) if arguments else shipped
 
 
@@ -115,8 +112,8 @@ class _Interface:
         native = self._activation.natives.get(self._framework)
         if native is None:
             raise AttributeError(f"{self._framework} ships no {self._activation.name}")
-        # torch's softmax wants to be told its axis
-        return native_function(native, self._activation.parameters if self._activation.rows else {})
+        arguments = self._activation.native_arguments(self._framework, self._activation.parameters)
+        return native_function(native, arguments or {})
 
 
 class TorchInterface(_Interface):

@@ -49,14 +49,28 @@ class SpecError(ValueError):
 class Kink:
     """A point at which a derivative has two one-sided values, and the value that this activation chooses there.
 
-    ``chosen`` maps an order (1 or 2) to the chosen derivative; orders left out have one derivative at this point.
+    ``chosen`` maps an order (1 or 2) to the chosen derivative, ``"left"`` or ``"right"`` being that of this side; orders
+    left out have one derivative at this point.
     The one-sided values need no declaration: they follow from the definition and are the other valid conventions.
     ``source`` says who else chooses so.
     """
 
     at: float
-    chosen: Mapping[int, float]
+    chosen: Mapping[int, float | str]
     source: str
+
+    def __post_init__(self) -> None:
+        if wrong := [
+            choice for choice in self.chosen.values() if isinstance(choice, str) and choice not in ("left", "right")
+        ]:
+            raise SpecError(f"Kink.chosen: got {wrong[0]!r}, expected a number, 'left' or 'right'")
+
+    def __str__(self) -> str:
+        choices = (
+            f"the {ORDER_NAMES[order]} " + (f"on the {choice}" if isinstance(choice, str) else f"{choice:g}")
+            for order, choice in self.chosen.items()
+        )
+        return f"at x = {self.at:g}: chosen {' and '.join(choices)}"
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,16 @@ class Native:
 
     A path that names a class, such as ``torch.nn.Identity``, is called without arguments to make the function.
     ``parameters`` maps our parameter names to the framework's where they differ. ``matched`` are the arguments with
-    which it matches the definition, where its defaults do not.
+    which it matches the definition, where its defaults do not. ``lacks`` are those of our parameters that it does not
+    have: it is judged where they have their default values only.
+
+    At the default values of our parameters it is called with its own defaults, but for the axis of a function of rows.
     """
 
     path: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     matched: Mapping[str, object] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,7 @@ class Region:
 
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
-    more than ten times as much.
+    more than ten times as much. ``parameters`` restricts it to these values of them.
     """
 
     order: int
@@ -111,6 +129,7 @@ class Region:
     anchors: tuple[Anchor, ...]
     max_ulp: float = inf
     lengths: tuple[int, ...] = ()
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -265,6 +284,12 @@ class Activation:
             raise SpecError(f"{self.name}: domain: got {self.domain}, expected none for a function of rows")
         if self.result not in ("row", "one"):
             raise SpecError(f"{self.name}: result: got {self.result!r}, expected 'row' or 'one'")
+        for side, native in self.natives.items():
+            if unknown := (set(native.lacks) | set(native.parameters)) - set(self.parameters):
+                raise SpecError(f"{self.name}: natives: {side}: {sorted(unknown)} are none of {set(self.parameters)}")
+        for deviation in self.deviations:
+            if unknown := {name for region in deviation.regions for name in region.parameters} - set(self.parameters):
+                raise SpecError(f"{self.name}: {deviation.id}: {sorted(unknown)} are none of {set(self.parameters)}")
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")
@@ -279,6 +304,17 @@ class Activation:
         if len(set(ids)) != len(ids):
             raise SpecError(f"{self.name}: deviations: an id occurs twice in {ids}")
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+    def native_arguments(self, side: str, values: Mapping[str, float], *, matched: bool = False) -> dict[str, object] | None:
+        """With what arguments the native is called at these values of the parameters; None where it lacks one of them."""
+        native = self.natives[side]
+        if any(values[name] != self.parameters[name] for name in native.lacks):
+            return None
+        default = values == self.parameters
+        # torch's softmax wants to be told its axis
+        given = {name: value for name, value in values.items() if name == "axis" or not default}
+        arguments = {native.parameters.get(name, name): value for name, value in given.items() if name not in native.lacks}
+        return {**(native.matched if matched else {}), **arguments}
 
     def outputs(self, length: int) -> int:
         """How many results a row of that length has."""

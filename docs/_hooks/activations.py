@@ -124,9 +124,7 @@ def facts(record: Activation) -> str:
     if record.parameters:
         rows.append(("parameters", ", ".join(f"`{name}={value:g}`" for name, value in record.parameters.items())))
     kinks = record.kinks_at(record.parameters)
-    for kink in kinks:
-        chosen = " and ".join(f"the {ORDER_NAMES[order]} {value:g}" for order, value in kink.chosen.items())
-        rows.append(("kink", f"at x = {kink.at:g}: chosen {chosen}, as [here]({kink.source})"))
+    rows += [("kink", f"{kink}, as [here]({kink.source})") for kink in kinks]
     if not kinks:
         rows.append(("kinks", "none"))
     limits = record.limits_at(record.parameters)
@@ -177,6 +175,8 @@ def shipped(record: Activation, side: str) -> str:
     said = f"`{native.path}`"
     if native.parameters:
         said += ", where " + ", ".join(f"`{ours}` is called `{theirs}`" for ours, theirs in native.parameters.items())
+    if native.lacks:
+        said += f", without {' and '.join(f'`{name}`' for name in native.lacks)}"
     if native.matched:
         said += f"; it is this function with `{', '.join(f'{key}={value!r}' for key, value in native.matched.items())}`"
     return f"{said}."
@@ -217,13 +217,14 @@ def sighted(sighting: Sighting, cause: str) -> str:
 
 def regions(deviation: Deviation) -> str:
     """A deviation's regions as a table; dtypes that share one stand together."""
-    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    rows: dict[tuple[str, ...], list[str]] = {}
     for one in deviation.regions:
         inputs = ", ".join(interval(low, high) for low, high in one.intervals)
         lengths = ", ".join(map(str, one.lengths))
-        key = (ORDER_NAMES[one.order], inputs, lengths, "" if isinf(one.max_ulp) else f"{one.max_ulp:.3g} ULP")
+        values = ", ".join(f"{name} {value:g}" for name, value in one.parameters.items())
+        key = (ORDER_NAMES[one.order], inputs, lengths, values, "" if isinf(one.max_ulp) else f"{one.max_ulp:.3g} ULP")
         rows.setdefault(key, []).extend(one.dtypes)
-    head = ["", "inputs", "rows of", "error at most", "dtypes"]
+    head = ["", "inputs", "rows of", "with", "error at most", "dtypes"]
     return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])
 
 

@@ -82,6 +82,9 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
         (torch.nn.LeakyReLU(0.1), "torch", "float16", "leaky_relu with negative_slope 0.1 (also prelu)"),
         (lambda x: torch.softmax(x, 0), "torch", "float32", "softmax with axis 0"),
         (lambda x: jnp.exp(x) / jnp.exp(x).sum(-1, keepdims=True), "jax", "float32", "softmax with axis -1"),
+        (lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-6), "torch", "float32", "standardize with axis -1, epsilon 1e-06"),
+        (lambda x: jax.nn.standardize(x, 0, epsilon=0.003), "jax", "float64", "standardize with axis 0, epsilon 0.003"),
+        (lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-6), "torch", "bfloat16", "standardize with axis -1, epsilon 1e-05"),
     ],
 )
 def test_a_function_is_identified_by_what_it_computes(function: Any, side: str, dtype: str, expected: str) -> None:
@@ -101,6 +104,7 @@ def test_a_function_is_identified_by_what_it_computes(function: Any, side: str, 
         (lambda x: 1 / 0, "jax"),
         (lambda x: x @ torch.ones(3, 3), "torch"),
         (lambda x: torch.softmax(1.001 * x, -1), "torch"),
+        (lambda x: (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-5).sqrt(), "torch"),
     ],
 )
 def test_what_is_none_of_the_catalogue_is_not_called_one(function: Any, side: str) -> None:

@@ -259,3 +259,28 @@ def log1p(framework: Any, y: Any) -> Any:
         return framework.log1p(y)
     u = framework.lax.optimization_barrier(1 + y)  # or XLA takes u - 1 for y
     return framework.numpy.log(u) + (y - (u - 1)) / u
+
+
+def mean(framework: Any, terms: Any, axis: int, lost: Any = 0) -> Any:
+    """The mean of terms + lost along the axis, rounded little more than once; what was ``lost`` before is small."""
+    hi, lo = total(framework, terms, axis)
+    n = terms.shape[axis]
+    if framework.__name__ == "jax":  # or XLA multiplies by 1/n, and the mean of equal terms is another number
+        n = framework.lax.optimization_barrier(framework.numpy.asarray(n, terms.dtype))
+    return (hi + (lo + lost)) / n
+
+
+def deviation(framework: Any, x: Any, axis: int) -> Any:
+    """x minus its mean along the axis, accurate also where an entry nearly equals the mean, and 0 where it does.
+
+    Each time the mean is subtracted, what its rounding left is half a word smaller; what the differences lose is kept.
+    """
+    m = numpy_of(framework)
+    lost = m.zeros_like(x)
+    for _ in range(3):
+        middle = mean(framework, x, axis, m.sum(lost, axis, keepdims=True))
+        d = x - middle
+        t = d - x
+        lost = lost + ((x - (d - t)) - (middle + t))
+        x = d
+    return x + lost

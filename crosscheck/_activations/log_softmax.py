@@ -37,7 +37,8 @@ def value(framework: Any, x: Any, axis: int) -> Any:
 def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
     e, c, s, g = softmax_parts(framework, x, axis)
     hi, lo = total(framework, v, axis)
-    return v - e * (hi + lo) / s * (1 + g) * c
+    p = e * (hi + lo) / s * c
+    return (v - p) - p * g
 
 
 def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:

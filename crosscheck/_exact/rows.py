@@ -193,10 +193,12 @@ def _decided(
 
 
 def _paths(x: Float64Array) -> Iterator[list[Any]]:
-    """The row with its infinite entries far out, each at another distance, once growing and once falling with the place."""
-    steps = 1 << (x.size - 1).bit_length()
+    """The row with its infinite entries far out, each at another distance, once growing and once falling with the place.
+
+    Each is twice as far as the one before, or two of many would be so alike that a narrow format rounds both paths alike.
+    """
     for reverse in (False, True):
-        stand_ins = [arb(steps + j) * arb((1, FAR_OUT)) for j in range(x.size)]
+        stand_ins = [arb((1, FAR_OUT + j)) for j in range(x.size)]
         stand_ins = stand_ins[::-1] if reverse else stand_ins
         yield [
             arb(entry) if np.isfinite(entry) else far if entry > 0 else -far

@@ -183,23 +183,39 @@ def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float6
 
 def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[str, float] | None:
     """The parameters, of few digits, with which it is this function at the probes; None where there are none."""
-    names, default = list(activation.parameters), list(activation.parameters.values())
+    names = list(activation.parameters)
 
     def at_probes(values: Iterable[float]) -> Float64Array:
         return _evaluated(partial(activation.definition, **dict(zip(names, map(float, values), strict=True))), probes.x)
 
-    if not probes.differs(at_probes(default))[1].any():
-        return dict(activation.parameters)
+    def differs(values: list[float]) -> tuple[Any, Any]:
+        return probes.differs(at_probes(values))
+
+    found = _searched(activation, list(activation.parameters.values()), jumps, at_probes, probes.wide, differs)
+    return None if found is None else dict(zip(names, found, strict=True))
+
+
+def _searched(
+    activation: Activation,
+    default: list[float],
+    jumps: Float64Array,
+    function: Callable[[list[float]], Float64Array],
+    values: Float64Array,
+    differs: Callable[[list[float]], tuple[Any, Any]],
+) -> list[float] | None:
+    """The parameters with which nothing ``differs``: the default ones, or those fitted to the values, of few digits."""
+    if not differs(default)[1].any():
+        return default
     for start, free, jump in _starts(default, jumps):
-        best = _least_squares(at_probes, probes.wide, start, free)
+        best = _least_squares(function, values, start, free)
         if jump is not None:
-            best = _least_squares(at_probes, probes.wide, _moved(activation, best, free, jump), free)
+            best = _least_squares(function, values, _moved(activation, best, free, jump), free)
         for digits in range(1, DIGITS + 1):
             rounded = [float(f"{value:.{digits}g}") if abs(value) > NEGLIGIBLE else 0.0 for value in best]
-            if not probes.differs(at_probes(rounded))[0].any():
-                return dict(zip(names, rounded, strict=True))
-        if not probes.differs(at_probes(best))[1].any():
-            return dict(zip(names, best, strict=True))
+            if not differs(rounded)[0].any():
+                return rounded
+        if not differs(best)[1].any():
+            return best
     return None
 
 
@@ -265,7 +281,27 @@ def _of_rows(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple
             one = activation.result == "one"
             if seen.wide.shape != (x.shape[:1] if one else seen.x.shape):
                 continue
-            truth = row_truth(activation, x, np.ones_like(x), (0,))[0].approximate()
-            another, shown = seen.differs(truth if one else np.moveaxis(truth.reshape(x.shape), -1, axis))
-            if not shown.any():
-                yield int(another.sum()), Identity(activation.name, {"axis": axis}, x.size)
+            names = [name for name in activation.parameters if name != "axis"]
+            differs = partial(_rows_differ, seen, activation, axis, x, names)
+            wide = seen.wide if one else np.moveaxis(seen.wide, axis, -1)
+            function = partial(_numpy_rows, activation, widen(x), names)
+            default = [activation.parameters[name] for name in names]
+            found = _searched(activation, default, np.empty(0), function, wide.ravel(), differs)
+            if found is not None:
+                parameters = {**activation.parameters, "axis": axis, **dict(zip(names, found, strict=True))}
+                yield int(differs(found)[0].sum()), Identity(activation.name, parameters, x.size)
+
+
+def _rows_differ(
+    seen: _Seen, activation: Activation, axis: int, x: FloatArray, names: list[str], values: list[float]
+) -> tuple[Any, Any]:
+    """Where it is not the function of rows with these parameters; ``x`` has the rows along its last axis."""
+    truth = row_truth(activation, x, np.ones_like(x), (0,), dict(zip(names, values, strict=True)))[0].approximate()
+    return seen.differs(truth if activation.result == "one" else np.moveaxis(truth.reshape(x.shape), -1, axis))
+
+
+def _numpy_rows(activation: Activation, x: Float64Array, names: list[str], values: list[float]) -> Float64Array:
+    """The function of rows with these parameters in float64, flat, for a fit; far off where it has no value."""
+    with np.errstate(all="ignore"):
+        result = activation.definition(np, x, axis=-1, **dict(zip(names, values, strict=True)))
+    return np.nan_to_num(np.asarray(result, np.float64), nan=HUGE).ravel()

@@ -1,6 +1,6 @@
 """CELU, the continuously differentiable ELU: x for x > 0, alpha (e^(x / alpha) - 1) otherwise. Smooth for every alpha."""
 
-from math import inf
+from math import frexp, inf
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, cut, exp_above, expm1, growth, numpy_of
@@ -42,6 +42,8 @@ def _decay(m: Any, x: Any, alpha: Any, grid: int, factor: float, deep: int) -> t
     """
     far = -FAR * alpha
     y = m.where(x > 0, 0.0, m.where(x < far, far, x))
+    if isinstance(alpha, float | int) and abs(frexp(alpha)[0]) == 0.5:  # a power of two, with which no quotient is rounded
+        return exp_above(m, y / alpha, deep)
     q, _ = cut(m, y / alpha, grid)
     upper = _upper(alpha, factor)
     rest = m.positive((y - q * upper) - q * (alpha - upper))  # one small term in the formula's scale, as in cut

@@ -37,7 +37,7 @@ def value(framework: Any, x: Any, axis: int) -> Any:
 def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
     e, c, s, g = softmax_parts(framework, x, axis)
     hi, lo = total(framework, v, axis)
-    p = e * (hi + lo) / s * c
+    p = e * ((hi + lo) / s) * c
     return (v - p) - p * g
 
 

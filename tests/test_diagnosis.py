@@ -2,10 +2,8 @@
 
 import contextlib
 import functools
-import importlib
 import io
 import re
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -18,14 +16,9 @@ import torch.nn.functional as F
 
 import crosscheck
 from crosscheck import Activation, PairReport, UsageError, activations, compare, identify
+from crosscheck._spec.interface import native_function
 
 # Which function each side is.
-
-
-def native(activation: Activation, side: str) -> Callable[..., Any]:
-    module, _, name = activation.natives[side].path.rpartition(".")
-    found = getattr(importlib.import_module(module), name)
-    return found() if isinstance(found, type) else found
 
 
 CASES = [
@@ -51,7 +44,7 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
         arguments: Any = activation.natives[side].matched
     else:
         arguments = activation.native_arguments(side, case, matched=True)
-    identity = identify(functools.partial(native(activation, side), **arguments), side, dtype=dtype)
+    identity = identify(native_function(activation.natives[side], arguments), side, dtype=dtype)
     assert identity is not None
     name, parameters = SAME.get(activation.name, (activation.name, {}))
     if activation.name == "celu" and case == {"alpha": 1.0}:

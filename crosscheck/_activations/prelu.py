@@ -1,6 +1,5 @@
 """PReLU, the parametric ReLU: x for x > 0, w x otherwise. A leaky ReLU whose slope w is learned, one or one per channel."""
 
-import importlib
 from math import inf
 from typing import Any
 
@@ -52,11 +51,6 @@ def second(framework: Any, x: Any, weight: Any) -> Any:
     return numpy_of(framework).zeros_like(x)
 
 
-def shipped(x: Any, weight: float = 0.25) -> Any:
-    """torch.nn.functional.prelu, which takes its weight as a tensor of x's dtype and has no default, with ours."""
-    return importlib.import_module("torch").nn.functional.prelu(x, x.new_full((1,), weight))
-
-
 def limits(weight: float) -> Limits:
     return Limits(minus=(-inf * weight, weight, 0), plus=(inf, 1, 0))
 
@@ -84,5 +78,5 @@ PRELU = Activation(
     parameters={"weight": 0.25},
     cases=({"weight": 0.1}, {"weight": 1.5}),
     # JAX ships none
-    natives={"torch": Native(f"{__name__}.shipped")},
+    natives={"torch": Native("torch.nn.functional.prelu", call="torch.nn.functional.prelu(x, x.new_full((1,), weight))")},
 )

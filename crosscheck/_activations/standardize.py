@@ -2,7 +2,6 @@
 scales and shifts: any level and any scale of the activations is removed, which steadies training.
 """
 
-import importlib
 import math
 from math import inf, nan
 from typing import Any
@@ -94,13 +93,7 @@ def second(framework: Any, x: Any, v: Any, w: Any, axis: int, epsilon: float) ->
     return numpy_of(framework).where(t == 0, t, whole / s * t / s * t)
 
 
-def shipped(x: Any, axis: int = -1, epsilon: float = 1e-5) -> Any:
-    """torch.nn.functional.layer_norm without weights, over one axis, which it wants to be the last."""
-    rows = x.movedim(axis, -1)
-    normalized = importlib.import_module("torch").nn.functional.layer_norm(rows, rows.shape[-1:], eps=epsilon)
-    return normalized.movedim(-1, axis)
-
-
+LAYER_NORM = "torch.nn.functional.layer_norm(x.movedim(axis, -1), (x.shape[axis],), eps=epsilon).movedim(-1, axis)"
 TORCH, JAX, STABLE = NATIVES = ("torch.native", "jax.native", "jax.native.matched")
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 TORCH_SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/layer_norm_kernel.cpp"
@@ -324,7 +317,10 @@ STANDARDIZE = Activation(
     cases=({"axis": 0, "epsilon": 1e-5}, {"axis": 0, "epsilon": 1e-3}),
     natives={
         # torch ships none by this name; its layer_norm takes the shape of what it normalizes
-        "torch": Native(f"{__name__}.shipped"),
+        "torch": Native(
+            "torch.nn.functional.layer_norm",
+            call="torch.nn.functional.layer_norm(x.movedim(axis, -1), (x.shape[axis],), eps=epsilon).movedim(-1, axis)",
+        ),
         # the default algorithm loses the variance where the level is large
         "jax": Native("jax.nn.standardize", matched={"algorithm": "stable"}),
     },

@@ -1,6 +1,5 @@
 """Threshold: x where x > threshold, a fixed value otherwise. ReLU where both are 0; else it jumps at the threshold."""
 
-import importlib
 from math import inf
 from typing import Any
 
@@ -35,11 +34,6 @@ def second(framework: Any, x: Any, threshold: Any, value: Any) -> Any:
     return flat(framework, x)
 
 
-def shipped(x: Any, threshold: float = 0.0, value: float = 0.5) -> Any:
-    """torch.nn.functional.threshold, which has no defaults, with ours."""
-    return importlib.import_module("torch").nn.functional.threshold(x, threshold, value)
-
-
 def limits(threshold: float, value: float) -> Limits:
     return Limits(minus=(value, 0, 0), plus=(inf, 1, 0))
 
@@ -67,5 +61,5 @@ THRESHOLD = Activation(
     # thresholds that every dtype holds: torch rounds others before it compares with them, which moves the jump
     cases=({"threshold": 1.5, "value": 20.0}, {"threshold": -0.5, "value": -3.0}),
     # JAX ships none
-    natives={"torch": Native(f"{__name__}.shipped")},
+    natives={"torch": Native("torch.nn.functional.threshold", call="torch.nn.functional.threshold(x, threshold, value)")},
 )

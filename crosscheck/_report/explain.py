@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -451,6 +452,9 @@ def _call(explanation: Explanation, sighting: Sighting, subject: str) -> tuple[t
     native = explanation.activation.natives[framework]
     matched = kind == "native.matched"
     arguments = explanation.activation.native_arguments(framework, sighting.parameters, matched=matched) or {}
+    if native.call:
+        values = {name: repr(value) for name, value in arguments.items()}
+        return (), re.sub(r"(?<!\.)\b[a-z_]+\b(?!=)", lambda found: values.get(found[0], found[0]), native.call)
     module, _, name = native.path.rpartition(".")
     imports = () if module.partition(".")[0] == framework else (f"import {module}",)
     made = "()" if name[:1].isupper() else ""  # a class, made without arguments

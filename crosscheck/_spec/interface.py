@@ -42,7 +42,11 @@ def _missing(name: str, error: Exception) -> MissingFrameworkError:
 def native_function(native: Native, arguments: Mapping[str, object]) -> Function:
     """What a framework ships, as a function of x alone; ``ImportError`` or ``AttributeError`` if it is not there."""
     module_path, _, name = native.path.rpartition(".")
-    framework(module_path.partition(".")[0])
+    root = module_path.partition(".")[0]
+    module = framework(root)
+    if native.call:
+        called = eval(f"lambda {', '.join(['x', *arguments])}: {native.call}", {root: module})
+        return functools.partial(called, **arguments)
     shipped = getattr(importlib.import_module(module_path), name)
     if inspect.isclass(shipped):
         shipped = shipped()

@@ -94,12 +94,15 @@ class Native:
     have: it is judged where they have their default values only.
 
     At the default values of our parameters it is called with its own defaults, but for the axis of a function of rows.
+    Where it cannot be called with x and our parameters, ``call`` is a Python expression of them and the framework's module
+    that calls it, for example ``torch.nn.functional.prelu(x, x.new_full((1,), weight))``; it is given all parameters.
     """
 
     path: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     matched: Mapping[str, object] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
+    call: str = ""
 
 
 @dataclass(frozen=True)
@@ -310,7 +313,7 @@ class Activation:
         native = self.natives[side]
         if any(values[name] != self.parameters[name] for name in native.lacks):
             return None
-        default = values == self.parameters
+        default = values == self.parameters and not native.call
         # torch's softmax wants to be told its axis
         given = {name: value for name, value in values.items() if name == "axis" or not default}
         arguments = {native.parameters.get(name, name): value for name, value in given.items() if name not in native.lacks}

@@ -172,7 +172,7 @@ def shipped(record: Activation, side: str) -> str:
     native = record.natives.get(side)
     if native is None:
         return f"{NAMES[side]} ships none."
-    said = f"`{native.path}`"
+    said = f"`{native.path}`" + (f", called as `{native.call}`" if native.call else "")
     if native.parameters:
         said += ", where " + ", ".join(f"`{ours}` is called `{theirs}`" for ours, theirs in native.parameters.items())
     if native.lacks:

@@ -34,16 +34,13 @@ SAME = {"prelu": ("leaky_relu", {"weight": "negative_slope"})}
 """What is another function of the catalogue too, which is named then, and what that calls the parameters."""
 
 
-@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("activation", "side", "case"), CASES, ids=lambda value: getattr(value, "name", None))
 def test_every_function_of_the_catalogue_is_identified_from_its_natives(
     activation: Activation, side: str, case: Any, dtype: str
 ) -> None:
-    if case == activation.parameters and activation.result == "row":  # without an axis, all is reduced to one number
-        arguments: Any = activation.natives[side].matched
-    else:
-        arguments = activation.native_arguments(side, case, matched=True)
+    arguments = activation.native_arguments(side, case, matched=True)
+    assert arguments is not None
     identity = identify(native_function(activation.natives[side], arguments), side, dtype=dtype)
     assert identity is not None
     name, parameters = SAME.get(activation.name, (activation.name, {}))

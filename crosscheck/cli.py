@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, SpecError
+
+if TYPE_CHECKING:
+    from crosscheck._report.arrays import ArraysReport
+    from crosscheck._report.report import Report
 
 FEW_ACTIVATIONS = 2
 """For so many, another process would take longer to start than it saves."""
@@ -66,6 +70,26 @@ def _save(path: str | None, write: Callable[[str], None], option: str = "--json"
             write(path)
         except OSError as error:
             _refuse(f"{option}: {path} could not be written: {error.strerror or error}")
+
+
+def _check_all_writable(json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
+    for path, option in ((json_path, "--json"), (html_path, "--html"), (markdown_path, "--markdown")):
+        _check_writable(path, option)
+
+
+def _save_all(
+    report: Report | ArraysReport, json_path: str | None, html_path: str | None, markdown_path: str | None
+) -> None:
+    _save(json_path, report.to_json)
+    _save(html_path, report.to_html, "--html")
+    _save(markdown_path, report.to_markdown, "--markdown")
+
+
+def _written(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command whose report can be read elsewhere."""
+    markdown = click.option("--markdown", "markdown_path", metavar="PATH", help="Write the report as Markdown.")
+    page = click.option("--html", "html_path", metavar="PATH", help="Write the report as one HTML file, with figures.")
+    return page(markdown(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -127,6 +151,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
     help=f"Among how many processes the activations are shared; one per core, at most {MOST_PROCESSES}, unless given.",
 )
 @click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+@_written
 def verify(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
@@ -142,6 +167,8 @@ def verify(
     files: tuple[str, ...],
     processes: int | None,
     json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
 ) -> None:
     """Judge activations against the proven truth; without NAME, all of them.
 
@@ -150,7 +177,7 @@ def verify(
     from crosscheck import _api
     from crosscheck._catalogue import Catalogue
 
-    _check_writable(json_path)
+    _check_all_writable(json_path, html_path, markdown_path)
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
     given = {"dtypes": dtypes, "orders": orders, "subjects": subjects, "modes": modes}
     options |= {name: values for name, values in given.items() if values}
@@ -167,7 +194,7 @@ def verify(
     _print(text.layout(report))
     if accuracy:
         _print(text.accuracy(report))
-    _save(json_path, report.to_json)
+    _save_all(report, json_path, html_path, markdown_path)
     if not report.compared:
         sys.exit(2)
     sys.exit(0 if report.passed else 1)
@@ -267,6 +294,7 @@ def plot(name: str, output: str | None, dtype: str, low: float, high: float, fil
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
 @click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+@_written
 def compare(
     torch_fn: str,
     jax_fn: str,
@@ -280,6 +308,8 @@ def compare(
     device: str,
     seed: int,
     json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
 ) -> None:
     """Compare a function of torch with one of JAX: torch.nn.functional:gelu jax.nn:gelu.
 
@@ -289,7 +319,7 @@ def compare(
     from crosscheck import _functions
     from crosscheck._command import acceptable, described, loaded
 
-    _check_writable(json_path)
+    _check_all_writable(json_path, html_path, markdown_path)
     options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
     if modes:
         options["modes"] = modes
@@ -300,7 +330,7 @@ def compare(
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
         report = _functions.compare(*functions, inputs, **options)
     click.echo(str(report))
-    _save(json_path, report.to_json)
+    _save_all(report, json_path, html_path, markdown_path)
     sys.exit(0 if report.passed else 1)
 
 
@@ -312,6 +342,7 @@ def compare(
 @click.option("--rtol", type=float, metavar="R", help="Allow a difference of R times the element of B.")
 @click.option("--atol", type=float, metavar="D", help="Allow a difference of D, added to that of --rtol.")
 @click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+@_written
 def diff(
     a: str,
     b: str,
@@ -320,6 +351,8 @@ def diff(
     rtol: float | None,
     atol: float | None,
     json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
 ) -> None:
     """Compare two files of arrays, name by name: .npy, .npz or .safetensors.
 
@@ -328,11 +361,11 @@ def diff(
     """
     from crosscheck._saved import compare_files
 
-    _check_writable(json_path)
+    _check_all_writable(json_path, html_path, markdown_path)
     with _one_message():
         report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
     click.echo(str(report))
-    _save(json_path, report.to_json)
+    _save_all(report, json_path, html_path, markdown_path)
     if not report.compared:
         sys.exit(2)
     sys.exit(0 if report.passed else 1)

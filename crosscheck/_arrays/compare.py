@@ -16,6 +16,7 @@ import numpy as np
 from crosscheck._arrays.files import BFLOAT16, Array
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
 from crosscheck._numerics.formats import BoolArray, Float64Array, Format, format_of
+from crosscheck._numerics.profile import Columns, Profile, joined, profile
 
 PIECE = 2**18
 """Elements looked at together: few enough for the processor's cache, enough to make numpy's overhead small."""
@@ -31,7 +32,7 @@ def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: Lim
     pieces = list(_pieces(a.size))
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     flat_truth = None if truth is None else truth.reshape(-1)
-    whole = _Whole()
+    whole = _Whole(a.size)
 
     def look(piece: slice) -> _Piece:
         true = None if flat_truth is None else flat_truth[piece]
@@ -102,8 +103,9 @@ class _Piece:
 
 @dataclass
 class _Whole:
-    """What is known of all pieces so far."""
+    """What is known of all pieces so far, of as many elements as there are in all."""
 
+    size: int
     elements: int = 0
     equal: int = 0
     beyond: int = 0
@@ -112,8 +114,12 @@ class _Whole:
     truth: list[float] = field(default_factory=lambda: [nan, nan])
     at_fault: list[int] = field(default_factory=lambda: [0, 0])
     worst: list[Element] = field(default_factory=list)
+    profile: Profile | None = None
 
     def add(self, piece: _Piece) -> None:
+        columns = Columns.of_elements(self.elements, self.elements + piece.a.size, self.size)
+        seen = profile(columns, piece.ulp, ~piece.finite, np.ones(piece.a.size, bool))
+        self.profile = seen if self.profile is None else joined([self.profile, seen])
         self.elements += piece.a.size
         self.equal += int((piece.apart == 0).sum())
         self.special += int((~piece.finite).sum())
@@ -166,6 +172,7 @@ class _Whole:
             a_ulp=self.truth[0] if known else None,
             b_ulp=self.truth[1] if known else None,
             side=self._side() if known else None,
+            profile=self.profile,
         )
 
     def _side(self) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from crosscheck._numerics.formats import BoolArray, Float64Array
+from crosscheck._numerics.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class ArrayComparison:
     a_ulp, b_ulp, side
         Where the truth was given: each side's largest error in ULP of it, and the side that is farther from it where
         elements are beyond the limits: ``A``, ``B`` or ``both``.
+    profile
+        How large the differences are and where; not part of the JSON. None where there are no elements.
     """
 
     name: str
@@ -80,3 +83,4 @@ class ArrayComparison:
     a_ulp: float | None = None
     b_ulp: float | None = None
     side: str | None = None
+    profile: Profile | None = field(default=None, compare=False, repr=False)

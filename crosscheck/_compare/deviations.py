@@ -138,6 +138,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         uncovered=uncovered,
         undecided=judged.undecided,
         message=judged.message,
+        profile=judged.profile,
     )
 
 

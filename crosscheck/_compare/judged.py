@@ -11,6 +11,7 @@ from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._compare.records import CauseCount, Point
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
+from crosscheck._numerics.profile import Columns, Profile, profile
 from crosscheck._spec.records import CAUSES
 
 
@@ -57,6 +58,7 @@ class Judged:
     max_abs: float
     undecided: int
     message: str | None = None
+    profile: Profile | None = None
 
 
 def summarise(
@@ -68,10 +70,12 @@ def summarise(
     errors: tuple[Float64Array, Float64Array],
     truth: Truth,
     side: str | None,
+    columns: Columns,
 ) -> Judged:
     """Count the causes, find the worst points and keep the failing ones.
 
-    ``results`` are what was got and what was expected; ``errors`` the errors in the unit and in ULP of the truth.
+    ``results`` are what was got and what was expected; ``errors`` the errors in the unit and in ULP of the truth;
+    ``columns`` those of the inputs.
     """
     got, expected = results
     ulp, ulp_of_truth = errors
@@ -96,6 +100,7 @@ def summarise(
         max_ulp_of_truth=float(ulp_of_truth[counted].max(initial=0.0)),
         max_abs=float(difference[finite].max(initial=0.0)),
         undecided=int(truth.undecided.sum()),
+        profile=profile(columns, ulp, codes == CODE["special"], codes != NOT_JUDGED),
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._numerics.profile import Profile
+
 
 @dataclass(frozen=True)
 class Point:
@@ -65,6 +67,8 @@ class Comparison:
         For each failing cause, the worst point that no declared deviation covers.
     undecided
         How many inputs have no decided truth. ``message`` is what a subject raised, or None.
+    profile
+        How large the errors are and where; not part of the JSON. None where nothing was compared.
     notes, figures
         What else there is to say of two functions compared, and measures of how far they are apart: see
         :func:`crosscheck.compare`.
@@ -96,6 +100,7 @@ class Comparison:
     message: str | None = None
     notes: tuple[str, ...] = ()
     figures: Mapping[str, float | bool] = field(default_factory=dict)
+    profile: Profile | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import Runner, Subject, covers, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, widen
+from crosscheck._numerics.profile import Columns
 from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, UNIFORM
 from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.records import Activation, budget
@@ -61,6 +62,16 @@ class _Task:
     plan: Plan
     runners: dict[str, Runner]
     """By subject, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
+
+    @cached_property
+    def _columns(self) -> tuple[Columns, Columns]:
+        value, derivative = (self.known(order) for order in (0, 1))
+        columns = Columns.of(value)
+        return columns, columns if derivative is value else Columns.of(derivative)
+
+    def columns(self, order: int) -> Columns:
+        """The columns of the inputs, shared by every comparison."""
+        return self._columns[min(order, 1)]
 
     def known(self, order: int) -> FloatArray:
         """The number by which each point is known."""
@@ -189,6 +200,7 @@ def _judge_subject(
             (judgement.ulp_of_unit, judgement.ulp),
             task.truths[order],
             subject.side if at_fault else None,
+            task.columns(order),
         )
 
 
@@ -292,6 +304,7 @@ def _one_pair(
             (apart, apart),
             true,
             "both" if len(sides) == 2 else next(iter(sides), None),
+            task.columns(order),
         )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._compare.records import CauseCount, Comparison, Point
-from crosscheck._numerics.formats import BoolArray, IntArray, bits_of
+from crosscheck._numerics.formats import BoolArray, Float64Array, Format, IntArray, bits_of
+from crosscheck._numerics.profile import Columns, Profile, profile
 from crosscheck._pair.accept import Accepted
 from crosscheck._pair.evidence import is_float, to_float64, unit_of
 from crosscheck._pair.figures import figures
@@ -134,8 +135,25 @@ def comparison(
         else f"{'both sides are NaN everywhere' if codes.size else 'the result is empty'}, so nothing was compared",
         notes=tuple(dict.fromkeys((*(f"{ORDER_NAMES[place.order]}: {note}" for note in verdict.notes), *notes))),
         figures=measures,
+        profile=_profile(results, verdict, x if elementwise else None, compared, fmt) if points else None,
     )
     return Judged(record, codes, verdict.sides, failing, setting[1])
+
+
+def _profile(results: tuple[Array, Array], verdict: Verdict, x: Array | None, compared: BoolArray, fmt: Format) -> Profile:
+    """Of the distances in ULP of the larger result: over the input, or over the elements where none belongs to each."""
+    _, _, ulp = _apart(results, fmt)
+    columns = Columns.of_elements(0, ulp.size, ulp.size) if x is None or not is_float(x) else Columns.of(x.ravel())
+    return profile(columns, ulp, (verdict.codes == CODE["special"]).ravel(), compared.ravel())
+
+
+def _apart(results: tuple[Array, Array], fmt: Format) -> tuple[list[Float64Array], Float64Array, Float64Array]:
+    """Both results, flat, the ULP of the larger one, and how many of it they are apart."""
+    got = [to_float64(result).ravel() for result in results]
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.fmax(np.abs(got[0]), np.abs(got[1]))
+        unit = unit_of(fmt, np.nan_to_num(size)) if is_float(results[0]) else np.ones(size.shape)
+        return got, unit, np.abs(got[0] - got[1]) / unit
 
 
 def _side(sides: Sides) -> str | None:
@@ -163,14 +181,11 @@ def _count(
 ) -> dict[str, CauseCount]:
     """Each cause's count and worst element: the one furthest apart, in ULP of the larger result."""
     found: dict[str, CauseCount] = {}
-    got = [to_float64(result).ravel() for result in results]
+    got, unit, ulp = _apart(results, request.inputs.fmt)
     with np.errstate(invalid="ignore", over="ignore"):
-        size = np.fmax(np.abs(got[0]), np.abs(got[1]))
-        unit = unit_of(request.inputs.fmt, np.nan_to_num(size)) if is_float(results[0]) else np.ones(size.shape)
-        ulp = np.abs(got[0] - got[1]) / unit
         error = np.fmax(verdict.torch_error.ravel(), verdict.jax_error.ravel()) / unit
     value = x if x is not None and is_float(x) else None
-    plain = np.zeros(size.shape) if value is None else -np.abs(np.nan_to_num(to_float64(value), nan=np.inf)).ravel()
+    plain = np.zeros(ulp.shape) if value is None else -np.abs(np.nan_to_num(to_float64(value), nan=np.inf)).ravel()
     for code in np.unique(verdict.codes[where]):
         at = np.flatnonzero(where & (verdict.codes == code))
         # among equals, and where there is no distance, the plainest input

@@ -6,16 +6,24 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.document import Block, Code, Document, Drawing, Table
+from crosscheck._report.json_file import plain, record, write_json
+from crosscheck._report.written import Written
+
+if TYPE_CHECKING:
+    from crosscheck._numerics.profile import Profile
 
 SCHEMA = "crosscheck.arrays/1"
 MOST_SHOWN = 12
+MOST_ROWS = 200
+MOST_PANELS = 3
 
 
 @dataclass(frozen=True)
-class ArraysReport:
+class ArraysReport(Written):
     """The result of :func:`crosscheck.compare_arrays`.
 
     comparisons
@@ -58,6 +66,22 @@ class ArraysReport:
         told = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {worst.name}"
         return f"DISAGREE: {told}{'' if worst.side is None else f'; at fault: {worst.side}'}."
 
+    def document(self) -> Document:
+        """The verdict, every array's figures, where the worst elements are, and the differences as a figure."""
+        story = "\n".join(self.story().splitlines()[1:]).strip()
+        head = ["name", "dtype", "shape", "verdict", "equal", "beyond", "median ULP", "99% ULP", "largest ULP"]
+        rows = [head, *(list(_row(one)) for one in _ranked(self)[:MOST_ROWS])]
+        blocks: list[Block] = [Table(rows)] if self.comparisons else []
+        blocks += [Code(story)] if story else []
+        if self.panels():
+            blocks.append(Drawing(self.plot(), "How far A and B are apart, in ULP of the larger element"))
+        return Document(self.headline, self.passed, blocks)
+
+    def panels(self) -> Mapping[str, Mapping[str, Profile]]:
+        """The arrays that are farthest apart, a panel each."""
+        drawn = [one for one in _ranked(self) if one.profile is not None]
+        return {one.name: {one.name: one.profile} for one in drawn[:MOST_PANELS] if one.profile is not None}
+
     def story(self) -> str:
         """The verdict and the evidence, as text."""
         return "\n".join(_story(self))
@@ -70,7 +94,7 @@ class ArraysReport:
         return {
             "schema": SCHEMA,
             "limits": plain(dataclasses.asdict(self.limits)),
-            "comparisons": [plain(dataclasses.asdict(comparison)) for comparison in self.comparisons],
+            "comparisons": [record(comparison) for comparison in self.comparisons],
             "summary": {
                 "passed": self.passed,
                 "elements": self.compared,
@@ -91,7 +115,7 @@ def _story(report: ArraysReport) -> Iterator[str]:
         if names:
             more = len(names) - MOST_SHOWN
             yield f"  only in {side}: {', '.join(names[:MOST_SHOWN])}" + (f" and {more} more" if more > 0 else "")
-    ranked = sorted(report.comparisons, key=lambda one: (one.passed, -one.special, -one.figures["ulp_max"]))
+    ranked = _ranked(report)
     for comparison in ranked[:MOST_SHOWN]:
         yield ""
         yield from _one(comparison)
@@ -100,10 +124,23 @@ def _story(report: ArraysReport) -> Iterator[str]:
         yield f"and {len(ranked) - MOST_SHOWN} arrays that are closer; --json has them all"
 
 
+def _ranked(report: ArraysReport) -> list[ArrayComparison]:
+    return sorted(report.comparisons, key=lambda one: (one.passed, -one.special, -one.figures["ulp_max"]))
+
+
+def _row(one: ArrayComparison) -> Iterator[str]:
+    yield from (one.name, one.dtype, "x".join(map(str, one.shape)) or "one number", _verdict(one))
+    yield from (f"{one.equal:,}", f"{one.beyond:,}")
+    yield from (f"{one.figures[f'ulp_{what}']:.3g}" for what in ("p50", "p99", "max"))
+
+
+def _verdict(one: ArrayComparison) -> str:
+    return "agrees" if one.passed else "DISAGREES" if one.elements else "is EMPTY"
+
+
 def _one(comparison: ArrayComparison) -> Iterator[str]:
     shape = "x".join(map(str, comparison.shape)) or "one number"
-    verdict = "agrees" if comparison.passed else "DISAGREES" if comparison.elements else "is EMPTY"
-    yield f"{comparison.name} ({comparison.dtype}, {shape}) {verdict}"
+    yield f"{comparison.name} ({comparison.dtype}, {shape}) {_verdict(comparison)}"
     if not comparison.elements:
         return
     figures = comparison.figures

@@ -22,7 +22,7 @@ def report_data(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "environment": plain(report.environment),
-        "comparisons": [plain(dataclasses.asdict(comparison)) for comparison in report.comparisons],
+        "comparisons": [record(comparison) for comparison in report.comparisons],
         "summary": {
             "passed": report.passed,
             "comparisons": len(report.comparisons),
@@ -32,6 +32,13 @@ def report_data(report: Report) -> dict[str, Any]:
             "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
         },
     }
+
+
+def record(comparison: Any) -> object:
+    """A comparison as plain data, without its profile, which is drawn and not read."""
+    data = dataclasses.asdict(dataclasses.replace(comparison, profile=None))
+    del data["profile"]
+    return plain(data)
 
 
 def plain(value: object) -> object:

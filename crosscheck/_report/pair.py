@@ -6,11 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite, isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosscheck._compare.records import Comparison, Diagnosis, Identity, Point
+from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.report import Report
+from crosscheck._report.text import environment
 from crosscheck._spec.records import CAUSES, ORDER_NAMES, ORDERS, PASSING
+
+if TYPE_CHECKING:
+    from crosscheck._numerics.profile import Profile
 
 NAMES = {"torch": "PyTorch", "jax": "JAX", "both": "both sides"}
 
@@ -32,6 +37,7 @@ DIFFER = {
 """What is said where no side is at fault, or none is known to be."""
 
 MOST_NOTES = 6
+MOST_CURVES = 4
 MUCH = 8
 """A side is said to be nearer the truth where the other errs by this many times as much, and ULP."""
 DIGIT = re.compile(r"\d")
@@ -94,6 +100,27 @@ class PairReport(Report):
         if self.diagnosis.snippet:
             lines += ["", "To see it again:", "", self.diagnosis.snippet]
         return "\n".join(lines)
+
+    def document(self) -> Document:
+        """The verdict, the story, every comparison, the errors as a figure, and the snippet."""
+        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
+        blocks: list[Block] = [Code(story)] if story else []
+        blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
+        if self.panels():
+            blocks.append(Drawing(self.plot(), "How far PyTorch and JAX are apart, in ULP of the larger result"))
+        if self.diagnosis.snippet:
+            blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
+        return Document(self.headline, self.passed, [*blocks, *environment(self.environment)])
+
+    def panels(self) -> Mapping[str, Mapping[str, Profile]]:
+        """The orders, in each the comparisons that are farthest apart."""
+        found: dict[str, dict[str, Profile]] = {}
+        for comparison in sorted(self.comparisons, key=lambda c: (c.order, c.passed, -c.max_ulp)):
+            by = f" by {comparison.wrt}" if comparison.wrt else ""
+            panel = found.setdefault(f"{ORDER_NAMES[comparison.order]}, {comparison.dtype}", {})
+            if comparison.profile is not None and len(panel) < MOST_CURVES:
+                panel[f"{comparison.output}{by}, JAX {comparison.mode}"] = comparison.profile
+        return {title: panel for title, panel in found.items() if panel}
 
     def data(self) -> dict[str, Any]:
         """The report as plain data (schema ``crosscheck.report/1``).
@@ -288,8 +315,12 @@ def _figures(comparison: Comparison) -> Iterator[str]:
 
 
 def _table(report: PairReport) -> Iterator[str]:
-    yield "  order              output          by              mode   verdict      cause        largest ULP"
+    for order, output, by, mode, verdict, cause, ulp in _rows(report):
+        yield f"  {order:18} {output:15} {by:15} {mode:6} {verdict:12} {cause:12} {ulp}"
+
+
+def _rows(report: PairReport) -> Iterator[tuple[str, ...]]:
+    yield "order", "output", "by", "mode", "verdict", "cause", "largest ULP"
     for c in report.comparisons:
         verdict = "agree" if c.passed and c.cause in (*PASSING, None) else "accepted" if c.passed else "DISAGREE"
-        where = f"{ORDER_NAMES[c.order]:18} {c.output:15} {c.wrt:15} {c.mode:6}"
-        yield f"  {where} {verdict:12} {c.cause or '-':12} {c.max_ulp:.3g}"
+        yield ORDER_NAMES[c.order], c.output, c.wrt, c.mode, verdict, c.cause or "-", f"{c.max_ulp:.3g}"

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosscheck._compare.records import Comparison, Finding
+from crosscheck._report.written import Written
+
+if TYPE_CHECKING:
+    from crosscheck._numerics.profile import Profile
+    from crosscheck._report.document import Document
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Written):
     """The result of :func:`crosscheck.verify`.
 
     comparisons
@@ -54,6 +59,18 @@ class Report:
         from crosscheck._report.json_file import write_json
 
         write_json(path, self.data())
+
+    def document(self) -> Document:
+        """The verdict, every activation's largest errors, what fails, and figures of the first of those that fail."""
+        from crosscheck._report.text import document
+
+        return document(self)
+
+    def panels(self) -> Mapping[str, Mapping[str, Profile]]:
+        """The orders of one activation, the first that fails, or the first."""
+        from crosscheck._report.text import panels
+
+        return panels(self.comparisons)
 
     def __str__(self) -> str:
         from crosscheck._report.text import render

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import rich.table
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from crosscheck._compare.records import CauseCount, Comparison
+from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
+from crosscheck._report.json_file import plain
 from crosscheck._spec.records import CAUSES, DTYPES, SUBJECTS
 
 if TYPE_CHECKING:
+    from crosscheck._numerics.profile import Profile
     from crosscheck._report.report import Report
 
 ORDER_NAMES = ("value", "gradient", "second")
 MOST_FAILURES = 12
+MOST_WRITTEN = 100
+MOST_FIGURES = 12
+DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
+"""The dtype that is drawn, of those that fail or of all, is the first of these."""
+STYLES = {"DISAGREE": "bold red", "as declared": "yellow", "agree": "green"}
 WIDTH = 110
 
 OWN = {"torch": {"eager": "torch"}, "jax": {"eager": "jax", "jit": "jit"}}
@@ -72,6 +81,69 @@ def layout(report: Report) -> RenderableType:
     return Group(*parts)
 
 
+def document(report: Report) -> Document:
+    """The report as a document."""
+    blocks: list[Block] = []
+    if report.comparisons:
+        blocks += [Table([list(_head(report.comparisons)), *map(list, _rows(report.comparisons))]), Paragraph(_legend())]
+    failures = list(_failures(report))
+    if failures:
+        blocks += [Heading("Not declared, so this run fails"), Code("\n".join(failures[:MOST_WRITTEN]))]
+        if len(failures) > MOST_WRITTEN:
+            blocks.append(Paragraph(f"and {len(failures) - MOST_WRITTEN} more; the JSON report has them all"))
+    for failed, title in ((True, "Declared deviations that this run refutes"), (False, "Notes on declared deviations")):
+        findings = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed is failed]
+        if findings:
+            blocks += [Heading(title), Code("\n".join(findings[:MOST_WRITTEN]))]
+    if report.deviations:
+        blocks.append(Heading("Declared deviations of the frameworks' own functions, seen again"))
+        blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
+    blocks += _drawings(report.comparisons)
+    return Document(headline(report), report.passed, [*blocks, *environment(report.environment)])
+
+
+def environment(settings: Mapping[str, object]) -> list[Block]:
+    """What the results may depend on."""
+    lines = [f"{name}: {json.dumps(plain(value))}" for name, value in settings.items()]
+    return [Heading("Environment"), Code("\n".join(lines))] if lines else []
+
+
+def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
+    """A figure for each activation, of those that fail first, up to some number."""
+    from crosscheck._report.profile_plot import draw
+
+    names = _by_failure(comparisons)
+    for name in names[:MOST_FIGURES]:
+        shown = panels([comparison for comparison in comparisons if comparison.function == name])
+        if shown:
+            caption = f"The errors of {name} against the proven truth, of each subject where it is worst"
+            yield Drawing(draw(shown), caption)
+    if len(names) > MOST_FIGURES:
+        yield Paragraph(f"Figures of {MOST_FIGURES} of {len(names)} activations; a report on one activation has its own.")
+
+
+def _by_failure(comparisons: Sequence[Comparison]) -> list[str]:
+    return list(dict.fromkeys(c.function for c in sorted(comparisons, key=lambda c: c.passed)))
+
+
+def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profile]]:
+    """The orders of one activation, the first that fails or the first; in each its subjects in one dtype."""
+    found: dict[str, dict[str, Profile]] = {}
+    name = next(iter(_by_failure(comparisons)), None)
+    for order in sorted({comparison.order for comparison in comparisons}):
+        wanted = (name, order, "exact")
+        here = [c for c in comparisons if (c.function, c.order, c.against) == wanted and c.profile is not None]
+        if not here:
+            continue
+        dtype = min((c.passed, DTYPE_ORDER.index(c.dtype), c.dtype) for c in here)[2]
+        worst: dict[str, Comparison] = {}
+        for comparison in sorted((c for c in here if c.dtype == dtype), key=lambda c: (c.passed, -c.max_ulp)):
+            worst.setdefault(comparison.subject, comparison)
+        shown = {subject: worst[subject].profile for subject in SUBJECTS if subject in worst}
+        found[f"{name} {ORDER_NAMES[order]}, {dtype}"] = {subject: one for subject, one in shown.items() if one is not None}
+    return found
+
+
 def headline(report: Report) -> str:
     """The verdict in one line."""
     names = list(dict.fromkeys(comparison.function for comparison in report.comparisons))
@@ -93,23 +165,33 @@ def _legend() -> str:
     return "Worst error in ULP over all dtypes and modes, against the proven truth; - is not compared."
 
 
-def _table(comparisons: Iterable[Comparison]) -> Table:
+def _table(comparisons: Sequence[Comparison]) -> rich.table.Table:
     """One block per activation, one row per order, one column per subject."""
+    head = _head(comparisons)
+    table = rich.table.Table(*head, box=None, pad_edge=False)
+    for row in _rows(comparisons):
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+def _head(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+    present = {comparison.subject for comparison in comparisons}
+    subjects = (subject for subject in SUBJECTS if subject in present)
+    return ("activation", "order", *subjects, "verdict", "worst cause", "declared deviations")
+
+
+def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
     rows: dict[tuple[str, int], list[Comparison]] = {}
     for comparison in comparisons:
         rows.setdefault((comparison.function, comparison.order), []).append(comparison)
-    present = {comparison.subject for group in rows.values() for comparison in group}
-    subjects = [subject for subject in SUBJECTS if subject in present]
-    table = Table(
-        "activation", "order", *subjects, "verdict", "worst cause", "declared deviations", box=None, pad_edge=False
-    )
+    subjects = _head(comparisons)[2:-3]
     previous = None
     for (function, order), group in sorted(rows.items()):
         causes = [c.cause for c in group if c.cause]
         worst = min(causes, key=CAUSES.index) if causes else "-"
         deviations = dict.fromkeys(id_ for c in group for id_ in c.deviations)
         passed = all(c.passed for c in group)
-        table.add_row(
+        yield (
             function if function != previous else "",
             ORDER_NAMES[order],
             *(_worst_ulp([c for c in group if c.subject == subject and c.against == "exact"]) for subject in subjects),
@@ -118,7 +200,6 @@ def _table(comparisons: Iterable[Comparison]) -> Table:
             str(len(deviations)) if deviations else "",
         )
         previous = function
-    return table
 
 
 def accuracy(report: Report) -> RenderableType:
@@ -136,7 +217,7 @@ def accuracy(report: Report) -> RenderableType:
         for mode in modes
         if (dtype, subject, mode) in present
     ]
-    table = Table("activation", "order", box=None, pad_edge=False)
+    table = rich.table.Table("activation", "order", box=None, pad_edge=False)
     for dtype, subject, mode in columns:
         first = next(column for column in columns if column[0] == dtype) == (dtype, subject, mode)
         table.add_column(f"{dtype if first else ''}\n{OWN[subject][mode]}", justify="right", no_wrap=True)
@@ -149,10 +230,8 @@ def accuracy(report: Report) -> RenderableType:
     return Group(Text(), Text(title, style="bold"), Text(), table)
 
 
-def _verdict(passed: bool, declared: bool) -> Text:
-    if not passed:
-        return Text("DISAGREE", style="bold red")
-    return Text("as declared", style="yellow") if declared else Text("agree", style="green")
+def _verdict(passed: bool, declared: bool) -> str:
+    return ("as declared" if declared else "agree") if passed else "DISAGREE"
 
 
 def _worst_ulp(comparisons: list[Comparison]) -> str:

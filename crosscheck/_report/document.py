@@ -1,0 +1,160 @@
+"""A report as a document, written as Markdown or as one HTML file that asks nothing of any other.
+
+Whatever a report says comes from a user's names, exceptions and arrays: all of it is text, never markup.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosscheck._report.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+LONGEST_FENCE = re.compile(r"`+")
+
+STYLE = """
+.crosscheck { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+.crosscheck h1 { font-size: 1.35rem; line-height: 1.3; border-left: .4rem solid; padding-left: .7rem; }
+.crosscheck h1.passed { border-color: #1a9850; }
+.crosscheck h1.failed { border-color: #d73027; }
+.crosscheck h2 { font-size: 1.1rem; margin-top: 2rem; }
+.crosscheck .wide { overflow-x: auto; }
+.crosscheck pre { white-space: pre-wrap; padding: .8rem; background: #8882; font-size: .85rem; }
+.crosscheck table { border-collapse: collapse; font-size: .85rem; overflow-wrap: normal; }
+.crosscheck th, .crosscheck td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #8884; }
+.crosscheck figure { margin: 1rem 0; overflow-x: auto; }
+.crosscheck svg { width: 100%; min-width: 30rem; height: auto; }
+"""
+PAGE = "body { margin: 0 auto; padding: 1rem; max-width: 60rem; } :root { color-scheme: light dark; }"
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text of which every space counts; ``language`` for what highlights it."""
+
+    text: str
+    language: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text, the first of them the head."""
+
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, and what it shows in words; Markdown, which has no figures of its own, leaves it out."""
+
+    figure: Figure
+    caption: str
+
+
+Block = Heading | Paragraph | Code | Table | Drawing
+
+
+@dataclass(frozen=True)
+class Document:
+    """``title`` is the verdict in one line."""
+
+    title: str
+    passed: bool
+    blocks: Sequence[Block]
+
+    def markdown(self) -> str:
+        """To be pasted into an issue."""
+        parts = [f"**{_plain(self.title)}**", *filter(None, map(_markdown, self.blocks))]
+        return "\n\n".join(parts) + "\n"
+
+    def fragment(self) -> str:
+        """The HTML of the document alone, for a notebook."""
+        verdict = "passed" if self.passed else "failed"
+        inner = "\n".join(_html(block) for block in self.blocks)
+        title = f'<h1 class="{verdict}">{html.escape(self.title)}</h1>'
+        return f'<div class="crosscheck">\n<style>{STYLE}</style>\n{title}\n{inner}\n</div>'
+
+    def page(self) -> str:
+        """A whole HTML page."""
+        return (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{html.escape(self.title)}</title>\n<style>{PAGE}</style>\n</head>\n"
+            f"<body>\n<main>\n{self.fragment()}\n</main>\n</body>\n</html>\n"
+        )
+
+    def write_markdown(self, path: str | Path) -> None:
+        """Whole or not at all; raises ``OSError``."""
+        write_whole(path, self.markdown().encode())
+
+    def write_html(self, path: str | Path) -> None:
+        """Whole or not at all; raises ``OSError``."""
+        write_whole(path, self.page().encode())
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes for nothing else."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"### {_plain(block.text)}"
+    if isinstance(block, Paragraph):
+        return _plain(block.text)
+    if isinstance(block, Code):
+        fence = "`" * max(3, 1 + max((len(run) for run in LONGEST_FENCE.findall(block.text)), default=0))
+        return f"{fence}{block.language}\n{block.text}\n{fence}"
+    if isinstance(block, Table):
+        head, *rows = (f"| {' | '.join(_plain(cell) or ' ' for cell in row)} |" for row in block.rows)
+        return "\n".join([head, "|---" * len(block.rows[0]) + "|", *rows])
+    return ""
+
+
+def _html(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"<h2>{html.escape(block.text)}</h2>"
+    if isinstance(block, Paragraph):
+        return f"<p>{html.escape(block.text)}</p>"
+    if isinstance(block, Code):
+        return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
+    if isinstance(block, Table):
+        return f'<div class="wide" tabindex="0"><table>{"".join(_rows(block))}</table></div>'
+    return f"<figure>{_svg(block.figure, block.caption)}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
+
+
+def _rows(table: Table) -> Iterator[str]:
+    for number, row in enumerate(table.rows):
+        tag = "td" if number else 'th scope="col"'
+        yield "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag[:2]}>" for cell in row) + "</tr>"
+
+
+def _svg(figure: Figure, caption: str) -> str:
+    """The figure as an element of the page: without a background, and without the date and program that made it."""
+    from matplotlib import rc_context
+
+    file = io.StringIO()
+    with rc_context({"svg.hashsalt": "crosscheck", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    drawn = file.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    return drawn.replace("<svg", f'<svg role="img" aria-label="{html.escape(caption, quote=True)}"', 1)

@@ -1,0 +1,94 @@
+"""The errors of comparisons as a figure: over the input above, how many of which size below. Never pyplot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from crosscheck._numerics.profile import SIZES, Profile
+
+COLOURS = ("#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#CC79A7", "#009E73")
+"""Of Okabe and Ito, told apart by everyone, on white and on black."""
+LINES = ("-", (0, (4, 2)), (0, (1, 2)), (0, (5, 1, 1, 1)))
+GREY = "#808080"
+"""For what is not a curve: seen on a light page and on a dark one."""
+TICKS = 5
+MOST_CURVES = 6
+
+
+def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
+    """A column for each panel, by its title; in it a curve for each comparison, by its label."""
+    figure = Figure(figsize=(4.6 * max(len(panels), 1), 6), layout="constrained")
+    axes = figure.subplots(2, max(len(panels), 1), squeeze=False)
+    for column, (title, profiles) in enumerate(panels.items()):
+        _over_inputs(axes[0, column], title, profiles)
+        _sizes(axes[1, column], profiles)
+    for one in axes.flat:
+        _grey(one)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if len(labels) > 1:
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
+        for text in legend.get_texts():
+            text.set_color(GREY)
+    return figure
+
+
+def _over_inputs(axes: Axes, title: str, profiles: Mapping[str, Profile]) -> None:
+    axes.set_yscale("symlog", linthresh=1.0)
+    finite = [max((w for w in one.worst if np.isfinite(w)), default=0.0) for one in profiles.values()]
+    top = 10 * max(1.0, *finite)
+    longest: Sequence[float] = max((one.x for one in profiles.values()), key=len)
+    for (label, one), style in zip(profiles.items(), _styles(), strict=False):
+        worst = np.array(one.worst)
+        odd = np.flatnonzero(~np.isfinite(worst))
+        place = (np.arange(worst.size) + 0.5) / max(worst.size, 1)
+        axes.plot(place, np.where(np.isfinite(worst), worst, np.nan), label=label, drawstyle="steps-mid", **style)
+        axes.plot(place[odd], np.full(odd.size, top / 2), "x", color=style["color"])
+    ticks = np.linspace(0, len(longest) - 1, min(TICKS, len(longest))).astype(int)
+    axes.xaxis.set_major_locator(FixedLocator([(tick + 0.5) / len(longest) for tick in ticks]))
+    axes.set_xticks(axes.get_xticks(), [f"{longest[tick]:.3g}" for tick in ticks])
+    axes.set_ylim(-0.1, top)
+    axes.yaxis.set_minor_locator(NullLocator())
+    by = next(iter(profiles.values())).by
+    axes.set_xlabel({"input": "inputs in their order, as many in each part", "element": "element of the result"}[by])
+    axes.set_ylabel("largest error [ULP]")
+    axes.set_title(title, fontsize=11)
+
+
+def _sizes(axes: Axes, profiles: Mapping[str, Profile]) -> None:
+    total = np.sum([one.counts for one in profiles.values()], axis=0)
+    measured = np.flatnonzero(total[:-2])  # without those that have no size to stand in line with
+    shown = [*range(int(measured.max(initial=0)) + 1), *(k for k in (len(SIZES) - 2, len(SIZES) - 1) if total[k])]
+    width = 0.8 / max(len(profiles), 1)
+    for number, ((label, one), style) in enumerate(zip(profiles.items(), _styles(), strict=False)):
+        places = np.arange(len(shown)) + (number - (len(profiles) - 1) / 2) * width
+        axes.bar(places, [one.counts[k] for k in shown], width, label=label, color=style["color"])
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    step = -(-len(shown) // 8)
+    last = [i for i, k in enumerate(shown) if k >= len(SIZES) - 2]
+    named = [i for i in range(len(shown)) if i % step == 0 and i + 1 < min(last, default=len(shown) + 1)] + last
+    axes.set_xticks(named, [SIZES[shown[i]] for i in named])
+    axes.set_xlabel("error up to [ULP]")
+    axes.set_ylabel("how many")
+
+
+def _styles() -> Any:
+    return cycle({"color": colour, "linestyle": line} for line in LINES for colour in COLOURS)
+
+
+def _grey(axes: Axes) -> None:
+    axes.set_facecolor("none")
+    axes.tick_params(colors=GREY, which="both", labelsize=8)
+    axes.grid(color=GREY, alpha=0.25)
+    for spine in axes.spines.values():
+        spine.set_color(GREY)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(GREY)

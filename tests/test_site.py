@@ -2,7 +2,9 @@
 
 import copy
 import dataclasses
+import functools
 import json
+import operator
 import os
 import re
 import subprocess
@@ -190,15 +192,31 @@ def test_a_docstring_becomes_markdown() -> None:
     ]
 
 
-def test_a_real_report_obeys_the_schema_and_another_does_not() -> None:
-    made = reference.example()
+@pytest.mark.parametrize(
+    ("layout", "path"),
+    [
+        ("report", ("comparisons", 0, "max_ulp")),
+        ("arrays", ("comparisons", 0, "figures", "ulp_max")),
+        ("pytest", ("tests", 0, "report", "comparisons", 0, "max_ulp")),
+    ],
+)
+def test_a_real_file_obeys_its_schema_and_another_does_not(layout: str, path: tuple[str | int, ...]) -> None:
+    made = reference.example(layout)
     wrong: Any = copy.deepcopy(made)
-    wrong["comparisons"][0]["max_ulp"] = "much"
+    *where, last = path
+    functools.reduce(operator.getitem, where, wrong)[last] = "much"
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(wrong, reference.schema())
+        jsonschema.validate(wrong, reference.schema(layout))
     del made["summary"]["passed"]
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(made, reference.schema())
+        jsonschema.validate(made, reference.schema(layout))
+
+
+def test_the_schemas_know_what_is_written_and_nothing_else() -> None:
+    comparison = reference.schema("report")["$defs"]["Comparison"]["properties"]
+    assert set(comparison) == set(reference.example("report")["comparisons"][0])
+    arrays = reference.schema("arrays")["$defs"]["ArrayComparison"]["properties"]
+    assert set(arrays) == set(reference.example("arrays")["comparisons"][0])
 
 
 def test_a_derivative_is_shown_as_differentiated() -> None:

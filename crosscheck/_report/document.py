@@ -23,10 +23,10 @@ LONGEST_FENCE = re.compile(r"`+")
 
 STYLE = """
 .crosscheck { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-.crosscheck h1 { font-size: 1.35rem; line-height: 1.3; border-left: .4rem solid; padding-left: .7rem; }
-.crosscheck h1.passed { border-color: #1a9850; }
-.crosscheck h1.failed { border-color: #d73027; }
-.crosscheck h2 { font-size: 1.1rem; margin-top: 2rem; }
+.crosscheck .title { font-size: 1.35rem; line-height: 1.3; font-weight: 700; padding-left: .7rem; }
+.crosscheck .passed { border-left: .4rem solid #1a9850; }
+.crosscheck .failed { border-left: .4rem solid #d73027; }
+.crosscheck .section { font-size: 1.1rem; font-weight: 700; margin-top: 2rem; }
 .crosscheck .wide { overflow-x: auto; }
 .crosscheck pre { white-space: pre-wrap; padding: .8rem; background: #8882; font-size: .85rem; }
 .crosscheck table { border-collapse: collapse; font-size: .85rem; overflow-wrap: normal; }
@@ -87,10 +87,13 @@ class Document:
         return "\n\n".join(parts) + "\n"
 
     def fragment(self) -> str:
-        """The HTML of the document alone, for a notebook."""
+        """The HTML of the document alone, for a notebook, of whose headings it makes none."""
+        return self._html("p", "p")
+
+    def _html(self, title_tag: str, section_tag: str) -> str:
         verdict = "passed" if self.passed else "failed"
-        inner = "\n".join(_html(block) for block in self.blocks)
-        title = f'<h1 class="{verdict}">{html.escape(self.title)}</h1>'
+        inner = "\n".join(_html(block, section_tag) for block in self.blocks)
+        title = f'<{title_tag} class="title {verdict}">{html.escape(self.title)}</{title_tag}>'
         return f'<div class="crosscheck">\n<style>{STYLE}</style>\n{title}\n{inner}\n</div>'
 
     def page(self) -> str:
@@ -99,7 +102,7 @@ class Document:
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{html.escape(self.title)}</title>\n<style>{PAGE}</style>\n</head>\n"
-            f"<body>\n<main>\n{self.fragment()}\n</main>\n</body>\n</html>\n"
+            f"<body>\n<main>\n{self._html('h1', 'h2')}\n</main>\n</body>\n</html>\n"
         )
 
     def write_markdown(self, path: str | Path) -> None:
@@ -130,9 +133,9 @@ def _markdown(block: Block) -> str:
     return ""
 
 
-def _html(block: Block) -> str:
+def _html(block: Block, section_tag: str) -> str:
     if isinstance(block, Heading):
-        return f"<h2>{html.escape(block.text)}</h2>"
+        return f'<{section_tag} class="section">{html.escape(block.text)}</{section_tag}>'
     if isinstance(block, Paragraph):
         return f"<p>{html.escape(block.text)}</p>"
     if isinstance(block, Code):

@@ -1,13 +1,18 @@
-"""The reference: every public name, documented or the build fails, and the JSON schema, which a real report must obey."""
+"""The reference: every public name, documented or the build fails, and the JSON schemas, which real reports must obey."""
 
 import functools
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import griffe
 import jsonschema
+import numpy as np
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -15,8 +20,11 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 import crosscheck
+from crosscheck._arrays.records import ArrayComparison, Limits
 from crosscheck._compare.records import Comparison, Finding
+from crosscheck._report.arrays import SCHEMA as ARRAYS
 from crosscheck._report.json_file import SCHEMA, report_data
+from crosscheck.pytest_plugin import SCHEMA as TESTS
 
 GROUPS = {
     "Judge": ("verify", "compare", "assert_agree", "explain", "plot"),
@@ -64,6 +72,53 @@ class ReportFile:
     summary: Summary
 
 
+@dataclass
+class ArraysSummary:
+    """The end of a report on arrays."""
+
+    passed: bool
+    elements: int
+    only_a: list[str]
+    only_b: list[str]
+    headline: str
+
+
+@dataclass
+class ArraysFile:
+    """What `crosscheck diff --json` and `ArraysReport.to_json` write."""
+
+    schema: str
+    limits: Limits
+    comparisons: list[ArrayComparison]
+    summary: ArraysSummary
+
+
+@dataclass
+class TestEntry:
+    """What one call of the fixture compared; ``report`` is that of two functions, or of an activation."""
+
+    test: str
+    passed: bool
+    headline: str
+    report: ReportFile
+
+
+@dataclass
+class TestsSummary:
+    comparisons: int
+    passed: int
+    failed: int
+
+
+@dataclass
+class TestsFile:
+    """What `pytest --crosscheck-json` writes."""
+
+    schema: str
+    tests: list[TestEntry]
+    summary: TestsSummary
+
+
 class Schema(GenerateJsonSchema):
     """JSON has no NaN and no infinities: these are strings."""
 
@@ -74,8 +129,8 @@ class Schema(GenerateJsonSchema):
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for uri, content in (
         ("reference/api.md", "\n\n".join(api(crosscheck.__all__))),
-        ("reference/report.schema.json", json.dumps(schema(), indent=2)),
-        ("reference/report.example.json", json.dumps(example(), indent=2, allow_nan=False)),
+        *((f"reference/{name}.schema.json", json.dumps(schema(name), indent=2)) for name in LAYOUTS),
+        *((f"reference/{name}.example.json", json.dumps(example(name), indent=2, allow_nan=False)) for name in LAYOUTS),
     ):
         files.append(File.generated(config, uri, content=content))
     return files
@@ -112,16 +167,58 @@ def entry(name: str) -> str:
     return f"::: crosscheck.{crosscheck._HOME[name]}.{name}\n    options:\n      heading_level: 3"
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema, made from the records that are written."""
-    return TypeAdapter(ReportFile).json_schema(schema_generator=Schema) | {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": SCHEMA,
-    }
+def schema(name: str = "report") -> dict[str, Any]:
+    """The JSON schema of a layout, made from the records that are written; their profiles are not."""
+    layout, title, _ = LAYOUTS[name]
+    made = TypeAdapter(layout).json_schema(schema_generator=Schema)
+    del made["$defs"]["Profile"]
+    for record in made["$defs"].values():
+        record["properties"].pop("profile", None)
+    return made | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
 
 
-def example() -> dict[str, Any]:
-    """A real report, small, which must obey the schema."""
-    made: Any = report_data(crosscheck.verify("relu", dtypes=["float32"], orders=[0], modes=["eager"], quick=True))
-    jsonschema.validate(made, schema())
+def example(name: str = "report") -> dict[str, Any]:
+    """A real file of a layout, small, which must obey its schema."""
+    made: dict[str, Any] = LAYOUTS[name][2]()
+    jsonschema.validate(made, schema(name))
     return made
+
+
+def report_example() -> dict[str, Any]:
+    return report_data(crosscheck.verify("relu", dtypes=["float32"], orders=[0], modes=["eager"], quick=True))
+
+
+def arrays_example() -> dict[str, Any]:
+    a = {"weight": np.linspace(0, 1, 5, dtype=np.float32), "bias": np.zeros(2)}
+    b = {"weight": a["weight"] * np.float32(1.001), "step": np.array([1])}
+    return dict(crosscheck.compare_arrays(a, b).data())
+
+
+TESTED = """
+import jax.numpy as jnp
+import torch
+
+
+def test_tanh(crosscheck):
+    crosscheck.assert_agree(torch.tanh, jnp.tanh, order=0)
+
+
+def test_scaled(crosscheck):
+    crosscheck.assert_agree(torch.tanh, lambda x: jnp.tanh(x) * 1.001, order=0)
+"""
+
+
+def tests_example() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "test_port.py").write_text(TESTED)
+        arguments = ("-q", "-p", "no:cacheprovider", "--crosscheck-json", "all.json")
+        subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=folder, capture_output=True, check=False)
+        return cast(dict[str, Any], json.loads(Path(folder, "all.json").read_text()))
+
+
+LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
+    "report": (ReportFile, SCHEMA, report_example),
+    "arrays": (ArraysFile, ARRAYS, arrays_example),
+    "pytest": (TestsFile, TESTS, tests_example),
+}
+"""The layouts of JSON: the record, its name, and what makes an example."""

@@ -37,6 +37,8 @@ ERROR_STYLES: dict[str, dict[str, Any]] = {
 }
 """The dashes of one stand in the gaps of the other."""
 
+LONG = 75
+"""A title that begins with more characters has two lines."""
 TITLES = ("value", "gradient")
 LINEAR = 1.0
 """Errors up to 1 ULP on a linear scale, the others on a logarithmic one."""
@@ -49,7 +51,9 @@ def draw(curves: Curves) -> Figure:
     parameters = ", ".join(f"{name} = {value:g}" for name, value in curves.parameters.items())
     title = f"{curves.name}({parameters})" if parameters else curves.name
     where = f", {curves.where}" if curves.where else ""
-    figure.suptitle(f"{title} in {curves.dtype}{where}: PyTorch, JAX and the analytic curve", fontsize=15)
+    said = f"{title} in {curves.dtype}{where}:"
+    between = "\n" if len(said) > LONG else " "
+    figure.suptitle(f"{said}{between}PyTorch, JAX and the analytic curve", fontsize=15)
     largest = max((_largest(panel) for panel in curves.panels), default=1.0)
     for column, panel in enumerate(curves.panels):
         _functions(axes[0, column], curves.x, panel)

@@ -245,3 +245,10 @@ def log1p(framework: Any, y: Any) -> Any:
         return framework.log1p(y)
     u = framework.lax.optimization_barrier(1 + y)  # or XLA takes u - 1 for y
     return framework.numpy.log(u) + (y - (u - 1)) / u
+
+
+def halves(x: Any, axis: int) -> tuple[Any, Any]:
+    """The first and the second half of rows, by slicing, which every namespace can."""
+    before = (slice(None),) * (axis % len(x.shape))
+    half = x.shape[axis] // 2
+    return x[(*before, slice(None, half))], x[(*before, slice(half, None))]

@@ -37,7 +37,7 @@ def function_of(name: str, framework: str) -> Callable[..., Any]:
     """Our own function; where it drops the axis of the row, that is put back, as the definition keeps it."""
     activation = crosscheck.activations[name]
     function = getattr(activation, framework)
-    if activation.result == "row":
+    if activation.result != "one":
         return function
     m: Any = {"torch": torch.unsqueeze, "jax": jnp.expand_dims}[framework]
     return lambda x, axis=-1: m(function(x, axis=axis), axis)

@@ -73,7 +73,7 @@ def test_the_rows_are_those_of_softmax_with_another_sign(dtype: str) -> None:
 
 
 def test_what_an_entry_is_known_by_is_checked() -> None:
-    with pytest.raises(SpecError, match="softmin: known_by: got 'mean', expected 'largest' or 'smallest'"):
+    with pytest.raises(SpecError, match="softmin: known_by: got 'mean', expected 'largest', 'smallest' or 'gate'"):
         dataclasses.replace(SOFTMIN, known_by="mean")
 
 

@@ -39,10 +39,10 @@ class Result:
 class Row:
     """The row in which a function of rows is looked at, and the direction of its derivatives, as bits.
 
-    ``position`` is that of the entry that is looked at, None where the whole row has one result. ``extreme`` is the largest
-    entry, or the smallest, if that is what the others are ``known_by``. ``number`` is the row's among the ``sampled`` rows
-    of its length, or None where it is not one of them. It is run in an array of as many copies, since along the first axis
-    their number decides whether torch takes its vectorised path.
+    ``position`` is that of the entry that is looked at, None where the whole row has one result; of half a row, that of the
+    result. ``extreme`` is the largest entry, or the smallest or the gate, if that is what the others are ``known_by``.
+    ``number`` is the row's among the ``sampled`` rows of its length, or None where it is not one of them. It is run in an
+    array of as many copies, since along the first axis their number decides whether torch takes its vectorised path.
     """
 
     bits: tuple[str, ...]
@@ -187,16 +187,18 @@ def _in_a_row(
             at = np.flatnonzero(_same(some.known(order), number))
             task = _task(activation, case, some, order)
             error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
-            whole = order == 0 and sample.outputs is not None
-            i, position = divmod(int(at[np.argmax(error)]), 1 if whole else sample.x.shape[1])
-            place = *_place(sample, int(rows[i]), None if whole else position), case
+            whole = order == 0 and activation.result == "one"
+            i, position = divmod(int(at[np.argmax(error)]), sample.width(order))
+            found = *_place(sample, int(rows[i]), None if whole else position), case
             if error.max() > -np.inf:
-                return place
-            first = first or place
+                return found
+            first = first or found
     if first is None:
         whole = order == 0 and activation.result == "one"
-        pair = np.array([[number, -np.inf if whole else 0]]).astype(x.dtype)
-        sample, row = _place(Sample.of_rows(pair, np.array([[1, 0]], x.dtype), activation), 0, None if whole else 0)
+        gated = activation.known_by == "gate"
+        pair = np.array([[1, number] if gated else [number, -np.inf if whole else 0]]).astype(x.dtype)
+        place = None if whole else int(gated and order > 0)
+        sample, row = _place(Sample.of_rows(pair, np.array([[1, gated]], x.dtype), activation), 0, place)
         first = sample, replace(row, number=None), parameters
     return first
 
@@ -264,17 +266,33 @@ def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, R
         position=position,
         entry=float(widen(one.x).max() if position is None else one.x[0, position]),
         known_by=sample.known_by,
-        extreme=float(getattr(widen(one.x), {"largest": "max", "smallest": "min"}[sample.known_by])()),
+        extreme=_extreme(sample, widen(one.x[0]), position),
         number=number,
         sampled=len(sample.x),
     )
 
 
+def _extreme(sample: Sample, row: Float64Array, position: int | None) -> float:
+    if sample.known_by == "gate":
+        gates = row[sample.outputs :]
+        return float(gates[(position or 0) % gates.size])
+    return float({"largest": row.max, "smallest": row.min}[sample.known_by]())
+
+
+ONE_ENTRY = (0, (0, 0, 1), "the first entry of the row (x, 0, 1)")
+ONE_GATE = (1, (1, 0), "the pair (1, x), where x is the gate")
+
+
+def drawn(activation: Activation) -> tuple[int, tuple[float, ...], str]:
+    """What is drawn of a function of rows: as which entry of a row x varies, the row, and that in words."""
+    return ONE_GATE if activation.known_by == "gate" else ONE_ENTRY
+
+
 def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: float, high: float, count: int) -> Curves:
     """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval.
 
-    Inputs outside of the function's domain are left out. Those of a function of rows are of the first entry x of the row
-    (x, 0, 1), the derivative being that along x.
+    Inputs outside of the function's domain are left out. Those of a function of rows are of one entry x of a row, the
+    derivative being that by x: see :func:`drawn`.
     """
     parameters = activation.parameters
     fmt = FORMATS[dtype]
@@ -285,16 +303,19 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     if not x.size:
         raise ValueError(f"{activation.name}: the interval from {low:g} to {high:g} lies outside of the domain {begin, end}")
     sample = Sample(x, None, x)
+    place, row, words = drawn(activation)
     if activation.rows:
-        entries, along = (np.tile(np.array(row, x.dtype), (x.size, 1)) for row in ((0, 0, 1), (1, 0, 0)))
-        entries[:, 0] = x
+        entries, along = (np.tile(np.array(one, x.dtype), (x.size, 1)) for one in (row, np.eye(len(row))[0]))
+        entries[:, place] = x
         sample = Sample.of_rows(entries, along, activation)
     tasks = [_task(activation, parameters, sample, order) for order in (0, 1)]
     wide = replace(sample, x=widen(sample.x), v=None if sample.v is None else widen(sample.v), at=widen(sample.at))
     derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
     assert derivative is not None
-    drawn = [slice(None, None, length) for length in (sample.outputs or sample.length, sample.length)]
-    analytic = (tasks[0].true.approximate()[drawn[0]], derivative[drawn[1]])
+    points = [slice(None), slice(None)]
+    if activation.rows:
+        points = [slice(place % sample.width(order), None, sample.width(order)) for order in (0, 1)]
+    analytic = (tasks[0].true.approximate()[points[0]], derivative[points[1]])
     chosen = [subject.name for subject in subjects_of(activation, parameters) if subject.name in subjects]
     panels = []
     for task in tasks:
@@ -311,10 +332,9 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
                 continue
             got, judgement = run
             ulp = np.where(task.true.judged, judgement.ulp_of_unit, np.nan)
-            found.append(Curve(name, widen(got)[drawn[task.order]], ulp[drawn[task.order]]))
+            found.append(Curve(name, widen(got)[points[task.order]], ulp[points[task.order]]))
         panels.append(Panel(task.order, analytic[task.order], budget(dtype, task.order), tuple(found), missing))
-    where = "the first entry of the row (x, 0, 1)" if activation.rows else ""
-    return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), where)
+    return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), words if activation.rows else "")
 
 
 def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int) -> _Task:

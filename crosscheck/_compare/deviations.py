@@ -87,7 +87,8 @@ def settle(
     """
     active = [deviation for deviation in activation.deviations if deviation.id not in without]
     comparisons = [_compare(one, active) for one in judged]
-    return comparisons, [finding for deviation in active for finding in _examine(deviation, judged, environment)]
+    lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
+    return comparisons, [finding for deviation in active for finding in _examine(deviation, judged, environment, lengths)]
 
 
 def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
@@ -142,11 +143,13 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
     )
 
 
-def _examine(deviation: Deviation, judged: Sequence[Judged], environment: Environment) -> list[Finding]:
+def _examine(
+    deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
+) -> list[Finding]:
     """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
     lengths = {one.key.length for one in judged}
     # a run over some of the lengths of rows may lack those in which a deviation shows
-    must_occur = seen_here(deviation, environment) and (None in lengths or lengths >= {*ROWS, *COLUMNS})
+    must_occur = seen_here(deviation, environment) and (None in lengths or lengths.issuperset(every_length))
     if deviation.cause == "error":
         returned = [one.key for one in judged if _regions(deviation, one) and _bears_out(deviation, one)]
         return [Finding(deviation.id, must_occur, f"it does not raise ({_where(key)})") for key in returned]

@@ -13,7 +13,7 @@ from crosscheck._exact.evaluate import truth
 from crosscheck._exact.rows import row_truth
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, IntArray, widen
-from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_rows, stratified
+from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 from crosscheck._spec.records import Activation
 
 
@@ -37,7 +37,8 @@ class Sample:
 
     @classmethod
     def of_rows(cls, x: FloatArray, v: FloatArray, activation: Activation) -> Sample:
-        return cls(x, v, coordinates(x, activation.known_by), activation.known_by, None if activation.result == "row" else 1)
+        outputs = None if activation.result == "row" else activation.outputs(x.shape[1])
+        return cls(x, v, coordinates(x, activation.known_by), activation.known_by, outputs)
 
     def also(self, x: FloatArray, v: FloatArray) -> Sample:
         """Other rows, of the same function."""
@@ -47,6 +48,8 @@ class Sample:
         """The number by which each point is known: the value that a row is reduced to, by the row's largest entry."""
         if order > 0 or self.outputs is None:
             return self.at
+        if self.known_by == "gate":
+            return self.at.reshape(self.x.shape)[:, : self.outputs].ravel()
         return largest(self.x)
 
     @property
@@ -58,6 +61,10 @@ class Sample:
     def length(self) -> int | None:
         """The length of the rows."""
         return None if self.v is None else self.x.shape[1]
+
+    def width(self, order: int) -> int:
+        """How many points of a row are known: its results, or its entries, by which these are differentiated."""
+        return self.outputs if order == 0 and self.outputs is not None else int(self.x.shape[1])
 
     def truths(self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]) -> dict[int, Truth]:
         if self.v is None:
@@ -87,7 +94,8 @@ class Sample:
     def rows(self, chosen: IntArray, factor: float) -> Sample:
         """Some of the rows, in float64, times a factor."""
         assert self.v is not None
-        x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
+        with np.errstate(over="ignore"):
+            x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
         return self.also(x, v)
 
     def tiled(self, count: int) -> Sample:
@@ -105,8 +113,10 @@ def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formul
 def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:
     """How far each entry lies below the row's largest, rounded; the row's largest value where that is not finite.
 
-    Or how far it lies above the smallest, and the smallest.
+    Or how far it lies above the smallest, and the smallest. Or the gate of its pair.
     """
+    if known_by == "gate":
+        return np.tile(x[:, x.shape[1] // 2 :], 2).ravel()
     if known_by == "smallest":
         below = coordinates(-x)
         return np.asarray(np.zeros_like(below) - below)  # a 0 stays +0
@@ -134,7 +144,8 @@ def samples(
     fmt = FORMATS[dtype]
     if activation.rows:
         lengths = ROWS if parameters["axis"] == activation.parameters["axis"] else COLUMNS
-        for x, v in sampled_rows(fmt, lengths, seed=seed):
+        draw = sampled_pairs if activation.known_by == "gate" else sampled_rows
+        for x, v in draw(fmt, lengths, seed=seed):
             # an entry far above the smallest is what one far below the largest is
             yield Sample.of_rows(-x if activation.known_by == "smallest" else x, v, activation)
         return

@@ -6,7 +6,7 @@ formula's scale is the sum of the absolute values of its terms, and it cannot be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ class Terms:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.value.shape)
+
+    def __getitem__(self, index: Any) -> Terms:
+        return Terms(self.value[index], self.scale[index])
 
     def __neg__(self) -> Terms:
         return Terms(-self.value, self.scale)
@@ -93,6 +96,10 @@ class _Namespace:
 
     def max(self, a: Any, axis: int, keepdims: bool = False) -> Terms:
         return Terms(_terms(a).value.max(axis=axis, keepdims=keepdims))
+
+    def concatenate(self, parts: Sequence[Any], axis: int) -> Terms:
+        values, scales = zip(*((part.value, part.scale) for part in map(_terms, parts)), strict=True)
+        return Terms(np.concatenate(values, axis), np.concatenate(scales, axis))
 
     def minimum(self, a: Any, b: Any) -> Terms:
         return self.where(_terms(a) <= b, a, b)

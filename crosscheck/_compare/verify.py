@@ -258,7 +258,7 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
     relative = np.nan_to_num(relative)
     in_float64 = task.dtype == "float64"
     if task.sample.length is not None:
-        length = task.sample.outputs if order == 0 and task.sample.outputs else task.sample.length
+        length = task.sample.width(order)
         rows = _probed_rows(bad, relative, np.abs(relative * expected), length)
         found = [errors_of(task.sample.rows(rows, 1 + offset)) for offset in (0.0, *causes.NEARBY)]
         signed, exact = np.stack([signed for signed, _ in found]), found[0][1]

@@ -1,6 +1,7 @@
 """The truth of a function of rows: its value and its derivatives along a direction, row by row."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ from crosscheck._spec.records import Activation
 
 FAR_OUT = 1500
 """An infinite entry is stood in for by 2^FAR_OUT and more: what depends on 1 / x then vanishes, and x overflows."""
+FARTHER_OUT, NOT_SO_FAR = 10**6, 11
+"""An infinite gate is stood in for by 2^NOT_SO_FAR beside a number of 2^FARTHER_OUT."""
 VANISHED = -arb((1, FAR_OUT - 100))
 """Below it, an exponential is 0 beside any other."""
 
@@ -51,6 +54,9 @@ class RowBalls(Balls):
     def sum(self, a: Any, axis: int, keepdims: bool = False) -> Any:
         return np.sum(a, axis=axis, keepdims=keepdims)
 
+    def concatenate(self, parts: Any, axis: int) -> Any:
+        return np.concatenate(parts, axis)
+
 
 def _exp(function: Any, a: Any) -> Any:
     """0 for the exponential of minus infinity, exactly, so that results half way between two numbers can be decided."""
@@ -73,15 +79,31 @@ def row_truth(
     ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape, that of the value as
     many entries as the rows have results. J^T takes as many of the first entries of v. A row with infinite
     entries has the limit, if it is the same along two paths on which its infinite entries grow unequally fast, one in the
-    reverse order of the other; without a limit, or with a NaN, a row is NaN.
+    reverse order of the other; without a limit, or with a NaN, a row is NaN. Where the result is half of a row, each pair is
+    a row of its own.
     """
     fmt = format_of(x)
+    if activation.result == "half" and x.shape[1] > 2:
+        pairs = row_truth(activation, _paired(x), _paired(v), orders, parameters)
+        return {k: one if k == 0 else _unpaired(one, x.shape[1]) for k, one in pairs.items()}
     lengths = {k: x.shape[1] if k else activation.outputs(x.shape[1]) for k in range(max(orders) + 1)}
+    paths = _paths_of_pair if activation.result == "half" else _paths
     rows = [
-        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders, lengths)
+        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders, lengths, paths)
         for row, along in zip(widen(x), widen(v), strict=True)
     ]
     return {k: _truth([row[k] for row in rows], lengths[k], fmt, k) for k in orders}
+
+
+def _paired(x: FloatArray) -> FloatArray:
+    return x.reshape(len(x), 2, -1).swapaxes(1, 2).reshape(-1, 2)
+
+
+def _unpaired(truth: Truth, length: int) -> Truth:
+    """The derivatives by both entries of pairs, as they stand in rows."""
+    order = np.arange(truth.rounded.size).reshape(-1, length // 2, 2).swapaxes(1, 2).ravel()
+    arrays = {field.name: getattr(truth, field.name) for field in fields(truth) if field.name != "fmt"}
+    return replace(truth, **{name: array[order] for name, array in arrays.items()})
 
 
 def _enclosures(
@@ -174,7 +196,12 @@ def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> T
 
 
 def _decided(
-    enclosures: Any, x: Float64Array, fmt: Format, orders: Sequence[int], lengths: Mapping[int, int]
+    enclosures: Any,
+    x: Float64Array,
+    fmt: Format,
+    orders: Sequence[int],
+    lengths: Mapping[int, int],
+    paths: Callable[[Float64Array], Iterator[list[Any]]],
 ) -> dict[int, Column | None]:
     """One row; None for an order in which it has no limit."""
     if np.isnan(x).any():
@@ -182,7 +209,7 @@ def _decided(
     if np.isfinite(x).all():
         return dict(_attempts(enclosures, [arb(entry) for entry in x.tolist()], fmt, orders, lengths))
     wanted = range(max(orders) + 1)
-    one, other = (_attempts(enclosures, path, fmt, wanted, lengths) for path in _paths(x))
+    one, other = (_attempts(enclosures, path, fmt, wanted, lengths) for path in paths(x))
     found: dict[int, Column | None] = {}
     for k in wanted:
         rounded, residual, exponent, decided = one[k]
@@ -202,6 +229,15 @@ def _paths(x: Float64Array) -> Iterator[list[Any]]:
         stand_ins = stand_ins[::-1] if reverse else stand_ins
         yield [
             arb(entry) if np.isfinite(entry) else far if entry > 0 else -far
+            for entry, far in zip(x.tolist(), stand_ins, strict=True)
+        ]
+
+
+def _paths_of_pair(x: Float64Array) -> Iterator[list[Any]]:
+    """A number and its gate, what is infinite far out; then so that an exponential of the gate is nothing to the number."""
+    for stand_ins in ((1, FAR_OUT), (1, FAR_OUT)), ((1, FARTHER_OUT), (1, NOT_SO_FAR)):
+        yield [
+            arb(entry) if np.isfinite(entry) else arb(far) if entry > 0 else -arb(far)
             for entry, far in zip(x.tolist(), stand_ins, strict=True)
         ]
 

@@ -1,10 +1,11 @@
 """Which inputs are tried: every one of a 16-bit format, a seeded stratified set of a wider one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf, nan
 
 import numpy as np
 
-from crosscheck._numerics.formats import FloatArray, Format, every_value, from_ordinal, to_ordinal
+from crosscheck._numerics.formats import Float64Array, FloatArray, Format, every_value, from_ordinal, to_ordinal
 
 PER_BINADE = 8
 UNIFORM = 4096
@@ -58,6 +59,12 @@ COLUMNS = {32: 16}
 """The same for rows along another axis than the default one, where another kernel may run."""
 
 
+PAIRS = ((0, 0), (1e3, 1e-3), (1, inf), (1, -inf), (inf, 0.5), (inf, inf), (-inf, -inf), (1, nan), (nan, 1))
+"""Numbers with their gates, of which the last rows of :func:`sampled_pairs` consist."""
+SIZES, GATES = (1e-3, 1.0, 1e3), (1.0, 10.0, 25.0, 110.0, 750.0)
+"""How large random numbers and their gates are. e^-750 underflows in float64, e^-110 in float32, e^-25 in float16."""
+
+
 def sampled_rows(
     fmt: Format, lengths: Mapping[int, int] = ROWS, *, seed: int = 0
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -68,7 +75,6 @@ def sampled_rows(
     and all the others are the same for every seed. The directions are normally distributed.
     """
     for length, count in lengths.items():
-        drawn = [_random_rows(np.random.default_rng(source), count, length) for source in (2**32 + length, seed)]
         plain = np.zeros((7, length))
         plain[1] = np.linspace(-1, 1, length)
         plain[1, 0] += 90  # one dominant entry
@@ -77,13 +83,42 @@ def sampled_rows(
         plain[4, -1] = np.inf
         plain[5, :2] = np.inf
         plain[6, 0] = np.nan
-        x = np.concatenate([*drawn, plain])
-        v = np.random.default_rng(length).standard_normal(x.shape)
-        with np.errstate(over="ignore"):
-            yield x.astype(fmt.dtype), v.astype(fmt.dtype)
+        yield _with_directions(fmt, _random_rows, plain, count, seed)
 
 
-def _random_rows(rng: np.random.Generator, count: int, length: int) -> FloatArray:
+def sampled_pairs(
+    fmt: Format, lengths: Mapping[int, int] = ROWS, *, seed: int = 0
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Rows of numbers and then of as many gates, with directions, for functions that take these in pairs.
+
+    Random ones, of which half are the same for every seed, then rows that consist of one pair: those of ``PAIRS``, and the
+    largest number behind a gate that leaves little of it. Of lengths that are odd there are none.
+    """
+    for length, count in lengths.items():
+        if length % 2 == 0:
+            pairs = np.array([*PAIRS, (fmt.largest, -25)])
+            yield _with_directions(fmt, _random_pairs, np.repeat(pairs, length // 2, axis=1), count, seed)
+
+
+def _with_directions(
+    fmt: Format, draw: Callable[..., Float64Array], plain: Float64Array, count: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Twice ``count`` random rows, and then the plain ones."""
+    length = plain.shape[1]
+    drawn = [draw(np.random.default_rng(source), count, length) for source in (2**32 + length, seed)]
+    x = np.concatenate([*drawn, plain])
+    v = np.random.default_rng(length).standard_normal(x.shape)
+    with np.errstate(over="ignore"):
+        return x.astype(fmt.dtype), v.astype(fmt.dtype)
+
+
+def _random_rows(rng: np.random.Generator, count: int, length: int) -> Float64Array:
     spread = rng.choice([1.0, 10.0, 50.0], (count, 1))
     level = rng.choice([0.0, 0.0, 100.0, -950.0, 950.0], (count, 1))
     return level + rng.uniform(-1, 1, (count, length)) * spread
+
+
+def _random_pairs(rng: np.random.Generator, count: int, length: int) -> Float64Array:
+    shape = (count, length // 2)
+    numbers = rng.choice(SIZES, shape) * rng.standard_normal(shape)
+    return np.concatenate([numbers, rng.choice(GATES, shape) * rng.uniform(-1, 1, shape)], axis=1)

@@ -112,7 +112,7 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
 
 
 def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
-    """None for what fails on this array, or returns neither one of its shape nor a number for each row or column."""
+    """None for what fails on this array, or returns neither one of its shape, or half of it, nor a number a row."""
     wide = widen(x)
     unit = drawn_roundoff(fmt)
     try:
@@ -120,7 +120,9 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
         clean, *noisy = (lifted.run([wide], noise) for noise in (None, *(Noise(1 + draw, unit) for draw in range(DRAWS))))
     except Exception:  # a function of the user's, called with an array it was not made for
         return None
-    shapes = (x.shape, *((size,) for size in x.shape))  # a row may be reduced to a number
+    shapes = [x.shape, *((size,) for size in x.shape)]  # a row may be reduced to a number
+    if x.ndim == 2:  # or to half of it
+        shapes += [(len(x), x.shape[1] // 2), (len(x) // 2, x.shape[1])]
     if len(clean) != 1 or clean[0].shape not in shapes or clean[0].dtype != np.float64:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
@@ -278,12 +280,12 @@ def _of_rows(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple
     for activation in catalogue.values():
         for axis in (-1, 0) if activation.rows else ():
             x = np.ascontiguousarray(np.moveaxis(seen.x, axis, -1))
-            one = activation.result == "one"
-            if seen.wide.shape != (x.shape[:1] if one else seen.x.shape):
+            shape = (len(x),) if activation.result == "one" else (len(x), activation.outputs(x.shape[1]))
+            if seen.wide.shape != (shape if axis else shape[::-1]):
                 continue
             names = [name for name in activation.parameters if name != "axis"]
             differs = partial(_rows_differ, seen, activation, axis, x, names)
-            wide = seen.wide if one else np.moveaxis(seen.wide, axis, -1)
+            wide = seen.wide if axis else seen.wide.T
             function = partial(_numpy_rows, activation, widen(x), names)
             default = [activation.parameters[name] for name in names]
             found = _searched(activation, default, np.empty(0), function, wide.ravel(), differs)
@@ -297,7 +299,8 @@ def _rows_differ(
 ) -> tuple[Any, Any]:
     """Where it is not the function of rows with these parameters; ``x`` has the rows along its last axis."""
     truth = row_truth(activation, x, np.ones_like(x), (0,), dict(zip(names, values, strict=True)))[0].approximate()
-    return seen.differs(truth if activation.result == "one" else np.moveaxis(truth.reshape(x.shape), -1, axis))
+    truth = truth if activation.result == "one" else truth.reshape(len(x), -1)
+    return seen.differs(truth if axis else truth.T)
 
 
 def _numpy_rows(activation: Activation, x: Float64Array, names: list[str], values: list[float]) -> Float64Array:

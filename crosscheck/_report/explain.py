@@ -12,6 +12,7 @@ from math import isinf, isnan
 from typing import Any
 
 from crosscheck._compare.curves import REPEATED, Result, Row, Sighting
+from crosscheck._numerics.sampling import GATES, PAIRS, SIZES
 from crosscheck._report.json_file import plain
 from crosscheck._report.report import Report
 from crosscheck._report.text import headline
@@ -170,6 +171,7 @@ def _definition(record: Activation) -> str:
         lines.append(_field("kink", f"{kink}, as in {kink.source}"))
     limits = record.limits_at(record.parameters)
     of_entry = "of one entry alone: " if record.rows else ""
+    of_entry = "of a gate beside 1: " if record.result == "half" else of_entry
     low, high = (_limits(values, end) for values, end in zip((limits.minus, limits.plus), record.domain, strict=True))
     lines.append(_field("limits", f"{of_entry}{low}; {high}"))
     return "\n".join(lines)
@@ -215,6 +217,7 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
         lines.append(_field("input", f"{at}: {where}{parameters}"))
         lines += [_field(result.subject, _result(result, one)) for result in sighting.results]
         rows = f" and in rows whose {sighting.row.known_by} entry has no limit" if sighting.row else ""
+        rows = " and where a pair has no limit" if sighting.row and sighting.row.known_by == "gate" else rows
         nothing = f"none (at NaN{rows} the frameworks' derivatives are compared with each other)"
         lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
     if one.message is not None:
@@ -243,6 +246,12 @@ def _place(sighting: Sighting, row: Row) -> str:
     """An entry of a row in words."""
     length = len(row.bits)
     apart = sighting.input
+    if row.known_by == "gate" and row.position is not None:
+        half = length // 2
+        j = row.position % half
+        by = f", by x[{row.position}]," if sighting.order else ""
+        gate = f"x[{j + half}] = {row.extreme!r} ({row.bits[j + half]})"
+        return f"x[{j}] ({row.bits[j]}) with the gate {gate}{by} in a row of {length}"
     if isnan(apart):
         known = "a row with a NaN"
     elif isinf(row.extreme):
@@ -312,7 +321,11 @@ def _rows(sighting: Sighting) -> tuple[tuple[str, ...], list[str]]:
     if len(row.bits) <= LONG or row.number is None:
         return (), [*_listed("row", row.bits), *(_listed("direction", row.direction) if sighting.order else ())]
     bits = f".astype({_numpy(sighting)}).view(numpy.{_unsigned(sighting)}).tolist()"
-    lines = [*_made(row, row.number), f"row = row{bits}  # {len(row.bits)} entries as bits"]
+    if row.known_by == "gate" and len(set(row.bits)) <= 2:  # of one pair
+        half = len(row.bits) // 2
+        lines = [f"row = [{row.bits[0]}] * {half} + [{row.bits[-1]}] * {half}"]
+    else:
+        lines = [*_made(row, row.number), f"row = row{bits}  # {len(row.bits)} entries as bits"]
     if sighting.order:
         drawn = f"standard_normal(({row.sampled}, {len(row.bits)}))[{row.number}]"
         lines += [f"direction = numpy.random.default_rng({len(row.bits)}).{drawn}", f"direction = direction{bits}"]
@@ -329,6 +342,8 @@ def _listed(name: str, bits: tuple[str, ...]) -> list[str]:
 
 def _made(row: Row, number: int) -> list[str]:
     """A sampled row in numpy, in float64."""
+    if row.known_by == "gate":
+        return _made_of_pairs(row, number)
     length, drawn = len(row.bits), (row.sampled - len(PLAIN)) // 2
     mirrored = ["row = -row"] if row.known_by == "smallest" else []
     if number >= 2 * drawn:
@@ -340,6 +355,18 @@ def _made(row: Row, number: int) -> list[str]:
         f"level = rng.choice([0.0, 0.0, 100.0, -950.0, 950.0], ({drawn}, 1))",
         f"row = (level + rng.uniform(-1, 1, ({drawn}, {length})) * spread)[{i}]",
         *mirrored,
+    ]
+
+
+def _made_of_pairs(row: Row, number: int) -> list[str]:
+    half = len(row.bits) // 2
+    drawn = (row.sampled - len(PAIRS) - 1) // 2
+    which, i = divmod(number, drawn)
+    return [
+        f"rng = numpy.random.default_rng({(2**32 + 2 * half, 0)[which]})",
+        f"numbers = rng.choice({SIZES}, ({drawn}, {half})) * rng.standard_normal(({drawn}, {half}))",
+        f"gates = rng.choice({GATES}, ({drawn}, {half})) * rng.uniform(-1, 1, ({drawn}, {half}))",
+        f"row = numpy.concatenate([numbers, gates], axis=1)[{i}]",
     ]
 
 
@@ -430,16 +457,20 @@ def _analytic(explanation: Explanation, sighting: Sighting) -> list[str]:
         lines += ["m = types.SimpleNamespace(**vars(numpy))  # numpy, but that a sum is rounded once"]
         lines += [f"m.sum = lambda a, axis, keepdims: numpy.array([[{total}] for row in a])"]
         along = _arguments({**sighting.parameters, "axis": -1})
-        first = ", v[:, :1]" if explanation.activation.result == "one" else ", v"
+        half = len(sighting.row.bits) // 2
+        first = {"row": ", v", "half": f", v[:, :{half}]", "one": ", v[:, :1]"}[explanation.activation.result]
         m, arguments, element = "m", first + ", v" * (sighting.order - 1) + along, f"0, {sighting.row.position}"
     call = f"{source.expression}.{formula}({m}, x{arguments})"
     return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
 
 
 def _part(explanation: Explanation, sighting: Sighting) -> str:
-    """Of the direction, what the first differentiation starts from: an entry for each row that has one result."""
+    """Of the direction, what the first differentiation starts from: an entry for each result of a row."""
     if sighting.row is None or explanation.activation.result == "row":
         return ""
+    if explanation.activation.result == "half":
+        half = len(sighting.row.bits) // 2
+        return f"[:{half}]" if _along_first(sighting) else f"[:, :{half}]"
     return "[0]" if _along_first(sighting) else "[:, 0]"
 
 

@@ -90,6 +90,10 @@ class _Interface:
             raise ValueError(f"{name}: axis: got {axis} for shape {shape}, expected {-len(shape)} to {len(shape) - 1}")
         if shape[axis] == 0:
             raise ValueError(f"{name}: x: got shape {shape}, whose axis {axis} is empty; a row needs at least one entry")
+        if not self._activation.takes(shape[axis]):
+            raise ValueError(
+                f"{name}: x: got shape {shape}, whose axis {axis} is of odd length, expected an even one, which is halved"
+            )
 
     def _refuse(self, x: object, why: str) -> TypeError:
         what = {"torch": "a torch.Tensor", "jax": "a jax.Array"}[self._framework]

@@ -118,8 +118,8 @@ class Region:
     """Where a deviation occurs: closed intervals of inputs, for one order and some dtypes.
 
     For a function of rows: intervals of how far an entry lies below the largest of its row, or above the smallest, as the
-    record says it, or of that itself where it is not finite; ``lengths`` restricts it to rows of these lengths. The rest
-    of the row matters too, so that it need not show at half of the inputs there.
+    record says it, or of that itself where it is not finite, or of gates; ``lengths`` restricts it to rows of these
+    lengths. The rest of the row matters too, so that it need not show at half of the inputs there.
 
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
@@ -242,10 +242,11 @@ class Activation:
     result
         What a function of rows makes of a row: ``row``, as many entries, or ``one``, whose axis the implementations drop, as
         a sum does; the formulas and rules keep it, with length 1, so that v has one entry for each row. The result is known
-        by the row's largest entry.
+        by the row's largest entry. Or ``half``: of 2n entries n results, each of which depends on the entries j and n + j
+        alone, the second of these being the gate; v has n entries then.
     known_by
         ``largest``: an entry of a row is known by how far it lies below the largest of its row. ``smallest``: by how far it
-        lies above the smallest.
+        lies above the smallest. ``gate``: by the gate of its pair, as is the result, where that is ``half`` of the row.
     """
 
     name: str
@@ -279,14 +280,20 @@ class Activation:
             raise SpecError(f"Activation.name: got {self.name!r}, expected a Python identifier such as 'silu'")
         if not set(self.natives) <= {"torch", "jax"}:
             raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
-        if self.known_by not in ("largest", "smallest"):
-            raise SpecError(f"{self.name}: known_by: got {self.known_by!r}, expected 'largest' or 'smallest'")
+        if self.known_by not in ("largest", "smallest", "gate"):
+            raise SpecError(f"{self.name}: known_by: got {self.known_by!r}, expected 'largest', 'smallest' or 'gate'")
         if not self.domain[0] < self.domain[1]:
             raise SpecError(f"{self.name}: domain: got {self.domain}, expected a lower and a higher end")
         if self.rows and self.domain != (-inf, inf):
             raise SpecError(f"{self.name}: domain: got {self.domain}, expected none for a function of rows")
-        if self.result not in ("row", "one"):
-            raise SpecError(f"{self.name}: result: got {self.result!r}, expected 'row' or 'one'")
+        if self.result not in ("row", "half", "one"):
+            raise SpecError(f"{self.name}: result: got {self.result!r}, expected 'row', 'half' or 'one'")
+        if self.result != "row" and not self.rows:
+            raise SpecError(f"{self.name}: result: got {self.result!r}, expected 'row' where it is not a function of rows")
+        if (self.result == "half") != (self.known_by == "gate"):
+            raise SpecError(
+                f"{self.name}: known_by: got {self.known_by!r} with the result {self.result!r}, expected 'gate' with 'half'"
+            )
         for side, native in self.natives.items():
             if unknown := (set(native.lacks) | set(native.parameters)) - set(self.parameters):
                 raise SpecError(f"{self.name}: natives: {side}: {sorted(unknown)} are none of {set(self.parameters)}")
@@ -321,7 +328,11 @@ class Activation:
 
     def outputs(self, length: int) -> int:
         """How many results a row of that length has."""
-        return {"row": length, "one": 1}[self.result]
+        return {"row": length, "half": length // 2, "one": 1}[self.result]
+
+    def takes(self, length: int) -> bool:
+        """Whether it is defined for a row of that length."""
+        return self.result != "half" or length % 2 == 0
 
     @cached_property
     def torch(self) -> "TorchInterface":

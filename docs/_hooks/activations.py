@@ -13,7 +13,7 @@ from mkdocs.structure.files import File, Files
 import crosscheck
 from crosscheck import Activation, Deviation
 from crosscheck._api import environment, explained
-from crosscheck._compare.curves import Sighting
+from crosscheck._compare.curves import Sighting, drawn
 from crosscheck._report.explain import SENTENCES, Disagreement, Explanation, snippet
 from crosscheck._report.report import Report
 from crosscheck._spec.records import ORDER_NAMES
@@ -85,7 +85,7 @@ def page(explanation: Explanation) -> Iterator[str]:
     yield summary(record)
     yield picture(record)
     if record.rows:
-        yield f"The picture shows {figures.ROW}."
+        yield f"The picture shows {drawn(record)[2]}, and its derivative by x."
     yield f"## Formula and derivative\n\n$$\n{record.latex}\n$$"
     formula = formulas.derivative(record)
     if formula:
@@ -131,6 +131,7 @@ def facts(record: Activation) -> str:
     for sign, values, end in zip("−+", (limits.minus, limits.plus), record.domain, strict=True):
         said = (f"{name} {number(value)}" for name, value in zip(ORDER_NAMES, values, strict=True))
         alone = "of one entry alone, " if record.rows else ""
+        alone = "of a gate beside 1, " if record.result == "half" else alone
         where = f"{sign}∞" if isinf(end) else f"{end:g}, the end of the domain"
         rows.append((f"limits at {where}", alone + ", ".join(said)))
     return "### Kinks and limits\n\n" + table([["", ""], *map(list, rows)])
@@ -156,7 +157,7 @@ def fenced(code: str, language: str = "python") -> str:
 def usage(record: Activation, side: str) -> str:
     """A snippet that the build runs, with what it prints."""
     x, of = ("[[1.0, 2.0, 4.0]]", "[0, 2]") if record.rows else ("[-2.0, -0.5, 0.5, 2.0]", ".sum()")
-    of = "[0]" if record.result == "one" else of
+    x, of = {"row": (x, of), "half": ("[[1.0, 2.0, 4.0, -1.0]]", "[0, 1]"), "one": (x, "[0]")}[record.result]
     imports = {"torch": "import torch", "jax": "import jax"}[side]
     calls = {
         "torch": f"x = torch.tensor({x}, requires_grad=True)\ny = {record.name}.torch(x)\ny{of}.backward()\n"
@@ -204,6 +205,7 @@ def sighted(sighting: Sighting, cause: str) -> str:
     row = sighting.row
     at = f"x = {sighting.input!r}" if row is None else f"entry {row.position} of a row of {len(row.bits)}"
     at = f"a row of {len(row.bits)}" if row and row.position is None else at
+    at = f"the gate {sighting.input!r} in a row of {len(row.bits)}" if row and row.known_by == "gate" else at
     parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
     rows = [[f"{ORDER_NAMES[sighting.order]} at {at}, {sighting.dtype}{parameters}", "result", "error"]]
     if sighting.exact is not None:

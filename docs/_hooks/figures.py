@@ -18,8 +18,6 @@ INKS = {"light": "#30353d", "dark": "#dfe3ea"}
 FUNCTION, GRADIENT = "#E69F00", "#3A94D6"
 """Two of Okabe and Ito's colours, the blue made lighter to stand out from a dark page too."""
 LOW, HIGH, POINTS = -5.0, 5.0, 401
-ROW = "the first entry of the row (x, 0, 1), and its derivative by x"
-"""What the curves of a function of rows are: as :func:`crosscheck._compare.curves.curves` draws them."""
 JUMP = 0.5
 """A step of more than this from one of the inputs to the next is a jump, and is not drawn as a line."""
 

@@ -1,0 +1,420 @@
+"""Functions that take a row as numbers and their gates and give half as many results: here of a record of the test's own."""
+
+import dataclasses
+from collections.abc import Callable
+from math import exp, inf, nan
+from typing import Any
+
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from catalogue import NAMES
+from flint import arb
+from mpmath import mpf
+from truths import fraction, matches
+
+import crosscheck
+from crosscheck import Activation, Report, SpecError, _api
+from crosscheck._activations._kernels import halves, numpy_of
+from crosscheck._compare.curves import _place, sight
+from crosscheck._compare.sample import Sample, coordinates, samples
+from crosscheck._exact.balls import precision
+from crosscheck._exact.rows import _enclosures, _paired, row_truth
+from crosscheck._numerics.formats import FORMATS, FloatArray, Format, bits_of, widen
+from crosscheck._numerics.sampling import PAIRS, ROWS, sampled_pairs
+from crosscheck._report.explain import Disagreement, Explanation, Source, _rows, snippet
+from crosscheck._spec.records import NO_LIMITS
+
+ORDERS = (0, 1, 2)
+EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
+
+
+def grown(m: Any, x: Any, axis: int = -1) -> Any:
+    """a e^b: of the functions of a number and its gate the one whose derivatives are known best."""
+    a, b = halves(x, axis)
+    return a * m.exp(b)
+
+
+def gradient(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    a, b = halves(x, axis)
+    return m.concatenate((m.exp(b) * v, a * m.exp(b) * v), axis)
+
+
+def second(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    (a, b), (p, q) = halves(x, axis), halves(w, axis)
+    return m.concatenate((m.exp(b) * v * q, m.exp(b) * v * (p / 4 + a / 4 * q) * 4), axis)  # a q may overflow
+
+
+def along(m: Any, x: Any, w: Any, axis: int = -1) -> Any:
+    (a, b), (p, q) = halves(x, axis), halves(w, axis)
+    return m.exp(b) * (p + a * q)
+
+
+def in_framework(rule: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda framework, *arguments, **parameters: rule(numpy_of(framework), *arguments, **parameters)
+
+
+RULES = {"value": grown, "gradient": gradient, "second": second, "along": along}
+GROWN = Activation(
+    name="grown",
+    definition=grown,
+    derivative=gradient,
+    second_derivative=second,
+    **{f"{side}_{part}": in_framework(rule) for side in ("torch", "jax") for part, rule in RULES.items()},
+    limits=NO_LIMITS,
+    parameters={"axis": -1},
+    cases=({"axis": 0},),
+    rows=True,
+    symmetric=False,
+    result="half",
+    known_by="gate",
+)
+HALVING = {"grown": GROWN} | {n: crosscheck.activations[n] for n in NAMES if crosscheck.activations[n].result == "half"}
+of_every_record = pytest.mark.parametrize("activation", HALVING.values(), ids=HALVING)
+
+# What a record may say, and what the implementations take
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"result": "third"}, "result: got 'third', expected 'row', 'half' or 'one'"),
+        ({"known_by": "gates"}, "known_by: got 'gates', expected 'largest', 'smallest' or 'gate'"),
+        ({"known_by": "largest"}, "known_by: got 'largest' with the result 'half', expected 'gate' with 'half'"),
+        ({"result": "row"}, "known_by: got 'gate' with the result 'row', expected 'gate' with 'half'"),
+        ({"rows": False}, "result: got 'half', expected 'row' where it is not a function of rows"),
+    ],
+    ids=str,
+)
+def test_a_record_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=f"grown: {message}"):
+        dataclasses.replace(GROWN, **changes)
+
+
+def array_of(framework: str, values: FloatArray) -> Any:
+    m = pytest.importorskip("torch" if framework == "torch" else "jax.numpy")
+    return m.asarray(values)
+
+
+@in_both
+@of_every_record
+def test_the_results_are_half_as_many_along_any_axis(activation: Activation, framework: str) -> None:
+    x = np.random.default_rng(1).uniform(-2, 2, (2, 6, 4)).astype(np.float32)
+    for axis, shape in ((-1, (2, 6, 2)), (0, (1, 6, 4)), (1, (2, 3, 4))):
+        result = getattr(activation, framework)(array_of(framework, x), axis=axis)
+        assert tuple(result.shape) == shape
+        np.testing.assert_allclose(result, activation.definition(np, x.astype(np.float64), axis=axis), rtol=1e-5)
+
+
+@in_both
+@of_every_record
+def test_an_odd_length_is_refused(activation: Activation, framework: str) -> None:
+    function = getattr(activation, framework)
+    x = array_of(framework, np.ones((2, 3), np.float32))
+    message = rf"{activation.name}: x: got shape \(2, 3\), whose axis -1 is of odd length, expected an even one"
+    with pytest.raises(ValueError, match=message):
+        function(x)
+    assert tuple(function(x, axis=0).shape) == (1, 3)
+
+
+# The truth
+
+
+@pytest.mark.parametrize("length", [2, 4, 20])
+@EACH
+def test_the_truth_is_mpmaths(fmt: Format, length: int) -> None:
+    """Of a e^b, and of its derivatives, which mix no pair with another; v are the first entries of the direction w."""
+    rng = np.random.default_rng(length)
+    x, w = rng.uniform(-9, 9, (3, length)).astype(fmt.dtype), rng.standard_normal((3, length)).astype(fmt.dtype)
+    half = length // 2
+    result = row_truth(GROWN, x, w, ORDERS)
+    assert [result[k].rounded.size for k in ORDERS] == [3 * half, 3 * length, 3 * length]
+    with mpmath.workdps(100):
+        for i, j in np.ndindex(3, half):
+            a, b, v, p, q = (mpf(float(one)) for one in (x[i, j], x[i, j + half], w[i, j], w[i, j], w[i, j + half]))
+            e = mpmath.exp(b)
+            matches(result[0], i * half + j, fraction(a * e), fmt)
+            for k, by_a, by_b in ((1, e * v, a * e * v), (2, e * v * q, e * v * p + a * e * v * q)):
+                matches(result[k], i * length + j, fraction(by_a), fmt)
+                matches(result[k], i * length + j + half, fraction(by_b), fmt)
+
+
+@of_every_record
+def test_the_definition_takes_each_pair_for_itself(activation: Activation) -> None:
+    """As it is said of a function that halves rows, whose truth is found pair by pair."""
+    rng = np.random.default_rng(3)
+    x, w = rng.uniform(-9, 9, (1, 6)), rng.standard_normal((1, 6))
+    with precision(256):
+        whole = _enclosures(activation, {}, w[0], [arb(entry) for entry in x[0].tolist()], ORDERS, closed=False)
+        pairs = [
+            _enclosures(activation, {}, along, [arb(entry) for entry in pair.tolist()], ORDERS)
+            for pair, along in zip(_paired(x), _paired(w), strict=True)
+        ]
+        for k in ORDERS:
+            found = [pair[k][place] for place in range(1 if k == 0 else 2) for pair in pairs]
+            assert len(found) == len(whole[k])
+            for a, b in zip(found, whole[k], strict=True):
+                assert a.overlaps(b)
+                assert max(a.rad(), b.rad()) < 2.0**-200
+
+
+LIMITS: dict[str, tuple[tuple[float, float], float, tuple[float, float]]] = {
+    "a number": ((2, 1), 2 * exp(1), (exp(1), 2 * exp(1))),
+    "an infinite number": ((-inf, 1), -inf, (exp(1), -inf)),
+    "an open gate": ((2, inf), inf, (inf, inf)),
+    "a closed gate": ((2, -inf), 0, (0, 0)),
+    "both": ((inf, inf), inf, (inf, inf)),
+    "one against the other": ((inf, -inf), nan, (nan, nan)),
+    "NaN": ((nan, 1), nan, (nan, nan)),
+    "a gate of NaN": ((1, nan), nan, (nan, nan)),
+}
+
+
+@EACH
+def test_each_pair_of_a_row_has_a_limit_of_its_own(fmt: Format) -> None:
+    """An infinite number beside a closed gate has none: which of the two wins depends on how fast they grow."""
+    pairs, values, slopes = (np.array(one) for one in zip(*LIMITS.values(), strict=True))
+    x = pairs.T.reshape(1, -1).astype(fmt.dtype)
+    result = row_truth(GROWN, x, np.ones_like(x), ORDERS)
+    for k, expected in ((0, values), (1, slopes.T.ravel())):
+        np.testing.assert_allclose(widen(result[k].rounded), expected, rtol=2.0 ** (1 - fmt.precision))
+        assert (result[k].judged == ~(np.isnan(expected) & (k > 0))).all()
+        assert not result[k].undecided.any()
+
+
+# By what a point is known, and the rows that are tried
+
+
+def test_a_point_is_known_by_the_gate_of_its_pair() -> None:
+    x = np.array([[1.0, nan, 3.0, inf, -5.0, nan], [0, 0, 0, -0.0, inf, 1]], np.float32)
+    sample = Sample.of_rows(x, -x, GROWN)
+    np.testing.assert_array_equal(sample.known(0), [inf, -5, nan, -0.0, inf, 1])
+    np.testing.assert_array_equal(sample.known(1), [inf, -5, nan] * 2 + [-0.0, inf, 1] * 2)
+    assert np.signbit(sample.known(0)[3])
+    assert sample.known(0).dtype == np.float32
+    np.testing.assert_array_equal(sample.cotangent, -x[:, :3])
+    assert (sample.width(0), sample.width(1)) == (3, 6)
+    assert sample.rows(np.array([1]), 2.0).known(0).tolist() == [0, inf, 2]
+    assert sample.tiled(7).known(2).shape == (42,)
+    assert coordinates(x.astype(FORMATS["bfloat16"].dtype), "gate").dtype == FORMATS["bfloat16"].dtype
+
+
+@EACH
+def test_pairs_have_gates_wherever_a_gate_does_something(fmt: Format) -> None:
+    for length, count in ROWS.items():
+        found = [list(sampled_pairs(fmt, {length: count}, seed=seed)) for seed in (5, 5, 6)]
+        if length % 2:
+            assert found == [[], [], []]
+            continue
+        ((x, v),), ((again, _),), ((other, w),) = found
+        fixed = np.r_[:count, 2 * count : len(x)]
+        assert x.shape == v.shape == (2 * count + len(PAIRS) + 1, length)
+        assert x.tobytes() == again.tobytes()
+        assert v.tobytes() == w.tobytes()
+        assert x[fixed].tobytes() == other[fixed].tobytes()
+        assert (widen(x[count : 2 * count]) != widen(other[count : 2 * count])).mean() > 0.8
+        numbers, gates = np.split(widen(x[: 2 * count]), 2, axis=1)
+        assert np.isfinite(numbers).all()
+        assert np.isfinite(gates).all()
+        for size in (0.01, 1, 100):
+            assert (abs(numbers) > size).sum() > 0.1 * numbers.size
+            assert (abs(numbers) < size).sum() > 0.1 * numbers.size
+        smallest = -np.log(fmt.smallest_subnormal)
+        for low, high in ((-1, 1), (-5, 0), (-20, 20), (-smallest, -smallest / 2)):
+            assert ((low < gates) & (gates < high)).sum() > 0.015 * gates.size
+
+
+@EACH
+def test_the_rows_of_one_pair_are_there_once(fmt: Format) -> None:
+    ((x, _),) = sampled_pairs(fmt, {8: 3})
+    plain = [(*set(map(repr, row[:4].tolist())), *set(map(repr, row[4:].tolist()))) for row in widen(x[6:])]
+    expected = widen(np.array([*PAIRS, (fmt.largest, -25)]).astype(fmt.dtype))
+    assert plain == [tuple(map(repr, pair)) for pair in expected.tolist()]
+
+
+# Faults
+
+
+def with_(change: Callable[[Any], Any], then: Callable[[Any], Any] = lambda y: y) -> Callable[..., Any]:
+    return lambda x, axis: then(GROWN.torch(change(x), axis=axis))
+
+
+def swapped(x: Any, axis: int) -> Any:
+    a, b = halves(x, axis)
+    return a.exp() * b
+
+
+def in_pairs_of_neighbours(x: Any, axis: int) -> Any:
+    odd = (slice(None),) * (axis % 2)
+    return x[(*odd, slice(0, None, 2))] * x[(*odd, slice(1, None, 2))].exp()
+
+
+FAULTS: dict[str, tuple[Any, list[int], str]] = {
+    "the other half gates": (swapped, [0, 1], "definition"),
+    "neighbours are pairs": (in_pairs_of_neighbours, [0, 1], "definition"),
+    "half": (with_(lambda x: x, lambda y: y / 2), [0, 1, 2], "definition"),
+    "no gradient": (with_(lambda x: x.detach()), [1, 2], "missing"),
+    "as many results": (lambda x, axis: x, [0], "error"),
+    "lost digits": (lambda x, axis: GROWN.torch(x.bfloat16(), axis=axis).to(x.dtype), [0, 1], "inaccurate"),
+    "NaN for infinity": (with_(lambda x: x, lambda y: y + 0 * y), [0], "special"),
+}
+
+
+def judge(**options: Any) -> Report:
+    """At gates at which e^b neither overflows nor is subnormal, of which the plain rules of the record take no care."""
+    return crosscheck.verify(GROWN, dtypes=["float32"], subjects=["torch"], **options)
+
+
+@pytest.fixture
+def moderate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosscheck._numerics.sampling.GATES", (1.0, 10.0, 25.0))
+    pairs = ((0, 0), (1e3, 1e-3), (1, inf), (2, -inf), (-1, nan), (nan, 1))
+    monkeypatch.setattr("crosscheck._numerics.sampling.PAIRS", pairs)
+
+
+@pytest.mark.usefixtures("moderate")
+def test_nothing_is_found_where_nothing_is_planted() -> None:
+    report = crosscheck.verify(GROWN, dtypes=["float32", "bfloat16"])
+    assert report.passed, report
+    assert {c.wrt for c in report.comparisons} == {f"x, rows of {length}" for length in (8, 32, 100)}
+
+
+@pytest.mark.usefixtures("moderate")
+def test_rows_of_odd_lengths_are_not_tried() -> None:
+    found = {c.wrt for c in judge(thorough=True, orders=[0]).comparisons}
+    assert found == {f"x, rows of {length}" for length in (2, 8, 32, 100, 1000)}
+
+
+@pytest.mark.usefixtures("moderate")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str) -> None:
+    function, orders, cause = FAULTS[fault]
+    report = judge(replace={"torch": function}, orders=orders, quick=True)
+    assert report.comparisons
+    for comparison in report.comparisons:
+        assert not comparison.passed
+        assert comparison.side == "torch"
+        counts = {one: found.count for one, found in comparison.uncovered.items()} or {comparison.cause: 1}
+        assert max(counts, key=counts.__getitem__) == cause, counts
+
+
+@pytest.mark.usefixtures("moderate")
+def test_a_single_wrong_result_is_found() -> None:
+    gates: list[float] = []
+
+    def fault(x: Any, axis: int) -> Any:
+        if axis == -1 and x.shape[-1] == 8:
+            gates[:] = gates or [x[3, 6].item()]
+            return GROWN.torch(x, axis=axis) * (1 + 1e-4 * (x[:, 4:] == gates[0]).to(x.dtype))
+        return GROWN.torch(x, axis=axis)
+
+    (wrong,) = [
+        (one, count)
+        for one in judge(replace={"torch": fault}, orders=[0]).comparisons
+        for cause, count in one.uncovered.items()
+        if cause in ("definition", "inaccurate") and one.wrt == "x, rows of 8"
+    ]
+    assert wrong[1].count == 1
+    assert wrong[1].worst.input == gates[0]
+
+
+@pytest.mark.usefixtures("moderate")
+def test_a_wrong_analytic_derivative_is_found() -> None:
+    def swapped(m: Any, x: Any, v: Any, axis: int) -> Any:
+        a, b = halves(gradient(m, x, v, axis), axis)
+        return np.concatenate((b, a), axis)
+
+    options: dict[str, Any] = {"subjects": ["analytic"], "dtypes": ["float64"], "orders": [1]}
+    report = crosscheck.verify(GROWN, replace={"analytic": swapped}, **options)
+    assert all(c.uncovered["definition"].count > 0.3 * c.points for c in report.comparisons)
+
+
+GLU = crosscheck.activations["glu"]
+IN_GLU: dict[str, tuple[Any, str]] = {
+    "the other half gates": (lambda x, axis: halves(x, axis)[1] * halves(x, axis)[0].sigmoid(), "definition"),
+    "a gate by tanh": (lambda x, axis: halves(x, axis)[0] * halves(x, axis)[1].tanh(), "definition"),
+    "a gate that is lost": (
+        lambda x, axis: GLU.torch(x, axis=axis) * (halves(x, axis)[1] > -80).to(x.dtype),
+        "inaccurate",
+    ),
+    "infinity times 0": (lambda x, axis: GLU.torch(x, axis=axis) + 0 * halves(x, axis)[0], "special"),
+}
+
+
+@pytest.mark.parametrize("fault", IN_GLU)
+def test_a_fault_in_glu_is_found(fault: str) -> None:
+    function, cause = IN_GLU[fault]
+    options: dict[str, Any] = {"subjects": ["torch", "jax"], "orders": [0], "dtypes": ["float32"]}
+    report = crosscheck.verify("glu", replace={"torch": function}, **options)
+    wrong = [comparison for comparison in report.comparisons if not comparison.passed]
+    assert {comparison.side for comparison in wrong} == {"torch"}
+    assert {comparison.wrt for comparison in wrong} == {f"x, rows of {length}" for length in (8, 32, 100)}
+    for comparison in wrong:
+        assert cause in comparison.uncovered
+
+
+# What is told of them
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("axis", [-1, 0])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fmt = FORMATS[dtype]
+    rows = next(s for s in samples(GROWN, {"axis": axis}, dtype, seed=0, per_binade=0, uniform=0) if s.length in (8, 32))
+    subjects = ("torch", "jax", *(("analytic",) if order and dtype == "float64" else ()))
+    for gate in (float(rows.known(0)[5]), -12.375):
+        x = np.array([gate]).astype(fmt.dtype)
+        sighting = sight(GROWN, subjects, x, order, "eager", {"axis": axis})
+        explanation = Explanation(
+            GROWN, Source((), "GROWN"), Report((), {}), (Disagreement(None, "inaccurate", subjects, order, sighting),)
+        )
+        for result in sighting.results:
+            assert result.got is not None
+            assert result.ulp < 100
+            exec(snippet(explanation, sighting, result), {"GROWN": GROWN})
+            assert float(capsys.readouterr().out) == result.got
+        said = " ".join(str(explanation).split())
+        assert f"= {gate!r} ({bits_of(x)})" in said
+        assert (", by x[" in said) == (order > 0)
+
+
+@EACH
+def test_every_sampled_row_is_what_its_snippet_makes(fmt: Format) -> None:
+    plain = sight(GROWN, ("torch",), np.zeros(1, fmt.dtype), 1, "eager", {"axis": -1})
+    for axis in (-1, 0):
+        for sample in samples(GROWN, {"axis": axis}, fmt.name, seed=0, per_binade=0, uniform=0):
+            assert sample.v is not None
+            for number in range(len(sample.x)):
+                imports, lines = _rows(dataclasses.replace(plain, row=_place(sample, number, 0)[1]))
+                made: dict[str, list[int]] = {}
+                exec("\n".join([*imports, *lines]), made)
+                assert made["row"] == sample.x[number].view(fmt.unsigned).tolist(), (sample.length, number)
+                assert made["direction"] == sample.v[number].view(fmt.unsigned).tolist()
+
+
+def test_it_is_drawn_as_its_gate_varies() -> None:
+    curves = _api.curves(GROWN, ("torch",), "float64", -2, 2, 9)
+    assert curves.where == "the pair (1, x), where x is the gate"
+    for panel in curves.panels:
+        np.testing.assert_allclose(panel.analytic, np.exp(curves.x), rtol=1e-15)
+        np.testing.assert_allclose(panel.curves[0].y, np.exp(curves.x), rtol=1e-15)
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_it_is_identified(axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosscheck._functions.activations", {"grown": GROWN, **crosscheck.activations})
+
+    def in_torch(x: Any) -> Any:
+        a, b = x.chunk(2, axis)
+        return a * b.exp()
+
+    def in_jax(x: Any) -> Any:
+        a, b = jnp.split(x, 2, axis)
+        return a * jnp.exp(b)
+
+    for function, framework in ((in_torch, "torch"), (in_jax, "jax")):
+        assert str(crosscheck.identify(function, framework)) == f"grown with axis {axis}"
+        assert crosscheck.identify(lambda x, f=function: f(x) * 1.01, framework) is None

@@ -331,6 +331,30 @@ def test_a_wrong_analytic_derivative_is_found() -> None:
     assert all(c.uncovered["definition"].count > 0.3 * c.points for c in report.comparisons)
 
 
+GLU = crosscheck.activations["glu"]
+IN_GLU: dict[str, tuple[Any, str]] = {
+    "the other half gates": (lambda x, axis: halves(x, axis)[1] * halves(x, axis)[0].sigmoid(), "definition"),
+    "a gate by tanh": (lambda x, axis: halves(x, axis)[0] * halves(x, axis)[1].tanh(), "definition"),
+    "a gate that is lost": (
+        lambda x, axis: GLU.torch(x, axis=axis) * (halves(x, axis)[1] > -80).to(x.dtype),
+        "inaccurate",
+    ),
+    "infinity times 0": (lambda x, axis: GLU.torch(x, axis=axis) + 0 * halves(x, axis)[0], "special"),
+}
+
+
+@pytest.mark.parametrize("fault", IN_GLU)
+def test_a_fault_in_glu_is_found(fault: str) -> None:
+    function, cause = IN_GLU[fault]
+    options: dict[str, Any] = {"subjects": ["torch", "jax"], "orders": [0], "dtypes": ["float32"]}
+    report = crosscheck.verify("glu", replace={"torch": function}, **options)
+    wrong = [comparison for comparison in report.comparisons if not comparison.passed]
+    assert {comparison.side for comparison in wrong} == {"torch"}
+    assert {comparison.wrt for comparison in wrong} == {f"x, rows of {length}" for length in (8, 32, 100)}
+    for comparison in wrong:
+        assert cause in comparison.uncovered
+
+
 # What is told of them
 
 

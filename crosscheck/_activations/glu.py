@@ -110,8 +110,8 @@ OVERFLOW = Deviation(
         *(
             (order, dtype, ((low, high),), at, result, LOST[dtype])
             for dtype, low, high, at, results in (
-                ("float64", -751, -709.78, -713.7663842243346, (0.0, -0.0, -0.0)),
                 ("float32", -116, -88.72, -91.03662872314453, (0.0, -0.0, 0.0)),
+                ("float64", -751, -709.78, -713.7663842243346, (0.0, -0.0, -0.0)),
                 ("bfloat16", -104, -88.72, -91.0, (0.0, -0.0, 0.0)),
             )
             for order, result in enumerate(results)

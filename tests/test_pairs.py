@@ -8,6 +8,8 @@ import pytest
 from pairs import PAIRS
 from pairs.records import Pair
 
+from crosscheck import Diagnosis
+
 RUN = itertools.count(1)
 
 
@@ -25,6 +27,13 @@ def test_the_corpus_is_of_both_kinds_and_its_names_are_unique() -> None:
     assert len({pair.name for pair in PAIRS}) == len(PAIRS)
 
 
+@pytest.fixture
+def without_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told beyond the verdict takes half of the time and is tested in test_diagnosis.py."""
+    monkeypatch.setattr("crosscheck._pair.diagnosis.diagnose", lambda *_: Diagnosis())
+
+
+@pytest.mark.usefixtures("without_diagnosis")
 @pytest.mark.filterwarnings("ignore")  # the functions are other people's habits, warnings and all
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_the_verdict_is_right(pair: Pair) -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck import ArraysReport, PairReport, Report
+from crosscheck import ArraysReport, Finding, PairReport, Report
 from crosscheck._report.document import Code, Document, Heading, Paragraph, Table
 
 EVIL = "<script>alert(1)</script>|`*_[x](y)"
@@ -149,6 +149,14 @@ def test_nothing_compared_is_said_and_not_drawn(compared: PairReport) -> None:
     assert "svg" not in page.tags
     assert "script" not in page.tags
     assert EVIL in page.text
+
+
+def test_a_list_that_is_cut_says_so(verified: Report) -> None:
+    findings = tuple(Finding("an-id", True, f"message {number}") for number in range(103))
+    text = dataclasses.replace(verified, findings=findings).markdown()
+    assert "message 99" in text
+    assert "message 100" not in text
+    assert "and 3 more" in text
 
 
 def test_names_with_markup_stay_text(arrays: ArraysReport) -> None:

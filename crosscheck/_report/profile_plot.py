@@ -19,7 +19,6 @@ LINES = ("-", (0, (4, 2)), (0, (1, 2)), (0, (5, 1, 1, 1)))
 GREY = "#808080"
 """For what is not a curve: seen on a light page and on a dark one."""
 TICKS = 5
-MOST_CURVES = 6
 
 
 def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:

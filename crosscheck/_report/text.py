@@ -86,20 +86,22 @@ def document(report: Report) -> Document:
     blocks: list[Block] = []
     if report.comparisons:
         blocks += [Table([list(_head(report.comparisons)), *map(list, _rows(report.comparisons))]), Paragraph(_legend())]
-    failures = list(_failures(report))
-    if failures:
-        blocks += [Heading("Not declared, so this run fails"), Code("\n".join(failures[:MOST_WRITTEN]))]
-        if len(failures) > MOST_WRITTEN:
-            blocks.append(Paragraph(f"and {len(failures) - MOST_WRITTEN} more; the JSON report has them all"))
+    blocks += _listed("Not declared, so this run fails", list(_failures(report)))
     for failed, title in ((True, "Declared deviations that this run refutes"), (False, "Notes on declared deviations")):
         findings = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed is failed]
-        if findings:
-            blocks += [Heading(title), Code("\n".join(findings[:MOST_WRITTEN]))]
+        blocks += _listed(title, findings)
     if report.deviations:
         blocks.append(Heading("Declared deviations of the frameworks' own functions, seen again"))
         blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
     blocks += _drawings(report.comparisons)
     return Document(headline(report), report.passed, [*blocks, *environment(report.environment)])
+
+
+def _listed(title: str, lines: Sequence[str]) -> Iterator[Block]:
+    if lines:
+        yield from (Heading(title), Code("\n".join(lines[:MOST_WRITTEN])))
+    if len(lines) > MOST_WRITTEN:
+        yield Paragraph(f"and {len(lines) - MOST_WRITTEN} more; the JSON report has them all")
 
 
 def environment(settings: Mapping[str, object]) -> list[Block]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from crosscheck._backends import backend
 from crosscheck._catalogue import activations, unknown
-from crosscheck._compare.curves import curves, sight
+from crosscheck._compare.curves import Declared, curves, sight, sight_declared
 from crosscheck._compare.deviations import Environment, settle
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.verify import Plan, run
@@ -251,16 +251,12 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     region = deviation.regions[0]
     anchor = region.anchors[0]
     dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
-    mode = deviation.modes[0]
-    x = np.array([anchor.input]).astype(FORMATS[dtype].dtype)
     return Disagreement(
         id=deviation.id,
         cause=deviation.cause,
         subjects=deviation.subjects,
         order=region.order,
-        sighting=sight(
-            activation, deviation.subjects, x, region.order, mode, {**activation.parameters, **region.parameters}
-        ),
+        sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
         declared_results=dict(anchor.results),
         reason=deviation.reason,

@@ -33,6 +33,7 @@ class Result:
     got: float | None
     ulp: float
     message: str | None = None
+    mode: str = "eager"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ class Sighting:
     exact: float | None
     results: tuple[Result, ...]
     row: Row | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A deviation at one of its anchors, in one of the dtypes of the anchor's region."""
+
+    deviation: Deviation
+    region: Region
+    anchor: Anchor
+    dtype: str
 
 
 @dataclass(frozen=True)
@@ -125,16 +136,20 @@ def sight(
     order: int,
     mode: str,
     parameters: Mapping[str, float],
+    *,
+    declared: Declared | None = None,
+    beside: Sequence[tuple[str, str]] = (),
 ) -> Sighting:
     """What the subjects give at the one input ``x``, an array of one element.
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
-    which the subjects disagree at such an entry. Where ``x`` is the first anchor of a deviation, they disagree as that
-    declares it, and if they do not at these parameters, the sighting is at others at which it is verified.
+    which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters, the
+    sighting is at others at which the function is verified. ``beside`` are further subjects, each with its mode, that are
+    run at the same place; the sighting has their results after those of the subjects.
     """
     sample, row = Sample(x, None, x), None
     if activation.rows:
-        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters)
+        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared)
     task = _task(activation, parameters, sample, order)
     position = (row.position or 0) if row else 0
     return Sighting(
@@ -145,9 +160,18 @@ def sight(
         input=float(x[0]),
         input_bits=bits_of(x),
         exact=float(task.true.rounded[position]) if task.true.judged[position] else None,
-        results=tuple(_result(task, name, mode, row) for name in subjects),
+        results=tuple(_result(task, *one, row) for one in (*((name, mode) for name in subjects), *beside)),
         row=row,
     )
+
+
+def sight_declared(activation: Activation, declared: Declared, beside: Sequence[tuple[str, str]] = ()) -> Sighting:
+    """What the subjects of a declared deviation give at one of its anchors, and others beside them."""
+    deviation, region = declared.deviation, declared.region
+    x = np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype)
+    parameters = {**activation.parameters, **region.parameters}
+    mode = deviation.modes[0]
+    return sight(activation, deviation.subjects, x, region.order, mode, parameters, declared=declared, beside=beside)
 
 
 def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
@@ -155,12 +179,12 @@ def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
     try:
         run = _run(task, name, mode, row.sampled if row else REPEATED)
     except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}")
+        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode)
     if run is None:
-        return Result(name, None, np.nan, "finds no derivative")
+        return Result(name, None, np.nan, "finds no derivative", mode)
     got, judgement = run
     ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
-    return Result(name, float(got[position]), ulp)
+    return Result(name, float(got[position]), ulp, mode=mode)
 
 
 def _in_a_row(
@@ -170,12 +194,10 @@ def _in_a_row(
     order: int,
     mode: str,
     parameters: Mapping[str, float],
+    declared: Declared | None,
 ) -> tuple[Sample, Row, Mapping[str, float]]:
-    declared, cases = None, [parameters]
-    if parameters == activation.parameters:
-        declared = _first_declared_at(activation, subjects, x, order, mode)
-        cases += activation.cases if declared else ()
-    lengths = declared[1].lengths if declared else ()
+    cases = [parameters, *(activation.cases if declared and parameters == activation.parameters else ())]
+    lengths = declared.region.lengths if declared else ()
     number = float(x[0])
     first = None
     for case in cases:
@@ -203,22 +225,7 @@ def _in_a_row(
     return first
 
 
-def _first_declared_at(
-    activation: Activation, subjects: Sequence[str], x: FloatArray, order: int, mode: str
-) -> tuple[Deviation, Region, Anchor] | None:
-    """The deviation of these subjects of whose regions the first has ``x`` as its first anchor: there it is explained."""
-    for deviation in activation.deviations:
-        region = deviation.regions[0]
-        anchor = region.anchors[0]
-        setting = (deviation.subjects, region.order) == (tuple(subjects), order) and mode in deviation.modes
-        if setting and str(x.dtype) in region.dtypes and _same(x, float(np.float64(anchor.input).astype(x.dtype)))[0]:
-            return deviation, region, anchor
-    return None
-
-
-def _disagreement(
-    task: _Task, subjects: Sequence[str], mode: str, count: int, declared: tuple[Deviation, Region, Anchor] | None
-) -> Float64Array:
+def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, declared: Declared | None) -> Float64Array:
     """The first subject's error at each point; -inf where the subjects do not disagree, or not as it is declared."""
     runs = []
     for name in subjects:
@@ -230,7 +237,8 @@ def _disagreement(
             return np.zeros(task.true.rounded.shape)
         runs.append(run)
     found = [judgement.codes for _, judgement in runs]
-    cause = declared and {"definition": "inaccurate", "missing": "inaccurate"}.get(declared[0].cause, declared[0].cause)
+    cause = declared.deviation.cause if declared else None
+    cause = "inaccurate" if cause in ("definition", "missing") else cause
     failing = [codes == CODE[cause] if cause else codes < FIRST_PASSING for codes in found]
     shown = np.all(failing, axis=0) if cause else np.any(failing, axis=0)
     if len(runs) == 2:
@@ -241,7 +249,7 @@ def _disagreement(
         ).codes
         shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
     for name, (values, _) in zip(subjects, runs, strict=True):
-        if declared and (result := declared[2].results.get(name)) is not None:
+        if declared and (result := declared.anchor.results.get(name)) is not None:
             shown &= _same(values, float(np.float64(result).astype(values.dtype)))
     return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
 

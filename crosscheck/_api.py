@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 
 from crosscheck._backends import backend
 from crosscheck._catalogue import activations, unknown
-from crosscheck._compare.curves import Declared, curves, sight, sight_declared
+from crosscheck._compare.curves import Declared, Sighting, curves, sight, sight_declared
 from crosscheck._compare.deviations import Environment, settle
-from crosscheck._compare.records import Comparison, Finding
+from crosscheck._compare.judged import Judged
+from crosscheck._compare.records import Comparison
 from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._numerics.sampling import COLUMNS, ROWS
@@ -96,48 +98,80 @@ def verify(
         replace=replace,
         **(QUICK if quick else THOROUGH if thorough else {}),
     )
+    return verified(chosen, plan, without=without, progress=progress, processes=processes)[0]
+
+
+Look = Callable[[Activation, Sequence[Judged], Report], Any]
+
+
+def verified(
+    chosen: Sequence[Activation],
+    plan: Plan,
+    *,
+    without: Iterable[str] = (),
+    progress: Callable[[str, str], None] | None = None,
+    processes: int = 1,
+    look: Look | None = None,
+) -> tuple[Report, list[Any]]:
+    """A plan carried out: the report, and what ``look`` makes of each activation.
+
+    ``look`` is called where the activation was judged, which may be in another process, with its judged points and the
+    report on it alone; both it and what it returns are pickled then.
+    """
+    device, replace = plan.device, plan.replace
     without = set(without)
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
     for id_ in sorted(without.difference(declared)):
         raise UsageError(unknown("deviation", id_, declared) if declared else f"unknown deviation {id_!r}: none is declared")
     described = environment(device)
     here = _deviation_environment(described, device)
-    judge = partial(_judge, plan=plan, here=here, without=without, several=len(chosen) > 1)
+    judge = partial(_judge, plan=plan, here=here, described=described, without=without, several=len(chosen) > 1, look=look)
     if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
         raise UsageError(f"processes: got {processes!r}, expected an integer of at least 1")
     shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
-    comparisons: list[Comparison] = []
-    findings: list[Finding] = []
+    reports: list[Report] = []
+    looked: list[Any] = []
     with _pool(1 if replace else min(processes, len(shared))) as pool:
         ahead = {name: pool.submit(judge, name) for name in shared} if pool else {}
         for activation in chosen:
             if activation.name in ahead:
                 if progress is not None:
                     progress(activation.name, "")
-                settled, found = ahead[activation.name].result()
+                report, seen = ahead[activation.name].result()
             else:
-                settled, found = judge(activation, progress=progress)
-            comparisons += settled
-            findings += found
-    used = {id_ for comparison in comparisons for id_ in comparison.deviations}
-    deviations = {d.id: (d.cause, d.reason) for a in chosen for d in a.deviations if d.id in used}
-    return Report(tuple(comparisons), described, tuple(findings), deviations)
+                report, seen = judge(activation, progress=progress)
+            reports.append(report)
+            looked.append(seen)
+    whole = Report(
+        comparisons=tuple(comparison for report in reports for comparison in report.comparisons),
+        environment=described,
+        findings=tuple(finding for report in reports for finding in report.findings),
+        deviations={id_: told for report in reports for id_, told in report.deviations.items()},
+    )
+    return whole, looked
 
 
 def _judge(
     what: str | Activation,
     plan: Plan,
     here: Environment,
+    described: Mapping[str, object],
     without: set[str],
     several: bool,
+    look: Look | None,
     progress: Callable[[str, str], None] | None = None,
-) -> tuple[list[Comparison], list[Finding]]:
+) -> tuple[Report, Any]:
     """All of one activation; by its name in another process, since a record does not travel there."""
     activation = activations[what] if isinstance(what, str) else what
     judged = list(run(activation, plan, progress))
+    comparisons, findings = settle(judged, activation, here, without=without)
+    used = {id_ for comparison in comparisons for id_ in comparison.deviations}
+    deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
+    report = Report(tuple(comparisons), described, tuple(findings), deviations)
+    looked = look(activation, judged, report) if look else None
     if several:
         _release()  # or the programs of all activations would fill the memory
-    return settle(judged, activation, here, without=without)
+    return report, looked
 
 
 @contextmanager
@@ -265,8 +299,18 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     )
 
 
-def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
-    """What no deviation covers: one per subjects, order and cause, at its worst input in the first setting it shows in.
+@dataclass(frozen=True)
+class Uncovered:
+    """What no deviation covers: some subjects' disagreement in an order, of one cause, in the comparisons that show it."""
+
+    subjects: tuple[str, ...]
+    order: int
+    cause: str
+    comparisons: tuple[Comparison, ...]
+
+
+def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
+    """What no deviation covers, the worst cause first, its comparisons with the setting in which to look at it first.
 
     Two subjects' disagreement is left out where one of them already disagrees with the exact results in that way.
     """
@@ -284,20 +328,34 @@ def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
     for (subjects, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
         # float32 first, then eager, then the default parameters
         comparisons.sort(key=lambda c: (c.dtype != "float32", c.mode != "eager", c.parameters != activation.parameters))
-        first = comparisons[0]
-        count = first.uncovered.get(cause)
-        sighting = None
-        if count is not None:
-            x = _from_bits(count.worst.input_bits, first.dtype)
-            sighting = sight(activation, subjects, x, order, first.mode, first.parameters)
+        found.append(Uncovered(subjects, order, cause, tuple(comparisons)))
+    return found
+
+
+def sight_uncovered(activation: Activation, one: Uncovered) -> Sighting | None:
+    """The worst input in the first setting; None where a subject raised, whatever the input."""
+    first = one.comparisons[0]
+    count = first.uncovered.get(one.cause)
+    if count is None:
+        return None
+    x = _from_bits(count.worst.input_bits, first.dtype)
+    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters)
+
+
+def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
+    """What no deviation covers."""
+    found = []
+    for one in uncovered(activation, report):
+        first = one.comparisons[0]
+        count = first.uncovered.get(one.cause)
         found.append(
             Disagreement(
                 id=None,
-                cause=cause,
-                subjects=subjects,
-                order=order,
-                sighting=sighting,
-                elsewhere=tuple(dict.fromkeys(map(_setting, comparisons)))[1:],
+                cause=one.cause,
+                subjects=one.subjects,
+                order=one.order,
+                sighting=sight_uncovered(activation, one),
+                elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],
                 inputs=count.count if count else 0,
                 message=first.message,
             )

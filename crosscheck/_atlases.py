@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from crosscheck import _api
 from crosscheck._atlas.diff import compare
+from crosscheck._atlas.noticed import Checks
 from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.rows import declared_rows, set_beside, undeclared_row
 from crosscheck._catalogue import activations
@@ -30,6 +32,7 @@ def atlas(
     seed: int = 0,
     quick: bool = False,
     without: Iterable[str] = (),
+    usual: bool = False,
     progress: Progress | None = None,
     processes: int = 1,
 ) -> Atlas:
@@ -37,6 +40,10 @@ def atlas(
 
     what
         The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
+    usual
+        Whether to measure too which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
+        ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
+        It takes about as long again.
     dtypes, seed, quick, without, progress, processes
         As :func:`verify` has them; orders, subjects and modes are all there are, on the CPU.
 
@@ -57,7 +64,7 @@ def atlas(
         **(_api.QUICK if quick else {}),
     )
     without = tuple(without)
-    look = partial(_rows, dtypes=dtypes, without=without)
+    look = partial(_rows, dtypes=dtypes, without=without, usual=usual)
     report, rows = _api.verified(chosen, plan, without=without, progress=progress, processes=processes, look=look)
     return Atlas(
         rows=set_beside([row for some in rows for row in some]),
@@ -68,9 +75,17 @@ def atlas(
 
 
 def _rows(
-    activation: Activation, judged: Sequence[Judged], report: Report, dtypes: Collection[str], without: Collection[str]
+    activation: Activation,
+    judged: Sequence[Judged],
+    report: Report,
+    dtypes: Collection[str],
+    without: Collection[str],
+    usual: bool,
 ) -> list[AtlasRow]:
     declared = declared_rows(activation, judged, report.deviations, report.findings, dtypes=dtypes, without=without)
+    if usual:
+        checks = Checks(activation)
+        declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
     undeclared = [
         undeclared_row(
             activation, one.subjects, one.order, one.cause, one.comparisons, _api.sight_uncovered(activation, one)

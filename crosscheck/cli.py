@@ -330,9 +330,10 @@ def _atlas_diff(
 
     with _one_message():
         before = read(old, "--diff")
+        after = None if new is None else read(new, "NEW.json")
         total = len(before.coverage.functions)
         with _progress(total) as progress:
-            found = _atlases.atlas_diff(before, new, progress=progress, processes=processes or _shared_among(total))
+            found = _atlases.atlas_diff(before, after, progress=progress, processes=processes or _shared_among(total))
     _print(text.layout(found))
     _save(json_path, found.to_json)
     _save(markdown_path, found.to_markdown, "--markdown")

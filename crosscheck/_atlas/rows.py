@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 
 from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
-from crosscheck._compare.curves import Declared, Sighting, sight_declared
+from crosscheck._compare.curves import Declared, Runners, Sighting, sight_declared
 from crosscheck._compare.deviations import Extent, extents
 from crosscheck._compare.judged import Judged
 from crosscheck._compare.records import Comparison, Finding
@@ -49,8 +49,17 @@ def declared_rows(
     for finding in findings:
         if finding.failed:
             refuted.setdefault(finding.deviation, []).append(finding.message)
+    runners: Runners = {}
     return [
-        _declared_row(activation, deviation, judged, dtypes, deviation.id in seen, tuple(refuted.get(deviation.id, ())))
+        _declared_row(
+            activation,
+            deviation,
+            judged,
+            dtypes,
+            deviation.id in seen,
+            tuple(refuted.get(deviation.id, ())),
+            runners,
+        )
         for deviation in activation.deviations
         if deviation.id not in without and any(set(region.dtypes) & set(dtypes) for region in deviation.regions)
     ]
@@ -63,12 +72,11 @@ def _declared_row(
     dtypes: Collection[str],
     seen: bool,
     findings: tuple[str, ...],
+    runners: Runners,
 ) -> AtlasRow:
+    others = [_others(activation, deviation, region) for region in deviation.regions]
     examples = [
-        (
-            index,
-            sight_declared(activation, Declared(deviation, region, anchor, dtype), _others(activation, deviation, region)),
-        )
+        (index, sight_declared(activation, Declared(deviation, region, anchor, dtype), others[index], runners))
         for index, region in enumerate(deviation.regions)
         for dtype in region.dtypes
         if dtype in dtypes

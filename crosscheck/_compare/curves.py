@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._compare import causes
 from crosscheck._compare.causes import CODE, FIRST_PASSING, Judgement, Setting
 from crosscheck._compare.sample import Sample, samples
-from crosscheck._compare.subjects import Subject, runner, subjects_of
+from crosscheck._compare.subjects import Runner, Subject, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._numerics.ulp import round_once
@@ -116,6 +116,10 @@ class Curves:
     where: str = ""
 
 
+Runners = dict[tuple[object, ...], Runner]
+"""By subject and parameters, of one activation: JAX need not compile again what has run before."""
+
+
 @dataclass(frozen=True)
 class _Task:
     """A sample with its truth for one order, shared by every subject."""
@@ -127,6 +131,7 @@ class _Task:
     true: Truth
     scale: Float64Array | None
     at_zero: Truth
+    runners: Runners
 
 
 def sight(
@@ -139,18 +144,21 @@ def sight(
     *,
     declared: Declared | None = None,
     beside: Sequence[tuple[str, str]] = (),
+    runners: Runners | None = None,
 ) -> Sighting:
     """What the subjects give at the one input ``x``, an array of one element.
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
     which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters, the
     sighting is at others at which the function is verified. ``beside`` are further subjects, each with its mode, that are
-    run at the same place; the sighting has their results after those of the subjects.
+    run at the same place; the sighting has their results after those of the subjects. ``runners`` are kept from sighting to
+    sighting of one activation.
     """
     sample, row = Sample(x, None, x), None
+    runners = {} if runners is None else runners
     if activation.rows:
-        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared)
-    task = _task(activation, parameters, sample, order)
+        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared, runners)
+    task = _task(activation, parameters, sample, order, runners)
     position = (row.position or 0) if row else 0
     return Sighting(
         dtype=str(x.dtype),
@@ -165,13 +173,25 @@ def sight(
     )
 
 
-def sight_declared(activation: Activation, declared: Declared, beside: Sequence[tuple[str, str]] = ()) -> Sighting:
+def sight_declared(
+    activation: Activation,
+    declared: Declared,
+    beside: Sequence[tuple[str, str]] = (),
+    runners: Runners | None = None,
+) -> Sighting:
     """What the subjects of a declared deviation give at one of its anchors, and others beside them."""
     deviation, region = declared.deviation, declared.region
-    x = np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype)
-    parameters = {**activation.parameters, **region.parameters}
-    mode = deviation.modes[0]
-    return sight(activation, deviation.subjects, x, region.order, mode, parameters, declared=declared, beside=beside)
+    return sight(
+        activation,
+        deviation.subjects,
+        np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype),
+        region.order,
+        deviation.modes[0],
+        {**activation.parameters, **region.parameters},
+        declared=declared,
+        beside=beside,
+        runners=runners,
+    )
 
 
 def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
@@ -195,6 +215,7 @@ def _in_a_row(
     mode: str,
     parameters: Mapping[str, float],
     declared: Declared | None,
+    runners: Runners,
 ) -> tuple[Sample, Row, Mapping[str, float]]:
     cases = [parameters, *(activation.cases if declared and parameters == activation.parameters else ())]
     lengths = declared.region.lengths if declared else ()
@@ -207,7 +228,7 @@ def _in_a_row(
                 continue
             some = _chosen(sample, rows)
             at = np.flatnonzero(_same(some.known(order), number))
-            task = _task(activation, case, some, order)
+            task = _task(activation, case, some, order, runners)
             error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
             whole = order == 0 and activation.result == "one"
             i, position = divmod(int(at[np.argmax(error)]), sample.width(order))
@@ -316,7 +337,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
         entries, along = (np.tile(np.array(one, x.dtype), (x.size, 1)) for one in (row, np.eye(len(row))[0]))
         entries[:, place] = x
         sample = Sample.of_rows(entries, along, activation)
-    tasks = [_task(activation, parameters, sample, order) for order in (0, 1)]
+    tasks = [_task(activation, parameters, sample, order, {}) for order in (0, 1)]
     wide = replace(sample, x=widen(sample.x), v=None if sample.v is None else widen(sample.v), at=widen(sample.at))
     derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
     assert derivative is not None
@@ -345,7 +366,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), words if activation.rows else "")
 
 
-def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int) -> _Task:
+def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int, runners: Runners) -> _Task:
     zero = np.zeros_like(sample.x[:1])
     at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
     return _Task(
@@ -356,6 +377,7 @@ def _task(activation: Activation, parameters: Mapping[str, float], sample: Sampl
         true=sample.truths(activation, [order], parameters)[order],
         scale=sample.scales(activation, [order], parameters).get(order),
         at_zero=at_zero.truths(activation, [order], parameters)[order],
+        runners=runners,
     )
 
 
@@ -368,7 +390,8 @@ def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Jud
     sample = task.sample
     subject = {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}[name]
     mode = mode if mode in subject.modes else "eager"
-    run = runner(task.activation, subject, task.parameters, DEVICE, None)
+    key = (name, *task.parameters.items())
+    run = task.runners[key] = task.runners.get(key) or runner(task.activation, subject, task.parameters, DEVICE, None)
     got = run.run(sample.tiled(count), task.order, mode)
     if got is None:
         return None

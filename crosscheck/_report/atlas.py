@@ -136,7 +136,7 @@ def layout(atlas: Atlas) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(atlas), style="bold green" if atlas.passed else "bold red")]
     if atlas.rows:
         table = rich.table.Table(box=None, pad_edge=False)
-        table.add_column("disagreement", overflow="fold")
+        table.add_column("disagreement", no_wrap=True, overflow="fold")
         for name in ("of", "cause", "side", "for example", ""):
             table.add_column(name, overflow="fold")
         for row in sorted(atlas.rows, key=lambda row: row.passed):

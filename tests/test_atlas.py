@@ -29,7 +29,7 @@ FIELDS = "id function subjects dtypes orders modes region inputs results truth c
 
 @pytest.fixture(scope="module")
 def made() -> Atlas:
-    return crosscheck.atlas(["sigmoid", "relu"], quick=True)
+    return crosscheck.atlas(["sigmoid", "relu"], quick=True, dtypes=["float32", "bfloat16"])
 
 
 def held(one: Number, dtype: str) -> float:
@@ -88,7 +88,7 @@ def test_how_far_it_was_seen_is_measured(made: Atlas) -> None:
     (row,) = (row for row in made.rows if row.id == "sigmoid-derivative-lost-tail")
     for area in row.region:
         if set(area.dtypes) & set(made.coverage.dtypes):
-            assert {one.mode for one in area.measured} == {"eager", "jit"}
+            assert {one.mode for one in area.measured} <= set(row.modes)
             assert all(0 < one.points <= one.of and one.max_ulp <= area.max_ulp for one in area.measured)
         else:
             assert area.measured == ()

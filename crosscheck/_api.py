@@ -345,14 +345,14 @@ def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
     return found
 
 
-def sight_uncovered(activation: Activation, one: Uncovered) -> Sighting | None:
-    """The worst input in the first setting; None where a subject raised, whatever the input."""
+def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tuple[str, str]] = ()) -> Sighting | None:
+    """The worst input in the first setting, with others ``beside``; None where a subject raised, whatever the input."""
     first = one.comparisons[0]
     count = first.uncovered.get(one.cause)
     if count is None:
         return None
     x = _from_bits(count.worst.input_bits, first.dtype)
-    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters)
+    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, beside=beside)
 
 
 def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:

@@ -11,7 +11,7 @@ from crosscheck import _api
 from crosscheck._atlas.diff import compare
 from crosscheck._atlas.noticed import Checks
 from crosscheck._atlas.records import AtlasRow, Coverage
-from crosscheck._atlas.rows import declared_rows, set_beside, undeclared_row
+from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
 from crosscheck._catalogue import activations
 from crosscheck._compare.judged import Judged
 from crosscheck._compare.verify import Plan
@@ -86,12 +86,12 @@ def _rows(
     if usual:
         checks = Checks(activation)
         declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
-    undeclared = [
-        undeclared_row(
-            activation, one.subjects, one.order, one.cause, one.comparisons, _api.sight_uncovered(activation, one)
-        )
-        for one in _api.uncovered(activation, report)
-    ]
+    undeclared = []
+    for one in _api.uncovered(activation, report):
+        first = one.comparisons[0]
+        beside = others(activation, first.parameters, one.subjects, first.mode)
+        sighting = _api.sight_uncovered(activation, one, beside)
+        undeclared.append(undeclared_row(activation, one.subjects, one.order, one.cause, one.comparisons, sighting))
     return [*declared, *undeclared]
 
 

@@ -16,7 +16,7 @@ from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.subjects import subjects_of
 from crosscheck._numerics.formats import FORMATS, bits_of, widen
 from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import DTYPES, ORDER_NAMES, Activation, Deviation, Region
+from crosscheck._spec.records import DTYPES, ORDER_NAMES, Activation, Deviation
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
 """In which modes a subject is run at the inputs that a row shows."""
@@ -74,9 +74,12 @@ def _declared_row(
     findings: tuple[str, ...],
     runners: Runners,
 ) -> AtlasRow:
-    others = [_others(activation, deviation, region) for region in deviation.regions]
+    beside = [
+        others(activation, {**activation.parameters, **region.parameters}, deviation.subjects, deviation.modes[0])
+        for region in deviation.regions
+    ]
     examples = [
-        (index, sight_declared(activation, Declared(deviation, region, anchor, dtype), others[index], runners))
+        (index, sight_declared(activation, Declared(deviation, region, anchor, dtype), beside[index], runners))
         for index, region in enumerate(deviation.regions)
         for dtype in region.dtypes
         if dtype in dtypes
@@ -195,14 +198,15 @@ def _natives(activation: Activation) -> Mapping[str, str]:
     return found
 
 
-def _others(activation: Activation, deviation: Deviation, region: Region) -> list[tuple[str, str]]:
-    """Every other subject and mode, which is run where a deviation's subjects are."""
-    there = {(subject, deviation.modes[0]) for subject in deviation.subjects}
+def others(
+    activation: Activation, parameters: Mapping[str, float], subjects: Collection[str], mode: str
+) -> list[tuple[str, str]]:
+    """Every subject and mode beside those subjects in that mode: a row shows the results of all of them."""
     return [
-        (subject.name, mode)
-        for subject in subjects_of(activation, {**activation.parameters, **region.parameters})
-        for mode in SHOWN_MODES.get(subject.side, ())
-        if (subject.name, mode) not in there
+        (subject.name, one)
+        for subject in subjects_of(activation, parameters)
+        for one in SHOWN_MODES.get(subject.side, ())
+        if subject.name not in subjects or one != (mode if mode in subject.modes else "eager")
     ]
 
 

@@ -196,6 +196,10 @@ def sight_declared(
 
 def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
     position = (row.position or 0) if row else 0
+    subject = _subjects(task).get(name)
+    if subject is None:
+        return Result(name, None, np.nan, "is not judged with these parameters", mode)
+    mode = _mode(subject, mode)
     try:
         run = _run(task, name, mode, row.sampled if row else REPEATED)
     except Exception as error:  # whatever a subject raises is its result
@@ -381,6 +385,15 @@ def _task(activation: Activation, parameters: Mapping[str, float], sample: Sampl
     )
 
 
+def _subjects(task: _Task) -> dict[str, Subject]:
+    return {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}
+
+
+def _mode(subject: Subject, mode: str) -> str:
+    """The mode in which a subject is run where one is asked for that it may not have."""
+    return mode if mode in subject.modes else "eager"
+
+
 def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Judgement] | None:
     """A subject's results, flat, and how ``verify`` judges them; None where it finds no derivative.
 
@@ -388,8 +401,8 @@ def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Jud
     subject raises.
     """
     sample = task.sample
-    subject = {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}[name]
-    mode = mode if mode in subject.modes else "eager"
+    subject = _subjects(task)[name]
+    mode = _mode(subject, mode)
     key = (name, *task.parameters.items())
     run = task.runners[key] = task.runners.get(key) or runner(task.activation, subject, task.parameters, DEVICE, None)
     got = run.run(sample.tiled(count), task.order, mode)

@@ -45,7 +45,8 @@ def atlas(
         ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
         It takes about as long again.
     dtypes, seed, quick, without, progress, processes
-        As :func:`verify` has them; orders, subjects and modes are all there are, on the CPU.
+        As :func:`verify` has them; orders, subjects and modes are all there are, on the CPU, and functions of rows are
+        judged at rows of every length, unless it is ``quick``.
 
     Each declared deviation is looked at once more at every anchor of its regions, where all subjects are run. Raises what
     :func:`verify` raises.
@@ -61,7 +62,7 @@ def atlas(
         modes=MODES,
         device="cpu",
         seed=_api._seed(seed),
-        **(_api.QUICK if quick else {}),
+        **(_api.QUICK if quick else _api.THOROUGH),
     )
     without = tuple(without)
     look = partial(_rows, dtypes=dtypes, without=without, usual=usual)

@@ -21,7 +21,7 @@ from crosscheck._report.document import Block, Document, Heading, Paragraph, Tab
 from crosscheck._report.json_file import plain, write_json
 from crosscheck._report.text import WIDTH, environment
 from crosscheck._report.written import Documented
-from crosscheck._spec.records import ORDER_NAMES
+from crosscheck._spec.records import ORDER_NAMES, SUBJECTS
 
 SCHEMA = "crosscheck.atlas/1"
 FIRST_DTYPE = "float32"
@@ -124,11 +124,16 @@ def headline(atlas: Atlas) -> str:
     undeclared = sum(not row.declared for row in atlas.rows)
     refuted = sum(bool(row.findings) for row in atlas.rows)
     seen = sum(row.seen for row in atlas.rows)
-    counts = f"{len(atlas.rows)} disagreements about {len(atlas.coverage.functions)} functions, {seen} of them seen here"
+    functions = _count(len(atlas.coverage.functions), "function")
+    counts = f"{_count(len(atlas.rows), 'disagreement')} about {functions}, {seen} of them seen here"
     if atlas.passed:
         return f"PASSED: {counts}, all declared."
     wrong = [f"{undeclared} not declared"] * bool(undeclared) + [f"{refuted} not as declared"] * bool(refuted)
     return f"FAILED: {counts}; {', '.join(wrong)}."
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def layout(atlas: Atlas) -> RenderableType:
@@ -140,7 +145,7 @@ def layout(atlas: Atlas) -> RenderableType:
         for name in ("of", "cause", "side", "for example", ""):
             table.add_column(name, overflow="fold")
         for row in sorted(atlas.rows, key=lambda row: row.passed):
-            cells = (row.id, settings(row), row.cause, row.side or "", example(row), status(row))
+            cells = (row.id, settings(row), row.cause, row.side or "", (examples(row) or [""])[0], status(row))
             table.add_row(*map(Text, cells))
         parts += [Text(), table]
     for row in atlas.rows:
@@ -163,15 +168,18 @@ def settings(row: AtlasRow) -> str:
     return f"{', '.join(ORDER_NAMES[order] for order in row.orders)}; {', '.join(row.dtypes)}"
 
 
-def example(row: AtlasRow) -> str:
-    """The first example, in float32 where there is one, in a line."""
-    examples = list(zip(row.inputs, row.results, row.truth, strict=True))
-    if not examples:
-        return ""
-    at, results, truth = next((one for one in examples if one[0].dtype == FIRST_DTYPE), examples[0])
-    exact = "no exact result" if truth is None else f"exact {truth.decimal}"
-    told = (outcome(one) for one in results if one.subject in row.subjects and one.mode in ("eager", *row.modes[:1]))
-    return f"{ORDER_NAMES[at.order]} at {place(at)}: {', '.join(dict.fromkeys(told))}; {exact}"
+def examples(row: AtlasRow) -> list[str]:
+    """For each order the first example, in float32 where there is one, in a line: the results and the exact one."""
+    told = []
+    for order in row.orders:
+        found = [one for one in zip(row.inputs, row.results, row.truth, strict=True) if one[0].order == order]
+        if found:
+            at, results, truth = next((one for one in found if one[0].dtype == FIRST_DTYPE), found[0])
+            exact = "no exact result" if truth is None else f"exact {truth.decimal}"
+            shown = {one.subject: outcome(one) for one in reversed(results) if one.subject in (*row.subjects, *row.natives)}
+            said = ", ".join(shown[subject] for subject in sorted(shown, key=SUBJECTS.index))
+            told.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
+    return told
 
 
 def place(at: Input) -> str:
@@ -210,7 +218,18 @@ def _cells(row: AtlasRow) -> list[str]:
     beside = "; ".join(f"{other.id} in {' and '.join(other.differs)}" for other in row.beside)
     why = row.reason + (" It looks like a bug." if row.bug else "")
     inputs = "; ".join(dict.fromkeys(map(area, row.region)))
-    return [row.id, settings(row), row.cause, row.side or "", inputs, example(row), why, row.link, beside, status(row)]
+    return [
+        row.id,
+        settings(row),
+        row.cause,
+        row.side or "",
+        inputs,
+        ". ".join(examples(row)),
+        why,
+        row.link,
+        beside,
+        status(row),
+    ]
 
 
 def area(one: Area) -> str:

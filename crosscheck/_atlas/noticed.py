@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._atlas.records import AtlasRow, Input, Noticed, Number
+from crosscheck._atlas.records import Area, AtlasRow, Input, Noticed, Number
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, GRADCHECK, SEED, Said, of_results, of_slopes
+from crosscheck._compare.deviations import lie_in
 from crosscheck._compare.sample import Sample
 from crosscheck._compare.subjects import Subject, runner, subjects_of
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, widen
+from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, widen
 from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.interface import native_function
 from crosscheck._spec.records import Activation
@@ -22,9 +23,12 @@ NORMAL = 1000
 """So many standard normal inputs."""
 LENGTH = 100
 """They are as many rows of this length as that makes, for a function of rows."""
+CHECKED = ("float32", "float64")
+"""In which dtypes functions are differentiated: anchors in others are tried only where there are none in these."""
 SLOPES = {"torch": GRADCHECK, "jax": CHECK_GRADS}
 
 TRUTH = "exact"
+NOWHERE = "none of these inputs lies in its regions"
 NO_RESULT = "a subject raises or finds no derivative, so there are no results to compare"
 RIGHT_TOO = "it raises of right functions too"
 
@@ -87,28 +91,20 @@ class Checks:
                     yield _compared(got, right, f"{at.dtype} at {at.x.decimal}, {' and '.join(pair)}")
 
     def _at_normal(self, row: AtlasRow, dtypes: Collection[str]) -> Iterator[dict[str, _Tried]]:
-        for order, dtype, parameters in self._settings(row):
-            for pair in self._pairs(row, parameters) if dtype in dtypes else ():
-                got, right = (
-                    [self._normal(name, order, dtype, parameters) for name in names] for names in (pair, _own(pair))
-                )
-                if not any(one is None for one in got):
-                    where = f"{dtype}, {' and '.join(pair)}"
-                    key = ("compared", where, order, *parameters.items())
-                    yield self._once(key, partial(_compared, got, right, where))
-
-    def _settings(self, row: AtlasRow) -> list[tuple[int, str, dict[str, float]]]:
-        """The orders, dtypes and parameters of its regions, each once."""
-        found = {
-            (area.order, dtype, *area.parameters.items()): (
-                area.order,
-                dtype,
-                {**self.activation.parameters, **area.parameters},
-            )
-            for area in row.region
-            for dtype in area.dtypes
-        }
-        return list(found.values())
+        """At those inputs that lie in its regions: a check that raises of another one noticed something else."""
+        for area in row.region:
+            parameters = {**self.activation.parameters, **area.parameters}
+            for dtype in (one for one in area.dtypes if one in dtypes):
+                there = _in_area(area, normal(self.activation, dtype))
+                for pair in self._pairs(row, parameters) if there.any() else ():
+                    got, right = (
+                        [self._normal(name, area.order, dtype, parameters) for name in names] for names in (pair, _own(pair))
+                    )
+                    if not any(one is None for one in got):
+                        got, right = ([None if one is None else one[there] for one in some] for some in (got, right))
+                        yield _compared(got, right, f"{dtype}, {' and '.join(pair)}")
+                if not there.any():
+                    yield dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), _Tried(None, None, NOWHERE))
 
     def _normal(self, name: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
         """A subject's results at the normal inputs, or the right ones; None where it raises or finds no derivative."""
@@ -127,16 +123,24 @@ class Checks:
             return None
 
     def _slopes_at_anchors(self, row: AtlasRow, subject: str) -> Iterator[_Tried]:
-        for at in row.inputs:
+        checked = [at for at in row.inputs if at.dtype in CHECKED] or row.inputs
+        for at in checked:
             if subject in {one.name for one in self._subjects(at.parameters)}:
                 yield self._slope(subject, _wide(at), dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
 
     def _slopes_at_normal(self, row: AtlasRow, subject: str) -> Iterator[_Tried]:
-        x = widen(normal(self.activation, "float64").x)
-        settings = {tuple(parameters.items()): parameters for _, _, parameters in self._settings(row)}
-        for parameters in settings.values():
-            if subject in {one.name for one in self._subjects(parameters)}:
-                yield self._slope(subject, x, parameters, max(row.orders), "")
+        sample = normal(self.activation, "float64")
+        found: dict[tuple[tuple[str, float], ...], BoolArray] = {}
+        for area in row.region:
+            there = np.asarray(_in_area(area, sample).reshape(len(sample.x), -1).any(axis=1))
+            key = tuple({**self.activation.parameters, **area.parameters}.items())
+            found[key] = there | found[key] if key in found else there
+        for key, there in found.items():
+            parameters = dict(key)
+            if not there.any():
+                yield _Tried(None, None, NOWHERE)
+            elif subject in {one.name for one in self._subjects(parameters)}:
+                yield self._slope(subject, widen(sample.x[there]), parameters, max(row.orders), "")
 
     def _slope(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int, where: str) -> _Tried:
         side = subject.partition(".")[0]
@@ -183,6 +187,14 @@ def normal(activation: Activation, dtype: str) -> Sample:
     return Sample.of_rows(x.reshape(-1, LENGTH), v.reshape(-1, LENGTH), activation)
 
 
+def _in_area(area: Area, sample: Sample) -> BoolArray:
+    """Which of a sample's points lie in a region."""
+    known = widen(sample.known(area.order))
+    if area.lengths and sample.length not in area.lengths:
+        return np.zeros(known.shape, bool)
+    return lie_in(known, area.intervals)
+
+
 def _own(pair: tuple[str, str]) -> list[str]:
     """crosscheck's own implementations in the place of the natives."""
     return [name if name == TRUTH else name.partition(".")[0] for name in pair]
@@ -212,5 +224,5 @@ def _verdict(check: str, inputs: str, tried: Sequence[_Tried], otherwise: str) -
     if noticed is not None:
         return Noticed(check, inputs, True, ": ".join(filter(None, [noticed.setting, noticed.said])))
     if telling:
-        return Noticed(check, inputs, False, "")
+        return Noticed(check, inputs, False, NOWHERE if {one.setting for one in telling} == {NOWHERE} else "")
     return Noticed(check, inputs, None, f"{RIGHT_TOO}: {tried[0].of_right}" if tried else otherwise)

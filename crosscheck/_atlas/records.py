@@ -109,7 +109,7 @@ class Noticed:
         ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``, ``torch.autograd.gradcheck`` or
         ``jax.test_util.check_grads``, at their defaults.
     inputs
-        ``anchors``, those of the row, or ``normal``, 1,000 seeded standard normal ones.
+        ``anchors``, those of the row, or ``normal``, those of 1,000 seeded standard normal ones that lie in its regions.
     noticed
         True or False, or None where the check does not apply.
     said

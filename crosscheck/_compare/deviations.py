@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, isnan
 
@@ -85,9 +85,10 @@ def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
     ]
 
 
-def _inside(x: Float64Array, region: Region) -> BoolArray:
+def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArray:
+    """Which of the inputs lie in one of a region's intervals."""
     inside = np.zeros(x.shape, bool)
-    for low, high in region.intervals:
+    for low, high in intervals:
         here = np.isnan(x) if isnan(low) else (low <= x) & (x <= high)
         if low == high == 0:  # the named point -0 is not the named point 0
             here &= np.signbit(x) == np.signbit(low)
@@ -115,7 +116,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
     used = []
     for deviation in deviations:
         for region in _regions(deviation, judged):
-            here = _inside(x, region) & (codes == CODE[deviation.cause])
+            here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
             if here.any():
                 used.append(deviation.id)
             covered |= here
@@ -217,7 +218,7 @@ def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray
     """Which points lie in the region, and which of these show the deviation; None where it need not show."""
     if region not in _regions(deviation, one) or not _bears_out(deviation, one):
         return None
-    inside = _inside(widen(one.x), region) & (one.codes != NOT_JUDGED)
+    inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
     return (inside, inside & (one.codes == CODE[deviation.cause])) if inside.any() else None
 
 

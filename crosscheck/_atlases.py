@@ -43,7 +43,7 @@ def atlas(
     usual
         Whether to measure too which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
         ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
-        It takes about as long again.
+        That takes longer than all else.
     dtypes, seed, quick, without, progress, processes
         As :func:`verify` has them; orders, subjects and modes are all there are, on the CPU, and functions of rows are
         judged at rows of every length, unless it is ``quick``.

@@ -90,11 +90,12 @@ def test_results_of_16_bits_are_compared_too() -> None:
     assert all(of_results(one, None).values())
 
 
-def noticed(name: str, id_: str) -> tuple[AtlasRow, dict[tuple[str, str], Noticed]]:
-    """What the checks notice of one deviation, in float32."""
+def noticed(name: str, id_: str, order: int) -> tuple[AtlasRow, dict[tuple[str, str], Noticed]]:
+    """What the checks notice of one deviation, in float32 and one order."""
     activation = activations[name]
     (deviation,) = (one for one in activation.deviations if one.id == id_)
-    regions = tuple(dataclasses.replace(r, dtypes=("float32",)) for r in deviation.regions if "float32" in r.dtypes)
+    chosen = [region for region in deviation.regions if region.order == order and "float32" in region.dtypes]
+    regions = tuple(dataclasses.replace(region, dtypes=("float32",)) for region in chosen)
     only = dataclasses.replace(activation, deviations=(dataclasses.replace(deviation, regions=regions),))
     (row,) = declared_rows(only, [], [id_], ())
     found = Checks(only).noticed(row, DTYPES)
@@ -103,7 +104,7 @@ def noticed(name: str, id_: str) -> tuple[AtlasRow, dict[tuple[str, str], Notice
 
 def test_what_the_checks_notice_of_a_deviation_is_measured() -> None:
     """-0 for 0 is noticed by none; where a check is right to raise, or to raise of anything, it does not apply."""
-    row, found = noticed("relu", "relu-negative-zero")
+    row, found = noticed("relu", "relu-negative-zero", 0)
     assert set(found) == {(check, inputs) for check in CHECKS for inputs in ("anchors", "normal")}
     for (check, inputs), one in found.items():
         if inputs == "normal" or check in (ASSERT_CLOSE, ASSERT_ALLCLOSE):
@@ -122,14 +123,14 @@ def test_what_the_checks_notice_of_a_deviation_is_measured() -> None:
 
 def test_normal_inputs_notice_a_deviation_only_where_it_is() -> None:
     """JAX loses elu's gradient from -2.5 down, where some normal inputs lie; torch's comparison sees that, in float32."""
-    _, found = noticed("elu", "elu-derivative-lost-tail")
+    _, found = noticed("elu", "elu-derivative-lost-tail", 1)
     assert found[ASSERT_CLOSE, "anchors"].noticed is False  # 3e-9 is 0 within its atol
     assert found[ASSERT_ALLCLOSE, "anchors"].noticed is True
     assert found[ASSERT_ALLCLOSE, "normal"].said != "none of these inputs lies in its regions"
 
 
 def test_the_side_that_does_not_deviate_is_not_differentiated() -> None:
-    row, found = noticed("leaky_relu", next(d.id for d in activations["leaky_relu"].deviations if len(d.subjects) == 1))
+    row, found = noticed("leaky_relu", "leaky-relu-gradient-at-zero", 1)
     other = CHECK_GRADS if row.side == "torch" else GRADCHECK
     assert found[other, "normal"].noticed is None
     assert "that deviates" in found[other, "normal"].said

@@ -182,7 +182,7 @@ def _row(
         "orders": tuple(sorted({area.order for area in region})),
         "region": region,
         "inputs": tuple(_input(index, sighting) for index, sighting in examples),
-        "results": tuple(_outcomes(sighting) for _, sighting in examples),
+        "results": tuple(_outcomes(activation, sighting) for _, sighting in examples),
         "truth": tuple(None if s.exact is None else number(s.exact, s.dtype) for _, s in examples),
     }
     return AtlasRow(**made)  # type: ignore[arg-type]
@@ -217,7 +217,9 @@ def _input(region: int, sighting: Sighting) -> Input:
     return Input(region, sighting.order, sighting.dtype, dict(sighting.parameters), x, place)
 
 
-def _outcomes(sighting: Sighting) -> tuple[Outcome, ...]:
+def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]:
+    """The results of the subjects that there are at these parameters."""
+    there = {subject.name for subject in subjects_of(activation, sighting.parameters)}
     return tuple(
         Outcome(
             one.subject,
@@ -227,6 +229,7 @@ def _outcomes(sighting: Sighting) -> tuple[Outcome, ...]:
             one.message,
         )
         for one in sighting.results
+        if one.subject in there
     )
 
 

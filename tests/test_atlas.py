@@ -152,7 +152,7 @@ def listed() -> list[AtlasRow]:
     """The rows of the catalogue without examples, for which nothing is run."""
 
     def nothing(activation: Activation, declared: Declared, *others: object) -> Sighting:
-        return Sighting(declared.dtype, declared.region.order, "eager", {}, 0.0, "0x0", None, ())
+        return Sighting(declared.dtype, declared.region.order, "eager", activation.parameters, 0.0, "0x0", None, ())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows_module, "sight_declared", nothing)

@@ -20,7 +20,7 @@ from crosscheck._report.atlas_diff import AtlasDiff
 from crosscheck._report.atlas_file import read
 from crosscheck._report.report import Report
 from crosscheck._spec.errors import UsageError
-from crosscheck._spec.records import DTYPES, MODES, ORDERS, SUBJECTS, Activation
+from crosscheck._spec.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES, Activation
 
 Progress = Callable[[str, str], None]
 
@@ -45,8 +45,8 @@ def atlas(
         ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
         That takes longer than all else.
     dtypes, seed, quick, without, progress, processes
-        As :func:`verify` has them; orders, subjects and modes are all there are, on the CPU, and functions of rows are
-        judged at rows of every length, unless it is ``quick``.
+        As :func:`verify` has them; orders and subjects are all there are, the modes eager and jit, on the CPU, and functions
+        of rows are judged at rows of every length, unless it is ``quick``.
 
     Each declared deviation is looked at once more at every anchor of its regions, where all subjects are run. Raises what
     :func:`verify` raises.
@@ -59,7 +59,7 @@ def atlas(
         dtypes=dtypes,
         orders=ORDERS,
         subjects=SUBJECTS,
-        modes=MODES,
+        modes=USUAL_MODES,
         device="cpu",
         seed=_api._seed(seed),
         **(_api.QUICK if quick else _api.THOROUGH),

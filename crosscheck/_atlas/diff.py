@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from crosscheck._atlas.records import KINDS, AtlasRow, Change, Coverage, Outcome
 from crosscheck._compare.deviations import Extent
+from crosscheck._compare.judged import EXACT
 from crosscheck._spec.records import ORDER_NAMES
 
 
@@ -85,12 +86,12 @@ def _extents(row: AtlasRow | None, dtypes: set[str]) -> dict[Key, Extent]:
     for area in row.region if row else ():
         for one in area.measured:
             if one.dtype in dtypes:
-                subjects = (one.subject,) if one.against == "exact" else (one.subject, one.against)
+                subjects = (one.subject,) if one.against == EXACT else (one.subject, one.against)
                 found.setdefault((area.order, one.dtype, subjects, one.mode), []).append(one)
     return {
         (order, dtype, subjects, mode): Extent(
             subject=subjects[0],
-            against=subjects[-1] if len(subjects) > 1 else "exact",
+            against=subjects[-1] if len(subjects) > 1 else EXACT,
             dtype=dtype,
             mode=mode,
             points=sum(one.points for one in some),

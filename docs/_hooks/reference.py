@@ -23,12 +23,17 @@ import crosscheck
 from crosscheck._arrays.records import ArrayComparison, Limits
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._report.arrays import SCHEMA as ARRAYS
+from crosscheck._report.atlas import SCHEMA as ATLAS
+from crosscheck._report.atlas import AtlasFile
+from crosscheck._report.atlas_diff import DIFF_SCHEMA as ATLAS_DIFF
+from crosscheck._report.atlas_diff import AtlasDiffFile
 from crosscheck._report.json_file import SCHEMA, report_data
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
 GROUPS = {
     "Judge": ("verify", "compare", "assert_agree", "explain", "plot"),
     "The catalogue": ("activations",),
+    "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
@@ -172,7 +177,7 @@ def schema(name: str = "report") -> dict[str, Any]:
     """The JSON schema of a layout, made from the records that are written; their profiles are not."""
     layout, title, _ = LAYOUTS[name]
     made = TypeAdapter(layout).json_schema(schema_generator=Schema)
-    del made["$defs"]["Profile"]
+    made["$defs"].pop("Profile", None)
     for record in made["$defs"].values():
         record["properties"].pop("profile", None)
     return made | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
@@ -187,6 +192,16 @@ def example(name: str = "report") -> dict[str, Any]:
 
 def report_example() -> dict[str, Any]:
     return report_data(crosscheck.verify("relu", dtypes=["float32"], orders=[0], modes=["eager"], quick=True))
+
+
+def atlas_example() -> dict[str, Any]:
+    return crosscheck.atlas("relu", dtypes=["float32"], quick=True, usual=True).data()
+
+
+def atlas_diff_example() -> dict[str, Any]:
+    """Between two runs of which one declares less."""
+    less, all_ = (crosscheck.atlas("relu", dtypes=["float32"], quick=True, without=w) for w in (["relu-negative-zero"], []))
+    return crosscheck.atlas_diff(less, all_).data()
 
 
 def arrays_example() -> dict[str, Any]:
@@ -219,6 +234,8 @@ def tests_example() -> dict[str, Any]:
 
 LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "report": (ReportFile, SCHEMA, report_example),
+    "atlas": (AtlasFile, ATLAS, atlas_example),
+    "atlas-diff": (AtlasDiffFile, ATLAS_DIFF, atlas_diff_example),
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "pytest": (TestsFile, TESTS, tests_example),
 }

@@ -1,6 +1,7 @@
 """Every check of the project, one session each: `nox -l` lists them, `nox -s NAME -- ARGS` runs one."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def tests(session: nox.Session, device: str) -> None:
             session.error(reason)
         session.skip(reason)
     session.run("pytest", "-m", "gpu", *session.posargs, env=env)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the oldest releases that pyproject.toml admits: `nox -s minimums -- tests/test_verify.py`."""
+    project = PYPROJECT["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["torch"], *project["optional-dependencies"]["jax"]]
+    lowest = [f"{name}=={version}" for name, version in re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(wanted), re.M)]
+    session.install(".[all]", *group("test"), *lowest)
+    session.run("pytest", "-m", "not gpu", *session.posargs, env=COMPILED)
 
 
 @nox.session

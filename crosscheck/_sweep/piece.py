@@ -1,0 +1,133 @@
+"""One piece from end to end: the frameworks run, the truth proven, the results judged and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from time import process_time
+from typing import Any
+
+from crosscheck._backends import backend
+from crosscheck._compare.subjects import Subject, subjects_of
+from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._spec.records import Activation, budget
+from crosscheck._sweep.forms import Nowhere, parts
+from crosscheck._sweep.frameworks import function_of, runner
+from crosscheck._sweep.positions import Span, floats
+from crosscheck._sweep.tally import Tally, differing, not_judged
+from crosscheck._sweep.truths import Truths
+
+FMT = FORMATS["float32"]
+ORDERS = (0, 1)
+Key = tuple[str, int]
+"""A subject and an order."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is swept: checked names. It travels to other processes, so a record of the catalogue is there by its name."""
+
+    function: str
+    subjects: tuple[str, ...]
+    orders: tuple[int, ...]
+    device: str
+
+
+def swept(activation: Activation) -> tuple[Subject, ...]:
+    """The subjects that a sweep judges: those that run in a framework."""
+    return tuple(s for s in subjects_of(activation, activation.parameters) if s.side != "analytic")
+
+
+def pairs(subjects: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Who is held against whom, bit by bit: the own implementations, and what the frameworks ship, matched where they differ."""
+    for a, b in (
+        ("torch", "jax"),
+        ("torch.native", "jax.native"),
+        ("torch.native", "jax.native.matched"),
+        ("torch.native.matched", "jax.native"),
+    ):
+        if a in subjects and b in subjects:
+            yield a, b
+
+
+@dataclass
+class Shares:
+    """Seconds of CPU time: of the frameworks, of proving and evaluating the truth, of comparing with it."""
+
+    torch: float = 0.0
+    jax: float = 0.0
+    truth: float = 0.0
+    comparison: float = 0.0
+
+
+@dataclass
+class Judge:
+    """Everything that one process needs to judge piece after piece; programs are compiled once."""
+
+    activation: Activation
+    setup: Setup
+    replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
+
+    def __post_init__(self) -> None:
+        self.truths = Truths(self.activation)
+        self.subjects = [s for s in swept(self.activation) if s.name in self.setup.subjects]
+        self.runs = {
+            s.name: runner(
+                s, function_of(self.activation, s, self.replace.get(s.name)), self.setup.orders, self.setup.device
+            )
+            for s in self.subjects
+        }
+
+    def results(self, x: FloatArray) -> dict[Key, FloatArray]:
+        """What every subject gives, the bare work that is judged."""
+        found = {}
+        for subject in self.subjects:
+            start = process_time()
+            for k, result in self.runs[subject.name](x).items():
+                found[subject.name, k] = result
+            spent = process_time() - start
+            if subject.side == "torch":
+                self.shares.torch += spent
+            else:
+                self.shares.jax += spent
+        return found
+
+    def flushes(self, subject: Subject, order: int) -> float:
+        """The magnitude below which a truth may become 0 where subnormals are flushed; 0 where they are not."""
+        mode = "jit" if subject.side == "jax" else "eager"
+        flushed = backend(subject.side).flush("float32", mode, self.setup.device).outputs
+        return FMT.smallest_normal + budget("float32", order) * FMT.smallest_subnormal if flushed else 0.0
+
+    def judge(self, span: Span) -> dict[str, Any]:
+        """One piece as plain data: positions, and for each subject and order what a :class:`Tally` keeps."""
+        x = floats(span, FMT)
+        results = self.results(x)
+        tallies = {key: Tally() for key in results}
+        flush = {(s.name, k): self.flushes(s, k) for s in self.subjects for k in self.setup.orders}
+        start = process_time()
+        judging = 0.0
+        for part in parts(self.activation, span, FMT, self.setup.orders):
+            for blocks in self.truths.blocks(part, span.first, x):
+                began = process_time()
+                for (name, k), got in results.items():
+                    block = blocks[k]
+                    if k and isinstance(part.forms[k], Nowhere):
+                        not_judged(got[block.at], tallies[name, k])
+                    else:
+                        tallies[name, k].judge(got[block.at], block, span.first, flush[name, k])
+                judging += process_time() - began
+        self.shares.truth += process_time() - start - judging
+        start = process_time()
+        differ = {
+            f"{a} {b} {k}": differing(results[a, k], results[b, k])
+            for a, b in pairs(self.setup.subjects)
+            for k in self.setup.orders
+        }
+        self.shares.comparison += judging + process_time() - start
+        return {
+            "first": span.first,
+            "last": span.last,
+            "results": {f"{name} {k}": tally.data() for (name, k), tally in tallies.items()},
+            "differ": differ,
+        }

@@ -1,0 +1,162 @@
+"""What is kept of results that were judged: integers that add up in any order, and the inputs of the largest errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crosscheck._numerics.formats import BoolArray, FloatArray, IntArray, to_ordinal
+from crosscheck._sweep.truths import Block, _per_unit
+
+EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
+"""The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
+COUNTS = ("inputs", "flushed", "non_finite", "finite", "convention", "not_judged")
+KEPT = 4
+"""The inputs of the largest errors that are kept of a piece, since which of them is the largest is decided at the end."""
+
+Candidate = tuple[float, int, int]
+"""The error in ULP, within a small part of one; the position of the input; the bits of the result."""
+
+
+@dataclass
+class Tally:
+    """One subject and order. ``histogram`` and ``counts`` without ``inputs`` add up to ``counts["inputs"]``."""
+
+    histogram: list[int] = field(default_factory=lambda: [0] * len(EDGES))
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    worst: list[Candidate] = field(default_factory=list)
+    worst_of_truth: list[Candidate] = field(default_factory=list)
+
+    def data(self) -> dict[str, Any]:
+        return {"histogram": self.histogram, **self.counts, "worst": self.worst, "worst_of_truth": self.worst_of_truth}
+
+    def consistent(self) -> bool:
+        return sum(self.histogram) + sum(self.counts[name] for name in COUNTS[1:]) == self.counts["inputs"]
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Add the counts of another one; candidates are not joined, as they belong to their binades."""
+        self.histogram = [a + b for a, b in zip(self.histogram, data["histogram"], strict=True)]
+        for name in COUNTS:
+            self.counts[name] += data[name]
+
+    def judge(self, got: FloatArray, block: Block, offset: int, flush: float) -> None:
+        """Count the results of one block; ``offset`` is the position of the piece's first input.
+
+        ``flush`` is the magnitude below which a truth may have become 0, 0 where nothing is flushed.
+        """
+        self.counts["inputs"] += got.size
+        if block.exact is None:
+            equal = int(np.count_nonzero(got == block.rounded))
+            if equal == got.size:
+                self.histogram[0] += equal
+                self._correct(got, block, offset)
+                return
+            if block.plain and np.isfinite(got).all() and self._dense(got, block, offset):
+                return
+        self._each(got, block, offset, flush)
+
+    def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
+        """All are correctly rounded: the error is at most half a unit, which matters only where there is no larger one."""
+        if (self.worst and self.worst[0][0] >= 0.5) or np.isnan(block.value).any():
+            return
+        if np.ndim(block.value) == 0 or block.per_unit is None:
+            for i in (0, got.size - 1):
+                self._keep(0.0, i, got, block, offset)
+        elif block.plain:
+            self._largest(got, block, offset)
+
+    def _dense(self, got: FloatArray, block: Block, offset: int) -> bool:
+        """All finite, normal and of the sign of the truth: differences of bits are distances. False where they are not."""
+        bits, true = got.view(np.int32), np.asarray(block.rounded).view(np.int32)
+        if ((bits ^ true) < 0).any():
+            return False
+        distance = np.abs(bits - true)
+        left = got.size
+        for i, edge in enumerate(EDGES):
+            more = int(np.count_nonzero(distance > edge)) if edge < 2**31 else 0
+            self.histogram[i] += left - more
+            left = more
+            if not left:
+                break
+        self._largest(got, block, offset)
+        return True
+
+    def _largest(self, got: FloatArray, block: Block, offset: int) -> None:
+        error = got.astype(np.float64)
+        error -= block.value
+        np.abs(error, out=error)
+        error *= _per_unit(block.value) if block.per_unit is None else block.per_unit
+        self._keep_largest(error, got, block, offset)
+
+    def _keep_largest(self, error: Any, got: FloatArray, block: Block, offset: int) -> None:
+        i = int(error.argmax())
+        _insert(self.worst_of_truth, _candidate(float(error[i]), i, got, block, offset))
+        if block.to_unit is not None:
+            error = error * block.to_unit
+            i = int(error.argmax())
+        _insert(self.worst, _candidate(float(error[i]), i, got, block, offset))
+
+    def _keep(self, error: float, i: int, got: FloatArray, block: Block, offset: int) -> None:
+        for kept in (self.worst, self.worst_of_truth):
+            _insert(kept, _candidate(error, i, got, block, offset))
+
+    def _each(self, got: FloatArray, block: Block, offset: int, flush: float) -> None:
+        """Whatever they are."""
+        rounded = np.broadcast_to(np.asarray(block.rounded), got.shape)
+        judged, convention = np.ones(got.shape, bool), np.zeros(got.shape, bool)
+        if block.exact is not None:
+            exact = block.exact
+            judged = exact.judged
+            convention = (got != rounded) & ((got == exact.left) | (got == exact.right))
+        right = judged & ((got == rounded) | (np.isnan(got) & np.isnan(rounded)))
+        finite = np.isfinite(got)
+        wrong = judged & ~right & ~convention
+        kinds: dict[str, BoolArray] = {
+            "not_judged": ~judged,
+            "convention": judged & convention,
+            "non_finite": wrong & ~finite,
+            "finite": wrong & finite & ~np.isfinite(rounded),
+        }
+        left = wrong & finite & np.isfinite(rounded)
+        kinds["flushed"] = left & (got == 0) & (np.abs(rounded) < flush)
+        left &= ~kinds["flushed"]
+        for name, where in kinds.items():
+            self.counts[name] += int(np.count_nonzero(where))
+        self.histogram[0] += int(np.count_nonzero(right))
+        distance: IntArray = np.abs(to_ordinal(got[left]) - to_ordinal(np.ascontiguousarray(rounded[left])))
+        for i, count in enumerate(np.bincount(np.searchsorted(EDGES, distance), minlength=len(EDGES)).tolist()):
+            self.histogram[i] += count
+        size = np.abs(rounded)
+        counted = (left | right) & finite & np.isfinite(rounded) & ((size >= np.finfo(np.float32).tiny) | (size == 0))
+        if counted.any():
+            per_unit = _per_unit(block.value) if block.per_unit is None else block.per_unit
+            with np.errstate(invalid="ignore"):
+                error = np.abs(got.astype(np.float64) - block.value) * per_unit
+            self._keep_largest(np.where(counted, error, -1.0), got, block, offset)
+
+
+def _candidate(error: float, i: int, got: FloatArray, block: Block, offset: int) -> Candidate:
+    return error, offset + block.at.start + i, int(got[i : i + 1].view(np.uint32)[0])
+
+
+def _insert(kept: list[Candidate], candidate: Candidate) -> None:
+    kept.append(candidate)
+    kept.sort(key=lambda one: (-one[0], one[1]))
+    del kept[KEPT:]
+
+
+def not_judged(got: FloatArray, tally: Tally) -> None:
+    """A derivative at NaN: no truth says what it is."""
+    tally.counts["inputs"] += got.size
+    tally.counts["not_judged"] += got.size
+
+
+def differing(a: FloatArray, b: FloatArray) -> int:
+    """How many results differ in their bits, two NaNs being the same."""
+    different = a.view(np.uint32) != b.view(np.uint32)
+    count = int(np.count_nonzero(different))
+    return count and count - int(np.count_nonzero(different & np.isnan(a) & np.isnan(b)))
+

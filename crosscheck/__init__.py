@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crosscheck._report.perceptron import PerceptronReport
     from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
     from crosscheck._report.report import Report
+    from crosscheck._report.sweep import SweepReport
     from crosscheck._saved import compare_arrays, dump
     from crosscheck._spec.errors import UsageError
     from crosscheck._spec.interface import MissingFrameworkError
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
         Seen,
         SpecError,
     )
+    from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
+    from crosscheck._sweeps import sweep
     from crosscheck._trainings import losses, perceptron, perceptrons
 
 _HOME = {
     "Activation": "_spec.records",
     "Anchor": "_spec.records",
     "ArraysReport": "_report.arrays",
+    "Binade": "_sweep.records",
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
     "Deviation": "_spec.records",
@@ -61,6 +65,9 @@ _HOME = {
     "Report": "_report.report",
     "Seen": "_spec.records",
     "SpecError": "_spec.records",
+    "SweepDifference": "_sweep.records",
+    "SweepReport": "_report.sweep",
+    "SweepResult": "_sweep.records",
     "UnknownActivationError": "_catalogue",
     "UsageError": "_spec.errors",
     "activations": "_catalogue",
@@ -78,6 +85,7 @@ _HOME = {
     "plot": "_api",
     "precision": "_backends.settings",
     "stratified": "_pair.inputs",
+    "sweep": "_sweeps",
     "uniform": "_pair.inputs",
     "verify": "_api",
 }
@@ -87,6 +95,7 @@ __all__ = [
     "Activation",
     "Anchor",
     "ArraysReport",
+    "Binade",
     "CauseCount",
     "Comparison",
     "Deviation",
@@ -108,6 +117,9 @@ __all__ = [
     "Report",
     "Seen",
     "SpecError",
+    "SweepDifference",
+    "SweepReport",
+    "SweepResult",
     "UnknownActivationError",
     "UsageError",
     "activations",
@@ -125,6 +137,7 @@ __all__ = [
     "plot",
     "precision",
     "stratified",
+    "sweep",
     "uniform",
     "verify",
 ]

@@ -1,4 +1,4 @@
-"""What is proven of a function over consecutive floats: a constant to within rounding, a power of two times x, a polynomial."""
+"""What is proven of a function over consecutive floats: a constant to within rounding, a multiple of x, a polynomial."""
 
 from __future__ import annotations
 
@@ -85,7 +85,12 @@ class Part:
 
 
 def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]) -> list[Part]:
-    """A piece cut into parts, each with its forms. ``orders`` are of 0 and 1; parameters have their default values."""
+    """A piece cut into parts, each with its forms, at the default values of the parameters.
+
+    Orders are of 0 and 1 in float32; a 16-bit format has so few values that each is decided by itself, whatever the order.
+    """
+    if fmt.bits == 16:
+        return [Part(span, dict.fromkeys(orders, Each()))]
     parameters = activation.parameters
     definition = partial(activation.definition, **parameters)
     zeros = [position_of(zero, fmt) for zero in (-0.0, 0.0)]

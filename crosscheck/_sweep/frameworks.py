@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -31,10 +32,35 @@ def function_of(activation: Activation, subject: Subject, replacement: Callable[
     return native_function(activation.natives[subject.side], arguments or {})
 
 
-def runner(subject: Subject, function: Callable[[Any], Any], orders: Sequence[int], device: str) -> Run:
-    """How to run it: float32 in, value and gradient out, as the orders say."""
-    backend(subject.side).check_device(device)
-    return (_torch if subject.side == "torch" else _jax)(function, orders, device)
+def runner(subject: Subject, function: Callable[[Any], Any], dtype: str, orders: Sequence[int], device: str) -> Run:
+    """How to run it: an array of the dtype in, by order an array out. JAX compiles."""
+    framework = backend(subject.side)
+    framework.check_device(device)
+    if dtype == "float32" and max(orders) <= 1:
+        return (_torch if subject.side == "torch" else _jax)(function, orders, device)
+    mode = "jit" if "jit" in framework.modes else "eager"
+
+    def run(x: FloatArray) -> Results:
+        found = {k: framework.derivative(function, x, k, mode, device) for k in orders}
+        return {k: np.zeros_like(x) if result is None else result for k, result in found.items()}
+
+    return run
+
+
+@contextmanager
+def one_thread(side: str) -> Iterator[None]:
+    """Run torch in one thread: a sweep is spread over processes, and threads that wait for work take the time of others."""
+    if side != "torch":
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _torch(function: Callable[[Any], Any], orders: Sequence[int], device: str) -> Run:

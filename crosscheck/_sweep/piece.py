@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from time import process_time
 from typing import Any
+
+import numpy as np
 
 from crosscheck._backends import backend
 from crosscheck._compare.subjects import Subject, subjects_of
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._spec.records import Activation, budget
 from crosscheck._sweep.forms import Nowhere, parts
-from crosscheck._sweep.frameworks import function_of, runner
+from crosscheck._sweep.frameworks import function_of, one_thread, runner
 from crosscheck._sweep.positions import Span, floats
-from crosscheck._sweep.tally import Tally, differing, not_judged
+from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
 from crosscheck._sweep.truths import Truths
 
-FMT = FORMATS["float32"]
-ORDERS = (0, 1)
 Key = tuple[str, int]
 """A subject and an order."""
 
@@ -28,6 +29,7 @@ class Setup:
     """What is swept: checked names. It travels to other processes, so a record of the catalogue is there by its name."""
 
     function: str
+    dtype: str
     subjects: tuple[str, ...]
     orders: tuple[int, ...]
     device: str
@@ -39,7 +41,7 @@ def swept(activation: Activation) -> tuple[Subject, ...]:
 
 
 def pairs(subjects: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Who is held against whom, bit by bit: the own implementations, and what the frameworks ship, matched where they differ."""
+    """Who is held against whom, bit by bit: the own implementations; what the frameworks ship, matched where it differs."""
     for a, b in (
         ("torch", "jax"),
         ("torch.native", "jax.native"),
@@ -70,22 +72,29 @@ class Judge:
     shares: Shares = field(default_factory=Shares)
 
     def __post_init__(self) -> None:
-        self.truths = Truths(self.activation)
+        self.fmt = FORMATS[self.setup.dtype]
+        self.truths = Truths(self.activation, self.fmt)
         self.subjects = [s for s in swept(self.activation) if s.name in self.setup.subjects]
         self.runs = {
             s.name: runner(
-                s, function_of(self.activation, s, self.replace.get(s.name)), self.setup.orders, self.setup.device
+                s,
+                function_of(self.activation, s, self.replace.get(s.name)),
+                self.setup.dtype,
+                self.setup.orders,
+                self.setup.device,
             )
             for s in self.subjects
         }
+        self.flushing = {(s.name, k): self._flushing(s, k) for s in self.subjects for k in self.setup.orders}
 
     def results(self, x: FloatArray) -> dict[Key, FloatArray]:
         """What every subject gives, the bare work that is judged."""
         found = {}
         for subject in self.subjects:
             start = process_time()
-            for k, result in self.runs[subject.name](x).items():
-                found[subject.name, k] = result
+            with one_thread(subject.side):
+                for k, result in self.runs[subject.name](x).items():
+                    found[subject.name, k] = result
             spent = process_time() - start
             if subject.side == "torch":
                 self.shares.torch += spent
@@ -93,21 +102,27 @@ class Judge:
                 self.shares.jax += spent
         return found
 
-    def flushes(self, subject: Subject, order: int) -> float:
-        """The magnitude below which a truth may become 0 where subnormals are flushed; 0 where they are not."""
+    def _flushing(self, subject: Subject, order: int) -> Flushing:
         mode = "jit" if subject.side == "jax" else "eager"
-        flushed = backend(subject.side).flush("float32", mode, self.setup.device).outputs
-        return FMT.smallest_normal + budget("float32", order) * FMT.smallest_subnormal if flushed else 0.0
+        probed = backend(subject.side).flush(self.setup.dtype, mode, self.setup.device)
+        allowed = budget(self.fmt.name, order)
+        # a truth just above the subnormals may have been one before it was rounded
+        below = self.fmt.smallest_normal + allowed * self.fmt.smallest_subnormal if probed.outputs else 0.0
+        at_zero: tuple[float, ...] = ()
+        if probed.inputs:
+            zero = self.truths.decided(np.zeros(1, self.fmt.dtype), order)
+            values = (float(zero.rounded[0]), float(zero.left[0]), float(zero.right[0]))
+            at_zero = tuple(dict.fromkeys(value for value in values if isfinite(value)))
+        return Flushing(below, at_zero, allowed)
 
     def judge(self, span: Span) -> dict[str, Any]:
         """One piece as plain data: positions, and for each subject and order what a :class:`Tally` keeps."""
-        x = floats(span, FMT)
+        x = floats(span, self.fmt)
         results = self.results(x)
-        tallies = {key: Tally() for key in results}
-        flush = {(s.name, k): self.flushes(s, k) for s in self.subjects for k in self.setup.orders}
+        tallies = {key: Tally(self.fmt) for key in results}
         start = process_time()
         judging = 0.0
-        for part in parts(self.activation, span, FMT, self.setup.orders):
+        for part in parts(self.activation, span, self.fmt, self.setup.orders):
             for blocks in self.truths.blocks(part, span.first, x):
                 began = process_time()
                 for (name, k), got in results.items():
@@ -115,7 +130,7 @@ class Judge:
                     if k and isinstance(part.forms[k], Nowhere):
                         not_judged(got[block.at], tallies[name, k])
                     else:
-                        tallies[name, k].judge(got[block.at], block, span.first, flush[name, k])
+                        tallies[name, k].judge(got[block.at], block, span.first, self.flushing[name, k])
                 judging += process_time() - began
         self.shares.truth += process_time() - start - judging
         start = process_time()

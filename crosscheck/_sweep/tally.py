@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._numerics.formats import BoolArray, FloatArray, IntArray, to_ordinal
-from crosscheck._sweep.truths import Block, _per_unit
+from crosscheck._numerics.formats import BoolArray, FloatArray, Format, IntArray, to_ordinal, widen
+from crosscheck._sweep.truths import Block, per_unit
 
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
 """The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
@@ -21,10 +21,24 @@ Candidate = tuple[float, int, int]
 """The error in ULP, within a small part of one; the position of the input; the bits of the result."""
 
 
+@dataclass(frozen=True)
+class Flushing:
+    """What a backend does to subnormals, for one order.
+
+    ``below`` is the magnitude below which a truth may have become 0, 0 where results are not flushed. ``at_zero`` are the
+    results that are right for the input 0, which stands for a subnormal one where inputs are flushed; none where not.
+    """
+
+    below: float
+    at_zero: tuple[float, ...]
+    budget: float
+
+
 @dataclass
 class Tally:
     """One subject and order. ``histogram`` and ``counts`` without ``inputs`` add up to ``counts["inputs"]``."""
 
+    fmt: Format
     histogram: list[int] = field(default_factory=lambda: [0] * len(EDGES))
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     worst: list[Candidate] = field(default_factory=list)
@@ -42,11 +56,8 @@ class Tally:
         for name in COUNTS:
             self.counts[name] += data[name]
 
-    def judge(self, got: FloatArray, block: Block, offset: int, flush: float) -> None:
-        """Count the results of one block; ``offset`` is the position of the piece's first input.
-
-        ``flush`` is the magnitude below which a truth may have become 0, 0 where nothing is flushed.
-        """
+    def judge(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
+        """Count the results of one block; ``offset`` is the position of the piece's first input."""
         self.counts["inputs"] += got.size
         if block.exact is None:
             equal = int(np.count_nonzero(got == block.rounded))
@@ -54,9 +65,9 @@ class Tally:
                 self.histogram[0] += equal
                 self._correct(got, block, offset)
                 return
-            if block.plain and np.isfinite(got).all() and self._dense(got, block, offset):
+            if block.plain and block.tiny is False and np.isfinite(got).all() and self._dense(got, block, offset):
                 return
-        self._each(got, block, offset, flush)
+        self._each(got, block, offset, flushing)
 
     def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
         """All are correctly rounded: the error is at most half a unit, which matters only where there is no larger one."""
@@ -88,7 +99,7 @@ class Tally:
         error = got.astype(np.float64)
         error -= block.value
         np.abs(error, out=error)
-        error *= _per_unit(block.value) if block.per_unit is None else block.per_unit
+        error *= per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
         self._keep_largest(error, got, block, offset)
 
     def _keep_largest(self, error: Any, got: FloatArray, block: Block, offset: int) -> None:
@@ -103,43 +114,46 @@ class Tally:
         for kept in (self.worst, self.worst_of_truth):
             _insert(kept, _candidate(error, i, got, block, offset))
 
-    def _each(self, got: FloatArray, block: Block, offset: int, flush: float) -> None:
+    def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
         """Whatever they are."""
         rounded = np.broadcast_to(np.asarray(block.rounded), got.shape)
         judged, convention = np.ones(got.shape, bool), np.zeros(got.shape, bool)
         if block.exact is not None:
-            exact = block.exact
-            judged = exact.judged
-            convention = (got != rounded) & ((got == exact.left) | (got == exact.right))
-        right = judged & ((got == rounded) | (np.isnan(got) & np.isnan(rounded)))
+            judged, left, right = block.exact.judged, block.exact.left, block.exact.right
+            convention = (got != rounded) & ((got == left) | (got == right))
+        correct = judged & ((got == rounded) | (np.isnan(got) & np.isnan(rounded)))
         finite = np.isfinite(got)
-        wrong = judged & ~right & ~convention
+        wrong = judged & ~correct & ~convention
         kinds: dict[str, BoolArray] = {
             "not_judged": ~judged,
             "convention": judged & convention,
             "non_finite": wrong & ~finite,
             "finite": wrong & finite & ~np.isfinite(rounded),
         }
-        left = wrong & finite & np.isfinite(rounded)
-        kinds["flushed"] = left & (got == 0) & (np.abs(rounded) < flush)
-        left &= ~kinds["flushed"]
+        off = wrong & finite & np.isfinite(rounded)
+        size = np.abs(widen(rounded))
+        units = per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
+        with np.errstate(invalid="ignore"):
+            error = np.abs(widen(got) - block.value) * units
+        flushed = (got == 0) & (size < flushing.below)
+        for value in flushing.at_zero:
+            close = np.abs(widen(got) - value) <= flushing.budget / per_unit(value, self.fmt)
+            flushed |= block.tiny & close & (error > flushing.budget)
+        kinds["flushed"] = off & flushed
+        off &= ~flushed
         for name, where in kinds.items():
             self.counts[name] += int(np.count_nonzero(where))
-        self.histogram[0] += int(np.count_nonzero(right))
-        distance: IntArray = np.abs(to_ordinal(got[left]) - to_ordinal(np.ascontiguousarray(rounded[left])))
+        self.histogram[0] += int(np.count_nonzero(correct))
+        distance: IntArray = np.abs(to_ordinal(got[off]) - to_ordinal(rounded[off]))
         for i, count in enumerate(np.bincount(np.searchsorted(EDGES, distance), minlength=len(EDGES)).tolist()):
             self.histogram[i] += count
-        size = np.abs(rounded)
-        counted = (left | right) & finite & np.isfinite(rounded) & ((size >= np.finfo(np.float32).tiny) | (size == 0))
+        counted = (off | correct) & finite & np.isfinite(rounded) & ((size >= self.fmt.smallest_normal) | (size == 0))
         if counted.any():
-            per_unit = _per_unit(block.value) if block.per_unit is None else block.per_unit
-            with np.errstate(invalid="ignore"):
-                error = np.abs(got.astype(np.float64) - block.value) * per_unit
             self._keep_largest(np.where(counted, error, -1.0), got, block, offset)
 
 
 def _candidate(error: float, i: int, got: FloatArray, block: Block, offset: int) -> Candidate:
-    return error, offset + block.at.start + i, int(got[i : i + 1].view(np.uint32)[0])
+    return error, offset + block.at.start + i, int(got[i : i + 1].view(f"u{got.itemsize}")[0])
 
 
 def _insert(kept: list[Candidate], candidate: Candidate) -> None:
@@ -156,7 +170,7 @@ def not_judged(got: FloatArray, tally: Tally) -> None:
 
 def differing(a: FloatArray, b: FloatArray) -> int:
     """How many results differ in their bits, two NaNs being the same."""
-    different = a.view(np.uint32) != b.view(np.uint32)
+    unsigned = f"u{a.itemsize}"
+    different = a.view(unsigned) != b.view(unsigned)
     count = int(np.count_nonzero(different))
     return count and count - int(np.count_nonzero(different & np.isnan(a) & np.isnan(b)))
-

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,32 +12,32 @@ from crosscheck._compare.causes import CANCELLED
 from crosscheck._compare.scale import scale
 from crosscheck._exact.evaluate import truth
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, widen
 from crosscheck._spec.records import Activation
 from crosscheck._sweep.forms import Constant, Each, Multiple, Nowhere, Part, Polynomial
 
 CURVED, PLAIN = 2**14, 2**16
 """The floats of a block: so many that what is computed of them stays in the second-level cache."""
-EXPONENT, TURNED = np.uint64(0x7FF << 52), np.uint64((2 * 1023 + 23) << 52)
-MOST_UNITS = np.uint64((1023 + 149) << 52)
-"""The bits of 1 / 2^-149."""
+EXPONENT, BIAS = np.uint64(0x7FF << 52), 1023
 SAMPLES = 9
 
 
 @dataclass(frozen=True)
 class Block:
-    """The truth at consecutive floats of float32, for one order.
+    """The truth at consecutive floats, for one order.
 
     rounded
         The correctly rounded results, an array or one number for all.
     value
         The exact results in float64, within a small part of their unit; NaN where ``rounded`` is.
     per_unit
-        1 / ulp of the exact result, or of a smaller ulp beside a power of two.
+        1 / ulp of the exact result, or of a smaller ulp beside a power of two; None where it is still to be computed.
     to_unit
         What makes units of ``per_unit`` those that errors count in, below 1 where terms cancel; None for 1 everywhere.
     plain
         Whether every result is finite and normal, and of one sign.
+    tiny
+        Where inputs are subnormal, an array or one answer for all.
     exact
         The truth where the exact evaluator decided each of them.
     """
@@ -49,13 +49,14 @@ class Block:
     to_unit: Float64Array | None
     plain: bool
     exact: Truth | None = None
+    tiny: Any = False
 
 
 class Truths:
     """The truth of one activation, block by block."""
 
-    def __init__(self, activation: Activation) -> None:
-        self.activation = activation
+    def __init__(self, activation: Activation, fmt: Format) -> None:
+        self.activation, self.fmt = activation, fmt
 
     def blocks(self, part: Part, offset: int, x: FloatArray) -> Iterator[dict[int, Block]]:
         """By order. ``x`` are the floats of a piece, of which the first is at position ``offset``."""
@@ -67,15 +68,19 @@ class Truths:
             at = slice(first, min(first + size, stop))
             here = x[at]
             wide = widen(here) if curved else None
-            yield {k: self._block(form, k, at, here, wide, cancels[k]) for k, form in part.forms.items()}
+            blocks = {k: self._block(form, k, at, here, wide, cancels[k]) for k, form in part.forms.items()}
+            if self.fmt.bits == 16 or min(abs(float(here[0])), abs(float(here[-1]))) < self.fmt.smallest_normal:
+                tiny = np.abs(widen(here)) < self.fmt.smallest_normal
+                blocks = {k: replace(block, tiny=tiny) for k, block in blocks.items()}
+            yield blocks
 
     def _block(self, form: Any, k: int, at: slice, x: FloatArray, wide: Float64Array | None, cancels: bool) -> Block:
         if isinstance(form, Constant):
-            value = np.float64(form.value)
-            plain = abs(form.rounded) >= np.finfo(np.float32).tiny
-            return Block(at, np.float32(form.rounded), value, _per_unit(value), None, plain)
+            plain = abs(form.rounded) >= self.fmt.smallest_normal
+            unit = per_unit(form.value, self.fmt)
+            return Block(at, np.float32(form.rounded), np.float64(form.value), unit, None, plain)
         if isinstance(form, Multiple):
-            return _multiple(form, at, x)
+            return self._multiple(form, at, x)
         if isinstance(form, Polynomial):
             assert wide is not None
             return self._polynomial(form, k, at, x, wide, cancels)
@@ -106,10 +111,10 @@ class Truths:
             open_ = np.flatnonzero(rounded != other)
             rounded[open_] = self.decided(x[open_], k).rounded
         smallest, largest = rounded.min(), rounded.max()
-        tiny, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+        tiny, most = self.fmt.smallest_normal, self.fmt.largest
         plain = bool((smallest >= 2 * tiny and largest <= most) or (largest <= -2 * tiny and smallest >= -most))
         to_unit = self._to_unit(x, value, k) if cancels else None
-        return Block(at, rounded, value, _per_unit(low if largest > 0 else high), to_unit, plain)
+        return Block(at, rounded, value, per_unit(low if largest > 0 else high, self.fmt), to_unit, plain)
 
     def _cancels(self, form: Any, k: int, x: FloatArray) -> bool:
         """Whether the terms of a derivative may cancel in a part: told at a few inputs, with a margin."""
@@ -129,28 +134,22 @@ class Truths:
         if k == 0:
             return None
         terms = self._scale(widen(x), k)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             small: BoolArray = np.isfinite(terms) & (np.abs(value) < terms / CANCELLED)
-        return np.where(small, _per_unit(np.where(small, terms, 1.0)) / _per_unit(value), 1.0)
+            return np.where(small, per_unit(np.where(small, terms, 1.0), self.fmt) / per_unit(value, self.fmt), 1.0)
+
+    def _multiple(self, form: Multiple, at: slice, x: FloatArray) -> Block:
+        rounded = x if form.factor == 1 else x * np.float32(form.factor)
+        if min(abs(float(rounded[0])), abs(float(rounded[-1]))) >= self.fmt.smallest_normal:
+            return Block(at, rounded, rounded, None, None, True)
+        value = widen(x) * form.factor
+        if form.beside:  # a tie, and the exact result lies on one side of it
+            rounded = np.nextafter(value, form.beside * np.inf).astype(np.float32)
+        return Block(at, rounded, value, per_unit(value, self.fmt), None, False)
 
 
-def _multiple(form: Multiple, at: slice, x: FloatArray) -> Block:
-    rounded = x if form.factor == 1 else x * np.float32(form.factor)
-    smallest = min(abs(float(rounded[0])), abs(float(rounded[-1])))
-    plain = smallest >= np.finfo(np.float32).tiny
-    if not plain and form.beside:
-        # beside a tie, on the side on which the exact result lies
-        rounded = np.nextafter(widen(x) * form.factor, form.beside * np.inf).astype(np.float32)
-    value = widen(x) * form.factor if not plain else rounded
-    return Block(at, rounded, value, None if plain else _per_unit(value), None, plain)
-
-
-def _per_unit(value: Any) -> Any:
-    """1 / ulp of float64 numbers in float32, by their exponents."""
+def per_unit(value: Any, fmt: Format) -> Any:
+    """1 / ulp, in a format, of float64 numbers that do not overflow it; by their exponents, as ``frexp`` is slow."""
     bits = np.asarray(value, dtype=np.float64).view(np.uint64) & EXPONENT
-    return np.minimum(TURNED - bits, MOST_UNITS).view(np.float64)
-
-
-def decided_points(activation: Activation, x: FloatArray, orders: Sequence[int]) -> dict[int, Truth]:
-    """The exact truth at single inputs, for what is reported of them."""
-    return truth(activation, x, orders)
+    turned, most = (2 * BIAS + fmt.precision - 1), (BIAS + fmt.precision - 1 - fmt.e_min)
+    return np.minimum(np.uint64(turned << 52) - bits, np.uint64(most << 52)).view(np.float64)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from crosscheck._numerics.formats import BoolArray, FloatArray, Format, IntArray, to_ordinal, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
+from crosscheck._sweep.positions import bits_at
 from crosscheck._sweep.truths import Block, per_unit
 
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
@@ -36,16 +38,21 @@ class Flushing:
 
 @dataclass
 class Tally:
-    """One subject and order. ``histogram`` and ``counts`` without ``inputs`` add up to ``counts["inputs"]``."""
+    """One subject and order. ``histogram`` and ``counts`` without ``inputs`` add up to ``counts["inputs"]``.
+
+    ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth.
+    """
 
     fmt: Format
     histogram: list[int] = field(default_factory=lambda: [0] * len(EDGES))
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
-    worst: list[Candidate] = field(default_factory=list)
-    worst_of_truth: list[Candidate] = field(default_factory=list)
+    worst: dict[int, list[Candidate]] = field(default_factory=dict)
+    worst_of_truth: dict[int, list[Candidate]] = field(default_factory=dict)
 
     def data(self) -> dict[str, Any]:
-        return {"histogram": self.histogram, **self.counts, "worst": self.worst, "worst_of_truth": self.worst_of_truth}
+        kept = {"worst": self.worst, "worst_of_truth": self.worst_of_truth}
+        flat = {name: [candidate for ones in worst.values() for candidate in ones] for name, worst in kept.items()}
+        return {"histogram": self.histogram, **self.counts, **flat}
 
     def consistent(self) -> bool:
         return sum(self.histogram) + sum(self.counts[name] for name in COUNTS[1:]) == self.counts["inputs"]
@@ -71,11 +78,12 @@ class Tally:
 
     def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
         """All are correctly rounded: the error is at most half a unit, which matters only where there is no larger one."""
-        if (self.worst and self.worst[0][0] >= 0.5) or np.isnan(block.value).any():
+        if any(ones[0][0] >= 0.5 for ones in self.worst.values()) or np.isnan(block.value).any():
             return
         if np.ndim(block.value) == 0 or block.per_unit is None:
             for i in (0, got.size - 1):
-                self._keep(0.0, i, got, block, offset)
+                for kept in (self.worst, self.worst_of_truth):
+                    self._insert(kept, 0.0, i, got, block, offset)
         elif block.plain:
             self._largest(got, block, offset)
 
@@ -102,17 +110,27 @@ class Tally:
         error *= per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
         self._keep_largest(error, got, block, offset)
 
-    def _keep_largest(self, error: Any, got: FloatArray, block: Block, offset: int) -> None:
-        i = int(error.argmax())
-        _insert(self.worst_of_truth, _candidate(float(error[i]), i, got, block, offset))
-        if block.to_unit is not None:
-            error = error * block.to_unit
-            i = int(error.argmax())
-        _insert(self.worst, _candidate(float(error[i]), i, got, block, offset))
+    def _keep_largest(self, error: Float64Array, got: FloatArray, block: Block, offset: int) -> None:
+        """Of each binade; a block of float32 lies within one."""
+        starts = [0]
+        if self.fmt.bits == 16:
+            binades = block.x.view(self.fmt.unsigned) >> (self.fmt.precision - 1)
+            starts += (np.flatnonzero(np.diff(binades)) + 1).tolist()
+        in_units = error if block.to_unit is None else error * block.to_unit
+        for start, stop in pairwise([*starts, got.size]):
+            for kept, errors in ((self.worst, in_units), (self.worst_of_truth, error)):
+                i = start + int(errors[start:stop].argmax())
+                if errors[i] >= 0:
+                    self._insert(kept, float(errors[i]), i, got, block, offset)
 
-    def _keep(self, error: float, i: int, got: FloatArray, block: Block, offset: int) -> None:
-        for kept in (self.worst, self.worst_of_truth):
-            _insert(kept, _candidate(error, i, got, block, offset))
+    def _insert(
+        self, kept: dict[int, list[Candidate]], error: float, i: int, got: FloatArray, block: Block, offset: int
+    ) -> None:
+        position = offset + block.at.start + i
+        ones = kept.setdefault(bits_at(position, self.fmt) >> (self.fmt.precision - 1), [])
+        ones.append((error, position, int(got[i : i + 1].view(self.fmt.unsigned)[0])))
+        ones.sort(key=lambda one: (-one[0], one[1]))
+        del ones[KEPT:]
 
     def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
         """Whatever they are."""
@@ -150,16 +168,6 @@ class Tally:
         counted = (off | correct) & finite & np.isfinite(rounded) & ((size >= self.fmt.smallest_normal) | (size == 0))
         if counted.any():
             self._keep_largest(np.where(counted, error, -1.0), got, block, offset)
-
-
-def _candidate(error: float, i: int, got: FloatArray, block: Block, offset: int) -> Candidate:
-    return error, offset + block.at.start + i, int(got[i : i + 1].view(f"u{got.itemsize}")[0])
-
-
-def _insert(kept: list[Candidate], candidate: Candidate) -> None:
-    kept.append(candidate)
-    kept.sort(key=lambda one: (-one[0], one[1]))
-    del kept[KEPT:]
 
 
 def not_judged(got: FloatArray, tally: Tally) -> None:

@@ -26,6 +26,8 @@ SAMPLES = 9
 class Block:
     """The truth at consecutive floats, for one order.
 
+    at, x
+        Which of the floats of a piece, and these.
     rounded
         The correctly rounded results, an array or one number for all.
     value
@@ -43,6 +45,7 @@ class Block:
     """
 
     at: slice
+    x: FloatArray
     rounded: Any
     value: Any
     per_unit: Any
@@ -78,19 +81,19 @@ class Truths:
         if isinstance(form, Constant):
             plain = abs(form.rounded) >= self.fmt.smallest_normal
             unit = per_unit(form.value, self.fmt)
-            return Block(at, np.float32(form.rounded), np.float64(form.value), unit, None, plain)
+            return Block(at, x, np.float32(form.rounded), np.float64(form.value), unit, None, plain)
         if isinstance(form, Multiple):
             return self._multiple(form, at, x)
         if isinstance(form, Polynomial):
             assert wide is not None
             return self._polynomial(form, k, at, x, wide, cancels)
         if isinstance(form, Nowhere):
-            return Block(at, np.float32(np.nan), np.float64(np.nan), np.float64(1), None, False)
+            return Block(at, x, np.float32(np.nan), np.float64(np.nan), np.float64(1), None, False)
         assert isinstance(form, Each)
         exact = self.decided(x, k)
         value = np.where(exact.judged, exact.approximate(), np.nan)
         unit = np.ldexp(1.0, ((exact.fmt.precision - 1) - exact.exponent).astype(np.int32))
-        return Block(at, exact.rounded, value, unit, self._to_unit(x, value, k), False, exact)
+        return Block(at, x, exact.rounded, value, unit, self._to_unit(x, value, k), False, exact)
 
     def decided(self, x: FloatArray, k: int) -> Truth:
         """By the exact evaluator, each input by itself."""
@@ -114,7 +117,7 @@ class Truths:
         tiny, most = self.fmt.smallest_normal, self.fmt.largest
         plain = bool((smallest >= 2 * tiny and largest <= most) or (largest <= -2 * tiny and smallest >= -most))
         to_unit = self._to_unit(x, value, k) if cancels else None
-        return Block(at, rounded, value, per_unit(low if largest > 0 else high, self.fmt), to_unit, plain)
+        return Block(at, x, rounded, value, per_unit(low if largest > 0 else high, self.fmt), to_unit, plain)
 
     def _cancels(self, form: Any, k: int, x: FloatArray) -> bool:
         """Whether the terms of a derivative may cancel in a part: told at a few inputs, with a margin."""
@@ -141,11 +144,11 @@ class Truths:
     def _multiple(self, form: Multiple, at: slice, x: FloatArray) -> Block:
         rounded = x if form.factor == 1 else x * np.float32(form.factor)
         if min(abs(float(rounded[0])), abs(float(rounded[-1]))) >= self.fmt.smallest_normal:
-            return Block(at, rounded, rounded, None, None, True)
+            return Block(at, x, rounded, rounded, None, None, True)
         value = widen(x) * form.factor
         if form.beside:  # a tie, and the exact result lies on one side of it
             rounded = np.nextafter(value, form.beside * np.inf).astype(np.float32)
-        return Block(at, rounded, value, per_unit(value, self.fmt), None, False)
+        return Block(at, x, rounded, value, per_unit(value, self.fmt), None, False)
 
 
 def per_unit(value: Any, fmt: Format) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck import SweepReport, SweepResult, UsageError, activations
+from crosscheck import SweepReport, SweepResult, activations
 from crosscheck._compare.causes import CODE, Setting, judge
 from crosscheck._compare.scale import scale
 from crosscheck._exact.evaluate import truth
@@ -58,7 +59,7 @@ def test_every_bit_pattern_has_one_position_in_the_order_of_values() -> None:
         assert [bits_at(i, fmt) for i in range(0, 2**16, 997)] == x.view(np.uint16)[::997].tolist()
     spans = list(pieces(whole(FMT)))
     assert (spans[0].first, spans[-1].last, len(spans)) == (0, 2**32 - 1, 4096)
-    assert all(a.last + 1 == b.first for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.last + 1 == b.first for a, b in pairwise(spans))
     for value in (-math.inf, -1.0, -0.0, 0.0, 2.0**-149, 3.0, math.inf):
         at = value_at(position_of(value, FMT), FMT)
         assert (at, math.copysign(1, at)) == (value, math.copysign(1, value))
@@ -90,7 +91,8 @@ def test_the_truth_is_that_of_the_exact_evaluator(name: str) -> None:
                         with np.errstate(invalid="ignore"):
                             off = np.abs(widen(np.asarray(value)) - exact.approximate()) / unit
                         assert not (off[np.isfinite(rounded)] > 0.126).any()
-    assert kinds >= {Constant} and kinds & {Multiple, Polynomial}
+    assert Constant in kinds
+    assert kinds & {Multiple, Polynomial}
 
 
 def test_a_wrong_truth_is_seen() -> None:
@@ -190,7 +192,8 @@ def test_a_fault_at_exactly_one_float_is_found(at: float, form: type) -> None:
         good, bad = found(sound, "torch", order), found(report, "torch", order)
         assert bad.worst is not None
         assert bad.worst.input == np.float32(at)
-        assert (good.max_ulp or 0) < 5 < 30 < (bad.max_ulp or 0)
+        assert (good.max_ulp or 0) < 5
+        assert (bad.max_ulp or 0) > 30
         assert sum(count for edge, count in bad.histogram.items() if int(edge) > 16) == 1
         assert bad.correctly_rounded >= good.correctly_rounded - 1
     assert not report.passed

@@ -48,11 +48,10 @@ def finished(folder: Path) -> list[bytes]:
 
 def test_a_journal_that_is_whole_gives_the_same_results_at_once(whole: SweepReport, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    assert same(crosscheck.sweep("tanh", **OPTIONS, out=tmp_path, progress=lambda *done: calls.append(done)), whole)
+    options = {**OPTIONS, "out": tmp_path, "progress": lambda *done: calls.append(done)}
+    assert same(crosscheck.sweep("tanh", **options), whole)
     assert calls == [(n * 2**20, 9 * 2**20) for n in range(1, 10)]
-    assert same(
-        crosscheck.sweep("tanh", **OPTIONS, out=tmp_path, resume=True, progress=lambda *done: calls.append(done)), whole
-    )
+    assert same(crosscheck.sweep("tanh", **options, resume=True), whole)
     assert len(calls) == 9, "nothing is done again"
 
 

@@ -16,10 +16,12 @@ from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._spec.records import Activation, budget
 from crosscheck._sweep.forms import Nowhere, parts
 from crosscheck._sweep.frameworks import function_of, one_thread, runner
-from crosscheck._sweep.positions import Span, floats
+from crosscheck._sweep.positions import PIECE, Span, floats
 from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
 from crosscheck._sweep.truths import Truths
 
+CHUNK = 2**17
+"""The floats that the frameworks are given at once: what they compute of them stays in the caches."""
 Key = tuple[str, int]
 """A subject and an order."""
 
@@ -85,16 +87,21 @@ class Judge:
             )
             for s in self.subjects
         }
+        self._arrays = {(s.name, k): np.empty(PIECE, self.fmt.dtype) for s in self.subjects for k in self.setup.orders}
         self.flushing = {(s.name, k): self._flushing(s, k) for s in self.subjects for k in self.setup.orders}
 
     def results(self, x: FloatArray) -> dict[Key, FloatArray]:
-        """What every subject gives, the bare work that is judged."""
-        found = {}
+        """What every subject gives, the bare work that is judged; in arrays that the next call writes again."""
+        found = {key: array[: x.size] for key, array in self._arrays.items()}
         for subject in self.subjects:
             start = process_time()
             with one_thread(subject.side):
-                for k, result in self.runs[subject.name](x).items():
-                    found[subject.name, k] = result
+                for first in range(0, x.size, CHUNK):
+                    here = x[first : first + CHUNK]
+                    # always as many: JAX compiles for a shape, and a rest might be computed in another way
+                    whole = here if here.size == CHUNK else np.resize(here, CHUNK)
+                    for k, result in self.runs[subject.name](whole).items():
+                        found[subject.name, k][first : first + CHUNK] = result[: here.size]
             spent = process_time() - start
             if subject.side == "torch":
                 self.shares.torch += spent
@@ -120,29 +127,28 @@ class Judge:
         x = floats(span, self.fmt)
         results = self.results(x)
         tallies = {key: Tally(self.fmt) for key in results}
+        differ = {(a, b, k): 0 for a, b in pairs(self.setup.subjects) for k in self.setup.orders}
         start = process_time()
         judging = 0.0
         for part in parts(self.activation, span, self.fmt, self.setup.orders):
             for blocks in self.truths.blocks(part, span.first, x):
                 began = process_time()
+                right: set[Key] = set()
                 for (name, k), got in results.items():
                     block = blocks[k]
                     if k and isinstance(part.forms[k], Nowhere):
                         not_judged(got[block.at], tallies[name, k])
-                    else:
-                        tallies[name, k].judge(got[block.at], block, span.first, self.flushing[name, k])
+                    elif tallies[name, k].judge(got[block.at], block, span.first, self.flushing[name, k]):
+                        right.add((name, k))
+                for a, b, k in differ:
+                    if not {(a, k), (b, k)} <= right:
+                        differ[a, b, k] += differing(results[a, k][blocks[k].at], results[b, k][blocks[k].at])
                 judging += process_time() - began
         self.shares.truth += process_time() - start - judging
-        start = process_time()
-        differ = {
-            f"{a} {b} {k}": differing(results[a, k], results[b, k])
-            for a, b in pairs(self.setup.subjects)
-            for k in self.setup.orders
-        }
-        self.shares.comparison += judging + process_time() - start
+        self.shares.comparison += judging
         return {
             "first": span.first,
             "last": span.last,
             "results": {f"{name} {k}": tally.data() for (name, k), tally in tallies.items()},
-            "differ": differ,
+            "differ": {f"{a} {b} {k}": count for (a, b, k), count in differ.items()},
         }

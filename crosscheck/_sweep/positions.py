@@ -37,10 +37,11 @@ def whole(fmt: Format) -> Span:
 def floats(span: Span, fmt: Format) -> FloatArray:
     """The floats at the positions of a span, in their order."""
     half = 2 ** (fmt.bits - 1)
-    negative = np.arange(2 * half - 1 - span.first, 2 * half - 2 - min(span.last, half - 1), -1, dtype=np.int64)
-    positive = np.arange(max(span.first, half) - half, span.last + 1 - half, dtype=np.int64)
-    parts = [part for part in (negative, positive) if part.size]
-    return np.concatenate(parts).astype(fmt.unsigned).view(fmt.dtype)
+    if span.first >= half:
+        return np.arange(span.first - half, span.last + 1 - half, dtype=fmt.unsigned).view(fmt.dtype)
+    if span.last < half:
+        return (2 * half - 1 - np.arange(span.first, span.last + 1, dtype=np.uint32)).astype(fmt.unsigned).view(fmt.dtype)
+    return np.concatenate([floats(Span(span.first, half - 1), fmt), floats(Span(half, span.last), fmt)])
 
 
 def position_of_bits(bits: int, fmt: Format) -> int:

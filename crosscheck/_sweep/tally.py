@@ -16,6 +16,8 @@ from crosscheck._sweep.truths import Block, per_unit
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
 """The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
 COUNTS = ("inputs", "flushed", "non_finite", "finite", "convention", "not_judged")
+INFINITY = 0x7F800000
+"""The bits of infinity in float32."""
 KEPT = 4
 """The inputs of the largest errors that are kept of a piece, since which of them is the largest is decided at the end."""
 
@@ -63,44 +65,51 @@ class Tally:
         for name in COUNTS:
             self.counts[name] += data[name]
 
-    def judge(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
-        """Count the results of one block; ``offset`` is the position of the piece's first input."""
+    def judge(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> bool:
+        """Count the results of one block; ``offset`` is the position of the piece's first input.
+
+        Returns whether each has the bits of the correctly rounded one.
+        """
         self.counts["inputs"] += got.size
         if block.exact is None:
             equal = int(np.count_nonzero(got == block.rounded))
             if equal == got.size:
                 self.histogram[0] += equal
                 self._correct(got, block, offset)
-                return
-            if block.plain and block.tiny is False and np.isfinite(got).all() and self._dense(got, block, offset):
-                return
+                return block.plain  # or zeros of another sign may be among them
+            if block.plain and block.tiny is False and self._dense(got, block, offset):
+                return False
         self._each(got, block, offset, flushing)
+        return False
 
     def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
         """All are correctly rounded: the error is at most half a unit, which matters only where there is no larger one."""
-        if any(ones[0][0] >= 0.5 for ones in self.worst.values()) or np.isnan(block.value).any():
+        if not block.plain or any(ones[0][0] >= 0.5 for ones in self.worst.values()):
             return
-        if np.ndim(block.value) == 0 or block.per_unit is None:
+        if np.ndim(block.value) and block.per_unit is not None:
+            self._largest(got, block, offset)
+        elif not self.worst:
             for i in (0, got.size - 1):
                 for kept in (self.worst, self.worst_of_truth):
                     self._insert(kept, 0.0, i, got, block, offset)
-        elif block.plain:
-            self._largest(got, block, offset)
 
     def _dense(self, got: FloatArray, block: Block, offset: int) -> bool:
         """All finite, normal and of the sign of the truth: differences of bits are distances. False where they are not."""
         bits, true = got.view(np.int32), np.asarray(block.rounded).view(np.int32)
-        if ((bits ^ true) < 0).any():
+        low, high = (0, INFINITY) if true.flat[0] >= 0 else (-(2**31), INFINITY - 2**31)
+        if bits.min() < low or bits.max() >= high:
             return False
         distance = np.abs(bits - true)
-        left = got.size
+        left, most = got.size, int(distance.max())
         for i, edge in enumerate(EDGES):
-            more = int(np.count_nonzero(distance > edge)) if edge < 2**31 else 0
+            more = int(np.count_nonzero(distance > edge)) if edge < most else 0
             self.histogram[i] += left - more
             left = more
             if not left:
                 break
-        self._largest(got, block, offset)
+        largest = next(iter(self.worst.values()))[0][0] if self.worst else 0.0
+        if most + 0.5 > largest or block.to_unit is not None or most > block.steady:
+            self._largest(got, block, offset)
         return True
 
     def _largest(self, got: FloatArray, block: Block, offset: int) -> None:
@@ -134,13 +143,16 @@ class Tally:
 
     def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
         """Whatever they are."""
+        finite = np.isfinite(got)
+        if block.exact is None and not finite.any() and np.isfinite(block.rounded).all():
+            self.counts["non_finite"] += got.size
+            return
         rounded = np.broadcast_to(np.asarray(block.rounded), got.shape)
         judged, convention = np.ones(got.shape, bool), np.zeros(got.shape, bool)
         if block.exact is not None:
             judged, left, right = block.exact.judged, block.exact.left, block.exact.right
             convention = (got != rounded) & ((got == left) | (got == right))
         correct = judged & ((got == rounded) | (np.isnan(got) & np.isnan(rounded)))
-        finite = np.isfinite(got)
         wrong = judged & ~correct & ~convention
         kinds: dict[str, BoolArray] = {
             "not_judged": ~judged,

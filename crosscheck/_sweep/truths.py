@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Fo
 from crosscheck._spec.records import Activation
 from crosscheck._sweep.forms import Constant, Each, Multiple, Nowhere, Part, Polynomial
 
-CURVED, PLAIN = 2**14, 2**16
+CURVED, PLAIN = 2**15, 2**16
 """The floats of a block: so many that what is computed of them stays in the second-level cache."""
 EXPONENT, BIAS = np.uint64(0x7FF << 52), 1023
 SAMPLES = 9
@@ -38,6 +39,8 @@ class Block:
         What makes units of ``per_unit`` those that errors count in, below 1 where terms cancel; None for 1 everywhere.
     plain
         Whether every result is finite and normal, and of one sign.
+    steady
+        Up to how many floats from the truth the ulp is the same as at the truth, for all of them.
     tiny
         Where inputs are subnormal, an array or one answer for all.
     exact
@@ -52,6 +55,7 @@ class Block:
     to_unit: Float64Array | None
     plain: bool
     exact: Truth | None = None
+    steady: int = 0
     tiny: Any = False
 
 
@@ -81,7 +85,8 @@ class Truths:
         if isinstance(form, Constant):
             plain = abs(form.rounded) >= self.fmt.smallest_normal
             unit = per_unit(form.value, self.fmt)
-            return Block(at, x, np.float32(form.rounded), np.float64(form.value), unit, None, plain)
+            steady = _steady(form.rounded, form.rounded)
+            return Block(at, x, np.float32(form.rounded), np.float64(form.value), unit, None, plain, None, steady)
         if isinstance(form, Multiple):
             return self._multiple(form, at, x)
         if isinstance(form, Polynomial):
@@ -117,7 +122,8 @@ class Truths:
         tiny, most = self.fmt.smallest_normal, self.fmt.largest
         plain = bool((smallest >= 2 * tiny and largest <= most) or (largest <= -2 * tiny and smallest >= -most))
         to_unit = self._to_unit(x, value, k) if cancels else None
-        return Block(at, x, rounded, value, per_unit(low if largest > 0 else high, self.fmt), to_unit, plain)
+        unit = per_unit(low if largest > 0 else high, self.fmt)
+        return Block(at, x, rounded, value, unit, to_unit, plain, None, _steady(smallest, largest))
 
     def _cancels(self, form: Any, k: int, x: FloatArray) -> bool:
         """Whether the terms of a derivative may cancel in a part: told at a few inputs, with a margin."""
@@ -149,6 +155,12 @@ class Truths:
         if form.beside:  # a tie, and the exact result lies on one side of it
             rounded = np.nextafter(value, form.beside * np.inf).astype(np.float32)
         return Block(at, x, rounded, value, per_unit(value, self.fmt), None, False)
+
+
+def _steady(a: float, b: float) -> int:
+    """16 where the numbers between two of one sign, and their neighbours, are of one binade; else 0."""
+    low, high = sorted((abs(float(a)), abs(float(b))))
+    return 16 if frexp(low * (1 - 2.0**-19))[1] == frexp(high * (1 + 2.0**-19))[1] else 0
 
 
 def per_unit(value: Any, fmt: Format) -> Any:

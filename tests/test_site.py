@@ -198,6 +198,7 @@ def test_a_docstring_becomes_markdown() -> None:
         ("report", ("comparisons", 0, "max_ulp")),
         ("arrays", ("comparisons", 0, "figures", "ulp_max")),
         ("pytest", ("tests", 0, "report", "comparisons", 0, "max_ulp")),
+        ("sweep", ("results", 0, "max_ulp")),
     ],
 )
 def test_a_real_file_obeys_its_schema_and_another_does_not(layout: str, path: tuple[str | int, ...]) -> None:

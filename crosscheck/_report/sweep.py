@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from crosscheck._compare.records import Point
+from crosscheck._report.document import Block, Document, Drawing, Paragraph
 from crosscheck._report.document import Table as Rows
-from crosscheck._report.document import _markdown
 from crosscheck._report.json_file import plain, write_json
 from crosscheck._report.perceptron import as_text
 from crosscheck._spec.errors import UsageError
@@ -89,6 +89,7 @@ class SweepReport:
             "results": [plain(asdict(result)) for result in self.results],
             "differences": [plain(asdict(difference)) for difference in self.differences],
             "environment": plain(self.environment),
+            "summary": {"passed": self.passed, "headline": self.headline},
         }
 
     def to_json(self, path: str | Path) -> None:
@@ -100,6 +101,16 @@ class SweepReport:
         from crosscheck._report.sweep_plot import draw
 
         return draw(self)
+
+    def document(self) -> Document:
+        """What the report says, with its figure."""
+        rows = Rows([HEAD[2:], *(_cells(self, result)[2:] for result in self.results)])
+        caption = f"{self.function}: the largest error in each binade of inputs, and how many results are how far off"
+        blocks: list[Block] = [rows, *map(Paragraph, _differences(self)), Drawing(self.plot(), caption)]
+        return Document(self.headline, self.passed, blocks)
+
+    def _repr_html_(self) -> str:
+        return self.document().fragment()
 
     def __str__(self) -> str:
         return as_text(layout(self))
@@ -152,13 +163,17 @@ def layout(report: SweepReport) -> RenderableType:
         table.add_column(column, justify="left" if number < 2 else "right")
     for result in report.results:
         table.add_row(*_cells(report, result)[2:])
-    differ = [
+    style = "bold green" if report.passed else "bold red"
+    legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
+    below = [Text(line) for line in (*_differences(report), legend)]
+    return Group(Text(report.headline, style=style), Text(""), table, Text(""), *below)
+
+
+def _differences(report: SweepReport) -> list[str]:
+    return [
         f"{one.subject} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
         for one in report.differences
     ]
-    style = "bold green" if report.passed else "bold red"
-    legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
-    return Group(Text(report.headline, style=style), Text(""), table, Text(""), *map(Text, differ), Text(legend))
 
 
 def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
@@ -169,9 +184,10 @@ def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
     return table
 
 
-def table_markdown(reports: Sequence[SweepReport]) -> str:
-    """The same for a page."""
-    return _markdown(Rows([HEAD, *_rows(reports)]))
+def table_document(reports: Sequence[SweepReport]) -> Document:
+    """The same as a document."""
+    title = f"{len(reports)} sweeps: " + ", ".join(report.function for report in reports)
+    return Document(title, all(report.passed for report in reports), [Rows([HEAD, *_rows(reports)])])
 
 
 def _rows(reports: Sequence[SweepReport]) -> Iterator[Sequence[str]]:

@@ -24,15 +24,18 @@ from crosscheck._arrays.records import ArrayComparison, Limits
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._report.arrays import SCHEMA as ARRAYS
 from crosscheck._report.json_file import SCHEMA, report_data
+from crosscheck._report.sweep import SCHEMA as SWEEP
+from crosscheck._sweep.records import SweepDifference, SweepResult
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
 GROUPS = {
-    "Judge": ("verify", "compare", "assert_agree", "explain", "plot"),
+    "Judge": ("verify", "compare", "assert_agree", "explain", "plot", "sweep"),
     "The catalogue": ("activations",),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
     "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),
+    "Every input": ("SweepReport", "SweepResult", "SweepDifference", "Binade"),
     "Train a perceptron": (
         "perceptron",
         "perceptrons",
@@ -119,6 +122,36 @@ class TestsFile:
     summary: TestsSummary
 
 
+@dataclass
+class Range:
+    """The first and the last input, and their bits."""
+
+    low: float
+    high: float
+    bits: tuple[str, str]
+
+
+@dataclass
+class SweepSummary:
+    passed: bool
+    headline: str
+
+
+@dataclass
+class SweepFile:
+    """What `crosscheck sweep --json` and `SweepReport.to_json` write."""
+
+    schema: str
+    function: str
+    dtype: str
+    parameters: dict[str, float]
+    range: Range
+    results: list[SweepResult]
+    differences: list[SweepDifference]
+    environment: dict[str, Any]
+    summary: SweepSummary
+
+
 class Schema(GenerateJsonSchema):
     """JSON has no NaN and no infinities: these are strings."""
 
@@ -171,7 +204,7 @@ def schema(name: str = "report") -> dict[str, Any]:
     """The JSON schema of a layout, made from the records that are written; their profiles are not."""
     layout, title, _ = LAYOUTS[name]
     made = TypeAdapter(layout).json_schema(schema_generator=Schema)
-    del made["$defs"]["Profile"]
+    made["$defs"].pop("Profile", None)
     for record in made["$defs"].values():
         record["properties"].pop("profile", None)
     return made | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
@@ -216,9 +249,14 @@ def tests_example() -> dict[str, Any]:
         return cast(dict[str, Any], json.loads(Path(folder, "all.json").read_text()))
 
 
+def sweep_example() -> dict[str, Any]:
+    return dict(crosscheck.sweep("relu", dtype="bfloat16", orders=[0], subjects=["torch.native", "jax.native"]).data())
+
+
 LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "report": (ReportFile, SCHEMA, report_example),
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "pytest": (TestsFile, TESTS, tests_example),
+    "sweep": (SweepFile, SWEEP, sweep_example),
 }
 """The layouts of JSON: the record, its name, and what makes an example."""

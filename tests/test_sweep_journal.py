@@ -25,7 +25,7 @@ RANGE = ("0x3f000000", "0x3f8fffff")
 """Nine pieces."""
 OPTIONS: dict[str, Any] = {"range": RANGE, "subjects": ["torch.native", "jax.native"]}
 COMMAND = ("sweep", "tanh", "--range", *RANGE, "--subject", "torch.native", "--subject", "jax.native", "--jobs", "1")
-START, KILLS = 4.0, 20
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -168,18 +168,25 @@ def test_a_sweep_that_was_stopped_goes_on(whole: SweepReport, tmp_path: Path, nu
 
 @pytest.mark.slow
 def test_kills_at_random_moments_change_nothing(whole: SweepReport, tmp_path: Path) -> None:
-    """Each on its own journal, from before the first line to the end; then one journal that is killed again and again."""
+    """From the start of the process to its end; every fourth goes on with a journal that was killed before."""
     rng = np.random.default_rng(0)
+    begin(tmp_path / "timed").communicate()
+    start = time.monotonic()
+    begin(tmp_path / "timed again").communicate()
+    longest = time.monotonic() - start
+    reached = []
     for number in range(KILLS):
-        folder = tmp_path / str(number % 15)  # the last five fall on journals that were killed before
+        folder = tmp_path / str(number - number % 4 // 3)  # the fourth of four goes on with the third
         process = begin(folder)
         try:
-            process.wait(timeout=rng.uniform(0.2, 1.5 * START))
+            process.wait(timeout=rng.uniform(0.3, 1.0) * longest)
         except subprocess.TimeoutExpired:
             process.kill()
         process.communicate()
-        if number >= 15 or number < 10:
+        reached.append(pieces_in(folder))
+        if number % 4 != 2:
             assert same(crosscheck.sweep("tanh", **OPTIONS, out=folder, resume=True), whole)
+    assert len(set(reached)) > 3, reached
 
 
 class Confused(ThreadPoolExecutor):

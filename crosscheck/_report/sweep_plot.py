@@ -33,7 +33,7 @@ def draw(report: SweepReport) -> Figure:
         results = [result for result in report.results if result.order == order]
         _over_inputs(axes[0, column], results, low - 1, high + 1)
         limit = budget(report.dtype, order)
-        axes[0, column].axhline(limit, color="black", linestyle=(0, (6, 4)), linewidth=1, label=f"budget, {limit:g} ULP")
+        axes[0, column].axhline(limit, color="black", linestyle=(0, (6, 4)), linewidth=1, label="budget")
         axes[0, column].set_title(ORDER_NAMES[order])
         _sizes(axes[1, column], results)
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -211,10 +211,18 @@ class _Interval:
             form: Form | None = self._constant(found[k].lower(), found[k].upper())
             if form is None and k == 0 and not found[1].contains(0):
                 at = coefficients(self.definition, arb(self.centre), 1, BITS)
-                form = None if at is None else self._multiple_of(at[0], found[1])
+                form = None if at is None else self._multiple_of(at[0], found[1]) or self._line(at[0], found[1])
             if form is not None:
                 forms[k] = form
         return forms
+
+    def _line(self, value: Any, slope: Any) -> Polynomial | None:
+        """From the value at the centre and the slope over the interval."""
+        width = ldexp(1.0, frexp(self.half)[1])
+        remainder = abs(slope - slope.mid()) * self.half
+        if not remainder < abs(value) * arb((1, CLOSE)):
+            return None
+        return _rounded(self.centre, width, [value, slope.mid() * width], remainder)
 
     def _polynomials(self, at: list[Any], around: list[Any], orders: Sequence[int]) -> dict[int, Form] | None:
         found: dict[int, Form] = {}
@@ -242,6 +250,13 @@ class _Interval:
             degree -= 1
         if degree > MOST_DEGREE:
             return None
-        c = tuple(float(ball) for ball in terms[: degree + 1])
-        bound = float(remainder.upper()) + (2 * degree + 8) * UNIT * sum(map(abs, c))
-        return Polynomial(self.centre, width, c, bound) if isfinite(bound) else None
+        return _rounded(self.centre, width, terms[: degree + 1], remainder)
+
+
+def _rounded(centre: float, width: float, terms: Sequence[Any], remainder: Any) -> Polynomial | None:
+    """With what is not known of the terms, their rounding, and that of Horner's rule in the bound."""
+    c = tuple(map(float, terms))
+    for term in terms:
+        remainder += term.rad()
+    bound = float(remainder.upper()) + (2 * len(c) + 6) * UNIT * sum(map(abs, c))
+    return Polynomial(centre, width, c, bound) if isfinite(bound) else None

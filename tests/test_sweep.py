@@ -76,7 +76,7 @@ def test_the_truth_is_that_of_the_exact_evaluator(name: str) -> None:
     rng = np.random.default_rng([ord(letter) for letter in name])
     activation, truths, kinds = activations[name], Truths(activations[name], FMT), set()
     near = [position_of(x, FMT) // PIECE for x in (-103.9, -20.0, -1.3, -1e-3, -1e-41, 2e-8, 0.3, 88.0, 3e38)]
-    for number in [*near, *rng.integers(0, 4096, 9).tolist()]:
+    for number in [*near, *rng.integers(0, 4096, 5).tolist()]:
         span = Span(number * PIECE, (number + 1) * PIECE - 1)
         x = floats(span, FMT)
         several = parts(activation, span, FMT, (0, 1))
@@ -217,18 +217,14 @@ def test_one_wrong_nan_in_jax_is_found() -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_sixteen_bits_are_those_of_verify(dtype: str) -> None:
-    report = crosscheck.sweep("tanh", dtype=dtype)
-    verified = crosscheck.verify("tanh", dtypes=[dtype], modes=["jit", "eager"])
+    subjects = ["torch", "jax.native"]
+    report = crosscheck.sweep("tanh", dtype=dtype, subjects=subjects)
+    verified = crosscheck.verify("tanh", dtypes=[dtype], subjects=subjects)
     compared = 0
     for one in verified.comparisons:
-        if (
-            one.against == "exact"
-            and one.subject in ("torch", "jax", *NATIVES)
-            and not (one.mode == "eager" and "jax" in one.subject)
-        ):
+        if one.against == "exact" and one.subject in subjects and not (one.mode == "eager" and "jax" in one.subject):
             result = found(report, one.subject, one.order)
             assert (result.inputs, result.inputs - result.not_judged) == (2**16, one.points)
             assert result.max_ulp == pytest.approx(one.max_ulp, abs=1e-9)
             compared += 1
-    assert compared == 12
-    assert {one.order for one in report.differences} == {0, 1, 2}
+    assert compared == 6

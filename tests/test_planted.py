@@ -45,7 +45,7 @@ LIMITS = {"torch": ["eager"], "jax": list(MODES)}
 
 def judge(side: str, fault: Callable[[Any], Any], **options: Any) -> Report:
     subjects = ["torch", "jax"]
-    return crosscheck.verify("sigmoid", subjects=subjects, replace={side: fault}, quick=True, **options)
+    return crosscheck.verify("sigmoid", subjects=subjects, replace={side: fault}, quick=True, modes=MODES, **options)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

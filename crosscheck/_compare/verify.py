@@ -25,7 +25,10 @@ from crosscheck._spec.records import Activation, budget
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
 
 EAGER_IN_JAX = (None, 8, 1000)
-"""The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length."""
+"""The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
+
+None stands for the inputs of an elementwise function.
+"""
 
 
 LENGTHS = (8, 100, *COLUMNS)
@@ -34,7 +37,13 @@ LENGTHS = (8, 100, *COLUMNS)
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: checked names, all of them known; ``lengths`` are those of the rows, for functions of rows."""
+    """What to run: checked names, all of them known.
+
+    per_binade, uniform
+        How many inputs are sampled of float64 and float32.
+    lengths, eager_in_jax
+        The lengths of rows, for functions of rows, and those at which JAX is run eagerly if also under jit.
+    """
 
     dtypes: tuple[str, ...]
     orders: tuple[int, ...]
@@ -45,6 +54,7 @@ class Plan:
     per_binade: int = PER_BINADE
     uniform: int = UNIFORM
     lengths: tuple[int, ...] = LENGTHS
+    eager_in_jax: tuple[int | None, ...] = EAGER_IN_JAX
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
@@ -158,7 +168,7 @@ def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
     plan = task.plan
     orders = [order for order in plan.orders if covers(subject, task.dtype, order)]
     modes = [mode for mode in plan.modes if mode in subject.modes]
-    if subject.side == "jax" and "jit" in modes and task.sample.length not in EAGER_IN_JAX:
+    if subject.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
         modes = ["jit"]
     found = []
     for mode in modes:

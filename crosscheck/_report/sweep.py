@@ -178,7 +178,9 @@ def _differences(report: SweepReport) -> list[str]:
 
 def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
     """Several reports as one table."""
-    table = Table(*HEAD, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(HEAD):
+        table.add_column(column, justify="left" if number < 4 else "right", no_wrap=number == 3)
     for row in _rows(reports):
         table.add_row(*row)
     return table

@@ -28,7 +28,8 @@ class SweepResult:
         The largest error and its input, over results that are finite, not flushed, and whose truth is normal or 0: in ULP of
         the exact result, or where the terms of the analytic derivative cancel, of the sum of their magnitudes.
         ``max_ulp_of_truth`` and ``worst_of_truth`` are without that exception. The error at the input is exact; no input has
-        one that is larger by a thousandth of an ULP. None where there is no such result.
+        one that is larger by a thousandth of an ULP, but where it is at most 0.5: then all are correctly rounded, and it is
+        the largest that was looked at. None where there is no such result.
     inputs
         How many inputs were judged; of these, ``correctly_rounded`` results are as if computed exactly and rounded once, NaN
         for NaN and an infinity for the same one included.

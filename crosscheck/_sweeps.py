@@ -89,7 +89,7 @@ def sweep(
     setup = Setup(
         function=activation.name,
         dtype=dtype,
-        subjects=_known("subject", known if subjects is None else subjects, known),
+        subjects=tuple(sorted(_known("subject", known if subjects is None else subjects, known), key=known.index)),
         orders=tuple(sorted(_known("order", possible if orders is None else orders, possible))),
         device=_known("device", (device,), DEVICES)[0],
     )

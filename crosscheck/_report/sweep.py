@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "crosscheck.sweep/1"
 OWN = ("torch", "jax")
-HEAD = ("function", "dtype", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
+HEAD = ("function", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class SweepReport:
 
     def document(self) -> Document:
         """What the report says, with its figure."""
-        rows = Rows([HEAD[2:], *(_cells(self, result)[2:] for result in self.results)])
+        rows = Rows([HEAD[1:], *(_cells(self, result)[1:] for result in self.results)])
         caption = f"{self.function}: the largest error in each binade of inputs, and how many results are how far off"
         blocks: list[Block] = [rows, *map(Paragraph, _differences(self)), Drawing(self.plot(), caption)]
         return Document(self.headline, self.passed, blocks)
@@ -159,10 +159,10 @@ def _result(data: Mapping[str, Any]) -> SweepResult:
 def layout(report: SweepReport) -> RenderableType:
     """The report as something rich prints."""
     table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(HEAD[2:]):
+    for number, column in enumerate(HEAD[1:]):
         table.add_column(column, justify="left" if number < 2 else "right")
     for result in report.results:
-        table.add_row(*_cells(report, result)[2:])
+        table.add_row(*_cells(report, result)[1:])
     style = "bold green" if report.passed else "bold red"
     legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
     below = [Text(line) for line in (*_differences(report), legend)]
@@ -180,7 +180,7 @@ def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
     """Several reports as one table."""
     table = Table(box=None, pad_edge=False)
     for number, column in enumerate(HEAD):
-        table.add_column(column, justify="left" if number < 4 else "right", no_wrap=number == 3)
+        table.add_column(column, justify="left" if number < 3 else "right", no_wrap=number in (2, 4))
     for row in _rows(reports):
         table.add_row(*row)
     return table
@@ -202,8 +202,7 @@ def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:
     judged = result.inputs - result.not_judged
     share = result.correctly_rounded / judged if judged else 0.0
     return (
-        report.function,
-        report.dtype,
+        report.function if report.dtype == "float32" else f"{report.function} {report.dtype}",
         ORDER_NAMES[result.order],
         result.subject,
         "" if result.max_ulp is None else f"{result.max_ulp:.4g}" if result.max_ulp < 1e6 else f"{result.max_ulp:.3g}",

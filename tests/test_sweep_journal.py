@@ -245,6 +245,7 @@ def test_what_judging_raises_is_raised_and_not_tried_again() -> None:
         crosscheck.sweep("tanh", **OPTIONS, executor=executor)
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same(whole: SweepReport) -> None:
     distributed = pytest.importorskip("distributed")
     with (

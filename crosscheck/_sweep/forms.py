@@ -34,11 +34,10 @@ UNIT = 2.0**-53
 
 @dataclass(frozen=True)
 class Constant:
-    """Everywhere the same float; the exact results lie within ``spread`` of ``value``."""
+    """Everywhere the same float; ``value`` is in the middle of where the exact results lie."""
 
     rounded: float
     value: float
-    spread: float
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ class _Interval:
         rounded = round_once(outwards, self.fmt).astype(np.float64)
         if rounded[0] != rounded[1] or not np.isfinite(rounded[0]):
             return None
-        return Constant(float(rounded[0]) + 0.0, low / 2 + high / 2, high / 2 - low / 2)
+        return Constant(float(rounded[0]) + 0.0, low / 2 + high / 2)
 
     def _multiple(self, at: list[Any], around: list[Any], k: int) -> Multiple | None:
         if k or around[1].contains(0):

@@ -213,6 +213,13 @@ def test_a_real_file_obeys_its_schema_and_another_does_not(layout: str, path: tu
         jsonschema.validate(made, reference.schema(layout))
 
 
+def test_the_kept_sweeps_obey_their_schema() -> None:
+    paths = list((ROOT / "results").glob("*.json"))
+    assert paths
+    for path in paths:
+        jsonschema.validate(json.loads(path.read_text()), reference.schema("sweep"))
+
+
 def test_the_schemas_know_what_is_written_and_nothing_else() -> None:
     comparison = reference.schema("report")["$defs"]["Comparison"]["properties"]
     assert set(comparison) == set(reference.example("report")["comparisons"][0])

@@ -32,6 +32,7 @@ from crosscheck._sweep.spread import Piece, spread
 End = float | int | str
 NANOSECONDS = 10
 """What one input takes on one core."""
+MOST_WORKERS = 256
 LEFT_TO_ITSELF = 16
 """So many pieces are done sooner than other processes have started."""
 
@@ -194,8 +195,8 @@ def _begin_worker() -> None:
 
 
 def _size(executor: Executor) -> int:
-    """How many workers an executor has, as far as that can be told."""
-    return int(getattr(executor, "_max_workers", None) or os.cpu_count() or 1)
+    """How many workers an executor has; as many as there may be where it does not say, as that of a cluster."""
+    return int(getattr(executor, "_max_workers", MOST_WORKERS))
 
 
 @contextmanager

@@ -152,6 +152,8 @@ def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
             assert sum(result.histogram.values()) == COUNT - sum(
                 (result.flushed, result.non_finite, result.finite, result.convention, result.not_judged)
             )
+            special = np.count_nonzero(judged.codes == CODE["special"])
+            assert result.non_finite + result.finite - result.at_overflow == special
             assert result.flushed >= np.count_nonzero(judged.codes == CODE["flush"])
             size = np.abs(widen(exact.rounded))
             counts = (size >= FMT.smallest_normal) & np.isfinite(size) | (size == 0)

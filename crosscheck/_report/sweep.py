@@ -54,11 +54,11 @@ class SweepReport:
 
     @property
     def beyond(self) -> tuple[SweepResult, ...]:
-        """The results of crosscheck's own implementations that leave the budget, or are NaN or infinite where not right."""
+        """The results of crosscheck's own implementations that leave the budget, by NaN and infinities too."""
+        own = [one for one in self.results if one.subject in OWN]
+        limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
         return tuple(
-            one
-            for one in self.results
-            if one.subject in OWN and (one.non_finite or one.finite or (one.max_ulp or 0.0) > budget(self.dtype, one.order))
+            one for one in own if (one.max_ulp or 0.0) > limits[one.order] or one.non_finite + one.finite > one.at_overflow
         )
 
     @property

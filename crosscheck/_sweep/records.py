@@ -36,7 +36,8 @@ class SweepResult:
     flushed
         0 where the truth is subnormal, on a backend that flushes these.
     non_finite, finite
-        NaN or an infinity where something else is right; a number where NaN or an infinity is.
+        NaN or an infinity where something else is right; a number where NaN or an infinity is. Of these, ``at_overflow`` are
+        within the budget, as an infinity counts as the power of two beyond the largest number.
     convention
         The other valid derivative at a kink. ``not_judged`` are derivatives at NaN and outside the domain.
     histogram
@@ -61,6 +62,7 @@ class SweepResult:
     not_judged: int
     histogram: Mapping[str, int]
     binades: tuple[Binade, ...]
+    at_overflow: int = 0
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
                 finite=tally.counts["finite"],
                 convention=tally.counts["convention"],
                 not_judged=tally.counts["not_judged"],
+                at_overflow=tally.counts["at_overflow"],
                 histogram={str(edge): count for edge, count in zip(EDGES, tally.histogram, strict=True) if count},
                 binades=tuple(
                     Binade(_low(binade, fmt), point.input, point.ulp)

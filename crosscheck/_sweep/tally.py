@@ -15,7 +15,8 @@ from crosscheck._sweep.truths import Block, per_unit
 
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
 """The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
-COUNTS = ("inputs", "flushed", "non_finite", "finite", "convention", "not_judged")
+KINDS = ("flushed", "non_finite", "finite", "convention", "not_judged")
+COUNTS = ("inputs", *KINDS, "at_overflow")
 INFINITY = 0x7F800000
 """The bits of infinity in float32."""
 KEPT = 4
@@ -40,7 +41,7 @@ class Flushing:
 
 @dataclass
 class Tally:
-    """One subject and order. ``histogram`` and ``counts`` without ``inputs`` add up to ``counts["inputs"]``.
+    """One subject and order. ``histogram`` and the counts of ``KINDS`` add up to that of ``inputs``.
 
     ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth.
     """
@@ -57,7 +58,7 @@ class Tally:
         return {"histogram": self.histogram, **self.counts, **flat}
 
     def consistent(self) -> bool:
-        return sum(self.histogram) + sum(self.counts[name] for name in COUNTS[1:]) == self.counts["inputs"]
+        return sum(self.histogram) + sum(self.counts[name] for name in KINDS) == self.counts["inputs"]
 
     def add(self, data: Mapping[str, Any]) -> None:
         """Add the counts of another one; candidates are not joined, as they belong to their binades."""
@@ -144,7 +145,7 @@ class Tally:
     def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
         """Whatever they are."""
         finite = np.isfinite(got)
-        if block.exact is None and not finite.any() and np.isfinite(block.rounded).all():
+        if block.exact is None and np.isnan(got).all() and not np.isnan(block.rounded).any():
             self.counts["non_finite"] += got.size
             return
         rounded = np.broadcast_to(np.asarray(block.rounded), got.shape)
@@ -163,11 +164,15 @@ class Tally:
         off = wrong & finite & np.isfinite(rounded)
         size = np.abs(widen(rounded))
         units = per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
+        # an infinity counts as the power of two beyond the largest number
+        wide = np.where(np.isinf(got), np.copysign(2.0 ** (self.fmt.e_max + 1), widen(got)), widen(got))
         with np.errstate(invalid="ignore"):
-            error = np.abs(widen(got) - block.value) * units
+            error = np.abs(wide - block.value) * units
+        overflow = wrong & (np.isinf(got) != np.isinf(rounded)) & (error <= flushing.budget)
+        self.counts["at_overflow"] += int(np.count_nonzero(overflow))
         flushed = (got == 0) & (size < flushing.below)
         for value in flushing.at_zero:
-            close = np.abs(widen(got) - value) <= flushing.budget / per_unit(value, self.fmt)
+            close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
             flushed |= block.tiny & close & (error > flushing.budget)
         kinds["flushed"] = off & flushed
         off &= ~flushed

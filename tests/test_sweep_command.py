@@ -43,6 +43,13 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
     assert table.output.count("gelu") == 10
 
 
+def test_a_function_without_errors_is_drawn(tmp_path: Path) -> None:
+    report = crosscheck.sweep("relu", range=(1.0, 2.0), subjects=["torch"])
+    assert [result.binades for result in report.results] == [(), ()]
+    assert [axes.get_title() for axes in report.plot().axes[:2]] == ["value", "gradient"]
+    assert "relu" in report.document().markdown()
+
+
 def test_an_own_implementation_beyond_its_budget_fails(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(

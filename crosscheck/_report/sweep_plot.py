@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from crosscheck._report.plots import ERROR_STYLES
+from crosscheck._report.profile_plot import GREY, in_grey
 from crosscheck._spec.records import ORDER_NAMES, budget
 
 if TYPE_CHECKING:
@@ -28,16 +29,21 @@ def draw(report: SweepReport) -> Figure:
     axes = figure.subplots(2, len(orders), squeeze=False, height_ratios=(3, 2))
     low = min((_exponent(one.low) for result in report.results for one in result.binades), default=-1)
     high = max((_exponent(one.low) for result in report.results for one in result.binades), default=1)
-    figure.suptitle(report.headline, fontsize=13)
+    figure.suptitle(report.headline, fontsize=13, color=GREY)
     for column, order in enumerate(orders):
         results = [result for result in report.results if result.order == order]
         _over_inputs(axes[0, column], results, low - 1, high + 1)
         limit = budget(report.dtype, order)
-        axes[0, column].axhline(limit, color="black", linestyle=(0, (6, 4)), linewidth=1, label="budget")
+        axes[0, column].axhline(limit, color=GREY, linestyle=(0, (6, 4)), linewidth=1, label="budget")
+        _scale(axes[0, column], max([limit, *(one.ulp for result in results for one in result.binades)]))
         axes[0, column].set_title(ORDER_NAMES[order])
         _sizes(axes[1, column], results)
+    for one in axes.flat:
+        in_grey(one)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=4)
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=4)
+    for text in legend.get_texts():
+        text.set_color(GREY)
     return figure
 
 
@@ -55,19 +61,26 @@ def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) ->
             negative = np.signbit(one.low) or one.input < 0
             worst[width - 1 - place if negative else width + place] = one.ulp
         axes.stairs(worst, np.arange(-width, width + 1), baseline=None, label=result.subject, **_style(result.subject))
-    axes.set_yscale("log")
-    axes.set_ylim(CORRECT / 1.3, None)
-    axes.yaxis.set_minor_locator(NullLocator())
     step = max(1, -(-width // 6))
     places = list(range(step // 2, width, step))
     ticks = [(-place - 0.5, f"$-2^{{{low + place}}}$") for place in reversed(places)]
     ticks += [(place + 0.5, f"$2^{{{low + place}}}$") for place in places]
     axes.xaxis.set_major_locator(FixedLocator([place for place, _ in ticks]))
     axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
-    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("input, a step for each binade; outside of these all are correctly rounded")
     axes.set_ylabel("largest error [ULP]")
-    axes.grid(alpha=0.3)
+
+
+def _scale(axes: Axes, top: float) -> None:
+    """A logarithmic one, with powers of two where there are few, else of ten."""
+    axes.set_yscale("log")
+    axes.set_ylim(CORRECT / 1.3, top * 1.5)
+    few = top < 32
+    ticks = [CORRECT, *((2.0 if few else 10.0) ** power for power in range(9))]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= top * 1.5]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e5 else f"{value:.0e}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _sizes(axes: Axes, results: list[SweepResult]) -> None:
@@ -83,7 +96,6 @@ def _sizes(axes: Axes, results: list[SweepResult]) -> None:
     axes.set_xticks(list(named), [_edge(edges[i]) for i in named])
     axes.set_xlabel("floats between the result and the correctly rounded one, up to")
     axes.set_ylabel("inputs")
-    axes.grid(alpha=0.3)
 
 
 def _edge(edge: int) -> str:

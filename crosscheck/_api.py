@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from crosscheck._backends import backend
 from crosscheck._catalogue import activations, unknown
 from crosscheck._compare.curves import curves, sight
 from crosscheck._compare.deviations import Environment, settle
+from crosscheck._compare.judged import ALONE, EXACT
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, FloatArray
@@ -27,7 +29,18 @@ from crosscheck._report.explain import Disagreement, Explanation, Source
 from crosscheck._report.report import Report
 from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import MissingFrameworkError
-from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, SUBJECTS, Activation, Deviation
+from crosscheck._spec.records import (
+    CAUSES,
+    DEVICES,
+    DTYPES,
+    MODES,
+    MODES_OF,
+    ORDERS,
+    SUBJECTS,
+    USUAL_MODES,
+    Activation,
+    Deviation,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +57,7 @@ def verify(
     orders: Sequence[int] = ORDERS,
     subjects: Sequence[str] = SUBJECTS,
     modes: Sequence[str] | None = None,
+    layout: bool = False,
     device: str = "cpu",
     seed: int = 0,
     quick: bool = False,
@@ -60,7 +74,12 @@ def verify(
     dtypes, orders, subjects, modes, device
         What to run: float64, float32, bfloat16, float16; 0 the value, 1 the gradient, 2 the second derivative;
         ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``, ``jax.native.matched``,
-        ``analytic``; ``eager``, ``jit``; ``cpu`` or ``gpu``. All of them unless given, on the CPU.
+        ``analytic``; ``eager``, ``jit`` (of JAX), ``compile`` (of torch, values and gradients), ``vmap`` and ``forward``,
+        which is forward mode instead of reverse; ``cpu`` or ``gpu``. All of them unless given, but of the modes the first
+        two, and the CPU. JAX runs ``vmap`` and ``forward`` under jit. What cannot be run here is said in ``report.skipped``.
+    layout
+        Whether to ask too, in float32 and bfloat16, if the same input gives the same bits alone, in short arrays at every
+        position, and in a view with gaps.
     seed, quick, thorough
         The seed of the sampled inputs of float64 and float32; ``quick`` samples fewer of them, takes float32 unless
         ``dtypes`` says otherwise, and runs JAX under jit unless ``modes`` says otherwise. Functions of rows are judged at
@@ -86,7 +105,7 @@ def verify(
         dtypes = QUICK_DTYPES if quick else DTYPES
     sizes = dict(QUICK if quick else THOROUGH if thorough else {})
     if modes is None:
-        modes = MODES
+        modes = USUAL_MODES
     else:
         sizes.pop("eager_in_jax", None)
     replace = dict(replace or {})
@@ -97,6 +116,7 @@ def verify(
         orders=_known("order", orders, ORDERS),
         subjects=_known("subject", subjects, SUBJECTS),
         modes=_known("mode", modes, MODES),
+        layout=layout,
         device=_known("device", (device,), DEVICES)[0],
         seed=_seed(seed),
         replace=replace,
@@ -106,6 +126,8 @@ def verify(
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
     for id_ in sorted(without.difference(declared)):
         raise UsageError(unknown("deviation", id_, declared) if declared else f"unknown deviation {id_!r}: none is declared")
+    skipped = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := _lacks(mode))}
+    plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in skipped))
     described = environment(device)
     here = _deviation_environment(described, device)
     judge = partial(_judge, plan=plan, here=here, without=without, several=len(chosen) > 1 and not quick)
@@ -127,7 +149,20 @@ def verify(
             findings += found
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for a in chosen for d in a.deviations if d.id in used}
-    return Report(tuple(comparisons), described, tuple(findings), deviations)
+    return Report(tuple(comparisons), described, tuple(findings), deviations, tuple(skipped.values()))
+
+
+def _sides(plan: Plan) -> set[str]:
+    return {subject.partition(".")[0] for subject in plan.subjects}
+
+
+def _lacks(mode: str) -> str | None:
+    """Why torch cannot run a mode here."""
+    if mode not in MODES_OF["torch"]:
+        return None
+    with suppress(MissingFrameworkError):
+        return backend("torch").lacks(mode)
+    return None
 
 
 def _judge(
@@ -283,9 +318,9 @@ def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
     Two subjects' disagreement is left out where one of them already disagrees with the exact results in that way.
     """
     groups: dict[tuple[tuple[str, ...], int, str], list[Comparison]] = {}
-    for comparison in sorted(report.comparisons, key=lambda c: c.against != "exact"):
+    for comparison in sorted(report.comparisons, key=lambda c: c.against != EXACT):
         subjects: tuple[str, ...] = (comparison.subject,)
-        if comparison.against != "exact":
+        if comparison.against not in (EXACT, ALONE):
             subjects = (comparison.subject, comparison.against)
         raised = comparison.message is not None and not comparison.passed  # else it is declared that it raises
         for cause in ("error",) if raised else comparison.uncovered:

@@ -14,7 +14,7 @@ from crosscheck._compare.records import Identity
 from crosscheck._report.pair import PairReport
 from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import framework as imported
-from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, MODES, ORDERS, PASSING, Activation
+from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, ORDERS, PASSING, USUAL_MODES, Activation
 
 Acceptable = str | tuple[str, tuple[float, float] | None]
 
@@ -29,7 +29,7 @@ def compare(
     wrt: int | list[int] | tuple[int, ...] | None = None,
     exact: str | Activation | Callable[..., Any] | None = None,
     device: str = "cpu",
-    modes: tuple[str, ...] | list[str] | str = MODES,
+    modes: tuple[str, ...] | list[str] | str = USUAL_MODES,
     seed: int = 0,
     accept: Iterable[Acceptable] = (),
 ) -> PairReport:
@@ -79,8 +79,8 @@ def compare(
         if not isinstance(value, str) or value not in known:
             raise UsageError(unknown(argument, str(value), known))
     modes = (modes,) if isinstance(modes, str) else modes
-    if not isinstance(modes, list | tuple) or not modes or any(mode not in MODES for mode in modes):
-        raise UsageError(f"modes: got {modes!r}, expected some of {', '.join(MODES)}")
+    if not isinstance(modes, list | tuple) or not modes or any(mode not in USUAL_MODES for mode in modes):
+        raise UsageError(f"modes: got {modes!r}, expected some of {', '.join(USUAL_MODES)}")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UsageError(f"seed: got {seed!r}, expected an integer that is not negative")
     described = environment(device)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, SpecError
+from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, USUAL_MODES, SpecError
 
 if TYPE_CHECKING:
     from crosscheck._report.arrays import ArraysReport
@@ -136,7 +136,14 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
 @click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient, 2 second derivative.")
 @click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}.")
-@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}.")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="MODE",
+    help=f"{', '.join(MODES)}, or all; {' and '.join(USUAL_MODES)} unless given.",
+)
+@click.option("--layout", is_flag=True, help="Ask too if a result depends on the position, length or stride of its input.")
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
 @click.option("--quick", is_flag=True, help="Fewer inputs; float32, JAX under jit, unless --dtype and --mode say so.")
@@ -158,6 +165,7 @@ def verify(
     orders: tuple[str, ...],
     subjects: tuple[str, ...],
     modes: tuple[str, ...],
+    layout: bool,
     device: str,
     seed: int,
     quick: bool,
@@ -179,6 +187,8 @@ def verify(
 
     _check_all_writable(json_path, html_path, markdown_path)
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
+    options["layout"] = layout
+    modes = MODES if "all" in modes else modes
     given = {"dtypes": dtypes, "orders": orders, "subjects": subjects, "modes": modes}
     options |= {name: values for name, values in given.items() if values}
     with _one_message():
@@ -290,7 +300,7 @@ def plot(name: str, output: str | None, dtype: str, low: float, high: float, fil
 )
 @click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
 @click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
-@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}; both unless given.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(USUAL_MODES)}; both unless given.")
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
 @click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")

@@ -1,11 +1,12 @@
-"""Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [SUBJECT...] [--case=N]``.
+"""Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [SUBJECT...]``.
 
 Runs the natives over denser inputs and more seeds than verify does, as if nothing were declared, and prints rows of order,
 dtype, intervals, anchor, result there and maximum in ULP, per subject and cause. What they have in common, why it is so and
-where that is documented is for a person to find out. With ``--case`` of the parameters' values one only: 0 are the defaults.
+where that is documented is for a person to find out. With ``--case N`` of the parameters' values one only, 0 being the
+defaults; with ``--mode`` in other modes; with ``--layout`` what depends on the place of an input.
 """
 
-import sys
+import argparse
 from collections import defaultdict
 from dataclasses import replace
 
@@ -14,9 +15,10 @@ import numpy as np
 import crosscheck
 from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED
 from crosscheck._compare.deviations import SCATTERED
+from crosscheck._compare.layout import DTYPES as LAYOUT_DTYPES
 from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, widen
-from crosscheck._spec.records import DTYPES, budget
+from crosscheck._spec.records import DTYPES, MODES, USUAL_MODES, budget
 
 SEEDS = (0, 1, 2)
 NAMES = {code: cause for cause, code in CODE.items()}
@@ -26,17 +28,19 @@ GAP = 4.0
 
 
 def collect(
-    name: str, subjects: tuple[str, ...], case: int | None
+    name: str, subjects: tuple[str, ...], case: int | None, modes: tuple[str, ...], layout: bool
 ) -> dict[tuple[str, str, int, str], list[tuple[np.ndarray, ...]]]:
     """Per subject, cause, order and dtype, each comparison's inputs, which of them show it, the results and the errors."""
     activation = replace(crosscheck.activations[name], deviations=())
     found = defaultdict(list)
     for seed in SEEDS:
         dtypes = DTYPES if seed == SEEDS[0] else ("float64", "float32")  # the others are tried whole
-        plan = Plan(dtypes, (0, 1, 2), subjects, ("eager", "jit"), "cpu", seed, per_binade=24, uniform=12_000)
+        if layout:
+            dtypes = tuple(dtype for dtype in LAYOUT_DTYPES if dtype in dtypes)
+        plan = Plan(dtypes, (0, 1, 2), subjects, modes, "cpu", seed, per_binade=24, uniform=12_000, layout=layout)
         for one in run(activation, plan):
             key = one.key
-            if case not in (None, key.case):
+            if case not in (None, key.case) or (key.against == "alone") != layout:
                 continue
             if one.message:
                 print("RAISED", key, one.message)
@@ -51,7 +55,7 @@ def collect(
             for code in np.unique(one.codes[one.codes < FIRST_PASSING]):
                 if code == NOT_JUDGED:
                     continue
-                subject = key.subject if key.against == "exact" else f"{key.subject} / {key.against}"
+                subject = key.subject if len(key.subjects) == 1 else f"{key.subject} / {key.against}"
                 shown = one.codes == code
                 judged = one.codes != NOT_JUDGED
                 where = (x[judged], shown[judged], got[judged], other[judged], ulp[judged], f"case {key.case} {key.mode}")
@@ -110,10 +114,16 @@ def intervals(
     return result
 
 
-def main(name: str, *arguments: str) -> None:
-    subjects = tuple(argument for argument in arguments if not argument.startswith("--case="))
-    cases = [int(argument.partition("=")[2]) for argument in arguments if argument not in subjects]
-    found = collect(name, subjects or NATIVES, cases[0] if cases else None)
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT")
+    parser.add_argument("--case", type=int)
+    parser.add_argument("--mode", action="append", choices=MODES)
+    parser.add_argument("--layout", action="store_true")
+    asked = parser.parse_args()
+    modes = tuple(asked.mode or USUAL_MODES)
+    found = collect(asked.name, tuple(asked.subjects) or NATIVES, asked.case, modes, asked.layout)
     for (subject, cause), keys in groupby(found).items():
         if "/" in subject and cause != "convention":
             continue  # what covers one of the two covers them both
@@ -125,9 +135,11 @@ def main(name: str, *arguments: str) -> None:
 def print_rows(order: int, dtype: str, cause: str, parts: list[tuple[np.ndarray, ...]]) -> None:
     """A row for what shows almost everywhere in its intervals, and one for small errors here and there."""
     x, shown, got, other, ulp = (np.concatenate([part[k] for part in parts]) for k in range(5))
-    measured = cause in ("inaccurate", "definition")
+    measured = cause in ("inaccurate", "definition", "layout")
     small = SCATTERED * budget(dtype, order) / 1.3
     little = shown & (ulp <= small) if measured else np.zeros(x.shape, bool)
+    if cause == "layout":
+        little = shown
     whole = FORMATS[dtype].bits == 16
     wide = intervals(x, shown & ~little, shown, scattered=False, whole=whole)
     rest = little & ~inside_of(x, wide)
@@ -164,4 +176,4 @@ def groupby(found: dict) -> dict:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -105,11 +105,12 @@ def bell(framework: Any, a: Any) -> tuple[Any, Any, Any, Any]:
 def expm1(framework: Any, x: Any) -> Any:
     """e^x - 1 for x <= 0: x + x (h - q)/(1 + q - h) down to -0.7, with h = x/2 and q = h coth(h) - 1.
 
-    Below, where e^x < 1/2, the difference itself keeps its digits. torch's own expm1 is accurate and is used.
+    Below, where e^x < 1/2, the difference itself keeps its digits. torch's own expm1 is accurate and is used, but not under
+    torch.compile, which makes exp(x) - 1 of it on the CPU.
     """
-    if framework.__name__ == "torch":
+    if framework.__name__ == "torch" and not framework.compiler.is_compiling():
         return framework.expm1(x)
-    m = framework.numpy
+    m = numpy_of(framework)
     y = m.clip(x, -0.7, None)
     h = y / 2
     q = expand(h)
@@ -200,8 +201,9 @@ def total(framework: Any, terms: Any, axis: int) -> tuple[Any, Any]:
         zero = framework.numpy.zeros((), terms.dtype)
         hi, lo = framework.lax.reduce((terms, terms * 0), (zero, zero), _two_sum, (axis % terms.ndim,))
         return framework.numpy.expand_dims(hi, axis), framework.numpy.expand_dims(lo, axis)
-    top = framework.frexp(abs(terms).amax(axis, keepdim=True))[1]
-    unit = framework.ldexp(framework.ones_like(terms), top + (terms.shape[axis] - 1).bit_length() + 1)
+    top = abs(terms).amax(axis, keepdim=True)
+    power = top / framework.where(top == 0, 1, framework.frexp(top)[0])  # of two, exactly
+    unit = framework.where(framework.isfinite(top), power, 1) * 2.0 ** ((terms.shape[axis] - 1).bit_length() + 1)
     high = (terms + unit) - unit
     return high.sum(axis, keepdim=True), (terms - high).sum(axis, keepdim=True)
 

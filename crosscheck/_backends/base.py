@@ -47,10 +47,15 @@ class Backend(Protocol):
         """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
 
         Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given. With ``w``, that
-        is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``.
+        is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``. In the mode
+        ``forward``, ``w`` is the direction of each. In the mode ``vmap``, the function is given one entry of the first axis
+        at a time.
         None where the framework finds no path from the result back to the input. Whatever the function raises
         passes through; :class:`WrongOutputError` where its result has another shape or dtype.
         """
+
+    def lacks(self, mode: str) -> str | None:
+        """Why a mode cannot be run here, or None where it can."""
 
     def flush(self, dtype: str, mode: str, device: str) -> Flush:
         """Probe, by running an operation, what happens to subnormals."""

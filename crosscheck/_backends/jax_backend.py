@@ -15,9 +15,10 @@ import numpy as np
 
 from crosscheck._backends.base import Flush, Function, NoDeviceError, check_output
 from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._spec.records import MODES_OF
 
 name = "jax"
-modes = ("eager", "jit")
+modes = MODES_OF[name]
 
 
 def check_device(device: str) -> None:
@@ -37,6 +38,8 @@ def scope(dtype: str, device: str) -> Iterator[None]:
 def _program(function: Function, order: int, mode: str) -> Callable[[Any, Any, Any], Any]:
     """(x, v, w) -> the order-th derivative, by reverse mode, with the cotangent v, ones where it is None, and then w.
 
+    By forward mode, with the direction w. All modes but the eager one are compiled.
+
     Kept, so that the same function at another input of the same shape and dtype is not compiled again.
     """
 
@@ -48,10 +51,19 @@ def _program(function: Function, order: int, mode: str) -> Callable[[Any, Any, A
 
         run: Function = checked
         for k in range(order):
-            run = _reverse(run, v if k == 0 or w is None else w)
+            run = _forward(run, w) if mode == "forward" else _reverse(run, v if k == 0 or w is None else w)
         return run(x)
 
-    return jax.jit(program) if mode == "jit" else program
+    if mode == "eager":
+        return program
+    return jax.jit(jax.vmap(program) if mode == "vmap" else program)
+
+
+def _forward(function: Function, direction: Any) -> Function:
+    def derivative(x: Any) -> Any:
+        return jax.jvp(function, (x,), (jnp.ones_like(x) if direction is None else direction,))[1]
+
+    return derivative
 
 
 def _reverse(function: Function, cotangent: Any) -> Function:
@@ -76,6 +88,10 @@ def derivative(
         return np.asarray(_program(function, order, mode)(*arrays))
 
 
+def lacks(mode: str) -> str | None:
+    return None
+
+
 @functools.cache
 def flush(dtype: str, mode: str, device: str) -> Flush:
     fmt = FORMATS[dtype]
@@ -85,7 +101,7 @@ def flush(dtype: str, mode: str, device: str) -> Flush:
             def multiply(x: Any) -> Any:
                 return x * factor
 
-            result = (jax.jit(multiply) if mode == "jit" else multiply)(jax.device_put(x))
+            result = (multiply if mode == "eager" else jax.jit(multiply))(jax.device_put(x))
             return bool((np.asarray(result) == 0).any())
 
         subnormal = np.full(64, fmt.smallest_subnormal * 2, fmt.dtype)

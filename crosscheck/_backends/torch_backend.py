@@ -1,7 +1,11 @@
 """Running functions in torch."""
 
 import functools
+import os
 import platform
+import shutil
+import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +15,10 @@ import torch
 
 from crosscheck._backends.base import Flush, Function, NoDeviceError, check_output
 from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._spec.records import MODES_OF
 
 name = "torch"
-modes = ("eager",)
+modes = MODES_OF[name]
 
 
 def check_device(device: str) -> None:
@@ -39,6 +44,10 @@ def to_array(tensor: Any) -> FloatArray:
     return np.asarray(tensor.numpy())
 
 
+_ALONE = threading.RLock()
+"""torch.compile and the levels of forward mode are not safe for threads."""
+
+
 def derivative(
     function: Function,
     x: FloatArray,
@@ -50,10 +59,21 @@ def derivative(
 ) -> FloatArray | None:
     first = to_tensor(np.ones_like(x) if v is None else v, device)
     cotangents = (first, first if w is None else to_tensor(w, device))
+    like = None if w is None else first
+    if mode in ("vmap", "forward"):
+        with _ALONE:
+            return _functional(function, to_tensor(x, device), order, mode, cotangents, like)
+    if mode == "compile":
+        with _ALONE:
+            return _compiled(function, to_tensor(x, device), order, cotangents, like)
     tensor = to_tensor(x, device).requires_grad_(order > 0)
     with torch.set_grad_enabled(order > 0):
-        result = function(tensor)
-    check_output(result, tensor, None if w is None else first)
+        return _reversed(function(tensor), tensor, order, cotangents, like)
+
+
+def _reversed(result: Any, tensor: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:
+    """The derivative of a result by its input in reverse mode; None where there is no path."""
+    check_output(result, tensor, like)
     for k in range(order):
         if not result.requires_grad:
             return None
@@ -61,6 +81,74 @@ def derivative(
         if result is None:
             return None
     return to_array(result)
+
+
+def _functional(
+    function: Function, x: Any, order: int, mode: str, cotangents: tuple[Any, Any], like: Any | None
+) -> FloatArray:
+    """The derivative by the transformations of ``torch.func``: forward mode, or reverse mode one entry at a time."""
+
+    def program(x: Any, v: Any, w: Any, like: Any) -> Any:
+        def checked(x: Any) -> Any:
+            result = function(x)
+            check_output(result, x, like)
+            return result
+
+        run: Function = checked
+        for k in range(order):
+            run = _forward(run, w) if mode == "forward" else _reverse(run, w if k else v)
+        return run(x)
+
+    if mode == "vmap":
+        program = torch.func.vmap(program, in_dims=(0, 0, 0, None if like is None else 0))
+    return to_array(program(x, *cotangents, like))
+
+
+def _forward(function: Function, direction: Any) -> Function:
+    return lambda x: torch.func.jvp(function, (x,), (direction,))[1]
+
+
+def _reverse(function: Function, cotangent: Any) -> Function:
+    return lambda x: torch.func.vjp(function, x)[1](cotangent)[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _program(function: Function) -> tuple[Function, Any]:
+    """A function through torch.compile, and what counts the graphs that were compiled of it."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    graphs = CompileCounterWithBackend("inductor")
+    return torch.compile(function, backend=graphs, fullgraph=True, dynamic=False), graphs
+
+
+def _compiled(function: Function, x: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:
+    """The derivative by a compiled graph; raises where there is none, and torch would have run the function as it is.
+
+    The value is that of the graph from which the gradient comes, so that one serves both.
+    """
+    import torch._dynamo
+
+    # a function is compiled anew for each dtype and shape, of which torch expects few
+    with torch._dynamo.config.patch(recompile_limit=10**6, accumulated_recompile_limit=10**6):
+        program, graphs = _program(function)
+        x.requires_grad_()
+        result = program(x)
+        if graphs.frame_count == 0:
+            raise RuntimeError("torch.compile compiled no graph")
+        return _reversed(result, x, order, cotangents, like)
+
+
+def lacks(mode: str) -> str | None:
+    if mode != "compile":
+        return None
+    compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+    if shutil.which(compiler) is None:
+        return f"torch.compile needs a C++ compiler, and there is no {compiler} here; install one, or name one in CXX"
+    try:
+        torch.compile(lambda x: x)
+    except RuntimeError as error:  # a Python that it does not know yet
+        return str(error)
+    return None
 
 
 @functools.cache
@@ -74,7 +162,10 @@ def flush(dtype: str, mode: str, device: str) -> Flush:
 
 
 def release() -> None:
-    """Nothing is compiled here."""
+    """Let go of what torch.compile made."""
+    if _program.cache_info().currsize:
+        _program.cache_clear()
+        torch.compiler.reset()
 
 
 def environment(device: str) -> Mapping[str, object]:

@@ -10,11 +10,11 @@ import numpy as np
 from packaging.specifiers import SpecifierSet
 
 from crosscheck._compare.causes import CODE, NOT_JUDGED
-from crosscheck._compare.judged import Judged, Key, count_causes
+from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._numerics.formats import BoolArray, Float64Array, IntArray, widen
 from crosscheck._numerics.sampling import COLUMNS, ROWS
-from crosscheck._spec.records import Activation, Anchor, Deviation, Region, Seen, budget
+from crosscheck._spec.records import USUAL_MODES, Activation, Anchor, Deviation, Region, Seen, budget
 
 STALE = 10
 """A declared maximum more than this many times the measured one is stale."""
@@ -52,6 +52,15 @@ def seen_here(deviation: Deviation, environment: Environment) -> bool:
     """Whether the deviation was seen in this environment, so that it must occur at its anchors."""
     sides = {subject.partition(".")[0] for subject in deviation.subjects}
     return any(environment.matches(seen, sides) for seen in deviation.seen)
+
+
+def _strict(deviation: Deviation) -> set[str]:
+    """The modes in which a deviation must show at its anchors, with the results declared there.
+
+    Those that are run unless others are asked for, if it is declared for any of these: in other modes the same fault may
+    show elsewhere, or as a zero of the other sign. Its maximum holds in all of its modes.
+    """
+    return set(deviation.modes) & set(USUAL_MODES) or set(deviation.modes)
 
 
 def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
@@ -139,6 +148,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         uncovered=uncovered,
         undecided=judged.undecided,
         message=judged.message,
+        notes=judged.notes,
         profile=judged.profile,
     )
 
@@ -151,7 +161,11 @@ def _examine(
     # a run over some of the lengths of rows may lack those in which a deviation shows
     must_occur = seen_here(deviation, environment) and (None in lengths or lengths.issuperset(every_length))
     if deviation.cause == "error":
-        returned = [one.key for one in judged if _regions(deviation, one) and _bears_out(deviation, one)]
+        returned = [
+            one.key
+            for one in judged
+            if one.key.mode in _strict(deviation) and _regions(deviation, one) and _bears_out(deviation, one)
+        ]
         return [Finding(deviation.id, must_occur, f"it does not raise ({_where(key)})") for key in returned]
     findings = []
     for region in deviation.regions:
@@ -165,20 +179,22 @@ def _examine(
                 continue
             shown = inside & (one.codes == CODE[deviation.cause])
             where = _where(one.key)
+            strict = one.key.mode in _strict(deviation)
             small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
-            scattered = one.key.length or small
-            if shown.any() and not scattered and shown.sum() < inside.sum() / 2:
+            scattered = one.key.length or small or deviation.cause == "layout"
+            if strict and shown.any() and not scattered and shown.sum() < inside.sum() / 2:
                 message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
                 findings.append(Finding(deviation.id, True, message))
             for number, anchor in enumerate(region.anchors):
-                if (at := _points_at(one, anchor)).size:
+                if strict and (at := _points_at(one, anchor)).size:
                     # the number by which an entry is known may occur in several rows: it must show in one of them; where
                     # it is rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
                     key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
                     key = replace(key, dtype="", mode="") if one.key.length and small else key
                     missed.setdefault((key, number), []).append(_missed(one, anchor, at, deviation, where))
             measured = float(one.ulp[np.isin(one.failing, np.flatnonzero(shown))].max(initial=0.0))
-            largest = max(largest or 0.0, measured)
+            if strict:
+                largest = max(largest or 0.0, measured)
             if measured > region.max_ulp:
                 message = f"its error is {measured:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
                 findings.append(Finding(deviation.id, True, message))
@@ -205,13 +221,14 @@ def _where(key: Key) -> str:
 def _bears_out(deviation: Deviation, one: Judged) -> bool:
     """Whether a comparison is the one in which a deviation must show.
 
-    That is each subject against the exact results, but for a convention between two subjects, which only they show.
+    That is each subject against the exact results, but for a convention between two subjects, which only they show, and for
+    a layout.
     """
     if one.message is not None:
         return False
     if deviation.cause == "convention" and len(deviation.subjects) == 2:
         return set(one.key.subjects) == set(deviation.subjects)
-    return one.key.against == "exact"
+    return one.key.against == (ALONE if deviation.cause == "layout" else EXACT)
 
 
 def _points_at(one: Judged, anchor: Anchor) -> IntArray:

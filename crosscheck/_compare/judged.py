@@ -14,6 +14,9 @@ from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, In
 from crosscheck._numerics.profile import Columns, Profile, profile
 from crosscheck._spec.records import CAUSES
 
+EXACT, ALONE = "exact", "alone"
+"""What a subject is compared with, if not with another: the exact results, or its own in other layouts."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -31,7 +34,7 @@ class Key:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        return (self.subject,) if self.against == "exact" else (self.subject, self.against)
+        return (self.subject,) if self.against in (EXACT, ALONE) else (self.subject, self.against)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Judged:
     undecided: int
     message: str | None = None
     profile: Profile | None = None
+    notes: tuple[str, ...] = ()
 
 
 def summarise(
@@ -71,6 +75,7 @@ def summarise(
     truth: Truth,
     side: str | None,
     columns: Columns,
+    notes: tuple[str, ...] = (),
 ) -> Judged:
     """Count the causes, find the worst points and keep the failing ones.
 
@@ -101,6 +106,7 @@ def summarise(
         max_abs=float(difference[finite].max(initial=0.0)),
         undecided=int(truth.undecided.sum()),
         profile=profile(columns, ulp, codes == CODE["special"], codes != NOT_JUDGED),
+        notes=notes,
     )
 
 

@@ -47,6 +47,8 @@ class CauseCount:
 class Comparison:
     """One subject judged against ``exact`` or another subject, for one dtype, order, mode and device.
 
+    Or against ``alone``: its own results where the input stands alone, or in the whole array.
+
     points
         How many inputs were judged; ``exhaustive`` where these are all values of the dtype.
     passed, cause, causes

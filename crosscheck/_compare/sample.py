@@ -98,6 +98,11 @@ class Sample:
             x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
         return self.also(x, v)
 
+    def taken(self, chosen: Sequence[int] | IntArray) -> Sample:
+        """Some of the inputs, or of the rows."""
+        x = self.x[chosen]
+        return Sample(x, None, x) if self.v is None else self.also(x, self.v[chosen])
+
     def tiled(self, count: int) -> Sample:
         """Inputs or rows repeated to a given number of them: JAX compiles anew for another shape."""
         x = np.resize(self.x, (count, *self.x.shape[1:]))

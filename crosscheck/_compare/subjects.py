@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from crosscheck._backends.base import Flush
 from crosscheck._compare.sample import Sample
 from crosscheck._numerics.formats import Float64Array, FloatArray
 from crosscheck._spec.interface import native_function
-from crosscheck._spec.records import MODES, Activation
+from crosscheck._spec.records import MODES_OF, Activation
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Subject:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        return MODES if self.side == "jax" else ("eager",)
+        return MODES_OF[self.side]
 
 
 def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Subject, ...]:
@@ -42,11 +42,18 @@ def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tupl
     return (*found, Subject("analytic", "analytic"))
 
 
+class Run(Protocol):
+    def __call__(self, sample: Sample, order: int, mode: str, *, gaps: bool = False) -> FloatArray | None: ...
+
+
 @dataclass(frozen=True)
 class Runner:
-    """Runs a subject: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative."""
+    """Runs a subject: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative.
 
-    run: Callable[[Sample, int, str], FloatArray | None]
+    With ``gaps=True`` the subject is given a view of an array twice as long, every second entry of its first axis.
+    """
+
+    run: Run
     flush: Callable[[str, str], Flush]
 
 
@@ -78,14 +85,25 @@ def runner(
     if activation.result == "one":
         function = _with_axis(function, int(parameters["axis"]))
 
-    def run(sample: Sample, order: int, mode: str) -> FloatArray | None:
+    def of_view(x: Any) -> Any:
+        return function(x[::2])
+
+    def run(sample: Sample, order: int, mode: str, *, gaps: bool = False) -> FloatArray | None:
         arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
-        turned = sample.v is not None and parameters["axis"] == 0  # the rows lie along the first axis then
+        # the rows lie along the first axis then; under vmap each comes alone
+        turned = sample.v is not None and parameters["axis"] == 0 and mode != "vmap"
         if turned:
             arrays = [None if array is None else array.T for array in arrays]
         x, v, w = arrays
         assert x is not None
-        result = framework.derivative(function, x, order, mode, device, v, w)
+        if gaps:
+            v = np.ones_like(x) if v is None else v
+            wide = np.repeat(x, 2, axis=0)
+            w = np.ones_like(wide) if w is None else np.repeat(w, 2, axis=0)
+            result = framework.derivative(of_view, wide, order, mode, device, v, w)
+            result = result[::2] if order and result is not None else result
+        else:
+            result = framework.derivative(function, x, order, mode, device, v, w)
         return None if result is None else (result.T if turned else result).ravel()
 
     return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device))
@@ -113,6 +131,8 @@ def _analytic(
     sample: Sample,
     order: int,
     mode: str,
+    *,
+    gaps: bool = False,
 ) -> FloatArray:
     formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
     m: Any = np
@@ -139,6 +159,14 @@ def _sum(row: Float64Array) -> float:
     return math.fsum(row) if np.isfinite(row).all() else float(row.sum())
 
 
-def covers(subject: Subject, dtype: str, order: int) -> bool:
-    """Whether a subject has anything to say: the analytic formulas are derivatives, judged in float64."""
-    return subject.side != "analytic" or (dtype == "float64" and order > 0)
+def covers(activation: Activation, subject: Subject, dtype: str, order: int, mode: str) -> bool:
+    """Whether a subject has anything to say.
+
+    The analytic formulas are derivatives, judged in float64. ``torch.compile`` does not differentiate twice. Forward mode
+    has derivatives alone, and those of a row are what is known, J^T v, where the Jacobian J is symmetric.
+    """
+    if subject.side == "analytic":
+        return dtype == "float64" and order > 0
+    if mode == "forward":
+        return order > 0 and activation.symmetric
+    return mode != "compile" or order < 2

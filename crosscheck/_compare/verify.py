@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._compare import causes
+from crosscheck._compare import causes, layout
 from crosscheck._compare.causes import CODE, Judgement, Setting
-from crosscheck._compare.judged import Judged, Key, summarise
+from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, summarise
 from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import Runner, Subject, covers, runner, subjects_of
 from crosscheck._exact.truth import Truth
@@ -23,6 +24,8 @@ from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.records import Activation, budget
 
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
+PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile": ("compile", "jit")}
+"""How torch and JAX are run to be compared in a mode, where not both in it."""
 
 EAGER_IN_JAX = (None, 8, 1000)
 """The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
@@ -43,6 +46,8 @@ class Plan:
         How many inputs are sampled of float64 and float32.
     lengths, eager_in_jax
         The lengths of rows, for functions of rows, and those at which JAX is run eagerly if also under jit.
+    layout
+        Whether a subject's results are compared in several layouts too.
     """
 
     dtypes: tuple[str, ...]
@@ -55,6 +60,7 @@ class Plan:
     uniform: int = UNIFORM
     lengths: tuple[int, ...] = LENGTHS
     eager_in_jax: tuple[int | None, ...] = EAGER_IN_JAX
+    layout: bool = False
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
@@ -151,6 +157,9 @@ def _one_dtype(
         for pair in PAIRS:
             if set(pair) <= set(plan.subjects):
                 yield from _one_pair(task, pair, results)
+        if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
+            for subject in subjects:
+                yield from _layouts(task, subject, results)
 
 
 @dataclass(frozen=True)
@@ -166,13 +175,14 @@ class _Ran:
 
 def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
     plan = task.plan
-    orders = [order for order in plan.orders if covers(subject, task.dtype, order)]
     modes = [mode for mode in plan.modes if mode in subject.modes]
     if subject.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
-        modes = ["jit"]
+        modes = [mode for mode in modes if mode != "eager"]
     found = []
     for mode in modes:
-        for order in orders:
+        for order in plan.orders:
+            if not covers(task.activation, subject, task.dtype, order, mode):
+                continue
             try:
                 run = task.runner(subject)
                 found.append(_Ran(order, mode, run, run.run(task.sample, order, mode)))
@@ -189,7 +199,7 @@ def _judge_subject(
 ) -> Iterator[Judged]:
     for one in ran:
         order, mode = one.order, one.mode
-        key = task.key(subject.name, "exact", order, mode)
+        key = task.key(subject.name, EXACT, order, mode)
         error = one.error
         if one.runner is not None:
             try:
@@ -292,11 +302,13 @@ def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, 
 def _one_pair(
     task: _Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
-    """The two frameworks with each other: torch runs eagerly, JAX in each mode."""
-    for (name, mode, order), (other, other_codes) in results.items():
-        if name != pair[1] or (pair[0], "eager", order) not in results:
+    """The two frameworks with each other."""
+    for mode, order in itertools.product(task.plan.modes, task.plan.orders):
+        modes = PAIRED_MODES.get(mode, (mode, mode))
+        settings = [(name, mode, order) for name, mode in zip(pair, modes, strict=True)]
+        if not all(setting in results for setting in settings):
             continue
-        got, codes = results[pair[0], "eager", order]
+        (got, codes), (other, other_codes) = (results[setting] for setting in settings)
         true = task.truths[order]
         small = causes.cancelled(true, task.scales.get(order), task.activation.rows)
         judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.known(order))), small)
@@ -315,6 +327,41 @@ def _one_pair(
             true,
             "both" if len(sides) == 2 else next(iter(sides), None),
             task.columns(order),
+        )
+
+
+def _layouts(
+    task: _Task, subject: Subject, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+) -> Iterator[Judged]:
+    """A subject with itself, where its input stands elsewhere."""
+    for order in task.plan.orders:
+        mode = layout.MODES.get(subject.side, "")
+        if (subject.name, mode, order) not in results:
+            continue
+        whole, _ = results[subject.name, mode, order]
+        key = task.key(subject.name, ALONE, order, mode)
+        try:
+            found = layout.layouts(task.runner(subject), task.sample, order, mode, whole)
+        except Exception as error:
+            yield _failed(task, key, f"{type(error).__name__}: {error}", subject.side)
+            continue
+        if found is None:
+            continue
+        true = task.truths[order]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(in_units(found.got, true.exponent, true.fmt) - in_units(found.expected, true.exponent, true.fmt))
+        codes = np.where(found.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
+        yield summarise(
+            key,
+            task.parameters,
+            task.known(order),
+            codes,
+            (found.got, found.expected),
+            (apart, apart),
+            true,
+            subject.side if found.differs.any() else None,
+            task.columns(order),
+            (str(found),) if found.differs.any() else (),
         )
 
 

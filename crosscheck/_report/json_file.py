@@ -29,6 +29,7 @@ def report_data(report: Report) -> dict[str, Any]:
             "failed": sum(not comparison.passed for comparison in report.comparisons),
             "points": report.compared,
             "deviations": sorted(report.deviations),
+            "skipped": list(report.skipped),
             "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
         },
     }

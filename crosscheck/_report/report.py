@@ -27,12 +27,15 @@ class Report(Written):
         What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
     deviations
         The declared deviations that were seen, by id: their cause and reason.
+    skipped
+        What was asked for and could not be run here, and why.
     """
 
     comparisons: tuple[Comparison, ...]
     environment: Mapping[str, object]
     findings: tuple[Finding, ...] = ()
     deviations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
 
     @property
     def compared(self) -> int:

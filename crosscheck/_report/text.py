@@ -29,7 +29,10 @@ DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
 STYLES = {"DISAGREE": "bold red", "as declared": "yellow", "agree": "green"}
 WIDTH = 110
 
-OWN = {"torch": {"eager": "torch"}, "jax": {"eager": "jax", "jit": "jit"}}
+OWN = {
+    "torch": {"eager": "torch", "compile": "compile", "vmap": "vmap", "forward": "forward"},
+    "jax": {"eager": "jax", "jit": "jit", "vmap": "jax vmap", "forward": "jax forward"},
+}
 """crosscheck's own implementations, their modes, and what a column is called."""
 
 MEANING = {
@@ -74,6 +77,8 @@ def layout(report: Report) -> RenderableType:
             parts += [Text(f"  {finding.deviation}: {finding.message}") for finding in findings[:MOST_FAILURES]]
             if len(findings) > MOST_FAILURES:
                 parts.append(Text(f"  and {len(findings) - MOST_FAILURES} more; --json has them all"))
+    if report.skipped:
+        parts += [Text(), Text("Not run here:", style="bold"), *(Text(f"  {line}") for line in report.skipped)]
     if report.deviations:
         parts += [Text(), Text("Declared deviations of the frameworks' own functions, seen again:", style="bold")]
         for id_, (cause, reason) in sorted(report.deviations.items()):
@@ -90,6 +95,7 @@ def document(report: Report) -> Document:
     for failed, title in ((True, "Declared deviations that this run refutes"), (False, "Notes on declared deviations")):
         findings = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed is failed]
         blocks += _listed(title, findings)
+    blocks += _listed("Not run here", report.skipped)
     if report.deviations:
         blocks.append(Heading("Declared deviations of the frameworks' own functions, seen again"))
         blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
@@ -247,13 +253,15 @@ def _failures(report: Report) -> Iterable[str]:
             continue
         where = f"{comparison.function}{_parameters(comparison.parameters)} {ORDER_NAMES[comparison.order]}"
         setting = f"{comparison.dtype} {comparison.mode}"
-        who = comparison.subject if comparison.against == "exact" else f"{comparison.subject} and {comparison.against}"
+        alone = comparison.against in ("exact", "alone")
+        who = comparison.subject if alone else f"{comparison.subject} and {comparison.against}"
         if comparison.message:
             yield f"{where}, {setting}: {who} raised {comparison.message}"
         elif not comparison.points:
             yield f"{where}, {setting}: {who}: nothing was compared"
         for cause, count in comparison.uncovered.items():
             yield f"{where}, {setting}: {who}: {cause}{_side(comparison)}, {_evidence(count)}"
+        yield from (f"{where}, {setting}: {who}: {note}" for note in comparison.notes)
 
 
 def _parameters(parameters: Mapping[str, float]) -> str:
@@ -261,7 +269,7 @@ def _parameters(parameters: Mapping[str, float]) -> str:
 
 
 def _side(comparison: Comparison) -> str:
-    if comparison.against == "exact" or comparison.side is None:
+    if comparison.against in ("exact", "alone") or comparison.side is None:
         return ""
     return " (both sides)" if comparison.side == "both" else f" ({comparison.side} side)"
 

@@ -12,7 +12,15 @@ from crosscheck._spec.interface import JaxInterface, TorchInterface
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 ORDERS = (0, 1, 2)
 ORDER_NAMES = ("value", "gradient", "second derivative")
-MODES = ("eager", "jit")
+MODES = ("eager", "jit", "compile", "vmap", "forward")
+"""How a subject is run: as it is, or by ``jax.jit``, ``torch.compile``, ``vmap``; in forward mode instead of reverse."""
+USUAL_MODES = ("eager", "jit")
+"""Those that are run unless others are asked for."""
+MODES_OF = {
+    "torch": ("eager", "compile", "vmap", "forward"),
+    "jax": ("eager", "jit", "vmap", "forward"),
+    "analytic": ("eager",),
+}
 DEVICES = ("cpu", "gpu")
 SUBJECTS = ("torch", "jax", "torch.native", "jax.native", "torch.native.matched", "jax.native.matched", "analytic")
 

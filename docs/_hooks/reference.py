@@ -60,6 +60,7 @@ class Summary:
     points: int
     deviations: list[str]
     findings: list[Finding]
+    skipped: list[str] | None = None
     headline: str | None = None
     cause: str | None = None
     side: str | None = None

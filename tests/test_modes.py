@@ -1,0 +1,134 @@
+"""Own implementations in every mode; a fault that shows in one mode alone is found there, and what cannot be run is said."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import crosscheck
+from crosscheck._backends import backend
+
+SIGMOID = crosscheck.activations["sigmoid"]
+
+
+@pytest.mark.parametrize("name", crosscheck.activations)
+def test_own_implementations_hold_under_vmap_and_in_forward_mode(name: str) -> None:
+    report = crosscheck.verify(name, modes=["vmap", "forward"], subjects=["torch", "jax"], quick=True)
+    assert report.passed
+    forward = {(c.subject, c.order) for c in report.comparisons if c.mode == "forward" and c.against == "exact"}
+    known = crosscheck.activations[name].symmetric
+    assert forward == ({(side, order) for side in ("torch", "jax") for order in (1, 2)} if known else set())
+    assert {(c.subject, c.order) for c in report.comparisons if c.mode == "vmap" and c.against == "exact"} == {
+        (side, order) for side in ("torch", "jax") for order in (0, 1, 2)
+    }
+    assert {(c.subject, c.mode) for c in report.comparisons if c.against == "jax"} == {
+        ("torch", mode) for mode in ("vmap", *(["forward"] if known else []))
+    }
+
+
+class WrongForward(torch.autograd.Function):
+    """The sigmoid, right in reverse mode and half of it in forward mode."""
+
+    @staticmethod
+    def forward(x: Any) -> Any:
+        return torch.sigmoid(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any], output: Any) -> None:
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (s,) = ctx.saved_tensors
+        return gradients[0] * s * (1 - s)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        (s,) = ctx.saved_tensors
+        return tangents[0] * s * (1 - s) / 2
+
+
+def wrong_in_one_call(x: Any) -> Any:
+    """Right for arrays, wrong for the scalars that vmap hands over."""
+    return SIGMOID.jax(x) * (1 if x.ndim else 2)
+
+
+@pytest.mark.parametrize(
+    ("side", "fault", "mode", "order", "usual"),
+    [
+        ("torch", WrongForward.apply, "forward", 1, "eager"),
+        ("jax", wrong_in_one_call, "vmap", 0, "jit"),
+        ("torch", lambda x: SIGMOID.torch(x) * (1 if x.ndim else 2), "vmap", 0, "eager"),
+    ],
+    ids=["forward", "jax vmap", "torch vmap"],
+)
+def test_a_fault_in_one_mode_is_found_there_alone(
+    side: str, fault: Callable[..., Any], mode: str, order: int, usual: str
+) -> None:
+    options: dict[str, Any] = {"dtypes": ["float64"], "orders": [order], "subjects": [side], "replace": {side: fault}}
+    (wrong,) = crosscheck.verify("sigmoid", modes=[mode], **options).comparisons
+    assert (wrong.passed, wrong.cause, wrong.side, wrong.mode) == (False, "definition", side, mode)
+    (right,) = crosscheck.verify("sigmoid", modes=[usual], **options).comparisons
+    assert right.cause != "definition"
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_forward_mode_is_along_the_direction(name: str, order: int) -> None:
+    """Of x0^2 x1 by the first entry of each row alone."""
+    framework = backend(name)
+    x, v = np.array([[1, 2], [3, 5]], np.float32), np.array([[1, 0], [1, 0]], np.float32)
+
+    def function(x: Any) -> Any:
+        product = x[..., :1] ** 2 * x[..., 1:]
+        return (torch.cat if name == "torch" else jax.numpy.concatenate)([product, product], -1)
+
+    got = framework.derivative(function, x, order, "forward", "cpu", v, v)
+    assert got is not None
+    expected = 2 * x[:, :1] * x[:, 1:] if order == 1 else 2 * x[:, 1:]
+    assert (got == expected).all()
+
+
+def test_torch_compile_is_run_as_a_graph_or_said_to_be_missing() -> None:
+    report = crosscheck.verify(
+        "sigmoid", modes=["compile", "jit"], dtypes=["float32"], subjects=["torch", "jax"], orders=[0, 1, 2]
+    )
+    compiled = {(c.subject, c.against, c.order) for c in report.comparisons if c.mode == "compile"}
+    if why := backend("torch").lacks("compile"):
+        assert report.skipped == (why,)
+        assert not compiled
+    else:
+        assert report.passed, [c.message for c in report.comparisons]
+        assert compiled == {("torch", against, order) for against in ("exact", "jax") for order in (0, 1)}
+
+
+def test_a_function_that_torch_cannot_compile_whole_is_an_error() -> None:
+    if backend("torch").lacks("compile"):
+        pytest.skip("no C++ compiler")
+
+    def broken(x: Any) -> Any:
+        torch._dynamo.graph_break()
+        return torch.sigmoid(x)
+
+    report = crosscheck.verify(
+        "sigmoid", modes=["compile"], dtypes=["float32"], orders=[0], subjects=["torch"], replace={"torch": broken}
+    )
+    (comparison,) = report.comparisons
+    assert (comparison.passed, comparison.cause) == (False, "error")
+
+
+def test_without_a_compiler_the_mode_is_skipped_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    report = crosscheck.verify("relu", modes=["eager", "compile"], dtypes=["float32"], orders=[0], subjects=["torch"])
+    assert {c.mode for c in report.comparisons} == {"eager"}
+    (line,) = report.skipped
+    assert re.search("torch.compile needs a C.. compiler, and there is no no-such-compiler here; install one", line)
+    assert line in str(report).replace("\n", " ").replace("  ", " ")
+    alone = crosscheck.verify("relu", modes=["compile"], dtypes=["float32"], orders=[0], subjects=["torch"])
+    assert not alone.passed
+    assert not alone.compared

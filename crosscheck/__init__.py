@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crosscheck._api import explain, plot, verify
+    from crosscheck._atlas.records import AtlasRow
+    from crosscheck._atlases import atlas, atlas_diff
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._backends.settings import precision
     from crosscheck._catalogue import UnknownActivationError, activations
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from crosscheck._pair.inputs import every_value, normal, stratified, uniform
     from crosscheck._perceptron.model import Perceptron
     from crosscheck._report.arrays import ArraysReport
+    from crosscheck._report.atlas import Atlas
+    from crosscheck._report.atlas_diff import AtlasDiff
     from crosscheck._report.pair import PairReport
     from crosscheck._report.perceptron import PerceptronReport
     from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
@@ -43,6 +47,9 @@ _HOME = {
     "Activation": "_spec.records",
     "Anchor": "_spec.records",
     "ArraysReport": "_report.arrays",
+    "Atlas": "_report.atlas",
+    "AtlasDiff": "_report.atlas_diff",
+    "AtlasRow": "_atlas.records",
     "Binade": "_sweep.records",
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
@@ -72,6 +79,8 @@ _HOME = {
     "UsageError": "_spec.errors",
     "activations": "_catalogue",
     "assert_agree": "_functions",
+    "atlas": "_atlases",
+    "atlas_diff": "_atlases",
     "compare": "_functions",
     "compare_arrays": "_saved",
     "dump": "_saved",
@@ -95,6 +104,9 @@ __all__ = [
     "Activation",
     "Anchor",
     "ArraysReport",
+    "Atlas",
+    "AtlasDiff",
+    "AtlasRow",
     "Binade",
     "CauseCount",
     "Comparison",
@@ -124,6 +136,8 @@ __all__ = [
     "UsageError",
     "activations",
     "assert_agree",
+    "atlas",
+    "atlas_diff",
     "compare",
     "compare_arrays",
     "dump",

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,10 +19,10 @@ import numpy as np
 
 from crosscheck._backends import backend
 from crosscheck._catalogue import activations, unknown
-from crosscheck._compare.curves import curves, sight
+from crosscheck._compare.curves import Declared, Sighting, curves, sight, sight_declared
 from crosscheck._compare.deviations import Environment, settle
-from crosscheck._compare.judged import ALONE, EXACT
-from crosscheck._compare.records import Comparison, Finding
+from crosscheck._compare.judged import ALONE, EXACT, Judged
+from crosscheck._compare.records import Comparison
 from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._numerics.sampling import COLUMNS, ROWS
@@ -122,6 +123,30 @@ def verify(
         replace=replace,
         **sizes,
     )
+    return verified(chosen, plan, without=without, progress=progress, processes=processes, release=not quick)[0]
+
+
+Look = Callable[[Activation, Sequence[Judged], Report], Any]
+
+
+def verified(
+    chosen: Sequence[Activation],
+    plan: Plan,
+    *,
+    without: Iterable[str] = (),
+    progress: Callable[[str, str], None] | None = None,
+    processes: int = 1,
+    release: bool = True,
+    look: Look | None = None,
+) -> tuple[Report, list[Any]]:
+    """A plan carried out: the report, and what ``look`` makes of each activation.
+
+    ``release`` is whether each of several activations' compiled programs are let go of when it is done.
+
+    ``look`` is called where the activation was judged, which may be in another process, with its judged points and the
+    report on it alone; both it and what it returns are pickled then.
+    """
+    device, replace = plan.device, plan.replace
     without = set(without)
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
     for id_ in sorted(without.difference(declared)):
@@ -130,26 +155,33 @@ def verify(
     plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in skipped))
     described = environment(device)
     here = _deviation_environment(described, device)
-    judge = partial(_judge, plan=plan, here=here, without=without, several=len(chosen) > 1 and not quick)
+    judge = partial(
+        _judge, plan=plan, here=here, described=described, without=without, several=release and len(chosen) > 1, look=look
+    )
     if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
         raise UsageError(f"processes: got {processes!r}, expected an integer of at least 1")
     shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
-    comparisons: list[Comparison] = []
-    findings: list[Finding] = []
+    reports: list[Report] = []
+    looked: list[Any] = []
     with _pool(1 if replace else min(processes, len(shared))) as pool:
         ahead = {name: pool.submit(judge, name) for name in shared} if pool else {}
         for activation in chosen:
             if activation.name in ahead:
                 if progress is not None:
                     progress(activation.name, "")
-                settled, found = ahead[activation.name].result()
+                report, seen = ahead[activation.name].result()
             else:
-                settled, found = judge(activation, progress=progress)
-            comparisons += settled
-            findings += found
-    used = {id_ for comparison in comparisons for id_ in comparison.deviations}
-    deviations = {d.id: (d.cause, d.reason) for a in chosen for d in a.deviations if d.id in used}
-    return Report(tuple(comparisons), described, tuple(findings), deviations, tuple(skipped.values()))
+                report, seen = judge(activation, progress=progress)
+            reports.append(report)
+            looked.append(seen)
+    whole = Report(
+        comparisons=tuple(comparison for report in reports for comparison in report.comparisons),
+        environment=described,
+        findings=tuple(finding for report in reports for finding in report.findings),
+        deviations={id_: told for report in reports for id_, told in report.deviations.items()},
+        skipped=tuple(skipped.values()),
+    )
+    return whole, looked
 
 
 def _sides(plan: Plan) -> set[str]:
@@ -169,16 +201,23 @@ def _judge(
     what: str | Activation,
     plan: Plan,
     here: Environment,
+    described: Mapping[str, object],
     without: set[str],
     several: bool,
+    look: Look | None,
     progress: Callable[[str, str], None] | None = None,
-) -> tuple[list[Comparison], list[Finding]]:
+) -> tuple[Report, Any]:
     """All of one activation; by its name in another process, since a record does not travel there."""
     activation = activations[what] if isinstance(what, str) else what
     judged = list(run(activation, plan, progress))
+    comparisons, findings = settle(judged, activation, here, without=without)
+    used = {id_ for comparison in comparisons for id_ in comparison.deviations}
+    deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
+    report = Report(tuple(comparisons), described, tuple(findings), deviations)
+    looked = look(activation, judged, report) if look else None
     if several:
         _release()  # or the programs of all activations would fill the memory
-    return settle(judged, activation, here, without=without)
+    return report, looked
 
 
 @contextmanager
@@ -294,16 +333,12 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     region = deviation.regions[0]
     anchor = region.anchors[0]
     dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
-    mode = deviation.modes[0]
-    x = np.array([anchor.input]).astype(FORMATS[dtype].dtype)
     return Disagreement(
         id=deviation.id,
         cause=deviation.cause,
         subjects=deviation.subjects,
         order=region.order,
-        sighting=sight(
-            activation, deviation.subjects, x, region.order, mode, {**activation.parameters, **region.parameters}
-        ),
+        sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
         declared_results=dict(anchor.results),
         reason=deviation.reason,
@@ -312,8 +347,18 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     )
 
 
-def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
-    """What no deviation covers: one per subjects, order and cause, at its worst input in the first setting it shows in.
+@dataclass(frozen=True)
+class Uncovered:
+    """What no deviation covers: some subjects' disagreement in an order, of one cause, in the comparisons that show it."""
+
+    subjects: tuple[str, ...]
+    order: int
+    cause: str
+    comparisons: tuple[Comparison, ...]
+
+
+def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
+    """What no deviation covers, the worst cause first, its comparisons with the setting in which to look at it first.
 
     Two subjects' disagreement is left out where one of them already disagrees with the exact results in that way.
     """
@@ -331,20 +376,34 @@ def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
     for (subjects, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
         # float32 first, then eager, then the default parameters
         comparisons.sort(key=lambda c: (c.dtype != "float32", c.mode != "eager", c.parameters != activation.parameters))
-        first = comparisons[0]
-        count = first.uncovered.get(cause)
-        sighting = None
-        if count is not None:
-            x = _from_bits(count.worst.input_bits, first.dtype)
-            sighting = sight(activation, subjects, x, order, first.mode, first.parameters)
+        found.append(Uncovered(subjects, order, cause, tuple(comparisons)))
+    return found
+
+
+def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tuple[str, str]] = ()) -> Sighting | None:
+    """The worst input in the first setting, with others ``beside``; None where a subject raised, whatever the input."""
+    first = one.comparisons[0]
+    count = first.uncovered.get(one.cause)
+    if count is None:
+        return None
+    x = _from_bits(count.worst.input_bits, first.dtype)
+    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, beside=beside)
+
+
+def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
+    """What no deviation covers."""
+    found = []
+    for one in uncovered(activation, report):
+        first = one.comparisons[0]
+        count = first.uncovered.get(one.cause)
         found.append(
             Disagreement(
                 id=None,
-                cause=cause,
-                subjects=subjects,
-                order=order,
-                sighting=sighting,
-                elsewhere=tuple(dict.fromkeys(map(_setting, comparisons)))[1:],
+                cause=one.cause,
+                subjects=one.subjects,
+                order=one.order,
+                sighting=sight_uncovered(activation, one),
+                elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],
                 inputs=count.count if count else 0,
                 message=first.message,
             )

@@ -196,8 +196,8 @@ def verify(
             options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
         chosen = Catalogue(files).asked_for(names)
         with _progress(len(chosen)) as progress:
-            alone = len(chosen) <= FEW_ACTIVATIONS or device != "cpu"  # the processes would share a GPU's memory
-            options["processes"] = processes or (1 if alone else min(os.cpu_count() or 1, MOST_PROCESSES))
+            alone = device != "cpu"  # the processes would share a GPU's memory
+            options["processes"] = processes or (1 if alone else _shared_among(len(chosen)))
             report = _api.verify(chosen, progress=progress, **options)
     from crosscheck._report import text
 
@@ -264,6 +264,95 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     if not explanation.report.compared:
         sys.exit(2)
     sys.exit(0 if explanation.passed else 1)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
+@click.option("--quick", is_flag=True, help="Fewer inputs; float32 unless --dtype says otherwise, JAX under jit.")
+@click.option("--usual", is_flag=True, help="Measure which of the usual checks notice each disagreement; it takes longer.")
+@click.option("--diff", "old", metavar="OLD.json", help="Say what changed since OLD, against NEW.json or here and now.")
+@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Among how many processes the activations are shared; one per core, at most {MOST_PROCESSES}, unless given.",
+)
+@click.option("--json", "json_path", metavar="PATH", help="Write the table, or with --diff the changes, as JSON.")
+@click.option("--markdown", "markdown_path", metavar="PATH", help="Write the table, or the changes, as Markdown.")
+def atlas(
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    seed: int,
+    quick: bool,
+    usual: bool,
+    old: str | None,
+    without: tuple[str, ...],
+    files: tuple[str, ...],
+    processes: int | None,
+    json_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """List every disagreement of the frameworks: who, where, what, why; without NAME, about all activations.
+
+    Everything is verified first, which takes minutes. Exit 0: every disagreement is declared. 1: one is not, or is not as
+    it is declared.
+
+    With --diff: crosscheck atlas --diff OLD.json [NEW.json], where the files are those that --json wrote; without NEW.json
+    an atlas of what OLD covers is made here and now. Exit 0: nothing changed. 1: something did.
+    """
+    _check_writable(json_path)
+    _check_writable(markdown_path, "--markdown")
+    if old is not None:
+        if dtypes or seed or quick or usual or without or files or len(names) > 1:
+            _refuse(
+                "--diff: got names or options of a run, expected --diff OLD.json [NEW.json]; a run for it takes those of OLD"
+            )
+        _atlas_diff(old, names[0] if names else None, processes, json_path, markdown_path)
+    from crosscheck import _atlases
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._report import atlas as text
+
+    options: dict[str, Any] = {"seed": seed, "quick": quick, "usual": usual, "without": without}
+    if dtypes:
+        options["dtypes"] = dtypes
+    with _one_message():
+        chosen = Catalogue(files).asked_for(names)
+        with _progress(len(chosen)) as progress:
+            made = _atlases.atlas(chosen, progress=progress, processes=processes or _shared_among(len(chosen)), **options)
+    _print(text.layout(made))
+    _save(json_path, made.to_json)
+    _save(markdown_path, made.to_markdown, "--markdown")
+    if not made.compared:
+        sys.exit(2)
+    sys.exit(0 if made.passed else 1)
+
+
+def _atlas_diff(
+    old: str, new: str | None, processes: int | None, json_path: str | None, markdown_path: str | None
+) -> NoReturn:
+    from crosscheck import _atlases
+    from crosscheck._report import atlas_diff as text
+    from crosscheck._report.atlas_file import read
+
+    with _one_message():
+        before = read(old, "--diff")
+        after = None if new is None else read(new, "NEW.json")
+        total = len(before.coverage.functions)
+        with _progress(total) as progress:
+            found = _atlases.atlas_diff(before, after, progress=progress, processes=processes or _shared_among(total))
+    _print(text.layout(found))
+    _save(json_path, found.to_json)
+    _save(markdown_path, found.to_markdown, "--markdown")
+    sys.exit(1 if found.changed else 0)
+
+
+def _shared_among(activations: int) -> int:
+    """Among how many processes activations are shared."""
+    return 1 if activations <= FEW_ACTIVATIONS else min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 @main.command()

@@ -23,7 +23,7 @@ def second_derivative(m: Any, x: Any, alpha: float = 1.0) -> Any:
 
 def value(framework: Any, x: Any, alpha: Any) -> Any:
     m = numpy_of(framework)
-    return m.where(x > 0, x, alpha * expm1(framework, m.clip(x, None, 0.0)))
+    return m.where(x > 0, x, alpha * expm1(framework, m.where(x > 0, m.zeros_like(x), x)))
 
 
 def gradient(framework: Any, x: Any, alpha: Any) -> Any:

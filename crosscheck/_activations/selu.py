@@ -28,7 +28,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 def value(framework: Any, x: Any) -> Any:
     m = numpy_of(framework)
-    return m.where(x > 0, SCALE * x, NEGATIVE * expm1(framework, m.clip(x, None, 0.0)))
+    return m.where(x > 0, SCALE * x, NEGATIVE * expm1(framework, m.where(x > 0, m.zeros_like(x), x)))
 
 
 def gradient(framework: Any, x: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._compare import causes
 from crosscheck._compare.causes import CODE, FIRST_PASSING, Judgement, Setting
 from crosscheck._compare.sample import Sample, samples
-from crosscheck._compare.subjects import Subject, runner, subjects_of
+from crosscheck._compare.subjects import Runner, Subject, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._numerics.ulp import round_once
@@ -33,6 +33,7 @@ class Result:
     got: float | None
     ulp: float
     message: str | None = None
+    mode: str = "eager"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,16 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """A deviation at one of its anchors, in one of the dtypes of the anchor's region."""
+
+    deviation: Deviation
+    region: Region
+    anchor: Anchor
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Curve:
     """One subject over the inputs: its results, and its errors in ULP in the unit that it is judged by."""
 
@@ -105,6 +116,10 @@ class Curves:
     where: str = ""
 
 
+Runners = dict[tuple[object, ...], Runner]
+"""By subject and parameters, of one activation: JAX need not compile again what has run before."""
+
+
 @dataclass(frozen=True)
 class _Task:
     """A sample with its truth for one order, shared by every subject."""
@@ -116,6 +131,7 @@ class _Task:
     true: Truth
     scale: Float64Array | None
     at_zero: Truth
+    runners: Runners
 
 
 def sight(
@@ -125,17 +141,24 @@ def sight(
     order: int,
     mode: str,
     parameters: Mapping[str, float],
+    *,
+    declared: Declared | None = None,
+    beside: Sequence[tuple[str, str]] = (),
+    runners: Runners | None = None,
 ) -> Sighting:
     """What the subjects give at the one input ``x``, an array of one element.
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
-    which the subjects disagree at such an entry. Where ``x`` is the first anchor of a deviation, they disagree as that
-    declares it, and if they do not at these parameters, the sighting is at others at which it is verified.
+    which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters, the
+    sighting is at others at which the function is verified. ``beside`` are further subjects, each with its mode, that are
+    run at the same place; the sighting has their results after those of the subjects. ``runners`` are kept from sighting to
+    sighting of one activation.
     """
     sample, row = Sample(x, None, x), None
+    runners = {} if runners is None else runners
     if activation.rows:
-        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters)
-    task = _task(activation, parameters, sample, order)
+        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared, runners)
+    task = _task(activation, parameters, sample, order, runners)
     position = (row.position or 0) if row else 0
     return Sighting(
         dtype=str(x.dtype),
@@ -145,22 +168,47 @@ def sight(
         input=float(x[0]),
         input_bits=bits_of(x),
         exact=float(task.true.rounded[position]) if task.true.judged[position] else None,
-        results=tuple(_result(task, name, mode, row) for name in subjects),
+        results=tuple(_result(task, *one, row) for one in (*((name, mode) for name in subjects), *beside)),
         row=row,
+    )
+
+
+def sight_declared(
+    activation: Activation,
+    declared: Declared,
+    beside: Sequence[tuple[str, str]] = (),
+    runners: Runners | None = None,
+) -> Sighting:
+    """What the subjects of a declared deviation give at one of its anchors, and others beside them."""
+    deviation, region = declared.deviation, declared.region
+    return sight(
+        activation,
+        deviation.subjects,
+        np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype),
+        region.order,
+        deviation.modes[0],
+        {**activation.parameters, **region.parameters},
+        declared=declared,
+        beside=beside,
+        runners=runners,
     )
 
 
 def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
     position = (row.position or 0) if row else 0
+    subject = _subjects(task).get(name)
+    if subject is None:
+        return Result(name, None, np.nan, "is not judged with these parameters", mode)
+    mode = _mode(subject, mode)
     try:
         run = _run(task, name, mode, row.sampled if row else REPEATED)
     except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}")
+        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode)
     if run is None:
-        return Result(name, None, np.nan, "finds no derivative")
+        return Result(name, None, np.nan, "finds no derivative", mode)
     got, judgement = run
     ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
-    return Result(name, float(got[position]), ulp)
+    return Result(name, float(got[position]), ulp, mode=mode)
 
 
 def _in_a_row(
@@ -170,12 +218,11 @@ def _in_a_row(
     order: int,
     mode: str,
     parameters: Mapping[str, float],
+    declared: Declared | None,
+    runners: Runners,
 ) -> tuple[Sample, Row, Mapping[str, float]]:
-    declared, cases = None, [parameters]
-    if parameters == activation.parameters:
-        declared = _first_declared_at(activation, subjects, x, order, mode)
-        cases += activation.cases if declared else ()
-    lengths = declared[1].lengths if declared else ()
+    cases = [parameters, *(activation.cases if declared and parameters == activation.parameters else ())]
+    lengths = declared.region.lengths if declared else ()
     number = float(x[0])
     first = None
     for case in cases:
@@ -185,7 +232,7 @@ def _in_a_row(
                 continue
             some = _chosen(sample, rows)
             at = np.flatnonzero(_same(some.known(order), number))
-            task = _task(activation, case, some, order)
+            task = _task(activation, case, some, order, runners)
             error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
             whole = order == 0 and activation.result == "one"
             i, position = divmod(int(at[np.argmax(error)]), sample.width(order))
@@ -203,22 +250,7 @@ def _in_a_row(
     return first
 
 
-def _first_declared_at(
-    activation: Activation, subjects: Sequence[str], x: FloatArray, order: int, mode: str
-) -> tuple[Deviation, Region, Anchor] | None:
-    """The deviation of these subjects of whose regions the first has ``x`` as its first anchor: there it is explained."""
-    for deviation in activation.deviations:
-        region = deviation.regions[0]
-        anchor = region.anchors[0]
-        setting = (deviation.subjects, region.order) == (tuple(subjects), order) and mode in deviation.modes
-        if setting and str(x.dtype) in region.dtypes and _same(x, float(np.float64(anchor.input).astype(x.dtype)))[0]:
-            return deviation, region, anchor
-    return None
-
-
-def _disagreement(
-    task: _Task, subjects: Sequence[str], mode: str, count: int, declared: tuple[Deviation, Region, Anchor] | None
-) -> Float64Array:
+def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, declared: Declared | None) -> Float64Array:
     """The first subject's error at each point; -inf where the subjects do not disagree, or not as it is declared."""
     runs = []
     for name in subjects:
@@ -230,7 +262,8 @@ def _disagreement(
             return np.zeros(task.true.rounded.shape)
         runs.append(run)
     found = [judgement.codes for _, judgement in runs]
-    cause = declared and {"definition": "inaccurate", "missing": "inaccurate"}.get(declared[0].cause, declared[0].cause)
+    cause = declared.deviation.cause if declared else None
+    cause = "inaccurate" if cause in ("definition", "missing") else cause
     failing = [codes == CODE[cause] if cause else codes < FIRST_PASSING for codes in found]
     shown = np.all(failing, axis=0) if cause else np.any(failing, axis=0)
     if len(runs) == 2:
@@ -241,7 +274,7 @@ def _disagreement(
         ).codes
         shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
     for name, (values, _) in zip(subjects, runs, strict=True):
-        if declared and (result := declared[2].results.get(name)) is not None:
+        if declared and (result := declared.anchor.results.get(name)) is not None:
             shown &= _same(values, float(np.float64(result).astype(values.dtype)))
     return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
 
@@ -308,7 +341,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
         entries, along = (np.tile(np.array(one, x.dtype), (x.size, 1)) for one in (row, np.eye(len(row))[0]))
         entries[:, place] = x
         sample = Sample.of_rows(entries, along, activation)
-    tasks = [_task(activation, parameters, sample, order) for order in (0, 1)]
+    tasks = [_task(activation, parameters, sample, order, {}) for order in (0, 1)]
     wide = replace(sample, x=widen(sample.x), v=None if sample.v is None else widen(sample.v), at=widen(sample.at))
     derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
     assert derivative is not None
@@ -337,7 +370,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), words if activation.rows else "")
 
 
-def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int) -> _Task:
+def _task(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int, runners: Runners) -> _Task:
     zero = np.zeros_like(sample.x[:1])
     at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
     return _Task(
@@ -348,7 +381,17 @@ def _task(activation: Activation, parameters: Mapping[str, float], sample: Sampl
         true=sample.truths(activation, [order], parameters)[order],
         scale=sample.scales(activation, [order], parameters).get(order),
         at_zero=at_zero.truths(activation, [order], parameters)[order],
+        runners=runners,
     )
+
+
+def _subjects(task: _Task) -> dict[str, Subject]:
+    return {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}
+
+
+def _mode(subject: Subject, mode: str) -> str:
+    """The mode in which a subject is run where one is asked for that it may not have."""
+    return mode if mode in subject.modes else "eager"
 
 
 def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Judgement] | None:
@@ -358,9 +401,10 @@ def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Jud
     subject raises.
     """
     sample = task.sample
-    subject = {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}[name]
-    mode = mode if mode in subject.modes else "eager"
-    run = runner(task.activation, subject, task.parameters, DEVICE, None)
+    subject = _subjects(task)[name]
+    mode = _mode(subject, mode)
+    key = (name, *task.parameters.items())
+    run = task.runners[key] = task.runners.get(key) or runner(task.activation, subject, task.parameters, DEVICE, None)
     got = run.run(sample.tiled(count), task.order, mode)
     if got is None:
         return None

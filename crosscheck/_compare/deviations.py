@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, isnan
 
@@ -24,6 +24,23 @@ SCATTERED = 16
 
 Such a region hides little, since its bound holds at each of its inputs; any other must show at half of them.
 """
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far a deviation was seen in one region: at how many of the inputs there, and with what largest error.
+
+    ``max_ulp`` is in ULP, 0 where the cause has no error to measure. Where it is that a subject raises, ``points`` and
+    ``of`` count the runs.
+    """
+
+    subject: str
+    against: str
+    dtype: str
+    mode: str
+    points: int
+    of: int
+    max_ulp: float
 
 
 @dataclass(frozen=True)
@@ -77,9 +94,10 @@ def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
     ]
 
 
-def _inside(x: Float64Array, region: Region) -> BoolArray:
+def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArray:
+    """Which of the inputs lie in one of a region's intervals."""
     inside = np.zeros(x.shape, bool)
-    for low, high in region.intervals:
+    for low, high in intervals:
         here = np.isnan(x) if isnan(low) else (low <= x) & (x <= high)
         if low == high == 0:  # the named point -0 is not the named point 0
             here &= np.signbit(x) == np.signbit(low)
@@ -107,7 +125,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
     used = []
     for deviation in deviations:
         for region in _regions(deviation, judged):
-            here = _inside(x, region) & (codes == CODE[deviation.cause])
+            here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
             if here.any():
                 used.append(deviation.id)
             covered |= here
@@ -172,12 +190,10 @@ def _examine(
         largest = None
         missed: dict[tuple[Key, int], list[str | None]] = {}
         for one in judged:
-            if region not in _regions(deviation, one) or not _bears_out(deviation, one):
+            found = _shown(deviation, region, one)
+            if found is None:
                 continue
-            inside = _inside(widen(one.x), region) & (one.codes != NOT_JUDGED)
-            if not inside.any():
-                continue
-            shown = inside & (one.codes == CODE[deviation.cause])
+            inside, shown = found
             where = _where(one.key)
             strict = one.key.mode in _strict(deviation)
             small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
@@ -192,7 +208,7 @@ def _examine(
                     key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
                     key = replace(key, dtype="", mode="") if one.key.length and small else key
                     missed.setdefault((key, number), []).append(_missed(one, anchor, at, deviation, where))
-            measured = float(one.ulp[np.isin(one.failing, np.flatnonzero(shown))].max(initial=0.0))
+            measured = _largest(one, shown)
             if strict:
                 largest = max(largest or 0.0, measured)
             if measured > region.max_ulp:
@@ -212,6 +228,36 @@ def _examine(
             message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
             findings.append(Finding(deviation.id, True, message))
     return list(dict.fromkeys(findings))
+
+
+def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:
+    """Which points lie in the region, and which of these show the deviation; None where it need not show."""
+    if region not in _regions(deviation, one) or not _bears_out(deviation, one):
+        return None
+    inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
+    return (inside, inside & (one.codes == CODE[deviation.cause])) if inside.any() else None
+
+
+def _largest(one: Judged, shown: BoolArray) -> float:
+    """The largest error of these points, in ULP; 0 where none has one to measure."""
+    errors = one.ulp[np.isin(one.failing, np.flatnonzero(shown))]
+    return float(errors[~np.isnan(errors)].max(initial=0.0))
+
+
+def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> list[Extent]:
+    """How far a deviation was seen in a region: for each subject, dtype and mode in which that was run."""
+    found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
+    for one in judged:
+        key = (one.key.subject, one.key.against, one.key.dtype, one.key.mode)
+        if deviation.cause == "error" and region in _regions(deviation, one):
+            found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
+        elif pair := _shown(deviation, region, one):
+            inside, shown = pair
+            found.setdefault(key, []).append((int(shown.sum()), int(inside.sum()), _largest(one, shown)))
+    return [
+        Extent(*key, sum(shown for shown, _, _ in some), sum(of for _, of, _ in some), max(ulp for _, _, ulp in some))
+        for key, some in found.items()
+    ]
 
 
 def _where(key: Key) -> str:

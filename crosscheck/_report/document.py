@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+ADDRESS = re.compile(r"https?://[\w./?=%#:+-]+", re.ASCII)
 LONGEST_FENCE = re.compile(r"`+")
 
 STYLE = """
@@ -119,6 +120,11 @@ def _plain(text: str) -> str:
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
+def _cell(text: str) -> str:
+    """Text, or a link where all of it is an address: escaped, that would lead elsewhere."""
+    return f"<{text}>" if ADDRESS.fullmatch(text) else _plain(text) or " "
+
+
 def _markdown(block: Block) -> str:
     if isinstance(block, Heading):
         return f"### {_plain(block.text)}"
@@ -128,7 +134,7 @@ def _markdown(block: Block) -> str:
         fence = "`" * max(3, 1 + max((len(run) for run in LONGEST_FENCE.findall(block.text)), default=0))
         return f"{fence}{block.language}\n{block.text}\n{fence}"
     if isinstance(block, Table):
-        head, *rows = (f"| {' | '.join(_plain(cell) or ' ' for cell in row)} |" for row in block.rows)
+        head, *rows = (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in block.rows)
         return "\n".join([head, "|---" * len(block.rows[0]) + "|", *rows])
     return ""
 

@@ -1,4 +1,4 @@
-"""What the three reports share: each is a document, so that it can be written, drawn, and shown in a notebook."""
+"""What reports share: each is a document, so that it can be written and shown in a notebook; some can be drawn too."""
 
 from __future__ import annotations
 
@@ -16,12 +16,31 @@ if TYPE_CHECKING:
 NOTHING = "nothing was compared that could be drawn"
 
 
-class Written(ABC):
+class Documented(ABC):
     """A report that can be written down."""
 
     @abstractmethod
     def document(self) -> Document:
         """What the report says."""
+
+    def markdown(self) -> str:
+        """The report as Markdown, to be pasted into an issue."""
+        return self.document().markdown()
+
+    def to_markdown(self, path: str | Path) -> None:
+        """Write the report as Markdown, whole or not at all; raises ``OSError``."""
+        self.document().write_markdown(path)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report as one HTML file that needs no other, whole or not at all; raises ``OSError``."""
+        self.document().write_html(path)
+
+    def _repr_html_(self) -> str:
+        return self.document().fragment()
+
+
+class Written(Documented):
+    """A report that can be drawn too."""
 
     @abstractmethod
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
@@ -38,18 +57,3 @@ class Written(ABC):
         if not panels:
             raise ValueError(NOTHING)
         return draw(panels)
-
-    def markdown(self) -> str:
-        """The report as Markdown, to be pasted into an issue."""
-        return self.document().markdown()
-
-    def to_markdown(self, path: str | Path) -> None:
-        """Write the report as Markdown, whole or not at all; raises ``OSError``."""
-        self.document().write_markdown(path)
-
-    def to_html(self, path: str | Path) -> None:
-        """Write the report as one HTML file that needs no other, whole or not at all; raises ``OSError``."""
-        self.document().write_html(path)
-
-    def _repr_html_(self) -> str:
-        return self.document().fragment()

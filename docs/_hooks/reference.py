@@ -23,6 +23,10 @@ import crosscheck
 from crosscheck._arrays.records import ArrayComparison, Limits
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._report.arrays import SCHEMA as ARRAYS
+from crosscheck._report.atlas import SCHEMA as ATLAS
+from crosscheck._report.atlas import AtlasFile
+from crosscheck._report.atlas_diff import DIFF_SCHEMA as ATLAS_DIFF
+from crosscheck._report.atlas_diff import AtlasDiffFile
 from crosscheck._report.json_file import SCHEMA, report_data
 from crosscheck._report.sweep import SCHEMA as SWEEP
 from crosscheck._sweep.records import SweepDifference, SweepResult
@@ -31,6 +35,7 @@ from crosscheck.pytest_plugin import SCHEMA as TESTS
 GROUPS = {
     "Judge": ("verify", "compare", "assert_agree", "explain", "plot", "sweep"),
     "The catalogue": ("activations",),
+    "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
@@ -222,6 +227,16 @@ def report_example() -> dict[str, Any]:
     return report_data(crosscheck.verify("relu", dtypes=["float32"], orders=[0], modes=["eager"], quick=True))
 
 
+def atlas_example() -> dict[str, Any]:
+    return crosscheck.atlas("relu", dtypes=["float32"], quick=True, usual=True).data()
+
+
+def atlas_diff_example() -> dict[str, Any]:
+    """Between two runs of which one declares less."""
+    less, all_ = (crosscheck.atlas("relu", dtypes=["float32"], quick=True, without=w) for w in (["relu-negative-zero"], []))
+    return crosscheck.atlas_diff(less, all_).data()
+
+
 def arrays_example() -> dict[str, Any]:
     a = {"weight": np.linspace(0, 1, 5, dtype=np.float32), "bias": np.zeros(2)}
     b = {"weight": a["weight"] * np.float32(1.001), "step": np.array([1])}
@@ -256,6 +271,8 @@ def sweep_example() -> dict[str, Any]:
 
 LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "report": (ReportFile, SCHEMA, report_example),
+    "atlas": (AtlasFile, ATLAS, atlas_example),
+    "atlas-diff": (AtlasDiffFile, ATLAS_DIFF, atlas_diff_example),
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),

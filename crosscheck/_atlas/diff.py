@@ -1,0 +1,139 @@
+"""Two atlases compared row by row: what changed between the environments in which they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from crosscheck._atlas.records import KINDS, AtlasRow, Change, Coverage, Outcome
+from crosscheck._compare.deviations import Extent
+from crosscheck._compare.judged import EXACT
+from crosscheck._spec.records import ORDER_NAMES
+
+
+def compare(
+    old: Sequence[AtlasRow], new: Sequence[AtlasRow], before: Coverage, after: Coverage
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """The changes, and what was not compared and why."""
+    functions = set(before.functions) & set(after.functions)
+    dtypes = set(before.dtypes) & set(after.dtypes)
+    same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
+    notes = [
+        f"only in the {which} atlas, so not compared: {', '.join(more)}"
+        for which, mine, theirs in (("old", before, after), ("new", after, before))
+        if (more := sorted(set(mine.functions) - set(theirs.functions)) + sorted(set(mine.dtypes) - set(theirs.dtypes)))
+    ]
+    if not same_inputs:
+        notes.append(
+            f"the old atlas has {_sampling(before)}, the new one {_sampling(after)}: how many inputs show a disagreement, "
+            "and its largest error, are not compared"
+        )
+    olds, news = ({row.id: row for row in rows if row.function in functions} for rows in (old, new))
+    changes: list[Change] = []
+    for id_ in dict.fromkeys([*olds, *news]):
+        changes += _changes(olds.get(id_), news.get(id_), dtypes, same_inputs)
+    return tuple(sorted(changes, key=lambda change: KINDS.index(change.kind))), tuple(notes)
+
+
+def _sampling(coverage: Coverage) -> str:
+    return f"the seed {coverage.seed}" + (" and is quick" if coverage.quick else "")
+
+
+def _changes(old: AtlasRow | None, new: AtlasRow | None, dtypes: set[str], same_inputs: bool) -> list[Change]:
+    """The changes of one disagreement; a row that is not there is one that is not seen."""
+    row = new or old
+    assert row is not None
+    if not set(row.dtypes) & dtypes:
+        return []
+
+    def change(kind: str, details: Iterable[str] = ()) -> Change:
+        return Change(kind, row.id, row.function, row.cause, row.declared, tuple(details))
+
+    was, is_ = (_shows(one, dtypes) for one in (old, new))
+    changes = []
+    if was != is_:
+        shows = new if is_ else old
+        told = [f"{_setting(key)}: {_seen(extent)}" for key, extent in _extents(shows, dtypes).items() if extent.points]
+        missing = [f"it is not listed in the {which} atlas" for which, one in (("old", old), ("new", new)) if one is None]
+        changes.append(change("appeared" if is_ else "vanished", [*(missing if row.declared else []), *told]))
+    elif was and same_inputs:
+        before, after = _extents(old, dtypes), _extents(new, dtypes)
+        grown: list[str] = []
+        shrunk: list[str] = []
+        for key in before.keys() & after.keys():
+            (more, less), one, other = (grown, shrunk), before[key], after[key]
+            if one == other:
+                continue
+            grew = other.points > one.points or other.max_ulp > one.max_ulp
+            (more if grew else less).append(f"{_setting(key)}: {_seen(other)}, was {_seen(one)}")
+        if grown or shrunk:
+            changes.append(change("grew" if grown else "shrank", [*sorted(grown), *sorted(shrunk)]))
+    results = _results(old, new)
+    return [*changes, change("results", results)] if results else changes
+
+
+def _shows(row: AtlasRow | None, dtypes: set[str]) -> bool:
+    """Whether it was seen in one of these dtypes."""
+    found = _extents(row, dtypes).values()
+    return row is not None and row.seen and (not found or any(one.points for one in found))
+
+
+Key = tuple[int, str, tuple[str, ...], str]
+
+
+def _extents(row: AtlasRow | None, dtypes: set[str]) -> dict[Key, Extent]:
+    """How far it was seen by order, dtype, subjects and mode: all its regions together."""
+    found: dict[Key, list[Extent]] = {}
+    for area in row.region if row else ():
+        for one in area.measured:
+            if one.dtype in dtypes:
+                subjects = (one.subject,) if one.against == EXACT else (one.subject, one.against)
+                found.setdefault((area.order, one.dtype, subjects, one.mode), []).append(one)
+    return {
+        (order, dtype, subjects, mode): Extent(
+            subject=subjects[0],
+            against=subjects[-1] if len(subjects) > 1 else EXACT,
+            dtype=dtype,
+            mode=mode,
+            points=sum(one.points for one in some),
+            of=sum(one.of for one in some),
+            max_ulp=max(one.max_ulp for one in some),
+        )
+        for (order, dtype, subjects, mode), some in found.items()
+    }
+
+
+def _setting(key: Key) -> str:
+    order, dtype, subjects, mode = key
+    return f"{dtype} {ORDER_NAMES[order]}, {' and '.join(subjects)} {mode}"
+
+
+def _seen(one: Extent) -> str:
+    return f"{one.points:,} input{'s' * (one.points != 1)}" + (f" up to {one.max_ulp:.4g} ULP" if one.max_ulp else "")
+
+
+def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
+    """The results that changed at inputs that both have."""
+    before, after = ({} if row is None else _by_input(row) for row in (old, new))
+    found = []
+    for key in before.keys() & after.keys():
+        (where, was), (_, is_) = before[key], after[key]
+        found += [
+            f"{where}, {' '.join(who)}: {_result(is_[who])}, was {_result(was[who])}"
+            for who in was.keys() & is_.keys()
+            if (was[who].got, was[who].message) != (is_[who].got, is_[who].message)
+        ]
+    return sorted(found)
+
+
+def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, str], Outcome]]]:
+    """The results by subject and mode, by input."""
+    found = {}
+    for at, results in zip(row.inputs, row.results, strict=True):
+        parameters = "".join(f", {name} = {value:g}" for name, value in sorted(at.parameters.items()))
+        where = f"{at.dtype} {ORDER_NAMES[at.order]} at {at.x.decimal}{parameters}"
+        found[f"{where} {at.x.bits} {at.place}"] = where, {(one.subject, one.mode): one for one in results}
+    return found
+
+
+def _result(one: Outcome) -> str:
+    return str(one.message) if one.got is None else one.got.decimal

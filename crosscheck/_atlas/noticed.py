@@ -1,0 +1,228 @@
+"""Would the usual checks notice the disagreements of an activation? Measured at the rows' inputs and at normal ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from crosscheck._atlas.records import Area, AtlasRow, Input, Noticed, Number
+from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, GRADCHECK, SEED, Said, of_results, of_slopes
+from crosscheck._compare.deviations import lie_in
+from crosscheck._compare.sample import Sample
+from crosscheck._compare.subjects import Subject, runner, subjects_of
+from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, widen
+from crosscheck._numerics.ulp import round_once
+from crosscheck._spec.interface import native_function
+from crosscheck._spec.records import Activation
+
+NORMAL = 1000
+"""So many standard normal inputs."""
+LENGTH = 100
+"""They are as many rows of this length as that makes, for a function of rows."""
+CHECKED = ("float32", "float64")
+"""In which dtypes functions are differentiated: anchors in others are tried only where there are none in these."""
+SLOPES = {"torch": GRADCHECK, "jax": CHECK_GRADS}
+
+TRUTH = "exact"
+NOWHERE = "none of these inputs lies in its regions"
+NO_RESULT = "a subject raises or finds no derivative, so there are no results to compare"
+RIGHT_TOO = "it raises of right functions too"
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a check said in one setting; where it says something of crosscheck's own functions too, it tells nothing."""
+
+    said: Said
+    of_right: Said
+    setting: str
+
+
+@dataclass
+class Checks:
+    """The checks on one activation; what several of its rows ask for is run once."""
+
+    activation: Activation
+    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def noticed(self, row: AtlasRow, dtypes: Collection[str]) -> tuple[Noticed, ...]:
+        """Each check at the inputs of a row, and at normal ones."""
+        found = []
+        for inputs, results, slopes in (
+            ("anchors", self._at_anchors(row), self._slopes_at_anchors),
+            ("normal", self._at_normal(row, dtypes), self._slopes_at_normal),
+        ):
+            compared = list(results)
+            found += [
+                _verdict(check, inputs, [tried[check] for tried in compared], NO_RESULT)
+                for check in (ASSERT_CLOSE, ASSERT_ALLCLOSE)
+            ]
+            for side, check in SLOPES.items():
+                subjects = [subject for subject in row.subjects if subject.startswith(side)]
+                tried = [one for subject in subjects for one in slopes(row, subject)]
+                found.append(_verdict(check, inputs, tried, f"it is not {side}'s function that deviates"))
+        return tuple(found)
+
+    def _pairs(self, row: AtlasRow, parameters: Mapping[str, float]) -> list[tuple[str, str]]:
+        """Who would be compared with whom: a subject with the same function of the other framework, else with the truth."""
+        there = [subject.name for subject in self._subjects(parameters)]
+        pairs: dict[frozenset[str], tuple[str, str]] = {}
+        for subject in row.subjects:
+            other = "jax" if subject.startswith("torch") else "torch"
+            names = (f"{other}.native.matched", f"{other}.native")
+            partner = next((name for name in names if name in there), TRUTH)
+            if subject in there:
+                pairs.setdefault(frozenset((subject, partner)), (subject, partner))
+        return list(pairs.values())
+
+    def _subjects(self, parameters: Mapping[str, float]) -> Sequence[Subject]:
+        return subjects_of(self.activation, parameters)
+
+    def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
+        for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):
+            given = {one.subject: one.got for one in results if one.mode == "eager"} | {TRUTH: truth}
+            for pair in self._pairs(row, at.parameters):
+                got, right = ([_array(given.get(name), at.dtype) for name in names] for names in (pair, _own(pair)))
+                if not any(one is None for one in got):
+                    yield _compared(got, right, f"{at.dtype} at {at.x.decimal}, {' and '.join(pair)}")
+
+    def _at_normal(self, row: AtlasRow, dtypes: Collection[str]) -> Iterator[dict[str, _Tried]]:
+        """At those inputs that lie in its regions: a check that raises of another one noticed something else."""
+        for area in row.region:
+            parameters = {**self.activation.parameters, **area.parameters}
+            for dtype in (one for one in area.dtypes if one in dtypes):
+                there = _in_area(area, normal(self.activation, dtype))
+                for pair in self._pairs(row, parameters) if there.any() else ():
+                    got, right = (
+                        [self._normal(name, area.order, dtype, parameters) for name in names] for names in (pair, _own(pair))
+                    )
+                    if not any(one is None for one in got):
+                        got, right = ([None if one is None else one[there] for one in some] for some in (got, right))
+                        yield _compared(got, right, f"{dtype}, {' and '.join(pair)}")
+                if not there.any():
+                    yield dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), _Tried(None, None, NOWHERE))
+
+    def _normal(self, name: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
+        """A subject's results at the normal inputs, or the right ones; None where it raises or finds no derivative."""
+        return self._once(
+            ("normal", name, order, dtype, *parameters.items()), partial(self._run, name, order, dtype, parameters)
+        )
+
+    def _run(self, name: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
+        sample = normal(self.activation, dtype)
+        if name == TRUTH:
+            return sample.truths(self.activation, [order], parameters)[order].rounded
+        subject = next(one for one in self._subjects(parameters) if one.name == name)
+        try:
+            return runner(self.activation, subject, parameters, "cpu", None).run(sample, order, "eager")
+        except Exception:  # a function that raises is told by its cause
+            return None
+
+    def _slopes_at_anchors(self, row: AtlasRow, subject: str) -> Iterator[_Tried]:
+        checked = [at for at in row.inputs if at.dtype in CHECKED] or row.inputs
+        for at in checked:
+            if subject in {one.name for one in self._subjects(at.parameters)}:
+                yield self._slope(subject, _wide(at), dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
+
+    def _slopes_at_normal(self, row: AtlasRow, subject: str) -> Iterator[_Tried]:
+        sample = normal(self.activation, "float64")
+        found: dict[tuple[tuple[str, float], ...], BoolArray] = {}
+        for area in row.region:
+            there = np.asarray(_in_area(area, sample).reshape(len(sample.x), -1).any(axis=1))
+            key = tuple({**self.activation.parameters, **area.parameters}.items())
+            found[key] = there | found[key] if key in found else there
+        for key, there in found.items():
+            parameters = dict(key)
+            if not there.any():
+                yield _Tried(None, None, NOWHERE)
+            elif subject in {one.name for one in self._subjects(parameters)}:
+                yield self._slope(subject, widen(sample.x[there]), parameters, max(row.orders), "")
+
+    def _slope(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int, where: str) -> _Tried:
+        side = subject.partition(".")[0]
+        x = x.T if parameters.get("axis") == 0 else x
+        given = x.tobytes(), x.shape, max(order, 1), *parameters.items()
+        said = self._once(("slope", subject, *given), partial(self._of_native, subject, x, parameters, order))
+        right = (
+            None if said is None else self._once(("right", side, *given), partial(self._of_own, side, x, parameters, order))
+        )
+        return _Tried(said, right, where)
+
+    def _of_native(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
+        side = subject.partition(".")[0]
+        arguments = self.activation.native_arguments(side, parameters, matched=subject.endswith(".matched"))
+        try:
+            function = native_function(self.activation.natives[side], arguments or {})
+        except Exception as error:  # what is not shipped stops the test too
+            return f"{type(error).__name__}: {error}"
+        return of_slopes(side, function, x, order)
+
+    def _of_own(self, side: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
+        own = partial(getattr(self.activation, side), **parameters)
+        if side == "torch":
+            return of_slopes(side, own, x, order)
+        import jax  # check_grads evaluates functions at arrays of numpy too, which crosscheck's refuse
+
+        return of_slopes(side, lambda x: own(jax.numpy.asarray(x)), x, order)
+
+    def _once(self, key: tuple[Any, ...], made: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = made()
+        return self._kept[key]
+
+
+def normal(activation: Activation, dtype: str) -> Sample:
+    """1,000 seeded standard normal inputs of a dtype, of those that lie in the function's domain; or rows of them."""
+    generator = np.random.default_rng(SEED)
+    low, high = activation.domain
+    drawn = generator.standard_normal(8 * NORMAL)
+    x = round_once(drawn[(low < drawn) & (drawn < high)][:NORMAL], FORMATS[dtype])
+    if not activation.rows:
+        return Sample(x, None, x)
+    v = round_once(generator.standard_normal(NORMAL), FORMATS[dtype])
+    return Sample.of_rows(x.reshape(-1, LENGTH), v.reshape(-1, LENGTH), activation)
+
+
+def _in_area(area: Area, sample: Sample) -> BoolArray:
+    """Which of a sample's points lie in a region."""
+    known = widen(sample.known(area.order))
+    if area.lengths and sample.length not in area.lengths:
+        return np.zeros(known.shape, bool)
+    return lie_in(known, area.intervals)
+
+
+def _own(pair: tuple[str, str]) -> list[str]:
+    """crosscheck's own implementations in the place of the natives."""
+    return [name if name == TRUTH else name.partition(".")[0] for name in pair]
+
+
+def _array(number: Number | None, dtype: str) -> FloatArray | None:
+    fmt = FORMATS[dtype]
+    return None if number is None else np.array([int(number.bits, 16)], fmt.unsigned).view(fmt.dtype)
+
+
+def _wide(at: Input) -> Float64Array:
+    """An input, or its row, in float64."""
+    fmt = FORMATS[at.dtype]
+    bits = [int(one, 16) for one in (at.place.bits if at.place else [at.x.bits])]
+    x = widen(np.array(bits, fmt.unsigned).view(fmt.dtype))
+    return x[np.newaxis] if at.place else x
+
+
+def _compared(got: Sequence[FloatArray | None], right: Sequence[FloatArray | None], setting: str) -> dict[str, _Tried]:
+    said, of_right = of_results(got[0], got[1]), of_results(right[0], right[1])
+    return {check: _Tried(said[check], of_right[check], setting) for check in said}
+
+
+def _verdict(check: str, inputs: str, tried: Sequence[_Tried], otherwise: str) -> Noticed:
+    telling = [one for one in tried if one.said is None or one.of_right is None]
+    noticed = next((one for one in telling if one.said is not None), None)
+    if noticed is not None:
+        return Noticed(check, inputs, True, ": ".join(filter(None, [noticed.setting, noticed.said])))
+    if telling:
+        return Noticed(check, inputs, False, NOWHERE if {one.setting for one in telling} == {NOWHERE} else "")
+    return Noticed(check, inputs, None, f"{RIGHT_TOO}: {tried[0].of_right}" if tried else otherwise)

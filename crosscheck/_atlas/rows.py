@@ -1,0 +1,272 @@
+"""The rows of an atlas: the declared deviations as a run shows them, and what it shows beyond these."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+
+from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
+from crosscheck._compare.curves import Declared, Runners, Sighting, sight_declared
+from crosscheck._compare.deviations import Extent, extents
+from crosscheck._compare.judged import Judged
+from crosscheck._compare.records import Comparison, Finding
+from crosscheck._compare.subjects import subjects_of
+from crosscheck._numerics.formats import FORMATS, bits_of, widen
+from crosscheck._numerics.ulp import round_once
+from crosscheck._spec.records import DTYPES, ORDER_NAMES, Activation, Deviation
+
+SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
+"""In which modes a subject is run at the inputs that a row shows."""
+DIGITS = 17
+
+
+def number(value: float, dtype: str) -> Number:
+    """A number that the dtype holds."""
+    fmt = FORMATS[dtype]
+    held = np.array([value]).astype(fmt.dtype)
+    wide = float(widen(held)[0])
+    decimal = str(wide)
+    if np.isfinite(wide):
+        shorter = (f"{wide:.{digits}g}" for digits in range(1, DIGITS))
+        decimal = next((text for text in shorter if widen(round_once(np.array([float(text)]), fmt))[0] == wide), decimal)
+    return Number(decimal, bits_of(held))
+
+
+def declared_rows(
+    activation: Activation,
+    judged: Sequence[Judged],
+    seen: Collection[str],
+    findings: Iterable[Finding],
+    *,
+    dtypes: Collection[str] = DTYPES,
+    without: Collection[str] = (),
+) -> list[AtlasRow]:
+    """A row for each declared deviation that has a region in the dtypes that were run."""
+    refuted: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.failed:
+            refuted.setdefault(finding.deviation, []).append(finding.message)
+    runners: Runners = {}
+    return [
+        _declared_row(
+            activation,
+            deviation,
+            judged,
+            dtypes,
+            deviation.id in seen,
+            tuple(refuted.get(deviation.id, ())),
+            runners,
+        )
+        for deviation in activation.deviations
+        if deviation.id not in without and any(set(region.dtypes) & set(dtypes) for region in deviation.regions)
+    ]
+
+
+def _declared_row(
+    activation: Activation,
+    deviation: Deviation,
+    judged: Sequence[Judged],
+    dtypes: Collection[str],
+    seen: bool,
+    findings: tuple[str, ...],
+    runners: Runners,
+) -> AtlasRow:
+    beside = [
+        others(activation, {**activation.parameters, **region.parameters}, deviation.subjects, deviation.modes[0])
+        for region in deviation.regions
+    ]
+    examples = [
+        (index, sight_declared(activation, Declared(deviation, region, anchor, dtype), beside[index], runners))
+        for index, region in enumerate(deviation.regions)
+        for dtype in region.dtypes
+        if dtype in dtypes
+        for anchor in region.anchors
+    ]
+    return _row(
+        activation,
+        deviation.subjects,
+        deviation.cause,
+        examples,
+        id=deviation.id,
+        declared=True,
+        modes=deviation.modes,
+        region=tuple(
+            Area(
+                order=region.order,
+                dtypes=region.dtypes,
+                intervals=region.intervals,
+                lengths=region.lengths,
+                parameters=dict(region.parameters),
+                max_ulp=region.max_ulp,
+                measured=tuple(extents(deviation, region, judged)),
+            )
+            for region in deviation.regions
+        ),
+        reason=deviation.reason,
+        link=deviation.link,
+        bug=deviation.bug,
+        seen=seen,
+        seen_in=tuple(SeenIn(one.torch, one.jax, one.device, one.capabilities) for one in deviation.seen),
+        findings=findings,
+    )
+
+
+def undeclared_row(
+    activation: Activation,
+    subjects: tuple[str, ...],
+    order: int,
+    cause: str,
+    comparisons: Sequence[Comparison],
+    sighting: Sighting | None,
+) -> AtlasRow:
+    """A row for what no deviation covers: in the comparisons that show it, looked at in the first of them.
+
+    Its regions are the worst inputs, one for each of the comparisons. There is no sighting where a subject raised whatever
+    the input.
+    """
+    areas = []
+    for comparison in comparisons:
+        count = comparison.uncovered.get(cause)
+        at = count.worst.input if count else inf
+        extent = Extent(
+            comparison.subject,
+            comparison.against,
+            comparison.dtype,
+            comparison.mode,
+            count.count if count else comparison.points,
+            comparison.points,
+            float(np.nan_to_num(count.worst.ulp, nan=0.0, posinf=inf)) if count else 0.0,
+        )
+        interval = (at, at) if count else (-inf, inf)
+        areas.append(Area(order, (comparison.dtype,), (interval,), (), dict(comparison.parameters), inf, (extent,)))
+    raised = next((comparison.message for comparison in comparisons if comparison.message), None)
+    told = f"{raised}. " if raised else ""
+    return _row(
+        activation,
+        subjects,
+        cause,
+        [(0, sighting)] if sighting else [],
+        id="-".join(["undeclared", activation.name, ORDER_NAMES[order].replace(" ", "-"), cause, *subjects]),
+        declared=False,
+        modes=tuple(dict.fromkeys(comparison.mode for comparison in comparisons)),
+        region=tuple(areas),
+        reason=f"{told}No deviation of the catalogue covers it.",
+        link="",
+        bug=False,
+        seen=True,
+    )
+
+
+def _row(
+    activation: Activation,
+    subjects: tuple[str, ...],
+    cause: str,
+    examples: Sequence[tuple[int, Sighting]],
+    *,
+    region: tuple[Area, ...],
+    **told: object,
+) -> AtlasRow:
+    sides = dict.fromkeys(subject.partition(".")[0] for subject in subjects)
+    sides.pop("analytic", None)
+    made: dict[str, object] = {
+        **told,
+        "function": activation.name,
+        "natives": _natives(activation),
+        "subjects": subjects,
+        "cause": cause,
+        "side": "both" if len(sides) == 2 else next(iter(sides), None),
+        "dtypes": tuple(dtype for dtype in DTYPES if any(dtype in area.dtypes for area in region)),
+        "orders": tuple(sorted({area.order for area in region})),
+        "region": region,
+        "inputs": tuple(_input(index, sighting) for index, sighting in examples),
+        "results": tuple(_outcomes(activation, sighting) for _, sighting in examples),
+        "truth": tuple(None if s.exact is None else number(s.exact, s.dtype) for _, s in examples),
+    }
+    return AtlasRow(**made)  # type: ignore[arg-type]
+
+
+def _natives(activation: Activation) -> Mapping[str, str]:
+    found = {}
+    for side, native in activation.natives.items():
+        found[f"{side}.native"] = native.call or native.path
+        if native.matched:
+            arguments = ", ".join(f"{name}={value!r}" for name, value in native.matched.items())
+            found[f"{side}.native.matched"] = f"{native.path}(x, {arguments})"
+    return found
+
+
+def others(
+    activation: Activation, parameters: Mapping[str, float], subjects: Collection[str], mode: str
+) -> list[tuple[str, str]]:
+    """Every subject and mode beside those subjects in that mode: a row shows the results of all of them."""
+    return [
+        (subject.name, one)
+        for subject in subjects_of(activation, parameters)
+        for one in SHOWN_MODES.get(subject.side, ())
+        if subject.name not in subjects or one != (mode if mode in subject.modes else "eager")
+    ]
+
+
+def _input(region: int, sighting: Sighting) -> Input:
+    row = sighting.row
+    place = None if row is None else Place(row.bits, row.direction, row.position, row.sampled)
+    x = replace(number(sighting.input, sighting.dtype), bits=sighting.input_bits)  # which NaN it is
+    return Input(region, sighting.order, sighting.dtype, dict(sighting.parameters), x, place)
+
+
+def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]:
+    """The results of the subjects that there are at these parameters."""
+    there = {subject.name for subject in subjects_of(activation, sighting.parameters)}
+    return tuple(
+        Outcome(
+            one.subject,
+            one.mode,
+            None if one.got is None else number(one.got, sighting.dtype),
+            one.ulp,
+            one.message,
+        )
+        for one in sighting.results
+        if one.subject in there
+    )
+
+
+def set_beside(rows: Sequence[AtlasRow]) -> tuple[AtlasRow, ...]:
+    """The rows, each with those that share function, order and cause with it, and in what they differ."""
+    return tuple(
+        replace(row, beside=tuple(Beside(other.id, differences(row, other)) for other in rows if _alike(row, other)))
+        for row in rows
+    )
+
+
+def distinct(rows: Iterable[AtlasRow]) -> list[AtlasRow]:
+    """The rows without those that are about the same inputs, by the same mechanism, as one before them."""
+    kept: list[AtlasRow] = []
+    for row in rows:
+        if all(not _alike(row, other) or {"region", "mechanism"} & set(differences(row, other)) for other in kept):
+            kept.append(row)
+    return kept
+
+
+def _alike(row: AtlasRow, other: AtlasRow) -> bool:
+    same = (row.function, row.cause) == (other.function, other.cause)
+    return same and row.id != other.id and bool(set(row.orders) & set(other.orders))
+
+
+def differences(row: AtlasRow, other: AtlasRow) -> tuple[str, ...]:
+    """In what two rows differ where their orders are the same."""
+    shared = set(row.orders) & set(other.orders)
+    mine, theirs = ([area for area in one.region if area.order in shared] for one in (row, other))
+
+    def inputs(areas: Sequence[Area]) -> set[str]:  # as text, in which NaN equals itself and -0 is not 0
+        return {f"{a.order} {a.intervals} {a.lengths} {sorted(a.parameters.items())}" for a in areas}
+
+    differ = {
+        "subjects": row.subjects != other.subjects,
+        "dtypes": {dtype for area in mine for dtype in area.dtypes} != {dtype for area in theirs for dtype in area.dtypes},
+        "region": inputs(mine) != inputs(theirs),
+        "mechanism": row.reason != other.reason,
+    }
+    return tuple(name for name, differs in differ.items() if differs)

@@ -1,0 +1,123 @@
+"""The checks that people use, at their defaults: do they notice? Each result is what the check said, or nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from crosscheck._backends import backend
+from crosscheck._numerics.formats import FORMATS, FloatArray, widen
+
+ASSERT_CLOSE = "torch.testing.assert_close"
+ASSERT_ALLCLOSE = "numpy.testing.assert_allclose"
+GRADCHECK = "torch.autograd.gradcheck"
+CHECK_GRADS = "jax.test_util.check_grads"
+CHECKS = (ASSERT_CLOSE, ASSERT_ALLCLOSE, GRADCHECK, CHECK_GRADS)
+
+Said = str | None
+"""What a check said when it noticed something, in one line; None where it noticed nothing."""
+Function = Callable[[Any], Any]
+SEED = 0
+LONGEST = 160
+
+
+def usual_checks(torch_fn: Function, jax_fn: Function, x: FloatArray, *, order: int = 1) -> dict[str, Said]:
+    """What the four checks say of a function in both frameworks, at the inputs ``x``.
+
+    torch_fn, jax_fn
+        The function of one array in each framework, of whose result each element depends on that of the input alone.
+    x
+        The inputs, an array of float64, float32, bfloat16 or float16.
+    order
+        0: the values are compared, 1: the gradients too, 2: the second derivatives too.
+
+    ``assert_close`` and ``assert_allclose`` are given torch's results and JAX's, in the dtype of ``x``; ``gradcheck`` (with
+    ``gradgradcheck`` for the second order) torch's function, and ``check_grads`` JAX's, as :func:`of_slopes` says.
+    """
+    sides = {"torch": torch_fn, "jax": jax_fn}
+    found: dict[str, Said] = dict.fromkeys(CHECKS)
+    for k in range(order + 1):
+        results = [backend(side).derivative(function, x, k, "eager", "cpu") for side, function in sides.items()]
+        for check, said in of_results(*results).items():
+            found[check] = found[check] or said
+    wide = np.asarray(widen(x))
+    return found | {
+        GRADCHECK: of_slopes("torch", torch_fn, wide, order),
+        CHECK_GRADS: of_slopes("jax", jax_fn, wide, order),
+    }
+
+
+def of_results(got: FloatArray | None, expected: FloatArray | None) -> dict[str, Said]:
+    """What ``assert_close`` and ``assert_allclose`` say of two arrays of one dtype, None being no derivative.
+
+    ``numpy`` knows no bfloat16, so that ``assert_allclose`` is given it as float32.
+    """
+    import torch
+
+    if got is None or expected is None:
+        return dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), "there is no derivative to compare")
+    tensors = [torch.from_numpy(widen(array)).to(getattr(torch, str(array.dtype))) for array in (got, expected)]
+    plain: list[Any] = [array.astype(np.float32) if str(array.dtype) == "bfloat16" else array for array in (got, expected)]
+    return {
+        ASSERT_CLOSE: _said(lambda: torch.testing.assert_close(*tensors)),
+        ASSERT_ALLCLOSE: _said(lambda: np.testing.assert_allclose(*plain)),
+    }
+
+
+def of_slopes(side: str, function: Function, x: FloatArray, order: int) -> Said:
+    """What ``gradcheck`` says of a function of torch, or ``check_grads`` of one of JAX, at float64 inputs.
+
+    ``gradcheck`` looks at the first derivative; for order 2 it is followed by ``gradgradcheck``. ``check_grads`` is told the
+    order, and run in float32, which is JAX's default, and in float64 with ``jax.enable_x64``.
+    """
+    if side == "torch":
+        return _gradcheck(function, x, order)
+    said = None
+    for dtype in ("float32", "float64"):
+        with np.errstate(over="ignore"):
+            said = said or _check_grads(function, x.astype(FORMATS[dtype].dtype), max(order, 1))
+    return said
+
+
+def _gradcheck(function: Function, x: FloatArray, order: int) -> Said:
+    import torch
+
+    tensor = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)  # gradgradcheck draws cotangents
+        said = _said(lambda: torch.autograd.gradcheck(function, (tensor,)))
+        if said is None and order == 2:
+            said = _said(lambda: torch.autograd.gradgradcheck(function, (tensor,)))
+    return said
+
+
+def _check_grads(function: Function, x: FloatArray, order: int) -> Said:
+    import jax
+    from jax.test_util import check_grads
+
+    with jax.enable_x64(str(x.dtype) == "float64"):
+        said = _said(lambda: check_grads(function, (jax.numpy.asarray(x),), order))
+    return None if said is None else f"{x.dtype}: {said}"
+
+
+def _said(check: Callable[[], object]) -> Said:
+    """Run a check; whatever it raises is that it noticed something."""
+    try:
+        with _quiet():
+            check()
+    except Exception as error:
+        words = " ".join(str(error).split())
+        return f"{type(error).__name__}: {words[:LONGEST]}{'…' * (len(words) > LONGEST)}"
+    return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings, of overflow or of being set up otherwise than a check likes: they stop no one's test."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,135 @@
+"""The public functions about the atlas: arguments checked, the layers put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from crosscheck import _api
+from crosscheck._atlas.diff import compare
+from crosscheck._atlas.noticed import Checks
+from crosscheck._atlas.records import AtlasRow, Coverage
+from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
+from crosscheck._catalogue import activations
+from crosscheck._compare.judged import Judged
+from crosscheck._compare.verify import Plan
+from crosscheck._report.atlas import Atlas
+from crosscheck._report.atlas_diff import AtlasDiff
+from crosscheck._report.atlas_file import read
+from crosscheck._report.report import Report
+from crosscheck._spec.errors import UsageError
+from crosscheck._spec.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES, Activation
+
+Progress = Callable[[str, str], None]
+
+
+def atlas(
+    what: str | Activation | Iterable[str | Activation] | None = None,
+    *,
+    dtypes: Sequence[str] | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    without: Iterable[str] = (),
+    usual: bool = False,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> Atlas:
+    """Every disagreement of the frameworks about activations in one table, found by running :func:`verify`.
+
+    what
+        The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
+    usual
+        Whether to measure too which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
+        ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
+        That takes longer than all else.
+    dtypes, seed, quick, without, progress, processes
+        As :func:`verify` has them; orders and subjects are all there are, the modes eager and jit, on the CPU, and functions
+        of rows are judged at rows of every length, unless it is ``quick``.
+
+    Each declared deviation is looked at once more at every anchor of its regions, where all subjects are run. Raises what
+    :func:`verify` raises.
+    """
+    chosen = _api._chosen(what)
+    if dtypes is None:
+        dtypes = _api.QUICK_DTYPES if quick else DTYPES
+    dtypes = _api._known("dtype", dtypes, DTYPES)
+    plan = Plan(
+        dtypes=dtypes,
+        orders=ORDERS,
+        subjects=SUBJECTS,
+        modes=USUAL_MODES,
+        device="cpu",
+        seed=_api._seed(seed),
+        **(_api.QUICK if quick else _api.THOROUGH),
+    )
+    without = tuple(without)
+    look = partial(_rows, dtypes=dtypes, without=without, usual=usual)
+    report, rows = _api.verified(chosen, plan, without=without, progress=progress, processes=processes, look=look)
+    return Atlas(
+        rows=set_beside([row for some in rows for row in some]),
+        environment=report.environment,
+        coverage=Coverage(tuple(activation.name for activation in chosen), dtypes, seed, quick),
+        compared=report.compared,
+    )
+
+
+def _rows(
+    activation: Activation,
+    judged: Sequence[Judged],
+    report: Report,
+    dtypes: Collection[str],
+    without: Collection[str],
+    usual: bool,
+) -> list[AtlasRow]:
+    declared = declared_rows(activation, judged, report.deviations, report.findings, dtypes=dtypes, without=without)
+    if usual:
+        checks = Checks(activation)
+        declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
+    undeclared = []
+    for one in _api.uncovered(activation, report):
+        first = one.comparisons[0]
+        beside = others(activation, first.parameters, one.subjects, first.mode)
+        sighting = _api.sight_uncovered(activation, one, beside)
+        undeclared.append(undeclared_row(activation, one.subjects, one.order, one.cause, one.comparisons, sighting))
+    return [*declared, *undeclared]
+
+
+def atlas_diff(
+    old: str | Path | Atlas,
+    new: str | Path | Atlas | None = None,
+    *,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> AtlasDiff:
+    """What differs between the disagreements of two environments: which vanished, appeared, grew or shrank.
+
+    old, new
+        Atlases, or the paths of the JSON that :meth:`Atlas.to_json` or ``crosscheck atlas --json`` wrote. Without ``new``
+        an atlas of what ``old`` covers is made here and now.
+    progress, processes
+        As :func:`verify` has them, for the atlas that is made.
+
+    What only one of the two covers is not compared; how many inputs show a disagreement, and its largest error, are
+    compared where both have the same seed and both or neither were ``quick``. Raises :class:`UsageError` for a file that is
+    missing, cut short, of another schema or not an atlas, and for two atlases that have nothing in common.
+    """
+    before = old if isinstance(old, Atlas) else read(old, "old")
+    if new is None:
+        covered = before.coverage
+        here = [name for name in covered.functions if name in activations]
+        if not here:
+            raise UsageError("old: it covers no function of this catalogue; make one with crosscheck atlas --json")
+        options = {"progress": progress, "processes": processes}
+        after = atlas(here, dtypes=covered.dtypes, seed=covered.seed, quick=covered.quick, **options)  # type: ignore[arg-type]
+    else:
+        after = new if isinstance(new, Atlas) else read(new, "new")
+    shared = [
+        [one for one in getattr(before.coverage, what) if one in getattr(after.coverage, what)]
+        for what in ("functions", "dtypes")
+    ]
+    if not all(shared):
+        raise UsageError("old, new: got two atlases that have no function and dtype in common, so nothing can be compared")
+    changes, notes = compare(before.rows, after.rows, before.coverage, after.coverage)
+    return AtlasDiff(changes, notes, before.environment, after.environment, before.summary(), after.summary())

@@ -1,0 +1,260 @@
+"""The atlas: every disagreement with its evidence, found by running; what is not declared, and what tells rows apart."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from math import exp
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crosscheck
+from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
+from crosscheck._atlas import rows as rows_module
+from crosscheck._atlas.records import Input, Number, Outcome
+from crosscheck._atlas.rows import declared_rows, differences, distinct, number, set_beside
+from crosscheck._compare.curves import Declared, Sighting
+from crosscheck._numerics.formats import FORMATS, bits_of
+from crosscheck._report.atlas import layout
+from crosscheck._report.atlas_file import read
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+FIELDS = "id function subjects dtypes orders modes region inputs results truth cause side reason link bug seen beside"
+
+
+@pytest.fixture(scope="module")
+def made() -> Atlas:
+    return crosscheck.atlas(["sigmoid", "relu"], quick=True)
+
+
+def held(one: Number, dtype: str) -> float:
+    fmt = FORMATS[dtype]
+    return float(np.array([int(one.bits, 16)], fmt.unsigned).view(fmt.dtype)[0])
+
+
+def examples(row: AtlasRow) -> list[tuple[Input, dict[tuple[str, str], Outcome], Number | None]]:
+    results = [{(one.subject, one.mode): one for one in some} for some in row.results]
+    return list(zip(row.inputs, results, row.truth, strict=True))
+
+
+def test_every_declared_disagreement_is_a_row_that_was_seen(made: Atlas) -> None:
+    ran = set(made.coverage.dtypes)
+    declared = [d.id for name in ("sigmoid", "relu") for d in activations[name].deviations if ran & set(rows_dtypes(d))]
+    assert [row.id for row in made.rows] == declared
+    assert made.passed, str(made)
+    assert all(row.seen and row.declared for row in made.rows)
+    assert len(made.distinct) == len(made.rows)
+
+
+def rows_dtypes(deviation: crosscheck.Deviation) -> list[str]:
+    return [dtype for region in deviation.regions for dtype in region.dtypes]
+
+
+def test_each_region_has_an_example_in_each_dtype_with_every_subject(made: Atlas) -> None:
+    for row in made.rows:
+        shown = {(at.region, at.dtype) for at in row.inputs}
+        ran = made.coverage.dtypes
+        assert shown == {(i, dtype) for i, area in enumerate(row.region) for dtype in area.dtypes if dtype in ran}
+        for at, results, truth in examples(row):
+            wanted = {(subject, "eager") for subject in ("torch", "torch.native", "jax", "jax.native")}
+            assert set(results) == wanted | {("jax", "jit"), ("jax.native", "jit")}
+            assert at.x == number(held(at.x, at.dtype), at.dtype) or at.x.decimal == "nan"
+            if truth is not None and row.cause == "inaccurate":
+                assert any(results[subject, "eager"].ulp > 1 for subject in row.subjects)
+
+
+def test_an_example_holds_the_results_of_now_and_the_truth(made: Atlas) -> None:
+    (row,) = (row for row in made.rows if row.id == "sigmoid-derivative-lost-tail")
+    assert (row.function, row.cause, row.side) == ("sigmoid", "inaccurate", "both")
+    assert row.natives == {"torch.native": "torch.sigmoid", "jax.native": "jax.nn.sigmoid"}
+    found = next(one for one in examples(row) if (one[0].order, one[0].dtype) == (1, "float32"))
+    at, results, truth = found
+    assert (at.x.decimal, at.x.bits) == ("19.5", "0x419c0000")
+    assert truth is not None
+    assert held(truth, "float32") == np.float32(exp(-19.5) / (1 + exp(-19.5)) ** 2)
+    for subject in ("torch.native", "jax.native"):
+        lost = results[subject, "eager"]
+        assert lost.got is not None
+        assert (lost.got.decimal, lost.ulp > 2**23) == ("0", True)
+    assert results["torch", "eager"].ulp < 5
+
+
+def test_how_far_it_was_seen_is_measured(made: Atlas) -> None:
+    (row,) = (row for row in made.rows if row.id == "sigmoid-derivative-lost-tail")
+    for area in row.region:
+        if set(area.dtypes) & set(made.coverage.dtypes):
+            assert {one.mode for one in area.measured} <= set(row.modes)
+            assert all(0 < one.points <= one.of and one.max_ulp <= area.max_ulp for one in area.measured)
+        else:
+            assert area.measured == ()
+
+
+def test_of_a_function_of_rows_the_row_is_kept() -> None:
+    softmax = activations["softmax"]
+    deviation = next(d for d in softmax.deviations if any(r.order and "float32" in r.dtypes for r in d.regions))
+    region = next(region for region in deviation.regions if region.order and "float32" in region.dtypes)
+    only = dataclasses.replace(deviation, regions=(dataclasses.replace(region, dtypes=("float32",)),))
+    (row,) = declared_rows(dataclasses.replace(softmax, deviations=(only,)), [], [deviation.id], ())
+    for at in row.inputs:
+        assert at.place is not None
+        assert len(at.place.bits) == len(at.place.direction) >= 1
+        assert at.place.position is not None
+
+
+@pytest.mark.parametrize("dtype", list(FORMATS))
+def test_a_decimal_is_the_shortest_that_gives_the_number_back(dtype: str) -> None:
+    fmt = FORMATS[dtype]
+    for value in (0.1, -1e-5, 3.0, fmt.largest, fmt.smallest_subnormal, 0.0, -0.0):
+        wanted = np.array([value]).astype(fmt.dtype)
+        made = number(float(wanted[0]), dtype)
+        assert bits_of(np.array([float(made.decimal)]).astype(fmt.dtype)) == made.bits == bits_of(wanted)
+    assert number(float(np.array([0.1]).astype(fmt.dtype)[0]), dtype).decimal == "0.1"
+    assert [number(value, dtype).decimal for value in (np.nan, np.inf, -np.inf)] == ["nan", "inf", "-inf"]
+
+
+def test_what_is_not_declared_is_a_row_and_fails() -> None:
+    made = crosscheck.atlas("relu", quick=True, dtypes=["float32"], without=["relu-gradient-at-nan"])
+    assert not made.passed
+    (row,) = (row for row in made.rows if not row.declared)
+    assert (row.function, row.cause, row.orders, set(row.subjects)) == (
+        "relu",
+        "convention",
+        (1,),
+        {"torch.native", "jax.native"},
+    )
+    ((at, results, truth),) = examples(row)
+    assert (at.x.decimal, truth) == ("nan", None)
+    assert results["torch.native", "eager"].got != results["jax.native", "eager"].got
+    assert row.id in str(made)
+    assert "1 not declared" in str(made).splitlines()[0]
+
+
+def test_a_declaration_that_the_run_refutes_fails() -> None:
+    relu = activations["relu"]
+    (deviation,) = (d for d in relu.deviations if d.id == "relu-negative-zero")
+    anchors = (crosscheck.Anchor(-0.0, {"torch.native": 1.0}),)
+    wrong = dataclasses.replace(deviation, regions=(dataclasses.replace(deviation.regions[0], anchors=anchors),))
+    changed = dataclasses.replace(relu, deviations=(wrong, *(d for d in relu.deviations if d is not deviation)))
+    made = crosscheck.atlas(changed, quick=True, dtypes=["float32"])
+    assert not made.passed
+    (row,) = (row for row in made.rows if row.findings)
+    assert row.id == "relu-negative-zero"
+    assert "not the declared 1.0" in str(made)
+
+
+@pytest.fixture(scope="module")
+def listed() -> list[AtlasRow]:
+    """The rows of the catalogue without examples, for which nothing is run."""
+
+    def nothing(activation: Activation, declared: Declared, *others: object) -> Sighting:
+        return Sighting(declared.dtype, declared.region.order, "eager", activation.parameters, 0.0, "0x0", None, ())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows_module, "sight_declared", nothing)
+        return [row for activation in activations.values() for row in declared_rows(activation, [], (), ())]
+
+
+def test_rows_of_one_function_order_and_cause_differ_in_region_or_mechanism_and_say_so(listed: list[AtlasRow]) -> None:
+    rows = set_beside(listed)
+    assert len({row.id for row in rows}) == len(rows) >= 40
+    assert any(row.beside for row in rows)
+    for row in rows:
+        for other in row.beside:
+            assert {"region", "mechanism"} & set(other.differs), (row.id, other)
+    assert len(distinct(rows)) == len(rows)
+
+
+def test_a_row_that_repeats_another_is_told(listed: list[AtlasRow]) -> None:
+    first = listed[0]
+    twin = dataclasses.replace(first, id="another-name")
+    assert differences(first, twin) == ()
+    assert distinct([first, twin]) == [first]
+    assert set_beside([first, twin])[1].beside[0].differs == ()
+    moved = dataclasses.replace(twin, region=tuple(dataclasses.replace(a, intervals=((1.0, 2.0),)) for a in twin.region))
+    assert differences(first, moved) == ("region",)
+    assert len(distinct([first, moved])) == 2
+
+
+def test_the_file_has_the_documented_layout_and_is_read_back(made: Atlas, tmp_path: Path) -> None:
+    made.to_json(tmp_path / "atlas.json")
+    data = json.loads((tmp_path / "atlas.json").read_text(), parse_constant=pytest.fail)
+    assert data["schema"] == "crosscheck.atlas/1"
+    assert data["environment"]["jax"]["version"]
+    for row in data["deviations"]:
+        assert set(FIELDS.split()) <= set(row)
+        assert len(row["inputs"]) == len(row["results"]) == len(row["truth"]) > 0
+        assert all(at["x"]["bits"].startswith("0x") for at in row["inputs"])
+    assert data["summary"]["distinct"] == len(made.rows)
+    assert read(tmp_path / "atlas.json", "old").data() == made.data()
+
+
+def test_the_command_prints_and_writes_the_whole_table(command: Command, tmp_path: Path) -> None:
+    done = command("atlas", "relu", "--quick", "--json", "a.json", "--markdown", "a.md")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("PASSED: ")
+    assert done.stderr == ""
+    told = "".join(re.split(r"\s+", done.stdout))
+    rows = json.loads((tmp_path / "a.json").read_text())["deviations"]
+    markdown = (tmp_path / "a.md").read_text()
+    assert len(rows) >= 2
+    for row in rows:
+        assert row["id"] in told
+        assert row["id"] in markdown
+        assert f"<{row['link']}>" in markdown
+
+
+def test_the_whole_table_is_laid_out(made: Atlas) -> None:
+    assert layout(made)
+    text = str(made)
+    assert "…" not in text
+    for row in made.rows:
+        assert row.id in text
+
+
+def test_an_undeclared_disagreement_exits_1_and_nothing_compared_2(command: Command, tmp_path: Path) -> None:
+    options = ("--quick", "--dtype", "float32")
+    assert command("atlas", "relu", *options, "--without", "relu-negative-zero").returncode == 1
+    for name in ("torch", "jax"):
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        (tmp_path / "broken" / name / "__init__.py").write_text("raise OSError('damaged')\n")
+    done = command(
+        "atlas",
+        "relu",
+        *options,
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")])},
+    )
+    assert done.returncode == 2
+    assert done.stdout.startswith("FAILED: nothing was compared.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("relut",), "did you mean 'relu'?"),
+        (("relu", "--dtype", "float31"), "did you mean 'float32'?"),
+        (("relu", "--seed", "-1"), "seed: got -1"),
+        (("relu", "--without", "relu-nothing"), "unknown deviation 'relu-nothing'"),
+        (("relu", "--markdown", "no/such.md"), "--markdown: the folder"),
+        (("relu", "--json", "."), "is a folder"),
+        (("--diff", "old.json", "--quick"), "expected --diff OLD.json [NEW.json]"),
+        (("a.json", "b.json", "--diff", "old.json"), "expected --diff OLD.json [NEW.json]"),
+        (("--diff", "old.json"), "--diff: old.json does not exist"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_gets_one_message_and_exit_2(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    done = command("atlas", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_activation_is_named_or_given() -> None:
+    with pytest.raises(UsageError, match="got none"):
+        crosscheck.atlas([])

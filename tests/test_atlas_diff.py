@@ -1,0 +1,252 @@
+"""Two atlases compared: every planted change is found, what did not change is not, and bad files get one message."""
+
+import dataclasses
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crosscheck
+from crosscheck import Atlas, AtlasDiff, AtlasRow, UsageError
+from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
+from crosscheck._compare.deviations import Extent
+from crosscheck._report.json_file import write_json
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+ZERO, ONE, TAIL = Number("0", "0x0"), Number("1", "0x3f800000"), Number("-19.5", "0xc19c0000")
+ENVIRONMENT = {
+    "python": "3.11.2",
+    "platform": "here",
+    "torch": {"version": "2.13.0", "threads": 2},
+    "jax": {"version": "0.10.2"},
+}
+
+
+def row(id_: str, **changes: Any) -> AtlasRow:
+    measured = (
+        Extent("jax.native", "exact", "float32", "eager", 100, 120, 7.0),
+        Extent("jax.native", "exact", "float32", "jit", 90, 120, 6.0),
+    )
+    made = AtlasRow(
+        id=id_,
+        declared=True,
+        function="elu",
+        natives={"jax.native": "jax.nn.elu"},
+        subjects=("jax.native",),
+        dtypes=("float32",),
+        orders=(1,),
+        modes=("eager", "jit"),
+        region=(Area(1, ("float32",), ((-103.0, -2.5),), (), {}, 16.0, measured),),
+        inputs=(Input(0, 1, "float32", {"alpha": 1.0}, TAIL),),
+        results=((Outcome("jax.native", "eager", ZERO, 2.0**24), Outcome("torch.native", "eager", ONE, 0.5)),),
+        truth=(ONE,),
+        cause="inaccurate",
+        side="jax",
+        reason="Digits are lost.",
+        link="https://example.org/why",
+        bug=False,
+        seen=True,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def atlas(*rows: AtlasRow, environment: dict[str, Any] = ENVIRONMENT, **coverage: Any) -> Atlas:
+    covered = {"functions": ("elu",), "dtypes": ("float32", "float64"), "seed": 0, "quick": False} | coverage
+    return Atlas(rows, environment, Coverage(**covered), 1000)
+
+
+def with_extent(one: AtlasRow, **changes: Any) -> AtlasRow:
+    """The row with its first extent changed."""
+    first, *others = one.region[0].measured
+    measured = (dataclasses.replace(first, **changes), *others)
+    return dataclasses.replace(one, region=(dataclasses.replace(one.region[0], measured=measured),))
+
+
+A, B = row("a"), row("b")
+UNDECLARED = row("undeclared-elu", declared=False)
+OTHER_RESULT = row("b", results=((Outcome("jax.native", "eager", ONE, 0.0), Outcome("torch.native", "eager", ONE, 0.5)),))
+RAISES = row("b", results=((Outcome("jax.native", "eager", None, float("nan"), "TypeError: no"), A.results[0][1]),))
+
+
+@pytest.mark.parametrize(
+    ("new", "kinds", "told"),
+    [
+        ([A, row("b", seen=False)], ["vanished"], "float32 gradient, jax.native eager: 100 inputs up to 7 ULP"),
+        ([A], ["vanished"], "it is not listed in the new atlas"),
+        ([A, B, row("c")], ["appeared"], "it is not listed in the old atlas"),
+        ([A, B, UNDECLARED], ["appeared"], "undeclared-elu (inaccurate, NOT DECLARED)"),
+        ([A, with_extent(B, points=101)], ["grew"], "jax.native eager: 101 inputs up to 7 ULP, was 100 inputs up to 7 ULP"),
+        ([A, with_extent(B, max_ulp=7.5)], ["grew"], "100 inputs up to 7.5 ULP, was 100 inputs up to 7 ULP"),
+        ([A, with_extent(B, max_ulp=7.5, points=50)], ["grew"], "50 inputs up to 7.5 ULP"),
+        ([A, with_extent(B, points=99)], ["shrank"], "99 inputs up to 7 ULP, was 100"),
+        ([A, OTHER_RESULT], ["results"], "float32 gradient at -19.5, alpha = 1, jax.native eager: 1, was 0"),
+        ([A, RAISES], ["results"], "jax.native eager: TypeError: no, was 0"),
+    ],
+    ids=["unseen", "gone", "new", "undeclared", "points", "ulp", "both", "fewer", "result", "raises"],
+)
+def test_a_planted_change_is_found_and_nothing_else(new: list[AtlasRow], kinds: list[str], told: str) -> None:
+    found = crosscheck.atlas_diff(atlas(A, B), atlas(*new))
+    assert [change.kind for change in found.changes] == kinds
+    assert found.changed
+    assert found.changes[0].id != "a"
+    assert told in " ".join(str(found).split())
+
+
+def test_nothing_changed_where_only_the_environment_did() -> None:
+    newer = {**ENVIRONMENT, "platform": "there", "torch": {"version": "2.14.0", "threads": 2}, "scipy": "1.18"}
+    found = crosscheck.atlas_diff(atlas(A, B), atlas(A, B, environment=newer))
+    assert not found.changed
+    assert found.environment == {"torch.version": ("2.13.0", "2.14.0"), "scipy": (None, "1.18")}
+    assert str(found).startswith("UNCHANGED: ")
+    assert "2.14.0" in str(found)
+    assert "there" not in str(found)
+
+
+def test_what_only_one_covers_is_not_compared_and_is_said() -> None:
+    relu = row("relu-row", function="relu")
+    both = {"functions": ("elu", "relu")}
+    found = crosscheck.atlas_diff(atlas(A, relu, **both), atlas(A))
+    assert (found.changes, found.notes) == ((), ("only in the old atlas, so not compared: relu",))
+    wide = row("wide", dtypes=("float64",))
+    found = crosscheck.atlas_diff(atlas(A, wide), atlas(A, dtypes=("float32",)))
+    assert (found.changes, found.notes) == ((), ("only in the old atlas, so not compared: float64",))
+
+
+def test_other_inputs_are_not_counted_against_each_other() -> None:
+    grown = with_extent(B, points=900, max_ulp=9.0)
+    found = crosscheck.atlas_diff(atlas(A, B), atlas(A, grown, seed=1))
+    assert not found.changed
+    assert "not compared" in found.notes[0]
+    assert crosscheck.atlas_diff(atlas(A, B), atlas(A, OTHER_RESULT, seed=1)).changed
+
+
+def test_two_atlases_that_share_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="no function and dtype in common"):
+        crosscheck.atlas_diff(atlas(A), atlas(functions=("relu",)))
+    with pytest.raises(UsageError, match="covers no function of this catalogue"):
+        crosscheck.atlas_diff(atlas(functions=("mine",)))
+
+
+def test_the_changes_are_written_as_json_and_markdown(tmp_path: Path) -> None:
+    found: AtlasDiff = crosscheck.atlas_diff(
+        atlas(A, B), atlas(A, OTHER_RESULT, environment={**ENVIRONMENT, "python": "3.13"})
+    )
+    found.to_json(tmp_path / "diff.json")
+    found.to_markdown(tmp_path / "diff.md")
+    data = json.loads((tmp_path / "diff.json").read_text(), parse_constant=pytest.fail)
+    assert data["schema"] == "crosscheck.atlas-diff/1"
+    assert data["environment"] == {"python": ["3.11.2", "3.13"]}
+    assert [(change["kind"], change["id"]) for change in data["changes"]] == [("results", "b")]
+    assert "Other results at the same inputs" in (tmp_path / "diff.md").read_text()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """An atlas on disk."""
+    path = tmp_path / "old.json"
+    atlas(A, B).to_json(path)
+    return path
+
+
+def test_the_command_exits_1_where_something_changed(command: Command, written: Path) -> None:
+    same = command("atlas", "--diff", "old.json", "old.json", "--json", "diff.json")
+    assert (same.returncode, same.stderr) == (0, "")
+    assert same.stdout.startswith("UNCHANGED: ")
+    atlas(A).to_json(written.with_name("new.json"))
+    changed = command("atlas", "--diff", "old.json", "new.json", "--markdown", "diff.md")
+    assert changed.returncode == 1
+    assert changed.stdout.startswith("CHANGED: of the frameworks' disagreements 1 vanished.")
+    assert "Vanished" in written.with_name("diff.md").read_text()
+
+
+def test_without_a_second_file_it_runs_here_and_now(command: Command, tmp_path: Path) -> None:
+    now = crosscheck.atlas("relu", quick=True, dtypes=["float32"])
+    first, *others = now.rows
+    moved = dataclasses.replace(now, rows=(dataclasses.replace(first, seen=False), *others))
+    now.to_json(tmp_path / "now.json")
+    moved.to_json(tmp_path / "moved.json")
+    assert not crosscheck.atlas_diff(tmp_path / "now.json").changed
+    done = command("atlas", "--diff", "moved.json")
+    assert done.returncode == 1
+    assert re.search(rf"Appeared:\s+{first.id} \(convention\)", done.stdout)
+
+
+def damaged(path: Path, how: str) -> str:
+    """Damage an atlas; what the message must say."""
+    text = path.read_text()
+    data = json.loads(text)
+    if how == "cut short":
+        path.write_text(text[: len(text) // 2])
+        return "is not whole JSON, it may have been cut short"
+    if how == "another version":
+        write_json(path, data | {"schema": "crosscheck.atlas/2"})
+        return "schema version '2', this crosscheck reads 'crosscheck.atlas/1'"
+    if how == "another of ours":
+        write_json(path, {"schema": "crosscheck.report/1", "comparisons": []})
+        return "the schema 'crosscheck.report/1', expected 'crosscheck.atlas/1'"
+    if how == "another tool":
+        write_json(path, [{"results": [1, 2]}])
+        return "no schema, expected 'crosscheck.atlas/1'"
+    if how == "a row too short":
+        del data["deviations"][0]["results"]
+        write_json(path, data)
+        return "is not a whole atlas: deviations[0] lacks results"
+    if how == "a wrong type":
+        data["deviations"][1]["seen"] = "yes"
+        write_json(path, data)
+        return "deviations[1].seen: got 'yes', expected bool"
+    if how == "an example too few":
+        data["deviations"][0]["truth"] = []
+        write_json(path, data)
+        return "inputs, results and truth are not equally many"
+    if how == "not text":
+        path.write_bytes(b"\xff\xfe\x00\x01")
+        return "is not text"
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+        return "is a folder"
+    return "does not exist"
+
+
+HOW = [
+    "cut short",
+    "another version",
+    "another of ours",
+    "another tool",
+    "a row too short",
+    "a wrong type",
+    "an example too few",
+    "not text",
+    "a folder",
+    "missing",
+]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_bad_file_is_refused(written: Path, how: str) -> None:
+    message = damaged(written, how)
+    for arguments, name in (((written,), "old"), ((atlas(A), written), "new")):
+        with pytest.raises(UsageError) as refused:
+            crosscheck.atlas_diff(*arguments)
+        assert str(refused.value).startswith(f"{name}: {written} ")
+        assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("how", ["cut short", "missing"])
+def test_the_command_refuses_a_bad_file_in_one_message(command: Command, written: Path, how: str) -> None:
+    good = written.with_name("good.json")
+    good.write_text(written.read_text())
+    message = damaged(written, how)
+    for arguments in (("--diff", "old.json"), ("--diff", "good.json", "old.json")):
+        done = command("atlas", *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert done.stderr.startswith(f"Error: {'--diff' if len(arguments) == 2 else 'NEW.json'}: old.json ")
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""

@@ -52,7 +52,7 @@ def tests(session: nox.Session, device: str) -> None:
     """Run the tests on the CPU, or those that need a GPU on one."""
     session.install(".[all]", *group("test"))
     if device == "cpu":
-        session.run("pytest", "-m", "not gpu", *session.posargs, env=COMPILED)
+        session.run("pytest", "-m", "not gpu and not slow", *session.posargs, env=COMPILED)
         return
 
     # Without it JAX takes most of the GPU's memory and leaves PyTorch too little.
@@ -74,6 +74,13 @@ def minimums(session: nox.Session) -> None:
     lowest = [f"{name}=={version}" for name, version in re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(wanted), re.M)]
     session.install(".[all]", *group("test"), *lowest)
     session.run("pytest", "-m", "not gpu", *session.posargs, env=COMPILED)
+
+
+@nox.session
+def tests_slow(session: nox.Session) -> None:
+    """Run the tests that take minutes: sweeps killed at random moments and gone on with, and spread over a cluster."""
+    session.install(".[all,dask]", *group("test"))
+    session.run("pytest", "-m", "slow", *session.posargs, env=COMPILED)
 
 
 @nox.session

@@ -42,6 +42,8 @@ COMPARE = {
 """Limits of what benchmarks/compare.py measures."""
 ARRAYS = {"time": (15.0, "s"), "memory": (3.0, "GiB")}
 """Limits of what benchmarks/arrays.py measures."""
+SWEPT = ("sigmoid", "gelu")
+SWEEP_RATIO, SWEEP_OF_STRAIGHTFORWARD, SWEEP_LIMIT, SWEEP_MEMORY = 2.0, 0.1, 150.0, 1.5
 PLUGIN_LIMIT = 30.0
 PERCEPTRON = {
     "one training of or": (["--gate", "or"], 10.0),
@@ -128,6 +130,23 @@ def arrays() -> Iterator[Measurement]:
         yield Measurement(f"diff of 10^8 float32: {name}", value, limit, unit)
 
 
+def sweep() -> Iterator[Measurement]:
+    """What judging every float32 costs beyond computing, and by the straightforward way; a full sweep of what is shipped."""
+    script = Path(__file__).with_name("sweep.py")
+    for name in SWEPT:
+        said = subprocess.run([sys.executable, str(script), name], check=True, stdout=subprocess.PIPE, text=True).stdout
+        found = json.loads(said.splitlines()[-1])
+        yield Measurement(f"sweep {name}: judged, of bare", found["ratio"], SWEEP_RATIO, "times")
+        slower = 1 / found["straightforward judging"]
+        yield Measurement(f"sweep {name}: judging, of straightforward", slower, SWEEP_OF_STRAIGHTFORWARD, "times")
+        for share in ("torch", "jax", "truth", "comparison"):
+            yield Measurement(f"sweep {name}: share of {share}", found[f"share of {share}"], 1.0, "")
+    natives = ["--subject", "torch.native", "--subject", "jax.native"]
+    seconds, peak = run_watched(["-m", "crosscheck.cli", "sweep", SWEPT[0], "--jobs", "2", *natives])
+    yield Measurement(f"sweep {SWEPT[0]}, every float32, natives", seconds, SWEEP_LIMIT, "s")
+    yield Measurement(f"sweep {SWEPT[0]}, memory", peak, SWEEP_MEMORY, "GiB")
+
+
 def plugin() -> Iterator[Measurement]:
     """What the pytest plugin adds to a start of pytest that does not use it; medians of alternating runs."""
     started: dict[str, list[float]] = {"crosscheck": [], "no:crosscheck": []}
@@ -150,7 +169,9 @@ def perceptron() -> Iterator[Measurement]:
 def main(chosen: list[str]) -> int:
     """Run the measures named, all of them unless some are."""
     broken = 0
-    measures = {measure.__name__: measure for measure in (light, decisions, verify, compare, arrays, plugin, perceptron)}
+    measures = {
+        measure.__name__: measure for measure in (light, decisions, verify, compare, arrays, sweep, plugin, perceptron)
+    }
     for measure in (measures[name] for name in chosen or measures):
         for measured in measure():
             kept = measured.value <= measured.limit

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crosscheck._report.perceptron import PerceptronReport
     from crosscheck._report.perceptrons import LossesReport, PerceptronsReport
     from crosscheck._report.report import Report
+    from crosscheck._report.sweep import SweepReport
     from crosscheck._saved import compare_arrays, dump
     from crosscheck._spec.errors import UsageError
     from crosscheck._spec.interface import MissingFrameworkError
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         Seen,
         SpecError,
     )
+    from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
+    from crosscheck._sweeps import sweep
     from crosscheck._trainings import losses, perceptron, perceptrons
 
 _HOME = {
@@ -47,6 +50,7 @@ _HOME = {
     "Atlas": "_report.atlas",
     "AtlasDiff": "_report.atlas_diff",
     "AtlasRow": "_atlas.records",
+    "Binade": "_sweep.records",
     "CauseCount": "_compare.records",
     "Comparison": "_compare.records",
     "Deviation": "_spec.records",
@@ -68,6 +72,9 @@ _HOME = {
     "Report": "_report.report",
     "Seen": "_spec.records",
     "SpecError": "_spec.records",
+    "SweepDifference": "_sweep.records",
+    "SweepReport": "_report.sweep",
+    "SweepResult": "_sweep.records",
     "UnknownActivationError": "_catalogue",
     "UsageError": "_spec.errors",
     "activations": "_catalogue",
@@ -87,6 +94,7 @@ _HOME = {
     "plot": "_api",
     "precision": "_backends.settings",
     "stratified": "_pair.inputs",
+    "sweep": "_sweeps",
     "uniform": "_pair.inputs",
     "verify": "_api",
 }
@@ -99,6 +107,7 @@ __all__ = [
     "Atlas",
     "AtlasDiff",
     "AtlasRow",
+    "Binade",
     "CauseCount",
     "Comparison",
     "Deviation",
@@ -120,6 +129,9 @@ __all__ = [
     "Report",
     "Seen",
     "SpecError",
+    "SweepDifference",
+    "SweepReport",
+    "SweepResult",
     "UnknownActivationError",
     "UsageError",
     "activations",
@@ -139,6 +151,7 @@ __all__ = [
     "plot",
     "precision",
     "stratified",
+    "sweep",
     "uniform",
     "verify",
 ]

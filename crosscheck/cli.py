@@ -558,6 +558,95 @@ def _epochs_done(total: int) -> Iterator[Callable[[str, int], None] | None]:
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32, bfloat16 or float16.")
+@click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient; 16-bit: 2 second derivative.")
+@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS[:-1])}.")
+@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="Where the frameworks run: cpu or gpu.")
+@click.option("--out", metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
+@click.option("--resume", is_flag=True, help="Go on with the journal in --out.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Among how many processes it is shared; one per core, at most {MOST_PROCESSES}, unless given.",
+)
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the results as JSON.")
+@click.option("--plot", "plot_path", metavar="PATH", help="Draw the errors: .png, .svg or .pdf.")
+@click.option("--table", metavar="FOLDER", help="Without NAME: print the results that --json wrote there as one table.")
+def sweep(
+    name: str | None,
+    dtype: str,
+    orders: tuple[str, ...],
+    subjects: tuple[str, ...],
+    ends: tuple[str, str] | None,
+    device: str,
+    out: str | None,
+    resume: bool,
+    jobs: int | None,
+    files: tuple[str, ...],
+    json_path: str | None,
+    plot_path: str | None,
+    table: str | None,
+) -> None:
+    """Judge an activation at every input there is, value and gradient: 4,294,967,296 of float32, which takes minutes.
+
+    Exit 0: crosscheck's own implementations keep the budget. 1: one does not. 130: stopped by Ctrl-C.
+    """
+    from crosscheck import _sweeps
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._report.sweep import layout, read_sweeps, table_layout
+
+    if (name is None) == (table is None):
+        _refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
+    if table is not None:
+        with _one_message():
+            _print(table_layout(read_sweeps(table)))
+        return
+    assert name is not None
+    _check_writable(json_path)
+    if plot_path is not None:
+        _check_figure(plot_path, "--plot")
+    options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
+    options |= {key: values for key, values in (("subjects", subjects),) if values}
+    with _one_message(), _inputs_done() as progress:
+        if orders:
+            options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
+        alone = bool(files) or device != "cpu"
+        options["jobs"] = jobs or (1 if alone else min(os.cpu_count() or 1, MOST_PROCESSES))
+        try:
+            report = _sweeps.sweep(Catalogue(files)[name], progress=progress, **options)
+        except KeyboardInterrupt:
+            kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
+            click.echo(f"Stopped: {kept}", err=True)
+            sys.exit(130)
+    _print(layout(report))
+    _save(json_path, report.to_json)
+    if plot_path is not None:
+        from crosscheck._report.plots import save
+
+        _save(plot_path, lambda path: save(report.plot(), path), "--plot")
+        click.echo(plot_path)
+    sys.exit(0 if report.passed else 1)
+
+
+@contextmanager
+def _inputs_done() -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar of inputs on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sweeping", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@main.command()
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--json", "json_path", metavar="PATH", help="Write the environment as JSON.")
 def env(device: str, json_path: str | None) -> None:

@@ -18,3 +18,10 @@ def test_own_implementations_hold_the_budget_on_the_gpu(side: str) -> None:
     report = crosscheck.verify(device="gpu", subjects=[side])
     assert report.passed, str(report)
     assert {comparison.device for comparison in report.comparisons} == {"gpu"}
+
+
+def test_a_sweep_runs_the_frameworks_on_the_gpu() -> None:
+    report = crosscheck.sweep("sigmoid", range=(0.25, 1.0), device="gpu")
+    assert report.environment["device"] == "gpu"
+    assert report.passed
+    assert all(result.max_ulp is not None and result.max_ulp < 16 for result in report.results)

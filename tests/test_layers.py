@@ -21,9 +21,10 @@ MAY_IMPORT = {
     "_compare": {"_spec", "_numerics", "_exact", "_backends"},
     "_atlas": {"_spec", "_numerics", "_exact", "_backends", "_compare"},
     "_pair": {"_spec", "_numerics", "_exact", "_backends", "_lift", "_compare"},
+    "_sweep": {"_spec", "_numerics", "_exact", "_backends", "_compare"},
     "_arrays": {"_spec", "_numerics"},
     "_perceptron": {"_spec", "_activations", "_numerics", "_exact", "_backends"},
-    "_report": {"_spec", "_numerics", "_compare", "_atlas", "_arrays", "_perceptron"},
+    "_report": {"_spec", "_numerics", "_compare", "_atlas", "_sweep", "_arrays", "_perceptron"},
 }
 """Which other parts of crosscheck each part may import; those left out may import anything."""
 
@@ -106,6 +107,7 @@ def test_every_part_has_modules_and_imports_that_are_seen(part: str) -> None:
         ("crosscheck._compare.verify", "from crosscheck._atlas.records import AtlasRow"),
         ("crosscheck._perceptron.agreement", "from crosscheck._report.perceptron import layout"),
         ("crosscheck._perceptron.agreement", "from crosscheck._compare.records import Point"),
+        ("crosscheck._sweep.piece", "from crosscheck._report.sweep import SweepReport"),
         ("crosscheck._report.text", "from crosscheck._exact.truth import Truth"),
     ],
 )

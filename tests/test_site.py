@@ -200,6 +200,7 @@ def test_a_docstring_becomes_markdown() -> None:
         ("pytest", ("tests", 0, "report", "comparisons", 0, "max_ulp")),
         ("atlas", ("deviations", 0, "results", 0, 0, "ulp")),
         ("atlas-diff", ("changes", 0, "details")),
+        ("sweep", ("results", 0, "max_ulp")),
     ],
 )
 def test_a_real_file_obeys_its_schema_and_another_does_not(layout: str, path: tuple[str | int, ...]) -> None:
@@ -212,6 +213,13 @@ def test_a_real_file_obeys_its_schema_and_another_does_not(layout: str, path: tu
     del made["new" if layout == "atlas-diff" else "summary"]["passed"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(made, reference.schema(layout))
+
+
+def test_the_kept_sweeps_obey_their_schema() -> None:
+    paths = list((ROOT / "results").glob("*.json"))
+    assert paths
+    for path in paths:
+        jsonschema.validate(json.loads(path.read_text()), reference.schema("sweep"))
 
 
 def test_the_schemas_know_what_is_written_and_nothing_else() -> None:

@@ -29,7 +29,7 @@ def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
         _over_inputs(axes[0, column], title, profiles)
         _sizes(axes[1, column], profiles)
     for one in axes.flat:
-        _grey(one)
+        in_grey(one)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     if len(labels) > 1:
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
@@ -83,7 +83,8 @@ def _styles() -> Any:
     return cycle({"color": colour, "linestyle": line} for line in LINES for colour in COLOURS)
 
 
-def _grey(axes: Axes) -> None:
+def in_grey(axes: Axes) -> None:
+    """What is not a curve."""
     axes.set_facecolor("none")
     axes.tick_params(colors=GREY, which="both", labelsize=8)
     axes.grid(color=GREY, alpha=0.25)

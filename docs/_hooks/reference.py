@@ -28,16 +28,19 @@ from crosscheck._report.atlas import AtlasFile
 from crosscheck._report.atlas_diff import DIFF_SCHEMA as ATLAS_DIFF
 from crosscheck._report.atlas_diff import AtlasDiffFile
 from crosscheck._report.json_file import SCHEMA, report_data
+from crosscheck._report.sweep import SCHEMA as SWEEP
+from crosscheck._sweep.records import SweepDifference, SweepResult
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
 GROUPS = {
-    "Judge": ("verify", "compare", "assert_agree", "explain", "plot"),
+    "Judge": ("verify", "compare", "assert_agree", "explain", "plot", "sweep"),
     "The catalogue": ("activations",),
     "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
     "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),
+    "Every input": ("SweepReport", "SweepResult", "SweepDifference", "Binade"),
     "Train a perceptron": (
         "perceptron",
         "perceptrons",
@@ -123,6 +126,36 @@ class TestsFile:
     schema: str
     tests: list[TestEntry]
     summary: TestsSummary
+
+
+@dataclass
+class Range:
+    """The first and the last input, and their bits."""
+
+    low: float
+    high: float
+    bits: tuple[str, str]
+
+
+@dataclass
+class SweepSummary:
+    passed: bool
+    headline: str
+
+
+@dataclass
+class SweepFile:
+    """What `crosscheck sweep --json` and `SweepReport.to_json` write."""
+
+    schema: str
+    function: str
+    dtype: str
+    parameters: dict[str, float]
+    range: Range
+    results: list[SweepResult]
+    differences: list[SweepDifference]
+    environment: dict[str, Any]
+    summary: SweepSummary
 
 
 class Schema(GenerateJsonSchema):
@@ -232,11 +265,16 @@ def tests_example() -> dict[str, Any]:
         return cast(dict[str, Any], json.loads(Path(folder, "all.json").read_text()))
 
 
+def sweep_example() -> dict[str, Any]:
+    return dict(crosscheck.sweep("relu", dtype="bfloat16", orders=[0], subjects=["torch.native", "jax.native"]).data())
+
+
 LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "report": (ReportFile, SCHEMA, report_example),
     "atlas": (AtlasFile, ATLAS, atlas_example),
     "atlas-diff": (AtlasDiffFile, ATLAS_DIFF, atlas_diff_example),
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "pytest": (TestsFile, TESTS, tests_example),
+    "sweep": (SweepFile, SWEEP, sweep_example),
 }
 """The layouts of JSON: the record, its name, and what makes an example."""

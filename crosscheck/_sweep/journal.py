@@ -1,0 +1,120 @@
+"""A journal of the pieces that are done: one line each with its checksum, on disk before the next piece counts.
+
+Whatever ends a sweep, a kill, a full disk or a power cut, leaves at most one line unfinished, the last one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+from zlib import crc32
+
+from filelock import FileLock, Timeout
+
+from crosscheck._spec.errors import UsageError
+
+RESUME = "--resume (resume=True)"
+
+
+class Journal:
+    """The pieces of one sweep, in a file of a folder; locked, so that no two sweeps write it. Close it.
+
+    ``header`` is what the results depend on. Raises :class:`UsageError` where there is a journal that was not asked to be
+    resumed, one of another header, a damaged one, or one that another sweep writes, and where the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self.pieces: list[Mapping[str, Any]] = []
+        self._file: IO[bytes] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(f"{path}.lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"out: another sweep is writing {path}; wait for it, or name another folder") from None
+        except OSError as error:
+            raise UsageError(f"out: the folder {path.parent} cannot be written: {error.strerror or error}") from None
+        try:
+            self._open(header, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, header: Mapping[str, Any], resume: bool) -> None:
+        try:
+            lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        except OSError as error:
+            raise UsageError(f"out: {self.path} cannot be read: {error.strerror or error}") from None
+        whole = lines[:-1]  # what comes after the last end of a line was not finished
+        if whole and not resume:
+            raise UsageError(
+                f"out: {self.path} holds a sweep; go on with {RESUME}, name another folder, or delete it to begin anew"
+            )
+        read = [self._read(number, line) for number, line in enumerate(whole, 1)]
+        if read:
+            self._check(header, read[0])
+            self.pieces = read[1:]
+            positions = [piece["first"] for piece in self.pieces]
+            if len(set(positions)) != len(positions):
+                raise UsageError(f"out: {self.path} is damaged: a piece is there twice; {_ANEW}")
+        try:
+            self._file = self.path.open("r+b" if self.path.exists() else "w+b")
+            self._file.truncate(sum(len(line) + 1 for line in whole))
+            self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise UsageError(f"out: {self.path} cannot be written: {error.strerror or error}") from None
+        if not read:
+            self._write(header)
+
+    def _read(self, number: int, line: bytes) -> Any:
+        checksum, _, text = line.partition(b" ")
+        try:
+            if int(checksum, 16) == crc32(text):
+                return json.loads(text)
+        except ValueError:
+            pass
+        raise UsageError(f"out: {self.path} is damaged: the checksum of line {number} is wrong; {_ANEW}")
+
+    def _check(self, header: Mapping[str, Any], found: Any) -> None:
+        wanted = json.loads(json.dumps(header))
+        if not isinstance(found, dict):
+            raise UsageError(f"out: {self.path} is no journal of a sweep; name another folder")
+        for key in (*wanted, *found):
+            if wanted.get(key) != found.get(key):
+                raise UsageError(
+                    f"out: {self.path} is of a sweep with another {key}: it has {found.get(key)!r}, this one "
+                    f"{wanted.get(key)!r}; name another folder, or delete it to begin anew"
+                )
+
+    def append(self, piece: Mapping[str, Any]) -> None:
+        """Write a piece and wait until it is on disk; where it does not fit, the journal stays as it was."""
+        self._write(piece)
+        self.pieces.append(piece)
+
+    def _write(self, data: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        text = json.dumps(data, separators=(",", ":")).encode()
+        before = self._file.tell()
+        try:
+            self._file.write(b"%08x %s\n" % (crc32(text), text))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UsageError(
+                f"out: {self.path} cannot be written ({error.strerror or error}) after {before:,} bytes; make room, then go "
+                f"on with {RESUME}"
+            ) from None
+
+    def close(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # what was not written is no line, and left out when it is read
+                self._file.close()
+        self._lock.release()
+
+
+_ANEW = "delete it to begin anew, or name another folder"

@@ -1,0 +1,154 @@
+"""One piece from end to end: the frameworks run, the truth proven, the results judged and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from crosscheck._backends import backend
+from crosscheck._compare.subjects import Subject, subjects_of
+from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._spec.records import Activation, budget
+from crosscheck._sweep.forms import Nowhere, parts
+from crosscheck._sweep.frameworks import function_of, one_thread, runner
+from crosscheck._sweep.positions import PIECE, Span, floats
+from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
+from crosscheck._sweep.truths import Truths
+
+CHUNK = 2**17
+"""The floats that the frameworks are given at once: what they compute of them stays in the caches."""
+Key = tuple[str, int]
+"""A subject and an order."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is swept: checked names. It travels to other processes, so a record of the catalogue is there by its name."""
+
+    function: str
+    dtype: str
+    subjects: tuple[str, ...]
+    orders: tuple[int, ...]
+    device: str
+
+
+def swept(activation: Activation) -> tuple[Subject, ...]:
+    """The subjects that a sweep judges: those that run in a framework."""
+    return tuple(s for s in subjects_of(activation, activation.parameters) if s.side != "analytic")
+
+
+def pairs(subjects: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Who is held against whom, bit by bit: the own implementations; what the frameworks ship, matched where it differs."""
+    for a, b in (
+        ("torch", "jax"),
+        ("torch.native", "jax.native"),
+        ("torch.native", "jax.native.matched"),
+        ("torch.native.matched", "jax.native"),
+    ):
+        if a in subjects and b in subjects:
+            yield a, b
+
+
+@dataclass
+class Shares:
+    """Seconds of CPU time: of the frameworks, of proving and evaluating the truth, of comparing with it."""
+
+    torch: float = 0.0
+    jax: float = 0.0
+    truth: float = 0.0
+    comparison: float = 0.0
+
+
+@dataclass
+class Judge:
+    """Everything that one process needs to judge piece after piece; programs are compiled once."""
+
+    activation: Activation
+    setup: Setup
+    replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
+
+    def __post_init__(self) -> None:
+        self.fmt = FORMATS[self.setup.dtype]
+        self.truths = Truths(self.activation, self.fmt)
+        self.subjects = [s for s in swept(self.activation) if s.name in self.setup.subjects]
+        self.runs = {
+            s.name: runner(
+                s,
+                function_of(self.activation, s, self.replace.get(s.name)),
+                self.setup.dtype,
+                self.setup.orders,
+                self.setup.device,
+            )
+            for s in self.subjects
+        }
+        self._arrays = {(s.name, k): np.empty(PIECE, self.fmt.dtype) for s in self.subjects for k in self.setup.orders}
+        self.flushing = {(s.name, k): self._flushing(s, k) for s in self.subjects for k in self.setup.orders}
+
+    def results(self, x: FloatArray) -> dict[Key, FloatArray]:
+        """What every subject gives, the bare work that is judged; in arrays that the next call writes again."""
+        found = {key: array[: x.size] for key, array in self._arrays.items()}
+        for subject in self.subjects:
+            start = process_time()
+            with one_thread(subject.side):
+                for first in range(0, x.size, CHUNK):
+                    here = x[first : first + CHUNK]
+                    # always as many: JAX compiles for a shape, and a rest might be computed in another way
+                    whole = here if here.size == CHUNK else np.resize(here, CHUNK)
+                    for k, result in self.runs[subject.name](whole).items():
+                        found[subject.name, k][first : first + CHUNK] = result[: here.size]
+            spent = process_time() - start
+            if subject.side == "torch":
+                self.shares.torch += spent
+            else:
+                self.shares.jax += spent
+        return found
+
+    def _flushing(self, subject: Subject, order: int) -> Flushing:
+        mode = "jit" if subject.side == "jax" else "eager"
+        probed = backend(subject.side).flush(self.setup.dtype, mode, self.setup.device)
+        allowed = budget(self.fmt.name, order)
+        # a truth just above the subnormals may have been one before it was rounded
+        below = self.fmt.smallest_normal + allowed * self.fmt.smallest_subnormal if probed.outputs else 0.0
+        at_zero: tuple[float, ...] = ()
+        if probed.inputs:
+            zero = self.truths.decided(np.zeros(1, self.fmt.dtype), order)
+            values = (float(zero.rounded[0]), float(zero.left[0]), float(zero.right[0]))
+            at_zero = tuple(dict.fromkeys(value for value in values if isfinite(value)))
+        return Flushing(below, at_zero, allowed)
+
+    def judge(self, span: Span) -> dict[str, Any]:
+        """One piece as plain data: positions, and for each subject and order what a :class:`Tally` keeps."""
+        x = floats(span, self.fmt)
+        results = self.results(x)
+        tallies = {key: Tally(self.fmt) for key in results}
+        differ = {(a, b, k): 0 for a, b in pairs(self.setup.subjects) for k in self.setup.orders}
+        start = process_time()
+        judging = 0.0
+        for part in parts(self.activation, span, self.fmt, self.setup.orders):
+            for blocks in self.truths.blocks(part, span.first, x):
+                began = process_time()
+                right: set[Key] = set()
+                for (name, k), got in results.items():
+                    block = blocks[k]
+                    if k and isinstance(part.forms[k], Nowhere):
+                        not_judged(got[block.at], tallies[name, k])
+                    elif tallies[name, k].judge(got[block.at], block, span.first, self.flushing[name, k]):
+                        right.add((name, k))
+                for a, b, k in differ:
+                    if not {(a, k), (b, k)} <= right:
+                        differ[a, b, k] += differing(results[a, k][blocks[k].at], results[b, k][blocks[k].at])
+                judging += process_time() - began
+        self.shares.truth += process_time() - start - judging
+        self.shares.comparison += judging
+        return {
+            "first": span.first,
+            "last": span.last,
+            "results": {f"{name} {k}": tally.data() for (name, k), tally in tallies.items()},
+            "differ": {f"{a} {b} {k}": count for (a, b, k), count in differ.items()},
+        }

@@ -1,0 +1,73 @@
+"""A definition's power series over a whole interval: coefficients that enclose the derivatives at each of its points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flint
+from flint import arb, arb_series
+
+from crosscheck._exact.balls import Balls, UndecidedError
+
+Definition = Callable[[Any, Any], Any]
+
+
+@contextmanager
+def terms(bits: int, count: int) -> Iterator[None]:
+    """Compute with ``bits`` bits and series of ``count`` terms; flint's global settings are restored afterwards."""
+    before = flint.ctx.prec, flint.ctx.cap
+    flint.ctx.prec, flint.ctx.cap = bits, count
+    try:
+        yield
+    finally:
+        flint.ctx.prec, flint.ctx.cap = before
+
+
+class SeriesBalls(Balls):
+    """The namespace of :class:`Balls` for series of any number of terms.
+
+    What ``arb_series`` lacks is composed of exponentials and logarithms; its value, which may have cancelled there, is
+    put in its place.
+    """
+
+    def tanh(self, a: Any) -> Any:
+        return _with_value(1 - 2 / (self.exp(2 * a) + 1), self._value(a).tanh())
+
+    def sinh(self, a: Any) -> Any:
+        return _with_value((self.exp(a) - self.exp(-a)) / 2, self._value(a).sinh())
+
+    def cosh(self, a: Any) -> Any:
+        return _with_value((self.exp(a) + self.exp(-a)) / 2, self._value(a).cosh())
+
+    def expm1(self, a: Any) -> Any:
+        return _with_value(self.exp(a), self._value(a).expm1())
+
+    def log1p(self, a: Any) -> Any:
+        return _with_value(self.log(1 + a), self._value(a).log1p())
+
+    @staticmethod
+    def _value(a: Any) -> Any:
+        return a[0] if isinstance(a, arb_series) else arb(a)
+
+
+def _with_value(series: Any, value: Any) -> Any:
+    return series - series[0] + value
+
+
+def coefficients(definition: Definition, x: Any, count: int, bits: int) -> list[Any] | None:
+    """The first ``count`` Taylor coefficients of a definition, enclosed at each point of the ball ``x``.
+
+    None where the balls do not decide: at a kink, at a pole, or where they are too wide.
+    """
+    with terms(bits, count):
+        m = SeriesBalls()
+        try:
+            result = definition(m, m.variable(x))
+        except (UndecidedError, ValueError, ZeroDivisionError):
+            return None
+        if not isinstance(result, arb_series):
+            result = arb_series([result])
+        found = [result[k] for k in range(count)]
+    return found if all(ball.is_finite() for ball in found) else None

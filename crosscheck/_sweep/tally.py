@@ -1,0 +1,201 @@
+"""What is kept of results that were judged: integers that add up in any order, and the inputs of the largest errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
+from crosscheck._sweep.positions import bits_at
+from crosscheck._sweep.truths import Block, per_unit
+
+EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
+"""The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
+KINDS = ("flushed", "non_finite", "finite", "convention", "not_judged")
+COUNTS = ("inputs", *KINDS, "at_overflow")
+INFINITY = 0x7F800000
+"""The bits of infinity in float32."""
+KEPT = 4
+"""The inputs of the largest errors that are kept of a piece, since which of them is the largest is decided at the end."""
+
+Candidate = tuple[float, int, int]
+"""The error in ULP, within a small part of one; the position of the input; the bits of the result."""
+
+
+@dataclass(frozen=True)
+class Flushing:
+    """What a backend does to subnormals, for one order.
+
+    ``below`` is the magnitude below which a truth may have become 0, 0 where results are not flushed. ``at_zero`` are the
+    results that are right for the input 0, which stands for a subnormal one where inputs are flushed; none where not.
+    """
+
+    below: float
+    at_zero: tuple[float, ...]
+    budget: float
+
+
+@dataclass
+class Tally:
+    """One subject and order. ``histogram`` and the counts of ``KINDS`` add up to that of ``inputs``.
+
+    ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth.
+    """
+
+    fmt: Format
+    histogram: list[int] = field(default_factory=lambda: [0] * len(EDGES))
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    worst: dict[int, list[Candidate]] = field(default_factory=dict)
+    worst_of_truth: dict[int, list[Candidate]] = field(default_factory=dict)
+
+    def data(self) -> dict[str, Any]:
+        kept = {"worst": self.worst, "worst_of_truth": self.worst_of_truth}
+        flat = {name: [candidate for ones in worst.values() for candidate in ones] for name, worst in kept.items()}
+        return {"histogram": self.histogram, **self.counts, **flat}
+
+    def consistent(self) -> bool:
+        return sum(self.histogram) + sum(self.counts[name] for name in KINDS) == self.counts["inputs"]
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Add the counts of another one; candidates are not joined, as they belong to their binades."""
+        self.histogram = [a + b for a, b in zip(self.histogram, data["histogram"], strict=True)]
+        for name in COUNTS:
+            self.counts[name] += data[name]
+
+    def judge(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> bool:
+        """Count the results of one block; ``offset`` is the position of the piece's first input.
+
+        Returns whether each has the bits of the correctly rounded one.
+        """
+        self.counts["inputs"] += got.size
+        if block.exact is None:
+            equal = int(np.count_nonzero(got == block.rounded))
+            if equal == got.size:
+                self.histogram[0] += equal
+                self._correct(got, block, offset)
+                return block.plain  # or zeros of another sign may be among them
+            if block.plain and block.tiny is False and self._dense(got, block, offset):
+                return False
+        self._each(got, block, offset, flushing)
+        return False
+
+    def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
+        """All are correctly rounded: the error is at most half a unit, which matters only where there is no larger one."""
+        if not block.plain or any(ones[0][0] >= 0.5 for ones in self.worst.values()):
+            return
+        if np.ndim(block.value) and block.per_unit is not None:
+            self._largest(got, block, offset)
+        elif not self.worst:
+            for i in (0, got.size - 1):
+                for kept in (self.worst, self.worst_of_truth):
+                    self._insert(kept, 0.0, i, got, block, offset)
+
+    def _dense(self, got: FloatArray, block: Block, offset: int) -> bool:
+        """All finite, normal and of the sign of the truth: differences of bits are distances. False where they are not."""
+        bits, true = got.view(np.int32), np.asarray(block.rounded).view(np.int32)
+        low, high = (0, INFINITY) if true.flat[0] >= 0 else (-(2**31), INFINITY - 2**31)
+        if bits.min() < low or bits.max() >= high:
+            return False
+        distance = np.abs(bits - true)
+        left, most = got.size, int(distance.max())
+        for i, edge in enumerate(EDGES):
+            more = int(np.count_nonzero(distance > edge)) if edge < most else 0
+            self.histogram[i] += left - more
+            left = more
+            if not left:
+                break
+        largest = next(iter(self.worst.values()))[0][0] if self.worst else 0.0
+        if most + 0.5 > largest or block.to_unit is not None or most > block.steady:
+            self._largest(got, block, offset)
+        return True
+
+    def _largest(self, got: FloatArray, block: Block, offset: int) -> None:
+        error = got.astype(np.float64)
+        error -= block.value
+        np.abs(error, out=error)
+        error *= per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
+        self._keep_largest(error, got, block, offset)
+
+    def _keep_largest(self, error: Float64Array, got: FloatArray, block: Block, offset: int) -> None:
+        """Of each binade; a block of float32 lies within one."""
+        starts = [0]
+        if self.fmt.bits == 16:
+            binades = block.x.view(self.fmt.unsigned) >> (self.fmt.precision - 1)
+            starts += (np.flatnonzero(np.diff(binades)) + 1).tolist()
+        in_units = error if block.to_unit is None else error * block.to_unit
+        for start, stop in pairwise([*starts, got.size]):
+            for kept, errors in ((self.worst, in_units), (self.worst_of_truth, error)):
+                i = start + int(errors[start:stop].argmax())
+                if errors[i] >= 0:
+                    self._insert(kept, float(errors[i]), i, got, block, offset)
+
+    def _insert(
+        self, kept: dict[int, list[Candidate]], error: float, i: int, got: FloatArray, block: Block, offset: int
+    ) -> None:
+        position = offset + block.at.start + i
+        ones = kept.setdefault(bits_at(position, self.fmt) >> (self.fmt.precision - 1), [])
+        ones.append((error, position, int(got[i : i + 1].view(self.fmt.unsigned)[0])))
+        ones.sort(key=lambda one: (-one[0], one[1]))
+        del ones[KEPT:]
+
+    def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
+        """Whatever they are."""
+        finite = np.isfinite(got)
+        if block.exact is None and np.isnan(got).all() and not np.isnan(block.rounded).any():
+            self.counts["non_finite"] += got.size
+            return
+        rounded = np.broadcast_to(np.asarray(block.rounded), got.shape)
+        judged, convention = np.ones(got.shape, bool), np.zeros(got.shape, bool)
+        if block.exact is not None:
+            judged, left, right = block.exact.judged, block.exact.left, block.exact.right
+            convention = (got != rounded) & ((got == left) | (got == right))
+        correct = judged & ((got == rounded) | (np.isnan(got) & np.isnan(rounded)))
+        wrong = judged & ~correct & ~convention
+        kinds: dict[str, BoolArray] = {
+            "not_judged": ~judged,
+            "convention": judged & convention,
+            "non_finite": wrong & ~finite,
+            "finite": wrong & finite & ~np.isfinite(rounded),
+        }
+        off = wrong & finite & np.isfinite(rounded)
+        size = np.abs(widen(rounded))
+        units = per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
+        # an infinity counts as the power of two beyond the largest number
+        wide = np.where(np.isinf(got), np.copysign(2.0 ** (self.fmt.e_max + 1), widen(got)), widen(got))
+        with np.errstate(invalid="ignore"):
+            error = np.abs(wide - block.value) * units
+        overflow = wrong & (np.isinf(got) != np.isinf(rounded)) & (error <= flushing.budget)
+        self.counts["at_overflow"] += int(np.count_nonzero(overflow))
+        flushed = (got == 0) & (size < flushing.below)
+        for value in flushing.at_zero:
+            close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
+            flushed |= block.tiny & close & (error > flushing.budget)
+        kinds["flushed"] = off & flushed
+        off &= ~flushed
+        for name, where in kinds.items():
+            self.counts[name] += int(np.count_nonzero(where))
+        self.histogram[0] += int(np.count_nonzero(correct))
+        distance: IntArray = np.abs(to_ordinal(got[off]) - to_ordinal(rounded[off]))
+        for i, count in enumerate(np.bincount(np.searchsorted(EDGES, distance), minlength=len(EDGES)).tolist()):
+            self.histogram[i] += count
+        counted = (off | correct) & finite & np.isfinite(rounded) & ((size >= self.fmt.smallest_normal) | (size == 0))
+        if counted.any():
+            self._keep_largest(np.where(counted, error, -1.0), got, block, offset)
+
+
+def not_judged(got: FloatArray, tally: Tally) -> None:
+    """A derivative at NaN: no truth says what it is."""
+    tally.counts["inputs"] += got.size
+    tally.counts["not_judged"] += got.size
+
+
+def differing(a: FloatArray, b: FloatArray) -> int:
+    """How many results differ in their bits, two NaNs being the same."""
+    unsigned = f"u{a.itemsize}"
+    different = a.view(unsigned) != b.view(unsigned)
+    count = int(np.count_nonzero(different))
+    return count and count - int(np.count_nonzero(different & np.isnan(a) & np.isnan(b)))

@@ -1,0 +1,170 @@
+"""The correctly rounded results of consecutive floats, evaluated from what is proven of them; what stays open is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import frexp
+from typing import Any
+
+import numpy as np
+
+from crosscheck._compare.causes import CANCELLED
+from crosscheck._compare.scale import scale
+from crosscheck._exact.evaluate import truth
+from crosscheck._exact.truth import Truth
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, widen
+from crosscheck._spec.records import Activation
+from crosscheck._sweep.forms import Constant, Each, Multiple, Nowhere, Part, Polynomial
+
+CURVED, PLAIN = 2**15, 2**16
+"""The floats of a block: so many that what is computed of them stays in the second-level cache."""
+EXPONENT, BIAS = np.uint64(0x7FF << 52), 1023
+SAMPLES = 9
+
+
+@dataclass(frozen=True)
+class Block:
+    """The truth at consecutive floats, for one order.
+
+    at, x
+        Which of the floats of a piece, and these.
+    rounded
+        The correctly rounded results, an array or one number for all.
+    value
+        The exact results in float64, within a small part of their unit; NaN where ``rounded`` is.
+    per_unit
+        1 / ulp of the exact result, or of a smaller ulp beside a power of two; None where it is still to be computed.
+    to_unit
+        What makes units of ``per_unit`` those that errors count in, below 1 where terms cancel; None for 1 everywhere.
+    plain
+        Whether every result is finite and normal, and of one sign.
+    steady
+        Up to how many floats from the truth the ulp is the same as at the truth, for all of them.
+    tiny
+        Where inputs are subnormal, an array or one answer for all.
+    exact
+        The truth where the exact evaluator decided each of them.
+    """
+
+    at: slice
+    x: FloatArray
+    rounded: Any
+    value: Any
+    per_unit: Any
+    to_unit: Float64Array | None
+    plain: bool
+    exact: Truth | None = None
+    steady: int = 0
+    tiny: Any = False
+
+
+class Truths:
+    """The truth of one activation, block by block."""
+
+    def __init__(self, activation: Activation, fmt: Format) -> None:
+        self.activation, self.fmt = activation, fmt
+
+    def blocks(self, part: Part, offset: int, x: FloatArray) -> Iterator[dict[int, Block]]:
+        """By order. ``x`` are the floats of a piece, of which the first is at position ``offset``."""
+        start, stop = part.span.first - offset, part.span.last + 1 - offset
+        curved = any(isinstance(form, Polynomial) for form in part.forms.values())
+        cancels = {k: self._cancels(form, k, x[start:stop]) for k, form in part.forms.items()}
+        size = CURVED if curved else PLAIN
+        for first in range(start, stop, size):
+            at = slice(first, min(first + size, stop))
+            here = x[at]
+            wide = widen(here) if curved else None
+            blocks = {k: self._block(form, k, at, here, wide, cancels[k]) for k, form in part.forms.items()}
+            if self.fmt.bits == 16 or min(abs(float(here[0])), abs(float(here[-1]))) < self.fmt.smallest_normal:
+                tiny = np.abs(widen(here)) < self.fmt.smallest_normal
+                blocks = {k: replace(block, tiny=tiny) for k, block in blocks.items()}
+            yield blocks
+
+    def _block(self, form: Any, k: int, at: slice, x: FloatArray, wide: Float64Array | None, cancels: bool) -> Block:
+        if isinstance(form, Constant):
+            plain = abs(form.rounded) >= self.fmt.smallest_normal
+            unit = per_unit(form.value, self.fmt)
+            steady = _steady(form.rounded, form.rounded)
+            return Block(at, x, np.float32(form.rounded), np.float64(form.value), unit, None, plain, None, steady)
+        if isinstance(form, Multiple):
+            return self._multiple(form, at, x)
+        if isinstance(form, Polynomial):
+            assert wide is not None
+            return self._polynomial(form, k, at, x, wide, cancels)
+        if isinstance(form, Nowhere):
+            return Block(at, x, np.float32(np.nan), np.float64(np.nan), np.float64(1), None, False)
+        assert isinstance(form, Each)
+        exact = self.decided(x, k)
+        value = np.where(exact.judged, exact.approximate(), np.nan)
+        unit = np.ldexp(1.0, ((exact.fmt.precision - 1) - exact.exponent).astype(np.int32))
+        return Block(at, x, exact.rounded, value, unit, self._to_unit(x, value, k), False, exact)
+
+    def decided(self, x: FloatArray, k: int) -> Truth:
+        """By the exact evaluator, each input by itself."""
+        return truth(self.activation, x, [k])[k]
+
+    def _polynomial(self, form: Polynomial, k: int, at: slice, x: FloatArray, wide: Float64Array, cancels: bool) -> Block:
+        t = wide - form.centre
+        t *= 1 / form.width
+        value = t * form.coefficients[-1]
+        for c in form.coefficients[-2:0:-1]:
+            value += c
+            value *= t
+        value += form.coefficients[0]
+        low, high = value - form.bound, value + form.bound
+        with np.errstate(over="ignore"):
+            rounded, other = low.astype(np.float32), high.astype(np.float32)
+        if (rounded != other).any():
+            open_ = np.flatnonzero(rounded != other)
+            rounded[open_] = self.decided(x[open_], k).rounded
+        smallest, largest = rounded.min(), rounded.max()
+        tiny, most = self.fmt.smallest_normal, self.fmt.largest
+        plain = bool((smallest >= 2 * tiny and largest <= most) or (largest <= -2 * tiny and smallest >= -most))
+        to_unit = self._to_unit(x, value, k) if cancels else None
+        unit = per_unit(low if largest > 0 else high, self.fmt)
+        return Block(at, x, rounded, value, unit, to_unit, plain, None, _steady(smallest, largest))
+
+    def _cancels(self, form: Any, k: int, x: FloatArray) -> bool:
+        """Whether the terms of a derivative may cancel in a part: told at a few inputs, with a margin."""
+        if k == 0 or not isinstance(form, Polynomial):
+            return False
+        few = widen(x[np.linspace(0, x.size - 1, SAMPLES).astype(int)])
+        t = (few - form.centre) / form.width
+        value = np.polynomial.polynomial.polyval(t, form.coefficients)
+        return bool((np.abs(value) < self._scale(few, k) / CANCELLED * 2).any())
+
+    def _scale(self, x: Float64Array, k: int) -> Float64Array:
+        formula = self.activation.derivative if k == 1 else self.activation.second_derivative
+        parameters = self.activation.parameters
+        return scale(lambda m, x: formula(m, x, **parameters), x)
+
+    def _to_unit(self, x: FloatArray, value: Float64Array, k: int) -> Float64Array | None:
+        if k == 0:
+            return None
+        terms = self._scale(widen(x), k)
+        with np.errstate(invalid="ignore", over="ignore"):
+            small: BoolArray = np.isfinite(terms) & (np.abs(value) < terms / CANCELLED)
+            return np.where(small, per_unit(np.where(small, terms, 1.0), self.fmt) / per_unit(value, self.fmt), 1.0)
+
+    def _multiple(self, form: Multiple, at: slice, x: FloatArray) -> Block:
+        rounded = x if form.factor == 1 else x * np.float32(form.factor)
+        if min(abs(float(rounded[0])), abs(float(rounded[-1]))) >= self.fmt.smallest_normal:
+            return Block(at, x, rounded, rounded, None, None, True)
+        value = widen(x) * form.factor
+        if form.beside:  # a tie, and the exact result lies on one side of it
+            rounded = np.nextafter(value, form.beside * np.inf).astype(np.float32)
+        return Block(at, x, rounded, value, per_unit(value, self.fmt), None, False)
+
+
+def _steady(a: float, b: float) -> int:
+    """16 where the numbers between two of one sign, and their neighbours, are of one binade; else 0."""
+    low, high = sorted((abs(float(a)), abs(float(b))))
+    return 16 if frexp(low * (1 - 2.0**-19))[1] == frexp(high * (1 + 2.0**-19))[1] else 0
+
+
+def per_unit(value: Any, fmt: Format) -> Any:
+    """1 / ulp, in a format, of float64 numbers that do not overflow it; by their exponents, as ``frexp`` is slow."""
+    bits = np.asarray(value, dtype=np.float64).view(np.uint64) & EXPONENT
+    turned, most = (2 * BIAS + fmt.precision - 1), (BIAS + fmt.precision - 1 - fmt.e_min)
+    return np.minimum(np.uint64(turned << 52) - bits, np.uint64(most << 52)).view(np.float64)

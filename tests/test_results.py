@@ -1,0 +1,41 @@
+"""The sweeps kept in results/: whole, of every function promised, and their worst inputs as bad as they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosscheck import activations
+from crosscheck._compare.records import Point
+from crosscheck._report.sweep import read_sweep
+from crosscheck._sweep.results import judged_exactly
+
+RESULTS = Path(__file__).parents[1] / "results"
+ALL = ("sigmoid", "tanh", "silu", "gelu")
+NATIVES = ("relu", "leaky_relu", "elu", "softplus", "gelu_tanh", "mish", "selu", "log_sigmoid")
+
+
+@pytest.mark.parametrize("name", [*ALL, *NATIVES])
+def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: str) -> None:
+    path = RESULTS / f"{name}-float32.json"
+    report = read_sweep(path)
+    assert (report.function, report.bits) == (name, ("0xffffffff", "0x7fffffff"))
+    assert report.passed
+    subjects = {"torch", "jax"} if name in ALL else set[str]()
+    subjects |= {f"{side}.native" for side in ("torch", "jax")}
+    assert {(s, k) for s in subjects for k in (0, 1)} <= {(one.subject, one.order) for one in report.results}
+    for one in report.results:
+        others = (one.flushed, one.non_finite, one.finite, one.convention, one.not_judged)
+        assert one.inputs == 2**32 == sum(one.histogram.values()) + sum(others)
+        assert one.not_judged == (2 * (2**23 - 1) if one.order else 0)
+        assert one.worst is not None
+        assert one.worst_of_truth is not None
+        for point, ulp in ((one.worst, one.max_ulp), (one.worst_of_truth, one.max_ulp_of_truth)):
+            assert error(name, one.order, point) == pytest.approx((point.ulp, point.ulp_of_truth), rel=1e-9)
+            assert ulp in (point.ulp, point.ulp_of_truth)
+
+
+def error(name: str, order: int, point: Point) -> tuple[float, float]:
+    x, got = (np.array([value], np.float32) for value in (point.input, point.got))
+    judged, _ = judged_exactly(activations[name], order, x, got)
+    return float(judged.ulp_of_unit[0]), float(judged.ulp[0])

@@ -1,0 +1,124 @@
+"""`crosscheck sweep` and its arguments: what is printed, written, drawn and refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import crosscheck
+from crosscheck import UsageError
+from crosscheck._report.sweep import read_sweep
+from crosscheck.cli import main
+
+
+def run(*arguments: str) -> Result:
+    """The command in this process, where the frameworks are loaded already."""
+    return CliRunner().invoke(main, ["sweep", *arguments])
+
+
+def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> None:
+    files = {"json": tmp_path / "gelu.json", "plot": tmp_path / "gelu.png"}
+    done = run(
+        *("gelu", "--range", "-0.5", "0xbeffff00", "--jobs", "1", "--out", str(tmp_path / "kept")),
+        *(f"--{option}={path}" for option, path in files.items()),
+    )
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("gelu, float32: every input from -0.5 to -0.499992371, 257: the own implementations keep")
+    rows = [line.split()[:2] for line in done.output.splitlines() if line.startswith(("value", "gradient"))]
+    subjects = ["torch", "jax", "torch.native", "jax.native", "jax.native.matched"]
+    assert rows == [[order, subject] for subject in subjects for order in ("value", "gradient")]
+    assert "torch.native and jax.native.matched differ in bits at" in done.output
+    data = json.loads(files["json"].read_text())
+    assert (data["schema"], data["function"], data["dtype"]) == ("crosscheck.sweep/1", "gelu", "float32")
+    assert [one["inputs"] for one in data["results"]] == [257] * 10
+    assert json.dumps(read_sweep(files["json"]).data()) == json.dumps(data)
+    with Image.open(files["plot"]) as image:
+        assert image.size > (1000, 500)
+        assert len(image.convert("RGB").getcolors(2**24) or ()) > 20
+    table = run("--table", str(tmp_path))
+    assert table.exit_code == 0
+    assert table.output.count("gelu") == 10
+
+
+def test_a_function_without_errors_is_drawn(tmp_path: Path) -> None:
+    report = crosscheck.sweep("relu", range=(1.0, 2.0), subjects=["torch"])
+    assert [result.binades for result in report.results] == [(), ()]
+    assert [axes.get_title() for axes in report.plot().axes[:2]] == ["value", "gradient"]
+    assert "relu" in report.document().markdown()
+
+
+def test_an_own_implementation_beyond_its_budget_fails(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import dataclasses\nfrom crosscheck import activations\n\n\n"
+        "def value(framework, x):\n    return x * 1.00001\n\n\n"
+        "MINE = dataclasses.replace(activations['relu'], name='mine', aliases=(), deviations=(), torch_value=value)\n"
+    )
+    done = run("mine", "--file", str(mine), "--range", "1", "1.001", "--order", "0")
+    assert done.exit_code == 1, done.output
+    assert "torch, order 0, is beyond its budget of 4 ULP" in done.output
+
+
+WRONG = {
+    "float64": (("relu", "--dtype", "float64"), "dtype: got float64, whose 2^64 values would take 5,8"),
+    "dtype": (("relu", "--dtype", "float8"), "unknown dtype 'float8'"),
+    "rows": (("softmax",), "what: got softmax, a function of rows, of which there are too many"),
+    "name": (("sigmod",), "did you mean 'sigmoid'"),
+    "order": (("relu", "--order", "2"), "unknown order '2'"),
+    "subject": (("gelu", "--subject", "torch.native.matched"), "unknown subject 'torch.native.matched'"),
+    "range order": (("relu", "--range", "1", "-1"), "range: got 1 and -1, expected the lower end first"),
+    "range words": (("relu", "--range", "one", "2"), "range: got 'one', expected a number, or bits in hexadecimal"),
+    "range nan": (("relu", "--range", "0", "nan"), "range: got nan, of which there are many; give its bits"),
+    "range bits": (("relu", "--range", "0", "0x1ffffffff"), "range: got the bits 0x1ffffffff, expected at most 8 digits"),
+    "device": (("relu", "--device", "tpu"), "unknown device 'tpu'"),
+    "resume": (("relu", "--resume"), "resume: got no folder to go on with"),
+    "nothing": ((), "NAME, --table: give the name of an activation, or a folder of results, and not both"),
+    "both": (
+        ("relu", "--table", "."),
+        "NAME, --table: give the name of an activation, or a folder of results, and not both",
+    ),
+    "no results": (("--table", "/dev"), "table: /dev holds no .json file"),
+    "out": (("relu", "--range", "0", "1", "--jobs", "1", "--out", "/dev/null/x"), "out: the folder /dev/null/x cannot be"),
+    "plot": (("relu", "--plot", "a.txt"), "--plot: got 'a.txt' with the suffix '.txt'"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_bad_input_gets_one_message(what: str) -> None:
+    arguments, message = WRONG[what]
+    done = run(*arguments)
+    assert done.exit_code == 2, done.output
+    assert message in done.output
+    assert done.output.startswith("Error: ")
+    assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 0}, "jobs: got 0, expected an integer of at least 1"),
+        ({"range": (1.0,)}, "range: got"),
+        ({"replace": {"torch.nativ": abs}}, "unknown subject 'torch.nativ'"),
+        ({"replace": {"torch": abs}, "jobs": 2}, "jobs, executor: functions in a subject's place"),
+        ({"subjects": []}, "subject: got none"),
+    ],
+    ids=["jobs", "range", "replace", "replace and jobs", "subjects"],
+)
+def test_bad_arguments_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        crosscheck.sweep("relu", **options)
+
+
+def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
+    for content, message in (
+        ("{", "expected JSON as"),
+        ('{"schema": "crosscheck.report/1"}', "got the schema 'crosscheck.report/1', expected 'crosscheck.sweep/1'"),
+        ('{"schema": "crosscheck.sweep/1"}', "expected JSON as"),
+    ):
+        (tmp_path / "a.json").write_text(content)
+        done = run("--table", str(tmp_path))
+        assert done.exit_code == 2
+        assert message in done.output

@@ -73,7 +73,7 @@ def minimums(session: nox.Session) -> None:
     wanted = [*project["dependencies"], *project["optional-dependencies"]["torch"], *project["optional-dependencies"]["jax"]]
     lowest = [f"{name}=={version}" for name, version in re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(wanted), re.M)]
     session.install(".[all]", *group("test"), *lowest)
-    session.run("pytest", "-m", "not gpu", *session.posargs, env=COMPILED)
+    session.run("pytest", "-m", "not gpu and not slow", *session.posargs, env=COMPILED)
 
 
 @nox.session

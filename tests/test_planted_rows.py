@@ -11,7 +11,7 @@ import torch
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._spec.records import MODES
+from crosscheck._spec.records import USUAL_MODES
 
 SOFTMAX = crosscheck.activations["softmax"]
 RUNS = {"torch": "eager", "jax": "jit"}
@@ -179,7 +179,7 @@ def test_a_fault_in_one_mode_is_found_in_that_mode() -> None:
     def wrong_under_jit(x: Any, axis: int) -> Any:
         return own(x * (2 if isinstance(x, jax.core.Tracer) else 1), axis)
 
-    report = judge("jax", wrong_under_jit, [0], modes=MODES)
+    report = judge("jax", wrong_under_jit, [0], modes=USUAL_MODES)
     verdicts = {(c.mode, c.passed) for c in report.comparisons if length(c) > 1}
     assert verdicts == {("eager", True), ("jit", False)}
 

@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 PAGES = pages()
 ACTIVATIONS = [page for page in PAGES if page.count("/") == 2 and page.startswith("activations/")]
 PHONE = 390
-MOST_BYTES = 1_150_000
+MOST_BYTES = 1_200_000
 
 
 def complaints(browser: Chromium, address: str) -> list[str]:

@@ -26,8 +26,9 @@ from crosscheck._compare.records import Comparison
 from crosscheck._compare.verify import Plan, run
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._numerics.sampling import COLUMNS, ROWS
-from crosscheck._report.explain import Disagreement, Explanation, Source
+from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.report import Report
+from crosscheck._report.reproduce import Source
 from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import MissingFrameworkError
 from crosscheck._spec.records import (
@@ -387,7 +388,8 @@ def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tup
     if count is None:
         return None
     x = _from_bits(count.worst.input_bits, first.dtype)
-    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, beside=beside)
+    alone = one.cause == "layout"
+    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, alone=alone, beside=beside)
 
 
 def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:

@@ -22,7 +22,8 @@ from crosscheck._compare.curves import Sighting, _place, sight
 from crosscheck._compare.deviations import seen_here
 from crosscheck._compare.sample import Sample, coordinates, samples
 from crosscheck._numerics.formats import FORMATS, bits_of
-from crosscheck._report.explain import LONG, SENTENCES, Disagreement, Explanation, Source, _rows, snippet
+from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
+from crosscheck._report.reproduce import LONG, Source, _rows
 from crosscheck._spec.records import CAUSES
 
 Run = Callable[[str], Verified]
@@ -88,7 +89,7 @@ def check_snippets(explanation: Explanation, one: Disagreement) -> None:
     assert one.sighting is not None
     assert one.sighting.results
     for result in one.sighting.results:
-        code = snippet(explanation, one.sighting, result)
+        code = explanation.snippet(one.sighting, result)
         assert all(bits in code for bits in bits_to_paste(one.sighting))
         if result.got is None:
             with pytest.raises(Exception, match=r".+"):
@@ -188,7 +189,7 @@ def test_each_analytic_formula_can_be_reproduced() -> None:
     (one,) = explanation.disagreements
     assert one.subjects == ("analytic",)
     assert one.sighting is not None
-    code = snippet(explanation, one.sighting, one.sighting.results[0])
+    code = explanation.snippet(one.sighting, one.sighting.results[0])
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(code, {"activation": broken, "RELU": broken})
@@ -388,7 +389,7 @@ def test_what_explains_softmax_can_be_read(verified: Run) -> None:
     for one in explanation.disagreements:
         assert one.sighting is not None
         for result in one.sighting.results:
-            code = snippet(explanation, one.sighting, result).splitlines()
+            code = explanation.snippet(one.sighting, result).splitlines()
             assert len(code) <= 24
             assert max(map(len, code)) <= 132
     json.dumps(explanation.data(), allow_nan=False)
@@ -421,7 +422,7 @@ def test_the_analytic_formula_of_rows_can_be_reproduced() -> None:
     assert result.ulp > 1e15
     assert sighting.row is not None
     assert len(sighting.row.bits) == 8
-    code = snippet(Explanation(broken, Source((), "activation"), Report((), {}), ()), sighting, result)
+    code = Explanation(broken, Source((), "activation"), Report((), {}), ()).snippet(sighting, result)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(code, {"activation": broken})

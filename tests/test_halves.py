@@ -23,7 +23,8 @@ from crosscheck._exact.balls import precision
 from crosscheck._exact.rows import _enclosures, _paired, row_truth
 from crosscheck._numerics.formats import FORMATS, FloatArray, Format, bits_of, widen
 from crosscheck._numerics.sampling import PAIRS, ROWS, sampled_pairs
-from crosscheck._report.explain import Disagreement, Explanation, Source, _rows, snippet
+from crosscheck._report.explain import Disagreement, Explanation
+from crosscheck._report.reproduce import Source, _rows
 from crosscheck._spec.records import NO_LIMITS
 
 ORDERS = (0, 1, 2)
@@ -374,7 +375,7 @@ def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, capsys: py
         for result in sighting.results:
             assert result.got is not None
             assert result.ulp < 100
-            exec(snippet(explanation, sighting, result), {"GROWN": GROWN})
+            exec(explanation.snippet(sighting, result), {"GROWN": GROWN})
             assert float(capsys.readouterr().out) == result.got
         said = " ".join(str(explanation).split())
         assert f"= {gate!r} ({bits_of(x)})" in said

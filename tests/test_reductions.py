@@ -18,7 +18,7 @@ from crosscheck._compare.curves import sight
 from crosscheck._compare.sample import Sample
 from crosscheck._exact.rows import row_truth
 from crosscheck._numerics.formats import FORMATS, Format, widen
-from crosscheck._report.explain import Disagreement, Explanation, snippet
+from crosscheck._report.explain import Disagreement, Explanation
 
 LOGSUMEXP = crosscheck.activations["logsumexp"]
 REDUCTIONS = [name for name in ROWS if crosscheck.activations[name].result == "one"]
@@ -154,7 +154,7 @@ def test_the_snippets_reproduce_it(order: int, axis: int, capsys: pytest.Capture
     explanation = Explanation(LOGSUMEXP, _api._source(LOGSUMEXP), Report((), {}), (one,))
     for result in sighting.results:
         assert result.got is not None
-        exec(snippet(explanation, sighting, result), {})
+        exec(explanation.snippet(sighting, result), {})
         assert float(capsys.readouterr().out) == result.got
     said = " ".join(str(explanation).split())
     assert ("the largest entry of its row: x[" if order else "a row whose largest entry is -0.167969, of 2") in said

@@ -26,7 +26,7 @@ class Result:
     """What one subject gives at one input: a number with its error in ULP, or what it raised.
 
     ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the subject raised or found
-    no derivative, which ``message`` then tells.
+    no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row.
     """
 
     subject: str
@@ -34,6 +34,12 @@ class Result:
     ulp: float
     message: str | None = None
     mode: str = "eager"
+    copies: int = REPEATED
+
+    @property
+    def label(self) -> str:
+        """The subject, and whether it had the input alone."""
+        return f"{self.subject} alone" if self.copies == 1 else self.subject
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,7 @@ def sight(
     parameters: Mapping[str, float],
     *,
     declared: Declared | None = None,
+    alone: bool = False,
     beside: Sequence[tuple[str, str]] = (),
     runners: Runners | None = None,
 ) -> Sighting:
@@ -150,7 +157,8 @@ def sight(
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
     which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters, the
-    sighting is at others at which the function is verified. ``beside`` are further subjects, each with its mode, that are
+    sighting is at others at which the function is verified. With ``alone`` each subject is run too with the input, or its
+    row, alone, and not in an array of copies. ``beside`` are further subjects, each with its mode, that are
     run at the same place; the sighting has their results after those of the subjects. ``runners`` are kept from sighting to
     sighting of one activation.
     """
@@ -160,6 +168,9 @@ def sight(
         sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared, runners)
     task = _task(activation, parameters, sample, order, runners)
     position = (row.position or 0) if row else 0
+    copies = row.sampled if row else REPEATED
+    runs = [(name, mode, count) for count in ((copies, 1) if alone else (copies,)) for name in subjects]
+    runs += [(name, one, copies) for name, one in beside]
     return Sighting(
         dtype=str(x.dtype),
         order=order,
@@ -168,7 +179,7 @@ def sight(
         input=float(x[0]),
         input_bits=bits_of(x),
         exact=float(task.true.rounded[position]) if task.true.judged[position] else None,
-        results=tuple(_result(task, *one, row) for one in (*((name, mode) for name in subjects), *beside)),
+        results=tuple(_result(task, *one, position) for one in runs),
         row=row,
     )
 
@@ -189,26 +200,26 @@ def sight_declared(
         deviation.modes[0],
         {**activation.parameters, **region.parameters},
         declared=declared,
+        alone=deviation.cause == "layout",
         beside=beside,
         runners=runners,
     )
 
 
-def _result(task: _Task, name: str, mode: str, row: Row | None) -> Result:
-    position = (row.position or 0) if row else 0
+def _result(task: _Task, name: str, mode: str, copies: int, position: int) -> Result:
     subject = _subjects(task).get(name)
     if subject is None:
-        return Result(name, None, np.nan, "is not judged with these parameters", mode)
+        return Result(name, None, np.nan, "is not judged with these parameters", mode, copies)
     mode = _mode(subject, mode)
     try:
-        run = _run(task, name, mode, row.sampled if row else REPEATED)
+        run = _run(task, name, mode, copies)
     except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode)
+        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode, copies)
     if run is None:
-        return Result(name, None, np.nan, "finds no derivative", mode)
+        return Result(name, None, np.nan, "finds no derivative", mode, copies)
     got, judgement = run
     ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
-    return Result(name, float(got[position]), ulp, mode=mode)
+    return Result(name, float(got[position]), ulp, mode=mode, copies=copies)
 
 
 def _in_a_row(

@@ -14,7 +14,7 @@ import crosscheck
 from crosscheck import Activation, Deviation
 from crosscheck._api import environment, explained
 from crosscheck._compare.curves import Sighting, drawn
-from crosscheck._report.explain import SENTENCES, Disagreement, Explanation, snippet
+from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
 from crosscheck._report.report import Report
 from crosscheck._spec.records import ORDER_NAMES
 
@@ -195,7 +195,7 @@ def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviati
     yield sighted(sighting, one.cause)
     yield "<div data-search-exclude markdown>"
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
-    code = {result.subject.partition(".")[0]: fenced(snippet(explanation, sighting, result)) for result in sighting.results}
+    code = {result.subject.partition(".")[0]: fenced(explanation.snippet(sighting, result)) for result in sighting.results}
     yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'
     yield "</div>"
 

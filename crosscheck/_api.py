@@ -341,6 +341,10 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
         order=region.order,
         sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
+        looked_for=any(
+            one.mode in deviation.modes and (deviation.cause != "layout" or one.against == ALONE)
+            for one in report.comparisons
+        ),
         declared_results=dict(anchor.results),
         reason=deviation.reason,
         link=deviation.link,
@@ -388,8 +392,8 @@ def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tup
     if count is None:
         return None
     x = _from_bits(count.worst.input_bits, first.dtype)
-    alone = one.cause == "layout"
-    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, alone=alone, beside=beside)
+    layouts = one.cause == "layout"
+    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, layouts=layouts, beside=beside)
 
 
 def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:

@@ -1,11 +1,12 @@
 """What several tests share: a run of each activation, made once, the command line, and a file with an activation."""
 
+import dataclasses
 import os
 import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 from filelock import FileLock, Timeout
 
 import crosscheck
-from crosscheck import Report, activations
+from crosscheck import Activation, Deviation, Report, activations
+from crosscheck._backends import backend
 from crosscheck._compare import verify
-from crosscheck._compare.judged import Judged
+from crosscheck._compare.judged import ALONE, Judged
+from crosscheck._spec.records import DTYPES, ORDERS, USUAL_MODES
 
 MINE = '''
 """An activation of the user's: half of x."""
@@ -74,7 +77,9 @@ class Verified(NamedTuple):
 def verified(
     tmp_path_factory: pytest.TempPathFactory, worker_id: str, request: pytest.FixtureRequest
 ) -> Callable[[str], Verified]:
-    """An activation of the catalogue, by name, in every dtype, order and mode; run once, whatever the number of workers.
+    """An activation of the catalogue, by name, in every dtype and order; run once, whatever the number of workers.
+
+    In the usual modes; among the points are those of other modes and layouts too for which deviations are declared.
 
     A worker that needs what another one is running takes up the next that some test will ask for.
     """
@@ -116,8 +121,33 @@ def _verify(name: str) -> Verified:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crosscheck._api.run", run)
         report = crosscheck.verify(name, thorough=True)
+    points = [*kept, *_elsewhere(activations[name])]
     jax.clear_caches()  # or the programs of all activations would fill the memory
-    return Verified(report, kept)
+    return Verified(report, points)
+
+
+def _elsewhere(activation: Activation) -> Iterator[Judged]:
+    """The natives in the other modes and layouts for which deviations are declared, at the defaults of the parameters."""
+    asked: dict[tuple[tuple[str, ...], bool], list[Deviation]] = {}
+    for deviation in activation.deviations:
+        layout = deviation.cause == "layout"
+        if layout or not set(deviation.modes) & set(USUAL_MODES):
+            asked.setdefault((deviation.modes, layout), []).append(deviation)
+    for (modes, layout), deviations in asked.items():
+        if "compile" in modes and backend("torch").lacks("compile"):
+            continue
+        regions = [region for deviation in deviations for region in deviation.regions]
+        plan = verify.Plan(
+            dtypes=tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for region in regions)),
+            orders=ORDERS,  # all, as verify runs them: a cause may be told by the size of the lower derivatives
+            subjects=tuple(dict.fromkeys(subject for deviation in deviations for subject in deviation.subjects)),
+            modes=modes,
+            device="cpu",
+            seed=0,
+            layout=layout,
+        )
+        found = verify.run(dataclasses.replace(activation, cases=()), plan)
+        yield from (one for one in found if not layout or one.key.against == ALONE)
 
 
 @pytest.fixture

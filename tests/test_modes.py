@@ -11,6 +11,7 @@ import torch
 
 import crosscheck
 from crosscheck._backends import backend
+from crosscheck._spec.records import MODES
 
 SIGMOID = crosscheck.activations["sigmoid"]
 
@@ -92,6 +93,15 @@ def test_forward_mode_is_along_the_direction(name: str, order: int) -> None:
     assert got is not None
     expected = 2 * x[:, :1] * x[:, 1:] if order == 1 else 2 * x[:, 1:]
     assert (got == expected).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", crosscheck.activations)
+def test_everything_holds_in_every_mode_and_layout(name: str) -> None:
+    report = crosscheck.verify(name, modes=MODES, layout=True)
+    assert report.passed, str(report)
+    assert {c.mode for c in report.comparisons} >= {"eager", "jit", "vmap"}
+    assert any(c.against == "alone" for c in report.comparisons)
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "elu", "softmax"])

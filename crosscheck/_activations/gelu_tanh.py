@@ -4,6 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import Halves, cut, exp_above, grown, growth, numpy_of
+from crosscheck._activations._layouts import compiled_anew, scalar_rest
 from crosscheck._activations._regions import both, regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -189,7 +190,7 @@ DEFAULT_IS_ERF = Deviation(
         (0, "float16", ((-5.53, -0.75),), -3.0, None, 1500.0),
         (1, "float64", ((-8.4, -0.002), (0.002, 7.3)), -3.0, None, inf),
         (1, "float32", ((-8.2, -1e-5), (0.03, 5.7)), -3.0, None, inf),
-        (1, "bfloat16", ((-7.7, -0.6),), -5.0, None, 20000.0),
+        (1, "bfloat16", ((-7.7, -0.6),), -5.0, None, inf),
         (1, "float16", ((-5.9, -0.38),), -3.0, None, 1700.0),
         (1, "float16", ((0.6, 2.4),), 1.998046875, None, 1.5),
         (2, "float64", both(1e-4, 8.4), -3.0, None, inf),
@@ -216,7 +217,7 @@ DEFAULT_LOST = Deviation(
         (0, "float16", ((-5.55, -5.52),), -5.54296875, None, 3.2),
         (1, "float64", ((-38.8, -7.1), (-0.2, -5e-5), (5e-5, 0.2), (5.9, 8.7)), -20.0, None, inf),
         (1, "float32", ((-10.9, -7.1), (-6.4, -6.1), (-0.15, -1e-4), (0.03, 0.09)), -10.0, 0.0, inf),
-        (1, "bfloat16", ((-10.4, -7.5),), -9.3125, 0.0, 2.0**8),
+        (1, "bfloat16", ((-10.4, -7.5),), -9.3125, None, inf),
         (2, "float64", (*both(4e-7, 0.2), *both(7.0, 38.8)), -20.0, None, inf),
         (2, "float32", both(7.1, 14.4), -10.0, None, inf),
         (2, "bfloat16", both(7.6, 13.6), -10.0, None, inf),
@@ -280,7 +281,7 @@ LOST_TAILS_JAX = Deviation(
         (2, "float32", both(1.9, 10.4), -8.0, 0.0, 2.0**24),
         (2, "float32", both(0.9, 1.9), 1.838230848312378, None, 60.0),
         (2, "bfloat16", both(1.75, 10.4), -3.046875, None, 600.0),
-        (2, "float16", both(1.6, 5.8), 4.41015625, 0.0, 2.0**11),
+        (2, "float16", both(1.6, 5.8), 4.41015625, 0.0, 5100.0),
     ),
     reason="JAX computes 1 + tanh, and differentiates tanh as (1 + y) (1 - y). Where tanh nears -1 or 1, these keep fewer "
     "and fewer digits, down to 0. XLA's float64 tanh stays 7 ULP below 1 between arguments of 18.2 and 20, where the exact "
@@ -299,8 +300,8 @@ SIXTEEN_BITS = Deviation(
         (0, "float16", ((-5.2, -2.2),), -3.8828125, -0.0, 2.0**11),
         (0, "float16", ((-2.2, -0.13), (0.0007, 3.2)), -1.9140625, None, 16.0),
         (1, "bfloat16", ((-2.12, -0.002), (0.004, 3.2)), -2.109375, None, 16.0),
-        (1, "float16", ((-5.5, -2.0),), -3.583984375, None, 2500.0),
-        (1, "float16", ((-2.0, -0.0003), (0.0006, 3.8)), -1.568359375, None, 16.0),
+        (1, "float16", ((-5.5, -1.68),), -3.583984375, None, 5800.0),
+        (1, "float16", ((-1.68, -0.0003), (0.0006, 3.8)), -1.568359375, None, 16.0),
         (2, "bfloat16", both(0.002, 1.75), 1.0078125, None, 16.0),
         (2, "float16", both(0.0003, 1.6), -1.0703125, None, 8.0),
     ),
@@ -317,6 +318,63 @@ ZERO_SIGN = Deviation(
     reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it.",
     link=JAX_SOURCE,
     seen=SEEN,
+)
+
+DEFAULT_COMPILED = Deviation(
+    id="gelu-tanh-torch-default-compiled",
+    cause="inaccurate",
+    subjects=(DEFAULT,),
+    regions=regions(
+        DEFAULT,
+        (0, "float32", ((-0.132, -2e-4), (2e-4, 0.132)), 0.11242401599884033, None, 21.5),
+        (0, "bfloat16", ((-7.63, -7.53),), -7.5625, -0.0, 2.0**9),
+        (1, "float32", ((-14.4, -10.8),), -10.92247200012207, None, inf),
+        (1, "bfloat16", ((-13.7, -10.4),), -10.4375, None, inf),
+    ),
+    reason="torch's default is the exact GELU, compiled with an erf of its own. Its gradient keeps the tail that the "
+    "approximation by tanh has lost out there.",
+    link=COMPOSED,
+    seen=SEEN,
+    modes=("compile",),
+)
+
+LAYOUT_JAX = compiled_anew(
+    "gelu-tanh-layout-jax",
+    Region(1, ("float32",), ((-4.1, -3.4),), (Anchor(-3.7520949840545654, {}),), 1.6),
+    Region(2, ("float32",), ((-5.4, -0.087), (0.42, 5.3)), (Anchor(-1.416297435760498, {}),), 160.0),
+)
+
+LAYOUT = scalar_rest(
+    "gelu-tanh-layout",
+    Region(
+        0,
+        ("float32",),
+        ((inf, inf), (-6.1, -1.6e-08), (4.8e-08, 5.6), (1.5e38, 3.4028234663852886e38)),
+        (Anchor(-5.53393030166626, {}),),
+        2.0**30,
+    ),
+    Region(
+        0,
+        ("bfloat16",),
+        ((inf, inf), (-2.6e-38, -1.4e-45), (-5.9, -2.8), (1.4e-45, 2.6e-38), (1.5e38, 3.4028234663852886e38)),
+        (Anchor(-5.34375, {}),),
+        2200.0,
+    ),
+    Region(1, ("float32",), ((-16.0, -3.2e-08), (6.5e-08, 6.5)), (Anchor(-10.206735610961914, {}),)),
+    Region(1, ("bfloat16",), ((-16.0, -4.3),), (Anchor(-10.25, {}),)),
+    of="erf",
+    more="torch's default is the exact GELU: see gelu-layout.",
+)
+
+LAYOUT_MATCHED = scalar_rest(
+    "gelu-tanh-layout-matched",
+    Region(0, ("float32",), ((-5.7, -1.1),), (Anchor(-5.153900146484375, {}),), 2.0**26),
+    Region(0, ("bfloat16",), ((-5.7, -4.6),), (Anchor(-5.15625, {}),), 540.0),
+    Region(1, ("float32",), ((-5.7, -1.1), (4.5, 5.7)), (Anchor(-5.153900146484375, {}),), 2.0**25),
+    Region(1, ("bfloat16",), ((-5.7, -4.6),), (Anchor(-5.15625, {}),), 480.0),
+    of="tanh",
+    more="Where tanh rounds to -1 or 1 in one of them only, the result is 0 there.",
+    subjects=("torch.native.matched",),
 )
 
 GELU_TANH = Activation(
@@ -347,5 +405,9 @@ GELU_TANH = Activation(
         LOST_TAILS_JAX,
         SIXTEEN_BITS,
         ZERO_SIGN,
+        DEFAULT_COMPILED,
+        LAYOUT_JAX,
+        LAYOUT,
+        LAYOUT_MATCHED,
     ),
 )

@@ -4,6 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of, step
+from crosscheck._activations._layouts import scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
@@ -99,12 +100,43 @@ SIXTEEN_BITS = Deviation(
         JAX,
         (0, "bfloat16", ((-3.0, 3.0),), 2.203125, None, 2.0),
         (0, "float16", ((-3.0, 3.0),), 0.01464080810546875, None, 3.1),
-        (1, "bfloat16", ((-1.2, -0.5),), -0.7734375, None, 2.6),
+        (1, "bfloat16", ((-2.22, -0.029), (0.058, 1.49)), -0.7734375, None, 3.5),
         (1, "float16", ((-1.2, 2.996),), -0.7568359375, None, 3.1),
     ),
     reason="JAX adds, divides and multiplies in the 16-bit dtype, rounding after each step.",
     link=JAX_SOURCE,
     seen=SEEN,
+)
+
+INFINITY_FORWARD = Deviation(
+    id="hard-silu-gradient-at-infinity-forward",
+    cause="special",
+    subjects=(JAX,),
+    regions=(Region(1, DTYPES, ((-inf, -inf), (inf, inf)), (Anchor(inf, {JAX: nan}), Anchor(-inf, {JAX: nan}))),),
+    reason="In forward mode JAX multiplies x with the slope of relu6, which is 0 out there: at the infinities that is NaN."
+    " In reverse mode the product comes before the choice that drops it.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+    modes=("forward",),
+)
+
+SECOND_AT_NAN = Deviation(
+    id="hard-silu-second-derivative-at-nan",
+    cause="convention",
+    subjects=(TORCH, JAX),
+    regions=(Region(2, DTYPES, ((nan, nan),), (Anchor(nan, {TORCH: nan, JAX: 0.0}),)),),
+    reason="At NaN torch's second derivative in forward mode is NaN, JAX's is 0, that of the constant slope it chooses.",
+    link=JAX_SOURCE,
+    seen=SEEN,
+    modes=("forward",),
+)
+
+LAYOUT = scalar_rest(
+    "hard-silu-layout",
+    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
+    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
+    of="the gradient",
+    more="At NaN the one gives NaN, the other 1.",
 )
 
 HARD_SILU = Activation(
@@ -124,5 +156,5 @@ HARD_SILU = Activation(
     # JAX chooses so too
     kinks=(Kink(at=-3.0, chosen={1: 0.0, 2: 0.0}, source=SOURCE), Kink(at=3.0, chosen={1: 1.0, 2: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.hardswish"), "jax": Native("jax.nn.hard_silu")},
-    deviations=(INFINITY, OVERFLOW, LAST_BELOW_THREE, SIXTEEN_BITS),
+    deviations=(INFINITY, OVERFLOW, LAST_BELOW_THREE, SIXTEEN_BITS, INFINITY_FORWARD, SECOND_AT_NAN, LAYOUT),
 )

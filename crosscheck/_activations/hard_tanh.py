@@ -4,6 +4,7 @@ from math import nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
+from crosscheck._activations._layouts import scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -57,6 +58,14 @@ GRADIENT_AT_NAN = Deviation(
     seen=SEEN,
 )
 
+LAYOUT = scalar_rest(
+    "hard-tanh-layout",
+    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
+    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
+    of="the gradient",
+    more="At NaN the one gives 0, the other 1.",
+)
+
 HARD_TANH = Activation(
     name="hard_tanh",
     aliases=("hardtanh",),
@@ -73,5 +82,5 @@ HARD_TANH = Activation(
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=-1.0, chosen={1: 0.0}, source=SOURCE), Kink(at=1.0, chosen={1: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.hardtanh"), "jax": Native("jax.nn.hard_tanh")},
-    deviations=(SLOPE_AT_ENDS, GRADIENT_AT_NAN),
+    deviations=(SLOPE_AT_ENDS, GRADIENT_AT_NAN, LAYOUT),
 )

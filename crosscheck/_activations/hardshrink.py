@@ -1,10 +1,11 @@
 """Hardshrink: x where |x| > lambda, 0 otherwise. Drops what is small and keeps the rest as it is, with a jump between."""
 
-from math import inf
+from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import at_most, flat, numpy_of, step
-from crosscheck._spec.records import Activation, Kink, Limits, Native
+from crosscheck._activations._layouts import scalar_rest
+from crosscheck._spec.records import Activation, Anchor, Kink, Limits, Native, Region
 
 
 def definition(m: Any, x: Any, lambd: float = 0.5) -> Any:
@@ -39,6 +40,14 @@ def kinks(lambd: float) -> tuple[Kink, ...]:
     return Kink(at=-lambd, chosen={1: 0.0}, source=source), Kink(at=lambd, chosen={1: 0.0}, source=source)
 
 
+LAYOUT = scalar_rest(
+    "hardshrink-layout",
+    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
+    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
+    of="the gradient",
+    more="At NaN the one gives 0, the other 1.",
+)
+
 HARDSHRINK = Activation(
     name="hardshrink",
     aliases=("hard_shrink",),
@@ -59,4 +68,5 @@ HARDSHRINK = Activation(
     cases=({"lambd": 0.125}, {"lambd": 1.5}),
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.hardshrink")},
+    deviations=(LAYOUT,),
 )

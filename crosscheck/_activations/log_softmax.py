@@ -5,6 +5,7 @@ from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, log_sum, numpy_of, softmax_parts, stable_exp, total
+from crosscheck._activations._layouts import compiled_anew
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -184,6 +185,11 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
+LAYOUT_JAX = compiled_anew(
+    "log-softmax-layout-jax",
+    Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.024)), (Anchor(0.0, {}),), 210.0, lengths=(8,)),
+)
+
 LOG_SOFTMAX = Activation(
     name="log_softmax",
     latex=r"f(z)_j = z_j - \log \sum_k e^{z_k}",
@@ -216,5 +222,6 @@ LOG_SOFTMAX = Activation(
         SIXTEEN_BITS,
         SIXTEEN_BITS_TORCH,
         ZERO_SIGN,
+        LAYOUT_JAX,
     ),
 )

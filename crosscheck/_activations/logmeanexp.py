@@ -96,5 +96,6 @@ LOGMEANEXP = Activation(
         without_torch(logsumexp.ROUNDED_DIFFERENCE),
         without_torch(logsumexp.FLUSHED_FACTOR),
         without_torch(logsumexp.SIXTEEN_BITS),
+        without_torch(logsumexp.LAYOUT_JAX),
     ),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, log_sum, numpy_of, softmax_parts, stable_exp
+from crosscheck._activations._layouts import compiled_anew
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -173,6 +174,11 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
+LAYOUT_JAX = compiled_anew(
+    "logsumexp-layout-jax",
+    Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.027)), (Anchor(0.0, {}),), 100.0, lengths=(8,)),
+)
+
 LOGSUMEXP = Activation(
     name="logsumexp",
     latex=r"f(z) = \log \sum_k e^{z_k}",
@@ -205,5 +211,6 @@ LOGSUMEXP = Activation(
         SIXTEEN_BITS,
         SIXTEEN_BITS_VALUE,
         ZERO_SIGN,
+        LAYOUT_JAX,
     ),
 )

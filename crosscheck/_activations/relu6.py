@@ -1,8 +1,10 @@
 """ReLU6: min(max(0, x), 6). A ReLU that cannot grow beyond 6, which keeps its digits in formats of few bits."""
 
+from math import nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
+from crosscheck._activations._layouts import scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -47,6 +49,14 @@ NEGATIVE_ZERO = Deviation(
     seen=SEEN,
 )
 
+LAYOUT = scalar_rest(
+    "relu6-layout",
+    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
+    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
+    of="the gradient",
+    more="At NaN the one gives 0, the other 1.",
+)
+
 RELU6 = Activation(
     name="relu6",
     latex=r"\operatorname{ReLU6}(x) = \min(\max(0, x), 6)",
@@ -63,5 +73,5 @@ RELU6 = Activation(
     # torch chooses so too
     kinks=(Kink(at=0.0, chosen={1: 0.0}, source=SOURCE), Kink(at=6.0, chosen={1: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.relu6"), "jax": Native("jax.nn.relu6")},
-    deviations=(NEGATIVE_ZERO,),
+    deviations=(NEGATIVE_ZERO, LAYOUT),
 )

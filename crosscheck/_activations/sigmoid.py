@@ -3,6 +3,7 @@
 from typing import Any
 
 from crosscheck._activations._kernels import bell, numpy_of, size, tanh
+from crosscheck._activations._layouts import scalar_rest
 from crosscheck._spec.records import Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -154,6 +155,14 @@ SIXTEEN_BITS = Deviation(
     seen=SEEN,
 )
 
+LAYOUT = scalar_rest(
+    "sigmoid-layout",
+    Region(0, ("float32",), ((-84.0, -0.11), (0.24, 2.6)), (Anchor(-16.755929946899414, {}),), 4.9),
+    Region(1, ("float32",), ((-84.0, -0.27), (0.24, 2.6)), (Anchor(2.3341405391693115, {}),), 11.0),
+    Region(2, ("float32",), ((-84.0, -0.11), (0.24, 2.6)), (Anchor(-0.12060051411390305, {}),), 29.0),
+    of="e^x",
+)
+
 SIGMOID = Activation(
     name="sigmoid",
     latex=r"\sigma(x) = \frac{1}{1 + e^{-x}}",
@@ -168,5 +177,5 @@ SIGMOID = Activation(
     jax_second=second,
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     natives={"torch": Native("torch.sigmoid"), "jax": Native("jax.nn.sigmoid")},
-    deviations=(LOST_TAIL, OVERFLOW, FLOAT16_OVERFLOW, CANCELLED_SECOND, ROUNDED_VALUE, SIXTEEN_BITS),
+    deviations=(LOST_TAIL, OVERFLOW, FLOAT16_OVERFLOW, CANCELLED_SECOND, ROUNDED_VALUE, SIXTEEN_BITS, LAYOUT),
 )

@@ -4,6 +4,8 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, bell, numpy_of, size
+from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -236,6 +238,30 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
+ROUNDED_GRADIENT_FUNCTIONAL = Deviation(
+    id="silu-functional-gradient-rounded",
+    cause="inaccurate",
+    subjects=("torch.native",),
+    regions=regions(
+        "torch.native",
+        (1, "bfloat16", ((-84.5, -0.184), (0.228, 6.57)), -0.9140625, None, 4.5),
+        (1, "float16", ((-19.6, -0.0073), (0.0449, 9.01)), -17.34375, None, 10.5),
+    ),
+    reason="Where torch.func may differentiate again, torch composes the gradient from operations that each round to 16 "
+    "bits, and does not call the kernel that computes it in float32: under vmap and in forward mode.",
+    link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
+    seen=SEEN,
+    modes=("vmap", "forward"),
+)
+
+LAYOUT = scalar_rest(
+    "silu-layout",
+    Region(0, ("float32",), ((-84.0, -0.11), (0.24, 2.6)), (Anchor(-16.755929946899414, {}),), 4.9),
+    Region(1, ("float32",), ((-84.0, -0.11), (0.24, 1.9)), (Anchor(-1.1933997869491577, {}),), 16.0),
+    Region(2, ("float32",), ((-84.0, -0.11), (0.24, 2.6)), (Anchor(2.3341405391693115, {}),), 100.0),
+    of="e^x",
+)
+
 SILU = Activation(
     name="silu",
     aliases=("swish",),
@@ -263,5 +289,7 @@ SILU = Activation(
         CANCELLED_GRADIENT_JAX,
         ROUNDED_GRADIENT,
         SIXTEEN_BITS,
+        ROUNDED_GRADIENT_FUNCTIONAL,
+        LAYOUT,
     ),
 )

@@ -165,6 +165,42 @@ SIXTEEN_BITS = Deviation(
     seen=SEEN,
 )
 
+ROUNDED_FORWARD = Deviation(
+    id="soft-sign-gradient-rounded-forward",
+    cause="inaccurate",
+    subjects=(TORCH,),
+    regions=regions(
+        TORCH,
+        (1, "bfloat16", both(0.00588, 0.0059), 0.005889892578125, None, 1.5),
+        (1, "float16", both(7.3e-4, 7.4e-4), 0.0007328987121582031, None, 1.5),
+    ),
+    reason="In forward mode torch rounds each operation of the derivative of x / (1 + |x|) to 16 bits, in another order "
+    "than in reverse mode.",
+    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    seen=SEEN,
+    modes=("forward",),
+)
+
+ZERO_SIGN_FORWARD = Deviation(
+    id="soft-sign-second-derivative-underflow-sign-forward",
+    cause="convention",
+    subjects=(TORCH, JAX),
+    regions=tuple(
+        Region(2, (dtype,), ((low, high),), (Anchor(at, {TORCH: -0.0, JAX: 0.0}),))
+        for dtype, low, high, at in (
+            ("float64", 6.7e153, 1.7976931348623157e308, 1e300),
+            ("float32", 1.06e19, 3.4028234663852886e38, 1e30),
+            ("bfloat16", 9.29e18, 3.39e38, 1e30),
+            ("float16", 403.0, 65504.0, 1000.0),
+        )
+    ),
+    reason="Where the second derivative, a negative number here, underflows to zero, torch keeps its sign in forward mode "
+    "and JAX adds a +0 to it.",
+    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    seen=SEEN,
+    modes=("forward",),
+)
+
 SOFT_SIGN = Activation(
     name="soft_sign",
     aliases=("softsign",),
@@ -181,5 +217,14 @@ SOFT_SIGN = Activation(
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=0.0, chosen={2: 0.0}, source=TORCH_SOURCE),),
     natives={"torch": Native("torch.nn.functional.softsign"), "jax": Native("jax.nn.soft_sign")},
-    deviations=(INFINITY, SECOND_AT_ZERO, CANCELLED, CANCELLED_JAX, OVERFLOW, SIXTEEN_BITS),
+    deviations=(
+        INFINITY,
+        SECOND_AT_ZERO,
+        CANCELLED,
+        CANCELLED_JAX,
+        OVERFLOW,
+        SIXTEEN_BITS,
+        ROUNDED_FORWARD,
+        ZERO_SIGN_FORWARD,
+    ),
 )

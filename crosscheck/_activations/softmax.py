@@ -1,10 +1,12 @@
 """Softmax: e^z_j / sum_k e^z_k along an axis. Turns scores into probabilities: positive, and each row sums to 1."""
 
+from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import centred, softmax_parts, stable_exp
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
+from crosscheck._activations._layouts import compiled_anew
+from crosscheck._spec.records import DTYPES, MODES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:
@@ -97,6 +99,7 @@ ROUNDED_DIFFERENCE = Deviation(
     "ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
     link=TORCH_SOURCE,
     seen=SEEN,
+    modes=tuple(mode for mode in MODES if mode != "forward"),
 )
 
 ROUNDED_DIFFERENCE_FAR = Deviation(
@@ -187,6 +190,38 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
+ROUNDED_DIFFERENCE_FORWARD = replace(
+    ROUNDED_DIFFERENCE,
+    id="softmax-rounded-difference-forward",
+    regions=tuple(
+        replace(region, max_ulp=2.0**24, anchors=(Anchor(-85.22482299804688, {}),))
+        if region.intervals == ((-86, -64),)
+        else region
+        for region in ROUNDED_DIFFERENCE.regions
+        if region.order > 0
+    ),
+    reason="As softmax-rounded-difference. In forward mode XLA flushes a product of JAX's to 0 where it is subnormal, too,"
+    " from a difference of 80 on.",
+    modes=("forward",),
+)
+
+ZERO_SIGN_FORWARD = Deviation(
+    id="softmax-zero-sign-forward",
+    cause="convention",
+    subjects=BOTH,
+    regions=(Region(1, DTYPES, ((-inf, -inf),), (Anchor(-inf, {}),)),),
+    reason="At an entry of minus infinity the derivative is 0 times a difference; in forward mode the frameworks subtract "
+    "its terms in another order, which decides the sign.",
+    link=TORCH_DERIVATIVES,
+    seen=SEEN,
+    modes=("forward",),
+)
+
+LAYOUT_JAX = compiled_anew(
+    "softmax-layout-jax",
+    Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.046)), (Anchor(-0.57110595703125, {}),), 230.0, lengths=(8,)),
+)
+
 SOFTMAX = Activation(
     name="softmax",
     latex=r"s(z)_j = \frac{e^{z_j}}{\sum_k e^{z_k}}",
@@ -215,5 +250,8 @@ SOFTMAX = Activation(
         SIXTEEN_BITS,
         SIXTEEN_BITS_TORCH,
         ZERO_SIGN,
+        ROUNDED_DIFFERENCE_FORWARD,
+        ZERO_SIGN_FORWARD,
+        LAYOUT_JAX,
     ),
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from crosscheck._activations import softmax
-from crosscheck._spec.records import Activation, Anchor, Deviation, Limits, Native
+from crosscheck._spec.records import MODES, Activation, Anchor, Deviation, Limits, Native
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:
@@ -72,6 +72,7 @@ ROUNDED_DIFFERENCE = replace(
     reason="torch computes softmax of -x, and rounds x - min before the exponential, which turns the absolute error of the "
     "difference, half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and "
     "128.",
+    modes=MODES,
 )
 
 ROUNDED_DIFFERENCE_FAR = replace(

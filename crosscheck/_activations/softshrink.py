@@ -1,10 +1,11 @@
 """Softshrink: x moved towards 0 by lambda, and 0 where |x| <= lambda. What drops small values without a jump."""
 
-from math import inf
+from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
-from crosscheck._spec.records import Activation, Kink, Limits, Native
+from crosscheck._activations._layouts import scalar_rest
+from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
 def definition(m: Any, x: Any, lambd: float = 0.5) -> Any:
@@ -40,6 +41,29 @@ def kinks(lambd: float) -> tuple[Kink, ...]:
     return Kink(at=-lambd, chosen={1: 0.0}, source=source), Kink(at=lambd, chosen={1: 0.0}, source=source)
 
 
+COMPILED_NAN = Deviation(
+    id="softshrink-compiled-nan",
+    cause="special",
+    subjects=("torch.native",),
+    regions=(Region(0, DTYPES, ((nan, nan),), (Anchor(nan, {"torch.native": 0.0}),)),),
+    reason="torch.compile makes of softshrink a choice between x - sign(x) lambda and x * 0, where the product is there to"
+    " keep NaN, and folds the product to 0: so NaN becomes 0.",
+    link="https://github.com/pytorch/pytorch/blob/main/torch/_refs/nn/functional/__init__.py",
+    seen=(Seen(torch="~=2.13.0", jax="~=0.10.2"),),
+    modes=("compile",),
+    bug=True,
+)
+
+LAYOUT = scalar_rest(
+    "softshrink-layout",
+    Region(0, ("float32",), ((-0.0, -0.0), (-0.55, -1.4e-45)), (Anchor(-0.0, {}),)),
+    Region(0, ("bfloat16",), ((-0.0, -0.0), (-0.55, -1.4e-45)), (Anchor(-0.0, {}),)),
+    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
+    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
+    of="it and its gradient",
+    more="Of a negative number that shrinks to zero the one makes +0, the other -0; at NaN their gradients are 0 and 1.",
+)
+
 SOFTSHRINK = Activation(
     name="softshrink",
     aliases=("soft_shrink",),
@@ -60,4 +84,5 @@ SOFTSHRINK = Activation(
     cases=({"lambd": 0.125}, {"lambd": 1.5}),
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.softshrink")},
+    deviations=(COMPILED_NAN, LAYOUT),
 )

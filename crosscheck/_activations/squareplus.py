@@ -4,6 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
+from crosscheck._activations._layouts import compiled_anew
 from crosscheck._activations._regions import both, regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -202,6 +203,15 @@ CANCELLED_SECOND = Deviation(
     seen=SEEN,
 )
 
+LAYOUT_JAX = compiled_anew(
+    "squareplus-layout-jax",
+    *tuple(
+        Region(order, ("float32",), ((-3.41e38, -2.0), (2.0, 3.41e38)), (Anchor(at, {}),))
+        for order, at in ((1, -1.2197546591942345e19), (2, 4.0296592633862554e18))
+    ),
+    more="So does how it treats what overflows or is subnormal on the way.",
+)
+
 SQUAREPLUS = Activation(
     name="squareplus",
     latex=r"f(x) = \frac{x + \sqrt{x^2 + b}}{2}",
@@ -218,5 +228,5 @@ SQUAREPLUS = Activation(
     parameters={"b": 4.0},
     cases=({"b": 2.0}, {"b": 8.0}),
     natives={"jax": Native("jax.nn.squareplus")},  # torch ships none
-    deviations=(INFINITY, OVERFLOW, HALF, HALF_IN_FLOAT64, CANCELLED, CANCELLED_SECOND),
+    deviations=(INFINITY, OVERFLOW, HALF, HALF_IN_FLOAT64, CANCELLED, CANCELLED_SECOND, LAYOUT_JAX),
 )

@@ -137,6 +137,20 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
+ROUNDED_FORWARD = Deviation(
+    id="tanh-second-derivative-rounded-forward",
+    cause="inaccurate",
+    subjects=("torch.native",),
+    regions=(
+        Region(2, ("bfloat16",), both_signs(0.16, 0.9), (Anchor(0.87109375, {}),), 1.75),
+        Region(2, ("float16",), both_signs(0.028, 0.1), (Anchor(0.06121826171875, {}),), 1.5),
+    ),
+    reason="As tanh-derivative-rounded-value; in forward mode the operations round in another order.",
+    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    seen=SEEN,
+    modes=("forward",),
+)
+
 TANH = Activation(
     name="tanh",
     latex=r"\tanh(x) = \frac{e^x - e^{-x}}{e^x + e^{-x}}",
@@ -151,5 +165,5 @@ TANH = Activation(
     jax_second=second,
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     natives={"torch": Native("torch.tanh"), "jax": Native("jax.numpy.tanh")},
-    deviations=(LOST_TAILS, CANCELLED_SECOND, INACCURATE_VALUE, SIXTEEN_BITS, ROUNDED_VALUE, ZERO_SIGN),
+    deviations=(LOST_TAILS, CANCELLED_SECOND, INACCURATE_VALUE, SIXTEEN_BITS, ROUNDED_VALUE, ZERO_SIGN, ROUNDED_FORWARD),
 )

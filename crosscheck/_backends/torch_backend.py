@@ -56,7 +56,11 @@ def derivative(
     device: str,
     v: FloatArray | None = None,
     w: FloatArray | None = None,
+    *,
+    gaps: bool = False,
 ) -> FloatArray | None:
+    if gaps:
+        return _of_view(function, x, order, device, v, w)
     first = to_tensor(np.ones_like(x) if v is None else v, device)
     cotangents = (first, first if w is None else to_tensor(w, device))
     like = None if w is None else first
@@ -69,6 +73,22 @@ def derivative(
     tensor = to_tensor(x, device).requires_grad_(order > 0)
     with torch.set_grad_enabled(order > 0):
         return _reversed(function(tensor), tensor, order, cotangents, like)
+
+
+def _of_view(
+    function: Function, x: FloatArray, order: int, device: str, v: FloatArray | None, w: FloatArray | None
+) -> FloatArray | None:
+    """The derivative by an array of which the function sees every second entry; what it does not see is left out."""
+    wide = np.repeat(x, 2, axis=0)
+    first = to_tensor(np.ones_like(x) if v is None else v, device)
+    second = to_tensor(np.ones_like(wide) if w is None else np.repeat(w, 2, axis=0), device)
+    tensor = to_tensor(wide, device).requires_grad_(order > 0)
+    view = tensor[::2]
+    with torch.set_grad_enabled(order > 0):
+        result = function(view)
+        check_output(result, view, None if w is None else first)
+        found = _reversed(result, tensor, order, (first, second), result)
+    return found[::2] if order and found is not None else found
 
 
 def _reversed(result: Any, tensor: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:

@@ -26,7 +26,8 @@ class Result:
     """What one subject gives at one input: a number with its error in ULP, or what it raised.
 
     ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the subject raised or found
-    no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row.
+    no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row;
+    with ``gaps`` in a view that takes every second of twice as many.
     """
 
     subject: str
@@ -35,11 +36,12 @@ class Result:
     message: str | None = None
     mode: str = "eager"
     copies: int = REPEATED
+    gaps: bool = False
 
     @property
     def label(self) -> str:
-        """The subject, and whether it had the input alone."""
-        return f"{self.subject} alone" if self.copies == 1 else self.subject
+        """The subject, and the layout of its input if that is another one than an array of copies."""
+        return self.subject + (" alone" if self.copies == 1 else " in a view with gaps" if self.gaps else "")
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def sight(
     parameters: Mapping[str, float],
     *,
     declared: Declared | None = None,
-    alone: bool = False,
+    layouts: bool = False,
     beside: Sequence[tuple[str, str]] = (),
     runners: Runners | None = None,
 ) -> Sighting:
@@ -157,8 +159,8 @@ def sight(
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
     which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters, the
-    sighting is at others at which the function is verified. With ``alone`` each subject is run too with the input, or its
-    row, alone, and not in an array of copies. ``beside`` are further subjects, each with its mode, that are
+    sighting is at others at which the function is verified. With ``layouts`` each subject is run too with the input, or its
+    row, alone, and in a view with gaps. ``beside`` are further subjects, each with its mode, that are
     run at the same place; the sighting has their results after those of the subjects. ``runners`` are kept from sighting to
     sighting of one activation.
     """
@@ -169,8 +171,10 @@ def sight(
     task = _task(activation, parameters, sample, order, runners)
     position = (row.position or 0) if row else 0
     copies = row.sampled if row else REPEATED
-    runs = [(name, mode, count) for count in ((copies, 1) if alone else (copies,)) for name in subjects]
-    runs += [(name, one, copies) for name, one in beside]
+    runs = [(name, mode, copies, False) for name in subjects]
+    if layouts:
+        runs += [(name, mode, *layout) for layout in ((1, False), (copies, True)) for name in subjects]
+    runs += [(name, one, copies, False) for name, one in beside]
     return Sighting(
         dtype=str(x.dtype),
         order=order,
@@ -200,26 +204,26 @@ def sight_declared(
         deviation.modes[0],
         {**activation.parameters, **region.parameters},
         declared=declared,
-        alone=deviation.cause == "layout",
+        layouts=deviation.cause == "layout",
         beside=beside,
         runners=runners,
     )
 
 
-def _result(task: _Task, name: str, mode: str, copies: int, position: int) -> Result:
+def _result(task: _Task, name: str, mode: str, copies: int, gaps: bool, position: int) -> Result:
     subject = _subjects(task).get(name)
     if subject is None:
-        return Result(name, None, np.nan, "is not judged with these parameters", mode, copies)
+        return Result(name, None, np.nan, "is not judged with these parameters", mode, copies, gaps)
     mode = _mode(subject, mode)
     try:
-        run = _run(task, name, mode, copies)
+        run = _run(task, name, mode, copies, gaps=gaps)
     except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode, copies)
+        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode, copies, gaps)
     if run is None:
-        return Result(name, None, np.nan, "finds no derivative", mode, copies)
+        return Result(name, None, np.nan, "finds no derivative", mode, copies, gaps)
     got, judgement = run
     ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
-    return Result(name, float(got[position]), ulp, mode=mode, copies=copies)
+    return Result(name, float(got[position]), ulp, None, mode, copies, gaps)
 
 
 def _in_a_row(
@@ -263,6 +267,8 @@ def _in_a_row(
 
 def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, declared: Declared | None) -> Float64Array:
     """The first subject's error at each point; -inf where the subjects do not disagree, or not as it is declared."""
+    if declared and declared.deviation.cause == "layout":
+        return _apart(task, subjects[0], mode, count)
     runs = []
     for name in subjects:
         try:
@@ -288,6 +294,18 @@ def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, d
         if declared and (result := declared.anchor.results.get(name)) is not None:
             shown &= _same(values, float(np.float64(result).astype(values.dtype)))
     return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
+
+
+def _apart(task: _Task, name: str, mode: str, count: int) -> Float64Array:
+    """How far apart a subject's results of each row alone and among ``count`` are; -inf where they are the same."""
+    run = _runner(task, name).run
+    layouts = [task.sample.tiled(count), *(task.sample.taken([i]) for i in range(len(task.sample.x)))]
+    together, *alone = (run(sample, task.order, mode) for sample in layouts)
+    size = task.true.rounded.size
+    if together is None:
+        return np.zeros(size)
+    gap = np.abs(widen(together[:size]) - widen(np.concatenate([one for one in alone if one is not None])))
+    return np.where(gap > 0, gap, -np.inf)
 
 
 def _same(values: FloatArray, number: float) -> BoolArray:
@@ -405,18 +423,23 @@ def _mode(subject: Subject, mode: str) -> str:
     return mode if mode in subject.modes else "eager"
 
 
-def _run(task: _Task, name: str, mode: str, count: int) -> tuple[FloatArray, Judgement] | None:
+def _runner(task: _Task, name: str) -> Runner:
+    key = (name, *task.parameters.items())
+    if key not in task.runners:
+        task.runners[key] = runner(task.activation, _subjects(task)[name], task.parameters, DEVICE, None)
+    return task.runners[key]
+
+
+def _run(task: _Task, name: str, mode: str, count: int, *, gaps: bool = False) -> tuple[FloatArray, Judgement] | None:
     """A subject's results, flat, and how ``verify`` judges them; None where it finds no derivative.
 
-    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many. Raises whatever the
-    subject raises.
+    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many; with ``gaps`` in a view of
+    one twice as long. Raises whatever the subject raises.
     """
     sample = task.sample
-    subject = _subjects(task)[name]
-    mode = _mode(subject, mode)
-    key = (name, *task.parameters.items())
-    run = task.runners[key] = task.runners.get(key) or runner(task.activation, subject, task.parameters, DEVICE, None)
-    got = run.run(sample.tiled(count), task.order, mode)
+    mode = _mode(_subjects(task)[name], mode)
+    run = _runner(task, name)
+    got = run.run(sample.tiled(count), task.order, mode, gaps=gaps)
     if got is None:
         return None
     got = got[: task.true.rounded.size]

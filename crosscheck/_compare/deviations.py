@@ -200,7 +200,7 @@ def _examine(
             scattered = one.key.length or small or deviation.cause == "layout"
             if strict and shown.any() and not scattered and shown.sum() < inside.sum() / 2:
                 message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
-                findings.append(Finding(deviation.id, True, message))
+                findings.append(Finding(deviation.id, seen_here(deviation, environment), message))
             for number, anchor in enumerate(region.anchors):
                 if strict and (at := _points_at(one, anchor)).size:
                     # the number by which an entry is known may occur in several rows: it must show in one of them; where

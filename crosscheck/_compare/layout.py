@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 
 from crosscheck._compare.sample import Sample
 from crosscheck._compare.subjects import Runner
-from crosscheck._numerics.formats import BoolArray, FloatArray, IntArray, format_of, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, IntArray, format_of, widen
 
 LENGTHS = (1, 3, 8, 16, 17, 33)
 """Around the widths of vector registers: whole ones, and those with a remainder."""
@@ -62,11 +63,13 @@ def _positions(positions: Sequence[int]) -> str:
     return f"position{'s' * (len(positions) > 1)} {', '.join(ranges)}"
 
 
-def layouts(run: Runner, sample: Sample, order: int, mode: str, whole: FloatArray) -> Layouts | None:
+def layouts(
+    run: Runner, sample: Sample, order: int, mode: str, whole: FloatArray, anchors: Sequence[float] = ()
+) -> Layouts | None:
     """Run a subject on a sample in several layouts; ``whole`` is what it gave for all of it at once.
 
-    First in a view with gaps, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position: the first of
-    the sample, some of those that the gaps changed, and others. None where it gave no derivative.
+    First in a view with gaps, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position: the
+    ``anchors``, the first of the sample, some of those that the gaps changed, and others. None where it gave no derivative.
     """
     gaps = run.run(sample, order, mode, gaps=True)
     if gaps is None:
@@ -75,7 +78,11 @@ def layouts(run: Runner, sample: Sample, order: int, mode: str, whole: FloatArra
     found = Layouts(np.where(differs, gaps, whole), whole.copy(), differs, gaps=int(differs.sum()))
     width = sample.width(order) if sample.length is not None else 1
     changed = np.asarray(differs.reshape(-1, width).any(axis=1))
-    chosen = _chosen(changed)
+    known = widen(sample.known(order))
+    declared = [
+        index for at in anchors for index in np.flatnonzero((known == at) | np.isnan(known) & isnan(at))[:1] // width
+    ]
+    chosen = _chosen(changed, declared)
     points = chosen[:, None] * width + np.arange(width)
     alone = np.stack([_results(run, sample.taken([i]), order, mode)[0] for i in chosen])
     whole_again = _differ(alone, whole[points])
@@ -103,11 +110,15 @@ def _results(run: Runner, sample: Sample, order: int, mode: str) -> FloatArray:
     return result.reshape(len(sample.x), -1)
 
 
-def _chosen(changed: BoolArray) -> IntArray:
+def _chosen(changed: BoolArray, declared: Sequence[int]) -> IntArray:
     count = min(COUNT, changed.size)
-    first = np.arange(min(FIRST, count))  # anchors of deviations
+    first = [*declared, *range(min(FIRST, count))]
     others = (np.flatnonzero(changed)[: count // 3], np.linspace(0, changed.size - 1, count).astype(np.int64))
     return np.array(list(dict.fromkeys(np.concatenate([first, *others]).tolist()))[:count])
+
+
+def _is(x: Float64Array, number: float) -> BoolArray:
+    return np.asarray(np.isnan(x) if isnan(number) else (x == number) & (np.signbit(x) == np.signbit(number)))
 
 
 def _differ(a: FloatArray, b: FloatArray) -> BoolArray:

@@ -85,9 +85,6 @@ def runner(
     if activation.result == "one":
         function = _with_axis(function, int(parameters["axis"]))
 
-    def of_view(x: Any) -> Any:
-        return function(x[::2])
-
     def run(sample: Sample, order: int, mode: str, *, gaps: bool = False) -> FloatArray | None:
         arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
         # the rows lie along the first axis then; under vmap each comes alone
@@ -96,14 +93,7 @@ def runner(
             arrays = [None if array is None else array.T for array in arrays]
         x, v, w = arrays
         assert x is not None
-        if gaps:
-            v = np.ones_like(x) if v is None else v
-            wide = np.repeat(x, 2, axis=0)
-            w = np.ones_like(wide) if w is None else np.repeat(w, 2, axis=0)
-            result = framework.derivative(of_view, wide, order, mode, device, v, w)
-            result = result[::2] if order and result is not None else result
-        else:
-            result = framework.derivative(function, x, order, mode, device, v, w)
+        result = framework.derivative(function, x, order, mode, device, v, w, gaps=gaps)
         return None if result is None else (result.T if turned else result).ravel()
 
     return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device))

@@ -46,6 +46,8 @@ class Plan:
         How many inputs are sampled of float64 and float32.
     lengths, eager_in_jax
         The lengths of rows, for functions of rows, and those at which JAX is run eagerly if also under jit.
+    natives_in
+        In which modes the frameworks' own functions are run alone.
     layout
         Whether a subject's results are compared in several layouts too.
     """
@@ -60,6 +62,7 @@ class Plan:
     uniform: int = UNIFORM
     lengths: tuple[int, ...] = LENGTHS
     eager_in_jax: tuple[int | None, ...] = EAGER_IN_JAX
+    natives_in: tuple[str, ...] = ()
     layout: bool = False
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
@@ -175,7 +178,8 @@ class _Ran:
 
 def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
     plan = task.plan
-    modes = [mode for mode in plan.modes if mode in subject.modes]
+    own = ".native" not in subject.name
+    modes = [mode for mode in plan.modes if mode in subject.modes and not (own and mode in plan.natives_in)]
     if subject.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
         modes = [mode for mode in modes if mode != "eager"]
     found = []
@@ -341,7 +345,15 @@ def _layouts(
         whole, _ = results[subject.name, mode, order]
         key = task.key(subject.name, ALONE, order, mode)
         try:
-            found = layout.layouts(task.runner(subject), task.sample, order, mode, whole)
+            anchors = [
+                anchor.input
+                for deviation in task.activation.deviations
+                if deviation.cause == "layout" and subject.name in deviation.subjects
+                for region in deviation.regions
+                if region.order == order and task.dtype in region.dtypes
+                for anchor in region.anchors
+            ]
+            found = layout.layouts(task.runner(subject), task.sample, order, mode, whole, anchors)
         except Exception as error:
             yield _failed(task, key, f"{type(error).__name__}: {error}", subject.side)
             continue

@@ -46,6 +46,8 @@ SENTENCES = {
 class Disagreement:
     """One disagreement. A declared one has the deviation's id, reason and link, and says whether this run showed it.
 
+    Or whether the run ``looked_for`` it at all: in its modes, and in several layouts where it is one of these.
+
     ``declared_results`` are those of the anchor; ``elsewhere`` names further dtypes, orders, modes and parameters at
     which an undeclared one shows; ``inputs`` counts the inputs that show it. Where a subject raised whatever the
     input, there is no sighting and ``message`` is what it raised.
@@ -57,6 +59,7 @@ class Disagreement:
     order: int
     sighting: Sighting | None
     seen: bool = True
+    looked_for: bool = True
     declared_results: Mapping[str, float] = dataclasses.field(default_factory=dict)
     reason: str = ""
     link: str = ""
@@ -187,7 +190,8 @@ def _count(n: int, what: str) -> str:
 
 
 def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
-    status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else ", not seen in this run")
+    unseen = ", not seen in this run" if one.looked_for else ", in another mode or layout than this run's"
+    status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else unseen)
     title = one.id or f"{' and '.join(one.subjects)}: {one.cause} in the {ORDER_NAMES[one.order]}"
     lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
     sighting = one.sighting

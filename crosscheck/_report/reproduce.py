@@ -27,6 +27,13 @@ PLAIN: tuple[tuple[str, ...], ...] = (
 """The sampled rows that are not random, made from a row of zeros."""
 
 
+GAPS = (
+    "gradient = lambda x, v: jax.vjp(lambda x: f(x[::2]), x)[1](v)[0]",
+    "second = lambda x, v, w: jax.vjp(lambda x: gradient(x, v), x)[1](w)[0]",
+)
+"""The derivatives of rows by an array of which f sees a view with gaps, in JAX."""
+
+
 @dataclass(frozen=True)
 class Source:
     """How Python code gets hold of a record: lines that come first, and an expression."""
@@ -71,8 +78,9 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
 
 
 def _bits(shown: _Shown, name: str = "row") -> str:
-    """The bits of the input, or the row of that name, as many times as it was run."""
-    return f"[{name if shown.sighting.row else shown.sighting.input_bits}] * {shown.result.copies}"
+    """The bits of the input, or the row of that name, as many times as it was run; twice as many for a view with gaps."""
+    count = shown.result.copies * (2 if shown.result.gaps else 1)
+    return f"[{name if shown.sighting.row else shown.sighting.input_bits}] * {count}"
 
 
 def _unsigned(sighting: Sighting) -> str:
@@ -180,6 +188,8 @@ def _torch(shown: _Shown) -> list[str]:
         return [*lines, *_transformed(shown, "torch.func", call, along), last]
     if mode == "compile":
         lines += [f"f = torch.compile(lambda x: {call}, fullgraph=True)", "y = f(x)"]
+    elif shown.result.gaps:
+        lines += [f"f = lambda x: {call}", "y = f(x[::2])"]
     else:
         lines.append(f"y = {call}")
     for k in range(sighting.order):
@@ -226,9 +236,16 @@ def _jax(shown: _Shown) -> list[str]:
     if mode in ("vmap", "forward"):
         last = _transformed(shown, "jax", call, "v" if along else "numpy.ones_like(x)")
         last.append(f"print(float(y[{_element(shown)}]))")
+    elif shown.result.gaps and along:
+        lines += [f"f = lambda x: {call}", *GAPS[: sighting.order]]
+        function, more = (("gradient", ""), ("second", ", v"))[sighting.order - 1]
+        last = [f"print(float(jax.jit({function})(x, v{_part(shown)}{more})[{_element(shown)}]))"]
     else:
         lines.append(f"f = lambda x: {call}")
         function = "f"
+        if shown.result.gaps:
+            lines.append("view = lambda x: f(x[::2])")
+            function = "view"
         for k in range(sighting.order):
             name = ("gradient", "second")[k]
             part = _part(shown) if k == 0 else ""
@@ -268,10 +285,11 @@ def _analytic(shown: _Shown) -> list[str]:
 def _part(shown: _Shown) -> str:
     """Of the direction, what the first differentiation starts from: an entry for each result of a row."""
     row, result = shown.sighting.row, shown.activation.result
+    gaps = "[::2]" if row and shown.result.gaps else ""
     if row is None or result == "row":
-        return ""
+        return gaps
     part = f":{len(row.bits) // 2}" if result == "half" else "0"
-    return f"[{part}]" if shown.along_first or shown.result.mode == "vmap" else f"[:, {part}]"
+    return gaps + (f"[{part}]" if shown.along_first or shown.result.mode == "vmap" else f"[:, {part}]")
 
 
 def _call(shown: _Shown) -> tuple[tuple[str, ...], str]:

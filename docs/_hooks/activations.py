@@ -142,8 +142,8 @@ def number(value: float) -> str:
 
 
 def tabs(texts: dict[str, str]) -> str:
-    """One tab for each framework; tabs of the same name are switched together all over the site."""
-    return "\n\n".join(f'=== "{NAMES[side]}"\n\n{indented(text)}' for side, text in texts.items())
+    """One tab for each framework, or whatever else there is to choose; tabs of the same name are switched together everywhere."""
+    return "\n\n".join(f'=== "{NAMES.get(side, side)}"\n\n{indented(text)}' for side, text in texts.items())
 
 
 def indented(text: str) -> str:
@@ -195,7 +195,11 @@ def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviati
     yield sighted(sighting, one.cause)
     yield "<div data-search-exclude markdown>"
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
-    code = {result.subject.partition(".")[0]: fenced(explanation.snippet(sighting, result)) for result in sighting.results}
+    sides = [result.subject.partition(".")[0] for result in sighting.results]
+    code = {
+        side if sides.count(side) == 1 else result.label: fenced(explanation.snippet(sighting, result))
+        for side, result in zip(sides, sighting.results, strict=True)
+    }
     yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'
     yield "</div>"
 
@@ -213,7 +217,7 @@ def sighted(sighting: Sighting, cause: str) -> str:
     for result in sighting.results:
         measured = cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
         got = str(result.message) if result.got is None else repr(result.got)
-        rows.append([f"`{result.subject}`", got, f"{result.ulp:.3g} ULP" if measured else ""])
+        rows.append([f"`{result.label}`", got, f"{result.ulp:.3g} ULP" if measured else ""])
     return table(rows)
 
 

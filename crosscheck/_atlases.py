@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from crosscheck import _api
 from crosscheck._atlas.diff import compare
@@ -20,7 +21,7 @@ from crosscheck._report.atlas_diff import AtlasDiff
 from crosscheck._report.atlas_file import read
 from crosscheck._report.report import Report
 from crosscheck._spec.errors import UsageError
-from crosscheck._spec.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES, Activation
+from crosscheck._spec.records import DTYPES, MODES, ORDERS, SUBJECTS, USUAL_MODES, Activation
 
 Progress = Callable[[str, str], None]
 
@@ -29,6 +30,8 @@ def atlas(
     what: str | Activation | Iterable[str | Activation] | None = None,
     *,
     dtypes: Sequence[str] | None = None,
+    modes: Sequence[str] | None = None,
+    layout: bool | None = None,
     seed: int = 0,
     quick: bool = False,
     without: Iterable[str] = (),
@@ -44,9 +47,12 @@ def atlas(
         Whether to measure too which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
         ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
         That takes longer than all else.
+    modes, layout
+        As :func:`verify` has them, but all modes and layouts unless others are asked for, or it is ``quick``. In modes
+        beyond eager and jit the frameworks' own functions are run alone: in these, crosscheck's have no disagreement.
     dtypes, seed, quick, without, progress, processes
-        As :func:`verify` has them; orders and subjects are all there are, the modes eager and jit, on the CPU, and functions
-        of rows are judged at rows of every length, unless it is ``quick``.
+        As :func:`verify` has them; orders and subjects are all there are, on the CPU, and functions of rows are judged at
+        rows of every length, unless it is ``quick``.
 
     Each declared deviation is looked at once more at every anchor of its regions, where all subjects are run. Raises what
     :func:`verify` raises.
@@ -55,23 +61,30 @@ def atlas(
     if dtypes is None:
         dtypes = _api.QUICK_DTYPES if quick else DTYPES
     dtypes = _api._known("dtype", dtypes, DTYPES)
+    modes = _api._known("mode", modes or (USUAL_MODES if quick else MODES), MODES)
+    layout = not quick if layout is None else layout
+    skipped = {mode: why for mode in modes if (why := _api._lacks(mode))}
+    modes = tuple(mode for mode in modes if mode not in skipped)
     plan = Plan(
         dtypes=dtypes,
         orders=ORDERS,
         subjects=SUBJECTS,
-        modes=USUAL_MODES,
+        modes=modes,
+        natives_in=tuple(mode for mode in modes if mode not in USUAL_MODES),
+        layout=layout,
         device="cpu",
         seed=_api._seed(seed),
         **(_api.QUICK if quick else _api.THOROUGH),
     )
     without = tuple(without)
-    look = partial(_rows, dtypes=dtypes, without=without, usual=usual)
+    look = partial(_rows, dtypes=dtypes, modes=modes, layout=layout, without=without, usual=usual)
     report, rows = _api.verified(chosen, plan, without=without, progress=progress, processes=processes, look=look)
     return Atlas(
         rows=set_beside([row for some in rows for row in some]),
         environment=report.environment,
-        coverage=Coverage(tuple(activation.name for activation in chosen), dtypes, seed, quick),
+        coverage=Coverage(tuple(activation.name for activation in chosen), dtypes, seed, quick, modes, layout),
         compared=report.compared,
+        skipped=tuple(skipped.values()),
     )
 
 
@@ -80,10 +93,13 @@ def _rows(
     judged: Sequence[Judged],
     report: Report,
     dtypes: Collection[str],
+    modes: Collection[str],
+    layout: bool,
     without: Collection[str],
     usual: bool,
 ) -> list[AtlasRow]:
-    declared = declared_rows(activation, judged, report.deviations, report.findings, dtypes=dtypes, without=without)
+    there: dict[str, Any] = {"dtypes": dtypes, "modes": modes, "layout": layout, "without": without}
+    declared = declared_rows(activation, judged, report.deviations, report.findings, **there)
     if usual:
         checks = Checks(activation)
         declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
@@ -121,8 +137,16 @@ def atlas_diff(
         here = [name for name in covered.functions if name in activations]
         if not here:
             raise UsageError("old: it covers no function of this catalogue; make one with crosscheck atlas --json")
-        options = {"progress": progress, "processes": processes}
-        after = atlas(here, dtypes=covered.dtypes, seed=covered.seed, quick=covered.quick, **options)  # type: ignore[arg-type]
+        after = atlas(
+            here,
+            dtypes=covered.dtypes,
+            modes=covered.modes,
+            layout=covered.layout,
+            seed=covered.seed,
+            quick=covered.quick,
+            progress=progress,
+            processes=processes,
+        )
     else:
         after = new if isinstance(new, Atlas) else read(new, "new")
     shared = [

@@ -270,7 +270,9 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
-@click.option("--quick", is_flag=True, help="Fewer inputs; float32 unless --dtype says otherwise, JAX under jit.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}; all unless given.")
+@click.option("--layout/--no-layout", default=None, help="Whether to compare results in several layouts; so unless --quick.")
+@click.option("--quick", is_flag=True, help="Fewer inputs, eager and jit; float32 unless --dtype says otherwise.")
 @click.option("--usual", is_flag=True, help="Measure which of the usual checks notice each disagreement; it takes longer.")
 @click.option("--diff", "old", metavar="OLD.json", help="Say what changed since OLD, against NEW.json or here and now.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
@@ -286,6 +288,8 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
 def atlas(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
+    modes: tuple[str, ...],
+    layout: bool | None,
     seed: int,
     quick: bool,
     usual: bool,
@@ -307,7 +311,8 @@ def atlas(
     _check_writable(json_path)
     _check_writable(markdown_path, "--markdown")
     if old is not None:
-        if dtypes or seed or quick or usual or without or files or len(names) > 1:
+        run = (dtypes, modes, layout is not None, seed, quick, usual, without, files, len(names) > 1)
+        if any(run):
             _refuse(
                 "--diff: got names or options of a run, expected --diff OLD.json [NEW.json]; a run for it takes those of OLD"
             )
@@ -316,7 +321,8 @@ def atlas(
     from crosscheck._catalogue import Catalogue
     from crosscheck._report import atlas as text
 
-    options: dict[str, Any] = {"seed": seed, "quick": quick, "usual": usual, "without": without}
+    options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "usual": usual, "without": without}
+    options["modes"] = MODES if "all" in modes else modes or None
     if dtypes:
         options["dtypes"] = dtypes
     with _one_message():

@@ -44,7 +44,9 @@ def examples(row: AtlasRow) -> list[tuple[Input, dict[tuple[str, str], Outcome],
 
 def test_every_declared_disagreement_is_a_row_that_was_seen(made: Atlas) -> None:
     ran = set(made.coverage.dtypes)
-    declared = [d.id for name in ("sigmoid", "relu") for d in activations[name].deviations if ran & set(rows_dtypes(d))]
+    all_ = [d for name in ("sigmoid", "relu") for d in activations[name].deviations if ran & set(rows_dtypes(d))]
+    declared = [d.id for d in all_ if d.cause != "layout"]
+    assert len(declared) < len(all_)
     assert [row.id for row in made.rows] == declared
     assert made.passed, str(made)
     assert all(row.seen and row.declared for row in made.rows)
@@ -92,6 +94,48 @@ def test_how_far_it_was_seen_is_measured(made: Atlas) -> None:
             assert all(0 < one.points <= one.of and one.max_ulp <= area.max_ulp for one in area.measured)
         else:
             assert area.measured == ()
+
+
+def test_a_disagreement_of_another_mode_or_layout_is_a_row_where_that_is_run() -> None:
+    modes = crosscheck.atlas("prelu", quick=True, modes=["eager", "forward"])
+    (row,) = modes.rows
+    assert (row.id, row.modes, row.seen, modes.passed) == ("prelu-forward-slope-at-zero", ("forward",), True, True)
+    ((_, results, _), *_) = examples(row)
+    shown = {key: one.got.decimal for key, one in results.items() if one.got}
+    assert (shown["torch.native", "forward"], shown["torch.native", "eager"]) == ("1", "0.25")
+    assert {one.mode for area in row.region for one in area.measured} == {"forward"}
+    assert "in forward" in modes.markdown()
+    everywhere = crosscheck.atlas("hard_tanh", quick=True, layout=True)
+    (row,) = (row for row in everywhere.rows if row.cause == "layout")
+    assert row.seen
+    told = {one.layout: one.got.decimal for one in row.results[0] if one.subject == "torch.native" and one.got}
+    assert told == {"array": "0", "alone": "1", "gaps": "1"}
+    assert "torch.native alone 1, torch.native in a view with gaps 1" in everywhere.markdown()
+
+
+def test_modes_and_layouts_that_one_atlas_lacks_are_not_compared(tmp_path: Path) -> None:
+    more = crosscheck.atlas("prelu", quick=True, modes=["eager", "forward"])
+    less = dataclasses.replace(more, rows=(), coverage=dataclasses.replace(more.coverage, modes=("eager",)))
+    diff = crosscheck.atlas_diff(less, more)
+    assert diff.changes == ()
+    assert "only in the new atlas, so not compared: forward" in "\n".join(diff.notes)
+    gone = dataclasses.replace(more, rows=())
+    assert [change.kind for change in crosscheck.atlas_diff(more, gone).changes] == ["vanished"]
+    path = tmp_path / "old.json"
+    data = more.data()
+    del data["coverage"]["modes"], data["coverage"]["layout"]
+    for results in (results for row in data["deviations"] for results in row["results"]):
+        for one in results:
+            del one["layout"]
+    path.write_text(json.dumps(data))
+    assert read(path, "old").coverage.modes == ("eager", "jit")
+
+
+def test_a_mode_that_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    made = crosscheck.atlas("relu", quick=True, modes=["eager", "compile"])
+    assert made.coverage.modes == ("eager",)
+    assert "Not run here: torch.compile needs a C++ compiler" in str(made)
 
 
 def test_of_a_function_of_rows_the_row_is_kept() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from crosscheck._atlas.records import KINDS, AtlasRow, Change, Coverage, Outcome
+from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
 from crosscheck._compare.deviations import Extent
-from crosscheck._compare.judged import EXACT
+from crosscheck._compare.judged import ALONE, EXACT
 from crosscheck._spec.records import ORDER_NAMES
 
 
@@ -15,12 +16,12 @@ def compare(
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """The changes, and what was not compared and why."""
     functions = set(before.functions) & set(after.functions)
-    dtypes = set(before.dtypes) & set(after.dtypes)
+    dtypes, modes = set(before.dtypes) & set(after.dtypes), set(before.modes) & set(after.modes)
     same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
     notes = [
         f"only in the {which} atlas, so not compared: {', '.join(more)}"
         for which, mine, theirs in (("old", before, after), ("new", after, before))
-        if (more := sorted(set(mine.functions) - set(theirs.functions)) + sorted(set(mine.dtypes) - set(theirs.dtypes)))
+        if (more := _beyond(mine, theirs))
     ]
     if not same_inputs:
         notes.append(
@@ -30,33 +31,51 @@ def compare(
     olds, news = ({row.id: row for row in rows if row.function in functions} for rows in (old, new))
     changes: list[Change] = []
     for id_ in dict.fromkeys([*olds, *news]):
-        changes += _changes(olds.get(id_), news.get(id_), dtypes, same_inputs)
+        row = news.get(id_) or olds[id_]
+        if before.has(row) and after.has(row):
+            changes += _changes(olds.get(id_), news.get(id_), Shared(dtypes, modes), same_inputs)
     return tuple(sorted(changes, key=lambda change: KINDS.index(change.kind))), tuple(notes)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The dtypes and modes that both atlases cover."""
+
+    dtypes: set[str]
+    modes: set[str]
+
+
+def _beyond(mine: Coverage, theirs: Coverage) -> list[str]:
+    """What one covers and the other does not."""
+    more = [
+        one
+        for name in ("functions", "dtypes", "modes")
+        for one in sorted(set(getattr(mine, name)) - set(getattr(theirs, name)))
+    ]
+    return more + ["layout"] * (mine.layout and not theirs.layout)
 
 
 def _sampling(coverage: Coverage) -> str:
     return f"the seed {coverage.seed}" + (" and is quick" if coverage.quick else "")
 
 
-def _changes(old: AtlasRow | None, new: AtlasRow | None, dtypes: set[str], same_inputs: bool) -> list[Change]:
+def _changes(old: AtlasRow | None, new: AtlasRow | None, shared: Shared, same_inputs: bool) -> list[Change]:
     """The changes of one disagreement; a row that is not there is one that is not seen."""
     row = new or old
     assert row is not None
-    if not set(row.dtypes) & dtypes:
-        return []
 
     def change(kind: str, details: Iterable[str] = ()) -> Change:
         return Change(kind, row.id, row.function, row.cause, row.declared, tuple(details))
 
-    was, is_ = (_shows(one, dtypes) for one in (old, new))
+    was, is_ = (_shows(one, shared) for one in (old, new))
     changes = []
     if was != is_:
         shows = new if is_ else old
-        told = [f"{_setting(key)}: {_seen(extent)}" for key, extent in _extents(shows, dtypes).items() if extent.points]
+        told = [f"{_setting(key)}: {_seen(extent)}" for key, extent in _extents(shows, shared).items() if extent.points]
         missing = [f"it is not listed in the {which} atlas" for which, one in (("old", old), ("new", new)) if one is None]
         changes.append(change("appeared" if is_ else "vanished", [*(missing if row.declared else []), *told]))
     elif was and same_inputs:
-        before, after = _extents(old, dtypes), _extents(new, dtypes)
+        before, after = _extents(old, shared), _extents(new, shared)
         grown: list[str] = []
         shrunk: list[str] = []
         for key in before.keys() & after.keys():
@@ -71,22 +90,22 @@ def _changes(old: AtlasRow | None, new: AtlasRow | None, dtypes: set[str], same_
     return [*changes, change("results", results)] if results else changes
 
 
-def _shows(row: AtlasRow | None, dtypes: set[str]) -> bool:
-    """Whether it was seen in one of these dtypes."""
-    found = _extents(row, dtypes).values()
+def _shows(row: AtlasRow | None, shared: Shared) -> bool:
+    """Whether it was seen in one of these dtypes and modes."""
+    found = _extents(row, shared).values()
     return row is not None and row.seen and (not found or any(one.points for one in found))
 
 
 Key = tuple[int, str, tuple[str, ...], str]
 
 
-def _extents(row: AtlasRow | None, dtypes: set[str]) -> dict[Key, Extent]:
+def _extents(row: AtlasRow | None, shared: Shared) -> dict[Key, Extent]:
     """How far it was seen by order, dtype, subjects and mode: all its regions together."""
     found: dict[Key, list[Extent]] = {}
     for area in row.region if row else ():
         for one in area.measured:
-            if one.dtype in dtypes:
-                subjects = (one.subject,) if one.against == EXACT else (one.subject, one.against)
+            if one.dtype in shared.dtypes and one.mode in shared.modes:
+                subjects = (one.subject,) if one.against in (EXACT, ALONE) else (one.subject, one.against)
                 found.setdefault((area.order, one.dtype, subjects, one.mode), []).append(one)
     return {
         (order, dtype, subjects, mode): Extent(
@@ -125,14 +144,18 @@ def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
     return sorted(found)
 
 
-def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, str], Outcome]]]:
-    """The results by subject and mode, by input."""
+def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, ...], Outcome]]]:
+    """The results by subject, mode and layout, by input."""
     found = {}
     for at, results in zip(row.inputs, row.results, strict=True):
         parameters = "".join(f", {name} = {value:g}" for name, value in sorted(at.parameters.items()))
         where = f"{at.dtype} {ORDER_NAMES[at.order]} at {at.x.decimal}{parameters}"
-        found[f"{where} {at.x.bits} {at.place}"] = where, {(one.subject, one.mode): one for one in results}
+        found[f"{where} {at.x.bits} {at.place}"] = where, {(one.subject, one.mode, *_layout(one)): one for one in results}
     return found
+
+
+def _layout(one: Outcome) -> tuple[str, ...]:
+    return () if one.layout == "array" else (LAYOUTS[one.layout],)
 
 
 def _result(one: Outcome) -> str:

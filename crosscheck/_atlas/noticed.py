@@ -17,7 +17,7 @@ from crosscheck._compare.subjects import Subject, runner, subjects_of
 from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, widen
 from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.interface import native_function
-from crosscheck._spec.records import Activation
+from crosscheck._spec.records import MODES_OF, USUAL_MODES, Activation
 
 NORMAL = 1000
 """So many standard normal inputs."""
@@ -31,6 +31,7 @@ TRUTH = "exact"
 NOWHERE = "none of these inputs lies in its regions"
 NO_RESULT = "a subject raises or finds no derivative, so there are no results to compare"
 RIGHT_TOO = "it raises of right functions too"
+ANOTHER_MODE = "it differentiates the function as it is, not in this mode"
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Checks:
             ]
             for side, check in SLOPES.items():
                 subjects = [subject for subject in row.subjects if subject.startswith(side)]
-                tried = [one for subject in subjects for one in slopes(row, subject)]
-                found.append(_verdict(check, inputs, tried, f"it is not {side}'s function that deviates"))
+                usual = set(row.modes) & set(USUAL_MODES)
+                tried = [one for subject in subjects for one in slopes(row, subject)] if usual else []
+                otherwise = f"it is not {side}'s function that deviates" if usual or not subjects else ANOTHER_MODE
+                found.append(_verdict(check, inputs, tried, otherwise))
         return tuple(found)
 
     def _pairs(self, row: AtlasRow, parameters: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -84,7 +87,8 @@ class Checks:
 
     def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
         for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):
-            given = {one.subject: one.got for one in results if one.mode == "eager"} | {TRUTH: truth}
+            # those who deviate come first, in the mode in which they do
+            given = {one.subject: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
             for pair in self._pairs(row, at.parameters):
                 got, right = ([_array(given.get(name), at.dtype) for name in names] for names in (pair, _own(pair)))
                 if not any(one is None for one in got):
@@ -98,7 +102,8 @@ class Checks:
                 there = _in_area(area, normal(self.activation, dtype))
                 for pair in self._pairs(row, parameters) if there.any() else ():
                     got, right = (
-                        [self._normal(name, area.order, dtype, parameters) for name in names] for names in (pair, _own(pair))
+                        [self._normal(name, _mode(name, row), area.order, dtype, parameters) for name in names]
+                        for names in (pair, _own(pair))
                     )
                     if not any(one is None for one in got):
                         got, right = ([None if one is None else one[there] for one in some] for some in (got, right))
@@ -106,19 +111,18 @@ class Checks:
                 if not there.any():
                     yield dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), _Tried(None, None, NOWHERE))
 
-    def _normal(self, name: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
+    def _normal(self, name: str, mode: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
         """A subject's results at the normal inputs, or the right ones; None where it raises or finds no derivative."""
-        return self._once(
-            ("normal", name, order, dtype, *parameters.items()), partial(self._run, name, order, dtype, parameters)
-        )
+        given = name, mode, order, dtype
+        return self._once(("normal", *given, *parameters.items()), partial(self._run, *given, parameters))
 
-    def _run(self, name: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
+    def _run(self, name: str, mode: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
         sample = normal(self.activation, dtype)
         if name == TRUTH:
             return sample.truths(self.activation, [order], parameters)[order].rounded
         subject = next(one for one in self._subjects(parameters) if one.name == name)
         try:
-            return runner(self.activation, subject, parameters, "cpu", None).run(sample, order, "eager")
+            return runner(self.activation, subject, parameters, "cpu", None).run(sample, order, mode)
         except Exception:  # a function that raises is told by its cause
             return None
 
@@ -193,6 +197,11 @@ def _in_area(area: Area, sample: Sample) -> BoolArray:
     if area.lengths and sample.length not in area.lengths:
         return np.zeros(known.shape, bool)
     return lie_in(known, area.intervals)
+
+
+def _mode(name: str, row: AtlasRow) -> str:
+    """How a subject is run: in the mode in which it deviates, if it is one who does."""
+    return row.modes[0] if name in row.subjects and row.modes[0] in MODES_OF[name.partition(".")[0]] else "eager"
 
 
 def _own(pair: tuple[str, str]) -> list[str]:

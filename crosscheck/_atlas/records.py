@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crosscheck._compare.deviations import Extent
+from crosscheck._spec.records import USUAL_MODES
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,17 @@ class Input:
     place: Place | None = None
 
 
+LAYOUTS = {"array": "", "alone": "alone", "gaps": "in a view with gaps"}
+"""Where the input of an :class:`Outcome` stood, in words."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a subject gave at an input, run in a mode.
 
     ``ulp`` is the error against the exact result, in the unit that it is judged by, NaN where none can be measured. Where
-    the subject raised, or found no derivative, ``got`` is None and ``message`` says so.
+    the subject raised, or found no derivative, ``got`` is None and ``message`` says so. ``layout`` is ``array``, of copies
+    of the input, or ``alone``, or ``gaps``: a view that takes every second of twice as many.
     """
 
     subject: str
@@ -61,6 +67,7 @@ class Outcome:
     got: Number | None
     ulp: float
     message: str | None = None
+    layout: str = "array"
 
 
 @dataclass(frozen=True)
@@ -182,12 +189,23 @@ class AtlasRow:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What an atlas was made of: another one of the same coverage has the same inputs."""
+    """What an atlas was made of: another one of the same coverage has the same inputs.
+
+    In modes beyond eager and jit the frameworks' own functions were run alone. ``layout`` is whether results were compared
+    in several layouts.
+    """
 
     functions: tuple[str, ...]
     dtypes: tuple[str, ...]
     seed: int
     quick: bool
+    modes: tuple[str, ...] = USUAL_MODES
+    layout: bool = False
+
+    def has(self, row: AtlasRow) -> bool:
+        """Whether a disagreement can be seen in what was run."""
+        looked = self.layout or row.cause != "layout"
+        return looked and bool(set(row.dtypes) & set(self.dtypes)) and bool(set(row.modes) & set(self.modes))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.subjects import subjects_of
 from crosscheck._numerics.formats import FORMATS, bits_of, widen
 from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import DTYPES, ORDER_NAMES, Activation, Deviation
+from crosscheck._spec.records import DTYPES, ORDER_NAMES, USUAL_MODES, Activation, Deviation
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
 """In which modes a subject is run at the inputs that a row shows."""
@@ -42,9 +42,11 @@ def declared_rows(
     findings: Iterable[Finding],
     *,
     dtypes: Collection[str] = DTYPES,
+    modes: Collection[str] = USUAL_MODES,
+    layout: bool = False,
     without: Collection[str] = (),
 ) -> list[AtlasRow]:
-    """A row for each declared deviation that has a region in the dtypes that were run."""
+    """A row for each declared deviation that has a region in the dtypes and modes that were run."""
     refuted: dict[str, list[str]] = {}
     for finding in findings:
         if finding.failed:
@@ -61,7 +63,10 @@ def declared_rows(
             runners,
         )
         for deviation in activation.deviations
-        if deviation.id not in without and any(set(region.dtypes) & set(dtypes) for region in deviation.regions)
+        if deviation.id not in without
+        and any(set(region.dtypes) & set(dtypes) for region in deviation.regions)
+        and set(deviation.modes) & set(modes)
+        and (layout or deviation.cause != "layout")
     ]
 
 
@@ -227,6 +232,7 @@ def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]
             None if one.got is None else number(one.got, sighting.dtype),
             one.ulp,
             one.message,
+            "alone" if one.copies == 1 else "gaps" if one.gaps else "array",
         )
         for one in sighting.results
         if one.subject in there

@@ -15,13 +15,13 @@ import rich.table
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from crosscheck._atlas.records import Area, AtlasRow, Coverage, Input, Noticed, Outcome
+from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
 from crosscheck._atlas.rows import distinct
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.json_file import plain, write_json
 from crosscheck._report.text import WIDTH, environment
 from crosscheck._report.written import Documented
-from crosscheck._spec.records import ORDER_NAMES, SUBJECTS
+from crosscheck._spec.records import ORDER_NAMES, SUBJECTS, USUAL_MODES
 
 SCHEMA = "crosscheck.atlas/1"
 FIRST_DTYPE = "float32"
@@ -63,15 +63,18 @@ class Atlas(Documented):
     environment
         Versions, devices and settings on which the results may depend.
     coverage
-        What was run: ``functions``, ``dtypes``, ``seed`` and whether ``quick``.
+        What was run: ``functions``, ``dtypes``, ``modes``, whether in several layouts, ``seed`` and whether ``quick``.
     compared
         How many points were judged; 0 means that nothing was compared.
+    skipped
+        Modes that were asked for and cannot be run here, each with the reason.
     """
 
     rows: tuple[AtlasRow, ...]
     environment: Mapping[str, Any]
     coverage: Coverage
     compared: int
+    skipped: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -150,6 +153,7 @@ def layout(atlas: Atlas) -> RenderableType:
         parts += [Text(), table]
     for row in atlas.rows:
         parts += [Text(f"{row.id}: {finding}") for finding in row.findings]
+    parts += [Text(f"Not run here: {line}") for line in atlas.skipped]
     if any(row.usual for row in atlas.rows):
         parts += [Text(), Text(USUAL, style="bold"), *map(_rich, usual_tables(atlas.rows)), Text(USUAL_LEGEND)]
     return Group(*parts)
@@ -164,8 +168,9 @@ def status(row: AtlasRow) -> str:
 
 
 def settings(row: AtlasRow) -> str:
-    """Which derivatives, in which dtypes."""
-    return f"{', '.join(ORDER_NAMES[order] for order in row.orders)}; {', '.join(row.dtypes)}"
+    """Which derivatives, in which dtypes, and in which modes where these are not the usual ones."""
+    modes = "" if set(row.modes) & set(USUAL_MODES) else f"; in {', '.join(row.modes)}"
+    return f"{', '.join(ORDER_NAMES[order] for order in row.orders)}; {', '.join(row.dtypes)}{modes}"
 
 
 def examples(row: AtlasRow) -> list[str]:
@@ -176,8 +181,12 @@ def examples(row: AtlasRow) -> list[str]:
         if found:
             at, results, truth = next((one for one in found if one[0].dtype == FIRST_DTYPE), found[0])
             exact = "no exact result" if truth is None else f"exact {truth.decimal}"
-            shown = {one.subject: outcome(one) for one in reversed(results) if one.subject in (*row.subjects, *row.natives)}
-            said = ", ".join(shown[subject] for subject in sorted(shown, key=SUBJECTS.index))
+            shown = {
+                (SUBJECTS.index(one.subject), tuple(LAYOUTS).index(one.layout)): outcome(one)
+                for one in reversed(results)
+                if one.subject in (*row.subjects, *row.natives)
+            }
+            said = ", ".join(shown[key] for key in sorted(shown))
             told.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
     return told
 
@@ -189,9 +198,8 @@ def place(at: Input) -> str:
 
 
 def outcome(one: Outcome) -> str:
-    if one.got is None:
-        return f"{one.subject}: {one.message}"
-    return f"{one.subject} {one.got.decimal}"
+    who = f"{one.subject} {LAYOUTS[one.layout]}".rstrip()
+    return f"{who}: {one.message}" if one.got is None else f"{who} {one.got.decimal}"
 
 
 def _document(atlas: Atlas) -> Document:
@@ -205,6 +213,7 @@ def _document(atlas: Atlas) -> Document:
     findings = [[row.id, finding] for row in atlas.rows for finding in row.findings]
     if findings:
         blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
+    blocks += [Paragraph(f"Not run here: {line}") for line in atlas.skipped]
     if any(row.usual for row in atlas.rows):
         tables = [Table(table) for table in usual_tables(atlas.rows)]
         blocks += [Heading(USUAL), *tables, Paragraph(USUAL_LEGEND)]

@@ -7,12 +7,16 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import MISSING
 from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 from crosscheck._report.atlas import SCHEMA, Atlas, AtlasFile
 from crosscheck._spec.errors import UsageError
+
+LATER = {"layout", "modes"}
+"""Fields that the first files of this schema lack; a default stands for what they mean then."""
 
 
 def read(path: str | Path, what: str) -> Atlas:
@@ -72,15 +76,12 @@ def _restored(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise ValueError(f"{where or 'the file'}: got {type(value).__name__}, expected an object")
         hints = typing.get_type_hints(kind)
-        if missing := [field.name for field in dataclasses.fields(kind) if field.name not in value]:
+        later = {field.name for field in dataclasses.fields(kind) if field.default is not MISSING} & LATER
+        fields = [field.name for field in dataclasses.fields(kind) if field.name in value or field.name not in later]
+        if missing := [name for name in fields if name not in value]:
             raise ValueError(f"{where or 'the file'} lacks {', '.join(missing)}")
         made: Any = kind
-        return made(
-            **{
-                field.name: _restored(hints[field.name], value[field.name], f"{where}.{field.name}".lstrip("."))
-                for field in dataclasses.fields(kind)
-            }
-        )
+        return made(**{name: _restored(hints[name], value[name], f"{where}.{name}".lstrip(".")) for name in fields})
     if origin is tuple:
         if not isinstance(value, list) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
             raise ValueError(f"{where}: got {type(value).__name__}, expected a list of the right length")

@@ -381,8 +381,8 @@ ERFC_TAIL = Deviation(
         (1, "float32", ((-13.4, -3.0),), -13.296610832214355, 0.0, 2.0**24),
         (1, "float32", ((-3.0, -0.5),), -2.921522617340088, None, 20.0),
         (1, "bfloat16", ((-13.4, -4.7),), -13.25, 0.0, 2.0**8),
-        (2, "float64", both(1.1, 37.61), -32.471761872468534, None, 3000.0),
-        (2, "float64", both(37.61, 37.9), -37.7, 0.0, 2.0**53),
+        (2, "float64", both(1.1, 37.59), -32.471761872468534, None, 3000.0),
+        (2, "float64", both(37.59, 37.9), -37.7, 0.0, 2.0**53),
         (2, "float32", both(2.5, 13.6), 13.222092628479004, 0.0, 2.0**24),
         (2, "bfloat16", both(4.5, 13.6), 12.0625, None, 300.0),
         (2, "float16", both(4.0, 6.3), 4.84375, None, 21.0),
@@ -472,6 +472,42 @@ COMPILED = Deviation(
     modes=("compile",),
 )
 
+LATER = (Seen(torch=">=2.15,<2.16", jax=">=0.12,<0.13"),)
+
+IS_TANH_LATER = Deviation(
+    id="gelu-jax-default-is-tanh-16-bit-later",
+    cause="definition",
+    subjects=(DEFAULT,),
+    regions=regions(
+        DEFAULT,
+        (1, "bfloat16", ((-4.35, -4.34),), -4.34375, 0.0, 160.0),
+        (1, "bfloat16", ((-2.05, -1.0),), -1.96875, None, 14.5),
+        (1, "float16", ((-3.35, -2.8),), -3.322265625, None, 600.0),
+        (1, "float16", ((-0.44, -0.424),), -0.4375, None, 4.8),
+        (2, "bfloat16", (*both(4.62, 8.0), (2.67, 3.07)), 4.71875, 0.0, 300.0),
+        (2, "bfloat16", both(1.6, 1.92), 1.8515625, None, 16.0),
+        (2, "float16", both(3.23, 3.65), 3.5859375, 0.0, 2.0**11 * 1.1),
+    ),
+    reason="As gelu-jax-default-is-tanh; later releases round differently in 16 bits, so that it shows at these inputs too.",
+    link=JAX_SOURCE,
+    seen=LATER,
+)
+
+LOST_LATER = Deviation(
+    id="gelu-jax-default-lost-digits-16-bit-later",
+    cause="inaccurate",
+    subjects=(DEFAULT,),
+    regions=regions(
+        DEFAULT,
+        (1, "float16", ((-1.56, -1.5),), -1.5185546875, None, 8.0),
+        (2, "float16", both(4.48, 4.97), 4.546875, 0.0, 2.0**11 * 1.1),
+    ),
+    reason="As gelu-jax-default-lost-digits; later releases round differently in 16 bits, so that it shows at these inputs"
+    " too.",
+    link=JAX_SOURCE,
+    seen=LATER,
+)
+
 LAYOUT_JAX = compiled_anew(
     "gelu-layout-jax",
     Region(1, ("float32",), ((-4.1, -3.4),), (Anchor(-3.7520949840545654, {}),), 0.81),
@@ -541,6 +577,8 @@ GELU = Activation(
         SIXTEEN_BITS,
         ZERO_SIGN,
         IS_TANH_FORWARD,
+        IS_TANH_LATER,
+        LOST_LATER,
         LOST_FORWARD,
         COMPILED,
         LAYOUT_JAX,

@@ -115,7 +115,19 @@ def settle(
     active = [deviation for deviation in activation.deviations if deviation.id not in without]
     comparisons = [_compare(one, active) for one in judged]
     lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
-    return comparisons, [finding for deviation in active for finding in _examine(deviation, judged, environment, lengths)]
+    found = [
+        finding for deviation in active for finding in _with_one_note(_examine(deviation, judged, environment, lengths))
+    ]
+    return comparisons, found
+
+
+def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
+    """What failed, and one note for all of a deviation's: that it shows less where it was not seen is no news each time."""
+    notes = [finding for finding in findings if not finding.failed]
+    more = f"; and {len(notes) - 1} more" if len(notes) > 1 else ""
+    return [finding for finding in findings if finding.failed] + [
+        replace(one, message=one.message + more) for one in notes[:1]
+    ]
 
 
 def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:

@@ -54,6 +54,11 @@ class Backend(Protocol):
         passes through; :class:`WrongOutputError` where its result has another shape or dtype.
         """
 
+    def value_and_gradient(
+        self, function: Function, x: FloatArray, device: str, v: FloatArray
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """The value that comes with a gradient, run as it is, and the gradient by ``v``, which has the result's shape."""
+
     def lacks(self, mode: str) -> str | None:
         """Why a mode cannot be run here, or None where it can."""
 

@@ -88,6 +88,16 @@ def derivative(
         return np.asarray(_program(function, order, mode)(*arrays))
 
 
+def value_and_gradient(
+    function: Function, x: FloatArray, device: str, v: FloatArray
+) -> tuple[FloatArray, FloatArray | None]:
+    with scope(str(x.dtype), device):
+        array, cotangent = jax.device_put(x), jax.device_put(v)
+        result, pull_back = jax.vjp(function, array)
+        check_output(result, array, cotangent)
+        return np.asarray(result), np.asarray(pull_back(cotangent)[0])
+
+
 def lacks(mode: str) -> str | None:
     return None
 

@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from crosscheck._backends.base import Flush, Function, NoDeviceError, check_output
+from crosscheck._backends.base import Flush, Function, NoDeviceError, WrongOutputError, check_output
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._spec.records import MODES_OF
 
@@ -68,7 +68,26 @@ def derivative(
             return _compiled(function, to_tensor(x, device), order, cotangents, like)
     tensor = to_tensor(x, device).requires_grad_(order > 0)
     with torch.set_grad_enabled(order > 0):
-        return _reversed(function(tensor), tensor, order, cotangents, like)
+        result = function(tensor)
+        _check_untouched(tensor, x)
+        return _reversed(result, tensor, order, cotangents, like)
+
+
+def value_and_gradient(
+    function: Function, x: FloatArray, device: str, v: FloatArray
+) -> tuple[FloatArray, FloatArray | None]:
+    tensor, cotangent = to_tensor(x, device).requires_grad_(), to_tensor(v, device)
+    with torch.enable_grad():
+        result = function(tensor)
+        _check_untouched(tensor, x)
+        check_output(result, tensor, cotangent)
+        return to_array(result), _reversed(result, tensor, 1, (cotangent, cotangent), cotangent)
+
+
+def _check_untouched(tensor: Any, x: FloatArray) -> None:
+    """Raise :class:`WrongOutputError` where a function has written into its input."""
+    if to_array(tensor).tobytes() != np.ascontiguousarray(x).tobytes():
+        raise WrongOutputError("the function changes its input in place")
 
 
 def _reversed(result: Any, tensor: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:

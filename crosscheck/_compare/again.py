@@ -15,7 +15,7 @@ import numpy as np
 from crosscheck._compare.causes import FIRST_PASSING, Judgement
 from crosscheck._compare.sample import Sample
 from crosscheck._compare.subjects import Runner
-from crosscheck._numerics.formats import BoolArray, FloatArray, format_of, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, format_of, widen
 
 
 class Results(Protocol):
@@ -25,6 +25,8 @@ class Results(Protocol):
 MODE = "eager"
 FACTORS = (1, -2, 4, -1, 2, -4)
 """What the cotangent is multiplied with, in turn: exactly, and with it what a gradient is made of."""
+ORDINARY, MORE = 4.0, 4
+"""Up to this magnitude of the input nothing overflows, and it is multiplied with so much more."""
 MARGIN = 64
 """Inputs within this factor of the largest number are left out: a product with the cotangent may overflow there.
 
@@ -58,8 +60,15 @@ def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
 
 def _factors(sample: Sample) -> FloatArray:
     """One for each input, or row."""
-    factors = np.resize(np.array(FACTORS), len(sample.x)).astype(sample.x.dtype)
-    return factors.reshape(-1, *[1] * (sample.x.ndim - 1))
+    return _more(sample, np.resize(np.array(FACTORS), len(sample.x)))
+
+
+def _more(sample: Sample, factors: Float64Array) -> FloatArray:
+    """Factors for inputs, or rows, larger where these are ordinary."""
+    with np.errstate(invalid="ignore"):
+        ordinary = (np.abs(widen(sample.x)) <= ORDINARY).reshape(len(sample.x), -1).all(axis=1)
+    scaled = np.where(ordinary, MORE * factors, factors).astype(sample.x.dtype)
+    return scaled.reshape(-1, *[1] * (sample.x.ndim - 1))
 
 
 def _gradient(runner: Runner, sample: Sample, got: FloatArray | None) -> FloatArray | None:
@@ -70,7 +79,7 @@ def _gradient(runner: Runner, sample: Sample, got: FloatArray | None) -> FloatAr
     for factor in FACTORS if plain is not None else ():
         assert plain is not None
         assert result is not None
-        other = _multiple(runner, sample, np.full_like(_factors(sample), factor), plain)
+        other = _multiple(runner, sample, _more(sample, np.full(len(sample.x), factor)), plain)
         result = result if other is None else np.where(differ(plain, other), other, result)
     return result
 

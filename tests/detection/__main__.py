@@ -2,8 +2,8 @@
 
 faults: every planted fault, and whether it was found with its side, cause and input. alarms: right functions, and whether
 one was complained of. usual: what the checks that people use say of the same. Each WORD keeps the rows whose names or
-classes hold it. With --json the table is written into a file, beside those that are there. Exit 1: a fault was missed, or
-there was an alarm.
+classes hold it. With --json the rows are written into a file, in the place of those of their names; where the file of
+``usual`` has crosscheck's verdicts already, they are taken from it. Exit 1: a fault was missed, or there was an alarm.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         wrong = any(row["alarms"] for row in kept)
         tables = {"alarms": kept}
     else:
-        tables = usual(faults, right)
+        there = read(given.json)
+        tables = usual(faults, right, there)
         found = {row["name"]: row["as_expected"] for row in tables["faults"]}
         alarms = {row["name"]: bool(row["alarms"]) for row in tables["alarms"]}
         show(usual_lines(tables["usual"]["faults"], tables["usual"]["right"], found, alarms))
@@ -75,11 +76,16 @@ def each(rows: Sequence[Any], judge: Callable[[Any], Row], kept: list[Row]) -> I
             gc.collect()
 
 
-def usual(faults: Sequence[Fault], right: Sequence[Right]) -> dict[str, Any]:
-    """The same rows given to crosscheck and to the usual checks, in one run."""
+def usual(faults: Sequence[Fault], right: Sequence[Right], there: dict[str, Any]) -> dict[str, Any]:
+    """The same rows given to the usual checks and to crosscheck, unless its verdicts are there already."""
     tables: dict[str, Any] = {"faults": [], "alarms": [], "usual": {"faults": [], "right": []}}
     for rows, judge, name, kind in ((faults, fault_row, "faults", "faults"), (right, alarm_row, "alarms", "right")):
-        for _ in each(rows, lambda row, judge=judge: {**judge(row), "usual": usual_row(row)}, tables[name]):
+        judged = {row["name"]: row for row in there.get(name, [])}
+
+        def both(row: Any, judge: Callable[[Any], Row] = judge, judged: dict[str, Row] = judged) -> Row:
+            return {**(judged.get(row.name) or judge(row)), "usual": usual_row(row)}
+
+        for _ in each(rows, both, tables[name]):
             pass
         tables["usual"][kind] = [row.pop("usual") for row in tables[name]]
     return tables
@@ -91,19 +97,31 @@ def show(lines: Iterator[str]) -> None:
         print(line, flush=True)
 
 
+def read(path: Path | None) -> dict[str, Any]:
+    """The tables that a file has."""
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.exists() else {}
+
+
 def write(path: Path, tables: dict[str, Any]) -> None:
-    """Put tables into the file, beside those that it has, whole or not at all."""
-    data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_json(
-        path,
-        {
-            "schema": SCHEMA,
-            "environment": plain(environment()),
-            **{k: v for k, v in data.items() if k not in ("schema", "environment")},
-            **tables,
-        },
-    )
+    """Put rows in the place of those of their names in the file, whole or not at all; rows that are no more are left out."""
+    there = read(path)
+    data: dict[str, Any] = {"schema": SCHEMA, "environment": plain(environment())}
+    for name, rows in (("faults", FAULTS), ("alarms", RIGHT)):
+        if name in there or name in tables:
+            data[name] = merged(rows, there.get(name, []), tables.get(name, []))
+    if "usual" in there or "usual" in tables:
+        data["usual"] = {
+            name: merged(rows, *(one.get("usual", {}).get(name, []) for one in (there, tables)))
+            for name, rows in (("faults", FAULTS), ("right", RIGHT))
+        }
+    write_json(path, data)
     print(f"written: {path}")
+
+
+def merged(rows: Sequence[Any], there: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """The rows by name, in the order of ``rows``."""
+    found = {row["name"]: row for row in (*there, *new)}
+    return [found[row.name] for row in rows if row.name in found]
 
 
 if __name__ == "__main__":

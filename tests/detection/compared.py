@@ -42,4 +42,4 @@ class Between(Fault):
 
     def usual(self) -> Mapping[str, Said]:
         """At the same inputs."""
-        return usual_of({"torch": self.torch, "jax": self.jax}, self.make(), self.order)
+        return usual_of({"torch": self.torch, "jax": self.jax}, self.make(), self.order, self.side)

@@ -15,15 +15,10 @@ def call(name, of, fault, cause="definition", **options):
     return Planted(name=f"{of}: {name}", kind="calls", of=of, plant=around(fault), cause=cause, **options)
 
 
-def from_call(number):
-    """A fault that begins with a call, counted afresh by each plant."""
-    counts = {}
-
-    def fault(own, x, **p):
-        count = counts.setdefault(id(own), itertools.count(1))
-        return own(x, **p) * (1.01 if next(count) >= number else 1)
-
-    return fault
+def from_second_call(activation, side):
+    """A fault that begins with the second call of what is planted."""
+    own, calls = getattr(activation, side), itertools.count(1)
+    return lambda x, **p: own(x, **p) * (1.01 if next(calls) > 1 else 1)
 
 
 def random(own, x, **p):
@@ -63,7 +58,14 @@ def own_with_other_forward(own, x, **p):
 
 FAULTS = [
     *each(
-        call("another value at the second call", "silu", from_call(2), modes=("eager",)),
+        Planted(
+            name="silu: another value at the second call",
+            kind="calls",
+            of="silu",
+            plant=from_second_call,
+            cause="definition",
+            modes=("eager",),
+        ),
         call("random digits", "sigmoid", random, cause="inaccurate"),
     ),
     call("the input changed in place", "tanh", in_place, cause="error", side="torch"),

@@ -17,8 +17,8 @@ from crosscheck._numerics.formats import FORMATS
 from crosscheck._spec import jax_rules, torch_rules
 from detection.records import Right, Said
 from detection.usual import usual_of
+from detection.verified import SHAPE
 
-SHAPE = (16, 16)
 Function = Callable[..., Any]
 ALONE = ThreadPoolExecutor(1)
 """Arb's precision is one for the process, and JAX calls back from threads in which the processor flushes subnormals."""

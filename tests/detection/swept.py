@@ -68,7 +68,7 @@ class Swept(Fault):
         functions = {side: getattr(activation, side) for side in ("torch", "jax")}
         functions[self.side] = self.plant(activation, self.side)
         x = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
-        return usual_of(functions, [x], max(self.orders))
+        return usual_of(functions, [x], max(self.orders), self.side)
 
 
 @dataclass(frozen=True, kw_only=True)

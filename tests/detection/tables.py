@@ -24,7 +24,10 @@ def place(at: Any) -> str:
 def fault_row(fault: Fault) -> Row:
     """What was expected of a fault and what was said of it."""
     start = time.perf_counter()
-    verdict: Verdict = fault.judge()
+    try:
+        verdict = fault.judge()
+    except Exception as error:  # of a row that cannot be judged, which is not found then
+        verdict = Verdict(found=False, at=f"{type(error).__name__}: {error}")
     return {
         "name": fault.name,
         "class": fault.kind,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._atlas.usual import CHECK_GRADS, CHECKS, GRADCHECK, Said, of_results, of_slopes
+from crosscheck._atlas.usual import CHECK_GRADS, CHECKS, GRADCHECK, LONGEST, Said, of_results, of_slopes
 from crosscheck._backends.jax_backend import scope
 from crosscheck._backends.torch_backend import to_array, to_tensor
 from crosscheck._numerics.formats import FloatArray, widen
@@ -15,36 +15,44 @@ from crosscheck._numerics.formats import FloatArray, widen
 Functions = Mapping[str, Callable[..., Any]]
 
 
-def usual_of(functions: Functions, arrays: Sequence[Any], order: int) -> dict[str, Said]:
-    """What they say of ``functions``, by ``torch`` and ``jax``, at ``arrays``.
+SLOPES = {"torch": GRADCHECK, "jax": CHECK_GRADS}
+
+
+def usual_of(functions: Functions, arrays: Sequence[Any], order: int, side: str | None = None) -> dict[str, Said]:
+    """What they say of ``functions``, by ``torch`` and ``jax``, at ``arrays``; those that cannot be asked are left out.
 
     ``assert_close`` and ``assert_allclose`` compare the outputs, for the orders 1 and 2 also the gradients of their sum by
-    every float array, for 2 the gradients of the sum of these. ``gradcheck`` and ``check_grads`` look at a function each.
+    every float array, for 2 the gradients of the sum of these. ``gradcheck`` and ``check_grads`` look at a function each,
+    where it returns floats: at that of ``side``, which is wrong, or at both.
     """
-    found: dict[str, Said] = dict.fromkeys(CHECKS)
+    found: dict[str, Said] = dict.fromkeys(CHECKS[:2])
     try:
         results = [_in_torch(functions["torch"], arrays, order), _in_jax(functions["jax"], arrays, order)]
     except Exception as error:  # what raises is noticed by whatever runs it
-        return dict.fromkeys(CHECKS, f"{type(error).__name__}: {error}")
+        return dict.fromkeys(CHECKS, f"{type(error).__name__}: {error}".splitlines()[0][:LONGEST])
     if len(results[0]) != len(results[1]):
-        return dict.fromkeys(CHECKS, "another number of outputs")
+        return dict.fromkeys(CHECKS[:2], "another number of outputs")
     for a, b in zip(*results, strict=True):
         for check, said in _of_results(a, b).items():
             found[check] = found[check] or said
     floats = [i for i, array in enumerate(arrays) if _is_float(array)]
-    if order and floats:
-        flat = np.concatenate([np.asarray(widen(arrays[i])).ravel() for i in floats])
-        for side, check in (("torch", GRADCHECK), ("jax", CHECK_GRADS)):
-            found[check] = of_slopes(side, _packed(side, functions[side], arrays, floats), flat, order)
+    if not any(one is not None and one.dtype.kind not in "iub" for one in results[0]):
+        return found
+    flat = np.concatenate([np.asarray(widen(arrays[i])).ravel() for i in floats])
+    for name, check in SLOPES.items():
+        if side in (None, "both", name):
+            found[check] = of_slopes(name, _packed(name, functions[name], arrays, floats), flat, max(order, 1))
     return found
 
 
 def _of_results(a: Any, b: Any) -> dict[str, Said]:
-    if a is not None and b is not None and (a.dtype.kind in "iub" or a.dtype != b.dtype):
-        if a.shape != b.shape or a.dtype != b.dtype:
-            said = f"{a.dtype} {a.shape} and {b.dtype} {b.shape}" if a.dtype.kind == b.dtype.kind == "f" else None
-            return dict.fromkeys(CHECKS[:2], said)
-        a, b = a.astype(np.float64), b.astype(np.float64)
+    """Integers and booleans are compared as numbers: JAX's are narrower."""
+    if a is None or b is None:
+        return of_results(a, b)
+    if a.dtype.kind in "iub" and b.dtype.kind in "iub":
+        return of_results(a.astype(np.float64), b.astype(np.float64))
+    if a.dtype != b.dtype:
+        return dict.fromkeys(CHECKS[:2], f"{a.dtype} and {b.dtype}")
     return of_results(a, b)
 
 

@@ -16,7 +16,7 @@ from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
 from detection.usual import usual_of
 
-SHAPE = (16, 16)
+SHAPE = (4, 8)
 """Of the normal inputs that the usual checks are given."""
 
 
@@ -89,7 +89,7 @@ class Planted(Fault):
         x = np.random.default_rng(0).standard_normal(SHAPE)
         low, high = activation.domain
         x = np.where((low < x) & (x < high), x, -x)
-        return usual_of(functions, [x.astype(FORMATS[self.dtypes[0]].dtype)], max(self.orders))
+        return usual_of(functions, [x.astype(FORMATS[self.dtypes[0]].dtype)], max(self.orders), self.side)
 
 
 def _with(function: Any, parameters: Mapping[str, Any]) -> Any:

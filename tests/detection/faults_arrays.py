@@ -46,7 +46,7 @@ FAULTS = [
     array("a name left out", lambda a: {"weight": a["weight"]}, cause="one side only", side=None, at="bias"),
     array("a name too many", lambda a: {**a, "scale": a["bias"]}, cause="one side only", side=None, at="scale"),
     array("a row left out", lambda a: {**a, "weight": a["weight"][:-1]}, cause="refused", side=None),
-    array("another dtype", every(lambda x: x.astype(np.float64)), cause="refused", side=None),
+    array("arrays of another dtype", every(lambda x: x.astype(np.float64)), cause="refused", side=None),
     array("half of the file", dict, cause="refused", side=None, damage=lambda content: content[: len(content) // 2]),
     array("one bit of the file", dict, cause="refused", side=None, damage=lambda c: c[:900] + bytes([c[900] ^ 4]) + c[901:]),
 ]

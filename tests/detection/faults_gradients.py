@@ -48,7 +48,7 @@ FAULTS = [
         gradient("detached in float64", "softplus", around(detached), cause="missing", dtypes=("float64",)),
         gradient("zero everywhere", "silu", in_gradient(lambda m, x, g: g * 0), cause="missing"),
         gradient("detached on one side", "elu", where(lambda m, x: x < 0, lambda m, x, g: 0 * g), at=(-inf, 0)),
-        gradient("half", "sigmoid", around(halved)),
+        gradient("half the gradient", "sigmoid", around(halved)),
         gradient("the sign", "softplus", in_gradient(lambda m, x, g: -g)),
         gradient("another slope at the kink", "relu6", where(lambda m, x: x == 6, lambda m, x, g: g * 0 + 0.25), at=6.0),
         gradient(

@@ -16,13 +16,13 @@ def second(name, of, plant, cause="definition", **options):
 FAULTS = [
     *each(
         second("the sign", "tanh", in_second(lambda m, x, h: -h)),
-        second("half", "sigmoid", in_second(lambda m, x, h: h / 2)),
+        second("half the second derivative", "sigmoid", in_second(lambda m, x, h: h / 2)),
         second("zero", "silu", in_second(lambda m, x, h: h * 0), cause="missing"),
         second("a factor dropped", "softplus", in_second(lambda m, x, h: 1 / (1 + m.exp(-x)))),
         second("on one side", "gelu", in_second(lambda m, x, h: m.where(x < -1, h * 1.1, h)), at=(-40, -1)),
         second("the last digits in float64", "mish", in_second(lambda m, x, h: h * (1 + 1e-8)), dtypes=("float64",)),
         second(
-            "NaN for large inputs",
+            "NaN for large inputs in the second derivative",
             "tanh",
             in_second(lambda m, x, h: m.where(x > 40, h * nan, h)),
             cause="special",

@@ -60,10 +60,10 @@ def normal(seed, shape):
     return [np.random.default_rng(seed).standard_normal(shape)]
 
 
-def both(name, left, right, **options):
+def both(name, left, right, suffix="", **options):
     for way, one, other in (("", left, right), (", swapped", right, left)):
         yield Same(
-            name=name + way,
+            name=name + suffix + way,
             kind="equivalent formulas",
             torch=partial(one, torch),
             jax=partial(other, jnp),
@@ -75,7 +75,7 @@ def both(name, left, right, **options):
 
 RIGHT = [
     *(row for formula in SMOOTH for row in both(*formula, dtypes=("float32", "float64"))),
-    *(row for formula in SMOOTH[:5] for row in both(*formula, dtypes=("float16", "bfloat16"))),
+    *(row for formula in SMOOTH[:5] for row in both(*formula, dtypes=("float16", "bfloat16"), suffix=" in 16 bits")),
     *(row for formula in PIECEWISE for row in both(*formula, dtypes=("float32", "bfloat16"), seeds=(1, 2))),
     *(row for formula in ROWS for row in both(*formula, dtypes=("float32", "float64"))),
 ]

@@ -22,9 +22,11 @@ WORDS = {True: ("PASSED",), False: ("FAILED",)}
 
 @cache
 def failed() -> Report:
-    """A report with failures of several causes, and with much that passes."""
+    """A report with failures of several causes, and with much that passes; what it writes without a lie is right."""
     replace = {"jax": lambda x: x * 2, "torch": lambda x: x.relu() + x.isnan() * 0}
-    return crosscheck.verify("relu", quick=True, subjects=["torch", "jax"], replace=replace, orders=[0, 1])
+    report = crosscheck.verify("relu", quick=True, subjects=["torch", "jax"], replace=replace, orders=[0, 1])
+    assert not list(contradictions(report))
+    return report
 
 
 def contradictions(report: Report) -> Iterator[str]:
@@ -37,17 +39,18 @@ def contradictions(report: Report) -> Iterator[str]:
     if report.passed != agreed:
         yield "report.passed"
     document = report.document()
+    page = document.page()
     for place, text in (
         ("text", str(report)),
         ("markdown", document.markdown().removeprefix("**")),
-        ("html", document.page().partition("<title>")[2]),
+        ("html", page.partition("<title>")[2]),
     ):
         if not text.startswith(WORDS[agreed]):
             yield f"the verdict in {place}"
         causes = {cause for comparison in report.comparisons for cause in comparison.uncovered}
         if missing := [cause for cause in causes if cause not in text]:
             yield f"{missing[0]} in {place}"
-    if 'class="title passed"' in document.page() and not agreed:
+    if 'class="title passed"' in page and not agreed:
         yield "the colour in html"
 
 
@@ -91,7 +94,6 @@ class Written(Fault):
     def judge(self) -> Verdict:
         """The first contradiction in what is written of a failed report."""
         report = failed()
-        assert not list(contradictions(report)), "what is written without a lie is right"
         module, _, name = self.of.rpartition(".")
         original = _attribute(module, name)
         with patch(self.of, self.lie(original)):

@@ -65,7 +65,7 @@ class Own(Right):
         functions = self.functions()
         if self.made is not None:
             functions = {side: partial(one, **activation.parameters) for side, one in functions.items()}
-        return usual_of(functions, [x], 2)
+        return usual_of(functions, [x], 1)
 
 
 def from_arb(activation: Activation, side: str) -> Function:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = "crosscheck.sweep/1"
+DETECTION = "detection.json"
 OWN = ("torch", "jax")
 HEAD = ("function", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
 
@@ -143,8 +144,11 @@ def read_sweep(path: str | Path) -> SweepReport:
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
-    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none."""
-    paths = sorted(Path(folder).glob("*.json"))
+    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none.
+
+    The tables of planted faults may lie beside them.
+    """
+    paths = [path for path in sorted(Path(folder).glob("*.json")) if path.name != DETECTION]
     if not paths:
         raise UsageError(f"table: {folder} holds no .json file; write them with `crosscheck sweep NAME --json`")
     return [read_sweep(path) for path in paths]

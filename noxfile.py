@@ -47,6 +47,14 @@ def pairs(session: nox.Session) -> None:
 
 
 @nox.session
+def detection(session: nox.Session) -> None:
+    """Plant faults, try right functions, ask the usual checks: `nox -s detection -- faults`, `alarms` or `usual`."""
+    session.install(".[all]", *group("test"))
+    words = session.posargs or ["faults"]
+    session.run("python", "-m", "detection", *words, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
 @nox.parametrize("device", [nox.param("cpu", id="cpu"), nox.param("gpu", id="gpu")])
 def tests(session: nox.Session, device: str) -> None:
     """Run the tests on the CPU, or those that need a GPU on one."""

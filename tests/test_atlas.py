@@ -109,7 +109,7 @@ def test_a_disagreement_of_another_mode_or_layout_is_a_row_where_that_is_run() -
     (row,) = (row for row in everywhere.rows if row.cause == "layout")
     assert row.seen
     told = {one.layout: one.got.decimal for one in row.results[0] if one.subject == "torch.native" and one.got}
-    assert told == {"array": "0", "alone": "1", "gaps": "1"}
+    assert told == {"array": "0", "alone": "1", "with gaps": "1", "of swapped axes": "1"}
     assert "torch.native alone 1, torch.native in a view with gaps 1" in everywhere.markdown()
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 from catalogue import NAMES
-from conftest import Verified
+from conftest import SLOW_MODES, Verified
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, _api
-from crosscheck._backends import backend
 from crosscheck._compare.causes import CODE
 from crosscheck._compare.deviations import Environment, seen_here, settle
 from crosscheck._compare.judged import Judged
@@ -143,8 +142,8 @@ def find(name: str, id_: str) -> Deviation:
     (deviation,) = (deviation for deviation in crosscheck.activations[name].deviations if deviation.id == id_)
     if not seen_here(deviation, HERE):
         pytest.skip(f"{id_} was not seen in this environment: {HERE}")
-    if deviation.modes == ("compile",) and (why := backend("torch").lacks("compile")):
-        pytest.skip(why)
+    if deviation.modes in SLOW_MODES and (deviation.cause == "layout" or deviation.modes == ("compile",)):
+        pytest.skip(f"{id_} takes a compiler, and is borne out by the slow tests of the modes")
     return deviation
 
 

@@ -38,8 +38,20 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
         "position 16, length 33 at position 32",
     ),
     "a view with gaps": (
-        lambda x: x + (0 if x.is_contiguous() else 0.5),
+        lambda x: x + (0.5 if x.stride() == (2,) else 0),
         "through a view with gaps,",
+    ),
+    "a view that begins later": (
+        lambda x: x + (0.5 if x.storage_offset() else 0),
+        "through a view that begins later,",
+    ),
+    "two axes": (
+        lambda x: x + (0.5 if x.ndim == 2 and x.is_contiguous() else 0),
+        "through a view of one more axis,",
+    ),
+    "swapped axes": (
+        lambda x: x + (0 if x.is_contiguous() or x.ndim == 1 else 0.5),
+        "through a view of swapped axes,",
     ),
 }
 

@@ -207,6 +207,22 @@ def test_a_fault_at_exactly_one_float_is_found(at: float, form: type) -> None:
     assert sound.passed
 
 
+@pytest.mark.parametrize("at", [3e-39, -1e-44])
+def test_a_fault_where_the_truth_is_subnormal_is_found(at: float) -> None:
+    """Which no maximum counts, as the frameworks may flush there."""
+    at = float(np.float32(at))
+
+    def function(x: Any) -> Any:
+        return torch.where(x == at, x * 4, x)
+
+    report = crosscheck.sweep("linear", range=around(at, COUNT), subjects=["torch"], orders=[0], replace={"torch": function})
+    (result,) = report.results
+    assert (result.subnormal, report.passed) == (1, False)
+    assert result.worst_subnormal is not None
+    assert result.worst_subnormal.input == at
+    assert crosscheck.sweep("linear", range=around(at, COUNT), subjects=["torch"], orders=[0]).passed
+
+
 def test_one_wrong_nan_in_jax_is_found() -> None:
     def function(x: Any) -> Any:
         return jnp.where(x == jnp.float32(3e38), jnp.nan, jnp.maximum(x, 0))

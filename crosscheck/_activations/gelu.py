@@ -510,14 +510,14 @@ LOST_LATER = Deviation(
 
 LAYOUT_JAX = compiled_anew(
     "gelu-layout-jax",
-    Region(1, ("float32",), ((-4.1, -3.4),), (Anchor(-3.7520949840545654, {}),), 0.81),
+    Region(1, ("float32",), ((-8.0, -2.0),), (Anchor(-3.7520949840545654, {}),), 0.81),
     Region(2, ("float32",), ((-5.4, -0.087), (0.42, 5.3)), (Anchor(-1.4141569137573242, {}),), 2.0**13),
 )
 
 LAYOUT_JAX_MATCHED = compiled_anew(
     "gelu-layout-jax-matched",
-    Region(0, ("float32",), ((-14.0, -0.5),), (Anchor(-2.0229125022888184, {}),), 3.0),
-    Region(1, ("float32",), ((-14.0, -0.5),), (Anchor(-2.0229125022888184, {}),), 6.0),
+    Region(0, ("float32",), ((-14.0, -0.5),), (Anchor(-2.0229125022888184, {}),), 66.0),
+    Region(1, ("float32",), ((-14.0, -0.5),), (Anchor(-2.0229125022888184, {}),), 45.0),
     Region(2, ("float32",), ((-15.0, -0.00038), (0.00038, 15.0)), (Anchor(13.191411972045898, {}),), 2.0**17),
     subject="jax.native.matched",
 )

@@ -340,7 +340,7 @@ DEFAULT_COMPILED = Deviation(
 
 LAYOUT_JAX = compiled_anew(
     "gelu-tanh-layout-jax",
-    Region(1, ("float32",), ((-4.1, -3.4),), (Anchor(-3.7520949840545654, {}),), 1.6),
+    Region(1, ("float32",), ((-8.0, -2.0),), (Anchor(-3.7520949840545654, {}),), 1.6),
     Region(2, ("float32",), ((-5.4, -0.087), (0.42, 5.3)), (Anchor(-1.416297435760498, {}),), 160.0),
 )
 

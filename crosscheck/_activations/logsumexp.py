@@ -5,7 +5,7 @@ from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, log_sum, numpy_of, softmax_parts, stable_exp
-from crosscheck._activations._layouts import compiled_anew
+from crosscheck._activations._layouts import compiled_anew, scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -179,6 +179,13 @@ LAYOUT_JAX = compiled_anew(
     Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.027)), (Anchor(0.0, {}),), 100.0, lengths=(8,)),
 )
 
+LAYOUT = scalar_rest(
+    "logsumexp-layout",
+    Region(1, ("bfloat16",), ((-92.5, -87.0),), (Anchor(-89.0, {}),), 1.3, lengths=(8,)),
+    of="e^x",
+    more="Here it is a subnormal that differs.",
+)
+
 LOGSUMEXP = Activation(
     name="logsumexp",
     latex=r"f(z) = \log \sum_k e^{z_k}",
@@ -212,5 +219,6 @@ LOGSUMEXP = Activation(
         SIXTEEN_BITS_VALUE,
         ZERO_SIGN,
         LAYOUT_JAX,
+        LAYOUT,
     ),
 )

@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, exp_parts, numpy_of, size
-from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._layouts import compiled_anew, scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -373,6 +373,12 @@ LAYOUT = scalar_rest(
     of="e^x, log1p and tanh",
 )
 
+LAYOUT_JAX = compiled_anew(
+    "mish-layout-jax",
+    Region(1, ("float32",), ((-75.0, -0.05), (0.03, 2.7)), (Anchor(-1.1936023235321045, {}),), 900.0),
+    Region(2, ("float32",), ((-19.0, -1e-8), (1e-8, 8.6)), (Anchor(-2.2562499046325684, {}),), 3500.0),
+)
+
 MISH = Activation(
     name="mish",
     latex=r"f(x) = x \tanh(\log(1 + e^x))",
@@ -406,5 +412,6 @@ MISH = Activation(
         ZERO_SIGN,
         ROUNDED_GRADIENT_FUNCTIONAL,
         LAYOUT,
+        LAYOUT_JAX,
     ),
 )

@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, bell, numpy_of, size
-from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._layouts import compiled_anew, scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -262,6 +262,12 @@ LAYOUT = scalar_rest(
     of="e^x",
 )
 
+LAYOUT_JAX = compiled_anew(
+    "silu-layout-jax",
+    Region(1, ("float32",), ((-75.0, -0.05), (0.2, 7.3)), (Anchor(-1.279308557510376, {}),), 730.0),
+    Region(2, ("float32",), ((-90.0, -1e-5), (1e-5, 17.0)), (Anchor(-2.3925087451934814, {}),), 250.0),
+)
+
 SILU = Activation(
     name="silu",
     aliases=("swish",),
@@ -291,5 +297,6 @@ SILU = Activation(
         SIXTEEN_BITS,
         ROUNDED_GRADIENT_FUNCTIONAL,
         LAYOUT,
+        LAYOUT_JAX,
     ),
 )

@@ -306,8 +306,9 @@ SIXTEEN_BITS = Deviation(
 
 LAYOUT = scalar_rest(
     "softplus-layout",
-    Region(0, ("float32",), ((-120.0, -0.22), (0.091, 16.0)), (Anchor(-1.2647652626037598, {}),), 3.2),
-    Region(1, ("float32",), ((-84.0, -0.22), (0.13, 19.0)), (Anchor(16.83690643310547, {}),), 3.2),
+    Region(0, ("float32",), ((-120.0, -1e-9), (1e-9, 16.0)), (Anchor(-1.2647652626037598, {}),), 3.2),
+    Region(1, ("float32",), ((-84.0, -1e-9), (1e-9, 19.0)), (Anchor(16.83690643310547, {}),), 3.2),
+    Region(2, ("float32",), ((-84.0, -0.2), (0.1, 20.0)), (Anchor(-13.0, {}),), 4.0),
     of="e^x and log1p",
     subjects=(
         "torch.native",

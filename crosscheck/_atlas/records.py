@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crosscheck._compare.deviations import Extent
+from crosscheck._compare.subjects import VIEWS
 from crosscheck._spec.records import USUAL_MODES
 
 
@@ -49,7 +50,7 @@ class Input:
     place: Place | None = None
 
 
-LAYOUTS = {"array": "", "alone": "alone", "gaps": "in a view with gaps"}
+LAYOUTS = {"array": "", "alone": "alone", **{view: f"in a view {view}" for view in VIEWS}}
 """Where the input of an :class:`Outcome` stood, in words."""
 
 
@@ -59,7 +60,7 @@ class Outcome:
 
     ``ulp`` is the error against the exact result, in the unit that it is judged by, NaN where none can be measured. Where
     the subject raised, or found no derivative, ``got`` is None and ``message`` says so. ``layout`` is ``array``, of copies
-    of the input, or ``alone``, or ``gaps``: a view that takes every second of twice as many.
+    of the input, or ``alone``, or a view of another array: ``with gaps``, for instance.
     """
 
     subject: str

@@ -232,7 +232,7 @@ def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]
             None if one.got is None else number(one.got, sighting.dtype),
             one.ulp,
             one.message,
-            "alone" if one.copies == 1 else "gaps" if one.gaps else "array",
+            "alone" if one.copies == 1 else one.view or "array",
         )
         for one in sighting.results
         if one.subject in there

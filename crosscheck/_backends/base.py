@@ -44,18 +44,22 @@ class Backend(Protocol):
         v: FloatArray | None = None,
         w: FloatArray | None = None,
         *,
-        gaps: bool = False,
+        shape: tuple[int, ...] | None = None,
     ) -> FloatArray | None:
         """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
 
         Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given. With ``w``, that
         is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``. In the mode
         ``forward``, ``w`` is the direction of each. In the mode ``vmap``, the function is given one entry of the first axis
-        at a time. With ``gaps`` in the modes eager and jit, the function is given a view: every second entry of the first
-        axis of an array in which each is there twice.
+        at a time. ``shape`` is that of the function's result where it is neither that of ``x`` nor that of ``v``: of a view.
         None where the framework finds no path from the result back to the input. Whatever the function raises
         passes through; :class:`WrongOutputError` where its result has another shape or dtype.
         """
+
+    def value_and_gradient(
+        self, function: Function, x: FloatArray, device: str, v: FloatArray
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """The value that comes with a gradient, run as it is, and the gradient by ``v``, which has the result's shape."""
 
     def lacks(self, mode: str) -> str | None:
         """Why a mode cannot be run here, or None where it can."""

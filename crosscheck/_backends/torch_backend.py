@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from crosscheck._backends.base import Flush, Function, NoDeviceError, check_output
+from crosscheck._backends.base import Flush, Function, NoDeviceError, WrongOutputError, check_output
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._spec.records import MODES_OF
 
@@ -57,11 +57,11 @@ def derivative(
     v: FloatArray | None = None,
     w: FloatArray | None = None,
     *,
-    gaps: bool = False,
+    shape: tuple[int, ...] | None = None,
 ) -> FloatArray | None:
-    if gaps:
-        return _of_view(function, x, order, device, v, w)
-    first = to_tensor(np.ones_like(x) if v is None else v, device)
+    first = to_tensor(np.ones(shape or x.shape, x.dtype) if v is None else v, device)
+    if w is None and shape is not None:
+        w = np.ones_like(x)
     cotangents = (first, first if w is None else to_tensor(w, device))
     like = None if w is None else first
     if mode in ("vmap", "forward"):
@@ -72,23 +72,26 @@ def derivative(
             return _compiled(function, to_tensor(x, device), order, cotangents, like)
     tensor = to_tensor(x, device).requires_grad_(order > 0)
     with torch.set_grad_enabled(order > 0):
-        return _reversed(function(tensor), tensor, order, cotangents, like)
+        result = function(tensor)
+        _check_untouched(tensor, x)
+        return _reversed(result, tensor, order, cotangents, like)
 
 
-def _of_view(
-    function: Function, x: FloatArray, order: int, device: str, v: FloatArray | None, w: FloatArray | None
-) -> FloatArray | None:
-    """The derivative by an array of which the function sees every second entry; what it does not see is left out."""
-    wide = np.repeat(x, 2, axis=0)
-    first = to_tensor(np.ones_like(x) if v is None else v, device)
-    second = to_tensor(np.ones_like(wide) if w is None else np.repeat(w, 2, axis=0), device)
-    tensor = to_tensor(wide, device).requires_grad_(order > 0)
-    view = tensor[::2]
-    with torch.set_grad_enabled(order > 0):
-        result = function(view)
-        check_output(result, view, None if w is None else first)
-        found = _reversed(result, tensor, order, (first, second), result)
-    return found[::2] if order and found is not None else found
+def value_and_gradient(
+    function: Function, x: FloatArray, device: str, v: FloatArray
+) -> tuple[FloatArray, FloatArray | None]:
+    tensor, cotangent = to_tensor(x, device).requires_grad_(), to_tensor(v, device)
+    with torch.enable_grad():
+        result = function(tensor)
+        _check_untouched(tensor, x)
+        check_output(result, tensor, cotangent)
+        return to_array(result), _reversed(result, tensor, 1, (cotangent, cotangent), cotangent)
+
+
+def _check_untouched(tensor: Any, x: FloatArray) -> None:
+    """Raise :class:`WrongOutputError` where a function has written into its input."""
+    if to_array(tensor).tobytes() != np.ascontiguousarray(x).tobytes():
+        raise WrongOutputError("the function changes its input in place")
 
 
 def _reversed(result: Any, tensor: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:

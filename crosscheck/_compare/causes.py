@@ -131,6 +131,8 @@ PROBED = 64
 ROUNDING_IN_FLOAT64 = 2.0**-47
 """An error in float64 up to this, relative to the function's own magnitude, is float64's rounding."""
 SHARED_IN_FLOAT64 = 2.0**-30
+GROSS = 512.0
+"""So many times too large in float64, a result that is no small rest is another function's: scaled by the array's size."""
 OFFSETS = np.array([s * o for o in (0.0073, 0.0117, 0.0191, 0.0249, 0.0313, 0.0411, 0.0523, 0.0587) for s in (1, -1)])
 """Relative distances of the neighbouring inputs: wide enough to see different digits of a narrower format."""
 MOST_PROBED = (PROBED + 8) * (1 + OFFSETS.size)
@@ -151,9 +153,10 @@ def systematic(
     ``errors(inputs)`` runs the subject in float64 and gives its signed errors and the truth. The error of another
     function stays when the precision grows and has the same sign at the neighbouring inputs; an error that lost digits
     make disappears in float64, or drowns in float64's own rounding (relative to ``magnitude``, the largest result on
-    ordinary inputs, and ``of_values`` to the input, since terms as large as it may have cancelled), or flips its sign
-    from neighbour to neighbour (digits lost inside, whatever the precision). An error that only grows, or only
-    shrinks, from neighbour to neighbour crosses zero there, as that of an approximation does.
+    ordinary inputs, and ``of_values`` to the input, since terms as large as it may have cancelled: they leave 0 or no less
+    than the input's own rounding), or flips its sign from neighbour to neighbour (digits lost inside, whatever the
+    precision). An error that only grows, or only shrinks, from neighbour to neighbour crosses zero there, as that of an
+    approximation does.
     """
     evenly = np.argsort(x)[np.linspace(0, x.size - 1, PROBED).astype(int)]  # or a gap between probes would be chance
     probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], evenly]))
@@ -163,7 +166,11 @@ def systematic(
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
     steps = np.diff(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])], axis=1)
     crosses = np.asarray((steps > 0).all(axis=1) | (steps < 0).all(axis=1))  # which lost digits do not by chance
-    size = np.maximum(magnitude, np.abs(centre)) if of_values else magnitude
+    size: float | Float64Array = magnitude
+    if of_values:
+        result = np.abs(true[: centre.size] + at)
+        cancelled = (result == 0) | (result >= np.spacing(np.abs(centre)) / 2)
+        size = np.where(cancelled, np.maximum(magnitude, np.abs(centre)), magnitude)
     stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)
     place = np.clip(np.searchsorted(centre[order], x), 1, max(1, centre.size - 1)) if centre.size > 1 else None
@@ -227,7 +234,8 @@ def _stays(
     noisy = (opposite.sum(axis=0) >= max(1, len(around) // 8)) & ~crosses
     noise = np.abs(at[noisy]).max(initial=0.0)
     floor = np.maximum(ROUNDING_IN_FLOAT64 * magnitude, 4 * noise)
-    stays = (relative >= relative_error / 2) & (np.abs(at) > floor)
+    gross = (relative >= GROSS) & (np.abs(true) > floor)
+    stays = (gross | (relative >= relative_error / 2)) & (np.abs(at) > floor)
     if in_float64:
         stays &= (relative > SHARED_IN_FLOAT64) & (alike.sum(axis=0) >= len(around) // 2)
     return np.asarray(stays)

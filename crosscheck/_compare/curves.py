@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._compare import causes
 from crosscheck._compare.causes import CODE, FIRST_PASSING, Judgement, Setting
 from crosscheck._compare.sample import Sample, samples
-from crosscheck._compare.subjects import Runner, Subject, runner, subjects_of
+from crosscheck._compare.subjects import GAPS, VIEWS, Runner, Subject, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._numerics.ulp import round_once
@@ -27,7 +27,7 @@ class Result:
 
     ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the subject raised or found
     no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row;
-    with ``gaps`` in a view that takes every second of twice as many.
+    with a ``view``, one of ``VIEWS``, in an array of that many that is a view of another one.
     """
 
     subject: str
@@ -36,12 +36,12 @@ class Result:
     message: str | None = None
     mode: str = "eager"
     copies: int = REPEATED
-    gaps: bool = False
+    view: str = ""
 
     @property
     def label(self) -> str:
         """The subject, and the layout of its input if that is another one than an array of copies."""
-        return self.subject + (" alone" if self.copies == 1 else " in a view with gaps" if self.gaps else "")
+        return self.subject + (" alone" if self.copies == 1 else f" in a view {self.view}" if self.view else "")
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,11 @@ def sight(
     """What the subjects give at the one input ``x``, an array of one element.
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
-    which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters, the
-    sighting is at others at which the function is verified. With ``layouts`` each subject is run too with the input, or its
-    row, alone, and in a view with gaps. ``beside`` are further subjects, each with its mode, that are
-    run at the same place; the sighting has their results after those of the subjects. ``runners`` are kept from sighting to
-    sighting of one activation.
+    which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters,
+    the sighting is at others at which the function is verified. With ``layouts`` each subject is run too with the input,
+    or its row, alone, and in a view with gaps; in those of the other views that change the result too. ``beside`` are
+    further subjects, each with its mode, that are run at the same place; the sighting has their results after those of
+    the subjects. ``runners`` are kept from sighting to sighting of one activation.
     """
     sample, row = Sample(x, None, x), None
     runners = {} if runners is None else runners
@@ -171,10 +171,14 @@ def sight(
     task = _task(activation, parameters, sample, order, runners)
     position = (row.position or 0) if row else 0
     copies = row.sampled if row else REPEATED
-    runs = [(name, mode, copies, False) for name in subjects]
+    runs = [(name, mode, copies, "") for name in subjects]
     if layouts:
-        runs += [(name, mode, *layout) for layout in ((1, False), (copies, True)) for name in subjects]
-    runs += [(name, one, copies, False) for name, one in beside]
+        runs += [(name, mode, *layout) for layout in ((1, ""), (copies, GAPS)) for name in subjects]
+    results = [_result(task, *one, position) for one in runs]
+    for view in VIEWS if layouts and row is None else ():
+        seen = [_result(task, name, mode, copies, view, position) for name in subjects] if view != GAPS else []
+        results += [one for one, whole in zip(seen, results, strict=False) if repr(one.got) != repr(whole.got)]
+    results += [_result(task, name, one, copies, "", position) for name, one in beside]
     return Sighting(
         dtype=str(x.dtype),
         order=order,
@@ -183,7 +187,7 @@ def sight(
         input=float(x[0]),
         input_bits=bits_of(x),
         exact=float(task.true.rounded[position]) if task.true.judged[position] else None,
-        results=tuple(_result(task, *one, position) for one in runs),
+        results=tuple(results),
         row=row,
     )
 
@@ -210,20 +214,20 @@ def sight_declared(
     )
 
 
-def _result(task: _Task, name: str, mode: str, copies: int, gaps: bool, position: int) -> Result:
+def _result(task: _Task, name: str, mode: str, copies: int, view: str, position: int) -> Result:
     subject = _subjects(task).get(name)
     if subject is None:
-        return Result(name, None, np.nan, "is not judged with these parameters", mode, copies, gaps)
+        return Result(name, None, np.nan, "is not judged with these parameters", mode, copies, view)
     mode = _mode(subject, mode)
     try:
-        run = _run(task, name, mode, copies, gaps=gaps)
+        run = _run(task, name, mode, copies, view)
     except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode, copies, gaps)
+        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode, copies, view)
     if run is None:
-        return Result(name, None, np.nan, "finds no derivative", mode, copies, gaps)
+        return Result(name, None, np.nan, "finds no derivative", mode, copies, view)
     got, judgement = run
     ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
-    return Result(name, float(got[position]), ulp, None, mode, copies, gaps)
+    return Result(name, float(got[position]), ulp, None, mode, copies, view)
 
 
 def _in_a_row(
@@ -430,16 +434,16 @@ def _runner(task: _Task, name: str) -> Runner:
     return task.runners[key]
 
 
-def _run(task: _Task, name: str, mode: str, count: int, *, gaps: bool = False) -> tuple[FloatArray, Judgement] | None:
+def _run(task: _Task, name: str, mode: str, count: int, view: str = "") -> tuple[FloatArray, Judgement] | None:
     """A subject's results, flat, and how ``verify`` judges them; None where it finds no derivative.
 
-    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many; with ``gaps`` in a view of
-    one twice as long. Raises whatever the subject raises.
+    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many, or as a ``view``
+    of another array. Raises whatever the subject raises.
     """
     sample = task.sample
     mode = _mode(_subjects(task)[name], mode)
     run = _runner(task, name)
-    got = run.run(sample.tiled(count), task.order, mode, gaps=gaps)
+    got = run.run(sample.tiled(count), task.order, mode, view=view or None)
     if got is None:
         return None
     got = got[: task.true.rounded.size]

@@ -1,4 +1,4 @@
-"""Does a result depend on where its input stands: alone, at a position of an array, in a view with gaps?"""
+"""Does a result depend on where its input stands: alone, at a position of an array, in a view of another array?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import isnan
 import numpy as np
 
 from crosscheck._compare.sample import Sample
-from crosscheck._compare.subjects import Runner
+from crosscheck._compare.subjects import VIEWS, Runner
 from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, IntArray, format_of, widen
 
 LENGTHS = (1, 3, 8, 16, 17, 33)
@@ -33,15 +33,15 @@ class Layouts:
         For each point a result and the one that it should be: that of its input alone, or where it was not run alone, of the
         whole array. They are the same unless ``differs``.
     places
-        The lengths and positions at which a result is not that of its input alone; ``gaps`` how many points are another in a
-        view with gaps.
+        The lengths and positions at which a result is not that of its input alone; ``views`` how many points are another in
+        each view.
     """
 
     got: FloatArray
     expected: FloatArray
     differs: BoolArray
     places: set[tuple[int, int]] = field(default_factory=set)
-    gaps: int = 0
+    views: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         told = [
@@ -50,8 +50,8 @@ class Layouts:
         ]
         if told:
             told = ["not what it is alone in " + ", ".join(told)]
-        if self.gaps:
-            told.append(f"through a view with gaps, {self.gaps:,} of {self.differs.size:,} results are others")
+        for view, count in self.views.items():
+            told.append(f"through a view {view}, {count:,} of {self.differs.size:,} results are others")
         return "; ".join(told)
 
 
@@ -68,14 +68,20 @@ def layouts(
 ) -> Layouts | None:
     """Run a subject on a sample in several layouts; ``whole`` is what it gave for all of it at once.
 
-    First in a view with gaps, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position: the
-    ``anchors``, the first of the sample, some of those that the gaps changed, and others. None where it gave no derivative.
+    First in each of the views, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position: the
+    ``anchors``, the first of the sample, some of those that a view changed, and others. None where it gave no derivative.
     """
-    gaps = run.run(sample, order, mode, gaps=True)
-    if gaps is None:
-        return None
-    differs = _differ(gaps, whole)
-    found = Layouts(np.where(differs, gaps, whole), whole.copy(), differs, gaps=int(differs.sum()))
+    found = Layouts(whole.copy(), whole.copy(), np.zeros(whole.shape, bool))
+    differs = found.differs
+    for view in VIEWS:
+        seen = run.run(sample, order, mode, view=view)
+        if seen is None:
+            return None
+        others = _differ(seen, whole)
+        if others.any():
+            found.views[view] = int(others.sum())
+            found.got[others & ~differs] = seen[others & ~differs]
+            differs |= others
     width = sample.width(order) if sample.length is not None else 1
     changed = np.asarray(differs.reshape(-1, width).any(axis=1))
     known = widen(sample.known(order))
@@ -99,7 +105,7 @@ def layouts(
                 here = points[at[position]][changed[position]]
                 found.got[here] = got[position][changed[position]]
                 differs[here] = True
-    # what changes in the gaps is told of the whole array; what was run alone, of that
+    # what changes in a view is told of the whole array; what was run alone, of that
     differs[points] &= _differ(found.got[points], found.expected[points])
     return found
 

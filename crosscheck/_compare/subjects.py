@@ -43,18 +43,43 @@ def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tupl
 
 
 class Run(Protocol):
-    def __call__(self, sample: Sample, order: int, mode: str, *, gaps: bool = False) -> FloatArray | None: ...
+    def __call__(self, sample: Sample, order: int, mode: str, *, view: str | None = None) -> FloatArray | None: ...
+
+
+Pull = Callable[[Sample, FloatArray], tuple[FloatArray, FloatArray | None]]
 
 
 @dataclass(frozen=True)
 class Runner:
     """Runs a subject: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative.
 
-    With ``gaps=True`` the subject is given a view of an array twice as long, every second entry of its first axis.
+    With a ``view``, one of ``VIEWS``, the subject is given the same inputs as that view of another array.
+    ``pull(sample, factors)`` gives the value as it comes with a gradient, and the gradient by the cotangent times
+    ``factors``; formulas have none.
     """
 
     run: Run
     flush: Callable[[str, str], Flush]
+    pull: Pull | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """``base`` makes an array of the inputs, ``call`` a function of it, of which ``part`` takes what belongs to these."""
+
+    base: Callable[[FloatArray], FloatArray]
+    part: Callable[[Any], Any]
+    call: Callable[[Callable[[Any], Any], Any], Any]
+
+
+GAPS = "with gaps"
+VIEWS = {
+    GAPS: View(lambda x: np.repeat(x, 2, axis=0), lambda a: a[::2], lambda f, a: f(a[::2])),
+    "that begins later": View(lambda x: np.concatenate([x[:1], x]), lambda a: a[1:], lambda f, a: f(a[1:])),
+    "of one more axis": View(lambda x: np.stack([x, x]), lambda a: a[0], lambda f, a: f(a)[0]),
+    "of swapped axes": View(lambda x: np.stack([x, x], 1), lambda a: a[:, 0], lambda f, a: f(a.swapaxes(0, 1))[0]),
+}
+"""Of arrays of both frameworks."""
 
 
 def runner(
@@ -85,18 +110,35 @@ def runner(
     if activation.result == "one":
         function = _with_axis(function, int(parameters["axis"]))
 
-    def run(sample: Sample, order: int, mode: str, *, gaps: bool = False) -> FloatArray | None:
+    of_views = {name: partial(view.call, function) for name, view in VIEWS.items()}
+    along_first = activation.rows and parameters["axis"] == 0
+
+    def run(sample: Sample, order: int, mode: str, *, view: str | None = None) -> FloatArray | None:
         arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
-        # the rows lie along the first axis then; under vmap each comes alone
-        turned = sample.v is not None and parameters["axis"] == 0 and mode != "vmap"
+        turned = along_first and mode != "vmap"  # under which each row comes alone
         if turned:
             arrays = [None if array is None else array.T for array in arrays]
         x, v, w = arrays
         assert x is not None
-        result = framework.derivative(function, x, order, mode, device, v, w, gaps=gaps)
+        if view is None:
+            result = framework.derivative(function, x, order, mode, device, v, w)
+        else:
+            base, part = VIEWS[view].base, VIEWS[view].part
+            shape = x.shape if v is None else v.shape
+            along = None if w is None else base(w)
+            result = framework.derivative(of_views[view], base(x), order, mode, device, v, along, shape=shape)
+            result = part(result) if order and result is not None else result
         return None if result is None else (result.T if turned else result).ravel()
 
-    return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device))
+    def pull(sample: Sample, factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        cotangent = factors if sample.cotangent is None else sample.cotangent * factors
+        x, v = (sample.x.T, cotangent.T) if along_first else (sample.x, cotangent)
+        value, gradient = framework.value_and_gradient(function, x, device, v)
+        if along_first:
+            value, gradient = value.T, None if gradient is None else gradient.T
+        return value.ravel(), None if gradient is None else gradient.ravel()
+
+    return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device), pull)
 
 
 def _with_axis(function: Callable[[Any], Any], axis: int) -> Callable[[Any], Any]:
@@ -122,7 +164,7 @@ def _analytic(
     order: int,
     mode: str,
     *,
-    gaps: bool = False,
+    view: str | None = None,
 ) -> FloatArray:
     formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
     m: Any = np

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._compare import causes, layout
+from crosscheck._compare.again import MODE, Again, again, differ, worse
 from crosscheck._compare.causes import CODE, Judgement, Setting
 from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, summarise
 from crosscheck._compare.sample import Sample, samples
@@ -173,6 +174,8 @@ class _Ran:
     mode: str
     runner: Runner | None = None
     got: FloatArray | None = None
+    again: Again | None = None
+    got_again: FloatArray | None = None
     error: Exception | None = None
 
 
@@ -189,7 +192,9 @@ def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
                 continue
             try:
                 run = task.runner(subject)
-                found.append(_Ran(order, mode, run, run.run(task.sample, order, mode)))
+                got = run.run(task.sample, order, mode)
+                once_more = again(run, order, plan.orders) if mode == MODE and subject.side != "analytic" else None
+                found.append(_Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
             except Exception as error:
                 found.append(_Ran(order, mode, error=error))
     return found
@@ -205,9 +210,10 @@ def _judge_subject(
         order, mode = one.order, one.mode
         key = task.key(subject.name, EXACT, order, mode)
         error = one.error
+        notes: tuple[str, ...] = ()
         if one.runner is not None:
             try:
-                judgement, got = _judge(task, one.runner, subject, one.got, order, mode)
+                judgement, got, notes = _judge_twice(task, one.runner, one)
             except Exception as raised:  # in float64, where it was right in the dtype
                 error = raised
         if error is not None:
@@ -225,12 +231,31 @@ def _judge_subject(
             task.truths[order],
             subject.side if at_fault else None,
             task.columns(order),
+            notes,
         )
 
 
+def _judge_twice(task: _Task, run: Runner, one: _Ran) -> tuple[Judgement, FloatArray, tuple[str, ...]]:
+    """The judgement of a result, or at each point that of the same once more, where this is worse."""
+    order, mode = one.order, one.mode
+    first = _judge(task, run, one.got, order, mode, lambda sample: run.run(sample, order, mode))
+    if one.again is None or one.got_again is None:
+        return *first, ()
+    differs = differ(first[1], one.got_again)
+    if not differs.any():
+        return *first, ()
+    second = _judge(task, run, np.where(differs, one.got_again, first[1]), order, mode, partial(one.again.run, got=None))
+    judgement, got, at = worse(first, second)
+    return judgement, got, (f"at {at.sum():,} inputs {one.again.why}",) if at.any() else ()
+
+
+Rerun = Callable[[Sample], FloatArray | None]
+
+
 def _judge(
-    task: _Task, run: Runner, subject: Subject, got: FloatArray | None, order: int, mode: str
+    task: _Task, run: Runner, got: FloatArray | None, order: int, mode: str, rerun: Rerun
 ) -> tuple[Judgement, FloatArray]:
+    """Judge a result; ``rerun`` gives it at other inputs."""
     true = task.truths[order]
     if got is None:
         got = np.zeros_like(task.known(order))
@@ -249,11 +274,11 @@ def _judge(
         if order > 0 and not widen(got[true.judged]).any():
             judgement.codes[bad] = CODE["missing"]
         else:
-            judgement.codes[bad[_definition(task, run, got, bad, order, mode)]] = CODE["definition"]
+            judgement.codes[bad[_definition(task, rerun, got, bad, order)]] = CODE["definition"]
     return judgement, got
 
 
-def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int, mode: str) -> Any:
+def _definition(task: _Task, rerun: Rerun, got: FloatArray, bad: Any, order: int) -> Any:
     """Which of the points beyond the budget are another function, told by running the subject in float64."""
     activation, parameters = task.activation, task.parameters
     true = task.truths[order]
@@ -271,7 +296,7 @@ def _definition(task: _Task, run: Runner, got: FloatArray, bad: Any, order: int,
 
     def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:
         count = causes.MOST_PROBED if sample.length is None else len(task.sample.x)
-        result = run.run(sample.tiled(count), order, mode)
+        result = rerun(sample.tiled(count))
         exact = sample.truths(activation, [order], parameters)[order]
         result = np.zeros_like(exact.rounded) if result is None else result[: exact.rounded.size]
         # got minus the truth, the truth's own rounding included, or the error would drown in it

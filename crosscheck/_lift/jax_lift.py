@@ -477,7 +477,8 @@ def _as_written(value: float, dtype: Any) -> float:
     if float(fraction * 2.0 ** (jnp.finfo(dtype).nmant // 2 + 1)).is_integer():
         return value
     decimals = (float(f"{value:.{digits}g}") for digits in range(1, 17))
-    return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
+    with np.errstate(over="ignore"):  # a decimal of the largest number may lie above it
+        return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
 
 
 def _is_scaling(equation: Any) -> bool:

@@ -25,7 +25,8 @@ def stratified(
 
     A 16-bit format: every value. Otherwise ``per_binade`` inputs in each binade of both signs (the subnormals count as
     one), ``uniform`` inputs uniform in [-20, 20], both zeros, the smallest and largest subnormals and normals, the
-    infinities, NaN, each point of ``near`` with its 4 neighbours on each side, and each point of ``exactly``.
+    infinities, NaN, each point of ``near`` with its 4 neighbours on each side, each point of ``exactly``, and the round
+    numbers: powers of two of both signs, and the multiples of 1/2 up to 20.
     The same seed gives the same inputs.
     """
     if fmt.bits == 16:
@@ -48,8 +49,16 @@ def stratified(
             from_ordinal(around.ravel(), fmt),
             inside,
             rng.uniform(-20, 20, uniform).astype(fmt.dtype),
+            _round_numbers(fmt),
         ]
     )
+
+
+def _round_numbers(fmt: Format) -> FloatArray:
+    """Where code likes to branch, and random inputs never are."""
+    powers = np.ldexp(1.0, np.arange(fmt.e_min, fmt.e_max + 1))
+    halves = np.setdiff1d(np.arange(0.5, 20.5, 0.5), powers)
+    return np.concatenate([powers, -powers, halves, -halves]).astype(fmt.dtype)
 
 
 ROWS = {1: 16, 2: 64, 8: 48, 100: 8, 1000: 2}

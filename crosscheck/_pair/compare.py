@@ -259,7 +259,10 @@ def _elementwise(side: TorchSide, inputs: Inputs, values: list[Array]) -> BoolAr
 
 
 def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, request: Request) -> Directions:
-    """Of an elementwise function 1 or -1, so that its derivatives are those of each element; else normal numbers."""
+    """Of an elementwise function powers of two, so that its derivatives are those of each element; else normal numbers.
+
+    1 and -1, and where the input is ordinary 2 and 16 too, which show what is not linear in them.
+    """
     along = Directions()
     if request.order == 0:
         return along
@@ -267,7 +270,8 @@ def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, reques
 
     def drawn(shape: tuple[int, ...], one: bool) -> Array:
         if one:
-            return np.asarray(rng.integers(0, 2, shape, np.int8) * np.int8(2) - np.int8(1)).astype(inputs.fmt.dtype)
+            sign = np.asarray(rng.integers(0, 2, shape, np.int8) * np.int8(2) - np.int8(1))
+            return (sign * _sizes(widen(inputs.leaves[inputs.floats[0]]).reshape(shape))).astype(inputs.fmt.dtype)
         return round_once(np.asarray(rng.standard_normal(shape)), inputs.fmt)
 
     for k in outputs.floats:
@@ -278,6 +282,18 @@ def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, reques
     if request.order > 1:
         along.tangents += [drawn(inputs.leaves[i].shape, alone is not None and bool(alone.all())) for i in inputs.wrt]
     return along
+
+
+ORDINARY = (2.0**-10, 4.0)
+"""The magnitudes of inputs at which a product with 16 hardly overflows, nor is subnormal."""
+
+
+def _sizes(x: Float64Array) -> Float64Array:
+    """1, 2 and 16 in turn where inputs are ordinary, else 1."""
+    low, high = ORDINARY
+    with np.errstate(invalid="ignore"):
+        ordinary = (low <= np.abs(x)) & (np.abs(x) <= high)
+    return np.where(ordinary, np.resize([1.0, 2.0, 16.0], x.shape), 1.0)
 
 
 def _results(request: Request, sides: tuple[TorchSide, JaxSide], along: Directions, outcome: Outcome) -> _Ran | None:
@@ -367,9 +383,7 @@ def _judged(
                 largest=partial(runs.largest, i),
                 contradicted=partial(contradiction.sides, i) if order else None,
             )
-            not_judged = None
-            if order and x is not None and alone is not None and alone[k]:
-                not_judged = np.isnan(widen(x))
+            nan = np.isnan(widen(x)) if x is not None and alone is not None and alone[k] else None
             verdict = judge(
                 got,
                 jax,
@@ -378,16 +392,17 @@ def _judged(
                 ask,
                 exact=exact[i] * factors[i] if i in exact else None,
                 enclosed=enclosed[i] if enclosed and is_float(enclosed[i]) else None,
-                not_judged=not_judged,
+                not_judged=nan if order else None,
+                at_nan=None if order else nan,
                 count=excerpt.total if excerpt else None,
                 elementwise=alone is not None and bool(alone[k]),
             )
             if order:
                 _missing(verdict, (torch, jax), measured[i], contradiction, i)
             place = Place(request, outputs.names[k], order, by, mode, i)
-            if order and np.all(np.abs(factors[i]) == 1):  # it is reported without the sign it was multiplied with
-                got, jax = (widen(one) * factors[i] if is_float(one) else one for one in (got, jax))
-                verdict.truth *= factors[i]
+            if order and alone is not None and alone[k]:  # it is reported without what it was multiplied with
+                got, jax = (widen(one) / factors[i] if is_float(one) else one for one in (got, jax))
+                verdict.truth /= factors[i]
             yield comparison(place, (got, jax), verdict, x, alone is not None, notes, excerpt)
 
 

@@ -83,6 +83,7 @@ def judge(
     exact: Float64Array | None = None,
     enclosed: Float64Array | None = None,
     not_judged: BoolArray | None = None,
+    at_nan: BoolArray | None = None,
     count: int | None = None,
     elementwise: bool = False,
 ) -> Verdict:
@@ -90,8 +91,9 @@ def judge(
 
     ``exact`` is the proven truth, NaN where there is none; ``enclosed`` what JAX's program gives in exact arithmetic, NaN
     where that is not known, which is the truth where the two functions agree; ``not_judged`` marks elements that have none
-    to be judged by; ``count`` is how many elements these were chosen from. Where elements of one result depend on the same
-    inputs, rounding of the large ones reaches the small; ``elementwise`` says that each stands alone.
+    to be judged by, ``at_nan`` those of a NaN input, whose value is NaN; ``count`` is how many elements these were chosen
+    from. Where elements of one result depend on the same inputs, rounding of the large ones reaches the small;
+    ``elementwise`` says that each stands alone.
     """
     x, y = to_float64(torch), to_float64(jax)
     rule = _Rule(
@@ -103,6 +105,10 @@ def judge(
     codes = np.full(x.shape, CODE["rounding"])
     sides = np.zeros(x.shape, np.uint8)
     rule.special(codes, sides, same)
+    if at_nan is not None and rule.floats:
+        swallowed = at_nan & (codes == CODE["special"])
+        sides[swallowed] = np.where(np.isnan(x), JAX, TORCH)[swallowed]
+        rule.truth = np.where(swallowed, np.nan, rule.truth)
     rule.finite(codes, sides, same)
     codes[same & (codes == CODE["rounding"])] = CODE["exact"]
     if not_judged is not None:

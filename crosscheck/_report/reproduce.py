@@ -27,11 +27,19 @@ PLAIN: tuple[tuple[str, ...], ...] = (
 """The sampled rows that are not random, made from a row of zeros."""
 
 
-GAPS = (
+ROWS = (
     "gradient = lambda x, v: jax.vjp(lambda x: f(x[::2]), x)[1](v)[0]",
     "second = lambda x, v, w: jax.vjp(lambda x: gradient(x, v), x)[1](w)[0]",
 )
 """The derivatives of rows by an array of which f sees a view with gaps, in JAX."""
+
+VIEWED = {
+    "with gaps": ("{2n}", "", "f(x[::2])", "0"),
+    "that begins later": ("{n} + 1", "", "f(x[1:])", "1"),
+    "of one more axis": ("{2n}", ".reshape(2, {n})", "f(x)[0]", "0, 0"),
+    "of swapped axes": ("{2n}", ".reshape({n}, 2)", "f(x.swapaxes(0, 1))[0]", "0, 0"),
+}
+"""For a view: how many numbers the array has, its shape, what is made of it, and where the derivative is."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +86,17 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
 
 
 def _bits(shown: _Shown, name: str = "row") -> str:
-    """The bits of the input, or the row of that name, as many times as it was run; twice as many for a view with gaps."""
-    count = shown.result.copies * (2 if shown.result.gaps else 1)
+    """The bits of the input, or the row of that name, as many times as it was run, or as a view of the array needs."""
+    count, n = "{n}", shown.result.copies
+    if shown.result.view:
+        count, *_ = VIEWED[shown.result.view]
+    count = count.replace("{2n}", str(2 * n)).replace("{n} + 1", str(n + 1)).replace("{n}", str(n))
     return f"[{name if shown.sighting.row else shown.sighting.input_bits}] * {count}"
+
+
+def _shape(shown: _Shown) -> str:
+    """How the array is laid out of which a view is taken."""
+    return VIEWED[shown.result.view][1].replace("{n}", str(shown.result.copies)) if shown.result.view else ""
 
 
 def _unsigned(sighting: Sighting) -> str:
@@ -153,6 +169,8 @@ def _made_of_pairs(row: Row, number: int) -> list[str]:
 def _element(shown: _Shown) -> str:
     """Where the result is."""
     row = shown.sighting.row
+    if shown.result.view and row is None and shown.sighting.order:
+        return VIEWED[shown.result.view][3]
     if row is None or row.position is None:
         return "0"
     return f"{row.position}, 0" if shown.along_first else f"0, {row.position}"
@@ -173,7 +191,7 @@ def _torch(shown: _Shown) -> list[str]:
     turned = ".T.contiguous()" if shown.along_first else ""
 
     def tensor(bits: str) -> str:
-        return f"torch.tensor({bits}, dtype=torch.{_unsigned(sighting)}).view(torch.{sighting.dtype}){turned}"
+        return f"torch.tensor({bits}, dtype=torch.{_unsigned(sighting)}).view(torch.{sighting.dtype}){turned}{_shape(shown)}"
 
     functional = mode in ("vmap", "forward")
     grad = ".requires_grad_()" if sighting.order and not functional else ""
@@ -188,8 +206,8 @@ def _torch(shown: _Shown) -> list[str]:
         return [*lines, *_transformed(shown, "torch.func", call, along), last]
     if mode == "compile":
         lines += [f"f = torch.compile(lambda x: {call}, fullgraph=True)", "y = f(x)"]
-    elif shown.result.gaps:
-        lines += [f"f = lambda x: {call}", "y = f(x[::2])"]
+    elif shown.result.view:
+        lines += [f"f = lambda x: {call}", f"y = {VIEWED[shown.result.view][2]}"]
     else:
         lines.append(f"y = {call}")
     for k in range(sighting.order):
@@ -225,7 +243,7 @@ def _jax(shown: _Shown) -> list[str]:
     turned = ".T" if shown.along_first else ""
 
     def array(bits: str) -> str:
-        return f"numpy.array({bits}, numpy.{_unsigned(sighting)}).view({_numpy(sighting)}){turned}"
+        return f"numpy.array({bits}, numpy.{_unsigned(sighting)}).view({_numpy(sighting)}){turned}{_shape(shown)}"
 
     lines = [*_imports("import jax", *narrow, "import numpy", *needed, *imports), "", *rows]
     lines.append(f"x = {array(_bits(shown))}{_said(sighting)}")
@@ -236,15 +254,15 @@ def _jax(shown: _Shown) -> list[str]:
     if mode in ("vmap", "forward"):
         last = _transformed(shown, "jax", call, "v" if along else "numpy.ones_like(x)")
         last.append(f"print(float(y[{_element(shown)}]))")
-    elif shown.result.gaps and along:
-        lines += [f"f = lambda x: {call}", *GAPS[: sighting.order]]
+    elif shown.result.view and along:
+        lines += [f"f = lambda x: {call}", *ROWS[: sighting.order]]
         function, more = (("gradient", ""), ("second", ", v"))[sighting.order - 1]
         last = [f"print(float(jax.jit({function})(x, v{_part(shown)}{more})[{_element(shown)}]))"]
     else:
         lines.append(f"f = lambda x: {call}")
         function = "f"
-        if shown.result.gaps:
-            lines.append("view = lambda x: f(x[::2])")
+        if shown.result.view:
+            lines.append(f"view = lambda x: {VIEWED[shown.result.view][2]}")
             function = "view"
         for k in range(sighting.order):
             name = ("gradient", "second")[k]
@@ -285,7 +303,7 @@ def _analytic(shown: _Shown) -> list[str]:
 def _part(shown: _Shown) -> str:
     """Of the direction, what the first differentiation starts from: an entry for each result of a row."""
     row, result = shown.sighting.row, shown.activation.result
-    gaps = "[::2]" if row and shown.result.gaps else ""
+    gaps = "[::2]" if row and shown.result.view else ""
     if row is None or result == "row":
         return gaps
     part = f":{len(row.bits) // 2}" if result == "half" else "0"

@@ -21,11 +21,13 @@ from crosscheck._report.perceptron import as_text
 from crosscheck._spec.errors import UsageError
 from crosscheck._spec.records import ORDER_NAMES, budget
 from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
+from crosscheck._sweep.tally import WORST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = "crosscheck.sweep/1"
+DETECTION = "detection.json"
 OWN = ("torch", "jax")
 HEAD = ("function", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
 
@@ -58,7 +60,9 @@ class SweepReport:
         own = [one for one in self.results if one.subject in OWN]
         limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
         return tuple(
-            one for one in own if (one.max_ulp or 0.0) > limits[one.order] or one.non_finite + one.finite > one.at_overflow
+            one
+            for one in own
+            if (one.max_ulp or 0.0) > limits[one.order] or one.non_finite + one.finite > one.at_overflow or one.subnormal
         )
 
     @property
@@ -140,8 +144,11 @@ def read_sweep(path: str | Path) -> SweepReport:
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
-    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none."""
-    paths = sorted(Path(folder).glob("*.json"))
+    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none.
+
+    The tables of planted faults may lie beside them.
+    """
+    paths = [path for path in sorted(Path(folder).glob("*.json")) if path.name != DETECTION]
     if not paths:
         raise UsageError(f"table: {folder} holds no .json file; write them with `crosscheck sweep NAME --json`")
     return [read_sweep(path) for path in paths]
@@ -152,7 +159,7 @@ def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _result(data: Mapping[str, Any]) -> SweepResult:
-    points = {name: None if data[name] is None else Point(**_numbers(data[name])) for name in ("worst", "worst_of_truth")}
+    points = {name: Point(**_numbers(data[name])) if data.get(name) else None for name in WORST}
     return SweepResult(**{**data, **points, "binades": tuple(Binade(**one) for one in data["binades"])})
 
 

@@ -38,6 +38,9 @@ class SweepResult:
     non_finite, finite
         NaN or an infinity where something else is right; a number where NaN or an infinity is. Of these, ``at_overflow`` are
         within the budget, as an infinity counts as the power of two beyond the largest number.
+    subnormal, worst_subnormal
+        Numbers beyond the budget where the truth is subnormal, not flushed, and the one of the largest error; the histogram
+        counts them too.
     convention
         The other valid derivative at a kink. ``not_judged`` are derivatives at NaN and outside the domain.
     histogram
@@ -63,6 +66,8 @@ class SweepResult:
     histogram: Mapping[str, int]
     binades: tuple[Binade, ...]
     at_overflow: int = 0
+    subnormal: int = 0
+    worst_subnormal: Point | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from crosscheck._spec.records import Activation, budget
 from crosscheck._sweep.piece import Key, Setup
 from crosscheck._sweep.positions import Span, bits_at, floats
 from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
-from crosscheck._sweep.tally import EDGES, Candidate, Tally
+from crosscheck._sweep.tally import EDGES, WORST, Candidate, Tally
 
 CLOSE = 0.1
 """Candidates this near to the largest error, in ULP, are decided exactly; their errors are known far better than that."""
@@ -35,7 +35,7 @@ class Merged:
 
     tallies: Mapping[Key, Tally]
     candidates: Mapping[tuple[Key, str], Mapping[int, list[Candidate]]]
-    """Of each subject and order, for ``worst`` and ``worst_of_truth``, by binade."""
+    """Of each subject and order, for each of ``WORST``, by binade."""
     differ: Mapping[str, int]
 
 
@@ -43,9 +43,7 @@ def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, An
     """Add the pieces up; :class:`IncompleteError` unless they are the range, each input once."""
     keys = [(name, k) for name in setup.subjects for k in setup.orders]
     tallies = {key: Tally(fmt) for key in keys}
-    candidates: dict[tuple[Key, str], dict[int, list[Candidate]]] = {
-        (key, which): {} for key in keys for which in ("worst", "worst_of_truth")
-    }
+    candidates: dict[tuple[Key, str], dict[int, list[Candidate]]] = {(key, which): {} for key in keys for which in WORST}
     differ: dict[str, int] = {}
     expected = span.first
     for piece in sorted(done, key=lambda piece: (piece["first"], piece["last"])):
@@ -58,7 +56,7 @@ def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, An
             if data["inputs"] != piece["last"] - piece["first"] + 1:
                 raise IncompleteError(f"the piece at position {piece['first']} judged {data['inputs']} inputs of {name}")
             tallies[name, k].add(data)
-            for which in ("worst", "worst_of_truth"):
+            for which in WORST:
                 for candidate in data[which]:
                     error, position, bits = candidate
                     binade = bits_at(position, fmt) >> (fmt.precision - 1)
@@ -78,6 +76,7 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
     for (name, k), tally in all_of.tallies.items():
         worst = _worst(activation, fmt, k, all_of.candidates[(name, k), "worst"], "ulp")
         of_truth = _worst(activation, fmt, k, all_of.candidates[(name, k), "worst_of_truth"], "ulp_of_truth")
+        below = _worst(activation, fmt, k, all_of.candidates[(name, k), "worst_subnormal"], "ulp")
         largest = max(worst.values(), key=lambda point: point.ulp, default=None)
         largest_of_truth = max(of_truth.values(), key=lambda point: point.ulp_of_truth, default=None)
         found.append(
@@ -96,6 +95,8 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
                 convention=tally.counts["convention"],
                 not_judged=tally.counts["not_judged"],
                 at_overflow=tally.counts["at_overflow"],
+                subnormal=tally.counts["subnormal"],
+                worst_subnormal=max(below.values(), key=lambda point: point.ulp, default=None),
                 histogram={str(edge): count for edge, count in zip(EDGES, tally.histogram, strict=True) if count},
                 binades=tuple(
                     Binade(_low(binade, fmt), point.input, point.ulp)

@@ -16,7 +16,8 @@ from crosscheck._sweep.truths import Block, per_unit
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
 """The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
 KINDS = ("flushed", "non_finite", "finite", "convention", "not_judged")
-COUNTS = ("inputs", *KINDS, "at_overflow")
+COUNTS = ("inputs", *KINDS, "at_overflow", "subnormal")
+WORST = ("worst", "worst_of_truth", "worst_subnormal")
 INFINITY = 0x7F800000
 """The bits of infinity in float32."""
 KEPT = 4
@@ -43,7 +44,8 @@ class Flushing:
 class Tally:
     """One subject and order. ``histogram`` and the counts of ``KINDS`` add up to that of ``inputs``.
 
-    ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth.
+    ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth;
+    ``worst_subnormal`` those beyond the budget whose truth is subnormal, which the others leave out.
     """
 
     fmt: Format
@@ -51,9 +53,10 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     worst: dict[int, list[Candidate]] = field(default_factory=dict)
     worst_of_truth: dict[int, list[Candidate]] = field(default_factory=dict)
+    worst_subnormal: dict[int, list[Candidate]] = field(default_factory=dict)
 
     def data(self) -> dict[str, Any]:
-        kept = {"worst": self.worst, "worst_of_truth": self.worst_of_truth}
+        kept = {name: getattr(self, name) for name in WORST}
         flat = {name: [candidate for ones in worst.values() for candidate in ones] for name, worst in kept.items()}
         return {"histogram": self.histogram, **self.counts, **flat}
 
@@ -120,7 +123,9 @@ class Tally:
         error *= per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
         self._keep_largest(error, got, block, offset)
 
-    def _keep_largest(self, error: Float64Array, got: FloatArray, block: Block, offset: int) -> None:
+    def _keep_largest(
+        self, error: Float64Array, got: FloatArray, block: Block, offset: int, *, subnormal: bool = False
+    ) -> None:
         """Of each binade; a block of float32 lies within one."""
         starts = [0]
         if self.fmt.bits == 16:
@@ -128,7 +133,10 @@ class Tally:
             starts += (np.flatnonzero(np.diff(binades)) + 1).tolist()
         in_units = error if block.to_unit is None else error * block.to_unit
         for start, stop in pairwise([*starts, got.size]):
-            for kept, errors in ((self.worst, in_units), (self.worst_of_truth, error)):
+            into = (
+                ((self.worst_subnormal, in_units),) if subnormal else ((self.worst, in_units), (self.worst_of_truth, error))
+            )
+            for kept, errors in into:
                 i = start + int(errors[start:stop].argmax())
                 if errors[i] >= 0:
                     self._insert(kept, float(errors[i]), i, got, block, offset)
@@ -182,6 +190,12 @@ class Tally:
         distance: IntArray = np.abs(to_ordinal(got[off]) - to_ordinal(rounded[off]))
         for i, count in enumerate(np.bincount(np.searchsorted(EDGES, distance), minlength=len(EDGES)).tolist()):
             self.histogram[i] += count
+        subnormal = off & (size < self.fmt.smallest_normal) & (size > 0)
+        in_units = error if block.to_unit is None else error * block.to_unit
+        subnormal &= in_units > flushing.budget
+        self.counts["subnormal"] += int(np.count_nonzero(subnormal))
+        if subnormal.any():
+            self._keep_largest(np.where(subnormal, error, -1.0), got, block, offset, subnormal=True)
         counted = (off | correct) & finite & np.isfinite(rounded) & ((size >= self.fmt.smallest_normal) | (size == 0))
         if counted.any():
             self._keep_largest(np.where(counted, error, -1.0), got, block, offset)

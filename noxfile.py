@@ -122,7 +122,20 @@ def browser(session: nox.Session) -> None:
         session.run("apt-get", "update", "-qq", external=True)
         session.run("apt-get", "install", "-qq", "-y", "chromium", "chromium-driver", external=True, silent=True)
     session.install(*group("browser"))
-    session.run("pytest", "--confcutdir=tests/browser", "tests/browser", *session.posargs)
+    env = {}
+    if shutil.which("npm"):  # without it the accessibility of the pages is not looked at, which is said
+        folder = session.create_tmp()
+        session.run("npm", "install", "--silent", "--no-save", "--prefix", folder, "axe-core@4", external=True)
+        env["AXE"] = str(Path(folder, "node_modules", "axe-core", "axe.min.js"))
+    session.run("pytest", "--confcutdir=tests/browser", "tests/browser", *session.posargs, env=env)
+
+
+@nox.session
+def versions(session: nox.Session) -> None:
+    """Build the documentation as one version among several, on the branch gh-pages: `nox -s versions -- 1.0 latest`."""
+    session.install("-e", ".[all]", *group("docs"), "mike>=2.1")
+    env = {"NO_MKDOCS_2_WARNING": "1", "DOCS_VERSIONS": "mike"}
+    session.run("mike", "deploy", "--update-aliases", *session.posargs, env=env)
 
 
 @nox.session

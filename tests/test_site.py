@@ -32,6 +32,7 @@ import docstrings  # noqa: E402
 import formulas  # noqa: E402
 import links  # noqa: E402
 import maths  # noqa: E402
+import metadata  # noqa: E402
 import notebooks  # noqa: E402
 import reference  # noqa: E402
 
@@ -55,7 +56,7 @@ def build(tmp_path: Path) -> Build:
         "docs_dir": "docs",
         "theme": {"name": None, "custom_dir": "theme"},
         "plugins": [],
-        "hooks": [str(HOOKS / name) for name in ("notebooks.py", "maths.py", "links.py")],
+        "hooks": [str(HOOKS / name) for name in ("notebooks.py", "maths.py", "metadata.py", "links.py")],
         "markdown_extensions": ["attr_list", {"pymdownx.arithmatex": {"generic": True}}, "pymdownx.superfences"],
         "nav": [{"Home": "index.md"}, {"Tutorials": ["tutorials/index.md"]}],
         "validation": dict.fromkeys(("omitted_files", "absolute_links", "unrecognized_links", "anchors"), "warn"),
@@ -92,6 +93,32 @@ def test_a_notebook_is_executed_and_can_be_downloaded_so(build: Build, tmp_path:
     executed = nbformat.read(tmp_path / "site" / "tutorials" / "one.executed.ipynb", 4)
     assert executed.cells[1].outputs[0].text == "42\n"
     assert not list((tmp_path / "site").rglob("one.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("markdown", "said"),
+    [
+        ("# Title\n\nOf `silu` and [**gelu**](gelu.md):\none line.\n\nMore.", "Of silu and gelu: one line."),
+        ("# Title\n\n| a | b |\n\n```python\nx\n```\n\n<div>\n</div>\n\nAfter them.", "After them."),
+        ("# Title\n\n" + "A sentence of words. " * 20, " ".join(["A sentence of words."] * 9)),
+        ("# Title", ""),
+    ],
+)
+def test_a_page_is_described_by_its_first_paragraph(markdown: str, said: str) -> None:
+    assert metadata.described(markdown) == said
+    assert len(said) <= metadata.MOST
+
+
+def test_programs_find_every_page_with_what_it_is_about(build: Build, tmp_path: Path) -> None:
+    made = build(
+        index_md="# Home\n\nThe first page.",
+        tutorials__index_md="---\ndescription: What to learn.\n---\n\n# Tutorials\n\nNot this.",
+    )
+    assert made.returncode == 0, made.stderr
+    text = (tmp_path / "site" / "llms.txt").read_text("utf-8")
+    assert text.startswith("# small\n")
+    assert "- [Home](index.html): The first page.\n" in text
+    assert "- [Tutorials](tutorials/): What to learn.\n" in text
 
 
 def test_an_edited_package_changes_the_number_that_a_notebook_shows(build: Build, tmp_path: Path) -> None:

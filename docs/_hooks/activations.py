@@ -1,21 +1,21 @@
 """A page for each activation of the catalogue, made from its record, and a gallery of all of them."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from math import isinf, isnan
 from typing import Any
 
 import figures
 import formulas
+from explanations import explanation
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import crosscheck
 from crosscheck import Activation, Deviation
-from crosscheck._api import environment, explained
 from crosscheck._compare.curves import Sighting, drawn
 from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
-from crosscheck._report.report import Report
 from crosscheck._spec.records import ORDER_NAMES
 
 FOLDER = "activations"
@@ -32,10 +32,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    described = environment()
     for record in crosscheck.activations.values():
-        explanation = explained(record, Report((), described))
-        files.append(File.generated(config, f"{FOLDER}/{record.name}.md", content="\n\n".join(page(explanation))))
+        content = "\n\n".join(page(explanation(record.name)))
+        files.append(File.generated(config, f"{FOLDER}/{record.name}.md", content=content))
         for name, content in figures.pictures(record):
             files.append(File.generated(config, f"{FOLDER}/{name}", content=content))
     files.append(File.generated(config, f"{FOLDER}/index.md", content=gallery()))
@@ -79,8 +78,9 @@ def picture(record: Activation, kind: str = "") -> str:
     )
 
 
-def page(explanation: Explanation) -> Iterator[str]:
-    record = explanation.activation
+def page(made: Explanation) -> Iterator[str]:
+    record = made.activation
+    yield f"---\ndescription: {json.dumps(summary(record))}\n---"
     yield f"# {record.name}"
     yield summary(record)
     yield picture(record)
@@ -103,16 +103,16 @@ def page(explanation: Explanation) -> Iterator[str]:
         f"of `torch.native` and `jax.native`, the frameworks' own.\n\n{picture(record, 'errors')}"
     )
     yield "## Where the frameworks' own functions deviate"
-    if not explanation.disagreements:
+    if not made.disagreements:
         yield "No deviation is declared: at every input that was tried they are within the budget, and agree."
     else:
         yield (
-            f"Declared: {len(explanation.disagreements)}. [Each is checked](../method.md#deviations) at every run of "
+            f"Declared: {len(made.disagreements)}. [Each is checked](../method.md#deviations) at every run of "
             "`crosscheck verify`. The results below were computed when this page was built."
         )
         by_id = {deviation.id: deviation for deviation in record.deviations}
-        for one in explanation.disagreements:
-            yield from disagreement(explanation, one, by_id[str(one.id)])
+        for one in made.disagreements:
+            yield from disagreement(made, one, by_id[str(one.id)])
     yield "## What to write instead"
     yield instead(record)
     yield tabs({side: implementation(record, side) for side in NAMES})
@@ -142,7 +142,7 @@ def number(value: float) -> str:
 
 
 def tabs(texts: dict[str, str]) -> str:
-    """One tab for each framework, or whatever else there is to choose; tabs of the same name are switched together everywhere."""
+    """One tab for each framework, or what else there is to choose; tabs of one name are switched together everywhere."""
     return "\n\n".join(f'=== "{NAMES.get(side, side)}"\n\n{indented(text)}' for side, text in texts.items())
 
 
@@ -183,7 +183,7 @@ def shipped(record: Activation, side: str) -> str:
     return f"{said}."
 
 
-def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
+def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
     who = " and ".join(f"`{subject}`" for subject in one.subjects)
     yield f"### {one.id}"
     yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
@@ -197,7 +197,7 @@ def disagreement(explanation: Explanation, one: Disagreement, deviation: Deviati
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
     sides = [result.subject.partition(".")[0] for result in sighting.results]
     code = {
-        side if sides.count(side) == 1 else result.label: fenced(explanation.snippet(sighting, result))
+        side if sides.count(side) == 1 else result.label: fenced(made.snippet(sighting, result))
         for side, result in zip(sides, sighting.results, strict=True)
     }
     yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'

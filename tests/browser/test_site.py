@@ -1,10 +1,11 @@
 """The site as a reader's browser shows it, without a network."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_S, Chromium, pages, serve
+from conftest import PATIENCE_S, SITE, Chromium, pages, serve
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -50,6 +51,26 @@ def until(browser: Chromium, script: str, *arguments: object) -> object:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_asks_nobody_else_and_complains_of_nothing(browser: Chromium, site: str, page: str) -> None:
     assert complaints(browser, f"{site}/{page}") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_what_it_is(browser: Chromium, site: str, page: str) -> None:
+    """To search engines, and to those who show a link to it."""
+    browser.visit(f"{site}/{page}")
+    said = {
+        name: browser.ask("document.querySelector(arguments[0])?.content ?? ''", f"meta[{name}]")
+        for name in ("name=description", "property='og:title'", "property='og:description'")
+    }
+    assert all(len(text) > (2 if "title" in name else 10) for name, text in said.items()), said
+    assert len(said["name=description"]) < 400
+    assert "<" not in said["property='og:title'"]
+
+
+def test_pages_say_different_things(browser: Chromium, site: str) -> None:
+    texts = [(SITE / page / "index.html").read_text(encoding="utf-8") for page in PAGES]
+    told = [re.findall(r'<meta name="description" content="([^"]*)"', text) for text in texts]
+    assert all(len(one) == 1 for one in told)
+    assert len({one for (one,) in told}) == len(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)

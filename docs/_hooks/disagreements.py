@@ -1,0 +1,119 @@
+"""The page with every disagreement: one table, complete without a script, that a small script sorts and filters."""
+
+from collections.abc import Iterator
+from html import escape
+
+from explanations import explanation
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import crosscheck
+from crosscheck import Activation, Deviation
+from crosscheck._compare.curves import Sighting
+from crosscheck._report.explain import SENTENCES, Disagreement
+from crosscheck._spec.records import CAUSES, DTYPES, MODES, MODES_OF, ORDER_NAMES, USUAL_MODES
+
+PAGE = "disagreements.md"
+SCRIPT = "assets/disagreements.js"
+
+HEAD = f"""---
+description: Every declared disagreement of PyTorch and JAX about activation functions, with inputs and results.
+hide: [toc]
+---
+
+# Every disagreement
+
+All that is declared about the frameworks' own functions, with an input, what they gave there when this page was built, and
+the exact result, correctly rounded. Each row has a link of its own (**#**), and leads to its reason and to a snippet that
+reproduces it.
+[How to read it](atlas.md), [what the causes mean](method.md#causes); `crosscheck atlas` prints it for your environment.
+
+<script defer src="../{SCRIPT}"></script>
+"""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    files.append(File.generated(config, PAGE, content="\n".join([HEAD, form(), *table()])))
+    return files
+
+
+def declared() -> Iterator[tuple[Activation, Deviation, Disagreement]]:
+    """Every deviation with what was seen of it at one input."""
+    for record in crosscheck.activations.values():
+        seen = {one.id: one for one in explanation(record.name).disagreements}
+        for deviation in record.deviations:
+            yield record, deviation, seen[deviation.id]
+
+
+def form() -> str:
+    """What can be asked for; without a script it stays hidden, and the table is whole."""
+    choices = {
+        "function": [record.name for record in crosscheck.activations.values() if record.deviations],
+        "cause": list(CAUSES[:7]),
+        "order": list(ORDER_NAMES),
+        "dtype": list(DTYPES),
+        "mode": list(MODES),
+        "side": ["torch", "jax"],
+    }
+    fields = "".join(
+        f'<label>{name}<select name="{name}"><option value="">all</option>'
+        + "".join(f"<option>{escape(one)}</option>" for one in options)
+        + "</select></label>"
+        for name, options in choices.items()
+    )
+    return (
+        f'<form class="atlas-form" hidden aria-label="Which disagreements">{fields}'
+        '<label>text<input name="text" type="search"></label>'
+        '<button type="reset">reset</button><output aria-live="polite"></output></form>'
+    )
+
+
+def table() -> Iterator[str]:
+    heads = ("disagreement", "function", "cause", "of", "dtypes", "modes", "for example")
+    yield '<div class="atlas-scroll" tabindex="0" role="region" aria-label="Disagreements"><table class="atlas"><thead><tr>'
+    yield "".join(f'<th scope="col">{head}</th>' for head in heads)
+    yield "</tr></thead><tbody>"
+    for record, deviation, one in declared():
+        yield row(record, deviation, one)
+    yield "</tbody></table></div>\n"
+
+
+def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
+    orders = [ORDER_NAMES[order] for order in sorted({region.order for region in deviation.regions})]
+    dtypes = [dtype for dtype in DTYPES if any(dtype in region.dtypes for region in deviation.regions)]
+    sides = sorted({subject.partition(".")[0] for subject in deviation.subjects})
+    modes = [mode for mode in deviation.modes if any(mode in MODES_OF[side] for side in sides)]
+    usual = [mode for mode in modes if mode in USUAL_MODES]
+    data = {
+        "function": record.name,
+        "cause": deviation.cause,
+        "order": "|".join(orders),
+        "dtype": "|".join(dtypes),
+        "mode": "|".join(modes),
+        "side": "|".join(sides),
+    }
+    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    page = f"../activations/{record.name}/#{deviation.id}"
+    cells = (
+        f'<a href="#row-{deviation.id}" aria-label="link to this row">#</a> <a href="{page}">{deviation.id}</a>'
+        + (" <strong>bug</strong>" if deviation.bug else ""),
+        f'<a href="../activations/{record.name}/">{record.name}</a>',
+        f'<span title="{escape(SENTENCES[deviation.cause])}">{deviation.cause}</span>',
+        ", ".join(orders),
+        ", ".join(dtypes),
+        "layouts" if deviation.cause == "layout" else ("all" if usual and len(modes) > 2 else ", ".join(modes)),
+        example(one.sighting) if one.sighting else escape(str(one.message)),
+    )
+    return f'<tr id="row-{deviation.id}"{attributes}>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def example(sighting: Sighting) -> str:
+    """An input and what was got there, in a line each."""
+    place = "" if sighting.row is None else f" in a row of {len(sighting.row.bits)}"
+    lines = [f"{ORDER_NAMES[sighting.order]} at {sighting.input!r}{place}, {sighting.dtype}"]
+    for result in sighting.results:
+        got = str(result.message).partition(":")[0] if result.got is None else repr(result.got)
+        lines.append(f"{result.label}: <code>{escape(got)}</code>")
+    if sighting.exact is not None:
+        lines.append(f"exact: <code>{sighting.exact!r}</code>")
+    return "<br>".join(lines)

@@ -1,0 +1,87 @@
+"""The table of disagreements: whole without a script, filtered and sorted with one, by links too."""
+
+from typing import Any
+
+import pytest
+from conftest import PATIENCE_S, Chromium
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+PAGE = "disagreements/"
+SHOWN = "[...document.querySelectorAll('table.atlas tbody tr')].filter(one => !one.hidden)"
+
+
+def shown(browser: Chromium, name: str) -> list[str]:
+    """A property of the rows that are shown."""
+    return list(browser.ask(f"{SHOWN}.map(one => one.dataset[arguments[0]])", name))
+
+
+def choose(browser: Chromium, name: str, value: str) -> None:
+    Select(browser.driver.find_element(By.NAME, name)).select_by_visible_text(value)
+
+
+def test_without_a_script_every_row_is_there(browser: Chromium, site: str) -> None:
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.driver.get(f"{site}/{PAGE}")
+        assert len(browser.driver.find_elements(By.CSS_SELECTOR, "table.atlas tbody tr")) > 100
+        assert not browser.driver.find_element(By.CSS_SELECTOR, ".atlas-form").is_displayed()
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("function", "silu"),
+        ("cause", "convention"),
+        ("order", "second derivative"),
+        ("dtype", "float16"),
+        ("mode", "compile"),
+        ("side", "jax"),
+    ],
+)
+def test_it_is_filtered_by_each_of_its_properties(browser: Chromium, site: str, name: str, value: str) -> None:
+    browser.open(f"{site}/{PAGE}")
+    everything = shown(browser, name)
+    wanted = [one for one in everything if value in one.split("|")]
+    choose(browser, name, value)
+    assert 0 < len(wanted) < len(everything)
+    assert shown(browser, name) == wanted
+    assert browser.ask("document.querySelector('.atlas-form output').textContent") == f"{len(wanted)} of {len(everything)}"
+    browser.driver.find_element(By.CSS_SELECTOR, ".atlas-form [type=reset]").click()
+    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: shown(browser, name) == everything)
+
+
+def test_a_choice_is_in_the_address_and_can_be_linked_to(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/{PAGE}")
+    choose(browser, "function", "gelu")
+    choose(browser, "cause", "special")
+    assert browser.ask("location.search") == "?function=gelu&cause=special"
+    chosen = shown(browser, "function")
+    browser.open(f"{site}/{PAGE}?cause=special&function=gelu")
+    assert shown(browser, "function") == chosen
+    assert set(chosen) == {"gelu"}
+    browser.open(f"{site}/{PAGE}?text=threshold")
+    assert set(shown(browser, "function")) == {"softplus"}
+
+
+def test_a_row_has_a_link_of_its_own_and_leads_to_its_reproducer(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/{PAGE}#row-softshrink-compiled-nan")
+    row: Any = browser.driver.find_element(By.ID, "row-softshrink-compiled-nan")
+    assert browser.ask("document.querySelector('tr:target').id") == "row-softshrink-compiled-nan"
+    row.find_element(By.LINK_TEXT, "softshrink-compiled-nan").click()
+    there = "location.hash === '#softshrink-compiled-nan' && location.pathname.endsWith('/activations/softshrink/')"
+    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: browser.ask(there))
+    assert "torch.compile" in browser.ask("document.querySelector('article').textContent")
+
+
+def test_it_is_sorted_by_a_column_up_and_down(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/{PAGE}")
+    head = browser.driver.find_elements(By.CSS_SELECTOR, "table.atlas th button")[2]
+    head.click()
+    causes = shown(browser, "cause")
+    assert causes == sorted(causes)
+    head.click()
+    assert shown(browser, "cause") == sorted(causes, reverse=True)
+    assert browser.ask("document.querySelector('th[aria-sort]').textContent").startswith("cause")

@@ -20,6 +20,7 @@ import crosscheck
 from crosscheck import Activation, Deviation, Report, activations
 from crosscheck._compare import verify
 from crosscheck._compare.judged import ALONE, Judged
+from crosscheck._numerics.sampling import ROWS
 from crosscheck._spec.records import DTYPES, ORDERS, USUAL_MODES
 
 MINE = '''
@@ -147,6 +148,7 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
             modes=modes,
             device="cpu",
             seed=0,
+            lengths=tuple(ROWS),
             layout=layout,
         )
         found = verify.run(dataclasses.replace(activation, cases=()), plan)

@@ -363,7 +363,8 @@ def test_a_deviation_of_long_rows_is_looked_for_in_these_only() -> None:
     region = dataclasses.replace(declared.regions[0], lengths=(1000,))
     longer = dataclasses.replace(SOFTMAX, deviations=(dataclasses.replace(declared, regions=(region,)),))
     for activation, length in ((SOFTMAX, 100), (longer, 1000)):
-        one = _api._declared(activation, activation.deviations[-1], Report((), {}))
+        deviation = next(one for one in activation.deviations if one.id == declared.id)
+        one = _api._declared(activation, deviation, Report((), {}))
         assert one.sighting is not None
         assert one.sighting.row is not None
         assert len(one.sighting.row.bits) == length

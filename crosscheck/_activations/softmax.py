@@ -144,7 +144,7 @@ SIXTEEN_BITS = Deviation(
             (1, "float16", -25, 130, -7.265625, 0.00018453598022460938),
             (0, "bfloat16", -92, 180, -44.25, 7.517417406881916e-21),
             (0, "float16", -25, 6.5, -7.3359375, 0.00011479854583740234),
-            (1, "bfloat16", -86, 90, -62.25, 1.2148457940403582e-28),
+            (1, "bfloat16", -86, 190, -62.25, 1.2148457940403582e-28),
             (2, "bfloat16", -86, 90, -61.75, 8.64591552122229e-28),
             (2, "float16", -32, 1500, -8.9375, 0.0004551410675048828),
         )
@@ -196,7 +196,7 @@ ROUNDED_DIFFERENCE_FORWARD = replace(
     regions=tuple(
         replace(region, max_ulp=2.0**24, anchors=(Anchor(-85.22482299804688, {}),))
         if region.intervals == ((-86, -64),)
-        else region
+        else replace(region, anchors=tuple(Anchor(anchor.input, {}) for anchor in region.anchors))
         for region in ROUNDED_DIFFERENCE.regions
         if region.order > 0
     ),

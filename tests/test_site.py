@@ -111,13 +111,13 @@ def test_a_page_is_described_by_its_first_paragraph(markdown: str, said: str) ->
 
 def test_programs_find_every_page_with_what_it_is_about(build: Build, tmp_path: Path) -> None:
     made = build(
-        index_md="# Home\n\nThe first page.",
+        index_md='# Home\n\nThe "first" page.',
         tutorials__index_md="---\ndescription: What to learn.\n---\n\n# Tutorials\n\nNot this.",
     )
     assert made.returncode == 0, made.stderr
     text = (tmp_path / "site" / "llms.txt").read_text("utf-8")
     assert text.startswith("# small\n")
-    assert "- [Home](index.html): The first page.\n" in text
+    assert '- [Home](index.html): The "first" page.\n' in text
     assert "- [Tutorials](tutorials/): What to learn.\n" in text
 
 

@@ -113,7 +113,7 @@ def page(made: Explanation) -> Iterator[str]:
         by_id = {deviation.id: deviation for deviation in record.deviations}
         for one in made.disagreements:
             yield from disagreement(made, one, by_id[str(one.id)])
-    yield "## What to write instead"
+    yield "## What to write instead { data-search-exclude }"
     yield instead(record)
     yield tabs({side: implementation(record, side) for side in NAMES})
 
@@ -142,8 +142,8 @@ def number(value: float) -> str:
 
 
 def tabs(texts: dict[str, str]) -> str:
-    """One tab for each framework, or what else there is to choose; tabs of one name are switched together everywhere."""
-    return "\n\n".join(f'=== "{NAMES.get(side, side)}"\n\n{indented(text)}' for side, text in texts.items())
+    """One tab for each framework; tabs of the same name are switched together all over the site."""
+    return "\n\n".join(f'=== "{NAMES[side]}"\n\n{indented(text)}' for side, text in texts.items())
 
 
 def indented(text: str) -> str:
@@ -192,15 +192,15 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
     sighting = one.sighting
     if sighting is None:
         return
-    yield sighted(sighting, one.cause)
     yield "<div data-search-exclude markdown>"
+    yield sighted(sighting, one.cause)
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
-    sides = [result.subject.partition(".")[0] for result in sighting.results]
-    code = {
-        side if sides.count(side) == 1 else result.label: fenced(made.snippet(sighting, result))
-        for side, result in zip(sides, sighting.results, strict=True)
-    }
-    yield f'??? example "Reproduce it"\n\n{indented(tabs(code))}'
+    code = {result.label: fenced(made.snippet(sighting, result)) for result in sighting.results}
+    if one.cause == "layout":  # results of one framework
+        shown = "\n\n".join(f"`{label}`:\n\n{text}" for label, text in code.items())
+    else:
+        shown = tabs({label.partition(".")[0]: text for label, text in code.items()})
+    yield f'??? example "Reproduce it"\n\n{indented(shown)}'
     yield "</div>"
 
 

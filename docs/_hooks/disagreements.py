@@ -19,6 +19,8 @@ SCRIPT = "assets/disagreements.js"
 HEAD = f"""---
 description: Every declared disagreement of PyTorch and JAX about activation functions, with inputs and results.
 hide: [toc]
+search:
+  exclude: true
 ---
 
 # Every disagreement

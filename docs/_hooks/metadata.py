@@ -1,6 +1,7 @@
 """What a page says of itself in a sentence, for search engines and for readers that are programs: ``llms.txt``."""
 
 import re
+from html import escape, unescape
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -14,13 +15,13 @@ ABOUT: dict[str, tuple[str, str]] = {}
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """The first paragraph, unless the page says more itself."""
-    page.meta.setdefault("description", described(markdown) or config.site_description)
+    """The first paragraph, unless the page says more itself; the theme puts it into an attribute as it is."""
+    page.meta["description"] = escape(page.meta.get("description") or described(markdown) or config.site_description)
     return markdown
 
 
 def on_page_context(context: dict[str, object], page: Page, config: MkDocsConfig, nav: object) -> None:
-    ABOUT[page.url] = str(page.title), page.meta["description"]
+    ABOUT[page.url] = str(page.title), unescape(page.meta["description"])
 
 
 DIALOG = 'data-md-component="search" role="dialog"'

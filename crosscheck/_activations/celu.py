@@ -4,7 +4,7 @@ from math import frexp, inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, cut, exp_above, expm1, growth, numpy_of
-from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._mechanisms import compiled_expm1, scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
@@ -160,26 +160,7 @@ SIXTEEN_BITS = Deviation(
     seen=SEEN,
 )
 
-COMPILED_EXPM1 = Deviation(
-    id="celu-compiled-expm1",
-    cause="inaccurate",
-    subjects=(TORCH,),
-    regions=regions(
-        TORCH,
-        (0, "float64", ((-0.00609, -5e-324),), -1e-20, 0.0, 2.0**53),
-        (0, "float64", ((-0.0715, -0.00608),), -0.009921964887127505, None, 40.0),
-        (0, "float32", ((-0.0067, -1.4e-45),), -1e-20, 0.0, 2.0**24),
-        (0, "float32", ((-0.0693, -0.0067),), -0.007114166393876076, None, 60.0),
-        (0, "bfloat16", ((-5.1e-07, -9e-41),), -1e-20, 0.0, 2.0**8),
-        (0, "bfloat16", ((-7.6e-06, -5.1e-07),), -5.21540641784668e-07, None, 16.0),
-    ),
-    reason="torch.compile makes of expm1 what it makes of exp(x) - 1 on the CPU: near 0 the difference drops the digits of"
-    " x, and below the rounding of 1 the value is 0, although the exact one is a normal number.",
-    link="https://github.com/pytorch/pytorch/issues/189803",
-    seen=SEEN,
-    modes=("compile",),
-    bug=True,
-)
+COMPILED_EXPM1 = compiled_expm1("celu-compiled-expm1")
 
 LAYOUT = scalar_rest(
     "celu-layout",

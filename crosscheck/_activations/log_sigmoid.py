@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import bell, numpy_of, size
-from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._mechanisms import scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import Activation, Anchor, Deviation, Limits, Native, Region, Seen
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, log_sum, numpy_of, softmax_parts, stable_exp
-from crosscheck._activations._layouts import compiled_anew, scalar_rest
+from crosscheck._activations._mechanisms import compiled_anew, scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crosscheck._activations._kernels import bell, numpy_of, size, tanh
-from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._mechanisms import scalar_rest
 from crosscheck._spec.records import Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 

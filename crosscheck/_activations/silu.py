@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, bell, numpy_of, size
-from crosscheck._activations._layouts import compiled_anew, scalar_rest
+from crosscheck._activations._mechanisms import compiled_anew, composed_gradient, scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -238,20 +238,13 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
-ROUNDED_GRADIENT_FUNCTIONAL = Deviation(
-    id="silu-functional-gradient-rounded",
-    cause="inaccurate",
-    subjects=("torch.native",),
-    regions=regions(
+ROUNDED_GRADIENT_FUNCTIONAL = composed_gradient(
+    "silu-functional-gradient-rounded",
+    *regions(
         "torch.native",
         (1, "bfloat16", ((-84.5, -0.184), (0.228, 6.57)), -0.9140625, None, 4.5),
         (1, "float16", ((-19.6, -0.0073), (0.0449, 9.01)), -17.34375, None, 10.5),
     ),
-    reason="Where torch.func may differentiate again, torch composes the gradient from operations that each round to 16 "
-    "bits, and does not call the kernel that computes it in float32: under vmap and in forward mode.",
-    link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
-    seen=SEEN,
-    modes=("vmap", "forward"),
 )
 
 LAYOUT = scalar_rest(

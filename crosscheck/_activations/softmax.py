@@ -5,7 +5,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import centred, softmax_parts, stable_exp
-from crosscheck._activations._layouts import compiled_anew
+from crosscheck._activations._mechanisms import compiled_anew
 from crosscheck._spec.records import DTYPES, MODES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 

@@ -9,7 +9,7 @@ from math import frexp, inf
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, at_most, cut, exp_above, growth, log1p, numpy_of
-from crosscheck._activations._layouts import scalar_rest
+from crosscheck._activations._mechanisms import scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 

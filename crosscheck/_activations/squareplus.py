@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
-from crosscheck._activations._layouts import compiled_anew
+from crosscheck._activations._mechanisms import compiled_anew
 from crosscheck._activations._regions import both, regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 

@@ -12,7 +12,7 @@ from crosscheck._compare.causes import CODE, FIRST_PASSING, Judgement, Setting
 from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import GAPS, VIEWS, Runner, Subject, runner, subjects_of
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
+from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, IntArray, bits_of, is_number, widen
 from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.records import Activation, Anchor, Deviation, Region, budget
 
@@ -246,11 +246,11 @@ def _in_a_row(
     first = None
     for case in cases:
         for sample in samples(activation, case, str(x.dtype), seed=0, per_binade=0, uniform=0):
-            rows = np.flatnonzero(_same(sample.known(order), number).reshape(len(sample.x), -1).any(axis=1))
+            rows = np.flatnonzero(is_number(sample.known(order), number).reshape(len(sample.x), -1).any(axis=1))
             if not rows.size or (lengths and sample.length not in lengths):
                 continue
             some = _chosen(sample, rows)
-            at = np.flatnonzero(_same(some.known(order), number))
+            at = np.flatnonzero(is_number(some.known(order), number))
             task = _task(activation, case, some, order, runners)
             error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
             whole = order == 0 and activation.result == "one"
@@ -296,7 +296,7 @@ def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, d
         shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
     for name, (values, _) in zip(subjects, runs, strict=True):
         if declared and (result := declared.anchor.results.get(name)) is not None:
-            shown &= _same(values, float(np.float64(result).astype(values.dtype)))
+            shown &= is_number(values, float(np.float64(result).astype(values.dtype)))
     return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
 
 
@@ -310,11 +310,6 @@ def _apart(task: _Task, name: str, mode: str, count: int) -> Float64Array:
         return np.zeros(size)
     gap = np.abs(widen(together[:size]) - widen(np.concatenate([one for one in alone if one is not None])))
     return np.where(gap > 0, gap, -np.inf)
-
-
-def _same(values: FloatArray, number: float) -> BoolArray:
-    wide = widen(values)
-    return (wide == number) & (np.signbit(wide) == np.signbit(number)) | np.isnan(wide) & np.isnan(number)
 
 
 def _chosen(sample: Sample, numbers: Sequence[int] | IntArray) -> Sample:

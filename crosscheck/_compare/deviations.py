@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from crosscheck._compare.causes import CODE, NOT_JUDGED
 from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._compare.records import Comparison, Finding
-from crosscheck._numerics.formats import BoolArray, Float64Array, IntArray, widen
+from crosscheck._numerics.formats import BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._spec.records import USUAL_MODES, Activation, Anchor, Deviation, Region, Seen, budget
 
@@ -291,9 +291,7 @@ def _bears_out(deviation: Deviation, one: Judged) -> bool:
 
 def _points_at(one: Judged, anchor: Anchor) -> IntArray:
     """The indices of the judged points at an anchor."""
-    x = widen(one.x)
-    declared = np.float64(anchor.input).astype(one.x.dtype).astype(np.float64)
-    at = np.isnan(x) if isnan(anchor.input) else (x == declared) & (np.signbit(x) == np.signbit(declared))
+    at = is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
     return np.flatnonzero(at & (one.codes != NOT_JUDGED)).astype(np.int64)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isnan
 
 import numpy as np
 
 from crosscheck._compare.sample import Sample
 from crosscheck._compare.subjects import VIEWS, Runner
-from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, IntArray, format_of, widen
+from crosscheck._numerics.formats import BoolArray, FloatArray, IntArray, format_of, is_number, widen
 
 LENGTHS = (1, 3, 8, 16, 17, 33)
 """Around the widths of vector registers: whole ones, and those with a remainder."""
@@ -84,10 +83,8 @@ def layouts(
             differs |= others
     width = sample.width(order) if sample.length is not None else 1
     changed = np.asarray(differs.reshape(-1, width).any(axis=1))
-    known = widen(sample.known(order))
-    declared = [
-        index for at in anchors for index in np.flatnonzero((known == at) | np.isnan(known) & isnan(at))[:1] // width
-    ]
+    known = sample.known(order)
+    declared = [int(at) for anchor in anchors for at in np.flatnonzero(is_number(known, anchor))[:1] // width]
     chosen = _chosen(changed, declared)
     points = chosen[:, None] * width + np.arange(width)
     alone = np.stack([_results(run, sample.taken([i]), order, mode)[0] for i in chosen])
@@ -121,10 +118,6 @@ def _chosen(changed: BoolArray, declared: Sequence[int]) -> IntArray:
     first = [*declared, *range(min(FIRST, count))]
     others = (np.flatnonzero(changed)[: count // 3], np.linspace(0, changed.size - 1, count).astype(np.int64))
     return np.array(list(dict.fromkeys(np.concatenate([first, *others]).tolist()))[:count])
-
-
-def _is(x: Float64Array, number: float) -> BoolArray:
-    return np.asarray(np.isnan(x) if isnan(number) else (x == number) & (np.signbit(x) == np.signbit(number)))
 
 
 def _differ(a: FloatArray, b: FloatArray) -> BoolArray:

@@ -73,6 +73,14 @@ def widen(array: FloatArray) -> Float64Array:
         return array.astype(np.float64)
 
 
+def is_number(x: FloatArray, number: float) -> BoolArray:
+    """Where an array has this number: any NaN is NaN, and -0 is not 0."""
+    wide = widen(x)
+    if np.isnan(number):
+        return np.asarray(np.isnan(wide))
+    return np.asarray((wide == number) & (np.signbit(wide) == np.signbit(number)))
+
+
 def shortest(x: float, fmt: Format) -> float:
     """The float of fewest decimal digits that the format rounds to its value ``x``; ``x`` itself if it is not finite."""
     if not isfinite(x):

@@ -53,6 +53,7 @@ def build(tmp_path: Path) -> Build:
     """Builds a site strictly, from pages by name, as ``nox -s docs`` builds the real one; again in the same folder."""
     config = {
         "site_name": "small",
+        "site_description": "A small site.",
         "docs_dir": "docs",
         "theme": {"name": None, "custom_dir": "theme"},
         "plugins": [],

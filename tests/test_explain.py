@@ -110,7 +110,7 @@ def test_the_snippets_of_a_declared_deviation_reproduce_it(activation: Activatio
     assert one.sighting is not None
     least = list(deviation.subjects) * (3 if one.cause == "layout" else 1)  # then the views that change the result too
     assert [result.subject for result in one.sighting.results][: len(least)] == least
-    if one.cause == "layout" and one.id != "logsumexp-layout":  # which takes a view of more axes
+    if one.cause == "layout" and one.id != "logsumexp-layout":  # which shows only where the row stands in the sample
         for subject in deviation.subjects:
             assert len({repr(result.got) for result in one.sighting.results if result.subject == subject}) > 1
     if seen_here(deviation, _api._deviation_environment(_api.environment(), "cpu")):

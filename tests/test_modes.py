@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -115,6 +116,28 @@ def test_torch_compile_is_run_as_a_graph_or_said_to_be_missing(name: str) -> Non
     else:
         assert report.passed, [c.message for c in report.comparisons]
         assert compiled == {("torch", against, order) for against in ("exact", "jax") for order in (0, 1)}
+
+
+def test_what_another_thread_compiles_changes_no_derivative() -> None:
+    """An own implementation has other rules under torch.compile, which it may not take from a thread beside it."""
+    if backend("torch").lacks("compile"):
+        pytest.skip("no C++ compiler")
+    softplus = crosscheck.activations.softplus.torch
+    x = torch.linspace(-3, 3, 8, dtype=torch.float64)
+
+    def second() -> Any:
+        leaf = x.clone().requires_grad_()
+        (first,) = torch.autograd.grad(softplus(leaf).sum(), leaf, create_graph=True)
+        return torch.autograd.grad(first.sum(), leaf)[0]
+
+    expected, seen = second(), []
+    with ThreadPoolExecutor(1) as other:
+        compiled = other.submit(lambda: torch.compile(lambda x: softplus(x) + 1, fullgraph=True)(x))
+        while not compiled.done():
+            seen.append(torch.equal(second(), expected))
+    compiled.result()
+    assert seen
+    assert all(seen)
 
 
 def test_a_function_that_torch_cannot_compile_whole_is_an_error() -> None:

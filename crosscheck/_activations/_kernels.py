@@ -108,7 +108,7 @@ def expm1(framework: Any, x: Any) -> Any:
     Below, where e^x < 1/2, the difference itself keeps its digits. torch's own expm1 is accurate and is used, but not under
     torch.compile, which makes exp(x) - 1 of it on the CPU.
     """
-    if framework.__name__ == "torch" and not framework.compiler.is_compiling():
+    if framework.__name__ == "torch" and not framework.compiler.is_dynamo_compiling():
         return framework.expm1(x)
     m = numpy_of(framework)
     y = m.clip(x, -0.7, None)

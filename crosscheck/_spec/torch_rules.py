@@ -69,7 +69,7 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
                 return tangent * derivative(x, **ctx.parameters)
 
     def function(x: Any, **parameters: Any) -> Any:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             result = Compiled.apply(x, parameters)
         else:
             result = Eager.apply(x, " ".join(parameters), *parameters.values())
@@ -120,7 +120,7 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
             return total if along_v is None else total + derivative(x, along_v, ctx.parameters)
 
     def derivative(x: Any, v: Any, parameters: dict[str, Any]) -> Any:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             return gradient(torch, x, v, **parameters)
         return GradientAndForward.apply(x, v, " ".join(parameters), *parameters.values())
 
@@ -157,7 +157,7 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
     def function(x: Any, axis: int, **others: Any) -> Any:
         axis = axis - x.ndim if axis >= 0 else axis  # counted from the end, as vmap adds axes in front
         names = " ".join(("axis", *others))
-        return (Value if torch.compiler.is_compiling() else ValueAndForward).apply(x, names, axis, *others.values())
+        return (Value if torch.compiler.is_dynamo_compiling() else ValueAndForward).apply(x, names, axis, *others.values())
 
     return function
 

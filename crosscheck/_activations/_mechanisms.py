@@ -1,7 +1,9 @@
 """Deviations that several functions share, since one mechanism of a framework is behind them."""
 
+from math import isnan, nan
+
 from crosscheck._activations._regions import regions
-from crosscheck._spec.records import Deviation, Region, Seen
+from crosscheck._spec.records import DTYPES, Anchor, Deviation, Region, Seen
 
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 WITH_AVX512 = (Seen(torch="~=2.13.0", jax="~=0.10.2", capabilities=("AVX512",)),)
@@ -50,7 +52,7 @@ def compiled_expm1(id_: str) -> Deviation:
         regions=regions(
             TORCH,
             (0, "float64", ((-0.00609, -5e-324),), -1e-20, 0.0, 2.0**53),
-            (0, "float64", ((-0.0715, -0.00608),), -0.009921964887127505, None, 40.0),
+            (0, "float64", ((-0.0715, -0.00608),), -0.007797234170756205, None, 40.0),
             (0, "float32", ((-0.0067, -1.4e-45),), -1e-20, 0.0, 2.0**24),
             (0, "float32", ((-0.0693, -0.0067),), -0.007114166393876076, None, 60.0),
             (0, "bfloat16", ((-5.1e-07, -9e-41),), -1e-20, 0.0, 2.0**8),
@@ -62,6 +64,36 @@ def compiled_expm1(id_: str) -> Deviation:
         seen=SEEN,
         modes=("compile",),
         bug=True,
+    )
+
+
+def compiled_zero(id_: str, *found: Region) -> Deviation:
+    """Of the same function: its zeros."""
+    return Deviation(
+        id=id_,
+        cause="convention",
+        subjects=(TORCH, "jax.native"),
+        regions=found,
+        reason="torch.compile makes exp(x) - 1 of expm1: of -0, and of the subnormals that JAX takes for -0, that is +0. "
+        "JAX keeps the sign.",
+        link="https://github.com/pytorch/pytorch/issues/189803",
+        seen=SEEN,
+        modes=("compile",),
+    )
+
+
+def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
+    """Of a gradient in pieces: the two slopes at NaN."""
+    return Deviation(
+        id=id_,
+        cause="convention",
+        subjects=(TORCH, "jax.native"),
+        regions=(Region(1, DTYPES, ((nan, nan),), (Anchor(nan, {TORCH: torch, "jax.native": jax}),)),),
+        reason="torch.compile takes the gradient from a decomposition that asks whether x lies beyond the bound of a piece. "
+        f"NaN does not, and gets the slope of the last piece, {torch:.5g}; JAX's is {'NaN' if isnan(jax) else f'{jax:g}'}.",
+        link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
+        seen=SEEN,
+        modes=("compile",),
     )
 
 

@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import exp_parts, expm1, numpy_of
-from crosscheck._activations._mechanisms import compiled_expm1, scalar_rest
+from crosscheck._activations._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -113,6 +113,31 @@ SIXTEEN_BITS = Deviation(
 
 COMPILED_EXPM1 = compiled_expm1("elu-compiled-expm1")
 
+COMPILED_ZERO = compiled_zero(
+    "elu-compiled-zero-sign",
+    *(
+        Region(
+            0,
+            (dtype,),
+            ((-0.0, -0.0), *subnormals),
+            (Anchor(-0.0, {"torch.native": 0.0, "jax.native": -0.0}),),
+            parameters={"alpha": alpha},
+        )
+        for dtype, alphas, subnormals in (
+            ("float64", (1.0, 0.5), ((-6.1e-311, -5e-324),)),
+            ("float64", (2.0,), ((-1e-323, -5e-324),)),
+            ("float32", (1.0, 0.5), ((-3.22e-41, -1.4e-45),)),
+            ("float32", (2.0,), ((-2.81e-45, -1.4e-45),)),
+            ("bfloat16", (1.0, 0.5), ((-1.84e-40, -9e-41),)),
+            ("bfloat16", (2.0,), ()),
+            ("float16", (1.0, 0.5, 2.0), ()),
+        )
+        for alpha in alphas
+    ),
+)
+
+COMPILED_NAN = compiled_nan("elu-compiled-nan-gradient", 1.0)
+
 LAYOUT = scalar_rest(
     "elu-layout",
     Region(0, ("float32",), ((-19.0, -3.8e-08),), (Anchor(-4.4539998356185606e-08, {}),), 1.6),
@@ -141,5 +166,14 @@ ELU = Activation(
     parameters={"alpha": 1.0},
     cases=({"alpha": 0.5}, {"alpha": 2.0}),
     natives={"torch": Native("torch.nn.functional.elu"), "jax": Native("jax.nn.elu")},
-    deviations=(SECOND_AT_ZERO, LOST_TAIL, INACCURATE_VALUE, SIXTEEN_BITS, COMPILED_EXPM1, LAYOUT),
+    deviations=(
+        SECOND_AT_ZERO,
+        LOST_TAIL,
+        INACCURATE_VALUE,
+        SIXTEEN_BITS,
+        COMPILED_EXPM1,
+        COMPILED_ZERO,
+        COMPILED_NAN,
+        LAYOUT,
+    ),
 )

@@ -1,5 +1,6 @@
 """GELU: x times the normal distribution's Phi(x). Smooth, not monotonic, unbounded above."""
 
+from dataclasses import replace
 from math import factorial, inf, nan, pi, sqrt
 from typing import Any
 
@@ -422,6 +423,14 @@ ZERO_SIGN = Deviation(
     seen=SEEN,
 )
 
+ZERO_SIGN_COMPILED = replace(
+    ZERO_SIGN,
+    id="gelu-gradient-zero-sign-compiled",
+    regions=(Region(1, ("bfloat16",), ((-14.35, -13.8),), (Anchor(-14.0, {TORCH: -0.0, DEFAULT: 0.0}),)),),
+    reason="As gelu-gradient-zero-sign; compiled, torch's gradient underflows in bfloat16 too.",
+    modes=("compile",),
+)
+
 IS_TANH_FORWARD = Deviation(
     id="gelu-jax-default-is-tanh-forward",
     cause="definition",
@@ -576,6 +585,7 @@ GELU = Activation(
         ERFC_TAIL,
         SIXTEEN_BITS,
         ZERO_SIGN,
+        ZERO_SIGN_COMPILED,
         IS_TANH_FORWARD,
         IS_TANH_LATER,
         LOST_LATER,

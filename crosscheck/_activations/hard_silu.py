@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of, step
-from crosscheck._activations._mechanisms import scalar_rest
+from crosscheck._activations._mechanisms import compiled_nan, scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
@@ -139,6 +139,8 @@ LAYOUT = scalar_rest(
     more="At NaN the one gives NaN, the other 1.",
 )
 
+COMPILED_NAN = compiled_nan("hard-silu-compiled-nan-gradient", 1.0)
+
 HARD_SILU = Activation(
     name="hard_silu",
     aliases=("hardswish", "hard_swish"),
@@ -156,5 +158,5 @@ HARD_SILU = Activation(
     # JAX chooses so too
     kinks=(Kink(at=-3.0, chosen={1: 0.0, 2: 0.0}, source=SOURCE), Kink(at=3.0, chosen={1: 1.0, 2: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.hardswish"), "jax": Native("jax.nn.hard_silu")},
-    deviations=(INFINITY, OVERFLOW, LAST_BELOW_THREE, SIXTEEN_BITS, INFINITY_FORWARD, SECOND_AT_NAN, LAYOUT),
+    deviations=(INFINITY, OVERFLOW, LAST_BELOW_THREE, SIXTEEN_BITS, INFINITY_FORWARD, SECOND_AT_NAN, COMPILED_NAN, LAYOUT),
 )

@@ -4,7 +4,7 @@ from math import nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
-from crosscheck._activations._mechanisms import scalar_rest
+from crosscheck._activations._mechanisms import compiled_nan, scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -57,6 +57,8 @@ LAYOUT = scalar_rest(
     more="At NaN the one gives 0, the other 1.",
 )
 
+COMPILED_NAN = compiled_nan("relu6-compiled-nan-gradient", 1.0, 0.0)
+
 RELU6 = Activation(
     name="relu6",
     latex=r"\operatorname{ReLU6}(x) = \min(\max(0, x), 6)",
@@ -73,5 +75,5 @@ RELU6 = Activation(
     # torch chooses so too
     kinks=(Kink(at=0.0, chosen={1: 0.0}, source=SOURCE), Kink(at=6.0, chosen={1: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.relu6"), "jax": Native("jax.nn.relu6")},
-    deviations=(NEGATIVE_ZERO, LAYOUT),
+    deviations=(NEGATIVE_ZERO, COMPILED_NAN, LAYOUT),
 )

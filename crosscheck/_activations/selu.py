@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import exp_parts, expm1, numpy_of
-from crosscheck._activations._mechanisms import compiled_expm1, scalar_rest
+from crosscheck._activations._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
@@ -142,6 +142,21 @@ LATE_OVERFLOW = Deviation(
 
 COMPILED_EXPM1 = compiled_expm1("selu-compiled-expm1")
 
+COMPILED_ZERO = compiled_zero(
+    "selu-compiled-zero-sign",
+    *(
+        Region(0, (dtype,), ((-0.0, -0.0), *subnormals), (Anchor(-0.0, {TORCH: 0.0, JAX: -0.0}),))
+        for dtype, subnormals in (
+            ("float64", ((-1.5e-323, -5e-324),)),
+            ("float32", ((-4.21e-45, -1.4e-45),)),
+            ("bfloat16", ()),
+            ("float16", ()),
+        )
+    ),
+)
+
+COMPILED_NAN = compiled_nan("selu-compiled-nan-gradient", 1.0507009873554805)
+
 LAYOUT = scalar_rest(
     "selu-layout",
     Region(0, ("float32",), ((-19.0, -3.8e-08),), (Anchor(-4.4539998356185606e-08, {}),), 1.6),
@@ -174,5 +189,16 @@ SELU = Activation(
         ),
     ),
     natives={"torch": Native("torch.nn.functional.selu"), "jax": Native("jax.nn.selu")},
-    deviations=(SECOND_AT_ZERO, LOST_TAIL, OVER_BUDGET, SIXTEEN_BITS, ROUNDED_SLOPE, LATE_OVERFLOW, COMPILED_EXPM1, LAYOUT),
+    deviations=(
+        SECOND_AT_ZERO,
+        LOST_TAIL,
+        OVER_BUDGET,
+        SIXTEEN_BITS,
+        ROUNDED_SLOPE,
+        LATE_OVERFLOW,
+        COMPILED_EXPM1,
+        COMPILED_ZERO,
+        COMPILED_NAN,
+        LAYOUT,
+    ),
 )

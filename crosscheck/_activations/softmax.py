@@ -217,6 +217,18 @@ ZERO_SIGN_FORWARD = Deviation(
     modes=("forward",),
 )
 
+ZERO_SIGN_COMPILED = Deviation(
+    id="softmax-zero-sign-compiled",
+    cause="convention",
+    subjects=BOTH,
+    regions=(Region(1, DTYPES, ((-inf, -inf),), (Anchor(-inf, {}),)),),
+    reason="At an entry of minus infinity the derivative is 0 times a difference; compiled, torch subtracts the products "
+    "p v - p sum(p v), whose zeros have another sign.",
+    link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
+    seen=SEEN,
+    modes=("compile",),
+)
+
 LAYOUT_JAX = compiled_anew(
     "softmax-layout-jax",
     Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.046)), (Anchor(-0.57110595703125, {}),), 230.0, lengths=(8,)),
@@ -252,6 +264,7 @@ SOFTMAX = Activation(
         ZERO_SIGN,
         ROUNDED_DIFFERENCE_FORWARD,
         ZERO_SIGN_FORWARD,
+        ZERO_SIGN_COMPILED,
         LAYOUT_JAX,
     ),
 )

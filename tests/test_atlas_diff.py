@@ -1,6 +1,7 @@
 """Two atlases compared: every planted change is found, what did not change is not, and bad files get one message."""
 
 import dataclasses
+import gzip
 import json
 import re
 import subprocess
@@ -174,6 +175,22 @@ def test_without_a_second_file_it_runs_here_and_now(command: Command, tmp_path: 
     done = command("atlas", "--diff", "moved.json")
     assert done.returncode == 1
     assert re.search(rf"Appeared:\s+{first.id} \(convention\)", done.stdout)
+
+
+def test_an_atlas_is_compressed_where_its_name_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "old.json.gz"
+    atlas(A).to_json(path)
+    content = path.read_bytes()
+    assert json.loads(gzip.decompress(content))["schema"] == "crosscheck.atlas/1"
+    assert not crosscheck.atlas_diff(path, atlas(A)).changed
+    for broken, said in (
+        (content[:-9], "is not a whole gzip file, it may have been cut short"),
+        (b"{}", "cannot be read: Not a gzipped file"),
+        (content[:20] + bytes(40) + content[60:], "is not a whole gzip file"),
+    ):
+        path.write_bytes(broken)
+        with pytest.raises(UsageError, match=said):
+            crosscheck.atlas_diff(path, atlas(A))
 
 
 def damaged(path: Path, how: str) -> str:

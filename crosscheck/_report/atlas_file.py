@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import types
 import typing
+import zlib
 from collections.abc import Mapping
 from dataclasses import MISSING
 from math import inf, nan
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crosscheck._report.atlas import SCHEMA, Atlas, AtlasFile
+from crosscheck._report.json_file import ZIPPED
 from crosscheck._spec.errors import UsageError
 
 LATER = {"layout", "modes"}
@@ -20,16 +23,22 @@ LATER = {"layout", "modes"}
 
 
 def read(path: str | Path, what: str) -> Atlas:
-    """An atlas from its JSON; raises :class:`UsageError` that names the argument ``what`` and says what is wrong."""
+    """An atlas from its JSON, compressed if the name ends in .gz.
+
+    Raises :class:`UsageError` that names the argument ``what`` and says what is wrong.
+    """
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{what}: {path} is a folder; give the JSON file that crosscheck atlas --json wrote")
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ZIPPED else content).decode()
     except FileNotFoundError:
         raise UsageError(f"{what}: {path} does not exist; crosscheck atlas --json {path} writes one") from None
     except OSError as error:
         raise UsageError(f"{what}: {path} cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise UsageError(f"{what}: {path} is not a whole gzip file, it may have been cut short: {error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{what}: {path} is not text; expected the JSON that crosscheck atlas --json writes") from None
     try:

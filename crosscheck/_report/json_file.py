@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from crosscheck._report.report import Report
 
 SCHEMA = "crosscheck.report/1"
+ZIPPED = ".gz"
 
 
 def report_data(report: Report) -> dict[str, Any]:
@@ -54,5 +56,6 @@ def plain(value: object) -> object:
 
 
 def write_json(path: str | Path, data: object) -> None:
-    """Write data as JSON, whole or not at all. Raises ``OSError``."""
-    write_whole(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+    """Write data as JSON, whole or not at all, compressed if the name ends in .gz. Raises ``OSError``."""
+    content = (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
+    write_whole(path, gzip.compress(content, mtime=0) if Path(path).suffix == ZIPPED else content)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from crosscheck._sweep.piece import Judge, Setup, swept
 from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole
 from crosscheck._sweep.results import differences, merged, results
 from crosscheck._sweep.spread import Piece, spread
+from crosscheck._workers import FEWER, Workers, none_left
 
 End = float | int | str
 NANOSECONDS = 10
@@ -171,27 +170,17 @@ def _executors(given: Executor | None, jobs: int) -> Iterator[Iterator[Executor]
             if given is not None:
                 started.append(ThreadPoolExecutor(1))
             else:
-                started.append(ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker))
+                started.append(Workers(jobs))
             yield started[-1]
 
     try:
-        yield None if given is None and jobs == 1 else one_after_another()
+        with none_left():
+            yield None if given is None and jobs == 1 else one_after_another()
+    except BrokenExecutor as error:
+        raise UsageError(f"jobs: {error}; {FEWER}") from error
     finally:
         for executor in started:
             executor.shutdown(cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _size(executor: Executor) -> int:

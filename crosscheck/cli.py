@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from crosscheck._ending import Commands, refuse, stop
 from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, USUAL_MODES, SpecError
 
 if TYPE_CHECKING:
@@ -35,32 +36,31 @@ def _one_message() -> Iterator[None]:
     try:
         yield
     except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
-        _refuse(str(error))
-
-
-def _refuse(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(2)
+        refuse(str(error))
 
 
 def _check_writable(path: str | None, option: str = "--json") -> None:
     """Refuse a file that cannot be written, before minutes are spent on what it would hold."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        _refuse(f"{option}: the folder {folder} does not exist; make it first")
-    if Path(path).is_dir():
-        _refuse(f"{option}: {path} is a folder; give the name of a file")
-    if not os.access(folder, os.W_OK):
-        _refuse(f"{option}: the folder {folder} is not writable")
+    try:
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
+            refuse(f"{option}: the folder {folder} does not exist; make it first")
+        if Path(path).is_dir():
+            refuse(f"{option}: {path} is a folder; give the name of a file")
+    except OSError as error:
+        refuse(f"{option}: {path} cannot be written: {error.strerror or error}")
+    written = folder if not Path(path).exists() or Path(path).is_file() else Path(path)
+    if not os.access(written, os.W_OK):
+        refuse(f"{option}: {'the folder ' * (written == folder)}{written} is not writable")
 
 
 def _check_figure(path: str, option: str) -> None:
     """Refuse a figure of another format, or one that cannot be written."""
     suffix = Path(path).suffix
     if suffix.lower() not in SUFFIXES:
-        _refuse(f"{option}: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(SUFFIXES)}")
+        refuse(f"{option}: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(SUFFIXES)}")
     _check_writable(path, option)
 
 
@@ -69,12 +69,22 @@ def _save(path: str | None, write: Callable[[str], None], option: str = "--json"
         try:
             write(path)
         except OSError as error:
-            _refuse(f"{option}: {path} could not be written: {error.strerror or error}")
+            refuse(f"{option}: {path} could not be written: {error.strerror or error}")
 
 
 def _check_all_writable(json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
-    for path, option in ((json_path, "--json"), (html_path, "--html"), (markdown_path, "--markdown")):
+    named = {"--json": json_path, "--html": html_path, "--markdown": markdown_path}
+    for option, path in named.items():
         _check_writable(path, option)
+    _check_different(named)
+
+
+def _check_different(named: Mapping[str, str | None]) -> None:
+    """Refuse one file for two options, of which the later would replace what the earlier wrote."""
+    seen: dict[str, str] = {}
+    for option, path in named.items():
+        if path is not None and (first := seen.setdefault(os.path.realpath(path), option)) != option:
+            refuse(f"{first}, {option}: got the same file {path}; give each its own")
 
 
 def _save_all(
@@ -92,7 +102,7 @@ def _written(command: Callable[..., None]) -> Callable[..., None]:
     return page(markdown(command))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torch-jax-crosscheck", prog_name="crosscheck")
 def main() -> None:
     """The referee between PyTorch and JAX: do they agree, by how many ULP not, which side is wrong, and why?"""
@@ -117,7 +127,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
         rows.append((name, parameters, " ".join(shipped)))
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     for name, parameters, shipped_names in rows:
-        click.echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
+        _echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
     data = [
         {
             "name": record.name,
@@ -212,12 +222,16 @@ def verify(
 
 def _print(renderable: Any) -> None:
     """In colour and as wide as a terminal; plain and of one width in a pipe."""
-    from rich.console import Console
+    from crosscheck._report.terminal import print_rich
 
-    from crosscheck._report.text import WIDTH
+    print_rich(renderable)
 
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH, color_system=None)
-    console.print(renderable)
+
+def _echo(text: str) -> None:
+    """Text that may hold anything, such as names out of a file."""
+    from crosscheck._report.shown import shown
+
+    click.echo(shown(text))
 
 
 @contextmanager
@@ -259,7 +273,7 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
         activation = Catalogue(files)[name]
         with _progress(1) as progress:
             explanation = _api.explanation(activation, progress=progress)
-    click.echo(str(explanation))
+    _echo(str(explanation))
     _save(json_path, lambda path: write_json(path, explanation.data()))
     if not explanation.report.compared:
         sys.exit(2)
@@ -310,10 +324,11 @@ def atlas(
     """
     _check_writable(json_path)
     _check_writable(markdown_path, "--markdown")
+    _check_different({"--json": json_path, "--markdown": markdown_path})
     if old is not None:
         run = (dtypes, modes, layout is not None, seed, quick, usual, without, files, len(names) > 1)
         if any(run):
-            _refuse(
+            refuse(
                 "--diff: got names or options of a run, expected --diff OLD.json [NEW.json]; a run for it takes those of OLD"
             )
         _atlas_diff(old, names[0] if names else None, processes, json_path, markdown_path)
@@ -381,7 +396,7 @@ def plot(name: str, output: str | None, dtype: str, low: float, high: float, fil
     from crosscheck._report.plots import save
 
     _save(path, lambda path: save(figure, path), "--output")
-    click.echo(path)
+    _echo(path)
 
 
 @main.command()
@@ -434,7 +449,7 @@ def compare(
         inputs = described(ends, shapes)
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
         report = _functions.compare(*functions, inputs, **options)
-    click.echo(str(report))
+    _echo(str(report))
     _save_all(report, json_path, html_path, markdown_path)
     sys.exit(0 if report.passed else 1)
 
@@ -469,7 +484,7 @@ def diff(
     _check_all_writable(json_path, html_path, markdown_path)
     with _one_message():
         report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
-    click.echo(str(report))
+    _echo(str(report))
     _save_all(report, json_path, html_path, markdown_path)
     if not report.compared:
         sys.exit(2)
@@ -508,8 +523,9 @@ def perceptron(
     _check_writable(json_path)
     if plot_path is not None:
         _check_figure(plot_path, "--plot")
+    _check_different({"--json": json_path, "--plot": plot_path})
     if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
-        _refuse(
+        refuse(
             "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"
         )
     from crosscheck import _trainings
@@ -540,7 +556,7 @@ def perceptron(
         from crosscheck._report.plots import save
 
         _save(plot_path, lambda path: save(report.plot(), path), "--plot")
-        click.echo(plot_path)
+        _echo(plot_path)
     sys.exit(0 if passed else 1)
 
 
@@ -606,8 +622,10 @@ def sweep(
     from crosscheck._report.sweep import layout, read_sweeps, table_layout
 
     if (name is None) == (table is None):
-        _refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
+        refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
     if table is not None:
+        if any((orders, subjects, ends, out, resume, jobs, files, json_path, plot_path)):
+            refuse("--table: got options of a run too, expected --table FOLDER alone; it prints what runs wrote")
         with _one_message():
             _print(table_layout(read_sweeps(table)))
         return
@@ -615,6 +633,7 @@ def sweep(
     _check_writable(json_path)
     if plot_path is not None:
         _check_figure(plot_path, "--plot")
+    _check_different({"--json": json_path, "--plot": plot_path})
     options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
     options |= {key: values for key, values in (("subjects", subjects),) if values}
     with _one_message(), _inputs_done() as progress:
@@ -626,15 +645,14 @@ def sweep(
             report = _sweeps.sweep(Catalogue(files)[name], progress=progress, **options)
         except KeyboardInterrupt:
             kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
-            click.echo(f"Stopped: {kept}", err=True)
-            sys.exit(130)
+            stop(kept)
     _print(layout(report))
     _save(json_path, report.to_json)
     if plot_path is not None:
         from crosscheck._report.plots import save
 
         _save(plot_path, lambda path: save(report.plot(), path), "--plot")
-        click.echo(plot_path)
+        _echo(plot_path)
     sys.exit(0 if report.passed else 1)
 
 
@@ -663,7 +681,7 @@ def env(device: str, json_path: str | None) -> None:
 
     _check_writable(json_path)
     if device not in ("cpu", "gpu"):
-        _refuse(f"unknown device {device!r}; known: cpu, gpu")
+        refuse(f"unknown device {device!r}; known: cpu, gpu")
     with _one_message():
         described = _api.environment(device)
     _print_nested(described)

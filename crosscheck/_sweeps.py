@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from crosscheck._sweep.journal import Journal
 from crosscheck._sweep.piece import Judge, Setup, swept
 from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole
 from crosscheck._sweep.results import differences, merged, results
-from crosscheck._sweep.spread import Piece, spread
+from crosscheck._sweep.spread import MOST_ATTEMPTS, Piece, spread
 from crosscheck._workers import FEWER, Workers, none_left
 
 End = float | int | str
@@ -106,8 +106,7 @@ def sweep(
     spans = list(pieces(span))
     shared = executor is not None or (jobs > 1 and len(spans) > LEFT_TO_ITSELF)
     with _executors(executor, jobs if shared else 1) as executors:
-        first = None if executors is None else next(executors)
-        described = environment(device) if first is None else first.submit(environment, device).result()
+        first, described = (None, environment(device)) if executors is None else _working(executors, device)
         header = _header(setup, span, fmt, described)
         with _journal(out, header, f"{activation.name}-{dtype}", resume=resume) as journal:
             done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
@@ -181,6 +180,16 @@ def _executors(given: Executor | None, jobs: int) -> Iterator[Iterator[Executor]
     finally:
         for executor in started:
             executor.shutdown(cancel_futures=True)
+
+
+def _working(executors: Iterator[Executor], device: str) -> tuple[Executor, dict[str, object]]:
+    """The first whose workers do not die at once, and what they say of their environment."""
+    for _ in range(MOST_ATTEMPTS - 1):
+        executor = next(executors)
+        with suppress(BrokenExecutor):
+            return executor, executor.submit(environment, device).result()
+    executor = next(executors)
+    return executor, executor.submit(environment, device).result()
 
 
 def _size(executor: Executor) -> int:

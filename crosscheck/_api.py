@@ -7,11 +7,10 @@ import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,7 @@ from crosscheck._spec.records import (
     Activation,
     Deviation,
 )
+from crosscheck._workers import FEWER, Workers, none_left
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -222,14 +222,17 @@ def _judge(
 
 
 @contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
+def _pool(processes: int) -> Iterator[Workers | None]:
     """None for one process. What has not begun when an exception comes, such as an interruption, is not begun."""
     if processes < 2:
         yield None
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))  # JAX forbids a fork
+    pool = Workers(processes)
     try:
-        yield pool
+        with none_left():
+            yield pool
+    except BrokenExecutor as error:
+        raise UsageError(f"processes: one of the {processes} ended before its work was done; {FEWER}") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

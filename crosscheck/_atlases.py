@@ -129,7 +129,8 @@ def atlas_diff(
 
     What only one of the two covers is not compared; how many inputs show a disagreement, and its largest error, are
     compared where both have the same seed and both or neither were ``quick``. Raises :class:`UsageError` for a file that is
-    missing, cut short, of another schema or not an atlas, and for two atlases that have nothing in common.
+    missing, cut short, of another schema or not an atlas, for an atlas in which nothing was compared, and for two that have
+    nothing in common.
     """
     before = old if isinstance(old, Atlas) else read(old, "old")
     if new is None:
@@ -149,6 +150,9 @@ def atlas_diff(
         )
     else:
         after = new if isinstance(new, Atlas) else read(new, "new")
+    for what, one in (("old", before), ("new", after)):
+        if one.compared < 1:
+            raise UsageError(f"{what}: in this atlas nothing was compared, so nothing can have changed; make it anew")
     shared = [
         [one for one in getattr(before.coverage, what) if one in getattr(after.coverage, what)]
         for what in ("functions", "dtypes")

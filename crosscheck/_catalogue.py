@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -29,7 +30,7 @@ def _records(module: ModuleType) -> list[Activation]:
 def load_file(path: str | Path) -> list[Activation]:
     """The records in a Python file of the user's; :class:`SpecError` where it has none or does not run."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # which raises nothing, whatever the name
         raise SpecError(f"file: {path} does not exist or is not a file")
     spec = importlib.util.spec_from_file_location(f"crosscheck_file_{path.stem}", path)
     if spec is None or spec.loader is None:

@@ -13,10 +13,12 @@ import numpy as np
 from crosscheck._arrays.compare import compare_pair
 from crosscheck._arrays.files import ALONE, BFLOAT16, FORMATS, Array, Arrays, written
 from crosscheck._arrays.records import Limits
+from crosscheck._numerics.formats import FORMATS as FLOAT_FORMATS
 from crosscheck._report.arrays import ArraysReport
 from crosscheck._report.files import write_whole
 from crosscheck._spec.errors import UsageError
 
+FLOATS = tuple(fmt.dtype for fmt in FLOAT_FORMATS.values())
 ULP = 4.0
 """The limit unless another is given: the budget of a value."""
 
@@ -111,7 +113,8 @@ def _numbers(array: Any, name: str) -> Array:
         array = array.detach().cpu()
         array = array.view(torch.int16).numpy().view(BFLOAT16) if array.dtype == torch.bfloat16 else array.numpy()
     found = np.asarray(array)
-    if found.dtype.kind not in "fiub" and found.dtype != BFLOAT16:
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)  # files of other machines
+    if found.dtype.kind not in "iub" and found.dtype not in FLOATS:
         raise UsageError(
             f"{name}: got dtype {found.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"
         )

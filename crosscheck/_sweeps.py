@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache, partial
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,8 @@ from crosscheck._sweep.journal import Journal
 from crosscheck._sweep.piece import Judge, Setup, swept
 from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole
 from crosscheck._sweep.results import differences, merged, results
-from crosscheck._sweep.spread import Piece, spread
+from crosscheck._sweep.spread import MOST_ATTEMPTS, Piece, spread
+from crosscheck._workers import FEWER, Workers, none_left
 
 End = float | int | str
 NANOSECONDS = 10
@@ -107,8 +106,7 @@ def sweep(
     spans = list(pieces(span))
     shared = executor is not None or (jobs > 1 and len(spans) > LEFT_TO_ITSELF)
     with _executors(executor, jobs if shared else 1) as executors:
-        first = None if executors is None else next(executors)
-        described = environment(device) if first is None else first.submit(environment, device).result()
+        first, described = (None, environment(device)) if executors is None else _working(executors, device)
         header = _header(setup, span, fmt, described)
         with _journal(out, header, f"{activation.name}-{dtype}", resume=resume) as journal:
             done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
@@ -171,27 +169,27 @@ def _executors(given: Executor | None, jobs: int) -> Iterator[Iterator[Executor]
             if given is not None:
                 started.append(ThreadPoolExecutor(1))
             else:
-                started.append(ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker))
+                started.append(Workers(jobs))
             yield started[-1]
 
     try:
-        yield None if given is None and jobs == 1 else one_after_another()
+        with none_left():
+            yield None if given is None and jobs == 1 else one_after_another()
+    except BrokenExecutor as error:
+        raise UsageError(f"jobs: {error}; {FEWER}") from error
     finally:
         for executor in started:
             executor.shutdown(cancel_futures=True)
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _working(executors: Iterator[Executor], device: str) -> tuple[Executor, dict[str, object]]:
+    """The first whose workers do not die at once, and what they say of their environment."""
+    for _ in range(MOST_ATTEMPTS - 1):
+        executor = next(executors)
+        with suppress(BrokenExecutor):
+            return executor, executor.submit(environment, device).result()
+    executor = next(executors)
+    return executor, executor.submit(environment, device).result()
 
 
 def _size(executor: Executor) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from crosscheck._commands import atlas, catalogue, compare, env, perceptron, sweep
+from crosscheck._commands.ending import Commands
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torch-jax-crosscheck", prog_name="crosscheck")
 def main() -> None:
     """The referee between PyTorch and JAX: do they agree, by how many ULP not, which side is wrong, and why?"""

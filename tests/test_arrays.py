@@ -137,6 +137,22 @@ def test_an_input_of_both_frameworks_is_taken_as_it_is() -> None:
     assert compare_arrays(weights, {"w": jnp.asarray(X), "h": jnp.asarray(X, jnp.bfloat16)}, ulp=0).passed
 
 
+def test_arrays_of_a_machine_of_the_other_byte_order_are_the_same_numbers() -> None:
+    a = np.array([1.0, 2.0, 3.0], np.float32)
+    assert compare_arrays(a.astype(">f4"), a).passed
+    with pytest.raises(UsageError, match="array: got dtype float128, expected float64"):
+        compare_arrays(a.astype(np.longdouble), a.astype(np.longdouble))
+
+
+def test_a_name_is_shown_in_one_line_and_moves_no_cursor() -> None:
+    arrays = {"x\nAGREE: all": np.ones(1), "\x1b[2J$\\frac{$": np.zeros(1)}
+    report = compare_arrays(arrays, arrays)
+    told = (str(report), report.markdown(), report.document().page())
+    assert not any("\x1b" in text or "\nAGREE: all" in text for text in told)
+    assert r"x\nAGREE: all (float64" in str(report)
+    assert [one.name for one in report.comparisons] == list(arrays)
+
+
 def test_a_name_on_one_side_fails() -> None:
     report = compare_arrays({"y": X, "bias": X}, {"y": X, "scale": X})
     assert not report.passed

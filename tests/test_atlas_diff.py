@@ -133,6 +133,13 @@ def test_two_atlases_that_share_nothing_are_refused() -> None:
         crosscheck.atlas_diff(atlas(functions=("mine",)))
 
 
+def test_an_atlas_in_which_nothing_was_compared_is_refused() -> None:
+    nothing = dataclasses.replace(atlas(), compared=0)
+    for pair, what in (((nothing, atlas(A)), "old"), ((atlas(A), nothing), "new")):
+        with pytest.raises(UsageError, match=f"{what}: in this atlas nothing was compared"):
+            crosscheck.atlas_diff(*pair)
+
+
 def test_the_changes_are_written_as_json_and_markdown(tmp_path: Path) -> None:
     found: AtlasDiff = crosscheck.atlas_diff(
         atlas(A, B), atlas(A, OTHER_RESULT, environment={**ENVIRONMENT, "python": "3.13"})

@@ -69,6 +69,11 @@ BAD_FILES = {
     "no-record": ("x = 1\n", "holds no record"),
     "syntax": ("def (\n", "does not import"),
     "taken": ("import crosscheck\nMINE = crosscheck.activations['relu']\n", "two activations are called 'relu'"),
+    "aliases": (
+        "import crosscheck, dataclasses\nMINE = dataclasses.replace(crosscheck.activations['relu'], aliases=('<b>',))\n",
+        "relu: aliases: got ('<b>',), expected Python identifiers",
+    ),
+    "limits": ("import crosscheck\nA = crosscheck.Limits((0, 1), 2)\n", "Limits.minus: got (0, 1), expected three numbers"),
     "malformed": (
         "from crosscheck import Deviation\nBAD = Deviation('a', 'odd', ('jax.native',), (), 'r', 'l', ())\n",
         "Deviation 'a'",
@@ -98,6 +103,9 @@ def test_a_bad_file_is_refused(command: Command, tmp_path: Path, kind: str) -> N
         (("verify", "relu", "--without", "relu-gradient-at-nun"), "did you mean 'relu-gradient-at-nan'?"),
         (("verify", "relu", "--json", "no/such/folder.json"), "does not exist"),
         (("verify", "relu", "--json", "."), "is a folder"),
+        (("verify", "relu", "--json", "x" * 300), "cannot be written: File name too long"),
+        (("verify", "relu", "--json", "a", "--html", "./a"), "--json, --html: got the same file ./a; give each its own"),
+        (("list", "--file", "x" * 300), "does not exist or is not a file"),
         (("verify", "--file", "nothing.py"), "does not exist"),
         (("env", "--device", "abacus"), "unknown device 'abacus'"),
         (("list", "--json", "no/such/folder.json"), "does not exist"),

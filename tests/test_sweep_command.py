@@ -80,6 +80,8 @@ WRONG = {
         ("relu", "--table", "."),
         "NAME, --table: give the name of an activation, or a folder of results, and not both",
     ),
+    "options of a run": (("--table", ".", "--json", "a.json"), "--table: got options of a run too"),
+    "one file": (("relu", "--json", "a.svg", "--plot", "a.svg"), "--json, --plot: got the same file a.svg"),
     "no results": (("--table", "/dev"), "table: /dev holds no .json file"),
     "out": (("relu", "--range", "0", "1", "--jobs", "1", "--out", "/dev/null/x"), "out: the folder /dev/null/x cannot be"),
     "plot": (("relu", "--plot", "a.txt"), "--plot: got 'a.txt' with the suffix '.txt'"),
@@ -112,11 +114,21 @@ def test_bad_arguments_are_refused(options: dict[str, Any], message: str) -> Non
         crosscheck.sweep("relu", **options)
 
 
+def changed(**fields: Any) -> str:
+    """A kept sweep with some fields of its first result changed."""
+    data = json.loads((Path(__file__).parents[1] / "results" / "relu-float32.json").read_text())
+    data["results"][0] |= fields
+    return json.dumps(data)
+
+
 def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
     for content, message in (
         ("{", "expected JSON as"),
         ('{"schema": "crosscheck.report/1"}', "got the schema 'crosscheck.report/1', expected 'crosscheck.sweep/1'"),
         ('{"schema": "crosscheck.sweep/1"}', "expected JSON as"),
+        ("[" * 100_000, "expected JSON as"),
+        (changed(order=7), "results: 'torch', order 7, 4294967296 inputs are none of a sweep"),
+        (changed(max_ulp="many"), "results[0].max_ulp: got 'many', expected float"),
     ):
         (tmp_path / "a.json").write_text(content)
         done = run("--table", str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ class Arrays(Mapping[str, Array]):
 
     def __init__(self, path: str | Path, what: str = "path") -> None:
         self.path, self._what = Path(path), what
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):  # which raises nothing, whatever the name
             raise self._wrong("does not exist or is not a file")
         if self.path.suffix not in FORMATS:
             raise self._wrong(f"ends in {self.path.suffix!r}, expected one of {', '.join(FORMATS)}")

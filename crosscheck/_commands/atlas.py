@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 import click
 
 from crosscheck._commands import sharing
-from crosscheck._commands.output import check_writable, finish, one_message, refuse, save, show
+from crosscheck._commands.ending import refuse
+from crosscheck._commands.output import check_different, check_writable, finish, one_message, save, show
 from crosscheck._commands.progress import activations_done
 from crosscheck._spec.records import DTYPES, MODES
 
@@ -51,6 +52,7 @@ def atlas(
     """
     check_writable(json_path)
     check_writable(markdown_path, "--markdown")
+    check_different({"--json": json_path, "--markdown": markdown_path})
     if old is not None:
         run = (dtypes, modes, layout is not None, seed, quick, usual, without, files, len(names) > 1)
         if any(run):

@@ -11,6 +11,7 @@ from crosscheck._commands.output import (
     check_all_writable,
     check_figure,
     check_writable,
+    echo,
     finish,
     one_message,
     save,
@@ -42,7 +43,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
         rows.append((name, parameters, " ".join(shipped)))
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     for name, parameters, shipped_names in rows:
-        click.echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
+        echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
     data = [
         {
             "name": record.name,
@@ -146,7 +147,7 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
         activation = Catalogue(files)[name]
         with activations_done(1) as progress:
             explanation = _api.explanation(activation, progress=progress)
-    click.echo(str(explanation))
+    echo(str(explanation))
     save(json_path, lambda path: write_json(path, explanation.data()))
     finish(explanation.passed, compared=explanation.report.compared)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crosscheck._commands.output import check_all_writable, finish, one_message, save_all, written
+from crosscheck._commands.output import check_all_writable, echo, finish, one_message, save_all, written
 from crosscheck._spec.records import DTYPES, USUAL_MODES
 
 
@@ -60,7 +60,7 @@ def compare(
         inputs = described(ends, shapes)
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
         report = _functions.compare(*functions, inputs, **options)
-    click.echo(str(report))
+    echo(str(report))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed)
 
@@ -95,6 +95,6 @@ def diff(
     check_all_writable(json_path, html_path, markdown_path)
     with one_message():
         report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
-    click.echo(str(report))
+    echo(str(report))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=report.compared)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from crosscheck._commands.output import check_writable, one_message, refuse, save
+from crosscheck._commands.ending import refuse
+from crosscheck._commands.output import check_writable, one_message, save
 
 
 @click.command()

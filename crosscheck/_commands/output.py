@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from crosscheck._commands.ending import refuse
 from crosscheck._spec.records import SpecError
 
 if TYPE_CHECKING:
@@ -36,22 +37,21 @@ def one_message() -> Iterator[None]:
         refuse(str(error))
 
 
-def refuse(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(2)
-
-
 def check_writable(path: str | None, option: str = "--json") -> None:
     """Refuse a file that cannot be written, before minutes are spent on what it would hold."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        refuse(f"{option}: the folder {folder} does not exist; make it first")
-    if Path(path).is_dir():
-        refuse(f"{option}: {path} is a folder; give the name of a file")
-    if not os.access(folder, os.W_OK):
-        refuse(f"{option}: the folder {folder} is not writable")
+    try:
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
+            refuse(f"{option}: the folder {folder} does not exist; make it first")
+        if Path(path).is_dir():
+            refuse(f"{option}: {path} is a folder; give the name of a file")
+    except OSError as error:
+        refuse(f"{option}: {path} cannot be written: {error.strerror or error}")
+    written = folder if not Path(path).exists() or Path(path).is_file() else Path(path)
+    if not os.access(written, os.W_OK):
+        refuse(f"{option}: {'the folder ' * (written == folder)}{written} is not writable")
 
 
 def check_figure(path: str, option: str) -> None:
@@ -75,12 +75,22 @@ def save_figure(path: str, figure: Figure, option: str) -> None:
     from crosscheck._report import plots
 
     save(path, lambda path: plots.save(figure, path), option)
-    click.echo(path)
+    echo(path)
 
 
 def check_all_writable(json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
-    for path, option in ((json_path, "--json"), (html_path, "--html"), (markdown_path, "--markdown")):
+    named = {"--json": json_path, "--html": html_path, "--markdown": markdown_path}
+    for option, path in named.items():
         check_writable(path, option)
+    check_different(named)
+
+
+def check_different(named: Mapping[str, str | None]) -> None:
+    """Refuse one file for two options, of which the later would replace what the earlier wrote."""
+    seen: dict[str, str] = {}
+    for option, path in named.items():
+        if path is not None and (first := seen.setdefault(os.path.realpath(path), option)) != option:
+            refuse(f"{first}, {option}: got the same file {path}; give each its own")
 
 
 def save_all(report: Report | ArraysReport, json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
@@ -98,12 +108,16 @@ def written(command: Callable[..., None]) -> Callable[..., None]:
 
 def show(renderable: Any) -> None:
     """In colour and as wide as a terminal; plain and of one width in a pipe."""
-    from rich.console import Console
+    from crosscheck._report.terminal import print_rich
 
-    from crosscheck._report.text import WIDTH
+    print_rich(renderable)
 
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH, color_system=None)
-    console.print(renderable)
+
+def echo(text: str) -> None:
+    """Text that may hold anything, such as names out of a file."""
+    from crosscheck._report.shown import shown
+
+    click.echo(shown(text))
 
 
 def finish(passed: bool, *, compared: int = 1) -> NoReturn:

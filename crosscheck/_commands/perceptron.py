@@ -6,7 +6,17 @@ from typing import Any
 
 import click
 
-from crosscheck._commands.output import check_figure, check_writable, finish, one_message, refuse, save, save_figure, show
+from crosscheck._commands.ending import refuse
+from crosscheck._commands.output import (
+    check_different,
+    check_figure,
+    check_writable,
+    finish,
+    one_message,
+    save,
+    save_figure,
+    show,
+)
 from crosscheck._commands.progress import epochs_done
 
 
@@ -42,6 +52,7 @@ def perceptron(
     check_writable(json_path)
     if plot_path is not None:
         check_figure(plot_path, "--plot")
+    check_different({"--json": json_path, "--plot": plot_path})
     if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
         refuse(
             "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from crosscheck._commands import sharing
-from crosscheck._commands.output import check_figure, check_writable, finish, one_message, refuse, save, save_figure, show
+from crosscheck._commands.ending import refuse, stop
+from crosscheck._commands.output import (
+    check_different,
+    check_figure,
+    check_writable,
+    finish,
+    one_message,
+    save,
+    save_figure,
+    show,
+)
 from crosscheck._commands.progress import inputs_done
 from crosscheck._spec.records import SUBJECTS
 
@@ -53,6 +62,8 @@ def sweep(
     if (name is None) == (table is None):
         refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
     if table is not None:
+        if any((orders, subjects, ends, out, resume, jobs, files, json_path, plot_path)):
+            refuse("--table: got options of a run too, expected --table FOLDER alone; it prints what runs wrote")
         with one_message():
             show(table_layout(read_sweeps(table)))
         return
@@ -60,6 +71,7 @@ def sweep(
     check_writable(json_path)
     if plot_path is not None:
         check_figure(plot_path, "--plot")
+    check_different({"--json": json_path, "--plot": plot_path})
     options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
     options |= {key: values for key, values in (("subjects", subjects),) if values}
     with one_message(), inputs_done() as progress:
@@ -71,8 +83,7 @@ def sweep(
             report = _sweeps.sweep(Catalogue(files)[name], progress=progress, **options)
         except KeyboardInterrupt:
             kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
-            click.echo(f"Stopped: {kept}", err=True)
-            sys.exit(130)
+            stop(kept)
     show(layout(report))
     save(json_path, report.to_json)
     if plot_path is not None:

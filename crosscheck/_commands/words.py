@@ -30,11 +30,14 @@ def loaded(what: str, path: str) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:
         raise UsageError(f"{what}: {_theirs(name, error)}") from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
             near = difflib.get_close_matches(part, dir(found), 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"{what}: {name} has no {part!r}{hint}")
-        found = getattr(found, part)
+            raise UsageError(f"{what}: {name} has no {part!r}{hint}") from None
+        except Exception as error:  # a module may make its names when they are asked for
+            raise UsageError(f"{what}: {_theirs(name, error)}") from error
     if not callable(found):
         raise UsageError(f"{what}: {path} is {type(found).__name__}, expected a function to call")
     if isinstance(found, type):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
+from crosscheck._report import shown
 from crosscheck._report.document import Block, Code, Document, Drawing, Table
 from crosscheck._report.json_file import plain, record, write_json
 from crosscheck._report.written import Written
@@ -63,7 +64,7 @@ class ArraysReport(Written):
         if not failed:
             return f"DISAGREE: {many} agree, but {len(self.only_a) + len(self.only_b)} are on one side only."
         beyond = sum(one.beyond for one in self.comparisons)
-        told = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {worst.name}"
+        told = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {shown.name(worst.name)}"
         return f"DISAGREE: {told}{'' if worst.side is None else f'; at fault: {worst.side}'}."
 
     def document(self) -> Document:
@@ -80,7 +81,11 @@ class ArraysReport(Written):
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
         """The arrays that are farthest apart, a panel each."""
         drawn = [one for one in _ranked(self) if one.profile is not None]
-        return {one.name: {one.name: one.profile} for one in drawn[:MOST_PANELS] if one.profile is not None}
+        return {
+            shown.name(one.name): {shown.name(one.name): one.profile}
+            for one in drawn[:MOST_PANELS]
+            if one.profile is not None
+        }
 
     def story(self) -> str:
         """The verdict and the evidence, as text."""
@@ -114,7 +119,9 @@ def _story(report: ArraysReport) -> Iterator[str]:
     for side, names in (("A", report.only_a), ("B", report.only_b)):
         if names:
             more = len(names) - MOST_SHOWN
-            yield f"  only in {side}: {', '.join(names[:MOST_SHOWN])}" + (f" and {more} more" if more > 0 else "")
+            yield f"  only in {side}: {', '.join(map(shown.name, names[:MOST_SHOWN]))}" + (
+                f" and {more} more" if more > 0 else ""
+            )
     ranked = _ranked(report)
     for comparison in ranked[:MOST_SHOWN]:
         yield ""
@@ -129,7 +136,7 @@ def _ranked(report: ArraysReport) -> list[ArrayComparison]:
 
 
 def _row(one: ArrayComparison) -> Iterator[str]:
-    yield from (one.name, one.dtype, "x".join(map(str, one.shape)) or "one number", _verdict(one))
+    yield from (shown.name(one.name), one.dtype, "x".join(map(str, one.shape)) or "one number", _verdict(one))
     yield from (f"{one.equal:,}", f"{one.beyond:,}")
     yield from (f"{one.figures[f'ulp_{what}']:.3g}" for what in ("p50", "p99", "max"))
 
@@ -140,7 +147,7 @@ def _verdict(one: ArrayComparison) -> str:
 
 def _one(comparison: ArrayComparison) -> Iterator[str]:
     shape = "x".join(map(str, comparison.shape)) or "one number"
-    yield f"{comparison.name} ({comparison.dtype}, {shape}) {_verdict(comparison)}"
+    yield f"{shown.name(comparison.name)} ({comparison.dtype}, {shape}) {_verdict(comparison)}"
     if not comparison.elements:
         return
     figures = comparison.figures

@@ -1,21 +1,26 @@
 """Files written whole or not at all."""
 
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write beside the target, then move into place: a reader never sees half a file. Raises ``OSError``."""
+    """Write beside the target, then move into place: a reader never sees half a file. Raises ``OSError``.
+
+    Of a link it is the target that is written. A device or a pipe cannot be replaced: it is written to.
+    """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".crosscheck-{secrets.token_hex(8)}")  # its length does not depend on the target's
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        temporary.replace(target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()  # there where something came in between

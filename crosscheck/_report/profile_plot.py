@@ -35,6 +35,7 @@ def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
         for text in legend.get_texts():
             text.set_color(GREY)
+            text.set_parse_math(False)
     return figure
 
 
@@ -57,7 +58,7 @@ def _over_inputs(axes: Axes, title: str, profiles: Mapping[str, Profile]) -> Non
     by = next(iter(profiles.values())).by
     axes.set_xlabel({"input": "inputs in their order, as many in each part", "element": "element of the result"}[by])
     axes.set_ylabel("largest error [ULP]")
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=11, parse_math=False)  # names are no formulas
 
 
 def _sizes(axes: Axes, profiles: Mapping[str, Profile]) -> None:

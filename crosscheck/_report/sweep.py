@@ -13,15 +13,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck._compare.records import Point
 from crosscheck._report.document import Block, Document, Drawing, Paragraph
 from crosscheck._report.document import Table as Rows
 from crosscheck._report.json_file import plain, write_json
 from crosscheck._report.perceptron import as_text
+from crosscheck._report.restored import restored
 from crosscheck._spec.errors import UsageError
-from crosscheck._spec.records import ORDER_NAMES, budget
-from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
-from crosscheck._sweep.tally import WORST
+from crosscheck._spec.records import DTYPES, ORDER_NAMES, ORDERS, SUBJECTS, budget
+from crosscheck._sweep.records import SweepDifference, SweepResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +29,38 @@ SCHEMA = "crosscheck.sweep/1"
 DETECTION = "detection.json"
 OWN = ("torch", "jax")
 HEAD = ("function", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The first and the last input, and their bits."""
+
+    low: float
+    high: float
+    bits: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """The end of a file."""
+
+    passed: bool
+    headline: str
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What ``crosscheck sweep --json`` and :meth:`SweepReport.to_json` write."""
+
+    schema: str
+    function: str
+    dtype: str
+    parameters: dict[str, float]
+    range: Range
+    results: tuple[SweepResult, ...]
+    differences: tuple[SweepDifference, ...]
+    environment: dict[str, Any]
+    summary: SweepSummary
 
 
 @dataclass(frozen=True)
@@ -124,23 +155,39 @@ def read_sweep(path: str | Path) -> SweepReport:
     """A report that was written as JSON; :class:`UsageError` where it is none."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA:
-            raise UsageError(f"{path}: got the schema {data['schema']!r}, expected {SCHEMA!r}")
-        return SweepReport(
-            function=data["function"],
-            dtype=data["dtype"],
-            parameters=_numbers(data["parameters"]),
-            low=float(data["range"]["low"]),
-            high=float(data["range"]["high"]),
-            bits=tuple(data["range"]["bits"]),
-            results=tuple(map(_result, data["results"])),
-            differences=tuple(SweepDifference(**one) for one in data["differences"]),
-            environment=data["environment"],
-        )
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema is not None and schema != SCHEMA:
+            raise UsageError(f"{path}: got the schema {schema!r}, expected {SCHEMA!r}")
+        file = restored(SweepFile, data)
+        _check(file)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UsageError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: expected JSON as `crosscheck sweep --json` writes it ({error})") from None
+    return SweepReport(
+        function=file.function,
+        dtype=file.dtype,
+        parameters=file.parameters,
+        low=file.range.low,
+        high=file.range.high,
+        bits=file.range.bits,
+        results=file.results,
+        differences=file.differences,
+        environment=file.environment,
+    )
+
+
+def _check(file: SweepFile) -> None:
+    """Raise ``ValueError`` where the fields have the right types and still make no sweep."""
+    if file.dtype not in DTYPES:
+        raise ValueError(f"dtype: got {file.dtype!r}, expected one of {', '.join(DTYPES)}")
+    if not file.results:
+        raise ValueError("results: there are none")
+    for one in file.results:
+        if one.order not in ORDERS or one.subject not in SUBJECTS or one.inputs < 1:
+            raise ValueError(f"results: {one.subject!r}, order {one.order}, {one.inputs} inputs are none of a sweep")
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
@@ -154,22 +201,13 @@ def read_sweeps(folder: str | Path) -> list[SweepReport]:
     return [read_sweep(path) for path in paths]
 
 
-def _numbers(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: float(value) if value in ("nan", "inf", "-inf") else value for name, value in data.items()}
-
-
-def _result(data: Mapping[str, Any]) -> SweepResult:
-    points = {name: Point(**_numbers(data[name])) if data.get(name) else None for name in WORST}
-    return SweepResult(**{**data, **points, "binades": tuple(Binade(**one) for one in data["binades"])})
-
-
 def layout(report: SweepReport) -> RenderableType:
     """The report as something rich prints."""
     table = Table(box=None, pad_edge=False)
     for number, column in enumerate(HEAD[1:]):
         table.add_column(column, justify="left" if number < 2 else "right")
     for result in report.results:
-        table.add_row(*_cells(report, result)[1:])
+        table.add_row(*map(Text, _cells(report, result)[1:]))
     style = "bold green" if report.passed else "bold red"
     legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
     below = [Text(line) for line in (*_differences(report), legend)]
@@ -189,7 +227,7 @@ def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
     for number, column in enumerate(HEAD):
         table.add_column(column, justify="left" if number < 3 else "right", no_wrap=number in (2, 4))
     for row in _rows(reports):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -7,6 +7,21 @@ from math import inf, isnan, nan
 from types import MappingProxyType
 from typing import Any
 
+from crosscheck._spec import fields
+from crosscheck._spec.fields import (
+    FLAG,
+    FUNCTION,
+    LINE,
+    PERHAPS,
+    Kind,
+    either,
+    identifier,
+    instance,
+    mapping,
+    number,
+    numbers,
+    several,
+)
 from crosscheck._spec.interface import JaxInterface, TorchInterface
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -91,6 +106,11 @@ class Limits:
     minus: tuple[float, float, float]
     plus: tuple[float, float, float]
 
+    def __post_init__(self) -> None:
+        three = Kind(numbers(3), "three numbers: the limits of the value, the derivative and the second one")
+        if said := fields.wrong(self, {"minus": three, "plus": three}):
+            raise SpecError(f"Limits.{said}")
+
 
 @dataclass(frozen=True)
 class Native:
@@ -111,6 +131,13 @@ class Native:
     matched: Mapping[str, object] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
     call: str = ""
+
+    def __post_init__(self) -> None:
+        text, dotted = Kind(instance(str), "text"), Kind(lambda path: fields.line(path) and "." in path, "a dotted path")
+        names = Kind(mapping(identifier, identifier), "names of parameters, ours to the framework's")
+        lacks = Kind(several(identifier), "names of our parameters")
+        if said := fields.wrong(self, {"path": dotted, "parameters": names, "lacks": lacks, "call": text}):
+            raise SpecError(f"Native.{said}")
 
 
 @dataclass(frozen=True)
@@ -188,6 +215,8 @@ class Deviation:
 
     def __post_init__(self) -> None:
         where = f"Deviation {self.id!r}"
+        if said := fields.wrong(self, DEVIATION_FIELDS):
+            raise SpecError(f"{where}: {said}")
         if not self.id or not self.reason or not self.link or not self.seen:
             raise SpecError(f"{where}: id, reason, link and seen must not be empty")
         if self.cause not in CAUSES or self.cause in PASSING:
@@ -205,6 +234,12 @@ class Deviation:
                 if not set(anchor.results) <= set(self.subjects):
                     raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its subjects")
 
+
+DEVIATION_FIELDS = {
+    **dict.fromkeys(("id", "reason", "link"), LINE),
+    "regions": Kind(several(instance(Region)), "Regions"),
+    "seen": Kind(several(instance(Seen)), "Seens"),
+}
 
 Formula = Callable[..., Any]
 
@@ -284,8 +319,10 @@ class Activation:
     domain: tuple[float, float] = (-inf, inf)
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not identifier(self.name):
             raise SpecError(f"Activation.name: got {self.name!r}, expected a Python identifier such as 'silu'")
+        if said := fields.wrong(self, ACTIVATION_FIELDS):
+            raise SpecError(f"{self.name}: {said}")
         if not set(self.natives) <= {"torch", "jax"}:
             raise SpecError(f"{self.name}: natives: got {set(self.natives)}, expected 'torch' and 'jax' only")
         if self.known_by not in ("largest", "smallest", "gate"):
@@ -358,6 +395,23 @@ class Activation:
     def limits_at(self, parameters: Mapping[str, float]) -> Limits:
         return self.limits(**parameters) if callable(self.limits) else self.limits
 
+
+ACTIVATION_FIELDS = {
+    **dict.fromkeys(("definition", "derivative", "second_derivative", "torch_value", "jax_value"), FUNCTION),
+    **{f"{side}_{part}": PERHAPS for side in ("torch", "jax") for part in ("gradient", "second", "along")},
+    "limits": Kind(either(instance(Limits), callable), "Limits, or a function of the parameters that returns them"),
+    "aliases": Kind(several(identifier), "Python identifiers, such as ('swish',)"),
+    "latex": Kind(instance(str), "text"),
+    "kinks": Kind(either(several(instance(Kink)), callable), "Kinks, or a function of the parameters that returns them"),
+    "parameters": Kind(mapping(identifier, number), "names with numbers, such as {'alpha': 1.0}"),
+    "cases": Kind(several(mapping(identifier, number)), "mappings of the parameters to numbers"),
+    "natives": Kind(mapping(fields.line, instance(Native)), "'torch' and 'jax' to a Native each"),
+    "deviations": Kind(several(instance(Deviation)), "Deviations"),
+    "rows": FLAG,
+    "symmetric": FLAG,
+    "domain": Kind(numbers(2), "two numbers"),
+}
+"""What an activation's fields hold, but for those with a check of their own."""
 
 NO_LIMITS = Limits((nan, nan, nan), (nan, nan, nan))
 """For a function without limits at the infinities."""

@@ -29,7 +29,7 @@ from crosscheck._report.atlas_diff import DIFF_SCHEMA as ATLAS_DIFF
 from crosscheck._report.atlas_diff import AtlasDiffFile
 from crosscheck._report.json_file import SCHEMA, report_data
 from crosscheck._report.sweep import SCHEMA as SWEEP
-from crosscheck._sweep.records import SweepDifference, SweepResult
+from crosscheck._report.sweep import SweepFile
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
 GROUPS = {
@@ -126,36 +126,6 @@ class TestsFile:
     schema: str
     tests: list[TestEntry]
     summary: TestsSummary
-
-
-@dataclass
-class Range:
-    """The first and the last input, and their bits."""
-
-    low: float
-    high: float
-    bits: tuple[str, str]
-
-
-@dataclass
-class SweepSummary:
-    passed: bool
-    headline: str
-
-
-@dataclass
-class SweepFile:
-    """What `crosscheck sweep --json` and `SweepReport.to_json` write."""
-
-    schema: str
-    function: str
-    dtype: str
-    parameters: dict[str, float]
-    range: Range
-    results: list[SweepResult]
-    differences: list[SweepDifference]
-    environment: dict[str, Any]
-    summary: SweepSummary
 
 
 class Schema(GenerateJsonSchema):

@@ -1,0 +1,54 @@
+"""How a command ends that cannot go on: with one message, and the exit code that says why."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+REFUSED = 2
+STOPPED = 130
+"""What a shell says of a command that Ctrl-C ended."""
+UNREAD = 141
+"""And of one whose reader has left, as ``head`` does."""
+
+
+def refuse(message: str) -> NoReturn:
+    """End with a message on what the user can mend."""
+    from crosscheck._report.shown import one_line
+
+    click.echo(f"Error: {one_line(message)}", err=True)
+    sys.exit(REFUSED)
+
+
+def stop(message: str = "files that were not written yet are as they were") -> NoReturn:
+    """End after Ctrl-C."""
+    click.echo(f"Stopped: {message}", err=True)
+    sys.exit(STOPPED)
+
+
+class Commands(click.Group):
+    """A group whose commands end so; click itself ends with 1, which here means that the frameworks disagree."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            stop()
+        except MemoryError as error:
+            refuse(f"there is not enough memory: {error or 'ask for less at once'}")
+        except OSError as error:
+            if error.filename is not None:
+                refuse(f"{error.filename}: {error.strerror or error}")
+            _leave_output_alone()
+            if error.errno == errno.EPIPE:
+                sys.exit(UNREAD)
+            refuse(f"the output could not be written: {error.strerror or error}")
+
+
+def _leave_output_alone() -> None:
+    """Else Python, when it ends, tries once more to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

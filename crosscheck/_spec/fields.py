@@ -1,0 +1,75 @@
+"""What the fields of a record may hold: people write records, and a wrong field is best told where it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+LONGEST = 80
+"""Characters of a value in a message."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A test of a field's value, and what is expected in words."""
+
+    fits: Callable[[Any], bool]
+    expected: str
+
+
+def number(value: object) -> bool:
+    """Whether it is an integer or a float, of numpy too, NaN and the infinities included."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def identifier(value: object) -> bool:
+    """Whether it is text that Python takes for a name."""
+    return isinstance(value, str) and value.isidentifier()
+
+
+def line(value: object) -> bool:
+    """Whether it is text of one line that can be printed."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def several(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether it is a tuple or list of such values."""
+    return lambda value: isinstance(value, tuple | list) and all(map(fits, value))
+
+
+def numbers(count: int) -> Callable[[Any], bool]:
+    """Whether it is so many numbers."""
+    return lambda value: several(number)(value) and len(value) == count
+
+
+def mapping(key: Callable[[Any], bool], fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether it is a mapping of such keys to such values."""
+    return lambda value: isinstance(value, Mapping) and all(key(one) and fits(value[one]) for one in value)
+
+
+def instance(*kinds: type) -> Callable[[Any], bool]:
+    """Whether it is one of these."""
+    return lambda value: isinstance(value, kinds)
+
+
+def either(*tests: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether one of the tests holds."""
+    return lambda value: any(fits(value) for fits in tests)
+
+
+FUNCTION = Kind(callable, "a function")
+PERHAPS = Kind(either(callable, instance(type(None))), "a function or None")
+LINE = Kind(line, "text of one line")
+FLAG = Kind(instance(bool), "True or False")
+
+
+def wrong(record: object, kinds: Mapping[str, Kind]) -> str | None:
+    """Which field of a record does not hold what it should, in words; None where all do."""
+    for name, kind in kinds.items():
+        value = getattr(record, name)
+        if not kind.fits(value):
+            told = repr(value)
+            return f"{name}: got {told if len(told) <= LONGEST else told[:LONGEST] + '...'}, expected {kind.expected}"
+    return None

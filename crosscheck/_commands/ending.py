@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from _thread import interrupt_main
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any, NoReturn
 
 import click
@@ -14,6 +18,7 @@ STOPPED = 130
 """What a shell says of a command that Ctrl-C ended."""
 UNREAD = 141
 """And of one whose reader has left, as ``head`` does."""
+A_MOMENT = 0.02
 
 
 def refuse(message: str) -> NoReturn:
@@ -35,7 +40,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _ctrl_c_heard():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             stop()
         except MemoryError as error:
@@ -47,6 +53,24 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:
                 sys.exit(UNREAD)
             refuse(f"the output could not be written: {error.strerror or error}")
+
+
+@contextmanager
+def _ctrl_c_heard() -> Iterator[None]:
+    """Raise it again where it came while no exception could be raised, in a callback of a library's for instance."""
+    before = sys.unraisablehook
+
+    def again(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            Timer(A_MOMENT, interrupt_main).start()  # at once, it would be raised in here
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _leave_output_alone() -> None:

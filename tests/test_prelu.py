@@ -1,6 +1,7 @@
 """PReLU's weight is learned: its gradient, in both frameworks, against torch's own prelu and against the formula."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 import crosscheck
 from crosscheck._numerics.formats import FORMATS, Float64Array, widen
@@ -156,6 +158,42 @@ def test_the_gradient_s_derivative_by_the_weight(framework: str) -> None:
     assert of_gradient_by_weight(framework, ours(framework), x) == [2.0, 1.0, 0.0]
     assert of_gradient_by_weight("torch", torch.nn.functional.prelu, x) == [2.0, 1.0, 0.0]
     assert of_gradient_by_weight(framework, ours(framework), [[0.0] * 3]) == [1.0] * 3
+
+
+@every_framework
+def test_the_second_derivatives_by_the_weight_and_x_are_the_same_in_either_order(framework: str) -> None:
+    """In every mode: 1 where x, of the weight's channel, is negative."""
+    function, transforms = ours(framework), {"torch": torch.func, "jax": jax}[framework]
+    x, weight = ({"torch": torch.tensor, "jax": jnp.array}[framework](v) for v in ([[-1.0, 2.0], [-3.0, 4.0]], [0.5, 0.25]))
+
+    def total(x: Any, weight: Any) -> Any:
+        return function(x, weight).sum()
+
+    of_weight_first = [[[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
+    of_x_first = [[[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]]
+    run = jax.jit if framework == "jax" else (lambda function: function)
+    for first, second in itertools.product((transforms.jacrev, transforms.jacfwd), repeat=2):
+        for by, expected in ((1, of_weight_first), (0, of_x_first)):
+            assert run(second(first(total, by), 1 - by))(x, weight).tolist() == expected, (first, second, by)
+
+
+def test_autograd_takes_the_weight_s_gradient_s_derivative_by_x() -> None:
+    x = torch.tensor([[-1.0, 2.0], [-3.0, 4.0]], requires_grad=True)
+    weight = torch.tensor([0.5, 0.25], requires_grad=True)
+    (by_weight,) = torch.autograd.grad(ours("torch")(x, weight).sum(), weight, create_graph=True)
+    assert torch.autograd.grad(by_weight.sum(), x)[0].tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_forward_mode_takes_a_direction_of_the_weight_of_x_or_of_both() -> None:
+    """As torch's own prelu does, off 0."""
+    x, weight = torch.tensor([[-1.0, 2.0], [-3.0, 4.0]]), torch.tensor([0.5, 0.25])
+    for moved in ((0,), (1,), (0, 1)):
+        found = []
+        for function in (ours("torch"), torch.nn.functional.prelu):
+            with forward_ad.dual_level():
+                given = [forward_ad.make_dual(one, one + 1) if k in moved else one for k, one in enumerate((x, weight))]
+                found.append(forward_ad.unpack_dual(function(*given)).tangent.tolist())
+        assert found[0] == found[1], moved
 
 
 def test_torch_takes_another_side_at_0_when_it_differentiates_again() -> None:

@@ -56,6 +56,19 @@ def test_an_exception_restores_them_too() -> None:
     assert torch.full((1,), 2.0**-126).mul(0.5).item() > 0
 
 
+def test_torch_s_tools_for_tests_do_not_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once they are imported, a flag of a backend cannot be set by its name."""
+    flags = torch.backends.disable_global_flags.__globals__  # of the module itself, which torch hides behind another
+    monkeypatch.setitem(flags, "__allow_nonbracketed_mutation_flag", True)
+    torch.backends.disable_global_flags()
+    with pytest.raises(RuntimeError, match="not allowed to set"):
+        torch.backends.cudnn.allow_tf32 = False
+    before = now()
+    with crosscheck.precision("high"):
+        assert now()["TF32 in cuDNN"].torch == "on"
+    assert now() == before
+
+
 def test_torch_flushes_as_xla_does() -> None:
     with crosscheck.precision(flush_denormal=True):
         torch_result = torch.full((1,), 2.0**-126) * 0.5

@@ -169,14 +169,15 @@ def _changes(
     """Make the changes in torch; what undoes each."""
     undo: list[Callable[[], object]] = []
     if matmul is not None:
-        before = torch.get_float32_matmul_precision()
-        convolutions = torch.backends.cudnn.allow_tf32
+        cudnn = torch.backends.cudnn
+        before, allowed = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+        # by set_flags, since torch's tools for tests, once imported, forbid to set the attribute
         undo += [
             lambda: torch.set_float32_matmul_precision(before),
-            lambda: setattr(torch.backends.cudnn, "allow_tf32", convolutions),
+            lambda: cudnn.set_flags(_allow_tf32=allowed, _fp32_precision=None),
         ]
         torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = matmul != "highest"
+        cudnn.set_flags(_allow_tf32=matmul != "highest", _fp32_precision=None)
     if x64 is not None:
         dtype = torch.get_default_dtype()
         undo.append(lambda: torch.set_default_dtype(dtype))

@@ -45,34 +45,47 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
 
         @staticmethod
         def forward(x: Any, names: str, *values: Any) -> Any:
-            return value(torch, x, **dict(zip(names.split(), values, strict=True)))
+            return value(torch, x, **_named(names, values))
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             x, names, *values = inputs
-            ctx.parameters = dict(zip(names.split(), values, strict=True))
-            ctx.save_for_backward(x)
-            ctx.save_for_forward(x)
+            parameters = _named(names, values)
+            tensors = {name: given for name, given in parameters.items() if isinstance(given, torch.Tensor)}
+            ctx.names, ctx.learned = tuple(parameters), tuple(tensors)
+            ctx.fixed = {name: given for name, given in parameters.items() if name not in tensors}
+            ctx.save_for_backward(x, *tensors.values())
+            ctx.save_for_forward(x, *tensors.values())
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-            (x,) = ctx.saved_tensors
-            return (gradients[0] * derivative(x, **ctx.parameters), None, *(None for _ in ctx.parameters))
+            x, *tensors = ctx.saved_tensors
+            learned = dict(zip(ctx.learned, tensors, strict=True))
+            by_x = gradients[0] * derivative(x, **ctx.fixed, **learned)
+            by = torch.func.vjp(_of(value, x, ctx.fixed), learned)[1](gradients[0])[0] if learned else {}
+            return by_x, None, *(by.get(name) for name in ctx.names)
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Any:
             # torch switches forward mode off in here, and forward over forward would silently be 0: switch it on again
             # for the levels outside this one, which the primals carry
-            (x,) = ctx.saved_tensors
-            x, tangent = (forward_ad.unpack_dual(t, level=0).primal for t in (x, tangents[0]))
+            x, *tensors = map(_primal, ctx.saved_tensors)
+            learned = dict(zip(ctx.learned, tensors, strict=True))
+            along = {name: _primal(along) for name, along in zip(ctx.names, tangents[2:], strict=True) if along is not None}
             with forward_ad._set_fwd_grad_enabled(True):
-                return tangent * derivative(x, **ctx.parameters)
+                tangent = torch.zeros_like(x)
+                if tangents[0] is not None:
+                    tangent = _primal(tangents[0]) * derivative(x, **ctx.fixed, **learned)
+                if along:
+                    rest = {name: given for name, given in learned.items() if name not in along}
+                    moved = {name: learned[name] for name in along}
+                    tangent = tangent + _pushed_forward(_of(value, x, {**ctx.fixed, **rest}), moved, along)
+                return tangent
 
     def function(x: Any, **parameters: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():
-            result = Compiled.apply(x, parameters)
-        else:
-            result = Eager.apply(x, " ".join(parameters), *parameters.values())
+        if not torch.compiler.is_dynamo_compiling():
+            return Eager.apply(x, " ".join(parameters), *parameters.values())
+        result = Compiled.apply(x, parameters)
         if any(isinstance(given, torch.Tensor) for given in parameters.values()):
             # zero in value; its derivatives by the parameters are the function's, which the rule for x leaves out
             of_parameters = value(torch, x.detach(), **parameters)
@@ -80,6 +93,17 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
         return result
 
     return function
+
+
+def _of(value: Rule, x: Any, fixed: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
+    """A value as a function of the parameters that are tensors."""
+    return lambda learned: value(torch, x, **fixed, **learned)
+
+
+def _pushed_forward(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
+    """The derivative of a function along a direction, as the transpose of its transpose: forward mode cannot be nested."""
+    result, pull_back = torch.func.vjp(function, at)
+    return torch.func.vjp(lambda v: pull_back(v)[0], torch.zeros_like(result))[1](along)[0]
 
 
 def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule | None = None) -> Callable[..., Any]:
@@ -150,7 +174,7 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Any:
             (x,) = ctx.saved_tensors
-            x, tangent = (forward_ad.unpack_dual(t, level=0).primal for t in (x, tangents[0]))
+            x, tangent = _primal(x), _primal(tangents[0])
             with forward_ad._set_fwd_grad_enabled(True):
                 return forward(x, tangent, ctx.parameters)
 
@@ -160,6 +184,11 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
         return (Value if torch.compiler.is_dynamo_compiling() else ValueAndForward).apply(x, names, axis, *others.values())
 
     return function
+
+
+def _primal(given: Any) -> Any:
+    """A tensor without its innermost tangent; anything else as it is."""
+    return forward_ad.unpack_dual(given, level=0).primal if isinstance(given, torch.Tensor) else given
 
 
 def _named(names: str, values: Sequence[Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import rational
 from crosscheck._compare.causes import (
     CODE,
     FIRST_PASSING,
-    NEARBY,
     NOT_JUDGED,
     Codes,
     Judgement,
@@ -22,8 +21,6 @@ from crosscheck._compare.causes import (
     cancelled,
     judge,
     judge_pair,
-    systematic,
-    systematic_in_rows,
 )
 from crosscheck._compare.scale import scale
 from crosscheck._exact.truth import Truth
@@ -124,6 +121,8 @@ SPECIAL = {
     "the other infinity": (inf, -inf, inf, "special"),
     "the other infinity at a number": (1.0, -inf, inf, "special"),
     "NaN for infinity": (inf, nan, inf, "special"),
+    "infinity for NaN": (1.0, inf, nan, "special"),
+    "NaN for an overflow": (1.0, nan, Fraction(2) ** 128, "special"),
     "a finite limit": (inf, 1.0, 1.0, "exact"),
     "beside a finite limit": (inf, 1 + U, 1.0, "rounding"),
     "an overflow just too early": (1.0, inf, F32.largest, "rounding"),
@@ -136,6 +135,7 @@ SPECIAL = {
 @pytest.mark.parametrize(("x", "got", "r", "expected"), SPECIAL.values(), ids=SPECIAL)
 def test_special_values(x: float, got: float, r: float | Fraction, expected: str) -> None:
     assert cause(x, got, truth_of([r])) == expected
+    assert cause(-x, -got, truth_of([-r])) == expected
 
 
 def test_without_a_truth_nothing_is_judged() -> None:
@@ -154,6 +154,7 @@ FLUSHED = {
     "a subnormal beyond the budget": (1.0, 0.0, 5 * TINY, "flush", "inaccurate"),
     "not to zero": (1.0, 2.0**-140, 2.0**-130, "inaccurate", "inaccurate"),
     "a normal that rounding may make subnormal": (1.0, 0.0, NORMAL + 3 * TINY, "flush", "inaccurate"),
+    "a normal that rounding leaves normal": (1.0, 0.0, NORMAL + 4 * TINY, "inaccurate", "inaccurate"),
     "a normal": (1.0, 0.0, NORMAL + 5 * TINY, "inaccurate", "inaccurate"),
     "a large normal": (1.0, 0.0, 1.5, "inaccurate", "inaccurate"),
     "right": (1.0, 2.0**-130, 2.0**-130, "exact", "exact"),
@@ -178,6 +179,7 @@ FLUSHED_INPUTS = {
     "another result": (2.0**-130, 6.0, "inaccurate"),
     "the largest subnormal": (NORMAL - TINY, 5.0, "flush"),
     "the smallest normal": (NORMAL, 5.0, "inaccurate"),
+    "a large normal": (1.0, 5.0, "inaccurate"),
     "zero": (0.0, 5.0, "inaccurate"),
     "right": (2.0**-130, 3.0, "exact"),
 }
@@ -189,6 +191,13 @@ def test_flushed_inputs_only_where_declared(x: float, got: float, expected: str)
     assert cause(x, got, truth_of([3.0]), setting(flush_inputs=True, at_zero=at_zero)) == expected
     for how in (setting(at_zero=at_zero), setting(flush_outputs=True, at_zero=at_zero)):
         assert cause(x, got, truth_of([3.0]), how) == ("exact" if expected == "exact" else "inaccurate")
+
+
+@pytest.mark.parametrize("field", ["rounded", "left", "right"])
+def test_a_row_of_zeros_counts_by_its_first_entry(field: str) -> None:
+    at_zero = dataclasses.replace(truth_of([nan, nan]), **{field: np.array([5, 6], np.float32)})
+    how = setting(flush_inputs=True, at_zero=at_zero)
+    assert [cause(2.0**-130, got, truth_of([3.0]), how) for got in (5.0, 6.0)] == ["flush", "inaccurate"]
 
 
 KINKED = {
@@ -250,6 +259,14 @@ def test_a_narrow_format_is_judged_in_its_own_units() -> None:
     assert cause(1.0, 1.5 + 2.0**-9, true, setting(1, fmt=F16)) == "inaccurate"
 
 
+def test_what_is_judged_does_not_change() -> None:
+    how, true = setting(), truth_of([1.5])
+    pair = judge_pair((np.ones(1), np.ones(1)), (codes_of("exact"),) * 2, 0, np.zeros(1, bool), np.zeros(1, bool))
+    for record, name in ((how, "budget"), (judged(1.0, 1.5, true, how), "codes"), (pair, "codes")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(record, name, None)
+
+
 def test_many_points_are_judged_one_by_one() -> None:
     true = truth_of([1.5, 1.5, 1.5, 1.5, nan])
     got = np.array([1.5, 1.5 + U, 2, nan, nan], np.float32)
@@ -287,6 +304,7 @@ PAIRS = {
     "equal derivatives at NaN": (nan, nan, "none", "none", 2, True, "exact"),
     "values at NaN": (nan, 0.0, "exact", "special", 0, True, "special"),
     "undecided": (1.0, 2.0, "none", "none", 1, False, "none"),
+    "undecided for one": (1.0, 2.0, "exact", "none", 1, False, "none"),
     "undecided and equal": (1.0, 1.0, "none", "none", 0, False, "none"),
 }
 
@@ -354,171 +372,6 @@ def test_in_a_function_of_rows_an_error_counts_against_its_terms_earlier(rows: b
     assert cause(1.0, got, true, how) == expected
     assert cause(1.0, 0.25 + 17 * 2.0**-25, true, how) == "inaccurate"
     assert judged(1.0, got, true, how).ulp.tolist() == [5.0]
-
-
-# Another function, or lost digits, in rows
-
-
-def of_rows(signed: Sequence[float], relative: Sequence[float], *, bad: Sequence[int], rows: Sequence[int]) -> list[bool]:
-    """:func:`systematic_in_rows` for rows of two entries, the truth being 1 everywhere, the neighbours' errors the same."""
-    exact, errors = np.ones(len(signed)), np.tile(signed, (1 + NEARBY.size, 1))
-    found = systematic_in_rows(np.array(bad), np.array(relative), np.array(rows), 2, errors, exact, 1.0, in_float64=False)
-    return found.tolist()
-
-
-def test_in_rows_what_stays_in_float64_is_another_function() -> None:
-    """Rows 1 and 3 are run in float64; the entries 2, 3, 7 of the array are theirs."""
-    found = of_rows([0.1, 1e-20, 0.0, 0.1], [0.1, 0.1, 0.1], bad=[2, 3, 7], rows=[1, 3])
-    assert found == [True, False, True]
-
-
-def test_in_rows_half_of_the_error_is_the_border() -> None:
-    assert of_rows([0.05, 0.049], [0.1, 0.1], bad=[0, 1], rows=[0]) == [True, False]
-
-
-def test_in_rows_an_error_of_float64_s_size_is_lost_digits() -> None:
-    assert of_rows([2.0**-46, 2.0**-48], [2.0**-46, 2.0**-48], bad=[0, 1], rows=[0]) == [True, False]
-
-
-@pytest.mark.parametrize(("error", "expected"), [(0.1, True), (0.0, False)], ids=["stays", "disappears"])
-def test_in_rows_the_others_follow_those_that_were_run(error: float, expected: bool) -> None:
-    assert of_rows([error, 0.0], [0.1, 0.1, 0.1], bad=[0, 4, 9], rows=[0]) == [expected] * 3
-
-
-# Another function, or lost digits
-
-X = np.linspace(-6.0, 6.0, 301)
-Errors = Callable[[Float64Array], tuple[Float64Array, Float64Array]]
-
-
-def noise(x: Float64Array) -> Float64Array:
-    """A sign and a size that look random and depend on the input's bits alone."""
-    bits = np.ascontiguousarray(x).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
-    return (bits >> np.uint64(11)).astype(np.float64) / 2.0**52 - 1
-
-
-def other_function(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-    true = 1 / (1 + np.exp(-x))
-    return 0.02 * true, true
-
-
-def lost_digits(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-    true = 1 / (1 + np.exp(-x))
-    return 2.0**-12 * noise(x) * true, true
-
-
-def rounded_in_float64(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-    true = 1 / (1 + np.exp(-x))
-    return 2.0**-52 * noise(x) * true, true
-
-
-def relative(errors: Errors, x: Float64Array) -> Float64Array:
-    signed, true = errors(x)
-    return np.abs(signed / true)
-
-
-EVERYWHERE = pytest.mark.parametrize("in_float64", [False, True], ids=["narrower", "float64"])
-
-
-@EVERYWHERE
-def test_another_function_keeps_its_error(in_float64: bool) -> None:
-    found = systematic(X, relative(other_function, X), other_function, 1.0, in_float64=in_float64)
-    assert found.shape == X.shape
-    assert found.all()
-
-
-@EVERYWHERE
-def test_digits_lost_inside_flip_their_sign(in_float64: bool) -> None:
-    assert not systematic(X, relative(lost_digits, X), lost_digits, 1.0, in_float64=in_float64).any()
-
-
-@EVERYWHERE
-def test_another_function_that_crosses_the_truth_keeps_its_error(in_float64: bool) -> None:
-    """An approximation is too large here and too small there; whether a probe lies at a crossing is chance."""
-
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return 0.02 * np.sin(x), np.ones(x.shape)
-
-    x = np.sort(np.random.default_rng(5).permutation(X[np.abs(np.sin(X)) > 0.01])[:150])
-    assert systematic(x, relative(errors, x), errors, 1.0, in_float64=in_float64).all()
-
-
-def test_an_error_that_float64_does_not_show_is_lost_digits() -> None:
-    assert not systematic(X, np.full(X.shape, 0.02), rounded_in_float64, 1.0, in_float64=False).any()
-
-
-@pytest.mark.parametrize(("kept", "expected"), [(0.51, True), (0.49, False)], ids=["half kept", "less than half"])
-def test_half_of_the_relative_error_must_stay(kept: float, expected: bool) -> None:
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return np.full(x.shape, 0.02 * kept), np.ones(x.shape)
-
-    assert (systematic(X, np.full(X.shape, 0.02), errors, 1.0, in_float64=False) == expected).all()
-
-
-@pytest.mark.parametrize(("size", "expected"), [(2.0**-29, True), (2.0**-31, False)], ids=["above", "below"])
-def test_in_float64_another_function_errs_by_more_than_2_to_minus_30(size: float, expected: bool) -> None:
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return np.full(x.shape, size), np.ones(x.shape)
-
-    assert (systematic(X, np.full(X.shape, size), errors, 1.0, in_float64=True) == expected).all()
-
-
-def test_a_lost_tail_in_float64_is_lost_digits() -> None:
-    """1 - tanh(x)^2 is 0 beyond 19, where the truth is 4 exp(-2x): all of it is lost, at every neighbour too."""
-    x = np.linspace(20.0, 300.0, 200)
-
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        true = 4 * np.exp(-2 * np.abs(x))
-        return -true, true
-
-    assert not systematic(x, np.ones(x.shape), errors, 1.0, in_float64=True).any()
-
-
-def test_a_lost_tail_that_float64_keeps_is_lost_digits() -> None:
-    x = np.linspace(9.0, 11.0, 50)
-
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return 2.0**-53 * noise(x), 4 * np.exp(-2 * x)
-
-    assert not systematic(x, np.ones(x.shape), errors, 1.0, in_float64=False).any()
-
-
-@pytest.mark.parametrize("x", [np.array([1.25]), np.array([1.25, 3.0])], ids=["alone", "one of two"])
-def test_an_isolated_wrong_input_in_float64_is_not_another_function(x: Float64Array) -> None:
-    def errors(inputs: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return np.where(np.isin(inputs, x), 0.5, 0.0), np.ones(inputs.shape)
-
-    found = systematic(x, np.full(x.shape, 0.5), errors, 1.0, in_float64=True)
-    assert found.tolist() == [False] * x.size
-
-
-@EVERYWHERE
-@pytest.mark.parametrize("x", [0.0, 1.25, -3.0], ids=str)
-def test_one_point_is_enough_to_see_another_function(x: float, in_float64: bool) -> None:
-    point = np.array([x])
-    found = systematic(point, relative(other_function, point), other_function, 1.0, in_float64=in_float64)
-    assert found.tolist() == [True]
-
-
-@EVERYWHERE
-def test_points_of_both_kinds_are_told_apart(in_float64: bool) -> None:
-    """Lost digits, of half a percent at most, below 0; another function, 20 times as far off, above."""
-
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return np.where(x < 0, 2.0**-8 * noise(x), 0.1), np.ones(x.shape)
-
-    x = X[np.abs(X) > 0.5]
-    found = systematic(x, relative(errors, x), errors, 1.0, in_float64=in_float64)
-    np.testing.assert_array_equal(found, x > 0)
-
-
-def test_the_order_of_the_points_does_not_matter() -> None:
-    def errors(x: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return np.where(x < 0, 2.0**-50, 0.1), np.ones(x.shape)
-
-    x = np.random.default_rng(9).permutation(X[np.abs(X) > 0.5])
-    np.testing.assert_array_equal(systematic(x, np.full(x.shape, 0.1), errors, 1.0, in_float64=False), x > 0)
 
 
 # The scale of a formula

@@ -1,5 +1,8 @@
 """The formats: their constants, every value of the narrow ones, and the integers that order their values."""
 
+from dataclasses import FrozenInstanceError
+from decimal import Decimal
+from math import inf, nan
 from typing import Any
 
 import ml_dtypes
@@ -14,7 +17,9 @@ from crosscheck._numerics.formats import (
     every_value,
     format_of,
     from_ordinal,
+    is_number,
     ordinal_distance,
+    shortest,
     to_ordinal,
     widen,
 )
@@ -164,3 +169,54 @@ def test_widening_is_exact_and_silent(fmt: Format) -> None:
     np.testing.assert_array_equal(wide.astype(fmt.dtype).view(fmt.unsigned), x.view(fmt.unsigned))
     signalling = np.array([((2 * fmt.e_max + 1) << (fmt.precision - 1)) + 1], fmt.unsigned).view(fmt.dtype)
     assert np.isnan(widen(signalling)).all()
+
+
+def test_a_format_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        FORMATS["float32"].precision = 23  # type: ignore[misc]
+
+
+@EACH
+@pytest.mark.parametrize(("number", "where"), [(0.0, 0), (-0.0, 1), (1.5, 2), (-inf, 3), (nan, [4, 5])], ids=str)
+def test_a_number_is_found_by_its_value_and_sign_and_nan_by_any_nan(fmt: Format, number: float, where: Any) -> None:
+    x = np.array([0.0, -0.0, 1.5, -inf, nan, -nan, -1.5, 2.0], fmt.dtype)
+    found = is_number(x, number)
+    assert found.dtype == np.bool_
+    assert np.flatnonzero(found).tolist() == np.ravel(where).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("float32", np.float32(0.1), 0.1),
+        ("float32", np.float32(1e-45), 1e-45),
+        ("float32", np.float32(16777216), 16777216.0),
+        ("float32", np.finfo(np.float32).max, 3.4028235e38),
+        ("float16", 65504.0, 65500.0),
+        ("float16", 2.0**-24, 6e-8),
+        ("bfloat16", ml_dtypes.finfo(ml_dtypes.bfloat16).max, 3.39e38),
+        ("float64", 0.1 + 0.2, 0.30000000000000004),
+        ("float64", 5e-324, 5e-324),
+        ("float64", -inf, -inf),
+        ("float32", inf, inf),
+    ],
+)
+def test_the_shortest_decimal(name: str, value: Any, expected: float) -> None:
+    """65500 and 3.39e38 are no values of their formats, but are rounded to them; one digit less would overflow."""
+    assert shortest(float(value), FORMATS[name]) == expected
+
+
+def test_nan_is_its_own_decimal() -> None:
+    assert np.isnan(shortest(nan, FORMATS["float32"]))
+
+
+@EACH
+def test_no_shorter_decimal_leads_back_to_the_value(fmt: Format) -> None:
+    for x in widen(sample(fmt)[:200]).tolist():
+        if np.isfinite(x):
+            found = shortest(x, fmt)
+            assert float(fmt.dtype.type(found)) == x
+            digits = len(Decimal(repr(found)).normalize().as_tuple().digits)
+            with np.errstate(over="ignore"):
+                shorter = [float(fmt.dtype.type(float(f"{x:.{fewer}g}"))) for fewer in range(1, digits)]
+            assert x not in shorter

@@ -22,7 +22,6 @@ from crosscheck._compare.sample import Sample, coordinates, samples
 from crosscheck._exact.balls import precision
 from crosscheck._exact.rows import _enclosures, _paired, row_truth
 from crosscheck._numerics.formats import FORMATS, FloatArray, Format, bits_of, widen
-from crosscheck._numerics.sampling import PAIRS, ROWS, sampled_pairs
 from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.reproduce import Source, _rows
 from crosscheck._spec.records import NO_LIMITS
@@ -200,39 +199,6 @@ def test_a_point_is_known_by_the_gate_of_its_pair() -> None:
     assert sample.rows(np.array([1]), 2.0).known(0).tolist() == [0, inf, 2]
     assert sample.tiled(7).known(2).shape == (42,)
     assert coordinates(x.astype(FORMATS["bfloat16"].dtype), "gate").dtype == FORMATS["bfloat16"].dtype
-
-
-@EACH
-def test_pairs_have_gates_wherever_a_gate_does_something(fmt: Format) -> None:
-    for length, count in ROWS.items():
-        found = [list(sampled_pairs(fmt, {length: count}, seed=seed)) for seed in (5, 5, 6)]
-        if length % 2:
-            assert found == [[], [], []]
-            continue
-        ((x, v),), ((again, _),), ((other, w),) = found
-        fixed = np.r_[:count, 2 * count : len(x)]
-        assert x.shape == v.shape == (2 * count + len(PAIRS) + 1, length)
-        assert x.tobytes() == again.tobytes()
-        assert v.tobytes() == w.tobytes()
-        assert x[fixed].tobytes() == other[fixed].tobytes()
-        assert (widen(x[count : 2 * count]) != widen(other[count : 2 * count])).mean() > 0.8
-        numbers, gates = np.split(widen(x[: 2 * count]), 2, axis=1)
-        assert np.isfinite(numbers).all()
-        assert np.isfinite(gates).all()
-        for size in (0.01, 1, 100):
-            assert (abs(numbers) > size).sum() > 0.1 * numbers.size
-            assert (abs(numbers) < size).sum() > 0.1 * numbers.size
-        smallest = -np.log(fmt.smallest_subnormal)
-        for low, high in ((-1, 1), (-5, 0), (-20, 20), (-smallest, -smallest / 2)):
-            assert ((low < gates) & (gates < high)).sum() > 0.015 * gates.size
-
-
-@EACH
-def test_the_rows_of_one_pair_are_there_once(fmt: Format) -> None:
-    ((x, _),) = sampled_pairs(fmt, {8: 3})
-    plain = [(*set(map(repr, row[:4].tolist())), *set(map(repr, row[4:].tolist()))) for row in widen(x[6:])]
-    expected = widen(np.array([*PAIRS, (fmt.largest, -25)]).astype(fmt.dtype))
-    assert plain == [tuple(map(repr, pair)) for pair in expected.tolist()]
 
 
 # Faults

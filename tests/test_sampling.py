@@ -1,10 +1,12 @@
 """The sampled inputs: everything that the docstrings promise, and the seed."""
 
+from math import inf, nan
+
 import numpy as np
 import pytest
 
 from crosscheck._numerics.formats import FORMATS, FloatArray, Format, to_ordinal, widen
-from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_rows, stratified
+from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 WIDE = pytest.mark.parametrize("fmt", [FORMATS["float64"], FORMATS["float32"]], ids=lambda fmt: fmt.name)
@@ -88,6 +90,13 @@ def test_near_points_come_with_four_neighbours_on_each_side(fmt: Format, point: 
 
 
 @WIDE
+def test_the_largest_number_has_neighbours_and_an_infinity_none(fmt: Format) -> None:
+    without = stratified(fmt, uniform=0, per_binade=0)
+    for points, more in (([fmt.largest, -fmt.largest], 18), ([inf, -inf, nan], 0)):
+        assert stratified(fmt, uniform=0, per_binade=0, near=points).size - without.size == more
+
+
+@WIDE
 @pytest.mark.parametrize("point", [0.1, -0.0, 7.25, np.inf])
 def test_exact_points_come_alone(fmt: Format, point: float) -> None:
     without = stratified(fmt, uniform=0, per_binade=0)
@@ -118,11 +127,26 @@ def test_rows_have_the_lengths_and_numbers_asked_for(fmt: Format) -> None:
 
 
 @EACH
-def test_by_default_rows_have_the_lengths_of_rows(fmt: Format) -> None:
-    assert [(x.shape[1], x.shape[0]) for x, _ in sampled_rows(fmt)] == [(n, 2 * count + 7) for n, count in ROWS.items()]
-    assert {1, 2} <= set(ROWS)
-    assert max(ROWS) >= 1000
-    assert set(COLUMNS).isdisjoint(ROWS)
+def test_by_default_there_are_so_many_rows(fmt: Format) -> None:
+    """The numbers of points in what is published, and which random rows are the same for every seed, rest on these."""
+    shapes = {1: (39, 1), 2: (135, 2), 8: (103, 8), 100: (23, 100), 1000: (11, 1000)}
+    assert [x.shape for x, _ in sampled_rows(fmt)] == list(shapes.values())
+    assert list(ROWS) == list(shapes)
+    assert [x.shape for x, _ in sampled_rows(fmt, COLUMNS)] == [(39, 32)]
+    assert [x.shape for x, _ in sampled_pairs(fmt)] == [(rows + 3, length) for rows, length in shapes.values() if length > 1]
+
+
+@EACH
+def test_the_seed_is_0_by_default(fmt: Format) -> None:
+    for draw in (sampled_rows, sampled_pairs):
+        ((x, _),), ((same, _),) = draw(fmt, {8: 4}), draw(fmt, {8: 4}, seed=0)
+        assert bits(x, fmt) == bits(same, fmt)
+
+
+def test_no_seed_that_people_take_repeats_the_rows_that_are_the_same_for_each() -> None:
+    for seed in range(256):
+        ((x, _),) = sampled_rows(FORMATS["float64"], {8: 1}, seed=seed)
+        assert (x[0] != x[1]).all()
 
 
 @EACH
@@ -162,14 +186,26 @@ def test_random_rows_are_finite_of_several_spreads_and_levels(fmt: Format) -> No
     assert np.unique(v).size > 0.5 * v.size or fmt.precision < 12
 
 
+def test_random_rows_have_one_of_three_spreads_around_one_of_four_levels() -> None:
+    ((x, _),) = sampled_rows(FORMATS["float64"], {1000: 60})
+    low, high = x[:120].min(axis=1), x[:120].max(axis=1)
+    spreads, levels = np.array([1.0, 10.0, 50.0]), np.array([0.0, 100.0, -950.0, 950.0])
+    spread = spreads[np.abs((high - low) / 2 - spreads[:, None]).argmin(axis=0)]
+    level = levels[np.abs((high + low) / 2 - levels[:, None]).argmin(axis=0)]
+    assert len({*zip(spread, level, strict=True)}) == 12
+    assert ((level - spread <= low) & (low < level - 0.98 * spread)).all()
+    assert ((level + 0.98 * spread < high) & (high <= level + spread)).all()
+    assert 0.3 < (level == 0).mean() < 0.5
+
+
 SPECIAL = {
     "all equal": lambda x: (x == 0).all(),
-    "one dominant entry": lambda x: np.isfinite(x).all() and np.sort(x)[-1] - np.sort(x)[-2] > 80,
-    "some of minus infinity": lambda x: np.isneginf(x).any() and np.isfinite(x).any() and not np.isposinf(x).any(),
+    "one dominant entry": lambda x: x[0] == 89 and (np.abs(x[1:]) <= 1).all() and x[-1] == 1,
+    "every other one minus infinity": lambda x: np.isneginf(x[::2]).all() and (x[1::2] == 0).all(),
     "only minus infinity": lambda x: np.isneginf(x).all(),
-    "plus infinity once": lambda x: np.isposinf(x).sum() == 1 and not np.isnan(x).any(),
-    "plus infinity several times": lambda x: np.isposinf(x).sum() == 2,
-    "NaN": lambda x: np.isnan(x).any(),
+    "plus infinity at the end": lambda x: np.isposinf(x[-1]) and (x[:-1] == 0).all(),
+    "plus infinity several times": lambda x: np.isposinf(x[:2]).all() and (x[2:] == 0).all(),
+    "NaN": lambda x: np.isnan(x[0]) and (x[1:] == 0).all(),
 }
 
 
@@ -195,3 +231,68 @@ def test_round_numbers_are_sampled_whatever_the_sizes(fmt: Format) -> None:
     round_numbers = np.concatenate([powers, np.arange(0.5, 20.5, 0.5)]).astype(fmt.dtype)
     assert np.isin(round_numbers, x).all()
     assert np.isin(-round_numbers, x).all()
+
+
+@WIDE
+def test_what_is_fixed_is_there_and_nothing_else(fmt: Format) -> None:
+    ends = [0.0, fmt.smallest_subnormal, fmt.smallest_normal - fmt.smallest_subnormal, fmt.largest, inf]
+    powers = [2.0**k for k in range(fmt.e_min, fmt.e_max + 1)]
+    halves = [k / 2 for k in range(1, 41) if k / 2 not in powers]
+    expected = np.array([sign * x for sign in (1, -1) for x in (*ends, *powers, *halves)] + [nan], fmt.dtype)
+    x = stratified(fmt, per_binade=0, uniform=0)
+    assert set(bits(x, fmt)) == set(bits(expected, fmt))
+    assert x.size == expected.size + 2  # the smallest normals are powers of two as well
+
+
+# Pairs
+
+
+@EACH
+def test_pairs_have_gates_wherever_a_gate_does_something(fmt: Format) -> None:
+    for length, count in ROWS.items():
+        found = [list(sampled_pairs(fmt, {length: count}, seed=seed)) for seed in (5, 5, 6)]
+        if length % 2:
+            assert found == [[], [], []]
+            continue
+        ((x, v),), ((again, _),), ((other, w),) = found
+        fixed = np.r_[:count, 2 * count : len(x)]
+        assert x.shape == v.shape == (2 * count + 10, length)
+        assert x.tobytes() == again.tobytes()
+        assert v.tobytes() == w.tobytes()
+        assert x[fixed].tobytes() == other[fixed].tobytes()
+        assert (widen(x[count : 2 * count]) != widen(other[count : 2 * count])).mean() > 0.8
+        numbers, gates = np.split(widen(x[: 2 * count]), 2, axis=1)
+        assert np.isfinite(numbers).all()
+        assert np.isfinite(gates).all()
+        for size in (0.01, 1, 100):
+            assert (abs(numbers) > size).sum() > 0.1 * numbers.size
+            assert (abs(numbers) < size).sum() > 0.1 * numbers.size
+        smallest = -np.log(fmt.smallest_subnormal)
+        for low, high in ((-1, 1), (-5, 0), (-20, 20), (-smallest, -smallest / 2)):
+            assert ((low < gates) & (gates < high)).sum() > 0.015 * gates.size
+
+
+@EACH
+def test_the_rows_of_one_pair_are_there_once(fmt: Format) -> None:
+    ((x, _),) = sampled_pairs(fmt, {8: 3})
+    table = [(0, 0), (1e3, 1e-3), (1, inf), (1, -inf), (inf, 0.5), (inf, inf), (-inf, -inf), (1, nan), (nan, 1)]
+    plain = [(*set(map(repr, row[:4].tolist())), *set(map(repr, row[4:].tolist()))) for row in widen(x[6:])]
+    expected = widen(np.array([*table, (fmt.largest, -25)]).astype(fmt.dtype))
+    assert plain == [tuple(map(repr, pair)) for pair in expected.tolist()]
+
+
+def test_the_gates_of_random_pairs_have_five_sizes_and_their_numbers_three() -> None:
+    ((x, _),) = sampled_pairs(FORMATS["float64"], {1000: 200})
+    numbers, gates = np.split(x[:400], 2, axis=1)
+    size = np.abs(gates)
+    assert size.max() <= 750
+    for sign in (1, -1):
+        assert (sign * gates).max() > 749
+    for edge in (1, 10, 25, 110):  # beyond which those of this size are missing
+        inside, outside = ((low < size) & (size <= low + 1) for low in (edge - 1, edge))
+        assert inside.sum() > 1.5 * outside.sum()
+    size = np.abs(numbers)
+    for scale in (1e-3, 1, 1e3):
+        mine = size[(scale / 30 < size) & (size < scale * 30)]
+        assert abs(mine.size / size.size - 1 / 3) < 0.03
+        assert np.median(mine) == pytest.approx(0.7 * scale, rel=0.05)  # 0.6745 of a normal distribution, the rest cut

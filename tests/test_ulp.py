@@ -79,6 +79,12 @@ def test_special_values_and_the_sign_of_zero_stay(fmt: Format) -> None:
     np.testing.assert_array_equal(np.signbit(kept[3:]), [False, True, True])
 
 
+def test_float64_values_stay_to_the_bit() -> None:
+    x = np.random.default_rng(4).integers(0, 2**64, 10_000, dtype=np.uint64)
+    x[:2] = 0x7FF0000000000001, 0xFFF0000000000001  # signalling NaNs
+    np.testing.assert_array_equal(round_once(x.view(np.float64), FORMATS["float64"]).view(np.uint64), x)
+
+
 def test_bfloat16_is_not_rounded_by_way_of_float32() -> None:
     value = 1 + 2.0**-8 + 2.0**-30  # just above a tie, which float32 makes a tie
     assert float(np.float32(value).astype(ml_dtypes.bfloat16)) == 1

@@ -88,7 +88,7 @@ def cancelled(truth: Truth, scale: Float64Array | None, rows: bool) -> BoolArray
 def _to_unit(truth: Truth, scale: Float64Array | None, rows: bool) -> Float64Array:
     """The factor from ULP of the truth to ULP of the unit: below 1 only where the terms cancel."""
     small = cancelled(truth, scale, rows)
-    unit = truth.exponent if scale is None else exponent(np.where(small, scale, 1.0), truth.fmt)
+    unit = truth.exponent if scale is None else exponent(scale, truth.fmt)
     return np.ldexp(1.0, np.where(small, truth.exponent - unit, 0).astype(np.int32))
 
 
@@ -173,9 +173,7 @@ def systematic(
         size = np.where(cancelled, np.maximum(magnitude, np.abs(centre)), magnitude)
     stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)
-    place = np.clip(np.searchsorted(centre[order], x), 1, max(1, centre.size - 1)) if centre.size > 1 else None
-    if place is None:
-        return np.full(x.shape, bool(stays[0]))
+    place = np.searchsorted(centre[order], x)  # never beyond the last, as the smallest and the largest point are probed
     low, high = order[place - 1], order[place]
     with np.errstate(invalid="ignore"):  # an infinite input is its own neighbour
         nearest = np.where(np.abs(x - centre[low]) <= np.abs(centre[high] - x), low, high)
@@ -228,7 +226,7 @@ def _stays(
     ``crosses`` tells where their sign changes among the neighbours without flipping.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        relative = np.where(at == 0, 0.0, np.abs(at / true))
+        relative = np.abs(at / true)
         opposite = (np.abs(around) >= np.abs(at) / 8) & (np.sign(around) != np.sign(at))
         alike = (np.abs(around) >= np.abs(at) / 2) & (np.sign(around) == np.sign(at))
     noisy = (opposite.sum(axis=0) >= max(1, len(around) // 8)) & ~crosses

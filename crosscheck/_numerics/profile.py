@@ -50,16 +50,17 @@ class Columns:
         order = np.argsort(wide, kind="stable")[: np.count_nonzero(~np.isnan(wide))]
         count = min(COLUMNS, order.size)
         index = np.full(wide.size, -1)
-        index[order] = np.arange(order.size) * count // max(order.size, 1)
-        middle = (2 * np.arange(count) + 1) * order.size // (2 * max(count, 1))
+        # where there are no inputs these arrays are empty, and nothing is divided by zero
+        index[order] = np.arange(order.size) * count // order.size
+        middle = (2 * np.arange(count) + 1) * order.size // (2 * count)
         return cls("input", wide[order[middle]], index)
 
     @classmethod
     def of_elements(cls, start: int, stop: int, size: int) -> Columns:
         """Of the elements ``start`` to ``stop`` of a result with so many, in its order."""
         count = min(COLUMNS, size)
-        middle = (2 * np.arange(count) + 1) * size // (2 * max(count, 1))
-        return cls("element", middle.astype(np.float64), np.arange(start, stop) * count // max(size, 1))
+        middle = (2 * np.arange(count) + 1) * size // (2 * count)
+        return cls("element", middle.astype(np.float64), np.arange(start, stop) * count // size)
 
 
 def profile(columns: Columns, ulp: Float64Array, special: BoolArray, counted: BoolArray) -> Profile:

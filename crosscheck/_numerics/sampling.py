@@ -35,7 +35,7 @@ def stratified(
     mantissa_bits = fmt.precision - 1
     binades = np.arange(fmt.e_max - fmt.e_min + 2, dtype=np.int64)
     low = np.repeat(binades << mantissa_bits, per_binade)
-    magnitudes = low + rng.integers(0, 1 << mantissa_bits, size=low.size)
+    magnitudes = low + rng.integers(1 << mantissa_bits, size=low.size)
     inside = from_ordinal(np.concatenate([magnitudes, -magnitudes]), fmt)
     edges = np.array([fmt.smallest_subnormal, fmt.smallest_normal - fmt.smallest_subnormal, fmt.smallest_normal])
     special = np.concatenate([[0.0, -0.0, np.inf, -np.inf, np.nan], edges, -edges, [fmt.largest, -fmt.largest]])
@@ -104,7 +104,7 @@ def sampled_pairs(
     largest number behind a gate that leaves little of it. Of lengths that are odd there are none.
     """
     for length, count in lengths.items():
-        if length % 2 == 0:
+        if not length % 2:
             pairs = np.array([*PAIRS, (fmt.largest, -25)])
             yield _with_directions(fmt, _random_pairs, np.repeat(pairs, length // 2, axis=1), count, seed)
 

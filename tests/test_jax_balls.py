@@ -73,10 +73,13 @@ FUNCTIONS: dict[str, tuple[One, One, Any]] = {
     "sqrt": (jnp.sqrt, MP.sqrt, POSITIVE),
     "tan": (jnp.tan, MP.tan, ALL),
     "tanh": (jnp.tanh, MP.tanh, ALL),
+    "log2": (jnp.log2, lambda x: MP.log(x) / MP.log(2), POSITIVE),
     "softplus": (jax.nn.softplus, lambda x: MP.log1p(MP.exp(x)), np.append(ALL, [-50, -500])),
     "silu": (jax.nn.silu, lambda x: x / (1 + MP.exp(-x)), ALL),
     "gelu": (partial(jax.nn.gelu, approximate=False), lambda x: x * MP.ncdf(x), INSIDE),
 }
+if hasattr(lax, "polynomial"):  # from JAX 0.12 on
+    FUNCTIONS["polynomial"] = (lambda x: lax.polynomial(x, [1, 0.1, 3]), lambda x: 1 + x / 10 + 3 * x**2, ALL)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

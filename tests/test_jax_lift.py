@@ -107,6 +107,8 @@ PROGRAMS: dict[str, tuple[One, tuple[Any, ...]]] = {
     "conv": (conv, (IMAGE, KERNEL)),
     "conv, gradient": (lambda x, w: jax.vjp(conv, x, w)[1](conv(x, w))[1], (IMAGE, KERNEL)),
     "max pool, gradient": (lambda x: jax.vjp(pool, x)[1](pool(x))[0], (IMAGE,)),
+    "one minus square": (gradient(lambda x: jnp.tanh(jnp.tanh(x))), (X,)),  # a primitive of its own from JAX 0.12 on
+    "log2": (lambda x: jnp.log2(abs(x) + 0.1), (X,)),  # so too
     "einsum": (lambda x, w: jnp.einsum("ij,jk,lk->il", x, w, x), (X, W)),
     "cumsum": (lambda x: jnp.cumsum(x, 1) + lax.cumlogsumexp(x, 0) + jnp.cumprod(x, 0), (X,)),
     "gather": (lambda x, i: x[i] + jnp.take_along_axis(x, i[:, None], 1), (X, LABELS)),
@@ -129,6 +131,9 @@ PROGRAMS: dict[str, tuple[One, tuple[Any, ...]]] = {
     "constants": (lambda x: x * Y + jnp.array([0.1] * 6) + jnp.linspace(0, 1, 6, dtype=x.dtype), (X,)),
     "argmax": (lambda x: x.argmax(-1), (X,)),
 }
+if hasattr(lax, "polynomial"):  # from JAX 0.12 on
+    PROGRAMS["polynomial"] = lambda x: lax.polynomial(x, [0.1, 1.3, x[:1] * 0.7, 0.9]), (X,)
+    PROGRAMS["polynomial, gradient"] = gradient(lambda x: lax.polynomial(x, [0.1, 1.3, 0.2, 0.9])), (X,)
 
 
 def flat(function: One) -> Callable[..., Sequence[Any]]:

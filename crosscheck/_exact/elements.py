@@ -6,6 +6,7 @@ infinity stands for itself in sums and comparisons, as far as a mask needs that.
 
 # ruff: noqa: SIM905 - a list would take a line a name
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ LEVELS = (256, 1536, 4096)
 """Bits of precision, to be tried one after the other."""
 COSTS: dict[str, tuple[float, ...]] = {
     **dict.fromkeys("acos acosh asin asinh atan atan2 atanh cos cosh".split(), (1, 8, 50)),
-    **dict.fromkeys("exp exp2 expm1 log log1p logistic pow sin sinh tan tanh".split(), (1, 8, 50)),
+    **dict.fromkeys("exp exp2 expm1 log log1p log2 logistic pow sin sinh tan tanh".split(), (1, 8, 50)),
     "cumlogsumexp": (2, 16, 100),
     **dict.fromkeys("bessel_i0e bessel_i1e erf erfc".split(), (6, 40, 160)),
     "erf_inv": (15, 70, 400),
@@ -222,6 +223,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "le": _less_equal,
     "le_to": _by_signs(_less_equal),
     "lgamma": _lgamma,
+    "log2": lambda a: a.log() / arb(2).log(),
     "logistic": lambda a: 1 / (1 + (-a).exp()),
     "lt": less,
     "lt_to": _by_signs(less),
@@ -231,8 +233,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ne": lambda a, b: negation(equal(a, b)),
     "neg": operator.neg,
     "not": negation,
+    "one_minus_square": lambda a: (1 - a) * (1 + a),
     "or": _or,
     "polygamma": _narrow(_polygamma),
+    "polynomial": lambda a, *coefficients: functools.reduce(lambda total, c: total * a + c, reversed(coefficients)),
     "pow": lambda a, b: a**b,
     "rem": lambda a, b: a - b * _truncated(a / b),
     "select_n": select,

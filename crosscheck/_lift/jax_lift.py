@@ -7,8 +7,9 @@ of the one compiled program, so a clean run is the noisy program with a unit of 
 # ruff: noqa: SIM905 - a list would take a line a name
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -37,8 +38,8 @@ _EXACT = frozenset(
 _ROUNDED = frozenset(
     """
     acos acosh add add_any addupdate asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma div erf
-    erf_inv erfc exp exp2 expm1 igamma igamma_grad_a igammac integer_pow lgamma log log1p logistic mul polygamma pow
-    random_gamma_grad regularized_incomplete_beta rsqrt sin sinh sqrt square sub tan tanh zeta
+    erf_inv erfc exp exp2 expm1 igamma igamma_grad_a igammac integer_pow lgamma log log1p log2 logistic mul
+    one_minus_square polygamma pow random_gamma_grad regularized_incomplete_beta rsqrt sin sinh sqrt square sub tan tanh zeta
     """.split()
 )
 """What rounds once an element, as noise does."""
@@ -123,8 +124,9 @@ class JaxLifted:
 
 def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
     """``program`` in float64, traced for arguments of these shapes and dtypes, float ones of ``dtype``."""
-    shapes = [jax.ShapeDtypeStruct(np.shape(argument), argument.dtype) for argument in arguments]
     with jax.enable_x64(dtype == "float64"):
+        dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
+        shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
         closed = jax.make_jaxpr(program)(*shapes)
     return JaxLifted(closed, dtype, _constants(program, shapes, closed) if dtype != "float64" else {})
 
@@ -265,15 +267,15 @@ class _Interpreter:
 
     def _scan(self, equation: Any, values: list[Any]) -> list[Any]:
         params = equation.params
-        first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
-        consts = values[:first]
+        consts, start, inputs = scanned(params, values)
+        inside = closed_program(params["jaxpr"])
 
         def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-            results = self._closed(params["jaxpr"], [*consts, *carry, *x])
-            return results[: params["num_carry"]], results[params["num_carry"] :]
+            results = self._closed(inside, [*consts, *carry, *x])
+            return results[: len(carry)], results[len(carry) :]
 
         trips, self._trips = self._trips, self._trips * params["length"]
-        carry, results = lax.scan(body, values[first:last], values[last:], params["length"], params["reverse"])
+        carry, results = lax.scan(body, start, inputs, params["length"], params["reverse"])
         self._trips = trips
         return [*carry, *results]
 
@@ -333,6 +335,8 @@ class _Interpreter:
     def _unknown(self, equation: Any, values: list[Any]) -> list[Any]:
         """By the program inside, in its parameters or in its implementation; else opaque, in the dtypes it was made for."""
         inside = inner_program(equation) or implementation(equation, self._x64)
+        if is_exp_of_minus_square(equation) and not self._x64:
+            return self._finish(equation, [jnp.exp(-values[0] * values[0])])
         if inside is not None:
             return self._closed(inside, values)
         return self._narrowly(equation, values)
@@ -352,10 +356,17 @@ class _Interpreter:
         wide = [lax.convert_element_type(r, _wide(r.dtype)) if is_float(r) else r for r in results]
         return wide if equation.primitive.name in _BITWISE else self._finish(equation, wide)
 
+    def _polynomial(self, equation: Any, values: list[Any]) -> list[Any]:
+        """Horner's rule, which rounds at every step."""
+        x, *coefficients, total = values
+        for coefficient in reversed(coefficients):
+            (total,) = self._finish(equation, [total * x + coefficient])
+        return [jnp.broadcast_to(total, equation.outvars[0].aval.shape)]
+
     def _reduce(self, equation: Any, values: list[Any]) -> list[Any]:
         """A reduction by any operation, which noise cannot enter."""
         params, half = equation.params, len(values) // 2
-        name, inside = equation.primitive.name, _closed(params["jaxpr"], params.get("consts", ()))
+        name, inside = equation.primitive.name, closed_program(params["jaxpr"], params.get("consts", ()))
 
         def computation(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
             with self._quiet():
@@ -378,6 +389,7 @@ _SPECIAL: dict[str, Callable[[_Interpreter, Any, list[Any]], Sequence[Any]]] = {
     "cond": _Interpreter._cond,
     "custom_linear_solve": _Interpreter._linear_solve,
     "nextafter": _Interpreter._narrowly,
+    "polynomial": _Interpreter._polynomial,
     "reduce": _Interpreter._reduce,
     "reduce_window": _Interpreter._reduce,
     "scan": _Interpreter._scan,
@@ -386,6 +398,15 @@ _SPECIAL: dict[str, Callable[[_Interpreter, Any, list[Any]], Sequence[Any]]] = {
     "scatter-min": lambda _, equation, values: _rebuild(equation, values),
     "while": _Interpreter._while,
 }
+
+
+def scanned(params: Mapping[str, Any], values: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """What a scan takes: constants, what it carries, and what it runs over."""
+    if "num_consts" in params:  # JAX before 0.12
+        first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+        return values[:first], values[first:last], values[last:]
+    consts, start, inputs = params["ft_in"].update(values).unpack()
+    return list(consts), list(start), list(inputs)
 
 
 def _shape(equation: Any, operand: int) -> tuple[int, ...]:
@@ -513,7 +534,7 @@ def _rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
     return [getattr(lax, name.replace("-", "_"))(*values, params["dimension_numbers"], **options)]
 
 
-def _closed(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
+def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
     return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, consts)
 
 
@@ -523,8 +544,19 @@ def inner_program(equation: Any) -> ClosedJaxpr | None:
         if isinstance(value, ClosedJaxpr | Jaxpr):
             jaxpr = value.jaxpr if isinstance(value, ClosedJaxpr) else value
             if _shapes(jaxpr.invars) == _shapes(equation.invars) and _shapes(jaxpr.outvars) == _shapes(equation.outvars):
-                return _closed(value)
+                return closed_program(value)
     return None
+
+
+def is_exp_of_minus_square(equation: Any) -> bool:
+    """Whether an equation calls exp(-x^2) as JAX has it from 0.12 on.
+
+    That splits the bits of a float of one dtype, and neither wider floats nor balls have those.
+    """
+    if equation.primitive.name != "custom_jvp_call":
+        return False
+    info = closed_program(equation.params["call_jaxpr"]).jaxpr.debug_info
+    return info.func_name == "exp_neg_sq" and Path(info.func_filename or "").parts[-4:] == ("jax", "_src", "lax", "erf.py")
 
 
 def implementation(equation: Any, x64: bool) -> ClosedJaxpr | None:

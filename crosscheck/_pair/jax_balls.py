@@ -36,7 +36,15 @@ from crosscheck._exact.elements import (
     negation,
 )
 from crosscheck._lift.base import Array, Program
-from crosscheck._lift.jax_lift import implementation, inner_program, is_float, widened
+from crosscheck._lift.jax_lift import (
+    closed_program,
+    implementation,
+    inner_program,
+    is_exp_of_minus_square,
+    is_float,
+    scanned,
+    widened,
+)
 from crosscheck._numerics.formats import FORMATS
 
 BUDGET = 10**6
@@ -132,6 +140,8 @@ class _Evaluator:
             return values
         if name in _CONTROL:
             return _CONTROL[name](self, equation, values)
+        if is_exp_of_minus_square(equation):
+            return [_each(lambda a: (-a * a).exp(), values[0])]
         inside = inner_program(equation)
         if inside is not None:
             return self._closed(inside, values)
@@ -174,15 +184,15 @@ class _Evaluator:
 
     def _scan(self, equation: Any, values: list[Any]) -> Sequence[Any]:
         params = equation.params
-        first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
-        carry, steps = values[first:last], range(params["length"])
+        consts, carry, inputs = scanned(params, values)
+        inside, steps = closed_program(params["jaxpr"]), range(params["length"])
         if not steps:
             raise _BeyondBallsError("scan over nothing")
         rows = []
         for i in reversed(steps) if params["reverse"] else steps:
             self._spend(OPERATION)
-            results = self._closed(params["jaxpr"], [*values[:first], *carry, *(x[i, ...] for x in values[last:])])
-            carry, row = results[: params["num_carry"]], results[params["num_carry"] :]
+            results = self._closed(inside, [*consts, *carry, *(x[i, ...] for x in inputs)])
+            carry, row = results[: len(carry)], results[len(carry) :]
             rows.append(row)
         return [
             *carry,

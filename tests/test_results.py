@@ -1,4 +1,4 @@
-"""The sweeps kept in results/: whole, of every function promised, and their worst inputs as bad as they say."""
+"""What is kept in results/: sweeps, whole, their worst inputs as bad as they say, and an atlas of all that is declared."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ import pytest
 
 from crosscheck import activations
 from crosscheck._compare.records import Point
+from crosscheck._report.atlas_file import read
 from crosscheck._report.sweep import read_sweep
+from crosscheck._spec.records import MODES
 from crosscheck._sweep.results import judged_exactly
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -39,3 +41,15 @@ def error(name: str, order: int, point: Point) -> tuple[float, float]:
     x, got = (np.array([value], np.float32) for value in (point.input, point.got))
     judged, _ = judged_exactly(activations[name], order, x, got)
     return float(judged.ulp_of_unit[0]), float(judged.ulp[0])
+
+
+def test_the_kept_atlas_shows_every_declared_disagreement() -> None:
+    atlas = read(RESULTS / "atlas.json.gz", "results")
+    declared = {deviation.id for activation in activations.values() for deviation in activation.deviations}
+    assert atlas.passed
+    assert {row.id for row in atlas.rows} == declared
+    assert {one.inputs for row in atlas.rows for one in row.usual} == {"anchors", "normal"}
+    assert (atlas.coverage.modes, atlas.coverage.layout, atlas.coverage.quick) == (MODES, True, False)
+    newer = read(RESULTS / "atlas-newer.json.gz", "results")
+    assert newer.passed
+    assert newer.environment["jax"]["version"] != atlas.environment["jax"]["version"]

@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import importlib.metadata
 import platform
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.report import Report
 from crosscheck._report.reproduce import Source
-from crosscheck._spec.errors import UsageError
+from crosscheck._spec.errors import UsageError, said
 from crosscheck._spec.interface import MissingFrameworkError
 from crosscheck._spec.records import (
     CAUSES,
@@ -41,6 +42,7 @@ from crosscheck._spec.records import (
     USUAL_MODES,
     Activation,
     Deviation,
+    SpecError,
 )
 from crosscheck._workers import FEWER, Workers, none_left
 
@@ -210,15 +212,33 @@ def _judge(
 ) -> tuple[Report, Any]:
     """All of one activation; by its name in another process, since a record does not travel there."""
     activation = activations[what] if isinstance(what, str) else what
-    judged = list(run(activation, plan, progress))
+    with formulas_of(activation):
+        judged = list(run(activation, plan, progress))
     comparisons, findings = settle(judged, activation, here, without=without)
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
     report = Report(tuple(comparisons), described, tuple(findings), deviations)
-    looked = look(activation, judged, report) if look else None
+    with formulas_of(activation):
+        looked = look(activation, judged, report) if look else None
     if several:
         _release()  # or the programs of all activations would fill the memory
     return report, looked
+
+
+@contextmanager
+def formulas_of(activation: Activation) -> Iterator[None]:
+    """What the formulas of a record of the user's raise is told as :class:`SpecError`, with the place."""
+    try:
+        yield
+    except (SpecError, UsageError, MissingFrameworkError):
+        raise
+    except Exception as error:
+        if activations.get(activation.name) is activation:
+            raise  # a fault of crosscheck's own
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise SpecError(
+            f"{activation.name}: its formulas raised {said(error)} ({last.filename}, line {last.lineno})"
+        ) from error
 
 
 @contextmanager
@@ -322,8 +342,9 @@ def explanation(what: str | Activation, *, progress: Callable[[str, str], None] 
 
 def explained(activation: Activation, report: Report) -> Explanation:
     """The disagreements in a report on one activation, each looked at once more at one input."""
-    declared = [_declared(activation, deviation, report) for deviation in activation.deviations]
-    return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
+    with formulas_of(activation):
+        declared = [_declared(activation, deviation, report) for deviation in activation.deviations]
+        return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
 
 
 def _one(what: str | Activation) -> Activation:
@@ -468,7 +489,8 @@ def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, 
         raise UsageError(f"low, high: got {low!r} and {high!r}, expected low < high")
     if np.unique(np.array([low, high]).astype(FORMATS[dtype].dtype)).size < 2:
         raise UsageError(f"low, high: got {low!r} and {high!r}, expected bounds that differ in {dtype}")
-    return draw(curves(activation, PLOTTED, dtype, low, high, POINTS))
+    with formulas_of(activation):
+        return draw(curves(activation, PLOTTED, dtype, low, high, POINTS))
 
 
 def _bound(name: str, value: float, dtype: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._api import environment
+from crosscheck._api import environment, formulas_of
 from crosscheck._catalogue import activations, unknown
 from crosscheck._numerics.formats import FORMATS, Format
 from crosscheck._report.sweep import SweepReport
@@ -105,7 +105,7 @@ def sweep(
         raise UsageError("jobs, executor: functions in a subject's place, and records of yours, are not sent to processes")
     spans = list(pieces(span))
     shared = executor is not None or (jobs > 1 and len(spans) > LEFT_TO_ITSELF)
-    with _executors(executor, jobs if shared else 1) as executors:
+    with formulas_of(activation), _executors(executor, jobs if shared else 1) as executors:
         first, described = (None, environment(device)) if executors is None else _working(executors, device)
         header = _header(setup, span, fmt, described)
         with _journal(out, header, f"{activation.name}-{dtype}", resume=resume) as journal:
@@ -127,6 +127,8 @@ def sweep(
                 if progress is not None:
                     progress(inputs, span.size)
     all_of = merged(setup, fmt, span, done)
+    with formulas_of(activation):
+        found = tuple(results(activation, setup, fmt, all_of))
     return SweepReport(
         function=activation.name,
         dtype=dtype,
@@ -134,7 +136,7 @@ def sweep(
         low=value_at(span.first, fmt),
         high=value_at(span.last, fmt),
         bits=_bits(span, fmt),
-        results=tuple(results(activation, setup, fmt, all_of)),
+        results=found,
         differences=tuple(differences(setup, all_of)),
         environment=described,
     )

@@ -14,6 +14,7 @@ from crosscheck._compare.subjects import GAPS, VIEWS, Runner, Subject, runner, s
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, IntArray, bits_of, is_number, widen
 from crosscheck._numerics.ulp import round_once
+from crosscheck._spec.errors import said
 from crosscheck._spec.records import Activation, Anchor, Deviation, Region, budget
 
 REPEATED = 64
@@ -222,7 +223,7 @@ def _result(task: _Task, name: str, mode: str, copies: int, view: str, position:
     try:
         run = _run(task, name, mode, copies, view)
     except Exception as error:  # whatever a subject raises is its result
-        return Result(name, None, np.nan, f"{type(error).__name__}: {error}", mode, copies, view)
+        return Result(name, None, np.nan, said(error), mode, copies, view)
     if run is None:
         return Result(name, None, np.nan, "finds no derivative", mode, copies, view)
     got, judgement = run
@@ -386,7 +387,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
             try:
                 run = _run(task, name, "eager", len(sample.x))
             except Exception as error:  # whatever a subject raises is its result
-                missing[name] = f"{type(error).__name__}: {error}"
+                missing[name] = said(error)
                 continue
             if run is None:
                 missing[name] = "finds no derivative"

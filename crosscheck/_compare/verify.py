@@ -22,6 +22,7 @@ from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, wid
 from crosscheck._numerics.profile import Columns
 from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, UNIFORM
 from crosscheck._numerics.ulp import in_units
+from crosscheck._spec.errors import said
 from crosscheck._spec.records import Activation, budget
 
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
@@ -217,7 +218,7 @@ def _judge_subject(
             except Exception as raised:  # in float64, where it was right in the dtype
                 error = raised
         if error is not None:
-            yield _failed(task, key, f"{type(error).__name__}: {error}", subject.side)
+            yield _failed(task, key, said(error), subject.side)
             continue
         results[subject.name, mode, order] = got, judgement.codes
         at_fault = (judgement.codes < causes.FIRST_PASSING).any() and subject.side != "analytic"
@@ -380,7 +381,7 @@ def _layouts(
             ]
             found = layout.layouts(task.runner(subject), task.sample, order, mode, whole, anchors)
         except Exception as error:
-            yield _failed(task, key, f"{type(error).__name__}: {error}", subject.side)
+            yield _failed(task, key, said(error), subject.side)
             continue
         if found is None:
             continue

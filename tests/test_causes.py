@@ -153,6 +153,7 @@ FLUSHED = {
     "a subnormal within the budget": (1.0, 0.0, 4 * TINY, "rounding", "rounding"),
     "a subnormal beyond the budget": (1.0, 0.0, 5 * TINY, "flush", "inaccurate"),
     "not to zero": (1.0, 2.0**-140, 2.0**-130, "inaccurate", "inaccurate"),
+    "not to zero, below it": (1.0, -(2.0**-140), 2.0**-130, "inaccurate", "inaccurate"),
     "a normal that rounding may make subnormal": (1.0, 0.0, NORMAL + 3 * TINY, "flush", "inaccurate"),
     "a normal that rounding leaves normal": (1.0, 0.0, NORMAL + 4 * TINY, "inaccurate", "inaccurate"),
     "a normal": (1.0, 0.0, NORMAL + 5 * TINY, "inaccurate", "inaccurate"),
@@ -215,6 +216,10 @@ KINKED = {
 @pytest.mark.parametrize(("got", "expected"), KINKED.values(), ids=KINKED)
 def test_convention_is_another_one_sided_value_and_nothing_else(got: float, expected: str) -> None:
     assert cause(0.0, got, truth_of([0.0], left=-1.0, right=1.5)) == expected
+
+
+def test_both_one_sided_values_may_be_the_same() -> None:
+    assert cause(0.0, -1.0, truth_of([0.0], left=-1.0, right=-1.0)) == "convention"
 
 
 def test_there_is_no_convention_without_a_kink() -> None:
@@ -300,6 +305,7 @@ PAIRS = {
     "flushed to different zeros": (0.0, -0.0, "flush", "flush", 0, False, "convention"),
     "zeros of different sign, both wrong": (0.0, -0.0, "inaccurate", "inaccurate", 0, False, "inaccurate"),
     "zeros of the same sign": (-0.0, -0.0, "exact", "exact", 0, False, "exact"),
+    "zero and less": (0.0, -U, "rounding", "rounding", 0, False, "rounding"),
     "derivatives at NaN": (0.0, nan, "none", "none", 1, True, "convention"),
     "equal derivatives at NaN": (nan, nan, "none", "none", 2, True, "exact"),
     "values at NaN": (nan, 0.0, "exact", "special", 0, True, "special"),

@@ -192,6 +192,12 @@ def test_in_float64_half_of_the_neighbours_share_the_error_of_another_function(
 
 
 @SIGNS
+def test_in_float64_an_error_of_the_other_sign_is_not_shared(sign: int) -> None:
+    around = np.array([-0.1, *np.full(7, 0.1), *np.zeros(8)])
+    assert not one_point(sign * 0.1, sign * around, in_float64=True)
+
+
+@SIGNS
 @pytest.mark.parametrize("grows", [1, -1], ids=["growing", "shrinking"])
 @pytest.mark.parametrize("x", [1.0, -1.0])
 def test_an_error_that_only_grows_or_shrinks_crosses_zero(x: float, grows: int, sign: int) -> None:
@@ -259,7 +265,7 @@ def test_half_of_the_relative_error_must_stay(kept: float, expected: bool, sign:
 
 
 @SIGNS
-@pytest.mark.parametrize(("times", "expected"), [(1.01, True), (1.0, False)], ids=["above", "at"])
+@pytest.mark.parametrize(("times", "expected"), [(1.01, True), (1.0, False), (0.5, False)], ids=["above", "at", "below"])
 def test_in_float64_another_function_errs_by_more_than_2_to_minus_30(times: float, expected: bool, sign: int) -> None:
     size = times * 2.0**-30
     assert (systematic(X, np.full(X.shape, size), constant(sign * size), 1.0, in_float64=True) == expected).all()
@@ -278,7 +284,7 @@ def test_another_function_errs_by_more_than_float64_s_rounding(
 @SIGNS
 @pytest.mark.parametrize(
     ("size", "true", "expected"),
-    [(512.0, 1.0, True), (511.9, 1.0, False), (2.0**-40, 2.0**-49, False), (2.0**-36, 2.0**-46, True)],
+    [(512.0, 1.0, True), (511.9, 1.0, False), (2.0**-38, 2.0**-47, False), (2.0**-36, 2.0**-46, True)],
     ids=["512 times", "less", "of float64's rounding", "of more"],
 )
 def test_so_many_times_too_large_a_result_is_another_function_s(size: float, true: float, expected: bool, sign: int) -> None:
@@ -286,6 +292,11 @@ def test_so_many_times_too_large_a_result_is_another_function_s(size: float, tru
     for side in (1, -1):
         found = systematic(X, np.full(X.shape, 1e6), constant(sign * size, side * true), 1.0, in_float64=False)
         assert (found == expected).all()
+
+
+@SIGNS
+def test_so_many_times_too_large_before_as_well(sign: int) -> None:
+    assert systematic(X, np.full(X.shape, 600.0), constant(sign * 600.0), 1.0, in_float64=False).all()
 
 
 @pytest.mark.parametrize("of_values", [False, True])

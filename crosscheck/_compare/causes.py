@@ -71,7 +71,7 @@ def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Jud
     codes[special] = CODE["special"]
     codes[_flushed(wide_x, got, wide, expected, truth, setting)] = CODE["flush"]
     codes[within & ~special] = CODE["rounding"]
-    codes[(exact | np.isnan(wide) & np.isnan(expected)) & ~special] = CODE["exact"]
+    codes[(exact | np.isnan(expected)) & ~special] = CODE["exact"]
     codes[~truth.judged] = NOT_JUDGED
     return Judgement(codes, error, unit_error)
 

@@ -55,6 +55,14 @@ def detection(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try bad input and faults: `nox -s fuzz -- lines --examples 1000`, or `faults`."""
+    session.install(".[all]", *group("test"))
+    words = session.posargs or ["lines"]
+    session.run("python", "-m", "fuzz", *words, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
 @nox.parametrize("device", [nox.param("cpu", id="cpu"), nox.param("gpu", id="gpu")])
 def tests(session: nox.Session, device: str) -> None:
     """Run the tests on the CPU, or those that need a GPU on one."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from _thread import interrupt_main
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Timer
+from functools import partial
+from threading import Timer, get_ident
 from typing import Any, NoReturn
 
 import click
@@ -59,10 +61,13 @@ class Commands(click.Group):
 def _ctrl_c_heard() -> Iterator[None]:
     """Raise it again where it came while no exception could be raised, in a callback of a library's for instance."""
     before = sys.unraisablehook
+    press: Callable[[], None] = interrupt_main  # which does not wake what sleeps, as the signal does where there is one
+    if hasattr(signal, "pthread_kill"):
+        press = partial(signal.pthread_kill, get_ident(), signal.SIGINT)
 
     def again(unraisable: sys.UnraisableHookArgs) -> None:
         if unraisable.exc_type is KeyboardInterrupt:
-            Timer(A_MOMENT, interrupt_main).start()  # at once, it would be raised in here
+            Timer(A_MOMENT, press).start()  # at once, it would be raised in here
         else:
             before(unraisable)
 

@@ -27,12 +27,17 @@ class MissingFrameworkError(ImportError):
 def framework(name: str) -> Any:
     """The module ``torch``, ``jax`` or ``optax``; :class:`MissingFrameworkError` where it cannot be imported."""
     try:
-        return importlib.import_module(name)
-    except Exception as error:  # a broken build raises OSError, RuntimeError, ... at import
+        module = importlib.import_module(name)
+        getattr(module, ALWAYS_THERE.get(name, "__name__"))  # an empty folder of that name can be imported too
+    except (Exception, SystemExit) as error:  # a broken build raises OSError, RuntimeError, ... at import
         raise _missing(name, error) from error
+    return module
 
 
-def _missing(name: str, error: Exception) -> MissingFrameworkError:
+ALWAYS_THERE = {"torch": "Tensor", "jax": "Array", "optax": "sgd"}
+
+
+def _missing(name: str, error: BaseException) -> MissingFrameworkError:
     return MissingFrameworkError(
         f"{name} cannot be imported ({type(error).__name__}: {error}). "
         f"Install it with: pip install 'torch-jax-crosscheck[{'jax' if name == 'optax' else name}]'"

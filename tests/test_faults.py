@@ -1,0 +1,212 @@
+"""Faults around a command, one of each kind here and all of tests/fuzz/faults.py in the slow session."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from fuzz.__main__ import fault_row, write
+from fuzz.around import KEPT, Seen, after, watch
+from fuzz.faults import FAULTS, KINDS, Fault
+
+from crosscheck import UsageError, verify
+from crosscheck._ending import Commands
+from crosscheck._report.files import write_whole
+from crosscheck._workers import Workers, none_left
+
+RESULTS = Path(__file__).parent.parent / "results" / "robustness" / "faults.json"
+QUICK = (
+    "list: a file cannot grow beyond 400 bytes",
+    "diff: a file cannot grow beyond 400 bytes",
+    "list: nor can what it prints",
+    "list: its output is a closed pipe",
+    "list: torch: half-way",
+)
+
+
+def named(name: str) -> Fault:
+    (fault,) = [fault for fault in FAULTS if fault.name == name]
+    return fault
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_fault_ends_as_it_must(name: str) -> None:
+    fault = named(name)
+    assert fault.broken(fault.happen()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_ends_as_it_must(fault: Fault) -> None:
+    assert fault.broken(fault.happen()) == []
+
+
+def test_names_are_unique_and_the_table_that_is_kept_is_of_these_faults() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
+    assert [(row["name"], row["kind"]) for row in kept] == [(fault.name, fault.kind) for fault in FAULTS]
+    assert all(row["broken"] == [] for row in kept)
+    assert {row["kind"] for row in kept} == set(KINDS)
+
+
+GOOD = Seen(2, "Error: one\n", {"out.json": "kept"}, 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "rule"),
+    [
+        ({"code": 1, "stderr": ""}, "exit code 1, expected 2"),
+        ({"stderr": "Error: other\n"}, "not said: one"),
+        ({"stderr": "Error: one\nError: more\n"}, "2 messages"),
+        ({"stderr": "Traceback (most recent call last):\nError: one\n"}, "a traceback"),
+        ({"left": {"out.json": "half"}}, "out.json: half"),
+        ({"left": {"out.json": "gone"}}, "out.json: gone"),
+        ({"left": {"out.json": "kept", ".crosscheck-1": "new"}}, ".crosscheck-1: new"),
+        ({"orphans": 1}, "1 processes left running"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_ends_otherwise_is_told(seen: dict[str, Any], rule: str) -> None:
+    fault = Fault("a kind", "a fault", "list", (2,), "one")
+    assert fault.broken(GOOD) == []
+    assert any(told.startswith(rule) for told in fault.broken(replace(GOOD, **seen)))
+
+
+CARELESS = """
+import subprocess, sys, time
+file = open("out.json", "w")
+file.write("{")
+file.flush()
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_half_a_file_and_a_process_left_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.around.PATIENCE", 0.2)
+    seen = watch((), tmp_path, ["out.json"], after(2.0, signal.SIGKILL, group=False), code=CARELESS)
+    assert (seen.code, seen.left, seen.orphans) == (-signal.SIGKILL, {"out.json": "half"}, 1)
+
+
+@pytest.mark.parametrize("step", ["open", "replace"])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=["Ctrl-C", "full"]
+)
+def test_a_file_stays_as_it_was_whenever_writing_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    path = tmp_path / "out.json"
+    path.write_bytes(KEPT)
+    really: Callable[..., Any] = getattr(Path, step)
+
+    def stopped(self: Path, *arguments: Any) -> Any:
+        if step == "open":
+            really(self, *arguments).close()  # the file is there, and empty
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, step, stopped)
+        with pytest.raises(type(error)):
+            write_whole(path, b"new")
+    assert os.listdir(tmp_path) == ["out.json"]
+    assert path.read_bytes() == KEPT
+
+
+def test_a_link_a_pipe_and_a_long_name_are_written_to(tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_bytes(KEPT)
+    link.symlink_to(target)
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    write_whole(pipe, b"through")
+    assert reader.communicate()[0] == b"through"
+    assert pipe.is_fifo()
+    write_whole(tmp_path / ("x" * 255), b"new")
+    write_whole(tmp_path / "new", b"new")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_folder_that_only_reads_is_refused_at_once(tmp_path: Path) -> None:
+    """Root may write where the bits forbid it, so a file system that only reads is made in a name space of its own."""
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+    apart = ("unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", str(tmp_path))
+    try:
+        subprocess.run([*apart, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system that only reads can be made here")
+    command = [sys.executable, "-c", "from crosscheck.cli import main; main()", "list", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: --json: the folder {tmp_path} is not writable\n"
+
+
+class Unheard:
+    """Ctrl-C comes while it is deleted, where Python can raise nothing."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_is_heard_even_where_no_exception_can_be_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.group(cls=Commands)
+    def group() -> None:
+        pass
+
+    @group.command()
+    def work() -> None:
+        Unheard()
+        time.sleep(60)
+        click.echo("AGREE")
+
+    with pytest.raises(SystemExit) as ended:
+        group.main(["work"])
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "Stopped: files that were not written yet are as they were\n")
+
+
+def test_processes_are_ended_where_an_exception_comes() -> None:
+    pool, started = Workers(1), []
+
+    def stopped() -> None:
+        with none_left():
+            started.append(pool.submit(os.getpid).result())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    pool.shutdown()
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
+def test_a_process_that_dies_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit(self: Workers, *arguments: Any) -> Any:
+        return super(Workers, self).submit(os._exit, 1)
+
+    monkeypatch.setattr(Workers, "submit", submit)
+    with pytest.raises(UsageError, match=r"processes: one of the 2 ended before its work was done; was it killed, or short"):
+        verify(["linear", "relu"], quick=True, processes=2)
+
+
+def test_the_table_keeps_rows_of_other_runs(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
+    first, second = (fault_row(named(name)) for name in QUICK[:2])
+    names = [first["name"], second["name"]]
+    write(path, "crosscheck.faults/1", names, [second])
+    write(path, "crosscheck.faults/1", names, [first])
+    assert [row["name"] for row in json.loads(path.read_text())["rows"]] == names

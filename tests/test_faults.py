@@ -19,7 +19,7 @@ from fuzz.around import KEPT, Seen, after, watch
 from fuzz.faults import FAULTS, KINDS, Fault
 
 from crosscheck import UsageError, verify
-from crosscheck._ending import Commands
+from crosscheck._commands.ending import Commands
 from crosscheck._report.files import write_whole
 from crosscheck._workers import Workers, none_left
 

@@ -124,7 +124,7 @@ def test_what_torch_clamps_is_told(losses: crosscheck.LossesReport) -> None:
     assert "torch-log-clamped" in str(losses)
 
 
-@pytest.mark.parametrize("known", [difference.id for difference in DIFFERENCES])
+@pytest.mark.parametrize("known", [difference.id for difference in DIFFERENCES if difference.seen_here])
 def test_a_difference_that_is_not_declared_is_found(losses: crosscheck.LossesReport, known: str) -> None:
     points = tuple(replace(point, declared=None if point.declared == known else point.declared) for point in losses.points)
     report = replace(losses, points=points)

@@ -4,6 +4,7 @@ Importing crosscheck imports neither framework; each is imported when it is firs
 """
 
 import importlib
+import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    drawn = random.getstate()
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    random.setstate(drawn)  # rich draws a number when it is imported
     globals()[name] = value
     return value
 

@@ -42,6 +42,14 @@ COMPARE = {
 """Limits of what benchmarks/compare.py measures."""
 ARRAYS = {"time": (15.0, "s"), "memory": (3.0, "GiB")}
 """Limits of what benchmarks/arrays.py measures."""
+LOAD = {
+    "distinct growth": (256.0, "KiB"),
+    "distinct slower": (1.5, "times"),
+    "same growth": (16.0, "KiB"),
+    "same slower": (1.5, "times"),
+    "changed": (0.0, "settings"),
+}
+"""Limits of what benchmarks/load.py measures: KiB per comparison, the last of the time of the first, global settings."""
 SWEPT = ("sigmoid", "gelu")
 SWEEP_RATIO, SWEEP_OF_STRAIGHTFORWARD, SWEEP_LIMIT, SWEEP_MEMORY = 2.0, 0.1, 150.0, 1.5
 PLUGIN_LIMIT = 30.0
@@ -121,6 +129,15 @@ def compare() -> Iterator[Measurement]:
             yield Measurement(f"compare, {what}: {name}", value, limit, unit)
 
 
+def load() -> Iterator[Measurement]:
+    """300 pairs of functions, each another one, and 2,000 comparisons of one, in one process."""
+    script = Path(__file__).with_name("load.py")
+    said = subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for name, value in json.loads(said.splitlines()[-1]).items():
+        limit, unit = LOAD[name]
+        yield Measurement(f"load: {name}", value, limit, unit)
+
+
 def arrays() -> Iterator[Measurement]:
     """Two files of 10^8 float32, mapped."""
     script = Path(__file__).with_name("arrays.py")
@@ -170,7 +187,7 @@ def main(chosen: list[str]) -> int:
     """Run the measures named, all of them unless some are."""
     broken = 0
     measures = {
-        measure.__name__: measure for measure in (light, decisions, verify, compare, arrays, sweep, plugin, perceptron)
+        measure.__name__: measure for measure in (light, decisions, verify, compare, load, arrays, sweep, plugin, perceptron)
     }
     for measure in (measures[name] for name in chosen or measures):
         for measured in measure():

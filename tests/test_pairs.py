@@ -35,7 +35,7 @@ def without_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_diagnosis")
 @pytest.mark.filterwarnings("ignore")  # the functions are other people's habits, warnings and all
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair.holds_here], ids=lambda pair: pair.name)
 def test_the_verdict_is_right(pair: Pair) -> None:
     report = pair.report()
     assert (report.passed, report.cause, report.side) == (pair.passes, pair.cause, pair.side), str(report)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from crosscheck._perceptron.losses import DIFFERENCES
 from crosscheck.cli import main
 
 PAGE = (Path(__file__).parent.parent / "docs" / "perceptron.md").read_text(encoding="utf-8")
@@ -35,6 +36,8 @@ def same(shown: str, printed: str) -> bool:
 
 @pytest.mark.parametrize(("command", "shown"), CONSOLE, ids=[command for command, _ in CONSOLE])
 def test_the_commands_print_what_the_page_says(command: str, shown: str) -> None:
+    if "--losses" in command and not all(difference.seen_here for difference in DIFFERENCES):
+        pytest.skip("the page shows the losses of another JAX")
     printed = CliRunner().invoke(main, command.split()).stdout
     assert same(shown, printed), printed
 

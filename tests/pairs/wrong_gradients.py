@@ -36,6 +36,8 @@ def at(*points: float) -> Any:
 
 
 around_zero = at(-1, 0, 0.5, 2)
+CLAMPS = {"torch": "<2.15"}
+"""Until then clamp's slope at a bound is 1."""
 
 
 def with_ties() -> list[Any]:
@@ -309,7 +311,7 @@ CONVENTION = [
     convention("abs-at-zero", torch.abs, lambda x: jnp.where(x >= 0, x, -x), around_zero),
     convention("relu-at-zero-against-maximum", F.relu, lambda x: jnp.maximum(x, 0), around_zero),
     convention("relu-at-zero-against-where", F.relu, lambda x: jnp.where(x >= 0, x, 0), around_zero),
-    convention("clamp-at-zero-against-relu", lambda x: x.clamp(min=0), jax.nn.relu, around_zero),
+    convention("clamp-at-zero-against-relu", lambda x: x.clamp(min=0), jax.nn.relu, around_zero, versions=CLAMPS),
     convention("leaky-relu-at-zero", F.leaky_relu, jax.nn.leaky_relu, around_zero),
     convention(
         "elu-of-alpha-two-at-zero",
@@ -323,6 +325,7 @@ CONVENTION = [
         lambda x: x.clamp(-1, 1),
         lambda x: jnp.where(jnp.abs(x) < 1, x, jnp.sign(x)),
         at(-2, -1, 0.5, 1, 3),
+        versions=CLAMPS,
     ),
     convention("hard-tanh-at-its-bounds", F.hardtanh, lambda x: jnp.clip(x, -1, 1), at(-2, -1, 0.5, 1, 3)),
     convention("max-of-ties-first-against-shared", lambda x: x.max(-1).values, lambda x: x.max(-1), with_ties),

@@ -40,7 +40,14 @@ def activations_done(total: int) -> Iterator[Callable[[str, str], None] | None]:
 def epochs_done(total: int) -> Iterator[Callable[[str, int], None] | None]:
     """Takes the framework and the epochs that it has just done."""
     with _bar("training", total) as move:
-        yield move and (lambda name, epochs: move(advance=epochs, description=f"training in {name}"))
+        shown: set[str] = set()
+
+        def advance(name: str, epochs: int) -> None:
+            if move is not None:  # a framework that trains faster than the bar is redrawn is shown too
+                move(advance=epochs, description=f"training in {name}", refresh=name not in shown)
+            shown.add(name)
+
+        yield move and advance
 
 
 @contextmanager

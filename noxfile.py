@@ -63,6 +63,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the numerics and the causes, line by line, and see that a test fails: `nox -s mutation -- --workers 2`."""
+    session.install(".", *group("mutation"))
+    session.run("python", "-m", "mutation", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 @nox.parametrize("device", [nox.param("cpu", id="cpu"), nox.param("gpu", id="gpu")])
 def tests(session: nox.Session, device: str) -> None:
     """Run the tests on the CPU, or those that need a GPU on one."""

@@ -54,6 +54,7 @@ def test_what_is_not_judged_does_not_count_and_nan_among_the_inputs_has_no_colum
     assert one.x == (-inf, 1.0, 2.0)
     assert one.worst == (0.0, 1.0, 0.0)
     assert sum(one.counts) == 3
+    assert one.counts[0] == 1  # NaN has no size
 
 
 def test_a_wrong_nan_is_infinitely_wrong() -> None:
@@ -87,7 +88,7 @@ def test_pieces_put_together_are_the_whole(size: int) -> None:
         profile(Columns.of_elements(start, stop, size), ulp[start:stop], none(ulp[start:stop]), ~none(ulp[start:stop]))
         for start, stop in itertools.pairwise(cuts)
     ]
-    assert joined(pieces) == whole
+    assert joined(pieces) == whole == joined([whole])
     assert whole.by == "element"
     assert len(whole.x) == min(size, COLUMNS)
 

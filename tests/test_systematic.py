@@ -284,8 +284,14 @@ def test_another_function_errs_by_more_than_float64_s_rounding(
 @SIGNS
 @pytest.mark.parametrize(
     ("size", "true", "expected"),
-    [(512.0, 1.0, True), (511.9, 1.0, False), (2.0**-38, 2.0**-47, False), (2.0**-36, 2.0**-46, True)],
-    ids=["512 times", "less", "of float64's rounding", "of more"],
+    [
+        (512.0, 1.0, True),
+        (511.9, 1.0, False),
+        (2.0**-36, 2.0**-46, True),
+        (2.0**-38, 2.0**-47, False),
+        (2.0**-40, 2.0**-49, False),
+    ],
+    ids=["512 times", "less", "above float64's rounding", "of its size", "below it"],
 )
 def test_so_many_times_too_large_a_result_is_another_function_s(size: float, true: float, expected: bool, sign: int) -> None:
     """However large the error was before: a sum where a mean is meant is as many times too large as there are numbers."""

@@ -135,6 +135,7 @@ BY_HAND = {
     "residual, one below": (1.5 - U, 1.5 + U / 4, "float32", 1.25),
     "residual, a tie to infinity": (inf, 65520.0, "float16", 0.5),
     "residual, a tie, largest": (65504.0, 65520.0, "float16", 0.5),
+    "the infinity, far below the truth": (inf, 131072.0, "float16", 0.5),
     "residual, half a subnormal": (0.0, 2.0**-25, "float16", 0.5),
 }
 

@@ -130,4 +130,4 @@ def ordinal_distance(a: FloatArray, b: FloatArray) -> npt.NDArray[np.uint64]:
 def bits_of(value: FloatArray) -> str:
     """The bits of one value as hexadecimal, for example ``0x3f800000`` for 1 in float32."""
     fmt = format_of(value)
-    return f"0x{int(np.asarray(value).reshape(1).view(fmt.unsigned)[0]):0{fmt.bits // 4}x}"
+    return f"0x{np.asarray(value).view(fmt.unsigned).item():0{fmt.bits // 4}x}"

@@ -16,7 +16,7 @@ from many_comparisons import ONE_IN, Curve, Function, distinct, measured
 
 import crosscheck
 
-RESULTS = Path(__file__).parents[1] / "results" / "load.json"
+RESULTS = Path(__file__).parents[1] / "results" / "robustness" / "load.json"
 GROWTH = {"distinct": 256.0, "same": 16.0}
 """KiB per comparison. The kept run of distinct functions has 133, most of it from the one pair in twenty that is diagnosed:
 JAX keeps what it compiled for each shape that a diagnosis tries. The limit was a guess of 128 before that run, and raised

@@ -23,7 +23,7 @@ from mutation.records import (
 from mutation.summary import MOST_SURVIVORS, Summary
 
 MODULE = "crosscheck/_numerics/profile.py"
-RESULTS = ROOT / "results" / "mutation.json"
+RESULTS = ROOT / "results" / "robustness" / "mutation.json"
 
 
 def mutant(name: str) -> Mutant:

@@ -8,7 +8,7 @@ import pytest
 from crosscheck import activations
 from crosscheck._compare.records import Point
 from crosscheck._report.atlas_file import read
-from crosscheck._report.sweep import read_sweep
+from crosscheck._report.sweep import read_sweep, read_sweeps
 from crosscheck._spec.records import MODES
 from crosscheck._sweep.results import judged_exactly
 
@@ -53,3 +53,7 @@ def test_the_kept_atlas_shows_every_declared_disagreement() -> None:
     newer = read(RESULTS / "atlas-newer.json.gz", "results")
     assert newer.passed
     assert newer.environment["jax"]["version"] != atlas.environment["jax"]["version"]
+
+
+def test_the_kept_sweeps_are_read_as_one_table() -> None:
+    assert len(read_sweeps(RESULTS)) == len(ALL) + len(NATIVES)

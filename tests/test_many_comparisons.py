@@ -3,6 +3,7 @@
 import gc
 import itertools
 import json
+import mmap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ def test_the_pairs_are_distinct_and_one_in_so_many_is_wrong() -> None:
 
 
 def test_what_is_kept_shows_as_growth() -> None:
-    kept = []
+    kept, page = [], b"x" * 2**18
 
     def leaks() -> Iterator[object]:
         while True:
-            kept.append(b"x" * 2**18)  # written to, or the pages would not be there
+            kept.append(mmap.mmap(-1, len(page)))  # new memory, whatever was freed before, and written to
+            kept[-1].write(page)
             yield None
 
     assert measured(itertools.islice(leaks(), 100), 10).growth == pytest.approx(256, rel=0.2)

@@ -1,8 +1,8 @@
 """Measure many comparisons in one process: memory, time, and whether anything global is left changed.
 
 ``python benchmarks/load.py --json results/robustness/load.json`` compares 300 pairs of functions, each another one, then one
-pair 2,000 times, and writes the curves of both; ``--distinct`` and ``--same`` say how many. Prints the figures as one line of
-JSON.
+pair 2,000 times, and writes the curves of both; ``--distinct`` and ``--same`` say how many. Prints the figures as one line
+of JSON.
 """
 
 import argparse

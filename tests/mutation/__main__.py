@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     modules = [module for module in TESTS if not given.words or any(word in module for word in given.words)]
     if not modules:
         parser.error(f"WORD: got {' '.join(given.words)}, expected a part of one of {', '.join(TESTS)}")
+    if given.workers < 1:
+        parser.error(f"--workers: got {given.workers}, expected 1 or more")
     if given.json and given.words:
         parser.error("--json: got WORD too, expected all modules; leave one of them out")
 

@@ -181,6 +181,16 @@ def test_what_is_dumped_is_read_back_to_the_bit(command: Command, tmp_path: Path
     assert {one["name"]: one["dtype"] for one in data["comparisons"]} == {"y": "float32", "h": "bfloat16", "n": "int64"}
 
 
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_an_array_may_have_any_name(command: Command, tmp_path: Path, ending: str) -> None:
+    """Also those that numpy's writer has for its own arguments, and that of a layer within layers."""
+    arrays = {"file": X, "allow_pickle": X, "args": X, "path": X, "encoder.0/weight": X}
+    dump(tmp_path / f"a{ending}", **arrays)
+    done = command("diff", f"a{ending}", f"a{ending}", "--json", "out.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {one["name"] for one in json.loads((tmp_path / "out.json").read_text())["comparisons"]} == set(arrays)
+
+
 def test_a_npy_file_holds_one_array(command: Command, tmp_path: Path) -> None:
     dump(tmp_path / "a.npy", whatever=torch.tensor(X))
     dump(tmp_path / "b.npy", other=X * 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -93,8 +94,11 @@ def _read_npz(path: Path) -> Readers:
 
 
 def _write_npz(arrays: Mapping[str, Array]) -> bytes:
+    """Not by numpy's savez: it takes the names as its own arguments, so that none can be called ``file``."""
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in arrays:
+            archive.writestr(f"{name}.npy", _write_npy({name: arrays[name]}))
     return file.getvalue()
 
 

@@ -183,8 +183,9 @@ class _Interpreter:
         self._trips = 1
         self._numbered = 0
         self._silent = False
-        self._disturb = jax.jit(_disturb)  # traced once for each shape
-        self._disturb_and_flush = jax.jit(_disturb_and_flush)
+        # traced once for each shape; functions of this lift's own, as what JAX keeps of one goes when that goes
+        self._disturb = jax.jit(lambda *arguments: _disturb(*arguments))
+        self._disturb_and_flush = jax.jit(lambda *arguments: _disturb_and_flush(*arguments))
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
         values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))

@@ -125,7 +125,7 @@ def _around(x: float, fmt: Format) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = round_once(np.array([x * 2.0**k for k in range(-8, 9)]), fmt)
     near = np.unique(np.concatenate([near, scaled, -scaled]))
-    return near[np.isfinite(widen(near))]
+    return _filled(near[np.isfinite(widen(near))])
 
 
 def _simplest_number(fault: Fault, worst: Point, clock: Clock) -> tuple[Inputs, Judged] | None:
@@ -155,7 +155,16 @@ def _round_numbers(x: float, fmt: Format) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         numbers = round_once(np.array(ranked), fmt)
     _, first = np.unique(numbers.view(f"u{fmt.bits // 8}"), return_index=True)
-    return np.asarray(numbers[np.sort(first)])
+    return _filled(np.asarray(numbers[np.sort(first)]))
+
+
+def _filled(numbers: Array) -> Array:
+    """The last one repeated, up to a multiple of 64.
+
+    JAX keeps what it compiled of each operation for each length, for as long as the process lives: with few lengths that is
+    little, however many functions are compared.
+    """
+    return np.pad(numbers, (0, -numbers.size % 64), mode="edge")
 
 
 def _plainness(x: float) -> tuple[bool, int, float, bool]:

@@ -20,7 +20,7 @@ import numpy as np
 from crosscheck._backends import backend
 from crosscheck._catalogue import activations, unknown
 from crosscheck._compare.curves import Declared, Sighting, curves, sight, sight_declared
-from crosscheck._compare.deviations import Environment, settle
+from crosscheck._compare.deviations import Environment, examined_here, settle
 from crosscheck._compare.judged import ALONE, EXACT, Judged
 from crosscheck._compare.records import Comparison
 from crosscheck._compare.verify import Plan, run
@@ -354,8 +354,9 @@ def _one(what: str | Activation) -> Activation:
 
 
 def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement:
-    """A declared deviation at the first anchor of its first region."""
-    region = deviation.regions[0]
+    """A declared deviation at the first anchor of its first region, of those that this CPU's code shows if there are any."""
+    here = _deviation_environment(environment(), "cpu")
+    region = next((one for one in deviation.regions if examined_here(one, here)), deviation.regions[0])
     anchor = region.anchors[0]
     dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
     return Disagreement(

@@ -14,7 +14,7 @@ from conftest import SLOW_MODES, Verified
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, _api
 from crosscheck._compare.causes import CODE
-from crosscheck._compare.deviations import Environment, seen_here, settle
+from crosscheck._compare.deviations import Environment, examined_here, seen_here, settle
 from crosscheck._compare.judged import Judged
 from crosscheck._numerics.formats import FORMATS, from_ordinal, to_ordinal, widen
 from crosscheck._numerics.sampling import COLUMNS, ROWS
@@ -202,7 +202,7 @@ def test_each_deviation_as_declared_is_borne_out(verified: Run, name: str, id_: 
 def results(deviation: Deviation) -> Iterator[tuple[int, int, str]]:
     """Where results are declared: region, anchor, subject."""
     for i, region in enumerate(deviation.regions):
-        for j, anchor in enumerate(region.anchors):
+        for j, anchor in enumerate(region.anchors if examined_here(region, HERE) else ()):
             yield from ((i, j, subject) for subject in anchor.results)
 
 
@@ -237,7 +237,7 @@ def test_each_declared_result_is_held_to_the_bit(verified: Run, name: str, id_: 
 @each_deviation
 def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
-    bounded = [region for region in deviation.regions if np.isfinite(region.max_ulp)]
+    bounded = [one for one in deviation.regions if np.isfinite(one.max_ulp) and examined_here(one, HERE)]
     points = touched(verified(name).points, deviation)
     for region in bounded:
         for factor, message in ((1 / 11, "more than the declared"), (11, "is stale")):

@@ -7,6 +7,7 @@ from crosscheck._spec.records import DTYPES, Anchor, Deviation, Region, Seen
 
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 WITH_AVX512 = (Seen(torch="~=2.13.0", jax="~=0.10.2", capabilities=("AVX512",)),)
+WITH_AVX2 = (Seen(torch="~=2.13.0", jax="~=0.10.2", capabilities=("AVX2",)),)
 TORCH = "torch.native"
 CANCELLED = "Where terms cancel, that rounding is much of the result."
 

@@ -11,8 +11,15 @@ def both(low: float, high: float) -> tuple[tuple[float, float], ...]:
 
 
 def regions(subject: str, *rows: tuple[Any, ...]) -> tuple[Region, ...]:
-    """Of rows of order, dtype, intervals, anchor, the result there or None, and the maximum in ULP."""
+    """Of rows of order, dtype, intervals, anchor, the result there or None, the maximum in ULP, and maybe a capability."""
     return tuple(
-        Region(order, (dtype,), intervals, (Anchor(at, {} if result is None else {subject: result}),), max_ulp)
-        for order, dtype, intervals, at, result, max_ulp in rows
+        Region(
+            order,
+            (dtype,),
+            intervals,
+            (Anchor(at, {} if result is None else {subject: result}),),
+            max_ulp,
+            capability=next(iter(capability), None),
+        )
+        for order, dtype, intervals, at, result, max_ulp, *capability in rows
     )

@@ -83,7 +83,7 @@ ROUNDED_DIFFERENCE_FAR = replace(
 SIXTEEN_BITS = replace(
     mirrored(softmax.SIXTEEN_BITS_TORCH),
     reason="torch differentiates with the softmin that was rounded to 16 bits, and composes the second derivative from "
-    "operations that each round again; along another axis than the last, the value is rounded twice.",
+    "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
 )
 
 SOFTMIN = Activation(

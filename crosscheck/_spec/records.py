@@ -159,6 +159,9 @@ class Region:
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
     more than ten times as much. ``parameters`` restricts it to these values of them.
+
+    ``capability``, one of torch's names such as ``AVX512``, says that a CPU with another one has other code there, and
+    other results: it is examined on CPUs with that one only.
     """
 
     order: int
@@ -168,6 +171,7 @@ class Region:
     max_ulp: float = inf
     lengths: tuple[int, ...] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
+    capability: str | None = None
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:

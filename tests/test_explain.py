@@ -20,7 +20,7 @@ from crosscheck import Activation, Deviation, Report, UsageError, _api
 from crosscheck._backends import backend
 from crosscheck._catalogue import load_file
 from crosscheck._compare.curves import Sighting, _place, sight
-from crosscheck._compare.deviations import seen_here
+from crosscheck._compare.deviations import examined_here, seen_here
 from crosscheck._compare.sample import Sample, coordinates, samples
 from crosscheck._numerics.formats import FORMATS, bits_of
 from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
@@ -379,6 +379,8 @@ def test_a_deviation_of_long_rows_is_looked_for_in_these_only() -> None:
 def test_a_deviation_along_another_axis_is_shown_along_that() -> None:
     (declared,) = (d for d in SOFTMAX.deviations if d.id == "softmax-16-bit-rounding")
     (region,) = (r for r in declared.regions if (r.order, r.dtypes) == (0, ("bfloat16",)))
+    if not examined_here(region, _api._deviation_environment(_api.environment(), "cpu")):
+        pytest.skip(f"torch rounds twice with {region.capability} only")
     only = dataclasses.replace(declared, regions=(region,))
     one = _api._declared(dataclasses.replace(SOFTMAX, deviations=(only,)), only, Report((), {}))
     assert one.sighting is not None

@@ -9,6 +9,7 @@ of the one compiled program, so a clean run is the noisy program with a unit of 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +184,9 @@ class _Interpreter:
         self._trips = 1
         self._numbered = 0
         self._silent = False
-        # traced once for each shape; functions of this lift's own, as what JAX keeps of one goes when that goes
-        self._disturb = jax.jit(lambda *arguments: _disturb(*arguments))
-        self._disturb_and_flush = jax.jit(lambda *arguments: _disturb_and_flush(*arguments))
+        # traced once for each shape; made anew, since what JAX keeps of a function goes when that goes
+        self._disturb = jax.jit(partial(_disturb))
+        self._disturb_and_flush = jax.jit(partial(_disturb_and_flush))
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
         values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))

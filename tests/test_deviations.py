@@ -23,6 +23,7 @@ from crosscheck._spec.records import Seen
 Run = Callable[[str], Verified]
 ANYWHERE = (Seen(torch=">=0", jax=">=0"),)
 """A test of how strict a declaration is holds in every environment."""
+HERE = _api._deviation_environment(_api.environment(), "cpu")
 SIGMOID = crosscheck.activations["sigmoid"]
 LOST_TAIL = next(deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-derivative-lost-tail")
 FLOAT32 = next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",)))
@@ -132,9 +133,17 @@ def test_in_another_environment_a_region_that_shows_at_few_inputs_is_a_note() ->
     assert not gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**20), seen=elsewhere)).passed
 
 
+def test_a_region_of_other_cpus_covers_and_is_not_examined() -> None:
+    """torch has other code for other vectors: an anchor of AVX-512 need not show, nor hold its bound, with AVX2."""
+    wrong = dataclasses.replace(FLOAT32, intervals=((1.6, 103.98),), anchors=(Anchor(1.6, {}),), max_ulp=2.0**20)
+    assert gradient_of(declared(dataclasses.replace(wrong, capability="VSX"))).passed
+    report = gradient_of(declared(dataclasses.replace(wrong, capability=HERE.capability)))
+    assert "does not occur at its anchor" in failures(report)
+    assert "more than the declared" in failures(report)
+
+
 # Every declared deviation, on the points of one run of the catalogue
 
-HERE = _api._deviation_environment(_api.environment(), "cpu")
 DECLARED = [(name, deviation.id) for name, one in crosscheck.activations.items() for deviation in one.deviations]
 each_deviation = pytest.mark.parametrize(("name", "id_"), DECLARED, ids=[id_ for _, id_ in DECLARED])
 

@@ -241,23 +241,8 @@ def _full_disks() -> Iterator[Fault]:
         yield Fault("a reader that has left", "its output is a closed pipe", run, (141,), stdout="closed")
 
 
-STOPPED_RUNS = (
-    "verify",
-    "plot",
-    "compare",
-    "diff",
-    "atlas",
-    "perceptron",
-    "sweep --out",
-    "dump",
-    "verify, shared",
-    "sweep, shared",
-)
-"""One for each way of writing; the other commands write in the same ways."""
-
-
 def _stopped() -> Iterator[Fault]:
-    for run in STOPPED_RUNS:
+    for run in RUNS:
         for kind, number in (("Ctrl-C", signal.SIGINT), ("kill -9", signal.SIGKILL)):
             for at in moments(run, number):
                 # The command may have ended before, with its own exit code.

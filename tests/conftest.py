@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -61,6 +62,12 @@ MINE = Activation(
     limits=Limits(minus=(-inf, 0.5, 0), plus=(inf, 0.5, 0)),
 )
 '''
+
+
+def pytest_configure() -> None:
+    """Where the tests run in the background of a shell, Ctrl-C is ignored, in every process that they start too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 collect_ignore = ["browser"]  # looks at the built site: a session of its own runs it

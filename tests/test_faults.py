@@ -179,6 +179,27 @@ def test_ctrl_c_is_heard_even_where_no_exception_can_be_raised(capsys: pytest.Ca
     assert capsys.readouterr() == ("", "Stopped: files that were not written yet are as they were\n")
 
 
+LEAVES_SLOWLY = """
+import atexit, time
+atexit.register(time.sleep, 60)  # as a library's that clears up when Python ends
+atexit.register(print, "leaving", flush=True)
+from crosscheck.cli import main
+main(["list"])
+"""
+
+
+def test_ctrl_c_while_python_ends_is_no_traceback() -> None:
+    """All is written by then; it ends at once, as a program does that has no say in it."""
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", LEAVES_SLOWLY], **pipes) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "leaving\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=50)
+    assert (process.returncode, said) == (-signal.SIGINT, "")
+
+
 def test_processes_are_ended_where_an_exception_comes() -> None:
     pool, started = Workers(1), []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import signal
@@ -55,6 +56,9 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:
                 sys.exit(UNREAD)
             refuse(f"the output could not be written: {error.strerror or error}")
+        finally:
+            # registered last, it comes first: what libraries do when Python ends cannot pass an exception on
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

@@ -18,11 +18,10 @@ from many_comparisons import ONE_IN, Curve, Function, distinct, measured
 import crosscheck
 
 RESULTS = Path(__file__).parents[1] / "results" / "robustness" / "load.json"
-GROWTH = {"distinct": 256.0, "same": 16.0}
-"""KiB per comparison. The kept run of distinct functions has 133, most of it from the one pair in twenty that is diagnosed:
-JAX keeps what it compiled for each shape that a diagnosis tries. The limit was a guess of 128 before that run, and raised
-after it. A compiled program takes about 1,300, so that one kept for each comparison would still show; that none is kept of
-functions that agree is counted exactly, below."""
+GROWTH = {"distinct": 64.0, "same": 4.0}
+"""KiB per comparison. The kept run of distinct functions has 43 and flattens: JAX keeps what it compiled of each operation for
+each length, of which a diagnosis tries few. A compiled program takes about 1,300, so that one kept for each comparison, or for
+each that is diagnosed, would show; that none is kept of functions that agree is counted exactly, below."""
 SLOWER = 1.5
 
 

@@ -179,6 +179,30 @@ def test_ctrl_c_is_heard_even_where_no_exception_can_be_raised(capsys: pytest.Ca
     assert capsys.readouterr() == ("", "Stopped: files that were not written yet are as they were\n")
 
 
+LOADS_SLOWLY = """
+import os, time
+print("loading", flush=True)
+try:
+    time.sleep(2)
+except KeyboardInterrupt:
+    os.abort()  # as C++ does, where an exception cannot be passed on
+"""
+
+
+def test_ctrl_c_waits_until_a_framework_is_loaded(tmp_path: Path) -> None:
+    tmp_path.joinpath("jax").mkdir()
+    tmp_path.joinpath("jax", "__init__.py").write_text(LOADS_SLOWLY)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    code = "from crosscheck.cli import main; main(['env'])"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=50)
+    assert (process.returncode, said) == (130, "Stopped: files that were not written yet are as they were\n")
+
+
 LEAVES_SLOWLY = """
 import atexit, time
 atexit.register(time.sleep, 60)  # as a library's that clears up when Python ends

@@ -11,7 +11,8 @@ from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from threading import Timer, get_ident
+from threading import Timer, current_thread, get_ident, main_thread
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -63,23 +64,53 @@ class Commands(click.Group):
 
 @contextmanager
 def _ctrl_c_heard() -> Iterator[None]:
-    """Raise it again where it came while no exception could be raised, in a callback of a library's for instance."""
-    before = sys.unraisablehook
+    """Raise it again where it came while no exception could be raised: in a library's callback, or while one is loaded."""
+    before, raised = sys.unraisablehook, signal.getsignal(signal.SIGINT)
     press: Callable[[], None] = interrupt_main  # which does not wake what sleeps, as the signal does where there is one
     if hasattr(signal, "pthread_kill"):
         press = partial(signal.pthread_kill, get_ident(), signal.SIGINT)
 
+    waiting: list[Timer] = []
+
+    def press_soon() -> None:
+        waiting.append(Timer(A_MOMENT, press))
+        waiting[-1].start()
+
     def again(unraisable: sys.UnraisableHookArgs) -> None:
         if unraisable.exc_type is KeyboardInterrupt:
-            Timer(A_MOMENT, press).start()  # at once, it would be raised in here
+            press_soon()  # at once, it would be raised in here
         else:
             before(unraisable)
 
+    def later(number: int, frame: FrameType | None) -> None:
+        if _loading(frame):
+            press_soon()
+        else:
+            signal.default_int_handler(number, frame)
+
     sys.unraisablehook = again
+    # ignored, it stays ignored; and only the main thread may say what a signal does
+    mine = raised is signal.default_int_handler and current_thread() is main_thread()
+    if mine:
+        signal.signal(signal.SIGINT, later)
     try:
         yield
+        for one in waiting:  # or it would be raised when nothing hears it any more
+            one.join()
     finally:
         sys.unraisablehook = before
+        if mine:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _loading(frame: FrameType | None) -> bool:
+    """Whether a framework is being imported: its C++, which calls Python then, takes an exception for the end of all."""
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "").partition(".")[0]
+        if frame.f_code.co_name == "<module>" and module in ("torch", "jax", "jaxlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leave_output_alone() -> None:

@@ -20,8 +20,8 @@ import crosscheck
 RESULTS = Path(__file__).parents[1] / "results" / "robustness" / "load.json"
 GROWTH = {"distinct": 64.0, "same": 4.0}
 """KiB per comparison. The kept run of distinct functions has 43 and flattens: JAX keeps what it compiled of each operation
-for each length, of which a diagnosis tries few. A compiled program takes about 1,300, so that one kept for each comparison, or
-each that is diagnosed, would show; that none is kept of functions that agree is counted exactly, below."""
+for each length, of which a diagnosis tries few. A compiled program takes about 1,300, so that one kept for each comparison
+would show, or for each that is diagnosed; that none is kept of functions that agree is counted exactly, below."""
 SLOWER = 1.5
 
 

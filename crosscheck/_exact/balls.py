@@ -143,25 +143,37 @@ class Balls:
     def erfc(self, a: Any) -> Any:
         return _series(a).erfc()
 
-    def _composed(self, a: Any, f: Any, first: Any, second: Any) -> Any:
-        """f(a) for a series ``a``, from f and its derivatives at the constant term: a's own powers give the rest."""
-        a = _series(a)
-        c, b = a[0], a - a[0]
-        return _series(f(c)) + first(c) * b + second(c) / 2 * b * b
-
     # arb_series has none of these; composed from the ball functions they cost a fraction of their exponentials
 
     def tanh(self, a: Any) -> Any:
-        return self._composed(a, arb.tanh, lambda c: c.sech() ** 2, lambda c: -2 * c.tanh() * c.sech() ** 2)
+        a = _series(a)
+        t = a[0].tanh()
+        # 1 - t^2 where it does not cancel, which spares an exponential
+        slope = 1 - t * t if abs(a[0]) < 1 else a[0].sech() ** 2
+        return _composed(a, t, slope, -2 * t * slope)
 
     def sinh(self, a: Any) -> Any:
-        return self._composed(a, arb.sinh, arb.cosh, arb.sinh)
+        a = _series(a)
+        sinh, cosh = a[0].sinh_cosh()
+        return _composed(a, sinh, cosh, sinh)
 
     def cosh(self, a: Any) -> Any:
-        return self._composed(a, arb.cosh, arb.sinh, arb.cosh)
+        a = _series(a)
+        sinh, cosh = a[0].sinh_cosh()
+        return _composed(a, cosh, sinh, cosh)
 
     def expm1(self, a: Any) -> Any:
-        return self._composed(a, arb.expm1, arb.exp, arb.exp)
+        a = _series(a)
+        e = a[0].exp()
+        return _composed(a, a[0].expm1(), e, e)
 
     def log1p(self, a: Any) -> Any:
-        return self._composed(a, arb.log1p, lambda c: 1 / (1 + c), lambda c: -1 / (1 + c) ** 2)
+        a = _series(a)
+        slope = 1 / (1 + a[0])
+        return _composed(a, a[0].log1p(), slope, -slope * slope)
+
+
+def _composed(a: Any, value: Any, first: Any, second: Any) -> Any:
+    """f(a) for a series ``a``, from f and its derivatives at the constant term: a's own powers give the rest."""
+    b, c = a[1], a[2]
+    return arb_series([value, first * b, first * c + second / 2 * b * b])

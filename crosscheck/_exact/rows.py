@@ -1,6 +1,7 @@
 """The truth of a function of rows: its value and its derivatives along a direction, row by row."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -88,10 +89,21 @@ def row_truth(
         return {k: one if k == 0 else _unpaired(one, x.shape[1]) for k, one in pairs.items()}
     lengths = {k: x.shape[1] if k else activation.outputs(x.shape[1]) for k in range(max(orders) + 1)}
     paths = _paths_of_pair if activation.result == "half" else _paths
-    rows = [
-        _decided(partial(_enclosures, activation, parameters or {}, along), row, fmt, orders, lengths, paths)
-        for row, along in zip(widen(x), widen(v), strict=True)
-    ]
+    finite: list[tuple[int, list[Any]]] = []
+    infinite: list[tuple[int, list[Any]]] = []
+    for number, row in enumerate(widen(x)):
+        if np.isfinite(row).all():
+            finite.append((number, list(map(arb, row.tolist()))))
+        elif not np.isnan(row).any():
+            infinite += [(number, path) for path in paths(row)]
+    along = widen(v)
+    decided: list[list[dict[int, Column]]] = [[] for _ in x]
+    # what has no limit in a lower order has none
+    for some, wanted in ((finite, list(orders)), (infinite, list(range(max(orders) + 1)))):
+        enclosures = [partial(_enclosures, activation, parameters or {}, along[i], path, wanted) for i, path in some]
+        for (number, _), columns in zip(some, _decided(enclosures, fmt, {k: lengths[k] for k in wanted}), strict=True):
+            decided[number].append(columns)
+    rows = [_settled(paths, orders) for paths in decided]
     return {k: _truth([row[k] for row in rows], lengths[k], fmt, k) for k in orders}
 
 
@@ -195,28 +207,18 @@ def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> T
     )
 
 
-def _decided(
-    enclosures: Any,
-    x: Float64Array,
-    fmt: Format,
-    orders: Sequence[int],
-    lengths: Mapping[int, int],
-    paths: Callable[[Float64Array], Iterator[list[Any]]],
-) -> dict[int, Column | None]:
-    """One row; None for an order in which it has no limit."""
-    if np.isnan(x).any():
-        return dict.fromkeys(orders)
-    if np.isfinite(x).all():
-        return dict(_attempts(enclosures, [arb(entry) for entry in x.tolist()], fmt, orders, lengths))
-    wanted = range(max(orders) + 1)
-    one, other = (_attempts(enclosures, path, fmt, wanted, lengths) for path in paths(x))
+def _settled(paths: Sequence[dict[int, Column]], orders: Sequence[int]) -> dict[int, Column | None]:
+    """One row, from what was decided of it, or along two paths towards it; None for an order in which it has no limit."""
+    if len(paths) < 2:
+        return dict(paths[0]) if paths else dict.fromkeys(orders)
+    one, other = paths
     found: dict[int, Column | None] = {}
-    for k in wanted:
+    for k in one:
         rounded, residual, exponent, decided = one[k]
         differ = decided & other[k][3] & (rounded != other[k][0])
         without = differ.any() or None in found.values()  # nor has what has no lower derivative
         found[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
-    return {k: found[k] for k in orders}
+    return found
 
 
 def _paths(x: Float64Array) -> Iterator[list[Any]]:
@@ -242,19 +244,25 @@ def _paths_of_pair(x: Float64Array) -> Iterator[list[Any]]:
         ]
 
 
-def _attempts(
-    enclosures: Any, x: list[Any], fmt: Format, orders: Sequence[int], lengths: Mapping[int, int]
-) -> dict[int, Column]:
-    """One row of finite entries, with as much precision as it takes to decide every result."""
-    found = {k: _nothing(lengths[k], fmt) for k in orders}
-    bits = START_BITS
-    while bits <= MOST_BITS and not all(decided.all() for *_, decided in found.values()):
+def _decided(
+    enclosures: Sequence[Callable[[], dict[int, list[Any]]]], fmt: Format, lengths: Mapping[int, int]
+) -> list[dict[int, Column]]:
+    """Rows of finite entries, each with as much precision as it takes to decide all its results of every order.
+
+    Those that are open are decided together, as numpy takes about as long for one short row as for all.
+    """
+    found = [{k: _nothing(length, fmt) for k, length in lengths.items()} for _ in enclosures]
+    bits, pending = START_BITS, list(range(len(enclosures)))
+    while bits <= MOST_BITS and pending:
+        balls = {}
         with precision(bits):
-            try:
-                balls = enclosures(x, orders)
-            except (UndecidedError, ValueError, ZeroDivisionError):
-                pass
-            else:
-                found = {k: decide_many(balls[k], fmt) for k in orders}
+            for number in pending:
+                with suppress(UndecidedError, ValueError, ZeroDivisionError):
+                    balls[number] = enclosures[number]()
+            for k, length in lengths.items():
+                columns = decide_many([ball for one in balls.values() for ball in one[k]], fmt)
+                for number, *column in zip(balls, *(part.reshape(-1, length) for part in columns), strict=True):
+                    found[number][k] = tuple(column)
+        pending = [number for number in pending if not all(decided.all() for *_, decided in found[number].values())]
         bits *= 2
     return found

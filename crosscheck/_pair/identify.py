@@ -32,6 +32,8 @@ MOST_JUMPS = 4
 JUMP = 2.0**-40
 """By how much a function must change between two neighbouring float64 numbers to jump there, relative to its values."""
 HALVINGS = 64
+FIT = 0.02
+"""A fit is off by less, relative to 1 and the value, where the function is that one, even a fit that ended too early."""
 NEGLIGIBLE = 1e-20
 """A fitted parameter nearer to 0 is 0."""
 ROWS = (24, 8)
@@ -212,6 +214,8 @@ def _searched(
         best = _least_squares(function, values, start, free)
         if jump is not None:
             best = _least_squares(function, values, _moved(activation, best, free, jump), free)
+        if not _near(function(best), values, jumps):
+            continue
         for digits in range(1, DIGITS + 1):
             rounded = [float(f"{value:.{digits}g}") if abs(value) > NEGLIGIBLE else 0.0 for value in best]
             if not differs(rounded)[0].any():
@@ -219,6 +223,13 @@ def _searched(
         if not differs(best)[1].any():
             return best
     return None
+
+
+def _near(fitted: Float64Array, values: Float64Array, jumps: Float64Array) -> bool:
+    """Whether the fit is worth the proof. On the wrong side of a jump it may be far off all the same."""
+    with np.errstate(invalid="ignore"):
+        far = np.abs(fitted - values) > FIT * (1 + np.abs(values))
+    return int(far.sum()) <= jumps.size
 
 
 def _starts(default: list[float], jumps: Float64Array) -> Iterator[tuple[list[float], list[int], float | None]]:

@@ -1,6 +1,7 @@
 """What several tests share: a run of each activation, made once, the command line, and a file with an activation."""
 
 import dataclasses
+import gc
 import os
 import pickle
 import signal
@@ -22,7 +23,7 @@ from crosscheck import Activation, Deviation, Report, activations
 from crosscheck._compare import verify
 from crosscheck._compare.judged import ALONE, Judged
 from crosscheck._numerics.sampling import ROWS
-from crosscheck._spec.records import DTYPES, ORDERS, USUAL_MODES
+from crosscheck._spec.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES
 
 MINE = '''
 """An activation of the user's: half of x."""
@@ -70,6 +71,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """The frameworks and ten thousand tests stay: a collection that looks through them too takes more than a second."""
+    gc.freeze()
+
+
 collect_ignore = ["browser"]  # looks at the built site: a session of its own runs it
 
 
@@ -86,7 +92,8 @@ def verified(
 ) -> Callable[[str], Verified]:
     """An activation of the catalogue, by name, in every dtype and order; run once, whatever the number of workers.
 
-    In the usual modes; among the points are those of other modes and layouts too for which deviations are declared.
+    In the usual modes and lengths of rows; among the points are those of the natives at the other lengths too, and in
+    the other modes and layouts for which deviations are declared.
 
     A worker that needs what another one is running takes up the next that some test will ask for.
     """
@@ -127,7 +134,7 @@ def _verify(name: str) -> Verified:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crosscheck._api.run", run)
-        report = crosscheck.verify(name, thorough=True)
+        report = crosscheck.verify(name)
     points = [*kept, *_elsewhere(activations[name])]
     jax.clear_caches()  # or the programs of all activations would fill the memory
     return Verified(report, points)
@@ -138,7 +145,11 @@ SLOW_MODES = (("compile",), ("jit",))
 
 
 def _elsewhere(activation: Activation) -> Iterator[Judged]:
-    """The natives in the other modes and layouts for which deviations are declared, at the defaults of the parameters."""
+    """The natives alone where ``verify`` does not run them unless it is asked to, and deviations are declared."""
+    natives = tuple(name for name in SUBJECTS if ".native" in name)
+    if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
+        others = tuple(set(ROWS) - set(verify.LENGTHS))
+        yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others))
     asked: dict[tuple[tuple[str, ...], bool], list[Deviation]] = {}
     for deviation in activation.deviations:
         layout = deviation.cause == "layout"
@@ -148,18 +159,16 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
         if modes in SLOW_MODES and (layout or modes == ("compile",)):
             continue
         regions = [region for deviation in deviations for region in deviation.regions]
-        plan = verify.Plan(
-            dtypes=tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for region in regions)),
-            orders=ORDERS,  # all, as verify runs them: a cause may be told by the size of the lower derivatives
-            subjects=tuple(dict.fromkeys(subject for deviation in deviations for subject in deviation.subjects)),
-            modes=modes,
-            device="cpu",
-            seed=0,
-            lengths=tuple(ROWS),
-            layout=layout,
-        )
-        found = verify.run(dataclasses.replace(activation, cases=()), plan)
+        dtypes = tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for region in regions))
+        subjects = tuple(dict.fromkeys(subject for deviation in deviations for subject in deviation.subjects))
+        plan = _plan(subjects, dtypes, modes, lengths=tuple(ROWS), layout=layout)
+        found = verify.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
         yield from (one for one in found if not layout or one.key.against == ALONE)
+
+
+def _plan(subjects: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> verify.Plan:
+    """In all orders, as verify runs them: a cause may be told by the size of the lower derivatives."""
+    return verify.Plan(dtypes=dtypes, orders=ORDERS, subjects=subjects, modes=modes, device="cpu", seed=0, **options)
 
 
 @pytest.fixture

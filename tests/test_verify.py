@@ -25,6 +25,9 @@ ORDER_IDS = ("value", "gradient", "second")
 FEWEST = {"elementwise": 8000, "of half of the numbers": 4000, "rows": 30, "one number a row": 10}
 """More inputs than so many are judged in each comparison."""
 
+USUAL_LENGTHS = (8, 100)
+"""The lengths of rows along the default axis that are judged unless others are asked for."""
+
 UNDECIDED = {"tanhshrink": 18}
 """x - tanh(x) is x - 1 + 2 e^-2x for large x: where x - 1 is a tie, only 10^16 digits would tell which way it is rounded."""
 
@@ -83,7 +86,7 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
 @pytest.mark.parametrize("name", NAMES)
 def test_the_analytic_derivative_is_proven(verified: Run, name: str, order: int) -> None:
     comparisons = select(verified(name).report, subject="analytic", order=order)
-    lengths = len(taken(name, sampling.ROWS)) if name in ROWS else 1
+    lengths = len(taken(name, USUAL_LENGTHS)) if name in ROWS else 1
     assert len(comparisons) == lengths + len(crosscheck.activations[name].cases)
     for comparison in comparisons:
         assert comparison.dtype == "float64"
@@ -116,17 +119,29 @@ def test_how_many_lengths_of_rows_are_judged(options: dict[str, bool], lengths: 
     assert {comparison.wrt for comparison in report.comparisons} == {f"x, rows of {length}" for length in lengths}
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_rows_of_every_length_are_judged(verified: Run, name: str) -> None:
-    """Along the default axis the lengths of ROWS, along another one those of COLUMNS, each in every dtype and order.
+def assert_lengths(report: Report, name: str, along_default: Iterable[int]) -> None:
+    """Along the default axis these lengths, along another one those of COLUMNS, each in every dtype and order.
 
     Where the function is defined for them: half of a row is of an even one.
     """
     default, *cases = (crosscheck.activations[name].parameters, *crosscheck.activations[name].cases)
-    for parameters, lengths in ((default, sampling.ROWS), *((case, sampling.COLUMNS) for case in cases)):
+    for parameters, lengths in ((default, along_default), *((case, sampling.COLUMNS) for case in cases)):
         for dtype, order in itertools.product(DTYPES, ORDERS):
-            found = select(verified(name).report, parameters=parameters, dtype=dtype, order=order)
+            found = select(report, parameters=parameters, dtype=dtype, order=order)
             assert {c.wrt for c in found} == {f"x, rows of {length}" for length in taken(name, lengths)}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_the_usual_lengths_are_judged(verified: Run, name: str) -> None:
+    assert_lengths(verified(name).report, name, USUAL_LENGTHS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_every_length_are_judged_and_pass(name: str) -> None:
+    report = crosscheck.verify(name, thorough=True)
+    assert report.passed, str(report)
+    assert_lengths(report, name, sampling.ROWS)
 
 
 def test_both_frameworks_lose_the_gradient_of_sigmoid() -> None:

@@ -1,4 +1,4 @@
-"""The corpus of pairs: every verdict, cause and side is right."""
+"""The corpus of pairs: every verdict, cause and side is right. The usual run takes one of three, the slow one the rest."""
 
 import itertools
 from collections.abc import Iterator
@@ -33,9 +33,14 @@ def without_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crosscheck._pair.diagnosis.diagnose", lambda *_: Diagnosis())
 
 
+ONE_OF = 3
+HERE = [pair for pair in PAIRS if pair.holds_here]
+SHARED = [pytest.param(pair, id=pair.name, marks=[pytest.mark.slow] if k % ONE_OF else []) for k, pair in enumerate(HERE)]
+
+
 @pytest.mark.usefixtures("without_diagnosis")
 @pytest.mark.filterwarnings("ignore")  # the functions are other people's habits, warnings and all
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair.holds_here], ids=lambda pair: pair.name)
+@pytest.mark.parametrize("pair", SHARED)
 def test_the_verdict_is_right(pair: Pair) -> None:
     report = pair.report()
     assert (report.passed, report.cause, report.side) == (pair.passes, pair.cause, pair.side), str(report)

@@ -1,7 +1,9 @@
 """Arrays computed elsewhere: written, read back, compared; every kind of bad file gets one message."""
 
+import gc
 import json
 import subprocess
+import warnings
 from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 from safetensors.numpy import save_file
 
 from crosscheck import UsageError, compare_arrays, dump
+from crosscheck._arrays.files import Arrays
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 X = np.random.default_rng(3).normal(size=(60, 70)).astype(np.float32)
@@ -317,3 +320,15 @@ def test_a_safetensors_file_of_another_writer_is_read(command: Command, tmp_path
     save_file({"y": X}, tmp_path / "theirs.safetensors")
     dump(tmp_path / "ours.npz", y=X)
     assert command("diff", "theirs.safetensors", "ours.npz", "--ulp", "0").returncode == 0
+
+
+def test_a_file_is_closed_before_what_reads_it_is_collected(tmp_path: Path) -> None:
+    """As where an exception holds it: in a cycle, of which Python lets go in any order, and warns of a file left open."""
+    dump(tmp_path / "a.npz", x=X)
+    cycle: list[Any] = [Arrays(tmp_path / "a.npz")]
+    cycle.append(cycle)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del cycle
+        gc.collect()
+    assert [str(one.message) for one in caught] == []

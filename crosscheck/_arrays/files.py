@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,10 @@ class Arrays(Mapping[str, Array]):
             raise self._wrong("does not exist or is not a file")
         if self.path.suffix not in FORMATS:
             raise self._wrong(f"ends in {self.path.suffix!r}, expected one of {', '.join(FORMATS)}")
+        files = ExitStack()
+        weakref.finalize(self, files.close)
         try:
-            self._readers = FORMATS[self.path.suffix][0](self.path)
+            self._readers = FORMATS[self.path.suffix][0](self.path, files)
         except Exception as error:  # whatever the libraries make of damaged bytes
             raise self._damaged(error) from error
 
@@ -72,7 +76,7 @@ def written(arrays: Mapping[str, Array], suffix: str) -> bytes:
     return FORMATS[suffix][1](arrays)
 
 
-def _read_npy(path: Path) -> Readers:
+def _read_npy(path: Path, _: ExitStack) -> Readers:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise TypeError("it holds several arrays, as .npz files do")
@@ -86,10 +90,11 @@ def _write_npy(arrays: Mapping[str, Array]) -> bytes:
     return file.getvalue()
 
 
-def _read_npz(path: Path) -> Readers:
+def _read_npz(path: Path, files: ExitStack) -> Readers:
     opened = np.load(path, allow_pickle=False)
     if isinstance(opened, np.ndarray):
         raise TypeError("it holds one array, as .npy files do")
+    files.enter_context(opened)
     return {name: partial(opened.__getitem__, name) for name in opened.files}
 
 
@@ -102,7 +107,7 @@ def _write_npz(arrays: Mapping[str, Array]) -> bytes:
     return file.getvalue()
 
 
-def _read_safetensors(path: Path) -> Readers:
+def _read_safetensors(path: Path, _: ExitStack) -> Readers:
     from safetensors import safe_open
 
     opened = safe_open(path, framework="numpy")
@@ -116,7 +121,7 @@ def _write_safetensors(arrays: Mapping[str, Array]) -> bytes:
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
-FORMATS: Mapping[str, tuple[Callable[[Path], Readers], Callable[[Mapping[str, Array]], bytes]]] = {
+FORMATS: Mapping[str, tuple[Callable[[Path, ExitStack], Readers], Callable[[Mapping[str, Array]], bytes]]] = {
     ".npy": (_read_npy, _write_npy),
     ".npz": (_read_npz, _write_npz),
     ".safetensors": (_read_safetensors, _write_safetensors),

@@ -28,10 +28,10 @@ PLAIN: tuple[tuple[str, ...], ...] = (
 
 
 ROWS = (
-    "gradient = lambda x, v: jax.vjp(lambda x: f(x[::2]), x)[1](v)[0]",
+    "gradient = lambda x, v: jax.vjp({seen}, x)[1](v)[0]",
     "second = lambda x, v, w: jax.vjp(lambda x: gradient(x, v), x)[1](w)[0]",
 )
-"""The derivatives of rows by an array of which f sees a view with gaps, in JAX."""
+"""The derivatives of rows in JAX. The direction is an argument: of a constant XLA makes a program with other digits."""
 
 VIEWED = {
     "with gaps": ("{2n}", "", "f(x[::2])", "0"),
@@ -254,8 +254,9 @@ def _jax(shown: _Shown) -> list[str]:
     if mode in ("vmap", "forward"):
         last = _transformed(shown, "jax", call, "v" if along else "numpy.ones_like(x)")
         last.append(f"print(float(y[{_element(shown)}]))")
-    elif shown.result.view and along:
-        lines += [f"f = lambda x: {call}", *ROWS[: sighting.order]]
+    elif along and mode == "jit":
+        seen = "lambda x: f(x[::2])" if shown.result.view else "f"
+        lines += [f"f = lambda x: {call}", *(line.format(seen=seen) for line in ROWS[: sighting.order])]
         function, more = (("gradient", ""), ("second", ", v"))[sighting.order - 1]
         last = [f"print(float(jax.jit({function})(x, v{_part(shown)}{more})[{_element(shown)}]))"]
     else:

@@ -103,7 +103,7 @@ def row_truth(
         enclosures = [partial(_enclosures, activation, parameters or {}, along[i], path, wanted) for i, path in some]
         for (number, _), columns in zip(some, _decided(enclosures, fmt, {k: lengths[k] for k in wanted}), strict=True):
             decided[number].append(columns)
-    rows = [_settled(paths, orders) for paths in decided]
+    rows = [_settled(columns, orders) for columns in decided]
     return {k: _truth([row[k] for row in rows], lengths[k], fmt, k) for k in orders}
 
 

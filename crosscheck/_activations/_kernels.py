@@ -5,8 +5,9 @@ own primitives lose digits (JAX's tanh and expm1) and because XLA on CPU flushes
 formula whose result is a normal number.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,6 +174,22 @@ def stable_exp(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
     return e, m.sum(e, axis=axis, keepdims=True)
 
 
+def in_float64(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule over rows that torch computes of float32 arrays in float64, rounding once at the end.
+
+    JAX has float64 only where the user has switched it on, and torch has none on Apple's GPUs: there it is computed as it is.
+    """
+
+    @functools.wraps(rule)
+    def computed(framework: Any, *arrays: Any, **parameters: Any) -> Any:
+        x = arrays[0]
+        if framework.__name__ != "torch" or x.dtype != framework.float32 or x.device.type == "mps":
+            return rule(framework, *arrays, **parameters)
+        return rule(framework, *(array.double() for array in arrays), **parameters).to(x.dtype)
+
+    return computed
+
+
 def softmax_parts(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any]:
     """(e, c, s, g) with softmax = e c / s (1 + g), c being 1 unless e^(x - max) is subnormal.
 
@@ -187,40 +204,50 @@ def softmax_parts(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any
     r = m.where((d < -FAR) | ~m.isfinite(x), m.zeros_like(x), (x - (d - t)) - (top + t))
     e, c = exp_parts(framework, d)
     z = flushed(framework, e * c)
-    s, lost = total(framework, z, axis)
-    return e, c, s, r - (lost + m.sum(z * r, axis, keepdims=True)) / s
+    s, lost = total(framework, z, axis, z * r)
+    return e, c, s, r - lost / s
 
 
-def total(framework: Any, terms: Any, axis: int) -> tuple[Any, Any]:
-    """(hi, lo), the sum along the axis and what its rounding lost.
+def total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any, Any]:
+    """(s, lost), the sum of the terms along the axis and what its rounding lost; ``rest`` is added to each term exactly.
 
-    torch: every term is split at one unit so large that the sum of the high parts is exact (Rump's extraction, 2008).
-    JAX's compiler would compute the terms anew for each part, not quite alike; there one reduction carries both (TwoSum).
+    Each partial sum is a pair of numbers, the second of which is at most half a unit in the last place of the first. To add
+    two pairs loses at most 4 u^2 of their magnitudes, u being half of the epsilon; so of n terms the sum is wrong by no more
+    than 4 n u^2 of the sum of their magnitudes, in whatever order they are added. JAX's compiler would compute the terms anew
+    for each part, not quite alike; there one reduction carries both.
     """
+    rest = terms * 0 if rest is None else rest
     if framework.__name__ == "jax":
         zero = framework.numpy.zeros((), terms.dtype)
-        hi, lo = framework.lax.reduce((terms, terms * 0), (zero, zero), _two_sum, (axis % terms.ndim,))
-        return framework.numpy.expand_dims(hi, axis), framework.numpy.expand_dims(lo, axis)
-    top = abs(terms).amax(axis, keepdim=True)
-    power = top / framework.where(top == 0, 1, framework.frexp(top)[0])  # of two, exactly
-    unit = framework.where(framework.isfinite(top), power, 1) * 2.0 ** ((terms.shape[axis] - 1).bit_length() + 1)
-    high = (terms + unit) - unit
-    return high.sum(axis, keepdim=True), (terms - high).sum(axis, keepdim=True)
+        both = framework.lax.reduce((terms, rest), (zero, zero), _add_pairs, (axis % terms.ndim,))
+        return tuple(framework.numpy.expand_dims(part, axis) for part in both)  # type: ignore[return-value]
+    both = terms, rest
+    while (n := both[0].shape[axis]) > 1:
+        first, second = ([part.narrow(axis, begin, n // 2) for part in both] for begin in (0, n // 2))
+        added = _add_pairs(first, second)
+        odd = [part.narrow(axis, n - 1, n % 2) for part in both]
+        both = added if n % 2 == 0 else tuple(map(framework.cat, zip(added, odd, strict=True), (axis, axis)))
+    return _renormalised(*both)
 
 
-def _two_sum(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
+def _add_pairs(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any]:
     s = a[0] + b[0]
     t = s - a[0]
-    return s, (a[0] - (s - t)) + (b[0] - t) + (a[1] + b[1])
+    return _renormalised(s, ((a[0] - (s - t)) + (b[0] - t)) + (a[1] + b[1]))
+
+
+def _renormalised(s: Any, lost: Any) -> tuple[Any, Any]:
+    """The same pair, its first number being the rounded sum of both."""
+    whole = s + lost
+    return whole, lost - (whole - s)
 
 
 def centred(framework: Any, of: tuple[Any, Any, Any, Any], v: Any, axis: int) -> Any:
     """v minus its mean under the softmax, whose :func:`softmax_parts` are given."""
     e, c, s, g = of
     p = flushed(framework, flushed(framework, e * c / s) * v)
-    hi, lo = total(framework, p, axis)
-    lo = lo + numpy_of(framework).sum(p * g, axis, keepdims=True)
-    return flushed(framework, (v - hi) - lo)
+    mean, lost = total(framework, p, axis, p * g)
+    return flushed(framework, (v - mean) - lost)
 
 
 def flushed(framework: Any, x: Any) -> Any:
@@ -247,8 +274,7 @@ def log_sum(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any]:
     rest = (count - 1) + m.sum(m.where(largest, d, m.zeros_like(d)), axis, keepdims=True)  # NaN of inf - inf
     for here, shift, factor in ((~deep & ~largest, 0, 1.0), (deep, k, math.exp(-k))):
         e = m.where(here, m.exp(m.where(here, d + shift, m.zeros_like(d))), m.zeros_like(d))
-        hi, lo = total(framework, e, axis)
-        rest = rest + (hi + (lo + m.sum(e * r, axis, keepdims=True))) * factor
+        rest = rest + total(framework, e, axis, e * r)[0] * factor
     return d, top, rest
 
 
@@ -263,13 +289,12 @@ def log1p(framework: Any, y: Any) -> Any:
     return framework.numpy.log(u) + (y - (u - 1)) / u
 
 
-def mean(framework: Any, terms: Any, axis: int, lost: Any = 0) -> Any:
-    """The mean of terms + lost along the axis, rounded little more than once; what was ``lost`` before is small."""
-    hi, lo = total(framework, terms, axis)
+def mean(framework: Any, terms: Any, axis: int, rest: Any = None) -> Any:
+    """The mean of the terms and of what ``rest`` adds to each, along the axis, rounded little more than once."""
     n = terms.shape[axis]
     if framework.__name__ == "jax":  # or XLA multiplies by 1/n, and the mean of equal terms is another number
         n = framework.lax.optimization_barrier(framework.numpy.asarray(n, terms.dtype))
-    return (hi + (lo + lost)) / n
+    return total(framework, terms, axis, rest)[0] / n
 
 
 def deviation(framework: Any, x: Any, axis: int) -> Any:
@@ -280,7 +305,7 @@ def deviation(framework: Any, x: Any, axis: int) -> Any:
     m = numpy_of(framework)
     lost = m.zeros_like(x)
     for _ in range(3):
-        middle = mean(framework, x, axis, m.sum(lost, axis, keepdims=True))
+        middle = mean(framework, x, axis, lost)
         d = x - middle
         t = d - x
         lost = lost + ((x - (d - t)) - (middle + t))

@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations import softmax
-from crosscheck._activations._kernels import centred, log_sum, numpy_of, softmax_parts, stable_exp, total
+from crosscheck._activations._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, total
 from crosscheck._activations._mechanisms import compiled_anew
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -26,6 +26,7 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return -softmax.derivative(m, x, w, axis) * m.sum(v, axis=axis, keepdims=True)
 
 
+@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
     """d - log(1 + rest) with d = x - max, rest being the sum of what is not the largest: both have one sign.
 
@@ -35,19 +36,20 @@ def value(framework: Any, x: Any, axis: int) -> Any:
     return -(numpy_of(framework).log1p(rest) - d)
 
 
+@in_float64
 def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
     e, c, s, g = softmax_parts(framework, x, axis)
-    hi, lo = total(framework, v, axis)
-    p = e * ((hi + lo) / s) * c
+    p = e * (total(framework, v, axis)[0] / s) * c
     return (v - p) - p * g
 
 
+@in_float64
 def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
     e, c, s, g = of = softmax_parts(framework, x, axis)
-    hi, lo = total(framework, v, axis)
-    return -e * (centred(framework, of, w, axis) * (hi + lo)) / s * (1 + g) * c
+    return -e * (centred(framework, of, w, axis) * total(framework, v, axis)[0]) / s * (1 + g) * c
 
 
+@in_float64
 def along(framework: Any, x: Any, w: Any, axis: int) -> Any:
     """w_j - sum_k s_k w_k."""
     s = getattr(softmax.SOFTMAX, framework.__name__)(x, axis=axis)

@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations import logsumexp
-from crosscheck._activations._kernels import expm1, log1p, log_sum, numpy_of, total
+from crosscheck._activations._kernels import expm1, in_float64, log1p, log_sum, numpy_of, total
 from crosscheck._spec.records import Activation, Anchor, Deviation, Limits, Native, Region
 
 
@@ -25,13 +25,13 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return logsumexp.second_derivative(m, x, v, w, axis)
 
 
+@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
     """top + log(mean), the mean of e^(x - top) being 1 + mean(e^(x - top) - 1) where it is near 1."""
     m = numpy_of(framework)
     d, top, rest = log_sum(framework, x, axis)
     n = x.shape[axis]
-    hi, lo = total(framework, expm1(framework, d), axis)
-    below = (hi + lo) / n
+    below = total(framework, expm1(framework, d), axis)[0] / n
     near = below > -0.5
     logarithm = m.where(near, log1p(framework, m.where(near, below, m.zeros_like(below))), m.log((1 + rest) / n))
     return m.where(m.isinf(top), top, top + logarithm)

@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations import softmax
-from crosscheck._activations._kernels import centred, log_sum, numpy_of, softmax_parts, stable_exp
+from crosscheck._activations._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp
 from crosscheck._activations._mechanisms import compiled_anew, scalar_rest
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -26,6 +26,7 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return softmax.derivative(m, x, w, axis) * v
 
 
+@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
     """top + log(1 + rest), rest being the sum of what is not the largest. An infinite maximum is the limit."""
     m = numpy_of(framework)
@@ -33,16 +34,19 @@ def value(framework: Any, x: Any, axis: int) -> Any:
     return m.where(m.isinf(top), top, top + m.log1p(rest))
 
 
+@in_float64
 def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
     e, c, s, g = softmax_parts(framework, x, axis)
     return e * v / s * (1 + g) * c
 
 
+@in_float64
 def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
     e, c, s, g = of = softmax_parts(framework, x, axis)
     return e * (centred(framework, of, w, axis) * v) / s * (1 + g) * c
 
 
+@in_float64
 def along(framework: Any, x: Any, w: Any, axis: int) -> Any:
     """sum_k s_k w_k."""
     s = getattr(softmax.SOFTMAX, framework.__name__)(x, axis=axis)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
-from crosscheck._activations._kernels import centred, softmax_parts, stable_exp
+from crosscheck._activations._kernels import centred, in_float64, softmax_parts, stable_exp
 from crosscheck._activations._mechanisms import compiled_anew
 from crosscheck._spec.records import DTYPES, MODES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -28,17 +28,20 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return e * (d * f - m.sum(e * (d * f), axis=axis, keepdims=True) / total) / total
 
 
+@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
     e, c, s, g = softmax_parts(framework, x, axis)
     return e * c / s * (1 + g)  # not q + q g: q g may be subnormal where q is normal
 
 
+@in_float64
 def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
     """s_i (v_i - mean v)."""
     e, c, s, g = of = softmax_parts(framework, x, axis)
     return e * centred(framework, of, v, axis) / s * (1 + g) * c
 
 
+@in_float64
 def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
     """s_i (q_i - mean q) with q = (v - mean v) (w - mean w)."""
     e, c, s, g = of = softmax_parts(framework, x, axis)

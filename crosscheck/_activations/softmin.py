@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from crosscheck._activations import softmax
+from crosscheck._activations._kernels import in_float64
 from crosscheck._spec.records import MODES, Activation, Anchor, Deviation, Limits, Native
 
 
@@ -23,14 +24,17 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return softmax.second_derivative(m, -x, v, w, axis)
 
 
+@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
     return softmax.value(framework, -x, axis)
 
 
+@in_float64
 def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
     return -softmax.gradient(framework, -x, v, axis)
 
 
+@in_float64
 def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
     return softmax.second(framework, -x, v, w, axis)
 

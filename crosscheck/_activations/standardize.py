@@ -6,7 +6,7 @@ import math
 from math import inf, nan
 from typing import Any
 
-from crosscheck._activations._kernels import deviation, mean, numpy_of
+from crosscheck._activations._kernels import deviation, in_float64, mean, numpy_of
 from crosscheck._activations._mechanisms import compiled_anew
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
@@ -74,10 +74,12 @@ def parts(framework: Any, x: Any, axis: int, epsilon: float) -> tuple[Any, Any, 
     return m.where(limit, c / s, nan * one), s, m.where(count > 0, m.where(limit, 0 * one, nan * one), t)
 
 
+@in_float64
 def value(framework: Any, x: Any, axis: int, epsilon: float) -> Any:
     return parts(framework, x, axis, epsilon)[0]
 
 
+@in_float64
 def gradient(framework: Any, x: Any, v: Any, axis: int, epsilon: float) -> Any:
     """(d - y mean(y d)) / s with d = v - mean(v)."""
     y, s, t = parts(framework, x, axis, epsilon)
@@ -85,6 +87,7 @@ def gradient(framework: Any, x: Any, v: Any, axis: int, epsilon: float) -> Any:
     return numpy_of(framework).where(t == 0, t, (d - y * mean(framework, y * d, axis)) / s * t)
 
 
+@in_float64
 def second(framework: Any, x: Any, v: Any, w: Any, axis: int, epsilon: float) -> Any:
     """(y (3 mean(y d) mean(y e) - mean(d e)) - d mean(y e) - e mean(y d)) / s^2 with d = v - mean(v), e = w - mean(w)."""
     y, s, t = parts(framework, x, axis, epsilon)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_series
 
+from crosscheck._exact import doubles
 from crosscheck._exact.balls import Balls, UndecidedError, precision
 from crosscheck._exact.decide import decide_many
+from crosscheck._exact.doubles import Doubles, Namespace
 from crosscheck._exact.evaluate import FACTORIAL, MOST_BITS, START_BITS
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import Float64Array, FloatArray, Format, format_of, widen
@@ -31,6 +33,8 @@ ENTRYWISE = {
 }
 """The functions of :class:`Balls` that an array of series is put through entry by entry, and of how many arguments."""
 
+LONG = 1000
+"""Rows of this length and longer are tried in double-double arithmetic first."""
 LONGEST_PROVEN = 8
 """In rows up to this length, derivatives come from the definition; a closed form is used, and so proven, only beyond."""
 
@@ -91,13 +95,17 @@ def row_truth(
     paths = _paths_of_pair if activation.result == "half" else _paths
     finite: list[tuple[int, list[Any]]] = []
     infinite: list[tuple[int, list[Any]]] = []
-    for number, row in enumerate(widen(x)):
-        if np.isfinite(row).all():
-            finite.append((number, list(map(arb, row.tolist()))))
-        elif not np.isnan(row).any():
-            infinite += [(number, path) for path in paths(row)]
     along = widen(v)
     decided: list[list[dict[int, Column]]] = [[] for _ in x]
+    for number, row in enumerate(widen(x)):
+        if np.isnan(row).any():
+            continue
+        if row.size >= LONG and (columns := _in_doubles(activation, parameters or {}, along[number], row, orders, fmt)):
+            decided[number].append(columns)
+        elif np.isfinite(row).all():
+            finite.append((number, list(map(arb, row.tolist()))))
+        else:
+            infinite += [(number, path) for path in paths(row)]
     # what has no limit in a lower order has none
     for some, wanted in ((finite, list(orders)), (infinite, list(range(max(orders) + 1)))):
         enclosures = [partial(_enclosures, activation, parameters or {}, along[i], path, wanted) for i, path in some]
@@ -105,6 +113,37 @@ def row_truth(
             decided[number].append(columns)
     rows = [_settled(columns, orders) for columns in decided]
     return {k: _truth([row[k] for row in rows], lengths[k], fmt, k) for k in orders}
+
+
+def _in_doubles(
+    activation: Activation,
+    parameters: Mapping[str, float],
+    v: Float64Array,
+    x: Float64Array,
+    orders: Sequence[int],
+    fmt: Format,
+) -> dict[int, Column] | None:
+    """The definition and the closed forms of a row in double-double arithmetic; None where that does not decide all of it.
+
+    What is infinite is computed with as an infinity, and is not decided unless each operation has a limit there.
+    """
+    m = Namespace()
+    first = v[: activation.outputs(x.size)]
+    fixed = {**activation.parameters, **parameters, "axis": -1}
+    formulas = (activation.definition, activation.derivative, activation.second_derivative)
+    found = {}
+    with np.errstate(all="ignore"):
+        for k in orders:
+            try:
+                result = formulas[k](m, Doubles(x), *map(Doubles, (first, v)[:k]), **fixed)
+            except UndecidedError:
+                return None
+            columns = doubles.decide(result, fmt)
+            if not columns[3].all():
+                return None
+            length = x.size if k else activation.outputs(x.size)
+            found[k] = tuple(np.broadcast_to(column, length) for column in columns)
+    return found
 
 
 def _paired(x: FloatArray) -> FloatArray:

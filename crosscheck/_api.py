@@ -23,9 +23,10 @@ from crosscheck._compare.curves import Declared, Sighting, curves, sight, sight_
 from crosscheck._compare.deviations import Environment, examined_here, settle
 from crosscheck._compare.judged import ALONE, EXACT, Judged
 from crosscheck._compare.records import Comparison
-from crosscheck._compare.verify import Plan, run
+from crosscheck._compare.search import THOROUGH_EFFORT
+from crosscheck._compare.task import EVERY_LENGTH, Plan
+from crosscheck._compare.verify import run
 from crosscheck._numerics.formats import FORMATS, FloatArray
-from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.report import Report
 from crosscheck._report.reproduce import Source
@@ -49,8 +50,14 @@ from crosscheck._workers import FEWER, Workers, none_left
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": (100,), "eager_in_jax": ()}
-THOROUGH = {"lengths": (*ROWS, *COLUMNS)}
+QUICK: dict[str, Any] = {
+    "per_binade": 1,
+    "uniform": 512,
+    "lengths": {100: DTYPES},
+    "search": None,
+    "eager_in_jax": (),
+}
+THOROUGH = {"lengths": EVERY_LENGTH, "search": THOROUGH_EFFORT, "eager_in_jax": (None, 8, 1000)}
 QUICK_DTYPES = ("float32",)
 
 

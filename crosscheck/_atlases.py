@@ -15,7 +15,7 @@ from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
 from crosscheck._catalogue import activations
 from crosscheck._compare.judged import Judged
-from crosscheck._compare.verify import Plan
+from crosscheck._compare.task import Plan
 from crosscheck._report.atlas import Atlas
 from crosscheck._report.atlas_diff import AtlasDiff
 from crosscheck._report.atlas_file import read

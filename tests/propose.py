@@ -16,7 +16,8 @@ import crosscheck
 from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED
 from crosscheck._compare.deviations import SCATTERED
 from crosscheck._compare.layout import DTYPES as LAYOUT_DTYPES
-from crosscheck._compare.verify import Plan, run
+from crosscheck._compare.task import Plan
+from crosscheck._compare.verify import run
 from crosscheck._numerics.formats import FORMATS, widen
 from crosscheck._spec.records import DTYPES, MODES, USUAL_MODES, budget
 

@@ -177,7 +177,7 @@ def stable_exp(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
 def in_float64(rule: Callable[..., Any]) -> Callable[..., Any]:
     """A rule over rows that torch computes of float32 arrays in float64, rounding once at the end.
 
-    JAX has float64 only where the user has switched it on, and torch has none on Apple's GPUs: there it is computed as it is.
+    JAX has float64 only where the user has switched it on, and torch has none on Apple's GPUs: there nothing changes.
     """
 
     @functools.wraps(rule)
@@ -211,16 +211,16 @@ def softmax_parts(framework: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any
 def total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any, Any]:
     """(s, lost), the sum of the terms along the axis and what its rounding lost; ``rest`` is added to each term exactly.
 
-    Each partial sum is a pair of numbers, the second of which is at most half a unit in the last place of the first. To add
-    two pairs loses at most 4 u^2 of their magnitudes, u being half of the epsilon; so of n terms the sum is wrong by no more
-    than 4 n u^2 of the sum of their magnitudes, in whatever order they are added. JAX's compiler would compute the terms anew
-    for each part, not quite alike; there one reduction carries both.
+    Each partial sum is a pair of numbers, the second of which is at most half a unit in the last place of the first. The
+    method's page of the documentation bounds what is lost: 4 n u^2 of the sum of the n terms' magnitudes, in whatever order
+    they are added, u being half of the epsilon. JAX's compiler would compute the terms anew for each part, not quite alike;
+    there one reduction carries both.
     """
     rest = terms * 0 if rest is None else rest
     if framework.__name__ == "jax":
         zero = framework.numpy.zeros((), terms.dtype)
         both = framework.lax.reduce((terms, rest), (zero, zero), _add_pairs, (axis % terms.ndim,))
-        return tuple(framework.numpy.expand_dims(part, axis) for part in both)  # type: ignore[return-value]
+        return tuple(framework.numpy.expand_dims(part, axis) for part in both)
     both = terms, rest
     while (n := both[0].shape[axis]) > 1:
         first, second = ([part.narrow(axis, begin, n // 2) for part in both] for begin in (0, n // 2))

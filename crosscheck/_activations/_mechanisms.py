@@ -1,8 +1,10 @@
 """Deviations that several functions share, since one mechanism of a framework is behind them."""
 
 from math import isnan, nan
+from typing import Any
 
 from crosscheck._activations._regions import regions
+from crosscheck._numerics.rows import LONGEST, VOCABULARY
 from crosscheck._spec.records import DTYPES, Anchor, Deviation, Region, Seen
 
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
@@ -10,6 +12,39 @@ WITH_AVX512 = (Seen(torch="~=2.13.0", jax="~=0.10.2", capabilities=("AVX512",)),
 WITH_AVX2 = (Seen(torch="~=2.13.0", jax="~=0.10.2", capabilities=("AVX2",)),)
 TORCH = "torch.native"
 CANCELLED = "Where terms cancel, that rounding is much of the result."
+
+
+def long_rows(id_: str, subject: str, reason: str, link: str, *rows: Any, sign: int = 1) -> Deviation:
+    """Of rows as long as a vocabulary, in float32; a row is (order, low, high, bound in ULP, anchor), and perhaps lengths.
+
+    ``sign`` is -1 where an entry is known by how far it lies above the smallest.
+    """
+    return Deviation(
+        id=id_,
+        cause="inaccurate",
+        subjects=(subject,),
+        regions=tuple(
+            Region(
+                order,
+                ("float32",),
+                ((low, high) if sign > 0 else (0 - high, 0 - low),),
+                (Anchor(sign * at, {}),),
+                bound,
+                lengths=next(iter(lengths), (VOCABULARY, LONGEST)),
+            )
+            for order, low, high, bound, at, *lengths in rows
+        ),
+        reason=reason,
+        link=link,
+        seen=SEEN,
+    )
+
+
+LONG_SUM = (
+    "torch adds up the row in float32, each lane of a vector by itself, without any care for what is rounded away. In a "
+    "vocabulary of 50,257 entries that is hundreds of ULP, the same for all results of a row."
+)
+"""Why torch's results of long rows are off."""
 
 
 def scalar_rest(

@@ -5,7 +5,8 @@ from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, total
-from crosscheck._activations._mechanisms import compiled_anew
+from crosscheck._activations._mechanisms import LONG_SUM, compiled_anew, long_rows
+from crosscheck._numerics.rows import LONGEST
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -126,7 +127,7 @@ FLUSHED_FACTOR = Deviation(
     cause="inaccurate",
     subjects=("jax.native",),
     regions=(
-        Region(2, ("float32",), ((-92, -86),), (Anchor(-88.0, {"jax.native": -0.0}),), 2.0**24),
+        Region(2, ("float32",), ((-95, -86),), (Anchor(-88.0, {"jax.native": -0.0}),), 2.0**24),
         Region(2, ("bfloat16",), ((-92, -86),), (Anchor(-88.0, {"jax.native": -0.0}),), 2.0**8),
     ),
     reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on CPU "
@@ -192,6 +193,16 @@ LAYOUT_JAX = compiled_anew(
     Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.024)), (Anchor(0.0, {}),), 210.0, lengths=(8,)),
 )
 
+LONG_ROW = long_rows(
+    "log_softmax-long-row",
+    "torch.native",
+    LONG_SUM,
+    TORCH_SOURCE,
+    (0, -104, 0, 800, -8.5),
+    (1, -104, 0, 15, -8.5, (LONGEST,)),
+    (2, -110, -86, 950, -101.04220581054688, (LONGEST,)),
+)
+
 LOG_SOFTMAX = Activation(
     name="log_softmax",
     latex=r"f(z)_j = z_j - \log \sum_k e^{z_k}",
@@ -225,5 +236,6 @@ LOG_SOFTMAX = Activation(
         SIXTEEN_BITS_TORCH,
         ZERO_SIGN,
         LAYOUT_JAX,
+        LONG_ROW,
     ),
 )

@@ -5,7 +5,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import centred, in_float64, softmax_parts, stable_exp
-from crosscheck._activations._mechanisms import compiled_anew
+from crosscheck._activations._mechanisms import LONG_SUM, compiled_anew, long_rows
 from crosscheck._spec.records import DTYPES, MODES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -258,6 +258,9 @@ LAYOUT_JAX = compiled_anew(
     Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.046)), (Anchor(-0.57110595703125, {}),), 230.0, lengths=(8,)),
 )
 
+LONG_ROWS = ((0, -104, 0, 3000, -8.5), (1, -104, 0, 2600, -8.5), (2, -104, 0, 1600, -8.5))
+LONG_ROW = long_rows("softmax-long-row", "torch.native", LONG_SUM, TORCH_SOURCE, *LONG_ROWS)
+
 SOFTMAX = Activation(
     name="softmax",
     latex=r"s(z)_j = \frac{e^{z_j}}{\sum_k e^{z_k}}",
@@ -290,5 +293,6 @@ SOFTMAX = Activation(
         ZERO_SIGN_FORWARD,
         ZERO_SIGN_COMPILED,
         LAYOUT_JAX,
+        LONG_ROW,
     ),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import in_float64
+from crosscheck._activations._mechanisms import LONG_SUM, long_rows
 from crosscheck._spec.records import MODES, Activation, Anchor, Deviation, Limits, Native
 
 
@@ -90,6 +91,8 @@ SIXTEEN_BITS = replace(
     "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
 )
 
+LONG_ROW = long_rows("softmin-long-row", TORCH, LONG_SUM, SOURCE, *softmax.LONG_ROWS, sign=-1)
+
 SOFTMIN = Activation(
     name="softmin",
     latex=r"s(z)_j = \frac{e^{-z_j}}{\sum_k e^{-z_k}}",
@@ -108,5 +111,5 @@ SOFTMIN = Activation(
     natives={"torch": Native("torch.nn.functional.softmin", parameters={"axis": "dim"})},  # JAX ships none
     rows=True,
     known_by="smallest",
-    deviations=(INFINITY, ROUNDED_DIFFERENCE, ROUNDED_DIFFERENCE_FAR, SIXTEEN_BITS),
+    deviations=(INFINITY, ROUNDED_DIFFERENCE, ROUNDED_DIFFERENCE_FAR, SIXTEEN_BITS, LONG_ROW),
 )

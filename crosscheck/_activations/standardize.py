@@ -7,7 +7,7 @@ from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import deviation, in_float64, mean, numpy_of
-from crosscheck._activations._mechanisms import compiled_anew
+from crosscheck._activations._mechanisms import compiled_anew, long_rows
 from crosscheck._activations._regions import regions
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
@@ -353,6 +353,35 @@ LAYOUT_JAX = compiled_anew(
     more="The default algorithm, mean(x^2) - mean(x)^2, cancels: any of its digits may be left.",
 )
 
+FARTHER = -1.1e4
+"""Beyond what a mask of -10,000 is below the largest entry."""
+LONG_SUM = "As standardize-rounded-mean. In long rows the rounding of the mean, and of the sums of the derivatives, grows."
+LONG_ROW = long_rows(
+    "standardize-long-row",
+    TORCH,
+    LONG_SUM,
+    TORCH_SOURCE,
+    (0, FARTHER, 0, inf, -10010.673828125),
+    (1, FARTHER, 0, 4500, -0.06719970703125),
+    (2, FARTHER, 0, 31000, -8.5),
+)
+LONG_ROW_JAX = long_rows(
+    "standardize-long-row-jax",
+    JAX,
+    LONG_SUM,
+    JAX_SOURCE,
+    (0, FARTHER, 0, inf, -10010.673828125),
+    (1, FARTHER, 0, inf, -10010.673828125),
+)
+LONG_ROW_STABLE = long_rows(
+    "standardize-long-row-stable",
+    STABLE,
+    LONG_SUM,
+    JAX_SOURCE,
+    (1, FARTHER, 0, 540, -0.0694580078125),
+    (2, FARTHER, 0, 310, -0.04229736328125),
+)
+
 STANDARDIZE = Activation(
     name="standardize",
     latex=r"f(x)_j = \frac{x_j - \mu}{\sqrt{\sigma^2 + \epsilon}}, \quad \mu = \frac{1}{n} \sum_k x_k, \quad "
@@ -395,5 +424,8 @@ STANDARDIZE = Activation(
         TWICE_FORWARD,
         OVERFLOWN_CUBE_FORWARD,
         LAYOUT_JAX,
+        LONG_ROW,
+        LONG_ROW_JAX,
+        LONG_ROW_STABLE,
     ),
 )

@@ -94,6 +94,8 @@ def _to_unit(truth: Truth, scale: Float64Array | None, rows: bool) -> Float64Arr
 
 def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: Setting) -> BoolArray:
     """Where a result is within the budget of another valid choice; False where there is none (NaN)."""
+    if np.isnan(widen(other)).all():
+        return np.zeros(got.shape, bool)
     e = exponent(np.nan_to_num(widen(other)), truth.fmt)
     with np.errstate(invalid="ignore"):
         return np.abs(in_units(got, e, truth.fmt) - in_units(other, e, truth.fmt)) <= setting.budget

@@ -13,6 +13,7 @@ from crosscheck._compare.sample import Sample, samples
 from crosscheck._compare.subjects import GAPS, VIEWS, Runner, Subject, runner, subjects_of
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, IntArray, bits_of, is_number, widen
+from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.errors import said
 from crosscheck._spec.records import Activation, Anchor, Deviation, Region, budget
@@ -246,7 +247,7 @@ def _in_a_row(
     number = float(x[0])
     first = None
     for case in cases:
-        for sample in samples(activation, case, str(x.dtype), seed=0, per_binade=0, uniform=0):
+        for sample in samples(activation, case, str(x.dtype), lengths or (*ROWS, *COLUMNS), seed=0, per_binade=0, uniform=0):
             rows = np.flatnonzero(is_number(sample.known(order), number).reshape(len(sample.x), -1).any(axis=1))
             if not rows.size or (lengths and sample.length not in lengths):
                 continue

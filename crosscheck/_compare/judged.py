@@ -20,7 +20,7 @@ EXACT, ALONE = "exact", "alone"
 
 @dataclass(frozen=True)
 class Key:
-    """Which comparison it is; ``length`` is that of the rows, of a function of rows."""
+    """Which comparison it is. ``length`` is that of the rows, of a function of rows; a search may have found them."""
 
     function: str
     case: int
@@ -31,6 +31,13 @@ class Key:
     mode: str
     device: str
     length: int | None = None
+    searched: bool = False
+
+    @property
+    def wrt(self) -> str:
+        if self.length is None:
+            return "x"
+        return f"x, rows of {self.length}" + (", found by a search" if self.searched else "")
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -85,7 +92,7 @@ def summarise(
     got, expected = results
     ulp, ulp_of_truth = errors
     failing = np.flatnonzero(codes < FIRST_PASSING).astype(np.int64)
-    counted = _counts_for_maximum(codes, truth)
+    counted = counts_for_maximum(codes, truth)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(widen(got) - widen(expected))
     finite = np.isfinite(difference) & (codes != NOT_JUDGED)
@@ -110,7 +117,7 @@ def summarise(
     )
 
 
-def _counts_for_maximum(codes: Codes, truth: Truth) -> BoolArray:
+def counts_for_maximum(codes: Codes, truth: Truth) -> BoolArray:
     size = np.abs(widen(truth.rounded))
     normal = (size >= truth.fmt.smallest_normal) & np.isfinite(size) | (size == 0)
     return normal & np.isin(codes, [CODE["exact"], CODE["rounding"], CODE["inaccurate"]])

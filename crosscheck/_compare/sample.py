@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,8 +12,10 @@ from crosscheck._compare.scale import Terms, scale
 from crosscheck._exact.evaluate import truth
 from crosscheck._exact.rows import row_truth
 from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, IntArray, widen
+from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, Format, IntArray, widen
+from crosscheck._numerics.rows import LONGEST, USED, VOCABULARY, RowShape
 from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
+from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.records import Activation
 
 
@@ -27,6 +29,8 @@ class Sample:
         The number by which each point is known, flat: the input, or that of :func:`coordinates`.
     known_by, outputs
         What the entries of a row are known by, as in the record, and how many results a row has, if not one for each entry.
+    shapes, searched
+        What the rows are, where they were drawn as people use them, and whether a search found them.
     """
 
     x: FloatArray
@@ -34,11 +38,31 @@ class Sample:
     at: FloatArray
     known_by: str = "largest"
     outputs: int | None = None
+    shapes: tuple[RowShape, ...] = ()
+    searched: bool = False
 
     @classmethod
     def of_rows(cls, x: FloatArray, v: FloatArray, activation: Activation) -> Sample:
         outputs = None if activation.result == "row" else activation.outputs(x.shape[1])
         return cls(x, v, coordinates(x, activation.known_by), activation.known_by, outputs)
+
+    @classmethod
+    def of_shapes(
+        cls, shapes: Sequence[RowShape], length: int, activation: Activation, fmt: Format, *, searched: bool = False
+    ) -> Sample:
+        """Rows of these shapes, with the directions of that length; pairs have a normal number for each gate."""
+        mask = _mask(activation)
+        if activation.known_by == "gate":
+            half = length // 2
+            numbers = np.random.default_rng(half).standard_normal((len(shapes), half))
+            x = np.concatenate([numbers, [shape.draw(half, mask) for shape in shapes]], axis=1)
+        else:
+            x = np.stack([shape.draw(length, mask) for shape in shapes])
+        v = np.random.default_rng(length).standard_normal(x.shape)
+        x = -x if activation.known_by == "smallest" else x
+        with np.errstate(over="ignore"):
+            sample = cls.of_rows(round_once(x, fmt), round_once(v, fmt), activation)
+        return replace(sample, shapes=tuple(shapes), searched=searched)
 
     def also(self, x: FloatArray, v: FloatArray) -> Sample:
         """Other rows, of the same function."""
@@ -115,6 +139,18 @@ def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formul
     return formula(m, x, *directions)
 
 
+MASK = -1e4
+"""What people write for minus infinity."""
+
+
+def _mask(activation: Activation) -> float:
+    """Minus infinity where the other entries have results beside two such entries, ``MASK`` where they have none."""
+    row = np.array([[1.0, 0.0, -np.inf, -np.inf]])
+    row = -row if activation.known_by == "smallest" else row
+    value = row_truth(activation, row, np.zeros_like(row), [0])[0]
+    return MASK if np.isnan(value.rounded[0]) else -np.inf
+
+
 def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:
     """How far each entry lies below the row's largest, rounded; the row's largest value where that is not finite.
 
@@ -140,19 +176,27 @@ def samples(
     activation: Activation,
     parameters: Mapping[str, float],
     dtype: str,
+    lengths: Collection[int],
     *,
     seed: int,
     per_binade: int,
     uniform: int,
 ) -> Iterator[Sample]:
-    """The samples of one dtype: the stratified inputs with kinks and anchors among them, or rows of several lengths."""
+    """The samples of one dtype: the stratified inputs with kinks and anchors among them, or rows of these lengths.
+
+    Along another axis than the default one, only those of ``COLUMNS``.
+    """
     fmt = FORMATS[dtype]
     if activation.rows:
-        lengths = ROWS if parameters["axis"] == activation.parameters["axis"] else COLUMNS
+        by_default = parameters["axis"] == activation.parameters["axis"]
+        counts = {length: count for length, count in (ROWS if by_default else COLUMNS).items() if length in lengths}
         draw = sampled_pairs if activation.known_by == "gate" else sampled_rows
-        for x, v in draw(fmt, lengths, seed=seed):
+        for x, v in draw(fmt, counts, seed=seed):
             # an entry far above the smallest is what one far below the largest is
             yield Sample.of_rows(-x if activation.known_by == "smallest" else x, v, activation)
+        for length in (VOCABULARY, LONGEST):
+            if length in lengths and by_default:
+                yield Sample.of_shapes(USED, taken(activation, length), activation, fmt)
         return
     regions = [region for deviation in activation.deviations for region in deviation.regions if dtype in region.dtypes]
     x = stratified(
@@ -164,3 +208,8 @@ def samples(
         uniform=uniform,
     )
     yield Sample(x, None, x)
+
+
+def taken(activation: Activation, length: int) -> int:
+    """The length, or one less where only even ones are taken."""
+    return length if activation.takes(length) else length - 1

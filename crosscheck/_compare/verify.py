@@ -5,113 +5,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from crosscheck._compare import causes, layout
-from crosscheck._compare.again import MODE, Again, again, differ, worse
-from crosscheck._compare.causes import CODE, Judgement, Setting
-from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, summarise
-from crosscheck._compare.sample import Sample, samples
-from crosscheck._compare.subjects import Runner, Subject, covers, runner, subjects_of
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, widen
-from crosscheck._numerics.profile import Columns
-from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, UNIFORM
+from crosscheck._compare.causes import CODE
+from crosscheck._compare.judged import ALONE, Judged, summarise
+from crosscheck._compare.sample import samples
+from crosscheck._compare.searched import searched
+from crosscheck._compare.subjects import Runner, Subject, subjects_of
+from crosscheck._compare.task import Plan, Task, failed, judge_subject, run_subject
+from crosscheck._numerics.formats import FloatArray, widen
 from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.errors import said
-from crosscheck._spec.records import Activation, budget
+from crosscheck._spec.records import Activation
 
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
 PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile": ("compile", "jit")}
 """How torch and JAX are run to be compared in a mode, where not both in it."""
-
-EAGER_IN_JAX = (None, 8, 1000)
-"""The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
-
-None stands for the inputs of an elementwise function.
-"""
-
-
-LENGTHS = (8, 100, *COLUMNS)
-"""The lengths of rows that are run unless others are asked for."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to run: checked names, all of them known.
-
-    per_binade, uniform
-        How many inputs are sampled of float64 and float32.
-    lengths, eager_in_jax
-        The lengths of rows, for functions of rows, and those at which JAX is run eagerly if also under jit.
-    natives_in
-        In which modes the frameworks' own functions are run alone.
-    layout
-        Whether a subject's results are compared in several layouts too.
-    """
-
-    dtypes: tuple[str, ...]
-    orders: tuple[int, ...]
-    subjects: tuple[str, ...]
-    modes: tuple[str, ...]
-    device: str
-    seed: int
-    per_binade: int = PER_BINADE
-    uniform: int = UNIFORM
-    lengths: tuple[int, ...] = LENGTHS
-    eager_in_jax: tuple[int | None, ...] = EAGER_IN_JAX
-    natives_in: tuple[str, ...] = ()
-    layout: bool = False
-    replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One set of inputs with its truth, shared by every subject."""
-
-    activation: Activation
-    case: int
-    parameters: Mapping[str, float]
-    sample: Sample
-    truths: Mapping[int, Truth]
-    at_zero: Mapping[int, Truth]
-    scales: Mapping[int, Float64Array]
-    plan: Plan
-    runners: dict[str, Runner]
-    """By subject, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
-
-    @cached_property
-    def _columns(self) -> tuple[Columns, Columns]:
-        value, derivative = (self.known(order) for order in (0, 1))
-        columns = Columns.of(value)
-        return columns, columns if derivative is value else Columns.of(derivative)
-
-    def columns(self, order: int) -> Columns:
-        """The columns of the inputs, shared by every comparison."""
-        return self._columns[min(order, 1)]
-
-    def known(self, order: int) -> FloatArray:
-        """The number by which each point is known."""
-        return self.sample.known(order)
-
-    @property
-    def dtype(self) -> str:
-        return str(self.sample.x.dtype)
-
-    def runner(self, subject: Subject) -> Runner:
-        if subject.name not in self.runners:
-            replacement = self.plan.replace.get(subject.name)
-            self.runners[subject.name] = runner(self.activation, subject, self.parameters, self.plan.device, replacement)
-        return self.runners[subject.name]
-
-    def key(self, subject: str, against: str, order: int, mode: str) -> Key:
-        return Key(
-            self.activation.name, self.case, subject, against, self.dtype, order, mode, self.plan.device, self.sample.length
-        )
 
 
 def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None] | None = None) -> Iterator[Judged]:
@@ -137,200 +49,27 @@ def _one_dtype(
     runners: dict[str, Runner],
 ) -> Iterator[Judged]:
     sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
-    for sample in samples(activation, parameters, dtype, **sampling):
-        if sample.length is not None and sample.length not in plan.lengths:
-            continue
-        zero = np.zeros_like(sample.x[:1])
-        at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
-        task = _Task(
-            activation=activation,
-            case=case,
-            parameters=parameters,
-            sample=sample,
-            truths=sample.truths(activation, plan.orders, parameters),
-            at_zero=at_zero.truths(activation, plan.orders, parameters),
-            scales=sample.scales(activation, plan.orders, parameters),
-            plan=plan,
-            runners=runners,
-        )
+    lengths = [length for length, dtypes in plan.lengths.items() if dtype in dtypes]
+    for sample in samples(activation, parameters, dtype, lengths, **sampling):
+        task = Task.of(activation, case, parameters, sample, plan, runners)
         results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
         subjects = [subject for subject in subjects_of(activation, parameters) if subject.name in plan.subjects]
         # most of the time goes into JAX's compiler, which does not hold Python's lock
         with ThreadPoolExecutor(len(subjects) or 1) as pool:
-            for subject, ran in zip(subjects, pool.map(partial(_run_subject, task), subjects), strict=True):
-                yield from _judge_subject(task, subject, ran, results)
+            for subject, ran in zip(subjects, pool.map(partial(run_subject, task), subjects), strict=True):
+                yield from judge_subject(task, subject, ran, results)
         for pair in PAIRS:
             if set(pair) <= set(plan.subjects):
                 yield from _one_pair(task, pair, results)
         if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
             for subject in subjects:
                 yield from _layouts(task, subject, results)
-
-
-@dataclass(frozen=True)
-class _Ran:
-    """What a subject gave, or raised: whatever it raises is its result."""
-
-    order: int
-    mode: str
-    runner: Runner | None = None
-    got: FloatArray | None = None
-    again: Again | None = None
-    got_again: FloatArray | None = None
-    error: Exception | None = None
-
-
-def _run_subject(task: _Task, subject: Subject) -> list[_Ran]:
-    plan = task.plan
-    own = ".native" not in subject.name
-    modes = [mode for mode in plan.modes if mode in subject.modes and not (own and mode in plan.natives_in)]
-    if subject.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
-        modes = [mode for mode in modes if mode != "eager"]
-    found = []
-    for mode in modes:
-        for order in plan.orders:
-            if not covers(task.activation, subject, task.dtype, order, mode):
-                continue
-            try:
-                run = task.runner(subject)
-                got = run.run(task.sample, order, mode)
-                once_more = again(run, order, plan.orders) if mode == MODE and subject.side != "analytic" else None
-                found.append(_Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
-            except Exception as error:
-                found.append(_Ran(order, mode, error=error))
-    return found
-
-
-def _judge_subject(
-    task: _Task,
-    subject: Subject,
-    ran: Sequence[_Ran],
-    results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]],
-) -> Iterator[Judged]:
-    for one in ran:
-        order, mode = one.order, one.mode
-        key = task.key(subject.name, EXACT, order, mode)
-        error = one.error
-        notes: tuple[str, ...] = ()
-        if one.runner is not None:
-            try:
-                judgement, got, notes = _judge_twice(task, one.runner, one)
-            except Exception as raised:  # in float64, where it was right in the dtype
-                error = raised
-        if error is not None:
-            yield _failed(task, key, said(error), subject.side)
-            continue
-        results[subject.name, mode, order] = got, judgement.codes
-        at_fault = (judgement.codes < causes.FIRST_PASSING).any() and subject.side != "analytic"
-        yield summarise(
-            key,
-            task.parameters,
-            task.known(order),
-            judgement.codes,
-            (got, task.truths[order].rounded),
-            (judgement.ulp_of_unit, judgement.ulp),
-            task.truths[order],
-            subject.side if at_fault else None,
-            task.columns(order),
-            notes,
-        )
-
-
-def _judge_twice(task: _Task, run: Runner, one: _Ran) -> tuple[Judgement, FloatArray, tuple[str, ...]]:
-    """The judgement of a result, or at each point that of the same once more, where this is worse."""
-    order, mode = one.order, one.mode
-    first = _judge(task, run, one.got, order, mode, lambda sample: run.run(sample, order, mode))
-    if one.again is None or one.got_again is None:
-        return *first, ()
-    differs = differ(first[1], one.got_again)
-    if not differs.any():
-        return *first, ()
-    second = _judge(task, run, np.where(differs, one.got_again, first[1]), order, mode, partial(one.again.run, got=None))
-    judgement, got, at = worse(first, second)
-    return judgement, got, (f"at {at.sum():,} inputs {one.again.why}",) if at.any() else ()
-
-
-Rerun = Callable[[Sample], FloatArray | None]
-
-
-def _judge(
-    task: _Task, run: Runner, got: FloatArray | None, order: int, mode: str, rerun: Rerun
-) -> tuple[Judgement, FloatArray]:
-    """Judge a result; ``rerun`` gives it at other inputs."""
-    true = task.truths[order]
-    if got is None:
-        got = np.zeros_like(task.known(order))
-    flush = run.flush(task.dtype, mode)
-    setting = Setting(
-        budget=budget(task.dtype, order),
-        flush_inputs=flush.inputs,
-        flush_outputs=flush.outputs,
-        at_zero=task.at_zero[order],
-        scale=task.scales.get(order),
-        rows=task.activation.rows,
-    )
-    judgement = causes.judge(task.known(order), got, true, setting)
-    bad = causes.beyond(judgement)
-    if bad.size:
-        if order > 0 and not widen(got[true.judged]).any():
-            judgement.codes[bad] = CODE["missing"]
-        else:
-            judgement.codes[bad[_definition(task, rerun, got, bad, order)]] = CODE["definition"]
-    return judgement, got
-
-
-def _definition(task: _Task, rerun: Rerun, got: FloatArray, bad: Any, order: int) -> Any:
-    """Which of the points beyond the budget are another function, told by running the subject in float64."""
-    activation, parameters = task.activation, task.parameters
-    true = task.truths[order]
-    x = widen(task.known(order))
-    expected = true.approximate()[bad]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        relative = np.abs((widen(got[bad]) - expected) / expected)
-    ordinary = [
-        np.abs(t.approximate()[(np.abs(widen(task.known(k))) <= 20) & t.judged])
-        for k, t in task.truths.items()
-        if k <= order
-    ]
-    magnitude = max((float(values[np.isfinite(values)].max(initial=0.0)) for values in ordinary), default=0.0)
-    magnitude *= 4**order  # each differentiation multiplies the rounding by what the formula does to its input
-
-    def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:
-        count = causes.MOST_PROBED if sample.length is None else len(task.sample.x)
-        result = rerun(sample.tiled(count))
-        exact = sample.truths(activation, [order], parameters)[order]
-        result = np.zeros_like(exact.rounded) if result is None else result[: exact.rounded.size]
-        # got minus the truth, the truth's own rounding included, or the error would drown in it
-        unit = np.ldexp(1.0, (exact.exponent - 52).astype(np.int32))
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.nan_to_num((result - exact.rounded) - exact.residual * unit), exact.rounded
-
-    relative = np.nan_to_num(relative)
-    in_float64 = task.dtype == "float64"
-    if task.sample.length is not None:
-        length = task.sample.width(order)
-        rows = _probed_rows(bad, relative, np.abs(relative * expected), length)
-        found = [errors_of(task.sample.rows(rows, 1 + offset)) for offset in (0.0, *causes.NEARBY)]
-        signed, exact = np.stack([signed for signed, _ in found]), found[0][1]
-        return causes.systematic_in_rows(bad, relative, rows, length, signed, exact, magnitude, in_float64=in_float64)
-
-    def errors(at: Float64Array) -> tuple[Float64Array, Float64Array]:
-        return errors_of(Sample(at, None, at))
-
-    return causes.systematic(x[bad], relative, errors, magnitude, in_float64=in_float64, of_values=order == 0)
-
-
-def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, length: int) -> IntArray:
-    """The rows to look at more closely: those of the largest errors and some others, fewer if they are long."""
-    count = int(np.clip(1000 // length, 1, 6))
-    largest = [np.argsort(np.nan_to_num(error))[-max(1, count // 3) :] for error in (absolute, relative)]
-    spread = np.linspace(0, bad.size - 1, max(1, count // 3)).astype(int)
-    chosen = bad[largest[0]] if count == 1 else bad[np.concatenate([*largest, spread])]
-    return np.unique(chosen // length)
+    if case == 0 and activation.rows and plan.search is not None and plan.search.lengths[0] in lengths:
+        yield from searched(activation, parameters, dtype, plan, runners)
 
 
 def _one_pair(
-    task: _Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+    task: Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
     """The two frameworks with each other."""
     for mode, order in itertools.product(task.plan.modes, task.plan.orders):
@@ -361,7 +100,7 @@ def _one_pair(
 
 
 def _layouts(
-    task: _Task, subject: Subject, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+    task: Task, subject: Subject, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
     """A subject with itself, where its input stands elsewhere."""
     for order in task.plan.orders:
@@ -381,7 +120,7 @@ def _layouts(
             ]
             found = layout.layouts(task.runner(subject), task.sample, order, mode, whole, anchors)
         except Exception as error:
-            yield _failed(task, key, said(error), subject.side)
+            yield failed(task, key, said(error), subject.side)
             continue
         if found is None:
             continue
@@ -401,26 +140,3 @@ def _layouts(
             task.columns(order),
             (str(found),) if found.differs.any() else (),
         )
-
-
-def _failed(task: _Task, key: Key, message: str, side: str) -> Judged:
-    """A comparison whose subject raised."""
-    empty = np.zeros(0)
-    return Judged(
-        key=key,
-        parameters=task.parameters,
-        x=task.sample.at[:0],
-        codes=np.zeros(0, np.uint8),
-        failing=np.zeros(0, int),
-        got=task.sample.at[:0],
-        expected=task.sample.at[:0],
-        ulp=empty,
-        ulp_of_truth=empty,
-        causes={},
-        side=side if side != "analytic" else None,
-        max_ulp=0.0,
-        max_ulp_of_truth=0.0,
-        max_abs=0.0,
-        undecided=0,
-        message=message,
-    )

@@ -1,9 +1,9 @@
 """Enclosures of whole arrays in double-double arithmetic: the truth of long rows, for which Arb would take minutes.
 
-A number is the unevaluated sum of two float64 numbers, times a power of two of its own so that no exponential underflows, with
-a radius that covers every rounding. The algorithms are Dekker's and Knuth's. Joldes, Muller and Popescu, "Tight and rigorous
-error bounds for basic building blocks of double-word arithmetic" (2017), bound the error of a sum by 3 u^2, of a product by
-8 u^2 and of a quotient by 15 u^2 of the result, with u = 2^-53: all are below ``ERROR``.
+A number is the unevaluated sum of two float64 numbers, times a power of two of its own, so that no exponential underflows,
+with a radius that covers every rounding. The algorithms are Dekker's and Knuth's. Joldes, Muller and Popescu, "Tight and
+rigorous error bounds for basic building blocks of double-word arithmetic" (2017), bound the error of a sum by 3 u^2, of a
+product by 8 u^2 and of a quotient by 15 u^2 of the result, with u = 2^-53: all are below ``ERROR``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ INFLATED = 1 + 2.0**-40
 SPLIT = 2.0**27 + 1
 NOTHING = -(2**62)
 """The power of a zero: any other is larger."""
+PARTS = ("high", "low", "radius")
 FAR = 2.0**40
 """Beyond it, an exponential is computed at this number: either is far beyond every format."""
 
@@ -70,12 +71,7 @@ class Doubles:
         t, f = _two_sum(b, d)
         rounded = np.where((b == 0) & (d == 0), 0.0, ERROR * np.abs(s))
         s, e = _fast_two_sum(s, e + t)
-        result = _normalised(s, e + f, r + q + rounded, power)
-        plain = a + c
-        if not np.isfinite(plain).all():
-            at = np.isinf(plain)
-            result.high[at], result.low[at], result.radius[at] = plain[at], 0.0, 0.0
-        return result
+        return _with_infinities(_normalised(s, e + f, r + q + rounded, power), a, c, a + c)
 
     __radd__ = __add__
 
@@ -93,7 +89,8 @@ class Doubles:
         rounded = np.where((self.low == 0) & (other.low == 0), 0.0, ERROR * np.abs(p))
         underflow = np.where((a == 0) | (b == 0) | (np.abs(p) > 1), 0.0, LEAST)
         radius = a * other.radius + self.radius * (b + other.radius) + rounded + underflow
-        return _normalised(p, e, radius * (1 + 2.0**-50), self.power + other.power)
+        result = _normalised(p, e, radius * (1 + 2.0**-50), self.power + other.power)
+        return _with_infinities(result, self.high, other.high, p)
 
     __rmul__ = __mul__
 
@@ -106,7 +103,7 @@ class Doubles:
         size, least = np.abs(q), np.abs(d) * (1 - 2.0**-50) - other.radius
         radius = (self.radius + size * other.radius) / least + ERROR * size + np.where(self.high == 0, 0.0, LEAST)
         quotient.radius = np.where((least > 0) & np.isfinite(quotient.high), radius * INFLATED, inf)
-        return quotient
+        return _with_infinities(quotient, self.high, 0.0, q)
 
     def __rtruediv__(self, other: Any) -> Doubles:
         return _doubles(other) / self
@@ -138,6 +135,16 @@ class Doubles:
         return np.ldexp(self.high, shift), np.ldexp(self.low, shift), np.ldexp(self.radius, shift) + lost
 
 
+def _with_infinities(result: Doubles, a: Any, b: Any, plain: Float64Array) -> Doubles:
+    """Of an infinite operand a result is exactly what float64 makes of it, unless that is NaN."""
+    at = np.isinf(plain) & (np.isinf(a) | np.isinf(b))
+    if at.any():
+        result.high, result.low, result.radius = (
+            np.where(at, exact, part) for exact, part in ((plain, result.high), (0.0, result.low), (0.0, result.radius))
+        )
+    return result
+
+
 def _doubles(value: Any) -> Doubles:
     return value if isinstance(value, Doubles) else Doubles(value)
 
@@ -165,10 +172,9 @@ def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
     return p, ((x * y - p) + x * (b - y) + (a - x) * y) + (a - x) * (b - y)
 
 
-
 LOG2 = Doubles(0.6931471805599453, np.asarray(2.3190468138462996e-17), np.asarray(2.0**-108))
 HALVINGS, PLAIN, LONGEST = 8, 6, 11
-"""How often the argument of an exponential is halved; from which term on its series is added in float64, and where it ends."""
+"""How often the argument of an exponential is halved, from which term on its series is added in float64, and its last."""
 INVERSES = [Doubles(1.0) / Doubles(float(factorial(k))) for k in range(PLAIN)]
 
 
@@ -232,8 +238,8 @@ class Namespace:
     def where(self, condition: Any, a: Any, b: Any) -> Doubles:
         a, b = _doubles(a), _doubles(b)
         power = 0 if isinstance(a.power, int) and isinstance(b.power, int) else np.where(condition, a.power, b.power)
-        parts = ((a.high, b.high), (a.low, b.low), (a.radius, b.radius))
-        return Doubles(*(np.where(condition, one, other) for one, other in parts), power)
+        high, low, radius = (np.where(condition, getattr(a, part), getattr(b, part)) for part in PARTS)
+        return Doubles(high, low, radius, power)
 
     def greater(self, a: Any, b: Any) -> BoolArray:
         return _doubles(a) > b
@@ -275,7 +281,7 @@ class Namespace:
         of = [_doubles(part) for part in parts]
         powers = [np.broadcast_to(a.power, a.shape) for a in of]
         power = 0 if all(isinstance(a.power, int) for a in of) else np.concatenate(powers, -1)
-        high, low, radius = (np.concatenate([getattr(a, part) for a in of], -1) for part in ("high", "low", "radius"))
+        high, low, radius = (np.concatenate([getattr(a, part) for a in of], -1) for part in PARTS)
         return Doubles(high, low, radius, power)
 
     def __getattr__(self, name: str) -> Any:
@@ -283,7 +289,7 @@ class Namespace:
 
 
 def _same(a: Doubles, b: Doubles) -> bool:
-    return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in ("high", "low", "radius", "power"))
+    return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in (*PARTS, "power"))
 
 
 def _exp(a: Doubles) -> Doubles:

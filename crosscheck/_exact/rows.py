@@ -88,7 +88,13 @@ def row_truth(
     a row of its own.
     """
     fmt = format_of(x)
-    if activation.result == "half" and x.shape[1] > 2:
+    long = {
+        number: columns
+        for number, row in enumerate(widen(x))
+        if row.size >= LONG and not np.isnan(row).any()
+        if (columns := _in_doubles(activation, parameters or {}, widen(v)[number], row, orders, fmt))
+    }
+    if activation.result == "half" and x.shape[1] > 2 and len(long) < len(x):
         pairs = row_truth(activation, _paired(x), _paired(v), orders, parameters)
         return {k: one if k == 0 else _unpaired(one, x.shape[1]) for k, one in pairs.items()}
     lengths = {k: x.shape[1] if k else activation.outputs(x.shape[1]) for k in range(max(orders) + 1)}
@@ -98,13 +104,11 @@ def row_truth(
     along = widen(v)
     decided: list[list[dict[int, Column]]] = [[] for _ in x]
     for number, row in enumerate(widen(x)):
-        if np.isnan(row).any():
-            continue
-        if row.size >= LONG and (columns := _in_doubles(activation, parameters or {}, along[number], row, orders, fmt)):
-            decided[number].append(columns)
+        if number in long:
+            decided[number].append(long[number])
         elif np.isfinite(row).all():
             finite.append((number, list(map(arb, row.tolist()))))
-        else:
+        elif not np.isnan(row).any():
             infinite += [(number, path) for path in paths(row)]
     # what has no limit in a lower order has none
     for some, wanted in ((finite, list(orders)), (infinite, list(range(max(orders) + 1)))):
@@ -131,18 +135,19 @@ def _in_doubles(
     first = v[: activation.outputs(x.size)]
     fixed = {**activation.parameters, **parameters, "axis": -1}
     formulas = (activation.definition, activation.derivative, activation.second_derivative)
-    found = {}
+    found: dict[int, Column] = {}
     with np.errstate(all="ignore"):
         for k in orders:
             try:
                 result = formulas[k](m, Doubles(x), *map(Doubles, (first, v)[:k]), **fixed)
             except UndecidedError:
                 return None
-            columns = doubles.decide(result, fmt)
-            if not columns[3].all():
+            rounded, residual, exponent, decided = doubles.decide(result, fmt)
+            if not decided.all():
                 return None
             length = x.size if k else activation.outputs(x.size)
-            found[k] = tuple(np.broadcast_to(column, length) for column in columns)
+            columns = (np.broadcast_to(column, length) for column in (rounded, residual, exponent, decided))
+            found[k] = (next(columns), next(columns), next(columns), next(columns))
     return found
 
 

@@ -154,7 +154,8 @@ class Region:
 
     For a function of rows: intervals of how far an entry lies below the largest of its row, or above the smallest, as the
     record says it, or of that itself where it is not finite, or of gates; ``lengths`` restricts it to rows of these
-    lengths. The rest of the row matters too, so that it need not show at half of the inputs there.
+    lengths. In rows as long as a vocabulary ``max_ulp`` holds only where ``lengths`` names their length. The rest of the
+    row matters too, so that it need not show at half of the inputs there.
 
     A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring

@@ -1,0 +1,48 @@
+"""A search for the row at which a function of rows errs most: the worst of those tried are changed, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck._numerics.formats import Float64Array
+from crosscheck._numerics.rows import STARTS, VOCABULARY, RowShape
+
+Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]
+"""The largest error in each of some rows, for each of the results that are judged, as a share of its budget."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many rows are tried, and of what lengths the worst are judged; they are searched for at the first of these."""
+
+    rows: int
+    lengths: tuple[int, ...]
+
+
+USUAL_EFFORT, THOROUGH_EFFORT = Effort(33, (1000,)), Effort(330, (1000, VOCABULARY))
+
+
+def worst(errors: Errors, effort: Effort, at_once: int, seed: int) -> list[RowShape]:
+    """The ``at_once`` worst of the rows that were tried, first the worst for each of the results, then the next."""
+    rng = np.random.default_rng(seed)
+    tried: list[RowShape] = []
+    found: dict[object, list[float]] = {}
+    while len(tried) < effort.rows:
+        batch = list(STARTS[len(tried) : len(tried) + at_once])
+        parents = _worst_first(tried, found) if len(batch) < at_once else []
+        batch += [parents[i % len(parents)].mutated(rng) for i in range(at_once - len(batch))]
+        for result, of_rows in errors(batch).items():
+            found.setdefault(result, []).extend(np.nan_to_num(of_rows, nan=np.inf).tolist())
+        tried += batch
+    return _worst_first(tried, found)[:at_once]
+
+
+def _worst_first(tried: Sequence[RowShape], found: Mapping[object, Sequence[float]]) -> list[RowShape]:
+    """Every row once: the worst for each result, the results nearest to their budgets first; then the second worst, ..."""
+    ranked = [np.argsort(-np.asarray(errors), kind="stable") for errors in found.values()]
+    by_result = sorted(zip(found.values(), ranked, strict=True), key=lambda pair: -pair[0][pair[1][0]])
+    order = dict.fromkeys(int(ranks[place]) for place in range(len(tried)) for _, ranks in by_result)
+    return [tried[i] for i in order]

@@ -22,6 +22,7 @@ import crosscheck
 from crosscheck import Activation, Deviation, Report, activations
 from crosscheck._compare import verify
 from crosscheck._compare.judged import ALONE, Judged
+from crosscheck._compare.task import LENGTHS, Plan
 from crosscheck._numerics.sampling import ROWS
 from crosscheck._spec.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES
 
@@ -148,7 +149,7 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
     """The natives alone where ``verify`` does not run them unless it is asked to, and deviations are declared."""
     natives = tuple(name for name in SUBJECTS if ".native" in name)
     if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
-        others = tuple(set(ROWS) - set(verify.LENGTHS))
+        others = {length: [dtype for dtype in DTYPES if dtype not in LENGTHS[length]] for length in ROWS}
         yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others))
     asked: dict[tuple[tuple[str, ...], bool], list[Deviation]] = {}
     for deviation in activation.deviations:
@@ -161,14 +162,14 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
         regions = [region for deviation in deviations for region in deviation.regions]
         dtypes = tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for region in regions))
         subjects = tuple(dict.fromkeys(subject for deviation in deviations for subject in deviation.subjects))
-        plan = _plan(subjects, dtypes, modes, lengths=tuple(ROWS), layout=layout)
+        plan = _plan(subjects, dtypes, modes, lengths=dict.fromkeys(ROWS, DTYPES), layout=layout)
         found = verify.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
         yield from (one for one in found if not layout or one.key.against == ALONE)
 
 
-def _plan(subjects: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> verify.Plan:
+def _plan(subjects: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> Plan:
     """In all orders, as verify runs them: a cause may be told by the size of the lower derivatives."""
-    return verify.Plan(dtypes=dtypes, orders=ORDERS, subjects=subjects, modes=modes, device="cpu", seed=0, **options)
+    return Plan(dtypes, ORDERS, subjects, modes, device="cpu", seed=0, search=None, **options)
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def samples(
     activation: Activation,
     parameters: Mapping[str, float],
     dtype: str,
-    lengths: Collection[int],
+    lengths: Collection[int] = (*ROWS, *COLUMNS),
     *,
     seed: int,
     per_binade: int,

@@ -243,8 +243,10 @@ def judge_subject(
 
 def _worst_row(task: Task, judgement: Judgement, order: int) -> str:
     """In which row a result errs most, among those whose truth is normal."""
-    counted = counts_for_maximum(judgement.codes, task.truths[order])
-    of_rows = np.where(counted, judgement.ulp_of_unit, 0).reshape(len(task.sample.x), -1).max(axis=1)
+    counted = counts_for_maximum(judgement.codes, task.truths[order]) | (judgement.codes < causes.FIRST_PASSING)
+    of_rows = (
+        np.where(counted, np.nan_to_num(judgement.ulp_of_unit, nan=np.inf), 0).reshape(len(task.sample.x), -1).max(axis=1)
+    )
     worst = int(of_rows.argmax())
     return f"worst row: {task.sample.shapes[worst]}: {of_rows[worst]:.3g} ULP"
 

@@ -91,13 +91,18 @@ def row_truth(
     long = {
         number: columns
         for number, row in enumerate(widen(x))
-        if row.size >= LONG and not np.isnan(row).any()
+        if row.size >= LONG and _masked_at_most(activation, row)
         if (columns := _in_doubles(activation, parameters or {}, widen(v)[number], row, orders, fmt))
     }
-    if activation.result == "half" and x.shape[1] > 2 and len(long) < len(x):
-        pairs = row_truth(activation, _paired(x), _paired(v), orders, parameters)
-        return {k: one if k == 0 else _unpaired(one, x.shape[1]) for k, one in pairs.items()}
     lengths = {k: x.shape[1] if k else activation.outputs(x.shape[1]) for k in range(max(orders) + 1)}
+    if activation.result == "half" and x.shape[1] > 2:
+        rest = [number for number in range(len(x)) if number not in long]
+        whole = {k: _truth([long.get(i, {}).get(k) for i in range(len(x))], lengths[k], fmt, k) for k in orders}
+        if not rest:
+            return whole
+        pairs = row_truth(activation, _paired(x[rest]), _paired(v[rest]), orders, parameters)
+        unpaired = {k: one if k == 0 else _unpaired(one, x.shape[1]) for k, one in pairs.items()}
+        return {k: _inserted(unpaired[k], rest, whole[k], lengths[k]) for k in orders}
     paths = _paths_of_pair if activation.result == "half" else _paths
     finite: list[tuple[int, list[Any]]] = []
     infinite: list[tuple[int, list[Any]]] = []
@@ -117,6 +122,16 @@ def row_truth(
             decided[number].append(columns)
     rows = [_settled(columns, orders) for columns in decided]
     return {k: _truth([row[k] for row in rows], lengths[k], fmt, k) for k in orders}
+
+
+def _masked_at_most(activation: Activation, row: Float64Array) -> bool:
+    """Whether a row is finite but for what is masked: infinitely far from what dominates, or gates that are shut."""
+    finite = np.isfinite(row)
+    if activation.known_by == "gate":
+        finite[row.size // 2 :] |= np.isneginf(row[row.size // 2 :])
+    else:
+        finite |= row == (np.inf if activation.known_by == "smallest" else -np.inf)
+    return bool(finite.all() and np.isfinite(row).any())
 
 
 def _in_doubles(
@@ -153,6 +168,17 @@ def _in_doubles(
 
 def _paired(x: FloatArray) -> FloatArray:
     return x.reshape(len(x), 2, -1).swapaxes(1, 2).reshape(-1, 2)
+
+
+def _inserted(some: Truth, rows: Sequence[int], whole: Truth, length: int) -> Truth:
+    """A truth in which these rows are those of another one."""
+    arrays = {}
+    for field in fields(whole):
+        if field.name != "fmt":
+            array = getattr(whole, field.name).reshape(-1, length).copy()
+            array[list(rows)] = getattr(some, field.name).reshape(-1, length)
+            arrays[field.name] = array.ravel()
+    return replace(whole, **arrays)
 
 
 def _unpaired(truth: Truth, length: int) -> Truth:

@@ -65,14 +65,14 @@ def _some(length: int, share: float) -> int:
 
 KINDS: dict[str, tuple[Draw, str]] = {
     "logits": (_logits, "normal logits times {distance:.4g}"),
-    "dominant": (_dominant, "a share of {share:.2g} at the top, the others {distance:.6g} below"),
-    "clusters": (_clusters, "two clusters {distance:.4g} apart, a share of {share:.2g} in the upper one"),
+    "dominant": (_dominant, "{some} at the top, the others {distance:.6g} below"),
+    "clusters": (_clusters, "two clusters {distance:.4g} apart, {some} in the upper one"),
     "ramp": (_ramp, "a ramp of {distance:.4g}"),
     "ties": (_ties, "whole numbers, normal times {distance:.4g}"),
-    "masked": (_masked, "normal logits times {distance:.4g}, all but a share of {share:.2g} masked"),
+    "masked": (_masked, "normal logits times {distance:.4g}, all but {some} masked"),
     "equal": (_equal, "all entries equal"),
     "tiny": (_tiny, "a spread of {share:.2g}"),
-    "outliers": (_outliers, "normal entries, a share of {share:.2g} being {distance:.4g} or its negative"),
+    "outliers": (_outliers, "normal entries, {some} being {distance:.4g} or its negative"),
 }
 """How a row of each kind is drawn, and what is said of it."""
 
@@ -88,7 +88,8 @@ class RowShape:
     seed: int = 0
 
     def __str__(self) -> str:
-        said = KINDS[self.kind][1].format(distance=self.distance, share=self.share)
+        some = f"a share of {self.share:.2g}" if self.share else "one entry"
+        said = KINDS[self.kind][1].format(distance=self.distance, share=self.share, some=some)
         return said + (f", around {self.level:.4g}" if self.level else "")
 
     def draw(self, length: int, mask: float) -> Float64Array:

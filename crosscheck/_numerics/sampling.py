@@ -100,12 +100,12 @@ def sampled_pairs(
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Rows of numbers and then of as many gates, with directions, for functions that take these in pairs.
 
-    Random ones, of which half are the same for every seed, then, in rows of less than 1000, such as consist of one pair:
-    those of ``PAIRS``, and the largest number behind a gate that leaves little of it. Of lengths that are odd there are none.
+    Random ones, of which half are the same for every seed, then rows that consist of one pair: those of ``PAIRS``, and the
+    largest number behind a gate that leaves little of it. Of lengths that are odd there are none.
     """
     for length, count in lengths.items():
         if not length % 2:
-            pairs = np.array([*PAIRS, (fmt.largest, -25)]) if length < 1000 else np.zeros((0, 2))
+            pairs = np.array([*PAIRS, (fmt.largest, -25)])
             yield _with_directions(fmt, _random_pairs, np.repeat(pairs, length // 2, axis=1), count, seed)
 
 

@@ -1,0 +1,83 @@
+"""The search for the worst row: it keeps to its effort, is the same for a seed, and finds what the rows it begins with miss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+import crosscheck
+from crosscheck._compare.search import Effort, worst
+from crosscheck._numerics.formats import Float64Array
+from crosscheck._numerics.rows import STARTS, RowShape
+
+AT_ONCE = 11
+
+
+class Narrow:
+    """An error that grows towards a dominant entry whose rest lies 9.31 below, and one that is the same everywhere."""
+
+    def __init__(self) -> None:
+        self.tried: list[RowShape] = []
+
+    def __call__(self, shapes: Sequence[RowShape]) -> dict[object, Float64Array]:
+        self.tried += shapes
+        peak = [1 / (1 + 50 * abs(shape.distance - 9.31)) if shape.kind == "dominant" else 0.01 for shape in shapes]
+        return {"peak": np.array(peak), "flat": np.full(len(shapes), 0.3)}
+
+
+def test_it_finds_a_narrow_peak() -> None:
+    errors = Narrow()
+    first = worst(errors, Effort(330, (1000,)), AT_ONCE, seed=0)[0]
+    assert first.kind == "dominant"
+    assert first.distance == pytest.approx(9.31, abs=0.02)
+    assert max(1 / (1 + 50 * abs(shape.distance - 9.31)) for shape in STARTS) < 0.03
+
+
+def test_it_tries_as_many_rows_as_it_may_and_begins_with_those_that_hurt() -> None:
+    errors = Narrow()
+    worst(errors, Effort(33, (1000,)), AT_ONCE, seed=0)
+    assert len(errors.tried) == 33
+    assert tuple(errors.tried[: len(STARTS)]) == STARTS
+
+
+def test_the_same_seed_tries_the_same_rows() -> None:
+    tried = []
+    for seed in (3, 3, 4):
+        errors = Narrow()
+        worst(errors, Effort(66, (1000,)), AT_ONCE, seed=seed)
+        tried.append(errors.tried)
+    assert tried[0] == tried[1] != tried[2]
+
+
+def test_a_row_that_gives_no_number_is_the_worst() -> None:
+    def errors(shapes: Sequence[RowShape]) -> dict[object, Float64Array]:
+        return {0: np.array([np.nan if shape.kind == "ties" else 1.0 for shape in shapes])}
+
+    assert worst(errors, Effort(22, (1000,)), AT_ONCE, seed=0)[0].kind == "ties"
+
+
+@pytest.mark.parametrize("shape", STARTS, ids=str)
+def test_rows_are_what_is_said_of_them(shape: RowShape) -> None:
+    row = shape.draw(1000, -np.inf)
+    assert row.shape == (1000,)
+    np.testing.assert_array_equal(row, shape.draw(1000, -np.inf))
+    assert not np.isnan(row).any()
+    assert np.isneginf(row).any() == (shape.kind == "masked")
+    assert not np.isinf(shape.draw(1000, -1e4)).any()
+
+
+def test_verify_finds_a_fault_that_only_rows_of_one_kind_show() -> None:
+    """A softmax that is off by 1e-4 where a single entry dominates many others at a distance of 10.9 to 11.1."""
+
+    def fault(x: torch.Tensor, axis: int) -> torch.Tensor:
+        y = crosscheck.activations.softmax.torch(x, axis=axis)
+        below = x.amax(axis, keepdim=True) - x.median(axis, keepdim=True).values
+        return torch.where((below > 10.9) & (below < 11.1) & (x.shape[axis] == 1000), y * 1.0001, y)
+
+    report = crosscheck.verify(
+        "softmax", replace={"torch": fault}, subjects=["torch"], dtypes=["float32"], orders=[0], modes=["eager"]
+    )
+    (failed,) = [comparison for comparison in report.comparisons if not comparison.passed]
+    assert failed.wrt == "x, rows of 1000, found by a search"
+    assert "worst row: one entry at the top, the others 11 below" in str(report)

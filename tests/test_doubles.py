@@ -100,7 +100,7 @@ def test_what_is_masked_is_nothing_and_what_is_not_defined_is_not_known() -> Non
 
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 def test_results_are_decided_as_rational_numbers_are(fmt: Format) -> None:
-    """Ties, powers of two from below and above, subnormals, what overflows: with a low part on either side, and with none."""
+    """Ties, powers of two from below and above, subnormals, the largest: with a low part on either side, and none."""
     p, least = fmt.precision, fmt.smallest_normal
     highs = [
         1.0,

@@ -1,4 +1,4 @@
-"""The search for the worst row: it keeps to its effort, is the same for a seed, and finds what the rows it begins with miss."""
+"""The search for the worst row: it keeps to its effort, is the same for a seed, and finds what its first rows miss."""
 
 from collections.abc import Sequence
 

@@ -131,7 +131,7 @@ def test_how_many_lengths_of_rows_are_judged(options: dict[str, bool], lengths: 
 
 
 def assert_lengths(report: Report, name: str, dtypes: Iterable[str], along_default: Iterable[int]) -> None:
-    """Along the default axis these lengths at least, along another one those of COLUMNS, each in these dtypes and every order.
+    """Along the default axis these lengths at least, along another one those of COLUMNS, in these dtypes and every order.
 
     Where the function is defined for them: half of a row is of an even one.
     """

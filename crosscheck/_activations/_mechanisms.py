@@ -4,8 +4,7 @@ from math import isnan, nan
 from typing import Any
 
 from crosscheck._activations._regions import regions
-from crosscheck._numerics.rows import LONGEST, VOCABULARY
-from crosscheck._spec.records import DTYPES, Anchor, Deviation, Region, Seen
+from crosscheck._spec.records import DTYPES, LONGEST, VOCABULARY, Anchor, Deviation, Region, Seen
 
 SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 WITH_AVX512 = (Seen(torch="~=2.13.0", jax="~=0.10.2", capabilities=("AVX512",)),)

@@ -6,8 +6,7 @@ from typing import Any
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp
 from crosscheck._activations._mechanisms import compiled_anew, scalar_rest
-from crosscheck._numerics.rows import LONGEST
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
+from crosscheck._spec.records import DTYPES, LONGEST, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:

@@ -14,9 +14,8 @@ from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._compare.records import Comparison, Finding
 from crosscheck._compare.sample import taken
 from crosscheck._numerics.formats import BoolArray, Float64Array, IntArray, is_number, widen
-from crosscheck._numerics.rows import VOCABULARY
 from crosscheck._numerics.sampling import COLUMNS, ROWS
-from crosscheck._spec.records import USUAL_MODES, Activation, Anchor, Deviation, Region, Seen, budget
+from crosscheck._spec.records import USUAL_MODES, VOCABULARY, Activation, Anchor, Deviation, Region, Seen, budget
 
 STALE = 10
 """A declared maximum more than this many times the measured one is stale."""

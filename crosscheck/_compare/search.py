@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._numerics.formats import Float64Array
-from crosscheck._numerics.rows import STARTS, VOCABULARY, RowShape
+from crosscheck._numerics.rows import STARTS, RowShape
+from crosscheck._spec.records import VOCABULARY
 
 Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]
 """The largest error in each of some rows, for each of the results that are judged, as a share of its budget."""

@@ -19,10 +19,9 @@ from crosscheck._compare.subjects import Runner, Subject, covers, runner
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, widen
 from crosscheck._numerics.profile import Columns
-from crosscheck._numerics.rows import LONGEST, VOCABULARY
 from crosscheck._numerics.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
 from crosscheck._spec.errors import said
-from crosscheck._spec.records import DTYPES, Activation, budget
+from crosscheck._spec.records import DTYPES, LONGEST, VOCABULARY, Activation, budget
 
 EAGER_IN_JAX = (None, 8)
 """The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.

@@ -10,9 +10,6 @@ import numpy as np
 
 from crosscheck._numerics.formats import Float64Array
 
-VOCABULARY, LONGEST = 50257, 131072
-"""As many entries as GPT-2 knows tokens, and about as many as the largest vocabularies in use."""
-
 Draw = Callable[[np.random.Generator, int, float, float], Float64Array]
 
 

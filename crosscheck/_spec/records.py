@@ -36,6 +36,8 @@ MODES_OF = {
     "jax": ("eager", "jit", "vmap", "forward"),
     "analytic": ("eager",),
 }
+VOCABULARY, LONGEST = 50257, 131072
+"""Lengths of long rows: as many entries as GPT-2 knows tokens, and about as many as the largest vocabularies in use."""
 DEVICES = ("cpu", "gpu")
 SUBJECTS = ("torch", "jax", "torch.native", "jax.native", "torch.native.matched", "jax.native.matched", "analytic")
 

@@ -24,7 +24,7 @@ from crosscheck._exact.rows import _enclosures, _paired, row_truth
 from crosscheck._numerics.formats import FORMATS, FloatArray, Format, bits_of, widen
 from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.reproduce import Source, _rows
-from crosscheck._spec.records import NO_LIMITS
+from crosscheck._spec.records import DTYPES, NO_LIMITS
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

@@ -139,7 +139,7 @@ def test_the_last_axis_is_the_default(framework: str) -> None:
 @every_dtype
 @in_both
 def test_every_dtype_is_kept_and_rounded_once(framework: str, dtype: str) -> None:
-    """float32 and float64 within 2.5 ULP; of 16 bits the float32 result is rounded, beyond half an ULP by its error alone."""
+    """float32 and float64 within 2.5 ULP; of 16 bits the float32 result is rounded, beyond half by its error alone."""
     fmt = FORMATS[dtype]
     x = drawn((6, 7), seed=2).astype(fmt.dtype)
     with x64(dtype):

@@ -1,0 +1,77 @@
+"""The own functions along an axis keep the budget in rows of kinds that neither the sample nor the search has."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+from catalogue import ROWS
+
+import crosscheck
+from crosscheck._compare import causes
+from crosscheck._compare.sample import Sample, taken
+from crosscheck._compare.subjects import Subject
+from crosscheck._compare.task import Plan, Task
+from crosscheck._numerics.formats import FORMATS, Float64Array
+from crosscheck._numerics.ulp import round_once
+from crosscheck._spec.records import DTYPES, ORDERS
+
+Draw = Callable[[np.random.Generator, int], Float64Array]
+
+KINDS: dict[str, Draw] = {
+    "heavy tails": lambda rng, n: np.clip(rng.standard_cauchy(n), -1e4, 1e4),
+    "lognormal": lambda rng, n: np.exp(2 * rng.standard_normal(n)),
+    "exponential": lambda rng, n: -rng.exponential(7, n),
+    "waves": lambda rng, n: 12 * np.sin(np.arange(n) * 0.37) + np.cos(np.arange(n) * 0.011),
+    "sawtooth": lambda rng, n: np.arange(n) % 97 / 6.1,
+    "ranks": lambda rng, n: -1.1 * np.log(1.0 + rng.permutation(n)),
+    "steps": lambda rng, n: np.repeat([0.0, -3.3, -9.1, -14.0, -40.0], -(-n // 5))[:n],
+    "random walk": lambda rng, n: np.cumsum(rng.standard_normal(n)) / 8,
+    "growing": lambda rng, n: np.linspace(0, 1, n) ** 9 * 30,
+    "below the sum's rounding": lambda rng, n: np.where(np.arange(n) == n // 2, 0, -np.log(n) - 16 + rng.uniform(-1, 1, n)),
+    "beside the mean": lambda rng, n: 300 + rng.choice([-1e-3, 0, 1e-3], n) * (np.arange(n) % 7 == 0),
+}
+
+
+def failures(name: str, length: int, dtype: str, kinds: list[str]) -> list[tuple[str, int, str, float]]:
+    """The framework, order, kind and error in ULP of each row that is beyond the budget."""
+    activation, fmt = crosscheck.activations[name], FORMATS[dtype]
+    length = taken(activation, length)
+    rng = np.random.default_rng(length)
+    x = np.stack([KINDS[kind](rng, length) for kind in kinds])
+    x = -x if activation.known_by == "smallest" else x
+    v = rng.uniform(-2, 3, x.shape)
+    sample = Sample.of_rows(round_once(x, fmt), round_once(v, fmt), activation)
+    plan = Plan((dtype,), ORDERS, ("torch", "jax"), ("eager", "jit"), "cpu", 0)
+    task = Task.of(activation, 0, activation.parameters, sample, plan, {})
+    wrong = []
+    for side, mode in (("torch", "eager"), ("jax", "jit")):
+        run = task.runner(Subject(side, side))
+        for order in ORDERS:
+            got = run.run(sample, order, mode)
+            assert got is not None
+            judged = causes.judge(task.known(order), got, task.truths[order], task.setting(run, order, mode))
+            bad = (judged.codes < causes.FIRST_PASSING).reshape(len(kinds), -1)
+            errors = np.where(bad, judged.ulp_of_unit.reshape(bad.shape), 0).max(axis=1)
+            wrong += [(side, order, kinds[i], float(errors[i])) for i in np.flatnonzero(bad.any(axis=1))]
+    return wrong
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_other_kinds_keep_the_budget(name: str, dtype: str) -> None:
+    assert failures(name, 3001, dtype, list(KINDS)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [50_000, 200_000])
+@pytest.mark.parametrize("name", ROWS)
+def test_long_rows_of_other_kinds_keep_the_budget(name: str, length: int, dtype: str) -> None:
+    check = partial(failures, name, length, dtype)
+    assert [failure for kind in KINDS for failure in check([kind])] == []
+
+
+def test_a_row_that_is_beyond_the_budget_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosscheck._compare.task.budget", lambda dtype, order: 0.51)
+    assert {side for side, *_ in failures("softmax", 3001, "float32", list(KINDS))} == {"jax"}

@@ -75,6 +75,10 @@ class _Interface:
         arguments = "".join(f", {name}={value!r}" for name, value in self._activation.parameters.items())
         return f"<{self._activation.name}(x{arguments}) for {self._framework}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As the record's attribute: the rules hold classes that are made at the first call, and cannot be pickled."""
+        return getattr, (self._activation, self._framework)
+
     def _arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         known = self._activation.parameters
         for name, value in given.items():

@@ -1,5 +1,6 @@
 """The frozen records that say what an activation is. They hold data and formulas and compute nothing."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -364,6 +365,15 @@ class Activation:
             raise SpecError(f"{self.name}: deviations: an id occurs twice in {ids}")
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its fields, whose functions pickle finds by their names; what it has made of them is made again."""
+        given = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return _restored, ({**given, "parameters": dict(self.parameters)},)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Activation":
+        """Itself, since it cannot be changed."""
+        return self
+
     def native_arguments(self, side: str, values: Mapping[str, float], *, matched: bool = False) -> dict[str, object] | None:
         """With what arguments the native is called at these values of the parameters; None where it lacks one of them."""
         native = self.natives[side]
@@ -398,6 +408,11 @@ class Activation:
 
     def limits_at(self, parameters: Mapping[str, float]) -> Limits:
         return self.limits(**parameters) if callable(self.limits) else self.limits
+
+
+def _restored(given: Mapping[str, Any]) -> Activation:
+    """A record from its fields by name."""
+    return Activation(**given)
 
 
 ACTIVATION_FIELDS = {

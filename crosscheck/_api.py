@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosscheck._backends import backend
+from crosscheck._backends.settings import undisturbed
 from crosscheck._catalogue import activations, unknown
 from crosscheck._compare.curves import Declared, Sighting, curves, sight, sight_declared
 from crosscheck._compare.deviations import Environment, examined_here, settle
@@ -54,6 +55,7 @@ THOROUGH = {"lengths": (*ROWS, *COLUMNS)}
 QUICK_DTYPES = ("float32",)
 
 
+@undisturbed()
 def verify(
     what: str | Activation | Iterable[str | Activation] | None = None,
     *,
@@ -334,12 +336,14 @@ def explain(what: str | Activation) -> str:
     return str(explanation(what))
 
 
+@undisturbed()
 def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
     """What :func:`explain` prints, as data."""
     activation = _one(what)
     return explained(activation, verify(activation, progress=progress))
 
 
+@undisturbed()
 def explained(activation: Activation, report: Report) -> Explanation:
     """The disagreements in a report on one activation, each looked at once more at one input."""
     with formulas_of(activation):
@@ -470,6 +474,7 @@ DRAWABLE = 1e300
 """Beyond it matplotlib's own arithmetic overflows."""
 
 
+@undisturbed()
 def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
     """A figure of an activation and its gradient over an interval, with each subject's error in ULP below them.
 

@@ -30,7 +30,7 @@ from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.report import Report
 from crosscheck._report.reproduce import Source
-from crosscheck._spec.errors import UsageError, said
+from crosscheck._spec.errors import SpecError, UsageError, said
 from crosscheck._spec.interface import MissingFrameworkError
 from crosscheck._spec.records import (
     CAUSES,
@@ -43,7 +43,6 @@ from crosscheck._spec.records import (
     USUAL_MODES,
     Activation,
     Deviation,
-    SpecError,
 )
 from crosscheck._workers import FEWER, Workers, none_left
 

@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from crosscheck import _activations
-from crosscheck._spec.records import Activation, SpecError
+from crosscheck._spec.errors import SpecError
+from crosscheck._spec.records import Activation
 
 
 class UnknownActivationError(KeyError):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from crosscheck._spec.records import Activation, Native
@@ -85,8 +86,12 @@ class _Interface:
             if name not in known:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
-            if isinstance(value, float) and math.isnan(value):
-                raise ValueError(f"{self._activation.name}: {name}: got nan, expected a number")
+            number = value.item() if isinstance(value, np.generic) else value
+            if isinstance(number, float | int) and number not in self._activation.range_of(name):
+                raise ValueError(
+                    f"{self._activation.name}: {name}: got {number!r}, expected {self._activation.range_of(name)}"
+                )
+            given[name] = number
         return {**known, **given}
 
     def _check_axis(self, shape: tuple[int, ...], axis: object) -> None:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from crosscheck._report.report import Report
     from crosscheck._report.sweep import SweepReport
     from crosscheck._saved import compare_arrays, dump
-    from crosscheck._spec.errors import UsageError
+    from crosscheck._spec.errors import SpecError, UsageError
     from crosscheck._spec.interface import MissingFrameworkError
+    from crosscheck._spec.ranges import Range
     from crosscheck._spec.records import (
         Activation,
         Anchor,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         Native,
         Region,
         Seen,
-        SpecError,
     )
     from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
     from crosscheck._sweeps import sweep
@@ -69,10 +69,11 @@ _HOME = {
     "PerceptronReport": "_report.perceptron",
     "PerceptronsReport": "_report.perceptrons",
     "Point": "_compare.records",
+    "Range": "_spec.ranges",
     "Region": "_spec.records",
     "Report": "_report.report",
     "Seen": "_spec.records",
-    "SpecError": "_spec.records",
+    "SpecError": "_spec.errors",
     "SweepDifference": "_sweep.records",
     "SweepReport": "_report.sweep",
     "SweepResult": "_sweep.records",
@@ -126,6 +127,7 @@ __all__ = [
     "PerceptronReport",
     "PerceptronsReport",
     "Point",
+    "Range",
     "Region",
     "Report",
     "Seen",

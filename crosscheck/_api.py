@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosscheck._backends import backend
+from crosscheck._backends.settings import undisturbed
 from crosscheck._catalogue import activations, unknown
 from crosscheck._compare.curves import Declared, Sighting, curves, sight, sight_declared
 from crosscheck._compare.deviations import Environment, examined_here, settle
@@ -30,7 +31,7 @@ from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._report.explain import Disagreement, Explanation
 from crosscheck._report.report import Report
 from crosscheck._report.reproduce import Source
-from crosscheck._spec.errors import UsageError, said
+from crosscheck._spec.errors import SpecError, UsageError, said
 from crosscheck._spec.interface import MissingFrameworkError
 from crosscheck._spec.records import (
     CAUSES,
@@ -43,7 +44,6 @@ from crosscheck._spec.records import (
     USUAL_MODES,
     Activation,
     Deviation,
-    SpecError,
 )
 from crosscheck._workers import FEWER, Workers, none_left
 
@@ -61,6 +61,7 @@ THOROUGH = {"lengths": EVERY_LENGTH, "search": THOROUGH_EFFORT, "eager_in_jax": 
 QUICK_DTYPES = ("float32",)
 
 
+@undisturbed()
 def verify(
     what: str | Activation | Iterable[str | Activation] | None = None,
     *,
@@ -341,12 +342,14 @@ def explain(what: str | Activation) -> str:
     return str(explanation(what))
 
 
+@undisturbed()
 def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
     """What :func:`explain` prints, as data."""
     activation = _one(what)
     return explained(activation, verify(activation, progress=progress))
 
 
+@undisturbed()
 def explained(activation: Activation, report: Report) -> Explanation:
     """The disagreements in a report on one activation, each looked at once more at one input."""
     with formulas_of(activation):
@@ -477,6 +480,7 @@ DRAWABLE = 1e300
 """Beyond it matplotlib's own arithmetic overflows."""
 
 
+@undisturbed()
 def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
     """A figure of an activation and its gradient over an interval, with each subject's error in ULP below them.
 

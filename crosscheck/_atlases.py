@@ -13,6 +13,7 @@ from crosscheck._atlas.diff import compare
 from crosscheck._atlas.noticed import Checks
 from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
+from crosscheck._backends.settings import undisturbed
 from crosscheck._catalogue import activations
 from crosscheck._compare.judged import Judged
 from crosscheck._compare.task import Plan
@@ -26,6 +27,7 @@ from crosscheck._spec.records import DTYPES, MODES, ORDERS, SUBJECTS, USUAL_MODE
 Progress = Callable[[str, str], None]
 
 
+@undisturbed(alone=True)
 def atlas(
     what: str | Activation | Iterable[str | Activation] | None = None,
     *,

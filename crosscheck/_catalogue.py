@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import importlib
 import importlib.util
@@ -11,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from crosscheck import _activations
-from crosscheck._spec.records import Activation, SpecError
+from crosscheck._spec.errors import SpecError
+from crosscheck._spec.records import Activation
 
 
 class UnknownActivationError(KeyError):
@@ -107,6 +110,9 @@ class Catalogue(Mapping[str, Activation]):
     def __len__(self) -> int:
         return len(self._by_name)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return "activations" if self is activations else (Catalogue, (self._files,))
+
     def __repr__(self) -> str:
         return f"<crosscheck activations: {', '.join(self)}>"
 
@@ -133,3 +139,15 @@ def unknown(what: str, got: str, known: Mapping[str, object] | tuple[str, ...]) 
 
 activations = Catalogue()
 """The catalogue: the records of all activations, by name or alias, ``activations["silu"]`` or ``activations.silu``."""
+
+
+def _by_its_name(record: Activation) -> tuple[Any, ...]:
+    """How a record is pickled and copied: one of the catalogue by its name, another one by its fields."""
+    return (_found, (record.name,)) if activations.get(record.name) is record else record.__reduce__()
+
+
+def _found(name: str) -> Activation:
+    return activations[name]
+
+
+copyreg.pickle(Activation, _by_its_name)

@@ -9,6 +9,7 @@ from math import isnan
 from typing import Any
 
 from crosscheck._api import environment
+from crosscheck._backends.settings import undisturbed
 from crosscheck._catalogue import UnknownActivationError, activations, unknown
 from crosscheck._compare.records import Identity
 from crosscheck._report.pair import PairReport
@@ -19,6 +20,7 @@ from crosscheck._spec.records import CAUSES, DEVICES, DTYPES, ORDERS, PASSING, U
 Acceptable = str | tuple[str, tuple[float, float] | None]
 
 
+@undisturbed(alone=True)
 def compare(
     torch_fn: Callable[..., Any],
     jax_fn: Callable[..., Any],
@@ -123,6 +125,7 @@ def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], input
     return report
 
 
+@undisturbed(alone=True)
 def identify(function: Callable[..., Any], framework: str, *, dtype: str = "float32", seed: int = 0) -> Identity | None:
     """Which function of the catalogue a function is, with which parameters; None where it is none of them.
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._api import environment, formulas_of
+from crosscheck._backends.settings import undisturbed
 from crosscheck._catalogue import activations, unknown
 from crosscheck._numerics.formats import FORMATS, Format
 from crosscheck._report.sweep import SweepReport
@@ -36,6 +37,7 @@ LEFT_TO_ITSELF = 16
 """So many pieces are done sooner than other processes have started."""
 
 
+@undisturbed()
 def sweep(
     what: str | Activation,
     *,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._api import _version, environment
+from crosscheck._backends.settings import undisturbed
 from crosscheck._catalogue import unknown
 from crosscheck._numerics.formats import FORMATS, FloatArray
 from crosscheck._perceptron.agreement import FRAMEWORKS, judge, moved
@@ -35,6 +36,7 @@ def trainings(planted: int) -> int:
     return len(FRAMEWORKS) * (1 + len(CONTROLS)) + planted
 
 
+@undisturbed(alone=True)
 def perceptron(
     what: str = "or",
     *,
@@ -91,6 +93,7 @@ def perceptron(
     return PerceptronReport(task.name, seed, planted, setup, judged, judge(setup, judged, controls), _environment())
 
 
+@undisturbed(alone=True)
 def perceptrons(
     gates: Sequence[str] | str | None = None,
     *,
@@ -127,6 +130,7 @@ def perceptrons(
     return PerceptronsReport(tuple(judge_many(names, many, logits, control)), settings, _environment())
 
 
+@undisturbed(alone=True)
 def losses() -> LossesReport:
     """Judge the binary cross entropies of both frameworks at extreme logits and probabilities against the exact formula."""
     for name in (*FRAMEWORKS, "optax"):

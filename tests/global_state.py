@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import flint
@@ -66,12 +67,17 @@ def _torch() -> Iterator[tuple[str, object]]:
     yield "torch random", torch.get_rng_state().numpy().tobytes()
     yield "torch dtype", torch.get_default_dtype()
     yield "torch device", str(torch.get_default_device())
-    yield "torch threads", (torch.get_num_threads(), torch.get_num_interop_threads())
+    with ThreadPoolExecutor(
+        1
+    ) as pool:  # a thread of Python's has a number of its own, and one that is new begins with another
+        begun_with = pool.submit(torch.get_num_threads).result()
+    yield "torch threads", (torch.get_num_threads(), torch.get_num_interop_threads(), begun_with)
+    yield "torch mkldnn", torch._C._get_mkldnn_enabled()
     yield "torch grad mode", (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled())
     yield "torch autocast", (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"))
     yield "torch matmul precision", torch.get_float32_matmul_precision()
     yield "torch deterministic", torch.are_deterministic_algorithms_enabled()
-    yield "torch flushes", bool((torch.full((1,), 2.0**-126) * 0.5 == 0).item())
+    yield "torch flushes", bool((torch.full((1,), 2.0**-126, dtype=torch.float32) * 0.5 == 0).item())
     cudnn = torch.backends.cudnn
     yield "torch cudnn", (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
     yield "torch print options", repr(torch._tensor_str.PRINT_OPTS)

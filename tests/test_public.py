@@ -35,6 +35,7 @@ PUBLIC = [
     "PerceptronReport",
     "PerceptronsReport",
     "Point",
+    "Range",
     "Region",
     "Report",
     "Seen",

@@ -7,6 +7,7 @@ from typing import Any
 from crosscheck._activations._kernels import FAR, cut, exp_above, expm1, growth, numpy_of
 from crosscheck._activations._mechanisms import compiled_expm1, compiled_nan, scalar_rest
 from crosscheck._activations._regions import regions
+from crosscheck._spec.ranges import POSITIVE
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -198,6 +199,7 @@ CELU = Activation(
     parameters={"alpha": 1.0},
     # powers of two, at which torch rounds no alpha, up to 1, where x / alpha does not underflow: see tests/test_celu.py
     cases=({"alpha": 0.5}, {"alpha": 0.125}),
+    ranges={"alpha": POSITIVE},
     natives={"torch": Native("torch.nn.functional.celu"), "jax": Native("jax.nn.celu")},
     deviations=(SECOND_AT_ZERO, ZERO_SIGN, LOST_TAIL, OVER_BUDGET, SIXTEEN_BITS, COMPILED_EXPM1, COMPILED_NAN, LAYOUT),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from crosscheck._activations._kernels import exp_parts, expm1, numpy_of
 from crosscheck._activations._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
+from crosscheck._spec.ranges import MODERATE
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -165,6 +166,7 @@ ELU = Activation(
     kinks=kinks,
     parameters={"alpha": 1.0},
     cases=({"alpha": 0.5}, {"alpha": 2.0}),
+    ranges={"alpha": MODERATE},
     natives={"torch": Native("torch.nn.functional.elu"), "jax": Native("jax.nn.elu")},
     deviations=(
         SECOND_AT_ZERO,

@@ -5,6 +5,7 @@ from typing import Any
 
 from crosscheck._activations._kernels import at_most, flat, numpy_of, step
 from crosscheck._activations._mechanisms import scalar_rest
+from crosscheck._spec.ranges import POSITIVE
 from crosscheck._spec.records import Activation, Anchor, Kink, Limits, Native, Region
 
 
@@ -66,6 +67,7 @@ HARDSHRINK = Activation(
     parameters={"lambd": 0.5},
     # numbers that every dtype holds: torch rounds others before it compares with them, which moves the jump
     cases=({"lambd": 0.125}, {"lambd": 1.5}),
+    ranges={"lambd": POSITIVE},
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.hardshrink")},
     deviations=(LAYOUT,),

@@ -4,6 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
+from crosscheck._spec.ranges import MODERATE
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -92,6 +93,7 @@ LEAKY_RELU = Activation(
     kinks=kinks,
     parameters={"negative_slope": 0.01},
     cases=({"negative_slope": 0.2}, {"negative_slope": 1.5}),
+    ranges={"negative_slope": MODERATE},
     natives={"torch": Native("torch.nn.functional.leaky_relu"), "jax": Native("jax.nn.leaky_relu")},
     deviations=(SLOPE_AT_ZERO, SUBNORMALS_UNSCALED),
 )

@@ -4,6 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
+from crosscheck._spec.ranges import MODERATE
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -94,6 +95,7 @@ PRELU = Activation(
     kinks=kinks,
     parameters={"weight": 0.25},
     cases=({"weight": 0.1}, {"weight": 1.5}),
+    ranges={"weight": MODERATE},
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.prelu", call="torch.nn.functional.prelu(x, x.new_full((1,), weight))")},
     deviations=(FORWARD_AT_ZERO,),

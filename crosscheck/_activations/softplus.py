@@ -11,6 +11,7 @@ from typing import Any
 from crosscheck._activations._kernels import FAR, at_most, cut, exp_above, growth, log1p, numpy_of
 from crosscheck._activations._mechanisms import scalar_rest
 from crosscheck._activations._regions import regions
+from crosscheck._spec.ranges import Range
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -42,8 +43,6 @@ def _decay(m: Any, x: Any, beta: float, grid: int, digits: int, deep: int) -> tu
     exp would magnify the rounding of beta |x| by the product's size. So its argument is the nearest number of a grid to it,
     and what is left is put back; both factors are cut, so that the product of their leading parts is exact.
     """
-    if not 0 < beta < inf:
-        raise ValueError(f"softplus: beta: got {beta!r}, expected a positive number")
     fraction, exponent = frexp(beta)
     a = m.abs(x) * 2.0**exponent
     a = m.where(a > FAR, FAR, a)
@@ -333,6 +332,7 @@ SOFTPLUS = Activation(
     parameters={"beta": 1.0, "threshold": inf},
     # with which torch rounds neither the product nor the threshold; an infinite one it cannot do: see tests/test_softplus.py
     cases=({"beta": 2.0, "threshold": 20.0}, {"beta": 0.5, "threshold": 5.0}),
+    ranges={"beta": Range(1e-15, 1e30), "threshold": Range(open=(True, False))},
     natives={
         "torch": Native("torch.nn.functional.softplus", matched={"threshold": 88.0}),
         "jax": Native("jax.nn.softplus", lacks=("beta", "threshold")),

@@ -3,8 +3,11 @@
 from math import inf, nan
 from typing import Any
 
-from crosscheck._activations._kernels import flat, numpy_of, step
+import numpy as np
+
+from crosscheck._activations._kernels import at_most, flat, numpy_of, step
 from crosscheck._activations._mechanisms import scalar_rest
+from crosscheck._spec.ranges import Range
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
 
 
@@ -23,13 +26,22 @@ def second_derivative(m: Any, x: Any, lambd: float = 0.5) -> Any:
 
 
 def value(framework: Any, x: Any, lambd: Any) -> Any:
-    """By comparisons that NaN fails, so that it stays."""
+    """By comparisons that NaN fails, so that it stays.
+
+    A lambda that float32 does not hold is taken off in two parts: of what is left near a kink, its rounding would be much.
+    """
     m = numpy_of(framework)
-    return m.where(abs(x) <= lambd, 0.0, m.where(x < 0, x + lambd, x - lambd))
+    small = abs(x) <= at_most(framework, x, lambd)
+    moved = m.where(x < 0, x + lambd, x - lambd)
+    if isinstance(lambd, float | int) and m.finfo(x.dtype).bits == 32 and float(np.float32(lambd)) != lambd:
+        upper = float(np.float32(lambd))
+        far = m.where(small, 0.0, abs(x) - upper) - (lambd - upper)  # a choice between them, or XLA would join the two parts
+        moved = m.where(x < 0, -far, far)
+    return m.where(small, 0.0, moved)
 
 
 def gradient(framework: Any, x: Any, lambd: Any) -> Any:
-    return step(framework, x, abs(x) > lambd)
+    return step(framework, x, abs(x) > at_most(framework, x, lambd))
 
 
 def second(framework: Any, x: Any, lambd: Any) -> Any:
@@ -82,6 +94,7 @@ SOFTSHRINK = Activation(
     parameters={"lambd": 0.5},
     # numbers that every dtype holds: others are rounded before they are subtracted, and near the kink little is left
     cases=({"lambd": 0.125}, {"lambd": 1.5}),
+    ranges={"lambd": Range(1e-20, 1e30)},
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.softshrink")},
     deviations=(COMPILED_NAN, LAYOUT),

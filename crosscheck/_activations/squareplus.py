@@ -6,6 +6,7 @@ from typing import Any
 from crosscheck._activations._kernels import numpy_of
 from crosscheck._activations._mechanisms import compiled_anew
 from crosscheck._activations._regions import both, regions
+from crosscheck._spec.ranges import Range
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -227,6 +228,7 @@ SQUAREPLUS = Activation(
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     parameters={"b": 4.0},
     cases=({"b": 2.0}, {"b": 8.0}),
+    ranges={"b": Range(1e-18, 1e15)},
     natives={"jax": Native("jax.nn.squareplus")},  # torch ships none
     deviations=(INFINITY, OVERFLOW, HALF, HALF_IN_FLOAT64, CANCELLED, CANCELLED_SECOND, LAYOUT_JAX),
 )

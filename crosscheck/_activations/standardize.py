@@ -9,6 +9,7 @@ from typing import Any
 from crosscheck._activations._kernels import deviation, in_float64, mean, numpy_of
 from crosscheck._activations._mechanisms import compiled_anew, long_rows
 from crosscheck._activations._regions import regions
+from crosscheck._spec.ranges import POSITIVE
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 FAR = 1e300
@@ -398,6 +399,7 @@ STANDARDIZE = Activation(
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),  # of a row of two entries; in one of n, sqrt(n - 1)
     parameters={"axis": -1, "epsilon": 1e-5},
     cases=({"axis": 0, "epsilon": 1e-5}, {"axis": 0, "epsilon": 1e-3}),
+    ranges={"epsilon": POSITIVE},
     natives={
         # torch ships none by this name; its layer_norm takes the shape of what it normalizes
         "torch": Native(

@@ -4,6 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import at_most, flat, numpy_of, step
+from crosscheck._spec.ranges import FINITE, Range
 from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
@@ -60,6 +61,7 @@ THRESHOLD = Activation(
     parameters={"threshold": 0.0, "value": 0.5},
     # thresholds that every dtype holds: torch rounds others before it compares with them, which moves the jump
     cases=({"threshold": 1.5, "value": 20.0}, {"threshold": -0.5, "value": -3.0}),
+    ranges={"threshold": FINITE, "value": Range(-1e30, 1e30)},
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.threshold", call="torch.nn.functional.threshold(x, threshold, value)")},
 )

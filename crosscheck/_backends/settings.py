@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from crosscheck._spec.errors import UsageError
 from crosscheck._spec.interface import MissingFrameworkError, framework
@@ -141,7 +145,8 @@ def precision(
     deterministic
         Whether torch takes deterministic algorithms only; JAX has a flag that is read at its start, XLA_FLAGS.
     flush_denormal
-        Whether torch flushes subnormals to zero on the CPU, as XLA always does there.
+        Whether torch flushes subnormals to zero on the CPU, as XLA always does there. numpy does it too then, which judges:
+        so crosscheck's own functions switch it off while they run.
 
     A framework that is not installed is left out. Raises :class:`UsageError` for another value. Settings of torch hold for
     the whole process, those of JAX for this thread.
@@ -187,7 +192,71 @@ def _changes(
         undo.append(lambda: torch.use_deterministic_algorithms(enabled, warn_only=warn))
         torch.use_deterministic_algorithms(deterministic)
     if flush_denormal is not None:
-        flushed = bool((torch.full((1,), 2.0**-126) * 0.5 == 0).item())
+        flushed = _flushes(torch)
         undo.append(lambda: torch.set_flush_denormal(flushed))
         torch.set_flush_denormal(flush_denormal)
     return undo
+
+
+def _flushes(torch: Any) -> bool:
+    """Whether torch flushes subnormals in this thread, and with it numpy."""
+    return bool((torch.full((1,), 2.0**-126, dtype=torch.float32, device="cpu") * 0.5 == 0).item())
+
+
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def undisturbed(*, alone: bool = False) -> Iterator[None]:
+    """Run as if the caller had set nothing that is in the way; afterwards all is as it was.
+
+    In ``torch.inference_mode`` there are no derivatives, under ``jax.disable_jit`` nothing is compiled, with
+    ``jax.debug_nans`` a NaN is an exception, and where torch flushes subnormals so does numpy, which judges. What a user
+    chooses for a function's sake stays: the precision of products, the default dtype, deterministic algorithms.
+
+    ``alone`` is for what changes settings that torch and Python have for the whole process, such as the filters of
+    warnings: one such call at a time, whatever the thread, or one might restore what another has set.
+    """
+    with _ONE_AT_A_TIME if alone else nullcontext(), ExitStack() as stack:
+        raising = {kind: "ignore" for kind, how in np.geterr().items() if how not in ("ignore", "warn")}
+        stack.enter_context(np.errstate(**raising))  # type: ignore[arg-type]
+        if "torch" in sys.modules:  # where it was not imported, nothing of it was set
+            _undisturb_torch(_imported("torch"), stack)
+        if "jax" in sys.modules:
+            _undisturb_jax(_imported("jax"), stack)
+        yield
+
+
+def _undisturb_torch(torch: Any, stack: ExitStack) -> None:
+    if torch is None:
+        return
+    stack.enter_context(torch.inference_mode(False))  # which switches derivatives on, after no_grad too
+    stack.enter_context(torch.autograd.set_detect_anomaly(False))
+    for kind in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(kind):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+    if torch.get_default_device().type == "meta":  # whose tensors hold no numbers
+        stack.enter_context(torch.device("cpu"))
+    if _flushes(torch):
+        stack.callback(torch.set_flush_denormal, True)
+        torch.set_flush_denormal(False)
+
+
+IN_THE_WAY = (
+    ("disable_jit", False),
+    ("debug_nans", False),
+    ("debug_infs", False),
+    ("check_tracer_leaks", False),
+    ("numpy_dtype_promotion", "standard"),
+    ("numpy_rank_promotion", "allow"),
+)
+"""Options of JAX that make a function raise, or run otherwise, and their usual values."""
+
+
+def _undisturb_jax(jax: Any, stack: ExitStack) -> None:
+    if jax is None:
+        return
+    for option, usual in IN_THE_WAY:
+        if getattr(jax.config, f"jax_{option}") != usual:  # else entering it might have JAX compile again
+            stack.enter_context(getattr(jax, option)(usual))
+    stack.enter_context(jax.transfer_guard("allow"))

@@ -6,7 +6,8 @@ import platform
 import shutil
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ml_dtypes
@@ -46,6 +47,30 @@ def to_array(tensor: Any) -> FloatArray:
 
 _ALONE = threading.RLock()
 """torch.compile and the levels of forward mode are not safe for threads."""
+
+_COUNTED = threading.Lock()
+_USUAL: list[int] = []
+"""How many threads torch has when no one asks for one, once for each who does."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread, for a while: waking others costs more than a small computation.
+
+    A thread of Python's that is new to torch takes over the number that was set last. So where several threads ask for one,
+    all restore what the first of them found.
+    """
+    with _COUNTED:
+        here = torch.get_num_threads()  # which has this thread take over the number now, and not later
+        usual = _USUAL[0] if _USUAL else here
+        _USUAL.append(usual)
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _COUNTED:
+            _USUAL.pop()
+            torch.set_num_threads(usual)
 
 
 def derivative(

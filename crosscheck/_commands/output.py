@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from crosscheck._commands.ending import refuse
-from crosscheck._spec.records import SpecError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +28,7 @@ def one_message() -> Iterator[None]:
     """Turn the errors that a user can mend into one line on standard error and exit code 2."""
     from crosscheck._backends.base import NoDeviceError
     from crosscheck._catalogue import UnknownActivationError
+    from crosscheck._spec.errors import SpecError
     from crosscheck._spec.interface import MissingFrameworkError
 
     try:

@@ -5,6 +5,7 @@ divided by k!. Choices between branches are made as t goes to 0 from above, so t
 ``x0 - t`` give both one-sided derivatives of a kink.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,15 +21,20 @@ class UndecidedError(ArithmeticError):
     """The balls are too wide to choose a branch or to divide; a higher precision may decide."""
 
 
+_ONE_AT_A_TIME = threading.RLock()
+"""flint has one precision for the whole process: another thread would compute with it, and restore what it found."""
+
+
 @contextmanager
-def precision(bits: int) -> Iterator[None]:
-    """Compute with ``bits`` bits and series of three terms; flint's global settings are restored afterwards."""
-    before = flint.ctx.prec, flint.ctx.cap
-    flint.ctx.prec, flint.ctx.cap = bits, TERMS
-    try:
-        yield
-    finally:
-        flint.ctx.prec, flint.ctx.cap = before
+def precision(bits: int, terms: int = TERMS) -> Iterator[None]:
+    """Compute with ``bits`` bits and series of ``terms`` terms, one thread at a time; flint is afterwards as it was."""
+    with _ONE_AT_A_TIME:
+        before = flint.ctx.prec, flint.ctx.cap
+        flint.ctx.prec, flint.ctx.cap = bits, terms
+        try:
+            yield
+        finally:
+            flint.ctx.prec, flint.ctx.cap = before
 
 
 class Condition:

@@ -12,7 +12,8 @@ from crosscheck._exact.balls import Balls, UndecidedError, precision
 from crosscheck._exact.decide import decide, decide_many
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, format_of, widen
-from crosscheck._spec.records import Activation, Kink, SpecError
+from crosscheck._spec.errors import SpecError
+from crosscheck._spec.records import Activation, Kink
 
 START_BITS = 224
 """Below float32's smallest subnormal, so that a term that vanishes beside 1 is still seen."""

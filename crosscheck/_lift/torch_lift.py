@@ -27,6 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from crosscheck._backends.torch_backend import one_thread
 from crosscheck._lift.base import Array, Met, Noise, Program, reduction_factor
 
 _ONE_THREAD = 2**16
@@ -530,8 +531,7 @@ class _Lift:
             stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
             torch._C._set_mkldnn_enabled(False)
             if sum(tensor.numel() for tensor in tensors) <= _ONE_THREAD:
-                stack.callback(torch.set_num_threads, torch.get_num_threads())
-                torch.set_num_threads(1)
+                stack.enter_context(one_thread())
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(_Border(shadows, self._meet, self._opaque))

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
-from crosscheck._backends.torch_backend import to_array, to_tensor
+from crosscheck._backends.torch_backend import one_thread, to_array, to_tensor
 from crosscheck._numerics.formats import FloatArray
 from crosscheck._perceptron.many_setup import Many
 from crosscheck._perceptron.records import Progress
 from crosscheck._perceptron.torch_model import with_weights
-from crosscheck._perceptron.torch_training import one_thread
 
 REPORT_EVERY = 20
 

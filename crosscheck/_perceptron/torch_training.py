@@ -1,28 +1,15 @@
 """The training as one writes it in PyTorch, every epoch recorded."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
-from crosscheck._backends.torch_backend import to_array, to_tensor
+from crosscheck._backends.torch_backend import one_thread, to_array, to_tensor
 from crosscheck._perceptron.records import TENSORS, History, Progress, Setup
 from crosscheck._perceptron.torch_model import with_weights
 
 REPORT_EVERY = 50
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch's log sigmoid wakes its threads even for four points; on busy cores that costs milliseconds an epoch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @one_thread()

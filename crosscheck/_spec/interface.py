@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from crosscheck._spec.records import Activation, Native
@@ -75,14 +76,22 @@ class _Interface:
         arguments = "".join(f", {name}={value!r}" for name, value in self._activation.parameters.items())
         return f"<{self._activation.name}(x{arguments}) for {self._framework}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As the record's attribute: the rules hold classes that are made at the first call, and cannot be pickled."""
+        return getattr, (self._activation, self._framework)
+
     def _arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         known = self._activation.parameters
         for name, value in given.items():
             if name not in known:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
-            if isinstance(value, float) and math.isnan(value):
-                raise ValueError(f"{self._activation.name}: {name}: got nan, expected a number")
+            number = value.item() if isinstance(value, np.generic) else value
+            if isinstance(number, float | int) and number not in self._activation.range_of(name):
+                raise ValueError(
+                    f"{self._activation.name}: {name}: got {number!r}, expected {self._activation.range_of(name)}"
+                )
+            given[name] = number
         return {**known, **given}
 
     def _check_axis(self, shape: tuple[int, ...], axis: object) -> None:

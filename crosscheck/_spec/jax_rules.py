@@ -130,9 +130,21 @@ def _run(formula: Rule, *arrays: Any, parameters: Parameters) -> Any:
     return formula(jax, *arrays, **dict(parameters))
 
 
+class _RowPrimitive(Primitive):
+    """A primitive whose operands may vary over different axes of a ``jax.shard_map``, as those of JAX's own may."""
+
+    def bind(self, *arrays: Any, **parameters: Any) -> Any:
+        varying = [jax.typeof(array).manual_axis_type.varying for array in arrays]
+        every = frozenset().union(*varying)
+        alike = (
+            jax.lax.pcast(array, tuple(every - axes), to="varying") for array, axes in zip(arrays, varying, strict=True)
+        )
+        return super().bind(*alike, **parameters)
+
+
 def _primitive(name: str, formula: Rule) -> Any:
     """``formula(jax, *arrays, **parameters)`` as a primitive, with the axis counted from the end."""
-    primitive = Primitive(name)
+    primitive = _RowPrimitive(name)
     run = functools.partial(_run, formula)
 
     def batched(arrays: Sequence[Any], axes: Sequence[Any], parameters: Parameters) -> tuple[Any, int]:
@@ -141,8 +153,9 @@ def _primitive(name: str, formula: Rule) -> Any:
         return primitive.bind(*front, parameters=parameters), 0
 
     def shaped(*arrays: Any, parameters: Parameters) -> Any:
-        result = jax.eval_shape(functools.partial(run, parameters=parameters), *arrays)
-        return jax.core.ShapedArray(result.shape, result.dtype)
+        # that of the formula, which says too how the result is sharded and over which axes of a shard_map it varies
+        (result,) = jax.make_jaxpr(functools.partial(run, parameters=parameters))(*arrays).out_avals
+        return result
 
     primitive.def_impl(jax.jit(run, static_argnames="parameters"))
     primitive.def_abstract_eval(shaped)

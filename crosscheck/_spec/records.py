@@ -1,5 +1,6 @@
 """The frozen records that say what an activation is. They hold data and formulas and compute nothing."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from crosscheck._spec import fields
+from crosscheck._spec.errors import SpecError
 from crosscheck._spec.fields import (
     FLAG,
     FUNCTION,
@@ -23,6 +25,7 @@ from crosscheck._spec.fields import (
     several,
 )
 from crosscheck._spec.interface import JaxInterface, TorchInterface
+from crosscheck._spec.ranges import ANY_NUMBER, Range
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 ORDERS = (0, 1, 2)
@@ -64,10 +67,6 @@ def budget(dtype: str, order: int) -> float:
     if dtype in ("bfloat16", "float16"):
         return 1.0
     return (4.0, 5.0, 10.0)[order]
-
-
-class SpecError(ValueError):
-    """A record contradicts itself or its own definition; the message says which record and what to change."""
 
 
 @dataclass(frozen=True)
@@ -276,6 +275,9 @@ class Activation:
         outside, the value is NaN, and derivatives are not judged.
     parameters, cases
         The parameters' default values, and further values at which it is verified.
+    ranges
+        Parameters to the :class:`Range` of numbers at which the implementations are right; any number unless given. Both
+        interfaces refuse another number. What is learned, a tensor or an array, is not looked into.
     natives
         ``torch`` and ``jax`` to what each framework ships; left out where it ships none.
     deviations
@@ -317,6 +319,7 @@ class Activation:
     kinks: tuple[Kink, ...] | Callable[..., tuple[Kink, ...]] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
     cases: tuple[Mapping[str, float], ...] = ()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     natives: Mapping[str, Native] = field(default_factory=dict)
     deviations: tuple[Deviation, ...] = ()
     rows: bool = False
@@ -355,6 +358,12 @@ class Activation:
         for case in self.cases:
             if set(case) != set(self.parameters):
                 raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")
+        if unknown := set(self.ranges) - set(self.parameters):
+            raise SpecError(f"{self.name}: ranges: {sorted(unknown)} are none of {set(self.parameters)}")
+        for what, values in (("parameters", self.parameters), *(("cases", case) for case in self.cases)):
+            for name, value in values.items():
+                if value not in self.range_of(name):
+                    raise SpecError(f"{self.name}: {what}: {name}: got {value!r}, expected {self.range_of(name)}")
         for side in ("torch", "jax"):
             if getattr(self, f"{side}_second") and not getattr(self, f"{side}_gradient"):
                 raise SpecError(f"{self.name}: {side}_second is given without {side}_gradient")
@@ -365,7 +374,21 @@ class Activation:
         ids = [deviation.id for deviation in self.deviations]
         if len(set(ids)) != len(ids):
             raise SpecError(f"{self.name}: deviations: an id occurs twice in {ids}")
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        for name in ("parameters", "ranges"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its fields, whose functions pickle finds by their names; what it has made of them is made again."""
+        given = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return _restored, ({**given, "parameters": dict(self.parameters), "ranges": dict(self.ranges)},)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Activation":
+        """Itself, since it cannot be changed."""
+        return self
+
+    def range_of(self, parameter: str) -> Range:
+        """The numbers that a parameter may be."""
+        return self.ranges.get(parameter, ANY_NUMBER)
 
     def native_arguments(self, side: str, values: Mapping[str, float], *, matched: bool = False) -> dict[str, object] | None:
         """With what arguments the native is called at these values of the parameters; None where it lacks one of them."""
@@ -403,6 +426,11 @@ class Activation:
         return self.limits(**parameters) if callable(self.limits) else self.limits
 
 
+def _restored(given: Mapping[str, Any]) -> Activation:
+    """A record from its fields by name."""
+    return Activation(**given)
+
+
 ACTIVATION_FIELDS = {
     **dict.fromkeys(("definition", "derivative", "second_derivative", "torch_value", "jax_value"), FUNCTION),
     **{f"{side}_{part}": PERHAPS for side in ("torch", "jax") for part in ("gradient", "second", "along")},
@@ -412,6 +440,7 @@ ACTIVATION_FIELDS = {
     "kinks": Kind(either(several(instance(Kink)), callable), "Kinks, or a function of the parameters that returns them"),
     "parameters": Kind(mapping(identifier, number), "names with numbers, such as {'alpha': 1.0}"),
     "cases": Kind(several(mapping(identifier, number)), "mappings of the parameters to numbers"),
+    "ranges": Kind(mapping(identifier, instance(Range)), "names of parameters to a Range each"),
     "natives": Kind(mapping(fields.line, instance(Native)), "'torch' and 'jax' to a Native each"),
     "deviations": Kind(several(instance(Deviation)), "Deviations"),
     "rows": FLAG,

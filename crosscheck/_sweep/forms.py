@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from crosscheck._exact.balls import precision
 from crosscheck._numerics.formats import Format
 from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.records import Activation
@@ -108,6 +109,7 @@ def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]
     return found
 
 
+@precision(53)
 def _proven(definition: Definition, span: Span, fmt: Format, orders: Sequence[int]) -> list[Part]:
     pending, found = [span], []
     while pending:

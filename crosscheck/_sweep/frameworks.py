@@ -53,14 +53,10 @@ def one_thread(side: str) -> Iterator[None]:
     if side != "torch":
         yield
         return
-    import torch
+    from crosscheck._backends import torch_backend
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_backend.one_thread():
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _torch(function: Callable[[Any], Any], orders: Sequence[int], device: str) -> Run:

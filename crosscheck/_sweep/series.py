@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import flint
 from flint import arb, arb_series
 
-from crosscheck._exact.balls import Balls, UndecidedError
+from crosscheck._exact.balls import Balls, UndecidedError, precision
 
 Definition = Callable[[Any, Any], Any]
-
-
-@contextmanager
-def terms(bits: int, count: int) -> Iterator[None]:
-    """Compute with ``bits`` bits and series of ``count`` terms; flint's global settings are restored afterwards."""
-    before = flint.ctx.prec, flint.ctx.cap
-    flint.ctx.prec, flint.ctx.cap = bits, count
-    try:
-        yield
-    finally:
-        flint.ctx.prec, flint.ctx.cap = before
 
 
 class SeriesBalls(Balls):
@@ -61,7 +48,7 @@ def coefficients(definition: Definition, x: Any, count: int, bits: int) -> list[
 
     None where the balls do not decide: at a kink, at a pole, or where they are too wide.
     """
-    with terms(bits, count):
+    with precision(bits, count):
         m = SeriesBalls()
         try:
             result = definition(m, m.variable(x))

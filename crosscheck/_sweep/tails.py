@@ -11,8 +11,8 @@ from typing import Any
 
 from flint import arb
 
-from crosscheck._exact.balls import UndecidedError
-from crosscheck._sweep.series import Definition, terms
+from crosscheck._exact.balls import UndecidedError, precision
+from crosscheck._sweep.series import Definition
 
 BITS = 640
 
@@ -196,7 +196,7 @@ def _outwards(q: Any, falling: Any) -> Any:
 
 def far_out(definition: Definition, x: Any) -> tuple[Any, Any] | None:
     """Balls that enclose a definition and its derivative at each point of the ball ``x``; None where that is not decided."""
-    with terms(BITS, 1):
+    with precision(BITS, 1):
         m = Tails(x)
         try:
             result = m._of(definition(m, m.x)).settled()

@@ -1,0 +1,189 @@
+"""Several threads at once: each gets what it gets alone, and what is the process's is afterwards as it was."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+import torch
+
+from crosscheck import activations
+from crosscheck._backends.settings import undisturbed
+from crosscheck._backends.torch_backend import one_thread
+from crosscheck._exact import balls
+from crosscheck._exact.evaluate import truth
+from crosscheck._exact.rows import row_truth
+
+FOUR = 4
+
+AT_ONCE = """
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import jax, jax.numpy as jnp, torch
+import scipy.sparse, scipy.special, torch._dynamo  # what these change when they are imported is theirs
+from global_state import changed, state
+
+import crosscheck
+
+few = [crosscheck.normal((8,))]
+TASKS = {
+    "verify": lambda: crosscheck.verify(["silu", "relu"], dtypes=["float32"], orders=[0, 1, 2], quick=True),
+    "rows": lambda: crosscheck.verify("softmax", dtypes=["bfloat16"], orders=[0, 1], quick=True, subjects=["torch", "jax"]),
+    "compare": lambda: crosscheck.compare(torch.sin, jnp.sin, few, order=2),
+    "exact": lambda: crosscheck.compare(torch.sinh, jnp.sinh, few, exact=lambda m, x: m.sinh(x)),
+    "sweep": lambda: crosscheck.sweep("silu", dtype="float32", range=(-2.0, -1.9)),
+    "training": lambda: crosscheck.perceptron("or", epochs=3),
+}
+
+
+def said(name):
+    report = TASKS[name]()
+    if not hasattr(report, "comparisons"):
+        return str(report)
+    return [str(comparison) for comparison in report.comparisons]
+
+
+alone = {name: said(name) for name in TASKS}
+with ThreadPoolExecutor(4) as pool:  # as many threads as will be started
+    pool.map(lambda n: torch.ones(1).sum(), range(4))
+before = state()
+with ThreadPoolExecutor(4) as pool:
+    together = list(pool.map(said, [*TASKS, *TASKS]))
+after = state()
+other = [name for name, got in zip([*TASKS, *TASKS], together) if got != alone[name]]
+print(json.dumps({"other": other, "changed": changed(before, after)}))
+"""
+
+
+def test_threads_get_what_one_gets_and_leave_nothing_changed() -> None:
+    """In a process of its own, since the first call of each is the one that loads what it needs."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"other": [], "changed": []}
+
+
+def test_truths_in_threads_are_those_of_one() -> None:
+    names = ["gelu", "log_sigmoid", "mish", "celu"]
+    x = np.random.default_rng(0).normal(size=300).astype(np.float32) * 20
+    rows, v = np.random.default_rng(1).normal(size=(2, 6, 8)).astype(np.float32)
+
+    def of(name: str) -> list[bytes]:
+        found = [truth(activations[name], x, (0, 1, 2)), row_truth(activations["softmax"], rows, v, (0, 1))]
+        return [array.tobytes() for one in found for t in one.values() for array in (t.rounded, t.residual, t.exponent)]
+
+    alone = [of(name) for name in names]
+    before = flint.ctx.prec, flint.ctx.cap
+    with ThreadPoolExecutor(FOUR) as pool:
+        assert list(pool.map(of, names)) == alone
+    assert (flint.ctx.prec, flint.ctx.cap) == before
+
+
+Context = Callable[[], AbstractContextManager[Any]]
+
+
+def crossed(contexts: tuple[Context, Context], look: Callable[[], object]) -> list[object]:
+    """What two threads see, each in a context of its own: the second enters before the first has left, unless it may not."""
+    entered, both = threading.Event(), threading.Event()
+    seen: list[object] = []
+
+    def first() -> None:
+        with contexts[0]():
+            entered.set()
+            both.wait(0.3)
+            seen.append(look())
+
+    def second() -> None:
+        entered.wait()
+        with contexts[1]():
+            both.set()
+            one.join()
+            seen.append(look())
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    for thread in (one, other):
+        thread.start()
+    for thread in (one, other):
+        thread.join()
+    return seen
+
+
+def precisions() -> list[object]:
+    """What two threads find that ask flint for another precision each, and what is left."""
+    contexts = (lambda: balls.precision(100), lambda: balls.precision(200, 5))
+    seen = crossed(contexts, lambda: (flint.ctx.prec, flint.ctx.cap))
+    return [*seen, (flint.ctx.prec, flint.ctx.cap)]
+
+
+def test_flint_s_precision_is_one_thread_s_at_a_time() -> None:
+    before = flint.ctx.prec, flint.ctx.cap
+    assert precisions() == [(100, 3), (200, 5), before]
+
+
+def test_without_the_lock_it_would_be_another_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = flint.ctx.prec, flint.ctx.cap
+    monkeypatch.setattr(balls, "_ONE_AT_A_TIME", nullcontext())
+    assert precisions() == [(200, 5), before, (100, 3)]
+    flint.ctx.prec, flint.ctx.cap = before
+
+
+def test_a_precision_inside_another_is_restored_to_that() -> None:
+    with balls.precision(100):
+        with balls.precision(200, 5):
+            assert (flint.ctx.prec, flint.ctx.cap) == (200, 5)
+        assert (flint.ctx.prec, flint.ctx.cap) == (100, 3)
+
+
+def of_a_new_thread() -> int:
+    """How many threads torch takes in a thread of Python's that is new to it."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+@contextmanager
+def forgetful() -> Iterator[None]:
+    """One thread, restored to what it was in this thread, which may be one because of another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_torch_has_its_threads_again_after_several_have_asked_for_one() -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert crossed((one_thread, one_thread), torch.get_num_threads) == [1, 1]
+        assert (torch.get_num_threads(), of_a_new_thread()) == (3, 3)
+        assert crossed((forgetful, forgetful), torch.get_num_threads) == [1, 1]
+        assert (torch.get_num_threads(), of_a_new_thread()) == (3, 1)
+    finally:
+        torch.set_num_threads(usual)
+    assert of_a_new_thread() == usual
+
+
+@pytest.mark.parametrize(("alone", "most"), [(True, 1), (False, 2)])
+def test_what_changes_the_process_is_run_alone(alone: bool, most: int) -> None:
+    inside: list[int] = []
+    counts = []
+
+    @contextmanager
+    def counted() -> Iterator[None]:
+        with undisturbed(alone=alone):
+            inside.append(1)
+            counts.append(len(inside))
+            yield
+            inside.pop()
+
+    crossed((counted, counted), lambda: None)
+    assert max(counts) == most

@@ -54,6 +54,7 @@ class Row:
     result. ``extreme`` is the largest entry, or the smallest or the gate, if that is what the others are ``known_by``.
     ``number`` is the row's among the ``sampled`` rows of its length, or None where it is not one of them. It is run in an
     array of as many copies, since along the first axis their number decides whether torch takes its vectorised path.
+    ``made`` are the lines of numpy that make a row as long as a vocabulary.
     """
 
     bits: tuple[str, ...]
@@ -64,6 +65,7 @@ class Row:
     extreme: float
     number: int | None
     sampled: int
+    made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -332,6 +334,7 @@ def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, R
         extreme=_extreme(sample, widen(one.x[0]), position),
         number=number,
         sampled=len(sample.x),
+        made=sample.lines(number),
     )
 
 

@@ -64,6 +64,14 @@ class Sample:
             sample = cls.of_rows(round_once(x, fmt), round_once(v, fmt), activation)
         return replace(sample, shapes=tuple(shapes), searched=searched)
 
+    def lines(self, number: int) -> tuple[str, ...]:
+        """The lines of numpy that make a row of which the shape is known."""
+        if not self.shapes:
+            return ()
+        mask = -np.inf if np.isinf(widen(self.x[number])).any() else MASK
+        lines = self.shapes[number].lines(self.x.shape[1], mask)
+        return (*lines, "row = -row") if self.known_by == "smallest" else lines
+
     def also(self, x: FloatArray, v: FloatArray) -> Sample:
         """Other rows, of the same function."""
         return Sample(x, v, coordinates(x, self.known_by), self.known_by, self.outputs)

@@ -95,6 +95,20 @@ class RowShape:
         row = self.level + KINDS[self.kind][0](rng, length, self.distance, self.share)
         return np.where(np.isinf(row), mask, row)
 
+    def lines(self, length: int, mask: float) -> tuple[str, ...]:
+        """The lines of numpy that draw the row, of the kinds in ``USED``."""
+        some = f"rng.permutation({length})[:{_some(length, self.share)}]"
+        others = f"rng.permutation({length})[{_some(length, self.share)}:]"
+        normal = f"rng.standard_normal({length})"
+        of_kind = {
+            "logits": (f"row = {normal} * {self.distance}",),
+            "dominant": (f"row = numpy.full({length}, {-self.distance})", f"row[{some}] = 0"),
+            "clusters": (f"row = numpy.full({length}, {-self.distance})", f"row[{some}] = 0", f"row += {normal} / 10"),
+            "masked": (f"row = {normal} * {self.distance}", f"row[{others}] = {'-numpy.inf' if mask == -inf else mask}"),
+            "tiny": (f"row = {self.level} + {normal} * {self.share}",),
+        }[self.kind]
+        return (f"rng = numpy.random.default_rng([{self.seed}, {length}])", *of_kind)
+
     def mutated(self, rng: np.random.Generator) -> RowShape:
         """A row that is alike: another distance, share or level, near by or a little further off."""
         step = rng.choice([0.02, 0.2, 1.0])

@@ -121,7 +121,7 @@ def _rows(sighting: Sighting) -> tuple[tuple[str, ...], list[str]]:
         half = len(row.bits) // 2
         lines = [f"row = [{row.bits[0]}] * {half} + [{row.bits[-1]}] * {half}"]
     else:
-        lines = [*_made(row, row.number), f"row = row{bits}  # {len(row.bits)} entries as bits"]
+        lines = [*(row.made or _made(row, row.number)), f"row = row{bits}  # {len(row.bits)} entries as bits"]
     if sighting.order:
         drawn = f"standard_normal(({row.sampled}, {len(row.bits)}))[{row.number}]"
         lines += [f"direction = numpy.random.default_rng({len(row.bits)}).{drawn}", f"direction = direction{bits}"]

@@ -35,7 +35,7 @@ def long_rows(id_: str, subject: str, reason: str, link: str, *rows: Any, sign: 
         ),
         reason=reason,
         link=link,
-        seen=SEEN,
+        seen=WITH_AVX2,
     )
 
 

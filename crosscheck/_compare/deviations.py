@@ -12,10 +12,9 @@ from packaging.specifiers import SpecifierSet
 from crosscheck._compare.causes import CODE, NOT_JUDGED
 from crosscheck._compare.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._compare.records import Comparison, Finding
-from crosscheck._compare.sample import taken
 from crosscheck._numerics.formats import BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._numerics.sampling import COLUMNS, ROWS
-from crosscheck._spec.records import USUAL_MODES, VOCABULARY, Activation, Anchor, Deviation, Region, Seen, budget
+from crosscheck._spec.records import USUAL_MODES, Activation, Anchor, Deviation, Region, Seen, budget
 
 STALE = 10
 """A declared maximum more than this many times the measured one is stale."""
@@ -123,7 +122,7 @@ def settle(
     """
     active = [deviation for deviation in activation.deviations if deviation.id not in without]
     comparisons = [_compare(one, active) for one in judged]
-    lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)} | {taken(activation, VOCABULARY)}
+    lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
     found = [
         finding for deviation in active for finding in _with_one_note(_examine(deviation, judged, environment, lengths))
     ]

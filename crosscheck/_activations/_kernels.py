@@ -303,6 +303,7 @@ def deviation(framework: Any, x: Any, axis: int) -> Any:
     Each time the mean is subtracted, what its rounding left is half a word smaller; what the differences lose is kept.
     """
     m = numpy_of(framework)
+    equal = m.amax(x, axis, keepdims=True) == m.amin(x, axis, keepdims=True)
     lost = m.zeros_like(x)
     for _ in range(3):
         middle = mean(framework, x, axis, lost)
@@ -310,7 +311,7 @@ def deviation(framework: Any, x: Any, axis: int) -> Any:
         t = d - x
         lost = lost + ((x - (d - t)) - (middle + t))
         x = d
-    return x + lost
+    return m.where(equal, m.zeros_like(x), x + lost)
 
 
 def halves(x: Any, axis: int) -> tuple[Any, Any]:

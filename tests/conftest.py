@@ -150,7 +150,7 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
     natives = tuple(name for name in SUBJECTS if ".native" in name)
     if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
         others = {length: [dtype for dtype in DTYPES if dtype not in LENGTHS[length]] for length in ROWS}
-        yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others))
+        yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others, eager_in_jax=(None, 8, 1000)))
     asked: dict[tuple[tuple[str, ...], bool], list[Deviation]] = {}
     for deviation in activation.deviations:
         layout = deviation.cause == "layout"

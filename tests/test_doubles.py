@@ -12,12 +12,12 @@ from truths import matches
 
 import crosscheck
 from crosscheck._compare.sample import Sample
+from crosscheck._compare.shapes import STARTS
 from crosscheck._exact import doubles, rows
 from crosscheck._exact.balls import precision
 from crosscheck._exact.doubles import Doubles, Namespace, decide
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, Format, from_ordinal, to_ordinal
-from crosscheck._numerics.rows import STARTS
 
 M = Namespace()
 RNG = np.random.default_rng(5)

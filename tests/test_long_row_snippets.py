@@ -6,8 +6,8 @@ from catalogue import ROWS
 
 import crosscheck
 from crosscheck._compare.sample import Sample
+from crosscheck._compare.shapes import USED
 from crosscheck._numerics.formats import FORMATS
-from crosscheck._numerics.rows import USED
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "glu"])

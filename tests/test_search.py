@@ -8,8 +8,8 @@ import torch
 
 import crosscheck
 from crosscheck._compare.search import Effort, worst
+from crosscheck._compare.shapes import STARTS, RowShape
 from crosscheck._numerics.formats import Float64Array
-from crosscheck._numerics.rows import STARTS, RowShape
 
 AT_ONCE = 11
 

@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 
 from crosscheck._compare.scale import Terms, scale
+from crosscheck._compare.shapes import USED, RowShape
 from crosscheck._exact.evaluate import truth
 from crosscheck._exact.rows import row_truth
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, Format, IntArray, widen
-from crosscheck._numerics.rows import USED, RowShape
 from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 from crosscheck._numerics.ulp import round_once
 from crosscheck._spec.records import LONGEST, VOCABULARY, Activation

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crosscheck._compare.shapes import STARTS, RowShape
 from crosscheck._numerics.formats import Float64Array
-from crosscheck._numerics.rows import STARTS, RowShape
 from crosscheck._spec.records import VOCABULARY
 
 Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]

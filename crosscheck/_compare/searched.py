@@ -12,10 +12,10 @@ from crosscheck._compare.causes import FIRST_PASSING
 from crosscheck._compare.judged import Judged, counts_for_maximum
 from crosscheck._compare.sample import Sample, taken
 from crosscheck._compare.search import worst
+from crosscheck._compare.shapes import USED, RowShape
 from crosscheck._compare.subjects import Runner, Subject
 from crosscheck._compare.task import Plan, Task, judge_subject, run_subject
 from crosscheck._numerics.formats import FORMATS, Float64Array
-from crosscheck._numerics.rows import USED, RowShape
 from crosscheck._spec.records import Activation, budget
 
 OWN = {"torch": ("eager",), "jax": ("jit", "eager")}

@@ -181,11 +181,11 @@ def in_float64(rule: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(rule)
-    def computed(framework: Any, *arrays: Any, **parameters: Any) -> Any:
-        x = arrays[0]
+    def computed(framework: Any, x: Any, *others: Any, **parameters: Any) -> Any:
         if framework.__name__ != "torch" or x.dtype != framework.float32 or x.device.type == "mps":
-            return rule(framework, *arrays, **parameters)
-        return rule(framework, *(array.double() for array in arrays), **parameters).to(x.dtype)
+            return rule(framework, x, *others, **parameters)
+        others = tuple(one.double() if isinstance(one, framework.Tensor) else one for one in others)
+        return rule(framework, x.double(), *others, **parameters).to(x.dtype)
 
     return computed
 
@@ -301,6 +301,7 @@ def deviation(framework: Any, x: Any, axis: int) -> Any:
     """x minus its mean along the axis, accurate also where an entry nearly equals the mean, and 0 where it does.
 
     Each time the mean is subtracted, what its rounding left is half a word smaller; what the differences lose is kept.
+    Beside a NaN all differences are NaN, also where the other entries are equal: XLA's maximum leaves out a NaN.
     """
     m = numpy_of(framework)
     equal = m.amax(x, axis, keepdims=True) == m.amin(x, axis, keepdims=True)
@@ -311,7 +312,8 @@ def deviation(framework: Any, x: Any, axis: int) -> Any:
         t = d - x
         lost = lost + ((x - (d - t)) - (middle + t))
         x = d
-    return m.where(equal, m.zeros_like(x), x + lost)
+    x = x + lost
+    return m.where(equal, abs(x) * 0, x)
 
 
 def halves(x: Any, axis: int) -> tuple[Any, Any]:

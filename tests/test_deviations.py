@@ -21,7 +21,7 @@ from crosscheck._numerics.sampling import COLUMNS, ROWS
 from crosscheck._spec.records import Seen
 
 Run = Callable[[str], Verified]
-ANYWHERE = (Seen(torch=">=0", jax=">=0"),)
+ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
 """A test of how strict a declaration is holds in every environment."""
 HERE = _api._deviation_environment(_api.environment(), "cpu")
 SIGMOID = crosscheck.activations["sigmoid"]
@@ -246,8 +246,10 @@ def test_each_declared_result_is_held_to_the_bit(verified: Run, name: str, id_: 
 @each_deviation
 def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
-    bounded = [one for one in deviation.regions if np.isfinite(one.max_ulp) and examined_here(one, HERE)]
     points = touched(verified(name).points, deviation)
+    lengths = {one.key.length for one in points}  # rows of 131,072 entries are run by --thorough alone
+    there = [one for one in deviation.regions if not one.lengths or lengths.intersection(one.lengths)]
+    bounded = [one for one in there if np.isfinite(one.max_ulp) and examined_here(one, HERE)]
     for region in bounded:
         for factor, message in ((1 / 11, "more than the declared"), (11, "is stale")):
             changed = dataclasses.replace(region, max_ulp=region.max_ulp * factor)
@@ -298,7 +300,8 @@ def test_lengths_restrict_a_region(verified: Run) -> None:
     assert failures == []
     assert covered(some) == {"x, rows of 2", "x, rows of 100"}
     for comparison in some:
-        if comparison.subject == "torch.native" and comparison.against == "exact":
+        holds_it = comparison.wrt in covered(everywhere)
+        if holds_it and comparison.subject == "torch.native" and comparison.against == "exact":
             assert ("special" in comparison.uncovered) == (comparison.wrt not in covered(some))
 
 

@@ -216,12 +216,18 @@ def release() -> None:
         torch.compiler.reset()
 
 
+def capability() -> str:
+    """torch's name for the CPU's instructions; AVX512_FP16 where float16 has some of its own, with which JAX computes."""
+    name = str(torch.backends.cpu.get_cpu_capability())
+    return "AVX512_FP16" if name == "AVX512" and torch.cpu.get_capabilities().get("avx512_fp16") else name
+
+
 def environment(device: str) -> Mapping[str, object]:
     check_device(device)
     return {
         "version": str(torch.__version__),
         "device": torch.cuda.get_device_name() if device == "gpu" else platform.processor() or platform.machine(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
+        "capability": capability(),
         "threads": torch.get_num_threads(),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),

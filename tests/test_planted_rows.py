@@ -11,6 +11,7 @@ import torch
 
 import crosscheck
 from crosscheck import Comparison, Report
+from crosscheck._compare.task import EVERY_LENGTH
 from crosscheck._spec.records import USUAL_MODES
 
 SOFTMAX = crosscheck.activations["softmax"]
@@ -129,7 +130,8 @@ def judge(side: str, fault: Fault, orders: list[int], **options: Any) -> Report:
 
 
 def length(comparison: Comparison) -> int:
-    return int(comparison.wrt.removeprefix("x, rows of "))
+    """Of the rows of a comparison: its ``wrt`` may end in how they were found."""
+    return int(comparison.wrt.removeprefix("x, rows of ").partition(",")[0])
 
 
 def assert_found(side: str, planted: Planted, comparisons: list[Comparison]) -> None:
@@ -140,7 +142,9 @@ def assert_found(side: str, planted: Planted, comparisons: list[Comparison]) -> 
         assert not comparison.passed
         assert comparison.side == side
         counts = {cause: found.count for cause, found in comparison.uncovered.items()}
-        assert max(counts, key=counts.__getitem__) == planted.cause, (comparison.wrt, counts)
+        # of rows that a search found, 11 of 1000 entries, fewer are run again in float64: along another axis they are others
+        causes = {planted.cause, "inaccurate"} if "search" in comparison.wrt else {planted.cause}
+        assert max(counts, key=counts.__getitem__) in causes, (comparison.wrt, counts)
 
 
 each_side = pytest.mark.parametrize("side", RUNS)
@@ -170,7 +174,7 @@ def test_the_pair_names_the_side_and_the_other_passes(side: str) -> None:
     other = {"torch": "jax", "jax": "torch"}[side]
     report = judge(side, VALUES["temperature"].fault, [0], subjects=["torch", "jax"], modes=["eager"], thorough=True)
     pairs = [c for c in report.comparisons if c.against == "jax" and length(c) > 1]
-    assert len(pairs) == 5
+    assert {length(c) for c in pairs} == {*EVERY_LENGTH} - {1}
     assert {(c.passed, c.side) for c in pairs} == {(False, side)}
     assert all(c.passed for c in report.comparisons if (c.subject, c.against) == (other, "exact"))
 

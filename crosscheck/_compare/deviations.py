@@ -180,6 +180,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         side=judged.side,
         max_ulp=judged.max_ulp,
         max_ulp_of_truth=judged.max_ulp_of_truth,
+        excepted=judged.excepted,
         max_abs=judged.max_abs,
         worst=judged.causes[worst].worst if worst else None,
         deviations=tuple(dict.fromkeys([*used, *raises])),

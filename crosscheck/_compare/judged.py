@@ -12,7 +12,7 @@ from crosscheck._compare.records import CauseCount, Point
 from crosscheck._exact.truth import Truth
 from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._numerics.profile import Columns, Profile, profile
-from crosscheck._spec.records import CAUSES
+from crosscheck._spec.records import CAUSES, budget
 
 EXACT, ALONE = "exact", "alone"
 """What a subject is compared with, if not with another: the exact results, or its own in other layouts."""
@@ -70,6 +70,7 @@ class Judged:
     message: str | None = None
     profile: Profile | None = None
     notes: tuple[str, ...] = ()
+    excepted: CauseCount | None = None
 
 
 def summarise(
@@ -114,6 +115,37 @@ def summarise(
         undecided=int(truth.undecided.sum()),
         profile=profile(columns, ulp, codes == CODE["special"], codes != NOT_JUDGED),
         notes=notes,
+        excepted=_excepted(key, x, counted, results, errors) if key.against == EXACT else None,
+    )
+
+
+def _excepted(
+    key: Key,
+    x: FloatArray,
+    counted: BoolArray,
+    results: tuple[FloatArray, FloatArray],
+    errors: tuple[Float64Array, Float64Array],
+) -> CauseCount | None:
+    """The inputs within the budget only because an error counts in ULP of the terms that cancel there."""
+    limit = budget(key.dtype, key.order)
+    at = np.flatnonzero(counted & (errors[0] <= limit) & (errors[1] > limit))
+    if not at.size:
+        return None
+    worst = int(at[errors[1][at].argmax()])
+    return CauseCount(int(at.size), _point(x, worst, results, errors, worst))
+
+
+def _point(
+    x: FloatArray, i: int, results: tuple[FloatArray, FloatArray], errors: tuple[Float64Array, Float64Array], place: int
+) -> Point:
+    """The input ``x[i]``, whose results and errors are in this place of theirs."""
+    return Point(
+        input=float(x[i]),
+        input_bits=bits_of(x[i : i + 1]),
+        got=float(results[0][place]),
+        expected=float(results[1][place]),
+        ulp=float(errors[0][place]),
+        ulp_of_truth=float(errors[1][place]),
     )
 
 
@@ -138,14 +170,6 @@ def count_causes(
         # the largest error; among equals, and where there is none to measure, the input of least magnitude
         size = np.abs(np.nan_to_num(widen(x[indices[at]]), nan=np.inf))
         worst = at[np.lexsort((size, -np.nan_to_num(ulp, nan=-1.0, posinf=np.inf)))[0]]
-        i = indices[worst]
-        point = Point(
-            input=float(x[i]),
-            input_bits=bits_of(x[i : i + 1]),
-            got=float(results[0][worst]),
-            expected=float(results[1][worst]),
-            ulp=float(errors[0][worst]),
-            ulp_of_truth=float(errors[1][worst]),
-        )
+        point = _point(x, int(indices[worst]), results, errors, int(worst))
         found[CAUSES[code]] = CauseCount(int(at.size), point)
     return found

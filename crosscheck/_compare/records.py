@@ -59,6 +59,9 @@ class Comparison:
         The largest error over points with a normal truth whose cause is exact, rounding or inaccurate: in ULP of the
         exact result, or, where an analytic derivative's terms cancel, of the sum of their magnitudes
         (``max_ulp_of_truth`` is without that exception).
+    excepted
+        Against ``exact``: how many inputs are within the budget by that exception alone, and the one of these whose error
+        is the largest in ULP of the exact result. None where there are none.
     max_abs
         The largest absolute difference over points with finite results.
     worst
@@ -94,6 +97,7 @@ class Comparison:
     side: str | None = None
     max_ulp: float = 0.0
     max_ulp_of_truth: float = 0.0
+    excepted: CauseCount | None = None
     max_abs: float = 0.0
     worst: Point | None = None
     deviations: tuple[str, ...] = ()

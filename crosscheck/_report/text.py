@@ -229,13 +229,43 @@ def accuracy(report: Report) -> RenderableType:
     for dtype, subject, mode in columns:
         first = next(column for column in columns if column[0] == dtype) == (dtype, subject, mode)
         table.add_column(f"{dtype if first else ''}\n{OWN[subject][mode]}", justify="right", no_wrap=True)
+    excepted = rich.table.Table("activation", "order", "inputs", "largest", "at", "of", "flushed", box=None, pad_edge=False)
     previous = None
     for (function, order), settings in sorted(found.items()):
-        cells = (_worst_ulp(settings.get(column, [])) for column in columns)
+        cells = (_with_exceptions(settings.get(column, [])) for column in columns)
         table.add_row(function if function != previous else "", ORDER_NAMES[order], *cells)
         previous = function
-    title = "Largest error of crosscheck's own implementations, in ULP, against the proven truth; jit is jax.jit:"
-    return Group(Text(), Text(title, style="bold"), Text(), table)
+        if row := _exceptions([comparison for some in settings.values() for comparison in some]):
+            excepted.add_row(function, ORDER_NAMES[order], *row)
+    title = (
+        "Largest error of crosscheck's own implementations, in ULP, against the proven truth; jit is jax.jit. In brackets: "
+        "at how many inputs it is within the budget only because an error counts in ULP of the terms that cancel there:"
+    )
+    blocks: list[RenderableType] = [Text(), Text(title, style="bold"), Text(), table]
+    if excepted.rows:
+        title = (
+            "What these maxima leave out. The inputs in brackets, the largest error there in ULP of the result itself, its "
+            "input, dtype and framework; and how many inputs or results below the smallest normal number were flushed to 0:"
+        )
+        blocks += [Text(), Text(title, style="bold"), Text(), excepted]
+    return Group(*blocks)
+
+
+def _with_exceptions(comparisons: list[Comparison]) -> str:
+    count = sum(comparison.excepted.count for comparison in comparisons if comparison.excepted)
+    return _worst_ulp(comparisons) + (f" ({count:,})" if count else "")
+
+
+def _exceptions(comparisons: list[Comparison]) -> tuple[str, ...] | None:
+    """What the maxima of one derivative leave out, in all dtypes and modes: None if they leave out nothing."""
+    found = [(one.excepted, one) for one in comparisons if one.excepted]
+    flushed = sum(one.causes["flush"].count for one in comparisons if "flush" in one.causes)
+    if not found:
+        return ("", "", "", "", f"{flushed:,}") if flushed else None
+    worst, of = max(found, key=lambda pair: pair[0].worst.ulp_of_truth)
+    total = sum(one.count for one, _ in found)
+    at = f"{worst.worst.input!r}"
+    return f"{total:,}", f"{worst.worst.ulp_of_truth:.3g}", at, f"{of.dtype}, {OWN[of.subject][of.mode]}", f"{flushed:,}"
 
 
 def _verdict(passed: bool, declared: bool) -> str:

@@ -47,6 +47,13 @@ def pairs(session: nox.Session) -> None:
 
 
 @nox.session
+def transformations(session: nox.Session) -> None:
+    """Try the own implementations under what the frameworks do to functions and print a table: tests/transformations."""
+    session.install(".[all]", *group("test"))
+    session.run("python", "-m", "transformations", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
 def detection(session: nox.Session) -> None:
     """Plant faults, try right functions, ask the usual checks: `nox -s detection -- faults`, `alarms` or `usual`."""
     session.install(".[all]", *group("test"))

@@ -1,0 +1,45 @@
+"""Try the transformations and print a table: ``python -m transformations [NAME ...] [--json PATH]`` in the tests' folder.
+
+Exit 1: under one of them a function of the catalogue, or of those named, is another. Exit 2: nothing was tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+FOUR = "--xla_force_host_platform_device_count=4"
+SCHEMA = "crosscheck.transformations/1"
+
+
+def main(arguments: Sequence[str]) -> int:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FOUR}".strip()  # before JAX starts
+    import crosscheck
+    from crosscheck._report.json_file import plain, write_json
+    from transformations.trying import lines, tried
+
+    parser = argparse.ArgumentParser(prog="python -m transformations")
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*crosscheck.activations, []])
+    parser.add_argument("--json", type=Path, metavar="PATH")
+    given = parser.parse_args(arguments)
+    outcomes = tried(given.names or list(crosscheck.activations))
+    for line in lines(outcomes):
+        print(line)
+    failed = [one for one in outcomes if not one.passed]
+    for one in failed:
+        print(f"{one.function}, {one.framework}, {one.way}: {one.message or f'{one.ulp:.3g} ULP from the plain call'}")
+    if given.json:
+        versions = {name: version(name) for name in ("torch", "jax", "numpy")}
+        rows = [plain(vars(one)) for one in outcomes]
+        write_json(given.json, {"schema": SCHEMA, "versions": versions, "outcomes": rows})
+    return 2 if not outcomes else 1 if failed else 0
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    sys.exit(main(sys.argv[1:]))

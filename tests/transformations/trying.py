@@ -1,0 +1,46 @@
+"""Functions of the catalogue under each way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import torch
+
+import crosscheck
+from crosscheck._spec.errors import said
+from transformations import jax_ways, torch_ways
+from transformations.records import Function, Outcome, Way, inputs, judge, weights
+
+WAYS = (*torch_ways.WAYS, *jax_ways.WAYS)
+MAKERS: Mapping[str, Any] = {"torch": torch.from_numpy, "jax": jnp.asarray}
+PLAIN = {"torch": torch_ways.plain, "jax": jax_ways.plain}
+
+
+def tried(names: Sequence[str], ways: Sequence[Way] = WAYS, replace: Mapping[str, Function] | None = None) -> list[Outcome]:
+    """What becomes of each function of these names under each way; ``replace`` has other functions for a framework."""
+    return [one(name, way, (replace or {}).get(way.framework)) for name in names for way in ways]
+
+
+def one(name: str, way: Way, function: Function | None = None) -> Outcome:
+    activation = crosscheck.activations[name]
+    right = getattr(activation, way.framework)
+    make = MAKERS[way.framework]
+    x = make(inputs(activation))
+    w = make(weights(tuple(right(x).shape)))
+    try:
+        found = way.results(function or right, x, w)
+    except Exception as error:
+        return Outcome(name, way.framework, way.name, float("inf"), message=said(error))
+    return judge(activation, way, PLAIN[way.framework](right, x, w), found)
+
+
+def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """A line for each way: of how many functions it gives the same bits, of how many the same but for rounding."""
+    yield f"{'framework':10} {'transformation':38} {'functions':>9} {'the same bits':>13} {'by rounding':>11} {'other':>5}"
+    for framework, way in dict.fromkeys((one.framework, one.way) for one in outcomes):
+        here = [one for one in outcomes if (one.framework, one.way) == (framework, way)]
+        same = sum(one.passed and one.ulp == 0 for one in here)
+        rounded = sum(one.passed for one in here) - same
+        yield f"{framework:10} {way:38} {len(here):9} {same:13} {rounded:11} {len(here) - same - rounded:5}"

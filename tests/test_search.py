@@ -1,13 +1,14 @@
 """The search for the worst row: it keeps to its effort, is the same for a seed, and finds what its first rows miss."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import crosscheck
-from crosscheck._compare.search import Effort, worst
+from crosscheck._compare.search import Effort, neighbours, worst
 from crosscheck._compare.shapes import STARTS, RowShape
 from crosscheck._numerics.formats import Float64Array
 
@@ -81,3 +82,58 @@ def test_verify_finds_a_fault_that_only_rows_of_one_kind_show() -> None:
     (failed,) = [comparison for comparison in report.comparisons if not comparison.passed]
     assert failed.wrt == "x, rows of 1000, found by a search"
     assert "worst row: one entry at the top, the others 11 below" in str(report)
+
+
+# Inputs of elementwise functions, by their bits
+
+X = np.linspace(-4, 4, 101).astype(np.float32)
+
+
+def test_the_inputs_tried_next_are_near_the_worst_for_each_result() -> None:
+    errors = {0: np.where(X > 3.5, 1.0, 0.0), 1: np.where(X < -3.9, 1.0, 0.0)}
+    worst_first = neighbours(X, {key: of[np.argsort(-of)] for key, of in errors.items()}, seed=0)
+    np.testing.assert_array_equal(worst_first, neighbours(X, {key: of[np.argsort(-of)] for key, of in errors.items()}, 0))
+    near = neighbours(np.array([1.0, -1.0, 100.0] * 100, np.float32), {0: np.array([0, 0, 1.0] * 100)}, seed=1)
+    assert near.dtype == np.float32
+    assert (near > 40).all()
+    assert (near < 250).all()
+    assert len(np.unique(near)) > 200
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_inputs_tried_next_are_finite(dtype: type) -> None:
+    largest = np.finfo(dtype).max
+    near = neighbours(np.full(1000, largest, dtype), {0: np.zeros(1000)}, seed=0)
+    assert np.isfinite(near).all()
+    assert near.max() == largest
+
+
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_verify_climbs_to_a_fault_between_the_inputs_that_are_sampled(side: str) -> None:
+    """The error rises towards the middle of the widest gap from 1 to 2, near which alone it is beyond the budget."""
+    linear = crosscheck.activations.linear  # which has no rounding errors of its own
+    sampled: list[float] = []
+
+    def fault(x: Any) -> Any:
+        if not sampled:
+            at = np.sort(np.asarray(x.detach() if side == "torch" else x, np.float64))
+            at = at[(at >= 1) & (at <= 2)]
+            widest = np.diff(at).argmax()
+            sampled.extend(at[widest : widest + 2])
+        low, high = sampled
+        bump = 1 / (1 + ((x - (low + high) / 2) / ((high - low) / 20)) ** 2)
+        return getattr(linear, side)(x) * (1 + 1e-5 * bump)
+
+    options: dict[str, Any] = {"subjects": [side], "dtypes": ["float32"], "orders": [0], "modes": ["eager"]}
+    report = crosscheck.verify("linear", replace={side: fault}, **options, thorough=True)
+    found = {c.wrt: c for c in report.comparisons}
+    assert found["x"].passed
+    climbed = found["x, found by a search"]
+    assert (climbed.passed, climbed.side) == (False, side)
+    assert climbed.worst is not None
+    assert sampled[0] < climbed.worst.input < sampled[1]
+
+
+def test_nothing_is_searched_for_where_every_input_is_tried() -> None:
+    report = crosscheck.verify("silu", subjects=["torch"], dtypes=["bfloat16", "float16"], orders=[0])
+    assert {c.wrt for c in report.comparisons} == {"x"}

@@ -73,7 +73,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
 @click.option("--quick", is_flag=True, help="Fewer inputs; float32, JAX under jit, unless --dtype and --mode say so.")
-@click.option("--thorough", is_flag=True, help="Rows of every length, not of two; it takes longer.")
+@click.option("--thorough", is_flag=True, help="Rows of every length, and a longer search for the worst inputs.")
 @click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Verify the activations of a Python file.")

@@ -20,7 +20,7 @@ EXACT, ALONE = "exact", "alone"
 
 @dataclass(frozen=True)
 class Key:
-    """Which comparison it is. ``length`` is that of the rows, of a function of rows; a search may have found them."""
+    """Which comparison it is. ``length`` is that of the rows, of a function of rows; a search may have found the inputs."""
 
     function: str
     case: int
@@ -35,9 +35,8 @@ class Key:
 
     @property
     def wrt(self) -> str:
-        if self.length is None:
-            return "x"
-        return f"x, rows of {self.length}" + (", found by a search" if self.searched else "")
+        rows = "" if self.length is None else f", rows of {self.length}"
+        return f"x{rows}{', found by a search' if self.searched else ''}"
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""A search for the row at which a function of rows errs most: the worst of those tried are changed, again and again."""
+"""A search for the inputs at which a function errs most: the worst of those tried are changed, again and again.
+
+The rows of a function of rows are changed by their shapes, the inputs of an elementwise function by their bits.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._compare.shapes import STARTS, RowShape
-from crosscheck._numerics.formats import Float64Array
+from crosscheck._numerics.formats import Float64Array, FloatArray, IntArray, format_of, from_ordinal, to_ordinal
 from crosscheck._spec.records import VOCABULARY
 
 Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]
@@ -17,13 +20,19 @@ Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]
 
 @dataclass(frozen=True)
 class Effort:
-    """How many rows are tried, and of what lengths the worst are judged; they are searched for at the first of these."""
+    """How many rows are tried, and of what lengths the worst are judged; they are searched for at the first of these.
+
+    ``rounds`` is how often inputs of an elementwise function are tried, each time as many as are sampled.
+    """
 
     rows: int
     lengths: tuple[int, ...]
+    rounds: int = 1
 
 
-USUAL_EFFORT, THOROUGH_EFFORT = Effort(33, (1000,)), Effort(330, (1000, VOCABULARY))
+USUAL_EFFORT, THOROUGH_EFFORT = Effort(33, (1000,), 1), Effort(330, (1000, VOCABULARY), 20)
+PARENTS = 32
+"""How many of the worst inputs for each result are changed."""
 
 
 def worst(errors: Errors, effort: Effort, at_once: int, seed: int) -> list[RowShape]:
@@ -47,3 +56,14 @@ def _worst_first(tried: Sequence[RowShape], found: Mapping[object, Sequence[floa
     by_result = sorted(zip(found.values(), ranked, strict=True), key=lambda pair: -pair[0][pair[1][0]])
     order = dict.fromkeys(int(ranks[place]) for place in range(len(tried)) for _, ranks in by_result)
     return [tried[i] for i in order]
+
+
+def neighbours(x: FloatArray, errors: Mapping[object, Float64Array], seed: int) -> FloatArray:
+    """As many inputs as were tried, near the worst of these for each of the results: next to them up to a binade away."""
+    rng = np.random.default_rng(seed)
+    parents = np.unique(np.concatenate([np.argsort(-np.nan_to_num(of, nan=np.inf))[:PARENTS] for of in errors.values()]))
+    fmt = format_of(x)
+    ordinals: IntArray = to_ordinal(x[rng.choice(parents, x.size)])
+    distance = np.ldexp(1.0, rng.integers(0, fmt.precision - 1, x.size)) * rng.uniform(1, 2, x.size)
+    ends = to_ordinal(np.array([-fmt.largest, fmt.largest], x.dtype))
+    return from_ordinal(np.clip(ordinals + np.copysign(distance, rng.standard_normal(x.size)).astype(np.int64), *ends), fmt)

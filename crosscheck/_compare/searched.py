@@ -1,9 +1,10 @@
-"""The rows at which an own function of rows errs most, searched for and judged like any others."""
+"""The inputs at which an own function errs most, searched for and judged like any others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from crosscheck._compare import causes
 from crosscheck._compare.causes import FIRST_PASSING
 from crosscheck._compare.judged import Judged, counts_for_maximum
 from crosscheck._compare.sample import Sample, taken
-from crosscheck._compare.search import worst
+from crosscheck._compare.search import neighbours, worst
 from crosscheck._compare.shapes import USED, RowShape
 from crosscheck._compare.subjects import Runner, Subject
 from crosscheck._compare.task import Plan, Task, judge_subject, run_subject
-from crosscheck._numerics.formats import FORMATS, Float64Array
+from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray
 from crosscheck._spec.records import Activation, budget
 
 OWN = {"torch": ("eager",), "jax": ("jit", "eager")}
@@ -25,32 +26,82 @@ AT_ONCE = 11
 
 
 def searched(
-    activation: Activation, parameters: Mapping[str, float], dtype: str, plan: Plan, runners: dict[str, Runner]
+    activation: Activation,
+    parameters: Mapping[str, float],
+    sample: Sample,
+    dtype: str,
+    plan: Plan,
+    runners: dict[str, Runner],
 ) -> Iterator[Judged]:
-    """The comparisons of the worst rows that were found, of each length."""
+    """The comparisons of the worst inputs that were found: of an elementwise function beside those of a sample."""
     own = {
         Subject(name, name): next(mode for mode in modes if mode in plan.modes)
         for name, modes in OWN.items()
         if name in plan.subjects and set(modes) & set(plan.modes)
     }
-    if not own or plan.search is None:
-        return
+    if own and plan.search is not None:
+        make = partial(
+            Task.of, activation, 0, parameters, plan=replace(plan, modes=tuple(set(own.values()))), runners=runners
+        )
+        tasks = _rows(activation, dtype, plan, own, make) if activation.rows else _inputs(sample, plan, own, make)
+        for task in tasks:
+            for subject, mode in own.items():
+                in_one_mode = replace(task, plan=replace(plan, modes=(mode,)))
+                yield from judge_subject(in_one_mode, subject, run_subject(in_one_mode, subject), {})
+
+
+Make = Callable[[Sample], Task]
+Own = Mapping[Subject, str]
+
+
+def _rows(activation: Activation, dtype: str, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
+    """The worst rows, of each length."""
+    assert plan.search is not None
+    first = plan.search.lengths[0]
 
     def task(shapes: Sequence[RowShape], length: int) -> Task:
-        sample = Sample.of_shapes(shapes, taken(activation, length), activation, FORMATS[dtype], searched=True)
-        return Task.of(activation, 0, parameters, sample, replace(plan, modes=tuple(set(own.values()))), runners)
+        return make(Sample.of_shapes(shapes, taken(activation, length), activation, FORMATS[dtype], searched=True))
 
-    def errors(shapes: Sequence[RowShape]) -> dict[object, Float64Array]:
-        of = task(shapes, first)
-        return {(subject.name, order): _errors(of, subject, order, own[subject]) for subject in own for order in plan.orders}
-
-    first = plan.search.lengths[0]
-    shapes = worst(errors, plan.search, AT_ONCE, plan.seed)
+    shapes = worst(lambda shapes: _share(task(shapes, first), own), plan.search, AT_ONCE, plan.seed)
     for length in plan.search.lengths:
         if dtype in plan.lengths.get(length, ()):
-            of = task(shapes[: AT_ONCE if length == first else len(USED)], length)
-            for subject in own:
-                yield from judge_subject(of, subject, run_subject(of, subject), {})
+            yield task(shapes[: AT_ONCE if length == first else len(USED)], length)
+
+
+def _inputs(sample: Sample, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
+    """Inputs near the worst of a sample, and near the worst of these, and so on; as many each time, for JAX's compiler."""
+    assert plan.search is not None
+    x, share = sample.x, _share(make(sample), own)
+    for number in range(plan.search.rounds - 1):
+        near = neighbours(x, share, plan.seed + number)
+        found = _share(make(_inputs_of(near)), own)
+        x, share = _worst(x, near, share, found)
+    near = neighbours(x, share, plan.seed + plan.search.rounds)
+    if plan.search.rounds > 1:  # the worst that were found are judged too
+        near[: x.size // 2] = x[: x.size // 2]
+    yield make(_inputs_of(near))
+
+
+def _inputs_of(x: FloatArray) -> Sample:
+    return Sample(x, None, x, searched=True)
+
+
+def _worst(
+    x: FloatArray, near: FloatArray, share: Mapping[object, Float64Array], found: Mapping[object, Float64Array]
+) -> tuple[FloatArray, dict[object, Float64Array]]:
+    """Of the inputs that were tried and those near them as many as there are of each, the worst first."""
+    joined = {key: np.concatenate([share[key], found[key]]) for key in share}
+    order = np.argsort(-np.nan_to_num(np.max(list(joined.values()), axis=0), nan=np.inf), kind="stable")[: x.size]
+    return np.concatenate([x, near])[order], {key: of[order] for key, of in joined.items()}
+
+
+def _share(task: Task, own: Own) -> dict[object, Float64Array]:
+    """The errors of each result, as a share of its budget."""
+    return {
+        (subject.name, order): _errors(task, subject, order, mode)
+        for subject, mode in own.items()
+        for order in task.plan.orders
+    }
 
 
 def _errors(task: Task, subject: Subject, order: int, mode: str) -> Float64Array:

@@ -21,6 +21,8 @@ from crosscheck._numerics.ulp import in_units
 from crosscheck._spec.errors import said
 from crosscheck._spec.records import Activation
 
+EXHAUSTIVE = ("bfloat16", "float16")
+"""In these dtypes every input of an elementwise function is tried: there is none left to search for."""
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
 PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile": ("compile", "jit")}
 """How torch and JAX are run to be compared in a mode, where not both in it."""
@@ -64,8 +66,9 @@ def _one_dtype(
         if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
             for subject in subjects:
                 yield from _layouts(task, subject, results)
-    if case == 0 and activation.rows and plan.search is not None and plan.search.lengths[0] in lengths:
-        yield from searched(activation, parameters, dtype, plan, runners)
+    searchable = plan.search and (plan.search.lengths[0] in lengths if activation.rows else dtype not in EXHAUSTIVE)
+    if case == 0 and searchable:
+        yield from searched(activation, parameters, sample, dtype, plan, runners)
 
 
 def _one_pair(

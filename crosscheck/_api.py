@@ -95,8 +95,9 @@ def verify(
     seed, quick, thorough
         The seed of the sampled inputs of float64 and float32; ``quick`` samples fewer of them, takes float32 unless
         ``dtypes`` says otherwise, and runs JAX under jit unless ``modes`` says otherwise. Functions of rows are judged at
-        rows of 1 to 50,257 entries, of 100 with ``quick``, of up to 131,072 in every dtype with ``thorough``. Inputs at
-        which the own implementations err more are searched for, longer with ``thorough`` and not with ``quick``.
+        rows of 1 to 50,257 entries, of 100 with ``quick``, of up to 131,072 in every dtype with ``thorough``. Rows
+        at which the own implementations err more are searched for, but not with ``quick``; with ``thorough`` longer, and
+        inputs of elementwise functions too.
     replace
         Functions to be judged in a subject's place, called with the framework's array and the parameters:
         ``replace={"torch": my_sigmoid}``. That is how a fault is planted.

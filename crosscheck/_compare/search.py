@@ -22,15 +22,15 @@ Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]
 class Effort:
     """How many rows are tried, and of what lengths the worst are judged; they are searched for at the first of these.
 
-    ``rounds`` is how often inputs of an elementwise function are tried, each time as many as are sampled.
+    ``rounds`` is how often inputs of an elementwise function are tried, each time as many as are sampled; 0 is no search.
     """
 
     rows: int
     lengths: tuple[int, ...]
-    rounds: int = 1
+    rounds: int = 0
 
 
-USUAL_EFFORT, THOROUGH_EFFORT = Effort(33, (1000,), 1), Effort(330, (1000, VOCABULARY), 20)
+USUAL_EFFORT, THOROUGH_EFFORT = Effort(33, (1000,)), Effort(330, (1000, VOCABULARY), rounds=20)
 PARENTS = 32
 """How many of the worst inputs for each result are changed."""
 

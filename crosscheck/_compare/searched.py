@@ -77,8 +77,7 @@ def _inputs(sample: Sample, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
         found = _share(make(_inputs_of(near)), own)
         x, share = _worst(x, near, share, found)
     near = neighbours(x, share, plan.seed + plan.search.rounds)
-    if plan.search.rounds > 1:  # the worst that were found are judged too
-        near[: x.size // 2] = x[: x.size // 2]
+    near[: x.size // 2] = x[: x.size // 2]  # the worst that were found are judged too
     yield make(_inputs_of(near))
 
 

@@ -66,7 +66,9 @@ def _one_dtype(
         if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
             for subject in subjects:
                 yield from _layouts(task, subject, results)
-    searchable = plan.search and (plan.search.lengths[0] in lengths if activation.rows else dtype not in EXHAUSTIVE)
+    searchable = plan.search and (
+        plan.search.lengths[0] in lengths if activation.rows else plan.search.rounds and dtype not in EXHAUSTIVE
+    )
     if case == 0 and searchable:
         yield from searched(activation, parameters, sample, dtype, plan, runners)
 

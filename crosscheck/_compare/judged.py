@@ -165,10 +165,10 @@ def count_causes(
     found = {}
     for code in np.unique(codes[codes != NOT_JUDGED]):
         at = np.flatnonzero(codes == code)
-        ulp = errors[0][at]
+        ulp = np.nan_to_num(errors[0][at], nan=-1.0, posinf=np.inf)
         # the largest error; among equals, and where there is none to measure, the input of least magnitude
-        size = np.abs(np.nan_to_num(widen(x[indices[at]]), nan=np.inf))
-        worst = at[np.lexsort((size, -np.nan_to_num(ulp, nan=-1.0, posinf=np.inf)))[0]]
+        tied = at[ulp == ulp.max()]
+        worst = tied[np.abs(np.nan_to_num(widen(x[indices[tied]]), nan=np.inf)).argmin()]
         point = _point(x, int(indices[worst]), results, errors, int(worst))
         found[CAUSES[code]] = CauseCount(int(at.size), point)
     return found

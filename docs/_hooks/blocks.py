@@ -13,7 +13,7 @@ HIDDEN = re.compile(r"^.*# hide$\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """An example: ``python`` that is run, or ``console``, a command after ``$``; ``key`` also tells what was run before it."""
+    """An example, ``python`` or ``console``, a command after ``$``; ``key`` knows its code and what runs before it."""
 
     language: str
     code: str

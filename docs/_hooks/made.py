@@ -4,8 +4,8 @@ Nothing is run here, and no framework is imported. What was not made is an error
 """
 
 import json
-import os
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-FOLDER = os.environ.get("CROSSCHECK_DOCS_MADE", "build/docs")
+FOLDER = "build/docs"
 MAKE = "run `python docs/_make` where PyTorch and JAX are installed, or `nox -s make`"
 STYLE = re.compile(r"\s*<style>\s*</style>\s*$")
+"""The style sheet that mkdocs-jupyter adds; the template has emptied it."""
 SECTIONS = {"Tutorials": "tutorials/*.ipynb", "Activations": "activations/*.md"}
 """The sections of the navigation that list what was made."""
 
@@ -38,9 +39,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for section in config.nav or ():
         for title, pattern in SECTIONS.items():
             if title in section:
-                section[title] += [
-                    uri for uri in sorted(found) if Path(uri).match(pattern) and uri not in section[title]
-                ]
+                section[title] += [uri for uri in sorted(found) if Path(uri).match(pattern) and uri not in section[title]]
     return config
 
 
@@ -67,9 +66,9 @@ def sources(notebook: dict[str, Any]) -> list[str]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put what each example printed into its place; from a notebook, take the plugin's style sheet, which is empty."""
+    """Put what each example printed into its place; make a notebook's HTML the Markdown that its template wrote."""
     if page.file.src_uri.endswith(".ipynb"):
-        return STYLE.sub("", markdown)
+        return unescape(STYLE.sub("", markdown))
     found = list(blocks(markdown))
     if not found:
         return markdown
@@ -78,7 +77,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     outputs = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     for block in reversed(found):
         if block.key not in outputs:
-            raise PluginError(f"{page.file.src_uri}: this example is new or was changed, and was not run: {MAKE}\n{block.code}")
+            raise PluginError(
+                f"{page.file.src_uri}: this example is new or was changed, and was not run: {MAKE}\n{block.code}"
+            )
         start, end = block.span
         markdown = markdown[:start] + block.shown(outputs[block.key]) + markdown[end:]
     return markdown

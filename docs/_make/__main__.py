@@ -1,7 +1,7 @@
 """Make what the documentation shows of running code: `python docs/_make [PART ...] [--again]`.
 
-PART is `notebooks`, `examples`, `catalogue` or `reference`; without one, all are made. MkDocs then renders it, without PyTorch
-and JAX.
+PART is `notebooks`, `examples`, `catalogue` or `reference`; without one, all are made. MkDocs then renders it, without
+PyTorch and JAX.
 """
 
 import argparse

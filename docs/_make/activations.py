@@ -36,7 +36,9 @@ def make(maker: Maker) -> None:
     for record in crosscheck.activations.values():
         module = inspect.getmodule(record.definition)
         source = Path(str(inspect.getsourcefile(module)))  # type: ignore[arg-type]
-        maker.make(f"activation-{record.name}", products.key(files=products.record(source)), lambda record=record: files(record))
+        maker.make(
+            f"activation-{record.name}", products.key(files=products.record(source)), lambda record=record: files(record)
+        )
     maker.forget("activation-")
     rows = {name: (maker.folder / f"activation-{name}" / ROWS).read_text("utf-8") for name in crosscheck.activations}
     pages = {f"site/{FOLDER}/index.md": gallery(), f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values()))}

@@ -12,7 +12,6 @@ from typing import Any
 
 from blocks import Block, blocks
 
-
 NUMBERS = itertools.count()
 
 
@@ -58,7 +57,10 @@ def command(code: str) -> str:
     prompt, program, *words = shlex.split(first)
     if rest or (prompt, program) != ("$", "crosscheck"):
         raise ValueError(f"expected one line, '$ crosscheck ...', got {code!r}")
-    return CliRunner().invoke(main, words, catch_exceptions=False).stdout
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    if done.exit_code not in (0, 1):  # 1 is a verdict
+        raise ValueError(f"the command ended with {done.exit_code}: {done.output}")
+    return done.stdout
 
 
 def pages(docs: Path) -> Iterator[tuple[str, str]]:

@@ -98,10 +98,10 @@ def derivative(record: Activation) -> str | None:
 
 
 def _pieces(record: Activation, found: Any, x: sympy.Symbol, values: dict[sympy.Symbol, float]) -> list[Piece]:
-    """The formula of each interval, the boundaries in that one whose slope is chosen there, or else alone.
+    """The formula of each interval; a boundary belongs to the one whose slope is chosen there, or stands alone.
 
-    sympy differentiates each branch and keeps the conditions. So it takes for the slope at a kink what the definition happens
-    to have there; the slope that the record declares is another matter.
+    sympy differentiates each branch and keeps the conditions. So the slope that it has at a kink is that of the branch which
+    the definition happens to take there, and not the one that the record declares.
     """
     relations = found.atoms(sympy.core.relational.Relational)
     places = {end for one in relations for end in sympy.solve(sympy.Eq(one.lhs, one.rhs), x)}

@@ -40,6 +40,7 @@ def executed(path: Path) -> str:
         drawn = any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
         if drawn and not cell.metadata.get("alt"):
             raise NotebookError(
-                f"{path.name}: a picture without a description; add 'alt', what it shows, to its cell's metadata:\n{cell.source}"
+                f"{path.name}: a picture without a description; add 'alt', what it shows, to the metadata of its cell:\n"
+                f"{cell.source}"
             )
     return nbformat.writes(notebook)

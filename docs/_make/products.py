@@ -1,4 +1,4 @@
-"""What is made for the documentation, in folders that are whole or not there, and made again when what they rest on changes."""
+"""What is made for the documentation: folders, whole or not there, made again when what they rest on changes."""
 
 import hashlib
 import json

@@ -29,7 +29,7 @@ class Block:
     def shown(self, output: str) -> str:
         """The Markdown that stands in the place of the block."""
         if self.language == "console":
-            return f"```console\n{self.code}{output}```"
+            return f"<div data-search-exclude markdown>\n\n```console\n{self.code}{output}```\n\n</div>"
         source = f"```python\n{HIDDEN.sub('', self.code)}```\n\n" if self.options.get("source") == "above" else ""
         return source + (f"```text\n{output}```" if self.options.get("result") == "text" else output)
 

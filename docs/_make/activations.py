@@ -111,7 +111,7 @@ def page(made: Explanation) -> Iterator[str]:
     yield "In a form that keeps its digits in floating point, the first and the second derivative are"
     yield f"- {doc(record.derivative)}\n- {doc(record.second_derivative)}"
     yield facts(record)
-    yield "## crosscheck's own, for PyTorch and for JAX"
+    yield "## crosscheck's own, for PyTorch and for JAX { data-search-exclude }"
     yield tabs({side: usage(record, side) for side in NAMES})
     yield "What PyTorch and JAX ship themselves:"
     yield tabs({side: shipped(record, side) for side in NAMES})

@@ -2,11 +2,13 @@
 
 import os
 import re
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from pixels import smaller
 from products import HERE
 
 TIMEOUT_S = 300
@@ -37,7 +39,9 @@ def executed(path: Path) -> str:
     except CellExecutionError as error:
         raise NotebookError(f"{path.name}: a cell raised.\n{error}") from error
     for cell in notebook.cells:
-        drawn = any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+        drawn = [output.data for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+        for data in drawn:
+            data["image/png"] = b64encode(smaller(b64decode(data["image/png"]))).decode()
         if drawn and not cell.metadata.get("alt"):
             raise NotebookError(
                 f"{path.name}: a picture without a description; add 'alt', what it shows, to the metadata of its cell:\n"

@@ -17,6 +17,9 @@ KEY = "key"
 """The file in a product's folder that says from what it was made."""
 IMPORTED = re.compile(r"^from crosscheck\._activations import (\w+)$", re.MULTILINE)
 
+PATIENT = "import crosscheck._pair.worst as _worst; _worst.SECONDS = 600"
+"""What runs before examples and notebooks: where `compare` ends its search is not to depend on how busy the machine is."""
+
 Content = str | bytes
 
 

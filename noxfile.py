@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -20,6 +22,26 @@ COMPILED = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 """Half of the time goes into JAX's compiler; what it made is kept for the next process and the next session."""
+
+RENDERED = {"NO_MKDOCS_2_WARNING": "1"}
+"""For the theme's notice on MkDocs 2, which the version range excludes."""
+
+
+def renderer() -> str | None:
+    """The Python that renders the documentation, since mkdocs-jupyter needs 3.12: this one, "", or the newest beside it."""
+    if sys.version_info >= (3, 12):
+        return ""
+    for version in ("3.14", "3.13", "3.12"):
+        # That a name is there says little: pyenv has one for each version that any project uses.
+        name = f"python{version}"
+        if shutil.which(name) and subprocess.run([name, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return version
+    return None
+
+
+RENDERER = renderer()
+NEEDED = [] if RENDERER is None else ["make"]
+"""Nothing is made where it could not be rendered."""
 
 HAS_GPU = """
 import jax, torch
@@ -129,12 +151,37 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
+def make(session: nox.Session) -> None:
+    """Make what the documentation shows of running code: `nox -s make -- --again` makes all of it again."""
+    session.install("-e", ".[all]", *group("make"))
+    # Only where this session was asked for by name: another that needs it has arguments of its own.
+    words = session.posargs if "make" in sys.argv else []
+    session.run("python", "docs/_make", *words, env=COMPILED)
+
+
+def rendering(session: nox.Session) -> None:
+    """Install what renders the documentation, where Python is new enough for it; neither PyTorch nor JAX is there."""
+    if RENDERER is None:
+        session.error(
+            "mkdocs-jupyter needs Python 3.12 or newer, and neither the Python that runs nox nor python3.14, python3.13 or "
+            "python3.12 is one; install one of them, or run nox with it"
+        )
+    session.install("-e", ".", *group("docs"))
+
+
+@nox.session(python=RENDERER or None, requires=NEEDED)
 def docs(session: nox.Session) -> None:
-    """Build the documentation into site/, its notebooks executed; a warning is an error."""
-    session.install("-e", ".[all]", *group("docs"))
+    """Build the documentation into site/ from what `make` made; a warning is an error."""
+    rendering(session)
     # No posargs: they are those of `browser`, which requires this session.
-    # The variable is for the theme's notice on MkDocs 2, which the version range excludes.
-    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("mkdocs", "build", "--strict", env=RENDERED)
+
+
+@nox.session(python=RENDERER or None)
+def site(session: nox.Session) -> None:
+    """Test what renders the documentation: tests/site, with the plugins that the site is built with."""
+    rendering(session)
+    session.run("pytest", "--confcutdir=tests/site", "tests/site", *session.posargs, env=RENDERED)
 
 
 @nox.session(requires=["docs"])
@@ -152,12 +199,12 @@ def browser(session: nox.Session) -> None:
     session.run("pytest", "--confcutdir=tests/browser", "tests/browser", *session.posargs, env=env)
 
 
-@nox.session
+@nox.session(python=RENDERER or None, requires=NEEDED)
 def versions(session: nox.Session) -> None:
     """Build the documentation as one version among several, on the branch gh-pages: `nox -s versions -- 1.0 latest`."""
-    session.install("-e", ".[all]", *group("docs"), "mike>=2.1")
-    env = {"NO_MKDOCS_2_WARNING": "1", "DOCS_VERSIONS": "mike"}
-    session.run("mike", "deploy", "--update-aliases", *session.posargs, env=env)
+    rendering(session)
+    session.install("mike>=2.1")
+    session.run("mike", "deploy", "--update-aliases", *session.posargs, env={**RENDERED, "DOCS_VERSIONS": "mike"})
 
 
 @nox.session

@@ -77,7 +77,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-collect_ignore = ["browser"]  # looks at the built site: a session of its own runs it
+collect_ignore = ["browser", "site"]  # the built site, and what renders it: sessions of their own run these
 
 
 class Verified(NamedTuple):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from crosscheck._spec.records import budget
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -51,11 +53,25 @@ def test_the_steps_of_adding_an_activation_work() -> None:
     assert mended.startswith("PASSED: bent_identity:")
 
 
-def test_the_readme_s_comparison_runs() -> None:
-    (example,) = [text for kind, text in blocks("README.md") if kind == "python" and "crosscheck.compare(" in text]
-    first, last = run(example, {}).splitlines()[0], run(example, {}).splitlines()[-1]
-    assert first.startswith("DISAGREE (definition): gelu / gelu:")
-    assert "rounding, not a bug" in last
+def test_the_readme_is_short_and_its_example_prints_what_it_says() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 80
+    (_, example), (_, shown) = blocks("README.md")
+    assert run(example, {}) == shown
+    assert shown.startswith("DISAGREE (inaccurate): softplus / my_softplus: the JAX function loses digits")
+
+
+PROMISE = (
+    "crosscheck's own implementations stay within 4 ULP of the exact value, 5 of the gradient, 10 of the second derivative, "
+    "1 in 16-bit dtypes, at every input tried; where the terms of a derivative cancel the ULP is that of the sum of the "
+    "magnitudes of its terms, and subnormals may be flushed to zero where the framework's backend does."
+)
+
+
+def test_the_promise_is_the_budget_and_home_has_the_readme_s() -> None:
+    assert f"\n{PROMISE}\n" in (ROOT / "README.md").read_text("utf-8")
+    assert '--8<-- "README.md:promise"' in (ROOT / "docs/index.md").read_text("utf-8")
+    numbers = [budget(dtype, order) for dtype, order in (("float32", 0), ("float64", 1), ("float32", 2), ("bfloat16", 1))]
+    assert numbers == list(map(int, re.findall(r"\b(\d+) (?:ULP|of the|in)\b", PROMISE)))
 
 
 def test_a_page_that_says_something_else_is_seen() -> None:

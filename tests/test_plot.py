@@ -75,7 +75,7 @@ def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:
 
 def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
     figure = crosscheck.plot("softmax", dtype="bfloat16", low=-2, high=2)
-    assert figure.get_suptitle().startswith("softmax(axis = -1) in bfloat16, the first entry of the row (x, 0, 1): PyTorch")
+    assert figure.get_suptitle().startswith("softmax(axis = -1) in bfloat16, the first entry of the row (x, 0, 1): torch")
     top_left, top_right, left, right = figure.axes
     for axes, name in ((top_left, "value"), (top_right, "gradient")):
         assert labels(axes) == ["torch", "jax", "analytic"]

@@ -1,171 +1,140 @@
-"""The documentation's build: what it must refuse, each fault planted in a small site that the same hooks build."""
+"""What is made for the documentation: pages, formulas, the reference, and when it is made again."""
 
 import copy
 import dataclasses
 import functools
 import json
 import operator
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import nbformat
+import numpy as np
 import pytest
-import yaml
-from mkdocs.exceptions import PluginError
 
 import crosscheck
+from crosscheck import Kink
+from crosscheck._pair.worst import Clock
 
 ROOT = Path(__file__).parent.parent
-HOOKS = ROOT / "docs" / "_hooks"
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
-PIXEL = "from PIL import Image\nfrom IPython.display import display\ndisplay(Image.new('1', (1, 1)))"
 
-sys.path.append(str(HOOKS))
+sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
 
-import docstrings  # noqa: E402
+import blocks  # noqa: E402
+import examples  # noqa: E402
 import formulas  # noqa: E402
-import links  # noqa: E402
-import maths  # noqa: E402
-import metadata  # noqa: E402
 import notebooks  # noqa: E402
+import products  # noqa: E402
 import reference  # noqa: E402
-
-Build = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def notebook(*cells: str) -> str:
-    """A notebook: cells that start with a # and a space are Markdown."""
-    made = nbformat.v4.new_notebook()
-    for cell in cells:
-        new = nbformat.v4.new_markdown_cell if cell.startswith("# ") else nbformat.v4.new_code_cell
-        made.cells.append(new(cell))
-    return nbformat.writes(made)
+from products import Maker  # noqa: E402
 
 
-@pytest.fixture
-def build(tmp_path: Path) -> Build:
-    """Builds a site strictly, from pages by name, as ``nox -s docs`` builds the real one; again in the same folder."""
-    config = {
-        "site_name": "small",
-        "site_description": "A small site.",
-        "docs_dir": "docs",
-        "theme": {"name": None, "custom_dir": "theme"},
-        "plugins": [],
-        "hooks": [str(HOOKS / name) for name in ("notebooks.py", "maths.py", "metadata.py", "links.py")],
-        "markdown_extensions": ["attr_list", {"pymdownx.arithmatex": {"generic": True}}, "pymdownx.superfences"],
-        "nav": [{"Home": "index.md"}, {"Tutorials": ["tutorials/index.md"]}],
-        "validation": dict.fromkeys(("omitted_files", "absolute_links", "unrecognized_links", "anchors"), "warn"),
-    }
-    (tmp_path / "mkdocs.yml").write_text(json.dumps(config))
-    (tmp_path / "theme").mkdir()
-    (tmp_path / "theme" / "main.html").write_text("<!doctype html><title>small</title>{{ page.content }}")
-    (tmp_path / "docs" / "tutorials").mkdir(parents=True)
+def test_a_product_is_made_again_when_what_it_rests_on_has_changed_or_when_asked(tmp_path: Path) -> None:
+    numbers = iter(range(10))
 
-    def run(**pages: str) -> subprocess.CompletedProcess[str]:
-        content = {"index.md": "# Home", "tutorials/index.md": "# Tutorials"}
-        content |= {name.replace("__", "/").replace("_", "."): text for name, text in pages.items()}
-        for name, text in content.items():
-            (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
-        return subprocess.run(
-            [sys.executable, "-m", "mkdocs", "build", "--strict"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def make(key: str, again: bool = False) -> str:
+        Maker(tmp_path, again=again).make("one", key, lambda: {"site/a/b.md": f"{next(numbers)}"})
+        return (tmp_path / "one" / "site" / "a" / "b.md").read_text("utf-8")
 
-    return run
+    assert [make("k"), make("k"), make("other"), make("other", again=True), make("other")] == list("00122")
 
 
-def test_a_notebook_is_executed_and_can_be_downloaded_so(build: Build, tmp_path: Path) -> None:
-    made = build(tutorials__one_ipynb=notebook("# One\n\n$x^2$", "print(6 * 7)"))
-    assert made.returncode == 0, made.stderr
-    page = (tmp_path / "site" / "tutorials" / "one" / "index.html").read_text("utf-8")
-    assert ">42\n" in page
-    assert "<msup>" in page
-    executed = nbformat.read(tmp_path / "site" / "tutorials" / "one.executed.ipynb", 4)
-    assert executed.cells[1].outputs[0].text == "42\n"
-    assert not list((tmp_path / "site").rglob("one.ipynb"))
+def test_a_product_that_fails_leaves_the_old_one_whole_and_nothing_else(tmp_path: Path) -> None:
+    maker = Maker(tmp_path)
+    maker.make("one", "k", lambda: {"a": "old", "b": b"old"})
+    with pytest.raises(AttributeError):
+        maker.make("one", "other", lambda: {"a": "new", "b": None})  # type: ignore[dict-item]
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    assert {path.read_text("utf-8") for path in (tmp_path / "one").glob("[ab]")} == {"old"}
 
 
-@pytest.mark.parametrize(
-    ("markdown", "said"),
-    [
-        ("# Title\n\nOf `silu` and [**gelu**](gelu.md):\none line.\n\nMore.", "Of silu and gelu: one line."),
-        ("# Title\n\n| a | b |\n\n```python\nx\n```\n\n<div>\n</div>\n\nAfter them.", "After them."),
-        ("# Title\n\n" + "A sentence of words. " * 20, " ".join(["A sentence of words."] * 9)),
-        ("# Title", ""),
-    ],
-)
-def test_a_page_is_described_by_its_first_paragraph(markdown: str, said: str) -> None:
-    assert metadata.described(markdown) == said
-    assert len(said) <= metadata.MOST
+def test_a_product_that_nobody_asked_for_any_more_is_forgotten(tmp_path: Path) -> None:
+    for name in ("page-old", "other-old"):
+        Maker(tmp_path).make(name, "k", dict)
+    maker = Maker(tmp_path)
+    maker.make("page-new", "k", dict)
+    maker.forget("page-")
+    assert {path.name for path in tmp_path.iterdir()} == {"page-new", "other-old"}
 
 
-def test_programs_find_every_page_with_what_it_is_about(build: Build, tmp_path: Path) -> None:
-    made = build(
-        index_md='# Home\n\nThe "first" page.',
-        tutorials__index_md="---\ndescription: What to learn.\n---\n\n# Tutorials\n\nNot this.",
-    )
-    assert made.returncode == 0, made.stderr
-    text = (tmp_path / "site" / "llms.txt").read_text("utf-8")
-    assert text.startswith("# small\n")
-    assert '- [Home](index.html): The "first" page.\n' in text
-    assert "- [Tutorials](tutorials/): What to learn.\n" in text
+def test_a_key_knows_the_package_and_the_record(tmp_path: Path) -> None:
+    """An edit of another activation's file is no reason to make a page again; one of anything else is."""
+    folder = ROOT / "crosscheck" / "_activations"
+    rests = {path.relative_to(ROOT).as_posix() for path in products.record(folder / "glu.py")}
+    assert {f"crosscheck/_activations/{name}.py" for name in ("glu", "sigmoid", "_kernels")} <= rests
+    assert "crosscheck/_exact/balls.py" in rests
+    assert "crosscheck/_activations/elu.py" not in rests
+    path = tmp_path / "measured.py"
+    keys = set()
+    for text in ("NUMBER = 31", "NUMBER = 57"):
+        path.write_text(text)
+        keys |= {products.key(files=[path]), products.key("word", files=[path])}
+    assert len(keys) == 4
 
 
-def test_an_edited_package_changes_the_number_that_a_notebook_shows(build: Build, tmp_path: Path) -> None:
-    """The notebook is the same, the site is built into the same folder, and nothing remembers the old number."""
-    page = notebook("# One", "import measured\nprint('the number is', measured.NUMBER)")
+def test_an_edited_package_changes_the_number_that_a_notebook_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    page, measured = tmp_path / "one.ipynb", tmp_path / "measured.py"
+    cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell("import measured\nprint(measured.NUMBER)")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), page)
     for number in (31, 57):
-        (tmp_path / "measured.py").write_text(f"NUMBER = {number}\n")
-        assert build(tutorials__one_ipynb=page).returncode == 0
-        assert f"the number is {number}" in (tmp_path / "site" / "tutorials" / "one" / "index.html").read_text("utf-8")
+        measured.write_text(f"NUMBER = {number}\n")
+        made = Maker(tmp_path / "made")
+        assert made.make("one", products.key(files=[page, measured]), lambda: {"site/one.ipynb": notebooks.executed(page)})
+        shown = nbformat.read(tmp_path / "made" / "one" / "site" / "one.ipynb", 4)
+        assert shown.cells[1].outputs[0].text == f"{number}\n"
 
 
-@pytest.mark.parametrize(
-    ("pages", "said"),
-    [
-        ({"tutorials__one_ipynb": notebook("# One", "1 / 0")}, "ZeroDivisionError"),
-        ({"tutorials__one_ipynb": notebook("print(1)")}, "has no title"),
-        ({"tutorials__one_ipynb": notebook("# One", PIXEL)}, "a picture without a description"),
-        ({"tutorials__one_ipynb": notebook("# One\n\n[there](../missing.md)")}, "missing.md"),
-        ({"tutorials__one_ipynb": notebook("# One\n\n[there](../index.md#missing)")}, "#missing"),
-        ({"tutorials__one_ipynb": notebook("# One\n\n![it](missing.png)")}, "missing.png"),
-        ({"index_md": "# Home\n\n[there](missing.md)"}, "missing.md"),
-        ({"index_md": "# Home\n\n[there](#missing)"}, "#missing"),
-        ({"index_md": "# Home\n\n![it](missing.png)"}, "missing.png"),
-        ({"index_md": '# Home\n\n<a href="missing/">there</a>'}, "missing/"),
-        ({"index_md": '# Home\n\n<img src="https://example.org/it.png">'}, "from another host"),
-        ({"index_md": "# Home\n\n$\\nosuchcommand{x}$"}, "does not know a command"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "in",
-)
-def test_a_planted_fault_fails_the_build(build: Build, pages: dict[str, str], said: str) -> None:
-    made = build(**pages)
-    assert made.returncode != 0
-    assert said in made.stdout + made.stderr
+def test_what_a_notebook_shows_does_not_depend_on_how_busy_the_machine_is(tmp_path: Path) -> None:
+    """The search for a worse input ends when it has found one, not when its usual time is over."""
+    page = tmp_path / "one.ipynb"
+    code = "from crosscheck._pair.worst import Clock\nprint(Clock().seconds)"
+    cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell(code)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), page)
+    made = nbformat.reads(notebooks.executed(page), 4)
+    assert float(made.cells[1].outputs[0].text) > 100 * Clock().seconds
 
 
-@pytest.mark.parametrize("loaded", ["<script src='//cdn.example.org/x.js'>", "<link href='http://example.org/x.css'>"])
-def test_a_page_that_asks_another_host_is_seen(tmp_path: Path, loaded: str) -> None:
-    (tmp_path / "index.html").write_text(loaded)
-    assert len(list(links.faults(tmp_path))) == 1
+EXAMPLES = """
+```python exec="true" source="above" result="text" session="one"
+x = 6
+hidden = 7  # hide
+```
+
+Words.
+
+```python exec="true" source="above" result="text" session="one"
+print(x * hidden)
+```
+
+```python exec="true"
+print("**more**")
+```
+
+```python
+not_run
+```
+"""
 
 
-def test_a_site_without_faults_has_none(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "index.html").write_text("<h1 id='top'>a</h1><a href='..'>up</a><a href='https://example.org'>out</a>")
-    (tmp_path / "index.html").write_text("<a href='a/#top'>a</a><img src='data:,'>")
-    assert list(links.faults(tmp_path)) == []
+def test_examples_of_a_session_share_their_names_and_are_shown_with_what_they_print() -> None:
+    ran = list(examples.run(EXAMPLES, "page"))
+    assert [printed for _, printed in ran] == ["", "42\n", "**more**\n"]
+    assert [block.shown(printed) for block, printed in ran[1:]] == [
+        "```python\nprint(x * hidden)\n```\n\n```text\n42\n```",
+        "**more**\n",
+    ]
+    assert "hide" not in ran[0][0].shown("")
+
+
+def test_an_example_is_another_one_when_what_was_run_before_it_has_changed() -> None:
+    keys = [[block.key for block in blocks.blocks(page)] for page in (EXAMPLES, EXAMPLES.replace("x = 6", "x = 5"))]
+    assert [a == b for a, b in zip(*keys, strict=True)] == [False, False, True]
+    assert [block.key for block in blocks.blocks(EXAMPLES.replace("Words", "Other words"))] == keys[0]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -180,20 +149,10 @@ def test_a_notebook_is_kept_without_outputs_and_has_exercises_with_solutions(pat
 
 def test_the_notebooks_are_numbered_and_introduced() -> None:
     introduced = re.findall(
-        r"^\d\. \[.*?\]\((.*?)\.md\)", (ROOT / "docs/tutorials/index.md").read_text("utf-8"), re.MULTILINE
+        r"^\d\. \[.*?\]\((.*?)\.ipynb\)", (ROOT / "docs/tutorials/index.md").read_text("utf-8"), re.MULTILINE
     )
     assert [path.stem for path in NOTEBOOKS] == introduced
     assert [path.stem.partition("-")[0] for path in NOTEBOOKS] == [str(i + 1) for i in range(len(NOTEBOOKS))]
-
-
-def test_a_solution_is_folded_away_with_its_output() -> None:
-    made = nbformat.v4.new_notebook()
-    output = nbformat.v4.new_output("stream", text="\x1b[31m42\x1b[0m\n")
-    made.cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell("print(6 * 7)", outputs=[output])]
-    made.cells[1].metadata["tags"] = ["solution"]
-    page = str(notebooks.pages("tutorials/one.ipynb", made)["tutorials/one.md"])
-    assert '??? success "Solution"' in page
-    assert "    ```text\n    42\n    ```" in page
 
 
 @pytest.mark.parametrize("name", crosscheck.__all__)
@@ -203,7 +162,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 def test_an_undocumented_public_name_fails_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(crosscheck._HOME, "DEVICE", "_compare.curves")
-    with pytest.raises(PluginError, match="without a docstring: DEVICE"):
+    with pytest.raises(reference.UndocumentedError, match="without a docstring: DEVICE"):
         list(reference.api([*crosscheck.__all__, "DEVICE"]))
 
 
@@ -211,13 +170,6 @@ def test_every_public_name_is_on_the_page() -> None:
     page = "\n".join(reference.api(crosscheck.__all__))
     for name in crosscheck.__all__:
         assert len(re.findall(rf"^::: crosscheck\.\S+\.{name}$", page, re.MULTILINE)) == 1
-
-
-def test_a_docstring_becomes_markdown() -> None:
-    text = "Judge.\n\nwhat, how\n    A name, see :func:`crosscheck.verify`.\nseed\n    A number."
-    assert docstrings.markdown(text).split("\n") == [
-        *("Judge.", "", "", "`what`, `how`", ":   A name, see `crosscheck.verify`.", "", "`seed`", ":   A number.")
-    ]
 
 
 @pytest.mark.parametrize(
@@ -265,19 +217,38 @@ def test_a_derivative_is_shown_as_differentiated() -> None:
 def test_a_derivative_that_is_not_the_definition_s_fails_the_build() -> None:
     sigmoid = crosscheck.activations["sigmoid"]
     wrong = dataclasses.replace(sigmoid, derivative=lambda m, x: 1.001 * sigmoid.derivative(m, x))
-    with pytest.raises(PluginError, match="sigmoid: sympy's derivative"):
+    with pytest.raises(formulas.FormulaError, match="sigmoid: sympy's derivative"):
         formulas.derivative(wrong)
 
 
-def test_a_formula_becomes_mathml() -> None:
-    assert "<mfrac>" in maths.mathml(r"\frac{1}{2}", True, "here")
-    assert "<mi>max</mi>" in maths.mathml(r"\max(0, x)", False, "here")
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [
+        ("relu", ["0 & x \\leq 0", "1 & x > 0"]),
+        ("relu6", ["0 & x \\leq 0", "1 & 0 < x < 6", "0 & x \\geq 6"]),
+        ("hard_tanh", ["0 & x \\leq -1", "1 & -1 < x < 1", "0 & x \\geq 1"]),
+        (
+            "sparse_sigmoid",
+            ["0 & x < -1", r"\frac{1}{4} & x = -1", r"\frac{1}{2} & -1 < x < 1", r"\frac{1}{4} & x = 1", "0 & x > 1"],
+        ),
+    ],
+)
+def test_a_derivative_has_at_a_kink_the_slope_that_is_declared(name: str, cases: list[str]) -> None:
+    shown = r" \\ ".join(cases)
+    assert formulas.derivative(crosscheck.activations[name]) == rf"\begin{{cases}} {shown} \end{{cases}}"
 
 
-def test_the_site_has_a_page_for_each_activation() -> None:
-    """Nothing lists them but the records."""
-    loader = type("Loader", (yaml.SafeLoader,), {})
-    loader.add_multi_constructor("", lambda *_: None)  # type: ignore[attr-defined]
-    config = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), loader)
-    (listed,) = [section["Activations"] for section in config["nav"] if "Activations" in section]
-    assert listed == ["activations/index.md"]
+def test_no_formula_contradicts_a_declared_slope() -> None:
+    """The formula is made of the declared slopes and held against the record's own derivative, at the kinks too."""
+    relu = crosscheck.activations["relu"]
+    other = dataclasses.replace(relu, kinks=(Kink(at=0, chosen={1: 0.5}, source="https://example.org"),))
+    with pytest.raises(formulas.FormulaError, match=r"frac\{1\}\{2\} & x = 0"):
+        formulas.derivative(other)
+    half = dataclasses.replace(other, derivative=lambda m, x: np.heaviside(x, 0.5))
+    assert r"\frac{1}{2} & x = 0" in str(formulas.derivative(half))
+
+
+def test_every_formula_is_free_of_sympy_s_own_words() -> None:
+    shown = [formulas.derivative(record) for record in crosscheck.activations.values()]
+    assert sum(one is not None for one in shown) > 20
+    assert not [one for one in shown if one and re.search(r"ITE|Piecewise|wedge|otherwise", one)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,9 @@ class Identity:
     also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parameters = ", ".join(f"{name} {value!r}" for name, value in self.parameters.items())
+        # A threshold that is infinite is none.
+        given = (f"no {name}" if isinf(value) else f"{name} {value!r}" for name, value in self.parameters.items())
+        parameters = ", ".join(given)
         also = f" (also {', '.join(self.also)})" if self.also else ""
         return (f"{self.name} with {parameters}" if parameters else self.name) + also
 

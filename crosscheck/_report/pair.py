@@ -179,7 +179,9 @@ def _headline(report: PairReport) -> str:
             return f"DISAGREE ({cause}): {name}: {_identities(report.diagnosis.identities)}."
         if side is None:
             return f"DISAGREE ({cause}): {name}: {DIFFER[cause]}."
-        return f"DISAGREE ({cause}): {name}: {'each side' if side == 'both' else NAMES[side]} {BUG[cause]}."
+        return (
+            f"DISAGREE ({cause}): {name}: {'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}."
+        )
     if report.deviations:
         return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
@@ -202,7 +204,7 @@ def _are_others(identities: Mapping[str, Identity | None]) -> bool:
 def _identities(identities: Mapping[str, Identity | None]) -> str:
     """Which function each side is, in words."""
     return ", ".join(
-        f"{NAMES[side]} is {identity if identity is not None else 'none of the catalogue'}"
+        f"the {NAMES[side]} function is {identity if identity is not None else 'none of the catalogue'}"
         for side, identity in identities.items()
     )
 

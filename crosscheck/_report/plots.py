@@ -53,7 +53,7 @@ def draw(curves: Curves) -> Figure:
     where = f", {curves.where}" if curves.where else ""
     said = f"{title} in {curves.dtype}{where}:"
     between = "\n" if len(said) > LONG else " "
-    figure.suptitle(f"{said}{between}PyTorch, JAX and the analytic curve", fontsize=15)
+    figure.suptitle(f"{said}{between}torch, jax and the analytic curve", fontsize=15)
     largest = max((_largest(panel) for panel in curves.panels), default=1.0)
     for column, panel in enumerate(curves.panels):
         _functions(axes[0, column], curves.x, panel)

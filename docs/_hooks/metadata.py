@@ -48,7 +48,10 @@ def described(markdown: str) -> str:
         if not words or words.startswith(("#", "|", "!", "=", "$", "-", "::", "???", "[")):
             continue
         words = re.sub(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])", r"\1", words)
-        words = re.sub(r"[*`_]{1,2}(?=\S)|(?<=\S)[*`]{1,2}", "", words)
+        # An underscore in a name is no emphasis, nor is anything in code.
+        parts = re.split(r"`([^`]*)`", words)
+        parts[::2] = [re.sub(r"\*{1,2}|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)", "", part) for part in parts[::2]]
+        words = "".join(parts)
         return sentences(words)
     return ""
 

@@ -3,14 +3,10 @@
 from collections.abc import Iterator
 from html import escape
 
-from explanations import explanation
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-
 import crosscheck
 from crosscheck import Activation, Deviation
 from crosscheck._compare.curves import Sighting
-from crosscheck._report.explain import SENTENCES, Disagreement
+from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
 from crosscheck._spec.records import CAUSES, DTYPES, MODES, MODES_OF, ORDER_NAMES, USUAL_MODES
 
 PAGE = "disagreements.md"
@@ -34,17 +30,16 @@ reproduces it.
 """
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    files.append(File.generated(config, PAGE, content="\n".join([HEAD, form(), *table()])))
-    return files
+def page(rows: str) -> str:
+    """The page, from the rows of all activations."""
+    return "\n".join([HEAD, form(), *table(rows)])
 
 
-def declared() -> Iterator[tuple[Activation, Deviation, Disagreement]]:
-    """Every deviation with what was seen of it at one input."""
-    for record in crosscheck.activations.values():
-        seen = {one.id: one for one in explanation(record.name).disagreements}
-        for deviation in record.deviations:
-            yield record, deviation, seen[deviation.id]
+def rows(record: Activation, made: Explanation) -> Iterator[str]:
+    """A row for each deviation of an activation, with what was seen of it at one input."""
+    seen = {one.id: one for one in made.disagreements}
+    for deviation in record.deviations:
+        yield row(record, deviation, seen[deviation.id])
 
 
 def form() -> str:
@@ -70,13 +65,12 @@ def form() -> str:
     )
 
 
-def table() -> Iterator[str]:
+def table(rows: str) -> Iterator[str]:
     heads = ("disagreement", "function", "cause", "of", "dtypes", "modes", "for example")
     yield '<div class="atlas-scroll" tabindex="0" role="region" aria-label="Disagreements"><table class="atlas"><thead><tr>'
     yield "".join(f'<th scope="col">{head}</th>' for head in heads)
     yield "</tr></thead><tbody>"
-    for record, deviation, one in declared():
-        yield row(record, deviation, one)
+    yield rows
     yield "</tbody></table></div>\n"
 
 

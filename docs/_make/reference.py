@@ -1,4 +1,4 @@
-"""The reference: every public name, documented or the build fails, and the JSON schemas, which real reports must obey."""
+"""The reference: every public name, documented or the making fails, and the JSON schemas, which real reports must obey."""
 
 import functools
 import json
@@ -13,9 +13,7 @@ from typing import Any, cast
 import griffe
 import jsonschema
 import numpy as np
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File, Files
+from products import Content
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -135,21 +133,24 @@ class Schema(GenerateJsonSchema):
         return {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for uri, content in (
-        ("reference/api.md", "\n\n".join(api(crosscheck.__all__))),
-        *((f"reference/{name}.schema.json", json.dumps(schema(name), indent=2)) for name in LAYOUTS),
-        *((f"reference/{name}.example.json", json.dumps(example(name), indent=2, allow_nan=False)) for name in LAYOUTS),
-    ):
-        files.append(File.generated(config, uri, content=content))
-    return files
+class UndocumentedError(Exception):
+    """A public name without a docstring."""
+
+
+def files() -> dict[str, Content]:
+    """The page on the Python interface, and each layout of JSON as a schema and an example."""
+    made: dict[str, Content] = {"api.md": "\n\n".join(api(crosscheck.__all__))}
+    for name in LAYOUTS:
+        made[f"{name}.schema.json"] = json.dumps(schema(name), indent=2)
+        made[f"{name}.example.json"] = json.dumps(example(name), indent=2, allow_nan=False)
+    return {f"site/reference/{name}": text for name, text in made.items()}
 
 
 def api(names: list[str]) -> Iterator[str]:
     """The page on the Python interface."""
     missing = [name for name in names if not documented(name)]
     if missing:
-        raise PluginError(f"public names without a docstring: {', '.join(missing)}")
+        raise UndocumentedError(f"public names without a docstring: {', '.join(missing)}")
     yield "# Python\n\nEverything public is a name of `crosscheck` itself. Importing it imports neither framework."
     grouped = {name for group in GROUPS.values() for name in group}
     rest = [name for name in names if name not in grouped]

@@ -3,42 +3,60 @@
 import inspect
 import json
 from collections.abc import Iterator
+from functools import cache
 from math import isinf, isnan
+from pathlib import Path
 from typing import Any
 
+import disagreements
+import examples
 import figures
 import formulas
-from explanations import explanation
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+import products
+from products import Content, Maker
 
 import crosscheck
 from crosscheck import Activation, Deviation
+from crosscheck._api import environment, explained
 from crosscheck._compare.curves import Sighting, drawn
 from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
+from crosscheck._report.report import Report
 from crosscheck._spec.records import ORDER_NAMES
 
 FOLDER = "activations"
+ROWS = "rows.html"
+"""The rows of the page with every disagreement, beside what is on the site."""
 NAMES = {"torch": "PyTorch", "jax": "JAX"}
 
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """List the pages in the navigation, below the gallery."""
-    assert config.nav is not None
-    for section in config.nav:
-        if "Activations" in section:
-            section["Activations"] += [f"{FOLDER}/{name}.md" for name in crosscheck.activations]
-    return config
+described = cache(environment)
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
+def make(maker: Maker) -> None:
+    """The page and the pictures of each activation, the gallery, and the page with every disagreement."""
     for record in crosscheck.activations.values():
-        content = "\n\n".join(page(explanation(record.name)))
-        files.append(File.generated(config, f"{FOLDER}/{record.name}.md", content=content))
-        for name, content in figures.pictures(record):
-            files.append(File.generated(config, f"{FOLDER}/{name}", content=content))
-    files.append(File.generated(config, f"{FOLDER}/index.md", content=gallery()))
-    return files
+        module = inspect.getmodule(record.definition)
+        source = Path(str(inspect.getsourcefile(module)))  # type: ignore[arg-type]
+        maker.make(
+            f"activation-{record.name}", products.key(files=products.record(source)), lambda record=record: files(record)
+        )
+    maker.forget("activation-")
+    rows = {name: (maker.folder / f"activation-{name}" / ROWS).read_text("utf-8") for name in crosscheck.activations}
+    pages = {f"site/{FOLDER}/index.md": gallery(), f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values()))}
+    maker.make("catalogue", products.key(*pages.values()), lambda: pages)
+
+
+def files(record: Activation) -> dict[str, Content]:
+    made = explanation(record.name)
+    return {
+        f"site/{FOLDER}/{record.name}.md": "\n\n".join(page(made)),
+        ROWS: "".join(disagreements.rows(record, made)),
+        **{f"site/{FOLDER}/{name}": content for name, content in figures.pictures(record)},
+    }
+
+
+def explanation(name: str) -> Explanation:
+    """Every declared disagreement about an activation at one input, with the results of now."""
+    return explained(crosscheck.activations[name], Report((), described()))
 
 
 def gallery() -> str:
@@ -93,9 +111,9 @@ def page(made: Explanation) -> Iterator[str]:
     yield "In a form that keeps its digits in floating point, the first and the second derivative are"
     yield f"- {doc(record.derivative)}\n- {doc(record.second_derivative)}"
     yield facts(record)
-    yield "## In PyTorch and JAX"
+    yield "## crosscheck's own, for PyTorch and for JAX { data-search-exclude }"
     yield tabs({side: usage(record, side) for side in NAMES})
-    yield "What the frameworks ship:"
+    yield "What PyTorch and JAX ship themselves:"
     yield tabs({side: shipped(record, side) for side in NAMES})
     yield "## How accurate they are"
     yield (
@@ -155,7 +173,7 @@ def fenced(code: str, language: str = "python") -> str:
 
 
 def usage(record: Activation, side: str) -> str:
-    """A snippet that the build runs, with what it prints."""
+    """A snippet, with what it prints."""
     x, of = ("[[1.0, 2.0, 4.0]]", "[0, 2]") if record.rows else ("[-2.0, -0.5, 0.5, 2.0]", ".sum()")
     x, of = {"row": (x, of), "half": ("[[1.0, 2.0, 4.0, -1.0]]", "[0, 1]"), "one": (x, "[0]")}[record.result]
     imports = {"torch": "import torch", "jax": "import jax"}[side]
@@ -166,7 +184,7 @@ def usage(record: Activation, side: str) -> str:
         f"print(jax.grad(lambda x: {record.name}.jax(x){of})(x))",
     }[side]
     code = f"import crosscheck\n{imports}\n\n{record.name} = crosscheck.activations[{record.name!r}]\n{calls}"
-    return f'```python exec="true" source="above" result="text"\n{code}\n```'
+    return f"{fenced(code)}\n\n{fenced(examples.python(code, {}).rstrip(), 'text')}"
 
 
 def shipped(record: Activation, side: str) -> str:

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import is_color_like, to_rgba
 from matplotlib.figure import Figure
-from PIL import Image
+from pixels import smaller
 
 import crosscheck
 from crosscheck import Activation
@@ -107,11 +107,7 @@ def _svg(figure: Figure) -> bytes:
 
 
 def _png(figure: Figure) -> bytes:
-    """A few dozen colours are enough for lines, and make a third of the file."""
-    drawn = Image.open(io.BytesIO(_saved(figure, format="png", dpi=110)))
-    buffer = io.BytesIO()
-    drawn.quantize(64).save(buffer, "png", optimize=True)
-    return buffer.getvalue()
+    return smaller(_saved(figure, format="png", dpi=110))
 
 
 def _saved(figure: Figure, **how: Any) -> bytes:

@@ -1,0 +1,50 @@
+"""Notebooks, executed. A cell that raises, a picture without a description and a page without a title are errors."""
+
+import os
+import re
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from pixels import smaller
+from products import HERE, PATIENT
+
+TIMEOUT_S = 300
+TITLE = re.compile(r"^# .+$", re.MULTILINE)
+
+
+class NotebookError(Exception):
+    """A notebook that cannot be a page."""
+
+
+def executed(path: Path) -> str:
+    """A notebook with the outputs that its cells have now."""
+    notebook = nbformat.read(path, as_version=4)
+    if not any(cell.cell_type == "markdown" and TITLE.search(cell.source) for cell in notebook.cells):
+        raise NotebookError(f"{path.name} has no title; add a Markdown cell with a line such as '# 1 · Tensors'")
+    client = NotebookClient(
+        notebook,
+        timeout=TIMEOUT_S,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR", f"--IPKernelApp.exec_lines={PATIENT}"],  # ERROR: not that it uses TCP
+        coalesce_streams=True,  # what several frameworks print in one cell arrives in pieces
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    # Lines and letters of figures are seen on a light and on a dark page.
+    environment = {**os.environ, "MATPLOTLIBRC": str(HERE / "matplotlibrc")}
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        raise NotebookError(f"{path.name}: a cell raised.\n{error}") from error
+    for cell in notebook.cells:
+        drawn = [output.data for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+        for data in drawn:
+            data["image/png"] = b64encode(smaller(b64decode(data["image/png"]))).decode()
+        if drawn and not cell.metadata.get("alt"):
+            raise NotebookError(
+                f"{path.name}: a picture without a description; add 'alt', what it shows, to the metadata of its cell:\n"
+                f"{cell.source}"
+            )
+    return nbformat.writes(notebook)

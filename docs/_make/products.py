@@ -1,0 +1,96 @@
+"""What is made for the documentation: folders, whole or not there, made again when what they rest on changes."""
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+PACKAGE = ROOT / "crosscheck"
+KEY = "key"
+"""The file in a product's folder that says from what it was made."""
+IMPORTED = re.compile(r"^from crosscheck\._activations import (\w+)$", re.MULTILINE)
+
+PATIENT = """
+from contextlib import suppress as _suppress
+with _suppress(ImportError):
+    import crosscheck._pair.worst as _worst
+    _worst.SECONDS = 600
+"""
+"""What runs before examples and notebooks: where `compare` ends its search is not to depend on how busy the machine is.
+
+Without the frameworks there is nothing to compare, and no such module.
+"""
+
+Content = str | bytes
+
+
+class Maker:
+    """Makes products below a folder, unless they are there and rest on what they rested on; ``again`` makes all."""
+
+    def __init__(self, folder: Path, *, again: bool = False) -> None:
+        self.folder, self.again = folder, again
+        self.names: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def make(self, name: str, key: str, content: Callable[[], dict[str, Content]]) -> bool:
+        """Write the files of a product, by their path in its folder; what ends in the middle leaves the old ones."""
+        self.names.add(name)
+        target = self.folder / name
+        if not self.again and (target / KEY).is_file() and (target / KEY).read_text("utf-8") == key:
+            return False
+        files = content()
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            new = Path(folder, "new")
+            for path, text in {**files, KEY: key}.items():
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                (new / path).write_bytes(text if isinstance(text, bytes) else text.encode())
+            if target.exists():
+                target.rename(Path(folder, "old"))
+            new.rename(target)
+        print(f"made {name}", file=sys.stderr, flush=True)
+        return True
+
+    def forget(self, prefix: str) -> None:
+        """Remove the products with this beginning that were not asked for, such as those of a page that is gone."""
+        for path in self.folder.glob(f"{prefix}*"):
+            if path.name not in self.names:
+                shutil.rmtree(path)
+
+
+def key(*parts: object, files: Iterable[Path] = ()) -> str:
+    """What a product rests on: words, files, and always the versions of the frameworks and the code that makes it."""
+    made = hashlib.sha256(json.dumps([*map(str, parts), sys.version, *map(_version, ("torch", "jax", "jaxlib"))]).encode())
+    for path in sorted({*files, *HERE.glob("*"), HERE.parent / "_hooks" / "blocks.py"}):
+        if path.is_file():
+            made.update(f"\n{path.relative_to(path.anchor)}\n".encode() + path.read_bytes())
+    return made.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def package(folder: Path = PACKAGE) -> list[Path]:
+    """The package's source."""
+    return list(folder.rglob("*.py"))
+
+
+def record(path: Path) -> list[Path]:
+    """The package's source without the files of other activations, unless this one's imports them."""
+    others = {one for one in path.parent.glob("*.py") if not one.name.startswith("_")}
+    wanted, found = {path}, set[Path]()
+    while wanted:
+        one = wanted.pop()
+        found.add(one)
+        wanted |= {one.with_name(f"{name}.py") for name in IMPORTED.findall(one.read_text("utf-8"))} - found
+    return [one for one in package() if one not in others or one in found]

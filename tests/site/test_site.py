@@ -1,0 +1,238 @@
+"""The documentation as it is rendered: what it must refuse, planted in a small site with the same plugins and hooks."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+HOOKS = ROOT / "docs" / "_hooks"
+PIXEL = "from PIL import Image\nfrom IPython.display import display\ndisplay(Image.new('1', (1, 1)))"
+
+sys.path.append(str(HOOKS))
+
+import docstrings  # noqa: E402
+import links  # noqa: E402
+import maths  # noqa: E402
+import metadata  # noqa: E402
+
+Build = Callable[..., str]
+
+
+class FailedError(Exception):
+    """A site that was not built, with what was said of it."""
+
+
+def configuration() -> dict[str, Any]:
+    """The real site's, but for what is an object of Python."""
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("", lambda *_: None)  # type: ignore[attr-defined]
+    return dict(yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), loader))
+
+
+def plugin() -> dict[str, Any]:
+    """The options of mkdocs-jupyter in the real site."""
+    (options,) = [one["mkdocs-jupyter"] for one in configuration()["plugins"] if "mkdocs-jupyter" in one]
+    return dict(options)
+
+
+def notebook(*cells: str, **metadata: Any) -> str:
+    """A notebook: cells that start with a # and a space are Markdown; ``metadata`` is that of the last cell."""
+    made = nbformat.v4.new_notebook()
+    for cell in cells:
+        new = nbformat.v4.new_markdown_cell if cell.startswith("# ") else nbformat.v4.new_code_cell
+        made.cells.append(new(cell))
+    made.cells[-1].metadata.update(metadata)
+    return nbformat.writes(made)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Makes and renders a site strictly, from pages by name, as ``nox -s docs`` does it; gives the page of the first one."""
+    config = {
+        "site_name": "small",
+        "site_description": "A small site.",
+        "theme": {"name": None, "custom_dir": "theme"},
+        "plugins": [{"mkdocs-jupyter": plugin() | {"custom_template": str(ROOT / plugin()["custom_template"])}}],
+        "hooks": [str(ROOT / hook) for hook in configuration()["hooks"]],
+        "markdown_extensions": [
+            *("attr_list", "md_in_html", "pymdownx.details", "pymdownx.superfences"),
+            {"pymdownx.arithmatex": {"generic": True}},
+        ],
+        "nav": [{"Home": "index.md"}, {"Tutorials": ["tutorials/index.md"]}],
+        "validation": configuration()["validation"],
+    }
+    (tmp_path / "mkdocs.yml").write_text(json.dumps(config))
+    (tmp_path / "theme").mkdir()
+    (tmp_path / "theme" / "main.html").write_text("<!doctype html><title>small</title>{{ page.content }}")
+    (tmp_path / "docs" / "tutorials").mkdir(parents=True)
+
+    def run(make: bool = True, **pages: str) -> str:
+        content = {"index.md": "# Home", "tutorials/index.md": "# Tutorials", "tutorials/zero.ipynb": notebook("# Zero")}
+        named = {name.replace("__", "/").replace("_", "."): text for name, text in pages.items()}
+        for name, text in (content | named).items():
+            (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
+        folders = ["--docs", str(tmp_path / "docs"), "--made", str(tmp_path / "build" / "docs")]
+        commands = [[sys.executable, "-m", "mkdocs", "build", "--strict"]]
+        if make:
+            commands.insert(0, [sys.executable, str(ROOT / "docs" / "_make"), "notebooks", "examples", *folders])
+        for command in commands:
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode:
+                raise FailedError(done.stdout + done.stderr)
+        first = next(iter(named), "index.md").removesuffix(".md").removesuffix(".ipynb")
+        return (tmp_path / "site" / first.replace("index", "") / "index.html").read_text("utf-8")
+
+    return run
+
+
+def test_no_framework_is_there_to_be_imported() -> None:
+    assert not any(map(importlib.util.find_spec, ("torch", "jax", "jaxlib")))
+
+
+def test_the_notebooks_are_rendered_by_mkdocs_jupyter_which_runs_nothing_and_remembers_nothing() -> None:
+    assert plugin()["include"] == ["*.ipynb"]
+    assert not any(plugin()[name] for name in ("execute", "allow_errors", "cache"))
+
+
+def test_a_notebook_is_executed_and_can_be_downloaded_so(build: Build, tmp_path: Path) -> None:
+    page = build(tutorials__one_ipynb=notebook("# One\n\n$x^2 < 1$", "print('<b> & &lt;', 6 * 7)"))
+    assert "&lt;b&gt; &amp; &amp;lt; 42\n" in page
+    assert "<msup>" in page
+    assert "<mo>&lt;</mo>" in page or "<mo>&#x0003C;</mo>" in page
+    assert 'href="one.ipynb"' in page
+    executed = nbformat.read(tmp_path / "site" / "tutorials" / "one" / "one.ipynb", 4)
+    assert executed.cells[1].outputs[0].text == "<b> & &lt; 42\n"
+
+
+def test_a_page_is_the_notebook_alone(build: Build) -> None:
+    """No style sheet of JupyterLab, and no script."""
+    page = build(tutorials__one_ipynb=notebook("# One", "print(1)"))
+    assert not re.search("<style|<script|jp-|https?:", page)
+
+
+def test_a_solution_is_folded_away_with_its_output(build: Build) -> None:
+    page = build(tutorials__one_ipynb=notebook("# One", "print('\\x1b[31m42\\x1b[0m')", tags=["solution"]))
+    (folded,) = re.findall(r'<details class="success">.*?</details>', page, re.DOTALL)
+    assert "\n42\n" in re.sub("<[^>]+>", "\n", folded)
+
+
+def test_a_picture_says_what_it_shows(build: Build) -> None:
+    page = build(tutorials__one_ipynb=notebook("# One", PIXEL, alt="one & only"))
+    assert re.search(r'<img alt="one &amp; only"[^>]* src="data:image/png;base64,', page)
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ({"tutorials__one_ipynb": notebook("# One", "1 / 0")}, "ZeroDivisionError"),
+        ({"tutorials__one_ipynb": notebook("print(1)")}, "has no title"),
+        ({"tutorials__one_ipynb": notebook("# One", PIXEL)}, "a picture without a description"),
+        ({"tutorials__one_ipynb": notebook("# One\n\n[there](../missing.md)")}, "missing.md"),
+        ({"tutorials__one_ipynb": notebook("# One\n\n[there](../index.md#missing)")}, "#missing"),
+        ({"tutorials__one_ipynb": notebook("# One\n\n![it](missing.png)")}, "missing.png"),
+        ({"tutorials__one_ipynb": notebook("# One\n\n$\\nosuchcommand{x}$")}, "does not know a command"),
+        ({"index_md": '# Home\n\n```python exec="true"\n1 / 0\n```'}, "an example raised ZeroDivisionError"),
+        ({"index_md": "# Home\n\n[there](missing.md)"}, "missing.md"),
+        ({"index_md": "# Home\n\n[there](#missing)"}, "#missing"),
+        ({"index_md": "# Home\n\n![it](missing.png)"}, "missing.png"),
+        ({"index_md": '# Home\n\n<a href="missing/">there</a>'}, "missing/"),
+        ({"index_md": '# Home\n\n<img src="https://example.org/it.png">'}, "from another host"),
+        ({"index_md": "# Home\n\n$\\nosuchcommand{x}$"}, "does not know a command"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "in",
+)
+def test_a_planted_fault_fails_the_build(build: Build, pages: dict[str, str], said: str) -> None:
+    with pytest.raises(FailedError, match=re.escape(said)):
+        build(**pages)
+
+
+def test_what_was_not_made_is_said_with_how_to_make_it(build: Build) -> None:
+    build()
+    for pages, said in (
+        ({"tutorials__zero_ipynb": notebook("# Zero", "2")}, "tutorials/zero.ipynb was changed after"),
+        ({"index_md": '# Home\n\n```python exec="true"\nprint(1)\n```'}, "this example is new or was changed"),
+        ({"tutorials__one_ipynb": notebook("# One")}, "tutorials/one.ipynb was not executed"),
+    ):
+        with pytest.raises(FailedError, match=re.escape(said)) as caught:
+            build(make=False, **pages)
+        assert "nox -s make" in str(caught.value)
+
+
+def test_prose_is_edited_without_making_anything(build: Build) -> None:
+    example = '```python exec="true" source="above" result="text"\nprint(6 * 7)\n```'
+    build(index_md=f"# Home\n\n{example}")
+    page = build(make=False, index_md=f"# Home\n\nOther words.\n\n{example}")
+    assert "Other words." in page
+    assert ">42\n" in page
+
+
+def test_programs_find_every_page_with_what_it_is_about(build: Build, tmp_path: Path) -> None:
+    build(
+        index_md='# Home\n\nThe "first" page, on `assert_agree`.',
+        tutorials__index_md="---\ndescription: What to learn.\n---\n\n# Tutorials\n\nNot this.",
+        tutorials__one_ipynb=notebook("# One\n\nHow it is."),
+    )
+    text = (tmp_path / "site" / "llms.txt").read_text("utf-8")
+    assert text.startswith("# small\n")
+    assert '- [Home](index.html): The "first" page, on assert_agree.\n' in text
+    assert "- [Tutorials](tutorials/): What to learn.\n" in text
+    assert "- [One](tutorials/one/): How it is.\n" in text
+
+
+@pytest.mark.parametrize(
+    ("markdown", "said"),
+    [
+        ("# Title\n\nOf `silu` and [**gelu**](gelu.md):\none line.\n\nMore.", "Of silu and gelu: one line."),
+        (
+            "# Title\n\n`assert_agree`, `_repr_`, assert_agree and *it* or _it_.",
+            "assert_agree, _repr_, assert_agree and it or it.",
+        ),
+        ("# Title\n\n| a | b |\n\n```python\nx\n```\n\n<div>\n</div>\n\nAfter them.", "After them."),
+        ("# Title\n\n" + "A sentence of words. " * 20, " ".join(["A sentence of words."] * 9)),
+        ("# Title", ""),
+    ],
+)
+def test_a_page_is_described_by_its_first_paragraph(markdown: str, said: str) -> None:
+    assert metadata.described(markdown) == said
+    assert len(said) <= metadata.MOST
+
+
+@pytest.mark.parametrize("loaded", ["<script src='//cdn.example.org/x.js'>", "<link href='http://example.org/x.css'>"])
+def test_a_page_that_asks_another_host_is_seen(tmp_path: Path, loaded: str) -> None:
+    (tmp_path / "index.html").write_text(loaded)
+    assert len(list(links.faults(tmp_path))) == 1
+
+
+def test_a_site_without_faults_has_none(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "index.html").write_text("<h1 id='top'>a</h1><a href='..'>up</a><a href='https://example.org'>out</a>")
+    (tmp_path / "index.html").write_text("<a href='a/#top'>a</a><img src='data:,'>")
+    assert list(links.faults(tmp_path)) == []
+
+
+def test_a_docstring_becomes_markdown() -> None:
+    text = "Judge.\n\nwhat, how\n    A name, see :func:`crosscheck.verify`.\nseed\n    A number."
+    assert docstrings.markdown(text).split("\n") == [
+        *("Judge.", "", "", "`what`, `how`", ":   A name, see `crosscheck.verify`.", "", "`seed`", ":   A number.")
+    ]
+
+
+def test_a_formula_becomes_mathml() -> None:
+    assert "<mfrac>" in maths.mathml(r"\frac{1}{2}", True, "here")
+    assert "<mi>max</mi>" in maths.mathml(r"\max(0, x)", False, "here")
+
+
+def test_the_site_has_a_page_for_each_notebook_and_activation() -> None:
+    """Nothing lists them but what was made."""
+    for title, page in (("Tutorials", "tutorials/index.md"), ("Activations", "activations/index.md")):
+        (listed,) = [section[title] for section in configuration()["nav"] if title in section]
+        assert listed == [page]

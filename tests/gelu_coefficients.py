@@ -78,6 +78,7 @@ def numbers() -> dict[str, dict[str, Any]]:
         zero, factor = zero_of_gradient(), (arb(8) / arb.pi()).sqrt()
         gelu = {
             "ZERO": in_two(zero, 24),
+            "ZERO_FLOAT64": in_two(zero, 53),
             "TAIL": interpolated(tail, 25),
             "SLOPE": interpolated(lambda a: slope(a, zero), 22),
         }

@@ -7,7 +7,7 @@ formula whose result is a normal number.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,42 @@ def polynomial(coefficients: Sequence[float], t: Any) -> Any:
     for coefficient in reversed(coefficients[:-1]):
         result = coefficient + t * result
     return result
+
+
+@dataclass(frozen=True)
+class Zero:
+    """A zero of a function of a = |x|, in two parts of which the first is the nearest number of the format, by its bits.
+
+    The function divided by d, how far a lies below the zero, is a power series in d, up to 1/4. Multiplied with d again it
+    is right in each of its digits, where the function's terms would cancel.
+    """
+
+    at: Mapping[int, tuple[float, float]]
+    series: tuple[float, ...]
+
+    def mended(self, framework: Any, a: Any, y: Any, g: Any = 0.0) -> Any:
+        """y, what the function's formula gave, or near the zero what the series gives times 1 + g."""
+        m = numpy_of(framework)
+        nearest, rest = self.at[64 if m.finfo(a.dtype).bits == 64 else 32]
+        d = (nearest - a) + rest * m.sign(a)  # the rest alone is a constant: XLA would add it to the other one first
+        near = abs(d) < 0.25
+        d = m.where(near, d, 0 * a)
+        return m.where(near, grown(d * polynomial(self.series, d), 0.0, g), y)
+
+
+Mended = Callable[..., Any]
+"""Called with a zero, what a formula gave and perhaps g, it gives what :meth:`Zero.mended` gives for some a."""
+
+
+def mending(framework: Any, x: Any) -> Mended:
+    """For a = |x|."""
+    a = size(framework, x)
+    return lambda zero, y, g=0.0: zero.mended(framework, a, y, g)
+
+
+def as_it_is(zero: Zero, y: Any, g: Any = 0.0) -> Any:
+    """For an analytic formula, whose terms say how large their rounding may be."""
+    return y
 
 
 def size(framework: Any, x: Any) -> Any:

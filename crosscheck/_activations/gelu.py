@@ -27,8 +27,11 @@ def second_derivative(m: Any, x: Any) -> Any:
 FLOAT64, FLOAT32 = Halves(top=64, grid=2**20, deep=708), Halves(top=16, grid=2**8, deep=87)
 """Beyond ``top`` in magnitude, Phi is 0 or 1 in the format."""
 
-ZERO = (0.7517915368080139, -1.211444945855772e-08)
-"""Where the gradient at -a is 0, in two parts of which the first is a float32. These are from tests/gelu_coefficients.py."""
+ZERO, ZERO_FLOAT64 = (0.7517915368080139, -1.211444945855772e-08), (0.7517915246935645, -1.4956759177009883e-17)
+"""Where the gradient at -a is 0, in two parts of which the first is a number of the format.
+
+These are from tests/gelu_coefficients.py.
+"""
 
 TAIL = (
     0.37764256520787576,
@@ -120,7 +123,8 @@ def _value(m: Any, x: Any, halves: Halves) -> Any:
 def _gradient(m: Any, x: Any, halves: Halves) -> Any:
     """e^(-x^2/2) (R(a) - a phi(0)) below 0 for a = |x|, and 1 minus that above; the difference is taken about its zero."""
     a, h, l, e, g, c = _bell(m, x, halves)  # noqa: E741
-    d = (ZERO[0] - h) + (ZERO[1] - l)
+    zero, rest = ZERO_FLOAT64 if halves is FLOAT64 else ZERO
+    d = ((zero - h) - l) + rest  # near the zero the first part is exact
     # in the formula's scale R is one term: positive starts anew, as a function does
     y = grown(PHI_0 * d, m.positive(d * polynomial(SLOPE, _ratio(a))), g) * e * c
     return m.where(x > 0, 1 - y, y)

@@ -20,7 +20,7 @@ from transformations.trying import WAYS, tried
 import crosscheck
 
 TESTS = Path(__file__).parent
-KEPT = TESTS.parent / "results" / "transformations.json"
+KEPT = TESTS.parent / "results" / "robustness" / "transformations.json"
 ALONE = [way for way in WAYS if "4 devices" not in way.name and "shard_map" not in way.name]
 """The ways that need no more than one device."""
 

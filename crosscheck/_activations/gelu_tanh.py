@@ -4,9 +4,10 @@ from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
-from crosscheck._activations._kernels import Halves, Mended, Zero, as_it_is, cut, exp_above, grown, growth, mending, numpy_of
+from crosscheck._activations._kernels import Halves, Mended, as_it_is, cut, exp_above, grown, growth, mending, numpy_of
 from crosscheck._activations._mechanisms import WITH_AVX2, compiled_anew, scalar_rest
 from crosscheck._activations._regions import both, regions
+from crosscheck._activations._zeros import GELU_TANH_GRADIENT, GELU_TANH_SECOND
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -23,53 +24,6 @@ def second_derivative(m: Any, x: Any) -> Any:
     """s (1 - s) (2 w' + x w'' + (1 - 2 s) x w'^2), with s and w as in the derivative."""
     return _second(m, x, FLOAT64, as_it_is)
 
-
-GRADIENT = Zero(
-    {64: (0.7524614220710163, -3.635560509207687e-17), 32: (0.7524614334106445, -1.1339628272762046e-08)},
-    (
-        2.4606567646302393,
-        -0.09991152322555423,
-        0.4004476935340449,
-        0.07595899090766353,
-        0.030485990572147365,
-        0.011295232368809536,
-        0.003690377292774523,
-        0.0011529346029779267,
-        0.0003565119265194881,
-        0.00010306811509036009,
-        2.8083353880442184e-05,
-        7.6109516149650955e-06,
-        2.006457257597586e-06,
-        5.003433529564576e-07,
-        1.2279523571044797e-07,
-        2.9947581287742293e-08,
-        6.998019961762812e-09,
-    ),
-)
-"""Of 1 + z - a w', a = |x| and z = e^-w of a. From tests/zero_coefficients.py, as the next."""
-SECOND = Zero(
-    {64: (1.4185040087908283, 8.089265124388305e-17), 32: (1.418503999710083, 9.080745347735533e-09)},
-    (
-        5.682499154616816,
-        -3.7197599343733283,
-        1.3059117568349383,
-        -0.34163517189200615,
-        0.06275316694539201,
-        -0.0074289179595768175,
-        -0.00387847964952747,
-        0.0006009562793515966,
-        0.00036640796514237636,
-        -2.22728787708219e-05,
-        -2.4951791257351875e-05,
-        -4.609237143284104e-06,
-        7.600404628240963e-07,
-        1.1109707202792457e-06,
-        9.929012808409765e-08,
-        -1.4491675097401234e-07,
-        -2.921859507309663e-08,
-    ),
-)
-"""Of 4 w' - 2 A - a w'^2 (1 - z) / (1 + z)."""
 
 FLOAT64, FLOAT32 = Halves(top=24, grid=2**20, deep=708), Halves(top=11, grid=2**8, deep=87)
 """Beyond ``top`` in magnitude, s is 0 or 1 in the format."""
@@ -114,7 +68,7 @@ def _gradient(m: Any, x: Any, halves: Halves, mended: Mended) -> Any:
     """z (1 + z - a w') / (1 + z)^2 below 0 for a = |x| and z = e^-w of a; 1 minus that above."""
     z, e, g, d, c = _slope(m, x, halves)
     _, (high, low) = _line(m, x, 3, halves)
-    y = e * mended(GRADIENT, grown(1 - high, z - low, g), g) / d * c
+    y = e * mended(GELU_TANH_GRADIENT, grown(1 - high, z - low, g), g) / d * c
     return m.where(x > 0, 1 - y, y)
 
 
@@ -125,7 +79,7 @@ def _second(m: Any, x: Any, halves: Halves, mended: Mended) -> Any:
     q, _ = cut(m, p + p_low, halves.grid)
     rest = v * (m.positive(p - q) + p_low) + v_low * (p + p_low)
     small = (4 * v_low - 2 * A[1]) - rest + (v * q + rest) * 2 * z / (1 + z)
-    return e * mended(SECOND, grown(m.positive(4 * v - 2 * A[0]) - v * q, small, g), g) / d * c
+    return e * mended(GELU_TANH_SECOND, grown(m.positive(4 * v - 2 * A[0]) - v * q, small, g), g) / d * c
 
 
 def value(framework: Any, x: Any) -> Any:

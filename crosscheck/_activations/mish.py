@@ -3,80 +3,11 @@
 from math import inf, nan
 from typing import Any
 
-from crosscheck._activations._kernels import FAR, Mended, Zero, as_it_is, exp_parts, mending, numpy_of, size
+from crosscheck._activations._kernels import FAR, Mended, as_it_is, exp_parts, mending, numpy_of, size
 from crosscheck._activations._mechanisms import compiled_anew, composed_gradient, scalar_rest
 from crosscheck._activations._regions import regions
+from crosscheck._activations._zeros import MISH_GRADIENT, MISH_SECOND_ABOVE, MISH_SECOND_BELOW
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
-
-GRADIENT = Zero(
-    {64: (1.1924312145154952, 4.8484829848031044e-17), 32: (1.1924312114715576, 3.043937594950088e-09)},
-    (
-        0.879615407858305,
-        -0.20500899635530156,
-        -0.09670897860564649,
-        -0.014186420066983592,
-        0.007926515705109308,
-        0.005423036355281177,
-        0.00109393656143087,
-        -0.00035779151256960193,
-        -0.0003145116984214686,
-        -7.764382882334392e-05,
-        1.4324856315718907e-05,
-        1.72530833691033e-05,
-        4.9948681551642516e-06,
-        -4.378363991089114e-07,
-        -8.895533198916874e-07,
-        -2.9923410837864484e-07,
-        3.758957699877093e-09,
-    ),
-)
-"""Where the gradient is 0, at -1.19. From tests/zero_coefficients.py, as the next two."""
-SECOND_BELOW = Zero(
-    {64: (2.256376396360793, 1.0703174875019247e-16), 32: (2.2563765048980713, -1.0853727816905676e-07)},
-    (
-        2.8420263316170953,
-        0.6331401510964277,
-        0.30985600025108984,
-        0.11453470309688947,
-        0.03457804938288795,
-        0.008849924346789554,
-        0.0019156468679942585,
-        0.0003246352124452661,
-        2.6838582070112225e-05,
-        -9.103837092676452e-06,
-        -6.215807115103108e-06,
-        -2.3800182071463382e-06,
-        -7.301001016681707e-07,
-        -1.9468800419280714e-07,
-        -4.66266106162329e-08,
-        -1.0202749118053685e-08,
-        -2.0619108133246594e-09,
-    ),
-)
-"""Where the second derivative is 0, at -2.26,"""
-SECOND_ABOVE = Zero(
-    {64: (1.4905711794854284, 7.126036715834263e-17), 32: (1.490571141242981, 3.824244750226317e-08)},
-    (
-        4.249232708977586,
-        2.0496012841971516,
-        1.1912887279257536,
-        0.5294930315756233,
-        0.19635917187461552,
-        0.06306647977224968,
-        0.017613587435932478,
-        0.004167106166322434,
-        0.0007676877458444324,
-        7.448221059095328e-05,
-        -1.7715661832882358e-05,
-        -1.334224896033874e-05,
-        -5.064911966601564e-06,
-        -1.5034319174420618e-06,
-        -3.8364958557431566e-07,
-        -8.744917274157054e-08,
-        -1.817010403168602e-08,
-    ),
-)
-"""and at 1.49."""
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -109,7 +40,7 @@ def _tail(m: Any, x: Any) -> tuple[Any, Any, Any]:
 def _gradient(m: Any, x: Any, a: Any, e: Any, c: Any, mended: Mended) -> Any:
     z = e * c
     q = (2 - 4 * a) * (1 + 2 * z) + z * z * ((3 - 4 * a) + z * (1 - a))
-    below = e * mended(GRADIENT, (1 - a) - z * q / (2 + z * (2 + z)) ** 2) * c
+    below = e * mended(MISH_GRADIENT, (1 - a) - z * q / (2 + z * (2 + z)) ** 2) * c
     above = 2 * z * z * (1 + 2 * (z - a) * (1 + z)) / (1 + 2 * z * (1 + z)) ** 2
     return m.where(x > 0, 1 - above, below)
 
@@ -118,10 +49,10 @@ def _second(m: Any, x: Any, a: Any, e: Any, c: Any, mended: Mended) -> Any:
     """The polynomials meet e before what is tiny."""
     z = e * c
     of_below = 2 * (2 - a) + z * ((8 - 2 * a) + z * ((6 + 3 * a) + 2 * z * (1 + a)))
-    below = 4 * e * mended(SECOND_BELOW, of_below) / (2 + z * (2 + z)) ** 3
+    below = 4 * e * mended(MISH_SECOND_BELOW, of_below) / (2 + z * (2 + z)) ** 3
     w = 2 * (z + z * z)  # 1 + w cubed, by Horner's rule, rounds less than as a product
     of_above = 2 * (1 - a) + z * (3 * (2 - a) + 2 * z * ((4 + a) + z * (2 + a)))
-    above = 4 * e * mended(SECOND_ABOVE, of_above) / (1 + w * (3 + w * (3 + w))) * z
+    above = 4 * e * mended(MISH_SECOND_ABOVE, of_above) / (1 + w * (3 + w * (3 + w))) * z
     return m.where(x > 0, above, below) * c
 
 

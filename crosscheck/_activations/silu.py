@@ -3,9 +3,10 @@
 from math import inf, nan
 from typing import Any
 
-from crosscheck._activations._kernels import FAR, Zero, bell, numpy_of, size
+from crosscheck._activations._kernels import FAR, bell, numpy_of, size
 from crosscheck._activations._mechanisms import compiled_anew, composed_gradient, scalar_rest
 from crosscheck._activations._regions import regions
+from crosscheck._activations._zeros import SILU_GRADIENT, SILU_SECOND
 from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Limits, Native, Region, Seen
 
 
@@ -42,59 +43,11 @@ def value(framework: Any, x: Any) -> Any:
     return m.where(x > 0, x, m.clip(x, -FAR, None) * e) / (1 + z) * m.where(x > 0, 1.0, c)
 
 
-GRADIENT = Zero(
-    {64: (1.2784645427610737, 1.0946994183093437e-16), 32: (1.2784645557403564, -1.297928265020314e-08)},
-    (
-        1.2784645427610737,
-        0.1392322713805369,
-        0.046410757126845635,
-        0.011602689281711409,
-        0.0023205378563422815,
-        0.00038675630939038027,
-        5.52509013414829e-05,
-        6.906362667685362e-06,
-        7.67373629742818e-07,
-        7.67373629742818e-08,
-        6.976123906752891e-09,
-        5.813436588960743e-10,
-        4.471874299200571e-11,
-        3.1941959280004078e-12,
-        2.129463952000272e-13,
-        1.33091497000017e-14,
-        7.828911588236294e-16,
-    ),
-)
-"""Of 1 - a + z, a = |x| and z = e^-a: the gradient below 0 has it. From tests/zero_coefficients.py, as the next."""
-SECOND = Zero(
-    {64: (2.3993572805154675, 1.8464872855353363e-16), 32: (2.399357318878174, -3.836270616029226e-08)},
-    (
-        1.3085810022886,
-        0.10890236203086624,
-        0.021171407639144147,
-        0.0015105069836665542,
-        -0.00045436758849058575,
-        -0.0002018060956190804,
-        -4.684060854615188e-05,
-        -8.10647185762582e-06,
-        -1.1508741829980727e-06,
-        -1.4010292707043878e-07,
-        -1.5010766894642753e-08,
-        -1.4404086713007711e-09,
-        -1.2537846933702406e-10,
-        -9.996876546493705e-12,
-        -7.358765426895224e-13,
-        -5.033091555913319e-14,
-        -3.2158557176571314e-15,
-    ),
-)
-"""Of 2 - a + z (2 + a)."""
-
-
 def gradient(framework: Any, x: Any) -> Any:
     """g = z (1 - |x| + z) / (1 + z)^2 below 0 and 1 - g above."""
     a = size(framework, x)
     e, c, z, d = bell(framework, a)
-    g = e * GRADIENT.mended(framework, a, (1 - a) + z) / d * c
+    g = e * SILU_GRADIENT.mended(framework, a, (1 - a) + z) / d * c
     return numpy_of(framework).where(x > 0, 1 - g, g)
 
 
@@ -102,7 +55,7 @@ def second(framework: Any, x: Any) -> Any:
     """z (2 - |x| + z (2 + |x|)) / (1 + z)^3: even."""
     a = size(framework, x)
     e, c, z, d = bell(framework, a)
-    return e * SECOND.mended(framework, a, (2 - a) + z * (2 + a)) / (d * (1 + z)) * c
+    return e * SILU_SECOND.mended(framework, a, (2 - a) + z * (2 + a)) / (d * (1 + z)) * c
 
 
 BOTH = ("torch.native", "jax.native")

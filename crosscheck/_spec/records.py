@@ -162,8 +162,8 @@ class Region:
     the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
     more than ten times as much. ``parameters`` restricts it to these values of them.
 
-    ``capability``, one of torch's names such as ``AVX512``, says that a CPU with another one has other code there, and
-    other results: it is examined on CPUs with that one only.
+    ``capability``, as ``crosscheck env`` prints it, such as ``AVX512``, says that a CPU with another one has other code
+    there, and other results: it is examined on CPUs with that one only.
     """
 
     order: int

@@ -27,7 +27,7 @@ class Block:
         return self.options.get("session", self.key)
 
     def shown(self, output: str) -> str:
-        """The Markdown that stands in the place of the block."""
+        """What the page shows instead of the block, as Markdown: its code, if it asks for that, and what it printed."""
         if self.language == "console":
             return f"<div data-search-exclude markdown>\n\n```console\n{self.code}{output}```\n\n</div>"
         source = f"```python\n{HIDDEN.sub('', self.code)}```\n\n" if self.options.get("source") == "above" else ""

@@ -98,10 +98,10 @@ def derivative(record: Activation) -> str | None:
 
 
 def _pieces(record: Activation, found: Any, x: sympy.Symbol, values: dict[sympy.Symbol, float]) -> list[Piece]:
-    """The formula of each interval; a boundary belongs to the one whose slope is chosen there, or stands alone.
+    """Split the derivative into intervals, each with its formula.
 
-    sympy differentiates each branch and keeps the conditions. So the slope that it has at a kink is that of the branch which
-    the definition happens to take there, and not the one that the record declares.
+    The record declares a slope at each kink. The kink is put into the interval that has this slope there; if neither has it,
+    the kink is a piece of its own. sympy alone would take the branch of the definition, whose slope may be another one.
     """
     relations = found.atoms(sympy.core.relational.Relational)
     places = {end for one in relations for end in sympy.solve(sympy.Eq(one.lhs, one.rhs), x)}

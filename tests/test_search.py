@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck._compare.search import Effort, neighbours, worst
+from crosscheck._compare.search import Effort, neighbours, worst, worst_first
 from crosscheck._compare.shapes import STARTS, RowShape
 from crosscheck._numerics.formats import Float64Array
 
@@ -87,6 +87,12 @@ def test_verify_finds_a_fault_that_only_rows_of_one_kind_show() -> None:
 # Inputs of elementwise functions, by their bits
 
 X = np.linspace(-4, 4, 1001).astype(np.float32)
+
+
+def test_no_result_crowds_out_another() -> None:
+    """Its worst inputs are kept, however much larger the errors of another one are."""
+    assert worst_first({"small": [0.1, 0.0, 0.0, 0.2], "large": np.array([1.0, 3.0, 2.0, 0.0])}) == [1, 3, 2, 0]
+    assert worst_first({0: [0.0, np.nan, 1.0]}) == [1, 2, 0]
 
 
 def test_the_inputs_tried_next_are_near_the_worst_for_each_result() -> None:

@@ -51,11 +51,17 @@ def worst(errors: Errors, effort: Effort, at_once: int, seed: int) -> list[RowSh
 
 
 def _worst_first(tried: Sequence[RowShape], found: Mapping[object, Sequence[float]]) -> list[RowShape]:
-    """Every row once: the worst for each result, the results nearest to their budgets first; then the second worst, ..."""
-    ranked = [np.argsort(-np.asarray(errors), kind="stable") for errors in found.values()]
-    by_result = sorted(zip(found.values(), ranked, strict=True), key=lambda pair: -pair[0][pair[1][0]])
-    order = dict.fromkeys(int(ranks[place]) for place in range(len(tried)) for _, ranks in by_result)
-    return [tried[i] for i in order]
+    return [tried[i] for i in worst_first(found)]
+
+
+def worst_first(found: Mapping[object, Sequence[float] | Float64Array]) -> list[int]:
+    """Every input's number once: the worst for each result, the results nearest to their budgets first; then the second
+    worst, and so on, so that no result crowds out another.
+    """
+    errors = [np.nan_to_num(np.asarray(of, np.float64), nan=np.inf) for of in found.values()]
+    errors.sort(key=lambda of: -of.max())
+    ranked = np.stack([np.argsort(-of, kind="stable") for of in errors], axis=1)
+    return list(dict.fromkeys(ranked.ravel().tolist()))
 
 
 def neighbours(x: FloatArray, errors: Mapping[object, Float64Array], seed: int) -> FloatArray:

@@ -12,7 +12,7 @@ from crosscheck._compare import causes
 from crosscheck._compare.causes import FIRST_PASSING
 from crosscheck._compare.judged import Judged, counts_for_maximum
 from crosscheck._compare.sample import Sample, taken
-from crosscheck._compare.search import neighbours, worst
+from crosscheck._compare.search import neighbours, worst, worst_first
 from crosscheck._compare.shapes import USED, RowShape
 from crosscheck._compare.subjects import Runner, Subject
 from crosscheck._compare.task import Plan, Task, judge_subject, run_subject
@@ -88,9 +88,9 @@ def _inputs_of(x: FloatArray) -> Sample:
 def _worst(
     x: FloatArray, near: FloatArray, share: Mapping[object, Float64Array], found: Mapping[object, Float64Array]
 ) -> tuple[FloatArray, dict[object, Float64Array]]:
-    """Of the inputs that were tried and those near them as many as there are of each, the worst first."""
+    """Of the inputs that were tried and those near them as many as there are of each, the worst of each result first."""
     joined = {key: np.concatenate([share[key], found[key]]) for key in share}
-    order = np.argsort(-np.nan_to_num(np.max(list(joined.values()), axis=0), nan=np.inf), kind="stable")[: x.size]
+    order = worst_first(joined)[: x.size]
     return np.concatenate([x, near])[order], {key: of[order] for key, of in joined.items()}
 
 

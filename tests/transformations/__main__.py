@@ -24,9 +24,11 @@ def main(arguments: Sequence[str]) -> int:
     from transformations.trying import lines, tried
 
     parser = argparse.ArgumentParser(prog="python -m transformations")
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*crosscheck.activations, []])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the catalogue; all unless given")
     parser.add_argument("--json", type=Path, metavar="PATH")
     given = parser.parse_args(arguments)
+    if wrong := [name for name in given.names if name not in crosscheck.activations]:
+        parser.error(f"NAME: got {', '.join(wrong)}, expected names that `crosscheck list` prints")
     outcomes = tried(given.names or list(crosscheck.activations))
     for line in lines(outcomes):
         print(line)

@@ -30,7 +30,8 @@ from crosscheck._spec.records import DTYPES, MODES, SUBJECTS, USUAL_MODES
 def list_(files: tuple[str, ...], json_path: str | None) -> None:
     """List the activations, their parameters and what each framework ships."""
     from crosscheck._catalogue import Catalogue
-    from crosscheck._report.json_file import plain, write_json
+    from crosscheck._report.json_file import write_json
+    from crosscheck._spec.plain import plain
 
     check_writable(json_path)
     with one_message():

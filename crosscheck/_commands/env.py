@@ -18,7 +18,8 @@ def env(device: str, json_path: str | None) -> None:
     """Print versions, devices and settings on which results depend: what each changes, how to set both frameworks alike."""
     from crosscheck import _api
     from crosscheck._backends.settings import settings
-    from crosscheck._report.json_file import plain, write_json
+    from crosscheck._report.json_file import write_json
+    from crosscheck._spec.plain import plain
 
     check_writable(json_path)
     if device not in ("cpu", "gpu"):

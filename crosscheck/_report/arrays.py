@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
 from crosscheck._report import shown
 from crosscheck._report.document import Block, Code, Document, Drawing, Table
-from crosscheck._report.json_file import plain, record, write_json
+from crosscheck._report.json_file import record, write_json
 from crosscheck._report.written import Written
+from crosscheck._spec.plain import plain
 
 if TYPE_CHECKING:
     from crosscheck._numerics.profile import Profile

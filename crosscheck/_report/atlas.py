@@ -18,9 +18,10 @@ from rich.text import Text
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
 from crosscheck._atlas.rows import distinct
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
 from crosscheck._report.text import WIDTH, environment
 from crosscheck._report.written import Documented
+from crosscheck._spec.plain import plain
 from crosscheck._spec.records import ORDER_NAMES, SUBJECTS, USUAL_MODES
 
 SCHEMA = "crosscheck.atlas/1"

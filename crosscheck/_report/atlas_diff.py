@@ -17,9 +17,10 @@ from rich.text import Text
 from crosscheck._atlas.records import KINDS, Change
 from crosscheck._report.atlas import AtlasSummary
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
 from crosscheck._report.text import WIDTH
 from crosscheck._report.written import Documented
+from crosscheck._spec.plain import plain
 
 DIFF_SCHEMA = "crosscheck.atlas-diff/1"
 MOST_DETAILS = 6

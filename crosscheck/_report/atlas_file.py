@@ -11,8 +11,8 @@ from pathlib import Path
 
 from crosscheck._report.atlas import SCHEMA, Atlas, AtlasFile
 from crosscheck._report.json_file import ZIPPED
-from crosscheck._report.restored import restored
 from crosscheck._spec.errors import UsageError
+from crosscheck._spec.plain import restored
 
 
 def read(path: str | Path, what: str) -> Atlas:

@@ -11,10 +11,10 @@ from math import isinf, isnan
 from typing import Any
 
 from crosscheck._compare.curves import Result, Row, Sighting
-from crosscheck._report.json_file import plain
 from crosscheck._report.report import Report
 from crosscheck._report.reproduce import WIDTH, Source, snippet
 from crosscheck._report.text import headline
+from crosscheck._spec.plain import plain
 from crosscheck._spec.records import ORDER_NAMES, Activation
 
 MOST_SETTINGS = 6

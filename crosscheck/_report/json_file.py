@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosscheck._report.files import write_whole
+from crosscheck._spec.plain import plain
 
 if TYPE_CHECKING:
     from crosscheck._report.report import Report
@@ -42,17 +41,6 @@ def record(comparison: Any) -> object:
     data = dataclasses.asdict(dataclasses.replace(comparison, profile=None))
     del data["profile"]
     return plain(data)
-
-
-def plain(value: object) -> object:
-    """The same data with lists for tuples, and the strings "nan", "inf" and "-inf" for the floats that JSON lacks."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
 
 
 def write_json(path: str | Path, data: object) -> None:

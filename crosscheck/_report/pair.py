@@ -127,7 +127,7 @@ class PairReport(Report):
 
         Its summary says, besides, the ``headline``, the ``cause``, the ``side`` and the ``diagnosis``.
         """
-        from crosscheck._report.json_file import plain
+        from crosscheck._spec.plain import plain
 
         data = super().data()
         diagnosis = asdict(self.diagnosis) | {

@@ -16,7 +16,8 @@ from rich.text import Text
 from crosscheck._numerics.formats import BoolArray
 from crosscheck._perceptron.agreement import FRAMEWORKS, TIMES_CONTROL, Agreement
 from crosscheck._perceptron.records import History, Setup
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
+from crosscheck._spec.plain import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,8 +13,9 @@ from rich.text import Text
 from crosscheck._perceptron.agreement import FRAMEWORKS, TIMES_CONTROL
 from crosscheck._perceptron.losses import DIFFERENCES, LossPoint, stale
 from crosscheck._perceptron.many import GateResult
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
 from crosscheck._report.perceptron import SCHEMA, as_text
+from crosscheck._spec.plain import plain
 
 MOST = 10
 

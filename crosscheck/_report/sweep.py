@@ -15,10 +15,10 @@ from rich.text import Text
 
 from crosscheck._report.document import Block, Document, Drawing, Paragraph
 from crosscheck._report.document import Table as Rows
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
 from crosscheck._report.perceptron import as_text
-from crosscheck._report.restored import restored
 from crosscheck._spec.errors import UsageError
+from crosscheck._spec.plain import plain, restored
 from crosscheck._spec.records import DTYPES, ORDER_NAMES, ORDERS, SUBJECTS, budget
 from crosscheck._sweep.records import SweepDifference, SweepResult
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from crosscheck._compare.records import CauseCount, Comparison
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
-from crosscheck._report.json_file import plain
+from crosscheck._spec.plain import plain
 from crosscheck._spec.records import CAUSES, DTYPES, SUBJECTS
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from typing import Any
 import jax
 
 from crosscheck._api import environment
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
+from crosscheck._spec.plain import plain
 from detection import FAULTS, RIGHT
 from detection.records import Fault, Right
 from detection.tables import Row, alarm_lines, alarm_row, fault_lines, fault_row, usual_lines, usual_row

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._report.json_file import plain
+from crosscheck._spec.plain import plain
 from crosscheck._spec.records import CAUSES, PASSING
 from detection.records import MISSED, Fault, Verdict
 

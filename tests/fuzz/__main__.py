@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from crosscheck._api import environment
-from crosscheck._report.json_file import plain, write_json
+from crosscheck._report.json_file import write_json
+from crosscheck._spec.plain import plain
 from fuzz.campaign import campaign
 from fuzz.faults import FAULTS, Fault
 from fuzz.lines import COMMANDS

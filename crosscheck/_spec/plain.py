@@ -1,8 +1,9 @@
-"""Records read back from the JSON that was made of them."""
+"""Records as the plain data that JSON holds, and back."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -12,6 +13,17 @@ from typing import Any
 
 LATER = {"layout", "modes", "at_overflow", "subnormal", "worst_subnormal"}
 """Fields that the first files lack; a default stands for what they mean then."""
+
+
+def plain(value: object) -> object:
+    """The same data with lists for tuples, and the strings "nan", "inf" and "-inf" for the floats that JSON lacks."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
 
 
 def restored(kind: Any, value: Any, where: str = "") -> Any:

@@ -1,8 +1,8 @@
 """Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [SUBJECT...]``.
 
-Runs the natives over denser inputs and more seeds than verify does, as if nothing were declared, and prints rows of order,
-dtype, intervals, anchor, result there and maximum in ULP, per subject and cause. What they have in common, why it is so and
-where that is documented is for a person to find out. With ``--case N`` of the parameters' values one only, 0 being the
+Runs the natives over denser inputs and more seeds than verify does, as if nothing were declared, and prints regions per
+subject and cause, as lines for the files of ``crosscheck/_recorded``. What they have in common, why it is so and where that
+is documented is for a person to find out. With ``--case N`` of the parameters' values one only, 0 being the
 defaults; with ``--mode`` in other modes; with ``--layout`` what depends on the place of an input.
 """
 
@@ -19,7 +19,8 @@ from crosscheck._compare.layout import DTYPES as LAYOUT_DTYPES
 from crosscheck._compare.task import Plan
 from crosscheck._compare.verify import run
 from crosscheck._numerics.formats import FORMATS, widen
-from crosscheck._spec.records import DTYPES, MODES, USUAL_MODES, budget
+from crosscheck._recorded.files import line
+from crosscheck._spec.records import DTYPES, MODES, USUAL_MODES, Anchor, Region, budget
 
 SEEDS = (0, 1, 2)
 NAMES = {code: cause for cause, code in CODE.items()}
@@ -130,11 +131,12 @@ def main() -> None:
             continue  # what covers one of the two covers them both
         print(f"\n# {subject}: {cause}")
         for key in keys:
-            print_rows(key[2], key[3], cause, found[key])
+            print_regions(key, found[key])
 
 
-def print_rows(order: int, dtype: str, cause: str, parts: list[tuple[np.ndarray, ...]]) -> None:
-    """A row for what shows almost everywhere in its intervals, and one for small errors here and there."""
+def print_regions(key: tuple[str, str, int, str], parts: list[tuple[np.ndarray, ...]]) -> None:
+    """A region for what shows almost everywhere in its intervals, and one for small errors here and there."""
+    subject, cause, order, dtype = key
     x, shown, got, other, ulp = (np.concatenate([part[k] for part in parts]) for k in range(5))
     measured = cause in ("inaccurate", "definition", "layout")
     small = SCATTERED * budget(dtype, order) / 1.3
@@ -151,9 +153,10 @@ def print_rows(order: int, dtype: str, cause: str, parts: list[tuple[np.ndarray,
         if not here.any():
             continue
         worst = np.flatnonzero(here)[np.argmax(ulp[here])]
-        result = None if scattered else (float(got[worst]), float(other[worst]))
+        declared = () if scattered else zip(subject.split(" / "), (float(got[worst]), float(other[worst])), strict=False)
         bound = float(ulp[here].max()) * (1.3 if scattered else 1.1) if measured else np.inf
-        print(f"({order}, {dtype!r}, {tuple(inside)}, {float(x[worst])!r}, {result}, {bound:.3g}),")
+        anchor = Anchor(float(x[worst]), dict(declared))
+        print(line(Region(order, (dtype,), tuple(inside), (anchor,), float(f"{bound:.3g}"))))
         if scattered:
             print(f"    # scattered: {here.sum() / inside_of(x, inside).sum():.2%} of the inputs")
         for px, s, *_, label in () if scattered else parts:

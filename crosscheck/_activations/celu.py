@@ -1,14 +1,13 @@
 """CELU, the continuously differentiable ELU: x for x > 0, alpha (e^(x / alpha) - 1) otherwise. Smooth for every alpha."""
 
-from dataclasses import replace
-from math import frexp, inf, nan
+from math import frexp, inf
 from typing import Any
 
 from crosscheck._activations._kernels import FAR, cut, exp_above, expm1, growth, numpy_of
 from crosscheck._activations._mechanisms import compiled_expm1, compiled_nan, scalar_rest
-from crosscheck._activations._regions import regions
+from crosscheck._recorded.files import recorded
 from crosscheck._spec.ranges import POSITIVE
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any, alpha: float = 1.0) -> Any:
@@ -90,96 +89,49 @@ def kinks(alpha: float) -> tuple[Kink, ...]:
 
 
 TORCH, JAX = "torch.native", "jax.native"
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
-AT_ZERO = ((0.0, 0.0), (-0.0, -0.0))
 
-SECOND_AT_ZERO = Deviation(
-    id="celu-second-derivative-at-zero",
-    cause="convention",
-    subjects=(TORCH,),
-    regions=(Region(2, DTYPES, AT_ZERO, (Anchor(0.0, {TORCH: 0.0}),)),),
-    reason="At 0 the second derivative is 0 on one side and 1 / alpha on the other. torch takes 0, JAX a quarter of "
-    "1 / alpha: the halves of its maximum and minimum at a tie, multiplied.",
-    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
-    seen=SEEN,
-)
-
-ZERO_SIGN = Deviation(
-    id="celu-zero-sign",
-    cause="convention",
-    subjects=(TORCH, JAX),
-    regions=(Region(0, DTYPES, ((-0.0, -0.0),), (Anchor(-0.0, {TORCH: -0.0, JAX: 0.0}),)),),
-    reason="JAX adds max(x, 0) and alpha (e^(min(x, 0) / alpha) - 1), and +0 plus -0 is +0; torch keeps the sign of -0.",
-    link=JAX_SOURCE,
-    seen=SEEN,
-)
-
-LOST_TAIL = Deviation(
-    id="celu-derivative-lost-tail",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=regions(
-        JAX,
-        (1, "float64", ((-709.0, -0.345),), -60.0, 0.0, 2.0**53),
-        (1, "float32", ((-88.0, -0.345),), -9.0, None, 2.0**24),
-        (1, "bfloat16", ((-87.5, -0.17),), -7.625, 0.0, 2.0**8),
-        (1, "float16", ((-14.2, -5.5), (-2.34, -0.434)), -1.71484375, None, 2.0**11),
-        (1, "float16", ((-5.5, -0.7),), -1.71484375, None, 2.0**11),
-        (2, "float64", ((-709.0, -0.43),), -60.0, 0.0, 2.0**53),
-        (2, "float32", ((-88.0, -0.43),), -9.0, None, 2.0**24),
-        (2, "bfloat16", ((-87.5, -0.17),), -7.625, 0.0, 2.0**8),
-        (2, "float16", ((-14.2, -5.5), (-2.34, -0.434)), -2.11328125, None, 2.0**11),
-        (2, "float16", ((-5.5, -0.7),), -2.11328125, None, 2.0**11),
+DEVIATIONS = (
+    recorded(
+        id="celu-second-derivative-at-zero",
+        cause="convention",
+        subjects=(TORCH,),
+        reason="At 0 the second derivative is 0 on one side and 1 / alpha on the other. torch takes 0, JAX a quarter of "
+        "1 / alpha: the halves of its maximum and minimum at a tie, multiplied.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
-    reason="JAX differentiates e^(x / alpha) - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps "
-    "fewer and fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is e^(x / alpha).",
-    link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
-    seen=SEEN,
-)
-
-OVER_BUDGET = Deviation(
-    id="celu-value-over-budget",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=regions(JAX, (0, "float32", ((-0.29, -4e-4),), -0.0019511609571054578, None, 6.5)),
-    reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
-    link="https://docs.jax.dev/en/latest/accuracy.html",
-    seen=SEEN,
-)
-
-SIXTEEN_BITS = Deviation(
-    id="celu-float16-arithmetic",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=regions(
-        JAX,
-        (0, "float16", ((-0.5, -1.7e-7),), -0.050567626953125, None, 2.25),
-        (1, "float16", ((-16.7, -14.2), (-0.434, -0.038)), -0.3740234375, None, 14.0),
-        (2, "float16", ((-16.7, -14.2), (-0.434, -0.038)), -0.3740234375, None, 14.0),
+    recorded(
+        id="celu-zero-sign",
+        cause="convention",
+        subjects=(TORCH, JAX),
+        reason="JAX adds max(x, 0) and alpha (e^(min(x, 0) / alpha) - 1), and +0 plus -0 is +0; torch keeps the sign of -0.",
+        link=JAX_SOURCE,
     ),
-    reason="JAX computes alpha (e^(x / alpha) - 1) and its derivatives in float16, rounding after each step.",
-    link=JAX_SOURCE,
-    seen=SEEN,
-)
-
-COMPILED_EXPM1 = compiled_expm1("celu-compiled-expm1")
-*_, FURTHEST = COMPILED_EXPM1.regions
-COMPILED_EXPM1 = replace(  # the furthest inputs of bfloat16 do not show it where alpha is 1/8
-    COMPILED_EXPM1,
-    regions=(*COMPILED_EXPM1.regions[:-1], *(replace(FURTHEST, parameters={"alpha": alpha}) for alpha in (1.0, 0.5))),
-)
-
-COMPILED_NAN = compiled_nan("celu-compiled-nan-gradient", 1.0)
-
-LAYOUT = scalar_rest(
-    "celu-layout",
-    Region(0, ("float32",), ((-19.0, -3.8e-08),), (Anchor(-4.4539998356185606e-08, {}),), 1.6),
-    Region(1, ("float32",), ((nan, nan), (-84.0, -0.22)), (Anchor(-0.3154659867286682, {}),), 1.6),
-    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
-    Region(2, ("float32",), ((nan, nan), (-84.0, -0.22)), (Anchor(-0.3154659867286682, {}),), 1.6),
-    Region(2, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
-    of="e^x",
-    more="At NaN the two choose another branch of the gradient.",
+    recorded(
+        id="celu-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX differentiates e^(x / alpha) - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps "
+        "fewer and fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is e^(x / alpha).",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
+    ),
+    recorded(
+        id="celu-value-over-budget",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        link="https://docs.jax.dev/en/latest/accuracy.html",
+    ),
+    recorded(
+        id="celu-float16-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes alpha (e^(x / alpha) - 1) and its derivatives in float16, rounding after each step.",
+        link=JAX_SOURCE,
+    ),
+    # the furthest inputs of bfloat16 do not show it where alpha is 1/8
+    compiled_expm1("celu-compiled-expm1"),
+    compiled_nan("celu-compiled-nan-gradient", 1.0),
+    scalar_rest("celu-layout", of="e^x", more="At NaN the two choose another branch of the gradient."),
 )
 
 CELU = Activation(
@@ -201,5 +153,5 @@ CELU = Activation(
     cases=({"alpha": 0.5}, {"alpha": 0.125}),
     ranges={"alpha": POSITIVE},
     natives={"torch": Native("torch.nn.functional.celu"), "jax": Native("jax.nn.celu")},
-    deviations=(SECOND_AT_ZERO, ZERO_SIGN, LOST_TAIL, OVER_BUDGET, SIXTEEN_BITS, COMPILED_EXPM1, COMPILED_NAN, LAYOUT),
+    deviations=DEVIATIONS,
 )

@@ -1,11 +1,10 @@
 """Hard sigmoid: (x + 3) / 6 between 0 and 1. A line in sigmoid's place where exp is too dear; saturates for good."""
 
-from math import inf, nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
-from crosscheck._activations._regions import regions
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -35,61 +34,42 @@ def gradient(framework: Any, x: Any) -> Any:
 second = flat
 
 TORCH, JAX = "torch.native", "jax.native"
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 SOURCE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardsigmoid.html"
-
 CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
 
-NO_SECOND = Deviation(
-    id="hard-sigmoid-no-second-derivative",
-    cause="error",
-    subjects=(TORCH,),
-    regions=(Region(2, DTYPES, ((-inf, inf), (nan, nan)), (Anchor(0.0, {}),)),),
-    reason="torch has no derivative for the backward pass of hardsigmoid, and says so; its hardtanh has one.",
-    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
-    seen=SEEN,
-)
-
-SIXTH_IN_FLOAT32 = Deviation(
-    id="hard-sigmoid-float64-gradient-in-float32",
-    cause="definition",
-    subjects=(TORCH,),
-    regions=regions(TORCH, (1, "float64", ((-3.0, 3.0),), 1.0, 0.1666666716337204, 1.97e8)),
-    reason="torch's backward kernel keeps its constant 1/6 in single precision for float64 too: the gradient is wrong from "
-    "the eighth digit on.",
-    link=CPU_KERNEL,
-    seen=SEEN,
-    bug=True,
-)
-
-BELOW_THREE = Deviation(
-    id="hard-sigmoid-gradient-below-three",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=tuple(
-        Region(1, (dtype,), ((below, below),), (Anchor(below, {JAX: 0.0}),))
-        for dtype, below in (
-            ("float64", 3 - 2.0**-51),
-            ("float32", 3 - 2.0**-22),
-            ("bfloat16", 3 - 2.0**-6),
-            ("float16", 3 - 2.0**-9),
-        )
+DEVIATIONS = (
+    recorded(
+        id="hard-sigmoid-no-second-derivative",
+        cause="error",
+        subjects=(TORCH,),
+        reason="torch has no derivative for the backward pass of hardsigmoid, and says so; its hardtanh has one.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
-    reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope of "
-    "relu6 is 0.",
-    link=JAX_SOURCE,
-    seen=SEEN,
-)
-
-SIXTEEN_BITS = Deviation(
-    id="hard-sigmoid-16-bit-arithmetic",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=regions(JAX, (0, "float16", ((-0.992, -0.000977), (1.01, 2.99)), 1.017578125, None, 1.73)),
-    reason="JAX rounds x + 3 to 16 bits before it divides by 6.",
-    link=JAX_SOURCE,
-    seen=SEEN,
+    recorded(
+        id="hard-sigmoid-float64-gradient-in-float32",
+        cause="definition",
+        subjects=(TORCH,),
+        reason="torch's backward kernel keeps its constant 1/6 in single precision for float64 too: the gradient is wrong "
+        "from the eighth digit on.",
+        link=CPU_KERNEL,
+        bug=True,
+    ),
+    recorded(
+        id="hard-sigmoid-gradient-below-three",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope "
+        "of relu6 is 0.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="hard-sigmoid-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX rounds x + 3 to 16 bits before it divides by 6.",
+        link=JAX_SOURCE,
+    ),
 )
 
 HARD_SIGMOID = Activation(
@@ -106,6 +86,6 @@ HARD_SIGMOID = Activation(
     jax_second=second,
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=-3.0, chosen={1: 0.0}, source=SOURCE), Kink(at=3.0, chosen={1: 0.0}, source=SOURCE)),
-    deviations=(NO_SECOND, SIXTH_IN_FLOAT32, BELOW_THREE, SIXTEEN_BITS),
+    deviations=DEVIATIONS,
     natives={"torch": Native("torch.nn.functional.hardsigmoid"), "jax": Native("jax.nn.hard_sigmoid")},
 )

@@ -1,11 +1,11 @@
 """Hard tanh: max(-1, min(x, 1)). Bounded as tanh is, at the cost of two comparisons; its slope at -1 and 1 is a choice."""
 
-from math import nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
 from crosscheck._activations._mechanisms import scalar_rest
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -32,38 +32,28 @@ def gradient(framework: Any, x: Any) -> Any:
     return step(framework, x, abs(x) < 1)
 
 
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 SOURCE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardtanh.html"
 JAX_SOURCE = "https://docs.jax.dev/en/latest/_autosummary/jax.nn.hard_tanh.html"
 
-SLOPE_AT_ENDS = Deviation(
-    id="hard-tanh-gradient-at-ends",
-    cause="convention",
-    subjects=("jax.native",),
-    regions=(Region(1, DTYPES, ((-1.0, -1.0), (1.0, 1.0)), tuple(Anchor(at, {"jax.native": 1.0}) for at in (-1.0, 1.0))),),
-    reason="At -1 and 1 the slope is 0 or 1. torch stops the gradient where x <= -1 or x >= 1 and takes 0; JAX cuts where "
-    "x < -1 or x > 1, so that -1 and 1 belong to the line, and takes 1.",
-    link=JAX_SOURCE,
-    seen=SEEN,
-)
-
-GRADIENT_AT_NAN = Deviation(
-    id="hard-tanh-gradient-at-nan",
-    cause="convention",
-    subjects=("torch.native", "jax.native"),
-    regions=(Region(1, DTYPES, ((nan, nan),), (Anchor(nan, {"torch.native": 0.0, "jax.native": 1.0}),)),),
-    reason="JAX lets the gradient through where x is not cut, as NaN is not. torch's vectorised kernel lets it through "
-    "where -1 < x < 1, which NaN fails; its scalar kernel, for what is left at the end of a tensor, gives 1 as JAX does.",
-    link="https://github.com/pytorch/pytorch/issues/195075",
-    seen=SEEN,
-)
-
-LAYOUT = scalar_rest(
-    "hard-tanh-layout",
-    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
-    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
-    of="the gradient",
-    more="At NaN the one gives 0, the other 1.",
+DEVIATIONS = (
+    recorded(
+        id="hard-tanh-gradient-at-ends",
+        cause="convention",
+        subjects=("jax.native",),
+        reason="At -1 and 1 the slope is 0 or 1. torch stops the gradient where x <= -1 or x >= 1 and takes 0; JAX cuts "
+        "where x < -1 or x > 1, so that -1 and 1 belong to the line, and takes 1.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="hard-tanh-gradient-at-nan",
+        cause="convention",
+        subjects=("torch.native", "jax.native"),
+        reason="JAX lets the gradient through where x is not cut, as NaN is not. torch's vectorised kernel lets it through "
+        "where -1 < x < 1, which NaN fails; its scalar kernel, for what is left at the end of a tensor, gives 1 as JAX "
+        "does.",
+        link="https://github.com/pytorch/pytorch/issues/195075",
+    ),
+    scalar_rest("hard-tanh-layout", of="the gradient", more="At NaN the one gives 0, the other 1."),
 )
 
 HARD_TANH = Activation(
@@ -82,5 +72,5 @@ HARD_TANH = Activation(
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=-1.0, chosen={1: 0.0}, source=SOURCE), Kink(at=1.0, chosen={1: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.hardtanh"), "jax": Native("jax.nn.hard_tanh")},
-    deviations=(SLOPE_AT_ENDS, GRADIENT_AT_NAN, LAYOUT),
+    deviations=DEVIATIONS,
 )

@@ -4,8 +4,9 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
+from crosscheck._recorded.files import recorded
 from crosscheck._spec.ranges import MODERATE
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any, negative_slope: float = 0.01) -> Any:
@@ -46,35 +47,23 @@ def kinks(negative_slope: float) -> tuple[Kink, ...]:
     return (Kink(at=0.0, chosen={1: negative_slope}, source=source),)
 
 
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
-
-SLOPE_AT_ZERO = Deviation(
-    id="leaky-relu-gradient-at-zero",
-    cause="convention",
-    subjects=("jax.native",),
-    regions=(Region(1, DTYPES, ((0.0, 0.0), (-0.0, -0.0)), (Anchor(0.0, {"jax.native": 1.0}),)),),
-    reason="At 0 the slope is a or 1. torch takes a, the slope of the side that its condition x > 0 leaves to 0; JAX "
-    "compares with x >= 0 and takes 1.",
-    link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.leaky_relu.html",
-    seen=SEEN,
-)
-
-SUBNORMALS_UNSCALED = Deviation(
-    id="leaky-relu-subnormals-unscaled",
-    cause="inaccurate",
-    subjects=("jax.native",),
-    regions=tuple(
-        Region(0, (dtype,), ((-largest, -smallest),), (Anchor(-largest, {"jax.native": -largest}),), max_ulp)
-        for dtype, largest, smallest, max_ulp in (
-            ("float64", 2.0**-1022 - 2.0**-1074, 5 * 2.0**-1074, 2.0**52),
-            ("float32", 2.0**-126 - 2.0**-149, 5 * 2.0**-149, 2.0**23),
-            ("bfloat16", 2.0**-126 - 2.0**-133, 2 * 2.0**-133, 2.0**7),
-        )
+DEVIATIONS = (
+    recorded(
+        id="leaky-relu-gradient-at-zero",
+        cause="convention",
+        subjects=("jax.native",),
+        reason="At 0 the slope is a or 1. torch takes a, the slope of the side that its condition x > 0 leaves to 0; JAX "
+        "compares with x >= 0 and takes 1.",
+        link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.leaky_relu.html",
     ),
-    reason="XLA on the CPU reads a subnormal input of the comparison x >= 0 as 0, so a negative subnormal counts as not "
-    "negative and is returned as it is instead of being multiplied by the slope.",
-    link="https://docs.jax.dev/en/latest/accuracy.html",
-    seen=SEEN,
+    recorded(
+        id="leaky-relu-subnormals-unscaled",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="XLA on the CPU reads a subnormal input of the comparison x >= 0 as 0, so a negative subnormal counts as not "
+        "negative and is returned as it is instead of being multiplied by the slope.",
+        link="https://docs.jax.dev/en/latest/accuracy.html",
+    ),
 )
 
 LEAKY_RELU = Activation(
@@ -95,5 +84,5 @@ LEAKY_RELU = Activation(
     cases=({"negative_slope": 0.2}, {"negative_slope": 1.5}),
     ranges={"negative_slope": MODERATE},
     natives={"torch": Native("torch.nn.functional.leaky_relu"), "jax": Native("jax.nn.leaky_relu")},
-    deviations=(SLOPE_AT_ZERO, SUBNORMALS_UNSCALED),
+    deviations=DEVIATIONS,
 )

@@ -1,12 +1,13 @@
 """Log-softmax: z_j - log(sum_k e^z_k) along an axis, the logarithm of softmax. The cross-entropy of scores is made of it."""
 
-from math import inf, nan
+from math import inf
 from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, total
-from crosscheck._activations._mechanisms import LONG_SUM, compiled_anew, long_rows
-from crosscheck._spec.records import DTYPES, LONGEST, Activation, Anchor, Deviation, Limits, Native, Region, Seen
+from crosscheck._activations._mechanisms import LONG_SUM, compiled_anew
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Limits, Native
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:
@@ -57,149 +58,78 @@ def along(framework: Any, x: Any, w: Any, axis: int) -> Any:
 
 
 BOTH = ("torch.native", "jax.native")
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 TORCH_SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/LogSoftmaxKernelImpl.h"
 TORCH_DERIVATIVES = "https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
 
-INFINITY = Deviation(
-    id="log_softmax-infinite-maximum",
-    cause="special",
-    subjects=BOTH,
-    regions=tuple(
-        Region(order, DTYPES, ((at, at),), (Anchor(at, dict.fromkeys(BOTH, nan)),), lengths=lengths)
-        for order in (0, 1, 2)
-        for at, lengths in ((inf, ()), (-inf, (1,)))
+DEVIATIONS = (
+    recorded(
+        id="log_softmax-infinite-maximum",
+        cause="special",
+        subjects=BOTH,
+        reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
+        "where one entry alone is infinite: it is 0 there and minus infinity elsewhere. A row of one entry is always 0.",
+        link="https://github.com/pytorch/pytorch/issues/6864",
     ),
-    reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
-    "where one entry alone is infinite: it is 0 there and minus infinity elsewhere. A row of one entry is always 0.",
-    link="https://github.com/pytorch/pytorch/issues/6864",
-    seen=SEEN,
-)
-
-LOST_TAIL = Deviation(
-    id="log_softmax-lost-tail",
-    cause="inaccurate",
-    subjects=BOTH,
-    regions=tuple(
-        Region(0, (dtype,), ((0.0, 0.0),), (Anchor(0.0, dict.fromkeys(BOTH, 0.0)),), max_ulp)
-        for dtype, max_ulp in (("float64", 2.0**53), ("float32", 2.0**24), ("bfloat16", 2.0**8), ("float16", 2.0**11))
+    recorded(
+        id="log_softmax-lost-tail",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Both frameworks take the logarithm of a sum to which the largest entry contributes 1. Where it dominates, "
+        "the others are rounded away, and the result is 0 where the exact one is not; log1p of their sum alone would keep "
+        "it.",
+        link=TORCH_SOURCE,
     ),
-    reason="Both frameworks take the logarithm of a sum to which the largest entry contributes 1. Where it dominates, the "
-    "others are rounded away, and the result is 0 where the exact one is not; log1p of their sum alone would keep it.",
-    link=TORCH_SOURCE,
-    seen=SEEN,
-)
-
-ROUNDED_DIFFERENCE = Deviation(
-    id="log_softmax-rounded-exponent",
-    cause="inaccurate",
-    subjects=BOTH,
-    regions=tuple(
-        Region(2, (dtype,), ((low, high),), (Anchor(at, dict(zip(BOTH, results, strict=False))),), max_ulp)
-        for dtype, low, high, max_ulp, at, results in (
-            ("float64", -128, -64, 64, -64.48861289109718, (-2.3574243084568696e-28, -2.357424308456869e-28)),
-            ("float64", -64, -8, 40, -39.678716063567734, (-5.809264228974324e-18, -5.809264228974326e-18)),
-            ("float32", -86, -64, 64, -64.48861694335938, (-2.357415048386509e-28, -2.357414807645266e-28)),
-            ("float32", -64, -8, 40, -53.838287353515625, ()),
-        )
+    recorded(
+        id="log_softmax-rounded-exponent",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="The second derivative is a product with the softmax. torch computes that as the exponential of the rounded "
+        "log-softmax, JAX as that of the rounded difference from the largest entry: half an ULP of the exponent, an "
+        "absolute error, becomes a relative one of up to 32 to 64 ULP.",
+        link=TORCH_DERIVATIVES,
     ),
-    reason="The second derivative is a product with the softmax. torch computes that as the exponential of the rounded "
-    "log-softmax, JAX as that of the rounded difference from the largest entry: half an ULP of the exponent, an absolute "
-    "error, becomes a relative one of up to 32 to 64 ULP.",
-    link=TORCH_DERIVATIVES,
-    seen=SEEN,
-)
-
-ROUNDED_DIFFERENCE_FAR = Deviation(
-    id="log_softmax-rounded-exponent-far",
-    cause="inaccurate",
-    subjects=("torch.native",),
-    regions=(Region(2, ("float32",), ((-104, -86),), (Anchor(-87.27931213378906, {}),), 64),),
-    reason="As log_softmax-rounded-exponent, where JAX deviates by more: see log_softmax-flushed-factor.",
-    link=TORCH_DERIVATIVES,
-    seen=SEEN,
-)
-
-FLUSHED_FACTOR = Deviation(
-    id="log_softmax-flushed-factor",
-    cause="inaccurate",
-    subjects=("jax.native",),
-    regions=(
-        Region(2, ("float32",), ((-95, -86),), (Anchor(-88.0, {"jax.native": -0.0}),), 2.0**24),
-        Region(2, ("bfloat16",), ((-92, -86),), (Anchor(-88.0, {"jax.native": -0.0}),), 2.0**8),
+    recorded(
+        id="log_softmax-rounded-exponent-far",
+        cause="inaccurate",
+        subjects=("torch.native",),
+        reason="As log_softmax-rounded-exponent, where JAX deviates by more: see log_softmax-flushed-factor.",
+        link=TORCH_DERIVATIVES,
     ),
-    reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on CPU "
-    "flushes that to 0 where it is subnormal, although the product is still a normal number.",
-    link=JAX_SOURCE,
-    seen=SEEN,
-)
-
-SIXTEEN_BITS = Deviation(
-    id="log_softmax-16-bit-arithmetic",
-    cause="inaccurate",
-    subjects=("jax.native",),
-    regions=tuple(
-        Region(order, (dtype,), ((low, high),), (Anchor(at, {"jax.native": result}),), max_ulp)
-        for order, dtype, low, high, max_ulp, at, result in (
-            (0, "bfloat16", -92, -1e-5, 2, -0.22265625, -1.609375),
-            (0, "float16", -92, -1e-5, 2, -0.7177734375, -3.5078125),
-            (1, "bfloat16", -92, 0, 4, -1.421875, 0.228515625),
-            (1, "float16", -92, 0, 2.5, -1.5, -1.44140625),
-            (2, "bfloat16", -86, 0, 90, -76.0, 6.500013562306921e-33),
-            (2, "float16", -32, 0, 10, -14.5, -6.556510925292969e-06),
-        )
+    recorded(
+        id="log_softmax-flushed-factor",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on "
+        "CPU flushes that to 0 where it is subnormal, although the product is still a normal number.",
+        link=JAX_SOURCE,
     ),
-    reason="JAX computes the difference, the exponential, the logarithm, the sums over the row and the products in the "
-    "16-bit dtype, rounding after each step.",
-    link=JAX_SOURCE,
-    seen=SEEN,
-)
-
-SIXTEEN_BITS_TORCH = Deviation(
-    id="log_softmax-16-bit-rounding",
-    cause="inaccurate",
-    subjects=("torch.native",),
-    regions=tuple(
-        Region(order, dtypes, ((-104, high),), (Anchor(at, {"torch.native": result}),), max_ulp)
-        for order, dtypes, high, max_ulp, at, result in (
-            (0, ("bfloat16",), -1e-5, 2, -0.22265625, -1.609375),
-            (0, ("float16",), -1e-5, 2, -0.19921875, -0.94091796875),
-            (1, ("bfloat16", "float16"), 0, 2.5, -0.927734375, -0.728515625),
-            (2, ("bfloat16",), 0, 90, -76.0, 6.500013562306921e-33),
-            (2, ("float16",), 0, 20, -13.640625, -8.821487426757812e-06),
-        )
+    recorded(
+        id="log_softmax-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="JAX computes the difference, the exponential, the logarithm, the sums over the row and the products in the "
+        "16-bit dtype, rounding after each step.",
+        link=JAX_SOURCE,
     ),
-    reason="torch stores the sum of the exponentials and its logarithm in 16 bits, and computes the derivatives with the "
-    "exponential of the log-softmax that was rounded to 16 bits.",
-    link=TORCH_SOURCE,
-    seen=SEEN,
-)
-
-ZERO_SIGN = Deviation(
-    id="log_softmax-zero-sign",
-    cause="convention",
-    subjects=BOTH,
-    regions=(Region(2, DTYPES, ((-inf, -inf),), (Anchor(-inf, {"torch.native": 0.0, "jax.native": -0.0}),)),),
-    reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
-    "frameworks multiply and add these in another order, which decides the sign.",
-    link=TORCH_DERIVATIVES,
-    seen=SEEN,
-)
-
-LAYOUT_JAX = compiled_anew(
-    "log-softmax-layout-jax",
-    Region(2, ("float32",), ((0.0, 0.0), (-22.0, -0.024)), (Anchor(0.0, {}),), 210.0, lengths=(8,)),
-)
-
-LONG_ROW = long_rows(
-    "log_softmax-long-row",
-    "torch.native",
-    LONG_SUM,
-    TORCH_SOURCE,
-    (0, -104, 0, 800, -8.5),
-    (1, -104, 0, 15, -8.5, (LONGEST,)),
-    (2, -110, -86, 950, -101.04220581054688, (LONGEST,)),
+    recorded(
+        id="log_softmax-16-bit-rounding",
+        cause="inaccurate",
+        subjects=("torch.native",),
+        reason="torch stores the sum of the exponentials and its logarithm in 16 bits, and computes the derivatives with "
+        "the exponential of the log-softmax that was rounded to 16 bits.",
+        link=TORCH_SOURCE,
+    ),
+    recorded(
+        id="log_softmax-zero-sign",
+        cause="convention",
+        subjects=BOTH,
+        reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
+        "frameworks multiply and add these in another order, which decides the sign.",
+        link=TORCH_DERIVATIVES,
+    ),
+    compiled_anew("log-softmax-layout-jax"),
+    recorded(id="log_softmax-long-row", cause="inaccurate", subjects=("torch.native",), reason=LONG_SUM, link=TORCH_SOURCE),
 )
 
 LOG_SOFTMAX = Activation(
@@ -225,16 +155,5 @@ LOG_SOFTMAX = Activation(
     },
     rows=True,
     symmetric=False,
-    deviations=(
-        INFINITY,
-        LOST_TAIL,
-        ROUNDED_DIFFERENCE,
-        ROUNDED_DIFFERENCE_FAR,
-        FLUSHED_FACTOR,
-        SIXTEEN_BITS,
-        SIXTEEN_BITS_TORCH,
-        ZERO_SIGN,
-        LAYOUT_JAX,
-        LONG_ROW,
-    ),
+    deviations=DEVIATIONS,
 )

@@ -1,12 +1,12 @@
 """Logmeanexp: log(mean_k e^z_k) along an axis, a smooth maximum that keeps equal entries. Averages in log space."""
 
-from dataclasses import replace
 from math import inf
 from typing import Any
 
 from crosscheck._activations import logsumexp
 from crosscheck._activations._kernels import expm1, in_float64, log1p, log_sum, numpy_of, total
-from crosscheck._spec.records import Activation, Anchor, Deviation, Limits, Native, Region
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Deviation, Limits, Native
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:
@@ -41,32 +41,38 @@ JAX = "jax.native"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
 
 
+INHERITED = (
+    "logsumexp-infinite-maximum",
+    "logsumexp-rounded-difference",
+    "logsumexp-flushed-factor",
+    "logsumexp-16-bit-arithmetic",
+    "logsumexp-layout-jax",
+)
+"""Those of logsumexp's deviations that this has too, since it has the same gradient."""
+
+
 def without_torch(deviation: Deviation) -> Deviation:
-    """logsumexp's deviation, whose gradient this has too, in JAX alone: torch ships no logmeanexp."""
-    regions = tuple(
-        replace(
-            region,
-            anchors=tuple(
-                Anchor(one.input, {name: got for name, got in one.results.items() if name == JAX}) for one in region.anchors
-            ),
-        )
-        for region in deviation.regions
+    """logsumexp's deviation in JAX alone: torch ships no logmeanexp."""
+    return recorded(
+        id=deviation.id.replace("logsumexp", "logmeanexp"),
+        cause=deviation.cause,
+        subjects=(JAX,),
+        reason=deviation.reason,
+        link=deviation.link,
+        modes=deviation.modes,
     )
-    return replace(deviation, id=deviation.id.replace("logsumexp", "logmeanexp"), subjects=(JAX,), regions=regions)
 
 
-SUBTRACTED = Deviation(
-    id="logmeanexp-subtracted-logarithm",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=(
-        Region(0, ("float64",), ((0, 0),), (Anchor(0.0, {JAX: -0.6931471805599458}),), 6),
-        Region(0, ("bfloat16",), ((-1, 1.1),), (Anchor(0.1962890625, {JAX: 0.01953125}),), 4),
-        Region(0, ("float16",), ((-1, 1.1),), (Anchor(0.00909423828125, {JAX: -0.2880859375}),), 5),
+DEVIATIONS = (
+    recorded(
+        id="logmeanexp-subtracted-logarithm",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX subtracts log(n) from the log-sum-exp. Where the two cancel, what the rounding of each has left "
+        "remains.",
+        link=JAX_SOURCE,
     ),
-    reason="JAX subtracts log(n) from the log-sum-exp. Where the two cancel, what the rounding of each has left remains.",
-    link=JAX_SOURCE,
-    seen=logsumexp.SEEN,
+    *(without_torch(deviation) for deviation in logsumexp.DEVIATIONS if deviation.id in INHERITED),
 )
 
 LOGMEANEXP = Activation(
@@ -90,12 +96,5 @@ LOGMEANEXP = Activation(
     rows=True,
     symmetric=False,
     result="one",
-    deviations=(
-        SUBTRACTED,
-        without_torch(logsumexp.INFINITY),
-        without_torch(logsumexp.ROUNDED_DIFFERENCE),
-        without_torch(logsumexp.FLUSHED_FACTOR),
-        without_torch(logsumexp.SIXTEEN_BITS),
-        without_torch(logsumexp.LAYOUT_JAX),
-    ),
+    deviations=DEVIATIONS,
 )

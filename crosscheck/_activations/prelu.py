@@ -4,8 +4,9 @@ from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
+from crosscheck._recorded.files import recorded
 from crosscheck._spec.ranges import MODERATE
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any, weight: float = 0.25) -> Any:
@@ -62,21 +63,17 @@ def kinks(weight: float) -> tuple[Kink, ...]:
     return (Kink(at=0.0, chosen={1: weight}, source=source),)
 
 
-FORWARD_AT_ZERO = Deviation(
-    id="prelu-forward-slope-at-zero",
-    cause="convention",
-    subjects=("torch.native",),
-    regions=(
-        Region(
-            1, DTYPES, ((0.0, 0.0), (-0.0, -0.0)), (Anchor(0.0, {"torch.native": 1.0}), Anchor(-0.0, {"torch.native": 1.0}))
-        ),
+DEVIATIONS = (
+    recorded(
+        id="prelu-forward-slope-at-zero",
+        cause="convention",
+        subjects=("torch.native",),
+        reason="At 0 the slope is 1 or the weight. torch's reverse mode asks whether x > 0 and takes the weight, its "
+        "forward mode asks whether x >= 0 and takes 1: two derivatives of one function.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+        modes=("forward",),
+        bug=True,
     ),
-    reason="At 0 the slope is 1 or the weight. torch's reverse mode asks whether x > 0 and takes the weight, its forward "
-    "mode asks whether x >= 0 and takes 1: two derivatives of one function.",
-    link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
-    seen=(Seen(torch="~=2.13.0", jax="~=0.10.2"),),
-    modes=("forward",),
-    bug=True,
 )
 
 PRELU = Activation(
@@ -98,5 +95,5 @@ PRELU = Activation(
     ranges={"weight": MODERATE},
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.prelu", call="torch.nn.functional.prelu(x, x.new_full((1,), weight))")},
-    deviations=(FORWARD_AT_ZERO,),
+    deviations=DEVIATIONS,
 )

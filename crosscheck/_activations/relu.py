@@ -1,10 +1,11 @@
 """ReLU, the rectified linear unit: max(0, x). Piecewise linear; its slope at 0 is a choice."""
 
-from math import inf, nan
+from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -40,27 +41,22 @@ def second(framework: Any, x: Any) -> Any:
     return m.where(m.isnan(x), x, m.zeros_like(x))
 
 
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
-
-NEGATIVE_ZERO = Deviation(
-    id="relu-negative-zero",
-    cause="convention",
-    subjects=("torch.native", "jax.native"),
-    regions=(Region(0, DTYPES, ((-0.0, -0.0),), (Anchor(-0.0, {"torch.native": -0.0, "jax.native": 0.0}),)),),
-    reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
-    link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu.html",
-    seen=SEEN,
-)
-
-GRADIENT_AT_NAN = Deviation(
-    id="relu-gradient-at-nan",
-    cause="convention",
-    subjects=("torch.native", "jax.native"),
-    regions=(Region(1, DTYPES, ((nan, nan),), (Anchor(nan, {"torch.native": 1.0, "jax.native": 0.0}),)),),
-    reason="torch masks the gradient where x <= 0, JAX keeps it where x > 0; NaN is neither, so torch lets the gradient "
-    "through and JAX stops it.",
-    link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
-    seen=SEEN,
+DEVIATIONS = (
+    recorded(
+        id="relu-negative-zero",
+        cause="convention",
+        subjects=("torch.native", "jax.native"),
+        reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
+        link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu.html",
+    ),
+    recorded(
+        id="relu-gradient-at-nan",
+        cause="convention",
+        subjects=("torch.native", "jax.native"),
+        reason="torch masks the gradient where x <= 0, JAX keeps it where x > 0; NaN is neither, so torch lets the gradient "
+        "through and JAX stops it.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+    ),
 )
 
 RELU = Activation(
@@ -78,5 +74,5 @@ RELU = Activation(
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     kinks=(Kink(at=0.0, chosen={1: 0.0}, source="https://docs.jax.dev/en/latest/_autosummary/jax.nn.relu.html"),),
     natives={"torch": Native("torch.relu"), "jax": Native("jax.nn.relu")},
-    deviations=(NEGATIVE_ZERO, GRADIENT_AT_NAN),
+    deviations=DEVIATIONS,
 )

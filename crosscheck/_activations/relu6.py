@@ -1,11 +1,11 @@
 """ReLU6: min(max(0, x), 6). A ReLU that cannot grow beyond 6, which keeps its digits in formats of few bits."""
 
-from math import nan
 from typing import Any
 
 from crosscheck._activations._kernels import flat, numpy_of, step
 from crosscheck._activations._mechanisms import compiled_nan, scalar_rest
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -32,32 +32,23 @@ def gradient(framework: Any, x: Any) -> Any:
     return step(framework, x, (x > 0) & (x < 6))
 
 
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 SOURCE = "https://docs.jax.dev/en/latest/_autosummary/jax.nn.relu6.html"
 
 # At NaN torch's gradient is 0 or 1, by the position in the tensor (https://github.com/pytorch/pytorch/issues/195075): its
 # vectorised kernel asks 0 < x < 6 and its scalar one, for what is left at the end, x <= 0 or x >= 6. The inputs hold NaN
 # where the vectorised one runs, which agrees with JAX.
 
-NEGATIVE_ZERO = Deviation(
-    id="relu6-negative-zero",
-    cause="convention",
-    subjects=("torch.native", "jax.native"),
-    regions=(Region(0, DTYPES, ((-0.0, -0.0),), (Anchor(-0.0, {"torch.native": -0.0, "jax.native": 0.0}),)),),
-    reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
-    link="https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU6.html",
-    seen=SEEN,
+DEVIATIONS = (
+    recorded(
+        id="relu6-negative-zero",
+        cause="convention",
+        subjects=("torch.native", "jax.native"),
+        reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
+        link="https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU6.html",
+    ),
+    compiled_nan("relu6-compiled-nan-gradient", 1.0, 0.0),
+    scalar_rest("relu6-layout", of="the gradient", more="At NaN the one gives 0, the other 1."),
 )
-
-LAYOUT = scalar_rest(
-    "relu6-layout",
-    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
-    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
-    of="the gradient",
-    more="At NaN the one gives 0, the other 1.",
-)
-
-COMPILED_NAN = compiled_nan("relu6-compiled-nan-gradient", 1.0, 0.0)
 
 RELU6 = Activation(
     name="relu6",
@@ -75,5 +66,5 @@ RELU6 = Activation(
     # torch chooses so too
     kinks=(Kink(at=0.0, chosen={1: 0.0}, source=SOURCE), Kink(at=6.0, chosen={1: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.relu6"), "jax": Native("jax.nn.relu6")},
-    deviations=(NEGATIVE_ZERO, COMPILED_NAN, LAYOUT),
+    deviations=DEVIATIONS,
 )

@@ -1,12 +1,12 @@
 """Softmin: e^-z_j / sum_k e^-z_k along an axis, softmax of -z. Turns costs into probabilities: the cheapest is likeliest."""
 
-from dataclasses import replace
 from typing import Any
 
 from crosscheck._activations import softmax
 from crosscheck._activations._kernels import in_float64
-from crosscheck._activations._mechanisms import LONG_SUM, long_rows
-from crosscheck._spec.records import MODES, Activation, Anchor, Deviation, Limits, Native
+from crosscheck._activations._mechanisms import LONG_SUM
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Limits, Native
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:
@@ -42,56 +42,44 @@ def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
 
 TORCH = "torch.native"
 SOURCE = "https://github.com/pytorch/pytorch/blob/main/torch/nn/functional.py"
+SOFTMAX_SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/vec/functional_base.h"
 
-
-def mirrored(deviation: Deviation) -> Deviation:
-    """What softmax does at -x, torch does here: it computes softmax of -x."""
-    return replace(
-        deviation,
-        id=deviation.id.replace("softmax", "softmin"),
+DEVIATIONS = (
+    recorded(
+        id="softmin-infinite-minimum",
+        cause="special",
         subjects=(TORCH,),
-        regions=tuple(
-            replace(
-                region,
-                intervals=tuple((0 - high, 0 - low) for low, high in region.intervals),
-                anchors=tuple(
-                    Anchor(0 - anchor.input, {TORCH: (-1) ** region.order * anchor.results[TORCH]})
-                    for anchor in region.anchors
-                ),
-            )
-            for region in deviation.regions
-        ),
-    )
-
-
-INFINITY = replace(
-    mirrored(softmax.INFINITY),
-    id="softmin-infinite-minimum",
-    reason="torch computes softmax of -x, which subtracts the largest entry first; where that is infinite, inf - inf is "
-    "NaN. The limit exists where one entry alone is minus infinity: it is 1 there and 0 elsewhere. A row of one entry is "
-    "always 1.",
+        reason="torch computes softmax of -x, which subtracts the largest entry first; where that is infinite, inf - inf is "
+        "NaN. The limit exists where one entry alone is minus infinity: it is 1 there and 0 elsewhere. A row of one entry "
+        "is always 1.",
+        link="https://github.com/pytorch/pytorch/issues/6864",
+    ),
+    recorded(
+        id="softmin-rounded-difference",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch computes softmax of -x, and rounds x - min before the exponential, which turns the absolute error of "
+        "the difference, half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between "
+        "64 and 128.",
+        link=SOFTMAX_SOURCE,
+    ),
+    recorded(
+        id="softmin-rounded-difference-far",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="As softmin-rounded-difference, in the tail of the derivatives, almost down to the subnormals.",
+        link=SOFTMAX_SOURCE,
+    ),
+    recorded(
+        id="softmin-16-bit-rounding",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch differentiates with the softmin that was rounded to 16 bits, and composes the second derivative from "
+        "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(id="softmin-long-row", cause="inaccurate", subjects=(TORCH,), reason=LONG_SUM, link=SOURCE),
 )
-
-ROUNDED_DIFFERENCE = replace(
-    mirrored(softmax.ROUNDED_DIFFERENCE),
-    reason="torch computes softmax of -x, and rounds x - min before the exponential, which turns the absolute error of the "
-    "difference, half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and "
-    "128.",
-    modes=MODES,
-)
-
-ROUNDED_DIFFERENCE_FAR = replace(
-    mirrored(softmax.ROUNDED_DIFFERENCE_FAR),
-    reason="As softmin-rounded-difference, in the tail of the derivatives, almost down to the subnormals.",
-)
-
-SIXTEEN_BITS = replace(
-    mirrored(softmax.SIXTEEN_BITS_TORCH),
-    reason="torch differentiates with the softmin that was rounded to 16 bits, and composes the second derivative from "
-    "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
-)
-
-LONG_ROW = long_rows("softmin-long-row", TORCH, LONG_SUM, SOURCE, *softmax.LONG_ROWS, sign=-1)
 
 SOFTMIN = Activation(
     name="softmin",
@@ -111,5 +99,5 @@ SOFTMIN = Activation(
     natives={"torch": Native("torch.nn.functional.softmin", parameters={"axis": "dim"})},  # JAX ships none
     rows=True,
     known_by="smallest",
-    deviations=(INFINITY, ROUNDED_DIFFERENCE, ROUNDED_DIFFERENCE_FAR, SIXTEEN_BITS, LONG_ROW),
+    deviations=DEVIATIONS,
 )

@@ -1,14 +1,15 @@
 """Softshrink: x moved towards 0 by lambda, and 0 where |x| <= lambda. What drops small values without a jump."""
 
-from math import inf, nan
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from crosscheck._activations._kernels import at_most, flat, numpy_of, step
 from crosscheck._activations._mechanisms import scalar_rest
+from crosscheck._recorded.files import recorded
 from crosscheck._spec.ranges import Range
-from crosscheck._spec.records import DTYPES, Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any, lambd: float = 0.5) -> Any:
@@ -53,27 +54,22 @@ def kinks(lambd: float) -> tuple[Kink, ...]:
     return Kink(at=-lambd, chosen={1: 0.0}, source=source), Kink(at=lambd, chosen={1: 0.0}, source=source)
 
 
-COMPILED_NAN = Deviation(
-    id="softshrink-compiled-nan",
-    cause="special",
-    subjects=("torch.native",),
-    regions=(Region(0, DTYPES, ((nan, nan),), (Anchor(nan, {"torch.native": 0.0}),)),),
-    reason="torch.compile makes of softshrink a choice between x - sign(x) lambda and x * 0, where the product is there to"
-    " keep NaN, and folds the product to 0: so NaN becomes 0.",
-    link="https://github.com/pytorch/pytorch/blob/main/torch/_refs/nn/functional/__init__.py",
-    seen=(Seen(torch="~=2.13.0", jax="~=0.10.2"),),
-    modes=("compile",),
-    bug=True,
-)
-
-LAYOUT = scalar_rest(
-    "softshrink-layout",
-    Region(0, ("float32",), ((-0.0, -0.0), (-0.55, -1.4e-45)), (Anchor(-0.0, {}),)),
-    Region(0, ("bfloat16",), ((-0.0, -0.0), (-0.55, -1.4e-45)), (Anchor(-0.0, {}),)),
-    Region(1, ("float32",), ((nan, nan),), (Anchor(nan, {}),)),
-    Region(1, ("bfloat16",), ((nan, nan),), (Anchor(nan, {}),)),
-    of="it and its gradient",
-    more="Of a negative number that shrinks to zero the one makes +0, the other -0; at NaN their gradients are 0 and 1.",
+DEVIATIONS = (
+    recorded(
+        id="softshrink-compiled-nan",
+        cause="special",
+        subjects=("torch.native",),
+        reason="torch.compile makes of softshrink a choice between x - sign(x) lambda and x * 0, where the product is there "
+        "to keep NaN, and folds the product to 0: so NaN becomes 0.",
+        link="https://github.com/pytorch/pytorch/blob/main/torch/_refs/nn/functional/__init__.py",
+        modes=("compile",),
+        bug=True,
+    ),
+    scalar_rest(
+        "softshrink-layout",
+        of="it and its gradient",
+        more="Of a negative number that shrinks to zero the one makes +0, the other -0; at NaN their gradients are 0 and 1.",
+    ),
 )
 
 SOFTSHRINK = Activation(
@@ -97,5 +93,5 @@ SOFTSHRINK = Activation(
     ranges={"lambd": Range(1e-20, 1e30)},
     # JAX ships none
     natives={"torch": Native("torch.nn.functional.softshrink")},
-    deviations=(COMPILED_NAN, LAYOUT),
+    deviations=DEVIATIONS,
 )

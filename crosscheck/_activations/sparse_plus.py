@@ -1,11 +1,11 @@
 """Sparse plus: 0 up to -1, x from 1 on, a parabola between. Like softplus, but exactly 0 where it is off."""
 
-from math import inf, nan
+from math import inf
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
-from crosscheck._activations._regions import both, regions
-from crosscheck._spec.records import Activation, Deviation, Kink, Limits, Native, Seen
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -39,39 +39,25 @@ def second(framework: Any, x: Any) -> Any:
 
 SOURCE = "https://docs.jax.dev/en/latest/_autosummary/jax.nn.sparse_plus.html"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 JAX = "jax.native"
 
-OVERFLOW = Deviation(
-    id="sparse-plus-gradient-overflow",
-    cause="special",
-    subjects=(JAX,),
-    regions=regions(
-        JAX,
-        (1, "float64", both(2.0**1023, inf), inf, nan, inf),
-        (1, "float32", both(2.0**127, inf), inf, nan, inf),
-        (1, "bfloat16", both(2.0**127, inf), inf, nan, inf),
-        (1, "float16", both(2.0**15, inf), inf, nan, inf),
+DEVIATIONS = (
+    recorded(
+        id="sparse-plus-gradient-overflow",
+        cause="special",
+        subjects=(JAX,),
+        reason="JAX selects one of three branches that it differentiates all. The gradient 2 (x + 1) of the parabola, which "
+        "is not selected out there, is infinite for the largest floats (in float16 from 32768 on), and 0 times it is NaN.",
+        link="https://docs.jax.dev/en/latest/faq.html#gradients-contain-nan-where-using-where",
+        bug=True,
     ),
-    reason="JAX selects one of three branches that it differentiates all. The gradient 2 (x + 1) of the parabola, which is "
-    "not selected out there, is infinite for the largest floats (in float16 from 32768 on), and 0 times it is NaN.",
-    link="https://docs.jax.dev/en/latest/faq.html#gradients-contain-nan-where-using-where",
-    seen=SEEN,
-    bug=True,
-)
-
-SIXTEEN_BITS = Deviation(
-    id="sparse-plus-16-bit-arithmetic",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=regions(
-        JAX,
-        (0, "bfloat16", ((-0.5, 0.99),), 0.38671875, None, 2.4),
-        (0, "float16", ((-0.5, 1.0),), 0.37646484375, None, 2.4),
+    recorded(
+        id="sparse-plus-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX rounds x + 1 to 16 bits before it squares it, and the square.",
+        link=JAX_SOURCE,
     ),
-    reason="JAX rounds x + 1 to 16 bits before it squares it, and the square.",
-    link=JAX_SOURCE,
-    seen=SEEN,
 )
 
 SPARSE_PLUS = Activation(
@@ -89,5 +75,5 @@ SPARSE_PLUS = Activation(
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     kinks=(Kink(at=-1.0, chosen={2: 0.0}, source=SOURCE), Kink(at=1.0, chosen={2: 0.0}, source=SOURCE)),
     natives={"jax": Native("jax.nn.sparse_plus")},  # torch ships none
-    deviations=(OVERFLOW, SIXTEEN_BITS),
+    deviations=DEVIATIONS,
 )

@@ -3,7 +3,8 @@
 from typing import Any
 
 from crosscheck._activations._kernels import numpy_of
-from crosscheck._spec.records import Activation, Anchor, Deviation, Kink, Limits, Native, Region, Seen
+from crosscheck._recorded.files import recorded
+from crosscheck._spec.records import Activation, Kink, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -37,26 +38,17 @@ def second(framework: Any, x: Any) -> Any:
 
 
 SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py"
-SEEN = (Seen(torch="~=2.13.0", jax="~=0.10.2"),)
 JAX = "jax.native"
 
-ROUNDED_KINK = Deviation(
-    id="sparse-sigmoid-rounded-kink",
-    cause="inaccurate",
-    subjects=(JAX,),
-    regions=tuple(
-        Region(1, (dtype,), ((low, low), (high, high)), (Anchor(low, {JAX: 0.25}), Anchor(high, {JAX: 0.25})))
-        for dtype, low, high in (
-            ("float64", 1 - 2.0**-53, 1 + 2.0**-52),
-            ("float32", 1 - 2.0**-24, 1 + 2.0**-23),
-            ("bfloat16", 1 - 2.0**-8, 1 + 2.0**-7),
-            ("float16", 1 - 2.0**-11, 1 + 2.0**-10),
-        )
+DEVIATIONS = (
+    recorded(
+        id="sparse-sigmoid-rounded-kink",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX clips x + 1 at 2, and splits the gradient of a tie evenly, into 1/4. For the two floats beside 1 the "
+        "sum rounds to 2, so that they have the kink's gradient too, in place of 1/2 and 0.",
+        link=SOURCE,
     ),
-    reason="JAX clips x + 1 at 2, and splits the gradient of a tie evenly, into 1/4. For the two floats beside 1 the sum "
-    "rounds to 2, so that they have the kink's gradient too, in place of 1/2 and 0.",
-    link=SOURCE,
-    seen=SEEN,
 )
 
 SPARSE_SIGMOID = Activation(
@@ -74,5 +66,5 @@ SPARSE_SIGMOID = Activation(
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=-1.0, chosen={1: 0.25}, source=SOURCE), Kink(at=1.0, chosen={1: 0.25}, source=SOURCE)),
     natives={"jax": Native("jax.nn.sparse_sigmoid")},  # torch ships none
-    deviations=(ROUNDED_KINK,),
+    deviations=DEVIATIONS,
 )

@@ -81,8 +81,8 @@ def _version(name: str) -> str:
 
 
 def package(folder: Path = PACKAGE) -> list[Path]:
-    """The package's source."""
-    return list(folder.rglob("*.py"))
+    """The package's source, and what it has on record."""
+    return [*folder.rglob("*.py"), *folder.rglob("*.json")]
 
 
 def record(path: Path) -> list[Path]:

@@ -1,0 +1,120 @@
+"""The data files: what they hold, how they are read and written, and the deviations that are made with them."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from crosscheck._spec.errors import SpecError
+from crosscheck._spec.plain import plain, restored
+from crosscheck._spec.records import MODES, Deviation, Region, Seen
+
+SCHEMA = "crosscheck.recorded/1"
+FOLDER = Path(__file__).parent
+NOT_WRITTEN = {"max_ulp": inf, "lengths": (), "parameters": {}, "capability": None}
+"""Fields of a region that are left out of a file where they have these values, their defaults."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One environment, and the regions that the deviations have there, by their ids."""
+
+    seen: Seen
+    deviations: Mapping[str, tuple[Region, ...]]
+
+
+def recorded(
+    *,
+    id: str,
+    cause: str,
+    subjects: tuple[str, ...],
+    reason: str,
+    link: str,
+    modes: tuple[str, ...] = MODES,
+    bug: bool = False,
+) -> Deviation:
+    """A deviation of the catalogue: what a person writes of it, and the regions that the files have under its id."""
+    found = [record for record in records() if id in record.deviations]
+    if not found:
+        raise SpecError(f"Deviation {id!r}: no file in crosscheck/_recorded has regions under this id")
+    regions = tuple(region for record in found for region in record.deviations[id])
+    return Deviation(id, cause, subjects, regions, reason, link, tuple(record.seen for record in found), modes, bug)
+
+
+@cache
+def records() -> tuple[Record, ...]:
+    """What the files of this package hold."""
+    return tuple(map(read, files()))
+
+
+def files(folder: Path = FOLDER) -> list[Path]:
+    """The data files, in the order in which they are read."""
+    return sorted(folder.glob("*.json"), key=lambda path: path.stem)
+
+
+def read(path: Path) -> Record:
+    """What a file holds; raises :class:`SpecError` that names the file and, where it has one, the id."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+    except ValueError as error:
+        raise SpecError(f"{path.name}: cannot be read as JSON: {error}") from None
+    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+        raise SpecError(f"{path.name}: got no object with the schema {SCHEMA!r}")
+    if not isinstance(data.get("deviations"), Mapping):
+        raise SpecError(f"{path.name}: deviations: expected an object, ids to lists of regions")
+    try:
+        seen = restored(Seen, data.get("seen"), "seen")
+    except ValueError as error:
+        raise SpecError(f"{path.name}: {error}") from None
+    return Record(seen, {id_: _regions(f"{path.name}: {id_}", lines) for id_, lines in data["deviations"].items()})
+
+
+def text(record: Record) -> str:
+    """The content of a file, with one region a line, so that a comparison of two versions reads line by line."""
+    entries = ",\n".join(
+        f"    {json.dumps(id_)}: [\n" + ",\n".join(f"      {line(region)}" for region in regions) + "\n    ]"
+        for id_, regions in record.deviations.items()
+    )
+    seen = _json(dataclasses.asdict(record.seen))
+    return f'{{\n  "schema": {json.dumps(SCHEMA)},\n  "seen": {seen},\n  "deviations": {{\n{entries}\n  }}\n}}\n'
+
+
+def line(region: Region) -> str:
+    """A region as it stands in a file, without the fields that have their default value."""
+    told = dataclasses.asdict(region).items()
+    return _json({name: value for name, value in told if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
+
+
+def _json(data: object) -> str:
+    return json.dumps(plain(data), allow_nan=False)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name occurs twice: of two lists under one id the first would be lost."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]!r} occurs twice")
+    return dict(pairs)
+
+
+def _regions(where: str, lines: object) -> tuple[Region, ...]:
+    if not isinstance(lines, list) or not lines:
+        raise SpecError(f"{where}: expected a list of regions")
+    return tuple(_region(f"{where}: region {number}", one) for number, one in enumerate(lines, 1))
+
+
+def _region(where: str, data: object) -> Region:
+    if not isinstance(data, Mapping):
+        raise SpecError(f"{where}: got {type(data).__name__}, expected an object")
+    if unknown := data.keys() - {field.name for field in dataclasses.fields(Region)}:
+        raise SpecError(f"{where}: a region has no field {min(unknown)!r}")
+    defaults: Any = plain(NOT_WRITTEN)
+    try:
+        region: Region = restored(Region, {**defaults, **data}, "Region")
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None
+    return region

@@ -1,0 +1,149 @@
+"""What is on record of the catalogue's deviations: the files are read and written without loss, and fit the catalogue."""
+
+import json
+import re
+from collections.abc import Callable
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crosscheck
+from crosscheck import Anchor, Deviation, Region, Seen, SpecError
+from crosscheck._recorded.files import FOLDER, SCHEMA, Record, files, read, recorded, text
+
+FILES = files()
+DECLARED = [deviation.id for activation in crosscheck.activations.values() for deviation in activation.deviations]
+each_file = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+
+PLAIN = Region(0, ("float32",), ((0.0, 1.0),), (Anchor(0.5, {}),))
+FULL = Region(
+    2,
+    ("float64", "float16"),
+    ((-inf, -5e-324), (-0.0, -0.0), (nan, nan), (0.1, 1.7976931348623157e308)),
+    (Anchor(-0.0, {"torch.native": -0.0, "jax.native": nan}), Anchor(nan, {"jax.native": -inf})),
+    0.1 + 0.2,
+    (2, 50257),
+    {"alpha": 1 / 3},
+    "AVX512",
+)
+
+
+def written(tmp_path: Path, record: Record) -> Path:
+    path = tmp_path / "mine.json"
+    path.write_text(text(record), encoding="utf-8")
+    return path
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    record = Record(Seen(torch="~=9.1.0", jax=">=3,<4", device="gpu", capabilities=()), {"b": (PLAIN, FULL), "a": (FULL,)})
+    path = written(tmp_path, record)
+    again = read(path)
+    # to the bit, which == cannot say of NaN and of zeros
+    assert repr(again) == repr(record)
+    assert text(again) == path.read_text("utf-8")
+
+
+def test_each_region_is_one_line_of_strict_json_without_its_defaults(tmp_path: Path) -> None:
+    lines = written(tmp_path, Record(Seen(torch=">=0", jax=">=0"), {"a": (PLAIN, FULL)})).read_text("utf-8").splitlines()
+    first, second = (json.loads(line.rstrip(","), parse_constant=pytest.fail) for line in lines if '"order"' in line)
+    assert first == {
+        "order": 0,
+        "dtypes": ["float32"],
+        "intervals": [[0.0, 1.0]],
+        "anchors": [{"input": 0.5, "results": {}}],
+    }
+    assert second["intervals"][2] == ["nan", "nan"]
+    assert set(second) == {*first, "max_ulp", "lengths", "parameters", "capability"}
+
+
+@each_file
+def test_a_file_that_is_read_and_written_again_is_the_same(path: Path) -> None:
+    assert text(read(path)) == path.read_text("utf-8")
+
+
+@each_file
+def test_a_file_holds_deviations_of_the_catalogue_only_and_in_its_order(path: Path) -> None:
+    held = read(path).deviations
+    assert list(held) == [id_ for id_ in DECLARED if id_ in held]
+
+
+def test_each_environment_has_one_file() -> None:
+    seen = [read(path).seen for path in FILES]
+    assert len(set(seen)) == len(seen) > 1
+
+
+def test_a_deviation_of_the_catalogue_has_the_regions_on_record_and_where_they_were_seen() -> None:
+    (deviation,) = (one for one in crosscheck.activations["gelu"].deviations if one.id == "gelu-top-binade")
+    assert isinstance(deviation, Deviation)
+    holding = [record for record in map(read, FILES) if deviation.id in record.deviations]
+    assert [record.seen for record in holding] == list(deviation.seen) != []
+    assert repr(deviation.regions) == repr(sum((record.deviations[deviation.id] for record in holding), ()))
+
+
+def test_a_deviation_that_is_not_on_record_is_refused() -> None:
+    message = "Deviation 'gelu-top-binades': no file in crosscheck/_recorded has regions under this id"
+    with pytest.raises(SpecError, match=re.escape(message)):
+        recorded(id="gelu-top-binades", cause="special", subjects=("torch.native",), reason="Because.", link="https://a.b")
+
+
+def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:
+    """The file with another second region of the deviation b."""
+    return lambda data: data["deviations"]["b"][1].update(fields)
+
+
+BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (changed(order=3), "mine.json: b: region 2: Region.order: got 3, expected one of (0, 1, 2)"),
+    (changed(order="two"), "mine.json: b: region 2: Region.order: got 'two', expected int"),
+    (changed(max_ulp="big"), "mine.json: b: region 2: Region.max_ulp: got 'big', expected float"),
+    (changed(dtypes=["float8"]), "mine.json: b: region 2: Region.dtypes: got ('float8',), expected some of"),
+    (
+        changed(intervals=[[0.0]]),
+        "b: region 2: Region.intervals[0]: got list, expected a list of the right length",
+    ),
+    (changed(intervals=[[1.0, 0.0]]), "mine.json: b: region 2: Region.intervals: got (1.0, 0.0), expected low <= high"),
+    (changed(anchors=[{"input": 7.0}]), "mine.json: b: region 2: Region.anchors[0] lacks results"),
+    (changed(anchors=[{"input": 7.0, "results": {}}]), "region 2: Region.anchors: 7.0 lies in none of the intervals"),
+    (changed(max_upl=4.0), "mine.json: b: region 2: a region has no field 'max_upl'"),
+    (lambda data: data["deviations"]["b"][1].pop("order"), "mine.json: b: region 2: Region lacks order"),
+    (lambda data: data["deviations"].update(b=[[]]), "mine.json: b: region 1: got list, expected an object"),
+    (lambda data: data["deviations"].update(b=[]), "mine.json: b: expected a list of regions"),
+    (lambda data: data["deviations"].update(b={}), "mine.json: b: expected a list of regions"),
+    (lambda data: data.update(deviations=[]), "mine.json: deviations: expected an object"),
+    (lambda data: data["seen"].pop("jax"), "mine.json: seen lacks jax"),
+    (lambda data: data.pop("seen"), "mine.json: seen: got NoneType, expected an object"),
+    (lambda data: data.update(schema="crosscheck.recorded/2"), f"mine.json: got no object with the schema {SCHEMA!r}"),
+]
+
+
+@pytest.mark.parametrize(("breaks", "message"), BROKEN, ids=[message for _, message in BROKEN])
+def test_a_broken_file_is_refused_with_its_name_the_id_and_what_is_wrong(
+    tmp_path: Path, breaks: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    path = written(tmp_path, Record(Seen(torch=">=0", jax=">=0"), {"a": (PLAIN,), "b": (PLAIN, PLAIN)}))
+    data = json.loads(path.read_text("utf-8"))
+    breaks(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(SpecError, match=re.escape(message)):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"b"', '"a"', "mine.json: cannot be read as JSON: 'a' occurs twice"),
+        ("}\n}\n", "}\n", "mine.json: cannot be read as JSON: Expecting ',' delimiter"),
+    ],
+    ids=["an id twice", "cut short"],
+)
+def test_what_json_would_hide_or_cannot_read_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = written(tmp_path, Record(Seen(torch=">=0", jax=">=0"), {"a": (PLAIN,), "b": (PLAIN,)}))
+    path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(SpecError, match=re.escape(message)):
+        read(path)
+
+
+def test_the_files_lie_in_the_package() -> None:
+    """Where the wheel takes them from; `nox -s build` lists the catalogue with the wheel alone."""
+    assert {path.parent for path in FILES} == {Path(crosscheck.__file__).parent / "_recorded"} == {FOLDER}

@@ -3,10 +3,11 @@
 from math import factorial, inf, pi, sqrt
 from typing import Any
 
+from crosscheck._activations._gelu_coefficients import SLOPE, TAIL, ZERO, ZERO_FLOAT64
 from crosscheck._activations._kernels import Halves, cut, exp_above, grown, growth, numpy_of, polynomial
 from crosscheck._activations._mechanisms import compiled_anew, scalar_rest
 from crosscheck._recorded.files import recorded
-from crosscheck._spec.records import Activation, Limits, Native
+from crosscheck._spec.records import MODES, Activation, Deviation, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
@@ -25,69 +26,6 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 FLOAT64, FLOAT32 = Halves(top=64, grid=2**20, deep=708), Halves(top=16, grid=2**8, deep=87)
 """Beyond ``top`` in magnitude, Phi is 0 or 1 in the format."""
-
-ZERO, ZERO_FLOAT64 = (0.7517915368080139, -1.211444945855772e-08), (0.7517915246935645, -1.4956759177009883e-17)
-"""Where the gradient at -a is 0, in two parts of which the first is a number of the format.
-
-These are from tests/gelu_coefficients.py.
-"""
-
-TAIL = (
-    0.37764256520787576,
-    0.07369424422192968,
-    -0.11037962061483919,
-    0.10030777139128091,
-    -0.06306264153433533,
-    0.026428192962019495,
-    -0.005509940667666001,
-    -0.0009244369534435467,
-    0.0008820813927391446,
-    -4.8875324979358245e-05,
-    -0.00011650165648016508,
-    1.661828937675461e-05,
-    1.793097412576373e-05,
-    -2.602012851964462e-06,
-    -3.275934649596408e-06,
-    1.9646818506671903e-07,
-    6.48957738457219e-07,
-    5.782391409791735e-08,
-    -1.2366918611678142e-07,
-    -3.5964226684542775e-08,
-    1.9867688234664664e-08,
-    1.1333721177847343e-08,
-    -2.2471648035446027e-09,
-    -2.257529849043369e-09,
-    1.2487019266971894e-10,
-    2.2332055910494167e-10,
-)
-"""a R(a), with R(a) = Phi(-a) e^(a^2/2), for a >= 0, as a polynomial in t = (a - 4)/(a + 4)."""
-
-SLOPE = (
-    0.06326896364814262,
-    -0.10336589852195688,
-    0.06046293676785178,
-    -0.028083359953051716,
-    0.009504950375062741,
-    -0.001788260541162668,
-    -0.00015461331219588406,
-    0.0001857757740166163,
-    -1.7477220164239747e-05,
-    -1.8034936190147354e-05,
-    3.5389305121446815e-06,
-    2.2167310216509068e-06,
-    -4.922605230893777e-07,
-    -3.4935813863106715e-07,
-    5.257210422572209e-08,
-    6.325387210039118e-08,
-    -9.534703665956023e-10,
-    -1.1345296843067405e-08,
-    -1.6146802746525225e-09,
-    1.6753142712837635e-09,
-    4.929166588724104e-10,
-    -1.4342854649355361e-10,
-    -6.05555302980959e-11,
-)
-"""(R(a) - R(ZERO)) / (ZERO - a), likewise."""
 
 PHI_0 = 1 / sqrt(2 * pi)
 
@@ -155,6 +93,14 @@ TORCH, DEFAULT, ERFC = "torch.native", "jax.native", "jax.native.matched"
 CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
 ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_eltwise.html"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+IN_FORWARD_MODE, IN_LATER_RELEASES = "in forward mode the derivatives", "later releases"
+
+
+def rounded_anew(cause: str, id_: str, of: str, who: str, modes: tuple[str, ...] = MODES) -> Deviation:
+    """Another deviation of JAX's default, where 16 bits are rounded differently."""
+    reason = f"As {of}; {who} round differently in 16 bits, so that it shows at these inputs too."
+    return recorded(id=id_, cause=cause, subjects=(DEFAULT,), reason=reason, link=JAX_SOURCE, modes=modes)
+
 
 DEVIATIONS = (
     recorded(
@@ -286,57 +232,29 @@ DEVIATIONS = (
         "the sign. In bfloat16 torch's own code keeps the sign of a gradient that underflows, and JAX adds a +0.",
         link=ONEDNN,
     ),
-    recorded(
-        id="gelu-jax-default-is-tanh-forward",
-        cause="definition",
-        subjects=(DEFAULT,),
-        reason="As gelu-jax-default-is-tanh; in forward mode the derivatives round differently in 16 bits, so that it shows "
-        "at these inputs too.",
-        link=JAX_SOURCE,
-        modes=("forward",),
+    rounded_anew(
+        "definition", "gelu-jax-default-is-tanh-forward", "gelu-jax-default-is-tanh", IN_FORWARD_MODE, ("forward",)
     ),
-    recorded(
-        id="gelu-jax-default-is-tanh-16-bit-later",
-        cause="definition",
-        subjects=(DEFAULT,),
-        reason="As gelu-jax-default-is-tanh; later releases round differently in 16 bits, so that it shows at these inputs "
-        "too.",
-        link=JAX_SOURCE,
+    rounded_anew("definition", "gelu-jax-default-is-tanh-16-bit-later", "gelu-jax-default-is-tanh", IN_LATER_RELEASES),
+    rounded_anew(
+        "inaccurate", "gelu-jax-default-lost-digits-16-bit-later", "gelu-jax-default-lost-digits", IN_LATER_RELEASES
     ),
-    recorded(
-        id="gelu-jax-default-lost-digits-16-bit-later",
-        cause="inaccurate",
-        subjects=(DEFAULT,),
-        reason="As gelu-jax-default-lost-digits; later releases round differently in 16 bits, so that it shows at these "
-        "inputs too.",
-        link=JAX_SOURCE,
+    rounded_anew(
+        "definition",
+        "gelu-jax-default-is-tanh-16-bit-later-forward",
+        "gelu-jax-default-is-tanh-forward",
+        IN_LATER_RELEASES,
+        ("forward",),
     ),
-    recorded(
-        id="gelu-jax-default-is-tanh-16-bit-later-forward",
-        cause="definition",
-        subjects=(DEFAULT,),
-        reason="As gelu-jax-default-is-tanh-forward; later releases round differently in 16 bits, so that it shows at these "
-        "inputs too.",
-        link=JAX_SOURCE,
-        modes=("forward",),
+    rounded_anew(
+        "inaccurate",
+        "gelu-jax-default-lost-digits-16-bit-later-forward",
+        "gelu-jax-default-lost-digits-forward",
+        IN_LATER_RELEASES,
+        ("forward",),
     ),
-    recorded(
-        id="gelu-jax-default-lost-digits-16-bit-later-forward",
-        cause="inaccurate",
-        subjects=(DEFAULT,),
-        reason="As gelu-jax-default-lost-digits-forward; later releases round differently in 16 bits, so that it shows at "
-        "these inputs too.",
-        link=JAX_SOURCE,
-        modes=("forward",),
-    ),
-    recorded(
-        id="gelu-jax-default-lost-digits-forward",
-        cause="inaccurate",
-        subjects=(DEFAULT,),
-        reason="As gelu-jax-default-lost-digits; in forward mode the derivatives round differently in 16 bits, so that it "
-        "shows at these inputs too.",
-        link=JAX_SOURCE,
-        modes=("forward",),
+    rounded_anew(
+        "inaccurate", "gelu-jax-default-lost-digits-forward", "gelu-jax-default-lost-digits", IN_FORWARD_MODE, ("forward",)
     ),
     recorded(
         id="gelu-compiled-over-budget",

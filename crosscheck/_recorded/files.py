@@ -37,12 +37,16 @@ def recorded(
     modes: tuple[str, ...] = MODES,
     bug: bool = False,
 ) -> Deviation:
-    """A deviation of the catalogue: what a person writes of it, and the regions that the files have under its id."""
+    """A deviation of the catalogue: what a person writes of it, and the regions that a file has under its id.
+
+    One file alone: of two, the regions of each would be asked for in the environment of the other, too.
+    """
     found = [record for record in records() if id in record.deviations]
-    if not found:
-        raise SpecError(f"Deviation {id!r}: no file in crosscheck/_recorded has regions under this id")
-    regions = tuple(region for record in found for region in record.deviations[id])
-    return Deviation(id, cause, subjects, regions, reason, link, tuple(record.seen for record in found), modes, bug)
+    if len(found) != 1:
+        many = f"{len(found)} files" if found else "no file"
+        raise SpecError(f"Deviation {id!r}: got {many} in crosscheck/_recorded with regions under this id, expected one")
+    (record,) = found
+    return Deviation(id, cause, subjects, record.deviations[id], reason, link, (record.seen,), modes, bug)
 
 
 @cache

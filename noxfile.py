@@ -137,10 +137,11 @@ def tests_slow(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting: ruff."""
+    """Check style, formatting and imports: ruff, and import-linter, which knows what each room may import."""
     session.install(*group("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session

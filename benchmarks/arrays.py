@@ -21,7 +21,7 @@ def main() -> None:
         np.save(Path(folder, "b.npy"), np.nextafter(a, np.float32(9)))
         del a
         start, peak = time.perf_counter(), 0
-        arguments = [sys.executable, "-m", "crosscheck.cli", "diff", "a.npy", "b.npy"]
+        arguments = [sys.executable, "-m", "crosscheck", "diff", "a.npy", "b.npy"]
         process = psutil.Popen(arguments, cwd=folder, stdout=subprocess.DEVNULL)
         while process.poll() is None:
             peak = max(peak, process.memory_info().rss)

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 import crosscheck
-from crosscheck._numerics.formats import FORMATS
-from crosscheck._pair.compare import SUBSET, furthest
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._compare.run import SUBSET, furthest
 
 ELEMENTS = 10**7
 CALLS = 1000

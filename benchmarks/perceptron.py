@@ -5,7 +5,7 @@ what it prints; where the losses' declared differences matter, it says so.
 """
 
 import crosscheck
-from crosscheck._perceptron.agreement import TIMES_CONTROL
+from crosscheck._training.agreement import TIMES_CONTROL
 
 TASKS = ("or", "xor", "nand", "points")
 SEEDS = range(5)

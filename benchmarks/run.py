@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 
 import crosscheck
-from crosscheck._compare.sample import samples
-from crosscheck._numerics.sampling import PER_BINADE, UNIFORM
+from crosscheck._arithmetic.sampling import PER_BINADE, UNIFORM
+from crosscheck._verify.sample import samples
 
 LIGHT = {
     "import crosscheck": ["-c", "import crosscheck"],
-    "crosscheck --help": ["-m", "crosscheck.cli", "--help"],
-    "crosscheck list": ["-m", "crosscheck.cli", "list"],
+    "crosscheck --help": ["-m", "crosscheck", "--help"],
+    "crosscheck list": ["-m", "crosscheck", "list"],
 }
 LIGHT_LIMIT = 0.3
 TRUTH_LIMITS = {"float64": 50.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
@@ -111,7 +111,7 @@ def decisions() -> Iterator[Measurement]:
 def verify() -> Iterator[Measurement]:
     """The command, start-up included, and the memory of all its processes together."""
     for what, (names, limit) in VERIFY.items():
-        seconds, peak = run_watched(["-m", "crosscheck.cli", "verify", *names])
+        seconds, peak = run_watched(["-m", "crosscheck", "verify", *names])
         yield Measurement(f"verify {what}", seconds, limit, "s")
         yield Measurement(f"verify {what}, memory", peak, MEMORY_LIMIT, "GiB")
         if not names:
@@ -159,7 +159,7 @@ def sweep() -> Iterator[Measurement]:
         for share in ("torch", "jax", "truth", "comparison"):
             yield Measurement(f"sweep {name}: share of {share}", found[f"share of {share}"], 1.0, "")
     natives = ["--subject", "torch.native", "--subject", "jax.native"]
-    seconds, peak = run_watched(["-m", "crosscheck.cli", "sweep", SWEPT[0], "--jobs", "2", *natives])
+    seconds, peak = run_watched(["-m", "crosscheck", "sweep", SWEPT[0], "--jobs", "2", *natives])
     yield Measurement(f"sweep {SWEPT[0]}, every float32, natives", seconds, SWEEP_LIMIT, "s")
     yield Measurement(f"sweep {SWEPT[0]}, memory", peak, SWEEP_MEMORY, "GiB")
 
@@ -180,7 +180,7 @@ def plugin() -> Iterator[Measurement]:
 def perceptron() -> Iterator[Measurement]:
     """The command, start-up and controls included."""
     for what, (options, limit) in PERCEPTRON.items():
-        yield Measurement(f"perceptron, {what}", run(["-m", "crosscheck.cli", "perceptron", *options]), limit, "s")
+        yield Measurement(f"perceptron, {what}", run(["-m", "crosscheck", "perceptron", *options]), limit, "s")
 
 
 def main(chosen: list[str]) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 import crosscheck
-from crosscheck._numerics.formats import FORMATS
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._sweep.piece import Judge, Setup
 from crosscheck._sweep.positions import floats, pieces, whole
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from crosscheck._report.pair import PairReport
+    from crosscheck._compare.report import PairReport
     from crosscheck._report.report import Report
 
 SCHEMA = "crosscheck.pytest/1"
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--crosscheck-json: got {path}, expected a file in a folder that exists")
     given = {name: config.getoption(f"crosscheck_{name}") for name in ("device", "dtype")}
     if any(given.values()):
-        from crosscheck._spec.records import DEVICES, DTYPES
+        from crosscheck._records.records import DEVICES, DTYPES
 
         for name, known in (("device", DEVICES), ("dtype", DTYPES)):
             if given[name] not in (None, *known):

@@ -20,11 +20,11 @@ from filelock import FileLock, Timeout
 
 import crosscheck
 from crosscheck import Activation, Deviation, Report, activations
-from crosscheck._compare import verify
-from crosscheck._compare.judged import ALONE, Judged
-from crosscheck._compare.task import LENGTHS, Plan
-from crosscheck._numerics.sampling import ROWS
-from crosscheck._spec.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES
+from crosscheck._arithmetic.sampling import ROWS
+from crosscheck._records.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES
+from crosscheck._verdict.judged import ALONE, Judged
+from crosscheck._verify import run as verify
+from crosscheck._verify.task import LENGTHS, Plan
 
 MINE = '''
 """An activation of the user's: half of x."""
@@ -134,7 +134,7 @@ def _verify(name: str) -> Verified:
         return kept
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crosscheck._api.run", run)
+        patch.setattr("crosscheck._verify.verify.run", run)
         report = crosscheck.verify(name)
     points = [*kept, *_elsewhere(activations[name])]
     jax.clear_caches()  # or the programs of all activations would fill the memory
@@ -186,7 +186,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from crosscheck.cli import main; main()", *arguments],
+            [sys.executable, "-c", "from crosscheck._cli.main import main; main()", *arguments],
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
             capture_output=True,

@@ -10,7 +10,7 @@ import numpy as np
 from jax.test_util import check_grads
 
 from crosscheck import Activation
-from crosscheck._numerics.formats import Float64Array
+from crosscheck._arithmetic.formats import Float64Array
 
 Function = Callable[[Any], Any]
 NEAR = 0.05

@@ -13,14 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 import crosscheck
-from crosscheck._compare.causes import CODE, FIRST_PASSING, NOT_JUDGED
-from crosscheck._compare.deviations import SCATTERED
-from crosscheck._compare.layout import DTYPES as LAYOUT_DTYPES
-from crosscheck._compare.task import Plan
-from crosscheck._compare.verify import run
-from crosscheck._numerics.formats import FORMATS, widen
+from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._recorded.files import line
-from crosscheck._spec.records import DTYPES, MODES, USUAL_MODES, Anchor, Region, budget
+from crosscheck._records.records import DTYPES, MODES, USUAL_MODES, Anchor, Region, budget
+from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED
+from crosscheck._verdict.deviations import SCATTERED
+from crosscheck._verify.layout import DTYPES as LAYOUT_DTYPES
+from crosscheck._verify.run import run
+from crosscheck._verify.task import Plan
 
 SEEDS = (0, 1, 2)
 NAMES = {code: cause for cause, code in CODE.items()}

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from math import inf
 
-from crosscheck._numerics.formats import Format
+from crosscheck._arithmetic.formats import Format
 
 
 def exponent(r: Fraction, fmt: Format) -> int:

@@ -14,13 +14,13 @@ import pytest
 
 import crosscheck
 from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
+from crosscheck._arithmetic.formats import FORMATS, bits_of
 from crosscheck._atlas import rows as rows_module
+from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Input, Number, Outcome
+from crosscheck._atlas.report import layout
 from crosscheck._atlas.rows import declared_rows, differences, distinct, number, set_beside
-from crosscheck._compare.curves import Declared, Sighting
-from crosscheck._numerics.formats import FORMATS, bits_of
-from crosscheck._report.atlas import layout
-from crosscheck._report.atlas_file import read
+from crosscheck._verify.curves import Declared, Sighting
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

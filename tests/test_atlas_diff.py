@@ -14,8 +14,8 @@ import pytest
 import crosscheck
 from crosscheck import Atlas, AtlasDiff, AtlasRow, UsageError
 from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
-from crosscheck._compare.deviations import Extent
 from crosscheck._report.json_file import write_json
+from crosscheck._verdict.deviations import Extent
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

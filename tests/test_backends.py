@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from crosscheck._backends import backend
-from crosscheck._backends.base import Flush, NoDeviceError, WrongOutputError
-from crosscheck._backends.torch_backend import to_array, to_tensor
-from crosscheck._numerics.formats import FORMATS, FloatArray
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.base import Flush, NoDeviceError, WrongOutputError
+from crosscheck._frameworks.torch_backend import to_array, to_tensor
 
 RUNS = (("torch", "eager"), ("jax", "eager"), ("jax", "jit"))
 NAMES = ("torch", "jax")

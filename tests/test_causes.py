@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import rational
 
-from crosscheck._compare.causes import (
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, Format
+from crosscheck._records.records import CAUSES, PASSING
+from crosscheck._truth.truth import Truth
+from crosscheck._verdict.causes import (
     CODE,
     FIRST_PASSING,
     NOT_JUDGED,
@@ -22,10 +25,7 @@ from crosscheck._compare.causes import (
     judge,
     judge_pair,
 )
-from crosscheck._compare.scale import scale
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FORMATS, Float64Array, Format
-from crosscheck._spec.records import CAUSES, PASSING
+from crosscheck._verdict.scale import scale
 
 F32 = FORMATS["float32"]
 F16 = FORMATS["float16"]

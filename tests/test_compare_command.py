@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from crosscheck.cli import main
+from crosscheck._cli.main import main
 
 MINE = """
 import jax.numpy as jnp

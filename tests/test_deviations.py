@@ -12,18 +12,19 @@ from catalogue import NAMES
 from conftest import SLOW_MODES, Verified
 
 import crosscheck
-from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, _api
-from crosscheck._compare.causes import CODE
-from crosscheck._compare.deviations import Environment, examined_here, seen_here, settle
-from crosscheck._compare.judged import Judged
-from crosscheck._numerics.formats import FORMATS, from_ordinal, to_ordinal, widen
-from crosscheck._numerics.sampling import COLUMNS, ROWS
-from crosscheck._spec.records import Seen
+from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
+from crosscheck._arithmetic.formats import FORMATS, from_ordinal, to_ordinal, widen
+from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.records import Seen
+from crosscheck._verdict.causes import CODE
+from crosscheck._verdict.deviations import Environment, examined_here, seen_here, settle
+from crosscheck._verdict.judged import Judged
 
 Run = Callable[[str], Verified]
 ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
 """A test of how strict a declaration is holds in every environment."""
-HERE = _api._deviation_environment(_api.environment(), "cpu")
+HERE = Environment.of(environment())
 SIGMOID = crosscheck.activations["sigmoid"]
 LOST_TAIL = next(deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-derivative-lost-tail")
 FLOAT32 = next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",)))

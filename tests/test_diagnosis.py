@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 import crosscheck
 from crosscheck import Activation, PairReport, UsageError, activations, compare, identify
-from crosscheck._spec.interface import native_function
+from crosscheck._records.interface import native_function
 
 # Which function each side is.
 
@@ -136,7 +136,7 @@ def test_a_deviation_of_the_catalogue_is_recognised_in_a_function_of_the_user_s(
 
 
 def test_what_passes_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosscheck._pair.diagnosis.diagnose", lambda *_: pytest.fail("diagnosed"))
+    monkeypatch.setattr("crosscheck._compare.diagnosis.diagnose", lambda *_: pytest.fail("diagnosed"))
     assert compare(torch.tanh, jnp.tanh).diagnosis == crosscheck.Diagnosis()
 
 
@@ -247,7 +247,7 @@ WRONG: dict[str, tuple[Any, Any, Any, int, list[Any]]] = {
 
 @pytest.fixture(autouse=True)
 def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosscheck._pair.worst.SECONDS", 300.0)
+    monkeypatch.setattr("crosscheck._compare.worst.SECONDS", 300.0)
 
 
 @functools.cache

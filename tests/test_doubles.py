@@ -11,13 +11,13 @@ from flint import arb
 from truths import matches
 
 import crosscheck
-from crosscheck._compare.sample import Sample
-from crosscheck._compare.shapes import STARTS
-from crosscheck._exact import doubles, rows
-from crosscheck._exact.balls import precision
-from crosscheck._exact.doubles import Doubles, Namespace, decide
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import FORMATS, Float64Array, Format, from_ordinal, to_ordinal
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, Format, from_ordinal, to_ordinal
+from crosscheck._truth import doubles, rows
+from crosscheck._truth.balls import precision
+from crosscheck._truth.doubles import Doubles, Namespace, decide
+from crosscheck._truth.truth import Truth
+from crosscheck._verify.sample import Sample
+from crosscheck._verify.shapes import STARTS
 
 M = Namespace()
 RNG = np.random.default_rng(5)

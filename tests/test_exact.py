@@ -15,12 +15,12 @@ from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck._exact.balls import precision
-from crosscheck._exact.decide import decide, decide_many
-from crosscheck._exact.evaluate import truth
-from crosscheck._numerics.formats import FORMATS, FloatArray, Format, every_value, widen
-from crosscheck._numerics.sampling import stratified
-from crosscheck._spec.records import NO_LIMITS, Activation, Kink, Limits, SpecError
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, every_value, widen
+from crosscheck._arithmetic.sampling import stratified
+from crosscheck._records.records import NO_LIMITS, Activation, Kink, Limits, SpecError
+from crosscheck._truth.balls import precision
+from crosscheck._truth.decide import decide, decide_many
+from crosscheck._truth.evaluate import truth
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 ORDERS = (0, 1, 2)

@@ -16,16 +16,18 @@ import pytest
 from conftest import Verified
 
 import crosscheck
-from crosscheck import Activation, Deviation, Report, UsageError, _api
-from crosscheck._backends import backend
+from crosscheck import Activation, Deviation, Report, UsageError
+from crosscheck._arithmetic.formats import FORMATS, bits_of
 from crosscheck._catalogue import load_file
-from crosscheck._compare.curves import Sighting, _place, sight
-from crosscheck._compare.deviations import examined_here, seen_here
-from crosscheck._compare.sample import Sample, coordinates, samples
-from crosscheck._numerics.formats import FORMATS, bits_of
-from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
-from crosscheck._report.reproduce import LONG, Source, _rows
-from crosscheck._spec.records import CAUSES
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.records import CAUSES
+from crosscheck._verdict.deviations import Environment, examined_here, seen_here
+from crosscheck._verify.curves import Sighting, _place, sight
+from crosscheck._verify.explain import _declared, _source, explained
+from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
+from crosscheck._verify.reproduce import LONG, Source, _rows
+from crosscheck._verify.sample import Sample, coordinates, samples
 
 Run = Callable[[str], Verified]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,12 +107,12 @@ def test_the_snippets_of_a_declared_deviation_reproduce_it(activation: Activatio
     if deviation.modes == ("compile",) and (why := backend("torch").lacks("compile")):
         pytest.skip(why)
     nothing = Report((), {})
-    one = _api._declared(activation, deviation, nothing)
-    check_snippets(Explanation(activation, _api._source(activation), nothing, (one,)), one)
+    one = _declared(activation, deviation, nothing)
+    check_snippets(Explanation(activation, _source(activation), nothing, (one,)), one)
     assert one.sighting is not None
     least = list(deviation.subjects) * (3 if one.cause == "layout" else 1)  # then the views that change the result too
     assert [result.subject for result in one.sighting.results][: len(least)] == least
-    here = seen_here(deviation, _api._deviation_environment(_api.environment(), "cpu"))
+    here = seen_here(deviation, Environment.of(environment()))
     if one.cause == "layout" and here and one.id != "logsumexp-layout":  # seen where its row stands
         for subject in deviation.subjects:
             assert len({repr(result.got) for result in one.sighting.results if result.subject == subject}) > 1
@@ -125,7 +127,7 @@ def test_every_cause_has_its_sentence() -> None:
 
 
 def test_the_explanation_says_what_there_is_to_say(verified: Run) -> None:
-    explanation = _api.explained(crosscheck.activations["tanh"], verified("tanh").report)
+    explanation = explained(crosscheck.activations["tanh"], verified("tanh").report)
     text = str(explanation)
     flat = " ".join(text.split())
     assert explanation.passed
@@ -136,7 +138,7 @@ def test_the_explanation_says_what_there_is_to_say(verified: Run) -> None:
         assert deviation.link in text
         assert SENTENCES[deviation.cause] in flat
     assert text.count("```python") == sum(len(d.subjects) for d in explanation.activation.deviations)
-    here = _api._deviation_environment(_api.environment(), "cpu")
+    here = Environment.of(environment())
     if all(seen_here(deviation, here) for deviation in explanation.activation.deviations):
         assert "not seen in this run" not in text
     data = json.loads(json.dumps(explanation.data(), allow_nan=False))
@@ -146,7 +148,7 @@ def test_the_explanation_says_what_there_is_to_say(verified: Run) -> None:
 
 def test_what_looks_like_a_bug_is_said_so(verified: Run) -> None:
     gelu = crosscheck.activations["gelu"]
-    story = str(_api.explained(gelu, verified("gelu").report))
+    story = str(explained(gelu, verified("gelu").report))
     found = re.findall(r"^\d+\. (\S+) \(\w+, declared(.*?)(?=^\d+\. |\Z)", story, re.MULTILINE | re.DOTALL)
     declared = dict(found)
     bugs = {name for name, told in declared.items() if "looks like a bug" in told}
@@ -156,14 +158,14 @@ def test_what_looks_like_a_bug_is_said_so(verified: Run) -> None:
 
 
 def test_kinks_parameters_and_limits_are_said(verified: Run) -> None:
-    text = str(_api.explained(crosscheck.activations["leaky_relu"], verified("leaky_relu").report))
+    text = str(explained(crosscheck.activations["leaky_relu"], verified("leaky_relu").report))
     assert "negative_slope = 0.01" in text
     assert "at x = 0: chosen the gradient 0.01, as in https://" in " ".join(text.split())
     assert "at +infinity value inf, gradient 1" in " ".join(text.split())
 
 
 def test_an_input_of_nan_and_a_negative_zero_are_kept(verified: Run) -> None:
-    text = str(_api.explained(crosscheck.activations["relu"], verified("relu").report))
+    text = str(explained(crosscheck.activations["relu"], verified("relu").report))
     assert "x = -0.0 (0x80000000): float32, value, eager" in text
     assert "x = nan (0x7fc00000): float32, gradient, eager" in text
 
@@ -173,7 +175,7 @@ def test_undeclared_disagreements_are_explained_and_reproduced(tmp_path: Path) -
     path.write_text(WRONG)
     (activation,) = load_file(path)
     report = crosscheck.verify(activation, quick=True, orders=[0, 1], dtypes=["float32", "float64", "bfloat16"])
-    explanation = _api.explained(activation, report)
+    explanation = explained(activation, report)
     assert not explanation.passed
     found = {(one.subjects, one.cause) for one in explanation.disagreements}
     assert {(("torch",), "definition"), (("jax",), "error")} <= found
@@ -195,7 +197,7 @@ def test_each_analytic_formula_can_be_reproduced() -> None:
     relu = crosscheck.activations["relu"]
     broken = dataclasses.replace(relu, derivative=lambda m, x: m.where(x > 0, 1.0, 0.5), deviations=(), natives={})
     report = crosscheck.verify(broken, quick=True, orders=[1], dtypes=["float64"], subjects=["analytic"])
-    explanation = _api.explained(broken, report)
+    explanation = explained(broken, report)
     (one,) = explanation.disagreements
     assert one.subjects == ("analytic",)
     assert one.sighting is not None
@@ -208,7 +210,7 @@ def test_each_analytic_formula_can_be_reproduced() -> None:
 
 def test_no_disagreement_is_said(activation_file: Path) -> None:
     (mine,) = load_file(activation_file)
-    explanation = _api.explained(mine, crosscheck.verify(mine, quick=True))
+    explanation = explained(mine, crosscheck.verify(mine, quick=True))
     assert explanation.disagreements == ()
     assert "No disagreement: every result of every subject is within its budget" in str(explanation)
 
@@ -221,7 +223,7 @@ def test_the_public_function_is_the_text(monkeypatch: pytest.MonkeyPatch, verifi
         asked.append(what.name)
         return report
 
-    monkeypatch.setattr(_api, "verify", verify)
+    monkeypatch.setattr("crosscheck._verify.explain.verify", verify)
     text = crosscheck.explain("swish")
     assert asked == ["silu"]
     assert text.startswith("silu, also called swish")
@@ -301,7 +303,7 @@ def sighting_of(x: float, dtype: str, order: int, axis: int = -1, subjects: tupl
 
 
 def explanation_of(*disagreements: Disagreement) -> Explanation:
-    return Explanation(SOFTMAX, _api._source(SOFTMAX), Report((), {}), disagreements)
+    return Explanation(SOFTMAX, _source(SOFTMAX), Report((), {}), disagreements)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
@@ -367,7 +369,7 @@ def test_a_deviation_of_long_rows_is_looked_for_in_these_only() -> None:
     longer = dataclasses.replace(SOFTMAX, deviations=(dataclasses.replace(declared, regions=(region,)),))
     for activation, length in ((SOFTMAX, 100), (longer, 1000)):
         deviation = next(one for one in activation.deviations if one.id == declared.id)
-        one = _api._declared(activation, deviation, Report((), {}))
+        one = _declared(activation, deviation, Report((), {}))
         assert one.sighting is not None
         assert one.sighting.row is not None
         assert len(one.sighting.row.bits) == length
@@ -379,10 +381,10 @@ def test_a_deviation_of_long_rows_is_looked_for_in_these_only() -> None:
 def test_a_deviation_along_another_axis_is_shown_along_that() -> None:
     (declared,) = (d for d in SOFTMAX.deviations if d.id == "softmax-16-bit-rounding")
     (region,) = (r for r in declared.regions if (r.order, r.dtypes) == (0, ("bfloat16",)))
-    if not examined_here(region, _api._deviation_environment(_api.environment(), "cpu")):
+    if not examined_here(region, Environment.of(environment())):
         pytest.skip(f"torch rounds twice with {region.capability} only")
     only = dataclasses.replace(declared, regions=(region,))
-    one = _api._declared(dataclasses.replace(SOFTMAX, deviations=(only,)), only, Report((), {}))
+    one = _declared(dataclasses.replace(SOFTMAX, deviations=(only,)), only, Report((), {}))
     assert one.sighting is not None
     assert one.sighting.parameters == {"axis": 0}
     check_snippets(explanation_of(one), one)
@@ -397,7 +399,7 @@ def test_an_entry_that_no_sampled_row_has_is_shown_in_a_row_of_two() -> None:
 
 
 def test_what_explains_softmax_can_be_read(verified: Run) -> None:
-    explanation = _api.explained(SOFTMAX, verified("softmax").report)
+    explanation = explained(SOFTMAX, verified("softmax").report)
     text = str(explanation)
     assert "of one entry alone: at -infinity value 0" in text
     for one in explanation.disagreements:
@@ -414,7 +416,7 @@ def test_undeclared_disagreements_about_rows_are_explained_and_reproduced(tmp_pa
     path.write_text(WRONG_ROWS)
     (activation,) = load_file(path)
     report = crosscheck.verify(activation, orders=[0, 1], dtypes=["float32"], modes=["eager"])
-    explanation = _api.explained(activation, report)
+    explanation = explained(activation, report)
     assert not explanation.passed
     found = {(one.subjects, one.order) for one in explanation.disagreements}
     assert {(("jax",), 0), (("torch",), 1)} <= found

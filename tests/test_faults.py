@@ -19,7 +19,7 @@ from fuzz.around import KEPT, Seen, after, watch
 from fuzz.faults import FAULTS, KINDS, Fault
 
 from crosscheck import UsageError, verify
-from crosscheck._commands.ending import Commands
+from crosscheck._cli.ending import Commands
 from crosscheck._report.files import write_whole
 from crosscheck._workers import Workers, none_left
 
@@ -149,7 +149,14 @@ def test_a_folder_that_only_reads_is_refused_at_once(tmp_path: Path) -> None:
         subprocess.run([*apart, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no file system that only reads can be made here")
-    command = [sys.executable, "-c", "from crosscheck.cli import main; main()", "list", "--json", str(tmp_path / "out.json")]
+    command = [
+        sys.executable,
+        "-c",
+        "from crosscheck._cli.main import main; main()",
+        "list",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
     done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"Error: --json: the folder {tmp_path} is not writable\n"
@@ -194,7 +201,7 @@ def test_ctrl_c_waits_until_a_framework_is_loaded(tmp_path: Path) -> None:
     tmp_path.joinpath("jax", "__init__.py").write_text(LOADS_SLOWLY)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    code = "from crosscheck.cli import main; main(['env'])"
+    code = "from crosscheck._cli.main import main; main(['env'])"
     with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "loading\n"
@@ -207,7 +214,7 @@ LEAVES_SLOWLY = """
 import atexit, time
 atexit.register(time.sleep, 60)  # as a library's that clears up when Python ends
 atexit.register(print, "leaving", flush=True)
-from crosscheck.cli import main
+from crosscheck._cli.main import main
 main(["list"])
 """
 

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from crosscheck._numerics.formats import (
+from crosscheck._arithmetic.formats import (
     FORMATS,
     FloatArray,
     Format,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flint import arb
 
-from crosscheck._activations import gelu, gelu_tanh
+from crosscheck._catalogue import gelu, gelu_tanh
 
 NUMBERS = script.numbers()
 NAMED = [(activation, name) for activation, named in NUMBERS.items() for name in named]
@@ -17,7 +17,7 @@ NAMED = [(activation, name) for activation, named in NUMBERS.items() for name in
 
 @pytest.mark.parametrize(("activation", "name"), NAMED, ids=[name for _, name in NAMED])
 def test_the_numbers_are_those_of_the_script(activation: str, name: str) -> None:
-    module = importlib.import_module(f"crosscheck._activations.{activation}")
+    module = importlib.import_module(f"crosscheck._catalogue.{activation}")
     assert getattr(module, name) == NUMBERS[activation][name]
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 import crosscheck
-from crosscheck._backends import backend
-from crosscheck._backends.base import NoDeviceError
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.base import NoDeviceError
 
 pytestmark = pytest.mark.gpu
 

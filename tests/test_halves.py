@@ -15,16 +15,17 @@ from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck import Activation, Report, SpecError, _api
-from crosscheck._activations._kernels import halves, numpy_of
-from crosscheck._compare.curves import _place, sight
-from crosscheck._compare.sample import Sample, coordinates, samples
-from crosscheck._exact.balls import precision
-from crosscheck._exact.rows import _enclosures, _paired, row_truth
-from crosscheck._numerics.formats import FORMATS, FloatArray, Format, bits_of, widen
-from crosscheck._report.explain import Disagreement, Explanation
-from crosscheck._report.reproduce import Source, _rows
-from crosscheck._spec.records import DTYPES, NO_LIMITS
+from crosscheck._verify import verify as _api
+from crosscheck import Activation, Report, SpecError
+from crosscheck._catalogue._kernels import halves, numpy_of
+from crosscheck._verify.curves import _place, sight
+from crosscheck._verify.sample import Sample, coordinates, samples
+from crosscheck._truth.balls import precision
+from crosscheck._truth.rows import _enclosures, _paired, row_truth
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, bits_of, widen
+from crosscheck._verify.explanation import Disagreement, Explanation
+from crosscheck._verify.reproduce import Source, _rows
+from crosscheck._records.records import DTYPES, NO_LIMITS
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -236,10 +237,10 @@ def judge(**options: Any) -> Report:
 
 @pytest.fixture
 def moderate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosscheck._numerics.sampling.GATES", (1.0, 10.0, 25.0))
+    monkeypatch.setattr("crosscheck._arithmetic.sampling.GATES", (1.0, 10.0, 25.0))
     pairs = ((0, 0), (1e3, 1e-3), (1, inf), (2, -inf), (-1, nan), (nan, 1))
-    monkeypatch.setattr("crosscheck._numerics.sampling.PAIRS", pairs)
-    monkeypatch.setattr("crosscheck._compare.task.LENGTHS", dict.fromkeys((8, 32, 100), DTYPES))  # and no search
+    monkeypatch.setattr("crosscheck._arithmetic.sampling.PAIRS", pairs)
+    monkeypatch.setattr("crosscheck._verify.task.LENGTHS", dict.fromkeys((8, 32, 100), DTYPES))  # and no search
 
 
 @pytest.mark.usefixtures("moderate")
@@ -374,7 +375,7 @@ def test_it_is_drawn_as_its_gate_varies() -> None:
 
 @pytest.mark.parametrize("axis", [-1, 0])
 def test_it_is_identified(axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosscheck._functions.activations", {"grown": GROWN, **crosscheck.activations})
+    monkeypatch.setattr("crosscheck._compare.compare.activations", {"grown": GROWN, **crosscheck.activations})
 
     def in_torch(x: Any) -> Any:
         a, b = x.chunk(2, axis)

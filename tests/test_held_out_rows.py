@@ -8,13 +8,13 @@ import pytest
 from catalogue import ROWS
 
 import crosscheck
-from crosscheck._compare import causes
-from crosscheck._compare.sample import Sample, taken
-from crosscheck._compare.subjects import Subject
-from crosscheck._compare.task import Plan, Task
-from crosscheck._numerics.formats import FORMATS, Float64Array
-from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import DTYPES, ORDERS
+from crosscheck._arithmetic.formats import FORMATS, Float64Array
+from crosscheck._arithmetic.ulp import round_once
+from crosscheck._records.records import DTYPES, ORDERS
+from crosscheck._verdict import causes
+from crosscheck._verify.sample import Sample, taken
+from crosscheck._verify.subjects import Subject
+from crosscheck._verify.task import Plan, Task
 
 Draw = Callable[[np.random.Generator, int], Float64Array]
 
@@ -73,5 +73,5 @@ def test_long_rows_of_other_kinds_keep_the_budget(name: str, length: int, dtype:
 
 
 def test_a_row_that_is_beyond_the_budget_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosscheck._compare.task.budget", lambda dtype, order: 0.51)
+    monkeypatch.setattr("crosscheck._verify.task.budget", lambda dtype, order: 0.51)
     assert {side for side, *_ in failures("softmax", 3001, "float32", list(KINDS))} == {"jax"}

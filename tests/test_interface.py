@@ -16,11 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import crosscheck
-from crosscheck._backends import backend
-from crosscheck._compare.scale import scale
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, widen
-from crosscheck._numerics.ulp import exponent
-from crosscheck._spec.records import DTYPES, ORDERS, budget
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, widen
+from crosscheck._arithmetic.ulp import exponent
+from crosscheck._frameworks import backend
+from crosscheck._records.records import DTYPES, ORDERS, budget
+from crosscheck._verdict.scale import scale
 
 FRAMEWORKS = ("torch", "jax")
 ORDER_IDS = ("value", "gradient", "second")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crosscheck._pair import jax_balls
-from crosscheck._pair.jax_balls import enclose
-from crosscheck._spec.jax_rules import with_row_derivatives
+from crosscheck._compare import jax_balls
+from crosscheck._compare.jax_balls import enclose
+from crosscheck._records.jax_rules import with_row_derivatives
 
 One = Callable[..., Any]
 RNG = np.random.default_rng(0)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crosscheck._lift.base import Noise
-from crosscheck._lift.jax_lift import JaxLifted, lift
-from crosscheck._spec.jax_rules import with_row_derivatives
+from crosscheck._records.jax_rules import with_row_derivatives
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax_lift import JaxLifted, lift
 
 UNIT = 2.0**-24
 RNG = np.random.default_rng(0)

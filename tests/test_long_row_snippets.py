@@ -5,9 +5,9 @@ import pytest
 from catalogue import ROWS
 
 import crosscheck
-from crosscheck._compare.sample import Sample
-from crosscheck._compare.shapes import USED
-from crosscheck._numerics.formats import FORMATS
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._verify.sample import Sample
+from crosscheck._verify.shapes import USED
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "glu"])

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck._backends import backend
-from crosscheck._spec.records import MODES
+from crosscheck._frameworks import backend
+from crosscheck._records.records import MODES
 
 SIGMOID = crosscheck.activations["sigmoid"]
 

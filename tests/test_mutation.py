@@ -22,7 +22,7 @@ from mutation.records import (
 )
 from mutation.summary import MOST_SURVIVORS, Summary
 
-MODULE = "crosscheck/_numerics/profile.py"
+MODULE = "crosscheck/_arithmetic/profile.py"
 RESULTS = ROOT / "results" / "robustness" / "mutation.json"
 
 
@@ -37,7 +37,7 @@ ALL_KILLED = dict.fromkeys(MUTANTS, DEAD)
 FIRST = MUTANTS[0]
 WHY = Explained(FIRST.identity, "it changes nothing")
 NO_MORE = Explained(mutant("y").identity, "it changes nothing")
-ELSEWHERE = Explained(replace(mutant("y").identity, module="crosscheck/_numerics/ulp.py"), "it changes nothing")
+ELSEWHERE = Explained(replace(mutant("y").identity, module="crosscheck/_arithmetic/ulp.py"), "it changes nothing")
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_tests_that_cannot_judge_are_an_error(tmp_path: Path, test: str, said: s
 
 
 def test_every_module_of_the_numerics_is_mutated() -> None:
-    there = {str(path.relative_to(ROOT)) for path in (ROOT / "crosscheck/_numerics").glob("*.py")}
-    assert set(TESTS) == there - {"crosscheck/_numerics/__init__.py"} | {"crosscheck/_compare/causes.py"}
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "crosscheck/_arithmetic").glob("*.py")}
+    assert set(TESTS) == there - {"crosscheck/_arithmetic/__init__.py"} | {"crosscheck/_verdict/causes.py"}
 
 
 def test_the_lines_of_the_mutants_explained_are_there() -> None:

@@ -30,7 +30,7 @@ def test_the_corpus_is_of_both_kinds_and_its_names_are_unique() -> None:
 @pytest.fixture
 def without_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told beyond the verdict takes half of the time and is tested in test_diagnosis.py."""
-    monkeypatch.setattr("crosscheck._pair.diagnosis.diagnose", lambda *_: Diagnosis())
+    monkeypatch.setattr("crosscheck._compare.diagnosis.diagnose", lambda *_: Diagnosis())
 
 
 ONE_OF = 3

@@ -14,15 +14,15 @@ import torch
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport, UsageError
-from crosscheck._perceptron import jax_many, jax_training, torch_training
-from crosscheck._perceptron.agreement import moved
-from crosscheck._perceptron.faults import FAULTS
-from crosscheck._perceptron.losses import DIFFERENCES
-from crosscheck._perceptron.many import judge_many, moved_many
-from crosscheck._perceptron.many_setup import gates_and_seeds
-from crosscheck._perceptron.records import TENSORS, History, Setup
-from crosscheck._perceptron.reference import departure
-from crosscheck._perceptron.tasks import GATES, NOT_SEPARABLE
+from crosscheck._training import jax_many, jax_training, torch_training
+from crosscheck._training.agreement import moved
+from crosscheck._training.faults import FAULTS
+from crosscheck._training.losses import DIFFERENCES
+from crosscheck._training.many import judge_many, moved_many
+from crosscheck._training.many_setup import gates_and_seeds
+from crosscheck._training.records import TENSORS, History, Setup
+from crosscheck._training.reference import departure
+from crosscheck._training.tasks import GATES, NOT_SEPARABLE
 
 SHORT = 60
 TRAIN = {"torch": torch_training.train, "jax": jax_training.train}

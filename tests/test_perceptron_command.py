@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from crosscheck.cli import main
+from crosscheck._cli.main import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -92,7 +92,7 @@ def test_progress_is_shown_on_a_terminal_and_on_standard_error_alone(tmp_path: P
     import pty
 
     ours, theirs = pty.openpty()
-    code = "from crosscheck.cli import main; main()"
+    code = "from crosscheck._cli.main import main; main()"
     arguments = [sys.executable, "-c", code, "perceptron", "--gate", "or", "--epochs", "200"]
     shown = b""
     with (tmp_path / "out").open("wb") as out, subprocess.Popen(arguments, stdout=out, stderr=theirs) as process:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crosscheck._perceptron.losses import DIFFERENCES
+from crosscheck._training.losses import DIFFERENCES
 
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path += [str(DOCS / "_make"), str(DOCS / "_hooks")]

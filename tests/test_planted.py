@@ -8,7 +8,7 @@ import pytest
 
 import crosscheck
 from crosscheck import Report
-from crosscheck._spec.records import DTYPES, USUAL_MODES
+from crosscheck._records.records import DTYPES, USUAL_MODES
 
 
 def framework_of(x: Any) -> ModuleType:

@@ -11,8 +11,8 @@ import torch
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._compare.task import EVERY_LENGTH
-from crosscheck._spec.records import USUAL_MODES
+from crosscheck._records.records import USUAL_MODES
+from crosscheck._verify.task import EVERY_LENGTH
 
 SOFTMAX = crosscheck.activations["softmax"]
 RUNS = {"torch": "eager", "jax": "jit"}

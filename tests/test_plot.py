@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import crosscheck
-from crosscheck import UsageError, _api
+from crosscheck import UsageError
 from crosscheck._catalogue import load_file
-from crosscheck._compare.curves import Curve, Curves, Panel, curves
-from crosscheck._report.plots import ERROR_STYLES, STYLES, _columns, _worst, draw, save
+from crosscheck._report.figures import ERROR_STYLES, STYLES, save
+from crosscheck._verify.curves import Curve, Curves, Panel, curves
+from crosscheck._verify.curves_plot import _columns, _worst, draw
+from crosscheck._verify.plot import DRAWABLE, PLOTTED
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,7 +61,7 @@ def test_every_dtype_is_drawn(dtype: str) -> None:
 
 
 def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
-    largest = _api.DRAWABLE
+    largest = DRAWABLE
     figure = crosscheck.plot("relu", dtype="float64", low=-largest, high=largest)
     save(figure, tmp_path / "all.png")
     low, high = figure.axes[0].get_xlim()
@@ -94,7 +96,7 @@ def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
 
 
 def test_an_entry_far_from_the_others_is_drawn(tmp_path: Path) -> None:
-    save(crosscheck.plot("softmax", dtype="float64", low=-_api.DRAWABLE, high=_api.DRAWABLE), tmp_path / "far.png")
+    save(crosscheck.plot("softmax", dtype="float64", low=-DRAWABLE, high=DRAWABLE), tmp_path / "far.png")
     assert (tmp_path / "far.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -127,7 +129,7 @@ def test_a_wrong_nan_is_marked_and_who_is_missing_is_said() -> None:
 
 
 def test_every_subject_has_a_style() -> None:
-    assert set(ERROR_STYLES) == set(_api.PLOTTED)
+    assert set(ERROR_STYLES) == set(PLOTTED)
     assert set(STYLES) == {"torch", "jax", "analytic"}
 
 

@@ -13,9 +13,9 @@ import torch
 from torch.autograd import forward_ad
 
 import crosscheck
-from crosscheck._numerics.formats import FORMATS, Float64Array, widen
-from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import DTYPES
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
+from crosscheck._arithmetic.ulp import round_once
+from crosscheck._records.records import DTYPES
 
 PRELU = crosscheck.activations["prelu"]
 FRAMEWORKS = ("torch", "jax")

@@ -7,8 +7,8 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from crosscheck._numerics.formats import FORMATS, every_value
-from crosscheck._numerics.profile import COLUMNS, SIZES, Columns, joined, profile
+from crosscheck._arithmetic.formats import FORMATS, every_value
+from crosscheck._arithmetic.profile import COLUMNS, SIZES, Columns, joined, profile
 
 
 def none(x: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 
 import crosscheck
 from crosscheck import Range, SpecError, activations
-from crosscheck._spec.ranges import FINITE
+from crosscheck._records.ranges import FINITE
 
 POSITIVE = "a number of at least 1e-30 and of at most 1e+30"
 SLOPE = "a number of at least -1e+30 and of at most 1e+30, 0 or at least 1e-30 away from it"

@@ -11,14 +11,15 @@ from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck import Report, SpecError, _api
-from crosscheck._backends import backend
-from crosscheck._backends.base import WrongOutputError
-from crosscheck._compare.curves import sight
-from crosscheck._compare.sample import Sample
-from crosscheck._exact.rows import row_truth
-from crosscheck._numerics.formats import FORMATS, Format, widen
-from crosscheck._report.explain import Disagreement, Explanation
+from crosscheck import Report, SpecError
+from crosscheck._arithmetic.formats import FORMATS, Format, widen
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.base import WrongOutputError
+from crosscheck._truth.rows import row_truth
+from crosscheck._verify.curves import sight
+from crosscheck._verify.explain import _source
+from crosscheck._verify.explanation import Disagreement, Explanation
+from crosscheck._verify.sample import Sample
 
 LOGSUMEXP = crosscheck.activations["logsumexp"]
 REDUCTIONS = [name for name in ROWS if crosscheck.activations[name].result == "one"]
@@ -151,7 +152,7 @@ def test_the_snippets_reproduce_it(order: int, axis: int, capsys: pytest.Capture
     x = np.array([-0.16796875 if order == 0 else 0.0]).astype(FORMATS["float64"].dtype)
     sighting = sight(LOGSUMEXP, subjects, x, order, "eager", {"axis": axis})
     one = Disagreement(None, "inaccurate", subjects, order, sighting)
-    explanation = Explanation(LOGSUMEXP, _api._source(LOGSUMEXP), Report((), {}), (one,))
+    explanation = Explanation(LOGSUMEXP, _source(LOGSUMEXP), Report((), {}), (one,))
     for result in sighting.results:
         assert result.got is not None
         exec(explanation.snippet(sighting, result), {})

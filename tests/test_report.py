@@ -8,8 +8,8 @@ import pytest
 
 import crosscheck
 from crosscheck import Report
+from crosscheck._records.plain import plain
 from crosscheck._report.json_file import write_json
-from crosscheck._spec.plain import plain
 
 FIELDS = {
     "function parameters output wrt subject against dtype order mode device points exhaustive passed cause causes side "

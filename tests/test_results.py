@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crosscheck import _api, activations
-from crosscheck._compare.deviations import seen_here
-from crosscheck._compare.records import Point
-from crosscheck._report.atlas_file import read
-from crosscheck._report.sweep import read_sweep, read_sweeps
-from crosscheck._spec.records import MODES
+from crosscheck import activations
+from crosscheck._atlas.file import read
+from crosscheck._records.records import MODES
+from crosscheck._sweep.report import read_sweep, read_sweeps
 from crosscheck._sweep.results import judged_exactly
+from crosscheck._verdict.deviations import Environment, seen_here
+from crosscheck._verdict.records import Point
 
 RESULTS = Path(__file__).parents[1] / "results"
 ALL = ("sigmoid", "tanh", "silu", "gelu")
@@ -46,7 +46,7 @@ def error(name: str, order: int, point: Point) -> tuple[float, float]:
 
 def test_the_kept_atlas_shows_every_disagreement_declared_for_its_environment() -> None:
     atlas = read(RESULTS / "atlas.json.gz", "results")
-    there = _api._deviation_environment(atlas.environment, "cpu")
+    there = Environment.of(atlas.environment)
     declared = [deviation for activation in activations.values() for deviation in activation.deviations]
     assert atlas.passed
     listed = {row.id for row in atlas.rows}

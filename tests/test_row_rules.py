@@ -13,7 +13,7 @@ from catalogue import ROWS
 
 import crosscheck
 from crosscheck import SpecError
-from crosscheck._numerics.formats import Float64Array
+from crosscheck._arithmetic.formats import Float64Array
 
 pytestmark = [
     # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function

@@ -16,12 +16,12 @@ from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._compare.sample import Sample, coordinates, samples
-from crosscheck._exact.balls import precision
-from crosscheck._exact.rows import _enclosures, row_truth
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, Format, widen
-from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_rows
-from crosscheck._spec.records import NO_LIMITS
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, Format, widen
+from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_rows
+from crosscheck._records.records import NO_LIMITS
+from crosscheck._truth.balls import precision
+from crosscheck._truth.rows import _enclosures, row_truth
+from crosscheck._verify.sample import Sample, coordinates, samples
 
 SOFTMAX = crosscheck.activations["softmax"]
 ORDERS = (0, 1, 2)

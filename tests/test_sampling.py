@@ -5,8 +5,8 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from crosscheck._numerics.formats import FORMATS, FloatArray, Format, to_ordinal, widen
-from crosscheck._numerics.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, to_ordinal, widen
+from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 WIDE = pytest.mark.parametrize("fmt", [FORMATS["float64"], FORMATS["float32"]], ids=lambda fmt: fmt.name)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck._compare.search import Effort, neighbours, worst, worst_first
-from crosscheck._compare.shapes import STARTS, RowShape
-from crosscheck._numerics.formats import Float64Array
+from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._verify.search import Effort, neighbours, worst, worst_first
+from crosscheck._verify.shapes import STARTS, RowShape
 
 AT_ONCE = 11
 

@@ -13,7 +13,7 @@ import torch
 
 import crosscheck
 from crosscheck import UsageError
-from crosscheck._backends.settings import Setting, settings
+from crosscheck._frameworks.settings import Setting, settings
 
 
 def now() -> dict[str, Setting]:

@@ -17,7 +17,7 @@ import pytest
 
 import crosscheck
 from crosscheck import Kink
-from crosscheck._pair.worst import Clock
+from crosscheck._compare.worst import Clock
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -63,11 +63,11 @@ def test_a_product_that_nobody_asked_for_any_more_is_forgotten(tmp_path: Path) -
 
 def test_a_key_knows_the_package_and_the_record(tmp_path: Path) -> None:
     """An edit of another activation's file is no reason to make a page again; one of anything else is."""
-    folder = ROOT / "crosscheck" / "_activations"
+    folder = ROOT / "crosscheck" / "_catalogue"
     rests = {path.relative_to(ROOT).as_posix() for path in products.record(folder / "glu.py")}
-    assert {f"crosscheck/_activations/{name}.py" for name in ("glu", "sigmoid", "_kernels")} <= rests
-    assert {"crosscheck/_exact/balls.py", "crosscheck/_recorded/torch-2.13-jax-0.10.json"} <= rests
-    assert "crosscheck/_activations/elu.py" not in rests
+    assert {f"crosscheck/_catalogue/{name}.py" for name in ("glu", "sigmoid", "_kernels")} <= rests
+    assert {"crosscheck/_truth/balls.py", "crosscheck/_recorded/torch-2.13-jax-0.10.json"} <= rests
+    assert "crosscheck/_catalogue/elu.py" not in rests
     path = tmp_path / "measured.py"
     keys = set()
     for text in ("NUMBER = 31", "NUMBER = 57"):
@@ -92,7 +92,7 @@ def test_an_edited_package_changes_the_number_that_a_notebook_shows(tmp_path: Pa
 def test_what_a_notebook_shows_does_not_depend_on_how_busy_the_machine_is(tmp_path: Path) -> None:
     """The search for a worse input ends when it has found one, not when its usual time is over."""
     page = tmp_path / "one.ipynb"
-    code = "from crosscheck._pair.worst import Clock\nprint(Clock().seconds)"
+    code = "from crosscheck._compare.worst import Clock\nprint(Clock().seconds)"
     cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell(code)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), page)
     made = nbformat.reads(notebooks.executed(page), 4)
@@ -161,9 +161,9 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 
 def test_an_undocumented_public_name_fails_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(crosscheck._HOME, "DEVICE", "_compare.curves")
-    with pytest.raises(reference.UndocumentedError, match="without a docstring: DEVICE"):
-        list(reference.api([*crosscheck.__all__, "DEVICE"]))
+    monkeypatch.setattr(crosscheck, "_found", crosscheck._catalogue._found, raising=False)
+    with pytest.raises(reference.UndocumentedError, match="without a docstring: _found"):
+        list(reference.api([*crosscheck.__all__, "_found"]))
 
 
 def test_every_public_name_is_on_the_page() -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck._backends import backend
-from crosscheck._numerics.formats import FORMATS, Float64Array, FloatArray, widen
-from crosscheck._numerics.ulp import exponent, round_once
-from crosscheck._spec.records import DTYPES
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, widen
+from crosscheck._arithmetic.ulp import exponent, round_once
+from crosscheck._frameworks import backend
+from crosscheck._records.records import DTYPES
 
 SOFTMAX = crosscheck.activations["softmax"]
 FRAMEWORKS = ("torch", "jax")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import crosscheck
-from crosscheck import Report, SpecError, _api
-from crosscheck._backends import backend
-from crosscheck._compare.sample import coordinates, samples
-from crosscheck._exact.rows import row_truth
-from crosscheck._numerics.formats import FORMATS, Format, widen
-from crosscheck._report.explain import Explanation
+from crosscheck import Report, SpecError
+from crosscheck._arithmetic.formats import FORMATS, Format, widen
+from crosscheck._frameworks import backend
+from crosscheck._truth.rows import row_truth
+from crosscheck._verify.explain import _declared, _source
+from crosscheck._verify.explanation import Explanation
+from crosscheck._verify.sample import coordinates, samples
 
 SOFTMAX, SOFTMIN = (crosscheck.activations[name] for name in ("softmax", "softmin"))
 ORDERS = (0, 1, 2)
@@ -86,7 +87,7 @@ def test_a_fault_is_found_and_natives_of_one_framework_are_enough() -> None:
 
 
 def test_the_explanation_counts_from_the_smallest_entry() -> None:
-    infinite, rounded, *_ = (_api._declared(SOFTMIN, one, Report((), {})) for one in SOFTMIN.deviations)
-    said = " ".join(str(Explanation(SOFTMIN, _api._source(SOFTMIN), Report((), {}), (infinite, rounded))).split())
+    infinite, rounded, *_ = (_declared(SOFTMIN, one, Report((), {})) for one in SOFTMIN.deviations)
+    said = " ".join(str(Explanation(SOFTMIN, _source(SOFTMIN), Report((), {}), (infinite, rounded))).split())
     assert "a row whose only entry is -inf" in said
     assert "above the smallest of its row: x[" in said

@@ -23,7 +23,7 @@ from crosscheck import (
     UnknownActivationError,
 )
 from crosscheck._catalogue import Catalogue, add, load_file
-from crosscheck._spec.records import budget
+from crosscheck._records.records import budget
 
 
 def activation(**changes: Any) -> Activation:

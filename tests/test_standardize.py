@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 import crosscheck
-from crosscheck._backends import backend
-from crosscheck._exact.rows import row_truth
-from crosscheck._numerics.formats import FORMATS, FloatArray, widen
-from crosscheck._spec.interface import native_function
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
+from crosscheck._frameworks import backend
+from crosscheck._records.interface import native_function
+from crosscheck._truth.rows import row_truth
 
 STANDARDIZE = crosscheck.activations["standardize"]
 in_both = pytest.mark.parametrize("framework", ["torch", "jax"])

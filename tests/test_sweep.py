@@ -12,13 +12,13 @@ import torch
 
 import crosscheck
 from crosscheck import SweepReport, SweepResult, activations
-from crosscheck._compare.causes import CODE, Setting, judge
-from crosscheck._compare.scale import scale
-from crosscheck._exact.evaluate import truth
-from crosscheck._numerics.formats import FORMATS, to_ordinal, widen
+from crosscheck._arithmetic.formats import FORMATS, to_ordinal, widen
 from crosscheck._sweep.forms import Constant, Multiple, Nowhere, Polynomial, parts
 from crosscheck._sweep.positions import PIECE, Span, bits_at, floats, pieces, position_of, value_at, whole
 from crosscheck._sweep.truths import Truths
+from crosscheck._truth.evaluate import truth
+from crosscheck._verdict.causes import CODE, Setting, judge
+from crosscheck._verdict.scale import scale
 
 FMT = FORMATS["float32"]
 SWEPT = (
@@ -168,7 +168,7 @@ def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
 
 
 def natives(activation: Any, side: str, x: Any) -> tuple[Any, Any]:
-    from crosscheck._backends import backend
+    from crosscheck._frameworks import backend
 
     native = getattr(activation, side).native
     mode = "jit" if side == "jax" else "eager"

@@ -10,8 +10,8 @@ from PIL import Image
 
 import crosscheck
 from crosscheck import UsageError
-from crosscheck._report.sweep import read_sweep
-from crosscheck.cli import main
+from crosscheck._cli.main import main
+from crosscheck._sweep.report import read_sweep
 
 
 def run(*arguments: str) -> Result:

@@ -139,7 +139,7 @@ HELD = """
 import time
 
 from crosscheck._sweep.journal import Journal
-from crosscheck.cli import main
+from crosscheck._cli.main import main
 
 append = Journal.append
 
@@ -158,7 +158,14 @@ main()
 
 def begin(folder: Path, *, held: bool = False) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, *(("-c", HELD) if held else ("-m", "crosscheck.cli")), *COMMAND, "--out", str(folder), "--resume"],
+        [
+            sys.executable,
+            *(("-c", HELD) if held else ("-m", "crosscheck")),
+            *COMMAND,
+            "--out",
+            str(folder),
+            "--resume",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

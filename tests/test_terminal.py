@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crosscheck._report.shown import name, one_line, shown
-from crosscheck._report.terminal import print_rich
-from crosscheck._report.text import WIDTH
+from crosscheck._report.terminal import WIDTH, print_rich
 
 
 class Output(io.StringIO):

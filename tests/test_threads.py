@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from crosscheck import activations
-from crosscheck._backends.settings import undisturbed
-from crosscheck._backends.torch_backend import one_thread
-from crosscheck._exact import balls
-from crosscheck._exact.evaluate import truth
-from crosscheck._exact.rows import row_truth
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._frameworks.torch_backend import one_thread
+from crosscheck._truth import balls
+from crosscheck._truth.evaluate import truth
+from crosscheck._truth.rows import row_truth
 
 FOUR = 4
 

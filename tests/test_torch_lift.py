@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from crosscheck._lift.base import Noise
-from crosscheck._lift.torch_lift import lift
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.torch_lift import lift
 
 UNIT = 2.0**-24
 NOISE = Noise(seed=3, unit=1e-6)

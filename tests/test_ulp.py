@@ -10,8 +10,8 @@ import rational
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosscheck._numerics.formats import FORMATS, Format, from_ordinal, to_ordinal, widen
-from crosscheck._numerics.ulp import exponent, round_once, ulp_error
+from crosscheck._arithmetic.formats import FORMATS, Format, from_ordinal, to_ordinal, widen
+from crosscheck._arithmetic.ulp import exponent, round_once, ulp_error
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 NARROWER = pytest.mark.parametrize("fmt", list(FORMATS.values())[1:], ids=list(FORMATS)[1:])

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck._backends.settings import undisturbed
+from crosscheck._frameworks.settings import undisturbed
 
 
 @contextlib.contextmanager

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from crosscheck import _api, activations
+from crosscheck import activations
 from crosscheck._atlas.noticed import Checks, normal
 from crosscheck._atlas.records import AtlasRow, Noticed
+from crosscheck._atlas.report import usual_tables
 from crosscheck._atlas.rows import declared_rows
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_results, usual_checks
-from crosscheck._compare.deviations import seen_here
-from crosscheck._report.atlas import usual_tables
-from crosscheck._spec.records import DTYPES
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.records import DTYPES
+from crosscheck._verdict.deviations import Environment, seen_here
 
 X = np.linspace(-2, 2, 9)
 
@@ -125,7 +126,7 @@ def test_what_the_checks_notice_of_a_deviation_is_measured() -> None:
 def test_normal_inputs_notice_a_deviation_only_where_it_is() -> None:
     """JAX loses elu's gradient from -2.5 down, where some normal inputs lie; torch's comparison sees that, in float32."""
     (deviation,) = (one for one in activations["elu"].deviations if one.id == "elu-derivative-lost-tail")
-    if not seen_here(deviation, _api._deviation_environment(_api.environment(), "cpu")):
+    if not seen_here(deviation, Environment.of(environment())):
         pytest.skip("it was not seen in this JAX")
     _, found = noticed("elu", deviation.id, 1)
     assert found[ASSERT_CLOSE, "anchors"].noticed is False  # 3e-9 is 0 within its atol

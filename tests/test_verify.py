@@ -10,8 +10,8 @@ from conftest import Verified
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._numerics import sampling
-from crosscheck._spec.records import DTYPES, ORDERS, PASSING, budget
+from crosscheck._arithmetic import sampling
+from crosscheck._records.records import DTYPES, ORDERS, PASSING, budget
 
 WHO = {
     "torch-vs-jax": ("torch", "jax"),

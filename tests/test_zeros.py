@@ -13,11 +13,11 @@ from catalogue import NAMES
 from conftest import Verified
 
 import crosscheck
-from crosscheck._activations import _zeros
-from crosscheck._activations._kernels import Zero
-from crosscheck._compare.sample import Sample
-from crosscheck._numerics.formats import Float64Array, FloatArray
-from crosscheck._spec.records import budget
+from crosscheck._arithmetic.formats import Float64Array, FloatArray
+from crosscheck._catalogue import _zeros
+from crosscheck._catalogue._kernels import Zero
+from crosscheck._records.records import budget
+from crosscheck._verify.sample import Sample
 
 NUMBERS = script.numbers()
 ZEROS = (

@@ -19,13 +19,13 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._backends import torch_backend
-from crosscheck._compare.deviations import lie_in
-from crosscheck._compare.sample import coordinates
-from crosscheck._exact.evaluate import truth
-from crosscheck._exact.rows import row_truth
-from crosscheck._numerics.formats import BoolArray, widen
-from crosscheck._spec.records import DTYPES, budget
+from crosscheck._arithmetic.formats import BoolArray, widen
+from crosscheck._frameworks import torch_backend
+from crosscheck._records.records import DTYPES, budget
+from crosscheck._truth.evaluate import truth
+from crosscheck._truth.rows import row_truth
+from crosscheck._verdict.deviations import lie_in
+from crosscheck._verify.sample import coordinates
 
 Function = Callable[..., Any]
 NEAR = 0.01

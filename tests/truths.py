@@ -9,8 +9,8 @@ import pytest
 import rational
 from mpmath import mpf
 
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import Format, from_ordinal, to_ordinal, widen
+from crosscheck._arithmetic.formats import Format, from_ordinal, to_ordinal, widen
+from crosscheck._truth.truth import Truth
 
 ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
 

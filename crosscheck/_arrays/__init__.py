@@ -1,1 +1,1 @@
-"""Arrays that were computed elsewhere: written to files, read back, and compared."""
+"""`crosscheck.dump` and `compare_arrays`: arrays that were computed elsewhere."""

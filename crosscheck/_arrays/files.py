@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck._spec.errors import UsageError
+from crosscheck._records.errors import UsageError
 
 Array = npt.NDArray[Any]
 Readers = Mapping[str, Callable[[], Array]]

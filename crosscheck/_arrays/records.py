@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from crosscheck._numerics.formats import BoolArray, Float64Array
-from crosscheck._numerics.profile import Profile
+from crosscheck._arithmetic.formats import BoolArray, Float64Array
+from crosscheck._arithmetic.profile import Profile
 
 
 @dataclass(frozen=True)

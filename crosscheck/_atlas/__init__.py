@@ -1,1 +1,1 @@
-"""The atlas: every disagreement of a run as one row, how two atlases differ, and what the usual checks see of it."""
+"""`crosscheck.atlas` and `atlas_diff`: every disagreement of the frameworks in one table."""

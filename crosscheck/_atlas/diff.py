@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
-from crosscheck._compare.deviations import Extent
-from crosscheck._compare.judged import ALONE, EXACT
-from crosscheck._spec.records import ORDER_NAMES
+from crosscheck._records.records import ORDER_NAMES
+from crosscheck._verdict.deviations import Extent
+from crosscheck._verdict.judged import ALONE, EXACT
 
 
 def compare(

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, FloatArray, widen
+from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Input, Noticed, Number
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, GRADCHECK, SEED, Said, of_results, of_slopes
-from crosscheck._compare.deviations import lie_in
-from crosscheck._compare.sample import Sample
-from crosscheck._compare.subjects import Subject, runner, subjects_of
-from crosscheck._numerics.formats import FORMATS, BoolArray, Float64Array, FloatArray, widen
-from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.interface import native_function
-from crosscheck._spec.records import MODES_OF, USUAL_MODES, Activation
+from crosscheck._records.interface import native_function
+from crosscheck._records.records import MODES_OF, USUAL_MODES, Activation
+from crosscheck._verdict.deviations import lie_in
+from crosscheck._verify.sample import Sample
+from crosscheck._verify.subjects import Subject, runner, subjects_of
 
 NORMAL = 1000
 """So many standard normal inputs."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crosscheck._compare.deviations import Extent
-from crosscheck._compare.subjects import VIEWS
-from crosscheck._spec.records import USUAL_MODES
+from crosscheck._records.records import USUAL_MODES
+from crosscheck._verdict.deviations import Extent
+from crosscheck._verify.subjects import VIEWS
 
 
 @dataclass(frozen=True)

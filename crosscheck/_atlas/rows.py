@@ -8,15 +8,15 @@ from math import inf
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import FORMATS, bits_of, widen
+from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
-from crosscheck._compare.curves import Declared, Runners, Sighting, sight_declared
-from crosscheck._compare.deviations import Extent, extents
-from crosscheck._compare.judged import Judged
-from crosscheck._compare.records import Comparison, Finding
-from crosscheck._compare.subjects import subjects_of
-from crosscheck._numerics.formats import FORMATS, bits_of, widen
-from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import DTYPES, ORDER_NAMES, USUAL_MODES, Activation, Deviation
+from crosscheck._records.records import DTYPES, ORDER_NAMES, USUAL_MODES, Activation, Deviation
+from crosscheck._verdict.deviations import Extent, extents
+from crosscheck._verdict.judged import Judged
+from crosscheck._verdict.records import Comparison, Finding
+from crosscheck._verify.curves import Declared, Runners, Sighting, sight_declared
+from crosscheck._verify.subjects import subjects_of
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
 """In which modes a subject is run at the inputs that a row shows."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._backends import backend
-from crosscheck._numerics.formats import FORMATS, FloatArray, widen
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
+from crosscheck._frameworks import backend
 
 ASSERT_CLOSE = "torch.testing.assert_close"
 ASSERT_ALLCLOSE = "numpy.testing.assert_allclose"

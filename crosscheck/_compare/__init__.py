@@ -1,0 +1,1 @@
+"""`crosscheck.compare` and `identify`: any two functions, judged by runs in float64 under noise."""

@@ -9,9 +9,9 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from crosscheck._spec.errors import SpecError
-from crosscheck._spec.plain import plain, restored
-from crosscheck._spec.records import MODES, Deviation, Region, Seen
+from crosscheck._records.errors import SpecError
+from crosscheck._records.plain import plain, restored
+from crosscheck._records.records import MODES, Deviation, Region, Seen
 
 SCHEMA = "crosscheck.recorded/1"
 FOLDER = Path(__file__).parent

@@ -1,0 +1,1 @@
+"""Documents, text, JSON and figures: what every report is made of."""

@@ -6,34 +6,12 @@ import dataclasses
 import gzip
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from crosscheck._records.plain import plain
 from crosscheck._report.files import write_whole
-from crosscheck._spec.plain import plain
 
-if TYPE_CHECKING:
-    from crosscheck._report.report import Report
-
-SCHEMA = "crosscheck.report/1"
 ZIPPED = ".gz"
-
-
-def report_data(report: Report) -> dict[str, Any]:
-    """A report as plain data, in the layout of its schema."""
-    return {
-        "schema": SCHEMA,
-        "environment": plain(report.environment),
-        "comparisons": [record(comparison) for comparison in report.comparisons],
-        "summary": {
-            "passed": report.passed,
-            "comparisons": len(report.comparisons),
-            "failed": sum(not comparison.passed for comparison in report.comparisons),
-            "points": report.compared,
-            "deviations": sorted(report.deviations),
-            "skipped": list(report.skipped),
-            "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
-        },
-    }
 
 
 def record(comparison: Any) -> object:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from crosscheck._numerics.profile import SIZES, Profile
+from crosscheck._arithmetic.profile import SIZES, Profile
 
 COLOURS = ("#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#CC79A7", "#009E73")
 """Of Okabe and Ito, told apart by everyone, on white and on black."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crosscheck._compare.records import Comparison, Finding
+from crosscheck._records.plain import plain
+from crosscheck._report.json_file import record, write_json
 from crosscheck._report.written import Written
+from crosscheck._verdict.records import Comparison, Finding
 
 if TYPE_CHECKING:
-    from crosscheck._numerics.profile import Profile
+    from crosscheck._arithmetic.profile import Profile
     from crosscheck._report.document import Document
+
+SCHEMA = "crosscheck.report/1"
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,10 @@ class Report(Written):
 
     def data(self) -> dict[str, Any]:
         """The report as plain data (schema ``crosscheck.report/1``): NaN and the infinities are strings."""
-        from crosscheck._report.json_file import report_data
-
         return report_data(self)
 
     def to_json(self, path: str | Path) -> None:
         """Write the report's data as JSON, whole or not at all; raises ``OSError``."""
-        from crosscheck._report.json_file import write_json
-
         write_json(path, self.data())
 
     def document(self) -> Document:
@@ -76,6 +77,25 @@ class Report(Written):
         return panels(self.comparisons)
 
     def __str__(self) -> str:
-        from crosscheck._report.text import render
+        from crosscheck._report.terminal import as_text
+        from crosscheck._report.text import layout
 
-        return render(self)
+        return as_text(layout(self))
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """A report as plain data, in the layout of its schema."""
+    return {
+        "schema": SCHEMA,
+        "environment": plain(report.environment),
+        "comparisons": [record(comparison) for comparison in report.comparisons],
+        "summary": {
+            "passed": report.passed,
+            "comparisons": len(report.comparisons),
+            "failed": sum(not comparison.passed for comparison in report.comparisons),
+            "points": report.compared,
+            "deviations": sorted(report.deviations),
+            "skipped": list(report.skipped),
+            "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
+        },
+    }

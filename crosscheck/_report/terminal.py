@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ from rich.console import Console, ConsoleRenderable, RenderableType, RenderHook
 from rich.segment import Segment, Segments
 
 from crosscheck._report.shown import shown
-from crosscheck._report.text import WIDTH
+
+WIDTH = 110
 
 
 class _Shown(RenderHook):
@@ -38,3 +40,10 @@ def print_rich(renderable: RenderableType) -> None:
     console = _Console() if sys.stdout.isatty() else _Console(width=WIDTH, color_system=None)
     console.push_render_hook(_Shown(console))
     console.print(renderable)
+
+
+def as_text(renderable: RenderableType) -> str:
+    """What rich would print, as plain text of one width."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=WIDTH, color_system=None).print(renderable)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import rich.table
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from crosscheck._compare.records import CauseCount, Comparison
+from crosscheck._records.plain import plain
+from crosscheck._records.records import CAUSES, DTYPES, SUBJECTS
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
-from crosscheck._spec.plain import plain
-from crosscheck._spec.records import CAUSES, DTYPES, SUBJECTS
+from crosscheck._verdict.records import CauseCount, Comparison
 
 if TYPE_CHECKING:
-    from crosscheck._numerics.profile import Profile
+    from crosscheck._arithmetic.profile import Profile
     from crosscheck._report.report import Report
 
 ORDER_NAMES = ("value", "gradient", "second")
@@ -27,7 +26,6 @@ MOST_FIGURES = 12
 DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
 """The dtype that is drawn, of those that fail or of all, is the first of these."""
 STYLES = {"DISAGREE": "bold red", "as declared": "yellow", "agree": "green"}
-WIDTH = 110
 
 OWN = {
     "torch": {"eager": "torch", "compile": "compile", "vmap": "vmap", "forward": "forward"},
@@ -47,13 +45,6 @@ MEANING = {
     "rounding": "differs by rounding",
     "exact": "is correctly rounded",
 }
-
-
-def render(report: Report) -> str:
-    """The report as plain text."""
-    buffer = io.StringIO()
-    Console(file=buffer, width=WIDTH, color_system=None).print(layout(report))
-    return buffer.getvalue().rstrip("\n")
 
 
 def layout(report: Report) -> RenderableType:

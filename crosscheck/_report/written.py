@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crosscheck._numerics.profile import Profile
+    from crosscheck._arithmetic.profile import Profile
     from crosscheck._report.document import Document
 
 NOTHING = "nothing was compared that could be drawn"

@@ -1,1 +1,1 @@
-"""Every input of a dtype judged against a proven truth: piece by piece, merged in any order, resumed after any end."""
+"""`crosscheck.sweep`: an activation judged at every number of a dtype."""

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from crosscheck._exact.balls import precision
-from crosscheck._numerics.formats import Format
-from crosscheck._numerics.ulp import round_once
-from crosscheck._spec.records import Activation
+from crosscheck._arithmetic.formats import Format
+from crosscheck._arithmetic.ulp import round_once
+from crosscheck._records.records import Activation
 from crosscheck._sweep.positions import Span, position_of, split_at, value_at
 from crosscheck._sweep.series import Definition, coefficients
 from crosscheck._sweep.tails import BITS, far_out
+from crosscheck._truth.balls import precision
 
 PRECISION = 320
 """Bits, so that what is left of a term of 1 is known below the smallest subnormal."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._backends import backend
-from crosscheck._backends.base import check_output
-from crosscheck._compare.subjects import Subject
-from crosscheck._numerics.formats import FloatArray
-from crosscheck._spec.interface import native_function
-from crosscheck._spec.records import Activation
+from crosscheck._arithmetic.formats import FloatArray
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.base import check_output
+from crosscheck._records.interface import native_function
+from crosscheck._records.records import Activation
+from crosscheck._verify.subjects import Subject
 
 Results = Mapping[int, FloatArray]
 """By order."""
@@ -53,7 +53,7 @@ def one_thread(side: str) -> Iterator[None]:
     if side != "torch":
         yield
         return
-    from crosscheck._backends import torch_backend
+    from crosscheck._frameworks import torch_backend
 
     with torch_backend.one_thread():
         yield
@@ -62,7 +62,7 @@ def one_thread(side: str) -> Iterator[None]:
 def _torch(function: Callable[[Any], Any], orders: Sequence[int], device: str) -> Run:
     import torch
 
-    from crosscheck._backends.torch_backend import to_array
+    from crosscheck._frameworks.torch_backend import to_array
 
     def run(x: FloatArray) -> Results:
         tensor = torch.from_numpy(x).to("cuda" if device == "gpu" else "cpu").requires_grad_(1 in orders)
@@ -84,7 +84,7 @@ def _jax(function: Callable[[Any], Any], orders: Sequence[int], device: str) -> 
     import jax
     import jax.numpy as jnp
 
-    from crosscheck._backends.jax_backend import scope
+    from crosscheck._frameworks.jax_backend import scope
 
     @jax.jit
     def program(x: Any) -> dict[int, Any]:

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from filelock import FileLock, Timeout
 
-from crosscheck._spec.errors import UsageError
+from crosscheck._records.errors import UsageError
 
 RESUME = "--resume (resume=True)"
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._backends import backend
-from crosscheck._compare.subjects import Subject, subjects_of
-from crosscheck._numerics.formats import FORMATS, FloatArray
-from crosscheck._spec.records import Activation, budget
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._frameworks import backend
+from crosscheck._records.records import Activation, budget
 from crosscheck._sweep.forms import Nowhere, parts
 from crosscheck._sweep.frameworks import function_of, one_thread, runner
 from crosscheck._sweep.positions import PIECE, Span, floats
 from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
 from crosscheck._sweep.truths import Truths
+from crosscheck._verify.subjects import Subject, subjects_of
 
 CHUNK = 2**17
 """The floats that the frameworks are given at once: what they compute of them stays in the caches."""

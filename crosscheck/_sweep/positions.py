@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosscheck._numerics.formats import FloatArray, Format
+from crosscheck._arithmetic.formats import FloatArray, Format
 
 PIECE = 2**20
 """The floats of a whole piece; since a binade of float32 has eight times as many, a piece lies within one."""

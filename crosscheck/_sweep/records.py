@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crosscheck._compare.records import Point
+from crosscheck._verdict.records import Point
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._compare.causes import Judgement, Setting, judge
-from crosscheck._compare.records import Point
-from crosscheck._compare.sample import Sample
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import Format, bits_of
-from crosscheck._spec.records import Activation, budget
+from crosscheck._arithmetic.formats import Format, bits_of
+from crosscheck._records.records import Activation, budget
 from crosscheck._sweep.piece import Key, Setup
 from crosscheck._sweep.positions import Span, bits_at, floats
 from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
 from crosscheck._sweep.tally import EDGES, WORST, Candidate, Tally
+from crosscheck._truth.truth import Truth
+from crosscheck._verdict.causes import Judgement, Setting, judge
+from crosscheck._verdict.records import Point
+from crosscheck._verify.sample import Sample
 
 CLOSE = 0.1
 """Candidates this near to the largest error, in ULP, are decided exactly; their errors are known far better than that."""

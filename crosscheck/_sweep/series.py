@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb, arb_series
 
-from crosscheck._exact.balls import Balls, UndecidedError, precision
+from crosscheck._truth.balls import Balls, UndecidedError, precision
 
 Definition = Callable[[Any, Any], Any]
 

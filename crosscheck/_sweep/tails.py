@@ -11,8 +11,8 @@ from typing import Any
 
 from flint import arb
 
-from crosscheck._exact.balls import UndecidedError, precision
 from crosscheck._sweep.series import Definition
+from crosscheck._truth.balls import UndecidedError, precision
 
 BITS = 640
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
 from crosscheck._sweep.positions import bits_at
 from crosscheck._sweep.truths import Block, per_unit
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._compare.causes import CANCELLED
-from crosscheck._compare.scale import scale
-from crosscheck._exact.evaluate import truth
-from crosscheck._exact.truth import Truth
-from crosscheck._numerics.formats import BoolArray, Float64Array, FloatArray, Format, widen
-from crosscheck._spec.records import Activation
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, widen
+from crosscheck._records.records import Activation
 from crosscheck._sweep.forms import Constant, Each, Multiple, Nowhere, Part, Polynomial
+from crosscheck._truth.evaluate import truth
+from crosscheck._truth.truth import Truth
+from crosscheck._verdict.causes import CANCELLED
+from crosscheck._verdict.scale import scale
 
 CURVED, PLAIN = 2**15, 2**16
 """The floats of a block: so many that what is computed of them stays in the second-level cache."""

@@ -17,11 +17,12 @@ from products import Content, Maker
 
 import crosscheck
 from crosscheck import Activation, Deviation
-from crosscheck._api import environment, explained
-from crosscheck._compare.curves import Sighting, drawn
-from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.records import ORDER_NAMES
 from crosscheck._report.report import Report
-from crosscheck._spec.records import ORDER_NAMES
+from crosscheck._verify.curves import Sighting, drawn
+from crosscheck._verify.explain import explained
+from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
 
 FOLDER = "activations"
 ROWS = "rows.html"

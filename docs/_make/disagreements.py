@@ -5,9 +5,9 @@ from html import escape
 
 import crosscheck
 from crosscheck import Activation, Deviation
-from crosscheck._compare.curves import Sighting
-from crosscheck._report.explain import SENTENCES, Disagreement, Explanation
-from crosscheck._spec.records import CAUSES, DTYPES, MODES, MODES_OF, ORDER_NAMES, USUAL_MODES
+from crosscheck._records.records import CAUSES, DTYPES, MODES, MODES_OF, ORDER_NAMES, USUAL_MODES
+from crosscheck._verify.curves import Sighting
+from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
 
 PAGE = "disagreements.md"
 SCRIPT = "assets/disagreements.js"

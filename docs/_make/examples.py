@@ -51,7 +51,7 @@ def command(code: str) -> str:
     """What a command such as ``$ crosscheck list`` prints."""
     from click.testing import CliRunner
 
-    from crosscheck.cli import main
+    from crosscheck._cli.main import main
 
     first, *rest = code.splitlines()
     prompt, program, *words = shlex.split(first)

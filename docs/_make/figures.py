@@ -12,7 +12,7 @@ from pixels import smaller
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._compare.curves import curves
+from crosscheck._verify.curves import curves
 
 INKS = {"light": "#30353d", "dark": "#dfe3ea"}
 FUNCTION, GRADIENT = "#E69F00", "#3A94D6"

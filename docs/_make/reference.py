@@ -19,15 +19,15 @@ from pydantic.json_schema import GenerateJsonSchema
 
 import crosscheck
 from crosscheck._arrays.records import ArrayComparison, Limits
-from crosscheck._compare.records import Comparison, Finding
-from crosscheck._report.arrays import SCHEMA as ARRAYS
-from crosscheck._report.atlas import SCHEMA as ATLAS
-from crosscheck._report.atlas import AtlasFile
-from crosscheck._report.atlas_diff import DIFF_SCHEMA as ATLAS_DIFF
-from crosscheck._report.atlas_diff import AtlasDiffFile
-from crosscheck._report.json_file import SCHEMA, report_data
-from crosscheck._report.sweep import SCHEMA as SWEEP
-from crosscheck._report.sweep import SweepFile
+from crosscheck._arrays.report import SCHEMA as ARRAYS
+from crosscheck._atlas.diff_report import DIFF_SCHEMA as ATLAS_DIFF
+from crosscheck._atlas.diff_report import AtlasDiffFile
+from crosscheck._atlas.report import SCHEMA as ATLAS
+from crosscheck._atlas.report import AtlasFile
+from crosscheck._report.report import SCHEMA, report_data
+from crosscheck._sweep.report import SCHEMA as SWEEP
+from crosscheck._sweep.report import SweepFile
+from crosscheck._verdict.records import Comparison, Finding
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
 GROUPS = {
@@ -163,8 +163,13 @@ def api(names: list[str]) -> Iterator[str]:
             yield from entries
 
 
+def home(name: str) -> str:
+    """The module of the package in which a public name is defined."""
+    return str(getattr(crosscheck, name).__module__).removeprefix("crosscheck.")
+
+
 def documented(name: str) -> bool:
-    return bool(source()[f"{crosscheck._HOME[name]}.{name}"].has_docstring)
+    return bool(source()[f"{home(name)}.{name}"].has_docstring)
 
 
 @functools.cache
@@ -174,7 +179,7 @@ def source() -> Any:
 
 
 def entry(name: str) -> str:
-    return f"::: crosscheck.{crosscheck._HOME[name]}.{name}\n    options:\n      heading_level: 3"
+    return f"::: crosscheck.{home(name)}.{name}\n    options:\n      heading_level: 3"
 
 
 def schema(name: str = "report") -> dict[str, Any]:

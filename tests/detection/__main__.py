@@ -19,9 +19,9 @@ from typing import Any
 
 import jax
 
-from crosscheck._api import environment
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.plain import plain
 from crosscheck._report.json_file import write_json
-from crosscheck._spec.plain import plain
 from detection import FAULTS, RIGHT
 from detection.records import Fault, Right
 from detection.tables import Row, alarm_lines, alarm_row, fault_lines, fault_row, usual_lines, usual_row

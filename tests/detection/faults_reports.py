@@ -5,7 +5,7 @@ from dataclasses import replace
 from detection.reports import Written
 
 RECORD = "crosscheck._report.json_file.record"
-DATA = "crosscheck._report.json_file.report_data"
+DATA = "crosscheck._report.report.report_data"
 DOCUMENT = "crosscheck._report.text.document"
 
 

@@ -3,9 +3,9 @@
 import ml_dtypes
 import numpy as np
 
-from crosscheck._perceptron import jax_training
-from crosscheck._perceptron.faults import FAULTS as NAMED
-from crosscheck._perceptron.records import History
+from crosscheck._training import jax_training
+from crosscheck._training.faults import FAULTS as NAMED
+from crosscheck._training.records import History
 from detection.trained import Trained, descend, trainer
 
 FIRST = {

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import torch
 
 from crosscheck import Activation
-from crosscheck._spec import jax_rules, torch_rules
+from crosscheck._records import jax_rules, torch_rules
 
 Function = Callable[..., Any]
 Plant = Callable[[Activation, str], Function]

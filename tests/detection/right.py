@@ -12,9 +12,9 @@ import numpy as np
 
 import crosscheck
 from crosscheck import Activation, Comparison
-from crosscheck._exact.evaluate import truth
-from crosscheck._numerics.formats import FORMATS
-from crosscheck._spec import jax_rules, torch_rules
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._records import jax_rules, torch_rules
+from crosscheck._truth.evaluate import truth
 from detection.records import Right, Said
 from detection.usual import usual_of
 from detection.verified import SHAPE
@@ -81,7 +81,7 @@ def _rounded(activation: Activation, order: int, framework: Any, x: Any, **param
         return exact.rounded.reshape(x.shape).astype(x.dtype)
 
     if framework.__name__ == "torch":
-        from crosscheck._backends.torch_backend import to_array, to_tensor
+        from crosscheck._frameworks.torch_backend import to_array, to_tensor
 
         return to_tensor(at(to_array(x)), "cpu")
     like = framework.ShapeDtypeStruct(x.shape, x.dtype)

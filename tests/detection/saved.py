@@ -12,8 +12,8 @@ import numpy as np
 
 import crosscheck
 from crosscheck import UsageError
+from crosscheck._arrays.arrays import compare_files
 from crosscheck._atlas.usual import of_results
-from crosscheck._saved import compare_files
 from detection.records import MISSED, Fault, Said, Verdict
 
 Arrays = dict[str, Any]

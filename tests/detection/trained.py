@@ -11,7 +11,7 @@ import numpy as np
 import crosscheck
 from crosscheck import PerceptronReport
 from crosscheck._atlas.usual import of_results
-from crosscheck._perceptron.records import TENSORS, History, Setup
+from crosscheck._training.records import TENSORS, History, Setup
 from detection.records import MISSED, Fault, Said, Verdict
 
 EPOCHS = 40

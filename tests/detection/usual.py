@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import FloatArray, widen
 from crosscheck._atlas.usual import CHECK_GRADS, CHECKS, GRADCHECK, LONGEST, Said, of_results, of_slopes
-from crosscheck._backends.jax_backend import scope
-from crosscheck._backends.torch_backend import to_array, to_tensor
-from crosscheck._numerics.formats import FloatArray, widen
+from crosscheck._frameworks.jax_backend import scope
+from crosscheck._frameworks.torch_backend import to_array, to_tensor
 
 Functions = Mapping[str, Callable[..., Any]]
 

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crosscheck._api import environment
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.plain import plain
 from crosscheck._report.json_file import write_json
-from crosscheck._spec.plain import plain
 from fuzz.campaign import campaign
 from fuzz.faults import FAULTS, Fault
 from fuzz.lines import COMMANDS

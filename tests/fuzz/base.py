@@ -6,7 +6,7 @@ from typing import Any
 
 from crosscheck import Atlas, AtlasRow
 from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
-from crosscheck._compare.deviations import Extent
+from crosscheck._verdict.deviations import Extent
 
 _ROW = AtlasRow(
     id="a",

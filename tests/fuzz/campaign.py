@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import click
 from hypothesis import HealthCheck, Phase, given, settings
 
-from crosscheck.cli import main
+from crosscheck._cli.main import main
 from fuzz.invariant import broken
 from fuzz.lines import COMMANDS, lines
 from fuzz.running import Line, run

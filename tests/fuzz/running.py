@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from crosscheck.cli import main
+from crosscheck._cli.main import main
 
 OUTPUTS = ("--json", "--html", "--markdown", "--output", "--plot")
 """The options that name a file to write."""

@@ -20,8 +20,8 @@ SCHEMA = "crosscheck.transformations/1"
 def main(arguments: Sequence[str]) -> int:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FOUR}".strip()  # before JAX starts
     import crosscheck
+    from crosscheck._records.plain import plain
     from crosscheck._report.json_file import write_json
-    from crosscheck._spec.plain import plain
     from transformations.trying import lines, tried
 
     parser = argparse.ArgumentParser(prog="python -m transformations")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from crosscheck import Activation
-from crosscheck._numerics.formats import FORMATS, Float64Array, widen
-from crosscheck._numerics.ulp import exponent
-from crosscheck._spec.records import budget
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
+from crosscheck._arithmetic.ulp import exponent
+from crosscheck._records.records import budget
 
 Function = Callable[[Any], Any]
 Results = Mapping[str, Any]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import torch
 
 import crosscheck
-from crosscheck._spec.errors import said
+from crosscheck._records.errors import said
 from transformations import jax_ways, torch_ways
 from transformations.records import Function, Outcome, Way, inputs, judge, weights
 

@@ -1,1 +1,0 @@
-"""The catalogue: every module of this package holds one activation's record."""

@@ -1,0 +1,1 @@
+"""Floating-point formats, ULP, which inputs are sampled, profiles of errors: numpy and ml_dtypes only."""

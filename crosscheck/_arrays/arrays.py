@@ -1,0 +1,121 @@
+"""The public functions on arrays that were computed elsewhere: arguments checked, the layers put together."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS as FLOAT_FORMATS
+from crosscheck._arrays.files import ALONE, BFLOAT16, FORMATS, Array, Arrays, written
+from crosscheck._arrays.judge import compare_pair
+from crosscheck._arrays.records import Limits
+from crosscheck._arrays.report import ArraysReport
+from crosscheck._records.errors import UsageError
+from crosscheck._report.files import write_whole
+
+FLOATS = tuple(fmt.dtype for fmt in FLOAT_FORMATS.values())
+ULP = 4.0
+"""The limit unless another is given: the budget of a value."""
+
+
+def dump(path: str | Path, /, **arrays: Any) -> None:
+    """Write arrays of torch, JAX or numpy to a file, to be compared where the other framework is.
+
+    ``path`` ends in .safetensors or .npz, or in .npy for one array; ``dump(path, **model.state_dict())`` writes a model's
+    parameters. The file is written whole or not at all; an existing one is replaced. Raises :class:`UsageError` for
+    another ending, for no array, and for what is not an array of numbers, and ``OSError``.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise UsageError(f"path: {path} ends in {path.suffix!r}, expected one of {', '.join(FORMATS)}")
+    if not arrays:
+        raise UsageError("arrays: got none; give at least one, such as dump('y.npz', y=y)")
+    if path.suffix == ".npy" and len(arrays) > 1:
+        raise UsageError(f"arrays: got {len(arrays)}, but a .npy file holds one; use .npz or .safetensors")
+    write_whole(path, written({name: _numbers(array, name) for name, array in arrays.items()}, path.suffix))
+
+
+def compare_arrays(
+    a: Any,
+    b: Any,
+    truth: Any = None,
+    *,
+    ulp: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> ArraysReport:
+    """Compare arrays that were computed elsewhere, element by element.
+
+    a, b
+        An array, or a mapping of names to arrays: of torch, JAX or numpy; float64, float32, bfloat16, float16, integers
+        or booleans. Arrays of one name have the same shape and dtype.
+    truth
+        The same in float64, where it is known: then the report tells which side is farther from it. Names that it has not
+        are compared without.
+    ulp, rtol, atol
+        What is allowed: so many ULP of the larger element (4 unless anything is given), or a difference of
+        ``atol + rtol * |b|``. With both, an element may be within either. NaN equals NaN, and -0 equals 0.
+
+    Raises :class:`UsageError` for arguments that cannot be compared; all names that are wrong are in one message.
+    """
+    limits = _limits(ulp, rtol, atol)
+    side_a, side_b = _named(a, "a"), _named(b, "b")
+    true: Mapping[str, Any] = {} if truth is None else _named(truth, "truth")
+    names = [name for name in side_a if name in side_b]
+    wrong: list[str] = []
+    comparisons = []
+    for name in names:
+        first, second = _numbers(side_a[name], name), _numbers(side_b[name], name)
+        exact = _numbers(true[name], name) if name in true else None
+        if (first.shape, first.dtype) != (second.shape, second.dtype):
+            wrong.append(f"{name} ({first.dtype} {first.shape} and {second.dtype} {second.shape})")
+        elif exact is not None and (exact.shape != first.shape or exact.dtype != np.float64):
+            wrong.append(f"{name} (the truth is {exact.dtype} {exact.shape}, expected float64 {first.shape})")
+        elif not wrong:
+            comparisons.append(compare_pair(name, first, second, exact, limits))
+    if wrong:
+        raise UsageError(f"arrays of one name must have the same shape and dtype; these have not: {', '.join(wrong)}")
+    only_a = tuple(name for name in side_a if name not in side_b)
+    only_b = tuple(name for name in side_b if name not in side_a)
+    return ArraysReport(tuple(comparisons), only_a, only_b, limits)
+
+
+def compare_files(
+    a: str, b: str, truth: str | None, *, ulp: float | None, rtol: float | None, atol: float | None
+) -> ArraysReport:
+    """The same for files of arrays."""
+    true = None if truth is None else Arrays(truth, "--truth")
+    return compare_arrays(Arrays(a, "A"), Arrays(b, "B"), true, ulp=ulp, rtol=rtol, atol=atol)
+
+
+def _limits(ulp: float | None, rtol: float | None, atol: float | None) -> Limits:
+    for name, value in (("ulp", ulp), ("rtol", rtol), ("atol", atol)):
+        if value is not None and not (isinstance(value, int | float) and value >= 0 and not math.isinf(value)):
+            raise UsageError(f"{name}: got {value!r}, expected a number that is not negative")
+    return Limits(ULP if ulp is None and rtol is None and atol is None else ulp, rtol, atol)
+
+
+def _named(given: Any, what: str) -> Mapping[str, Any]:
+    if isinstance(given, str | Path):
+        raise UsageError(f"{what}: got a path; compare files with `crosscheck diff`, or load the arrays first")
+    return given if isinstance(given, Mapping) else {ALONE: given}
+
+
+def _numbers(array: Any, name: str) -> Array:
+    """As an array of numpy; torch is asked only where it made the array."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        array = array.detach().cpu()
+        array = array.view(torch.int16).numpy().view(BFLOAT16) if array.dtype == torch.bfloat16 else array.numpy()
+    found = np.asarray(array)
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)  # files of other machines
+    if found.dtype.kind not in "iub" and found.dtype not in FLOATS:
+        raise UsageError(
+            f"{name}: got dtype {found.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"
+        )
+    return found

@@ -1,0 +1,178 @@
+"""The comparison of saved arrays as text and JSON: the answer in one line, then each name, then where it is worst."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crosscheck._arrays.records import ArrayComparison, Element, Limits
+from crosscheck._records.plain import plain
+from crosscheck._report import shown
+from crosscheck._report.document import Block, Code, Document, Drawing, Table
+from crosscheck._report.json_file import record, write_json
+from crosscheck._report.written import Written
+
+if TYPE_CHECKING:
+    from crosscheck._arithmetic.profile import Profile
+
+SCHEMA = "crosscheck.arrays/1"
+MOST_SHOWN = 12
+MOST_ROWS = 200
+MOST_PANELS = 3
+
+
+@dataclass(frozen=True)
+class ArraysReport(Written):
+    """The result of :func:`crosscheck.compare_arrays`.
+
+    comparisons
+        One for each name that both sides have.
+    only_a, only_b
+        Names that only one side has; with any of these the report has failed, since something was not compared.
+    limits
+        What was allowed.
+    """
+
+    comparisons: tuple[ArrayComparison, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    limits: Limits
+
+    @property
+    def compared(self) -> int:
+        """How many elements were compared; 0 means that nothing was."""
+        return sum(comparison.elements for comparison in self.comparisons)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, every name is on both sides, and every element is within the limits."""
+        return self.compared > 0 and not self.only_a and not self.only_b and all(one.passed for one in self.comparisons)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        if not self.compared:
+            return "FAILED: nothing was compared: the two sides have no name in common, or only empty arrays."
+        worst = max(self.comparisons, key=lambda one: (not one.passed, one.special > 0, one.figures["ulp_max"]))
+        arrays = f"{len(self.comparisons)} array{'s' * (len(self.comparisons) != 1)}"
+        many = f"{arrays}, {self.compared:,} elements"
+        if self.passed:
+            return f"AGREE: {many}: within {self.limits}; the largest difference is {worst.figures['ulp_max']:.4g} ULP."
+        failed = sum(not one.passed for one in self.comparisons)
+        if not failed:
+            return f"DISAGREE: {many} agree, but {len(self.only_a) + len(self.only_b)} are on one side only."
+        beyond = sum(one.beyond for one in self.comparisons)
+        told = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {shown.name(worst.name)}"
+        return f"DISAGREE: {told}{'' if worst.side is None else f'; at fault: {worst.side}'}."
+
+    def document(self) -> Document:
+        """The verdict, every array's figures, where the worst elements are, and the differences as a figure."""
+        story = "\n".join(self.story().splitlines()[1:]).strip()
+        head = ["name", "dtype", "shape", "verdict", "equal", "beyond", "median ULP", "99% ULP", "largest ULP"]
+        rows = [head, *(list(_row(one)) for one in _ranked(self)[:MOST_ROWS])]
+        blocks: list[Block] = [Table(rows)] if self.comparisons else []
+        blocks += [Code(story)] if story else []
+        if self.panels():
+            blocks.append(Drawing(self.plot(), "How far A and B are apart, in ULP of the larger element"))
+        return Document(self.headline, self.passed, blocks)
+
+    def panels(self) -> Mapping[str, Mapping[str, Profile]]:
+        """The arrays that are farthest apart, a panel each."""
+        drawn = [one for one in _ranked(self) if one.profile is not None]
+        return {
+            shown.name(one.name): {shown.name(one.name): one.profile}
+            for one in drawn[:MOST_PANELS]
+            if one.profile is not None
+        }
+
+    def story(self) -> str:
+        """The verdict and the evidence, as text."""
+        return "\n".join(_story(self))
+
+    def __str__(self) -> str:
+        return self.story()
+
+    def data(self) -> Mapping[str, object]:
+        """The report as plain data, in the layout of its schema."""
+        return {
+            "schema": SCHEMA,
+            "limits": plain(dataclasses.asdict(self.limits)),
+            "comparisons": [record(comparison) for comparison in self.comparisons],
+            "summary": {
+                "passed": self.passed,
+                "elements": self.compared,
+                "only_a": list(self.only_a),
+                "only_b": list(self.only_b),
+                "headline": self.headline,
+            },
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report as JSON (schema ``crosscheck.arrays/1``), whole or not at all; raises ``OSError``."""
+        write_json(path, self.data())
+
+
+def _story(report: ArraysReport) -> Iterator[str]:
+    yield report.headline
+    for side, names in (("A", report.only_a), ("B", report.only_b)):
+        if names:
+            more = len(names) - MOST_SHOWN
+            yield f"  only in {side}: {', '.join(map(shown.name, names[:MOST_SHOWN]))}" + (
+                f" and {more} more" if more > 0 else ""
+            )
+    ranked = _ranked(report)
+    for comparison in ranked[:MOST_SHOWN]:
+        yield ""
+        yield from _one(comparison)
+    if len(ranked) > MOST_SHOWN:
+        yield ""
+        yield f"and {len(ranked) - MOST_SHOWN} arrays that are closer; --json has them all"
+
+
+def _ranked(report: ArraysReport) -> list[ArrayComparison]:
+    return sorted(report.comparisons, key=lambda one: (one.passed, -one.special, -one.figures["ulp_max"]))
+
+
+def _row(one: ArrayComparison) -> Iterator[str]:
+    yield from (shown.name(one.name), one.dtype, "x".join(map(str, one.shape)) or "one number", _verdict(one))
+    yield from (f"{one.equal:,}", f"{one.beyond:,}")
+    yield from (f"{one.figures[f'ulp_{what}']:.3g}" for what in ("p50", "p99", "max"))
+
+
+def _verdict(one: ArrayComparison) -> str:
+    return "agrees" if one.passed else "DISAGREES" if one.elements else "is EMPTY"
+
+
+def _one(comparison: ArrayComparison) -> Iterator[str]:
+    shape = "x".join(map(str, comparison.shape)) or "one number"
+    yield f"{shown.name(comparison.name)} ({comparison.dtype}, {shape}) {_verdict(comparison)}"
+    if not comparison.elements:
+        return
+    figures = comparison.figures
+    for label, measure in (("ULP", "ulp"), ("absolute", "abs"), ("relative", "rel")):
+        p50, p99, largest = (figures[f"{measure}_{what}"] for what in ("p50", "p99", "max"))
+        yield f"  {label:9} median {p50:.3g}, 99% {p99:.3g}, largest {largest:.3g}"
+    yield f"  {'equal':9} {comparison.equal:,} of {comparison.elements:,} elements; beyond the limit {comparison.beyond:,}"
+    if comparison.special:
+        yield f"  {'special':9} at {comparison.special:,} elements one is NaN or infinite and the other another number"
+    else:
+        yield f"  {'passes':9} with rtol {_up(figures['rel_max'])} or atol {_up(figures['abs_max'])}"
+    if comparison.a_ulp is not None and comparison.b_ulp is not None:
+        fault = "" if comparison.side is None else f"; at fault: {comparison.side}"
+        yield f"  {'truth':9} A {comparison.a_ulp:.3g} ULP, B {comparison.b_ulp:.3g} ULP from it at most{fault}"
+    for number, element in enumerate(comparison.worst):
+        yield f"  {'' if number else 'worst':9} {_element(element)}"
+
+
+def _element(one: Element) -> str:
+    truth = "" if one.truth is None else f", truth {one.truth!r}"
+    return f"[{', '.join(map(str, one.index))}] A {one.a!r}, B {one.b!r}{truth}: {one.ulp:.4g} ULP"
+
+
+def _up(value: float) -> str:
+    """Two digits, rounded up, so that it holds."""
+    short = float(f"{value:.1e}")
+    return f"{short if short >= value else short + 10.0 ** int(f'{value:.1e}'.split('e')[1]) / 10:.2g}"

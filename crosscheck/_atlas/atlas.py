@@ -1,0 +1,168 @@
+"""The public functions about the atlas: arguments checked, the layers put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from crosscheck import _arguments
+from crosscheck._arguments import known
+from crosscheck._atlas.diff import compare
+from crosscheck._atlas.diff_report import AtlasDiff
+from crosscheck._atlas.file import read
+from crosscheck._atlas.noticed import Checks
+from crosscheck._atlas.records import AtlasRow, Coverage
+from crosscheck._atlas.report import Atlas
+from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
+from crosscheck._catalogue import activations
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError
+from crosscheck._records.records import DTYPES, MODES, ORDERS, SUBJECTS, USUAL_MODES, Activation
+from crosscheck._report.report import Report
+from crosscheck._verdict.judged import Judged
+from crosscheck._verify.task import Plan
+from crosscheck._verify.uncovered import sight_uncovered, uncovered
+from crosscheck._verify.verify import QUICK, QUICK_DTYPES, THOROUGH, lacks, verified
+
+Progress = Callable[[str, str], None]
+
+
+@undisturbed(alone=True)
+def atlas(
+    what: str | Activation | Iterable[str | Activation] | None = None,
+    *,
+    dtypes: Sequence[str] | None = None,
+    modes: Sequence[str] | None = None,
+    layout: bool | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    without: Iterable[str] = (),
+    usual: bool = False,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> Atlas:
+    """Every disagreement of the frameworks about activations in one table, found by running :func:`verify`.
+
+    what
+        The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
+    usual
+        Whether to measure too which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
+        ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
+        That takes longer than all else.
+    modes, layout
+        As :func:`verify` has them, but all modes and layouts unless others are asked for, or it is ``quick``. In modes
+        beyond eager and jit the frameworks' own functions are run alone: in these, crosscheck's have no disagreement.
+    dtypes, seed, quick, without, progress, processes
+        As :func:`verify` has them; orders and subjects are all there are, on the CPU, and functions of rows are judged at
+        rows of every length, unless it is ``quick``.
+
+    Each declared deviation is looked at once more at every anchor of its regions, where all subjects are run. Raises what
+    :func:`verify` raises.
+    """
+    chosen = _arguments.chosen(what)
+    if dtypes is None:
+        dtypes = QUICK_DTYPES if quick else DTYPES
+    dtypes = known("dtype", dtypes, DTYPES)
+    modes = known("mode", modes or (USUAL_MODES if quick else MODES), MODES)
+    layout = not quick if layout is None else layout
+    skipped = {mode: why for mode in modes if (why := lacks(mode))}
+    modes = tuple(mode for mode in modes if mode not in skipped)
+    plan = Plan(
+        dtypes=dtypes,
+        orders=ORDERS,
+        subjects=SUBJECTS,
+        modes=modes,
+        natives_in=tuple(mode for mode in modes if mode not in USUAL_MODES),
+        layout=layout,
+        device="cpu",
+        seed=_arguments.seed(seed),
+        **(QUICK if quick else THOROUGH),
+    )
+    without = tuple(without)
+    look = partial(_rows, dtypes=dtypes, modes=modes, layout=layout, without=without, usual=usual)
+    report, rows = verified(chosen, plan, without=without, progress=progress, processes=processes, look=look)
+    return Atlas(
+        rows=set_beside([row for some in rows for row in some]),
+        environment=report.environment,
+        coverage=Coverage(tuple(activation.name for activation in chosen), dtypes, seed, quick, modes, layout),
+        compared=report.compared,
+        skipped=tuple(skipped.values()),
+    )
+
+
+def _rows(
+    activation: Activation,
+    judged: Sequence[Judged],
+    report: Report,
+    dtypes: Collection[str],
+    modes: Collection[str],
+    layout: bool,
+    without: Collection[str],
+    usual: bool,
+) -> list[AtlasRow]:
+    there: dict[str, Any] = {"dtypes": dtypes, "modes": modes, "layout": layout, "without": without}
+    declared = declared_rows(activation, judged, report.deviations, report.findings, **there)
+    if usual:
+        checks = Checks(activation)
+        declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
+    undeclared = []
+    for one in uncovered(activation, report):
+        first = one.comparisons[0]
+        beside = others(activation, first.parameters, one.subjects, first.mode)
+        sighting = sight_uncovered(activation, one, beside)
+        undeclared.append(undeclared_row(activation, one.subjects, one.order, one.cause, one.comparisons, sighting))
+    return [*declared, *undeclared]
+
+
+def atlas_diff(
+    old: str | Path | Atlas,
+    new: str | Path | Atlas | None = None,
+    *,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> AtlasDiff:
+    """What differs between the disagreements of two environments: which vanished, appeared, grew or shrank.
+
+    old, new
+        Atlases, or the paths of the JSON that :meth:`Atlas.to_json` or ``crosscheck atlas --json`` wrote. Without ``new``
+        an atlas of what ``old`` covers is made here and now.
+    progress, processes
+        As :func:`verify` has them, for the atlas that is made.
+
+    What only one of the two covers is not compared; how many inputs show a disagreement, and its largest error, are
+    compared where both have the same seed and both or neither were ``quick``. Raises :class:`UsageError` for a file that is
+    missing, cut short, of another schema or not an atlas, for an atlas in which nothing was compared, and for two that have
+    nothing in common.
+    """
+    before = old if isinstance(old, Atlas) else read(old, "old")
+    if new is None:
+        covered = before.coverage
+        here = [name for name in covered.functions if name in activations]
+        if not here:
+            raise UsageError("old: it covers no function of this catalogue; make one with crosscheck atlas --json")
+        after = atlas(
+            here,
+            dtypes=covered.dtypes,
+            modes=covered.modes,
+            layout=covered.layout,
+            seed=covered.seed,
+            quick=covered.quick,
+            progress=progress,
+            processes=processes,
+        )
+    else:
+        after = new if isinstance(new, Atlas) else read(new, "new")
+    for what, one in (("old", before), ("new", after)):
+        if one.compared < 1:
+            raise UsageError(f"{what}: in this atlas nothing was compared, so nothing can have changed; make it anew")
+    shared = [
+        [one for one in getattr(before.coverage, what) if one in getattr(after.coverage, what)]
+        for what in ("functions", "dtypes")
+    ]
+    if not all(shared):
+        raise UsageError("old, new: got two atlases that have no function and dtype in common, so nothing can be compared")
+    changes, notes = compare(before.rows, after.rows, before.coverage, after.coverage)
+    return AtlasDiff(changes, notes, before.environment, after.environment, before.summary(), after.summary())

@@ -1,0 +1,152 @@
+"""Two atlases side by side: what changed, and in what their environments differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rich.table
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from crosscheck._atlas.records import KINDS, Change
+from crosscheck._atlas.report import AtlasSummary
+from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
+from crosscheck._report.json_file import write_json
+from crosscheck._report.terminal import WIDTH
+from crosscheck._report.written import Documented
+
+DIFF_SCHEMA = "crosscheck.atlas-diff/1"
+MOST_DETAILS = 6
+"""So many lines of a change are printed; the JSON has them all."""
+TOLD = {
+    "appeared": "Appeared",
+    "grew": "Grew",
+    "vanished": "Vanished",
+    "shrank": "Shrank",
+    "results": "Other results at the same inputs",
+}
+NOT_COMPARED = ("platform",)
+"""Of an environment, what no result depends on beyond what else it says."""
+
+
+@dataclass(frozen=True)
+class AtlasDiffFile:
+    """What ``crosscheck atlas --diff --json`` writes; ``environment`` has by name what differs, old and new."""
+
+    schema: str
+    environment: Mapping[str, tuple[Any, Any]]
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    old: AtlasSummary
+    new: AtlasSummary
+
+
+@dataclass(frozen=True)
+class AtlasDiff(Documented):
+    """The result of :func:`crosscheck.atlas_diff`.
+
+    changes
+        One record for each disagreement and kind of change: its ``kind`` (``appeared``, ``grew``, ``vanished``, ``shrank``
+        or ``results``), ``id``, ``function``, ``cause``, whether it is ``declared``, and ``details``, a line each.
+    notes
+        What was not compared, and why.
+    old_environment, new_environment
+        Versions, devices and settings of the two. ``old`` and ``new`` are the counts and verdicts of the atlases.
+    """
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    old_environment: Mapping[str, Any]
+    new_environment: Mapping[str, Any]
+    old: AtlasSummary
+    new: AtlasSummary
+
+    @property
+    def changed(self) -> bool:
+        """Whether any disagreement differs; a difference of the environments alone is none."""
+        return bool(self.changes)
+
+    @property
+    def environment(self) -> dict[str, tuple[Any, Any]]:
+        """In what the environments differ, by dotted name: the old value and the new one, None where it is missing."""
+        old, new = (dict(_flat(one)) for one in (self.old_environment, self.new_environment))
+        return {
+            name: (old.get(name), new.get(name))
+            for name in dict.fromkeys([*old, *new])
+            if old.get(name) != new.get(name) and name not in NOT_COMPARED
+        }
+
+    def data(self) -> dict[str, Any]:
+        """The differences as plain data (schema ``crosscheck.atlas-diff/1``)."""
+        file = AtlasDiffFile(DIFF_SCHEMA, self.environment, self.changes, self.notes, self.old, self.new)
+        return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the differences as JSON, whole or not at all; raises ``OSError``."""
+        write_json(path, self.data())
+
+    def document(self) -> Document:
+        """The environments, and every change."""
+        blocks: list[Block] = [Paragraph(note) for note in self.notes]
+        if self.environment:
+            blocks += [Heading("Environment"), Table([["", "old", "new"], *_environment_rows(self)])]
+        for kind in KINDS:
+            rows = [[c.id, c.function, c.cause, "; ".join(c.details)] for c in self.changes if c.kind == kind]
+            if rows:
+                blocks += [Heading(f"{TOLD[kind]} ({len(rows)})"), Table([["disagreement", "of", "cause", "in"], *rows])]
+        return Document(headline(self), not self.changed, blocks)
+
+    def __str__(self) -> str:
+        buffer = io.StringIO()
+        Console(file=buffer, width=WIDTH, color_system=None).print(layout(self))
+        return buffer.getvalue().rstrip("\n")
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{name}.")
+        else:
+            yield prefix + name, item
+
+
+def _environment_rows(diff: AtlasDiff) -> list[list[str]]:
+    return [[name, *("-" if value is None else str(value) for value in pair)] for name, pair in diff.environment.items()]
+
+
+def headline(diff: AtlasDiff) -> str:
+    """The verdict in one line."""
+    if not diff.changed:
+        return f"UNCHANGED: the {diff.new.disagreements} disagreements are the same in both environments."
+    counts = Counter(change.kind for change in diff.changes)
+    told = [f"{counts[kind]} {kind if kind != 'results' else 'with other results'}" for kind in KINDS if counts[kind]]
+    return f"CHANGED: of the frameworks' disagreements {', '.join(told)}."
+
+
+def layout(diff: AtlasDiff) -> RenderableType:
+    """The differences as something rich prints, in colour on a terminal."""
+    parts: list[RenderableType] = [Text(headline(diff), style="bold red" if diff.changed else "bold green")]
+    parts += [Text(note) for note in diff.notes]
+    if diff.environment:
+        table = rich.table.Table("environment", "old", "new", box=None, pad_edge=False)
+        for row in _environment_rows(diff):
+            table.add_row(*map(Text, row))
+        parts += [Text(), table]
+    for kind in KINDS:
+        changes = [change for change in diff.changes if change.kind == kind]
+        if changes:
+            parts += [Text(), Text(f"{TOLD[kind]}:", style="bold")]
+        for change in changes:
+            declared = "" if change.declared else ", NOT DECLARED"
+            parts.append(Text(f"  {change.id} ({change.cause}{declared})"))
+            parts += [Text(f"    {detail}") for detail in change.details[:MOST_DETAILS]]
+            if len(change.details) > MOST_DETAILS:
+                parts.append(Text(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all"))
+    return Group(*parts)

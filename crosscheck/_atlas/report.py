@@ -1,0 +1,290 @@
+"""The atlas of a run: every disagreement in one table."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isinf, isnan
+from pathlib import Path
+from typing import Any
+
+import rich.table
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
+from crosscheck._atlas.rows import distinct
+from crosscheck._records.plain import plain
+from crosscheck._records.records import ORDER_NAMES, SUBJECTS, USUAL_MODES
+from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
+from crosscheck._report.json_file import write_json
+from crosscheck._report.terminal import WIDTH
+from crosscheck._report.text import environment
+from crosscheck._report.written import Documented
+
+SCHEMA = "crosscheck.atlas/1"
+FIRST_DTYPE = "float32"
+"""An example in it is shown rather than one in another."""
+
+
+@dataclass(frozen=True)
+class AtlasSummary:
+    """The end of an atlas: how many rows of which kind; ``distinct`` are those seen that differ in region or mechanism."""
+
+    passed: bool
+    points: int
+    disagreements: int
+    declared: int
+    undeclared: int
+    seen: int
+    distinct: int
+    refuted: int
+    headline: str
+
+
+@dataclass(frozen=True)
+class AtlasFile:
+    """What ``crosscheck atlas --json`` and :meth:`Atlas.to_json` write."""
+
+    schema: str
+    environment: Mapping[str, Any]
+    coverage: Coverage
+    deviations: tuple[AtlasRow, ...]
+    summary: AtlasSummary
+
+
+@dataclass(frozen=True)
+class Atlas(Documented):
+    """The result of :func:`crosscheck.atlas`.
+
+    rows
+        One for each disagreement: the declared deviations, then what is not declared.
+    environment
+        Versions, devices and settings on which the results may depend.
+    coverage
+        What was run: ``functions``, ``dtypes``, ``modes``, whether in several layouts, ``seed`` and whether ``quick``.
+    compared
+        How many points were judged; 0 means that nothing was compared.
+    skipped
+        Modes that were asked for and cannot be run here, each with the reason.
+    """
+
+    rows: tuple[AtlasRow, ...]
+    environment: Mapping[str, Any]
+    coverage: Coverage
+    compared: int
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, every disagreement is declared, and every declaration holds."""
+        return self.compared > 0 and all(row.passed for row in self.rows)
+
+    @property
+    def distinct(self) -> tuple[AtlasRow, ...]:
+        """The rows that were seen, without those that differ neither in region nor in mechanism from one before them."""
+        return tuple(distinct(row for row in self.rows if row.seen))
+
+    def summary(self) -> AtlasSummary:
+        """The counts, and the verdict in one line."""
+        declared = sum(row.declared for row in self.rows)
+        return AtlasSummary(
+            passed=self.passed,
+            points=self.compared,
+            disagreements=len(self.rows),
+            declared=declared,
+            undeclared=len(self.rows) - declared,
+            seen=sum(row.seen for row in self.rows),
+            distinct=len(self.distinct),
+            refuted=sum(bool(row.findings) for row in self.rows),
+            headline=headline(self),
+        )
+
+    def data(self) -> dict[str, Any]:
+        """The atlas as plain data (schema ``crosscheck.atlas/1``): NaN and the infinities are strings."""
+        file = AtlasFile(SCHEMA, self.environment, self.coverage, self.rows, self.summary())
+        return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the atlas as JSON, whole or not at all; raises ``OSError``."""
+        write_json(path, self.data())
+
+    def document(self) -> Document:
+        """Every row, by function, and what the usual checks noticed."""
+        return _document(self)
+
+    def __str__(self) -> str:
+        buffer = io.StringIO()
+        Console(file=buffer, width=WIDTH, color_system=None).print(layout(self))
+        return buffer.getvalue().rstrip("\n")
+
+
+def headline(atlas: Atlas) -> str:
+    """The verdict in one line."""
+    if not atlas.compared:
+        return "FAILED: nothing was compared."
+    undeclared = sum(not row.declared for row in atlas.rows)
+    refuted = sum(bool(row.findings) for row in atlas.rows)
+    seen = sum(row.seen for row in atlas.rows)
+    functions = _count(len(atlas.coverage.functions), "function")
+    counts = f"{_count(len(atlas.rows), 'disagreement')} about {functions}, {seen} of them seen here"
+    if atlas.passed:
+        return f"PASSED: {counts}, all declared."
+    wrong = [f"{undeclared} not declared"] * bool(undeclared) + [f"{refuted} not as declared"] * bool(refuted)
+    return f"FAILED: {counts}; {', '.join(wrong)}."
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def layout(atlas: Atlas) -> RenderableType:
+    """The atlas as something rich prints, in colour on a terminal: every row, those that fail first."""
+    parts: list[RenderableType] = [Text(headline(atlas), style="bold green" if atlas.passed else "bold red")]
+    if atlas.rows:
+        table = rich.table.Table(box=None, pad_edge=False)
+        table.add_column("disagreement", no_wrap=True, overflow="fold")
+        for name in ("of", "cause", "side", "for example", ""):
+            table.add_column(name, overflow="fold")
+        for row in sorted(atlas.rows, key=lambda row: row.passed):
+            cells = (row.id, settings(row), row.cause, row.side or "", (examples(row) or [""])[0], status(row))
+            table.add_row(*map(Text, cells))
+        parts += [Text(), table]
+    for row in atlas.rows:
+        parts += [Text(f"{row.id}: {finding}") for finding in row.findings]
+    parts += [Text(f"Not run here: {line}") for line in atlas.skipped]
+    if any(row.usual for row in atlas.rows):
+        parts += [Text(), Text(USUAL, style="bold"), *map(_rich, usual_tables(atlas.rows)), Text(USUAL_LEGEND)]
+    return Group(*parts)
+
+
+def status(row: AtlasRow) -> str:
+    if not row.declared:
+        return "NOT DECLARED"
+    if row.findings:
+        return "NOT AS DECLARED"
+    return "seen" if row.seen else "not seen"
+
+
+def settings(row: AtlasRow) -> str:
+    """Which derivatives, in which dtypes, and in which modes where these are not the usual ones."""
+    modes = "" if set(row.modes) & set(USUAL_MODES) else f"; in {', '.join(row.modes)}"
+    return f"{', '.join(ORDER_NAMES[order] for order in row.orders)}; {', '.join(row.dtypes)}{modes}"
+
+
+def examples(row: AtlasRow) -> list[str]:
+    """For each order the first example, in float32 where there is one, in a line: the results and the exact one."""
+    told = []
+    for order in row.orders:
+        found = [one for one in zip(row.inputs, row.results, row.truth, strict=True) if one[0].order == order]
+        if found:
+            at, results, truth = next((one for one in found if one[0].dtype == FIRST_DTYPE), found[0])
+            exact = "no exact result" if truth is None else f"exact {truth.decimal}"
+            shown = {
+                (SUBJECTS.index(one.subject), tuple(LAYOUTS).index(one.layout)): outcome(one)
+                for one in reversed(results)
+                if one.subject in (*row.subjects, *row.natives)
+            }
+            said = ", ".join(shown[key] for key in sorted(shown))
+            told.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
+    return told
+
+
+def place(at: Input) -> str:
+    parameters = "".join(f", {name} = {value:g}" for name, value in at.parameters.items() if name != "axis")
+    row = f" in a row of {len(at.place.bits)}" if at.place else ""
+    return f"{at.x.decimal}{row} ({at.dtype}{parameters})"
+
+
+def outcome(one: Outcome) -> str:
+    who = f"{one.subject} {LAYOUTS[one.layout]}".rstrip()
+    return f"{who}: {one.message}" if one.got is None else f"{who} {one.got.decimal}"
+
+
+def _document(atlas: Atlas) -> Document:
+    blocks: list[Block] = []
+    names = {row.function: row.natives for row in atlas.rows}
+    for function, natives in names.items():
+        shipped = "; ".join(f"{subject} is {path}" for subject, path in natives.items())
+        blocks += [Heading(function), Paragraph(f"{shipped}.")] if shipped else [Heading(function)]
+        rows = [row for row in atlas.rows if row.function == function]
+        blocks.append(Table([list(HEAD), *map(_cells, rows)]))
+    findings = [[row.id, finding] for row in atlas.rows for finding in row.findings]
+    if findings:
+        blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
+    blocks += [Paragraph(f"Not run here: {line}") for line in atlas.skipped]
+    if any(row.usual for row in atlas.rows):
+        tables = [Table(table) for table in usual_tables(atlas.rows)]
+        blocks += [Heading(USUAL), *tables, Paragraph(USUAL_LEGEND)]
+    return Document(headline(atlas), atlas.passed, [*blocks, *environment(atlas.environment)])
+
+
+HEAD = ("disagreement", "of", "cause", "side", "inputs", "for example", "why", "source", "differs from", "")
+
+
+def _cells(row: AtlasRow) -> list[str]:
+    beside = "; ".join(f"{other.id} in {' and '.join(other.differs)}" for other in row.beside)
+    why = row.reason + (" It looks like a bug." if row.bug else "")
+    inputs = "; ".join(dict.fromkeys(map(area, row.region)))
+    return [
+        row.id,
+        settings(row),
+        row.cause,
+        row.side or "",
+        inputs,
+        ". ".join(examples(row)),
+        why,
+        row.link,
+        beside,
+        status(row),
+    ]
+
+
+def area(one: Area) -> str:
+    """A region in words."""
+    intervals = ", ".join(f"{low:g}" if low == high or isnan(low) else f"{low:g} to {high:g}" for low, high in one.intervals)
+    lengths = f" in rows of {', '.join(map(str, one.lengths))}" if one.lengths else ""
+    parameters = "".join(f", {name} = {value:g}" for name, value in one.parameters.items())
+    bound = "" if isinf(one.max_ulp) else f", at most {one.max_ulp:.4g} ULP"
+    return f"{ORDER_NAMES[one.order]} {intervals}{lengths}{parameters} ({', '.join(one.dtypes)}{bound})"
+
+
+USUAL = "Would the usual checks notice?"
+USUAL_LEGEND = (
+    "At their defaults, given the inputs at which the disagreement is declared (anchors) and 1,000 standard normal ones "
+    "(normal). - : the check does not apply; the JSON says why."
+)
+
+
+def usual_tables(rows: Sequence[AtlasRow]) -> Iterator[list[list[str]]]:
+    """What each check noticed of each disagreement, and in total."""
+    asked = [row for row in rows if row.usual]
+    checks = list(dict.fromkeys(one.check for row in asked for one in row.usual))
+    short = [check.rpartition(".")[2] for check in checks]
+    yield [
+        ["disagreement", *short],
+        *([row.id, *(_noticed([one for one in row.usual if one.check == check]) for check in checks)] for row in asked),
+    ]
+    totals = []
+    for check in checks:
+        for inputs in dict.fromkeys(one.inputs for row in asked for one in row.usual):
+            found = Counter(one.noticed for row in asked for one in row.usual if (one.check, one.inputs) == (check, inputs))
+            totals.append([check, inputs, *(str(found[noticed]) for noticed in (True, False, None))])
+    yield [["check", "inputs", "noticed", "not noticed", "does not apply"], *totals]
+
+
+def _noticed(found: Sequence[Noticed]) -> str:
+    if all(one.noticed is None for one in found):
+        return "-"
+    noticed = [one.inputs for one in found if one.noticed]
+    return " and ".join(noticed) or "no"
+
+
+def _rich(rows: Sequence[Sequence[str]]) -> RenderableType:
+    table = rich.table.Table(*rows[0], box=None, pad_edge=False)
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    return Group(Text(), table)

@@ -1,0 +1,159 @@
+"""The catalogue: activations found in their files, by name or alias."""
+
+from __future__ import annotations
+
+import copyreg
+import importlib
+import importlib.util
+import os
+import pkgutil
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from crosscheck._records.errors import SpecError, UsageError, said, unknown
+from crosscheck._records.interface import MissingFrameworkError
+from crosscheck._records.records import Activation
+
+
+class UnknownActivationError(KeyError):
+    """No activation of the catalogue has this name or alias."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def _records(module: ModuleType) -> list[Activation]:
+    return [value for value in vars(module).values() if isinstance(value, Activation)]
+
+
+def load_file(path: str | Path) -> list[Activation]:
+    """The records in a Python file of the user's; :class:`SpecError` where it has none or does not run."""
+    path = Path(path)
+    if not os.path.isfile(path):  # which raises nothing, whatever the name
+        raise SpecError(f"file: {path} does not exist or is not a file")
+    spec = importlib.util.spec_from_file_location(f"crosscheck_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"file: {path} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SpecError as error:
+        raise SpecError(f"file: {path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise SpecError(f"file: {path} does not import: {type(error).__name__}: {error}") from error
+    records = _records(module)
+    if not records:
+        raise SpecError(f"file: {path} holds no record; assign one, such as MINE = crosscheck.Activation(name=..., ...)")
+    return records
+
+
+class Catalogue(Mapping[str, Activation]):
+    """Activations by name; aliases are understood in look-ups, and each name is also an attribute.
+
+    Iterating gives the names without the aliases, sorted; the records of ``files``, Python files of the user's, follow.
+    Raises :class:`SpecError` at the first look-up where a file has no record, or a name is taken twice.
+    """
+
+    def __init__(self, files: Iterable[str | Path] = ()) -> None:
+        self._files = tuple(files)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Activation]:
+        found: dict[str, Activation] = {}
+        for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+            if info.name.startswith("_"):
+                continue
+            records = _records(importlib.import_module(f"{__name__}.{info.name}"))
+            if len(records) != 1:
+                raise SpecError(f"_catalogue/{info.name}.py holds {len(records)} records, expected one")
+            add(found, records[0])
+        for record in self._from_files:
+            add(found, record)
+        return found
+
+    @cached_property
+    def _from_files(self) -> list[Activation]:
+        return [record for file in self._files for record in load_file(file)]
+
+    def asked_for(self, names: Iterable[str]) -> list[Activation]:
+        """The records that are named; without names those of the files, and without files all of them."""
+        names = tuple(names)
+        if names:
+            return [self[name] for name in names]
+        return self._from_files if self._files else list(self.values())
+
+    @cached_property
+    def _by_alias(self) -> dict[str, Activation]:
+        return {name: record for record in self._by_name.values() for name in (record.name, *record.aliases)}
+
+    def __getitem__(self, name: str) -> Activation:
+        try:
+            return self._by_alias[name]
+        except KeyError:
+            raise UnknownActivationError(unknown("activation", name, self._by_alias)) from None
+
+    def __getattr__(self, name: str) -> Activation:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except UnknownActivationError as error:
+            raise AttributeError(str(error)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return "activations" if self is activations else (Catalogue, (self._files,))
+
+    def __repr__(self) -> str:
+        return f"<crosscheck activations: {', '.join(self)}>"
+
+
+def add(found: dict[str, Activation], record: Activation) -> None:
+    """Add a record under its name; :class:`SpecError` where the name, or an alias, is taken."""
+    taken = {name: one.name for one in found.values() for name in (one.name, *one.aliases)}
+    for name in (record.name, *record.aliases):
+        if name in taken:
+            raise SpecError(f"two activations are called {name!r}: {taken[name]} and {record.name}; rename one of them")
+    found[record.name] = record
+
+
+activations = Catalogue()
+"""The catalogue: the records of all activations, by name or alias, ``activations["silu"]`` or ``activations.silu``."""
+
+
+def _by_its_name(record: Activation) -> tuple[Any, ...]:
+    """How a record is pickled and copied: one of the catalogue by its name, another one by its fields."""
+    return (_found, (record.name,)) if activations.get(record.name) is record else record.__reduce__()
+
+
+def _found(name: str) -> Activation:
+    return activations[name]
+
+
+copyreg.pickle(Activation, _by_its_name)
+
+
+@contextmanager
+def formulas_of(activation: Activation) -> Iterator[None]:
+    """What the formulas of a record of the user's raise is told as :class:`SpecError`, with the place."""
+    try:
+        yield
+    except (SpecError, UsageError, MissingFrameworkError):
+        raise
+    except Exception as error:
+        if activations.get(activation.name) is activation:
+            raise  # a fault of crosscheck's own
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise SpecError(
+            f"{activation.name}: its formulas raised {said(error)} ({last.filename}, line {last.lineno})"
+        ) from error

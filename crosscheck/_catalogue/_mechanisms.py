@@ -1,0 +1,93 @@
+"""Deviations that several functions share, since one mechanism of a framework is behind them."""
+
+from math import isnan, nan
+
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Deviation
+
+TORCH = "torch.native"
+CANCELLED = "Where terms cancel, that rounding is much of the result."
+LONG_SUM = (
+    "torch adds up the row in float32, each lane of a vector by itself, without any care for what is rounded away. In a "
+    "vocabulary of 50,257 entries that is hundreds of ULP, the same for all results of a row."
+)
+"""Why torch's results of long rows are off."""
+
+
+def scalar_rest(id_: str, *, of: str, more: str = "", subjects: tuple[str, ...] = (TORCH,)) -> Deviation:
+    """torch's two kinds of code, ``of`` which functions."""
+    return recorded(
+        id=id_,
+        cause="layout",
+        subjects=subjects,
+        reason=f"torch has vectorised and scalar code for {of}, which differ. An input in the rest of an array that fills "
+        f"no vector, or in a view with gaps, meets the scalar code. {more}".rstrip(),
+        link="https://github.com/pytorch/pytorch/pull/197018",
+        modes=("eager",),
+    )
+
+
+def compiled_anew(id_: str, *, more: str = CANCELLED, subject: str = "jax.native") -> Deviation:
+    """XLA's program for a shape."""
+    return recorded(
+        id=id_,
+        cause="layout",
+        subjects=(subject,),
+        reason="XLA compiles another program for another shape or layout: whether it rounds a product before it adds it, or "
+        f"contracts both to one operation, differs. {more}",
+        link="https://github.com/openxla/xla/issues/41579",
+        modes=("jit",),
+    )
+
+
+def compiled_expm1(id_: str) -> Deviation:
+    """Of a function that is expm1 near 0, up to a factor."""
+    return recorded(
+        id=id_,
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch.compile makes of expm1 what it makes of exp(x) - 1 on the CPU: near 0 the difference drops the digits "
+        "of x, and below the rounding of 1 the value is 0, although the exact one is a normal number.",
+        link="https://github.com/pytorch/pytorch/issues/189803",
+        modes=("compile",),
+        bug=True,
+    )
+
+
+def compiled_zero(id_: str) -> Deviation:
+    """Of the same function: its zeros."""
+    return recorded(
+        id=id_,
+        cause="convention",
+        subjects=(TORCH, "jax.native"),
+        reason="torch.compile makes exp(x) - 1 of expm1: of -0, and of the subnormals that JAX takes for -0, that is +0. "
+        "JAX keeps the sign.",
+        link="https://github.com/pytorch/pytorch/issues/189803",
+        modes=("compile",),
+    )
+
+
+def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
+    """Of a gradient in pieces: the two slopes at NaN."""
+    return recorded(
+        id=id_,
+        cause="convention",
+        subjects=(TORCH, "jax.native"),
+        reason="torch.compile takes the gradient from a decomposition that asks whether x lies beyond the bound of a piece. "
+        f"NaN does not, and gets the slope of the last piece, {torch:.5g}; JAX's is {'NaN' if isnan(jax) else f'{jax:g}'}.",
+        link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
+        modes=("compile",),
+    )
+
+
+def composed_gradient(id_: str) -> Deviation:
+    """Of a gradient that torch has a kernel for, and composes under torch.func."""
+    return recorded(
+        id=id_,
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="Where torch.func may differentiate again, torch composes the gradient from operations that each round to 16 "
+        "bits, and does not call the kernel that computes it in float32: under vmap and in forward mode.",
+        link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
+        modes=("vmap", "forward"),
+    )

@@ -1,0 +1,109 @@
+"""ELU, the exponential linear unit: x for x > 0, alpha (e^x - 1) otherwise. Smooth where alpha is 1."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue._kernels import exp_parts, expm1, numpy_of
+from crosscheck._catalogue._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
+from crosscheck._recorded.files import recorded
+from crosscheck._records.ranges import MODERATE
+from crosscheck._records.records import Activation, Kink, Limits, Native
+
+
+def definition(m: Any, x: Any, alpha: float = 1.0) -> Any:
+    return m.where(x > 0, x, alpha * (m.exp(x) - 1))
+
+
+def derivative(m: Any, x: Any, alpha: float = 1.0) -> Any:
+    """1 where x > 0, alpha e^x otherwise."""
+    return m.where(x > 0, 1.0, alpha * m.exp(m.minimum(x, 0)))
+
+
+def second_derivative(m: Any, x: Any, alpha: float = 1.0) -> Any:
+    """0 where x > 0, alpha e^x otherwise."""
+    return m.where(x > 0, 0.0, alpha * m.exp(m.minimum(x, 0)))
+
+
+def value(framework: Any, x: Any, alpha: Any) -> Any:
+    m = numpy_of(framework)
+    return m.where(x > 0, x, alpha * expm1(framework, m.where(x > 0, m.zeros_like(x), x)))
+
+
+def gradient(framework: Any, x: Any, alpha: Any) -> Any:
+    m = numpy_of(framework)
+    e, c = exp_parts(framework, m.clip(x, None, 0.0))
+    return m.where(x > 0, 1.0, alpha * e * c)
+
+
+def second(framework: Any, x: Any, alpha: Any) -> Any:
+    m = numpy_of(framework)
+    e, c = exp_parts(framework, m.clip(x, None, 0.0))
+    return m.where(x > 0, 0.0, alpha * e * c)
+
+
+def limits(alpha: float) -> Limits:
+    return Limits(minus=(-alpha, 0, 0), plus=(inf, 1, 0))
+
+
+def kinks(alpha: float) -> tuple[Kink, ...]:
+    source = "https://docs.pytorch.org/docs/stable/generated/torch.nn.ELU.html"
+    return (Kink(at=0.0, chosen={1: alpha, 2: alpha}, source=source),)
+
+
+DEVIATIONS = (
+    recorded(
+        id="elu-second-derivative-at-zero",
+        cause="convention",
+        subjects=("torch.native",),
+        reason="At 0 the second derivative is 0 or alpha. torch's gradient takes the exponential branch at 0, its second "
+        "derivative the other one.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="elu-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="JAX differentiates e^x - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps fewer and "
+        "fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is alpha e^x.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
+    ),
+    recorded(
+        id="elu-value-over-budget",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        link="https://docs.jax.dev/en/latest/accuracy.html",
+    ),
+    recorded(
+        id="elu-float16-arithmetic",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="JAX computes alpha (e^x - 1) and its derivatives in float16, rounding after each step.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+    ),
+    compiled_expm1("elu-compiled-expm1"),
+    compiled_zero("elu-compiled-zero-sign"),
+    compiled_nan("elu-compiled-nan-gradient", 1.0),
+    scalar_rest("elu-layout", of="e^x", more="At NaN the two choose another branch of the gradient."),
+)
+
+ELU = Activation(
+    name="elu",
+    latex=r"f(x) = \begin{cases} x & x > 0 \\ \alpha (e^x - 1) & \text{otherwise} \end{cases}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=limits,
+    kinks=kinks,
+    parameters={"alpha": 1.0},
+    cases=({"alpha": 0.5}, {"alpha": 2.0}),
+    ranges={"alpha": MODERATE},
+    natives={"torch": Native("torch.nn.functional.elu"), "jax": Native("jax.nn.elu")},
+    deviations=DEVIATIONS,
+)

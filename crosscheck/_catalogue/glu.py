@@ -1,0 +1,218 @@
+"""GLU, the gated linear unit: a sigmoid(b), a and b being the halves of a row. Lets a layer choose what it passes on."""
+
+from math import frexp
+from typing import Any
+
+from crosscheck._catalogue import sigmoid
+from crosscheck._catalogue._kernels import FAR, bell, halves, numpy_of, size, tanh
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Limits, Native
+
+
+def definition(m: Any, x: Any, axis: int = -1) -> Any:
+    """a / (1 + e^-b), as a e^b / (1 + e^b) where b is negative: a gate of minus infinity gives 0."""
+    a, b = halves(x, axis)
+    z = m.exp(-m.abs(b))
+    return a * (m.where(m.greater(b, 0), 1, z) / (1 + z))
+
+
+def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    """(s(b) v, a s(b) s(-b) v), s being the sigmoid."""
+    a, e, c, z, open_ = _parts(m, x, axis)
+    one = m.where(open_, v, v * e) / (1 + z) * m.where(open_, 1, c)
+    return m.concatenate((one, a * e / (1 + z) ** 2 * v * c), axis)
+
+
+def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    """(s' w_b v, s' (w_a - w_b a tanh(b/2)) v) with s' = s(b) s(-b), w_a and w_b being the halves of w."""
+    a, e, c, z, _ = _parts(m, x, axis)
+    p, q = halves(w, axis)
+    slope = e / (1 + z) ** 2
+    t = m.tanh(halves(x, axis)[1] / 2)
+    return m.concatenate((slope * q * v * c, (slope * p - slope * a * t * q) * v * c), axis)
+
+
+def _parts(m: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any, Any]:
+    """(a, e, c, z, b > 0) with z = e c = e^-|b|, c being 1 unless that is tiny: what meets e first keeps its digits."""
+    a, b = halves(x, axis)
+    d = m.minimum(m.abs(b), FAR)
+    half = m.where(m.greater(d, 600), d / 2, 0)
+    e, c = m.exp(half - d), m.exp(-half)
+    return a, e, c, e * c, m.greater(b, 0)
+
+
+def value(framework: Any, x: Any, axis: int) -> Any:
+    """As silu: above 0, a / (1 + z); below, a meets e before c."""
+    a, b = halves(x, axis)
+    m = numpy_of(framework)
+    return m.where(m.isinf(a) & m.isfinite(b), a, _gated(framework, a, b))
+
+
+def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
+    a, b = halves(x, axis)
+    k = _unit(framework, a)
+    return numpy_of(framework).concatenate((_gated(framework, v, b), _sloped(framework, a / k, k, v, b)), axis)
+
+
+def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
+    (a, b), (p, q) = halves(x, axis), halves(w, axis)
+    k = _unit(framework, a)
+    bent = p / k - q * (a / k) * tanh(framework, b / 2)
+    by_a, by_b = _sloped(framework, q, 1.0, v, b), _sloped(framework, bent, k, v, b)
+    return numpy_of(framework).concatenate((by_a, by_b), axis)
+
+
+def along(framework: Any, x: Any, w: Any, axis: int) -> Any:
+    """s(b) w_a + a s(b) s(-b) w_b."""
+    (a, b), (p, q) = halves(x, axis), halves(w, axis)
+    s = getattr(sigmoid.SIGMOID, framework.__name__)
+    return s(b) * (p + a * s(-b) * q)
+
+
+def _gated(framework: Any, a: Any, b: Any) -> Any:
+    """a s(b)."""
+    m = numpy_of(framework)
+    e, c, z, _ = bell(framework, size(framework, b))
+    return m.where(b > 0, a, a * e) / (1 + z) * m.where(b > 0, 1.0, c)
+
+
+def _unit(framework: Any, a: Any) -> Any:
+    """A power of two by which a huge a is divided, so that a product with it does not overflow on the way: else 1."""
+    m = numpy_of(framework)
+    unit = 2.0 ** (frexp(m.finfo(a.dtype).max)[1] // 2)
+    return m.where(abs(a) > unit, m.full_like(a, unit), m.ones_like(a))
+
+
+def _sloped(framework: Any, y: Any, k: Any, v: Any, b: Any) -> Any:
+    """y k s(b) s(-b) v, in an order in which nothing is subnormal on the way unless the result is."""
+    m = numpy_of(framework)
+    e, c, _, d = bell(framework, size(framework, b))
+    slope = e / d
+    return m.where(m.isinf(y), y * v, m.where(abs(y) < 1, y * v * slope, y * slope * v) * (c * k))
+
+
+TORCH, JAX = BOTH = ("torch.native", "jax.native")
+TORCH_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
+TORCH_GRADIENT = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/GatedLinearUnit.cpp"
+TORCH_SECOND = "https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+JAX_SIGMOID = "https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py"
+
+DEVIATIONS = (
+    recorded(
+        id="glu-exp-overflow",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch multiplies a with 1 / (1 + e^-b), which is 0 where e^-b overflows to infinity, although the exact "
+        "product is a normal number where a is large; the derivatives inherit the 0.",
+        link=TORCH_KERNEL,
+    ),
+    recorded(
+        id="glu-exp-overflow-jax",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX multiplies a with 1 / (1 + e^-b), which is 0 where e^-b overflows, in float16 at -11.09 already, or "
+        "where the quotient, or its product with a direction, is subnormal and flushed, although the result is a normal "
+        "number.",
+        link=JAX_SIGMOID,
+    ),
+    recorded(
+        id="glu-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Both frameworks compute the slope of the gate as s (1 - s) from the rounded sigmoid s. Where s nears 1, the "
+        "difference keeps fewer and fewer digits, and where s rounds to 1 the slope is 0, although the exact one is e^-b.",
+        link=TORCH_KERNEL,
+    ),
+    recorded(
+        id="glu-second-derivative-cancelled",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Near a gate of 0 the slope s (1 - s) has a maximum, and its derivative a zero. Both frameworks compute it "
+        "as a difference of two products of the rounded sigmoid, whose error is multiplied with a.",
+        link=TORCH_SECOND,
+    ),
+    recorded(
+        id="glu-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes the sigmoid, the products and the derivatives in the 16-bit dtype, rounding after each step.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="glu-16-bit-rounding",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch stores the sigmoid in 16 bits before it computes the gradient from it, and composes the second "
+        "derivative from operations that each round to 16 bits.",
+        link=TORCH_GRADIENT,
+    ),
+    recorded(
+        id="glu-16-bit-underflow",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="As glu-16-bit-rounding, where the stored sigmoid is subnormal in float16, or 0, although its product with a "
+        "large a is a normal number.",
+        link=TORCH_GRADIENT,
+    ),
+    recorded(
+        id="glu-product-overflow",
+        cause="special",
+        subjects=(TORCH,),
+        reason="torch multiplies a with the direction first, which overflows where a is the largest number, before the "
+        "slope of the gate makes the product small again; in float16 that slope is 0, and infinity times 0 is NaN.",
+        link=TORCH_SECOND,
+    ),
+    recorded(
+        id="glu-product-overflow-jax",
+        cause="special",
+        subjects=(JAX,),
+        reason="JAX multiplies a with the cotangent first, which overflows where a is the largest number, before the slope "
+        "of the gate makes the product small again. The second derivative then subtracts two such infinities.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="glu-infinite-number",
+        cause="special",
+        subjects=(JAX,),
+        reason="Where a is infinite, JAX's second derivative is the difference of two infinite products, NaN; torch "
+        "subtracts before it multiplies with a, and has the infinite limit.",
+        link=JAX_SIGMOID,
+    ),
+    recorded(
+        id="glu-zero-sign",
+        cause="convention",
+        subjects=BOTH,
+        reason="Where the slope of the gate is 0, the second derivative is a sum of zeros, whose signs depend on the order "
+        "in which the frameworks multiply.",
+        link=TORCH_SECOND,
+    ),
+)
+
+GLU = Activation(
+    name="glu",
+    latex=r"f(a, b)_j = \frac{a_j}{1 + e^{-b_j}}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    torch_along=along,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    jax_along=along,
+    limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
+    parameters={"axis": -1},
+    cases=({"axis": 0},),
+    natives={
+        "torch": Native("torch.nn.functional.glu", parameters={"axis": "dim"}),
+        "jax": Native("jax.nn.glu"),
+    },
+    rows=True,
+    symmetric=False,
+    result="half",
+    known_by="gate",
+    deviations=DEVIATIONS,
+)

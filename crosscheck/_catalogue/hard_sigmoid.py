@@ -1,0 +1,91 @@
+"""Hard sigmoid: (x + 3) / 6 between 0 and 1. A line in sigmoid's place where exp is too dear; saturates for good."""
+
+from typing import Any
+
+from crosscheck._catalogue._kernels import flat, numpy_of, step
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Kink, Limits, Native
+
+
+def definition(m: Any, x: Any) -> Any:
+    return m.minimum(m.maximum(x + 3, 0), 6) / 6
+
+
+def derivative(m: Any, x: Any) -> Any:
+    """1/6 where -3 < x < 3, 0 otherwise."""
+    return m.where(x > -3, m.where(x < 3, 1 / 6, 0.0), 0.0)
+
+
+def second_derivative(m: Any, x: Any) -> Any:
+    """0, also at the kinks."""
+    return m.where(x > 0, 0.0, 0.0)
+
+
+def value(framework: Any, x: Any) -> Any:
+    """By comparisons that NaN fails, so that it stays."""
+    m = numpy_of(framework)
+    return m.where(x <= -3, 0.0, m.where(x >= 3, 1.0, (x + 3) / 6))
+
+
+def gradient(framework: Any, x: Any) -> Any:
+    return step(framework, x, abs(x) < 3) / 6
+
+
+second = flat
+
+TORCH, JAX = "torch.native", "jax.native"
+SOURCE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardsigmoid.html"
+CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+
+DEVIATIONS = (
+    recorded(
+        id="hard-sigmoid-no-second-derivative",
+        cause="error",
+        subjects=(TORCH,),
+        reason="torch has no derivative for the backward pass of hardsigmoid, and says so; its hardtanh has one.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="hard-sigmoid-float64-gradient-in-float32",
+        cause="definition",
+        subjects=(TORCH,),
+        reason="torch's backward kernel keeps its constant 1/6 in single precision for float64 too: the gradient is wrong "
+        "from the eighth digit on.",
+        link=CPU_KERNEL,
+        bug=True,
+    ),
+    recorded(
+        id="hard-sigmoid-gradient-below-three",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope "
+        "of relu6 is 0.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="hard-sigmoid-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX rounds x + 3 to 16 bits before it divides by 6.",
+        link=JAX_SOURCE,
+    ),
+)
+
+HARD_SIGMOID = Activation(
+    name="hard_sigmoid",
+    latex=r"f(x) = \frac{\min(\max(x + 3, 0), 6)}{6}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
+    kinks=(Kink(at=-3.0, chosen={1: 0.0}, source=SOURCE), Kink(at=3.0, chosen={1: 0.0}, source=SOURCE)),
+    deviations=DEVIATIONS,
+    natives={"torch": Native("torch.nn.functional.hardsigmoid"), "jax": Native("jax.nn.hard_sigmoid")},
+)

@@ -1,0 +1,76 @@
+"""Hard tanh: max(-1, min(x, 1)). Bounded as tanh is, at the cost of two comparisons; its slope at -1 and 1 is a choice."""
+
+from typing import Any
+
+from crosscheck._catalogue._kernels import flat, numpy_of, step
+from crosscheck._catalogue._mechanisms import scalar_rest
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Kink, Limits, Native
+
+
+def definition(m: Any, x: Any) -> Any:
+    return m.maximum(-1, m.minimum(x, 1))
+
+
+def derivative(m: Any, x: Any) -> Any:
+    """1 where -1 < x < 1, 0 otherwise."""
+    return m.where(x > -1, m.where(x < 1, 1.0, 0.0), 0.0)
+
+
+def second_derivative(m: Any, x: Any) -> Any:
+    """0, also at the kinks."""
+    return m.where(x > 0, 0.0, 0.0)
+
+
+def value(framework: Any, x: Any) -> Any:
+    """By comparisons that NaN fails, so that it stays."""
+    m = numpy_of(framework)
+    return m.where(x <= -1, -1.0, m.where(x >= 1, 1.0, x))
+
+
+def gradient(framework: Any, x: Any) -> Any:
+    return step(framework, x, abs(x) < 1)
+
+
+SOURCE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardtanh.html"
+JAX_SOURCE = "https://docs.jax.dev/en/latest/_autosummary/jax.nn.hard_tanh.html"
+
+DEVIATIONS = (
+    recorded(
+        id="hard-tanh-gradient-at-ends",
+        cause="convention",
+        subjects=("jax.native",),
+        reason="At -1 and 1 the slope is 0 or 1. torch stops the gradient where x <= -1 or x >= 1 and takes 0; JAX cuts "
+        "where x < -1 or x > 1, so that -1 and 1 belong to the line, and takes 1.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="hard-tanh-gradient-at-nan",
+        cause="convention",
+        subjects=("torch.native", "jax.native"),
+        reason="JAX lets the gradient through where x is not cut, as NaN is not. torch's vectorised kernel lets it through "
+        "where -1 < x < 1, which NaN fails; its scalar kernel, for what is left at the end of a tensor, gives 1 as JAX "
+        "does.",
+        link="https://github.com/pytorch/pytorch/issues/195075",
+    ),
+    scalar_rest("hard-tanh-layout", of="the gradient", more="At NaN the one gives 0, the other 1."),
+)
+
+HARD_TANH = Activation(
+    name="hard_tanh",
+    aliases=("hardtanh",),
+    latex=r"f(x) = \max(-1, \min(x, 1))",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=flat,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=flat,
+    limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
+    kinks=(Kink(at=-1.0, chosen={1: 0.0}, source=SOURCE), Kink(at=1.0, chosen={1: 0.0}, source=SOURCE)),
+    natives={"torch": Native("torch.nn.functional.hardtanh"), "jax": Native("jax.nn.hard_tanh")},
+    deviations=DEVIATIONS,
+)

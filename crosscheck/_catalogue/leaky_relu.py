@@ -1,0 +1,88 @@
+"""Leaky ReLU: x for x > 0, a x otherwise. Keeps a small slope where ReLU has none; its slope at 0 is a choice."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue._kernels import numpy_of
+from crosscheck._recorded.files import recorded
+from crosscheck._records.ranges import MODERATE
+from crosscheck._records.records import Activation, Kink, Limits, Native
+
+
+def definition(m: Any, x: Any, negative_slope: float = 0.01) -> Any:
+    return m.where(x > 0, x, negative_slope * x)
+
+
+def derivative(m: Any, x: Any, negative_slope: float = 0.01) -> Any:
+    """1 where x > 0, a otherwise."""
+    return m.where(x > 0, 1.0, negative_slope)
+
+
+def second_derivative(m: Any, x: Any, negative_slope: float = 0.01) -> Any:
+    """0, also at the kink."""
+    return m.where(x > 0, 0.0, 0.0)
+
+
+def value(framework: Any, x: Any, negative_slope: Any) -> Any:
+    return numpy_of(framework).where(x > 0, x, negative_slope * x)
+
+
+def gradient(framework: Any, x: Any, negative_slope: Any) -> Any:
+    m = numpy_of(framework)
+    one = m.ones_like(x)
+    return m.where(x > 0, one, negative_slope * one)
+
+
+def second(framework: Any, x: Any, negative_slope: Any) -> Any:
+    """Given, or torch would find no path from the gradient back to the input."""
+    return numpy_of(framework).zeros_like(x)
+
+
+def limits(negative_slope: float) -> Limits:
+    return Limits(minus=(-inf * negative_slope, negative_slope, 0), plus=(inf, 1, 0))
+
+
+def kinks(negative_slope: float) -> tuple[Kink, ...]:
+    source = "https://docs.pytorch.org/docs/stable/generated/torch.nn.LeakyReLU.html"
+    return (Kink(at=0.0, chosen={1: negative_slope}, source=source),)
+
+
+DEVIATIONS = (
+    recorded(
+        id="leaky-relu-gradient-at-zero",
+        cause="convention",
+        subjects=("jax.native",),
+        reason="At 0 the slope is a or 1. torch takes a, the slope of the side that its condition x > 0 leaves to 0; JAX "
+        "compares with x >= 0 and takes 1.",
+        link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.leaky_relu.html",
+    ),
+    recorded(
+        id="leaky-relu-subnormals-unscaled",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="XLA on the CPU reads a subnormal input of the comparison x >= 0 as 0, so a negative subnormal counts as not "
+        "negative and is returned as it is instead of being multiplied by the slope.",
+        link="https://docs.jax.dev/en/latest/accuracy.html",
+    ),
+)
+
+LEAKY_RELU = Activation(
+    name="leaky_relu",
+    latex=r"f(x) = \begin{cases} x & x > 0 \\ a x & \text{otherwise} \end{cases}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=limits,
+    kinks=kinks,
+    parameters={"negative_slope": 0.01},
+    cases=({"negative_slope": 0.2}, {"negative_slope": 1.5}),
+    ranges={"negative_slope": MODERATE},
+    natives={"torch": Native("torch.nn.functional.leaky_relu"), "jax": Native("jax.nn.leaky_relu")},
+    deviations=DEVIATIONS,
+)

@@ -1,0 +1,149 @@
+"""log1mexp: log(1 - e^-x) for x > 0. The log-probability of what has the complement's log-probability -x."""
+
+from math import inf, nan
+from typing import Any
+
+from crosscheck._catalogue._kernels import expand, expm1, numpy_of
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Limits, Native
+
+LOG_2 = 0.6931471805599453
+
+
+def definition(m: Any, x: Any) -> Any:
+    return m.log(1 - m.exp(-x))
+
+
+def derivative(m: Any, x: Any) -> Any:
+    """1 / (e^x - 1), as e^-x / (1 - e^-x); infinite at 0 and at -0."""
+    return m.exp(-x) / m.abs(m.expm1(-x))
+
+
+def second_derivative(m: Any, x: Any) -> Any:
+    """-e^x / (e^x - 1)^2, divided one factor at a time, since a square underflows early."""
+    return -m.exp(-x) / m.expm1(-x) / m.expm1(-x)
+
+
+def _parts(framework: Any, x: Any) -> tuple[Any, Any]:
+    """e^-x and 1 - e^-x; NaN below 0."""
+    m = numpy_of(framework)
+    a = m.where(x < 0, nan, abs(x))  # -0 is 0, at which the limits stand
+    return m.exp(-a), -expm1(framework, -a)
+
+
+def value(framework: Any, x: Any) -> Any:
+    """log(1 - z) where z = e^-x is above 1/2, log(1 - z^2) - log(1 + z) below: XLA's log1p fails between -0.41 and -0.29."""
+    m = numpy_of(framework)
+    z, u = _parts(framework, x)
+    return m.where(x < LOG_2, m.log(u), m.log1p(-z * z) - m.log1p(z))
+
+
+def gradient(framework: Any, x: Any) -> Any:
+    """e^-x / (1 - e^-x); below 1.2, (h coth(h) - h) / x with h = x/2, which rounds less."""
+    m = numpy_of(framework)
+    z, u = _parts(framework, x)
+    near = m.where((x > 0) & (x < 1.2), x, 1)
+    h = near / 2
+    return m.where(near == x, (1 + (expand(h) - h)) / near, z / abs(u))
+
+
+def second(framework: Any, x: Any) -> Any:
+    """-e^-x / (1 - e^-x)^2 in two factors, since the square underflows; XLA would make one division of two in a row."""
+    z, u = _parts(framework, x)
+    return -(z / abs(u)) * (1 / abs(u))
+
+
+JAX = "jax.native"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+
+DEVIATIONS = (
+    recorded(
+        id="log1mexp-log1p",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="XLA's log1p on the CPU takes its approximation for -0.29 < x < 0.41 at all |x| < 0.41, and loses up to 129 "
+        "ULP below -0.29.",
+        link="https://github.com/jax-ml/jax/issues/39707",
+        bug=True,
+    ),
+    recorded(
+        id="log1mexp-second-derivative-overflow",
+        cause="special",
+        subjects=(JAX,),
+        reason="JAX computes the second derivative as -(p + 1) / p^2 with p = e^x - 1. Where e^x overflows that is infinity "
+        "times 0, NaN; the exact value is -e^-x.",
+        link=JAX_SOURCE,
+        bug=True,
+    ),
+    recorded(
+        id="log1mexp-second-derivative-square-underflow",
+        cause="special",
+        subjects=(JAX,),
+        reason="That p^2 is flushed to 0 where it would be subnormal, so that the quotient is infinite before it overflows.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="log1mexp-second-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="That 1 / p^2 is flushed to 0 where it would be subnormal, and underflows in float16, although the product "
+        "with p + 1 is still a normal number.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="log1mexp-gradient-at-minus-zero",
+        cause="special",
+        subjects=(JAX,),
+        reason="JAX computes the gradient as 1 / (e^x - 1), which at -0 is minus infinity. The function begins at 0, where "
+        "its gradient tends to plus infinity.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="log1mexp-gradient-expm1",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        link="https://docs.jax.dev/en/latest/accuracy.html",
+    ),
+    recorded(
+        id="log1mexp-gradient-overflow-float16",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="In float16 e^x overflows above 11.09 and the gradient 1 / (e^x - 1) is 0, although the exact one is a "
+        "subnormal number.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="log1mexp-gradient-infinite-float16",
+        cause="special",
+        subjects=(JAX,),
+        reason="e^x - 1, rounded as in log1mexp-16-bit-arithmetic, is so small that 1 divided by it is infinite.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="log1mexp-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes each step in the 16-bit dtype, rounding after each. Its expm1 of a float16 is that of e^x - 1 "
+        "in float32, which rounds small x to multiples of 2^-23.",
+        link=JAX_SOURCE,
+    ),
+)
+
+LOG1MEXP = Activation(
+    name="log1mexp",
+    latex=r"f(x) = \log(1 - e^{-x}), \quad x > 0",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    domain=(0.0, inf),
+    limits=Limits(minus=(-inf, inf, -inf), plus=(0, 0, 0)),
+    natives={"jax": Native("jax.nn.log1mexp")},  # torch ships none
+    deviations=DEVIATIONS,
+)

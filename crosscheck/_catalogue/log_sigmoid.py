@@ -1,0 +1,144 @@
+"""Log-sigmoid: log(sigmoid(x)) without its overflow. The log-likelihood of a logistic model, never infinite."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue._kernels import bell, numpy_of, size
+from crosscheck._catalogue._mechanisms import scalar_rest
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Limits, Native
+
+
+def definition(m: Any, x: Any) -> Any:
+    return -m.log(1 + m.exp(-x))
+
+
+def derivative(m: Any, x: Any) -> Any:
+    """s(-x), s being the sigmoid; unlike 1 - s(x) it keeps its digits where s(x) rounds to 1."""
+    return _stable(m, -x)
+
+
+def second_derivative(m: Any, x: Any) -> Any:
+    """-s(x) s(-x)."""
+    return -_stable(m, x) * _stable(m, -x)
+
+
+def _stable(m: Any, x: Any) -> Any:
+    """The sigmoid without the overflow of e^-x."""
+    z = m.exp(-m.abs(x))
+    return m.where(x > 0, 1, z) / (1 + z)
+
+
+def value(framework: Any, x: Any) -> Any:
+    """-log(1 + e^-|x|), plus x below 0; where it underflows, the result is -0."""
+    m = numpy_of(framework)
+    y = -m.log1p(m.exp(-abs(x)))
+    return m.where(x > 0, y, x + y)
+
+
+def gradient(framework: Any, x: Any) -> Any:
+    m = numpy_of(framework)
+    z = m.exp(-abs(x))
+    return m.where(x > 0, z / (1 + z), 1 / (1 + z))
+
+
+def second(framework: Any, x: Any) -> Any:
+    _, _, z, d = bell(framework, size(framework, x))
+    return -z / d
+
+
+TORCH, JAX = "torch.native", "jax.native"
+CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
+DOUBLE_BACKWARD = "https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp"
+LOGADDEXP = "https://github.com/jax-ml/jax/blob/main/jax/_src/lax/other.py"
+
+DEVIATIONS = (
+    recorded(
+        id="log-sigmoid-second-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch computes the second derivative as (s - 1) s of the rounded sigmoid s. Where s nears 1, the difference "
+        "keeps fewer and fewer digits, and where s rounds to 1 the result is 0, although the exact one is -e^-x.",
+        link=DOUBLE_BACKWARD,
+    ),
+    recorded(
+        id="log-sigmoid-second-derivative-exp-overflow",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="That sigmoid is 1 / (1 + e^-x). Where e^-x overflows to infinity it is 0, although the exact result is "
+        "still a subnormal number.",
+        link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
+    ),
+    recorded(
+        id="log-sigmoid-gradient-rounded-buffer",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch keeps e^-|x| for the backward pass, rounded to 16 bits, and computes the gradient from it.",
+        link=CPU_KERNEL,
+    ),
+    recorded(
+        id="log-sigmoid-second-derivative-rounded-steps",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch composes the second derivative from operations that each round to 16 bits.",
+        link=DOUBLE_BACKWARD,
+    ),
+    recorded(
+        id="log-sigmoid-gradient-rounded-difference",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes the gradient as e^(-x - y) from the rounded y = log(1 + e^-x). The absolute error of y and of "
+        "the difference, up to an ULP of x, becomes a relative one. The second derivative inherits it.",
+        link=LOGADDEXP,
+    ),
+    recorded(
+        id="log-sigmoid-second-derivative-lost-tail-jax",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX differentiates that gradient g as g (1 - g). Where g nears 1, the difference keeps fewer and fewer "
+        "digits, and where g rounds to 1 the result is 0, although the exact one is -e^x.",
+        link=LOGADDEXP,
+    ),
+    recorded(
+        id="log-sigmoid-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes each step of log(1 + e^-x) in the 16-bit dtype, rounding after each.",
+        link=LOGADDEXP,
+    ),
+    recorded(
+        id="log-sigmoid-underflow-sign",
+        cause="convention",
+        subjects=(TORCH, JAX),
+        reason="Where the result, a negative number, underflows to zero, JAX keeps its sign and torch returns +0.",
+        link=CPU_KERNEL,
+    ),
+    recorded(
+        id="log-sigmoid-derivative-underflow-sign-forward",
+        cause="convention",
+        subjects=(TORCH, JAX),
+        reason="In forward mode JAX computes the derivatives as products with a negative number: where they underflow to "
+        "zero it keeps that sign, and torch returns +0.",
+        link=LOGADDEXP,
+        modes=("forward",),
+    ),
+    scalar_rest("log-sigmoid-layout", of="the sigmoid"),
+)
+
+LOG_SIGMOID = Activation(
+    name="log_sigmoid",
+    aliases=("logsigmoid",),
+    latex=r"f(x) = -\log(1 + e^{-x})",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=Limits(minus=(-inf, 1, 0), plus=(0, 0, 0)),
+    natives={"torch": Native("torch.nn.functional.logsigmoid"), "jax": Native("jax.nn.log_sigmoid")},
+    deviations=DEVIATIONS,
+)

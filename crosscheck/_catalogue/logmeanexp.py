@@ -1,0 +1,100 @@
+"""Logmeanexp: log(mean_k e^z_k) along an axis, a smooth maximum that keeps equal entries. Averages in log space."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue import logsumexp
+from crosscheck._catalogue._kernels import expm1, in_float64, log1p, log_sum, numpy_of, total
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Deviation, Limits, Native
+
+
+def definition(m: Any, x: Any, axis: int = -1) -> Any:
+    """log(sum_k e^z_k / n); the largest is taken out of the sum, so that equal entries give themselves exactly."""
+    top = m.max(x, axis=axis, keepdims=True)
+    return top + m.log(m.sum(m.exp(x - top), axis=axis, keepdims=True) / x.shape[axis])
+
+
+def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    """s_j v, s being the softmax, as of logsumexp."""
+    return logsumexp.derivative(m, x, v, axis)
+
+
+def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    """s_j (w_j - sum_k s_k w_k) v, as of logsumexp."""
+    return logsumexp.second_derivative(m, x, v, w, axis)
+
+
+@in_float64
+def value(framework: Any, x: Any, axis: int) -> Any:
+    """top + log(mean), the mean of e^(x - top) being 1 + mean(e^(x - top) - 1) where it is near 1."""
+    m = numpy_of(framework)
+    d, top, rest = log_sum(framework, x, axis)
+    n = x.shape[axis]
+    below = total(framework, expm1(framework, d), axis)[0] / n
+    near = below > -0.5
+    logarithm = m.where(near, log1p(framework, m.where(near, below, m.zeros_like(below))), m.log((1 + rest) / n))
+    return m.where(m.isinf(top), top, top + logarithm)
+
+
+JAX = "jax.native"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+
+
+INHERITED = (
+    "logsumexp-infinite-maximum",
+    "logsumexp-rounded-difference",
+    "logsumexp-flushed-factor",
+    "logsumexp-16-bit-arithmetic",
+    "logsumexp-layout-jax",
+)
+"""Those of logsumexp's deviations that this has too, since it has the same gradient."""
+
+
+def without_torch(deviation: Deviation) -> Deviation:
+    """logsumexp's deviation in JAX alone: torch ships no logmeanexp."""
+    return recorded(
+        id=deviation.id.replace("logsumexp", "logmeanexp"),
+        cause=deviation.cause,
+        subjects=(JAX,),
+        reason=deviation.reason,
+        link=deviation.link,
+        modes=deviation.modes,
+    )
+
+
+DEVIATIONS = (
+    recorded(
+        id="logmeanexp-subtracted-logarithm",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX subtracts log(n) from the log-sum-exp. Where the two cancel, what the rounding of each has left "
+        "remains.",
+        link=JAX_SOURCE,
+    ),
+    *(without_torch(deviation) for deviation in logsumexp.DEVIATIONS if deviation.id in INHERITED),
+)
+
+LOGMEANEXP = Activation(
+    name="logmeanexp",
+    latex=r"f(z) = \log \frac{1}{n} \sum_k e^{z_k}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=logsumexp.gradient,
+    torch_second=logsumexp.second,
+    torch_along=logsumexp.along,
+    jax_value=value,
+    jax_gradient=logsumexp.gradient,
+    jax_second=logsumexp.second,
+    jax_along=logsumexp.along,
+    limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
+    parameters={"axis": -1},
+    cases=({"axis": 0},),
+    natives={"jax": Native("jax.nn.logmeanexp")},  # torch ships none
+    rows=True,
+    symmetric=False,
+    result="one",
+    deviations=DEVIATIONS,
+)

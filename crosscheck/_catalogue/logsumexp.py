@@ -1,0 +1,149 @@
+"""Logsumexp: log(sum_k e^z_k) along an axis, a smooth maximum. Normalises scores in log space; softmax is its gradient."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue import softmax
+from crosscheck._catalogue._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp
+from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Limits, Native
+
+
+def definition(m: Any, x: Any, axis: int = -1) -> Any:
+    """log(sum_k e^z_k); the largest is taken out of the sum, so that equal entries give exact slopes."""
+    top = m.max(x, axis=axis, keepdims=True)
+    return top + m.log(m.sum(m.exp(x - top), axis=axis, keepdims=True))
+
+
+def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    """s_j v, s being the softmax."""
+    e, whole = stable_exp(m, x, axis)
+    return e / whole * v
+
+
+def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    """s_j (w_j - sum_k s_k w_k) v."""
+    return softmax.derivative(m, x, w, axis) * v
+
+
+@in_float64
+def value(framework: Any, x: Any, axis: int) -> Any:
+    """top + log(1 + rest), rest being the sum of what is not the largest. An infinite maximum is the limit."""
+    m = numpy_of(framework)
+    _, top, rest = log_sum(framework, x, axis)
+    return m.where(m.isinf(top), top, top + m.log1p(rest))
+
+
+@in_float64
+def gradient(framework: Any, x: Any, v: Any, axis: int) -> Any:
+    e, c, s, g = softmax_parts(framework, x, axis)
+    return e * v / s * (1 + g) * c
+
+
+@in_float64
+def second(framework: Any, x: Any, v: Any, w: Any, axis: int) -> Any:
+    e, c, s, g = of = softmax_parts(framework, x, axis)
+    return e * (centred(framework, of, w, axis) * v) / s * (1 + g) * c
+
+
+@in_float64
+def along(framework: Any, x: Any, w: Any, axis: int) -> Any:
+    """sum_k s_k w_k."""
+    s = getattr(softmax.SOFTMAX, framework.__name__)(x, axis=axis)
+    return numpy_of(framework).sum(s * w, axis, keepdims=True)
+
+
+TORCH, JAX = BOTH = ("torch.native", "jax.native")
+TORCH_DERIVATIVES = "https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp"
+TORCH_SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/ReduceOps.cpp"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/ops/special.py"
+
+DEVIATIONS = (
+    recorded(
+        id="logsumexp-infinite-maximum",
+        cause="special",
+        subjects=BOTH,
+        reason="The value is right where the largest entry is infinite, but the derivatives subtract the infinity from "
+        "itself. Where one entry alone is infinite they have limits: its slope is 1, the others' are 0.",
+        link=TORCH_DERIVATIVES,
+    ),
+    recorded(
+        id="logsumexp-rounded-result",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="torch computes the gradient as e^(x - y), y being the rounded result. Half an ULP of y, an absolute error, "
+        "becomes a relative one: 500 ULP of the gradient where the entries are near 1000, and most of it in 16 bits.",
+        link=TORCH_DERIVATIVES,
+        bug=True,
+    ),
+    recorded(
+        id="logsumexp-rounded-difference",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX rounds x - max before the exponential, which turns the absolute error of the difference, half an ULP of "
+        "it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="logsumexp-flushed-factor",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on "
+        "CPU flushes that to 0 where it is subnormal, although the product is still a normal number.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="logsumexp-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes the difference, the exponential, the sum over the row and the products in the 16-bit dtype, "
+        "rounding after each step, and flushing what is subnormal.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="logsumexp-16-bit-rounding",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Both frameworks round the logarithm of the sum to 16 bits before they add the largest entry, where another "
+        "rounding follows.",
+        link=TORCH_SOURCE,
+    ),
+    recorded(
+        id="logsumexp-zero-sign",
+        cause="convention",
+        subjects=BOTH,
+        reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
+        "frameworks multiply and add these in another order, which decides the sign.",
+        link=TORCH_DERIVATIVES,
+    ),
+    compiled_anew("logsumexp-layout-jax"),
+    scalar_rest("logsumexp-layout", of="e^x", more="Here it is a subnormal that differs."),
+)
+
+LOGSUMEXP = Activation(
+    name="logsumexp",
+    latex=r"f(z) = \log \sum_k e^{z_k}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    torch_along=along,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    jax_along=along,
+    limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
+    parameters={"axis": -1},
+    cases=({"axis": 0},),
+    natives={
+        "torch": Native("torch.logsumexp", parameters={"axis": "dim"}),
+        "jax": Native("jax.nn.logsumexp"),
+    },
+    rows=True,
+    symmetric=False,
+    result="one",
+    deviations=DEVIATIONS,
+)

@@ -1,0 +1,126 @@
+"""SELU, the scaled ELU: l x for x > 0, l a (e^x - 1) otherwise. With these l and a, layers keep mean 0 and variance 1."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue._kernels import exp_parts, expm1, numpy_of
+from crosscheck._catalogue._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Kink, Limits, Native
+
+SCALE = 1.0507009873554804934193349852946
+NEGATIVE = SCALE * 1.6732632423543772848170429916717
+"""l and l a, to the digits that the paper and both frameworks have. Here they mean these float64 numbers."""
+
+
+def definition(m: Any, x: Any) -> Any:
+    return m.where(x > 0, SCALE * x, NEGATIVE * (m.exp(x) - 1))
+
+
+def derivative(m: Any, x: Any) -> Any:
+    """l where x > 0, l a e^x otherwise."""
+    return m.where(x > 0, SCALE, NEGATIVE * m.exp(m.minimum(x, 0)))
+
+
+def second_derivative(m: Any, x: Any) -> Any:
+    """0 where x > 0, l a e^x otherwise."""
+    return m.where(x > 0, 0.0, NEGATIVE * m.exp(m.minimum(x, 0)))
+
+
+def value(framework: Any, x: Any) -> Any:
+    m = numpy_of(framework)
+    return m.where(x > 0, SCALE * x, NEGATIVE * expm1(framework, m.where(x > 0, m.zeros_like(x), x)))
+
+
+def gradient(framework: Any, x: Any) -> Any:
+    m = numpy_of(framework)
+    e, c = exp_parts(framework, m.clip(x, None, 0.0))
+    return m.where(x > 0, SCALE, NEGATIVE * e * c)
+
+
+def second(framework: Any, x: Any) -> Any:
+    m = numpy_of(framework)
+    e, c = exp_parts(framework, m.clip(x, None, 0.0))
+    return m.where(x > 0, 0.0, NEGATIVE * e * c)
+
+
+TORCH, JAX = "torch.native", "jax.native"
+JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
+
+DEVIATIONS = (
+    recorded(
+        id="selu-second-derivative-at-zero",
+        cause="convention",
+        subjects=(TORCH,),
+        reason="At 0 the second derivative is 0 or l a. torch's gradient takes the exponential branch at 0, its second "
+        "derivative the other one.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="selu-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX differentiates e^x - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps fewer and "
+        "fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is l a e^x.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
+    ),
+    recorded(
+        id="selu-value-over-budget",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="XLA's expm1 on the CPU has up to 5 ULP of error, and the factors l and a are multiplied one after the "
+        "other, each product rounded: together a little more than the budget, at few inputs.",
+        link="https://docs.jax.dev/en/latest/accuracy.html",
+    ),
+    recorded(
+        id="selu-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX rounds to 16 bits after each step, and l and a themselves: in bfloat16 they are 1.046875 and 1.671875, "
+        "and the limit at minus infinity is -1.75 instead of -1.758.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="selu-bfloat16-slope-at-zero",
+        cause="convention",
+        subjects=(JAX,),
+        reason="JAX takes the same side at 0, with l and a rounded to bfloat16: 1.75, one ULP below the rounded l a.",
+        link=JAX_SOURCE,
+    ),
+    recorded(
+        id="selu-bfloat16-late-overflow",
+        cause="special",
+        subjects=(JAX,),
+        reason="l rounded to bfloat16 is 0.4 % too small, so that JAX's product stays finite at the first input where the "
+        "exact one overflows.",
+        link=JAX_SOURCE,
+    ),
+    compiled_expm1("selu-compiled-expm1"),
+    compiled_zero("selu-compiled-zero-sign"),
+    compiled_nan("selu-compiled-nan-gradient", SCALE),
+    scalar_rest("selu-layout", of="e^x", more="At NaN the two choose another branch of the gradient."),
+)
+
+SELU = Activation(
+    name="selu",
+    latex=r"f(x) = \lambda \begin{cases} x & x > 0 \\ \alpha (e^x - 1) & \text{otherwise} \end{cases}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=Limits(minus=(-NEGATIVE, 0, 0), plus=(inf, SCALE, 0)),
+    kinks=(
+        Kink(
+            at=0.0,
+            chosen={1: NEGATIVE, 2: NEGATIVE},
+            source="https://docs.pytorch.org/docs/stable/generated/torch.nn.SELU.html",
+        ),
+    ),
+    natives={"torch": Native("torch.nn.functional.selu"), "jax": Native("jax.nn.selu")},
+    deviations=DEVIATIONS,
+)

@@ -1,0 +1,168 @@
+"""SiLU, also called swish: x times sigmoid(x). Smooth, not monotonic, unbounded above."""
+
+from math import inf
+from typing import Any
+
+from crosscheck._catalogue._kernels import FAR, bell, numpy_of, size
+from crosscheck._catalogue._mechanisms import compiled_anew, composed_gradient, scalar_rest
+from crosscheck._catalogue._zeros import SILU_GRADIENT, SILU_SECOND
+from crosscheck._recorded.files import recorded
+from crosscheck._records.records import Activation, Limits, Native
+
+
+def definition(m: Any, x: Any) -> Any:
+    return x / (1 + m.exp(-x))
+
+
+def derivative(m: Any, x: Any) -> Any:
+    """s(x) (1 + x s(-x)), s being the sigmoid; as z (1 - |x| + z) / (1 + z)^2 below 0, z = e^-|x|, 1 minus that above."""
+    a, e, c = _tail(m, x)
+    z = e * c
+    g = e * ((1 - a) + z) / (1 + z) ** 2 * c
+    return m.where(x > 0, 1 - g, g)
+
+
+def second_derivative(m: Any, x: Any) -> Any:
+    """s(x) s(-x) (2 + x (s(-x) - s(x))), s being the sigmoid; as z (2 - |x| + z (2 + |x|)) / (1 + z)^3, z = e^-|x|."""
+    a, e, c = _tail(m, x)
+    z = e * c
+    return e * ((2 - a) + z * (2 + a)) / (1 + z) ** 3 * c
+
+
+def _tail(m: Any, x: Any) -> tuple[Any, Any, Any]:
+    """(a, e, c) with a = |x| and e^-a = e c, c being 1 unless e^-a is tiny: a factor that meets e first keeps its digits."""
+    a = m.minimum(m.abs(x), FAR)
+    half = m.where(a > 600, a / 2, 0)
+    return a, m.exp(half - a), m.exp(-half)
+
+
+def value(framework: Any, x: Any) -> Any:
+    """x / (1 + z) above 0; below, the factor x meets e before c."""
+    m = numpy_of(framework)
+    e, c, z, _ = bell(framework, size(framework, x))
+    return m.where(x > 0, x, m.clip(x, -FAR, None) * e) / (1 + z) * m.where(x > 0, 1.0, c)
+
+
+def gradient(framework: Any, x: Any) -> Any:
+    """g = z (1 - |x| + z) / (1 + z)^2 below 0 and 1 - g above."""
+    a = size(framework, x)
+    e, c, z, d = bell(framework, a)
+    g = e * SILU_GRADIENT.mended(framework, a, (1 - a) + z) / d * c
+    return numpy_of(framework).where(x > 0, 1 - g, g)
+
+
+def second(framework: Any, x: Any) -> Any:
+    """z (2 - |x| + z (2 + |x|)) / (1 + z)^3: even."""
+    a = size(framework, x)
+    e, c, z, d = bell(framework, a)
+    return e * SILU_SECOND.mended(framework, a, (2 - a) + z * (2 + a)) / (d * (1 + z)) * c
+
+
+BOTH = ("torch.native", "jax.native")
+
+DEVIATIONS = (
+    recorded(
+        id="silu-at-infinity",
+        cause="special",
+        subjects=BOTH,
+        reason="Both frameworks compute x s(x): at minus infinity that is -inf times 0, NaN, where the limit is 0. The "
+        "derivatives multiply an infinite x with a zero in the same way, at both infinities.",
+        link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.silu.html",
+    ),
+    recorded(
+        id="silu-gradient-underflow-sign",
+        cause="convention",
+        subjects=BOTH,
+        reason="Where the gradient, a negative number, underflows to zero, torch keeps its sign and JAX returns +0.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+    ),
+    recorded(
+        id="silu-exp-overflow",
+        cause="inaccurate",
+        subjects=("torch.native",),
+        reason="torch computes x / (1 + e^-x). Where e^-x overflows to infinity, the result is 0, although the exact value "
+        "is still a normal number at first; the derivatives inherit the 0.",
+        link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp",
+    ),
+    recorded(
+        id="silu-exp-overflow-jax",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="JAX multiplies x with 1 / (1 + e^-x), which is 0 where e^-x overflows, or where the quotient is subnormal "
+        "and flushed, although the product is still a normal number. In float16, e^-x overflows below -11.09 already.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+    ),
+    recorded(
+        id="silu-second-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Both frameworks differentiate through the rounded sigmoid s, with factors 1 - s. Where s nears 1, these "
+        "keep fewer and fewer digits, and where s rounds to 1 the second derivative is 0, although the exact one is not.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="silu-gradient-near-one",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Both frameworks compute the gradient with the rounded 1 - s, s being the sigmoid; x multiplies its error.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="silu-derivatives-cancelled",
+        cause="inaccurate",
+        subjects=BOTH,
+        reason="Towards the zero of the second derivative at 2.4 its terms cancel. Nearer to it the error counts in ULP of "
+        "the terms and passes; here, where the cancellation begins, it counts in ULP of the result, at few inputs.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="silu-gradient-cancelled",
+        cause="inaccurate",
+        subjects=("torch.native",),
+        reason="Towards the zero of the gradient at -1.28 its terms cancel. Nearer to it the error counts in ULP of the "
+        "terms and passes; here, where the cancellation begins, it counts in ULP of the result, at few inputs.",
+        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
+    ),
+    recorded(
+        id="silu-gradient-cancelled-jax",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="As in silu-gradient-cancelled, with the larger errors of the terms that JAX composes the gradient from.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+    ),
+    recorded(
+        id="silu-second-derivative-rounded",
+        cause="inaccurate",
+        subjects=("torch.native",),
+        reason="torch composes the second derivative from operations that each round to 16 bits.",
+        link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
+    ),
+    recorded(
+        id="silu-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=("jax.native",),
+        reason="JAX computes the sigmoid, the product and the derivatives in the 16-bit dtype, rounding after each step.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+    ),
+    composed_gradient("silu-functional-gradient-rounded"),
+    scalar_rest("silu-layout", of="e^x"),
+    compiled_anew("silu-layout-jax"),
+)
+
+SILU = Activation(
+    name="silu",
+    aliases=("swish",),
+    latex=r"f(x) = \frac{x}{1 + e^{-x}}",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
+    natives={"torch": Native("torch.nn.functional.silu"), "jax": Native("jax.nn.silu")},
+    deviations=DEVIATIONS,
+)

@@ -1,0 +1,207 @@
+"""Softplus: log(1 + e^(beta x)) / beta, a smooth ReLU. Positive, so that it makes a scale or a variance of any number.
+
+Where beta x is above ``threshold`` it is x itself: a shortcut that saves the exponential, and a jump. There is none unless
+one is given. torch's own default is 20, and it needs one: above 88 its exponential overflows in float32.
+"""
+
+from math import frexp, inf
+from typing import Any
+
+from crosscheck._catalogue._kernels import FAR, at_most, cut, exp_above, growth, log1p, numpy_of
+from crosscheck._catalogue._mechanisms import scalar_rest
+from crosscheck._recorded.files import recorded
+from crosscheck._records.ranges import Range
+from crosscheck._records.records import Activation, Kink, Limits, Native
+
+
+def definition(m: Any, x: Any, beta: float = 1.0, threshold: float = inf) -> Any:
+    return m.where(x > threshold / beta, x, m.log(1 + m.exp(beta * x)) / beta)
+
+
+def derivative(m: Any, x: Any, beta: float = 1.0, threshold: float = inf) -> Any:
+    """s(beta x), s being the sigmoid; 1 above the threshold."""
+    e, c = _decay(m, x, beta, *FLOAT64)
+    z = e * c
+    return m.where(x > threshold / beta, 1.0, m.where(x > 0, 1, z) / (1 + z))
+
+
+def second_derivative(m: Any, x: Any, beta: float = 1.0, threshold: float = inf) -> Any:
+    """beta s(beta x) s(-beta x); 0 above the threshold."""
+    e, c = _decay(m, x, beta, *FLOAT64)
+    z = e * c
+    return m.where(x > threshold / beta, 0.0, beta * e / (1 + z) / (1 + z) * c)
+
+
+FLOAT64, FLOAT32 = (2**20, 23, 708), (2**8, 9, 87)
+"""The grid of :func:`cut`, the digits of beta's leading part and the k of :func:`exp_above`."""
+
+
+def _decay(m: Any, x: Any, beta: float, grid: int, digits: int, deep: int) -> tuple[Any, Any]:
+    """(e, c) with e^(-beta |x|) = e c, c being 1 unless that would be subnormal.
+
+    exp would magnify the rounding of beta |x| by the product's size. So its argument is the nearest number of a grid to it,
+    and what is left is put back; both factors are cut, so that the product of their leading parts is exact.
+    """
+    fraction, exponent = frexp(beta)
+    a = m.abs(x) * 2.0**exponent
+    a = m.where(a > FAR, FAR, a)
+    if fraction == 0.5:  # a power of two, with which no product is rounded
+        return exp_above(m, -a / 2, deep)
+    upper = round(fraction * 2**digits) / 2**digits
+    h, low = cut(m, a, grid)
+    leading, rest = h * upper, a * (fraction - upper)
+    q, _ = cut(m, leading + rest, grid)
+    rest = m.positive((leading - q) + rest + low * upper)  # one small term in the formula's scale, as in cut
+    e, c = exp_above(m, -q, deep)
+    return e * (1 + growth(-rest)), c  # not e + e g: e g may be subnormal where e is normal
+
+
+def _parts(framework: Any, x: Any, beta: Any) -> tuple[Any, Any]:
+    m = numpy_of(framework)
+    return _decay(m, x, beta, *(FLOAT64 if m.finfo(x.dtype).bits == 64 else FLOAT32))
+
+
+def value(framework: Any, x: Any, beta: Any, threshold: Any) -> Any:
+    """log(1 + e^-|beta x|) / beta, plus x above 0. Where the exponential is subnormal, it is what the logarithm is."""
+    m = numpy_of(framework)
+    e, c = _parts(framework, x, beta)
+    y = m.where(c < 1, e / beta * c, log1p(framework, e * c) / beta)
+    return m.where(x > at_most(framework, x, threshold / beta), x, m.where(x > 0, x + y, y))
+
+
+def gradient(framework: Any, x: Any, beta: Any, threshold: Any) -> Any:
+    m = numpy_of(framework)
+    e, c = _parts(framework, x, beta)
+    z = e * c
+    return m.where(x > at_most(framework, x, threshold / beta), 1.0, m.where(x > 0, 1 / (1 + z), z / (1 + z)))
+
+
+def second(framework: Any, x: Any, beta: Any, threshold: Any) -> Any:
+    m = numpy_of(framework)
+    e, c = _parts(framework, x, beta)
+    z = e * c
+    return m.where(x > at_most(framework, x, threshold / beta), 0.0, beta * e / (1 + z * (2 + z)) * c)
+
+
+def limits(beta: float, threshold: float) -> Limits:
+    return Limits(minus=(0, 0, 0), plus=(inf, 1, 0))
+
+
+def kinks(beta: float, threshold: float) -> tuple[Kink, ...]:
+    """The jump at the threshold, which itself belongs to the part below."""
+    if threshold == inf:
+        return ()
+    return (Kink(at=threshold / beta, chosen={1: "left", 2: "left"}, source=DOCUMENTATION),)
+
+
+TORCH, MATCHED, JAX = "torch.native", "torch.native.matched", "jax.native"
+DOCUMENTATION = "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softplus.html"
+DOUBLE_BACKWARD = "https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp"
+LOGADDEXP = "https://github.com/jax-ml/jax/blob/main/jax/_src/lax/other.py"
+
+DEVIATIONS = (
+    recorded(
+        id="softplus-threshold-derivatives",
+        cause="definition",
+        subjects=(TORCH,),
+        reason="Above the threshold the function is another one, x: its gradient is 1 and its second derivative 0, which is "
+        "less than e^-x by more than any rounding.",
+        link=DOCUMENTATION,
+    ),
+    recorded(
+        id="softplus-threshold",
+        cause="inaccurate",
+        subjects=(TORCH,),
+        reason="Above its threshold, 20, torch returns x. In float64 the e^-x that it leaves out is up to half a million "
+        "ULP; with threshold=88 it is none in any dtype.",
+        link=DOCUMENTATION,
+    ),
+    recorded(
+        id="softplus-second-derivative-lost-tail",
+        cause="inaccurate",
+        subjects=(TORCH, MATCHED),
+        reason="torch computes the second derivative as s (1 - s) of the rounded sigmoid s. Where s nears 1, the difference "
+        "keeps fewer and fewer digits, and where s rounds to 1 the result is 0, although the exact one is e^-x.",
+        link=DOUBLE_BACKWARD,
+    ),
+    recorded(
+        id="softplus-second-derivative-lost-digits",
+        cause="inaccurate",
+        subjects=(TORCH, MATCHED),
+        reason="Where 1 - s begins to lose digits, few inputs show it; in 16 bits the steps of s (1 - s) each round as "
+        "well.",
+        link=DOUBLE_BACKWARD,
+    ),
+    recorded(
+        id="softplus-second-derivative-exp-overflow",
+        cause="inaccurate",
+        subjects=(TORCH, MATCHED),
+        reason="That sigmoid is 1 / (1 + e^-x). Where e^-x overflows to infinity it is 0, although the exact result is "
+        "still a subnormal number.",
+        link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
+    ),
+    recorded(
+        id="softplus-second-derivative-at-threshold",
+        cause="convention",
+        subjects=(TORCH,),
+        reason="Where beta x is the threshold itself, torch's value and gradient are those below it, but its second "
+        "derivative asks beta x < threshold and is 0, that of the line above.",
+        link=DOUBLE_BACKWARD,
+    ),
+    recorded(
+        id="softplus-gradient-rounded-difference",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes the gradient as e^(x - y) from the rounded y = log(1 + e^x). The absolute error of y and of "
+        "the difference, up to an ULP of x, becomes a relative one. The second derivative inherits it.",
+        link=LOGADDEXP,
+    ),
+    recorded(
+        id="softplus-second-derivative-lost-tail-jax",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX differentiates that gradient g as g (1 - g). Where g nears 1, the difference keeps fewer and fewer "
+        "digits, and where g rounds to 1 the result is 0, although the exact one is e^-x.",
+        link=LOGADDEXP,
+    ),
+    recorded(
+        id="softplus-16-bit-arithmetic",
+        cause="inaccurate",
+        subjects=(JAX,),
+        reason="JAX computes each step of log(1 + e^x) in the 16-bit dtype, rounding after each.",
+        link=LOGADDEXP,
+    ),
+    scalar_rest(
+        "softplus-layout",
+        of="e^x and log1p",
+        subjects=(
+            "torch.native",
+            "torch.native.matched",
+        ),
+    ),
+)
+
+SOFTPLUS = Activation(
+    name="softplus",
+    latex=r"f(x) = \tfrac{1}{\beta} \log(1 + e^{\beta x})",
+    definition=definition,
+    derivative=derivative,
+    second_derivative=second_derivative,
+    torch_value=value,
+    torch_gradient=gradient,
+    torch_second=second,
+    jax_value=value,
+    jax_gradient=gradient,
+    jax_second=second,
+    limits=limits,
+    kinks=kinks,
+    parameters={"beta": 1.0, "threshold": inf},
+    # with which torch rounds neither the product nor the threshold; an infinite one it cannot do: see tests/test_softplus.py
+    cases=({"beta": 2.0, "threshold": 20.0}, {"beta": 0.5, "threshold": 5.0}),
+    ranges={"beta": Range(1e-15, 1e30), "threshold": Range(open=(True, False))},
+    natives={
+        "torch": Native("torch.nn.functional.softplus", matched={"threshold": 88.0}),
+        "jax": Native("jax.nn.softplus", lacks=("beta", "threshold")),
+    },
+    deviations=DEVIATIONS,
+)

@@ -1,0 +1,97 @@
+"""The command that lists every disagreement, and says what changed between two such lists."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import click
+
+from crosscheck._cli import sharing
+from crosscheck._cli.ending import refuse
+from crosscheck._cli.output import check_different, check_writable, finish, one_message, save, show
+from crosscheck._cli.progress import activations_done
+from crosscheck._records.records import DTYPES, MODES
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}; all unless given.")
+@click.option("--layout/--no-layout", default=None, help="Whether to compare results in several layouts; so unless --quick.")
+@click.option("--quick", is_flag=True, help="Fewer inputs, eager and jit; float32 unless --dtype says otherwise.")
+@click.option("--usual", is_flag=True, help="Measure which of the usual checks notice each disagreement; it takes longer.")
+@click.option("--diff", "old", metavar="OLD.json", help="Say what changed since OLD, against NEW.json or here and now.")
+@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@sharing.option("--processes", "the activations are")
+@click.option("--json", "json_path", metavar="PATH", help="Write the table, or with --diff the changes, as JSON.")
+@click.option("--markdown", "markdown_path", metavar="PATH", help="Write the table, or the changes, as Markdown.")
+def atlas(
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    modes: tuple[str, ...],
+    layout: bool | None,
+    seed: int,
+    quick: bool,
+    usual: bool,
+    old: str | None,
+    without: tuple[str, ...],
+    files: tuple[str, ...],
+    processes: int | None,
+    json_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """List every disagreement of the frameworks: who, where, what, why; without NAME, about all activations.
+
+    Everything is verified first, which takes minutes. Exit 0: every disagreement is declared. 1: one is not, or is not as
+    it is declared.
+
+    With --diff: crosscheck atlas --diff OLD.json [NEW.json], where the files are those that --json wrote; without NEW.json
+    an atlas of what OLD covers is made here and now. Exit 0: nothing changed. 1: something did.
+    """
+    check_writable(json_path)
+    check_writable(markdown_path, "--markdown")
+    check_different({"--json": json_path, "--markdown": markdown_path})
+    if old is not None:
+        run = (dtypes, modes, layout is not None, seed, quick, usual, without, files, len(names) > 1)
+        if any(run):
+            refuse(
+                "--diff: got names or options of a run, expected --diff OLD.json [NEW.json]; a run for it takes those of OLD"
+            )
+        _atlas_diff(old, names[0] if names else None, processes, json_path, markdown_path)
+    from crosscheck._atlas import atlas as _atlases
+    from crosscheck._atlas import report as text
+    from crosscheck._catalogue import Catalogue
+
+    options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "usual": usual, "without": without}
+    options["modes"] = MODES if "all" in modes else modes or None
+    if dtypes:
+        options["dtypes"] = dtypes
+    with one_message():
+        chosen = Catalogue(files).asked_for(names)
+        with activations_done(len(chosen)) as progress:
+            made = _atlases.atlas(chosen, progress=progress, processes=processes or sharing.among(len(chosen)), **options)
+    show(text.layout(made))
+    save(json_path, made.to_json)
+    save(markdown_path, made.to_markdown, "--markdown")
+    finish(made.passed, compared=made.compared)
+
+
+def _atlas_diff(
+    old: str, new: str | None, processes: int | None, json_path: str | None, markdown_path: str | None
+) -> NoReturn:
+    from crosscheck._atlas import atlas as _atlases
+    from crosscheck._atlas import diff_report as text
+    from crosscheck._atlas.file import read
+
+    with one_message():
+        before = read(old, "--diff")
+        after = None if new is None else read(new, "NEW.json")
+        total = len(before.coverage.functions)
+        with activations_done(total) as progress:
+            found = _atlases.atlas_diff(before, after, progress=progress, processes=processes or sharing.among(total))
+    show(text.layout(found))
+    save(json_path, found.to_json)
+    save(markdown_path, found.to_markdown, "--markdown")
+    finish(not found.changed)

@@ -1,0 +1,173 @@
+"""Commands about the activations of the catalogue: list, verify, explain and plot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crosscheck._cli import sharing
+from crosscheck._cli.output import (
+    check_all_writable,
+    check_figure,
+    check_writable,
+    echo,
+    finish,
+    one_message,
+    save,
+    save_all,
+    save_figure,
+    show,
+    written,
+)
+from crosscheck._cli.progress import activations_done
+from crosscheck._records.records import DTYPES, MODES, SUBJECTS, USUAL_MODES
+
+
+@click.command("list")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the list as JSON.")
+def list_(files: tuple[str, ...], json_path: str | None) -> None:
+    """List the activations, their parameters and what each framework ships."""
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._records.plain import plain
+    from crosscheck._report.json_file import write_json
+
+    check_writable(json_path)
+    with one_message():
+        records = list(Catalogue(files).values())
+    rows = []
+    for record in records:
+        shipped = [native.path for native in record.natives.values()]
+        name = ", ".join((record.name, *record.aliases))
+        parameters = ", ".join(f"{key}={value:g}" for key, value in record.parameters.items())
+        rows.append((name, parameters, " ".join(shipped)))
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    for name, parameters, shipped_names in rows:
+        echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
+    data = [
+        {
+            "name": record.name,
+            "aliases": record.aliases,
+            "parameters": dict(record.parameters),
+            "natives": {side: native.path for side, native in record.natives.items()},
+            "deviations": [deviation.id for deviation in record.deviations],
+        }
+        for record in records
+    ]
+    save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": plain(data)}))
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
+@click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient, 2 second derivative.")
+@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}.")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="MODE",
+    help=f"{', '.join(MODES)}, or all; {' and '.join(USUAL_MODES)} unless given.",
+)
+@click.option("--layout", is_flag=True, help="Ask too if a result depends on the position, length or stride of its input.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
+@click.option("--quick", is_flag=True, help="Fewer inputs; float32, JAX under jit, unless --dtype and --mode say so.")
+@click.option("--thorough", is_flag=True, help="Rows of every length, and a longer search for the worst inputs.")
+@click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
+@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Verify the activations of a Python file.")
+@sharing.option("--processes", "the activations are")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+@written
+def verify(
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    orders: tuple[str, ...],
+    subjects: tuple[str, ...],
+    modes: tuple[str, ...],
+    layout: bool,
+    device: str,
+    seed: int,
+    quick: bool,
+    thorough: bool,
+    accuracy: bool,
+    without: tuple[str, ...],
+    files: tuple[str, ...],
+    processes: int | None,
+    json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """Judge activations against the proven truth; without NAME, all of them.
+
+    Options that take several values are repeated: --dtype float32 --dtype bfloat16.
+    """
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._verify.verify import verify as run
+
+    check_all_writable(json_path, html_path, markdown_path)
+    options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
+    options["layout"] = layout
+    modes = MODES if "all" in modes else modes
+    given = {"dtypes": dtypes, "orders": orders, "subjects": subjects, "modes": modes}
+    options |= {name: values for name, values in given.items() if values}
+    with one_message():
+        if orders:
+            options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
+        chosen = Catalogue(files).asked_for(names)
+        with activations_done(len(chosen)) as progress:
+            alone = device != "cpu"  # the processes would share a GPU's memory
+            options["processes"] = processes or (1 if alone else sharing.among(len(chosen)))
+            report = run(chosen, progress=progress, **options)
+    from crosscheck._report import text
+
+    show(text.layout(report))
+    if accuracy:
+        show(text.accuracy(report))
+    save_all(report, json_path, html_path, markdown_path)
+    finish(report.passed, compared=report.compared)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the explanation as JSON.")
+def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
+    """Explain an activation: what it means, where the frameworks disagree about it, why, and how to reproduce it.
+
+    It is verified first, which takes seconds. Exit 0: every disagreement is declared. 1: one is not.
+    """
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._report.json_file import write_json
+    from crosscheck._verify.explain import explanation as explained
+
+    check_writable(json_path)
+    with one_message():
+        activation = Catalogue(files)[name]
+        with activations_done(1) as progress:
+            explanation = explained(activation, progress=progress)
+    echo(str(explanation))
+    save(json_path, lambda path: write_json(path, explanation.data()))
+    finish(explanation.passed, compared=explanation.report.compared)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--output", metavar="PATH", help="The file to write: .png, .svg or .pdf. NAME.png unless given.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
+@click.option("--low", default=-10.0, metavar="X", show_default=True, help="The least input.")
+@click.option("--high", default=10.0, metavar="X", show_default=True, help="The greatest input.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+def plot(name: str, output: str | None, dtype: str, low: float, high: float, files: tuple[str, ...]) -> None:
+    """Draw an activation and its gradient in both frameworks, and the error of each in ULP; print the file's path."""
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._verify.plot import plot as drawn
+
+    with one_message():
+        activation = Catalogue(files)[name]
+        path = f"{activation.name}.png" if output is None else output
+        check_figure(path, "--output")
+        figure = drawn(activation, dtype=dtype, low=low, high=high)
+    save_figure(path, figure, "--output")

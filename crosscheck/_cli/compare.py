@@ -1,0 +1,100 @@
+"""Commands that compare two things of a user's: two functions, or two files of arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crosscheck._cli.output import check_all_writable, echo, finish, one_message, save_all, written
+from crosscheck._records.records import DTYPES, USUAL_MODES
+
+
+@click.command()
+@click.argument("torch_fn", metavar="MODULE:FN")
+@click.argument("jax_fn", metavar="MODULE:FN")
+@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
+@click.option("--shape", "shapes", multiple=True, metavar="N,M,...", help="The shape of an input; once for each input.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
+@click.option(
+    "--order", default="1", metavar="ORDER", show_default=True, help="0 values, 1 gradients too, 2 second ones too."
+)
+@click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
+@click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(USUAL_MODES)}; both unless given.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+@written
+def compare(
+    torch_fn: str,
+    jax_fn: str,
+    ends: tuple[str, str] | None,
+    shapes: tuple[str, ...],
+    dtype: str,
+    order: str,
+    exact: str | None,
+    accept: tuple[str, ...],
+    modes: tuple[str, ...],
+    device: str,
+    seed: int,
+    json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """Compare a function of torch with one of JAX: torch.nn.functional:gelu jax.nn:gelu.
+
+    A module is looked for in the working folder too. Inputs are normal numbers of the shapes given, uniform ones in the
+    range given, and the stratified set where neither is. Exit 0: they agree. 1: they do not. 2: nothing could be compared.
+    """
+    from crosscheck._cli.words import acceptable, described, loaded
+    from crosscheck._compare import compare as _functions
+
+    check_all_writable(json_path, html_path, markdown_path)
+    options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
+    if modes:
+        options["modes"] = modes
+    with one_message():
+        options["order"] = int(order) if order.isdecimal() else order
+        options["accept"] = [acceptable(one) for one in accept]
+        inputs = described(ends, shapes)
+        functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
+        report = _functions.compare(*functions, inputs, **options)
+    echo(str(report))
+    save_all(report, json_path, html_path, markdown_path)
+    finish(report.passed)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--truth", metavar="PATH", help="A file of the same names in float64, for the side at fault.")
+@click.option("--ulp", type=float, metavar="N", help="Allow N ULP of the larger element; 4 unless anything is given.")
+@click.option("--rtol", type=float, metavar="R", help="Allow a difference of R times the element of B.")
+@click.option("--atol", type=float, metavar="D", help="Allow a difference of D, added to that of --rtol.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
+@written
+def diff(
+    a: str,
+    b: str,
+    truth: str | None,
+    ulp: float | None,
+    rtol: float | None,
+    atol: float | None,
+    json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """Compare two files of arrays, name by name: .npy, .npz or .safetensors.
+
+    crosscheck.dump writes such files where only one of the frameworks is. Exit 0: all elements are within the limits.
+    1: some are not, or a name is on one side only. 2: nothing could be compared.
+    """
+    from crosscheck._arrays.arrays import compare_files
+
+    check_all_writable(json_path, html_path, markdown_path)
+    with one_message():
+        report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
+    echo(str(report))
+    save_all(report, json_path, html_path, markdown_path)
+    finish(report.passed, compared=report.compared)

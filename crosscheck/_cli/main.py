@@ -1,0 +1,33 @@
+"""The command line. Exit 0: all agreed. 1: an undeclared disagreement. 2: wrong usage, or nothing was compared."""
+
+from __future__ import annotations
+
+import click
+
+from crosscheck._cli import atlas, catalogue, compare, env, perceptron, sweep
+from crosscheck._cli.ending import Commands
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torch-jax-crosscheck", prog_name="crosscheck")
+def main() -> None:
+    """The referee between PyTorch and JAX: do they agree, by how many ULP not, which side is wrong, and why?"""
+
+
+for command in (
+    catalogue.list_,
+    catalogue.verify,
+    catalogue.explain,
+    catalogue.plot,
+    compare.compare,
+    compare.diff,
+    sweep.sweep,
+    perceptron.perceptron,
+    atlas.atlas,
+    env.env,
+):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main()

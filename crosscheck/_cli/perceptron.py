@@ -1,0 +1,91 @@
+"""The command that trains a perceptron in both frameworks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crosscheck._cli.ending import refuse
+from crosscheck._cli.output import (
+    check_different,
+    check_figure,
+    check_writable,
+    finish,
+    one_message,
+    save,
+    save_figure,
+    show,
+)
+from crosscheck._cli.progress import epochs_done
+
+
+@click.command()
+@click.option(
+    "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
+)
+@click.option("--epochs", default=1000, show_default=True, help="Steps over the whole data.")
+@click.option("--learning-rate", default=0.1, show_default=True, help="The step size of SGD.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the start, and of the random points.")
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32 or float64.")
+@click.option("--seeds", type=int, metavar="N", help="Train from N starts, vectorised; every gate unless --gate says which.")
+@click.option("--losses", is_flag=True, help="Judge the losses at extreme logits and probabilities instead.")
+@click.option("--plant", multiple=True, metavar="[SIDE:]FAULT", help="Self-test: plant a fault in jax, or in torch:FAULT.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON, with the loss of every epoch.")
+@click.option("--plot", "plot_path", metavar="PATH", help="Draw losses, difference and boundary: .png, .svg or .pdf.")
+def perceptron(
+    gate: str | None,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    dtype: str,
+    seeds: int | None,
+    losses: bool,
+    plant: tuple[str, ...],
+    json_path: str | None,
+    plot_path: str | None,
+) -> None:
+    """Train a perceptron in both frameworks from the same start, and say where and why the trainings part.
+
+    Exit 0: the frameworks agree, learned or not. 1: they do not; the fault, its epoch and its tensor are named.
+    """
+    check_writable(json_path)
+    if plot_path is not None:
+        check_figure(plot_path, "--plot")
+    check_different({"--json": json_path, "--plot": plot_path})
+    if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
+        refuse(
+            "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"
+        )
+    from crosscheck._report.json_file import write_json
+    from crosscheck._training import perceptron as _trainings
+    from crosscheck._training import report as text
+    from crosscheck._training.many_report import losses_layout, many_layout
+
+    options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "dtype": dtype}
+    with one_message():
+        if losses:
+            judged = _trainings.losses()
+            passed, shown, data = judged.passed, losses_layout(judged), judged.data()
+        elif seeds is not None:
+            with epochs_done(3 * epochs) as progress:
+                many = _trainings.perceptrons(gate, seeds=seeds, progress=progress, **options)
+            passed, shown, data = many.passed, many_layout(many), many.data()
+        else:
+            options["plant"] = dict(map(_side_and_fault, plant))
+            tasks = ["points", "or"] if gate is None else [gate]
+            with epochs_done(_trainings.trainings(len(options["plant"])) * len(tasks) * epochs) as progress:
+                *others, report = [_trainings.perceptron(task, progress=progress, **options) for task in tasks]
+            passed = all(one.passed for one in (*others, report))
+            shown = text.stacked([*others, report])
+            data = report.data() | {other.gate: other.training() for other in others}
+    show(shown)
+    save(json_path, lambda path: write_json(path, data))
+    if plot_path is not None:
+        save_figure(plot_path, report.plot(), "--plot")
+    finish(passed)
+
+
+def _side_and_fault(given: str) -> tuple[str, str]:
+    side, _, fault = given.rpartition(":")
+    return side or "jax", fault

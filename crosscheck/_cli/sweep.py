@@ -1,0 +1,91 @@
+"""The command that judges an activation at every float of a dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crosscheck._cli import sharing
+from crosscheck._cli.ending import refuse, stop
+from crosscheck._cli.output import (
+    check_different,
+    check_figure,
+    check_writable,
+    finish,
+    one_message,
+    save,
+    save_figure,
+    show,
+)
+from crosscheck._cli.progress import inputs_done
+from crosscheck._records.records import SUBJECTS
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32, bfloat16 or float16.")
+@click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient; 16-bit: 2 second derivative.")
+@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS[:-1])}.")
+@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
+@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="Where the frameworks run: cpu or gpu.")
+@click.option("--out", metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
+@click.option("--resume", is_flag=True, help="Go on with the journal in --out.")
+@sharing.option("--jobs", "it is")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the results as JSON.")
+@click.option("--plot", "plot_path", metavar="PATH", help="Draw the errors: .png, .svg or .pdf.")
+@click.option("--table", metavar="FOLDER", help="Without NAME: print the results that --json wrote there as one table.")
+def sweep(
+    name: str | None,
+    dtype: str,
+    orders: tuple[str, ...],
+    subjects: tuple[str, ...],
+    ends: tuple[str, str] | None,
+    device: str,
+    out: str | None,
+    resume: bool,
+    jobs: int | None,
+    files: tuple[str, ...],
+    json_path: str | None,
+    plot_path: str | None,
+    table: str | None,
+) -> None:
+    """Judge an activation at every input there is, value and gradient: 4,294,967,296 of float32, which takes minutes.
+
+    Exit 0: crosscheck's own implementations keep the budget. 1: one does not. 130: stopped by Ctrl-C.
+    """
+    from crosscheck._catalogue import Catalogue
+    from crosscheck._sweep import sweep as _sweeps
+    from crosscheck._sweep.report import layout, read_sweeps, table_layout
+
+    if (name is None) == (table is None):
+        refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
+    if table is not None:
+        if any((orders, subjects, ends, out, resume, jobs, files, json_path, plot_path)):
+            refuse("--table: got options of a run too, expected --table FOLDER alone; it prints what runs wrote")
+        with one_message():
+            show(table_layout(read_sweeps(table)))
+        return
+    assert name is not None
+    check_writable(json_path)
+    if plot_path is not None:
+        check_figure(plot_path, "--plot")
+    check_different({"--json": json_path, "--plot": plot_path})
+    options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
+    options |= {key: values for key, values in (("subjects", subjects),) if values}
+    with one_message(), inputs_done() as progress:
+        if orders:
+            options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
+        alone = bool(files) or device != "cpu"
+        options["jobs"] = jobs or (1 if alone else sharing.per_core())
+        try:
+            report = _sweeps.sweep(Catalogue(files)[name], progress=progress, **options)
+        except KeyboardInterrupt:
+            kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
+            stop(kept)
+    show(layout(report))
+    save(json_path, report.to_json)
+    if plot_path is not None:
+        save_figure(plot_path, report.plot(), "--plot")
+    finish(report.passed)

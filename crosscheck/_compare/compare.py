@@ -1,0 +1,203 @@
+"""The public functions for any two functions of the user's: arguments checked, the layers put together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import isnan
+from typing import Any
+
+from crosscheck import _arguments
+from crosscheck._catalogue import UnknownActivationError, activations
+from crosscheck._compare.report import PairReport
+from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.interface import framework as imported
+from crosscheck._records.records import CAUSES, DEVICES, DTYPES, ORDERS, PASSING, USUAL_MODES, Activation
+from crosscheck._verdict.records import Identity
+
+Acceptable = str | tuple[str, tuple[float, float] | None]
+
+
+@undisturbed(alone=True)
+def compare(
+    torch_fn: Callable[..., Any],
+    jax_fn: Callable[..., Any],
+    inputs: Any = None,
+    *,
+    order: int = 1,
+    dtype: str = "float32",
+    wrt: int | list[int] | tuple[int, ...] | None = None,
+    exact: str | Activation | Callable[..., Any] | None = None,
+    device: str = "cpu",
+    modes: tuple[str, ...] | list[str] | str = USUAL_MODES,
+    seed: int = 0,
+    accept: Iterable[Acceptable] = (),
+) -> PairReport:
+    """Compare a function of torch with one of JAX: do they agree up to what rounding explains, and which side is wrong?
+
+    torch_fn, jax_fn
+        Any two callables; ``torch_fn`` may be a ``torch.nn.Module``, which is copied and cast to ``dtype``. They return
+        an array, or dicts, lists and tuples of arrays, of the same structure, shapes and dtypes.
+    inputs
+        A list or tuple of positional arguments, each an array (numpy, torch or JAX), a number, a tree of these, or a
+        description: :func:`crosscheck.uniform`, :func:`normal`, :func:`stratified`, :func:`every_value`. A bare array is
+        one argument. Floats are converted to ``dtype``, integers and booleans stay. Left out: the stratified set.
+    order
+        0 compares values, 1 gradients too, 2 second derivatives too. Of a function that is not elementwise, these are
+        vector-Jacobian products with seeded normal vectors.
+    dtype, wrt
+        ``float64``, ``float32``, ``bfloat16`` or ``float16``; the positions of the inputs that are differentiated by, all
+        of them unless given.
+    exact
+        For elementwise functions, what they mean: a definition ``f(m, x)``, a record, or a name of the catalogue. The
+        truth is then proven, as it is for the catalogue. Without it, it is told from runs in float64 under noise.
+    device, modes, seed
+        ``cpu`` or ``gpu``; how JAX is run, ``eager`` and ``jit``; the seed of inputs, vectors and noise.
+    accept
+        Disagreements that are known: ids of the catalogue's deviations, or pairs ``(cause, (low, high))`` of a cause and
+        an interval of inputs, ``(cause, None)`` for everywhere. They are shown, and pass.
+
+    Each comparison of the report has ``figures``: ``abs_p50``, ``abs_p99``, ``abs_max``, the same for ``rel`` and ``ulp``
+    (ULP of the larger result), ``torch_ulp`` and ``jax_ulp`` (error against the truth, in ULP of it, NaN where none is
+    known), ``rtol`` and ``atol`` (the smallest that would pass), ``assert_close_notices``, ``assert_allclose_notices``.
+
+    Raises :class:`UsageError` for its own arguments; whatever running the functions shows is in the report.
+    """
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+        imported(name)
+    from crosscheck._compare.comparisons import Request
+    from crosscheck._compare.diagnosis import diagnose
+    from crosscheck._compare.inputs import gather
+    from crosscheck._compare.run import run
+
+    for argument, function in (("torch_fn", torch_fn), ("jax_fn", jax_fn)):
+        if not callable(function):
+            raise UsageError(f"{argument}: got {type(function).__name__}, expected a function or a module to call")
+    if not isinstance(order, int) or order not in ORDERS or isinstance(order, bool):
+        raise UsageError(f"order: got {order!r}, expected 0, 1 or 2")
+    _arguments.one_of("dtype", dtype, DTYPES)
+    _arguments.one_of("device", device, DEVICES)
+    modes = (modes,) if isinstance(modes, str) else modes
+    if not isinstance(modes, list | tuple) or not modes or any(mode not in USUAL_MODES for mode in modes):
+        raise UsageError(f"modes: got {modes!r}, expected some of {', '.join(USUAL_MODES)}")
+    _arguments.seed(seed)
+    described = environment(device)
+    request = Request(
+        torch=torch_fn,
+        jax=jax_fn,
+        inputs=gather(inputs, dtype, wrt, order, seed),
+        name=f"{_name(torch_fn)} / {_name(jax_fn)}",
+        order=order,
+        device=device,
+        modes=tuple(dict.fromkeys(modes)),
+        seed=seed,
+        exact=_definition(exact),
+        accepted=_accepted(accept),
+    )
+    outcome = run(request)
+    known_reasons = {d.id: (d.cause, d.reason) for a in activations.values() for d in a.deviations}
+    used = {id_ for comparison in outcome.comparisons for id_ in comparison.deviations}
+    report = PairReport(
+        tuple(outcome.comparisons),
+        described,
+        deviations={id_: known_reasons.get(id_, (id_.partition(" ")[0], "accepted by the caller")) for id_ in sorted(used)},
+        exceptions=outcome.exceptions,
+    )
+    if report.cause is None or report.decisive is None:
+        return report
+    return replace(
+        report, diagnosis=diagnose(request, outcome.failing, report.decisive, report.cause, report.side, activations)
+    )
+
+
+def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], inputs: Any = None, **options: Any) -> PairReport:
+    """:func:`compare`, and raise ``AssertionError`` with the story, in under 25 lines, unless the two agree.
+
+    Takes what :func:`compare` takes and returns its report.
+    """
+    report = compare(torch_fn, jax_fn, inputs, **options)
+    if not report.passed:
+        raise AssertionError(report.story())
+    return report
+
+
+@undisturbed(alone=True)
+def identify(function: Callable[..., Any], framework: str, *, dtype: str = "float32", seed: int = 0) -> Identity | None:
+    """Which function of the catalogue a function is, with which parameters; None where it is none of them.
+
+    function, framework
+        A callable of one array, or a ``torch.nn.Module``; ``torch`` or ``jax``.
+
+    Its values, in float64 under noise, are held against the proven truth of every function of the catalogue at the
+    stratified inputs of ``dtype``; parameters are fitted first. Deviations of a framework's own implementation, such as NaN
+    at an infinity, do not hide what a function is. Raises :class:`UsageError` for unknown arguments.
+    """
+    if not callable(function):
+        raise UsageError(f"function: got {type(function).__name__}, expected a function or a module to call")
+    _arguments.one_of("framework", framework, ("torch", "jax"))
+    _arguments.one_of("dtype", dtype, DTYPES)
+    for name in ("jax", "torch"):
+        imported(name)
+    from crosscheck._compare.diagnosis import identity_of
+    from crosscheck._compare.inputs import gather
+
+    return identity_of(framework, function, gather(None, dtype, None, 0, seed), activations, seed)
+
+
+def _name(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
+def _definition(exact: Any) -> Any:
+    if isinstance(exact, str):
+        try:
+            exact = activations[exact]
+        except UnknownActivationError as error:
+            raise UsageError(f"exact: {error}") from None
+    if isinstance(exact, Activation) and exact.rows:
+        raise UsageError(f"exact: got {exact.name}, a function of rows, expected an elementwise function")
+    if exact is not None and not isinstance(exact, Activation) and not callable(exact):
+        raise UsageError(f"exact: got {type(exact).__name__}, expected a definition f(m, x), a record or a name")
+    return exact
+
+
+def _accepted(accept: Iterable[Acceptable]) -> Any:
+    from crosscheck._verdict.accept import Acceptance, Accepted, declared
+
+    known = {d.id: d for activation in activations.values() for d in activation.deviations}
+    if isinstance(accept, str):
+        accept = (accept,)
+    if not isinstance(accept, Iterable):
+        raise UsageError(
+            f"accept: got {accept!r}, expected a list: the id of a deviation, or a pair (cause, (low, high)), each"
+        )
+    found = []
+    for one in accept:
+        if isinstance(one, str):
+            if one not in known:
+                raise UsageError(unknown("deviation", one, tuple(known)))
+            found += declared(known[one])
+            continue
+        failing = tuple(cause for cause in CAUSES if cause not in PASSING and cause != "error")
+        if not isinstance(one, tuple | list) or len(one) != 2 or one[0] not in failing:
+            raise UsageError(
+                f"accept: got {one!r}, expected the id of a deviation, or a pair of one of {', '.join(failing)} and an "
+                f"interval (low, high) of inputs or None"
+            )
+        cause, region = one
+        if region is None:
+            found.append(Acceptance(f"{cause} anywhere", cause))
+            continue
+        try:
+            low, high = (float(end) for end in region)
+        except (TypeError, ValueError):
+            raise UsageError(f"accept: got the region {region!r}, expected (low, high) or None") from None
+        if not low <= high and not (isnan(low) and isnan(high)):
+            raise UsageError(f"accept: got the region {region!r}, expected low <= high")
+        found.append(Acceptance(f"{cause} in [{low:g}, {high:g}]", cause, low, high))
+    return Accepted(tuple(found))

@@ -1,0 +1,243 @@
+"""From a verdict to the record that leaves: counts, worst elements, figures, what was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, bits_of
+from crosscheck._arithmetic.profile import Columns, Profile, profile
+from crosscheck._compare.evidence import is_float, to_float64, unit_of
+from crosscheck._compare.figures import figures
+from crosscheck._compare.inputs import Inputs
+from crosscheck._compare.sides import Array
+from crosscheck._compare.verdict import BOTH, SIDES, Sides, Verdict
+from crosscheck._records.records import CAUSES, ORDER_NAMES, Activation
+from crosscheck._verdict.accept import Accepted
+from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
+from crosscheck._verdict.records import CauseCount, Comparison, Point
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be compared, checked."""
+
+    torch: Callable[..., Any]
+    jax: Callable[..., Any]
+    inputs: Inputs
+    name: str
+    order: int = 1
+    device: str = "cpu"
+    modes: tuple[str, ...] = ("eager", "jit")
+    seed: int = 0
+    exact: Activation | Callable[..., Any] | None = None
+    accepted: Accepted = field(default_factory=Accepted)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which comparison of a request it is: output, order, the input differentiated by, mode; and the result's index."""
+
+    request: Request
+    output: str
+    order: int
+    by: int | None
+    mode: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The elements ``chosen`` from ``total``, of which ``sampled`` were not chosen for being far apart.
+
+    ``equal`` is how many of all are the same to the bit, per result; ``shape`` that of the whole input.
+    """
+
+    chosen: IntArray
+    sampled: BoolArray
+    total: int
+    equal: list[int]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The record of one result, and what it was made from.
+
+    ``failing`` marks the elements that fail it; ``x`` is the input of each element of an elementwise function, or None.
+    """
+
+    record: Comparison
+    codes: Codes
+    sides: Sides
+    failing: BoolArray
+    x: Array | None
+
+    def show(self, cause: str, side: str | None) -> BoolArray:
+        """The elements that fail for this cause, and with this side at fault."""
+        at_fault = np.isin(self.sides, [SIDES.index(side), BOTH]) if side != "both" else self.sides > 0
+        return np.asarray(self.failing & (self.codes == CODE[cause]) & (at_fault | (side is None)))
+
+
+def comparison(
+    place: Place,
+    results: tuple[Array, Array],
+    verdict: Verdict,
+    x: Array | None,
+    elementwise: bool,
+    notes: Sequence[str],
+    excerpt: Excerpt | None,
+) -> Judged:
+    """The record of one result; ``x`` is the input whose elements stand where the result's do, where there is one."""
+    request, codes = place.request, verdict.codes
+    fmt = request.inputs.fmt
+    compared = (codes != NOT_JUDGED) & ~(np.isnan(to_float64(results[0])) & np.isnan(to_float64(results[1])))
+    setting = (codes, x if elementwise else None, place.order, fmt.name, place.mode)
+    causes = _count(compared, results, verdict, x, request, excerpt)
+    failing = compared & request.accepted.open(*setting) & (codes < FIRST_PASSING)
+    uncovered = _count(failing, results, verdict, x, request, excerpt)
+    points = int(compared.sum())
+    if excerpt is not None and points:
+        causes = _of_all(causes, excerpt, excerpt.equal[place.index])
+        points = excerpt.total
+        notes = [f"diagnosed at {codes.size:,} of {points:,} elements: those furthest apart, and a sample", *notes]
+    worst = next(iter(causes), None)
+    measures = figures(results, verdict, compared, fmt, excerpt.sampled if excerpt else None)
+    record = Comparison(
+        function=request.name,
+        parameters={},
+        output=place.output,
+        wrt="" if place.by is None else request.inputs.names[place.by],
+        subject="torch",
+        against="jax",
+        dtype=fmt.name,
+        order=place.order,
+        mode=place.mode,
+        device=request.device,
+        points=points,
+        exhaustive=fmt.bits == 16 and elementwise and x is not None and np.unique(x.ravel().view(np.uint16)).size == 2**16,
+        passed=points > 0 and not uncovered,
+        cause=worst,
+        causes=causes,
+        side=next((count.side for count in uncovered.values()), None),
+        max_ulp=float(measures["ulp_max"]),
+        max_ulp_of_truth=float(max(measures["torch_ulp"], measures["jax_ulp"])),
+        max_abs=float(measures["abs_max"]),
+        worst=causes[worst].worst if worst else None,
+        deviations=request.accepted.used(*setting),
+        uncovered=uncovered,
+        undecided=int((np.isnan(verdict.truth) & compared).sum()),
+        message=None
+        if points
+        else f"{'both sides are NaN everywhere' if codes.size else 'the result is empty'}, so nothing was compared",
+        notes=tuple(dict.fromkeys((*(f"{ORDER_NAMES[place.order]}: {note}" for note in verdict.notes), *notes))),
+        figures=measures,
+        profile=_profile(results, verdict, x if elementwise else None, compared, fmt) if points else None,
+    )
+    return Judged(record, codes, verdict.sides, failing, setting[1])
+
+
+def _profile(results: tuple[Array, Array], verdict: Verdict, x: Array | None, compared: BoolArray, fmt: Format) -> Profile:
+    """Of the distances in ULP of the larger result: over the input, or over the elements where none belongs to each."""
+    _, _, ulp = _apart(results, fmt)
+    columns = Columns.of_elements(0, ulp.size, ulp.size) if x is None or not is_float(x) else Columns.of(x.ravel())
+    return profile(columns, ulp, (verdict.codes == CODE["special"]).ravel(), compared.ravel())
+
+
+def _apart(results: tuple[Array, Array], fmt: Format) -> tuple[list[Float64Array], Float64Array, Float64Array]:
+    """Both results, flat, the ULP of the larger one, and how many of it they are apart."""
+    got = [to_float64(result).ravel() for result in results]
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.fmax(np.abs(got[0]), np.abs(got[1]))
+        unit = unit_of(fmt, np.nan_to_num(size)) if is_float(results[0]) else np.ones(size.shape)
+        return got, unit, np.abs(got[0] - got[1]) / unit
+
+
+def _side(sides: Sides) -> str | None:
+    """Who is at fault at some elements: one side, or both, if each is somewhere; None where nobody is known to be."""
+    at_fault = set(np.unique(sides).tolist()) - {0}
+    return SIDES[at_fault.pop() if len(at_fault) == 1 else BOTH if at_fault else 0]
+
+
+def _of_all(causes: Mapping[str, CauseCount], excerpt: Excerpt, equal: int) -> dict[str, CauseCount]:
+    """Counts of all the elements: what was not looked at passes, and by rounding unless it is the same to the bit."""
+    counts = {cause: count.count for cause, count in causes.items()}
+    counts["exact"] = equal
+    rest = excerpt.total - sum(count for cause, count in counts.items() if cause != "rounding")
+    counts["rounding"] = max(rest, 0)
+    return {cause: replace(count, count=counts[cause]) for cause, count in causes.items()}
+
+
+def _count(
+    where: BoolArray,
+    results: tuple[Array, Array],
+    verdict: Verdict,
+    x: Array | None,
+    request: Request,
+    excerpt: Excerpt | None,
+) -> dict[str, CauseCount]:
+    """Each cause's count and worst element: the one furthest apart, in ULP of the larger result."""
+    found: dict[str, CauseCount] = {}
+    got, unit, ulp = _apart(results, request.inputs.fmt)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.fmax(verdict.torch_error.ravel(), verdict.jax_error.ravel()) / unit
+    value = x if x is not None and is_float(x) else None
+    plain = np.zeros(ulp.shape) if value is None else -np.abs(np.nan_to_num(to_float64(value), nan=np.inf)).ravel()
+    for code in np.unique(verdict.codes[where]):
+        at = np.flatnonzero(where & (verdict.codes == code))
+        # among equals, and where there is no distance, the plainest input
+        first = int(at[np.lexsort((plain[at], np.nan_to_num(ulp[at], nan=np.inf, posinf=np.inf)))[-1]])
+        element = np.unravel_index(first, where.shape)
+        if excerpt is not None:
+            element = np.unravel_index(int(excerpt.chosen[first]), excerpt.shape)
+        point = Point(
+            input=float("nan") if value is None else float(value.ravel()[first]),
+            input_bits="" if value is None else bits_of(value.ravel()[first : first + 1]),
+            got=float(got[0][first]),
+            expected=float(got[1][first]),
+            ulp=float(ulp[first]),
+            ulp_of_truth=float(error[first]),
+            element=tuple(int(i) for i in element),
+            truth=float(verdict.truth.ravel()[first]),
+        )
+        found[CAUSES[code]] = CauseCount(int(at.size), point, _side(verdict.sides.ravel()[at]))
+    return found
+
+
+def failed(request: Request, message: str, side: str | None, mode: str = "eager") -> Comparison:
+    """What running the functions showed before anything could be compared."""
+    return Comparison(
+        function=request.name,
+        parameters={},
+        output="y",
+        wrt="",
+        subject="torch",
+        against="jax",
+        dtype=request.inputs.fmt.name,
+        order=0,
+        mode=mode,
+        device=request.device,
+        points=0,
+        exhaustive=False,
+        passed=False,
+        cause="error",
+        side=side,
+        message=message,
+    )
+
+
+def raised(request: Request, exceptions: Mapping[str, Exception], mode: str = "eager") -> Comparison:
+    """A side that raised, or both."""
+    names = {"torch": "torch", "jax": "JAX"}
+    said = [
+        f"the {names[side]} function raised {type(error).__name__}: {_line(error)}" for side, error in exceptions.items()
+    ]
+    return failed(request, "; ".join(said), "both" if len(exceptions) > 1 else next(iter(exceptions)), mode)
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "without a message"

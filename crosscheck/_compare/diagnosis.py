@@ -1,0 +1,85 @@
+"""What is told of a disagreement beyond the verdict: which known function each side is, the simplest input, a snippet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FloatArray
+from crosscheck._compare.comparisons import Judged, Request
+from crosscheck._compare.identify import identify
+from crosscheck._compare.inputs import Inputs
+from crosscheck._compare.sides import Directions, JaxSide, TorchSide
+from crosscheck._compare.snippet import snippet
+from crosscheck._compare.worst import Fault, simplest
+from crosscheck._records.records import Activation
+from crosscheck._shadow.base import Lifted
+from crosscheck._verdict.accept import Accepted, declared
+from crosscheck._verdict.causes import NOT_JUDGED
+from crosscheck._verdict.records import Comparison, Diagnosis, Identity
+
+
+def diagnose(
+    request: Request,
+    failing: Sequence[Judged],
+    decisive: Comparison,
+    cause: str,
+    side: str | None,
+    catalogue: Mapping[str, Activation],
+) -> Diagnosis:
+    """Diagnose what fails; ``decisive`` is the comparison that is reported, with its cause and side."""
+    judged = next((one for one in failing if one.record is decisive), None)
+    if judged is None or cause not in decisive.uncovered:  # nothing was compared
+        return Diagnosis()
+    identities = identities_of(request, catalogue) if judged.x is not None or len(request.inputs.floats) == 1 else {}
+    recognised = _recognised(failing, identities, catalogue)
+    found = simplest(Fault(request, judged, cause, side))
+    point = found.judged.record.uncovered[cause].worst
+    notes = ("the search for a simpler input was stopped; this is the best so far",) if found.unfinished else ()
+    return Diagnosis(
+        identities=identities,
+        recognised=recognised,
+        worst=found.worst,
+        inputs=dict(zip(found.inputs.names, found.inputs.leaves, strict=True)),
+        point=point,
+        snippet=snippet(request, found.inputs, found.judged, point),
+        notes=notes,
+    )
+
+
+def identities_of(request: Request, catalogue: Mapping[str, Activation]) -> dict[str, Identity | None]:
+    """Which function of the catalogue each side is; empty where neither is one."""
+    found = {
+        side: identity_of(side, function, request.inputs, catalogue, request.seed)
+        for side, function in (("torch", request.torch), ("jax", request.jax))
+    }
+    return found if any(found.values()) else {}
+
+
+def identity_of(
+    framework: str, function: Callable[..., Any], inputs: Inputs, catalogue: Mapping[str, Activation], seed: int
+) -> Identity | None:
+    """Which function of the catalogue a function of one float array is; the other inputs stay as they are."""
+    (at,) = inputs.floats
+
+    def lift(x: FloatArray) -> Lifted:
+        given = inputs.with_leaf(at, x)
+        side = TorchSide(function, given, "cpu") if framework == "torch" else JaxSide(function, given, "cpu", ("jit",))
+        return side.lift(0, Directions())
+
+    return identify(lift, catalogue, inputs.fmt, seed)
+
+
+def _recognised(
+    failing: Sequence[Judged], identities: Mapping[str, Identity | None], catalogue: Mapping[str, Activation]
+) -> tuple[str, ...]:
+    names = {name for one in identities.values() if one is not None for name in (one.name, *one.also)}
+    known = Accepted(tuple(one for name in sorted(names) for d in catalogue[name].deviations for one in declared(d)))
+    found: list[str] = []
+    for one in failing:
+        record = one.record
+        codes = np.where(one.failing, one.codes, NOT_JUDGED)
+        found += known.used(codes, one.x, record.order, record.dtype, record.mode)
+    return tuple(dict.fromkeys(found))

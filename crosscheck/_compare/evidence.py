@@ -1,0 +1,238 @@
+"""What is measured of a pair before anything is said of it: results, float64 results, and what noise does to these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, widen
+from crosscheck._arithmetic.ulp import exponent
+from crosscheck._compare.inputs import Inputs
+from crosscheck._compare.sides import Array, Directions
+from crosscheck._shadow.base import Flushing, Lifted, Noise
+
+DRAWS = 8
+MORE_DRAWS = 24
+NEIGHBOURS = 32
+DISTANCE = 2.0**-20
+"""How far the neighbours of an input lie, relative to it."""
+COARSER = 2.0**10
+
+
+def drawn_roundoff(fmt: Format) -> float:
+    """The unit roundoff of the noise: the dtype's, but more than float64's own, which would drown in the lifted float64.
+
+    Its effect is scaled down afterwards.
+    """
+    return 2.0**-fmt.precision * (COARSER if fmt is FORMATS["float64"] else 1.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One result (an output, or a derivative of one), as float64 arrays of one shape.
+
+    torch_wide, jax_wide
+        The lifted results.
+    conditioning
+        How much the lifted result moves when the inputs move by the dtype's roundoff: the root mean square over draws.
+    torch_spread, jax_spread
+        The same when every operation rounds to the dtype.
+    torch_fragile, jax_fragile
+        Where that rounding alone made a finite lifted result NaN or infinite, or the other way round.
+    flushed
+        JAX's lifted result when subnormal intermediates are flushed.
+    """
+
+    torch_wide: Float64Array
+    jax_wide: Float64Array
+    conditioning: Float64Array
+    torch_spread: Float64Array
+    jax_spread: Float64Array
+    torch_fragile: BoolArray
+    jax_fragile: BoolArray
+    flushed: Float64Array
+
+
+class Runs:
+    """The lifted programs of both sides, and what has been run with them."""
+
+    def __init__(self, inputs: Inputs, along: Directions, lifted: tuple[Lifted, Flushing], seed: int) -> None:
+        self.inputs, self.lifted, self.seed = inputs, lifted, seed
+        self.unit = 2.0**-inputs.fmt.precision
+        """The unit roundoff of the dtype."""
+        self._drawn = drawn_roundoff(inputs.fmt)
+        self._scale = self.unit / self._drawn
+        self.arguments = [_wide(leaf) for leaf in (*inputs.leaves, *along.arrays)]
+        self._clean = [_floats(side.run(self.arguments)) for side in lifted]
+
+    def measure(self) -> list[Measured]:
+        moved = [self._moved(draw) for draw in range(DRAWS)]
+        conditioning = [self._spread(k, [self._tried(k, m) for m in moved]) for k in (0, 1)]
+        rounded = [self._spread(k, self._noisy(k, range(DRAWS))) for k in (0, 1)]
+        flushed = _floats(self._flushed())
+        return [
+            Measured(
+                torch_wide=self._clean[0][i],
+                jax_wide=self._clean[1][i],
+                conditioning=np.fmin(conditioning[0][i][0], conditioning[1][i][0]),
+                torch_spread=rounded[0][i][0],
+                jax_spread=rounded[1][i][0],
+                torch_fragile=rounded[0][i][1],
+                jax_fragile=rounded[1][i][1],
+                flushed=flushed[i],
+            )
+            for i in range(len(flushed))
+        ]
+
+    def largest(self, result: int) -> tuple[Float64Array, Float64Array]:
+        """Per side how far the lifted result moves at most, under many more draws of either kind of noise."""
+        far = []
+        for clean, runs in zip(self._clean, self._many_noisy, strict=True):
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = [np.abs(_float(run[result]) - clean[result]) for run in runs]
+            far.append(self._scale * np.nan_to_num(np.fmax.reduce(apart)))
+        return far[0], far[1]
+
+    @cached_property
+    def _many_noisy(self) -> tuple[list[list[Array]], list[list[Array]]]:
+        draws = range(DRAWS, DRAWS + MORE_DRAWS)
+        moved = [self._moved(draw) for draw in draws]
+        torch, jax = (self._noisy(k, draws) + [self._tried(k, m) for m in moved] for k in (0, 1))
+        return torch, jax
+
+    def neighbours(self, result: int) -> tuple[Float64Array, Float64Array]:
+        """Both sides' lifted results at neighbouring inputs, a row each."""
+        torch, jax = (np.stack([_float(run[result]) for run in runs]) for runs in self._around)
+        return torch, jax
+
+    @cached_property
+    def _around(self) -> tuple[list[list[Array]], list[list[Array]]]:
+        near = [self._near(draw) for draw in range(NEIGHBOURS)]
+        torch, jax = ([self._tried(k, arguments) for arguments in near] for k in (0, 1))
+        return torch, jax
+
+    def _near(self, draw: int) -> list[Array]:
+        rng = np.random.default_rng((self.seed, 2, draw))
+        near = list(self.arguments)
+        for i in self.inputs.floats:
+            x = near[i]
+            size = np.abs(x)
+            ordinary = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 1.0
+            # an input of zero has neighbours as far off as the others have
+            scale = np.where(size > 0, size, ordinary or 1.0)
+            with np.errstate(invalid="ignore", over="ignore"):
+                near[i] = x + DISTANCE * scale * rng.choice([-1, 1], x.shape) * rng.uniform(0.5, 1, x.shape)
+        return near
+
+    def run(self, side: int, arguments: Sequence[Array]) -> list[Array]:
+        """A clean lifted run at other arguments."""
+        return self.lifted[side].run(arguments)
+
+    def _moved(self, draw: int) -> list[Array]:
+        rng = np.random.default_rng((self.seed, 1, draw))
+        moved = list(self.arguments)
+        for i in self.inputs.floats:
+            with np.errstate(invalid="ignore", over="ignore"):  # of a signalling NaN; of the largest floats
+                moved[i] = moved[i] * (1 + self._drawn * rng.uniform(-1, 1, moved[i].shape))
+        return moved
+
+    def _noisy(self, side: int, draws: range) -> list[list[Array]]:
+        seeds = (1 + self.seed * 1000 + draw for draw in draws)
+        return [self._tried(side, self.arguments, Noise(seed, self._drawn)) for seed in seeds]
+
+    def _tried(self, side: int, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
+        """A run at moved inputs or under noise. A function may refuse what lies beyond the inputs given, as a cross entropy
+        does beyond 0 and 1: then inputs are moved within the range of those given only, and without noise."""
+        try:
+            return self.lifted[side].run(arguments, noise)
+        except Exception:
+            within = [
+                np.clip(moved, np.nanmin(given), np.nanmax(given))
+                if moved is not given and np.isfinite(given).any()
+                else moved
+                for moved, given in zip(arguments, self.arguments, strict=True)
+            ]
+            try:
+                return self.lifted[side].run(within)
+            except Exception:
+                return self.lifted[side].run(self.arguments)
+
+    def _flushed(self) -> list[Array]:
+        smallest = self.inputs.fmt.smallest_normal
+        flushed = [np.where(np.abs(a) < smallest, 0.0, a) if a.dtype == np.float64 else a for a in self.arguments]
+        return self.lifted[1].run_flushed(flushed)
+
+    def _spread(self, side: int, runs: list[list[Array]]) -> list[tuple[Float64Array, BoolArray]]:
+        """Per result the root mean square of what finite results moved by, and where finite became not finite or back."""
+        spreads = []
+        for result, clean in enumerate(self._clean[side]):
+            total, counted = np.zeros(clean.shape), np.zeros(clean.shape)
+            fragile = np.zeros(clean.shape, bool)
+            for run in runs:
+                noisy = _float(run[result])
+                both = np.isfinite(clean) & np.isfinite(noisy)
+                fragile |= np.isfinite(clean) != np.isfinite(noisy)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    total += np.where(both, noisy - clean, 0.0) ** 2
+                counted += both
+            spreads.append((self._scale * np.sqrt(total / np.maximum(counted, 1)), fragile))
+        return spreads
+
+
+def _wide(array: Array) -> Array:
+    return widen(array) if is_float(array) else array
+
+
+def _float(array: Array) -> Float64Array:
+    return np.asarray(array, np.float64)
+
+
+def _floats(arrays: Sequence[Array]) -> list[Float64Array]:
+    return [_float(array) for array in arrays]
+
+
+def is_float(array: Array) -> bool:
+    """Whether an array holds floats, ml_dtypes' among them."""
+    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+
+
+def to_float64(array: Array) -> Float64Array:
+    """The same values in float64; integers and booleans too."""
+    return widen(array) if is_float(array) else array.astype(np.float64)
+
+
+def elementwise(function: Callable[[Array], list[Array]], x: Array, values: list[Array]) -> BoolArray | None:
+    """Which outputs depend, element by element, on the input alone that stands at the same place; None if none does.
+
+    For every two places there is a bit in which their numbers differ. Where that bit is set, and then where it is not,
+    the elements are replaced by others; an output must not change where the input did not.
+    """
+    alone = np.array([value.shape == x.shape for value in values])
+    if x.ndim == 0 or x.size == 1 or not alone.any():
+        return alone if alone.any() else None
+    place = np.arange(x.size).reshape(x.shape)
+    others = np.roll(x.ravel(), 1).reshape(x.shape)
+    for bit in range(int(x.size - 1).bit_length()):
+        for polarity in (0, 1):
+            kept = (place >> bit & 1) == polarity
+            found = function(np.where(kept, x, others).astype(x.dtype))
+            for k, (value, other) in enumerate(zip(values, found, strict=True)):
+                alone[k] &= value.shape == other.shape and same_bits(value, other)[kept].all()
+            if not alone.any():
+                return None
+    return alone
+
+
+def same_bits(a: Array, b: Array) -> BoolArray:
+    """Where two arrays of one dtype hold the same, NaNs being alike."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((a == b) | ~(a == a) & ~(b == b))  # noqa: PLR0124 - of whatever dtype, integers too
+
+
+def unit_of(fmt: Format, size: Float64Array) -> Float64Array:
+    """The ULP of numbers of this size in the format; that of the largest number for an infinity."""
+    finite = np.where(np.isfinite(size), size, fmt.largest)
+    return np.ldexp(1.0, (exponent(finite, fmt) - (fmt.precision - 1)).astype(np.int32))

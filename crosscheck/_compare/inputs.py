@@ -1,0 +1,243 @@
+"""What two functions are called with: arrays of any framework, trees of them, and descriptions of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf, isfinite, nan
+from typing import Any, Protocol
+
+import numpy as np
+
+from crosscheck._arithmetic import formats, sampling
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, format_of, widen
+from crosscheck._arithmetic.ulp import round_once
+from crosscheck._compare.trees import Tree, flatten
+from crosscheck._records.errors import UsageError
+
+Shape = int | tuple[int, ...]
+
+
+class Description(Protocol):
+    """An array that is made when the dtype and the seed are known."""
+
+    def array(self, fmt: Format, rng: np.random.Generator) -> FloatArray: ...
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Numbers uniform in ``[low, high)``."""
+
+    low: float
+    high: float
+    shape: Shape
+
+    def array(self, fmt: Format, rng: np.random.Generator) -> FloatArray:
+        if max(-self.low, self.high) > fmt.largest:
+            raise UsageError(
+                f"inputs: uniform({self.low:g}, {self.high:g}) reaches beyond the largest {fmt.name}, {fmt.largest:.4g}"
+            )
+        share = rng.uniform(0, 1, self.shape)
+        # not low + share * (high - low), which may overflow
+        return round_once(np.asarray(self.low * (1 - share) + self.high * share), fmt)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normally distributed numbers."""
+
+    mean: float
+    std: float
+    shape: Shape
+
+    def array(self, fmt: Format, rng: np.random.Generator) -> FloatArray:
+        return round_once(np.asarray(rng.normal(self.mean, self.std, self.shape)), fmt)
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """The catalogue's inputs: every binade of both signs, [-20, 20], zeros, subnormals, infinities, NaN."""
+
+    def array(self, fmt: Format, rng: np.random.Generator) -> FloatArray:
+        return sampling.stratified(fmt, seed=int(rng.integers(2**31)), near=(0.0, -1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class EveryValue:
+    """Every value of a 16-bit dtype."""
+
+    def array(self, fmt: Format, rng: np.random.Generator) -> FloatArray:
+        if fmt.bits != 16:
+            raise UsageError(f"inputs: every_value() got dtype {fmt.name}, expected bfloat16 or float16")
+        return formats.every_value(fmt)
+
+
+def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uniform:
+    """Numbers uniform in ``[low, high)``, an input of :func:`crosscheck.compare`.
+
+    Raises :class:`UsageError` unless both are finite and low < high.
+    """
+    ends = _number(low), _number(high)
+    if not -inf < ends[0] < ends[1] < inf:
+        raise UsageError(f"low, high: got {low!r} and {high!r}, expected finite numbers, low < high")
+    return Uniform(*ends, _shape(shape))
+
+
+def normal(shape: Shape = (1024,), *, mean: float = 0.0, std: float = 1.0) -> Normal:
+    """Normally distributed numbers, an input of :func:`crosscheck.compare`; raises :class:`UsageError` unless std > 0."""
+    if not isfinite(_number(mean)):
+        raise UsageError(f"mean: got {mean!r}, expected a finite number")
+    if not 0 < _number(std) < inf:
+        raise UsageError(f"std: got {std!r}, expected a positive finite number")
+    return Normal(float(mean), float(std), _shape(shape))
+
+
+def stratified() -> Stratified:
+    """The inputs on which the catalogue is judged, an input of :func:`crosscheck.compare`.
+
+    All values of a 16-bit dtype; of a wider one a seeded sample of every binade and of [-20, 20], with 0, -1, 1 and
+    their neighbours, the subnormals' edges, the largest numbers, the infinities and NaN.
+    """
+    return Stratified()
+
+
+def every_value() -> EveryValue:
+    """Every value of a 16-bit dtype, infinities and NaNs included, an input of :func:`crosscheck.compare`."""
+    return EveryValue()
+
+
+def _number(value: Any) -> float:
+    """NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return nan
+
+
+def _shape(shape: Shape) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
+        raise UsageError(f"shape: got {shape!r}, expected positive integers")
+    return sizes
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The positional arguments, flattened: float leaves in the dtype, others as they are.
+
+    ``wrt`` are the indices of the leaves by which is differentiated.
+    """
+
+    tree: Tree
+    leaves: tuple[np.ndarray[Any, Any], ...]
+    names: tuple[str, ...]
+    wrt: tuple[int, ...]
+    fmt: Format
+
+    def is_float(self, index: int) -> bool:
+        return self.leaves[index].dtype == self.fmt.dtype
+
+    @property
+    def floats(self) -> tuple[int, ...]:
+        return tuple(i for i in range(len(self.leaves)) if self.is_float(i))
+
+    def with_leaf(self, index: int, leaf: np.ndarray[Any, Any]) -> Inputs:
+        """The same with another array at one place."""
+        return replace(self, leaves=(*self.leaves[:index], leaf, *self.leaves[index + 1 :]))
+
+
+def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:
+    """Check the inputs and make them arrays of numpy in the dtype; raises :class:`UsageError`."""
+    fmt = FORMATS[dtype]
+    if inputs is None:
+        inputs = (Stratified(),)
+    if not isinstance(inputs, list | tuple) or hasattr(inputs, "_fields"):
+        inputs = (inputs,)
+    if not inputs:
+        raise UsageError("inputs: got none, expected at least one array; leave inputs out for the stratified set")
+    tree, raw, _ = flatten(tuple(inputs), "inputs")
+    names, owner = [], []
+    for position, argument in enumerate(inputs):
+        _, found, labels = flatten(argument, "x" if len(inputs) == 1 else f"x{position}")
+        names += labels
+        owner += [position] * len(found)
+    leaves = tuple(_leaf(value, fmt, name, (seed, i)) for i, (value, name) in enumerate(zip(raw, names, strict=True)))
+    if not leaves:
+        raise UsageError("inputs: got no arrays, expected at least one")
+    chosen = _positions(wrt, len(inputs))
+    floats = [i for i, leaf in enumerate(leaves) if leaf.dtype == fmt.dtype]
+    by = tuple(i for i in floats if owner[i] in chosen)
+    if order > 0 and not floats:
+        raise UsageError(f"order: got {order} with integer or boolean inputs only; nothing to differentiate, pass order=0")
+    if order > 0 and not by:
+        raise UsageError(f"wrt: got {wrt!r}, but these inputs hold no float array, so nothing to differentiate")
+    return Inputs(tree, leaves, tuple(names), by if order else (), fmt)
+
+
+def _positions(wrt: Any, count: int) -> set[int]:
+    if wrt is None:
+        return set(range(count))
+    chosen = [wrt] if isinstance(wrt, int) and not isinstance(wrt, bool) else wrt
+    ok = isinstance(chosen, list | tuple) and chosen
+    if not ok or any(not isinstance(i, int) or isinstance(i, bool) or not -count <= i < count for i in chosen):
+        raise UsageError(f"wrt: got {wrt!r}, expected the position of an input from 0 to {count - 1}, or a list of such")
+    return {i % count for i in chosen}
+
+
+def _leaf(value: Any, fmt: Format, name: str, seed: tuple[int, int]) -> np.ndarray[Any, Any]:
+    if isinstance(value, Uniform | Normal | Stratified | EveryValue):
+        return value.array(fmt, np.random.default_rng(seed))
+    array = _to_numpy(value, name)
+    if array.size == 0:
+        raise UsageError(f"inputs: {name} is an empty array of shape {array.shape}; nothing could be compared")
+    kind = array.dtype.kind
+    if kind == "c":
+        raise UsageError(f"inputs: {name} is complex ({array.dtype}); pass real and imaginary part as two arrays")
+    if kind in "iu" and array.dtype.itemsize == 8 and (array.min() < -(2**31) or array.max() >= 2**31):
+        raise UsageError(
+            f"inputs: {name} holds integers beyond int32, which JAX would cut off; pass smaller ones, or floats"
+        )
+    if kind in "iub":
+        return array.copy()
+    if array.dtype == fmt.dtype:
+        return array.copy()
+    try:
+        format_of(array)
+    except TypeError:
+        raise UsageError(
+            f"inputs: {name} has dtype {array.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"
+        ) from None
+    return round_once(widen(array), fmt)
+
+
+def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:
+    """An array of numpy with the same values; arrays of the frameworks are known by what they offer."""
+    module = type(value).__module__.partition(".")[0]
+    if module == "torch" and hasattr(value, "detach"):
+        if value.is_complex():
+            raise UsageError(
+                f"inputs: {name} is complex ({_plain(value.dtype)}); pass real and imaginary part as two arrays"
+            )
+        from crosscheck._frameworks.torch_backend import to_array
+
+        try:
+            return to_array(value)
+        except (TypeError, RuntimeError):
+            what = f"a {str(value.layout).removeprefix('torch.')} tensor on {value.device}, dtype {_plain(value.dtype)}"
+            raise UsageError(
+                f"inputs: {name} is {what}, which numpy has not; expected float64, float32, bfloat16, float16, "
+                "integers or booleans, in a dense tensor"
+            ) from None
+    if isinstance(value, bool | int | float | complex | np.generic | np.ndarray) or module in ("jax", "jaxlib"):
+        try:
+            return np.asarray(value)
+        except (TypeError, OverflowError):
+            what = getattr(value, "dtype", type(value).__name__)
+            raise UsageError(f"inputs: {name} is an array of {what}, expected floats, integers or booleans") from None
+    raise UsageError(
+        f"inputs: {name} is {type(value).__name__}, expected an array of numpy, torch or JAX, a number, "
+        f"a dict, list or tuple of these, or crosscheck.uniform(...), normal(...), stratified(), every_value()"
+    )
+
+
+def _plain(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")

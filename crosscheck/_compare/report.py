@@ -1,0 +1,328 @@
+"""The report on two functions: one line a person can act on, then the evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from math import isfinite, isnan
+from typing import TYPE_CHECKING, Any
+
+from crosscheck._records.records import CAUSES, ORDER_NAMES, ORDERS, PASSING
+from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
+from crosscheck._report.report import Report
+from crosscheck._report.text import environment
+from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
+
+if TYPE_CHECKING:
+    from crosscheck._arithmetic.profile import Profile
+
+NAMES = {"torch": "PyTorch", "jax": "JAX", "both": "both sides"}
+
+BUG = {
+    "missing": "has no gradient, or one that is cut off from the input (on purpose? then the other side lacks that)",
+    "special": "gives a wrong NaN or infinity",
+    "definition": "computes another function",
+    "inaccurate": "loses digits that rounding does not explain",
+}
+"""What the side at fault does."""
+
+DIFFER = {
+    "missing": "one side has no gradient",
+    "special": "one side gives NaN or infinity where the other does not, and no truth says which is right",
+    "definition": "PyTorch and JAX compute different functions, in float64 too",
+    "inaccurate": "one side loses digits that rounding does not explain",
+    "convention": "PyTorch and JAX make different choices where both are valid (a kink, a tie); nobody is wrong",
+}
+"""What is said where no side is at fault, or none is known to be."""
+
+MOST_NOTES = 6
+MOST_CURVES = 4
+MUCH = 8
+"""A side is said to be nearer the truth where the other errs by this many times as much, and ULP."""
+DIGIT = re.compile(r"\d")
+WIDEST = 300
+"""Characters of a line; names and other people's messages may be long."""
+MOST_SHOWN = 12
+MANY = 50
+"""Functions that differ at this many times the elements at which one is NaN or infinite are said to differ, first of all."""
+
+
+@dataclass(frozen=True)
+class PairReport(Report):
+    """The result of :func:`crosscheck.compare`.
+
+    exceptions
+        What a side raised, by ``torch`` and ``jax``.
+    diagnosis
+        Of a report that fails: which function of the catalogue each side is, the simplest input that shows the
+        disagreement, and a snippet of Python that does.
+    """
+
+    exceptions: Mapping[str, Exception] = field(default_factory=dict)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+
+    @property
+    def decisive(self) -> Comparison | None:
+        """The comparison that says most.
+
+        Of those that fail, one of the worst cause, and of the lowest order among these; but the values of two functions come
+        first, unless a derivative is NaN or infinite at as many elements as the values differ at.
+        """
+        failing = [comparison for comparison in self.comparisons if not comparison.passed]
+        if not failing:
+            return max(self.comparisons, key=lambda c: float(c.figures.get("ulp_max", 0)), default=None)
+        most_special = max(_at(comparison, "special") for comparison in failing)
+        differ = [c for c in failing if c.order == 0 and _failing(c) == "definition" and _at(c, "definition") > most_special]
+        return min(differ or failing, key=lambda c: (CAUSES.index(_failing(c)), c.order))
+
+    @property
+    def cause(self) -> str | None:
+        """The worst cause that fails, or None where the two agree."""
+        return None if self.passed or self.decisive is None else _failing(self.decisive)
+
+    @property
+    def side(self) -> str | None:
+        """Who is at fault: ``torch``, ``jax``, ``both``, or None where nobody is or nobody knows."""
+        return None if self.passed or self.decisive is None else _side(self.decisive)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        return _shortened(_headline(self))
+
+    def story(self) -> str:
+        """The verdict and its evidence in under 25 lines."""
+        return "\n".join(map(_shortened, _story(self)))
+
+    def __str__(self) -> str:
+        lines = [self.story(), "", *map(_shortened, _table(self))]
+        if self.diagnosis.snippet:
+            lines += ["", "To see it again:", "", self.diagnosis.snippet]
+        return "\n".join(lines)
+
+    def document(self) -> Document:
+        """The verdict, the story, every comparison, the errors as a figure, and the snippet."""
+        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
+        blocks: list[Block] = [Code(story)] if story else []
+        blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
+        if self.panels():
+            blocks.append(Drawing(self.plot(), "How far PyTorch and JAX are apart, in ULP of the larger result"))
+        if self.diagnosis.snippet:
+            blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
+        return Document(self.headline, self.passed, [*blocks, *environment(self.environment)])
+
+    def panels(self) -> Mapping[str, Mapping[str, Profile]]:
+        """The orders, in each the comparisons that are farthest apart."""
+        found: dict[str, dict[str, Profile]] = {}
+        for comparison in sorted(self.comparisons, key=lambda c: (c.order, c.passed, -c.max_ulp)):
+            by = f" by {comparison.wrt}" if comparison.wrt else ""
+            panel = found.setdefault(f"{ORDER_NAMES[comparison.order]}, {comparison.dtype}", {})
+            if comparison.profile is not None and len(panel) < MOST_CURVES:
+                panel[f"{comparison.output}{by}, JAX {comparison.mode}"] = comparison.profile
+        return {title: panel for title, panel in found.items() if panel}
+
+    def data(self) -> dict[str, Any]:
+        """The report as plain data (schema ``crosscheck.report/1``).
+
+        Its summary says, besides, the ``headline``, the ``cause``, the ``side`` and the ``diagnosis``.
+        """
+        from crosscheck._records.plain import plain
+
+        data = super().data()
+        diagnosis = asdict(self.diagnosis) | {
+            "inputs": {name: array.astype(object).tolist() for name, array in self.diagnosis.inputs.items()}
+        }
+        data["summary"] |= {
+            "headline": self.headline,
+            "cause": self.cause,
+            "side": self.side,
+            "diagnosis": plain(diagnosis),
+        }
+        return data
+
+
+def _failing(comparison: Comparison) -> str:
+    """The cause that fails it: the worst, but another function comes first where it shows nearly everywhere."""
+    if not comparison.uncovered:
+        return comparison.cause or "error"
+    counts = {cause: count.count for cause, count in comparison.uncovered.items()}
+    worst = next(iter(counts))
+    if worst == "special" and counts.get("definition", 0) > MANY * counts["special"]:
+        return "definition"
+    return worst
+
+
+def _at(comparison: Comparison, cause: str) -> int:
+    """At how many elements a cause fails it."""
+    count = comparison.uncovered.get(cause)
+    return 0 if count is None else count.count
+
+
+def _side(comparison: Comparison) -> str | None:
+    """Who is at fault in what fails it."""
+    count = comparison.uncovered.get(_failing(comparison))
+    return comparison.side if count is None else count.side
+
+
+def _headline(report: PairReport) -> str:
+    decisive = report.decisive
+    if decisive is None:
+        return "FAILED: nothing was compared."
+    name = decisive.function
+    if not report.passed:
+        cause = _failing(decisive)
+        if decisive.message:
+            return f"FAILED: {name}: {decisive.message}."
+        side = _side(decisive)
+        if cause == "definition" and decisive.order == 0 and _are_others(report.diagnosis.identities):
+            return f"DISAGREE ({cause}): {name}: {_identities(report.diagnosis.identities)}."
+        if side is None:
+            return f"DISAGREE ({cause}): {name}: {DIFFER[cause]}."
+        return (
+            f"DISAGREE ({cause}): {name}: {'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}."
+        )
+    if report.deviations:
+        return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
+    if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
+        return f"AGREE: {name}: the same to the bit."
+    rtol = max(float(c.figures.get("rtol", 0)) for c in report.comparisons)
+    atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
+    holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
+    return f"AGREE: {name}: rounding, not a bug: {holds} holds; neither side is wrong."
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= WIDEST else f"{line[: WIDEST - 3]}..."
+
+
+def _are_others(identities: Mapping[str, Identity | None]) -> bool:
+    """Whether the sides are known to be different functions."""
+    return len({str(identity) for identity in identities.values()}) > 1
+
+
+def _identities(identities: Mapping[str, Identity | None]) -> str:
+    """Which function each side is, in words."""
+    return ", ".join(
+        f"the {NAMES[side]} function is {identity if identity is not None else 'none of the catalogue'}"
+        for side, identity in identities.items()
+    )
+
+
+def _up(value: float) -> str:
+    """A number rounded up to two digits, so that it still holds as a tolerance."""
+    said = f"{value:.1e}"
+    return said if float(said) >= value else f"{float(said) * 1.0500001:.1e}"
+
+
+def _story(report: PairReport) -> Iterator[str]:
+    yield _headline(report)
+    decisive = report.decisive
+    if decisive is None:
+        return
+    if not report.passed and not decisive.message:
+        cause = _failing(decisive)
+        count = decisive.uncovered[cause]
+        yield f"  side      {NAMES.get(_side(decisive) or '', 'not known') if cause != 'convention' else 'none'}"
+        yield f"  cause     {cause}: {count.count:,} of {decisive.points:,} elements"
+        yield f"  where     {_where(decisive)}"
+        yield from _evidence(count.worst, decisive)
+        others = sorted({(_failing(c), c.order) for c in report.comparisons if not c.passed} - {(cause, decisive.order)})
+        if others:
+            yield f"  also      {'; '.join(f'{other} in the {ORDER_NAMES[order]}' for other, order in others[:4])}"
+    yield from _diagnosis(report.diagnosis)
+    if decisive.figures:
+        yield from _figures(decisive)
+    for id_, (cause, reason) in list(report.deviations.items())[:4]:
+        yield f"  accepted  {id_} ({cause}): {reason}"
+    # of notes that differ in their numbers alone, as those of both modes do, the first
+    told = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
+    notes = [*report.diagnosis.notes, *_nearer(report), *reversed(told.values())]
+    for note in notes[:MOST_NOTES]:
+        yield f"  note      {note}"
+    if len(notes) > MOST_NOTES:
+        yield f"  note      and {len(notes) - MOST_NOTES} more; the JSON report has them all"
+
+
+def _nearer(report: PairReport) -> Iterator[str]:
+    """Where two agree and one is much nearer the truth: how near."""
+    for order in ORDERS if report.passed else ():
+        errors = [(c.figures["torch_ulp"], c.figures["jax_ulp"]) for c in report.comparisons if c.order == order]
+        known = [pair for pair in errors if not isnan(pair[0])]
+        torch, jax = max(known, key=lambda pair: max(pair) / max(min(pair), 1), default=(0.0, 0.0))
+        if max(torch, jax) > MUCH * max(min(torch, jax), 1):
+            name = NAMES["torch" if torch < jax else "jax"]
+            yield (
+                f"{ORDER_NAMES[order]}: {name} is much nearer the truth; PyTorch errs by {torch:.3g} ULP, JAX by {jax:.3g}, "
+                "as rounding may"
+            )
+
+
+def _where(comparison: Comparison) -> str:
+    by = f" by {comparison.wrt}" if comparison.wrt else ""
+    return f"{ORDER_NAMES[comparison.order]} of {comparison.output}{by}, {comparison.dtype}, JAX {comparison.mode}"
+
+
+def _evidence(point: Point, comparison: Comparison) -> Iterator[str]:
+    element = ", ".join(map(str, point.element or ()))
+    place = f"[{element}]" if element else "the only element"
+    if point.input_bits:
+        yield f"  at        {place}, input {point.input!r} ({point.input_bits})"
+    else:
+        yield f"  at        {place}"
+    yield f"  PyTorch   {point.got!r}"
+    yield f"  JAX       {point.expected!r}"
+    if point.truth is not None and not isnan(point.truth):
+        yield f"  truth     {point.truth!r}"
+    elif isnan(point.got) == isnan(point.expected):
+        yield "  truth     not known: the two functions differ in float64 too"
+    if isfinite(point.ulp):
+        yield f"  apart     {point.ulp:.4g} ULP of the larger one"
+
+
+def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.identities:
+        yield f"  identity  {_identities(diagnosis.identities)}"
+    if diagnosis.recognised:
+        kind = "a deviation" if len(diagnosis.recognised) == 1 else "deviations"
+        yield f"  known as  {', '.join(diagnosis.recognised)}, {kind} of the catalogue"
+    if diagnosis.worst is not None and isfinite(diagnosis.worst.ulp):
+        yield f"  worst     input {diagnosis.worst.input!r}, found nearby: {diagnosis.worst.ulp:.4g} ULP apart"
+    if diagnosis.inputs:
+        yield f"  simplest  {'; '.join(f'{name} = {_array(array)}' for name, array in diagnosis.inputs.items())}"
+
+
+def _array(array: Any) -> str:
+    """The array where it is short, else its shape."""
+    return repr(array.astype(object).tolist()) if array.size <= MOST_SHOWN else f"an array of shape {array.shape}"
+
+
+def _figures(comparison: Comparison) -> Iterator[str]:
+    f = comparison.figures
+    yield f"  measured  {_where(comparison)}, {comparison.points:,} elements"
+    for name, label in (("ulp", "ULP"), ("abs", "absolute"), ("rel", "relative")):
+        yield f"    {label:9} median {f[f'{name}_p50']:.3g}, 99% {f[f'{name}_p99']:.3g}, largest {f[f'{name}_max']:.3g}"
+    if isnan(f["torch_ulp"]):
+        yield "    accuracy  not known: no truth is"
+    else:
+        yield f"    accuracy  PyTorch {f['torch_ulp']:.3g} ULP, JAX {f['jax_ulp']:.3g} ULP from the truth, where it is known"
+    noticed = [
+        f"{name} {'notices' if f[key] else 'does not notice'}"
+        for name, key in (
+            ("torch.testing.assert_close", "assert_close_notices"),
+            ("numpy.testing.assert_allclose", "assert_allclose_notices"),
+        )
+    ]
+    yield f"    passes with rtol {_up(float(f['rtol']))} or atol {_up(float(f['atol']))}; {', '.join(noticed)}"
+
+
+def _table(report: PairReport) -> Iterator[str]:
+    for order, output, by, mode, verdict, cause, ulp in _rows(report):
+        yield f"  {order:18} {output:15} {by:15} {mode:6} {verdict:12} {cause:12} {ulp}"
+
+
+def _rows(report: PairReport) -> Iterator[tuple[str, ...]]:
+    yield "order", "output", "by", "mode", "verdict", "cause", "largest ULP"
+    for c in report.comparisons:
+        verdict = "agree" if c.passed and c.cause in (*PASSING, None) else "accepted" if c.passed else "DISAGREE"
+        yield ORDER_NAMES[c.order], c.output, c.wrt, c.mode, verdict, c.cause or "-", f"{c.max_ulp:.3g}"

@@ -1,0 +1,349 @@
+"""The rule: from what was measured of one result of a pair to a cause and a side for each of its elements.
+
+No tolerance enters it. What rounding explains is measured, by runs in float64 under noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format
+from crosscheck._compare.evidence import DRAWS, Measured, is_float, same_bits, to_float64, unit_of
+from crosscheck._compare.sides import Array
+from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
+
+NEITHER, TORCH, JAX, BOTH = range(4)
+SIDES = (None, "torch", "jax", "both")
+
+CHANCE = 1e-4
+"""The chance that rounding alone exceeds its bound somewhere in a result, were it normally distributed."""
+FLOAT64_ULPS = 8
+VISIBLE_ULPS = 2
+"""Results of functions that differ in float64 and are this near in the dtype do not show it."""
+SHOWS = 4
+"""A gap between two functions is hidden by the dtype up to this many times what the roundoff of the inputs moves them by."""
+OTHERS = 4
+"""A side may err this many times as much as the other one does at the element, or typically does."""
+COMMON_BITS = 6
+"""How many bits a small element may lose to large ones that it has terms in common with, but half of its digits at most."""
+VANISHES = 2.0**-10
+"""A gap that is this many times smaller at all neighbours is one at the input alone."""
+
+Sides = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the rule may ask when the numbers at hand do not settle it; each answer costs further runs.
+
+    neighbours
+        Both sides' lifted results at neighbouring inputs, a row each.
+    largest
+        How far each side's lifted result moves at most under many more draws of noise.
+    contradicted
+        Which elements of the given ones contradict the central difference of the own lower order, per side.
+    """
+
+    neighbours: Callable[[], tuple[Float64Array, Float64Array]]
+    largest: Callable[[], tuple[Float64Array, Float64Array]]
+    contradicted: Callable[[BoolArray], tuple[BoolArray, BoolArray]] | None
+
+
+@dataclass
+class Verdict:
+    """One code and one side per element; the truth, NaN where none is known; errors against it; what else to say."""
+
+    codes: Codes
+    sides: Sides
+    truth: Float64Array
+    torch_error: Float64Array
+    jax_error: Float64Array
+    norm: float = 0.0
+    """The root mean square of the result where its elements have terms in common, else 0."""
+    notes: list[str] = field(default_factory=list)
+
+
+def quantile(count: int) -> float:
+    """How many times the measured spread rounding may reach: Student's t for the draws and the number of elements."""
+    return float(stdtrit(DRAWS - 1, 1 - CHANCE / (2 * max(count, 1))))
+
+
+def judge(
+    torch: Array,
+    jax: Array,
+    measured: Measured,
+    fmt: Format,
+    ask: Question,
+    *,
+    exact: Float64Array | None = None,
+    enclosed: Float64Array | None = None,
+    not_judged: BoolArray | None = None,
+    at_nan: BoolArray | None = None,
+    count: int | None = None,
+    elementwise: bool = False,
+) -> Verdict:
+    """Judge one result, given in the dtype by both sides.
+
+    ``exact`` is the proven truth, NaN where there is none; ``enclosed`` what JAX's program gives in exact arithmetic, NaN
+    where that is not known, which is the truth where the two functions agree; ``not_judged`` marks elements that have none
+    to be judged by, ``at_nan`` those of a NaN input, whose value is NaN; ``count`` is how many elements these were chosen
+    from. Where elements of one result depend on the same inputs, rounding of the large ones reaches the small;
+    ``elementwise`` says that each stands alone.
+    """
+    x, y = to_float64(torch), to_float64(jax)
+    rule = _Rule(
+        x, y, measured, fmt, ask, floats=is_float(torch), exact=exact, enclosed=enclosed, k=quantile(count or x.size)
+    )
+    if not elementwise and rule.floats:
+        rule.share_rounding()
+    same = same_bits(x, y)
+    codes = np.full(x.shape, CODE["rounding"])
+    sides = np.zeros(x.shape, np.uint8)
+    rule.special(codes, sides, same)
+    if at_nan is not None and rule.floats:
+        swallowed = at_nan & (codes == CODE["special"])
+        sides[swallowed] = np.where(np.isnan(x), JAX, TORCH)[swallowed]
+        rule.truth = np.where(swallowed, np.nan, rule.truth)
+    rule.finite(codes, sides, same)
+    codes[same & (codes == CODE["rounding"])] = CODE["exact"]
+    if not_judged is not None:
+        codes[not_judged], sides[not_judged] = NOT_JUDGED, NEITHER
+    return Verdict(codes, sides, rule.truth, rule.torch_error, rule.jax_error, rule.norm, rule.notes)
+
+
+class _Rule:
+    def __init__(
+        self,
+        x: Float64Array,
+        y: Float64Array,
+        measured: Measured,
+        fmt: Format,
+        ask: Question,
+        *,
+        floats: bool,
+        exact: Float64Array | None,
+        enclosed: Float64Array | None,
+        k: float,
+    ) -> None:
+        self.x, self.y, self.measured, self.fmt, self.ask = x, y, measured, fmt, ask
+        self.floats = floats
+        self.common: Float64Array = np.zeros(x.shape)
+        self.norm = 0.0
+        self.notes: list[str] = []
+        self.k = k
+        self.wide = (measured.torch_wide, measured.jax_wide)
+        self.spreads = (measured.torch_spread, measured.jax_spread)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._settle_truth(exact, enclosed)
+            self.torch_error, self.jax_error = np.abs(x - self.truth), np.abs(y - self.truth)
+            self.unit = unit_of(fmt, np.abs(np.nan_to_num(self.truth))) if floats else np.zeros(x.shape)
+
+    def _settle_truth(self, exact: Float64Array | None, enclosed: Float64Array | None) -> None:
+        """The truth, where it is known, and how unsure it is.
+
+        ``wrong`` marks, per side, the float64 results that the exact truth refutes.
+        """
+        a, b = self.wide
+        finite = np.isfinite(a), np.isfinite(b)
+        ratio = 2.0**-53 * 2.0**self.fmt.precision
+        largest = np.maximum(np.abs(np.where(finite[0], a, 0)), np.abs(np.where(finite[1], b, 0)))
+        ulp = np.spacing(np.maximum(largest, np.finfo(np.float64).tiny)) * FLOAT64_ULPS
+        self.tolerance = self.k * ratio * (self.spreads[0] + self.spreads[1]) + ulp
+        same = same_bits(a, b)
+        self.agree = same | (finite[0] & finite[1] & (np.abs(a - b) <= self.tolerance))
+        better = np.where(self.spreads[0] <= self.spreads[1], a, b)
+        better = np.where(self.agree, better, np.nan)
+        # a side that overflows or divides by zero even in float64 leaves the truth to the other
+        alone = finite[0] != finite[1]
+        self.truth = np.where(alone, np.where(finite[0], a, b), better)
+        self.known = self.agree | alone
+        # in float64 the truth itself has only the digits of the better side
+        self.unsure = min_of(self.spreads) if self.fmt.precision == 53 else np.zeros(a.shape)
+        if enclosed is not None:
+            decided = self.agree & ~np.isnan(enclosed)
+            self.truth = np.where(decided, enclosed, self.truth)
+            self.unsure = np.where(decided, 0.0, self.unsure)
+        self.wrong = (np.zeros(a.shape, bool), np.zeros(a.shape, bool))
+        if exact is not None:
+            given = ~np.isnan(exact)
+            bounds = [self.k * ratio * s + ulp for s in self.spreads]
+            off = [given & ~(np.abs(w - exact) <= bound) for w, bound in zip(self.wide, bounds, strict=True)]
+            self.wrong = off[0], off[1]
+            self.truth = np.where(given, exact, self.truth)
+            self.known |= given
+
+    def share_rounding(self) -> None:
+        """Let each element err by some roundoffs of the result's root mean square, or of itself where it is larger."""
+        size = np.abs(np.where(np.isfinite(self.truth), self.truth, 0.0))
+        largest = float(size.max(initial=0.0)) or 1.0
+        self.norm = largest * float(np.sqrt(np.mean((size / largest) ** 2))) if size.size else 0.0
+        roundoff = 2.0**-self.fmt.precision
+        self.common = min(2.0**COMMON_BITS * roundoff, float(np.sqrt(roundoff))) * np.maximum(self.norm, size)
+
+    def special(self, codes: Codes, sides: Sides, same: BoolArray) -> None:
+        """Wrong NaN and infinities."""
+        finite = np.isfinite(self.x), np.isfinite(self.y)
+        differ = ~same & ~(finite[0] & finite[1])
+        if not differ.any():
+            return
+        with np.errstate(over="ignore"):
+            moves = self.k * (self.measured.conditioning + min_of(self.spreads))
+            reach = np.abs(np.nan_to_num(self.truth)) + moves + self.unit
+        signs = np.sign(np.nan_to_num(self.x)) == np.sign(np.nan_to_num(self.y))
+        overflow = self.known & (reach >= self.fmt.largest) & signs & ~np.isnan(self.x) & ~np.isnan(self.y)
+        fragile = self.measured.torch_fragile & self.measured.jax_fragile
+        wrong = differ & ~overflow & ~fragile
+        codes[wrong] = CODE["special"]
+        if (differ & fragile & ~overflow).any():
+            self.notes.append("rounding alone decides, on both sides, whether a result is finite; nobody is wrong there")
+        true = np.isfinite(self.truth) & self.known
+        lone = np.isfinite(self.wide[0]) != np.isfinite(self.wide[1])
+        at_fault = np.where(finite[0], JAX, np.where(finite[1], TORCH, BOTH))
+        matches = [same_bits(one, wide) for one, wide in zip((self.x, self.y), self.wide, strict=True)]
+        by_wide = np.where(matches[0] & ~matches[1], JAX, np.where(matches[1] & ~matches[0], TORCH, NEITHER))
+        by_lone = np.where(np.isfinite(self.wide[0]), JAX, TORCH)
+        chosen = np.where(
+            true & ~lone, at_fault, np.where(lone, by_lone, np.where(finite[0] != finite[1], at_fault, by_wide))
+        )
+        both_differ = np.isfinite(self.wide[0]) & np.isfinite(self.wide[1])
+        chosen = np.where(~true & ~lone & ~both_differ, by_wide, chosen)
+        sides[wrong] = chosen[wrong]
+
+    def finite(self, codes: Codes, sides: Sides, same: BoolArray) -> None:
+        """Finite results that are not the same, and with a proven truth also those that are."""
+        both = np.isfinite(self.x) & np.isfinite(self.y)
+        refuted = self._refuted(both)
+        codes[refuted[0] | refuted[1]] = CODE["definition"]
+        sides[both] = (refuted[0] * TORCH + refuted[1] * JAX)[both]
+        left = both & ~same & ~refuted[0] & ~refuted[1]
+        # below the smallest normal number, where JAX gives zero
+        tiny = np.ones(both.shape, bool)
+        for one in (*self.wide, self.x):
+            with np.errstate(invalid="ignore"):
+                tiny &= np.abs(one) < self.fmt.smallest_normal
+        vanished = left & tiny & (self.y == 0) & self.floats
+        codes[vanished] = CODE["flush"]
+        left &= ~vanished
+        known = left & self.known & np.isfinite(self.truth)
+        self._accuracy(known, codes, sides)
+        self._say_that_both_lose(both & self.known & (codes == CODE["rounding"]))
+        size = np.maximum(np.abs(self.x), np.abs(self.y))
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(self.x - self.y)
+        near = apart <= (VISIBLE_ULPS * unit_of(self.fmt, size) if self.floats else 0)
+        self._difference(left & ~known & ~near, codes, sides)
+
+    def _refuted(self, both: BoolArray) -> tuple[BoolArray, BoolArray]:
+        """Per side where it computes another function than the proven truth, and the dtype shows it."""
+        shows = SHOWS * self.measured.conditioning + self.unit
+        found = []
+        for wrong, wide, got in zip(self.wrong, self.wide, (self.x, self.y), strict=True):
+            with np.errstate(invalid="ignore"):
+                visible = (np.abs(wide - self.truth) > shows) & (np.abs(got - self.truth) > VISIBLE_ULPS * self.unit)
+            found.append(both & wrong & visible)
+        return found[0], found[1]
+
+    def _accuracy(self, known: BoolArray, codes: Codes, sides: Sides) -> None:
+        """Where the truth is known: a side may err as rounding does, and as the other side does."""
+        if not known.any():
+            return
+        m = self.measured
+        rounding = self._rounding()
+        errors = (self.torch_error, self.jax_error)
+        typical = [self._typical(error, known) for error in errors]
+        size = np.abs(np.where(known, self.truth, 0.0))
+        bounds = [
+            self.common
+            + self.k * (rounding + self.spreads[other] + self.unsure)
+            + OTHERS * (errors[other] + typical[other] * size)
+            for other in (1, 0)
+        ]
+        with np.errstate(invalid="ignore"):
+            beyond = [known & (error > bound) for error, bound in zip(errors, bounds, strict=True)]
+            flushing_matters = ~(np.abs(m.flushed - m.jax_wide) <= self.tolerance)
+            as_flushed = flushing_matters & (np.abs(self.y - m.flushed) <= bounds[1])
+            flushed = beyond[1] & (as_flushed | self._underflow(self.y))
+        beyond[1] &= ~flushed
+        if beyond[0].any() or beyond[1].any():
+            far = self.ask.largest()
+            beyond = [b & (error > 2 * far[other]) for b, error, other in zip(beyond, errors, (1, 0), strict=True)]
+        small = known & (self.y != self.x) & self._underflow(self.y)
+        codes[flushed | (small & ~beyond[0] & ~beyond[1])] = CODE["flush"]
+        codes[beyond[0] | beyond[1]] = CODE["inaccurate"]
+        sides[beyond[0]] |= TORCH
+        sides[beyond[1]] |= JAX
+
+    def _rounding(self) -> Float64Array:
+        """What the roundoff of the inputs and of the result explains."""
+        return self.measured.conditioning + self.unit / 2 + self.fmt.smallest_subnormal
+
+    def _underflow(self, result: Float64Array) -> BoolArray:
+        with np.errstate(invalid="ignore"):
+            return (result == 0) & (np.abs(self.truth) < self.fmt.smallest_normal) & self.floats
+
+    def _typical(self, error: Float64Array, known: BoolArray) -> float:
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            relative = error[known] / np.abs(self.truth[known])
+        relative = relative[np.isfinite(relative)]
+        return float(np.median(relative)) if relative.size else 0.0
+
+    def _say_that_both_lose(self, agree: BoolArray) -> None:
+        smaller = np.minimum(self.torch_error, self.jax_error)
+        with np.errstate(invalid="ignore"):
+            alike = agree & (smaller > self.common + self.k * self._rounding())
+            alike &= np.abs(self.truth) >= self.fmt.smallest_normal
+        if not alike.any():
+            return
+        worst = float((smaller[alike] / self.unit[alike]).max())
+        self.notes.append(
+            f"both sides lose digits alike: at {int(alike.sum()):,} of {alike.size:,} elements both are far from the truth, "
+            f"by up to {worst:.3g} ULP ({np.log10(max(worst, 1)):.0f} decimal digits)"
+        )
+
+    def _difference(self, differ: BoolArray, codes: Codes, sides: Sides) -> None:
+        """Where the functions differ in float64 too, and the dtype shows it: a choice, or another function."""
+        if not differ.any():
+            return
+        around = self.ask.neighbours()
+        a, b = self.wide
+        with np.errstate(invalid="ignore", over="ignore"):
+            gap = np.abs(a - b)
+            apart = np.abs(around[0] - around[1])
+        limit = np.maximum(self.tolerance, VANISHES * gap)
+        vanishes = differ & (apart <= limit).all(axis=0)
+        size = unit_of(self.fmt, np.maximum(np.abs(self.x), np.abs(self.y))) if self.floats else 0
+        inside = []
+        for got, near in zip((self.x, self.y), around, strict=True):
+            low, high = near.min(axis=0), near.max(axis=0)
+            slack = 4 * size + DISTANCE_SLACK * (high - low)
+            inside.append((got >= low - slack) & (got <= high + slack))
+        choice = vanishes & inside[0] & inside[1]
+        codes[choice] = CODE["convention"]
+        outside = vanishes & ~choice
+        codes[outside] = CODE["definition"]
+        sides[outside & ~inside[0]] |= TORCH
+        sides[outside & ~inside[1]] |= JAX
+        rest = differ & ~vanishes
+        hidden = rest & (gap <= SHOWS * self.measured.conditioning + size)
+        if hidden.any():
+            self.notes.append(
+                f"in float64 the functions differ, by {float(gap[hidden].max()):.3g} or less, too little for {self.fmt.name}"
+            )
+        rest &= ~hidden
+        codes[rest] = CODE["definition"]
+        if rest.any() and self.ask.contradicted is not None:
+            wrong = self.ask.contradicted(rest)
+            sides[rest & wrong[0] & ~wrong[1]] = TORCH
+            sides[rest & wrong[1] & ~wrong[0]] = JAX
+
+
+DISTANCE_SLACK = 1e-3
+
+
+def min_of(arrays: tuple[Float64Array, Float64Array]) -> Float64Array:
+    return np.minimum(arrays[0], arrays[1])

@@ -1,0 +1,86 @@
+"""What the comparison needs of a framework: arrays in and out bit for bit, derivatives, an environment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from crosscheck._arithmetic.formats import FloatArray
+
+Function = Callable[[Any], Any]
+
+
+class NoDeviceError(RuntimeError):
+    """The device asked for is not there; the message says what to do."""
+
+
+class WrongOutputError(TypeError):
+    """A function returned something that cannot be compared elementwise with its input."""
+
+
+@dataclass(frozen=True)
+class Flush:
+    """Whether subnormals are flushed to zero as inputs and as outputs of an arithmetic operation."""
+
+    inputs: bool
+    outputs: bool
+
+
+class Backend(Protocol):
+    """One framework."""
+
+    name: str
+    modes: tuple[str, ...]
+
+    def check_device(self, device: str) -> None:
+        """Raise :class:`NoDeviceError` where ``cpu`` or ``gpu`` is not there."""
+
+    def derivative(
+        self,
+        function: Function,
+        x: FloatArray,
+        order: int,
+        mode: str,
+        device: str,
+        v: FloatArray | None = None,
+        w: FloatArray | None = None,
+        *,
+        shape: tuple[int, ...] | None = None,
+    ) -> FloatArray | None:
+        """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
+
+        Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given. With ``w``, that
+        is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``. In the mode
+        ``forward``, ``w`` is the direction of each. In the mode ``vmap``, the function is given one entry of the first axis
+        at a time. ``shape`` is that of the function's result where it is neither that of ``x`` nor that of ``v``: of a view.
+        None where the framework finds no path from the result back to the input. Whatever the function raises
+        passes through; :class:`WrongOutputError` where its result has another shape or dtype.
+        """
+
+    def value_and_gradient(
+        self, function: Function, x: FloatArray, device: str, v: FloatArray
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """The value that comes with a gradient, run as it is, and the gradient by ``v``, which has the result's shape."""
+
+    def lacks(self, mode: str) -> str | None:
+        """Why a mode cannot be run here, or None where it can."""
+
+    def flush(self, dtype: str, mode: str, device: str) -> Flush:
+        """Probe, by running an operation, what happens to subnormals."""
+
+    def release(self) -> None:
+        """Let go of compiled programs, of whomever they are; each is compiled again when it is needed again."""
+
+    def environment(self, device: str) -> Mapping[str, object]:
+        """What the results may depend on: versions, device, capability, threads, precision settings."""
+
+
+def check_output(result: Any, x: Any, like: Any = None) -> None:
+    """Raise :class:`WrongOutputError` unless a result is an array of the dtype and the shape of the input, or of another."""
+    if not (hasattr(result, "shape") and hasattr(result, "dtype")):
+        raise WrongOutputError(f"the function returned {type(result).__name__}, expected an array like its input")
+    shape, (dtype, expected) = tuple(result.shape), (str(array.dtype).removeprefix("torch.") for array in (result, x))
+    if shape != tuple((x if like is None else like).shape) or dtype != expected:
+        raise WrongOutputError(
+            f"the function returned shape {shape} and dtype {dtype} "
+            f"for an input of shape {tuple(x.shape)} and dtype {expected}"
+        )

@@ -1,0 +1,141 @@
+"""Running functions in JAX. 64 bits are switched on for float64 alone, and only while it runs."""
+
+import functools
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch may be on the same GPU
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._frameworks.base import Flush, Function, NoDeviceError, check_output
+from crosscheck._records.records import MODES_OF
+
+name = "jax"
+modes = MODES_OF[name]
+
+
+def check_device(device: str) -> None:
+    try:
+        jax.devices(device)
+    except RuntimeError as error:
+        raise NoDeviceError(f"device: got {device!r}, but JAX has no such device; use --device cpu") from error
+
+
+@contextmanager
+def scope(dtype: str, device: str) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"), jax.default_device(jax.devices(device)[0]):
+        yield
+
+
+@functools.lru_cache(maxsize=64)
+def _program(function: Function, order: int, mode: str, shape: tuple[int, ...] | None) -> Callable[[Any, Any, Any], Any]:
+    """(x, v, w) -> the order-th derivative, by reverse mode, with the cotangent v, ones where it is None, and then w.
+
+    By forward mode, with the direction w. All modes but the eager one are compiled.
+
+    Kept, so that the same function at another input of the same shape and dtype is not compiled again.
+    """
+
+    like = None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)  # of which the shape alone counts
+
+    def program(x: Any, v: Any, w: Any) -> Any:
+        def checked(x: Any) -> Any:
+            result = function(x)
+            check_output(result, x, like or (None if w is None else v))
+            return result
+
+        run: Function = checked
+        for k in range(order):
+            run = _forward(run, w) if mode == "forward" else _reverse(run, v if k == 0 or w is None else w)
+        return run(x)
+
+    if mode == "eager":
+        return program
+    return jax.jit(jax.vmap(program) if mode == "vmap" else program)
+
+
+def _forward(function: Function, direction: Any) -> Function:
+    def derivative(x: Any) -> Any:
+        return jax.jvp(function, (x,), (jnp.ones_like(x) if direction is None else direction,))[1]
+
+    return derivative
+
+
+def _reverse(function: Function, cotangent: Any) -> Function:
+    def gradient(x: Any) -> Any:
+        result, pull_back = jax.vjp(function, x)
+        return pull_back(jnp.ones_like(result) if cotangent is None else cotangent)[0]
+
+    return gradient
+
+
+def derivative(
+    function: Function,
+    x: FloatArray,
+    order: int,
+    mode: str,
+    device: str,
+    v: FloatArray | None = None,
+    w: FloatArray | None = None,
+    *,
+    shape: tuple[int, ...] | None = None,
+) -> FloatArray | None:
+    with scope(str(x.dtype), device):
+        arrays = (None if array is None else jax.device_put(array) for array in (x, v, w))
+        return np.asarray(_program(function, order, mode, shape)(*arrays))
+
+
+def value_and_gradient(
+    function: Function, x: FloatArray, device: str, v: FloatArray
+) -> tuple[FloatArray, FloatArray | None]:
+    with scope(str(x.dtype), device):
+        array, cotangent = jax.device_put(x), jax.device_put(v)
+        result, pull_back = jax.vjp(function, array)
+        check_output(result, array, cotangent)
+        return np.asarray(result), np.asarray(pull_back(cotangent)[0])
+
+
+def lacks(mode: str) -> str | None:
+    return None
+
+
+@functools.cache
+def flush(dtype: str, mode: str, device: str) -> Flush:
+    fmt = FORMATS[dtype]
+    with scope(dtype, device):
+
+        def scaled(x: Any, factor: float) -> bool:
+            def multiply(x: Any) -> Any:
+                return x * factor
+
+            result = (multiply if mode == "eager" else jax.jit(multiply))(jax.device_put(x))
+            return bool((np.asarray(result) == 0).any())
+
+        subnormal = np.full(64, fmt.smallest_subnormal * 2, fmt.dtype)
+        normal = np.full(64, fmt.smallest_normal, fmt.dtype)
+        return Flush(inputs=scaled(subnormal, 2.0**fmt.precision), outputs=scaled(normal, 0.5))
+
+
+def release() -> None:
+    _program.cache_clear()
+    jax.clear_caches()
+    gc.collect()  # compiled programs stand in cycles
+
+
+def environment(device: str) -> Mapping[str, object]:
+    check_device(device)
+    return {
+        "version": jax.__version__,
+        "device": jax.devices(device)[0].device_kind,
+        "x64": bool(jax.config.jax_enable_x64),
+        "default_matmul_precision": jax.config.jax_default_matmul_precision,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "flush": {dtype: vars(flush(dtype, "jit", device)) for dtype in FORMATS},
+    }

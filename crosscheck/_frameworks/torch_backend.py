@@ -1,0 +1,236 @@
+"""Running functions in torch."""
+
+import functools
+import os
+import platform
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._frameworks.base import Flush, Function, NoDeviceError, WrongOutputError, check_output
+from crosscheck._records.records import MODES_OF
+
+name = "torch"
+modes = MODES_OF[name]
+
+
+def check_device(device: str) -> None:
+    if device == "gpu" and not torch.cuda.is_available():
+        raise NoDeviceError("device: got 'gpu', but torch.cuda.is_available() is False; use --device cpu")
+
+
+def to_tensor(x: FloatArray, device: str) -> Any:
+    """A tensor with the same bits; bfloat16 travels as int16, which numpy and torch share."""
+    x = np.array(x, order="C")
+    if x.dtype == ml_dtypes.bfloat16:
+        tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+    else:
+        tensor = torch.from_numpy(x)
+    return tensor.to("cuda" if device == "gpu" else "cpu")
+
+
+def to_array(tensor: Any) -> FloatArray:
+    """The inverse of :func:`to_tensor`."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.view(torch.int16).numpy()).view(ml_dtypes.bfloat16)
+    return np.asarray(tensor.numpy())
+
+
+_ALONE = threading.RLock()
+"""torch.compile and the levels of forward mode are not safe for threads."""
+
+_COUNTED = threading.Lock()
+_USUAL: list[int] = []
+"""How many threads torch has when no one asks for one, once for each who does."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread, for a while: waking others costs more than a small computation.
+
+    A thread of Python's that is new to torch takes over the number that was set last. So where several threads ask for one,
+    all restore what the first of them found.
+    """
+    with _COUNTED:
+        here = torch.get_num_threads()  # which has this thread take over the number now, and not later
+        usual = _USUAL[0] if _USUAL else here
+        _USUAL.append(usual)
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _COUNTED:
+            _USUAL.pop()
+            torch.set_num_threads(usual)
+
+
+def derivative(
+    function: Function,
+    x: FloatArray,
+    order: int,
+    mode: str,
+    device: str,
+    v: FloatArray | None = None,
+    w: FloatArray | None = None,
+    *,
+    shape: tuple[int, ...] | None = None,
+) -> FloatArray | None:
+    first = to_tensor(np.ones(shape or x.shape, x.dtype) if v is None else v, device)
+    if w is None and shape is not None:
+        w = np.ones_like(x)
+    cotangents = (first, first if w is None else to_tensor(w, device))
+    like = None if w is None else first
+    if mode in ("vmap", "forward"):
+        with _ALONE:
+            return _functional(function, to_tensor(x, device), order, mode, cotangents, like)
+    if mode == "compile":
+        with _ALONE:
+            return _compiled(function, to_tensor(x, device), order, cotangents, like)
+    tensor = to_tensor(x, device).requires_grad_(order > 0)
+    with torch.set_grad_enabled(order > 0):
+        result = function(tensor)
+        _check_untouched(tensor, x)
+        return _reversed(result, tensor, order, cotangents, like)
+
+
+def value_and_gradient(
+    function: Function, x: FloatArray, device: str, v: FloatArray
+) -> tuple[FloatArray, FloatArray | None]:
+    tensor, cotangent = to_tensor(x, device).requires_grad_(), to_tensor(v, device)
+    with torch.enable_grad():
+        result = function(tensor)
+        _check_untouched(tensor, x)
+        check_output(result, tensor, cotangent)
+        return to_array(result), _reversed(result, tensor, 1, (cotangent, cotangent), cotangent)
+
+
+def _check_untouched(tensor: Any, x: FloatArray) -> None:
+    """Raise :class:`WrongOutputError` where a function has written into its input."""
+    if to_array(tensor).tobytes() != np.ascontiguousarray(x).tobytes():
+        raise WrongOutputError("the function changes its input in place")
+
+
+def _reversed(result: Any, tensor: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:
+    """The derivative of a result by its input in reverse mode; None where there is no path."""
+    check_output(result, tensor, like)
+    for k in range(order):
+        if not result.requires_grad:
+            return None
+        (result,) = torch.autograd.grad(result, tensor, cotangents[k > 0], create_graph=k + 1 < order, allow_unused=True)
+        if result is None:
+            return None
+    return to_array(result)
+
+
+def _functional(
+    function: Function, x: Any, order: int, mode: str, cotangents: tuple[Any, Any], like: Any | None
+) -> FloatArray:
+    """The derivative by the transformations of ``torch.func``: forward mode, or reverse mode one entry at a time."""
+
+    def program(x: Any, v: Any, w: Any, like: Any) -> Any:
+        def checked(x: Any) -> Any:
+            result = function(x)
+            check_output(result, x, like)
+            return result
+
+        run: Function = checked
+        for k in range(order):
+            run = _forward(run, w) if mode == "forward" else _reverse(run, w if k else v)
+        return run(x)
+
+    if mode == "vmap":
+        program = torch.func.vmap(program, in_dims=(0, 0, 0, None if like is None else 0))
+    return to_array(program(x, *cotangents, like))
+
+
+def _forward(function: Function, direction: Any) -> Function:
+    return lambda x: torch.func.jvp(function, (x,), (direction,))[1]
+
+
+def _reverse(function: Function, cotangent: Any) -> Function:
+    return lambda x: torch.func.vjp(function, x)[1](cotangent)[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _program(function: Function) -> tuple[Function, Any]:
+    """A function through torch.compile, and what counts the graphs that were compiled of it."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    graphs = CompileCounterWithBackend("inductor")
+    return torch.compile(function, backend=graphs, fullgraph=True, dynamic=False), graphs
+
+
+def _compiled(function: Function, x: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:
+    """The derivative by a compiled graph; raises where there is none, and torch would have run the function as it is.
+
+    The value is that of the graph from which the gradient comes, so that one serves both.
+    """
+    import torch._dynamo
+
+    # a function is compiled anew for each dtype and shape, of which torch expects few
+    with torch._dynamo.config.patch(recompile_limit=10**6, accumulated_recompile_limit=10**6):
+        program, graphs = _program(function)
+        x.requires_grad_()
+        result = program(x)
+        if graphs.frame_count == 0:
+            raise RuntimeError("torch.compile compiled no graph")
+        return _reversed(result, x, order, cotangents, like)
+
+
+def lacks(mode: str) -> str | None:
+    if mode != "compile":
+        return None
+    compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+    if shutil.which(compiler) is None:
+        return f"torch.compile needs a C++ compiler, and there is no {compiler} here; install one, or name one in CXX"
+    try:
+        torch.compile(lambda x: x)
+    except RuntimeError as error:  # a Python that it does not know yet
+        return str(error)
+    return None
+
+
+@functools.cache
+def flush(dtype: str, mode: str, device: str) -> Flush:
+    fmt = FORMATS[dtype]
+    subnormal = to_tensor(np.full(64, fmt.smallest_subnormal * 2, fmt.dtype), device)
+    normal = to_tensor(np.full(64, fmt.smallest_normal, fmt.dtype), device)
+    into_normal = subnormal * (2.0**fmt.precision)
+    into_subnormal = normal * 0.5
+    return Flush(inputs=bool((into_normal == 0).any()), outputs=bool((into_subnormal == 0).any()))
+
+
+def release() -> None:
+    """Let go of what torch.compile made."""
+    if _program.cache_info().currsize:
+        _program.cache_clear()
+        torch.compiler.reset()
+
+
+def capability() -> str:
+    """torch's name for the CPU's instructions; AVX512_FP16 where float16 has some of its own, with which JAX computes."""
+    name = str(torch.backends.cpu.get_cpu_capability())
+    return "AVX512_FP16" if name == "AVX512" and torch.cpu.get_capabilities().get("avx512_fp16") else name
+
+
+def environment(device: str) -> Mapping[str, object]:
+    check_device(device)
+    return {
+        "version": str(torch.__version__),
+        "device": torch.cuda.get_device_name() if device == "gpu" else platform.processor() or platform.machine(),
+        "capability": capability(),
+        "threads": torch.get_num_threads(),
+        "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "flush": {dtype: vars(flush(dtype, "eager", device)) for dtype in FORMATS},
+    }

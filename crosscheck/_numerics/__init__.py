@@ -1,1 +1,0 @@
-"""Floating-point formats, ULP, rounding and sampling; numpy and ml_dtypes only."""

@@ -1,1 +1,0 @@
-"""Any two functions, one of torch and one of JAX, compared without a tolerance: do they agree, and who is wrong?"""

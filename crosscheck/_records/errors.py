@@ -1,0 +1,24 @@
+"""What is raised for an argument of the user's, and what is said of any exception."""
+
+import difflib
+from collections.abc import Mapping
+
+
+class UsageError(ValueError):
+    """An argument that crosscheck cannot work with; the message says what was got and what was expected."""
+
+
+class SpecError(ValueError):
+    """A record contradicts itself or its own definition; the message says which record and what to change."""
+
+
+def said(error: BaseException) -> str:
+    """An exception by its type and message, in one line: a message of several might pass for lines of a report."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def unknown(what: str, got: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    """The message for a name that is not known: the nearest one that is, and all of them."""
+    near = difflib.get_close_matches(got, list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {got!r}{hint or ';'} {'Known' if hint else 'known'}: {', '.join(known)}"

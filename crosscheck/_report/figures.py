@@ -1,0 +1,36 @@
+"""What figures share: the styles by which the sides are told apart, and how a figure is written."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from crosscheck._report.files import write_whole
+
+DPI = 100
+STYLES: dict[str, dict[str, Any]] = {
+    "torch": {"color": "#E69F00", "linestyle": "-", "linewidth": 6},
+    "jax": {"color": "#0072B2", "linestyle": "-", "linewidth": 2.5},
+    "analytic": {"color": "black", "linestyle": (0, (2, 4)), "linewidth": 2},
+}
+"""Wide below narrow, so that curves that coincide are all seen; colours of Okabe and Ito, told apart by everyone."""
+ERROR_STYLES: dict[str, dict[str, Any]] = {
+    "torch": {"color": "#E69F00", "linestyle": "-", "linewidth": 5},
+    "jax": {"color": "#0072B2", "linestyle": "-", "linewidth": 2.5},
+    "torch.native": {"color": "#D55E00", "linestyle": (0, (4, 4)), "linewidth": 1.8},
+    "jax.native": {"color": "#56B4E9", "linestyle": (4, (4, 4)), "linewidth": 1.8},
+    "torch.native.matched": {"color": "#CC79A7", "linestyle": (0, (1, 3)), "linewidth": 1.8},
+    "jax.native.matched": {"color": "#009E73", "linestyle": (2, (1, 3)), "linewidth": 1.8},
+}
+"""The dashes of one stand in the gaps of the other."""
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure whole or not at all, in the format of the suffix. Raises ``OSError``."""
+    path = Path(path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=DPI)
+    write_whole(path, buffer.getvalue())

@@ -1,0 +1,617 @@
+"""A JAX program in float64: its jaxpr, interpreted with every narrower float widened, clean or under noise.
+
+The interpreter runs once, under ``jax.jit``. The amount of noise, its seed and the flushing of subnormals are arguments
+of the one compiled program, so a clean run is the noisy program with a unit of zero, which multiplies by exactly one.
+"""
+
+# ruff: noqa: SIM905 - a list would take a line a name
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
+
+from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
+
+_EXACT = frozenset(
+    """
+    abs all_gather and approx_top_k argmax argmin axis_index bitcast broadcast_in_dim broadcast_to ceil clamp clz
+    complex concatenate conj copy create_token cummax cummin device_put dimension_size dynamic_slice
+    dynamic_update_slice empty empty2 eq eq_to floor freeze freeze_ref gather ge get gt imag iota is_finite
+    layout_constraint le le_to lt lt_to lu_pivots_to_permutation max min name ne neg new_ref not
+    optimization_barrier or pad platform_index pmax pmin population_count pvary random_bits random_clone
+    random_fold_in random_seed random_split random_unwrap random_wrap real reduce_and reduce_max reduce_min
+    reduce_or reduce_xor reduce_window_max reduce_window_min rem reshape reshard rev rng_bit_generator round
+    select_and_gather_add select_n sharding_constraint shift_left shift_right_arithmetic shift_right_logical sign
+    slice sort split squeeze stack stop_gradient swap threefry2x32 tile top_k transpose unstack xor
+    """.split()
+)
+"""What rounds nothing: moves of data, choices among values, comparisons, and arithmetic on integers alone."""
+
+_ROUNDED = frozenset(
+    """
+    acos acosh add add_any addupdate asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma div erf
+    erf_inv erfc exp exp2 expm1 igamma igamma_grad_a igammac integer_pow lgamma log log1p log2 logistic mul
+    one_minus_square polygamma pow random_gamma_grad regularized_incomplete_beta rsqrt sin sinh sqrt square sub tan tanh zeta
+    """.split()
+)
+"""What rounds once an element, as noise does."""
+
+_OPAQUE = frozenset(
+    """
+    cholesky cholesky_update eig eigh fft geqp3 geqrf hessenberg householder_product lu qr schur svd
+    symmetric_product triangular_solve tridiagonal tridiagonal_solve
+    """.split()
+)
+"""What rounds many times an element, inside a library: it runs in float64, and noise enters operands and results."""
+
+_BITWISE = frozenset(["bitcast_convert_type", "nextafter"])
+"""What depends on how a dtype is laid out: it runs in the narrow dtype, and gives no rounding errors."""
+
+_COMPILER_OPTIONS = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,  # these alone take half of the time
+}
+_UNOPTIMIZED_ELEMENTS = 10_000
+"""Elements a rounding, on average, beyond which slow code costs more, over some 17 runs, than compiling it well."""
+
+_NOISY_TRIPS = 4096
+"""A loop until nothing changes might never end under noise, so noise stops after this many trips of a ``while``."""
+
+_FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "float8_e4m3fn", (5, 2): "float8_e5m2"}
+
+Constants = dict[int, Any]
+"""Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of what holds them there."""
+
+
+class JaxLifted:
+    """A JAX program in float64; see ``crosscheck._shadow.base.Lifted``."""
+
+    def __init__(self, closed: ClosedJaxpr, dtype: str, constants: Constants) -> None:
+        self._closed, self._dtype, self._constants = closed, dtype, constants
+        self._narrow: set[str] = set()
+        self._opaque: set[str] = set()
+        self._consts = [constants.get(id(const), widened(const)) for const in closed.consts]
+        self._compiled: Callable[..., Any] | None = None
+
+    def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
+        return self._run(arguments, noise or Noise(seed=0, unit=0.0), flush=0.0)
+
+    def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
+        """A clean run in which results too small to be normal numbers of the dtype become zero, as some backends do."""
+        return self._run(arguments, Noise(seed=0, unit=0.0), flush=1.0)
+
+    @property
+    def met(self) -> Met:
+        return Met(narrow=frozenset(self._narrow), opaque=frozenset(self._opaque))
+
+    def _run(self, arguments: Sequence[Array], noise: Noise, flush: float) -> list[Array]:
+        given = [
+            np.asarray(argument).astype(_wide(aval.dtype))
+            for argument, aval in zip(arguments, self._closed.in_avals, strict=True)
+        ]
+        run_time = (np.uint64(_mixed(noise.seed)), np.float64(noise.unit), np.float64(flush))
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            if self._compiled is None:
+                self._compiled = self._compile(*run_time, self._consts, given)
+            return [np.asarray(result) for result in self._compiled(*run_time, self._consts, given)]
+
+    def _compile(self, *arguments: Any) -> Callable[..., Any]:
+        elements = [0, 0]
+
+        def program(seed: Any, unit: Any, flush: Any, consts: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+            interpreter = _Interpreter(self._dtype, self._constants, seed, unit, flush)
+            results = interpreter.run(self._closed.jaxpr, consts, given)
+            self._narrow |= interpreter.narrow
+            self._opaque |= interpreter.opaque
+            elements[:] = interpreter.elements, interpreter.roundings
+            return results
+
+        lowered = jax.jit(program).lower(*arguments)
+        if elements[0] <= _UNOPTIMIZED_ELEMENTS * elements[1]:
+            with suppress(jax.errors.JaxRuntimeError):  # another version of XLA may not know the options
+                return lowered.compile(compiler_options=_COMPILER_OPTIONS)
+        return lowered.compile()
+
+
+def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
+    """``program`` in float64, traced for arguments of these shapes and dtypes, float ones of ``dtype``."""
+    with jax.enable_x64(dtype == "float64"):
+        dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
+        shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
+        closed = jax.make_jaxpr(program)(*shapes)
+    return JaxLifted(closed, dtype, _constants(program, shapes, closed) if dtype != "float64" else {})
+
+
+def _constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr) -> Constants:
+    """The constants of ``narrow`` before they were rounded, as far as the program traced in float64 shows them.
+
+    That program may do other things there, or refuse, so a constant counts only if it stands in the same place and rounds
+    to the one in ``narrow``.
+    """
+    try:
+        with jax.enable_x64(True), warnings.catch_warnings(action="ignore"):
+            wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, _wide(shape.dtype)) for shape in shapes])
+    except Exception:  # whatever the program raises at a dtype that it was not asked for
+        return {}
+    found: Constants = {}
+
+    def compare(owner: Any, constant: Any, exact: Any) -> None:
+        if is_float(constant) and is_float(exact) and exact.dtype == _wide(constant.dtype):
+            constant, exact = np.asarray(constant), np.asarray(exact)
+            if constant.shape == exact.shape and np.array_equal(exact.astype(constant.dtype), constant):
+                found[id(owner)] = exact
+
+    def walk(narrow: Jaxpr, wide: Jaxpr) -> None:
+        # A cast to float32 shows in float64 only.
+        pair = [[e for e in jaxpr.eqns if e.primitive.name != "convert_element_type"] for jaxpr in (narrow, wide)]
+        for ours, theirs in zip(*pair, strict=False):
+            if ours.primitive is not theirs.primitive:
+                return
+            for atom, other in zip(ours.invars, theirs.invars, strict=False):
+                if isinstance(atom, Literal) and isinstance(other, Literal):
+                    compare(atom, np.asarray(atom.val, atom.aval.dtype), np.asarray(other.val, other.aval.dtype))
+            for inside, other in zip(jaxprs_in_params(ours.params), jaxprs_in_params(theirs.params), strict=False):
+                walk(inside, other)
+
+    with np.errstate(all="ignore"):
+        for constant, exact in zip(narrow.consts, wide.consts, strict=False):
+            compare(constant, constant, exact)
+        walk(narrow.jaxpr, wide.jaxpr)
+    return found
+
+
+class _Interpreter:
+    """Runs a jaxpr on widened values."""
+
+    def __init__(self, dtype: str, constants: Constants, seed: Any, unit: Any, flush: Any) -> None:
+        self.narrow: set[str] = set()
+        self.opaque: set[str] = set()
+        self.elements = self.roundings = 0
+        self._format = jnp.finfo(dtype)
+        self._constants = constants
+        self._x64 = dtype == "float64"
+        self._seed, self._unit, self._flush = seed, unit, flush
+        self._trips = 1
+        self._numbered = 0
+        self._silent = False
+        # traced once for each shape; made anew, since what JAX keeps of a function goes when that goes
+        self._disturb = jax.jit(partial(_disturb))
+        self._disturb_and_flush = jax.jit(partial(_disturb_and_flush))
+
+    def run(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+        values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
+
+        def read(atom: Any) -> Any:
+            if not isinstance(atom, Literal):
+                return values[atom]
+            if id(atom) in self._constants:
+                return self._constants[id(atom)]
+            return widened(np.asarray(atom.val, atom.aval.dtype))
+
+        for equation in jaxpr.eqns:
+            with equation.ctx.manager:
+                results = self._run_equation(equation, [read(atom) for atom in equation.invars])
+            values.update(zip(equation.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _closed(self, closed: ClosedJaxpr, arguments: Sequence[Any]) -> list[Any]:
+        return self.run(closed.jaxpr, [widened(const) for const in closed.consts], arguments)
+
+    def _run_equation(self, equation: Any, values: list[Any]) -> Sequence[Any]:
+        name, params = equation.primitive.name, equation.params
+        for atom in equation.outvars:
+            self._log(getattr(atom.aval, "dtype", None))
+        if name == "convert_element_type":
+            return [lax.convert_element_type(values[0], _wide(params["new_dtype"]))]
+        if name == "reduce_precision":
+            return self._reduce_precision(equation, values)
+        if name in _SPECIAL:
+            return _SPECIAL[name](self, equation, values)
+        if name in _EXACT and not (name in ("abs", "sign") and _is_complex(values[0])):
+            return bind(equation, values)
+        if name in _ROUNDED or name in ("abs", "sign"):
+            return self._finish(equation, bind(equation, values), noisy=not _is_scaling(equation))
+        if name in _SUMS:
+            width = reduction_factor(_SUMS[name](equation))
+            noisy = [self._noisy(value, width) for value in values]
+            return self._finish(equation, _rebuild(equation, noisy), width)
+        if name in _OPAQUE:
+            # backward stable: what rounding does in them, it might have done to their operands
+            self.opaque.add(name)
+            width = reduction_factor(max(_shape(equation, 0)[-2:], default=1))
+            return self._finish(equation, bind(equation, [self._noisy(value, width) for value in values]), width)
+        return self._unknown(equation, values)
+
+    def _log(self, dtype: Any) -> None:
+        if dtype is not None and jnp.issubdtype(dtype, np.inexact) and jnp.finfo(dtype).nmant < self._format.nmant:
+            self.narrow.add(jnp.finfo(dtype).dtype.name)
+
+    # Noise.
+
+    def _finish(self, equation: Any, results: Sequence[Any], width: float = 1.0, noisy: bool = True) -> list[Any]:
+        """Results that were just rounded: noisy and, in a flushed run, without subnormals."""
+        return [
+            self._noisy(result, width if noisy else 0.0, self._tiny(atom.aval))
+            for atom, result in zip(equation.outvars, results, strict=True)
+        ]
+
+    def _tiny(self, aval: Any) -> float:
+        """Below this a result is flushed; a wider dtype inside the program has its own, smaller limit."""
+        dtype = getattr(aval, "dtype", None)
+        if dtype is None or not jnp.issubdtype(dtype, np.inexact):
+            return 0.0
+        return min(float(jnp.finfo(dtype).tiny), float(self._format.tiny))
+
+    def _noisy(self, value: Any, width: float, tiny: float = 0.0) -> Any:
+        if _is_complex(value):
+            return lax.complex(self._noisy(lax.real(value), width, tiny), self._noisy(lax.imag(value), width, tiny))
+        if self._silent or getattr(value, "dtype", None) != np.float64:
+            return value
+        self._numbered += 1
+        self.elements += value.size * self._trips
+        self.roundings += 1
+        key, unit = self._seed ^ np.uint64(_mixed(self._numbered)), self._unit * width
+        if tiny == 0:
+            return self._disturb(value, key, unit)
+        return self._disturb_and_flush(value, key, unit, self._flush * tiny)
+
+    # Control flow and other equations with programs inside.
+
+    def _scan(self, equation: Any, values: list[Any]) -> list[Any]:
+        params = equation.params
+        consts, start, inputs = scanned(params, values)
+        inside = closed_program(params["jaxpr"])
+
+        def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+            results = self._closed(inside, [*consts, *carry, *x])
+            return results[: len(carry)], results[len(carry) :]
+
+        trips, self._trips = self._trips, self._trips * params["length"]
+        carry, results = lax.scan(body, start, inputs, params["length"], params["reverse"])
+        self._trips = trips
+        return [*carry, *results]
+
+    def _while(self, equation: Any, values: list[Any]) -> list[Any]:
+        params = equation.params
+        first, last = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+        cond_consts, body_consts, start = values[:first], values[first:last], values[last:]
+
+        def goes_on(state: list[Any]) -> Any:
+            return self._closed(params["cond_jaxpr"], [*cond_consts, *state])[0]
+
+        def body(carried: tuple[Any, Any, list[Any]]) -> tuple[Any, Any, list[Any]]:
+            trip, on, state = carried
+            with self._noise_until(trip):
+                moved = self._closed(params["body_jaxpr"], [*body_consts, *state])
+                # Under vmap each element has its own condition, and rests once that is false.
+                state = (
+                    [lax.select(_spread(on, new), new, old) for new, old in zip(moved, state, strict=True)]
+                    if on.ndim
+                    else moved
+                )
+                return trip + 1, goes_on(state), state
+
+        return list(lax.while_loop(lambda carried: carried[1].any(), body, (jnp.int64(0), goes_on(start), start))[2])
+
+    @contextmanager
+    def _noise_until(self, trip: Any) -> Iterator[None]:
+        unit = self._unit
+        self._unit = jnp.where(trip < _NOISY_TRIPS, unit, 0.0)
+        try:
+            yield
+        finally:
+            self._unit = unit
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        silent, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = silent
+
+    def _cond(self, equation: Any, values: list[Any]) -> list[Any]:
+        def branch(closed: ClosedJaxpr) -> Callable[..., list[Any]]:
+            return lambda *operands: self._closed(closed, operands)
+
+        index, *operands = values
+        branches = [branch(closed) for closed in equation.params["branches"]]
+        return list(lax.switch(lax.convert_element_type(index, np.int32), branches, *operands))
+
+    def _linear_solve(self, equation: Any, values: list[Any]) -> list[Any]:
+        """The solver alone: what it is for, the product with the matrix, serves derivatives, which are traced already."""
+        lengths, solve = equation.params["const_lengths"], equation.params["jaxprs"].solve
+        start = lengths.matvec + lengths.vecmat
+        return self._closed(solve, [*values[start : start + lengths.solve], *values[sum(lengths) :]])
+
+    def _unknown(self, equation: Any, values: list[Any]) -> list[Any]:
+        """By the program inside, in its parameters or in its implementation; else opaque, in the dtypes it was made for."""
+        inside = inner_program(equation) or implementation(equation, self._x64)
+        if is_exp_of_minus_square(equation) and not self._x64:
+            return self._finish(equation, [jnp.exp(-values[0] * values[0])])
+        if inside is not None:
+            return self._closed(inside, values)
+        return self._narrowly(equation, values)
+
+    def _narrowly(self, equation: Any, values: list[Any]) -> list[Any]:
+        """In the dtypes that the program has there."""
+        if not equation.outvars:  # prints
+            return []
+        if any(is_float(atom.aval) for atom in equation.invars) or equation.effects:
+            self.opaque.add(equation.primitive.name)
+        narrow = [
+            lax.convert_element_type(value, atom.aval.dtype) if is_float(atom.aval) else value
+            for value, atom in zip(values, equation.invars, strict=True)
+        ]
+        results = equation.primitive.bind(*narrow, **equation.params)
+        results = results if equation.primitive.multiple_results else [results]
+        wide = [lax.convert_element_type(r, _wide(r.dtype)) if is_float(r) else r for r in results]
+        return wide if equation.primitive.name in _BITWISE else self._finish(equation, wide)
+
+    def _polynomial(self, equation: Any, values: list[Any]) -> list[Any]:
+        """Horner's rule, which rounds at every step."""
+        x, *coefficients, total = values
+        for coefficient in reversed(coefficients):
+            (total,) = self._finish(equation, [total * x + coefficient])
+        return [jnp.broadcast_to(total, equation.outvars[0].aval.shape)]
+
+    def _reduce(self, equation: Any, values: list[Any]) -> list[Any]:
+        """A reduction by any operation, which noise cannot enter."""
+        params, half = equation.params, len(values) // 2
+        name, inside = equation.primitive.name, closed_program(params["jaxpr"], params.get("consts", ()))
+
+        def computation(x: tuple[Any, ...], y: tuple[Any, ...]) -> tuple[Any, ...]:
+            with self._quiet():
+                return tuple(self._closed(inside, [*x, *y]))
+
+        self.opaque.add(name)
+        options = {key: value for key, value in params.items() if key not in ("jaxpr", "consts", "computation")}
+        results = getattr(lax, name)(tuple(values[:half]), tuple(values[half:]), computation, **options)
+        return self._finish(equation, results)
+
+    def _reduce_precision(self, equation: Any, values: list[Any]) -> list[Any]:
+        exponent, mantissa = equation.params["exponent_bits"], equation.params["mantissa_bits"]
+        if mantissa < self._format.nmant:
+            self.narrow.add(_FORMATS.get((exponent, mantissa), f"e{exponent}m{mantissa}"))
+        return values
+
+
+_SPECIAL: dict[str, Callable[[_Interpreter, Any, list[Any]], Sequence[Any]]] = {
+    "bitcast_convert_type": _Interpreter._narrowly,
+    "cond": _Interpreter._cond,
+    "custom_linear_solve": _Interpreter._linear_solve,
+    "nextafter": _Interpreter._narrowly,
+    "polynomial": _Interpreter._polynomial,
+    "reduce": _Interpreter._reduce,
+    "reduce_window": _Interpreter._reduce,
+    "scan": _Interpreter._scan,
+    "scatter": lambda _, equation, values: _rebuild(equation, values),
+    "scatter-max": lambda _, equation, values: _rebuild(equation, values),
+    "scatter-min": lambda _, equation, values: _rebuild(equation, values),
+    "while": _Interpreter._while,
+}
+
+
+def scanned(params: Mapping[str, Any], values: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """What a scan takes: constants, what it carries, and what it runs over."""
+    if "num_consts" in params:  # JAX before 0.12
+        first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+        return values[:first], values[first:last], values[last:]
+    consts, start, inputs = params["ft_in"].update(values).unpack()
+    return list(consts), list(start), list(inputs)
+
+
+def _shape(equation: Any, operand: int) -> tuple[int, ...]:
+    return equation.invars[operand].aval.shape
+
+
+def _size(shape: Sequence[int]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _reduced(equation: Any) -> int:
+    return _size([_shape(equation, 0)[axis] for axis in equation.params["axes"]])
+
+
+def _along_axis(equation: Any) -> int:
+    return _shape(equation, 0)[equation.params["axis"]]
+
+
+def _window(equation: Any) -> int:
+    return _size(equation.params["window_dimensions"])
+
+
+def _contracted(equation: Any) -> int:
+    (axes, _), _ = equation.params["dimension_numbers"]
+    return _size([_shape(equation, 0)[axis] for axis in axes])
+
+
+def _convolved(equation: Any) -> int:
+    kernel = equation.params["dimension_numbers"].rhs_spec  # output features, input features, space
+    return _size([_shape(equation, 1)[axis] for axis in kernel[1:]])
+
+
+def _scattered(equation: Any) -> int:
+    """On average; that all of them meet in one element is possible, but then most have one or none."""
+    return 1 + _size(_shape(equation, 2)) // max(1, _size(_shape(equation, 0)))
+
+
+_SUMS: dict[str, Callable[[Any], int]] = {
+    "conv_general_dilated": _convolved,
+    "cumlogsumexp": _along_axis,
+    "cumprod": _along_axis,
+    "cumsum": _along_axis,
+    "dot_general": _contracted,
+    "ragged_dot_general": lambda equation: _shape(equation, 0)[-1],
+    "reduce_prod": _reduced,
+    "reduce_sum": _reduced,
+    "reduce_window_sum": _window,
+    "scatter-add": _scattered,
+    "scatter-mul": _scattered,
+    "scatter-sub": _scattered,
+    "select_and_scatter_add": _window,
+}
+"""What rounds at every step, and how many elements one result is made of."""
+
+
+def is_float(typed: Any) -> bool:
+    """Complex numbers are floats too."""
+    dtype = getattr(typed, "dtype", None)
+    return dtype is not None and bool(jnp.issubdtype(dtype, np.inexact))
+
+
+def _is_complex(value: Any) -> bool:
+    return is_float(value) and bool(jnp.issubdtype(value.dtype, np.complexfloating))
+
+
+def _wide(dtype: Any) -> Any:
+    if jnp.issubdtype(dtype, np.complexfloating):
+        return np.dtype(np.complex128)
+    return np.dtype(np.float64) if jnp.issubdtype(dtype, np.floating) else dtype
+
+
+def widened(constant: Any) -> Any:
+    """A constant in float64: a scalar by the decimal that it was most probably written as, an array as it is.
+
+    JAX rounds the 0.1 of ``0.1 * x`` to the dtype of x. In float64 the program has 0.1 itself, and so does the program that
+    it is compared with.
+    """
+    if not is_float(constant):
+        return constant
+    wide = np.asarray(constant).astype(_wide(constant.dtype))
+    if wide.ndim or _is_complex(wide) or not np.isfinite(wide):
+        return wide
+    return np.float64(_as_written(float(wide), constant.dtype))
+
+
+def _as_written(value: float, dtype: Any) -> float:
+    """The shortest decimal that the dtype rounds to ``value``, unless that is a number of few bits, such as 2^-23."""
+    fraction, _ = np.frexp(value)
+    if float(fraction * 2.0 ** (jnp.finfo(dtype).nmant // 2 + 1)).is_integer():
+        return value
+    decimals = (float(f"{value:.{digits}g}") for digits in range(1, 17))
+    with np.errstate(over="ignore"):  # a decimal of the largest number may lie above it
+        return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
+
+
+def _is_scaling(equation: Any) -> bool:
+    """Whether this multiplies or divides by a power of two."""
+    name, atoms = equation.primitive.name, equation.invars
+    factors = atoms if name == "mul" else atoms[1:] if name == "div" else ()
+    return any(
+        isinstance(atom, Literal) and abs(np.frexp(np.float64(np.real(atom.val)))[0]) in (0.5, 0.0) for atom in factors
+    )
+
+
+def bind(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
+    """The same operation on wide values."""
+    params = {name: _wide_parameter(name, value) for name, value in equation.params.items()}
+    results = equation.primitive.bind(*values, **params)
+    return results if equation.primitive.multiple_results else [results]
+
+
+def _wide_parameter(name: str, value: Any) -> Any:
+    if name in ("precision", "accuracy"):  # how a narrower result may be computed
+        return None
+    is_dtype = isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic))
+    return _wide(np.dtype(value)) if is_dtype else value
+
+
+def _rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
+    """As ``bind``; a scatter has a program for two narrow numbers among its parameters, and is made anew."""
+    name, params = equation.primitive.name, equation.params
+    if not name.startswith("scatter"):
+        return bind(equation, values)
+    options = {key: params[key] for key in ("indices_are_sorted", "unique_indices", "mode")}
+    return [getattr(lax, name.replace("-", "_"))(*values, params["dimension_numbers"], **options)]
+
+
+def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
+    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, consts)
+
+
+def inner_program(equation: Any) -> ClosedJaxpr | None:
+    """The program that an equation calls with its own operands, as ``jit``, ``checkpoint`` and custom derivatives do."""
+    for value in equation.params.values():
+        if isinstance(value, ClosedJaxpr | Jaxpr):
+            jaxpr = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+            if _shapes(jaxpr.invars) == _shapes(equation.invars) and _shapes(jaxpr.outvars) == _shapes(equation.outvars):
+                return closed_program(value)
+    return None
+
+
+def is_exp_of_minus_square(equation: Any) -> bool:
+    """Whether an equation calls exp(-x^2) as JAX has it from 0.12 on.
+
+    That splits the bits of a float of one dtype, and neither wider floats nor balls have those.
+    """
+    if equation.primitive.name != "custom_jvp_call":
+        return False
+    info = closed_program(equation.params["call_jaxpr"]).jaxpr.debug_info
+    return info.func_name == "exp_neg_sq" and Path(info.func_filename or "").parts[-4:] == ("jax", "_src", "lax", "erf.py")
+
+
+def implementation(equation: Any, x64: bool) -> ClosedJaxpr | None:
+    """The program that implements a primitive, where it is one in other primitives."""
+    primitive = equation.primitive
+    shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
+    try:
+        with jax.enable_x64(x64):
+            closed = jax.make_jaxpr(lambda *arrays: primitive.impl(*arrays, **equation.params))(*shapes)
+    except Exception:  # whatever a foreign implementation raises when it is traced
+        return None
+    return None if _contains(closed.jaxpr, primitive) else closed
+
+
+def _shapes(atoms: Sequence[Any]) -> list[Any]:
+    return [getattr(atom.aval, "shape", None) for atom in atoms]
+
+
+def _contains(jaxpr: Any, primitive: Any) -> bool:
+    return any(
+        equation.primitive is primitive or any(_contains(inside, primitive) for inside in jaxprs_in_params(equation.params))
+        for equation in jaxpr.eqns
+    )
+
+
+def _spread(condition: Any, like: Any) -> Any:
+    return lax.broadcast_in_dim(condition, like.shape, tuple(range(condition.ndim)))
+
+
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""The constants of splitmix64."""
+
+
+def _mixed(number: int) -> int:
+    """splitmix64 of a number."""
+    z = (number + 1) * _GOLDEN % 2**64
+    z = (z ^ (z >> 30)) * _FIRST % 2**64
+    z = (z ^ (z >> 27)) * _SECOND % 2**64
+    return z ^ (z >> 31)
+
+
+def _disturb(x: Any, key: Any, unit: Any) -> Any:
+    """x times ``1 + unit r``, r in [-1, 1] from a hash of the bits, the place and the key."""
+    z = lax.bitcast_convert_type(x, np.uint64)
+    if x.size > 1:
+        z = z + lax.iota(np.uint64, x.size).reshape(x.shape) * np.uint64(_GOLDEN)
+    z = z ^ key
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
+    z = z ^ (z >> np.uint64(31))
+    return x * (1 + unit * (lax.bitcast_convert_type(z, np.int64).astype(np.float64) * 2.0**-63))
+
+
+def _disturb_and_flush(x: Any, key: Any, unit: Any, limit: Any) -> Any:
+    x = _disturb(x, key, unit)
+    return lax.select(abs(x) < limit, x * 0, x)

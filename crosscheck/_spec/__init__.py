@@ -1,1 +1,0 @@
-"""What an activation is: frozen records, and the interface that a record offers in each framework."""

@@ -1,0 +1,106 @@
+"""A sweep as a figure: the largest error in each binade above, how many results are how far off below. Never pyplot."""
+
+from __future__ import annotations
+
+from math import frexp
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from crosscheck._records.records import ORDER_NAMES, budget
+from crosscheck._report.figures import ERROR_STYLES
+from crosscheck._report.profile_plot import GREY, in_grey
+
+if TYPE_CHECKING:
+    from crosscheck._sweep.records import SweepResult
+    from crosscheck._sweep.report import SweepReport
+
+CORRECT = 0.5
+"""The error, in ULP, that is drawn for a binade in which every result is correctly rounded."""
+
+
+def draw(report: SweepReport) -> Figure:
+    """A column for each order; it belongs to no window."""
+    orders = sorted({result.order for result in report.results})
+    figure = Figure(figsize=(7.2 * len(orders), 8), layout="constrained")
+    axes = figure.subplots(2, len(orders), squeeze=False, height_ratios=(3, 2))
+    low = min((_exponent(one.low) for result in report.results for one in result.binades), default=-1)
+    high = max((_exponent(one.low) for result in report.results for one in result.binades), default=1)
+    figure.suptitle(report.headline, fontsize=13, color=GREY)
+    for column, order in enumerate(orders):
+        results = [result for result in report.results if result.order == order]
+        _over_inputs(axes[0, column], results, low - 1, high + 1)
+        limit = budget(report.dtype, order)
+        axes[0, column].axhline(limit, color=GREY, linestyle=(0, (6, 4)), linewidth=1, label="budget")
+        _scale(axes[0, column], max([limit, *(one.ulp for result in results for one in result.binades)]))
+        axes[0, column].set_title(ORDER_NAMES[order])
+        _sizes(axes[1, column], results)
+    for one in axes.flat:
+        in_grey(one)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=4)
+    for text in legend.get_texts():
+        text.set_color(GREY)
+    return figure
+
+
+def _exponent(low: float) -> int:
+    return frexp(low)[1] - 1 if low else -127
+
+
+def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) -> None:
+    """One place for each binade: the negative ones to the left, the largest outermost, as both axes are logarithmic."""
+    width = high - low + 1
+    for result in results:
+        worst = np.full(2 * width, CORRECT)
+        for one in result.binades:
+            place = _exponent(one.low) - low
+            negative = np.signbit(one.low) or one.input < 0
+            worst[width - 1 - place if negative else width + place] = one.ulp
+        axes.stairs(worst, np.arange(-width, width + 1), baseline=None, label=result.subject, **_style(result.subject))
+    step = max(1, -(-width // 6))
+    places = list(range(step // 2, width, step))
+    ticks = [(-place - 0.5, f"$-2^{{{low + place}}}$") for place in reversed(places)]
+    ticks += [(place + 0.5, f"$2^{{{low + place}}}$") for place in places]
+    axes.xaxis.set_major_locator(FixedLocator([place for place, _ in ticks]))
+    axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_xlabel("input, a step for each binade; outside of these all are correctly rounded")
+    axes.set_ylabel("largest error [ULP]")
+
+
+def _scale(axes: Axes, top: float) -> None:
+    """A logarithmic one, with powers of two where there are few, else of ten."""
+    axes.set_yscale("log")
+    axes.set_ylim(CORRECT / 1.3, top * 1.5)
+    few = top < 32
+    ticks = [CORRECT, *((2.0 if few else 10.0) ** power for power in range(9))]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= top * 1.5]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e5 else f"{value:.0e}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _sizes(axes: Axes, results: list[SweepResult]) -> None:
+    edges = sorted({int(edge) for result in results for edge in result.histogram})
+    for result in results:
+        counts = [result.histogram.get(str(edge), 0) for edge in edges]
+        axes.stairs(counts, np.arange(len(edges) + 1) - 0.5, baseline=None, label=result.subject, **_style(result.subject))
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value < 1e4 else f"{value:.0e}"))
+    step = max(1, -(-len(edges) // 12))
+    named = range(0, len(edges), step)
+    axes.set_xticks(list(named), [_edge(edges[i]) for i in named])
+    axes.set_xlabel("floats between the result and the correctly rounded one, up to")
+    axes.set_ylabel("inputs")
+
+
+def _edge(edge: int) -> str:
+    return str(edge) if edge < 1024 else f"$2^{{{edge.bit_length() - 1}}}$"
+
+
+def _style(subject: str) -> dict[str, Any]:
+    return {name: value for name, value in ERROR_STYLES[subject].items() if name != "marker"}

@@ -1,0 +1,258 @@
+"""Sweeps: to be printed, drawn, written down, read again and put into one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from crosscheck._records.errors import UsageError
+from crosscheck._records.plain import plain, restored
+from crosscheck._records.records import DTYPES, ORDER_NAMES, ORDERS, SUBJECTS, budget
+from crosscheck._report.document import Block, Document, Drawing, Paragraph
+from crosscheck._report.document import Table as Rows
+from crosscheck._report.json_file import write_json
+from crosscheck._report.terminal import as_text
+from crosscheck._sweep.records import SweepDifference, SweepResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA = "crosscheck.sweep/1"
+DETECTION = "detection.json"
+OWN = ("torch", "jax")
+HEAD = ("function", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The first and the last input, and their bits."""
+
+    low: float
+    high: float
+    bits: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """The end of a file."""
+
+    passed: bool
+    headline: str
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What ``crosscheck sweep --json`` and :meth:`SweepReport.to_json` write."""
+
+    schema: str
+    function: str
+    dtype: str
+    parameters: dict[str, float]
+    range: Range
+    results: tuple[SweepResult, ...]
+    differences: tuple[SweepDifference, ...]
+    environment: dict[str, Any]
+    summary: SweepSummary
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """The result of :func:`crosscheck.sweep`: one record per subject and order, and what they may depend on.
+
+    ``low`` and ``high`` are the first and last input, NaN where these are, ``bits`` the two in hexadecimal.
+    """
+
+    function: str
+    dtype: str
+    parameters: Mapping[str, float]
+    low: float
+    high: float
+    bits: tuple[str, str]
+    results: tuple[SweepResult, ...]
+    differences: tuple[SweepDifference, ...]
+    environment: Mapping[str, object]
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs there were."""
+        return max(result.inputs for result in self.results)
+
+    @property
+    def beyond(self) -> tuple[SweepResult, ...]:
+        """The results of crosscheck's own implementations that leave the budget, by NaN and infinities too."""
+        own = [one for one in self.results if one.subject in OWN]
+        limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
+        return tuple(
+            one
+            for one in own
+            if (one.max_ulp or 0.0) > limits[one.order] or one.non_finite + one.finite > one.at_overflow or one.subnormal
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether the own implementations keep the budget at every input; what the frameworks ship is measured only."""
+        return not self.beyond
+
+    @property
+    def headline(self) -> str:
+        """What was found in one line."""
+        all_of = isnan(self.low) and isnan(self.high)
+        where = "every input there is" if all_of else f"every input from {self.low:.9g} to {self.high:.9g}"
+        what = f"{self.function}, {self.dtype}: {where}, {self.inputs:,}"
+        if self.beyond:
+            one = self.beyond[0]
+            return f"{what}: {one.subject}, order {one.order}, is beyond its budget of {budget(self.dtype, one.order):g} ULP"
+        own = [one for one in self.results if one.subject in OWN]
+        return f"{what}: the own implementations keep the budget at each" if own else what
+
+    def data(self) -> dict[str, object]:
+        """Everything as plain data."""
+        return {
+            "schema": SCHEMA,
+            "function": self.function,
+            "dtype": self.dtype,
+            "parameters": plain(self.parameters),
+            "range": plain({"low": self.low, "high": self.high, "bits": self.bits}),
+            "results": [plain(asdict(result)) for result in self.results],
+            "differences": [plain(asdict(difference)) for difference in self.differences],
+            "environment": plain(self.environment),
+            "summary": {"passed": self.passed, "headline": self.headline},
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report as JSON, whole or not at all; raises ``OSError``."""
+        write_json(path, self.data())
+
+    def plot(self) -> Figure:
+        """The largest error in each binade of the inputs, and how many results are how far off; a column for each order."""
+        from crosscheck._sweep.plot import draw
+
+        return draw(self)
+
+    def document(self) -> Document:
+        """What the report says, with its figure."""
+        rows = Rows([HEAD[1:], *(_cells(self, result)[1:] for result in self.results)])
+        caption = f"{self.function}: the largest error in each binade of inputs, and how many results are how far off"
+        blocks: list[Block] = [rows, *map(Paragraph, _differences(self)), Drawing(self.plot(), caption)]
+        return Document(self.headline, self.passed, blocks)
+
+    def _repr_html_(self) -> str:
+        return self.document().fragment()
+
+    def __str__(self) -> str:
+        return as_text(layout(self))
+
+
+def read_sweep(path: str | Path) -> SweepReport:
+    """A report that was written as JSON; :class:`UsageError` where it is none."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema is not None and schema != SCHEMA:
+            raise UsageError(f"{path}: got the schema {schema!r}, expected {SCHEMA!r}")
+        file = restored(SweepFile, data)
+        _check(file)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UsageError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: expected JSON as `crosscheck sweep --json` writes it ({error})") from None
+    return SweepReport(
+        function=file.function,
+        dtype=file.dtype,
+        parameters=file.parameters,
+        low=file.range.low,
+        high=file.range.high,
+        bits=file.range.bits,
+        results=file.results,
+        differences=file.differences,
+        environment=file.environment,
+    )
+
+
+def _check(file: SweepFile) -> None:
+    """Raise ``ValueError`` where the fields have the right types and still make no sweep."""
+    if file.dtype not in DTYPES:
+        raise ValueError(f"dtype: got {file.dtype!r}, expected one of {', '.join(DTYPES)}")
+    if not file.results:
+        raise ValueError("results: there are none")
+    for one in file.results:
+        if one.order not in ORDERS or one.subject not in SUBJECTS or one.inputs < 1:
+            raise ValueError(f"results: {one.subject!r}, order {one.order}, {one.inputs} inputs are none of a sweep")
+
+
+def read_sweeps(folder: str | Path) -> list[SweepReport]:
+    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none.
+
+    The tables of planted faults may lie beside them.
+    """
+    paths = [path for path in sorted(Path(folder).glob("*.json")) if path.name != DETECTION]
+    if not paths:
+        raise UsageError(f"table: {folder} holds no .json file; write them with `crosscheck sweep NAME --json`")
+    return [read_sweep(path) for path in paths]
+
+
+def layout(report: SweepReport) -> RenderableType:
+    """The report as something rich prints."""
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(HEAD[1:]):
+        table.add_column(column, justify="left" if number < 2 else "right")
+    for result in report.results:
+        table.add_row(*map(Text, _cells(report, result)[1:]))
+    style = "bold green" if report.passed else "bold red"
+    legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
+    below = [Text(line) for line in (*_differences(report), legend)]
+    return Group(Text(report.headline, style=style), Text(""), table, Text(""), *below)
+
+
+def _differences(report: SweepReport) -> list[str]:
+    return [
+        f"{one.subject} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
+        for one in report.differences
+    ]
+
+
+def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
+    """Several reports as one table."""
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(HEAD):
+        table.add_column(column, justify="left" if number < 3 else "right", no_wrap=number in (2, 4))
+    for row in _rows(reports):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def table_document(reports: Sequence[SweepReport]) -> Document:
+    """The same as a document."""
+    title = f"{len(reports)} sweeps: " + ", ".join(report.function for report in reports)
+    return Document(title, all(report.passed for report in reports), [Rows([HEAD, *_rows(reports)])])
+
+
+def _rows(reports: Sequence[SweepReport]) -> Iterator[Sequence[str]]:
+    for report in reports:
+        yield from (_cells(report, result) for result in report.results)
+
+
+def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:
+    worst = result.worst
+    judged = result.inputs - result.not_judged
+    share = result.correctly_rounded / judged if judged else 0.0
+    return (
+        report.function if report.dtype == "float32" else f"{report.function} {report.dtype}",
+        ORDER_NAMES[result.order],
+        result.subject,
+        "" if result.max_ulp is None else f"{result.max_ulp:.4g}" if result.max_ulp < 1e6 else f"{result.max_ulp:.3g}",
+        "" if worst is None else f"{worst.input:.9g}",
+        f"{int(share * 1e5) / 1e3:.3f}%",  # never rounded up to all of them
+        f"{result.flushed:,}",
+        f"{result.non_finite + result.finite:,}",
+    )

@@ -1,0 +1,302 @@
+"""The public function for every float of a dtype: arguments checked, the pieces shared out, the report put together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosscheck import _arguments
+from crosscheck._arguments import known
+from crosscheck._arithmetic.formats import FORMATS, Format
+from crosscheck._catalogue import activations, formulas_of
+from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.interface import framework
+from crosscheck._records.records import DEVICES, DTYPES, Activation
+from crosscheck._sweep.journal import Journal
+from crosscheck._sweep.piece import Judge, Setup, swept
+from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole
+from crosscheck._sweep.report import SweepReport
+from crosscheck._sweep.results import differences, merged, results
+from crosscheck._sweep.spread import MOST_ATTEMPTS, Piece, spread
+from crosscheck._workers import FEWER, Workers, none_left
+
+End = float | int | str
+NANOSECONDS = 10
+"""What one input takes on one core."""
+MOST_WORKERS = 256
+LEFT_TO_ITSELF = 16
+"""So many pieces are done sooner than other processes have started."""
+
+
+@undisturbed()
+def sweep(
+    what: str | Activation,
+    *,
+    dtype: str = "float32",
+    orders: Sequence[int] | None = None,
+    subjects: Sequence[str] | None = None,
+    range: tuple[End, End] | None = None,
+    device: str = "cpu",
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    replace: Mapping[str, Callable[..., Any]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SweepReport:
+    """Judge a function at every input there is: 4,294,967,296 of float32, or 65,536 of bfloat16 or float16.
+
+    what
+        An elementwise activation: a name or alias of the catalogue, or a record; at the default values of its parameters.
+    dtype, orders
+        ``float32`` with the orders 0, the value, and 1, the gradient; ``bfloat16`` or ``float16`` with 2, the second
+        derivative, too. All of them unless given. In float32 both come from one run, a forward and a backward pass.
+    subjects
+        Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``, ``jax.native.matched``; all
+        that there are unless given. JAX compiles, torch runs eagerly in one thread.
+    range
+        The first and last input, each a number, rounded to the dtype, or its bits in hexadecimal such as ``"0x3f800000"``,
+        in the order of the values. Everything unless given, the NaNs of both signs included.
+    device
+        Where the frameworks run, ``cpu`` or ``gpu``. The truth is proven on the CPU.
+    out, resume
+        A folder for a journal of the pieces that are done, of 2^20 inputs each. ``resume`` goes on with what is there: after
+        whatever ended a sweep, the results are those of one that was never ended.
+    jobs, executor
+        Among how many processes the pieces are shared, which needs a main module that can be imported again; or a
+        ``concurrent.futures.Executor`` to share them among, such as ``dask.distributed.Client(...).get_executor()``, whose
+        workers have crosscheck installed. Pieces of workers that died are done again, in this process if the executor is
+        broken. The results are the same.
+    replace
+        Functions to be judged in a subject's place, as in :func:`crosscheck.verify`; in this process only.
+    progress
+        Called with the inputs done and all of them.
+
+    Raises :class:`UsageError` for arguments that cannot be worked with, a folder or disk that cannot be written among them.
+    """
+    activation = _activation(what)
+    fmt = _format(dtype)
+    there = tuple(subject.name for subject in swept(activation))
+    possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
+    replace = dict(replace or {})
+    setup = Setup(
+        function=activation.name,
+        dtype=dtype,
+        subjects=tuple(sorted(known("subject", there if subjects is None else subjects, there), key=there.index)),
+        orders=tuple(sorted(known("order", possible if orders is None else orders, possible))),
+        device=_arguments.one_of("device", device, DEVICES),
+    )
+    if unswept := set(replace) - set(setup.subjects):
+        raise UsageError(unknown("subject", min(unswept), setup.subjects))
+    span = _span(range, fmt)
+    _arguments.integer("jobs", jobs, 1)
+    if resume and out is None:
+        raise UsageError("resume: got no folder to go on with; give the one of the sweep as out")
+    here = bool(replace) or activations.get(activation.name) is not activation
+    if here and (executor is not None or jobs > 1):
+        raise UsageError("jobs, executor: functions in a subject's place, and records of yours, are not sent to processes")
+    spans = list(pieces(span))
+    shared = executor is not None or (jobs > 1 and len(spans) > LEFT_TO_ITSELF)
+    with formulas_of(activation), _executors(executor, jobs if shared else 1) as executors:
+        first, described = (None, environment(device)) if executors is None else _working(executors, device)
+        header = _header(setup, span, fmt, described)
+        with _journal(out, header, f"{activation.name}-{dtype}", resume=resume) as journal:
+            done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
+            finished = {piece["first"] for piece in done}
+            missing = [one for one in spans if one.first not in finished]
+            judged: Iterator[Piece]
+            if first is None or executors is None:
+                judged = map(Judge(activation, setup, replace).judge, missing)
+            else:
+                workers = jobs if executor is None else _size(executor)
+                judged = spread(partial(judge_piece, setup), missing, first, executors, workers)
+            inputs = sum(piece["last"] - piece["first"] + 1 for piece in done)
+            for piece in judged:
+                if journal:
+                    journal.append(piece)
+                done.append(piece)
+                inputs += piece["last"] - piece["first"] + 1
+                if progress is not None:
+                    progress(inputs, span.size)
+    all_of = merged(setup, fmt, span, done)
+    with formulas_of(activation):
+        found = tuple(results(activation, setup, fmt, all_of))
+    return SweepReport(
+        function=activation.name,
+        dtype=dtype,
+        parameters=dict(activation.parameters),
+        low=value_at(span.first, fmt),
+        high=value_at(span.last, fmt),
+        bits=_bits(span, fmt),
+        results=found,
+        differences=tuple(differences(setup, all_of)),
+        environment=described,
+    )
+
+
+def judge_piece(setup: Setup, span: Span) -> Piece:
+    """One piece, in whatever process or thread a worker is."""
+    with _ONE_AT_A_TIME:
+        return _judge(setup).judge(span)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""The precision of the balls is a setting of the process."""
+
+
+@lru_cache(maxsize=2)
+def _judge(setup: Setup) -> Judge:
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+        framework(name)
+    return Judge(activations[setup.function], setup)
+
+
+@contextmanager
+def _executors(given: Executor | None, jobs: int) -> Iterator[Iterator[Executor] | None]:
+    """The executor given, or one of processes; and one more whenever the last has broken. None to work in this process."""
+    started: list[Executor] = []
+
+    def one_after_another() -> Iterator[Executor]:
+        if given is not None:
+            yield given
+        while True:
+            if given is not None:
+                started.append(ThreadPoolExecutor(1))
+            else:
+                started.append(Workers(jobs))
+            yield started[-1]
+
+    try:
+        with none_left():
+            yield None if given is None and jobs == 1 else one_after_another()
+    except BrokenExecutor as error:
+        raise UsageError(f"jobs: {error}; {FEWER}") from error
+    finally:
+        for executor in started:
+            executor.shutdown(cancel_futures=True)
+
+
+def _working(executors: Iterator[Executor], device: str) -> tuple[Executor, dict[str, object]]:
+    """The first whose workers do not die at once, and what they say of their environment."""
+    for _ in range(MOST_ATTEMPTS - 1):
+        executor = next(executors)
+        with suppress(BrokenExecutor):
+            return executor, executor.submit(environment, device).result()
+    executor = next(executors)
+    return executor, executor.submit(environment, device).result()
+
+
+def _size(executor: Executor) -> int:
+    """How many workers an executor has; as many as there may be where it does not say, as that of a cluster."""
+    return int(getattr(executor, "_max_workers", MOST_WORKERS))
+
+
+@contextmanager
+def _journal(
+    out: str | os.PathLike[str] | None, header: Mapping[str, Any], name: str, *, resume: bool
+) -> Iterator[Journal | None]:
+    if out is None:
+        yield None
+        return
+    journal = Journal(Path(out) / f"{name}.journal", header, resume=resume)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any]) -> dict[str, Any]:
+    """What the pieces of a journal depend on."""
+    frameworks: dict[str, Any] = {}
+    for name in ("torch", "jax"):
+        frameworks[name] = {key: described[name].get(key) for key in ("version", "device", "capability", "xla_flags")}
+    return {
+        "schema": "crosscheck.sweep-journal/1",
+        "function": setup.function,
+        "dtype": setup.dtype,
+        "range": _bits(span, fmt),
+        "subjects": setup.subjects,
+        "orders": setup.orders,
+        "device": setup.device,
+        "inputs of a piece": PIECE,
+        "packages": described["packages"],
+        "crosscheck's source": _digest(),
+        **frameworks,
+    }
+
+
+@cache
+def _digest() -> str:
+    """Of the source: implementations change between versions too."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for folder in ("_arithmetic", "_catalogue", "_frameworks", "_records", "_sweep", "_truth"):
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _activation(what: str | Activation) -> Activation:
+    activation = _arguments.activation_of(what)
+    if activation.rows:
+        raise UsageError(
+            f"what: got {activation.name}, a function of rows, of which there are too many to try them all; expected an "
+            f"elementwise function. `crosscheck verify {activation.name}` samples rows"
+        )
+    return activation
+
+
+def _format(dtype: str) -> Format:
+    if _arguments.one_of("dtype", dtype, DTYPES) == "float64":
+        years = 2**64 * NANOSECONDS * 1e-9 / (365.25 * 86400)
+        raise UsageError(
+            f"dtype: got float64, whose 2^64 values would take {years:,.0f} years on one core at {NANOSECONDS} ns each; "
+            f"expected float32, bfloat16 or float16. `crosscheck verify` samples float64"
+        )
+    return FORMATS[dtype]
+
+
+def _span(ends: tuple[End, End] | None, fmt: Format) -> Span:
+    if ends is None:
+        return whole(fmt)
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        raise UsageError(f"range: got {ends!r}, expected two ends, numbers or bit patterns such as '0x3f800000'")
+    first, last = (_position(end, fmt) for end in ends)
+    if first > last:
+        raise UsageError(f"range: got {ends[0]} and {ends[1]}, expected the lower end first")
+    return Span(first, last)
+
+
+def _position(end: End, fmt: Format) -> int:
+    try:
+        if isinstance(end, str) and end.lower().startswith("0x"):
+            bits = int(end, 16)
+            if bits >= 2**fmt.bits:
+                raise UsageError(f"range: got the bits {end}, expected at most {fmt.bits // 4} digits for {fmt.name}")
+            return position_of_bits(bits, fmt)
+        number = float(end)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"range: got {end!r}, expected a number, or bits in hexadecimal such as 0x3f800000") from None
+    if np.isnan(number):
+        raise UsageError("range: got nan, of which there are many; give its bits, such as 0x7fc00000")
+    with np.errstate(over="ignore"):
+        return position_of(number, fmt)
+
+
+def _bits(span: Span, fmt: Format) -> tuple[str, str]:
+    digits = fmt.bits // 4
+    first, last = (f"0x{bits_at(position, fmt):0{digits}x}" for position in (span.first, span.last))
+    return first, last

@@ -1,0 +1,111 @@
+"""Do the frameworks agree on every prediction of every gate, from every start?
+
+A logit within rounding of 0 may fall on either side; a control, the trainings from weights moved by one ulp, says how far
+rounding reaches, the dtype's roundoff at least: near a half the sigmoid does not resolve less. Such a logit is listed, and
+its prediction is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, FloatArray
+from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL
+from crosscheck._training.formula import sigmoid
+from crosscheck._training.many_setup import Many
+from crosscheck._training.records import Progress
+
+TrainMany = Callable[[Many, Progress | None], FloatArray]
+
+
+@dataclass(frozen=True)
+class OnBoundary:
+    """A logit so near 0 that rounding decides the prediction."""
+
+    seed: int
+    point: int
+    torch: float
+    jax: float
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate from all starts.
+
+    truth
+        The labels of the points, as digits.
+    predictions, accuracy
+        By framework: (seeds, points) of 0 and 1, and (seeds,) between 0 and 1.
+    apart, control
+        The largest difference of a logit between the frameworks, and what one ulp in the start makes.
+    boundary
+        The logits within rounding of 0: at most ``TIMES_CONTROL`` times the control, or the roundoff.
+    disagreements
+        (seed, point) where the predictions differ off the boundary, or a logit is not finite.
+    """
+
+    gate: str
+    truth: str
+    predictions: Mapping[str, BoolArray]
+    accuracy: Mapping[str, FloatArray]
+    apart: float
+    control: float
+    boundary: tuple[OnBoundary, ...]
+    disagreements: tuple[tuple[int, int], ...]
+
+    @property
+    def agree(self) -> bool:
+        return not self.disagreements
+
+    def learned(self, framework: str) -> int:
+        """From how many starts every prediction is right."""
+        return int((self.accuracy[framework] == 1).sum())
+
+
+def moved_many(many: Many) -> Many:
+    """The control: every weight moved up by one ulp."""
+    return replace(
+        many, weights={name: np.nextafter(array, np.inf, dtype=array.dtype) for name, array in many.weights.items()}
+    )
+
+
+def judge_many(gates: tuple[str, ...], many: Many, logits: Mapping[str, FloatArray], moved: FloatArray) -> list[GateResult]:
+    """The verdict on each gate. ``logits`` (trainings, points, outputs) by framework; ``moved`` is JAX's control."""
+
+    def split(array: FloatArray) -> FloatArray:
+        return array.reshape(len(gates), -1, many.x.shape[0])
+
+    found = {name: split(array) for name, array in logits.items()}
+    labels, controls = split(many.y), split(moved)
+    return [
+        _judge(gate, {name: array[i] for name, array in found.items()}, controls[i], labels[i])
+        for i, gate in enumerate(gates)
+    ]
+
+
+def _judge(gate: str, logits: Mapping[str, FloatArray], moved: FloatArray, labels: FloatArray) -> GateResult:
+    torch, jax = (logits[name] for name in FRAMEWORKS)
+    with np.errstate(invalid="ignore"):
+        predictions = {name: predicted(array) for name, array in logits.items()}
+        apart, control = (float(np.abs(jax - other).max()) for other in (torch, moved))
+        reach = TIMES_CONTROL * max(control, float(np.finfo(torch.dtype).eps) / 2)
+        near = np.minimum(np.abs(torch), np.abs(jax)) <= reach
+    wrong = (predictions["torch"] != predictions["jax"]) & ~near | ~(np.isfinite(torch) & np.isfinite(jax))
+    return GateResult(
+        gate,
+        "".join(str(int(label)) for label in labels[0]),
+        predictions,
+        {name: (array == (labels == 1)).mean(axis=1) for name, array in predictions.items()},
+        apart,
+        control,
+        tuple(OnBoundary(int(s), int(p), float(torch[s, p]), float(jax[s, p])) for s, p in np.argwhere(near)),
+        tuple((int(s), int(p)) for s, p in np.argwhere(wrong)),
+    )
+
+
+def predicted(logits: FloatArray) -> BoolArray:
+    """Whether the sigmoid, rounded to the logits' dtype, is at least a half."""
+    return np.asarray(sigmoid(logits.astype(np.float64)).astype(logits.dtype) >= 0.5)

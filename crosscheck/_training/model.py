@@ -1,0 +1,88 @@
+"""One description of the perceptron, from which either framework's is made."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crosscheck._records.errors import UsageError
+from crosscheck._records.interface import framework
+from crosscheck._training.records import Weights
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """One linear layer, then the sigmoid unless ``logits``: ``sigmoid(x W^T + b)``.
+
+    ``Perceptron(2, 1).torch()`` is a ``torch.nn.Module``; ``Perceptron(2, 1).init(key)`` and ``.apply(weights, x)`` are its
+    JAX. :class:`UsageError` for a dimension that is not a positive integer; ``MissingFrameworkError`` where the framework is
+    not there.
+    """
+
+    input_dim: int
+    output_dim: int
+    logits: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("input_dim", self.input_dim), ("output_dim", self.output_dim)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UsageError(
+                    f"{name}: got {value!r}, expected a positive integer; a perceptron of one gate is Perceptron(2, 1)"
+                )
+
+    def torch(self, weights: Weights | None = None, *, dtype: str = "float32") -> Any:
+        """A ``torch.nn.Module`` as PyTorch initialises it, or with these weights and their dtype, bit for bit."""
+        torch = framework("torch")
+        module = importlib.import_module("crosscheck._training.torch_model")
+        if weights is None:
+            dims = self.input_dim, self.output_dim
+            return module.TorchPerceptron(*dims, logits=self.logits, dtype=getattr(torch, dtype))
+        check_weights(weights, self._shapes(), str(weights["bias"].dtype))
+        return module.with_weights(weights, logits=self.logits)
+
+    def jax(self, weights: Weights) -> dict[str, Any]:
+        """Weights, as ``module.weights()`` gives them, as a pytree of JAX arrays, bit for bit."""
+        check_weights(weights, self._shapes(), str(weights["bias"].dtype))
+        jax = framework("jax")
+        return {name: jax.numpy.asarray(array) for name, array in weights.items()}
+
+    def init(self, key: Any, *, dtype: Any = "float32") -> dict[str, Any]:
+        """A pytree of JAX arrays, ``weight`` (outputs, inputs) and ``bias`` (outputs,), drawn as PyTorch draws them."""
+        return self._jax().initialise(key, self.input_dim, self.output_dim, dtype=dtype)
+
+    def apply(self, weights: Mapping[str, Any], x: Any) -> Any:
+        """The outputs in JAX, a pure function: x (..., inputs) -> (..., outputs)."""
+        return self._jax().apply(weights, x, logits=self.logits)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.output_dim, self.input_dim), "bias": (self.output_dim,)}
+
+    def _jax(self) -> Any:
+        framework("jax")
+        return importlib.import_module("crosscheck._training.jax_model")
+
+
+def check_input(shape: tuple[int, ...], input_dim: int) -> None:
+    """Raise :class:`UsageError` unless the last axis of an input has the layer's size."""
+    if not shape or shape[-1] != input_dim:
+        raise UsageError(
+            f"x: got shape {tuple(shape)}, expected ({input_dim},) or (points, {input_dim}); the last axis holds the inputs "
+            "of one point, so a transposed batch needs x.T"
+        )
+
+
+def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
+    """Raise :class:`UsageError` unless weights have these names and shapes and this dtype."""
+    if set(weights) != set(shapes):
+        raise UsageError(f"weights: got {', '.join(weights) or 'nothing'}, expected weight and bias, as torch.nn.Linear has")
+    for name, shape in shapes.items():
+        got, found = tuple(weights[name].shape), str(weights[name].dtype)
+        if got != shape:
+            raise UsageError(
+                f"weights: {name}: got shape {got}, expected {shape}; the layout is torch.nn.Linear's, (outputs, inputs), "
+                "so weights stored as (inputs, outputs) need a transpose"
+            )
+        if found != dtype:
+            raise UsageError(f"weights: {name}: got dtype {found}, expected {dtype}; convert it with .astype({dtype!r})")

@@ -1,0 +1,214 @@
+"""The public functions about the perceptron: arguments checked, the layers put together."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from crosscheck import _arguments
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._frameworks.environment import environment, version
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.interface import framework
+from crosscheck._training.agreement import FRAMEWORKS, judge, moved
+from crosscheck._training.faults import FAULTS
+from crosscheck._training.losses import judge_losses
+from crosscheck._training.many import judge_many, moved_many
+from crosscheck._training.many_report import LossesReport, PerceptronsReport
+from crosscheck._training.many_setup import gates_and_seeds
+from crosscheck._training.model import check_weights
+from crosscheck._training.records import History, Progress, Setup, Train, Weights
+from crosscheck._training.report import PerceptronReport
+from crosscheck._training.tasks import GATES, Task, gate, random_points
+
+DTYPES = ("float32", "float64")
+TASKS = (*GATES, "points")
+MOST_SEEDS = 2**63 - 1
+CONTROLS = (np.inf, -np.inf)
+"""Every weight moved by one ulp up, and down."""
+
+
+def trainings(planted: int) -> int:
+    """How many trainings :func:`perceptron` runs: one and its controls in each framework, and one for each planted fault."""
+    return len(FRAMEWORKS) * (1 + len(CONTROLS)) + planted
+
+
+@undisturbed(alone=True)
+def perceptron(
+    what: str = "or",
+    *,
+    data: tuple[Any, Any] | None = None,
+    logits: bool = True,
+    weights: Mapping[str, Any] | None = None,
+    epochs: int = 1000,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    dtype: str = "float32",
+    plant: Mapping[str, str] | None = None,
+    replace: Mapping[str, Train] | None = None,
+    progress: Progress | None = None,
+) -> PerceptronReport:
+    """Train the same perceptron in both frameworks, from the same start and on the same data, and compare step for step.
+
+    what
+        A gate (``or``, ``xor``, ...), learned with BCEWithLogits, or ``points``: ten random points with random labels,
+        drawn with ``seed`` and learned with BCE on probabilities.
+    data, logits
+        Data in their place: x (points, inputs) and y (points,) or (points, outputs) of zeros and ones; and whether it is
+        learned on logits.
+    weights
+        The start, ``weight`` (outputs, inputs) and ``bias`` (outputs,); without it, what ``torch.nn.Linear`` draws after
+        ``torch.manual_seed(seed)``.
+    epochs, learning_rate, dtype
+        Whole-batch steps of SGD, in float32 or float64.
+    plant, replace
+        A fault for a framework, by name: ``plant={"jax": "flipped-label"}``; or a function from a setup to a history in the
+        place of its training. That is how the check is checked.
+    progress
+        Called with what is running and the epochs done since the last call.
+
+    Raises :class:`UsageError` for arguments that cannot be worked with and ``MissingFrameworkError`` where a framework is
+    not there. A training that overflows is a report that does not agree.
+    """
+    _check_settings(epochs, learning_rate, seed, dtype)
+    task = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
+    planted, replaced = _planted(plant or {}), dict(replace or {})
+    _check_frameworks(replaced)
+    x, y = task.x.astype(dtype), task.y.astype(dtype)
+    for name in (*FRAMEWORKS, "optax"):
+        framework(name)
+    start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
+    setup = Setup(x, y, start, task.logits, float(learning_rate), epochs)
+    trains: dict[str, Train] = {
+        name: importlib.import_module(f"crosscheck._training.{name}_training").train for name in FRAMEWORKS
+    }
+    sound = {name: train(setup, progress) for name, train in trains.items()}
+    controls = [(sound[name], train(moved(setup, at), progress)) for name, train in trains.items() for at in CONTROLS]
+    judged: dict[str, History] = dict(sound)
+    judged |= {name: trains[name](FAULTS[fault].plant(setup), progress) for name, fault in planted.items()}
+    judged |= {name: train(setup, progress) for name, train in replaced.items()}
+    return PerceptronReport(task.name, seed, planted, setup, judged, judge(setup, judged, controls), _environment())
+
+
+@undisturbed(alone=True)
+def perceptrons(
+    gates: Sequence[str] | str | None = None,
+    *,
+    seeds: int = 1000,
+    epochs: int = 1000,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    dtype: str = "float32",
+    progress: Progress | None = None,
+) -> PerceptronsReport:
+    """Train every gate from many starts in both frameworks, vectorised, and compare every prediction.
+
+    gates
+        Names of gates; all sixteen unless given.
+    seeds, seed
+        How many starts, those of the seeds from ``seed`` on; the other arguments are those of :func:`perceptron`.
+    """
+    names = tuple(GATES) if gates is None else (gates,) if isinstance(gates, str) else tuple(gates)
+    for name in names:
+        if name not in GATES:
+            raise UsageError(_unknown_gate(name, tuple(GATES)))
+    if not names:
+        raise UsageError("gates: got none, expected names of gates; leave the argument out for all sixteen")
+    _check_settings(epochs, learning_rate, seed, dtype)
+    _arguments.integer("seeds", seeds, 1, "seeds=1000 trains every gate from a thousand starts")
+    for name in (*FRAMEWORKS, "optax"):
+        framework(name)
+    starts = [_start(None, 2, 1, seed + i, dtype) for i in range(seeds)]
+    many = gates_and_seeds(names, starts, learning_rate=float(learning_rate), epochs=epochs, dtype=dtype)
+    trains = {name: importlib.import_module(f"crosscheck._training.{name}_many").train_many for name in FRAMEWORKS}
+    logits = {name: train(many, progress) for name, train in trains.items()}
+    control = trains["jax"](moved_many(many), progress)
+    settings = {"seeds": seeds, "seed": seed, "epochs": epochs, "learning_rate": float(learning_rate), "dtype": dtype}
+    return PerceptronsReport(tuple(judge_many(names, many, logits, control)), settings, _environment())
+
+
+@undisturbed(alone=True)
+def losses() -> LossesReport:
+    """Judge the binary cross entropies of both frameworks at extreme logits and probabilities against the exact formula."""
+    for name in (*FRAMEWORKS, "optax"):
+        framework(name)
+    return LossesReport(tuple(judge_losses()), _environment())
+
+
+def _environment() -> dict[str, object]:
+    described = environment()
+    return {**described, "packages": {**dict(described["packages"]), "optax": version("optax")}}  # type: ignore[call-overload]
+
+
+def _task(what: str, seed: int) -> Task:
+    if what == "points":
+        return random_points(seed)
+    if what not in GATES:
+        raise UsageError(_unknown_gate(what, TASKS))
+    return gate(what)
+
+
+def _unknown_gate(name: object, known: tuple[str, ...]) -> str:
+    return unknown("gate", str(name).lower(), known)
+
+
+def _check_settings(epochs: int, learning_rate: Any, seed: int, dtype: str) -> None:
+    _arguments.one_of("dtype", dtype, DTYPES)
+    _arguments.integer("epochs", epochs, 1, "epochs=1000 is what OR needs at a learning rate of 0.1")
+    largest = FORMATS[dtype].largest
+    number = isinstance(learning_rate, int | float | np.integer | np.floating) and not isinstance(learning_rate, bool)
+    if not number or not 0 < learning_rate <= largest:
+        raise UsageError(
+            f"learning_rate: got {learning_rate!r}, expected a number above 0 and at most {largest:.3g}, the largest "
+            f"{dtype}; 0.1 is a good start"
+        )
+    _arguments.seed(seed, MOST_SEEDS)
+
+
+def _planted(plant: Mapping[str, str]) -> dict[str, str]:
+    _check_frameworks(plant)
+    for fault in plant.values():
+        _arguments.one_of("fault", fault, tuple(FAULTS))
+    return dict(plant)
+
+
+def _check_frameworks(given: Mapping[str, object]) -> None:
+    for name in given:
+        _arguments.one_of("framework", name, FRAMEWORKS)
+
+
+def _data(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+    """Inputs and labels as float64 arrays of two axes; :class:`UsageError` where they do not match."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.ndim != 2 or 0 in x.shape:
+        raise UsageError(f"data: x: got shape {x.shape}, expected (points, inputs), neither of them 0; one point is x[None]")
+    if y.ndim == 1:
+        y = y[:, None]
+    if y.ndim != 2 or len(y) != len(x) or 0 in y.shape:
+        raise UsageError(
+            f"data: y: got shape {y.shape} for x of shape {x.shape}, expected ({len(x)},) or ({len(x)}, outputs); "
+            "each point has its label"
+        )
+    if not np.isfinite(x).all():
+        raise UsageError("data: x: got NaN or infinity, expected finite numbers; drop those points or fill them in")
+    bad = y[(y != 0) & (y != 1)]
+    if bad.size:
+        raise UsageError(
+            f"data: y: got the label {bad[0]:g}, expected 0 or 1; map two classes to them, for example y == y.max()"
+        )
+    return x, y
+
+
+def _start(weights: Mapping[str, Any] | None, inputs: int, outputs: int, seed: int, dtype: str) -> Weights:
+    if weights is None:
+        drawn: Weights = importlib.import_module("crosscheck._training.torch_model").initial_weights(
+            inputs, outputs, seed, dtype
+        )
+        return drawn
+    given = {name: np.asarray(array).astype(dtype) for name, array in weights.items()}
+    check_weights(given, {"weight": (outputs, inputs), "bias": (outputs,)}, dtype)
+    return given

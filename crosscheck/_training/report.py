@@ -1,0 +1,209 @@
+"""Two trainings of a perceptron, or many, to be printed, asked and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._records.plain import plain
+from crosscheck._report.json_file import write_json
+from crosscheck._report.terminal import as_text
+from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL, Agreement
+from crosscheck._training.records import History, Setup
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA = "crosscheck.perceptron/1"
+ROWS = 10
+"""Epochs that are shown: every 100th of 1,000."""
+
+MEANING = {
+    "exact": "bit for bit the same",
+    "rounding": "they differ by rounding",
+    "far-out": "they differ by rounding and by what the losses are known to lose far out (crosscheck perceptron --losses)",
+    "drift": "they drift apart by more than rounding explains, though each step is right within rounding",
+}
+
+_KNOWN = {"far-out": " together with what the losses are known to lose far out"}
+
+
+@dataclass(frozen=True)
+class PerceptronReport:
+    """The result of :func:`crosscheck.perceptron`.
+
+    gate, seed, planted
+        What was learned, the seed of the start, and the faults that were planted, by framework.
+    setup, histories
+        What both trainings were asked to do, and every tensor of every epoch, by framework.
+    agreement
+        The verdict: cause, first and largest difference, growth, faults.
+    environment
+        Versions, devices and settings on which the results may depend.
+    """
+
+    gate: str
+    seed: int
+    planted: Mapping[str, str]
+    setup: Setup
+    histories: Mapping[str, History]
+    agreement: Agreement
+    environment: Mapping[str, object]
+
+    @property
+    def agree(self) -> bool:
+        """Whether both trainings tell the same story, learned or not."""
+        return self.agreement.agree
+
+    @property
+    def passed(self) -> bool:
+        """The same, under the name that every report has."""
+        return self.agree
+
+    def predictions(self, framework: str) -> BoolArray:
+        """(points, outputs): whether the sigmoid is at least a half after the last epoch."""
+        final = self.histories[framework].final.astype(np.float64)
+        if self.setup.logits:
+            with np.errstate(over="ignore"):
+                final = (1 / (1 + np.exp(-final))).astype(self.setup.x.dtype)
+        return np.asarray(final >= 0.5)
+
+    def accuracy(self, framework: str) -> float:
+        """The share of the labels that is predicted."""
+        return float((self.predictions(framework) == (self.setup.y == 1)).mean())
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        what = f"{self.gate}, {self.setup.dtype}, {self.setup.epochs:,} epochs"
+        if self.agree:
+            return f"AGREE: {what}: {MEANING[self.agreement.cause]}."
+        if not self.agreement.findings:
+            return f"DISAGREE: {what}: {MEANING[self.agreement.cause]}."
+        first = self.agreement.findings[0]
+        where = f"first seen at epoch {first.epoch} in {first.tensor}"
+        return f"DISAGREE: {what}: {first.framework} has the fault {first.fault!r}, {where}."
+
+    def data(self) -> dict[str, object]:
+        """Everything as plain data, in the layout of its schema."""
+        return {"schema": SCHEMA, "environment": plain(self.environment), **self.training()}
+
+    def training(self) -> dict[str, object]:
+        """The part of the data that is about this training."""
+        verdict, setup = self.agreement, self.setup
+        return {
+            "gate": self.gate,
+            "settings": {
+                "epochs": setup.epochs,
+                "learning_rate": setup.learning_rate,
+                "seed": self.seed,
+                "dtype": setup.dtype,
+                "loss": "bce_with_logits" if setup.logits else "bce",
+                "planted": dict(self.planted),
+            },
+            "frameworks": {
+                name: {
+                    "losses": plain(history["loss"].tolist()),
+                    "accuracy": self.accuracy(name),
+                    "predictions": self.predictions(name).astype(int).ravel().tolist(),
+                    "weights": {tensor: plain(history[tensor][-1].tolist()) for tensor in ("weight", "bias")},
+                }
+                for name, history in self.histories.items()
+            },
+            "agree": self.agree,
+            "cause": verdict.cause,
+            "first_difference": plain(asdict(verdict.first)) if verdict.first else None,
+            "largest_difference": {name: plain(asdict(one)) for name, one in verdict.largest.items()},
+            "growth": {str(epoch): plain({"frameworks": a, "control": b}) for epoch, (a, b) in verdict.growth.items()},
+            "faults": [plain(asdict(finding)) for finding in verdict.findings],
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report as JSON (schema ``crosscheck.perceptron/1``), whole or not at all; raises ``OSError``."""
+        write_json(path, self.data())
+
+    def plot(self) -> Figure:
+        """Both loss curves, their difference, and the decision boundary of two inputs; the figure belongs to no window."""
+        from crosscheck._training.plot import draw
+
+        return draw(self)
+
+    def __str__(self) -> str:
+        return as_text(layout(self))
+
+
+def layout(report: PerceptronReport) -> RenderableType:
+    """The report as something rich prints, in colour on a terminal."""
+    style = "bold green" if report.agree else "bold red"
+    evidence = [Text(line) for line in (*_faults(report), *_first(report), *_size(report))]
+    return Group(Text(report.headline, style=style), Text(), _losses(report), Text(), _results(report), Text(), *evidence)
+
+
+def stacked(reports: Sequence[PerceptronReport]) -> RenderableType:
+    """Several reports, one below the other."""
+    first, *others = map(layout, reports)
+    return Group(first, *(part for other in others for part in (Text(), other)))
+
+
+def _losses(report: PerceptronReport) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("epoch", "loss in torch", "loss in jax", "difference"):
+        table.add_column(column, justify="right")
+    epochs, digits = report.setup.epochs, {"float32": 9, "float64": 17}[report.setup.dtype]
+    for epoch in sorted({1, *range(step := max(1, epochs // ROWS), epochs + 1, step), epochs}):
+        torch, jax = (float(report.histories[name]["loss"][epoch - 1]) for name in FRAMEWORKS)
+        table.add_row(f"{epoch:,}", f"{torch:.{digits}g}", f"{jax:.{digits}g}", f"{torch - jax:.2g}")
+    return table
+
+
+def _results(report: PerceptronReport) -> Table:
+    table = Table("", *FRAMEWORKS, box=None, pad_edge=False)
+    table.add_row("accuracy", *(f"{report.accuracy(name):.0%}" for name in FRAMEWORKS))
+    table.add_row("predictions", *(str(report.predictions(name).astype(int).ravel().tolist()) for name in FRAMEWORKS))
+    table.add_row("labels", *[str(report.setup.y.astype(int).ravel().tolist())] * 2)
+    return table
+
+
+def _faults(report: PerceptronReport) -> Iterator[str]:
+    for name, fault in report.planted.items():
+        yield f"Planted in {name}: {fault}."
+    for finding in report.agreement.findings:
+        where = f"from epoch {finding.epoch} on, first in {finding.tensor}"
+        yield f"{finding.framework}: {finding.fault}, {where}: {finding.message}."
+
+
+def _first(report: PerceptronReport) -> Iterator[str]:
+    first = report.agreement.first
+    if first is None:
+        yield "No difference: every tensor is bit-equal at every epoch."
+        return
+    where = f"{first.tensor}{list(first.index) if first.index else ''}"
+    with np.errstate(invalid="ignore"):
+        units = abs(first.torch - first.jax) / float(
+            np.spacing(report.setup.x.dtype.type(max(abs(first.torch), abs(first.jax))))
+        )
+    yield f"First difference: epoch {first.epoch}, {where}: torch {first.torch!r}, jax {first.jax!r}, {units:.3g} ulp apart."
+
+
+def _size(report: PerceptronReport) -> Iterator[str]:
+    verdict = report.agreement
+    if verdict.first is None:
+        return
+    tensor, largest = max(verdict.largest.items(), key=lambda item: item[1].difference)
+    yield f"Largest difference: {largest.difference:.2g}, in {tensor} at epoch {largest.epoch}."
+    growth = {f"epoch {epoch:,}": pair for epoch, pair in verdict.growth.items() if epoch}
+    yield "How far the weights are apart: " + ", ".join(f"{a:.2g} at {epoch}" for epoch, (a, _) in growth.items()) + "."
+    yield "Had the start moved by one ulp: " + ", ".join(f"{b:.2g} at {epoch}" for epoch, (_, b) in growth.items()) + "."
+    if verdict.agree:
+        yield (
+            f"Cause: {verdict.cause}. Every step of both sides follows from the step before within rounding, and no tensor "
+            f"is further apart than {TIMES_CONTROL:g} times the control explains{_KNOWN.get(verdict.cause, '')}."
+        )

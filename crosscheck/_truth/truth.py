@@ -1,0 +1,48 @@
+"""The record of what is true at a set of inputs, in a form in which the ULP error of a result is one subtraction."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, widen
+from crosscheck._arithmetic.ulp import ulp_error
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The exact value, or derivative, r at each input, for one format.
+
+    rounded
+        r correctly rounded to the format; NaN where r does not exist (no limit, or a derivative at NaN).
+    residual
+        ``(r - rounded) / ulp(r)``: what the rounding left, between -0.5 and 0.5; where r overflows, ``rounded`` is an
+        infinity, counts as ``2**(e_max + 1)``, and the residual is as large as it has to be.
+    exponent
+        ``floor(log2|r|)`` clamped to the format, so that ``ulp(r) = 2**(exponent - (p-1))``. Where the enclosure
+        cannot decide it, the lower one, which makes an error look larger, never smaller.
+    judged
+        Where there is a truth to be compared with: not at a derivative at NaN, not where undecided.
+    undecided
+        Where the highest precision did not decide. The catalogue has none.
+    left, right
+        At a kink the one-sided derivatives, rounded; NaN elsewhere.
+    """
+
+    fmt: Format
+    rounded: FloatArray
+    residual: Float64Array
+    exponent: IntArray
+    judged: BoolArray
+    undecided: BoolArray
+    left: FloatArray
+    right: FloatArray
+
+    def error(self, got: FloatArray) -> Float64Array:
+        """``|got - r| / ulp(r)``; NaN where one of them is NaN."""
+        return ulp_error(got, self.rounded, self.residual, self.exponent, self.fmt)
+
+    def approximate(self) -> Float64Array:
+        """r to about float64's accuracy (exactly ``rounded`` for float64)."""
+        unit = np.ldexp(1.0, (self.exponent - (self.fmt.precision - 1)).astype(np.int32))
+        with np.errstate(over="ignore"):  # where r overflows, so may what the rounding left
+            return widen(self.rounded) + np.where(np.isfinite(self.residual), self.residual, 0) * unit

@@ -1,0 +1,1 @@
+"""The verdict: why a result differs, which side is wrong, which deviation covers it."""

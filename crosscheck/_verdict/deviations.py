@@ -1,0 +1,333 @@
+"""Declared deviations applied to a run: what they cover, and whether the run bears them out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite, isnan
+from typing import Any
+
+import numpy as np
+from packaging.specifiers import SpecifierSet
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, is_number, widen
+from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._records.records import USUAL_MODES, Activation, Anchor, Deviation, Region, Seen, budget
+from crosscheck._verdict.causes import CODE, NOT_JUDGED
+from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
+from crosscheck._verdict.records import Comparison, Finding
+
+STALE = 10
+"""A declared maximum more than this many times the measured one is stale."""
+
+LONG = 50_000
+"""In rows of so many entries only a region that names their length has a bound that must hold."""
+
+SCATTERED = 16
+"""An error up to this many budgets may show at few of a region's inputs: rounding exceeds the budget here and there.
+
+Such a region hides little, since its bound holds at each of its inputs; any other must show at half of them.
+"""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far a deviation was seen in one region: at how many of the inputs there, and with what largest error.
+
+    ``max_ulp`` is in ULP, 0 where the cause has no error to measure. Where it is that a subject raises, ``points`` and
+    ``of`` count the runs.
+    """
+
+    subject: str
+    against: str
+    dtype: str
+    mode: str
+    points: int
+    of: int
+    max_ulp: float
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a deviation's ``seen`` is matched with. A framework that is not installed has the version None."""
+
+    torch: str | None
+    jax: str | None
+    device: str
+    capability: str | None
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
+        """Of what a report says of its environment."""
+        torch, jax = described["torch"], described["jax"]
+        return cls(torch.get("version"), jax.get("version"), device, torch.get("capability"))
+
+    def matches(self, seen: Seen, sides: Collection[str]) -> bool:
+        versions = {"torch": (seen.torch, self.torch), "jax": (seen.jax, self.jax)}
+        return (
+            seen.device == self.device
+            and self.capability in (None, *seen.capabilities)
+            and all(
+                version is not None and SpecifierSet(range_).contains(version, prereleases=True)
+                for side, (range_, version) in versions.items()
+                if side in sides
+            )
+        )
+
+
+def seen_here(deviation: Deviation, environment: Environment) -> bool:
+    """Whether the deviation was seen in this environment, so that it must occur at its anchors."""
+    sides = {subject.partition(".")[0] for subject in deviation.subjects}
+    return any(environment.matches(seen, sides) for seen in deviation.seen)
+
+
+def examined_here(region: Region, environment: Environment) -> bool:
+    """Whether a region's results are those of this CPU's code; one of another still covers what shows in it."""
+    return region.capability in (None, environment.capability)
+
+
+def _strict(deviation: Deviation) -> set[str]:
+    """The modes in which a deviation must show at its anchors, with the results declared there.
+
+    Those that are run unless others are asked for, if it is declared for any of these: in other modes the same fault may
+    show elsewhere, or as a zero of the other sign. Its maximum holds in all of its modes.
+    """
+    return set(deviation.modes) & set(USUAL_MODES) or set(deviation.modes)
+
+
+def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
+    key = judged.key
+    if key.mode not in deviation.modes or not set(key.subjects) & set(deviation.subjects):
+        return []
+    return [
+        region
+        for region in deviation.regions
+        if region.order == key.order
+        and key.dtype in region.dtypes
+        and (not region.lengths or key.length in region.lengths)
+        and all(judged.parameters[name] == value for name, value in region.parameters.items())
+    ]
+
+
+def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArray:
+    """Which of the inputs lie in one of a region's intervals."""
+    inside = np.zeros(x.shape, bool)
+    for low, high in intervals:
+        here = np.isnan(x) if isnan(low) else (low <= x) & (x <= high)
+        if low == high == 0:  # the named point -0 is not the named point 0
+            here &= np.signbit(x) == np.signbit(low)
+        inside |= here
+    return inside
+
+
+def settle(
+    judged: Sequence[Judged], activation: Activation, environment: Environment, *, without: Collection[str] = ()
+) -> tuple[list[Comparison], list[Finding]]:
+    """The comparisons of one activation under its declared deviations, and what the run says of each of these.
+
+    ``without`` names deviations to be treated as if they were not declared.
+    """
+    active = [deviation for deviation in activation.deviations if deviation.id not in without]
+    comparisons = [_compare(one, active) for one in judged]
+    lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
+    found = [
+        finding for deviation in active for finding in _with_one_note(_examine(deviation, judged, environment, lengths))
+    ]
+    return comparisons, found
+
+
+def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
+    """What failed, and one note for all of a deviation's: that it shows less where it was not seen is no news each time."""
+    notes = [finding for finding in findings if not finding.failed]
+    more = f"; and {len(notes) - 1} more" if len(notes) > 1 else ""
+    return [finding for finding in findings if finding.failed] + [
+        replace(one, message=one.message + more) for one in notes[:1]
+    ]
+
+
+def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
+    codes = judged.codes[judged.failing]
+    x = widen(judged.x[judged.failing])
+    covered = np.zeros(codes.shape, bool)
+    used = []
+    for deviation in deviations:
+        for region in _regions(deviation, judged):
+            here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
+            if here.any():
+                used.append(deviation.id)
+            covered |= here
+    raises = [one.id for one in deviations if one.cause == "error" and judged.message and _regions(one, judged)]
+    open_ = ~covered
+    uncovered = count_causes(
+        judged.x,
+        codes[open_],
+        judged.failing[open_],
+        (judged.got[open_], judged.expected[open_]),
+        (judged.ulp[open_], judged.ulp_of_truth[open_]),
+    )
+    worst = next(iter(judged.causes), None)
+    points = int((judged.codes != NOT_JUDGED).sum())
+    key = judged.key
+    return Comparison(
+        function=key.function,
+        parameters=judged.parameters,
+        output="y",
+        wrt=key.wrt,
+        subject=key.subject,
+        against=key.against,
+        dtype=key.dtype,
+        order=key.order,
+        mode=key.mode,
+        device=key.device,
+        points=points,
+        exhaustive=judged.x.dtype.itemsize == 2 and key.length is None,
+        passed=bool(raises) or (points > 0 and judged.message is None and not uncovered),
+        cause="error" if judged.message else worst,
+        causes=judged.causes,
+        side=judged.side,
+        max_ulp=judged.max_ulp,
+        max_ulp_of_truth=judged.max_ulp_of_truth,
+        excepted=judged.excepted,
+        max_abs=judged.max_abs,
+        worst=judged.causes[worst].worst if worst else None,
+        deviations=tuple(dict.fromkeys([*used, *raises])),
+        uncovered=uncovered,
+        undecided=judged.undecided,
+        message=judged.message,
+        notes=judged.notes,
+        profile=judged.profile,
+    )
+
+
+def _examine(
+    deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
+) -> list[Finding]:
+    """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
+    seen = seen_here(deviation, environment)
+    if deviation.cause == "error":
+        returned = [
+            one.key
+            for one in judged
+            if one.key.mode in _strict(deviation) and _regions(deviation, one) and _bears_out(deviation, one)
+        ]
+        return [Finding(deviation.id, seen, f"it does not raise ({_where(key)})") for key in returned]
+    findings = []
+    for region in (one for one in deviation.regions if examined_here(one, environment)):
+        lengths = [{one.key.length for one in judged if one.key.dtype == dtype} for dtype in region.dtypes]
+        # a run over some of the lengths of rows may lack those in which a deviation shows
+        must_occur = seen and all(some <= {None} or some.issuperset(every_length) for some in lengths)
+        largest = None
+        missed: dict[tuple[Key, int], list[str | None]] = {}
+        for one in judged:
+            found = _shown(deviation, region, one)
+            if found is None:
+                continue
+            inside, shown = found
+            where = _where(one.key)
+            strict = one.key.mode in _strict(deviation)
+            small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            scattered = one.key.length or small or deviation.cause == "layout"
+            if strict and shown.any() and not scattered and shown.sum() < inside.sum() / 2:
+                message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
+                findings.append(Finding(deviation.id, seen, message))
+            for number, anchor in enumerate(region.anchors):
+                if strict and (at := _points_at(one, anchor)).size:
+                    # the number by which an entry is known may occur in several rows: it must show in one of them; where
+                    # it is rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
+                    key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
+                    key = replace(key, dtype="", mode="") if one.key.length and small else key
+                    missed.setdefault((key, number), []).append(_missed(one, anchor, at, deviation, where))
+            # what is summed up in a row as long as a vocabulary is another error than the one declared of any length
+            if (one.key.length or 0) >= LONG and not region.lengths:
+                largest = largest or 0.0
+                continue
+            measured = _largest(one, shown)
+            if strict:
+                largest = max(largest or 0.0, measured)
+            if measured > region.max_ulp:
+                message = f"its error is {measured:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
+                findings.append(Finding(deviation.id, True, message))
+        tried = {number for _, number in missed}
+        findings += [
+            Finding(
+                deviation.id, must_occur, f"no row that was tried has its anchor {anchor.input!r} (order {region.order})"
+            )
+            for number, anchor in enumerate(region.anchors)
+            if largest is not None and number not in tried
+        ]
+        everywhere = [str(messages[0]) for messages in missed.values() if None not in messages]
+        findings += [Finding(deviation.id, must_occur, message) for message in everywhere]
+        if must_occur and largest is not None and isfinite(region.max_ulp) and largest < region.max_ulp / STALE:
+            message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
+            findings.append(Finding(deviation.id, True, message))
+    return list(dict.fromkeys(findings))
+
+
+def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:
+    """Which points lie in the region, and which of these show the deviation; None where it need not show."""
+    if region not in _regions(deviation, one) or not _bears_out(deviation, one):
+        return None
+    inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
+    return (inside, inside & (one.codes == CODE[deviation.cause])) if inside.any() else None
+
+
+def _largest(one: Judged, shown: BoolArray) -> float:
+    """The largest error of these points, in ULP; 0 where none has one to measure."""
+    errors = one.ulp[np.isin(one.failing, np.flatnonzero(shown))]
+    return float(errors[~np.isnan(errors)].max(initial=0.0))
+
+
+def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> list[Extent]:
+    """How far a deviation was seen in a region: for each subject, dtype and mode in which that was run."""
+    found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
+    for one in judged:
+        key = (one.key.subject, one.key.against, one.key.dtype, one.key.mode)
+        if deviation.cause == "error" and region in _regions(deviation, one):
+            found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
+        elif pair := _shown(deviation, region, one):
+            inside, shown = pair
+            found.setdefault(key, []).append((int(shown.sum()), int(inside.sum()), _largest(one, shown)))
+    return [
+        Extent(*key, sum(shown for shown, _, _ in some), sum(of for _, of, _ in some), max(ulp for _, _, ulp in some))
+        for key, some in found.items()
+    ]
+
+
+def _where(key: Key) -> str:
+    return f"{key.subject} against {key.against}, {key.dtype}, order {key.order}, {key.mode}"
+
+
+def _bears_out(deviation: Deviation, one: Judged) -> bool:
+    """Whether a comparison is the one in which a deviation must show.
+
+    That is each subject against the exact results, but for a convention between two subjects, which only they show, and for
+    a layout.
+    """
+    if one.message is not None:
+        return False
+    if deviation.cause == "convention" and len(deviation.subjects) == 2:
+        return set(one.key.subjects) == set(deviation.subjects)
+    return one.key.against == (ALONE if deviation.cause == "layout" else EXACT)
+
+
+def _points_at(one: Judged, anchor: Anchor) -> IntArray:
+    """The indices of the judged points at an anchor."""
+    at = is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
+    return np.flatnonzero(at & (one.codes != NOT_JUDGED)).astype(np.int64)
+
+
+def _missed(one: Judged, anchor: Anchor, at: IntArray, deviation: Deviation, where: str) -> str | None:
+    """Why a deviation is not as declared at an anchor, or None where it is."""
+    failing = np.flatnonzero(np.isin(one.failing, at) & (one.codes[one.failing] == CODE[deviation.cause]))
+    if not failing.size:
+        return f"it does not occur at its anchor {anchor.input!r} ({where})"
+    declared_results = [anchor.results.get(subject) for subject in one.key.subjects]
+    for values, result in zip((one.got, one.expected), declared_results, strict=False):
+        if result is None:
+            continue
+        got = widen(values[failing])
+        expected = np.float64(result).astype(one.x.dtype).astype(np.float64)
+        same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | np.isnan(got) & np.isnan(expected)
+        if not same.any():
+            return f"its result at {anchor.input!r} is {float(got[0])!r}, not the declared {result!r} ({where})"
+    return None

@@ -1,0 +1,1 @@
+"""`crosscheck.verify`, `explain` and `plot`: activations judged against the proven truth."""

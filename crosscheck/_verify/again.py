@@ -1,0 +1,116 @@
+"""A subject run once more, otherwise: its value with a gradient, its gradient by another cotangent, the same a second time.
+
+None of this may change a result. Where it does, the worse of the two is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, format_of, widen
+from crosscheck._verdict.causes import FIRST_PASSING, Judgement
+from crosscheck._verify.sample import Sample
+from crosscheck._verify.subjects import Runner
+
+
+class Results(Protocol):
+    def __call__(self, sample: Sample, got: FloatArray | None) -> FloatArray | None: ...
+
+
+MODE = "eager"
+FACTORS = (1, -2, 4, -1, 2, -4)
+"""What the cotangent is multiplied with, in turn: exactly, and with it what a gradient is made of."""
+ORDINARY, MORE = 4.0, 4
+"""Up to this magnitude of the input nothing overflows, and it is multiplied with so much more."""
+MARGIN = 64
+"""Inputs within this factor of the largest number are left out: a product with the cotangent may overflow there.
+
+So are gradients that do."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """One more run: ``run(sample, got)`` gives once more what was got, and that itself where it has nothing to say.
+
+    ``why`` says how it was made.
+    """
+
+    run: Results
+    why: str
+
+
+def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
+    """How to get the result of an order once more, where there is another way; ``orders`` are those asked for."""
+    if order == 0 and 1 in orders and runner.pull is not None:
+        pull = runner.pull
+        return Again(
+            lambda sample, got: pull(sample, _factors(sample))[0], "the value is another where a gradient is asked for"
+        )
+    if order == 0:
+        return Again(lambda sample, got: runner.run(sample, 0, MODE), "the value is another at a second call")
+    if order == 1 and runner.pull is not None:
+        return Again(partial(_gradient, runner), "the gradient is another where it is multiplied with 2, 4 or -1")
+    return None
+
+
+def _factors(sample: Sample) -> FloatArray:
+    """One for each input, or row."""
+    return _more(sample, np.resize(np.array(FACTORS), len(sample.x)))
+
+
+def _more(sample: Sample, factors: Float64Array) -> FloatArray:
+    """Factors for inputs, or rows, larger where these are ordinary."""
+    with np.errstate(invalid="ignore"):
+        ordinary = (np.abs(widen(sample.x)) <= ORDINARY).reshape(len(sample.x), -1).all(axis=1)
+    scaled = np.where(ordinary, MORE * factors, factors).astype(sample.x.dtype)
+    return scaled.reshape(-1, *[1] * (sample.x.ndim - 1))
+
+
+def _gradient(runner: Runner, sample: Sample, got: FloatArray | None) -> FloatArray | None:
+    """The gradient by multiples of the cotangent, divided by these: in turn, or where nothing was got, one that differs."""
+    if got is not None:
+        return _multiple(runner, sample, _factors(sample), got)
+    result = plain = runner.run(sample, 1, MODE)
+    for factor in FACTORS if plain is not None else ():
+        assert plain is not None
+        assert result is not None
+        other = _multiple(runner, sample, _more(sample, np.full(len(sample.x), factor)), plain)
+        result = result if other is None else np.where(differ(plain, other), other, result)
+    return result
+
+
+def _multiple(runner: Runner, sample: Sample, factors: FloatArray, got: FloatArray) -> FloatArray | None:
+    assert runner.pull is not None
+    _, gradient = runner.pull(sample, factors)
+    if gradient is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        calm = np.asarray(np.abs(widen(sample.x)) <= format_of(sample.x).largest / MARGIN)
+    if sample.v is not None:
+        calm = np.asarray(calm.all(axis=1, keepdims=True))
+    result = gradient.reshape(sample.x.shape) / factors
+    says = np.asarray(calm & ~np.isinf(widen(result))).ravel()
+    return np.where(says, result.ravel(), got)
+
+
+def differ(got: FloatArray, other: FloatArray) -> BoolArray:
+    """Where two results differ in more than the sign of zero."""
+    a, b = widen(got), widen(other)
+    return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
+
+
+def worse(
+    first: tuple[Judgement, FloatArray], second: tuple[Judgement, FloatArray]
+) -> tuple[Judgement, FloatArray, BoolArray]:
+    """Of each point the judgement and the result that fail worse, and where these are the second."""
+    (a, got), (b, other) = first, second
+    at = np.asarray((b.codes < a.codes) & (b.codes < FIRST_PASSING))
+    judgement = Judgement(
+        np.where(at, b.codes, a.codes), np.where(at, b.ulp, a.ulp), np.where(at, b.ulp_of_unit, a.ulp_of_unit)
+    )
+    return judgement, np.where(at, other, got), at

@@ -1,0 +1,127 @@
+"""An activation as a figure: function and gradient above, the errors in ULP below. Never pyplot: no global state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._report.figures import DPI, ERROR_STYLES, STYLES
+from crosscheck._verify.curves import Curve, Curves, Panel
+
+SIZE = (12, 8)
+COLUMNS = 150
+"""The errors are drawn as their maximum in each of as many columns, or the worst inputs would hide behind the others."""
+
+
+LONG = 75
+"""A title that begins with more characters has two lines."""
+TITLES = ("value", "gradient")
+LINEAR = 1.0
+"""Errors up to 1 ULP on a linear scale, the others on a logarithmic one."""
+
+
+def draw(curves: Curves) -> Figure:
+    """The figure; it belongs to no window."""
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, height_ratios=(3, 2))
+    parameters = ", ".join(f"{name} = {value:g}" for name, value in curves.parameters.items())
+    title = f"{curves.name}({parameters})" if parameters else curves.name
+    where = f", {curves.where}" if curves.where else ""
+    said = f"{title} in {curves.dtype}{where}:"
+    between = "\n" if len(said) > LONG else " "
+    figure.suptitle(f"{said}{between}torch, jax and the analytic curve", fontsize=15)
+    largest = max((_largest(panel) for panel in curves.panels), default=1.0)
+    for column, panel in enumerate(curves.panels):
+        _functions(axes[0, column], curves.x, panel)
+        _errors(axes[1, column], curves, panel, largest)
+    axes[0, 0].set_xlim(curves.x[0], curves.x[-1])
+    handles, labels = axes[1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=5)
+    return figure
+
+
+def _functions(axes: Axes, x: Float64Array, panel: Panel) -> None:
+    drawn = {curve.subject: curve.y for curve in panel.curves if curve.subject in STYLES}
+    for subject, y in {**drawn, "analytic": panel.analytic}.items():
+        axes.plot(x, np.where(np.isfinite(y), y, np.nan), label=subject, **STYLES[subject])
+    axes.set_title(TITLES[panel.order])
+    axes.set_ylabel(("f(x)", "f'(x)")[panel.order])
+    axes.tick_params(labelbottom=False)
+    axes.grid(alpha=0.3)
+    axes.margins(y=0.08)
+    axes.legend(loc="best", handlelength=4)
+    for i, (subject, message) in enumerate(panel.missing.items()):
+        said = f"not drawn: {subject} ({message[:60]})"
+        axes.text(0.02, 0.03 + 0.06 * i, said, transform=axes.transAxes, fontsize=8, color="#D55E00")
+
+
+def _errors(axes: Axes, curves: Curves, panel: Panel, largest: float) -> None:
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.0)
+    top = max(10.0, 10 * panel.budget, 10 * largest)
+    x, column = _columns(curves.x)
+    for curve in panel.curves:
+        worst, odd = _worst(curve, column, x.size)
+        axes.plot(x, worst, label=curve.subject, **ERROR_STYLES[curve.subject])
+        if odd.any():
+            axes.plot(x[odd], np.full(odd.sum(), top / 2), "x", color=ERROR_STYLES[curve.subject]["color"])
+            axes.annotate("x: wrong NaN", (0.02, 0.9), xycoords="axes fraction", fontsize=9)
+    axes.axhline(panel.budget, color="black", linestyle=(0, (6, 4)), linewidth=1, label="budget")
+    axes.annotate(
+        f"budget {panel.budget:g} ULP",
+        (1, panel.budget),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 3),
+        textcoords="offset points",
+        horizontalalignment="right",
+        fontsize=9,
+    )
+    axes.set_ylim(-0.2, top)  # so that an error of 0 is not hidden by the frame
+    ticks = _ticks(top)
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FixedFormatter([_tick(tick) for tick in ticks]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_title(f"error of the {TITLES[panel.order]}, largest in each of {x.size} columns", fontsize=10)
+    axes.set_ylabel("error [ULP]")
+    axes.set_xlabel("x")
+    axes.grid(alpha=0.3)
+
+
+def _largest(panel: Panel) -> float:
+    finite = [curve.ulp[np.isfinite(curve.ulp)].max(initial=0.0) for curve in panel.curves]
+    return float(max(finite, default=1.0))
+
+
+def _columns(x: Float64Array) -> tuple[Float64Array, Any]:
+    """The middle of each column that holds inputs, and the column of each input."""
+    edges = np.linspace(0, 1, COLUMNS + 1)[1:-1]
+    half = x / 2  # since the difference of two inputs may overflow
+    place = np.searchsorted(edges, (half - half[0]) / (half[-1] - half[0]))
+    _, column = np.unique(place, return_inverse=True)
+    low, high = (np.array([x[column == i][at] for i in range(column.max() + 1)]) for at in (0, -1))
+    return low / 2 + high / 2, column
+
+
+def _worst(curve: Curve, column: Any, count: int) -> tuple[Float64Array, Any]:
+    """The largest error in each column, NaN where it holds none; and the columns with a NaN that should not be."""
+    worst = np.full(count, -1.0)
+    finite = np.isfinite(curve.ulp)
+    np.maximum.at(worst, column[finite], curve.ulp[finite])
+    odd = np.zeros(count, bool)
+    odd[column[np.isnan(curve.y) & ~finite]] = True
+    return np.where(worst < 0, np.nan, worst), odd
+
+
+def _ticks(top: float) -> list[float]:
+    """0, 0.5 and powers of ten, not more than fit."""
+    powers = int(np.ceil(np.log10(top)))
+    step = max(1, powers // 5)
+    return [0.0, 0.5, 1.0, *(10.0**k for k in range(step, powers + 1, step) if 10.0**k <= top)]
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}" if value <= 100 else f"$10^{{{round(np.log10(value))}}}$"

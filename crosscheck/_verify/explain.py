@@ -1,0 +1,107 @@
+"""The public function that explains an activation and each disagreement about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from crosscheck._arguments import activation_of
+from crosscheck._catalogue import activations, formulas_of
+from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.records import Activation, Deviation
+from crosscheck._report.report import Report
+from crosscheck._verdict.deviations import Environment, examined_here
+from crosscheck._verdict.judged import ALONE
+from crosscheck._verdict.records import Comparison
+from crosscheck._verify.curves import Declared, sight_declared
+from crosscheck._verify.explanation import Disagreement, Explanation
+from crosscheck._verify.reproduce import Source
+from crosscheck._verify.uncovered import sight_uncovered, uncovered
+from crosscheck._verify.verify import verify
+
+
+def explain(what: str | Activation) -> str:
+    """An activation explained: its definition and derivatives, and each disagreement of the frameworks about it.
+
+    ``what`` is a name or alias of the catalogue, or a record. Everything is verified first, which takes seconds. Each
+    disagreement, declared or not, comes with an input, all results there, the cause and a snippet that reproduces it.
+    """
+    return str(explanation(what))
+
+
+@undisturbed()
+def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
+    """What :func:`explain` prints, as data."""
+    activation = activation_of(what)
+    return explained(activation, verify(activation, progress=progress))
+
+
+@undisturbed()
+def explained(activation: Activation, report: Report) -> Explanation:
+    """The disagreements in a report on one activation, each looked at once more at one input."""
+    with formulas_of(activation):
+        declared = [_declared(activation, deviation, report) for deviation in activation.deviations]
+        return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
+
+
+def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement:
+    """A declared deviation at the first anchor of its first region, of those that this CPU's code shows if there are any."""
+    here = Environment.of(environment(), "cpu")
+    region = next((one for one in deviation.regions if examined_here(one, here)), deviation.regions[0])
+    anchor = region.anchors[0]
+    dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
+    return Disagreement(
+        id=deviation.id,
+        cause=deviation.cause,
+        subjects=deviation.subjects,
+        order=region.order,
+        sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
+        seen=deviation.id in report.deviations,
+        looked_for=any(
+            one.mode in deviation.modes and (deviation.cause != "layout" or one.against == ALONE)
+            for one in report.comparisons
+        ),
+        declared_results=dict(anchor.results),
+        reason=deviation.reason,
+        link=deviation.link,
+        bug=deviation.bug,
+    )
+
+
+def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
+    """What no deviation covers."""
+    found = []
+    for one in uncovered(activation, report):
+        first = one.comparisons[0]
+        count = first.uncovered.get(one.cause)
+        found.append(
+            Disagreement(
+                id=None,
+                cause=one.cause,
+                subjects=one.subjects,
+                order=one.order,
+                sighting=sight_uncovered(activation, one),
+                elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],
+                inputs=count.count if count else 0,
+                message=first.message,
+            )
+        )
+    return found
+
+
+def _setting(comparison: Comparison) -> str:
+    parameters = "".join(f", {name} = {value:g}" for name, value in comparison.parameters.items())
+    return f"{comparison.dtype} {comparison.mode}{parameters}"
+
+
+def _source(activation: Activation) -> Source:
+    """How code gets hold of a record: from the catalogue, or from the module or file in which it was defined."""
+    if activations.get(activation.name) is activation:
+        return Source(("import crosscheck",), f"crosscheck.activations[{activation.name!r}]")
+    module = getattr(activation.definition, "__globals__", {})
+    name = next((key for key, value in module.items() if value is activation), None)
+    file = module.get("__file__")
+    if name and file and Path(file).is_file():
+        return Source(("import runpy",), f"runpy.run_path({str(Path(file).resolve())!r})[{name!r}]")
+    return Source((f"# {name or 'activation'} is your record of {activation.name}",), name or "activation")

@@ -1,0 +1,51 @@
+"""The public function that draws an activation with the errors of its implementations."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from crosscheck._arguments import activation_of, known
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._catalogue import formulas_of
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError
+from crosscheck._records.records import DTYPES, SUBJECTS, Activation
+from crosscheck._verify.curves import curves
+from crosscheck._verify.curves_plot import draw
+
+PLOTTED = tuple(subject for subject in SUBJECTS if subject != "analytic")
+POINTS = 3000
+DRAWABLE = 1e300
+"""Beyond it matplotlib's own arithmetic overflows."""
+
+
+@undisturbed()
+def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
+    """A figure of an activation and its gradient over an interval, with each subject's error in ULP below them.
+
+    what
+        A name or alias of the catalogue, or a record; its parameters are at their defaults.
+    dtype, low, high
+        The dtype in which the frameworks compute, and the interval of inputs.
+
+    The figure belongs to no window and no ``pyplot``; save it with ``figure.savefig(path)``. Raises
+    :class:`UsageError` for arguments that are unknown or an interval that is empty.
+    """
+    activation = activation_of(what)
+    (dtype,) = known("dtype", (dtype,), DTYPES)
+    low, high = _bound("low", low, dtype), _bound("high", high, dtype)
+    if not low < high:
+        raise UsageError(f"low, high: got {low!r} and {high!r}, expected low < high")
+    if np.unique(np.array([low, high]).astype(FORMATS[dtype].dtype)).size < 2:
+        raise UsageError(f"low, high: got {low!r} and {high!r}, expected bounds that differ in {dtype}")
+    with formulas_of(activation):
+        return draw(curves(activation, PLOTTED, dtype, low, high, POINTS))
+
+
+def _bound(name: str, value: float, dtype: str) -> float:
+    largest = min(FORMATS[dtype].largest, DRAWABLE)
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not -largest <= value <= largest:
+        raise UsageError(f"{name}: got {value!r}, expected a finite number within {largest:.4g}, for {dtype}")
+    return float(value)

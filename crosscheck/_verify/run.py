@@ -1,0 +1,148 @@
+"""One activation, all its subjects: run them, judge them against the exact results and against each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FloatArray, widen
+from crosscheck._arithmetic.ulp import in_units
+from crosscheck._records.errors import said
+from crosscheck._records.records import Activation
+from crosscheck._verdict import causes
+from crosscheck._verdict.causes import CODE
+from crosscheck._verdict.judged import ALONE, Judged, summarise
+from crosscheck._verify import layout
+from crosscheck._verify.sample import samples
+from crosscheck._verify.searched import searched
+from crosscheck._verify.subjects import Runner, Subject, subjects_of
+from crosscheck._verify.task import Plan, Task, failed, judge_subject, run_subject
+
+EXHAUSTIVE = ("bfloat16", "float16")
+"""In these dtypes every input of an elementwise function is tried: there is none left to search for."""
+PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
+PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile": ("compile", "jit")}
+"""How torch and JAX are run to be compared in a mode, where not both in it."""
+
+
+def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None] | None = None) -> Iterator[Judged]:
+    """Every comparison of one activation, one by one as they are done.
+
+    ``progress`` is called with the activation's name and the dtype before the inputs of each are tried.
+    """
+    for case, values in enumerate(({}, *activation.cases)):
+        parameters = {**activation.parameters, **values}
+        runners: dict[str, Runner] = {}
+        for dtype in plan.dtypes:
+            if progress is not None:
+                progress(activation.name, dtype)
+            yield from _one_dtype(activation, case, parameters, dtype, plan, runners)
+
+
+def _one_dtype(
+    activation: Activation,
+    case: int,
+    parameters: Mapping[str, float],
+    dtype: str,
+    plan: Plan,
+    runners: dict[str, Runner],
+) -> Iterator[Judged]:
+    sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
+    lengths = [length for length, dtypes in plan.lengths.items() if dtype in dtypes]
+    for sample in samples(activation, parameters, dtype, lengths, **sampling):
+        task = Task.of(activation, case, parameters, sample, plan, runners)
+        results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
+        subjects = [subject for subject in subjects_of(activation, parameters) if subject.name in plan.subjects]
+        # most of the time goes into JAX's compiler, which does not hold Python's lock
+        with ThreadPoolExecutor(len(subjects) or 1) as pool:
+            for subject, ran in zip(subjects, pool.map(partial(run_subject, task), subjects), strict=True):
+                yield from judge_subject(task, subject, ran, results)
+        for pair in PAIRS:
+            if set(pair) <= set(plan.subjects):
+                yield from _one_pair(task, pair, results)
+        if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
+            for subject in subjects:
+                yield from _layouts(task, subject, results)
+    searchable = plan.search and (
+        plan.search.lengths[0] in lengths if activation.rows else plan.search.rounds and dtype not in EXHAUSTIVE
+    )
+    if case == 0 and searchable:
+        yield from searched(activation, parameters, sample, dtype, plan, runners)
+
+
+def _one_pair(
+    task: Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+) -> Iterator[Judged]:
+    """The two frameworks with each other."""
+    for mode, order in itertools.product(task.plan.modes, task.plan.orders):
+        modes = PAIRED_MODES.get(mode, (mode, mode))
+        settings = [(name, mode, order) for name, mode in zip(pair, modes, strict=True)]
+        if not all(setting in results for setting in settings):
+            continue
+        (got, codes), (other, other_codes) = (results[setting] for setting in settings)
+        true = task.truths[order]
+        small = causes.cancelled(true, task.scales.get(order), task.activation.rows)
+        judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.known(order))), small)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
+        apart[~true.judged] = np.nan
+        failing = judged.codes < causes.FIRST_PASSING
+        sides = [side for side, wrong in zip(("torch", "jax"), judged.at_fault, strict=True) if (wrong & failing).any()]
+        yield summarise(
+            task.key(pair[0], pair[1], order, mode),
+            task.parameters,
+            task.known(order),
+            judged.codes,
+            (got, other),
+            (apart, apart),
+            true,
+            "both" if len(sides) == 2 else next(iter(sides), None),
+            task.columns(order),
+        )
+
+
+def _layouts(
+    task: Task, subject: Subject, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+) -> Iterator[Judged]:
+    """A subject with itself, where its input stands elsewhere."""
+    for order in task.plan.orders:
+        mode = layout.MODES.get(subject.side, "")
+        if (subject.name, mode, order) not in results:
+            continue
+        whole, _ = results[subject.name, mode, order]
+        key = task.key(subject.name, ALONE, order, mode)
+        try:
+            anchors = [
+                anchor.input
+                for deviation in task.activation.deviations
+                if deviation.cause == "layout" and subject.name in deviation.subjects
+                for region in deviation.regions
+                if region.order == order and task.dtype in region.dtypes
+                for anchor in region.anchors
+            ]
+            found = layout.layouts(task.runner(subject), task.sample, order, mode, whole, anchors)
+        except Exception as error:
+            yield failed(task, key, said(error), subject.side)
+            continue
+        if found is None:
+            continue
+        true = task.truths[order]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(in_units(found.got, true.exponent, true.fmt) - in_units(found.expected, true.exponent, true.fmt))
+        codes = np.where(found.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
+        yield summarise(
+            key,
+            task.parameters,
+            task.known(order),
+            codes,
+            (found.got, found.expected),
+            (apart, apart),
+            true,
+            subject.side if found.differs.any() else None,
+            task.columns(order),
+            (str(found),) if found.differs.any() else (),
+        )

@@ -1,0 +1,153 @@
+"""Rows as they occur and rows that hurt: each is described by a few numbers, so that a search can change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import Float64Array
+
+Draw = Callable[[np.random.Generator, int, float, float], Float64Array]
+
+
+def _logits(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    return rng.standard_normal(length) * distance
+
+
+def _dominant(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    row = np.full(length, -distance)
+    row[rng.permutation(length)[: _some(length, share)]] = 0
+    return row
+
+
+def _clusters(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    return _dominant(rng, length, distance, share) + rng.standard_normal(length) / 10
+
+
+def _ramp(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    return np.linspace(-distance, 0, length)
+
+
+def _ties(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    return np.rint(rng.standard_normal(length) * distance)
+
+
+def _masked(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    row = _logits(rng, length, distance, share)
+    row[rng.permutation(length)[_some(length, share) :]] = -inf
+    return row
+
+
+def _equal(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    return np.zeros(length)
+
+
+def _tiny(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    return rng.standard_normal(length) * share
+
+
+def _outliers(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
+    row = rng.standard_normal(length)
+    at = rng.permutation(length)[: _some(length, share)]
+    row[at] = distance * rng.choice([-1, 1], at.size)
+    return row
+
+
+def _some(length: int, share: float) -> int:
+    return int(np.clip(round(share * length), 1, length))
+
+
+KINDS: dict[str, tuple[Draw, str]] = {
+    "logits": (_logits, "normal logits times {distance:.4g}"),
+    "dominant": (_dominant, "{some} at the top, the others {distance:.6g} below"),
+    "clusters": (_clusters, "two clusters {distance:.4g} apart, {some} in the upper one"),
+    "ramp": (_ramp, "a ramp of {distance:.4g}"),
+    "ties": (_ties, "whole numbers, normal times {distance:.4g}"),
+    "masked": (_masked, "normal logits times {distance:.4g}, all but {some} masked"),
+    "equal": (_equal, "all entries equal"),
+    "tiny": (_tiny, "a spread of {share:.2g}"),
+    "outliers": (_outliers, "normal entries, {some} being {distance:.4g} or its negative"),
+}
+"""How a row of each kind is drawn, and what is said of it."""
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """A row of any length: its kind, the numbers that this depends on, a level that is added, and a seed."""
+
+    kind: str
+    distance: float = 0.0
+    share: float = 0.0
+    level: float = 0.0
+    seed: int = 0
+
+    def __str__(self) -> str:
+        some = f"a share of {self.share:.2g}" if self.share else "one entry"
+        said = KINDS[self.kind][1].format(distance=self.distance, share=self.share, some=some)
+        return said + (f", around {self.level:.4g}" if self.level else "")
+
+    def draw(self, length: int, mask: float) -> Float64Array:
+        """The row; ``mask`` stands for what is masked."""
+        rng = np.random.default_rng([self.seed, length])
+        row = self.level + KINDS[self.kind][0](rng, length, self.distance, self.share)
+        return np.where(np.isinf(row), mask, row)
+
+    def lines(self, length: int, mask: float) -> tuple[str, ...]:
+        """The lines of numpy that draw the row, of the kinds in ``USED``."""
+        some = f"rng.permutation({length})[:{_some(length, self.share)}]"
+        others = f"rng.permutation({length})[{_some(length, self.share)}:]"
+        normal = f"rng.standard_normal({length})"
+        of_kind = {
+            "logits": (f"row = {normal} * {self.distance}",),
+            "dominant": (f"row = numpy.full({length}, {-self.distance})", f"row[{some}] = 0"),
+            "clusters": (f"row = numpy.full({length}, {-self.distance})", f"row[{some}] = 0", f"row += {normal} / 10"),
+            "masked": (f"row = {normal} * {self.distance}", f"row[{others}] = {'-numpy.inf' if mask == -inf else mask}"),
+            "tiny": (f"row = {self.level} + {normal} * {self.share}",),
+        }[self.kind]
+        return (f"rng = numpy.random.default_rng([{self.seed}, {length}])", *of_kind)
+
+    def mutated(self, rng: np.random.Generator) -> RowShape:
+        """A row that is alike: another distance, share or level, near by or a little further off."""
+        step = rng.choice([0.02, 0.2, 1.0])
+        return replace(
+            self,
+            distance=self.distance * float(np.exp(step * rng.standard_normal())),
+            share=min(1.0, self.share * float(np.exp(2 * step * rng.standard_normal()))),
+            level=self.level * float(np.exp(step * rng.standard_normal())),
+            seed=int(rng.integers(2**31)),
+        )
+
+
+USED = (
+    RowShape("logits", 2),
+    RowShape("logits", 20),
+    RowShape("dominant", 8.5),
+    RowShape("clusters", 7.3, 0.3),
+    RowShape("masked", 3, 0.1),
+    RowShape("tiny", 0, 0.01, 1000),
+)
+"""Rows as long as a vocabulary."""
+
+STARTS = (
+    *USED,
+    RowShape("dominant", 1),
+    RowShape("dominant", 16),
+    RowShape("ramp", 20),
+    RowShape("ties", 3),
+    RowShape("outliers", 50, 0.003),
+    RowShape("logits", 0.5),
+    RowShape("logits", 5),
+    RowShape("dominant", 11),
+    RowShape("dominant", 30),
+    RowShape("dominant", 80),
+    RowShape("dominant", 8.5, 0.01),
+    RowShape("equal", level=3.7),
+    RowShape("masked", 3, 0.9),
+    RowShape("masked", 3, 0.001),
+    RowShape("clusters", 15, 0.001),
+    RowShape("tiny", 0, 1e-6, 1),
+)
+"""What a search begins with, the first of them in a short one."""

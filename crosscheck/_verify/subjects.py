@@ -1,0 +1,204 @@
+"""The subjects of an activation: who computes it, in which framework, as a function of x alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import Float64Array, FloatArray
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.base import Flush
+from crosscheck._records.interface import native_function
+from crosscheck._records.records import MODES_OF, Activation
+from crosscheck._verify.sample import Sample
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something that computes an activation. ``side`` is the framework, or ``analytic``."""
+
+    name: str
+    side: str
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return MODES_OF[self.side]
+
+
+def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Subject, ...]:
+    """The subjects that exist for an activation at these values of its parameters."""
+    found = [Subject("torch", "torch"), Subject("jax", "jax")]
+    for side in activation.natives:
+        plain, matched = (activation.native_arguments(side, parameters, matched=matched) for matched in (False, True))
+        if plain is not None:
+            found.append(Subject(f"{side}.native", side))
+        if matched != plain:
+            found.append(Subject(f"{side}.native.matched", side))
+    return (*found, Subject("analytic", "analytic"))
+
+
+class Run(Protocol):
+    def __call__(self, sample: Sample, order: int, mode: str, *, view: str | None = None) -> FloatArray | None: ...
+
+
+Pull = Callable[[Sample, FloatArray], tuple[FloatArray, FloatArray | None]]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs a subject: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative.
+
+    With a ``view``, one of ``VIEWS``, the subject is given the same inputs as that view of another array.
+    ``pull(sample, factors)`` gives the value as it comes with a gradient, and the gradient by the cotangent times
+    ``factors``; formulas have none.
+    """
+
+    run: Run
+    flush: Callable[[str, str], Flush]
+    pull: Pull | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """``base`` makes an array of the inputs, ``call`` a function of it, of which ``part`` takes what belongs to these."""
+
+    base: Callable[[FloatArray], FloatArray]
+    part: Callable[[Any], Any]
+    call: Callable[[Callable[[Any], Any], Any], Any]
+
+
+GAPS = "with gaps"
+VIEWS = {
+    GAPS: View(lambda x: np.repeat(x, 2, axis=0), lambda a: a[::2], lambda f, a: f(a[::2])),
+    "that begins later": View(lambda x: np.concatenate([x[:1], x]), lambda a: a[1:], lambda f, a: f(a[1:])),
+    "of one more axis": View(lambda x: np.stack([x, x]), lambda a: a[0], lambda f, a: f(a)[0]),
+    "of swapped axes": View(lambda x: np.stack([x, x], 1), lambda a: a[:, 0], lambda f, a: f(a.swapaxes(0, 1))[0]),
+}
+"""Of arrays of both frameworks."""
+
+
+def runner(
+    activation: Activation,
+    subject: Subject,
+    parameters: Mapping[str, float],
+    device: str,
+    replacement: Callable[..., Any] | None,
+) -> Runner:
+    """How to run a subject with these parameters. ``replacement`` is called in its place, with the parameters.
+
+    Raises what importing the framework or its function raises.
+    """
+    if subject.side == "analytic":
+        return Runner(partial(_analytic, activation, parameters, replacement), lambda dtype, mode: Flush(False, False))
+    framework = backend(subject.side)
+    framework.check_device(device)
+    function: Callable[[Any], Any]
+    if replacement is not None:
+        function = partial(replacement, **parameters)
+    elif ".native" in subject.name:
+        arguments = activation.native_arguments(subject.side, parameters, matched=subject.name.endswith(".matched"))
+        assert arguments is not None, f"{subject.name} is no subject at {parameters}"
+        function = native_function(activation.natives[subject.side], arguments)
+    else:
+        function = partial(getattr(activation, subject.side), **parameters)
+
+    if activation.result == "one":
+        function = _with_axis(function, int(parameters["axis"]))
+
+    of_views = {name: partial(view.call, function) for name, view in VIEWS.items()}
+    along_first = activation.rows and parameters["axis"] == 0
+
+    def run(sample: Sample, order: int, mode: str, *, view: str | None = None) -> FloatArray | None:
+        arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
+        turned = along_first and mode != "vmap"  # under which each row comes alone
+        if turned:
+            arrays = [None if array is None else array.T for array in arrays]
+        x, v, w = arrays
+        assert x is not None
+        if view is None:
+            result = framework.derivative(function, x, order, mode, device, v, w)
+        else:
+            base, part = VIEWS[view].base, VIEWS[view].part
+            shape = x.shape if v is None else v.shape
+            along = None if w is None else base(w)
+            result = framework.derivative(of_views[view], base(x), order, mode, device, v, along, shape=shape)
+            result = part(result) if order and result is not None else result
+        return None if result is None else (result.T if turned else result).ravel()
+
+    def pull(sample: Sample, factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        cotangent = factors if sample.cotangent is None else sample.cotangent * factors
+        x, v = (sample.x.T, cotangent.T) if along_first else (sample.x, cotangent)
+        value, gradient = framework.value_and_gradient(function, x, device, v)
+        if along_first:
+            value, gradient = value.T, None if gradient is None else gradient.T
+        return value.ravel(), None if gradient is None else gradient.ravel()
+
+    return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device), pull)
+
+
+def _with_axis(function: Callable[[Any], Any], axis: int) -> Callable[[Any], Any]:
+    """A function that drops the axis of the rows, with it, of length 1; whatever else it returns is left as it is."""
+
+    def kept(x: Any) -> Any:
+        result = function(x)
+        shape = [*x.shape]
+        del shape[axis]
+        if tuple(getattr(result, "shape", ())) != tuple(shape):
+            return result
+        shape.insert(axis % x.ndim, 1)
+        return result.reshape(shape)
+
+    return kept
+
+
+def _analytic(
+    activation: Activation,
+    parameters: Mapping[str, float],
+    replacement: Callable[..., Any] | None,
+    sample: Sample,
+    order: int,
+    mode: str,
+    *,
+    view: str | None = None,
+) -> FloatArray:
+    formula = replacement or (activation.derivative if order == 1 else activation.second_derivative)
+    m: Any = np
+    directions: list[FloatArray] = []
+    if sample.v is not None and sample.cotangent is not None:
+        m, directions, parameters = _Rows(), [sample.cotangent, sample.v][:order], {**parameters, "axis": -1}
+    with np.errstate(all="ignore"):
+        result = np.asarray(formula(m, sample.x, *directions, **parameters), dtype=np.float64)
+    return np.broadcast_to(result, sample.x.shape).ravel()
+
+
+class _Rows:
+    """numpy with sums along a row that are rounded once, so that the formula is judged and not the order of its sums."""
+
+    def sum(self, a: Float64Array, axis: int, keepdims: bool = False) -> Float64Array:
+        total = np.apply_along_axis(_sum, axis, a)
+        return np.expand_dims(total, axis) if keepdims else total
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def _sum(row: Float64Array) -> float:
+    return math.fsum(row) if np.isfinite(row).all() else float(row.sum())
+
+
+def covers(activation: Activation, subject: Subject, dtype: str, order: int, mode: str) -> bool:
+    """Whether a subject has anything to say.
+
+    The analytic formulas are derivatives, judged in float64. ``torch.compile`` does not differentiate twice. Forward mode
+    has derivatives alone, and those of a row are what is known, J^T v, where the Jacobian J is symmetric.
+    """
+    if subject.side == "analytic":
+        return dtype == "float64" and order > 0
+    if mode == "forward":
+        return order > 0 and activation.symmetric
+    return mode != "compile" or order < 2

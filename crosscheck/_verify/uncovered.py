@@ -1,0 +1,64 @@
+"""What no deviation covers: grouped by the disagreement, and looked at once more at the worst input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._records.records import CAUSES, Activation
+from crosscheck._report.report import Report
+from crosscheck._verdict.judged import ALONE, EXACT
+from crosscheck._verdict.records import Comparison
+from crosscheck._verify.curves import Sighting, sight
+
+
+@dataclass(frozen=True)
+class Uncovered:
+    """What no deviation covers: some subjects' disagreement in an order, of one cause, in the comparisons that show it."""
+
+    subjects: tuple[str, ...]
+    order: int
+    cause: str
+    comparisons: tuple[Comparison, ...]
+
+
+def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
+    """What no deviation covers, the worst cause first, its comparisons with the setting in which to look at it first.
+
+    Two subjects' disagreement is left out where one of them already disagrees with the exact results in that way.
+    """
+    groups: dict[tuple[tuple[str, ...], int, str], list[Comparison]] = {}
+    for comparison in sorted(report.comparisons, key=lambda c: c.against != EXACT):
+        subjects: tuple[str, ...] = (comparison.subject,)
+        if comparison.against not in (EXACT, ALONE):
+            subjects = (comparison.subject, comparison.against)
+        raised = comparison.message is not None and not comparison.passed  # else it is declared that it raises
+        for cause in ("error",) if raised else comparison.uncovered:
+            alone = any(((subject,), comparison.order, cause) in groups for subject in subjects)
+            if len(subjects) == 1 or not alone:
+                groups.setdefault((subjects, comparison.order, cause), []).append(comparison)
+    found = []
+    for (subjects, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
+        # float32 first, then eager, then the default parameters
+        comparisons.sort(key=lambda c: (c.dtype != "float32", c.mode != "eager", c.parameters != activation.parameters))
+        found.append(Uncovered(subjects, order, cause, tuple(comparisons)))
+    return found
+
+
+def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tuple[str, str]] = ()) -> Sighting | None:
+    """The worst input in the first setting, with others ``beside``; None where a subject raised, whatever the input."""
+    first = one.comparisons[0]
+    count = first.uncovered.get(one.cause)
+    if count is None:
+        return None
+    x = _from_bits(count.worst.input_bits, first.dtype)
+    layouts = one.cause == "layout"
+    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, layouts=layouts, beside=beside)
+
+
+def _from_bits(bits: str, dtype: str) -> FloatArray:
+    fmt = FORMATS[dtype]
+    return np.array([int(bits, 16)], fmt.unsigned).view(fmt.dtype)

@@ -1,0 +1,235 @@
+"""The public function that judges activations, and how a plan is carried out, by several processes if it is asked for."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from crosscheck import _arguments
+from crosscheck._arguments import known
+from crosscheck._catalogue import activations, formulas_of
+from crosscheck._frameworks import backend
+from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.interface import MissingFrameworkError
+from crosscheck._records.records import DEVICES, DTYPES, MODES, MODES_OF, ORDERS, SUBJECTS, USUAL_MODES, Activation
+from crosscheck._report.report import Report
+from crosscheck._verdict.deviations import Environment, settle
+from crosscheck._verdict.judged import Judged
+from crosscheck._verify.run import run
+from crosscheck._verify.search import THOROUGH_EFFORT
+from crosscheck._verify.task import EVERY_LENGTH, Plan
+from crosscheck._workers import FEWER, Workers, none_left
+
+QUICK: dict[str, Any] = {
+    "per_binade": 1,
+    "uniform": 512,
+    "lengths": {100: DTYPES},
+    "search": None,
+    "eager_in_jax": (),
+}
+THOROUGH = {"lengths": EVERY_LENGTH, "search": THOROUGH_EFFORT, "eager_in_jax": (None, 8, 1000)}
+QUICK_DTYPES = ("float32",)
+
+
+@undisturbed()
+def verify(
+    what: str | Activation | Iterable[str | Activation] | None = None,
+    *,
+    dtypes: Sequence[str] | None = None,
+    orders: Sequence[int] = ORDERS,
+    subjects: Sequence[str] = SUBJECTS,
+    modes: Sequence[str] | None = None,
+    layout: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
+    quick: bool = False,
+    thorough: bool = False,
+    replace: Mapping[str, Callable[..., Any]] | None = None,
+    without: Iterable[str] = (),
+    progress: Callable[[str, str], None] | None = None,
+    processes: int = 1,
+) -> Report:
+    """Judge activations against the proven truth, and the frameworks against each other.
+
+    what
+        The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
+    dtypes, orders, subjects, modes, device
+        What to run: float64, float32, bfloat16, float16; 0 the value, 1 the gradient, 2 the second derivative;
+        ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``, ``jax.native.matched``,
+        ``analytic``; ``eager``, ``jit`` (of JAX), ``compile`` (of torch, values and gradients), ``vmap`` and ``forward``,
+        which is forward mode instead of reverse; ``cpu`` or ``gpu``. All of them unless given, but of the modes the first
+        two, and the CPU. JAX runs ``vmap`` and ``forward`` under jit. What cannot be run here is said in ``report.skipped``.
+    layout
+        Whether to ask too, in float32 and bfloat16, if the same input gives the same bits alone, in short arrays at every
+        position, and in a view with gaps.
+    seed, quick, thorough
+        The seed of the sampled inputs of float64 and float32; ``quick`` samples fewer of them, takes float32 unless
+        ``dtypes`` says otherwise, and runs JAX under jit unless ``modes`` says otherwise. Functions of rows are judged at
+        rows of 1 to 50,257 entries, of 100 with ``quick``, of up to 131,072 in every dtype with ``thorough``. Rows
+        at which the own implementations err more are searched for, but not with ``quick``; with ``thorough`` longer, and
+        inputs of elementwise functions too.
+    replace
+        Functions to be judged in a subject's place, called with the framework's array and the parameters:
+        ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
+    without
+        Ids of declared deviations that are to be treated as not declared.
+    progress
+        Called with the activation's name and the dtype before each is run.
+    processes
+        Among how many processes the activations of the catalogue are shared; each takes about 700 MB. More than one needs
+        a main module that can be imported again, under ``if __name__ == "__main__":``, as :mod:`multiprocessing` does.
+
+    Raises :class:`UsageError` for arguments that are unknown, ``NoDeviceError`` where there is no such device and
+    ``SpecError`` for a record that its own definition contradicts. What the functions do when run is in the report.
+    """
+    chosen = _arguments.chosen(what)
+    if quick and thorough:
+        raise UsageError("quick and thorough: got both, expected one of them")
+    if dtypes is None:
+        dtypes = QUICK_DTYPES if quick else DTYPES
+    sizes = dict(QUICK if quick else THOROUGH if thorough else {})
+    if modes is None:
+        modes = USUAL_MODES
+    else:
+        sizes.pop("eager_in_jax", None)
+    replace = dict(replace or {})
+    if replace:
+        known("subject", replace, SUBJECTS)
+    plan = Plan(
+        dtypes=known("dtype", dtypes, DTYPES),
+        orders=known("order", orders, ORDERS),
+        subjects=known("subject", subjects, SUBJECTS),
+        modes=known("mode", modes, MODES),
+        layout=layout,
+        device=_arguments.one_of("device", device, DEVICES),
+        seed=_arguments.seed(seed),
+        replace=replace,
+        **sizes,
+    )
+    return verified(chosen, plan, without=without, progress=progress, processes=processes, release=not quick)[0]
+
+
+Look = Callable[[Activation, Sequence[Judged], Report], Any]
+
+
+def verified(
+    chosen: Sequence[Activation],
+    plan: Plan,
+    *,
+    without: Iterable[str] = (),
+    progress: Callable[[str, str], None] | None = None,
+    processes: int = 1,
+    release: bool = True,
+    look: Look | None = None,
+) -> tuple[Report, list[Any]]:
+    """A plan carried out: the report, and what ``look`` makes of each activation.
+
+    ``release`` is whether each of several activations' compiled programs are let go of when it is done.
+
+    ``look`` is called where the activation was judged, which may be in another process, with its judged points and the
+    report on it alone; both it and what it returns are pickled then.
+    """
+    device, replace = plan.device, plan.replace
+    without = set(without)
+    declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
+    for id_ in sorted(without.difference(declared)):
+        raise UsageError(unknown("deviation", id_, declared) if declared else f"unknown deviation {id_!r}: none is declared")
+    skipped = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := lacks(mode))}
+    plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in skipped))
+    described = environment(device)
+    here = Environment.of(described, device)
+    judge = partial(
+        _judge, plan=plan, here=here, described=described, without=without, several=release and len(chosen) > 1, look=look
+    )
+    _arguments.integer("processes", processes, 1)
+    shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
+    reports: list[Report] = []
+    looked: list[Any] = []
+    with _pool(1 if replace else min(processes, len(shared))) as pool:
+        ahead = {name: pool.submit(judge, name) for name in shared} if pool else {}
+        for activation in chosen:
+            if activation.name in ahead:
+                if progress is not None:
+                    progress(activation.name, "")
+                report, seen = ahead[activation.name].result()
+            else:
+                report, seen = judge(activation, progress=progress)
+            reports.append(report)
+            looked.append(seen)
+    whole = Report(
+        comparisons=tuple(comparison for report in reports for comparison in report.comparisons),
+        environment=described,
+        findings=tuple(finding for report in reports for finding in report.findings),
+        deviations={id_: told for report in reports for id_, told in report.deviations.items()},
+        skipped=tuple(skipped.values()),
+    )
+    return whole, looked
+
+
+def _sides(plan: Plan) -> set[str]:
+    return {subject.partition(".")[0] for subject in plan.subjects}
+
+
+def lacks(mode: str) -> str | None:
+    """Why torch cannot run a mode here."""
+    if mode not in MODES_OF["torch"]:
+        return None
+    with suppress(MissingFrameworkError):
+        return backend("torch").lacks(mode)
+    return None
+
+
+def _judge(
+    what: str | Activation,
+    plan: Plan,
+    here: Environment,
+    described: Mapping[str, object],
+    without: set[str],
+    several: bool,
+    look: Look | None,
+    progress: Callable[[str, str], None] | None = None,
+) -> tuple[Report, Any]:
+    """All of one activation; by its name in another process, since a record does not travel there."""
+    activation = activations[what] if isinstance(what, str) else what
+    with formulas_of(activation):
+        judged = list(run(activation, plan, progress))
+    comparisons, findings = settle(judged, activation, here, without=without)
+    used = {id_ for comparison in comparisons for id_ in comparison.deviations}
+    deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
+    report = Report(tuple(comparisons), described, tuple(findings), deviations)
+    with formulas_of(activation):
+        looked = look(activation, judged, report) if look else None
+    if several:
+        _release()  # or the programs of all activations would fill the memory
+    return report, looked
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[Workers | None]:
+    """None for one process. What has not begun when an exception comes, such as an interruption, is not begun."""
+    if processes < 2:
+        yield None
+        return
+    pool = Workers(processes)
+    try:
+        with none_left():
+            yield pool
+    except BrokenExecutor as error:
+        raise UsageError(f"processes: one of the {processes} ended before its work was done; {FEWER}") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _release() -> None:
+    for name in ("jax", "torch"):
+        with suppress(MissingFrameworkError):
+            backend(name).release()
+    with suppress(AttributeError, TypeError):  # another C library than glibc, which keeps what is freed
+        ctypes.CDLL(None).malloc_trim(0)

@@ -92,7 +92,7 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
 @pytest.mark.parametrize("name", NAMES)
 def test_the_analytic_derivative_is_proven(verified: Run, name: str, order: int) -> None:
     comparisons = select(verified(name).report, subject="analytic", order=order)
-    lengths = len(taken(name, (*IN_EVERY_DTYPE, 1000, 50257))) if name in ROWS else 1
+    lengths = len(taken(name, (*IN_EVERY_DTYPE, 1000))) if name in ROWS else 1
     assert len(comparisons) == lengths + len(crosscheck.activations[name].cases)
     for comparison in comparisons:
         assert comparison.dtype == "float64"

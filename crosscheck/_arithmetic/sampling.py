@@ -70,6 +70,8 @@ COLUMNS = {32: 16}
 
 PAIRS = ((0, 0), (1e3, 1e-3), (1, inf), (1, -inf), (inf, 0.5), (inf, inf), (-inf, -inf), (1, nan), (nan, 1))
 """Numbers with their gates, of which the last rows of :func:`sampled_pairs` consist."""
+PAIRS_UP_TO = 100
+"""Rows of more entries have no such last rows: an infinite pair is evaluated in balls, and each row has many."""
 SIZES, GATES = (1e-3, 1.0, 1e3), (1.0, 10.0, 25.0, 110.0, 750.0)
 """How large random numbers and their gates are. e^-750 underflows in float64, e^-110 in float32, e^-25 in float16."""
 
@@ -100,12 +102,13 @@ def sampled_pairs(
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Rows of numbers and then of as many gates, with directions, for functions that take these in pairs.
 
-    Random ones, of which half are the same for every seed, then rows that consist of one pair: those of ``PAIRS``, and the
-    largest number behind a gate that leaves little of it. Of lengths that are odd there are none.
+    Random ones, of which half are the same for every seed, then, up to a length of ``PAIRS_UP_TO``, rows that consist of one
+    pair: those of ``PAIRS``, and the largest number behind a gate that leaves little of it. Of lengths that are odd there
+    are none.
     """
     for length, count in lengths.items():
         if not length % 2:
-            pairs = np.array([*PAIRS, (fmt.largest, -25)])
+            pairs = np.array([*PAIRS, (fmt.largest, -25)])[: None if length <= PAIRS_UP_TO else 0]
             yield _with_directions(fmt, _random_pairs, np.repeat(pairs, length // 2, axis=1), count, seed)
 
 

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crosscheck._verify.curves import Result, Row, Sighting
-from crosscheck._arithmetic.sampling import GATES, PAIRS, SIZES
+from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
 from crosscheck._records.records import ORDER_NAMES, Activation
+from crosscheck._verify.curves import Result, Row, Sighting
 
 WIDTH = 110
 LONG = 32
@@ -156,7 +156,7 @@ def _made(row: Row, number: int) -> list[str]:
 
 def _made_of_pairs(row: Row, number: int) -> list[str]:
     half = len(row.bits) // 2
-    drawn = (row.sampled - len(PAIRS) - 1) // 2
+    drawn = (row.sampled - (len(PAIRS) + 1 if 2 * half <= PAIRS_UP_TO else 0)) // 2
     which, i = divmod(number, drawn)
     return [
         f"rng = numpy.random.default_rng({(2**32 + 2 * half, 0)[which]})",

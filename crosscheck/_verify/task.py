@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._verdict import causes
-from crosscheck._verify.again import MODE, Again, again, differ, worse
-from crosscheck._verdict.causes import CODE, Judgement, Setting
-from crosscheck._verdict.judged import EXACT, Judged, Key, counts_for_maximum, summarise
-from crosscheck._verify.sample import Sample
-from crosscheck._verify.search import USUAL_EFFORT, Effort
-from crosscheck._verify.subjects import Runner, Subject, covers, runner
-from crosscheck._truth.truth import Truth
 from crosscheck._arithmetic.formats import Float64Array, FloatArray, IntArray, widen
 from crosscheck._arithmetic.profile import Columns
 from crosscheck._arithmetic.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
 from crosscheck._records.errors import said
 from crosscheck._records.records import DTYPES, LONGEST, VOCABULARY, Activation, budget
+from crosscheck._truth.truth import Truth
+from crosscheck._verdict import causes
+from crosscheck._verdict.causes import CODE, Judgement, Setting
+from crosscheck._verdict.judged import EXACT, Judged, Key, counts_for_maximum, summarise
+from crosscheck._verify.again import MODE, Again, again, differ, worse
+from crosscheck._verify.sample import Sample
+from crosscheck._verify.search import USUAL_EFFORT, Effort
+from crosscheck._verify.subjects import Runner, Subject, covers, runner
 
 EAGER_IN_JAX = (None, 8)
 """The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
@@ -33,7 +33,7 @@ LENGTHS: Mapping[int, tuple[str, ...]] = {
     **dict.fromkeys((8, 100, *COLUMNS), DTYPES),
     **dict.fromkeys((1, 2), ("float32",)),
     1000: ("float32", "float64"),
-    VOCABULARY: ("float32", "float64", "bfloat16"),
+    VOCABULARY: ("float32", "bfloat16"),
 }
 """The lengths of rows that are run unless others are asked for, each in these dtypes."""
 

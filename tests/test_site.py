@@ -30,6 +30,7 @@ import formulas  # noqa: E402
 import notebooks  # noqa: E402
 import products  # noqa: E402
 import reference  # noqa: E402
+import rooms  # noqa: E402
 from products import Maker  # noqa: E402
 
 
@@ -145,6 +146,16 @@ def test_a_notebook_is_kept_without_outputs_and_has_exercises_with_solutions(pat
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert any(re.search(r"^## Exercises$", cell.source, re.MULTILINE) for cell in kept.cells)
     assert sum("solution" in cell.metadata.get("tags", ()) for cell in code) >= 2
+
+
+def test_the_rooms_are_drawn_from_the_code() -> None:
+    rows = rooms.table().splitlines()[2:]
+    names = {row.split("`")[1] for row in rows}
+    assert {"_verify", "_compare", "_truth", "_records"} <= names
+    assert all(re.fullmatch(r"\| `\w+` \| \S.*\. \|", row) for row in rows)
+    way = rooms.walk(lambda: crosscheck.verify("relu", dtypes=["float32"], orders=[0], quick=True))
+    assert "- `verify.verify`: Judge activations against the proven truth" in way
+    assert way.index("**`_verify`**") < way.index("**`_truth`**") < way.index("- `truth.Truth.error`")
 
 
 def test_the_notebooks_are_numbered_and_introduced() -> None:

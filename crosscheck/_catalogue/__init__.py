@@ -145,7 +145,7 @@ copyreg.pickle(Activation, _by_its_name)
 
 @contextmanager
 def formulas_of(activation: Activation) -> Iterator[None]:
-    """What the formulas of a record of the user's raise is told as :class:`SpecError`, with the place."""
+    """An exception that a user's formula raises becomes a :class:`SpecError` that names the record and the place."""
     try:
         yield
     except (SpecError, UsageError, MissingFrameworkError):

@@ -151,7 +151,7 @@ class Tally:
         del ones[KEPT:]
 
     def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
-        """Whatever they are."""
+        """Judge each result of a block by itself."""
         finite = np.isfinite(got)
         if block.exact is None and np.isnan(got).all() and not np.isnan(block.rounded).any():
             self.counts["non_finite"] += got.size

@@ -137,7 +137,7 @@ def settle(
 
 
 def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
-    """What failed, and one note for all of a deviation's: that it shows less where it was not seen is no news each time."""
+    """All that failed, and one note: a region that shrinks outside the recorded environments is not reported each time."""
     notes = [finding for finding in findings if not finding.failed]
     more = f"; and {len(notes) - 1} more" if len(notes) > 1 else ""
     return [finding for finding in findings if finding.failed] + [

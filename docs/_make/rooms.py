@@ -1,4 +1,4 @@
-"""The rooms of the package, drawn from its code: what each is for, what each may import, and the way of a call through them."""
+"""The rooms of the package, drawn from its code: what each is for, what each may import, how a call goes through them."""
 
 import ast
 import inspect

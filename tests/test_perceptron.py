@@ -440,7 +440,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "gate": (lambda: crosscheck.perceptron("orr"), "unknown gate 'orr'; did you mean 'or'?"),
     "gates": (lambda: crosscheck.perceptrons(["xorr"]), "did you mean 'xor'?"),
     "no gates": (lambda: crosscheck.perceptrons([]), "gates: got none"),
-    "no epochs": (lambda: crosscheck.perceptron(epochs=0), "epochs: got 0, expected an integer that is at least 1"),
+    "no epochs": (lambda: crosscheck.perceptron(epochs=0), "epochs: got 0, expected an integer of at least 1"),
     "epochs": (lambda: crosscheck.perceptron(epochs=-5), "epochs: got -5"),
     "half an epoch": (lambda: crosscheck.perceptron(epochs=1.5), "epochs: got 1.5"),  # type: ignore[arg-type]
     "seeds": (lambda: crosscheck.perceptrons(seeds=0), "seeds: got 0"),

@@ -15,6 +15,11 @@ def exponent(value: Float64Array, fmt: Format) -> IntArray:
     return np.clip(np.where(value == 0, fmt.e_min, e - 1), fmt.e_min, fmt.e_max).astype(np.int64)
 
 
+def ulp(e: IntArray, fmt: Format) -> Float64Array:
+    """The ULP of numbers with these clamped exponents: ``2**(e - (p-1))``."""
+    return np.ldexp(1.0, (e - (fmt.precision - 1)).astype(np.int32))
+
+
 def round_once(value: Float64Array, fmt: Format) -> FloatArray:
     """Float64 values rounded to nearest, ties to even, in one step.
 
@@ -22,8 +27,8 @@ def round_once(value: Float64Array, fmt: Format) -> FloatArray:
     """
     if fmt.precision == 53:
         return value.astype(fmt.dtype)
-    unit = (exponent(value, fmt) - (fmt.precision - 1)).astype(np.int32)
-    nearest = np.ldexp(np.rint(np.ldexp(value, -unit)), unit)
+    power = (exponent(value, fmt) - (fmt.precision - 1)).astype(np.int32)
+    nearest = np.ldexp(np.rint(np.ldexp(value, -power)), power)
     with np.errstate(over="ignore"):
         return np.where(np.abs(nearest) > fmt.largest, np.copysign(np.inf, value), nearest).astype(fmt.dtype)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, format_of
 from crosscheck._arithmetic.profile import Columns, Profile, joined, profile
+from crosscheck._arithmetic.ulp import ulp
 from crosscheck._arrays.files import BFLOAT16, Array
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
 
@@ -54,10 +55,8 @@ def _pieces(size: int) -> Iterator[slice]:
 @cache
 def _units(fmt: Format) -> Float64Array:
     """The unit in the last place by the exponent bits of a number of the format."""
-    mantissa = fmt.precision - 1
     fields = np.arange(2 ** (fmt.bits - fmt.precision))
-    exponents = np.clip(np.maximum(fields, 1) - (1 - fmt.e_min), fmt.e_min, fmt.e_max) - mantissa
-    return np.ldexp(1.0, exponents.astype(np.int32))
+    return ulp(np.clip(np.maximum(fields, 1) - (1 - fmt.e_min), fmt.e_min, fmt.e_max), fmt)
 
 
 def unit_of_larger(a: Array, b: Array) -> Float64Array:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, widen
-from crosscheck._arithmetic.ulp import exponent
+from crosscheck._arithmetic.ulp import exponent, ulp
 from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.sides import Array, Directions
 from crosscheck._shadow.base import Flushing, Lifted, Noise
@@ -235,4 +235,4 @@ def same_bits(a: Array, b: Array) -> BoolArray:
 def unit_of(fmt: Format, size: Float64Array) -> Float64Array:
     """The ULP of numbers of this size in the format; that of the largest number for an infinity."""
     finite = np.where(np.isfinite(size), size, fmt.largest)
-    return np.ldexp(1.0, (exponent(finite, fmt) - (fmt.precision - 1)).astype(np.int32))
+    return ulp(exponent(finite, fmt), fmt)

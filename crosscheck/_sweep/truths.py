@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, widen
+from crosscheck._arithmetic.ulp import ulp
 from crosscheck._records.records import Activation
 from crosscheck._sweep.forms import Constant, Each, Multiple, Nowhere, Part, Polynomial
 from crosscheck._truth.evaluate import truth
@@ -97,8 +98,9 @@ class Truths:
         assert isinstance(form, Each)
         exact = self.decided(x, k)
         value = np.where(exact.judged, exact.approximate(), np.nan)
-        unit = np.ldexp(1.0, ((exact.fmt.precision - 1) - exact.exponent).astype(np.int32))
-        return Block(at, x, exact.rounded, value, unit, self._to_unit(x, value, k), False, exact)
+        return Block(
+            at, x, exact.rounded, value, 1 / ulp(exact.exponent, exact.fmt), self._to_unit(x, value, k), False, exact
+        )
 
     def decided(self, x: FloatArray, k: int) -> Truth:
         """By the exact evaluator, each input by itself."""

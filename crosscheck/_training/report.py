@@ -12,7 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._arithmetic.formats import FORMATS, BoolArray
+from crosscheck._arithmetic.ulp import exponent, ulp
 from crosscheck._records.plain import plain
 from crosscheck._report.json_file import write_json
 from crosscheck._report.terminal import as_text
@@ -186,10 +187,10 @@ def _first(report: PerceptronReport) -> Iterator[str]:
         yield "No difference: every tensor is bit-equal at every epoch."
         return
     where = f"{first.tensor}{list(first.index) if first.index else ''}"
+    fmt = FORMATS[report.setup.dtype]
     with np.errstate(invalid="ignore"):
-        units = abs(first.torch - first.jax) / float(
-            np.spacing(report.setup.x.dtype.type(max(abs(first.torch), abs(first.jax))))
-        )
+        largest = np.array([max(abs(first.torch), abs(first.jax))])
+        units = abs(first.torch - first.jax) / float(ulp(exponent(largest, fmt), fmt)[0])
     yield f"First difference: epoch {first.epoch}, {where}: torch {first.torch!r}, jax {first.jax!r}, {units:.3g} ulp apart."
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, widen
-from crosscheck._arithmetic.ulp import ulp_error
+from crosscheck._arithmetic.ulp import ulp, ulp_error
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,6 @@ class Truth:
 
     def approximate(self) -> Float64Array:
         """r to about float64's accuracy (exactly ``rounded`` for float64)."""
-        unit = np.ldexp(1.0, (self.exponent - (self.fmt.precision - 1)).astype(np.int32))
         with np.errstate(over="ignore"):  # where r overflows, so may what the rounding left
-            return widen(self.rounded) + np.where(np.isfinite(self.residual), self.residual, 0) * unit
+            left = np.where(np.isfinite(self.residual), self.residual, 0) * ulp(self.exponent, self.fmt)
+            return widen(self.rounded) + left

@@ -12,6 +12,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import Float64Array, FloatArray, IntArray, widen
 from crosscheck._arithmetic.profile import Columns
 from crosscheck._arithmetic.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
+from crosscheck._arithmetic.ulp import ulp
 from crosscheck._records.errors import said
 from crosscheck._records.records import DTYPES, LONGEST, VOCABULARY, Activation, budget
 from crosscheck._truth.truth import Truth
@@ -308,9 +309,8 @@ def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int)
         exact = sample.truths(activation, [order], parameters)[order]
         result = np.zeros_like(exact.rounded) if result is None else result[: exact.rounded.size]
         # got minus the truth, the truth's own rounding included, or the error would drown in it
-        unit = np.ldexp(1.0, (exact.exponent - 52).astype(np.int32))
         with np.errstate(invalid="ignore", over="ignore"):
-            return np.nan_to_num((result - exact.rounded) - exact.residual * unit), exact.rounded
+            return np.nan_to_num((result - exact.rounded) - exact.residual * ulp(exact.exponent, exact.fmt)), exact.rounded
 
     relative = np.nan_to_num(relative)
     in_float64 = task.dtype == "float64"

@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--crosscheck-json: got {path}, expected a file in a folder that exists")
     given = {name: config.getoption(f"crosscheck_{name}") for name in ("device", "dtype")}
     if any(given.values()):
-        from crosscheck._records.records import DEVICES, DTYPES
+        from crosscheck._records.names import DEVICES, DTYPES
 
         for name, known in (("device", DEVICES), ("dtype", DTYPES)):
             if given[name] not in (None, *known):

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 import crosscheck
 from crosscheck import Activation, Deviation, Report, activations
 from crosscheck._arithmetic.sampling import ROWS
-from crosscheck._records.records import DTYPES, ORDERS, SUBJECTS, USUAL_MODES
+from crosscheck._records.implementations import SUBJECTS, USUAL_MODES
+from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._verdict.judged import ALONE, Judged
 from crosscheck._verify import run as verify
 from crosscheck._verify.task import LENGTHS, Plan

@@ -11,7 +11,7 @@ import pytest
 import rational
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, Format
-from crosscheck._records.records import CAUSES, PASSING
+from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import (
     CODE,

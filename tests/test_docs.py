@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crosscheck._records.records import budget
+from crosscheck._records.names import budget
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)

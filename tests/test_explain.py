@@ -21,7 +21,7 @@ from crosscheck._arithmetic.formats import FORMATS, bits_of
 from crosscheck._catalogue import load_file
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
-from crosscheck._records.records import CAUSES
+from crosscheck._records.names import CAUSES
 from crosscheck._verdict.deviations import Environment, examined_here, seen_here
 from crosscheck._verify.curves import Sighting, _place, sight
 from crosscheck._verify.explain import _declared, _source, explained

@@ -18,7 +18,8 @@ import crosscheck
 from crosscheck import Activation, Report, SpecError
 from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, bits_of, widen
 from crosscheck._catalogue._kernels import halves, numpy_of
-from crosscheck._records.records import DTYPES, NO_LIMITS
+from crosscheck._records.names import DTYPES
+from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, _paired, row_truth
 from crosscheck._verify.curves import _place, sight

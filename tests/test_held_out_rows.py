@@ -10,10 +10,10 @@ from catalogue import ROWS
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS, Float64Array
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._records.records import DTYPES, ORDERS
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._verdict import causes
 from crosscheck._verify.sample import Sample, taken
-from crosscheck._verify.subjects import Subject
 from crosscheck._verify.task import Plan, Task
 
 Draw = Callable[[np.random.Generator, int], Float64Array]
@@ -46,7 +46,7 @@ def failures(name: str, length: int, dtype: str, kinds: list[str]) -> list[tuple
     task = Task.of(activation, 0, activation.parameters, sample, plan, {})
     wrong = []
     for side, mode in (("torch", "eager"), ("jax", "jit")):
-        run = task.runner(Subject(side, side))
+        run = task.runner(Implementation(side))
         for order in ORDERS:
             got = run.run(sample, order, mode)
             assert got is not None

@@ -19,7 +19,7 @@ import crosscheck
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, widen
 from crosscheck._arithmetic.ulp import exponent
 from crosscheck._frameworks import backend
-from crosscheck._records.records import DTYPES, ORDERS, budget
+from crosscheck._records.names import DTYPES, ORDERS, budget
 from crosscheck._verdict.scale import scale
 
 FRAMEWORKS = ("torch", "jax")

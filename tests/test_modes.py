@@ -12,7 +12,7 @@ import torch
 
 import crosscheck
 from crosscheck._frameworks import backend
-from crosscheck._records.records import MODES
+from crosscheck._records.implementations import MODES
 
 SIGMOID = crosscheck.activations["sigmoid"]
 

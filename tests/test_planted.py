@@ -8,7 +8,8 @@ import pytest
 
 import crosscheck
 from crosscheck import Report
-from crosscheck._records.records import DTYPES, USUAL_MODES
+from crosscheck._records.implementations import USUAL_MODES
+from crosscheck._records.names import DTYPES
 
 
 def framework_of(x: Any) -> ModuleType:

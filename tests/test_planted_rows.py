@@ -11,7 +11,7 @@ import torch
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._records.records import USUAL_MODES
+from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verify.task import EVERY_LENGTH
 
 SOFTMAX = crosscheck.activations["softmax"]

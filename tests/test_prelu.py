@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._records.records import DTYPES
+from crosscheck._records.names import DTYPES
 
 PRELU = crosscheck.activations["prelu"]
 FRAMEWORKS = ("torch", "jax")

@@ -4,29 +4,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from catalogue import ELEMENTWISE
 
 from crosscheck import activations
 from crosscheck._atlas.file import read
-from crosscheck._records.records import MODES
+from crosscheck._records.implementations import MODES
+from crosscheck._sweep.piece import swept
 from crosscheck._sweep.report import read_sweep, read_sweeps
 from crosscheck._sweep.results import judged_exactly
 from crosscheck._verdict.deviations import Environment, seen_here
 from crosscheck._verdict.records import Point
 
 RESULTS = Path(__file__).parents[1] / "results"
-ALL = ("sigmoid", "tanh", "silu", "gelu")
-NATIVES = ("relu", "leaky_relu", "elu", "softplus", "gelu_tanh", "mish", "selu", "log_sigmoid")
 
 
-@pytest.mark.parametrize("name", [*ALL, *NATIVES])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: str) -> None:
-    path = RESULTS / f"{name}-float32.json"
-    report = read_sweep(path)
+    report = read_sweep(RESULTS / f"{name}-float32.json")
     assert (report.function, report.bits) == (name, ("0xffffffff", "0x7fffffff"))
     assert report.passed
-    subjects = {"torch", "jax"} if name in ALL else set[str]()
-    subjects |= {f"{side}.native" for side in ("torch", "jax")}
-    assert {(s, k) for s in subjects for k in (0, 1)} <= {(one.subject, one.order) for one in report.results}
+    subjects = {subject.name for subject in swept(activations[name])}
+    assert {(one.subject, one.order) for one in report.results} == {(subject, k) for subject in subjects for k in (0, 1)}
     for one in report.results:
         others = (one.flushed, one.non_finite, one.finite, one.convention, one.not_judged)
         assert one.inputs == 2**32 == sum(one.histogram.values()) + sum(others)
@@ -60,4 +58,4 @@ def test_the_kept_atlas_shows_every_disagreement_declared_for_its_environment() 
 
 
 def test_the_kept_sweeps_are_read_as_one_table() -> None:
-    assert len(read_sweeps(RESULTS)) == len(ALL) + len(NATIVES)
+    assert len(read_sweeps(RESULTS)) == len(ELEMENTWISE)

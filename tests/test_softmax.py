@@ -16,7 +16,7 @@ import crosscheck
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, widen
 from crosscheck._arithmetic.ulp import exponent, round_once
 from crosscheck._frameworks import backend
-from crosscheck._records.records import DTYPES
+from crosscheck._records.names import DTYPES
 
 SOFTMAX = crosscheck.activations["softmax"]
 FRAMEWORKS = ("torch", "jax")

@@ -9,7 +9,7 @@ from catalogue import NAMES
 from torch_samples import Case, cases, ops, undifferentiable, wrong
 
 import crosscheck
-from crosscheck._records.records import DTYPES
+from crosscheck._records.names import DTYPES
 
 FEW = ("silu", "softplus", "prelu", "log_softmax")
 """Of the default suite: one that deviates in torch, two with parameters, one of rows; derivatives of two of them."""

@@ -11,7 +11,7 @@ from conftest import Verified
 import crosscheck
 from crosscheck import Comparison, Report
 from crosscheck._arithmetic import sampling
-from crosscheck._records.records import DTYPES, ORDERS, PASSING, budget
+from crosscheck._records.names import DTYPES, ORDERS, PASSING, budget
 
 WHO = {
     "torch-vs-jax": ("torch", "jax"),

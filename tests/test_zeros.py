@@ -16,7 +16,7 @@ import crosscheck
 from crosscheck._arithmetic.formats import Float64Array, FloatArray
 from crosscheck._catalogue import _zeros
 from crosscheck._catalogue._kernels import Zero
-from crosscheck._records.records import budget
+from crosscheck._records.names import budget
 from crosscheck._verify.sample import Sample
 
 NUMBERS = script.numbers()

@@ -21,7 +21,7 @@ import crosscheck
 from crosscheck import Activation
 from crosscheck._arithmetic.formats import BoolArray, widen
 from crosscheck._frameworks import torch_backend
-from crosscheck._records.records import DTYPES, budget
+from crosscheck._records.names import DTYPES, budget
 from crosscheck._truth.evaluate import truth
 from crosscheck._truth.rows import row_truth
 from crosscheck._verdict.deviations import lie_in

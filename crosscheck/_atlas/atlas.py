@@ -20,7 +20,9 @@ from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
-from crosscheck._records.records import DTYPES, MODES, ORDERS, SUBJECTS, USUAL_MODES, Activation
+from crosscheck._records.implementations import MODES, SUBJECTS, USUAL_MODES
+from crosscheck._records.names import DTYPES, ORDERS
+from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.judged import Judged
 from crosscheck._verify.task import Plan

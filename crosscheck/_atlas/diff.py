@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
-from crosscheck._records.records import ORDER_NAMES
+from crosscheck._records.names import ORDER_NAMES
 from crosscheck._verdict.deviations import Extent
 from crosscheck._verdict.judged import ALONE, EXACT
 

@@ -13,11 +13,11 @@ from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Flo
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Input, Noticed, Number
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, GRADCHECK, SEED, Said, of_results, of_slopes
-from crosscheck._records.interface import native_function
-from crosscheck._records.records import MODES_OF, USUAL_MODES, Activation
+from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
+from crosscheck._records.records import Activation
 from crosscheck._verdict.deviations import lie_in
 from crosscheck._verify.sample import Sample
-from crosscheck._verify.subjects import Subject, runner, subjects_of
+from crosscheck._verify.subjects import function_of, runner, subjects_of
 
 NORMAL = 1000
 """So many standard normal inputs."""
@@ -75,14 +75,14 @@ class Checks:
         there = [subject.name for subject in self._subjects(parameters)]
         pairs: dict[frozenset[str], tuple[str, str]] = {}
         for subject in row.subjects:
-            other = "jax" if subject.startswith("torch") else "torch"
-            names = (f"{other}.native.matched", f"{other}.native")
+            other = "jax" if Implementation.of(subject).side == "torch" else "torch"
+            names = [Implementation(other, kind).name for kind in (MATCHED, NATIVE)]
             partner = next((name for name in names if name in there), TRUTH)
             if subject in there:
                 pairs.setdefault(frozenset((subject, partner)), (subject, partner))
         return list(pairs.values())
 
-    def _subjects(self, parameters: Mapping[str, float]) -> Sequence[Subject]:
+    def _subjects(self, parameters: Mapping[str, float]) -> Sequence[Implementation]:
         return subjects_of(self.activation, parameters)
 
     def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
@@ -147,7 +147,7 @@ class Checks:
                 yield self._slope(subject, widen(sample.x[there]), parameters, max(row.orders), "")
 
     def _slope(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int, where: str) -> _Tried:
-        side = subject.partition(".")[0]
+        side = Implementation.of(subject).side
         x = x.T if parameters.get("axis") == 0 else x
         given = x.tobytes(), x.shape, max(order, 1), *parameters.items()
         said = self._once(("slope", subject, *given), partial(self._of_native, subject, x, parameters, order))
@@ -157,10 +157,10 @@ class Checks:
         return _Tried(said, right, where)
 
     def _of_native(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
-        side = subject.partition(".")[0]
-        arguments = self.activation.native_arguments(side, parameters, matched=subject.endswith(".matched"))
+        native = Implementation.of(subject)
+        side = native.side
         try:
-            function = native_function(self.activation.natives[side], arguments or {})
+            function = function_of(self.activation, native, parameters)
         except Exception as error:  # what is not shipped stops the test too
             return f"{type(error).__name__}: {error}"
         return of_slopes(side, function, x, order)
@@ -201,12 +201,12 @@ def _in_area(area: Area, sample: Sample) -> BoolArray:
 
 def _mode(name: str, row: AtlasRow) -> str:
     """How a subject is run: in the mode in which it deviates, if it is one who does."""
-    return row.modes[0] if name in row.subjects and row.modes[0] in MODES_OF[name.partition(".")[0]] else "eager"
+    return row.modes[0] if name in row.subjects and row.modes[0] in Implementation.of(name).modes else "eager"
 
 
 def _own(pair: tuple[str, str]) -> list[str]:
     """crosscheck's own implementations in the place of the natives."""
-    return [name if name == TRUTH else name.partition(".")[0] for name in pair]
+    return [name if name == TRUTH else Implementation.of(name).side for name in pair]
 
 
 def _array(number: Number | None, dtype: str) -> FloatArray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crosscheck._records.records import USUAL_MODES
+from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verdict.deviations import Extent
 from crosscheck._verify.subjects import VIEWS
 

@@ -17,8 +17,9 @@ from rich.text import Text
 
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
 from crosscheck._atlas.rows import distinct
+from crosscheck._records.implementations import SUBJECTS, USUAL_MODES
+from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
-from crosscheck._records.records import ORDER_NAMES, SUBJECTS, USUAL_MODES
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.json_file import write_json
 from crosscheck._report.terminal import WIDTH

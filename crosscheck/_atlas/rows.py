@@ -11,7 +11,9 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, bits_of, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
-from crosscheck._records.records import DTYPES, ORDER_NAMES, USUAL_MODES, Activation, Deviation
+from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
+from crosscheck._records.names import DTYPES, ORDER_NAMES
+from crosscheck._records.records import Activation, Deviation
 from crosscheck._verdict.deviations import Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
@@ -174,7 +176,7 @@ def _row(
     region: tuple[Area, ...],
     **told: object,
 ) -> AtlasRow:
-    sides = dict.fromkeys(subject.partition(".")[0] for subject in subjects)
+    sides = dict.fromkeys(Implementation.of(subject).side for subject in subjects)
     sides.pop("analytic", None)
     made: dict[str, object] = {
         **told,
@@ -196,10 +198,10 @@ def _row(
 def _natives(activation: Activation) -> Mapping[str, str]:
     found = {}
     for side, native in activation.natives.items():
-        found[f"{side}.native"] = native.call or native.path
+        found[Implementation(side, NATIVE).name] = native.call or native.path
         if native.matched:
             arguments = ", ".join(f"{name}={value!r}" for name, value in native.matched.items())
-            found[f"{side}.native.matched"] = f"{native.path}(x, {arguments})"
+            found[Implementation(side, MATCHED).name] = f"{native.path}(x, {arguments})"
     return found
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from crosscheck._catalogue._kernels import centred, in_float64, softmax_parts, stable_exp
 from crosscheck._catalogue._mechanisms import LONG_SUM, compiled_anew
 from crosscheck._recorded.files import recorded
-from crosscheck._records.records import MODES, Activation, Limits, Native
+from crosscheck._records.implementations import MODES
+from crosscheck._records.records import Activation, Limits, Native
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:

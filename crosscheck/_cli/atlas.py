@@ -10,7 +10,8 @@ from crosscheck._cli import sharing
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.output import check_different, check_writable, finish, one_message, save, show
 from crosscheck._cli.progress import activations_done
-from crosscheck._records.records import DTYPES, MODES
+from crosscheck._records.implementations import MODES
+from crosscheck._records.names import DTYPES
 
 
 @click.command()

@@ -21,7 +21,8 @@ from crosscheck._cli.output import (
     written,
 )
 from crosscheck._cli.progress import activations_done
-from crosscheck._records.records import DTYPES, MODES, SUBJECTS, USUAL_MODES
+from crosscheck._records.implementations import MODES, SUBJECTS, USUAL_MODES
+from crosscheck._records.names import DTYPES
 
 
 @click.command("list")

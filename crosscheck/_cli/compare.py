@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from crosscheck._cli.output import check_all_writable, echo, finish, one_message, save_all, written
-from crosscheck._records.records import DTYPES, USUAL_MODES
+from crosscheck._records.implementations import USUAL_MODES
+from crosscheck._records.names import DTYPES
 
 
 @click.command()

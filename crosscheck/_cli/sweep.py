@@ -19,7 +19,7 @@ from crosscheck._cli.output import (
     show,
 )
 from crosscheck._cli.progress import inputs_done
-from crosscheck._records.records import SUBJECTS
+from crosscheck._records.implementations import SUBJECTS
 
 
 @click.command()

@@ -80,7 +80,7 @@ def _number(option: str, text: str) -> float:
 
 def acceptable(text: str) -> Any:
     """An id as it is; ``CAUSE`` and ``CAUSE:LOW:HIGH`` as pairs of a cause and a region."""
-    from crosscheck._records.records import CAUSES
+    from crosscheck._records.names import CAUSES
 
     cause, *ends = text.split(":")
     if cause not in CAUSES:

@@ -14,8 +14,10 @@ from crosscheck._compare.report import PairReport
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.interface import framework as imported
-from crosscheck._records.records import CAUSES, DEVICES, DTYPES, ORDERS, PASSING, USUAL_MODES, Activation
+from crosscheck._records.names import CAUSES, DEVICES, DTYPES, ORDERS, PASSING
+from crosscheck._records.records import Activation
 from crosscheck._verdict.records import Identity
 
 Acceptable = str | tuple[str, tuple[float, float] | None]

@@ -15,7 +15,8 @@ from crosscheck._compare.figures import figures
 from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.sides import Array
 from crosscheck._compare.verdict import BOTH, SIDES, Sides, Verdict
-from crosscheck._records.records import CAUSES, ORDER_NAMES, Activation
+from crosscheck._records.names import CAUSES, ORDER_NAMES
+from crosscheck._records.records import Activation
 from crosscheck._verdict.accept import Accepted
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Comparison, Point

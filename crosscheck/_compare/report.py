@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
-from crosscheck._records.records import CAUSES, ORDER_NAMES, ORDERS, PASSING
+from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.report import Report
 from crosscheck._report.text import environment

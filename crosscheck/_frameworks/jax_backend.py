@@ -15,7 +15,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks.base import Flush, Function, NoDeviceError, check_output
-from crosscheck._records.records import MODES_OF
+from crosscheck._records.implementations import MODES_OF
 
 name = "jax"
 modes = MODES_OF[name]

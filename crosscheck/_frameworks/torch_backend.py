@@ -16,7 +16,7 @@ import torch
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks.base import Flush, Function, NoDeviceError, WrongOutputError, check_output
-from crosscheck._records.records import MODES_OF
+from crosscheck._records.implementations import MODES_OF
 
 name = "torch"
 modes = MODES_OF[name]

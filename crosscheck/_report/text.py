@@ -10,8 +10,9 @@ import rich.table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.names import CAUSES, DTYPES
 from crosscheck._records.plain import plain
-from crosscheck._records.records import CAUSES, DTYPES, SUBJECTS
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._verdict.records import CauseCount, Comparison
 

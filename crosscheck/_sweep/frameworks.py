@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,27 +11,14 @@ import numpy as np
 from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.base import check_output
-from crosscheck._records.interface import native_function
-from crosscheck._records.records import Activation
-from crosscheck._verify.subjects import Subject
+from crosscheck._records.implementations import Implementation
 
 Results = Mapping[int, FloatArray]
 """By order."""
 Run = Callable[[FloatArray], Results]
 
 
-def function_of(activation: Activation, subject: Subject, replacement: Callable[..., Any] | None) -> Callable[[Any], Any]:
-    """A subject as a function of x alone."""
-    parameters = activation.parameters
-    if replacement is not None:
-        return partial(replacement, **parameters)
-    if ".native" not in subject.name:
-        return partial(getattr(activation, subject.side), **parameters)
-    arguments = activation.native_arguments(subject.side, parameters, matched=subject.name.endswith(".matched"))
-    return native_function(activation.natives[subject.side], arguments or {})
-
-
-def runner(subject: Subject, function: Callable[[Any], Any], dtype: str, orders: Sequence[int], device: str) -> Run:
+def runner(subject: Implementation, function: Callable[[Any], Any], dtype: str, orders: Sequence[int], device: str) -> Run:
     """How to run it: an array of the dtype in, by order an array out. JAX compiles."""
     framework = backend(subject.side)
     framework.check_device(device)

@@ -12,13 +12,15 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks import backend
-from crosscheck._records.records import Activation, budget
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.names import budget
+from crosscheck._records.records import Activation
 from crosscheck._sweep.forms import Nowhere, parts
-from crosscheck._sweep.frameworks import function_of, one_thread, runner
+from crosscheck._sweep.frameworks import one_thread, runner
 from crosscheck._sweep.positions import PIECE, Span, floats
 from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
 from crosscheck._sweep.truths import Truths
-from crosscheck._verify.subjects import Subject, subjects_of
+from crosscheck._verify.subjects import function_of, subjects_of
 
 CHUNK = 2**17
 """The floats that the frameworks are given at once: what they compute of them stays in the caches."""
@@ -37,7 +39,7 @@ class Setup:
     device: str
 
 
-def swept(activation: Activation) -> tuple[Subject, ...]:
+def swept(activation: Activation) -> tuple[Implementation, ...]:
     """The subjects that a sweep judges: those that run in a framework."""
     return tuple(s for s in subjects_of(activation, activation.parameters) if s.side != "analytic")
 
@@ -80,7 +82,7 @@ class Judge:
         self.runs = {
             s.name: runner(
                 s,
-                function_of(self.activation, s, self.replace.get(s.name)),
+                function_of(self.activation, s, self.activation.parameters, self.replace.get(s.name)),
                 self.setup.dtype,
                 self.setup.orders,
                 self.setup.device,
@@ -109,7 +111,7 @@ class Judge:
                 self.shares.jax += spent
         return found
 
-    def _flushing(self, subject: Subject, order: int) -> Flushing:
+    def _flushing(self, subject: Implementation, order: int) -> Flushing:
         mode = "jit" if subject.side == "jax" else "eager"
         probed = backend(subject.side).flush(self.setup.dtype, mode, self.setup.device)
         allowed = budget(self.fmt.name, order)

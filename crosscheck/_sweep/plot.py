@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from crosscheck._records.records import ORDER_NAMES, budget
+from crosscheck._records.names import ORDER_NAMES, budget
 from crosscheck._report.figures import ERROR_STYLES
 from crosscheck._report.profile_plot import GREY, in_grey
 

@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from crosscheck._records.errors import UsageError
+from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
 from crosscheck._records.plain import plain, restored
-from crosscheck._records.records import DTYPES, ORDER_NAMES, ORDERS, SUBJECTS, budget
 from crosscheck._report.document import Block, Document, Drawing, Paragraph
 from crosscheck._report.document import Table as Rows
 from crosscheck._report.json_file import write_json

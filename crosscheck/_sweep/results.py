@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import Format, bits_of
-from crosscheck._records.records import Activation, budget
+from crosscheck._records.names import budget
+from crosscheck._records.records import Activation
 from crosscheck._sweep.piece import Key, Setup
 from crosscheck._sweep.positions import Span, bits_at, floats
 from crosscheck._sweep.records import Binade, SweepDifference, SweepResult

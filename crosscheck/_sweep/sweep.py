@@ -22,7 +22,8 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.interface import framework
-from crosscheck._records.records import DEVICES, DTYPES, Activation
+from crosscheck._records.names import DEVICES, DTYPES
+from crosscheck._records.records import Activation
 from crosscheck._sweep.journal import Journal
 from crosscheck._sweep.piece import Judge, Setup, swept
 from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, IntArray, widen
 from crosscheck._arithmetic.ulp import exponent, in_units
-from crosscheck._records.records import CAUSES, PASSING
+from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._truth.truth import Truth
 
 Codes = npt.NDArray[np.uint8]

@@ -12,7 +12,9 @@ from packaging.specifiers import SpecifierSet
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
-from crosscheck._records.records import USUAL_MODES, Activation, Anchor, Deviation, Region, Seen, budget
+from crosscheck._records.implementations import USUAL_MODES, Implementation
+from crosscheck._records.names import budget
+from crosscheck._records.records import Activation, Anchor, Deviation, Region, Seen
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._verdict.records import Comparison, Finding
@@ -77,7 +79,7 @@ class Environment:
 
 def seen_here(deviation: Deviation, environment: Environment) -> bool:
     """Whether the deviation was seen in this environment, so that it must occur at its anchors."""
-    sides = {subject.partition(".")[0] for subject in deviation.subjects}
+    sides = {Implementation.of(subject).side for subject in deviation.subjects}
     return any(environment.matches(seen, sides) for seen in deviation.seen)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, IntArray, bits_of, widen
 from crosscheck._arithmetic.profile import Columns, Profile, profile
-from crosscheck._records.records import CAUSES, budget
+from crosscheck._records.names import CAUSES, budget
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Point

@@ -11,12 +11,14 @@ from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, In
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._records.errors import said
-from crosscheck._records.records import Activation, Anchor, Deviation, Region, budget
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.names import budget
+from crosscheck._records.records import Activation, Anchor, Deviation, Region
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, Judgement, Setting
 from crosscheck._verify.sample import Sample, samples
-from crosscheck._verify.subjects import GAPS, VIEWS, Runner, Subject, runner, subjects_of
+from crosscheck._verify.subjects import GAPS, VIEWS, Runner, runner, subjects_of
 
 REPEATED = 64
 """A single input is run in an array of as many copies, so that vectorised kernels take their vectorised path."""
@@ -376,7 +378,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
         sample = Sample.of_rows(entries, along, activation)
     tasks = [_task(activation, parameters, sample, order, {}) for order in (0, 1)]
     wide = replace(sample, x=widen(sample.x), v=None if sample.v is None else widen(sample.v), at=widen(sample.at))
-    derivative = runner(activation, Subject("analytic", "analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
+    derivative = runner(activation, Implementation("analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
     assert derivative is not None
     points = [slice(None), slice(None)]
     if activation.rows:
@@ -418,11 +420,11 @@ def _task(activation: Activation, parameters: Mapping[str, float], sample: Sampl
     )
 
 
-def _subjects(task: _Task) -> dict[str, Subject]:
+def _subjects(task: _Task) -> dict[str, Implementation]:
     return {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}
 
 
-def _mode(subject: Subject, mode: str) -> str:
+def _mode(subject: Implementation, mode: str) -> str:
     """The mode in which a subject is run where one is asked for that it may not have."""
     return mode if mode in subject.modes else "eager"
 

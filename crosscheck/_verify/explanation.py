@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from math import isinf, isnan
 from typing import Any
 
+from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
-from crosscheck._records.records import ORDER_NAMES, Activation
+from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._report.text import headline
 from crosscheck._verify.curves import Result, Row, Sighting

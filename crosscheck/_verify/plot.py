@@ -10,7 +10,9 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._catalogue import formulas_of
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
-from crosscheck._records.records import DTYPES, SUBJECTS, Activation
+from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.names import DTYPES
+from crosscheck._records.records import Activation
 from crosscheck._verify.curves import curves
 from crosscheck._verify.curves_plot import draw
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
-from crosscheck._records.records import ORDER_NAMES, Activation
+from crosscheck._records.implementations import MATCHED, Implementation
+from crosscheck._records.names import ORDER_NAMES
+from crosscheck._records.records import Activation
 from crosscheck._verify.curves import Result, Row, Sighting
 
 WIDTH = 110
@@ -61,7 +63,7 @@ class _Shown:
 
     @property
     def side(self) -> str:
-        return self.result.subject.partition(".")[0]
+        return Implementation.of(self.result.subject).side
 
     @property
     def along_first(self) -> bool:
@@ -72,7 +74,7 @@ class _Shown:
 
 def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result) -> str:
     """Python code that prints what a subject gives at an input, with the lines to expect as comments."""
-    write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[result.subject.partition(".")[0]]
+    write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.subject).side]
     lines = write(_Shown(activation, source, sighting, result))
     if result.got is None:
         lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}".replace("\n", " "))
@@ -313,12 +315,13 @@ def _part(shown: _Shown) -> str:
 
 def _call(shown: _Shown) -> tuple[tuple[str, ...], str]:
     """What to import for a subject, and the call that computes it."""
-    framework, _, kind = shown.result.subject.partition(".")
+    subject = Implementation.of(shown.result.subject)
+    framework = subject.side
     parameters = shown.sighting.parameters
-    if not kind:
+    if subject.own:
         return shown.source.lines, f"{shown.source.expression}.{framework}(x{_arguments(parameters)})"
     native = shown.activation.natives[framework]
-    arguments = shown.activation.native_arguments(framework, parameters, matched=kind == "native.matched") or {}
+    arguments = shown.activation.native_arguments(framework, parameters, matched=subject.kind == MATCHED) or {}
     if native.call:
         values = {name: repr(value) for name, value in arguments.items()}
         return (), re.sub(r"(?<!\.)\b[a-z_]+\b(?!=)", lambda found: values.get(found[0], found[0]), native.call)

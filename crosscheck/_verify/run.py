@@ -12,6 +12,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FloatArray, widen
 from crosscheck._arithmetic.ulp import in_units
 from crosscheck._records.errors import said
+from crosscheck._records.implementations import Implementation
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
@@ -19,7 +20,7 @@ from crosscheck._verdict.judged import ALONE, Judged, summarise
 from crosscheck._verify import layout
 from crosscheck._verify.sample import samples
 from crosscheck._verify.searched import searched
-from crosscheck._verify.subjects import Runner, Subject, subjects_of
+from crosscheck._verify.subjects import Runner, subjects_of
 from crosscheck._verify.task import Plan, Task, failed, judge_subject, run_subject
 
 EXHAUSTIVE = ("bfloat16", "float16")
@@ -106,7 +107,7 @@ def _one_pair(
 
 
 def _layouts(
-    task: Task, subject: Subject, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+    task: Task, subject: Implementation, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
     """A subject with itself, where its input stands elsewhere."""
     for order in task.plan.orders:

@@ -9,14 +9,16 @@ from functools import partial
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray
-from crosscheck._records.records import Activation, budget
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.names import budget
+from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import FIRST_PASSING
 from crosscheck._verdict.judged import Judged, counts_for_maximum
 from crosscheck._verify.sample import Sample, taken
 from crosscheck._verify.search import neighbours, worst, worst_first
 from crosscheck._verify.shapes import USED, RowShape
-from crosscheck._verify.subjects import Runner, Subject
+from crosscheck._verify.subjects import Runner
 from crosscheck._verify.task import Plan, Task, judge_subject, run_subject
 
 OWN = {"torch": ("eager",), "jax": ("jit", "eager")}
@@ -35,7 +37,7 @@ def searched(
 ) -> Iterator[Judged]:
     """The comparisons of the worst inputs that were found: of an elementwise function beside those of a sample."""
     own = {
-        Subject(name, name): next(mode for mode in modes if mode in plan.modes)
+        Implementation(name): next(mode for mode in modes if mode in plan.modes)
         for name, modes in OWN.items()
         if name in plan.subjects and set(modes) & set(plan.modes)
     }
@@ -51,7 +53,7 @@ def searched(
 
 
 Make = Callable[[Sample], Task]
-Own = Mapping[Subject, str]
+Own = Mapping[Implementation, str]
 
 
 def _rows(activation: Activation, dtype: str, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
@@ -103,7 +105,7 @@ def _share(task: Task, own: Own) -> dict[object, Float64Array]:
     }
 
 
-def _errors(task: Task, subject: Subject, order: int, mode: str) -> Float64Array:
+def _errors(task: Task, subject: Implementation, order: int, mode: str) -> Float64Array:
     """The largest error of a result in each row, as a share of the budget; infinite where it raises."""
     try:
         run = task.runner(subject)

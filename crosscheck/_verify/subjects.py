@@ -13,33 +13,22 @@ import numpy as np
 from crosscheck._arithmetic.formats import Float64Array, FloatArray
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.base import Flush
+from crosscheck._records.implementations import MATCHED, NATIVE, Implementation
 from crosscheck._records.interface import native_function
-from crosscheck._records.records import MODES_OF, Activation
+from crosscheck._records.records import Activation
 from crosscheck._verify.sample import Sample
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Something that computes an activation. ``side`` is the framework, or ``analytic``."""
-
-    name: str
-    side: str
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        return MODES_OF[self.side]
-
-
-def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Subject, ...]:
+def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Implementation, ...]:
     """The subjects that exist for an activation at these values of its parameters."""
-    found = [Subject("torch", "torch"), Subject("jax", "jax")]
+    found = [Implementation("torch"), Implementation("jax")]
     for side in activation.natives:
         plain, matched = (activation.native_arguments(side, parameters, matched=matched) for matched in (False, True))
         if plain is not None:
-            found.append(Subject(f"{side}.native", side))
+            found.append(Implementation(side, NATIVE))
         if matched != plain:
-            found.append(Subject(f"{side}.native.matched", side))
-    return (*found, Subject("analytic", "analytic"))
+            found.append(Implementation(side, MATCHED))
+    return (*found, Implementation("analytic"))
 
 
 class Run(Protocol):
@@ -84,7 +73,7 @@ VIEWS = {
 
 def runner(
     activation: Activation,
-    subject: Subject,
+    subject: Implementation,
     parameters: Mapping[str, float],
     device: str,
     replacement: Callable[..., Any] | None,
@@ -97,15 +86,7 @@ def runner(
         return Runner(partial(_analytic, activation, parameters, replacement), lambda dtype, mode: Flush(False, False))
     framework = backend(subject.side)
     framework.check_device(device)
-    function: Callable[[Any], Any]
-    if replacement is not None:
-        function = partial(replacement, **parameters)
-    elif ".native" in subject.name:
-        arguments = activation.native_arguments(subject.side, parameters, matched=subject.name.endswith(".matched"))
-        assert arguments is not None, f"{subject.name} is no subject at {parameters}"
-        function = native_function(activation.natives[subject.side], arguments)
-    else:
-        function = partial(getattr(activation, subject.side), **parameters)
+    function = function_of(activation, subject, parameters, replacement)
 
     if activation.result == "one":
         function = _with_axis(function, int(parameters["axis"]))
@@ -139,6 +120,22 @@ def runner(
         return value.ravel(), None if gradient is None else gradient.ravel()
 
     return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device), pull)
+
+
+def function_of(
+    activation: Activation,
+    subject: Implementation,
+    parameters: Mapping[str, float],
+    replacement: Callable[..., Any] | None = None,
+) -> Callable[[Any], Any]:
+    """An implementation, or what replaces it, as a function of x alone; raises what importing it raises."""
+    if replacement is not None:
+        return partial(replacement, **parameters)
+    if subject.own:
+        return partial(getattr(activation, subject.side), **parameters)
+    arguments = activation.native_arguments(subject.side, parameters, matched=subject.kind == MATCHED)
+    assert arguments is not None, f"{subject.name} is no subject at {parameters}"
+    return native_function(activation.natives[subject.side], arguments)
 
 
 def _with_axis(function: Callable[[Any], Any], axis: int) -> Callable[[Any], Any]:
@@ -191,7 +188,7 @@ def _sum(row: Float64Array) -> float:
     return math.fsum(row) if np.isfinite(row).all() else float(row.sum())
 
 
-def covers(activation: Activation, subject: Subject, dtype: str, order: int, mode: str) -> bool:
+def covers(activation: Activation, subject: Implementation, dtype: str, order: int, mode: str) -> bool:
     """Whether a subject has anything to say.
 
     The analytic formulas are derivatives, judged in float64. ``torch.compile`` does not differentiate twice. Forward mode

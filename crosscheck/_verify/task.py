@@ -14,7 +14,9 @@ from crosscheck._arithmetic.profile import Columns
 from crosscheck._arithmetic.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
 from crosscheck._arithmetic.ulp import ulp
 from crosscheck._records.errors import said
-from crosscheck._records.records import DTYPES, LONGEST, VOCABULARY, Activation, budget
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.names import DTYPES, budget
+from crosscheck._records.records import LONGEST, VOCABULARY, Activation
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, Judgement, Setting
@@ -22,7 +24,7 @@ from crosscheck._verdict.judged import EXACT, Judged, Key, counts_for_maximum, s
 from crosscheck._verify.again import MODE, Again, again, differ, worse
 from crosscheck._verify.sample import Sample
 from crosscheck._verify.search import USUAL_EFFORT, Effort
-from crosscheck._verify.subjects import Runner, Subject, covers, runner
+from crosscheck._verify.subjects import Runner, covers, runner
 
 EAGER_IN_JAX = (None, 8)
 """The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
@@ -146,7 +148,7 @@ class Task:
     def dtype(self) -> str:
         return str(self.sample.x.dtype)
 
-    def runner(self, subject: Subject) -> Runner:
+    def runner(self, subject: Implementation) -> Runner:
         if subject.name not in self.runners:
             replacement = self.plan.replace.get(subject.name)
             self.runners[subject.name] = runner(self.activation, subject, self.parameters, self.plan.device, replacement)
@@ -180,9 +182,9 @@ class Ran:
     error: Exception | None = None
 
 
-def run_subject(task: Task, subject: Subject) -> list[Ran]:
+def run_subject(task: Task, subject: Implementation) -> list[Ran]:
     plan = task.plan
-    own = ".native" not in subject.name
+    own = subject.own
     if not own and task.sample.shapes and task.dtype not in LONG_IN_NATIVES:
         return []
     modes = [mode for mode in plan.modes if mode in subject.modes and not (own and mode in plan.natives_in)]
@@ -206,7 +208,7 @@ def run_subject(task: Task, subject: Subject) -> list[Ran]:
 
 def judge_subject(
     task: Task,
-    subject: Subject,
+    subject: Implementation,
     ran: Sequence[Ran],
     results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]],
 ) -> Iterator[Judged]:
@@ -217,7 +219,7 @@ def judge_subject(
         notes: tuple[str, ...] = ()
         if one.runner is not None:
             try:
-                judgement, got, notes = _judge_twice(task, one.runner, one, ".native" not in subject.name)
+                judgement, got, notes = _judge_twice(task, one.runner, one, subject.own)
             except Exception as raised:  # in float64, where it was right in the dtype
                 error = raised
         if error is not None:

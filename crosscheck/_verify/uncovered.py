@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
-from crosscheck._records.records import CAUSES, Activation
+from crosscheck._records.names import CAUSES
+from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.judged import ALONE, EXACT
 from crosscheck._verdict.records import Comparison

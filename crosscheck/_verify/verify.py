@@ -17,8 +17,10 @@ from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.implementations import MODES, MODES_OF, SUBJECTS, USUAL_MODES, Implementation
 from crosscheck._records.interface import MissingFrameworkError
-from crosscheck._records.records import DEVICES, DTYPES, MODES, MODES_OF, ORDERS, SUBJECTS, USUAL_MODES, Activation
+from crosscheck._records.names import DEVICES, DTYPES, ORDERS
+from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import Environment, settle
 from crosscheck._verdict.judged import Judged
@@ -174,7 +176,7 @@ def verified(
 
 
 def _sides(plan: Plan) -> set[str]:
-    return {subject.partition(".")[0] for subject in plan.subjects}
+    return {Implementation.of(subject).side for subject in plan.subjects}
 
 
 def lacks(mode: str) -> str | None:

@@ -18,7 +18,7 @@ from products import Content, Maker
 import crosscheck
 from crosscheck import Activation, Deviation
 from crosscheck._frameworks.environment import environment
-from crosscheck._records.records import ORDER_NAMES
+from crosscheck._records.names import ORDER_NAMES
 from crosscheck._report.report import Report
 from crosscheck._verify.curves import Sighting, drawn
 from crosscheck._verify.explain import explained

@@ -5,7 +5,8 @@ from html import escape
 
 import crosscheck
 from crosscheck import Activation, Deviation
-from crosscheck._records.records import CAUSES, DTYPES, MODES, MODES_OF, ORDER_NAMES, USUAL_MODES
+from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES
+from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
 from crosscheck._verify.curves import Sighting
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
 

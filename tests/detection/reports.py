@@ -13,8 +13,8 @@ from unittest.mock import patch
 
 import crosscheck
 from crosscheck import Comparison, Report
+from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._records.plain import plain
-from crosscheck._records.records import CAUSES, PASSING
 from detection.records import MISSED, Fault, Verdict
 
 WORDS = {True: ("PASSED",), False: ("FAILED",)}

@@ -11,7 +11,7 @@ import numpy as np
 import crosscheck
 from crosscheck import Comparison, Report
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._records.records import USUAL_MODES
+from crosscheck._records.implementations import USUAL_MODES
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
 from detection.usual import usual_of

@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck import Activation
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import exponent
-from crosscheck._records.records import budget
+from crosscheck._records.names import budget
 
 Function = Callable[[Any], Any]
 Results = Mapping[str, Any]

@@ -1,0 +1,28 @@
+"""The names of dtypes, orders, devices and causes, and the budget: the error up to which a difference is rounding."""
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+ORDERS = (0, 1, 2)
+ORDER_NAMES = ("value", "gradient", "second derivative")
+DEVICES = ("cpu", "gpu")
+CAUSES = (
+    "error",
+    "missing",
+    "special",
+    "definition",
+    "inaccurate",
+    "layout",
+    "convention",
+    "flush",
+    "rounding",
+    "exact",
+)
+"""Why a point is not bit-equal to what it is compared with, worst first."""
+PASSING = frozenset({"flush", "rounding", "exact"})
+"""The causes that need no declared deviation."""
+
+
+def budget(dtype: str, order: int) -> float:
+    """The error, in ULP of the exact result, up to which a difference is rounding: one rule for every subject."""
+    if dtype in ("bfloat16", "float16"):
+        return 1.0
+    return (4.0, 5.0, 10.0)[order]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import importlib
 import inspect
+import pkgutil
 import textwrap
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
@@ -137,8 +137,8 @@ def _path(value: Any) -> tuple[str, str] | None:
         places.append((home, qualified or name))
     for module, path in places:
         try:
-            found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
-        except (ImportError, AttributeError):
+            found = pkgutil.resolve_name(f"{module}:{path}")
+        except (ImportError, AttributeError, ValueError):
             continue
         if found is value:
             return module, path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,13 +48,12 @@ def _missing(name: str, error: BaseException) -> MissingFrameworkError:
 
 def native_function(native: Native, arguments: Mapping[str, object]) -> Function:
     """What a framework ships, as a function of x alone; ``ImportError`` or ``AttributeError`` if it is not there."""
-    module_path, _, name = native.path.rpartition(".")
-    root = module_path.partition(".")[0]
+    root = native.path.partition(".")[0]
     module = framework(root)
     if native.call:
         called = eval(f"lambda {', '.join(['x', *arguments])}: {native.call}", {root: module})
         return functools.partial(called, **arguments)
-    shipped = getattr(importlib.import_module(module_path), name)
+    shipped: Any = pkgutil.resolve_name(native.path)
     if inspect.isclass(shipped):
         shipped = shipped()
     return functools.partial(shipped, **arguments) if arguments else shipped

@@ -22,7 +22,8 @@ import torch
 
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._compare.run import SUBSET, furthest
+from crosscheck._compare.furthest import furthest
+from crosscheck._compare.run import SUBSET
 
 ELEMENTS = 10**7
 CALLS = 1000

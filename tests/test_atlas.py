@@ -20,7 +20,7 @@ from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Input, Number, Outcome
 from crosscheck._atlas.report import layout
 from crosscheck._atlas.rows import declared_rows, differences, distinct, number, set_beside
-from crosscheck._verify.curves import Declared, Sighting
+from crosscheck._verify.sight import Declared, Sighting
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -23,11 +23,11 @@ from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
 from crosscheck._records.names import CAUSES
 from crosscheck._verdict.deviations import Environment, examined_here, seen_here
-from crosscheck._verify.curves import Sighting, _place, sight
 from crosscheck._verify.explain import _declared, _source, explained
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
 from crosscheck._verify.reproduce import LONG, Source, _rows
 from crosscheck._verify.sample import Sample, coordinates, samples
+from crosscheck._verify.sight import Sighting, _place, sight
 
 Run = Callable[[str], Verified]
 Command = Callable[..., subprocess.CompletedProcess[str]]

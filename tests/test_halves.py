@@ -22,11 +22,11 @@ from crosscheck._records.names import DTYPES
 from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, _paired, row_truth
-from crosscheck._verify.curves import _place, sight
 from crosscheck._verify.curves import curves as curves_of
 from crosscheck._verify.explanation import Disagreement, Explanation
 from crosscheck._verify.reproduce import Source, _rows
 from crosscheck._verify.sample import Sample, coordinates, samples
+from crosscheck._verify.sight import _place, sight
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

@@ -16,10 +16,10 @@ from crosscheck._arithmetic.formats import FORMATS, Format, widen
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.base import WrongOutputError
 from crosscheck._truth.rows import row_truth
-from crosscheck._verify.curves import sight
 from crosscheck._verify.explain import _source
 from crosscheck._verify.explanation import Disagreement, Explanation
 from crosscheck._verify.sample import Sample
+from crosscheck._verify.sight import sight
 
 LOGSUMEXP = crosscheck.activations["logsumexp"]
 REDUCTIONS = [name for name in ROWS if crosscheck.activations[name].result == "one"]

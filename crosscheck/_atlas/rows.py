@@ -17,7 +17,7 @@ from crosscheck._records.records import Activation, Deviation
 from crosscheck._verdict.deviations import Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
-from crosscheck._verify.curves import Declared, Runners, Sighting, sight_declared
+from crosscheck._verify.sight import Declared, Runners, Sighting, sight_declared
 from crosscheck._verify.subjects import subjects_of
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}

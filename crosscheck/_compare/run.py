@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, format_of, widen
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, format_of, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.comparisons import Excerpt, Judged, Place, Request, comparison, failed, raised
 from crosscheck._compare.contradict import Contradiction
-from crosscheck._compare.evidence import Measured, Runs, elementwise, is_float, same_bits, unit_of
+from crosscheck._compare.evidence import Measured, Runs, elementwise, is_float, same_bits
+from crosscheck._compare.furthest import furthest, near, picked
 from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.jax_balls import enclose
 from crosscheck._compare.proven import proven
@@ -116,68 +117,13 @@ def large(request: Request, at: int) -> Outcome | None:
     again = _results(part, sides, along, outcome)
     if again is None:
         return outcome
-    torch, jax = (_picked(found, chosen) for found in (ran.torch, ran.jax[mode]))
-    if not all(_near(a, b, request.inputs.fmt) for a, b in zip(torch, again.torch, strict=True)):
+    torch, jax = (picked(found, chosen) for found in (ran.torch, ran.jax[mode]))
+    if not all(near(a, b, request.inputs.fmt) for a, b in zip(torch, again.torch, strict=True)):
         return None
     excerpt = Excerpt(chosen, np.isin(chosen, sample), whole.size, equal, request.inputs.leaves[at].shape)
     ran = _Ran(torch, {**again.jax, mode: jax})
     outcome.add(_judged(part, sides, outputs, along, ran, alone, excerpt))
     return outcome
-
-
-CHUNK = 2**20
-PROBE = 2**14
-
-
-def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) -> tuple[IntArray, list[int]]:
-    """The places at which two lists of results are furthest apart, relatively and absolutely; how many are the same."""
-    found: list[IntArray] = []
-    equal = []
-    each = max(1, count // (2 * len(jax)))
-    for a, b in zip(torch, jax, strict=True):
-        assert b is not None
-        a = np.zeros_like(b) if a is None else a  # noqa: PLW2901
-        same = 0
-        candidates: list[tuple[IntArray, ...]] = []
-        # beyond this lie about twice as many as are wanted
-        share = 1 - min(1.0, 2 * each / b.size)
-        probe = np.linspace(0, b.size - 1, PROBE).astype(np.int64)
-        limits = [np.quantile(size, share, method="lower") for size in _apart(a[probe], b[probe], fmt)]
-        for start in range(0, b.size, CHUNK):
-            absolute, relative = _apart(a[start : start + CHUNK], b[start : start + CHUNK], fmt)
-            same += int((absolute == 0).sum())
-            top = np.flatnonzero((absolute > limits[0]) | (relative > limits[1]))
-            candidates.append((start + top, absolute[top], relative[top]))
-        places, absolute, relative = (np.concatenate(part) for part in zip(*candidates, strict=True))
-        found += [places[np.argsort(size)[-each:]] for size in (absolute, relative)]
-        equal.append(same)
-    return np.unique(np.concatenate(found)), equal
-
-
-def _apart(a: Array, b: Array, fmt: Format) -> tuple[Array, Array]:
-    """How far results are apart, absolutely and relatively; in float32 where that holds them, as it is only for sorting."""
-    kind = np.float64 if fmt.bits == 64 else np.float32
-    x: Array = a.astype(kind)
-    y: Array = b.astype(kind)
-    with np.errstate(invalid="ignore", over="ignore"):
-        absolute = np.abs(x - y)
-        absolute[np.isnan(absolute) & ~same_bits(x, y)] = np.inf
-        absolute[np.isnan(absolute)] = 0
-        return absolute, absolute / np.maximum(np.abs(y), kind(fmt.smallest_normal))
-
-
-def _picked(results: list[Result], places: IntArray) -> list[Result]:
-    return [None if one is None else one[places] for one in results]
-
-
-def _near(a: Result, b: Result, fmt: Format) -> bool:
-    """Whether a part gives what the whole gave, as vectorised and scalar code do."""
-    if a is None or b is None:
-        return a is b
-    x, y = widen(a), widen(b)
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(x - y) <= 64 * unit_of(fmt, np.nan_to_num(np.maximum(np.abs(x), np.abs(y))))
-    return bool((apart | same_bits(x, y)).all())
 
 
 def _sides(request: Request) -> tuple[TorchSide, JaxSide]:

@@ -7,10 +7,9 @@ of the one compiled program, so a clean run is the noisy program with a unit of 
 # ruff: noqa: SIM905 - a list would take a line a name
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +19,23 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
+from crosscheck._shadow.jax_equations import (
+    FORMATS,
+    SUMS,
+    bind,
+    closed_program,
+    implementation,
+    inner_program,
+    is_complex,
+    is_exp_of_minus_square,
+    is_float,
+    is_scaling,
+    rebuild,
+    scanned,
+    shape_of,
+    wide_of,
+    widened,
+)
 
 _EXACT = frozenset(
     """
@@ -67,7 +83,6 @@ _UNOPTIMIZED_ELEMENTS = 10_000
 _NOISY_TRIPS = 4096
 """A loop until nothing changes might never end under noise, so noise stops after this many trips of a ``while``."""
 
-_FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "float8_e4m3fn", (5, 2): "float8_e5m2"}
 
 Constants = dict[int, Any]
 """Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of what holds them there."""
@@ -96,7 +111,7 @@ class JaxLifted:
 
     def _run(self, arguments: Sequence[Array], noise: Noise, flush: float) -> list[Array]:
         given = [
-            np.asarray(argument).astype(_wide(aval.dtype))
+            np.asarray(argument).astype(wide_of(aval.dtype))
             for argument, aval in zip(arguments, self._closed.in_avals, strict=True)
         ]
         run_time = (np.uint64(_mixed(noise.seed)), np.float64(noise.unit), np.float64(flush))
@@ -140,13 +155,13 @@ def _constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr) -> 
     """
     try:
         with jax.enable_x64(True), warnings.catch_warnings(action="ignore"):
-            wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, _wide(shape.dtype)) for shape in shapes])
+            wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, wide_of(shape.dtype)) for shape in shapes])
     except Exception:  # whatever the program raises at a dtype that it was not asked for
         return {}
     found: Constants = {}
 
     def compare(owner: Any, constant: Any, exact: Any) -> None:
-        if is_float(constant) and is_float(exact) and exact.dtype == _wide(constant.dtype):
+        if is_float(constant) and is_float(exact) and exact.dtype == wide_of(constant.dtype):
             constant, exact = np.asarray(constant), np.asarray(exact)
             if constant.shape == exact.shape and np.array_equal(exact.astype(constant.dtype), constant):
                 found[id(owner)] = exact
@@ -212,23 +227,23 @@ class _Interpreter:
         for atom in equation.outvars:
             self._log(getattr(atom.aval, "dtype", None))
         if name == "convert_element_type":
-            return [lax.convert_element_type(values[0], _wide(params["new_dtype"]))]
+            return [lax.convert_element_type(values[0], wide_of(params["new_dtype"]))]
         if name == "reduce_precision":
             return self._reduce_precision(equation, values)
         if name in _SPECIAL:
             return _SPECIAL[name](self, equation, values)
-        if name in _EXACT and not (name in ("abs", "sign") and _is_complex(values[0])):
+        if name in _EXACT and not (name in ("abs", "sign") and is_complex(values[0])):
             return bind(equation, values)
         if name in _ROUNDED or name in ("abs", "sign"):
-            return self._finish(equation, bind(equation, values), noisy=not _is_scaling(equation))
-        if name in _SUMS:
-            width = reduction_factor(_SUMS[name](equation))
+            return self._finish(equation, bind(equation, values), noisy=not is_scaling(equation))
+        if name in SUMS:
+            width = reduction_factor(SUMS[name](equation))
             noisy = [self._noisy(value, width) for value in values]
-            return self._finish(equation, _rebuild(equation, noisy), width)
+            return self._finish(equation, rebuild(equation, noisy), width)
         if name in _OPAQUE:
             # backward stable: what rounding does in them, it might have done to their operands
             self.opaque.add(name)
-            width = reduction_factor(max(_shape(equation, 0)[-2:], default=1))
+            width = reduction_factor(max(shape_of(equation, 0)[-2:], default=1))
             return self._finish(equation, bind(equation, [self._noisy(value, width) for value in values]), width)
         return self._unknown(equation, values)
 
@@ -253,7 +268,7 @@ class _Interpreter:
         return min(float(jnp.finfo(dtype).tiny), float(self._format.tiny))
 
     def _noisy(self, value: Any, width: float, tiny: float = 0.0) -> Any:
-        if _is_complex(value):
+        if is_complex(value):
             return lax.complex(self._noisy(lax.real(value), width, tiny), self._noisy(lax.imag(value), width, tiny))
         if self._silent or getattr(value, "dtype", None) != np.float64:
             return value
@@ -355,7 +370,7 @@ class _Interpreter:
         ]
         results = equation.primitive.bind(*narrow, **equation.params)
         results = results if equation.primitive.multiple_results else [results]
-        wide = [lax.convert_element_type(r, _wide(r.dtype)) if is_float(r) else r for r in results]
+        wide = [lax.convert_element_type(r, wide_of(r.dtype)) if is_float(r) else r for r in results]
         return wide if equation.primitive.name in _BITWISE else self._finish(equation, wide)
 
     def _polynomial(self, equation: Any, values: list[Any]) -> list[Any]:
@@ -382,7 +397,7 @@ class _Interpreter:
     def _reduce_precision(self, equation: Any, values: list[Any]) -> list[Any]:
         exponent, mantissa = equation.params["exponent_bits"], equation.params["mantissa_bits"]
         if mantissa < self._format.nmant:
-            self.narrow.add(_FORMATS.get((exponent, mantissa), f"e{exponent}m{mantissa}"))
+            self.narrow.add(FORMATS.get((exponent, mantissa), f"e{exponent}m{mantissa}"))
         return values
 
 
@@ -395,193 +410,11 @@ _SPECIAL: dict[str, Callable[[_Interpreter, Any, list[Any]], Sequence[Any]]] = {
     "reduce": _Interpreter._reduce,
     "reduce_window": _Interpreter._reduce,
     "scan": _Interpreter._scan,
-    "scatter": lambda _, equation, values: _rebuild(equation, values),
-    "scatter-max": lambda _, equation, values: _rebuild(equation, values),
-    "scatter-min": lambda _, equation, values: _rebuild(equation, values),
+    "scatter": lambda _, equation, values: rebuild(equation, values),
+    "scatter-max": lambda _, equation, values: rebuild(equation, values),
+    "scatter-min": lambda _, equation, values: rebuild(equation, values),
     "while": _Interpreter._while,
 }
-
-
-def scanned(params: Mapping[str, Any], values: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """What a scan takes: constants, what it carries, and what it runs over."""
-    if "num_consts" in params:  # JAX before 0.12
-        first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
-        return values[:first], values[first:last], values[last:]
-    consts, start, inputs = params["ft_in"].update(values).unpack()
-    return list(consts), list(start), list(inputs)
-
-
-def _shape(equation: Any, operand: int) -> tuple[int, ...]:
-    return equation.invars[operand].aval.shape
-
-
-def _size(shape: Sequence[int]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
-
-
-def _reduced(equation: Any) -> int:
-    return _size([_shape(equation, 0)[axis] for axis in equation.params["axes"]])
-
-
-def _along_axis(equation: Any) -> int:
-    return _shape(equation, 0)[equation.params["axis"]]
-
-
-def _window(equation: Any) -> int:
-    return _size(equation.params["window_dimensions"])
-
-
-def _contracted(equation: Any) -> int:
-    (axes, _), _ = equation.params["dimension_numbers"]
-    return _size([_shape(equation, 0)[axis] for axis in axes])
-
-
-def _convolved(equation: Any) -> int:
-    kernel = equation.params["dimension_numbers"].rhs_spec  # output features, input features, space
-    return _size([_shape(equation, 1)[axis] for axis in kernel[1:]])
-
-
-def _scattered(equation: Any) -> int:
-    """On average; that all of them meet in one element is possible, but then most have one or none."""
-    return 1 + _size(_shape(equation, 2)) // max(1, _size(_shape(equation, 0)))
-
-
-_SUMS: dict[str, Callable[[Any], int]] = {
-    "conv_general_dilated": _convolved,
-    "cumlogsumexp": _along_axis,
-    "cumprod": _along_axis,
-    "cumsum": _along_axis,
-    "dot_general": _contracted,
-    "ragged_dot_general": lambda equation: _shape(equation, 0)[-1],
-    "reduce_prod": _reduced,
-    "reduce_sum": _reduced,
-    "reduce_window_sum": _window,
-    "scatter-add": _scattered,
-    "scatter-mul": _scattered,
-    "scatter-sub": _scattered,
-    "select_and_scatter_add": _window,
-}
-"""What rounds at every step, and how many elements one result is made of."""
-
-
-def is_float(typed: Any) -> bool:
-    """Complex numbers are floats too."""
-    dtype = getattr(typed, "dtype", None)
-    return dtype is not None and bool(jnp.issubdtype(dtype, np.inexact))
-
-
-def _is_complex(value: Any) -> bool:
-    return is_float(value) and bool(jnp.issubdtype(value.dtype, np.complexfloating))
-
-
-def _wide(dtype: Any) -> Any:
-    if jnp.issubdtype(dtype, np.complexfloating):
-        return np.dtype(np.complex128)
-    return np.dtype(np.float64) if jnp.issubdtype(dtype, np.floating) else dtype
-
-
-def widened(constant: Any) -> Any:
-    """A constant in float64: a scalar by the decimal that it was most probably written as, an array as it is.
-
-    JAX rounds the 0.1 of ``0.1 * x`` to the dtype of x. In float64 the program has 0.1 itself, and so does the program that
-    it is compared with.
-    """
-    if not is_float(constant):
-        return constant
-    wide = np.asarray(constant).astype(_wide(constant.dtype))
-    if wide.ndim or _is_complex(wide) or not np.isfinite(wide):
-        return wide
-    return np.float64(_as_written(float(wide), constant.dtype))
-
-
-def _as_written(value: float, dtype: Any) -> float:
-    """The shortest decimal that the dtype rounds to ``value``, unless that is a number of few bits, such as 2^-23."""
-    fraction, _ = np.frexp(value)
-    if float(fraction * 2.0 ** (jnp.finfo(dtype).nmant // 2 + 1)).is_integer():
-        return value
-    decimals = (float(f"{value:.{digits}g}") for digits in range(1, 17))
-    with np.errstate(over="ignore"):  # a decimal of the largest number may lie above it
-        return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
-
-
-def _is_scaling(equation: Any) -> bool:
-    """Whether this multiplies or divides by a power of two."""
-    name, atoms = equation.primitive.name, equation.invars
-    factors = atoms if name == "mul" else atoms[1:] if name == "div" else ()
-    return any(
-        isinstance(atom, Literal) and abs(np.frexp(np.float64(np.real(atom.val)))[0]) in (0.5, 0.0) for atom in factors
-    )
-
-
-def bind(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
-    """The same operation on wide values."""
-    params = {name: _wide_parameter(name, value) for name, value in equation.params.items()}
-    results = equation.primitive.bind(*values, **params)
-    return results if equation.primitive.multiple_results else [results]
-
-
-def _wide_parameter(name: str, value: Any) -> Any:
-    if name in ("precision", "accuracy"):  # how a narrower result may be computed
-        return None
-    is_dtype = isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic))
-    return _wide(np.dtype(value)) if is_dtype else value
-
-
-def _rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
-    """As ``bind``; a scatter has a program for two narrow numbers among its parameters, and is made anew."""
-    name, params = equation.primitive.name, equation.params
-    if not name.startswith("scatter"):
-        return bind(equation, values)
-    options = {key: params[key] for key in ("indices_are_sorted", "unique_indices", "mode")}
-    return [getattr(lax, name.replace("-", "_"))(*values, params["dimension_numbers"], **options)]
-
-
-def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
-    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, consts)
-
-
-def inner_program(equation: Any) -> ClosedJaxpr | None:
-    """The program that an equation calls with its own operands, as ``jit``, ``checkpoint`` and custom derivatives do."""
-    for value in equation.params.values():
-        if isinstance(value, ClosedJaxpr | Jaxpr):
-            jaxpr = value.jaxpr if isinstance(value, ClosedJaxpr) else value
-            if _shapes(jaxpr.invars) == _shapes(equation.invars) and _shapes(jaxpr.outvars) == _shapes(equation.outvars):
-                return closed_program(value)
-    return None
-
-
-def is_exp_of_minus_square(equation: Any) -> bool:
-    """Whether an equation calls exp(-x^2) as JAX has it from 0.12 on.
-
-    That splits the bits of a float of one dtype, and neither wider floats nor balls have those.
-    """
-    if equation.primitive.name != "custom_jvp_call":
-        return False
-    info = closed_program(equation.params["call_jaxpr"]).jaxpr.debug_info
-    return info.func_name == "exp_neg_sq" and Path(info.func_filename or "").parts[-4:] == ("jax", "_src", "lax", "erf.py")
-
-
-def implementation(equation: Any, x64: bool) -> ClosedJaxpr | None:
-    """The program that implements a primitive, where it is one in other primitives."""
-    primitive = equation.primitive
-    shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
-    try:
-        with jax.enable_x64(x64):
-            closed = jax.make_jaxpr(lambda *arrays: primitive.impl(*arrays, **equation.params))(*shapes)
-    except Exception:  # whatever a foreign implementation raises when it is traced
-        return None
-    return None if _contains(closed.jaxpr, primitive) else closed
-
-
-def _shapes(atoms: Sequence[Any]) -> list[Any]:
-    return [getattr(atom.aval, "shape", None) for atom in atoms]
-
-
-def _contains(jaxpr: Any, primitive: Any) -> bool:
-    return any(
-        equation.primitive is primitive or any(_contains(inside, primitive) for inside in jaxprs_in_params(equation.params))
-        for equation in jaxpr.eqns
-    )
 
 
 def _spread(condition: Any, like: Any) -> Any:

@@ -14,9 +14,9 @@ from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import Environment, examined_here
 from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
-from crosscheck._verify.curves import Declared, sight_declared
 from crosscheck._verify.explanation import Disagreement, Explanation
 from crosscheck._verify.reproduce import Source
+from crosscheck._verify.sight import Declared, sight_declared
 from crosscheck._verify.uncovered import sight_uncovered, uncovered
 from crosscheck._verify.verify import verify
 

@@ -15,8 +15,8 @@ from crosscheck._records.plain import plain
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._report.text import headline
-from crosscheck._verify.curves import Result, Row, Sighting
 from crosscheck._verify.reproduce import WIDTH, Source, snippet
+from crosscheck._verify.sight import Result, Row, Sighting
 
 MOST_SETTINGS = 6
 SCHEMA = "crosscheck.explain/1"

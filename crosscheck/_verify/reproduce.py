@@ -11,7 +11,7 @@ from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
-from crosscheck._verify.curves import Result, Row, Sighting
+from crosscheck._verify.sight import Result, Row, Sighting
 
 WIDTH = 110
 LONG = 32

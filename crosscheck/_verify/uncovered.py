@@ -13,7 +13,7 @@ from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.judged import ALONE, EXACT
 from crosscheck._verdict.records import Comparison
-from crosscheck._verify.curves import Sighting, sight
+from crosscheck._verify.sight import Sighting, sight
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from crosscheck import Activation, Deviation
 from crosscheck._frameworks.environment import environment
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._report.report import Report
-from crosscheck._verify.curves import Sighting, drawn
+from crosscheck._verify.curves import drawn
 from crosscheck._verify.explain import explained
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
+from crosscheck._verify.sight import Sighting
 
 FOLDER = "activations"
 ROWS = "rows.html"

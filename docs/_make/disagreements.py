@@ -7,8 +7,8 @@ import crosscheck
 from crosscheck import Activation, Deviation
 from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
-from crosscheck._verify.curves import Sighting
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
+from crosscheck._verify.sight import Sighting
 
 PAGE = "disagreements.md"
 SCRIPT = "assets/disagreements.js"

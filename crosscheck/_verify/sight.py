@@ -1,0 +1,369 @@
+"""A disagreement looked at once more at one input: what each implementation gives there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, IntArray, bits_of, is_number, widen
+from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._records.errors import said
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.names import budget
+from crosscheck._records.records import Activation, Anchor, Deviation, Region
+from crosscheck._truth.truth import Truth
+from crosscheck._verdict import causes
+from crosscheck._verdict.causes import CODE, FIRST_PASSING, Judgement, Setting
+from crosscheck._verify.sample import Sample, samples
+from crosscheck._verify.subjects import GAPS, VIEWS, Runner, runner, subjects_of
+
+REPEATED = 64
+"""A single input is run in an array of as many copies, so that vectorised kernels take their vectorised path."""
+DEVICE = "cpu"
+Runners = dict[tuple[object, ...], Runner]
+"""By subject and parameters, of one activation: JAX need not compile again what has run before."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A sample with its truth for one order, shared by every subject."""
+
+    activation: Activation
+    parameters: Mapping[str, float]
+    sample: Sample
+    order: int
+    true: Truth
+    scale: Float64Array | None
+    at_zero: Truth
+    runners: Runners
+
+
+def task_of(activation: Activation, parameters: Mapping[str, float], sample: Sample, order: int, runners: Runners) -> _Task:
+    zero = np.zeros_like(sample.x[:1])
+    at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
+    return _Task(
+        activation,
+        parameters,
+        sample,
+        order,
+        true=sample.truths(activation, [order], parameters)[order],
+        scale=sample.scales(activation, [order], parameters).get(order),
+        at_zero=at_zero.truths(activation, [order], parameters)[order],
+        runners=runners,
+    )
+
+
+def _subjects(task: _Task) -> dict[str, Implementation]:
+    return {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}
+
+
+def _mode(subject: Implementation, mode: str) -> str:
+    """The mode in which a subject is run where one is asked for that it may not have."""
+    return mode if mode in subject.modes else "eager"
+
+
+def _runner(task: _Task, name: str) -> Runner:
+    key = (name, *task.parameters.items())
+    if key not in task.runners:
+        task.runners[key] = runner(task.activation, _subjects(task)[name], task.parameters, DEVICE, None)
+    return task.runners[key]
+
+
+def run_in(task: _Task, name: str, mode: str, count: int, view: str = "") -> tuple[FloatArray, Judgement] | None:
+    """A subject's results, flat, and how ``verify`` judges them; None where it finds no derivative.
+
+    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many, or as a ``view``
+    of another array. Raises whatever the subject raises.
+    """
+    sample = task.sample
+    mode = _mode(_subjects(task)[name], mode)
+    run = _runner(task, name)
+    got = run.run(sample.tiled(count), task.order, mode, view=view or None)
+    if got is None:
+        return None
+    got = got[: task.true.rounded.size]
+    dtype = str(sample.x.dtype)
+    flush = run.flush(dtype, mode)
+    setting = Setting(
+        budget=budget(dtype, task.order),
+        flush_inputs=flush.inputs,
+        flush_outputs=flush.outputs,
+        at_zero=task.at_zero,
+        scale=task.scale,
+        rows=task.activation.rows,
+    )
+    return got, causes.judge(sample.known(task.order), got.astype(sample.x.dtype), task.true, setting)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one subject gives at one input: a number with its error in ULP, or what it raised.
+
+    ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the subject raised or found
+    no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row;
+    with a ``view``, one of ``VIEWS``, in an array of that many that is a view of another one.
+    """
+
+    subject: str
+    got: float | None
+    ulp: float
+    message: str | None = None
+    mode: str = "eager"
+    copies: int = REPEATED
+    view: str = ""
+
+    @property
+    def label(self) -> str:
+        """The subject, and the layout of its input if that is another one than an array of copies."""
+        return self.subject + (" alone" if self.copies == 1 else f" in a view {self.view}" if self.view else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The row in which a function of rows is looked at, and the direction of its derivatives, as bits.
+
+    ``position`` is that of the entry that is looked at, None where the whole row has one result; of half a row, that of the
+    result. ``extreme`` is the largest entry, or the smallest or the gate, if that is what the others are ``known_by``.
+    ``number`` is the row's among the ``sampled`` rows of its length, or None where it is not one of them. It is run in an
+    array of as many copies, since along the first axis their number decides whether torch takes its vectorised path.
+    ``made`` are the lines of numpy that make a row as long as a vocabulary.
+    """
+
+    bits: tuple[str, ...]
+    direction: tuple[str, ...]
+    position: int | None
+    entry: float
+    known_by: str
+    extreme: float
+    number: int | None
+    sampled: int
+    made: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Some subjects at one input. ``exact`` is the correctly rounded truth, None where nothing defines one.
+
+    For a function of rows ``input`` is the number by which the entry is known, and ``row`` says where it is.
+    """
+
+    dtype: str
+    order: int
+    mode: str
+    parameters: Mapping[str, float]
+    input: float
+    input_bits: str
+    exact: float | None
+    results: tuple[Result, ...]
+    row: Row | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A deviation at one of its anchors, in one of the dtypes of the anchor's region."""
+
+    deviation: Deviation
+    region: Region
+    anchor: Anchor
+    dtype: str
+
+
+def sight(
+    activation: Activation,
+    subjects: Sequence[str],
+    x: FloatArray,
+    order: int,
+    mode: str,
+    parameters: Mapping[str, float],
+    *,
+    declared: Declared | None = None,
+    layouts: bool = False,
+    beside: Sequence[tuple[str, str]] = (),
+    runners: Runners | None = None,
+) -> Sighting:
+    """What the subjects give at the one input ``x``, an array of one element.
+
+    For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
+    which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters,
+    the sighting is at others at which the function is verified. With ``layouts`` each subject is run too with the input,
+    or its row, alone, and in a view with gaps; in those of the other views that change the result too. ``beside`` are
+    further subjects, each with its mode, that are run at the same place; the sighting has their results after those of
+    the subjects. ``runners`` are kept from sighting to sighting of one activation.
+    """
+    sample, row = Sample(x, None, x), None
+    runners = {} if runners is None else runners
+    if activation.rows:
+        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared, runners)
+    task = task_of(activation, parameters, sample, order, runners)
+    position = (row.position or 0) if row else 0
+    copies = row.sampled if row else REPEATED
+    runs = [(name, mode, copies, "") for name in subjects]
+    if layouts:
+        runs += [(name, mode, *layout) for layout in ((1, ""), (copies, GAPS)) for name in subjects]
+    results = [_result(task, *one, position) for one in runs]
+    for view in VIEWS if layouts and row is None else ():
+        seen = [_result(task, name, mode, copies, view, position) for name in subjects] if view != GAPS else []
+        results += [one for one, whole in zip(seen, results, strict=False) if repr(one.got) != repr(whole.got)]
+    results += [_result(task, name, one, copies, "", position) for name, one in beside]
+    return Sighting(
+        dtype=str(x.dtype),
+        order=order,
+        mode=mode,
+        parameters=dict(parameters),
+        input=float(x[0]),
+        input_bits=bits_of(x),
+        exact=float(task.true.rounded[position]) if task.true.judged[position] else None,
+        results=tuple(results),
+        row=row,
+    )
+
+
+def sight_declared(
+    activation: Activation,
+    declared: Declared,
+    beside: Sequence[tuple[str, str]] = (),
+    runners: Runners | None = None,
+) -> Sighting:
+    """What the subjects of a declared deviation give at one of its anchors, and others beside them."""
+    deviation, region = declared.deviation, declared.region
+    return sight(
+        activation,
+        deviation.subjects,
+        np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype),
+        region.order,
+        deviation.modes[0],
+        {**activation.parameters, **region.parameters},
+        declared=declared,
+        layouts=deviation.cause == "layout",
+        beside=beside,
+        runners=runners,
+    )
+
+
+def _result(task: _Task, name: str, mode: str, copies: int, view: str, position: int) -> Result:
+    subject = _subjects(task).get(name)
+    if subject is None:
+        return Result(name, None, np.nan, "is not judged with these parameters", mode, copies, view)
+    mode = _mode(subject, mode)
+    try:
+        run = run_in(task, name, mode, copies, view)
+    except Exception as error:  # whatever a subject raises is its result
+        return Result(name, None, np.nan, said(error), mode, copies, view)
+    if run is None:
+        return Result(name, None, np.nan, "finds no derivative", mode, copies, view)
+    got, judgement = run
+    ulp = float(judgement.ulp_of_unit[position]) if task.true.judged[position] else np.nan
+    return Result(name, float(got[position]), ulp, None, mode, copies, view)
+
+
+def _in_a_row(
+    activation: Activation,
+    subjects: Sequence[str],
+    x: FloatArray,
+    order: int,
+    mode: str,
+    parameters: Mapping[str, float],
+    declared: Declared | None,
+    runners: Runners,
+) -> tuple[Sample, Row, Mapping[str, float]]:
+    cases = [parameters, *(activation.cases if declared and parameters == activation.parameters else ())]
+    lengths = declared.region.lengths if declared else ()
+    number = float(x[0])
+    first = None
+    for case in cases:
+        for sample in samples(activation, case, str(x.dtype), lengths or (*ROWS, *COLUMNS), seed=0, per_binade=0, uniform=0):
+            rows = np.flatnonzero(is_number(sample.known(order), number).reshape(len(sample.x), -1).any(axis=1))
+            if not rows.size or (lengths and sample.length not in lengths):
+                continue
+            some = _chosen(sample, rows)
+            at = np.flatnonzero(is_number(some.known(order), number))
+            task = task_of(activation, case, some, order, runners)
+            error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
+            whole = order == 0 and activation.result == "one"
+            i, position = divmod(int(at[np.argmax(error)]), sample.width(order))
+            found = *_place(sample, int(rows[i]), None if whole else position), case
+            if error.max() > -np.inf:
+                return found
+            first = first or found
+    if first is None:
+        whole = order == 0 and activation.result == "one"
+        gated = activation.known_by == "gate"
+        pair = np.array([[1, number] if gated else [number, -np.inf if whole else 0]]).astype(x.dtype)
+        place = None if whole else int(gated and order > 0)
+        sample, row = _place(Sample.of_rows(pair, np.array([[1, gated]], x.dtype), activation), 0, place)
+        first = sample, replace(row, number=None), parameters
+    return first
+
+
+def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, declared: Declared | None) -> Float64Array:
+    """The first subject's error at each point; -inf where the subjects do not disagree, or not as it is declared."""
+    if declared and declared.deviation.cause == "layout":
+        return _apart(task, subjects[0], mode, count)
+    runs = []
+    for name in subjects:
+        try:
+            run = run_in(task, name, mode, count)
+        except Exception:  # what it raises is shown later
+            run = None
+        if run is None:
+            return np.zeros(task.true.rounded.shape)
+        runs.append(run)
+    found = [judgement.codes for _, judgement in runs]
+    cause = declared.deviation.cause if declared else None
+    cause = "inaccurate" if cause in ("definition", "missing") else cause
+    failing = [codes == CODE[cause] if cause else codes < FIRST_PASSING for codes in found]
+    shown = np.all(failing, axis=0) if cause else np.any(failing, axis=0)
+    if len(runs) == 2:
+        small = causes.cancelled(task.true, task.scale, rows=True)
+        got = (runs[0][0], runs[1][0])
+        pair = causes.judge_pair(
+            got, (found[0], found[1]), task.order, np.isnan(widen(task.sample.known(task.order))), small
+        ).codes
+        shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
+    for name, (values, _) in zip(subjects, runs, strict=True):
+        if declared and (result := declared.anchor.results.get(name)) is not None:
+            shown &= is_number(values, float(np.float64(result).astype(values.dtype)))
+    return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
+
+
+def _apart(task: _Task, name: str, mode: str, count: int) -> Float64Array:
+    """How far apart a subject's results of each row alone and among ``count`` are; -inf where they are the same."""
+    run = _runner(task, name).run
+    layouts = [task.sample.tiled(count), *(task.sample.taken([i]) for i in range(len(task.sample.x)))]
+    together, *alone = (run(sample, task.order, mode) for sample in layouts)
+    size = task.true.rounded.size
+    if together is None:
+        return np.zeros(size)
+    gap = np.abs(widen(together[:size]) - widen(np.concatenate([one for one in alone if one is not None])))
+    return np.where(gap > 0, gap, -np.inf)
+
+
+def _chosen(sample: Sample, numbers: Sequence[int] | IntArray) -> Sample:
+    """Some of the rows."""
+    assert sample.v is not None
+    return sample.also(sample.x[numbers], sample.v[numbers])
+
+
+def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, Row]:
+    one = _chosen(sample, [number])
+    assert one.v is not None
+    return one, Row(
+        bits=tuple(bits_of(entry) for entry in one.x[0]),
+        direction=tuple(bits_of(entry) for entry in one.v[0]),
+        position=position,
+        entry=float(widen(one.x).max() if position is None else one.x[0, position]),
+        known_by=sample.known_by,
+        extreme=_extreme(sample, widen(one.x[0]), position),
+        number=number,
+        sampled=len(sample.x),
+        made=sample.lines(number),
+    )
+
+
+def _extreme(sample: Sample, row: Float64Array, position: int | None) -> float:
+    if sample.known_by == "gate":
+        gates = row[sample.outputs :]
+        return float(gates[(position or 0) % gates.size])
+    return float({"largest": row.max, "smallest": row.min}[sample.known_by]())

@@ -55,8 +55,10 @@ def load_file(path: str | Path) -> list[Activation]:
 class Catalogue(Mapping[str, Activation]):
     """Activations by name; aliases are understood in look-ups, and each name is also an attribute.
 
-    Iterating gives the names without the aliases, sorted; the records of ``files``, Python files of the user's, follow.
-    Raises :class:`SpecError` at the first look-up where a file has no record, or a name is taken twice.
+    Iterating gives the names without the aliases, sorted. The records of ``files``, Python files of the user's, follow.
+
+    Raises:
+        SpecError: At the first look-up, if a file has no record, or a name is taken twice.
     """
 
     def __init__(self, files: Iterable[str | Path] = ()) -> None:
@@ -128,7 +130,16 @@ def add(found: dict[str, Activation], record: Activation) -> None:
 
 
 activations = Catalogue()
-"""The catalogue: the records of all activations, by name or alias, ``activations["silu"]`` or ``activations.silu``."""
+"""The catalogue: the records of all activations, by name or alias, as items and as attributes.
+
+Examples:
+    >>> import crosscheck
+    >>> crosscheck.activations["swish"] is crosscheck.activations.silu
+    True
+    >>> import torch
+    >>> crosscheck.activations.silu.torch(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7311])
+"""
 
 
 def _by_its_name(record: Activation) -> tuple[Any, ...]:

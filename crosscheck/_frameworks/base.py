@@ -10,7 +10,7 @@ Function = Callable[[Any], Any]
 
 
 class NoDeviceError(RuntimeError):
-    """The device asked for is not there; the message says what to do."""
+    """The requested device is not available; the message says what to do."""
 
 
 class WrongOutputError(TypeError):

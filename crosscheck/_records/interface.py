@@ -22,7 +22,7 @@ Function = Callable[..., Any]
 
 
 class MissingFrameworkError(ImportError):
-    """A framework that is needed cannot be imported; the message says which extra brings it."""
+    """A framework that is needed cannot be imported; the message says how to install it."""
 
 
 def framework(name: str) -> Any:

@@ -69,7 +69,7 @@ def atlas(
 
     Raises:
         UsageError: If an argument has an unknown value.
-        UnknownActivationError: If the catalogue has no activation of this name.
+        UnknownActivationError: If the catalogue lacks this name.
         SpecError: If a record contradicts its own definition.
 
     Examples:

@@ -89,7 +89,7 @@ class AtlasDiff(Documented):
         """The differences as plain data (schema ``crosscheck.atlas-diff/1``).
 
         Returns:
-            What JSON can hold; NaN and the infinities are strings.
+            What ``to_json`` writes.
         """
         file = AtlasDiffFile(DIFF_SCHEMA, self.environment, self.changes, self.notes, self.old, self.new)
         return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
@@ -98,7 +98,7 @@ class AtlasDiff(Documented):
         """Write the differences as JSON, whole or not at all.
 
         Args:
-            path: The file. If its name ends in ``.gz``, it is compressed.
+            path: The file, compressed if it ends in ``.gz``.
 
         Raises:
             OSError: If the file cannot be written.

@@ -145,8 +145,8 @@ class AtlasRow:
         modes: The modes.
         region: Where it occurs; at how many of the inputs there in this run, and with which largest error.
         inputs: The inputs.
-        results: The result of every subject at each input, also of crosscheck's own.
-        truth: The exact result, correctly rounded; None where nothing defines one.
+        results: The results of every subject there, also of crosscheck's own.
+        truth: The exact results, correctly rounded; None where nothing defines one.
         cause: Why the results differ.
         side: The framework whose result it is, or ``both``. Where the cause is ``convention``, no result is wrong.
         reason: The mechanism.

@@ -80,7 +80,7 @@ def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uni
         shape: The shape of the array.
 
     Returns:
-        The description; the array is drawn when the dtype and the seed are known.
+        The description.
 
     Raises:
         UsageError: If an end is not finite, ``low`` is not below ``high``, or a size is not a positive integer.
@@ -105,7 +105,7 @@ def normal(shape: Shape = (1024,), *, mean: float = 0.0, std: float = 1.0) -> No
         std: The standard deviation.
 
     Returns:
-        The description; the array is drawn when the dtype and the seed are known.
+        The description.
 
     Raises:
         UsageError: If ``mean`` is not finite, ``std`` is not positive and finite, or a size is not a positive integer.
@@ -129,7 +129,7 @@ def stratified() -> Stratified:
     0, -1, 1 and their neighbours, the edges of the subnormals, the largest numbers, the infinities and NaN.
 
     Returns:
-        The description; the array is drawn when the dtype and the seed are known.
+        The description.
 
     Examples:
         >>> import crosscheck
@@ -143,7 +143,7 @@ def every_value() -> EveryValue:
     """Describe every value of a 16-bit dtype, infinities and NaNs included, an input of ``compare``.
 
     Returns:
-        The description; the array is made when the dtype is known.
+        The description.
 
     Examples:
         >>> import crosscheck, jax, torch

@@ -119,7 +119,7 @@ class Limits:
         plus: The three limits at plus infinity, or at the upper end.
 
     Raises:
-        SpecError: If a field is not a tuple or list of three numbers.
+        SpecError: If a field is not three numbers.
 
     Examples:
         >>> from crosscheck import Limits, activations
@@ -276,9 +276,9 @@ class Deviation:
         reason: The reason, in a sentence or two for a reader.
         link: The documentation, source or issue that explains it.
         seen: The environments in which it was observed.
-        modes: The modes in which it occurs, some of ``eager``, ``jit``, ``compile``, ``vmap`` and ``forward``.
-        bug: Whether it looks like a mistake of the framework, not like a choice or a limit of its arithmetic. Then the
-            snippet of ``crosscheck explain`` is meant for a report to the framework.
+        modes: The modes in which it occurs; all unless given.
+        bug: Whether it looks like a mistake of the framework, not like a choice or a limit of its arithmetic. Then
+            ``crosscheck explain`` has a snippet to report it.
 
     Raises:
         SpecError: If a field has a wrong value or is empty, or an anchor has a result of a subject that is not listed.
@@ -363,11 +363,11 @@ class Activation:
         limits: The limits at the infinities, or a function of the parameters that returns them.
         torch_gradient: The gradient in PyTorch. Without it, autograd differentiates ``torch_value``.
         torch_second: The second derivative in PyTorch; it needs ``torch_gradient``.
-        jax_gradient: The gradient in JAX. Without it, JAX differentiates ``jax_value``.
-        jax_second: The second derivative in JAX; it needs ``jax_gradient``.
+        jax_gradient: As ``torch_gradient``, in JAX.
+        jax_second: As ``torch_second``, in JAX.
         torch_along: The rule of forward mode, ``torch_along(torch, x, w, axis)``: J w, in operations that PyTorch can
             differentiate. It is needed where ``torch_second`` is given and the Jacobian is not symmetric, and only there.
-        jax_along: The same in JAX.
+        jax_along: As ``torch_along``, in JAX.
         aliases: Other names by which the catalogue finds it.
         latex: The definition as LaTeX, for readers.
         kinks: The points with two one-sided derivatives, or a function of the parameters that returns them.
@@ -501,7 +501,7 @@ class Activation:
             parameter: The name of the parameter.
 
         Returns:
-            Its range, or the range of any number if the record gives none.
+            Its range; any number if the record has none.
         """
         return self.ranges.get(parameter, ANY_NUMBER)
 

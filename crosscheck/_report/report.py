@@ -64,7 +64,7 @@ class Report(Written):
         """Write the report's data as JSON, whole or not at all.
 
         Args:
-            path: The file. If its name ends in ``.gz``, it is compressed.
+            path: The file, compressed if it ends in ``.gz``.
 
         Raises:
             OSError: If the file cannot be written.

@@ -126,7 +126,7 @@ class SweepReport:
         """The report as plain data (schema ``crosscheck.sweep/1``).
 
         Returns:
-            What JSON can hold; NaN and the infinities are strings.
+            What ``to_json`` writes.
         """
         return {
             "schema": SCHEMA,
@@ -144,7 +144,7 @@ class SweepReport:
         """Write the report as JSON, whole or not at all.
 
         Args:
-            path: The file. If its name ends in ``.gz``, it is compressed.
+            path: The file, compressed if it ends in ``.gz``.
 
         Raises:
             OSError: If the file cannot be written.

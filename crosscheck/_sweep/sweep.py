@@ -85,7 +85,7 @@ def sweep(
 
     Raises:
         UsageError: If an argument cannot be used, or a folder or disk cannot be written.
-        UnknownActivationError: If the catalogue has no activation of this name.
+        UnknownActivationError: If the catalogue lacks this name.
         MissingFrameworkError: If PyTorch or JAX cannot be imported.
         NoDeviceError: If a framework has no such device.
 

@@ -61,7 +61,7 @@ class PerceptronsReport:
         """The report as plain data (schema ``crosscheck.perceptron/1``).
 
         Returns:
-            What JSON can hold; NaN and the infinities are strings.
+            What ``to_json`` writes.
         """
         return {
             "schema": SCHEMA,
@@ -94,7 +94,7 @@ class PerceptronsReport:
         """Write the report as JSON, whole or not at all.
 
         Args:
-            path: The file. If its name ends in ``.gz``, it is compressed.
+            path: The file, compressed if it ends in ``.gz``.
 
         Raises:
             OSError: If the file cannot be written.
@@ -176,7 +176,7 @@ class LossesReport:
         """The report as plain data (schema ``crosscheck.losses/1``).
 
         Returns:
-            What JSON can hold; NaN and the infinities are strings.
+            What ``to_json`` writes.
         """
         return {
             "schema": "crosscheck.losses/1",
@@ -191,7 +191,7 @@ class LossesReport:
         """Write the report as JSON, whole or not at all.
 
         Args:
-            path: The file. If its name ends in ``.gz``, it is compressed.
+            path: The file, compressed if it ends in ``.gz``.
 
         Raises:
             OSError: If the file cannot be written.

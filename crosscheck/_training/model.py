@@ -23,6 +23,7 @@ class Perceptron:
 
     Raises:
         UsageError: If a dimension is not a positive integer.
+        MissingFrameworkError: In a method, if its framework cannot be imported.
 
     Examples:
         >>> import crosscheck, numpy as np
@@ -56,7 +57,6 @@ class Perceptron:
 
         Raises:
             UsageError: If the weights have other names, shapes or dtypes.
-            MissingFrameworkError: If PyTorch cannot be imported.
         """
         torch = framework("torch")
         module = importlib.import_module("crosscheck._training.torch_model")
@@ -77,7 +77,6 @@ class Perceptron:
 
         Raises:
             UsageError: If the weights have other names, shapes or dtypes.
-            MissingFrameworkError: If JAX cannot be imported.
         """
         check_weights(weights, self._shapes(), str(weights["bias"].dtype))
         jax = framework("jax")
@@ -92,9 +91,6 @@ class Perceptron:
 
         Returns:
             A pytree of JAX arrays, ``weight`` (outputs, inputs) and ``bias`` (outputs,).
-
-        Raises:
-            MissingFrameworkError: If JAX cannot be imported.
         """
         return self._jax().initialise(key, self.input_dim, self.output_dim, dtype=dtype)
 
@@ -110,7 +106,6 @@ class Perceptron:
 
         Raises:
             UsageError: If the last axis of x has another size.
-            MissingFrameworkError: If JAX cannot be imported.
         """
         return self._jax().apply(weights, x, logits=self.logits)
 

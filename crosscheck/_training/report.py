@@ -110,7 +110,7 @@ class PerceptronReport:
         """The report as plain data (schema ``crosscheck.perceptron/1``).
 
         Returns:
-            What JSON can hold; NaN and the infinities are strings.
+            What ``to_json`` writes.
         """
         return {"schema": SCHEMA, "environment": plain(self.environment), **self.training()}
 
@@ -152,7 +152,7 @@ class PerceptronReport:
         """Write the report as JSON, whole or not at all.
 
         Args:
-            path: The file. If its name ends in ``.gz``, it is compressed.
+            path: The file, compressed if it ends in ``.gz``.
 
         Raises:
             OSError: If the file cannot be written.

@@ -67,9 +67,9 @@ class Comparison:
         wrt: The input that a derivative is taken by.
         subject: What is judged, for example ``torch.native``.
         against: ``exact``, another subject, or ``alone``: the subject's own results in a one-element array.
-        dtype: The dtype of the inputs and results.
+        dtype: The dtype.
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
-        mode: How the subject is run: ``eager``, ``jit``, ``compile``, ``vmap`` or ``forward``.
+        mode: How the subject is run, for example ``jit``.
         device: ``cpu`` or ``gpu``.
         points: The number of inputs that were judged.
         exhaustive: Whether these are all values of the dtype.

@@ -35,7 +35,7 @@ def explain(what: str | Activation) -> str:
 
     Raises:
         UsageError: If ``what`` is not a name or a record.
-        UnknownActivationError: If the catalogue has no activation of this name.
+        UnknownActivationError: If the catalogue lacks this name.
 
     Examples:
         >>> import crosscheck

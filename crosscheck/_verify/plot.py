@@ -35,7 +35,7 @@ def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, 
 
     Raises:
         UsageError: If an argument has an unknown value, or the interval is empty.
-        UnknownActivationError: If the catalogue has no activation of this name.
+        UnknownActivationError: If the catalogue lacks this name.
 
     Examples:
         >>> import crosscheck

@@ -93,7 +93,7 @@ def verify(
 
     Raises:
         UsageError: If an argument has an unknown value.
-        UnknownActivationError: If the catalogue has no activation of this name.
+        UnknownActivationError: If the catalogue lacks this name.
         NoDeviceError: If a framework has no such device.
         SpecError: If a record contradicts its own definition.
 

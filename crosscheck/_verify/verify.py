@@ -66,9 +66,9 @@ def verify(
     Args:
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
         dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``; all unless given.
-        orders: 0 for the value, 1 for the gradient, 2 for the second derivative.
+        orders: 0 for the value, 1 for the gradient, 2 for the second derivative; all unless given.
         subjects: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``,
-            ``jax.native.matched`` and ``analytic``.
+            ``jax.native.matched`` and ``analytic``; all unless given.
         modes: Some of ``eager``, ``jit`` (of JAX), ``compile`` (of PyTorch, values and gradients), ``vmap`` and ``forward``
             (forward mode instead of reverse); the first two unless given. JAX runs ``vmap`` and ``forward`` under jit. What
             cannot be run here is in ``report.skipped``.

@@ -24,10 +24,10 @@ WARM_UP = 0.2
 class Curve:
     """What was measured every few comparisons.
 
-    comparisons, memory
-        How many were made, and the MiB that the process then held.
-    seconds
-        The processor time of one comparison since the measurement before, on average.
+    Attributes:
+        comparisons: How many were made.
+        memory: The MiB that the process then held.
+        seconds: The processor time of one comparison since the measurement before, on average.
     """
 
     comparisons: tuple[int, ...]

@@ -50,7 +50,7 @@ class Input:
 
 
 LAYOUTS = {"array": "", "alone": "alone", **{view: f"in a view {view}" for view in VIEWS}}
-"""Where the input of an :class:`Outcome` stood, in words."""
+"""Where the input of an ``Outcome`` stood, in words."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Area:
-    """A region of a disagreement: closed intervals of inputs, for one order and some dtypes, as :class:`Region` has them.
+    """A region of a disagreement: closed intervals of inputs, for one order and some dtypes, as ``Region`` has them.
 
     ``max_ulp`` is the declared bound of the error in ULP, infinite where there is none; ``measured`` is how far it was
     seen there in this run, empty where none of it was run.

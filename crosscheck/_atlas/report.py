@@ -47,7 +47,7 @@ class AtlasSummary:
 
 @dataclass(frozen=True)
 class AtlasFile:
-    """What ``crosscheck atlas --json`` and :meth:`Atlas.to_json` write."""
+    """What ``crosscheck atlas --json`` and ``Atlas.to_json`` write."""
 
     schema: str
     environment: Mapping[str, Any]

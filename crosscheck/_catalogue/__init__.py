@@ -32,7 +32,7 @@ def _records(module: ModuleType) -> list[Activation]:
 
 
 def load_file(path: str | Path) -> list[Activation]:
-    """The records in a Python file of the user's; :class:`SpecError` where it has none or does not run."""
+    """The records in a Python file of the user's; ``SpecError`` where it has none or does not run."""
     path = Path(path)
     if not os.path.isfile(path):  # which raises nothing, whatever the name
         raise SpecError(f"file: {path} does not exist or is not a file")
@@ -121,7 +121,7 @@ class Catalogue(Mapping[str, Activation]):
 
 
 def add(found: dict[str, Activation], record: Activation) -> None:
-    """Add a record under its name; :class:`SpecError` where the name, or an alias, is taken."""
+    """Add a record under its name; ``SpecError`` where the name, or an alias, is taken."""
     taken = {name: one.name for one in found.values() for name in (one.name, *one.aliases)}
     for name in (record.name, *record.aliases):
         if name in taken:
@@ -156,7 +156,7 @@ copyreg.pickle(Activation, _by_its_name)
 
 @contextmanager
 def formulas_of(activation: Activation) -> Iterator[None]:
-    """An exception that a user's formula raises becomes a :class:`SpecError` that names the record and the place."""
+    """An exception that a user's formula raises becomes a ``SpecError`` that names the record and the place."""
     try:
         yield
     except (SpecError, UsageError, MissingFrameworkError):

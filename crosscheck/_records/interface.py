@@ -26,7 +26,7 @@ class MissingFrameworkError(ImportError):
 
 
 def framework(name: str) -> Any:
-    """The module ``torch``, ``jax`` or ``optax``; :class:`MissingFrameworkError` where it cannot be imported."""
+    """The module ``torch``, ``jax`` or ``optax``; ``MissingFrameworkError`` where it cannot be imported."""
     try:
         module = importlib.import_module(name)
         getattr(module, ALWAYS_THERE.get(name, "__name__"))  # an empty folder of that name can be imported too

@@ -50,7 +50,7 @@ class SweepSummary:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What ``crosscheck sweep --json`` and :meth:`SweepReport.to_json` write."""
+    """What ``crosscheck sweep --json`` and ``SweepReport.to_json`` write."""
 
     schema: str
     function: str
@@ -180,7 +180,7 @@ class SweepReport:
 
 
 def read_sweep(path: str | Path) -> SweepReport:
-    """A report that was written as JSON; :class:`UsageError` where it is none."""
+    """A report that was written as JSON; ``UsageError`` where it is none."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         schema = data.get("schema") if isinstance(data, Mapping) else None
@@ -219,7 +219,7 @@ def _check(file: SweepFile) -> None:
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
-    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none.
+    """The reports in a folder, in the order of their names; ``UsageError`` where there is none.
 
     The tables of planted faults may lie beside them.
     """

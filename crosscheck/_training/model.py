@@ -118,7 +118,7 @@ class Perceptron:
 
 
 def check_input(shape: tuple[int, ...], input_dim: int) -> None:
-    """Raise :class:`UsageError` unless the last axis of an input has the layer's size."""
+    """Raise ``UsageError`` unless the last axis of an input has the layer's size."""
     if not shape or shape[-1] != input_dim:
         raise UsageError(
             f"x: got shape {tuple(shape)}, expected ({input_dim},) or (points, {input_dim}); the last axis holds the inputs "
@@ -127,7 +127,7 @@ def check_input(shape: tuple[int, ...], input_dim: int) -> None:
 
 
 def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
-    """Raise :class:`UsageError` unless weights have these names and shapes and this dtype."""
+    """Raise ``UsageError`` unless weights have these names and shapes and this dtype."""
     if set(weights) != set(shapes):
         raise UsageError(f"weights: got {', '.join(weights) or 'nothing'}, expected weight and bias, as torch.nn.Linear has")
     for name, shape in shapes.items():

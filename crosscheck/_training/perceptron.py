@@ -33,7 +33,7 @@ CONTROLS = (np.inf, -np.inf)
 
 
 def trainings(planted: int) -> int:
-    """How many trainings :func:`perceptron` runs: one and its controls in each framework, and one for each planted fault."""
+    """How many trainings ``perceptron`` runs: one and its controls in each framework, and one for each planted fault."""
     return len(FRAMEWORKS) * (1 + len(CONTROLS)) + planted
 
 
@@ -223,7 +223,7 @@ def _check_frameworks(given: Mapping[str, object]) -> None:
 
 
 def _data(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
-    """Inputs and labels as float64 arrays of two axes; :class:`UsageError` where they do not match."""
+    """Inputs and labels as float64 arrays of two axes; ``UsageError`` where they do not match."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or 0 in x.shape:
         raise UsageError(f"data: x: got shape {x.shape}, expected (points, inputs), neither of them 0; one point is x[None]")

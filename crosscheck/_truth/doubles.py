@@ -180,7 +180,7 @@ INVERSES = [Doubles(1.0) / Doubles(float(factorial(k))) for k in range(PLAIN)]
 
 
 class Namespace:
-    """The functions that formulas of rows are made of, over :class:`Doubles`; rows lie along the last axis.
+    """The functions that formulas of rows are made of, over ``Doubles``; rows lie along the last axis.
 
     ``UndecidedError`` for any other function.
     """

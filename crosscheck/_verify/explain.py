@@ -47,7 +47,7 @@ def explain(what: str | Activation) -> str:
 
 @undisturbed()
 def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
-    """What :func:`explain` prints, as data."""
+    """What ``explain`` prints, as data."""
     activation = activation_of(what)
     return explained(activation, verify(activation, progress=progress))
 

@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Crosscheck:
-    """The fixture's value, with :func:`crosscheck.assert_agree`, :func:`crosscheck.compare` and :func:`crosscheck.verify`.
+    """The fixture's value, with ``crosscheck.assert_agree``, ``crosscheck.compare`` and ``crosscheck.verify``.
 
     Each takes what the function of that name takes. Seed, device and dtype are those of the command line unless given.
     """

@@ -24,10 +24,10 @@ WARM_UP = 0.2
 class Curve:
     """What was measured every few comparisons.
 
-    comparisons, memory
-        How many were made, and the MiB that the process then held.
-    seconds
-        The processor time of one comparison since the measurement before, on average.
+    Attributes:
+        comparisons: How many were made.
+        memory: The MiB that the process then held.
+        seconds: The processor time of one comparison since the measurement before, on average.
     """
 
     comparisons: tuple[int, ...]
@@ -68,7 +68,7 @@ def measured(comparisons: Iterator[object], every: int) -> Curve:
 
 
 def distinct(count: int) -> Iterator[tuple[Function, Function]]:
-    """Pairs, each of other operations or constants; in one of :data:`ONE_IN` a constant is another one in JAX."""
+    """Pairs, each of other operations or constants; in one of ``ONE_IN`` a constant is another one in JAX."""
     for number in range(count):
         names = [SMOOTH[(number // 10**k) % 10] for k in range(3)]
         constants = [0.5 + ((number * (k + 3)) % 64) / 128 for k in range(4)]

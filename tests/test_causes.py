@@ -372,7 +372,7 @@ def test_terms_cancel_where_the_truth_is_below_a_part_of_their_scale(rows: bool,
 
 @pytest.mark.parametrize(("rows", "expected"), [(False, "inaccurate"), (True, "rounding")], ids=["elementwise", "rows"])
 def test_in_a_function_of_rows_an_error_counts_against_its_terms_earlier(rows: bool, expected: str) -> None:
-    """5 ULP of a quarter of the terms' sum are 1.25 of theirs, the difference that :data:`CANCELLED_IN_ROWS` makes."""
+    """5 ULP of a quarter of the terms' sum are 1.25 of theirs, the difference that ``CANCELLED_IN_ROWS`` makes."""
     true, got = truth_of([0.25]), 0.25 + 5 * 2.0**-25
     how = dataclasses.replace(setting(4, scale=np.ones(1)), rows=rows)
     assert cause(1.0, got, true, how) == expected

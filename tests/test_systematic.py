@@ -14,7 +14,7 @@ SIGNS = pytest.mark.parametrize("sign", [1, -1], ids=["too large", "too small"])
 
 
 def of_rows(signed: Sequence[float], relative: Sequence[float], *, bad: Sequence[int], rows: Sequence[int]) -> list[bool]:
-    """:func:`systematic_in_rows` for rows of two entries, the truth being 1 everywhere, the neighbours' errors the same."""
+    """``systematic_in_rows`` for rows of two entries, the truth being 1 everywhere, the neighbours' errors the same."""
     exact, errors = np.ones(len(signed)), np.tile(signed, (1 + NEARBY.size, 1))
     found = systematic_in_rows(np.array(bad), np.array(relative), np.array(rows), 2, errors, exact, 1.0, in_float64=False)
     return found.tolist()

@@ -112,7 +112,7 @@ def to_ordinal(array: FloatArray) -> IntArray:
 
 
 def from_ordinal(ordinal: IntArray, fmt: Format) -> FloatArray:
-    """The inverse of :func:`to_ordinal`; 0 becomes +0."""
+    """The inverse of ``to_ordinal``; 0 becomes +0."""
     sign = np.where(ordinal < 0, np.uint64(2 ** (fmt.bits - 1)), np.uint64(0))
     bits = np.abs(ordinal).astype(np.uint64) | sign
     return bits.astype(fmt.unsigned).view(fmt.dtype)

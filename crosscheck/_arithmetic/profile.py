@@ -20,13 +20,12 @@ SIZES = ("0", *(f"{2.0**k:g}" if k < 11 else f"2^{k}" for k in range(LOWEST, HIG
 class Profile:
     """The errors of one comparison.
 
-    by
-        ``input``, or ``element`` where no single input belongs to a result.
-    x, worst
-        Of up to 96 columns, of as many inputs each in the order of their size: the input in the middle, and the largest
-        error in ULP, infinite where one side alone is NaN or infinite.
-    counts
-        How many errors there are of each of ``SIZES``: none, up to half an ULP, up to 1, 2, 4, ... 2^24, more, not finite.
+    Attributes:
+        by: ``input``, or ``element`` where no single input belongs to a result.
+        x: Of up to 96 columns, of as many inputs each in the order of their size, the input in the middle.
+        worst: Of each column the largest error in ULP, infinite where only one side is NaN or infinite.
+        counts: How many errors there are of each of ``SIZES``: none, up to half an ULP, up to 1, 2, 4, ... 2^24, more, not
+            finite.
     """
 
     by: str

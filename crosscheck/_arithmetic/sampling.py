@@ -69,7 +69,7 @@ COLUMNS = {32: 16}
 
 
 PAIRS = ((0, 0), (1e3, 1e-3), (1, inf), (1, -inf), (inf, 0.5), (inf, inf), (-inf, -inf), (1, nan), (nan, 1))
-"""Numbers with their gates, of which the last rows of :func:`sampled_pairs` consist."""
+"""Numbers with their gates, of which the last rows of ``sampled_pairs`` consist."""
 PAIRS_UP_TO = 100
 """Rows of more entries have no such last rows: an infinite pair is evaluated in balls, and each row has many."""
 SIZES, GATES = (1e-3, 1.0, 1e3), (1.0, 10.0, 25.0, 110.0, 750.0)

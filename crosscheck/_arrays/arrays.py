@@ -24,11 +24,24 @@ ULP = 4.0
 
 
 def dump(path: str | Path, /, **arrays: Any) -> None:
-    """Write arrays of torch, JAX or numpy to a file, to be compared where the other framework is.
+    """Write arrays of PyTorch, JAX or numpy to a file, to be compared where the other framework is.
 
-    ``path`` ends in .safetensors or .npz, or in .npy for one array; ``dump(path, **model.state_dict())`` writes a model's
-    parameters. The file is written whole or not at all; an existing one is replaced. Raises :class:`UsageError` for
-    another ending, for no array, and for what is not an array of numbers, and ``OSError``.
+    The file is written whole or not at all; an existing one is replaced.
+
+    Args:
+        path: The file; it ends in ``.safetensors`` or ``.npz``, or in ``.npy`` for one array.
+        **arrays: The arrays by name; ``dump(path, **model.state_dict())`` writes the parameters of a model.
+
+    Raises:
+        UsageError: If ``path`` has another ending, there is no array, or a value is not an array of numbers.
+        OSError: If the file cannot be written.
+
+    Examples:
+        >>> import tempfile, crosscheck, numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     crosscheck.dump(f"{folder}/y.npz", y=np.zeros(3))
+        ...     np.load(f"{folder}/y.npz")["y"]
+        array([0., 0., 0.])
     """
     path = Path(path)
     if path.suffix not in FORMATS:
@@ -51,17 +64,33 @@ def compare_arrays(
 ) -> ArraysReport:
     """Compare arrays that were computed elsewhere, element by element.
 
-    a, b
-        An array, or a mapping of names to arrays: of torch, JAX or numpy; float64, float32, bfloat16, float16, integers
-        or booleans. Arrays of one name have the same shape and dtype.
-    truth
-        The same in float64, where it is known: then the report tells which side is farther from it. Names that it has not
-        are compared without.
-    ulp, rtol, atol
-        What is allowed: so many ULP of the larger element (4 unless anything is given), or a difference of
-        ``atol + rtol * |b|``. With both, an element may be within either. NaN equals NaN, and -0 equals 0.
+    NaN equals NaN, and -0 equals 0. If both ``ulp`` and a tolerance are given, an element may be within either.
 
-    Raises :class:`UsageError` for arguments that cannot be compared; all names that are wrong are in one message.
+    Args:
+        a: An array, or a mapping of names to arrays, of PyTorch, JAX or numpy: float64, float32, bfloat16, float16, integers
+            or booleans.
+        b: The same; arrays of one name have the same shape and dtype as in ``a``.
+        truth: The exact values in float64, where they are known: then the report says which side differs more from them.
+            Arrays whose names it lacks are compared without.
+        ulp: The allowed difference in ULP of the larger element; 4 if no limit is given.
+        rtol: The relative part of the allowed difference ``atol + rtol * |b|``.
+        atol: The absolute part.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If the arguments cannot be compared; the message has all names that are wrong.
+
+    Examples:
+        >>> import crosscheck, numpy as np
+        >>> a = np.float32([1.0, 2.0])
+        >>> report = crosscheck.compare_arrays({"y": a}, {"y": a * np.float32(1.001)}, rtol=1e-2)
+        >>> report.passed
+        True
+        >>> report = crosscheck.compare_arrays(a, np.float32([1.0, 2.5]))
+        >>> report.passed, report.comparisons[0].worst[0].index
+        (False, (1,))
     """
     limits = _limits(ulp, rtol, atol)
     side_a, side_b = _named(a, "a"), _named(b, "b")

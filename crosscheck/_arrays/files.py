@@ -31,7 +31,7 @@ RAW = np.dtype("V2")
 class Arrays(Mapping[str, Array]):
     """The arrays of a file by name, each read when it is asked for; that of a .npy file is called ``array``.
 
-    Raises :class:`UsageError` for a file that is not there, is not what its ending says, is cut short or damaged, or holds
+    Raises ``UsageError`` for a file that is not there, is not what its ending says, is cut short or damaged, or holds
     Python objects.
     """
 

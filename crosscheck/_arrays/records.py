@@ -52,22 +52,20 @@ class Element:
 class ArrayComparison:
     """Two arrays of one name.
 
-    passed
-        Whether there are elements, and each is within the limits.
-    equal, beyond, special
-        How many elements are equal (NaN equals NaN, -0 equals 0), how many beyond the limits, and at how many one is NaN or
-        infinite and the other another number.
-    figures
-        ``ulp_p50, ulp_p99, ulp_max``, ``abs_...``, ``rel_...``: percentiles and the largest difference over the elements
-        that are finite in both, in ULP of the larger element, absolute, and relative to B's; the percentiles to three
-        digits. ``rel_max`` and ``abs_max`` are so the smallest rtol and atol that hold, the other one being 0.
-    worst
-        The elements that are farthest apart; if any is beyond the limits, only these.
-    a_ulp, b_ulp, side
-        Where the truth was given: each side's largest error in ULP of it, and the side that is farther from it where
-        elements are beyond the limits: ``A``, ``B`` or ``both``.
-    profile
-        How large the differences are and where; not part of the JSON. None where there are no elements.
+    Attributes:
+        passed: Whether there are elements, and each is within the limits.
+        equal: How many elements are equal (NaN equals NaN, -0 equals 0).
+        beyond: How many elements are beyond the limits.
+        special: How many elements are NaN or infinite on one side and another number on the other.
+        figures: ``ulp_p50, ulp_p99, ulp_max``, ``abs_...``, ``rel_...``: percentiles and the largest difference over the
+            elements that are finite in both, in ULP of the larger element, absolute, and relative to B's; the percentiles to
+            three digits. So ``rel_max`` and ``abs_max`` are the smallest rtol and atol that hold, the other one being 0.
+        worst: The elements that differ most; if any is beyond the limits, only these.
+        a_ulp: Where the truth was given, the largest error of A in ULP of it.
+        b_ulp: The same of B.
+        side: Where the truth was given, the side that differs more from it where elements are beyond the limits: ``A``,
+            ``B`` or ``both``.
+        profile: How large the differences are and where; not part of the JSON. None where there are no elements.
     """
 
     name: str

@@ -26,14 +26,13 @@ MOST_PANELS = 3
 
 @dataclass(frozen=True)
 class ArraysReport(Written):
-    """The result of :func:`crosscheck.compare_arrays`.
+    """The result of ``compare_arrays``.
 
-    comparisons
-        One for each name that both sides have.
-    only_a, only_b
-        Names that only one side has; with any of these the report has failed, since something was not compared.
-    limits
-        What was allowed.
+    Attributes:
+        comparisons: One record for each name that both sides have.
+        only_a: Names that only ``a`` has. With any of these the report fails, since something was not compared.
+        only_b: Names that only ``b`` has, likewise.
+        limits: The allowed differences.
     """
 
     comparisons: tuple[ArrayComparison, ...]
@@ -43,7 +42,7 @@ class ArraysReport(Written):
 
     @property
     def compared(self) -> int:
-        """How many elements were compared; 0 means that nothing was."""
+        """The number of elements that were compared; 0 means that nothing was."""
         return sum(comparison.elements for comparison in self.comparisons)
 
     @property
@@ -69,7 +68,12 @@ class ArraysReport(Written):
         return f"DISAGREE: {told}{'' if worst.side is None else f'; at fault: {worst.side}'}."
 
     def document(self) -> Document:
-        """The verdict, every array's figures, where the worst elements are, and the differences as a figure."""
+        """The report as a document: the verdict, the figures of every array, the worst elements, and a figure of the
+        differences.
+
+        Returns:
+            The document.
+        """
         story = "\n".join(self.story().splitlines()[1:]).strip()
         head = ["name", "dtype", "shape", "verdict", "equal", "beyond", "median ULP", "99% ULP", "largest ULP"]
         rows = [head, *(list(_row(one)) for one in _ranked(self)[:MOST_ROWS])]
@@ -80,7 +84,11 @@ class ArraysReport(Written):
         return Document(self.headline, self.passed, blocks)
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
-        """The arrays that are farthest apart, a panel each."""
+        """The differences for the figure: a panel for each of the arrays that differ most.
+
+        Returns:
+            The profiles of differences by panel and label.
+        """
         drawn = [one for one in _ranked(self) if one.profile is not None]
         return {
             shown.name(one.name): {shown.name(one.name): one.profile}
@@ -89,14 +97,22 @@ class ArraysReport(Written):
         }
 
     def story(self) -> str:
-        """The verdict and the evidence, as text."""
+        """The verdict and its evidence.
+
+        Returns:
+            The text.
+        """
         return "\n".join(_story(self))
 
     def __str__(self) -> str:
         return self.story()
 
     def data(self) -> Mapping[str, object]:
-        """The report as plain data, in the layout of its schema."""
+        """The report as plain data (schema ``crosscheck.arrays/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
         return {
             "schema": SCHEMA,
             "limits": plain(dataclasses.asdict(self.limits)),
@@ -111,7 +127,14 @@ class ArraysReport(Written):
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema ``crosscheck.arrays/1``), whole or not at all; raises ``OSError``."""
+        """Write the report as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
 

@@ -46,23 +46,39 @@ def atlas(
     progress: Progress | None = None,
     processes: int = 1,
 ) -> Atlas:
-    """Every disagreement of the frameworks about activations in one table, found by running :func:`verify`.
+    """Find every disagreement of the frameworks about activations, in one table, by running ``verify``.
 
-    what
-        The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
-    usual
-        Whether to measure too which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
-        ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their defaults.
-        That takes longer than all else.
-    modes, layout
-        As :func:`verify` has them, but all modes and layouts unless others are asked for, or it is ``quick``. In modes
-        beyond eager and jit the frameworks' own functions are run alone: in these, crosscheck's have no disagreement.
-    dtypes, seed, quick, without, progress, processes
-        As :func:`verify` has them; orders and subjects are all there are, on the CPU, and functions of rows are judged at
-        rows of every length, unless it is ``quick``.
+    All orders and subjects are run, on the CPU, and functions of rows at rows of every length unless ``quick``. Each
+    declared deviation is run once more at every anchor of its regions, with all subjects.
 
-    Each declared deviation is looked at once more at every anchor of its regions, where all subjects are run. Raises what
-    :func:`verify` raises.
+    Args:
+        what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
+        dtypes: As in ``verify``.
+        modes: As in ``verify``, but all modes unless given or ``quick``. In modes beyond ``eager`` and ``jit``, only the
+            frameworks' own functions are run: those of crosscheck have no disagreement there.
+        layout: As in ``verify``, but True unless given or ``quick``.
+        seed: As in ``verify``.
+        quick: As in ``verify``.
+        without: As in ``verify``.
+        usual: Whether to measure which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
+            ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their
+            defaults. This takes longer than everything else.
+        progress: As in ``verify``.
+        processes: As in ``verify``.
+
+    Returns:
+        The atlas.
+
+    Raises:
+        UsageError: If an argument has an unknown value.
+        UnknownActivationError: If the catalogue lacks this name.
+        SpecError: If a record contradicts its own definition.
+
+    Examples:
+        >>> import crosscheck
+        >>> atlas = crosscheck.atlas("relu", dtypes=["float32"], quick=True)
+        >>> [row.id for row in atlas.rows]
+        ['relu-negative-zero', 'relu-gradient-at-nan']
     """
     chosen = _arguments.chosen(what)
     if dtypes is None:
@@ -126,18 +142,29 @@ def atlas_diff(
     progress: Progress | None = None,
     processes: int = 1,
 ) -> AtlasDiff:
-    """What differs between the disagreements of two environments: which vanished, appeared, grew or shrank.
+    """Compare the disagreements of two environments: which vanished, appeared, grew or shrank.
 
-    old, new
-        Atlases, or the paths of the JSON that :meth:`Atlas.to_json` or ``crosscheck atlas --json`` wrote. Without ``new``
-        an atlas of what ``old`` covers is made here and now.
-    progress, processes
-        As :func:`verify` has them, for the atlas that is made.
+    What only one of the two atlases covers is not compared. The number of inputs that show a disagreement, and its largest
+    error, are compared if both atlases have the same seed, and both or neither are ``quick``.
 
-    What only one of the two covers is not compared; how many inputs show a disagreement, and its largest error, are
-    compared where both have the same seed and both or neither were ``quick``. Raises :class:`UsageError` for a file that is
-    missing, cut short, of another schema or not an atlas, for an atlas in which nothing was compared, and for two that have
-    nothing in common.
+    Args:
+        old: An atlas, or the path of the JSON that ``Atlas.to_json`` or ``crosscheck atlas --json`` wrote.
+        new: The same; None makes an atlas of what ``old`` covers, here and now.
+        progress: As in ``verify``, for the atlas that is made.
+        processes: As in ``verify``, for the atlas that is made.
+
+    Returns:
+        The differences.
+
+    Raises:
+        UsageError: If a file is missing, cut short, of another schema or not an atlas, if nothing was compared in an atlas,
+            or if the two have nothing in common.
+
+    Examples:
+        >>> import crosscheck
+        >>> old = crosscheck.atlas("relu", dtypes=["float32"], quick=True)
+        >>> crosscheck.atlas_diff(old).changed
+        False
     """
     before = old if isinstance(old, Atlas) else read(old, "old")
     if new is None:

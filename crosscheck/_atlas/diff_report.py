@@ -50,15 +50,17 @@ class AtlasDiffFile:
 
 @dataclass(frozen=True)
 class AtlasDiff(Documented):
-    """The result of :func:`crosscheck.atlas_diff`.
+    """The result of ``atlas_diff``.
 
-    changes
-        One record for each disagreement and kind of change: its ``kind`` (``appeared``, ``grew``, ``vanished``, ``shrank``
-        or ``results``), ``id``, ``function``, ``cause``, whether it is ``declared``, and ``details``, a line each.
-    notes
-        What was not compared, and why.
-    old_environment, new_environment
-        Versions, devices and settings of the two. ``old`` and ``new`` are the counts and verdicts of the atlases.
+    Attributes:
+        changes: One record for each disagreement and kind of change: its ``kind`` (``appeared``, ``grew``, ``vanished``,
+            ``shrank`` or ``results``), ``id``, ``function``, ``cause``, whether it is ``declared``, and ``details``, a line
+            each.
+        notes: What was not compared, and why.
+        old_environment: Versions, devices and settings of the old atlas.
+        new_environment: Those of the new one.
+        old: The counts and the verdict of the old atlas.
+        new: Those of the new one.
     """
 
     changes: tuple[Change, ...]
@@ -70,12 +72,12 @@ class AtlasDiff(Documented):
 
     @property
     def changed(self) -> bool:
-        """Whether any disagreement differs; a difference of the environments alone is none."""
+        """Whether any disagreement differs; a difference of only the environments does not count."""
         return bool(self.changes)
 
     @property
     def environment(self) -> dict[str, tuple[Any, Any]]:
-        """In what the environments differ, by dotted name: the old value and the new one, None where it is missing."""
+        """What differs between the environments, by dotted name: the old value and the new one, None where it is missing."""
         old, new = (dict(_flat(one)) for one in (self.old_environment, self.new_environment))
         return {
             name: (old.get(name), new.get(name))
@@ -84,16 +86,31 @@ class AtlasDiff(Documented):
         }
 
     def data(self) -> dict[str, Any]:
-        """The differences as plain data (schema ``crosscheck.atlas-diff/1``)."""
+        """The differences as plain data (schema ``crosscheck.atlas-diff/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
         file = AtlasDiffFile(DIFF_SCHEMA, self.environment, self.changes, self.notes, self.old, self.new)
         return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
 
     def to_json(self, path: str | Path) -> None:
-        """Write the differences as JSON, whole or not at all; raises ``OSError``."""
+        """Write the differences as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def document(self) -> Document:
-        """The environments, and every change."""
+        """The differences as a document: the environments, and every change.
+
+        Returns:
+            The document.
+        """
         blocks: list[Block] = [Paragraph(note) for note in self.notes]
         if self.environment:
             blocks += [Heading("Environment"), Table([["", "old", "new"], *_environment_rows(self)])]

@@ -18,7 +18,7 @@ from crosscheck._report.json_file import ZIPPED
 def read(path: str | Path, what: str) -> Atlas:
     """An atlas from its JSON, compressed if the name ends in .gz.
 
-    Raises :class:`UsageError` that names the argument ``what`` and says what is wrong.
+    Raises ``UsageError`` that names the argument ``what`` and says what is wrong.
     """
     path = Path(path)
     if os.path.isdir(path):  # which raises nothing, whatever the name

@@ -36,10 +36,9 @@ class Place:
 class Input:
     """An input with the setting it was run in.
 
-    region
-        The number of the row's region that it lies in, from 0.
-    x
-        The input; of a function of rows the number by which the entry at ``place`` is known: see :class:`Region`.
+    Attributes:
+        region: The number of the row's region that it lies in, from 0.
+        x: The input; of a function of rows the number that identifies the entry at ``place``: see ``Region``.
     """
 
     region: int
@@ -51,7 +50,7 @@ class Input:
 
 
 LAYOUTS = {"array": "", "alone": "alone", **{view: f"in a view {view}" for view in VIEWS}}
-"""Where the input of an :class:`Outcome` stood, in words."""
+"""Where the input of an ``Outcome`` stood, in words."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Area:
-    """A region of a disagreement: closed intervals of inputs, for one order and some dtypes, as :class:`Region` has them.
+    """A region of a disagreement: closed intervals of inputs, for one order and some dtypes, as ``Region`` has them.
 
     ``max_ulp`` is the declared bound of the error in ULP, infinite where there is none; ``measured`` is how far it was
     seen there in this run, empty where none of it was run.
@@ -113,15 +112,13 @@ class SeenIn:
 class Noticed:
     """Whether a check that people use notices a disagreement, measured.
 
-    check
-        ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``, ``torch.autograd.gradcheck`` or
-        ``jax.test_util.check_grads``, at their defaults.
-    inputs
-        ``anchors``, those of the row, or ``normal``, those of 1,000 seeded standard normal ones that lie in its regions.
-    noticed
-        True or False, or None where the check does not apply.
-    said
-        What the check said where it noticed it, in one line; else why it does not apply, or nothing.
+    Attributes:
+        check: ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``, ``torch.autograd.gradcheck`` or
+            ``jax.test_util.check_grads``, at their defaults.
+        inputs: ``anchors``, those of the row, or ``normal``, those of 1,000 seeded standard normal ones that lie in its
+            regions.
+        noticed: True or False, or None where the check does not apply.
+        said: What the check said where it noticed it, in one line; else why it does not apply, or nothing.
     """
 
     check: str
@@ -134,29 +131,32 @@ class Noticed:
 class AtlasRow:
     """One disagreement, declared or not.
 
-    id, declared
-        The id of the deviation; of a disagreement that is not declared, what it is about.
-    function, natives
-        The activation, and what is judged of the frameworks' own by subject: ``{"jax.native": "jax.nn.gelu"}``.
-    subjects, dtypes, orders, modes
-        Who deviates, and where it may: orders are 0 the value, 1 the gradient, 2 the second derivative.
-    region
-        Where it occurs, with how far it was seen there in this run.
-    inputs, results, truth
-        Examples that belong together by their place: an input; what every subject gave there, crosscheck's own too; and
-        the exact result correctly rounded, None where nothing defines one. Each region that was run has one at least.
-    cause, side
-        Why it is, and which framework's result it is, or ``both``; of a ``convention`` nobody's is wrong.
-    reason, link, bug
-        The mechanism, where it can be read about, and whether it looks like a mistake of the framework.
-    seen
-        Whether this run showed it. ``seen_in`` are the environments in which it was seen before.
-    beside
-        The rows that share function, order and cause with it, and in what they differ.
-    findings
-        What refutes its declaration in this run, such as an error beyond the declared bound.
-    usual
-        Whether the usual checks notice it; empty where they were not asked.
+    ``inputs``, ``results`` and ``truth`` are examples that belong together by their position. Each region that was run has
+    at least one.
+
+    Attributes:
+        id: The id of the deviation; of a disagreement that is not declared, what it is about.
+        declared: Whether it is declared.
+        function: The name of the activation.
+        natives: The frameworks' own functions that are judged, by subject: ``{"jax.native": "jax.nn.gelu"}``.
+        subjects: The subjects that deviate.
+        dtypes: The dtypes in which they may.
+        orders: The orders: 0 for the value, 1 for the gradient, 2 for the second derivative.
+        modes: The modes.
+        region: Where it occurs; at how many of the inputs there in this run, and with which largest error.
+        inputs: The inputs.
+        results: The results of every subject there, also of crosscheck's own.
+        truth: The exact results, correctly rounded; None where nothing defines one.
+        cause: Why the results differ.
+        side: The framework whose result it is, or ``both``. Where the cause is ``convention``, no result is wrong.
+        reason: The mechanism.
+        link: Where the mechanism is described.
+        bug: Whether it looks like a mistake of the framework.
+        seen: Whether this run observed it.
+        seen_in: The environments in which it was observed before.
+        beside: The rows with the same function, order and cause, and what differs in them.
+        findings: What refutes its declaration in this run, such as an error beyond the declared bound.
+        usual: Whether the usual checks notice it; empty where this was not measured.
     """
 
     id: str
@@ -213,11 +213,10 @@ class Coverage:
 class Change:
     """How one disagreement differs between two atlases.
 
-    kind
-        ``vanished`` or ``appeared``; ``grew`` where it shows at more inputs or with a larger error, else ``shrank``;
-        ``results`` where a subject gives another result at the same input.
-    details
-        What it is in, a line each: ``float32 gradient, jax.native jit: 1,203 inputs, was 877``.
+    Attributes:
+        kind: ``vanished`` or ``appeared``; ``grew`` where it shows at more inputs or with a larger error, else ``shrank``;
+            ``results`` where a subject gives another result at the same input.
+        details: What it is in, a line each: ``float32 gradient, jax.native jit: 1,203 inputs, was 877``.
     """
 
     kind: str

@@ -48,7 +48,7 @@ class AtlasSummary:
 
 @dataclass(frozen=True)
 class AtlasFile:
-    """What ``crosscheck atlas --json`` and :meth:`Atlas.to_json` write."""
+    """What ``crosscheck atlas --json`` and ``Atlas.to_json`` write."""
 
     schema: str
     environment: Mapping[str, Any]
@@ -59,18 +59,14 @@ class AtlasFile:
 
 @dataclass(frozen=True)
 class Atlas(Documented):
-    """The result of :func:`crosscheck.atlas`.
+    """The result of ``atlas``.
 
-    rows
-        One for each disagreement: the declared deviations, then what is not declared.
-    environment
-        Versions, devices and settings on which the results may depend.
-    coverage
-        What was run: ``functions``, ``dtypes``, ``modes``, whether in several layouts, ``seed`` and whether ``quick``.
-    compared
-        How many points were judged; 0 means that nothing was compared.
-    skipped
-        Modes that were asked for and cannot be run here, each with the reason.
+    Attributes:
+        rows: One for each disagreement: the declared deviations, then what is not declared.
+        environment: Versions, devices and settings on which the results may depend.
+        coverage: What was run: ``functions``, ``dtypes``, ``modes``, ``layout``, ``seed`` and ``quick``.
+        compared: The number of points that were judged; 0 means that nothing was compared.
+        skipped: Modes that were requested and cannot be run here, each with the reason.
     """
 
     rows: tuple[AtlasRow, ...]
@@ -86,11 +82,15 @@ class Atlas(Documented):
 
     @property
     def distinct(self) -> tuple[AtlasRow, ...]:
-        """The rows that were seen, without those that differ neither in region nor in mechanism from one before them."""
+        """The rows that were observed, without those that differ neither in region nor in mechanism from an earlier one."""
         return tuple(distinct(row for row in self.rows if row.seen))
 
     def summary(self) -> AtlasSummary:
-        """The counts, and the verdict in one line."""
+        """The counts, and the verdict in one line.
+
+        Returns:
+            The summary, as in the JSON.
+        """
         declared = sum(row.declared for row in self.rows)
         return AtlasSummary(
             passed=self.passed,
@@ -105,16 +105,31 @@ class Atlas(Documented):
         )
 
     def data(self) -> dict[str, Any]:
-        """The atlas as plain data (schema ``crosscheck.atlas/1``): NaN and the infinities are strings."""
+        """The atlas as plain data (schema ``crosscheck.atlas/1``).
+
+        Returns:
+            What JSON can hold; NaN and the infinities are strings.
+        """
         file = AtlasFile(SCHEMA, self.environment, self.coverage, self.rows, self.summary())
         return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
 
     def to_json(self, path: str | Path) -> None:
-        """Write the atlas as JSON, whole or not at all; raises ``OSError``."""
+        """Write the atlas as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def document(self) -> Document:
-        """Every row, by function, and what the usual checks noticed."""
+        """The atlas as a document: every row, by function, and what the usual checks noticed.
+
+        Returns:
+            The document.
+        """
         return _document(self)
 
     def __str__(self) -> str:

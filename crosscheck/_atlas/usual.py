@@ -28,15 +28,14 @@ LONGEST = 160
 def usual_checks(torch_fn: Function, jax_fn: Function, x: FloatArray, *, order: int = 1) -> dict[str, Said]:
     """What the four checks say of a function in both frameworks, at the inputs ``x``.
 
-    torch_fn, jax_fn
-        The function of one array in each framework, of whose result each element depends on that of the input alone.
-    x
-        The inputs, an array of float64, float32, bfloat16 or float16.
-    order
-        0: the values are compared, 1: the gradients too, 2: the second derivatives too.
+    ``assert_close`` and ``assert_allclose`` are given the results of PyTorch and JAX, in the dtype of ``x``; ``gradcheck``
+    (with ``gradgradcheck`` for the second order) PyTorch's function, and ``check_grads`` JAX's, as ``of_slopes`` says.
 
-    ``assert_close`` and ``assert_allclose`` are given torch's results and JAX's, in the dtype of ``x``; ``gradcheck`` (with
-    ``gradgradcheck`` for the second order) torch's function, and ``check_grads`` JAX's, as :func:`of_slopes` says.
+    Args:
+        torch_fn: The function of one array in PyTorch; each element of its result depends only on that of the input.
+        jax_fn: The same in JAX.
+        x: The inputs, an array of float64, float32, bfloat16 or float16.
+        order: 0: the values are compared, 1: the gradients too, 2: the second derivatives too.
     """
     sides = {"torch": torch_fn, "jax": jax_fn}
     found: dict[str, Said] = dict.fromkeys(CHECKS)

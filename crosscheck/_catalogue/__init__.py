@@ -32,7 +32,7 @@ def _records(module: ModuleType) -> list[Activation]:
 
 
 def load_file(path: str | Path) -> list[Activation]:
-    """The records in a Python file of the user's; :class:`SpecError` where it has none or does not run."""
+    """The records in a Python file of the user's; ``SpecError`` where it has none or does not run."""
     path = Path(path)
     if not os.path.isfile(path):  # which raises nothing, whatever the name
         raise SpecError(f"file: {path} does not exist or is not a file")
@@ -55,8 +55,10 @@ def load_file(path: str | Path) -> list[Activation]:
 class Catalogue(Mapping[str, Activation]):
     """Activations by name; aliases are understood in look-ups, and each name is also an attribute.
 
-    Iterating gives the names without the aliases, sorted; the records of ``files``, Python files of the user's, follow.
-    Raises :class:`SpecError` at the first look-up where a file has no record, or a name is taken twice.
+    Iterating gives the names without the aliases, sorted. The records of ``files``, Python files of the user's, follow.
+
+    Raises:
+        SpecError: At the first look-up, if a file has no record, or a name is taken twice.
     """
 
     def __init__(self, files: Iterable[str | Path] = ()) -> None:
@@ -119,7 +121,7 @@ class Catalogue(Mapping[str, Activation]):
 
 
 def add(found: dict[str, Activation], record: Activation) -> None:
-    """Add a record under its name; :class:`SpecError` where the name, or an alias, is taken."""
+    """Add a record under its name; ``SpecError`` where the name, or an alias, is taken."""
     taken = {name: one.name for one in found.values() for name in (one.name, *one.aliases)}
     for name in (record.name, *record.aliases):
         if name in taken:
@@ -128,7 +130,16 @@ def add(found: dict[str, Activation], record: Activation) -> None:
 
 
 activations = Catalogue()
-"""The catalogue: the records of all activations, by name or alias, ``activations["silu"]`` or ``activations.silu``."""
+"""The catalogue: the records of all activations, by name or alias, as items and as attributes.
+
+Examples:
+    >>> import crosscheck
+    >>> crosscheck.activations["swish"] is crosscheck.activations.silu
+    True
+    >>> import torch
+    >>> crosscheck.activations.silu.torch(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7311])
+"""
 
 
 def _by_its_name(record: Activation) -> tuple[Any, ...]:
@@ -145,7 +156,7 @@ copyreg.pickle(Activation, _by_its_name)
 
 @contextmanager
 def formulas_of(activation: Activation) -> Iterator[None]:
-    """An exception that a user's formula raises becomes a :class:`SpecError` that names the record and the place."""
+    """An exception that a user's formula raises becomes a ``SpecError`` that names the record and the place."""
     try:
         yield
     except (SpecError, UsageError, MissingFrameworkError):

@@ -43,7 +43,7 @@ def exp_parts(framework: Any, a: Any) -> tuple[Any, Any]:
 
 
 def exp_above(m: Any, a: Any, k: int) -> tuple[Any, Any]:
-    """:func:`exp_parts` for a given k, exp(-k) being the last normal one."""
+    """``exp_parts`` for a given k, exp(-k) being the last normal one."""
     deep = a < -k
     return m.exp(m.where(deep, a + k, a)), m.where(deep, math.exp(-k), m.ones_like(a))
 
@@ -53,7 +53,7 @@ class Halves:
     """How a number up to ``top`` is cut into two: the upper half is a multiple of 1 / ``grid``.
 
     The product of two upper halves is exact, so that no rounding of it is magnified by exp. ``deep`` is the k of
-    :func:`exp_above`.
+    ``exp_above``.
     """
 
     top: int
@@ -110,7 +110,7 @@ class Zero:
 
 
 Mended = Callable[..., Any]
-"""Called with a zero, what a formula gave and perhaps g, it gives what :meth:`Zero.mended` gives for some a."""
+"""Called with a zero, what a formula gave and perhaps g, it gives what ``Zero.mended`` gives for some a."""
 
 
 def mending(framework: Any, x: Any) -> Mended:
@@ -279,7 +279,7 @@ def _renormalised(s: Any, lost: Any) -> tuple[Any, Any]:
 
 
 def centred(framework: Any, of: tuple[Any, Any, Any, Any], v: Any, axis: int) -> Any:
-    """v minus its mean under the softmax, whose :func:`softmax_parts` are given."""
+    """v minus its mean under the softmax, whose ``softmax_parts`` are given."""
     e, c, s, g = of
     p = flushed(framework, flushed(framework, e * c / s) * v)
     mean, lost = total(framework, p, axis, p * g)

@@ -27,7 +27,7 @@ def second_derivative(m: Any, x: Any, alpha: float = 1.0) -> Any:
 
 
 FLOAT64, FLOAT32 = (2**20, 2.0**30 + 1, 708), (2**8, 2.0**15 + 1, 87)
-"""The grid of :func:`cut`, the factor of :func:`_upper` and the k of :func:`exp_above`."""
+"""The grid of ``cut``, the factor of ``_upper`` and the k of ``exp_above``."""
 
 
 def _upper(alpha: Any, factor: float) -> Any:

@@ -33,7 +33,7 @@ def second_derivative(m: Any, x: Any, beta: float = 1.0, threshold: float = inf)
 
 
 FLOAT64, FLOAT32 = (2**20, 23, 708), (2**8, 9, 87)
-"""The grid of :func:`cut`, the digits of beta's leading part and the k of :func:`exp_above`."""
+"""The grid of ``cut``, the digits of beta's leading part and the k of ``exp_above``."""
 
 
 def _decay(m: Any, x: Any, beta: float, grid: int, digits: int, deep: int) -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def value(framework: Any, x: Any) -> Any:
-    """:func:`cubic` below 1; |x| - 1 + 2 t / (1 + t) with t = e^-2|x| above, all of it positive."""
+    """``cubic`` below 1; |x| - 1 + 2 t / (1 + t) with t = e^-2|x| above, all of it positive."""
     m = numpy_of(framework)
     t = m.exp(-2 * size(framework, x))
     far = m.sign(x) * ((abs(x) - 1) + 2 * t / (1 + t))

@@ -15,7 +15,7 @@ from crosscheck._records.errors import UsageError
 
 
 def loaded(what: str, path: str) -> Callable[..., Any]:
-    """The function at ``MODULE:FN``, where the module may lie in the working folder; raises :class:`UsageError`."""
+    """The function at ``MODULE:FN``, where the module may lie in the working folder; raises ``UsageError``."""
     name, _, attribute = path.partition(":")
     if not name or not attribute:
         raise UsageError(f"{what}: got {path!r}, expected MODULE:FN, such as torch.nn.functional:gelu")

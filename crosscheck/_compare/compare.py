@@ -38,35 +38,51 @@ def compare(
     seed: int = 0,
     accept: Iterable[Acceptable] = (),
 ) -> PairReport:
-    """Compare a function of torch with one of JAX: do they agree up to what rounding explains, and which side is wrong?
+    """Compare a function of PyTorch with one of JAX: do they agree up to what rounding explains, and which side is wrong?
 
-    torch_fn, jax_fn
-        Any two callables; ``torch_fn`` may be a ``torch.nn.Module``, which is copied and cast to ``dtype``. They return
-        an array, or dicts, lists and tuples of arrays, of the same structure, shapes and dtypes.
-    inputs
-        A list or tuple of positional arguments, each an array (numpy, torch or JAX), a number, a tree of these, or a
-        description: :func:`crosscheck.uniform`, :func:`normal`, :func:`stratified`, :func:`every_value`. A bare array is
-        one argument. Floats are converted to ``dtype``, integers and booleans stay. Left out: the stratified set.
-    order
-        0 compares values, 1 gradients too, 2 second derivatives too. Of a function that is not elementwise, these are
-        vector-Jacobian products with seeded normal vectors.
-    dtype, wrt
-        ``float64``, ``float32``, ``bfloat16`` or ``float16``; the positions of the inputs that are differentiated by, all
-        of them unless given.
-    exact
-        For elementwise functions, what they mean: a definition ``f(m, x)``, a record, or a name of the catalogue. The
-        truth is then proven, as it is for the catalogue. Without it, it is told from runs in float64 under noise.
-    device, modes, seed
-        ``cpu`` or ``gpu``; how JAX is run, ``eager`` and ``jit``; the seed of inputs, vectors and noise.
-    accept
-        Disagreements that are known: ids of the catalogue's deviations, or pairs ``(cause, (low, high))`` of a cause and
-        an interval of inputs, ``(cause, None)`` for everywhere. They are shown, and pass.
+    Each comparison of the report has ``figures``, over the elements that are finite on both sides: ``abs_p50``, ``abs_p99``
+    and ``abs_max``, the median, the 99th percentile and the maximum of the absolute difference; the same for ``rel``
+    (relative to the result of JAX) and ``ulp`` (in ULP of the larger result); ``torch_ulp`` and ``jax_ulp``, the largest
+    error of each side against the truth, in ULP of the truth, NaN where no truth is known; ``rtol`` and ``atol``, the
+    smallest that would pass; ``assert_close_notices`` and ``assert_allclose_notices``, whether the checks of PyTorch and
+    numpy would fail.
 
-    Each comparison of the report has ``figures``: ``abs_p50``, ``abs_p99``, ``abs_max``, the same for ``rel`` and ``ulp``
-    (ULP of the larger result), ``torch_ulp`` and ``jax_ulp`` (error against the truth, in ULP of it, NaN where none is
-    known), ``rtol`` and ``atol`` (the smallest that would pass), ``assert_close_notices``, ``assert_allclose_notices``.
+    Args:
+        torch_fn: A function, or a ``torch.nn.Module``, which is copied and cast to ``dtype``. It returns an array, or a
+            dict, list or tuple of arrays.
+        jax_fn: A function whose result has the same structure, shapes and dtypes.
+        inputs: A list or tuple of positional arguments. Each is an array of numpy, PyTorch or JAX, a number, a tree of
+            these, or a description: ``uniform``, ``normal``, ``stratified`` or ``every_value``. A bare array is one
+            argument. Floats are converted to ``dtype``; integers and booleans are kept. None for ``stratified()``.
+        order: 0 compares values, 1 gradients too, 2 second derivatives too. Of a function that is not elementwise, these are
+            vector-Jacobian products with seeded normal vectors.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
+        wrt: The positions of the inputs to differentiate by; None for all.
+        exact: For elementwise functions, what they compute: a definition ``f(m, x)``, a record, or a name of the catalogue.
+            The truth is then proven, as for the catalogue. Without it, the truth is inferred from runs in float64 under
+            noise.
+        device: ``cpu`` or ``gpu``.
+        modes: How JAX is run: ``eager``, ``jit`` or both.
+        seed: The seed of inputs, vectors and noise.
+        accept: Known disagreements: ids of deviations of the catalogue, or pairs ``(cause, (low, high))`` of a cause and an
+            interval of inputs, ``(cause, None)`` for all inputs. The report shows them, and they pass.
 
-    Raises :class:`UsageError` for its own arguments; whatever running the functions shows is in the report.
+    Returns:
+        The report. It also has whatever the functions raise.
+
+    Raises:
+        UsageError: If an argument has a value that cannot be used.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+        NoDeviceError: If a framework has no such device.
+
+    Examples:
+        >>> import crosscheck, jax, torch
+        >>> inputs = crosscheck.uniform(-2, 2, shape=16)
+        >>> report = crosscheck.compare(torch.nn.functional.gelu, jax.nn.gelu, inputs, order=0)
+        >>> report.passed, report.cause
+        (False, 'definition')
+        >>> print(report.headline)
+        DISAGREE (definition): gelu / gelu: the PyTorch function is gelu, the JAX function is gelu_tanh.
     """
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
         imported(name)
@@ -116,9 +132,25 @@ def compare(
 
 
 def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], inputs: Any = None, **options: Any) -> PairReport:
-    """:func:`compare`, and raise ``AssertionError`` with the story, in under 25 lines, unless the two agree.
+    """Compare two functions as ``compare`` does, and raise an exception unless they agree.
 
-    Takes what :func:`compare` takes and returns its report.
+    Args:
+        torch_fn: A function of PyTorch, as for ``compare``.
+        jax_fn: A function of JAX, as for ``compare``.
+        inputs: Their arguments, as for ``compare``.
+        **options: The other arguments of ``compare``.
+
+    Returns:
+        The report.
+
+    Raises:
+        AssertionError: If the two disagree. The message is the story of the report, in under 25 lines.
+
+    Examples:
+        >>> import crosscheck, jax.numpy as jnp, torch
+        >>> report = crosscheck.assert_agree(torch.tanh, jnp.tanh, crosscheck.normal(16), order=0)
+        >>> report.passed
+        True
     """
     report = compare(torch_fn, jax_fn, inputs, **options)
     if not report.passed:
@@ -128,14 +160,29 @@ def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], input
 
 @undisturbed(alone=True)
 def identify(function: Callable[..., Any], framework: str, *, dtype: str = "float32", seed: int = 0) -> Identity | None:
-    """Which function of the catalogue a function is, with which parameters; None where it is none of them.
+    """Find the function of the catalogue that a function is, and its parameters.
 
-    function, framework
-        A callable of one array, or a ``torch.nn.Module``; ``torch`` or ``jax``.
+    The values of the function, in float64 under noise, are compared with the proven truth of every function of the
+    catalogue, at the stratified inputs of ``dtype``; parameters are fitted first. A deviation of a framework's own
+    implementation, such as NaN at an infinity, does not hide what a function is.
 
-    Its values, in float64 under noise, are held against the proven truth of every function of the catalogue at the
-    stratified inputs of ``dtype``; parameters are fitted first. Deviations of a framework's own implementation, such as NaN
-    at an infinity, do not hide what a function is. Raises :class:`UsageError` for unknown arguments.
+    Args:
+        function: A function of one array, or a ``torch.nn.Module``.
+        framework: ``torch`` or ``jax``.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
+        seed: The seed of the inputs and the noise.
+
+    Returns:
+        The function of the catalogue; None if it is none of them.
+
+    Raises:
+        UsageError: If an argument has an unknown value.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+
+    Examples:
+        >>> import crosscheck, torch
+        >>> print(crosscheck.identify(lambda x: x * torch.sigmoid(x), "torch"))
+        silu
     """
     if not callable(function):
         raise UsageError(f"function: got {type(function).__name__}, expected a function or a module to call")

@@ -34,16 +34,16 @@ def drawn_roundoff(fmt: Format) -> float:
 class Measured:
     """One result (an output, or a derivative of one), as float64 arrays of one shape.
 
-    torch_wide, jax_wide
-        The lifted results.
-    conditioning
-        How much the lifted result moves when the inputs move by the dtype's roundoff: the root mean square over draws.
-    torch_spread, jax_spread
-        The same when every operation rounds to the dtype.
-    torch_fragile, jax_fragile
-        Where that rounding alone made a finite lifted result NaN or infinite, or the other way round.
-    flushed
-        JAX's lifted result when subnormal intermediates are flushed.
+    Attributes:
+        torch_wide: The lifted result of PyTorch.
+        jax_wide: The lifted result of JAX.
+        conditioning: How much the lifted result moves when the inputs move by the dtype's roundoff: the root mean square
+            over draws.
+        torch_spread: How much the lifted result of PyTorch moves when every operation rounds to the dtype.
+        jax_spread: The same of JAX.
+        torch_fragile: Where that rounding made a finite lifted result of PyTorch NaN or infinite, or the other way round.
+        jax_fragile: The same of JAX.
+        flushed: The lifted result of JAX when subnormal intermediates are flushed.
     """
 
     torch_wide: Float64Array

@@ -72,9 +72,23 @@ class EveryValue:
 
 
 def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uniform:
-    """Numbers uniform in ``[low, high)``, an input of :func:`crosscheck.compare`.
+    """Describe numbers that are uniform in ``[low, high)``, an input of ``compare``.
 
-    Raises :class:`UsageError` unless both are finite and low < high.
+    Args:
+        low: The lower end.
+        high: The upper end.
+        shape: The shape of the array.
+
+    Returns:
+        The description.
+
+    Raises:
+        UsageError: If an end is not finite, ``low`` is not below ``high``, or a size is not a positive integer.
+
+    Examples:
+        >>> import crosscheck
+        >>> crosscheck.uniform(-2, 2, shape=(8, 4))
+        Uniform(low=-2.0, high=2.0, shape=(8, 4))
     """
     ends = _number(low), _number(high)
     if not -inf < ends[0] < ends[1] < inf:
@@ -83,7 +97,24 @@ def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uni
 
 
 def normal(shape: Shape = (1024,), *, mean: float = 0.0, std: float = 1.0) -> Normal:
-    """Normally distributed numbers, an input of :func:`crosscheck.compare`; raises :class:`UsageError` unless std > 0."""
+    """Describe normally distributed numbers, an input of ``compare``.
+
+    Args:
+        shape: The shape of the array.
+        mean: The mean.
+        std: The standard deviation.
+
+    Returns:
+        The description.
+
+    Raises:
+        UsageError: If ``mean`` is not finite, ``std`` is not positive and finite, or a size is not a positive integer.
+
+    Examples:
+        >>> import crosscheck
+        >>> crosscheck.normal(16, std=3)
+        Normal(mean=0.0, std=3.0, shape=(16,))
+    """
     if not isfinite(_number(mean)):
         raise UsageError(f"mean: got {mean!r}, expected a finite number")
     if not 0 < _number(std) < inf:
@@ -92,16 +123,35 @@ def normal(shape: Shape = (1024,), *, mean: float = 0.0, std: float = 1.0) -> No
 
 
 def stratified() -> Stratified:
-    """The inputs on which the catalogue is judged, an input of :func:`crosscheck.compare`.
+    """Describe the inputs at which the catalogue is judged, an input of ``compare``.
 
-    All values of a 16-bit dtype; of a wider one a seeded sample of every binade and of [-20, 20], with 0, -1, 1 and
-    their neighbours, the subnormals' edges, the largest numbers, the infinities and NaN.
+    They are all values of a 16-bit dtype. Of a wider dtype, they are a seeded sample of every binade and of [-20, 20], with
+    0, -1, 1 and their neighbours, the edges of the subnormals, the largest numbers, the infinities and NaN.
+
+    Returns:
+        The description.
+
+    Examples:
+        >>> import crosscheck
+        >>> crosscheck.stratified()
+        Stratified()
     """
     return Stratified()
 
 
 def every_value() -> EveryValue:
-    """Every value of a 16-bit dtype, infinities and NaNs included, an input of :func:`crosscheck.compare`."""
+    """Describe every value of a 16-bit dtype, infinities and NaNs included, an input of ``compare``.
+
+    Returns:
+        The description.
+
+    Examples:
+        >>> import crosscheck, jax, torch
+        >>> inputs = crosscheck.every_value()
+        >>> report = crosscheck.compare(torch.relu, jax.nn.relu, inputs, order=0, dtype="bfloat16", modes="jit")
+        >>> report.passed
+        True
+    """
     return EveryValue()
 
 
@@ -146,7 +196,11 @@ class Inputs:
 
 
 def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:
-    """Check the inputs and make them arrays of numpy in the dtype; raises :class:`UsageError`."""
+    """Check the inputs and convert them to numpy arrays of the dtype.
+
+    Raises:
+        UsageError: If an input or a position in ``wrt`` cannot be used.
+    """
     fmt = FORMATS[dtype]
     if inputs is None:
         inputs = (Stratified(),)

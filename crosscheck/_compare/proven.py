@@ -17,7 +17,7 @@ def proven(exact: Activation | Callable[..., Any], x: FloatArray, orders: Sequen
     """The exact value and derivatives in float64, or better than that where the dtype is narrower; NaN where there are none.
 
     ``exact`` is a record, or a definition ``f(m, x)`` over the namespace ``m``; ``x`` of any shape. Raises
-    :class:`UsageError` for a definition that raises, that gives no number, or that has no value at any of the inputs.
+    ``UsageError`` for a definition that raises, that gives no number, or that has no value at any of the inputs.
     """
     flat = x.ravel()
     if isinstance(exact, Activation):

@@ -50,13 +50,12 @@ MANY = 50
 
 @dataclass(frozen=True)
 class PairReport(Report):
-    """The result of :func:`crosscheck.compare`.
+    """The result of ``compare``: a ``Report`` on two functions.
 
-    exceptions
-        What a side raised, by ``torch`` and ``jax``.
-    diagnosis
-        Of a report that fails: which function of the catalogue each side is, the simplest input that shows the
-        disagreement, and a snippet of Python that does.
+    Attributes:
+        exceptions: What a side raised, by ``torch`` and ``jax``.
+        diagnosis: Of a report that fails: the function of the catalogue that each side is, the simplest inputs that show the
+            disagreement, and a snippet of Python that shows it.
     """
 
     exceptions: Mapping[str, Exception] = field(default_factory=dict)
@@ -64,10 +63,10 @@ class PairReport(Report):
 
     @property
     def decisive(self) -> Comparison | None:
-        """The comparison that says most.
+        """The comparison that says most about the verdict.
 
-        Of those that fail, one of the worst cause, and of the lowest order among these; but the values of two functions come
-        first, unless a derivative is NaN or infinite at as many elements as the values differ at.
+        Of those that fail, it is one of the worst cause, and of the lowest order among these. But values that come from two
+        different functions come first, unless a derivative is NaN or infinite at as many elements as the values differ at.
         """
         failing = [comparison for comparison in self.comparisons if not comparison.passed]
         if not failing:
@@ -78,12 +77,12 @@ class PairReport(Report):
 
     @property
     def cause(self) -> str | None:
-        """The worst cause that fails, or None where the two agree."""
+        """The worst cause that fails; None where the two functions agree."""
         return None if self.passed or self.decisive is None else _failing(self.decisive)
 
     @property
     def side(self) -> str | None:
-        """Who is at fault: ``torch``, ``jax``, ``both``, or None where nobody is or nobody knows."""
+        """The side at fault: ``torch``, ``jax`` or ``both``; None where neither is, or it is not known."""
         return None if self.passed or self.decisive is None else _side(self.decisive)
 
     @property
@@ -92,7 +91,11 @@ class PairReport(Report):
         return _shortened(_headline(self))
 
     def story(self) -> str:
-        """The verdict and its evidence in under 25 lines."""
+        """The verdict and its evidence.
+
+        Returns:
+            The text, in under 25 lines.
+        """
         return "\n".join(map(_shortened, _story(self)))
 
     def __str__(self) -> str:
@@ -102,7 +105,11 @@ class PairReport(Report):
         return "\n".join(lines)
 
     def document(self) -> Document:
-        """The verdict, the story, every comparison, the errors as a figure, and the snippet."""
+        """The report as a document: the verdict, the story, every comparison, a figure of the errors, and the snippet.
+
+        Returns:
+            The document.
+        """
         story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
         blocks: list[Block] = [Code(story)] if story else []
         blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
@@ -113,7 +120,11 @@ class PairReport(Report):
         return Document(self.headline, self.passed, [*blocks, *environment(self.environment)])
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
-        """The orders, in each the comparisons that are farthest apart."""
+        """The errors for the figure: a panel for each order and dtype, with the comparisons that differ most.
+
+        Returns:
+            The profiles of errors by panel and label.
+        """
         found: dict[str, dict[str, Profile]] = {}
         for comparison in sorted(self.comparisons, key=lambda c: (c.order, c.passed, -c.max_ulp)):
             by = f" by {comparison.wrt}" if comparison.wrt else ""
@@ -125,7 +136,8 @@ class PairReport(Report):
     def data(self) -> dict[str, Any]:
         """The report as plain data (schema ``crosscheck.report/1``).
 
-        Its summary says, besides, the ``headline``, the ``cause``, the ``side`` and the ``diagnosis``.
+        Returns:
+            What ``Report.data`` returns; the summary also has ``headline``, ``cause``, ``side`` and ``diagnosis``.
         """
         from crosscheck._records.plain import plain
 

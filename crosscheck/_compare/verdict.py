@@ -41,12 +41,10 @@ Sides = npt.NDArray[np.uint8]
 class Question:
     """What the rule may ask when the numbers at hand do not settle it; each answer costs further runs.
 
-    neighbours
-        Both sides' lifted results at neighbouring inputs, a row each.
-    largest
-        How far each side's lifted result moves at most under many more draws of noise.
-    contradicted
-        Which elements of the given ones contradict the central difference of the own lower order, per side.
+    Attributes:
+        neighbours: Both sides' lifted results at neighbouring inputs, a row each.
+        largest: How much each side's lifted result moves at most under many more draws of noise.
+        contradicted: Which elements of the given ones contradict the central difference of the own lower order, per side.
     """
 
     neighbours: Callable[[], tuple[Float64Array, Float64Array]]

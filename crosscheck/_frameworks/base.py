@@ -10,7 +10,7 @@ Function = Callable[[Any], Any]
 
 
 class NoDeviceError(RuntimeError):
-    """The device asked for is not there; the message says what to do."""
+    """The requested device is not available; the message says what to do."""
 
 
 class WrongOutputError(TypeError):
@@ -32,7 +32,7 @@ class Backend(Protocol):
     modes: tuple[str, ...]
 
     def check_device(self, device: str) -> None:
-        """Raise :class:`NoDeviceError` where ``cpu`` or ``gpu`` is not there."""
+        """Raise ``NoDeviceError`` where ``cpu`` or ``gpu`` is not there."""
 
     def derivative(
         self,
@@ -53,7 +53,7 @@ class Backend(Protocol):
         ``forward``, ``w`` is the direction of each. In the mode ``vmap``, the function is given one entry of the first axis
         at a time. ``shape`` is that of the function's result where it is neither that of ``x`` nor that of ``v``: of a view.
         None where the framework finds no path from the result back to the input. Whatever the function raises
-        passes through; :class:`WrongOutputError` where its result has another shape or dtype.
+        passes through; ``WrongOutputError`` where its result has another shape or dtype.
         """
 
     def value_and_gradient(
@@ -75,7 +75,7 @@ class Backend(Protocol):
 
 
 def check_output(result: Any, x: Any, like: Any = None) -> None:
-    """Raise :class:`WrongOutputError` unless a result is an array of the dtype and the shape of the input, or of another."""
+    """Raise ``WrongOutputError`` unless a result is an array of the dtype and the shape of the input, or of another."""
     if not (hasattr(result, "shape") and hasattr(result, "dtype")):
         raise WrongOutputError(f"the function returned {type(result).__name__}, expected an array like its input")
     shape, (dtype, expected) = tuple(result.shape), (str(array.dtype).removeprefix("torch.") for array in (result, x))

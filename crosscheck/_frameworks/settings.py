@@ -135,21 +135,28 @@ def precision(
     deterministic: bool | None = None,
     flush_denormal: bool | None = None,
 ) -> Iterator[None]:
-    """Set both frameworks alike for a while, and restore them, also after an exception.
+    """Set both frameworks alike inside a ``with`` block, and restore them afterwards, also after an exception.
 
-    matmul
-        ``highest``: float32 products in float32; ``high``: factors rounded to TF32; ``medium``: to bfloat16, on devices that
-        can. In torch for cuBLAS and cuDNN, in JAX for every dot and convolution. None leaves it.
-    x64
-        Whether JAX has float64, and whether Python's floats become float64 in both frameworks.
-    deterministic
-        Whether torch takes deterministic algorithms only; JAX has a flag that is read at its start, XLA_FLAGS.
-    flush_denormal
-        Whether torch flushes subnormals to zero on the CPU, as XLA always does there. numpy does it too then, which judges:
-        so crosscheck's own functions switch it off while they run.
+    A framework that is not installed is left out. Settings of PyTorch hold for the whole process, those of JAX for this
+    thread.
 
-    A framework that is not installed is left out. Raises :class:`UsageError` for another value. Settings of torch hold for
-    the whole process, those of JAX for this thread.
+    Args:
+        matmul: ``highest``: products of float32 are computed in float32. ``high``: the factors are rounded to TF32.
+            ``medium``: to bfloat16, on devices that can. In PyTorch it holds for cuBLAS and cuDNN, in JAX for every dot and
+            convolution. None changes nothing.
+        x64: Whether JAX has float64, and whether floats of Python become float64 in both frameworks.
+        deterministic: Whether PyTorch uses deterministic algorithms only. JAX reads its own flag, XLA_FLAGS, at its start.
+        flush_denormal: Whether PyTorch flushes subnormals to zero on the CPU, as XLA always does there. numpy, which judges,
+            then flushes them too; so crosscheck's own functions switch it off while they run.
+
+    Raises:
+        UsageError: If an argument has another value.
+
+    Examples:
+        >>> import crosscheck, jax.numpy as jnp
+        >>> with crosscheck.precision(x64=True):
+        ...     jnp.asarray(0.5).dtype
+        dtype('float64')
     """
     if matmul is not None and matmul not in MATMUL:
         raise UsageError(f"matmul: got {matmul!r}, expected {', '.join(MATMUL)} or None")

@@ -38,7 +38,7 @@ def to_tensor(x: FloatArray, device: str) -> Any:
 
 
 def to_array(tensor: Any) -> FloatArray:
-    """The inverse of :func:`to_tensor`."""
+    """The inverse of ``to_tensor``."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         return np.asarray(tensor.view(torch.int16).numpy()).view(ml_dtypes.bfloat16)
@@ -114,7 +114,7 @@ def value_and_gradient(
 
 
 def _check_untouched(tensor: Any, x: FloatArray) -> None:
-    """Raise :class:`WrongOutputError` where a function has written into its input."""
+    """Raise ``WrongOutputError`` where a function has written into its input."""
     if to_array(tensor).tobytes() != np.ascontiguousarray(x).tobytes():
         raise WrongOutputError("the function changes its input in place")
 

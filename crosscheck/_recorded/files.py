@@ -62,7 +62,7 @@ def files(folder: Path = FOLDER) -> list[Path]:
 
 
 def read(path: Path) -> Record:
-    """What a file holds; raises :class:`SpecError` that names the file and, where it has one, the id."""
+    """What a file holds; raises ``SpecError`` that names the file and, where it has one, the id."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except ValueError as error:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 
 class UsageError(ValueError):
-    """An argument that crosscheck cannot work with; the message says what was got and what was expected."""
+    """An argument has a value that crosscheck cannot work with; the message names this value and what is expected."""
 
 
 class SpecError(ValueError):
-    """A record contradicts itself or its own definition; the message says which record and what to change."""
+    """A record contradicts itself or its own definition; the message says which record it is and what to change."""
 
 
 def said(error: BaseException) -> str:

@@ -23,11 +23,11 @@ Function = Callable[..., Any]
 
 
 class MissingFrameworkError(ImportError):
-    """A framework that is needed cannot be imported; the message says which extra brings it."""
+    """A framework that is needed cannot be imported; the message says how to install it."""
 
 
 def framework(name: str) -> Any:
-    """The module ``torch``, ``jax`` or ``optax``; :class:`MissingFrameworkError` where it cannot be imported."""
+    """The module ``torch``, ``jax`` or ``optax``; ``MissingFrameworkError`` where it cannot be imported."""
     try:
         module = importlib.import_module(name)
         getattr(module, ALWAYS_THERE.get(name, "__name__"))  # an empty folder of that name can be imported too

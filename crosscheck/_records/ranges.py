@@ -10,9 +10,25 @@ from crosscheck._records.fields import Kind, instance, number, several
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a parameter may be: from ``low`` to ``high``, both included unless ``open`` says otherwise.
+    """The numbers that a parameter of an activation may have: an interval, perhaps without the numbers near 0.
 
-    ``smallest`` is for where what is too near to 0 is lost in float32: of the numbers that are nearer, 0 alone is included.
+    Attributes:
+        low: The lower end.
+        high: The upper end, above ``low``.
+        open: Whether the lower end and the upper end are excluded.
+        smallest: The least magnitude of a number, for parameters that are lost in float32 near 0. 0 itself remains in the
+            range.
+
+    Raises:
+        SpecError: If a field has a wrong type, ``low`` is not below ``high``, or ``smallest`` is negative or infinite.
+
+    Examples:
+        >>> from crosscheck import Range
+        >>> positive = Range(low=0.0, open=(True, False))
+        >>> 0.0 in positive, 2.5 in positive
+        (False, True)
+        >>> print(positive)
+        a number above 0
     """
 
     low: float = -inf

@@ -37,10 +37,21 @@ VOCABULARY, LONGEST = 50257, 131072
 class Kink:
     """A point at which a derivative has two one-sided values, and the value that this activation chooses there.
 
-    ``chosen`` maps an order (1 or 2) to the chosen derivative, ``"left"`` or ``"right"`` being that of this side; orders
-    left out have one derivative at this point.
-    The one-sided values need no declaration: they follow from the definition and are the other valid conventions.
-    ``source`` says who else chooses so.
+    The one-sided values are not declared: they follow from the definition, and are the other valid conventions.
+
+    Attributes:
+        at: The input.
+        chosen: The chosen derivative by order, 1 or 2: a number, or ``"left"`` or ``"right"`` for the one-sided value of
+            this side. An order that is left out has one derivative at this point.
+        source: Who else chooses this value.
+
+    Raises:
+        SpecError: If a choice is a text other than ``"left"`` and ``"right"``.
+
+    Examples:
+        >>> from crosscheck import Kink
+        >>> print(Kink(at=0.0, chosen={1: 0.0}, source="https://docs.jax.dev/en/latest/_autosummary/jax.nn.relu.html"))
+        at x = 0: chosen the gradient 0
     """
 
     at: float
@@ -63,9 +74,21 @@ class Kink:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the value, the derivative and the second derivative at minus and plus infinity; NaN for none.
+    """The limits of the value, the derivative and the second derivative at minus and plus infinity.
 
-    Where the function's ``domain`` ends before, those at its lower and upper end.
+    Where the ``domain`` of the activation ends at a finite number, these are the limits at that end.
+
+    Attributes:
+        minus: The three limits at minus infinity, or at the lower end of the domain; NaN where there is no limit.
+        plus: The three limits at plus infinity, or at the upper end.
+
+    Raises:
+        SpecError: If a field is not three numbers.
+
+    Examples:
+        >>> from crosscheck import Limits, activations
+        >>> activations.sigmoid.limits == Limits(minus=(0, 0, 0), plus=(1, 0, 0))
+        True
     """
 
     minus: tuple[float, float, float]
@@ -79,16 +102,29 @@ class Limits:
 
 @dataclass(frozen=True)
 class Native:
-    """What a framework ships: the dotted path of a function, for example ``torch.nn.functional.elu``.
+    """A function that a framework ships, and how it is called.
 
-    A path that names a class, such as ``torch.nn.Identity``, is called without arguments to make the function.
-    ``parameters`` maps our parameter names to the framework's where they differ. ``matched`` are the arguments with
-    which it matches the definition, where its defaults do not. ``lacks`` are those of our parameters that it does not
-    have: it is judged where they have their default values only.
+    At the default values of our parameters, the function is called with its own defaults, except for the axis of a function
+    of rows.
 
-    At the default values of our parameters it is called with its own defaults, but for the axis of a function of rows.
-    Where it cannot be called with x and our parameters, ``call`` is a Python expression of them and the framework's module
-    that calls it, for example ``torch.nn.functional.prelu(x, x.new_full((1,), weight))``; it is given all parameters.
+    Attributes:
+        path: The dotted path of the function, for example ``torch.nn.functional.elu``. If it names a class, such as
+            ``torch.nn.Identity``, the class is called without arguments to make the function.
+        parameters: The names of our parameters with the framework's names, where they differ.
+        matched: The arguments with which the function matches the definition, where its defaults do not.
+        lacks: Those of our parameters that the function does not have. It is judged only where they have their default
+            values.
+        call: A Python expression that calls the function where it cannot be called with x and our parameters, for example
+            ``torch.nn.functional.prelu(x, x.new_full((1,), weight))``. It uses x, our parameters, which are then always
+            given, and the framework's module.
+
+    Raises:
+        SpecError: If a field has a wrong type, or ``path`` has no dot.
+
+    Examples:
+        >>> from crosscheck import Native
+        >>> Native("jax.nn.gelu", matched={"approximate": False}).path
+        'jax.nn.gelu'
     """
 
     path: str
@@ -107,7 +143,12 @@ class Native:
 
 @dataclass(frozen=True)
 class Anchor:
-    """An input at which a deviation must occur where it was seen, with the result of each subject, to the bit."""
+    """An input at which a deviation must occur in each environment where it was observed.
+
+    Attributes:
+        input: The input, or the number that identifies the entry of a row: see ``Region``.
+        results: The results there by subject, to the bit.
+    """
 
     input: float
     results: Mapping[str, float]
@@ -115,19 +156,34 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Region:
-    """Where a deviation occurs: closed intervals of inputs, for one order and some dtypes.
+    """The inputs at which a deviation occurs: closed intervals, for one order and some dtypes.
 
-    For a function of rows: intervals of how far an entry lies below the largest of its row, or above the smallest, as the
-    record says it, or of that itself where it is not finite, or of gates; ``lengths`` restricts it to rows of these
-    lengths. In rows as long as a vocabulary ``max_ulp`` holds only where ``lengths`` names their length. The rest of the
-    row matters too, so that it need not show at half of the inputs there.
+    For a function of rows, the intervals are of the number that identifies an entry: the entry minus the largest of its row,
+    the entry minus the smallest, or its gate, as the field ``known_by`` of the record says. Where the largest or the
+    smallest is not finite, it is this number itself. The rest of the row matters too, so the deviation need not occur at
+    half of the inputs of the region.
 
-    A named point is the interval ``(point, point)``; ``(nan, nan)`` is the input NaN. ``max_ulp`` is an upper bound of
-    the error in ULP, for the causes that have one; declaring less than what is measured fails, and so does declaring
-    more than ten times as much. ``parameters`` restricts it to these values of them.
+    Attributes:
+        order: 0 for the value, 1 for the gradient, 2 for the second derivative.
+        dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``.
+        intervals: Pairs ``(low, high)``, both ends included. A single input is ``(x, x)``; the input NaN is ``(nan, nan)``.
+        anchors: Inputs in the intervals at which the deviation must occur.
+        max_ulp: An upper bound of the error in ULP, for the causes that have one. The run fails where the measured error is
+            above it, and where it is below a tenth of it. In rows as long as a vocabulary, it holds only where ``lengths``
+            names their length.
+        lengths: Restricts the region to rows of these lengths.
+        parameters: Restricts the region to these values of parameters.
+        capability: A CPU capability as ``crosscheck env`` prints it, such as ``AVX512``. The region is examined only on CPUs
+            with this one, since others run other code, with other results.
 
-    ``capability``, as ``crosscheck env`` prints it, such as ``AVX512``, says that a CPU with another one has other code
-    there, and other results: it is examined on CPUs with that one only.
+    Raises:
+        SpecError: If a field has a wrong value, there is no interval or no anchor, or an anchor is in none of the intervals.
+
+    Examples:
+        >>> from crosscheck import Anchor, Region
+        >>> anchor = Anchor(-0.0, {"torch.native": -0.0, "jax.native": 0.0})
+        >>> Region(order=0, dtypes=("float32",), intervals=((-0.0, -0.0),), anchors=(anchor,)).max_ulp
+        inf
     """
 
     order: int
@@ -156,7 +212,14 @@ class Region:
 
 @dataclass(frozen=True)
 class Seen:
-    """An environment in which a deviation was seen: version ranges as packaging writes them, device, capabilities."""
+    """An environment in which a deviation was observed.
+
+    Attributes:
+        torch: The versions of PyTorch, a range as ``packaging`` writes it, for example ``~=2.13.0``.
+        jax: The versions of JAX, likewise.
+        device: ``cpu`` or ``gpu``.
+        capabilities: The CPU capabilities, as ``crosscheck env`` prints them.
+    """
 
     torch: str
     jax: str
@@ -166,11 +229,38 @@ class Seen:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A known disagreement of what the frameworks ship, declared as data; checked at every run.
+    """A known disagreement of functions that the frameworks ship, declared as data and checked at every run.
 
-    ``subjects`` are natives only: crosscheck's own implementations have no deviations. ``reason`` is a sentence or two
-    for a reader; ``link`` leads to the documentation, source or issue that explains it. ``bug`` marks what looks like a
-    mistake of the framework, not a choice or a limit of its arithmetic: ``crosscheck explain`` has a snippet to report it.
+    Attributes:
+        id: Its name, for example ``relu-negative-zero``.
+        cause: Why the results differ: ``error``, ``missing``, ``special``, ``definition``, ``inaccurate``, ``layout`` or
+            ``convention``.
+        subjects: The natives that deviate, such as ``torch.native``. crosscheck's own implementations have no deviations.
+        regions: The inputs at which it occurs.
+        reason: The reason, in a sentence or two for a reader.
+        link: The documentation, source or issue that explains it.
+        seen: The environments in which it was observed.
+        modes: The modes in which it occurs; all unless given.
+        bug: Whether it looks like a mistake of the framework, not like a choice or a limit of its arithmetic. Then
+            ``crosscheck explain`` has a snippet to report it.
+
+    Raises:
+        SpecError: If a field has a wrong value or is empty, or an anchor has a result of a subject that is not listed.
+
+    Examples:
+        >>> import crosscheck
+        >>> anchor = crosscheck.Anchor(-0.0, {"torch.native": -0.0, "jax.native": 0.0})
+        >>> deviation = crosscheck.Deviation(
+        ...     id="relu-negative-zero",
+        ...     cause="convention",
+        ...     subjects=("torch.native", "jax.native"),
+        ...     regions=(crosscheck.Region(0, ("float32",), ((-0.0, -0.0),), (anchor,)),),
+        ...     reason="PyTorch keeps the sign of the input -0, JAX returns 0.",
+        ...     link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu",
+        ...     seen=(crosscheck.Seen(torch="~=2.13.0", jax="~=0.10.2"),),
+        ... )
+        >>> deviation.bug
+        False
     """
 
     id: str
@@ -214,53 +304,71 @@ Formula = Callable[..., Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Activation:
-    """One function of the catalogue, or of yours: what it means, how it is computed, where it bends.
+    """A function of the catalogue, or one of yours: its definition, its implementations, its kinks and its limits.
 
-    Every formula takes its namespace first: ``definition(m, x, **parameters)``.
+    Each formula has its namespace as first argument: ``definition(m, x, **parameters)``.
 
-    name, aliases
-        How it is found. ``latex`` is the definition for people.
-    definition
-        The textbook formula over ``m`` (``exp``, ``log``, ``tanh``, ``maximum``, ``where``, ``greater``, ...). The
-        exact evaluator reads it; nothing else defines what is right.
-    derivative, second_derivative
-        The closed forms, accurate in float64 with ``m`` = numpy. They are judged against the definition's power series.
-    torch_value, torch_gradient, torch_second
-        The implementation: idiomatic, stable, right at every float, over ``torch`` and a float32 or float64 tensor
-        (16-bit inputs arrive as float32 and the result is rounded once). Without ``torch_gradient``, autograd
-        differentiates ``torch_value``. ``jax_value``, ``jax_gradient`` and ``jax_second`` likewise, over ``jax``.
-    limits, kinks
-        The limits at the infinities and the points with two one-sided derivatives; records, or functions of the
-        parameters that return them.
-    domain
-        The lower and upper end of where the definition has a value. At an end that is finite the limits there stand;
-        outside, the value is NaN, and derivatives are not judged.
-    parameters, cases
-        The parameters' default values, and further values at which it is verified.
-    ranges
-        Parameters to the :class:`Range` of numbers at which the implementations are right; any number unless given. Both
-        interfaces refuse another number. What is learned, a tensor or an array, is not looked into.
-    natives
-        ``torch`` and ``jax`` to what each framework ships; left out where it ships none.
-    deviations
-        The known disagreements of the natives. Those of a function of rows are declared by what its entries are known by.
-    rows
-        Whether it is a function of rows along a parameter ``axis``. Its derivatives are then what reverse mode computes:
-        ``derivative(m, x, v, axis)`` is J^T v, J being the Jacobian at x, and ``second_derivative(m, x, v, w, axis)`` its
-        derivative along w. The rules are alike: ``torch_gradient(torch, x, v, axis)`` and
-        ``torch_second(torch, x, v, w, axis)``.
-    symmetric
-        Whether the Jacobian of a function of rows is symmetric, as softmax's is, so that J^T v is the derivative along v.
-        Otherwise forward mode has rules of its own, ``torch_along(torch, x, w, axis)`` and ``jax_along``: J w, in operations
-        that the framework can differentiate.
-    result
-        What a function of rows makes of a row: ``row``, as many entries, or ``one``, whose axis the implementations drop, as
-        a sum does; the formulas and rules keep it, with length 1, so that v has one entry for each row. The result is known
-        by the row's largest entry. Or ``half``: of 2n entries n results, each of which depends on the entries j and n + j
-        alone, the second of these being the gate; v has n entries then.
-    known_by
-        ``largest``: an entry of a row is known by how far it lies below the largest of its row. ``smallest``: by how far it
-        lies above the smallest. ``gate``: by the gate of its pair, as is the result, where that is ``half`` of the row.
+    The derivatives of a function of rows are what reverse mode computes: ``derivative(m, x, v, axis)`` is J^T v, J being the
+    Jacobian at x, and ``second_derivative(m, x, v, w, axis)`` is the derivative of J^T v along w. The implementations are
+    alike: ``torch_gradient(torch, x, v, axis)`` and ``torch_second(torch, x, v, w, axis)``.
+
+    Attributes:
+        name: The name, a Python identifier.
+        definition: The textbook formula over ``m`` (``exp``, ``log``, ``tanh``, ``maximum``, ``where``, ``greater``, ...).
+            The exact evaluator runs it; nothing else defines what is right.
+        derivative: The closed form of the derivative, accurate in float64 with numpy as ``m``. It is judged against the
+            power series of the definition.
+        second_derivative: The closed form of the second derivative, likewise.
+        torch_value: The implementation over ``torch`` and a float32 or float64 tensor: idiomatic, stable, right at every
+            float. 16-bit inputs arrive as float32, and the result is rounded once.
+        jax_value: The same over ``jax`` and an array.
+        limits: The limits at the infinities, or a function of the parameters that returns them.
+        torch_gradient: The gradient in PyTorch. Without it, autograd differentiates ``torch_value``.
+        torch_second: The second derivative in PyTorch; it needs ``torch_gradient``.
+        jax_gradient: As ``torch_gradient``, in JAX.
+        jax_second: As ``torch_second``, in JAX.
+        torch_along: The rule of forward mode, ``torch_along(torch, x, w, axis)``: J w, in operations that PyTorch can
+            differentiate. It is needed where ``torch_second`` is given and the Jacobian is not symmetric, and only there.
+        jax_along: As ``torch_along``, in JAX.
+        aliases: Other names by which the catalogue finds it.
+        latex: The definition as LaTeX, for readers.
+        kinks: The points with two one-sided derivatives, or a function of the parameters that returns them.
+        parameters: The parameters with their default values.
+        cases: Further values of all parameters, at which it is verified too.
+        ranges: The numbers at which the implementations are right, by parameter; any number for a parameter that is left
+            out. Both interfaces refuse other numbers. They do not check what is learned, a tensor or an array.
+        natives: ``torch`` and ``jax`` with what each framework ships; left out where it ships none.
+        deviations: The known disagreements of the natives.
+        rows: Whether it is a function of rows along a parameter ``axis``.
+        symmetric: Whether the Jacobian of a function of rows is symmetric, as that of softmax is. J^T v is then the
+            derivative along v.
+        result: What a function of rows makes of a row. ``row``: as many results as entries. ``one``: one result, identified
+            by the largest entry. Its axis has length 1 in the formulas and rules, so that v has one entry for each row; the
+            interfaces drop it. ``half``: n results of 2n entries, each of which depends only on the entries j and n + j, the
+            second being the gate; v has n entries.
+        known_by: What identifies an entry of a row. ``largest``: the entry minus the largest of its row. ``smallest``: the
+            entry minus the smallest. ``gate``: the gate of its pair, which identifies the result too; only where ``result``
+            is ``half``.
+        domain: The lower and upper end of the inputs at which the definition has a value. At a finite end, ``limits`` has
+            the limits there. Outside, the value is NaN, and derivatives are not judged.
+
+    Raises:
+        SpecError: If a field has a wrong value or contradicts another.
+
+    Examples:
+        >>> from math import inf
+        >>> import crosscheck
+        >>> double = crosscheck.Activation(
+        ...     name="double",
+        ...     definition=lambda m, x: 2 * x,
+        ...     derivative=lambda m, x: 2 + 0 * x,
+        ...     second_derivative=lambda m, x: 0 * x,
+        ...     torch_value=lambda torch, x: 2 * x,
+        ...     jax_value=lambda jax, x: 2 * x,
+        ...     limits=crosscheck.Limits(minus=(-inf, 2, 0), plus=(inf, 2, 0)),
+        ... )
+        >>> crosscheck.verify(double, dtypes=["float32"], orders=[0], quick=True).passed
+        True
     """
 
     name: str
@@ -349,11 +457,27 @@ class Activation:
         return self
 
     def range_of(self, parameter: str) -> Range:
-        """The numbers that a parameter may be."""
+        """The numbers that a parameter may have.
+
+        Args:
+            parameter: The name of the parameter.
+
+        Returns:
+            Its range; any number if the record has none.
+        """
         return self.ranges.get(parameter, ANY_NUMBER)
 
     def native_arguments(self, side: str, values: Mapping[str, float], *, matched: bool = False) -> dict[str, object] | None:
-        """With what arguments the native is called at these values of the parameters; None where it lacks one of them."""
+        """The arguments with which the framework's own function is called.
+
+        Args:
+            side: ``torch`` or ``jax``.
+            values: A value for each parameter.
+            matched: Whether to add the arguments with which the function matches the definition.
+
+        Returns:
+            The arguments by the framework's names. None if the function lacks a parameter whose value is not the default.
+        """
         native = self.natives[side]
         if any(values[name] != self.parameters[name] for name in native.lacks):
             return None
@@ -364,16 +488,30 @@ class Activation:
         return {**(native.matched if matched else {}), **arguments}
 
     def outputs(self, length: int) -> int:
-        """How many results a row of that length has."""
+        """The number of results of a row.
+
+        Args:
+            length: The number of entries of the row.
+
+        Returns:
+            The number of results.
+        """
         return {"row": length, "half": length // 2, "one": 1}[self.result]
 
     def takes(self, length: int) -> bool:
-        """Whether it is defined for a row of that length."""
+        """Whether the function is defined for a row of some length.
+
+        Args:
+            length: The number of entries of the row.
+
+        Returns:
+            False for an odd length where ``result`` is ``half``, else True.
+        """
         return self.result != "half" or length % 2 == 0
 
     @cached_property
     def torch(self) -> "TorchInterface":
-        """The function for torch tensors, ready to use in a model; ``.native`` is what torch ships."""
+        """The function for PyTorch tensors, ready to use in a model; ``.native`` is what PyTorch ships."""
         return TorchInterface(self)
 
     @cached_property
@@ -382,9 +520,25 @@ class Activation:
         return JaxInterface(self)
 
     def kinks_at(self, parameters: Mapping[str, float]) -> tuple[Kink, ...]:
+        """The kinks at some values of the parameters.
+
+        Args:
+            parameters: A value for each parameter.
+
+        Returns:
+            The kinks.
+        """
         return self.kinks(**parameters) if callable(self.kinks) else self.kinks
 
     def limits_at(self, parameters: Mapping[str, float]) -> Limits:
+        """The limits at some values of the parameters.
+
+        Args:
+            parameters: A value for each parameter.
+
+        Returns:
+            The limits.
+        """
         return self.limits(**parameters) if callable(self.limits) else self.limits
 
 

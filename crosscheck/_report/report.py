@@ -22,18 +22,14 @@ SCHEMA = "crosscheck.report/1"
 
 @dataclass(frozen=True)
 class Report(Written):
-    """The result of :func:`crosscheck.verify`.
+    """The result of ``verify``.
 
-    comparisons
-        One record per subject, dtype, order and mode.
-    environment
-        Versions, devices and settings on which the results may depend.
-    findings
-        What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
-    deviations
-        The declared deviations that were seen, by id: their cause and reason.
-    skipped
-        What was asked for and could not be run here, and why.
+    Attributes:
+        comparisons: One record for each subject, dtype, order and mode.
+        environment: Versions, devices and settings on which the results may depend.
+        findings: What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
+        deviations: The cause and the reason of each declared deviation that was observed, by id.
+        skipped: What was requested and cannot be run here, and why.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -44,12 +40,12 @@ class Report(Written):
 
     @property
     def compared(self) -> int:
-        """How many points were judged over all comparisons; 0 means that nothing was compared."""
+        """The number of points that were judged, over all comparisons; 0 means that nothing was compared."""
         return sum(comparison.points for comparison in self.comparisons)
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared and no comparison and no declared deviation failed."""
+        """Whether something was compared, and no comparison and no declared deviation failed."""
         return (
             self.compared > 0
             and all(comparison.passed for comparison in self.comparisons)
@@ -57,21 +53,40 @@ class Report(Written):
         )
 
     def data(self) -> dict[str, Any]:
-        """The report as plain data (schema ``crosscheck.report/1``): NaN and the infinities are strings."""
+        """The report as plain data (schema ``crosscheck.report/1``).
+
+        Returns:
+            What JSON can hold; NaN and the infinities are strings.
+        """
         return report_data(self)
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report's data as JSON, whole or not at all; raises ``OSError``."""
+        """Write the report's data as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def document(self) -> Document:
-        """The verdict, every activation's largest errors, what fails, and figures of the first of those that fail."""
+        """The report as a document: the verdict, the largest errors of every activation, what fails, and figures.
+
+        Returns:
+            The document.
+        """
         from crosscheck._report.text import document
 
         return document(self)
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
-        """The orders of one activation, the first that fails, or the first."""
+        """The errors for the figure: a panel for each order of one activation, the first that fails, or the first.
+
+        Returns:
+            The profiles of errors by panel and label.
+        """
         from crosscheck._report.text import panels
 
         return panels(self.comparisons)

@@ -21,18 +21,40 @@ class Documented(ABC):
 
     @abstractmethod
     def document(self) -> Document:
-        """What the report says."""
+        """What the report says.
+
+        Returns:
+            The document.
+        """
 
     def markdown(self) -> str:
-        """The report as Markdown, to be pasted into an issue."""
+        """The report as Markdown, for example for an issue.
+
+        Returns:
+            The text.
+        """
         return self.document().markdown()
 
     def to_markdown(self, path: str | Path) -> None:
-        """Write the report as Markdown, whole or not at all; raises ``OSError``."""
+        """Write the report as Markdown, whole or not at all.
+
+        Args:
+            path: The file.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         self.document().write_markdown(path)
 
     def to_html(self, path: str | Path) -> None:
-        """Write the report as one HTML file that needs no other, whole or not at all; raises ``OSError``."""
+        """Write the report as one HTML file that needs no other, whole or not at all.
+
+        Args:
+            path: The file.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         self.document().write_html(path)
 
     def _repr_html_(self) -> str:
@@ -44,12 +66,20 @@ class Written(Documented):
 
     @abstractmethod
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
-        """What its figure shows: in a panel each, by title, the profiles by label."""
+        """What the figure of the report shows.
+
+        Returns:
+            The profiles of errors by panel and label.
+        """
 
     def plot(self) -> Figure:
-        """The errors over the input, and how many there are of which size: a figure that belongs to no window.
+        """Draw the errors over the input, and how many there are of which size.
 
-        Raises ``ValueError`` where nothing was compared.
+        Returns:
+            A figure that belongs to no window.
+
+        Raises:
+            ValueError: If nothing was compared.
         """
         from crosscheck._report.profile_plot import draw
 

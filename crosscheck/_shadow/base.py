@@ -31,10 +31,10 @@ class Noise:
 class Met:
     """What a lifted program met inside.
 
-    narrow
-        The float dtypes narrower than the inputs' own that a value was rounded to or computed in, by name.
-    opaque
-        Operations that noise could not enter: they were run as they are, and only their operands or results got noise.
+    Attributes:
+        narrow: The float dtypes narrower than the inputs' own that a value was rounded to or computed in, by name.
+        opaque: Operations that noise could not enter: they were run as they are, and only their operands or results got
+            noise.
     """
 
     narrow: frozenset[str]

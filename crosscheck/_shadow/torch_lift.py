@@ -362,7 +362,7 @@ class _Lift:
         return Met(frozenset(self._narrow), frozenset(self._opaque))
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
-        """See :class:`crosscheck._shadow.base.Lifted`."""
+        """See ``crosscheck._shadow.base.Lifted``."""
         shadows = _Shadows()
         rounding = _Rounding(noise, self._opaque) if noise else None
         tensors = []

@@ -23,7 +23,7 @@ RESUME = "--resume (resume=True)"
 class Journal:
     """The pieces of one sweep, in a file of a folder; locked, so that no two sweeps write it. Close it.
 
-    ``header`` is what the results depend on. Raises :class:`UsageError` where there is a journal that was not asked to be
+    ``header`` is what the results depend on. Raises ``UsageError`` where there is a journal that was not asked to be
     resumed, one of another header, a damaged one, or one that another sweep writes, and where the folder cannot be written.
     """
 

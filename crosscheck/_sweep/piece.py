@@ -125,7 +125,7 @@ class Judge:
         return Flushing(below, at_zero, allowed)
 
     def judge(self, span: Span) -> dict[str, Any]:
-        """One piece as plain data: positions, and for each subject and order what a :class:`Tally` keeps."""
+        """One piece as plain data: positions, and for each subject and order what a ``Tally`` keeps."""
         x = floats(span, self.fmt)
         results = self.results(x)
         tallies = {key: Tally(self.fmt) for key in results}

@@ -50,7 +50,7 @@ def position_of_bits(bits: int, fmt: Format) -> int:
 
 
 def bits_at(position: int, fmt: Format) -> int:
-    """The inverse of :func:`position_of_bits`."""
+    """The inverse of ``position_of_bits``."""
     half = 2 ** (fmt.bits - 1)
     return position - half if position >= half else 2 * half - 1 - position
 

@@ -12,7 +12,10 @@ from crosscheck._verdict.records import Point
 class Binade:
     """The worst result of the inputs of one sign from ``2^exponent`` up to twice that, or of the subnormals below.
 
-    ``low`` is the input of least magnitude, 0 for the subnormals; ``ulp`` the error at ``input``, in units of ``max_ulp``.
+    Attributes:
+        low: The input of least magnitude; 0 for the subnormals.
+        input: The input with the largest error.
+        ulp: The error there, in the units of ``SweepResult.max_ulp``.
     """
 
     low: float
@@ -24,30 +27,35 @@ class Binade:
 class SweepResult:
     """One subject and order of a sweep.
 
-    max_ulp, worst
-        The largest error and its input, over results that are finite, not flushed, and whose truth is normal or 0: in ULP of
-        the exact result, or where the terms of the analytic derivative cancel, of the sum of their magnitudes.
-        ``max_ulp_of_truth`` and ``worst_of_truth`` are without that exception. The error at the input is exact; no input has
-        one that is larger by a thousandth of an ULP, but where it is at most 0.5: then all are correctly rounded, and it is
-        the largest that was looked at. None where there is no such result.
-    inputs
-        How many inputs were judged; of these, ``correctly_rounded`` results are as if computed exactly and rounded once, NaN
-        for NaN and an infinity for the same one included.
-    flushed
-        0 where the truth is subnormal, on a backend that flushes these.
-    non_finite, finite
-        NaN or an infinity where something else is right; a number where NaN or an infinity is. Of these, ``at_overflow`` are
-        within the budget, as an infinity counts as the power of two beyond the largest number.
-    subnormal, worst_subnormal
-        Numbers beyond the budget where the truth is subnormal, not flushed, and the one of the largest error; the histogram
-        counts them too.
-    convention
-        The other valid derivative at a kink. ``not_judged`` are derivatives at NaN and outside the domain.
-    histogram
-        By an upper bound, as text: how many finite results are so many floats away from the correctly rounded one, more than
-        the bound before. ``"0"`` counts the same inputs as ``correctly_rounded``.
-    binades
-        For each binade of inputs in which a result is not correctly rounded the worst, in the order of the inputs.
+    Errors are over results that are finite, not flushed, and whose truth is normal or 0: in ULP of the exact result, or
+    where the terms of the analytic derivative cancel, of the sum of their magnitudes. The error at a worst input is exact.
+    No other input has an error that is larger by a thousandth of an ULP, except where the largest is at most 0.5: then all
+    results are correctly rounded, and it is the largest of those that were computed.
+
+    Attributes:
+        subject: What is judged, for example ``torch.native``.
+        order: 0 for the value, 1 for the gradient, 2 for the second derivative.
+        max_ulp: The largest error; None where there is no such result.
+        worst: The point with this error; None where there is none.
+        max_ulp_of_truth: The largest error, always in ULP of the exact result.
+        worst_of_truth: The point with this error.
+        inputs: The number of inputs that were judged.
+        correctly_rounded: At how many the result is as if computed exactly and rounded once. NaN for NaN, and an infinity
+            for the same one, count.
+        flushed: At how many the result is 0 where the truth is subnormal, on a backend that flushes subnormals.
+        non_finite: At how many the result is NaN or an infinity, and something else is right.
+        finite: At how many the result is a number, and NaN or an infinity is right.
+        convention: At how many the result is the other valid derivative at a kink.
+        not_judged: How many derivatives are at NaN or outside the domain.
+        histogram: How many finite results differ from the correctly rounded one by up to so many floats, and by more than
+            the bound before; by the bound, as text. ``"0"`` counts the same inputs as ``correctly_rounded``.
+        binades: The worst result of each binade of inputs in which a result is not correctly rounded, in the order of the
+            inputs.
+        at_overflow: How many of ``non_finite`` and ``finite`` are within the budget, as an infinity counts as the power of
+            two beyond the largest number.
+        subnormal: At how many the truth is subnormal, and the result is beyond the budget and not flushed. The histogram
+            counts them too.
+        worst_subnormal: The one of these with the largest error.
     """
 
     subject: str
@@ -72,7 +80,14 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class SweepDifference:
-    """At how many inputs two subjects differ in bits, one NaN being like another; zeros of either sign differ."""
+    """How many results of two subjects differ in bits. All NaNs are alike; zeros of different sign differ.
+
+    Attributes:
+        subject: One subject.
+        against: The other one.
+        order: 0 for the value, 1 for the gradient, 2 for the second derivative.
+        inputs: The number of inputs at which their results differ.
+    """
 
     subject: str
     against: str

@@ -51,7 +51,7 @@ class SweepSummary:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What ``crosscheck sweep --json`` and :meth:`SweepReport.to_json` write."""
+    """What ``crosscheck sweep --json`` and ``SweepReport.to_json`` write."""
 
     schema: str
     function: str
@@ -66,9 +66,18 @@ class SweepFile:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """The result of :func:`crosscheck.sweep`: one record per subject and order, and what they may depend on.
+    """The result of ``sweep``.
 
-    ``low`` and ``high`` are the first and last input, NaN where these are, ``bits`` the two in hexadecimal.
+    Attributes:
+        function: The name of the activation.
+        dtype: The dtype of the inputs.
+        parameters: The values of its parameters.
+        low: The first input, NaN where it is one.
+        high: The last input, likewise.
+        bits: The bits of these two in hexadecimal.
+        results: One record for each subject and order.
+        differences: How many results of two subjects differ.
+        environment: Versions, devices and settings on which the results may depend.
     """
 
     function: str
@@ -83,12 +92,12 @@ class SweepReport:
 
     @property
     def inputs(self) -> int:
-        """How many inputs there were."""
+        """The number of inputs."""
         return max(result.inputs for result in self.results)
 
     @property
     def beyond(self) -> tuple[SweepResult, ...]:
-        """The results of crosscheck's own implementations that leave the budget, by NaN and infinities too."""
+        """The results of crosscheck's own implementations that are beyond the budget, also by NaN and infinities."""
         own = [one for one in self.results if one.subject in OWN]
         limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
         return tuple(
@@ -99,7 +108,7 @@ class SweepReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the own implementations keep the budget at every input; what the frameworks ship is measured only."""
+        """Whether the own implementations keep the budget at every input; what the frameworks ship is only measured."""
         return not self.beyond
 
     @property
@@ -115,7 +124,11 @@ class SweepReport:
         return f"{what}: the own implementations keep the budget at each" if own else what
 
     def data(self) -> dict[str, object]:
-        """Everything as plain data."""
+        """The report as plain data (schema ``crosscheck.sweep/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
         return {
             "schema": SCHEMA,
             "function": self.function,
@@ -129,17 +142,32 @@ class SweepReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all; raises ``OSError``."""
+        """Write the report as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def plot(self) -> Figure:
-        """The largest error in each binade of the inputs, and how many results are how far off; a column for each order."""
+        """Draw the largest error in each binade of the inputs, and how many results have an error of which size.
+
+        Returns:
+            A figure with a column for each order.
+        """
         from crosscheck._sweep.plot import draw
 
         return draw(self)
 
     def document(self) -> Document:
-        """What the report says, with its figure."""
+        """The report as a document, with its figure.
+
+        Returns:
+            The document.
+        """
         rows = Rows([HEAD[1:], *(_cells(self, result)[1:] for result in self.results)])
         caption = f"{self.function}: the largest error in each binade of inputs, and how many results are how far off"
         blocks: list[Block] = [rows, *map(Paragraph, _differences(self)), Drawing(self.plot(), caption)]
@@ -153,7 +181,7 @@ class SweepReport:
 
 
 def read_sweep(path: str | Path) -> SweepReport:
-    """A report that was written as JSON; :class:`UsageError` where it is none."""
+    """A report that was written as JSON; ``UsageError`` where it is none."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         schema = data.get("schema") if isinstance(data, Mapping) else None
@@ -192,7 +220,7 @@ def _check(file: SweepFile) -> None:
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
-    """The reports in a folder, in the order of their names; :class:`UsageError` where there is none.
+    """The reports in a folder, in the order of their names; ``UsageError`` where there is none.
 
     The tables of planted faults may lie beside them.
     """

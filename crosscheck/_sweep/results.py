@@ -41,7 +41,7 @@ class Merged:
 
 
 def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, Any]]) -> Merged:
-    """Add the pieces up; :class:`IncompleteError` unless they are the range, each input once."""
+    """Add the pieces up; ``IncompleteError`` unless they are the range, each input once."""
     keys = [(name, k) for name in setup.subjects for k in setup.orders]
     tallies = {key: Tally(fmt) for key in keys}
     candidates: dict[tuple[Key, str], dict[int, list[Candidate]]] = {(key, which): {} for key in keys for which in WORST}
@@ -162,7 +162,7 @@ def _points(activation: Activation, fmt: Format, order: int, candidates: Sequenc
 
 
 def judged_exactly(activation: Activation, order: int, x: Any, got: Any) -> tuple[Judgement, Truth]:
-    """As :func:`crosscheck.verify` judges results, by the exact evaluator at each input."""
+    """As ``crosscheck.verify`` judges results, by the exact evaluator at each input."""
     sample = Sample(x, None, x)
     truth = sample.truths(activation, [order], activation.parameters)[order]
     setting = Setting(

@@ -13,7 +13,7 @@ Definition = Callable[[Any, Any], Any]
 
 
 class SeriesBalls(Balls):
-    """The namespace of :class:`Balls` for series of any number of terms.
+    """The namespace of ``Balls`` for series of any number of terms.
 
     What ``arb_series`` lacks is composed of exponentials and logarithms; its value, which may have cancelled there, is
     put in its place.

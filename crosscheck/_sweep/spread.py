@@ -21,7 +21,7 @@ def spread(
 ) -> Iterator[Piece]:
     """As they are done. ``others`` gives executors to go on with when one has broken.
 
-    Raises what ``judge`` raises, and :class:`BrokenExecutor` for a piece whose workers died again and again.
+    Raises what ``judge`` raises, and ``BrokenExecutor`` for a piece whose workers died again and again.
     """
     pending = deque(spans)
     attempts: dict[Span, int] = {}

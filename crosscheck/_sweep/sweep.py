@@ -58,33 +58,43 @@ def sweep(
 ) -> SweepReport:
     """Judge a function at every input there is: 4,294,967,296 of float32, or 65,536 of bfloat16 or float16.
 
-    what
-        An elementwise activation: a name or alias of the catalogue, or a record; at the default values of its parameters.
-    dtype, orders
-        ``float32`` with the orders 0, the value, and 1, the gradient; ``bfloat16`` or ``float16`` with 2, the second
-        derivative, too. All of them unless given. In float32 both come from one run, a forward and a backward pass.
-    subjects
-        Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``, ``jax.native.matched``; all
-        that there are unless given. JAX compiles, torch runs eagerly in one thread.
-    range
-        The first and last input, each a number, rounded to the dtype, or its bits in hexadecimal such as ``"0x3f800000"``,
-        in the order of the values. Everything unless given, the NaNs of both signs included.
-    device
-        Where the frameworks run, ``cpu`` or ``gpu``. The truth is proven on the CPU.
-    out, resume
-        A folder for a journal of the pieces that are done, of 2^20 inputs each. ``resume`` goes on with what is there: after
-        whatever ended a sweep, the results are those of one that was never ended.
-    jobs, executor
-        Among how many processes the pieces are shared, which needs a main module that can be imported again; or a
-        ``concurrent.futures.Executor`` to share them among, such as ``dask.distributed.Client(...).get_executor()``, whose
-        workers have crosscheck installed. Pieces of workers that died are done again, in this process if the executor is
-        broken. The results are the same.
-    replace
-        Functions to be judged in a subject's place, as in :func:`crosscheck.verify`; in this process only.
-    progress
-        Called with the inputs done and all of them.
+    In float32, value and gradient come from one run, a forward and a backward pass. JAX compiles; PyTorch runs eagerly in
+    one thread.
 
-    Raises :class:`UsageError` for arguments that cannot be worked with, a folder or disk that cannot be written among them.
+    Args:
+        what: An elementwise activation: a name or alias of the catalogue, or a record. Its parameters have their default
+            values.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        orders: 0 for the value, 1 for the gradient, and in 16 bits 2 for the second derivative; all unless given.
+        subjects: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched`` and
+            ``jax.native.matched``; all that there are unless given.
+        range: The first and last input in the order of the values. Each is a number, rounded to the dtype, or its bits in
+            hexadecimal such as ``"0x3f800000"``. Everything unless given, the NaNs of both signs included.
+        device: Where the frameworks run, ``cpu`` or ``gpu``. The truth is proven on the CPU.
+        out: A folder for a journal of the finished pieces, of 2^20 inputs each.
+        resume: Whether to continue with the journal in ``out``. Whatever ended a sweep, the results are those of one that
+            was never ended.
+        jobs: The number of processes that share the pieces. More than one needs a main module that can be imported again.
+        executor: A ``concurrent.futures.Executor`` to share the pieces among instead, such as
+            ``dask.distributed.Client(...).get_executor()``, whose workers have crosscheck installed. Pieces of workers that
+            died are done again, in this process if the executor is broken. The results are the same.
+        replace: Functions that are judged in a subject's place, as in ``verify``; in this process only.
+        progress: Called with the number of inputs done and the number of all inputs.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If an argument cannot be used, or a folder or disk cannot be written.
+        UnknownActivationError: If the catalogue lacks this name.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+        NoDeviceError: If a framework has no such device.
+
+    Examples:
+        >>> import crosscheck
+        >>> report = crosscheck.sweep("relu", dtype="bfloat16", orders=[0])
+        >>> print(report.headline)
+        relu, bfloat16: every input there is, 65,536: the own implementations keep the budget at each
     """
     activation = _activation(what)
     fmt = _format(dtype)

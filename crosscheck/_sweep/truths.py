@@ -28,24 +28,19 @@ SAMPLES = 9
 class Block:
     """The truth at consecutive floats, for one order.
 
-    at, x
-        Which of the floats of a piece, and these.
-    rounded
-        The correctly rounded results, an array or one number for all.
-    value
-        The exact results in float64, within a small part of their unit; NaN where ``rounded`` is.
-    per_unit
-        1 / ulp of the exact result, or of a smaller ulp beside a power of two; None where it is still to be computed.
-    to_unit
-        What makes units of ``per_unit`` those that errors count in, below 1 where terms cancel; None for 1 everywhere.
-    plain
-        Whether every result is finite and normal, and of one sign.
-    steady
-        Up to how many floats from the truth the ulp is the same as at the truth, for all of them.
-    tiny
-        Where inputs are subnormal, an array or one answer for all.
-    exact
-        The truth where the exact evaluator decided each of them.
+    Attributes:
+        at: Which of the floats of a piece.
+        x: These floats.
+        rounded: The correctly rounded results, an array or one number for all.
+        value: The exact results in float64, within a small part of their unit; NaN where ``rounded`` is.
+        per_unit: 1 / ulp of the exact result, or of a smaller ulp beside a power of two; None where it is still to be
+            computed.
+        to_unit: What makes units of ``per_unit`` those that errors count in, below 1 where terms cancel; None for 1
+            everywhere.
+        plain: Whether every result is finite and normal, and of one sign.
+        exact: The truth where the exact evaluator decided each of them.
+        steady: Up to how many floats from the truth the ulp is the same as at the truth, for all of them.
+        tiny: Where inputs are subnormal, an array or one answer for all.
     """
 
     at: slice

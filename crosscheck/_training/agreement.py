@@ -76,14 +76,15 @@ class Finding:
 class Agreement:
     """The verdict on two trainings.
 
-    cause
-        ``exact`` (bit-equal), ``rounding``, or the name of the worst that was found: a fault of :data:`FAULTS`, ``unknown``
-        for a training that its setup does not explain, ``overflow``, or ``drift`` for a difference that neither a step nor
-        the control explains. ``far-out`` is a declared difference of the losses, see :mod:`crosscheck._training.losses`.
-    first, largest, growth
-        The first difference; the largest by tensor; and by epoch the largest difference of the weights, and the control's.
-    findings
-        The faults, by framework.
+    Attributes:
+        cause: ``exact`` (bit-equal), ``rounding``, or the name of the worst that was found: a fault of ``FAULTS``,
+            ``unknown`` for a training that its setup does not explain, ``overflow``, or ``drift`` for a difference that
+            neither a step nor the control explains. ``far-out`` is a declared difference of the losses, see
+            ``crosscheck._training.losses``.
+        first: The first difference.
+        largest: The largest difference, by tensor.
+        growth: By epoch the largest difference of the weights, and the control's.
+        findings: The faults, by framework.
     """
 
     cause: str

@@ -35,16 +35,14 @@ class OnBoundary:
 class GateResult:
     """One gate from all starts.
 
-    truth
-        The labels of the points, as digits.
-    predictions, accuracy
-        By framework: (seeds, points) of 0 and 1, and (seeds,) between 0 and 1.
-    apart, control
-        The largest difference of a logit between the frameworks, and what one ulp in the start makes.
-    boundary
-        The logits within rounding of 0: at most ``TIMES_CONTROL`` times the control, or the roundoff.
-    disagreements
-        (seed, point) where the predictions differ off the boundary, or a logit is not finite.
+    Attributes:
+        truth: The labels of the points, as digits.
+        predictions: By framework: (seeds, points) of 0 and 1.
+        accuracy: By framework: (seeds,) between 0 and 1.
+        apart: The largest difference of a logit between the frameworks.
+        control: The largest difference of a logit that one ulp in the start makes.
+        boundary: The logits within rounding of 0: at most ``TIMES_CONTROL`` times the control, or the roundoff.
+        disagreements: (seed, point) where the predictions differ off the boundary, or a logit is not finite.
     """
 
     gate: str

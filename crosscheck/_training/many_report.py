@@ -23,7 +23,13 @@ MOST = 10
 
 @dataclass(frozen=True)
 class PerceptronsReport:
-    """The result of :func:`crosscheck.perceptrons`: one result per gate, and what the results may depend on."""
+    """The result of ``perceptrons``.
+
+    Attributes:
+        gates: One result for each gate.
+        settings: The arguments of the run.
+        environment: Versions, devices and settings on which the results may depend.
+    """
 
     gates: tuple[GateResult, ...]
     settings: Mapping[str, object]
@@ -36,7 +42,7 @@ class PerceptronsReport:
 
     @property
     def passed(self) -> bool:
-        """The same, under the name that every report has."""
+        """The same as ``agree``, under the name that every report has."""
         return self.agree
 
     @property
@@ -52,7 +58,11 @@ class PerceptronsReport:
         return f"AGREE: {what}: the same {predictions:,} predictions in torch and jax{tail}."
 
     def data(self) -> dict[str, object]:
-        """Everything as plain data."""
+        """The report as plain data (schema ``crosscheck.perceptron/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
         return {
             "schema": SCHEMA,
             "environment": plain(self.environment),
@@ -81,7 +91,14 @@ class PerceptronsReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all; raises ``OSError``."""
+        """Write the report as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def __str__(self) -> str:
@@ -126,7 +143,12 @@ def many_layout(report: PerceptronsReport) -> RenderableType:
 
 @dataclass(frozen=True)
 class LossesReport:
-    """The result of :func:`crosscheck.losses`: every point, judged in ULP of the exact value."""
+    """The result of ``losses``.
+
+    Attributes:
+        points: Every point, judged in ULP of the exact value.
+        environment: Versions, devices and settings on which the results may depend.
+    """
 
     points: tuple[LossPoint, ...]
     environment: Mapping[str, object]
@@ -151,7 +173,11 @@ class LossesReport:
         return f"FAILED: {wrong:,} of {points} differ undeclared; not seen again: {', '.join(self.stale) or 'none'}."
 
     def data(self) -> dict[str, object]:
-        """Everything as plain data (schema ``crosscheck.losses/1``)."""
+        """The report as plain data (schema ``crosscheck.losses/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
         return {
             "schema": "crosscheck.losses/1",
             "environment": plain(self.environment),
@@ -162,7 +188,14 @@ class LossesReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all; raises ``OSError``."""
+        """Write the report as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def __str__(self) -> str:

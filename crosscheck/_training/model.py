@@ -16,9 +16,21 @@ from crosscheck._training.records import Weights
 class Perceptron:
     """One linear layer, then the sigmoid unless ``logits``: ``sigmoid(x W^T + b)``.
 
-    ``Perceptron(2, 1).torch()`` is a ``torch.nn.Module``; ``Perceptron(2, 1).init(key)`` and ``.apply(weights, x)`` are its
-    JAX. :class:`UsageError` for a dimension that is not a positive integer; ``MissingFrameworkError`` where the framework is
-    not there.
+    Attributes:
+        input_dim: The number of inputs.
+        output_dim: The number of outputs.
+        logits: Whether the outputs are logits, without the sigmoid.
+
+    Raises:
+        UsageError: If a dimension is not a positive integer.
+        MissingFrameworkError: In a method, if its framework cannot be imported.
+
+    Examples:
+        >>> import crosscheck, numpy as np
+        >>> weights = {"weight": np.float32([[1, 1]]), "bias": np.float32([-0.5])}
+        >>> perceptron = crosscheck.Perceptron(2, 1, logits=True)
+        >>> perceptron.apply(perceptron.jax(weights), np.float32([1, 0])).tolist()
+        [0.5]
     """
 
     input_dim: int
@@ -33,7 +45,19 @@ class Perceptron:
                 )
 
     def torch(self, weights: Weights | None = None, *, dtype: str = "float32") -> Any:
-        """A ``torch.nn.Module`` as PyTorch initialises it, or with these weights and their dtype, bit for bit."""
+        """Make the perceptron in PyTorch.
+
+        Args:
+            weights: ``weight`` (outputs, inputs) and ``bias`` (outputs,); the module has them bit for bit, and their dtype.
+                Without them, PyTorch initialises it.
+            dtype: The dtype without ``weights``.
+
+        Returns:
+            A ``torch.nn.Module``.
+
+        Raises:
+            UsageError: If the weights have other names, shapes or dtypes.
+        """
         torch = framework("torch")
         module = importlib.import_module("crosscheck._training.torch_model")
         if weights is None:
@@ -43,17 +67,46 @@ class Perceptron:
         return module.with_weights(weights, logits=self.logits)
 
     def jax(self, weights: Weights) -> dict[str, Any]:
-        """Weights, as ``module.weights()`` gives them, as a pytree of JAX arrays, bit for bit."""
+        """Convert weights to JAX, bit for bit.
+
+        Args:
+            weights: ``weight`` (outputs, inputs) and ``bias`` (outputs,), as ``module.weights()`` gives them.
+
+        Returns:
+            A pytree of JAX arrays.
+
+        Raises:
+            UsageError: If the weights have other names, shapes or dtypes.
+        """
         check_weights(weights, self._shapes(), str(weights["bias"].dtype))
         jax = framework("jax")
         return {name: jax.numpy.asarray(array) for name, array in weights.items()}
 
     def init(self, key: Any, *, dtype: Any = "float32") -> dict[str, Any]:
-        """A pytree of JAX arrays, ``weight`` (outputs, inputs) and ``bias`` (outputs,), drawn as PyTorch draws them."""
+        """Draw weights in JAX as PyTorch draws them.
+
+        Args:
+            key: A key of ``jax.random``.
+            dtype: The dtype of the weights.
+
+        Returns:
+            A pytree of JAX arrays, ``weight`` (outputs, inputs) and ``bias`` (outputs,).
+        """
         return self._jax().initialise(key, self.input_dim, self.output_dim, dtype=dtype)
 
     def apply(self, weights: Mapping[str, Any], x: Any) -> Any:
-        """The outputs in JAX, a pure function: x (..., inputs) -> (..., outputs)."""
+        """Compute the outputs in JAX, as a pure function.
+
+        Args:
+            weights: The pytree of JAX arrays.
+            x: The inputs (..., inputs).
+
+        Returns:
+            The outputs (..., outputs).
+
+        Raises:
+            UsageError: If the last axis of x has another size.
+        """
         return self._jax().apply(weights, x, logits=self.logits)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -65,7 +118,7 @@ class Perceptron:
 
 
 def check_input(shape: tuple[int, ...], input_dim: int) -> None:
-    """Raise :class:`UsageError` unless the last axis of an input has the layer's size."""
+    """Raise ``UsageError`` unless the last axis of an input has the layer's size."""
     if not shape or shape[-1] != input_dim:
         raise UsageError(
             f"x: got shape {tuple(shape)}, expected ({input_dim},) or (points, {input_dim}); the last axis holds the inputs "
@@ -74,7 +127,7 @@ def check_input(shape: tuple[int, ...], input_dim: int) -> None:
 
 
 def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
-    """Raise :class:`UsageError` unless weights have these names and shapes and this dtype."""
+    """Raise ``UsageError`` unless weights have these names and shapes and this dtype."""
     if set(weights) != set(shapes):
         raise UsageError(f"weights: got {', '.join(weights) or 'nothing'}, expected weight and bias, as torch.nn.Linear has")
     for name, shape in shapes.items():

@@ -33,7 +33,7 @@ CONTROLS = (np.inf, -np.inf)
 
 
 def trainings(planted: int) -> int:
-    """How many trainings :func:`perceptron` runs: one and its controls in each framework, and one for each planted fault."""
+    """How many trainings ``perceptron`` runs: one and its controls in each framework, and one for each planted fault."""
     return len(FRAMEWORKS) * (1 + len(CONTROLS)) + planted
 
 
@@ -54,25 +54,38 @@ def perceptron(
 ) -> PerceptronReport:
     """Train the same perceptron in both frameworks, from the same start and on the same data, and compare step for step.
 
-    what
-        A gate (``or``, ``xor``, ...), learned with BCEWithLogits, or ``points``: ten random points with random labels,
-        drawn with ``seed`` and learned with BCE on probabilities.
-    data, logits
-        Data in their place: x (points, inputs) and y (points,) or (points, outputs) of zeros and ones; and whether it is
-        learned on logits.
-    weights
-        The start, ``weight`` (outputs, inputs) and ``bias`` (outputs,); without it, what ``torch.nn.Linear`` draws after
-        ``torch.manual_seed(seed)``.
-    epochs, learning_rate, dtype
-        Whole-batch steps of SGD, in float32 or float64.
-    plant, replace
-        A fault for a framework, by name: ``plant={"jax": "flipped-label"}``; or a function from a setup to a history in the
-        place of its training. That is how the check is checked.
-    progress
-        Called with what is running and the epochs done since the last call.
+    A training that overflows gives a report that does not agree.
 
-    Raises :class:`UsageError` for arguments that cannot be worked with and ``MissingFrameworkError`` where a framework is
-    not there. A training that overflows is a report that does not agree.
+    Args:
+        what: A gate (``or``, ``xor``, ...), learned with BCEWithLogits, or ``points``: ten random points with random labels,
+            drawn with ``seed`` and learned with BCE on probabilities.
+        data: Data instead of ``what``: x (points, inputs), and y (points,) or (points, outputs) of zeros and ones.
+        logits: Whether ``data`` is learned on logits.
+        weights: The start: ``weight`` (outputs, inputs) and ``bias`` (outputs,). Without it, what ``torch.nn.Linear`` draws
+            after ``torch.manual_seed(seed)``.
+        epochs: The number of steps of SGD, each on all data.
+        learning_rate: The learning rate.
+        seed: The seed of the start and of ``points``.
+        dtype: ``float32`` or ``float64``.
+        plant: A fault to plant in a framework, by name: ``plant={"jax": "flipped-label"}``. That is how the check is
+            checked.
+        replace: By framework, a function from a setup to a history in place of its training.
+        progress: Called with what is running and the epochs done since the last call.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If an argument cannot be used.
+        MissingFrameworkError: If a framework cannot be imported.
+
+    Examples:
+        >>> import crosscheck
+        >>> report = crosscheck.perceptron("or", epochs=10)
+        >>> report.agree
+        True
+        >>> crosscheck.perceptron("or", epochs=10, plant={"jax": "flipped-label"}).agree
+        False
     """
     _check_settings(epochs, learning_rate, seed, dtype)
     task = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
@@ -107,10 +120,26 @@ def perceptrons(
 ) -> PerceptronsReport:
     """Train every gate from many starts in both frameworks, vectorised, and compare every prediction.
 
-    gates
-        Names of gates; all sixteen unless given.
-    seeds, seed
-        How many starts, those of the seeds from ``seed`` on; the other arguments are those of :func:`perceptron`.
+    Args:
+        gates: Names of gates; all sixteen unless given.
+        seeds: The number of starts.
+        epochs: As in ``perceptron``.
+        learning_rate: As in ``perceptron``.
+        seed: The seed of the first start; the others have the next seeds.
+        dtype: As in ``perceptron``.
+        progress: As in ``perceptron``.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If an argument cannot be used.
+        MissingFrameworkError: If a framework cannot be imported.
+
+    Examples:
+        >>> import crosscheck
+        >>> crosscheck.perceptrons(["or", "xor"], seeds=3, epochs=10).agree
+        True
     """
     names = tuple(GATES) if gates is None else (gates,) if isinstance(gates, str) else tuple(gates)
     for name in names:
@@ -133,7 +162,19 @@ def perceptrons(
 
 @undisturbed(alone=True)
 def losses() -> LossesReport:
-    """Judge the binary cross entropies of both frameworks at extreme logits and probabilities against the exact formula."""
+    """Judge the binary cross entropies of both frameworks at extreme logits and probabilities against the exact formula.
+
+    Returns:
+        The report.
+
+    Raises:
+        MissingFrameworkError: If a framework cannot be imported.
+
+    Examples:
+        >>> import crosscheck
+        >>> crosscheck.losses().passed
+        True
+    """
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
     return LossesReport(tuple(judge_losses()), _environment())
@@ -182,7 +223,7 @@ def _check_frameworks(given: Mapping[str, object]) -> None:
 
 
 def _data(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
-    """Inputs and labels as float64 arrays of two axes; :class:`UsageError` where they do not match."""
+    """Inputs and labels as float64 arrays of two axes; ``UsageError`` where they do not match."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or 0 in x.shape:
         raise UsageError(f"data: x: got shape {x.shape}, expected (points, inputs), neither of them 0; one point is x[None]")

@@ -24,15 +24,14 @@ TENSORS = ("outputs", "loss", "gradient.weight", "gradient.bias", "weight", "bia
 class Setup:
     """Everything that a training depends on, in the dtype in which it runs.
 
-    x, y
-        Inputs (points, inputs) and labels (points, outputs), each label 0 or 1.
-    weights
-        The start.
-    logits
-        Whether the model ends in the linear layer and BCEWithLogits takes the sigmoid, or the sigmoid is the model's.
-    reduction, reset_gradient
-        ``mean`` or ``sum`` of the points' losses; whether the gradient is forgotten between epochs. Anything but the
-        defaults is a fault that was planted.
+    Attributes:
+        x: Inputs (points, inputs).
+        y: Labels (points, outputs), each 0 or 1.
+        weights: The start.
+        logits: Whether the model ends in the linear layer and BCEWithLogits takes the sigmoid, or the sigmoid is the
+            model's.
+        reduction: ``mean`` or ``sum`` of the points' losses; another value than the default is a planted fault.
+        reset_gradient: Whether the gradient is forgotten between epochs; False is a planted fault.
     """
 
     x: FloatArray

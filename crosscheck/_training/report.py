@@ -39,16 +39,16 @@ _KNOWN = {"far-out": " together with what the losses are known to lose far out"}
 
 @dataclass(frozen=True)
 class PerceptronReport:
-    """The result of :func:`crosscheck.perceptron`.
+    """The result of ``perceptron``.
 
-    gate, seed, planted
-        What was learned, the seed of the start, and the faults that were planted, by framework.
-    setup, histories
-        What both trainings were asked to do, and every tensor of every epoch, by framework.
-    agreement
-        The verdict: cause, first and largest difference, growth, faults.
-    environment
-        Versions, devices and settings on which the results may depend.
+    Attributes:
+        gate: What was learned.
+        seed: The seed of the start.
+        planted: The faults that were planted, by framework.
+        setup: What both trainings depend on.
+        histories: Every tensor of every epoch, by framework.
+        agreement: The verdict: cause, first and largest difference, growth, faults.
+        environment: Versions, devices and settings on which the results may depend.
     """
 
     gate: str
@@ -61,16 +61,23 @@ class PerceptronReport:
 
     @property
     def agree(self) -> bool:
-        """Whether both trainings tell the same story, learned or not."""
+        """Whether both trainings agree, learned or not."""
         return self.agreement.agree
 
     @property
     def passed(self) -> bool:
-        """The same, under the name that every report has."""
+        """The same as ``agree``, under the name that every report has."""
         return self.agree
 
     def predictions(self, framework: str) -> BoolArray:
-        """(points, outputs): whether the sigmoid is at least a half after the last epoch."""
+        """The predictions of a framework after the last epoch.
+
+        Args:
+            framework: ``torch`` or ``jax``.
+
+        Returns:
+            Whether the sigmoid is at least a half (points, outputs).
+        """
         final = self.histories[framework].final.astype(np.float64)
         if self.setup.logits:
             with np.errstate(over="ignore"):
@@ -78,7 +85,14 @@ class PerceptronReport:
         return np.asarray(final >= 0.5)
 
     def accuracy(self, framework: str) -> float:
-        """The share of the labels that is predicted."""
+        """The share of the labels that a framework predicts.
+
+        Args:
+            framework: ``torch`` or ``jax``.
+
+        Returns:
+            A number from 0 to 1.
+        """
         return float((self.predictions(framework) == (self.setup.y == 1)).mean())
 
     @property
@@ -94,11 +108,19 @@ class PerceptronReport:
         return f"DISAGREE: {what}: {first.framework} has the fault {first.fault!r}, {where}."
 
     def data(self) -> dict[str, object]:
-        """Everything as plain data, in the layout of its schema."""
+        """The report as plain data (schema ``crosscheck.perceptron/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
         return {"schema": SCHEMA, "environment": plain(self.environment), **self.training()}
 
     def training(self) -> dict[str, object]:
-        """The part of the data that is about this training."""
+        """The part of the data that is about this training.
+
+        Returns:
+            The data without ``schema`` and ``environment``.
+        """
         verdict, setup = self.agreement, self.setup
         return {
             "gate": self.gate,
@@ -128,11 +150,22 @@ class PerceptronReport:
         }
 
     def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON (schema ``crosscheck.perceptron/1``), whole or not at all; raises ``OSError``."""
+        """Write the report as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
         write_json(path, self.data())
 
     def plot(self) -> Figure:
-        """Both loss curves, their difference, and the decision boundary of two inputs; the figure belongs to no window."""
+        """Draw both loss curves, their difference, and the decision boundary if there are two inputs.
+
+        Returns:
+            A figure that belongs to no window.
+        """
         from crosscheck._training.plot import draw
 
         return draw(self)

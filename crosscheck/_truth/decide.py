@@ -53,7 +53,7 @@ def decide(ball: Any, fmt: Format) -> Decision | None:
 
 
 def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Array, IntArray, BoolArray]:
-    """:func:`decide` for many enclosures; the common cases are decided together, in numpy.
+    """``decide`` for many enclosures; the common cases are decided together, in numpy.
 
     Returns the rounded values as float64, the residuals, the exponents and which are decided.
     """

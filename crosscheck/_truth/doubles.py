@@ -34,11 +34,12 @@ FAR = 2.0**40
 class Doubles:
     """An array of enclosures: ``(high + low) 2^power``, give or take ``radius 2^power``.
 
-    high, low, radius
-        Float64 arrays of one shape; ``high`` is the float64 number nearest to the sum of both. ``radius`` is infinite where
-        nothing is known. An infinite ``high`` is that infinity, exactly.
-    power
-        Integers of that shape, or 0.
+    Attributes:
+        high: A float64 array: the float64 number nearest to the sum of ``high`` and ``low``. If it is infinite, it is that
+            infinity, exactly.
+        low: A float64 array of the same shape.
+        radius: A float64 array of the same shape, infinite where nothing is known.
+        power: Integers of that shape, or 0.
     """
 
     __array_ufunc__ = None  # numpy leaves mixed arithmetic to this class
@@ -179,7 +180,7 @@ INVERSES = [Doubles(1.0) / Doubles(float(factorial(k))) for k in range(PLAIN)]
 
 
 class Namespace:
-    """The functions that formulas of rows are made of, over :class:`Doubles`; rows lie along the last axis.
+    """The functions that formulas of rows are made of, over ``Doubles``; rows lie along the last axis.
 
     ``UndecidedError`` for any other function.
     """

@@ -44,7 +44,7 @@ def truth(
 
     ``x`` is a 1-d array of float64, float32, bfloat16 or float16; the truth is for that format, at the inputs as it
     holds them. Limits stand at the ends of the domain, the declared choice at a kink; both are checked against the
-    enclosures, and :class:`SpecError` is raised where the definition proves them wrong. Outside the domain it is as at NaN.
+    enclosures, and ``SpecError`` is raised where the definition proves them wrong. Outside the domain it is as at NaN.
     """
     parameters = {**activation.parameters, **(parameters or {})}
     definition: Definition = partial(activation.definition, **parameters)
@@ -64,7 +64,7 @@ def truth(
 def enclosed(definition: Definition, x: FloatArray, orders: Sequence[int]) -> dict[int, Truth]:
     """The exact value and derivatives of a definition of which nothing else is declared.
 
-    Like :func:`truth`, but nothing is known, and so nothing judged, at the infinities, at NaN, and at kinks for a
+    Like ``truth``, but nothing is known, and so nothing judged, at the infinities, at NaN, and at kinks for a
     derivative whose one-sided values differ.
     """
     fmt, wide = format_of(x), widen(x)
@@ -261,7 +261,7 @@ def check_limits(activation: Activation, parameters: Mapping[str, float], orders
 
     Where the domain ends, these are at ``2**-500`` and ``2**-1000`` inside of the end. A finite limit must be approached
     to within ``2**-200``, an infinite one must be growing beyond ``2**200`` in magnitude; at an end, where it may grow as
-    slowly as a logarithm does, beyond ``2**8``. NaN, the word for no limit, is not checked. Raises :class:`SpecError`.
+    slowly as a logarithm does, beyond ``2**8``. NaN, the word for no limit, is not checked. Raises ``SpecError``.
     """
     limits = activation.limits_at(parameters)
     definition: Definition = partial(activation.definition, **parameters)

@@ -31,7 +31,7 @@ ENTRYWISE = {
     **dict.fromkeys(("maximum", "minimum", "greater", "less", "greater_equal", "less_equal"), 2),
     "where": 3,
 }
-"""The functions of :class:`Balls` that an array of series is put through entry by entry, and of how many arguments."""
+"""The functions of ``Balls`` that an array of series is put through entry by entry, and of how many arguments."""
 
 LONG = 1000
 """Rows of this length and longer are tried in double-double arithmetic first."""
@@ -40,7 +40,7 @@ LONGEST_PROVEN = 8
 
 
 class RowBalls(Balls):
-    """The namespace of :class:`Balls` over object arrays of series, one per entry of a row."""
+    """The namespace of ``Balls`` over object arrays of series, one per entry of a row."""
 
     def __getattribute__(self, name: str) -> Any:
         function = super().__getattribute__(name)

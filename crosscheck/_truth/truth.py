@@ -12,20 +12,16 @@ from crosscheck._arithmetic.ulp import ulp, ulp_error
 class Truth:
     """The exact value, or derivative, r at each input, for one format.
 
-    rounded
-        r correctly rounded to the format; NaN where r does not exist (no limit, or a derivative at NaN).
-    residual
-        ``(r - rounded) / ulp(r)``: what the rounding left, between -0.5 and 0.5; where r overflows, ``rounded`` is an
-        infinity, counts as ``2**(e_max + 1)``, and the residual is as large as it has to be.
-    exponent
-        ``floor(log2|r|)`` clamped to the format, so that ``ulp(r) = 2**(exponent - (p-1))``. Where the enclosure
-        cannot decide it, the lower one, which makes an error look larger, never smaller.
-    judged
-        Where there is a truth to be compared with: not at a derivative at NaN, not where undecided.
-    undecided
-        Where the highest precision did not decide. The catalogue has none.
-    left, right
-        At a kink the one-sided derivatives, rounded; NaN elsewhere.
+    Attributes:
+        rounded: r correctly rounded to the format; NaN where r does not exist (no limit, or a derivative at NaN).
+        residual: ``(r - rounded) / ulp(r)``: what the rounding left, between -0.5 and 0.5; where r overflows, ``rounded`` is
+            an infinity, counts as ``2**(e_max + 1)``, and the residual is as large as it has to be.
+        exponent: ``floor(log2|r|)`` clamped to the format, so that ``ulp(r) = 2**(exponent - (p-1))``. Where the enclosure
+            cannot decide it, the lower one, which makes an error look larger, never smaller.
+        judged: Where there is a truth to be compared with: not at a derivative at NaN, not where undecided.
+        undecided: Where the highest precision did not decide. The catalogue has none.
+        left: At a kink the one-sided derivative on the left, rounded; NaN elsewhere.
+        right: The same on the right.
     """
 
     fmt: Format

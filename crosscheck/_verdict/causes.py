@@ -52,7 +52,7 @@ class Judgement:
 def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Judgement:
     """The cause at each point of one subject against the exact results.
 
-    A finite point beyond the budget is ``inaccurate`` here; :func:`systematic` tells which of them are
+    A finite point beyond the budget is ``inaccurate`` here; ``systematic`` tells which of them are
     ``definition``.
     """
     error = truth.error(got)
@@ -138,7 +138,7 @@ GROSS = 512.0
 OFFSETS = np.array([s * o for o in (0.0073, 0.0117, 0.0191, 0.0249, 0.0313, 0.0411, 0.0523, 0.0587) for s in (1, -1)])
 """Relative distances of the neighbouring inputs: wide enough to see different digits of a narrower format."""
 MOST_PROBED = (PROBED + 8) * (1 + OFFSETS.size)
-"""At how many inputs :func:`systematic` runs a subject in float64, at most."""
+"""At how many inputs ``systematic`` runs a subject in float64, at most."""
 
 
 def systematic(
@@ -197,7 +197,7 @@ def systematic_in_rows(
     *,
     in_float64: bool,
 ) -> BoolArray:
-    """:func:`systematic` for a function of rows, which is told at ``rows``, ascending, of the given length.
+    """``systematic`` for a function of rows, which is told at ``rows``, ascending, of the given length.
 
     ``signed`` has the errors in float64 at these rows, flat, and then those at each of their ``NEARBY`` neighbours;
     ``exact`` the truth at these rows. The points of other rows follow: they are ``definition`` where a point of these is.

@@ -12,14 +12,20 @@ from crosscheck._arithmetic.profile import Profile
 
 @dataclass(frozen=True)
 class Point:
-    """One input with what was got and what was expected there.
+    """One input, with the result there and the expected one.
 
-    ``expected`` is the correctly rounded exact result, or the other subject's where two are compared; ``ulp`` is the
-    error in the comparison's unit (NaN where it has none), ``ulp_of_truth`` in ULP of the exact result itself.
+    Where two functions are compared of which nothing is known, a result may belong to no single input. Then ``input`` is NaN
+    and ``input_bits`` is empty.
 
-    Two functions of which nothing is known may have no single input that a result belongs to: then ``input`` is NaN
-    and ``input_bits`` empty. For these, ``element`` is the place in the result, or for a derivative in the input that
-    it is taken by, and ``truth`` the true result where one is known, else NaN.
+    Attributes:
+        input: The input.
+        input_bits: Its bits in hexadecimal.
+        got: The result.
+        expected: The exact result, correctly rounded; where two subjects are compared, the result of the other one.
+        ulp: The error in the unit of the comparison; NaN where there is none.
+        ulp_of_truth: The error in ULP of the exact result itself.
+        element: Of two functions, the place in the result, or for a derivative, in the input that it is taken by; else None.
+        truth: Of two functions, the true result, NaN where it is not known; else None.
     """
 
     input: float
@@ -34,9 +40,12 @@ class Point:
 
 @dataclass(frozen=True)
 class CauseCount:
-    """How many points show a cause, and the worst of them.
+    """How many points have a cause, and the worst of them.
 
-    ``side`` is who is at fault there, of two functions compared: ``torch``, ``jax``, ``both`` or None.
+    Attributes:
+        count: The number of points.
+        worst: The worst of them.
+        side: The side at fault there, of two functions that are compared: ``torch``, ``jax``, ``both`` or None.
     """
 
     count: int
@@ -46,38 +55,42 @@ class CauseCount:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One subject judged against ``exact`` or another subject, for one dtype, order, mode and device.
+    """One subject judged against the truth or another subject, for one dtype, order, mode and device.
 
-    Or against ``alone``: its own results where the input stands alone, or in the whole array.
+    An error is in ULP of the exact result; where the terms of an analytic derivative cancel, in ULP of the sum of their
+    magnitudes.
 
-    points
-        How many inputs were judged; ``exhaustive`` where these are all values of the dtype.
-    passed, cause, causes
-        The verdict; the worst cause present (None where nothing was judged); each cause's count and worst point.
-    side
-        ``torch``, ``jax``, ``both`` or None: who is beyond the budget.
-    max_ulp
-        The largest error over points with a normal truth whose cause is exact, rounding or inaccurate: in ULP of the
-        exact result, or, where an analytic derivative's terms cancel, of the sum of their magnitudes
-        (``max_ulp_of_truth`` is without that exception).
-    excepted
-        Against ``exact``: how many inputs are within the budget by that exception alone, and the one of these whose error
-        is the largest in ULP of the exact result. None where there are none.
-    max_abs
-        The largest absolute difference over points with finite results.
-    worst
-        The worst point of the worst cause.
-    deviations
-        The ids of the declared deviations that cover points of this comparison.
-    uncovered
-        For each failing cause, the worst point that no declared deviation covers.
-    undecided
-        How many inputs have no decided truth. ``message`` is what a subject raised, or None.
-    profile
-        How large the errors are and where; not part of the JSON. None where nothing was compared.
-    notes, figures
-        What else there is to say of two functions compared, and measures of how far they are apart: see
-        :func:`crosscheck.compare`.
+    Attributes:
+        function: The name of the activation, or those of the two functions.
+        parameters: The values of its parameters.
+        output: The output that is judged.
+        wrt: The input that a derivative is taken by.
+        subject: What is judged, for example ``torch.native``.
+        against: ``exact``, another subject, or ``alone``: the subject's own results in a one-element array.
+        dtype: The dtype.
+        order: 0 for the value, 1 for the gradient, 2 for the second derivative.
+        mode: How the subject is run, for example ``jit``.
+        device: ``cpu`` or ``gpu``.
+        points: The number of inputs that were judged.
+        exhaustive: Whether these are all values of the dtype.
+        passed: The verdict.
+        cause: The worst cause; None where nothing was judged.
+        causes: The count and the worst point of each cause.
+        side: The side that is beyond the budget: ``torch``, ``jax``, ``both`` or None.
+        max_ulp: The largest error over the points with a normal truth whose cause is exact, rounding or inaccurate. Of two
+            functions, the largest difference in ULP of the larger result.
+        max_ulp_of_truth: The same, always in ULP of the exact result.
+        excepted: Against ``exact``: the number of inputs that are within the budget only because of the unit for terms that
+            cancel, and the one of these with the largest error in ULP of the exact result. None where there are none.
+        max_abs: The largest absolute difference over the points with finite results.
+        worst: The worst point of the worst cause.
+        deviations: The ids of the declared deviations that cover points of this comparison.
+        uncovered: For each failing cause, the count and the worst of the points that no declared deviation covers.
+        undecided: The number of inputs whose truth is not decided.
+        message: What a subject raised, or None.
+        notes: What else there is to say of two functions.
+        figures: Measures of the difference of two functions: see ``compare``.
+        profile: How large the errors are, and where; not part of the JSON. None where nothing was compared.
     """
 
     function: str
@@ -112,7 +125,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a run says about a declared deviation: ``failed`` findings fail the run, the others are notes."""
+    """What a run says about a declared deviation.
+
+    Attributes:
+        deviation: The id of the deviation.
+        failed: Whether this fails the run; otherwise it is a note.
+        message: What was found.
+    """
 
     deviation: str
     failed: bool
@@ -123,13 +142,13 @@ class Finding:
 class Identity:
     """A function of the catalogue that a function of the user's is.
 
-    parameters
-        All its parameters, with the values at which it is that function.
-    inputs, exceptions
-        At how many of the stratified inputs the two were found to be the same; at how many others the user's gives NaN or an
-        infinity where the catalogue's has a finite value.
-    also
-        The catalogue's other functions of as many parameters that are the same function: PReLU is Leaky ReLU too.
+    Attributes:
+        name: The name of the function of the catalogue.
+        parameters: All its parameters, with the values at which it is that function.
+        inputs: The number of stratified inputs at which the two are the same.
+        exceptions: The number of other inputs at which the user's function gives NaN or an infinity where that of the
+            catalogue has a finite value.
+        also: Other functions of the catalogue with as many parameters that are the same function: PReLU is Leaky ReLU too.
     """
 
     name: str
@@ -148,21 +167,17 @@ class Identity:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is told of a disagreement between two functions beyond the verdict.
+    """What is known of a disagreement between two functions beyond the verdict.
 
-    identities
-        By ``torch`` and ``jax`` the function of the catalogue that the side is, None for none of them; empty where neither
-        is one.
-    recognised
-        Ids of the catalogue's deviations, of the functions that the sides are, that cover what fails.
-    worst
-        The worst input that was found near those given, of an elementwise function.
-    inputs, point
-        The simplest inputs that show the disagreement, arrays by name, and the element of the result that shows it there.
-    snippet
-        Python code that shows it with these inputs; None where they are too many to be written out.
-    notes
-        What was not done, and why.
+    Attributes:
+        identities: The function of the catalogue that each side is, by ``torch`` and ``jax``, None for none; empty where
+            neither is one.
+        recognised: The ids of the deviations that cover what fails, of the functions of the catalogue that the sides are.
+        worst: The worst input that was found near the given ones, of an elementwise function.
+        inputs: The simplest inputs that show the disagreement, arrays by name.
+        point: The element of the result that shows it with these inputs.
+        snippet: Python code that shows it with these inputs; None where they are too many to be written out.
+        notes: What was not done, and why.
     """
 
     identities: Mapping[str, Identity | None] = field(default_factory=dict)

@@ -79,7 +79,7 @@ def _terms(value: Any) -> Terms:
 
 
 class _Namespace:
-    """numpy's functions over :class:`Terms`."""
+    """numpy's functions over ``Terms``."""
 
     pi = np.pi
 

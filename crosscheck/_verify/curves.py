@@ -63,7 +63,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval.
 
     Inputs outside of the function's domain are left out. Those of a function of rows are of one entry x of a row, the
-    derivative being that by x: see :func:`drawn`.
+    derivative being that by x: see ``drawn``.
     """
     parameters = activation.parameters
     fmt = FORMATS[dtype]

@@ -22,17 +22,32 @@ from crosscheck._verify.verify import verify
 
 
 def explain(what: str | Activation) -> str:
-    """An activation explained: its definition and derivatives, and each disagreement of the frameworks about it.
+    """Explain an activation: its definition and derivatives, and each disagreement of the frameworks about it.
 
-    ``what`` is a name or alias of the catalogue, or a record. Everything is verified first, which takes seconds. Each
-    disagreement, declared or not, comes with an input, all results there, the cause and a snippet that reproduces it.
+    The activation is verified first, which takes seconds.
+
+    Args:
+        what: A name or alias of the catalogue, or a record.
+
+    Returns:
+        The text. Each disagreement, declared or not, has an input, all results there, the cause, and a snippet that
+        reproduces it.
+
+    Raises:
+        UsageError: If ``what`` is not a name or a record.
+        UnknownActivationError: If the catalogue lacks this name.
+
+    Examples:
+        >>> import crosscheck
+        >>> print(crosscheck.explain("linear").splitlines()[1])
+        The identity, the activation of a linear layer: x.
     """
     return str(explanation(what))
 
 
 @undisturbed()
 def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
-    """What :func:`explain` prints, as data."""
+    """What ``explain`` prints, as data."""
     activation = activation_of(what)
     return explained(activation, verify(activation, progress=progress))
 

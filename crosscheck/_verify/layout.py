@@ -28,12 +28,12 @@ MODES = {"torch": "eager", "jax": "jit"}
 class Layouts:
     """What one subject gave for the same inputs in several layouts.
 
-    got, expected
-        For each point a result and the one that it should be: that of its input alone, or where it was not run alone, of the
-        whole array. They are the same unless ``differs``.
-    places
-        The lengths and positions at which a result is not that of its input alone; ``views`` how many points are another in
-        each view.
+    Attributes:
+        got: The result at each point.
+        expected: The result that it should be: that in a one-element array, or where there is none, that in the whole array.
+        differs: Where the two are not the same.
+        places: The lengths and positions at which a result is not that in a one-element array.
+        views: How many points have another result in each view.
     """
 
     got: FloatArray

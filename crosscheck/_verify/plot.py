@@ -24,15 +24,26 @@ DRAWABLE = 1e300
 
 @undisturbed()
 def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
-    """A figure of an activation and its gradient over an interval, with each subject's error in ULP below them.
+    """Draw an activation and its gradient over an interval, and below them the error of each subject in ULP.
 
-    what
-        A name or alias of the catalogue, or a record; its parameters are at their defaults.
-    dtype, low, high
-        The dtype in which the frameworks compute, and the interval of inputs.
+    Args:
+        what: A name or alias of the catalogue, or a record; its parameters have their default values.
+        dtype: The dtype in which the frameworks compute.
+        low: The lower end of the interval of inputs.
+        high: The upper end.
 
-    The figure belongs to no window and no ``pyplot``; save it with ``figure.savefig(path)``. Raises
-    :class:`UsageError` for arguments that are unknown or an interval that is empty.
+    Returns:
+        A figure that belongs to no window and no ``pyplot``; save it with ``figure.savefig(path)``.
+
+    Raises:
+        UsageError: If an argument has an unknown value, or the interval is empty.
+        UnknownActivationError: If the catalogue lacks this name.
+
+    Examples:
+        >>> import crosscheck
+        >>> figure = crosscheck.plot("relu", low=-2, high=2)
+        >>> len(figure.axes)
+        4
     """
     activation = activation_of(what)
     (dtype,) = known("dtype", (dtype,), DTYPES)

@@ -15,7 +15,7 @@ from crosscheck._verify.sight import Result, Row, Sighting
 
 WIDTH = 110
 LONG = 32
-"""A longer row is not written out in a snippet but made as :func:`sampled_rows` makes it."""
+"""A longer row is not written out in a snippet but made as ``sampled_rows`` makes it."""
 
 PLAIN: tuple[tuple[str, ...], ...] = (
     (),

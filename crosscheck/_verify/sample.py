@@ -23,14 +23,14 @@ from crosscheck._verify.shapes import USED, RowShape
 class Sample:
     """What the subjects are run at.
 
-    x, v
-        The input array, and for a function of rows the direction of its derivatives, in the same shape; else None.
-    at
-        The number by which each point is known, flat: the input, or that of :func:`coordinates`.
-    known_by, outputs
-        What the entries of a row are known by, as in the record, and how many results a row has, if not one for each entry.
-    shapes, searched
-        What the rows are, where they were drawn as people use them, and whether a search found them.
+    Attributes:
+        x: The input array.
+        v: For a function of rows, the direction of its derivatives, in the same shape; else None.
+        at: The number that identifies each point, flat: the input, or that of ``coordinates``.
+        known_by: What identifies the entries of a row, as in the record.
+        outputs: How many results a row has, if not one for each entry.
+        shapes: What the rows are, where they were drawn as people use them.
+        searched: Whether a search found the rows.
     """
 
     x: FloatArray

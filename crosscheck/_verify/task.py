@@ -50,16 +50,14 @@ LONG_IN_NATIVES = ("float32",)
 class Plan:
     """What to run: checked names, all of them known.
 
-    per_binade, uniform
-        How many inputs are sampled of float64 and float32.
-    lengths, eager_in_jax
-        For functions of rows, their lengths, each with the dtypes, and those at which JAX is run eagerly if also under jit.
-    search
-        How much effort goes into the search for the rows at which the own functions of rows err most; None for none.
-    natives_in
-        In which modes the frameworks' own functions are run alone.
-    layout
-        Whether a subject's results are compared in several layouts too.
+    Attributes:
+        per_binade: How many inputs of float64 and float32 are sampled in each binade.
+        uniform: How many inputs of these are sampled uniformly.
+        lengths: The lengths of the rows for functions of rows, each with the dtypes.
+        search: How much effort goes into the search for the rows at which the own functions of rows err most; None for none.
+        eager_in_jax: The lengths of rows at which JAX is run eagerly if also under jit.
+        natives_in: The modes in which only the frameworks' own functions are run.
+        layout: Whether a subject's results are compared in several layouts too.
     """
 
     dtypes: tuple[str, ...]

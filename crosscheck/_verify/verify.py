@@ -60,36 +60,53 @@ def verify(
 ) -> Report:
     """Judge activations against the proven truth, and the frameworks against each other.
 
-    what
-        The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
-    dtypes, orders, subjects, modes, device
-        What to run: float64, float32, bfloat16, float16; 0 the value, 1 the gradient, 2 the second derivative;
-        ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``, ``jax.native.matched``,
-        ``analytic``; ``eager``, ``jit`` (of JAX), ``compile`` (of torch, values and gradients), ``vmap`` and ``forward``,
-        which is forward mode instead of reverse; ``cpu`` or ``gpu``. All of them unless given, but of the modes the first
-        two, and the CPU. JAX runs ``vmap`` and ``forward`` under jit. What cannot be run here is said in ``report.skipped``.
-    layout
-        Whether to ask too, in float32 and bfloat16, if the same input gives the same bits alone, in short arrays at every
-        position, and in a view with gaps.
-    seed, quick, thorough
-        The seed of the sampled inputs of float64 and float32; ``quick`` samples fewer of them, takes float32 unless
-        ``dtypes`` says otherwise, and runs JAX under jit unless ``modes`` says otherwise. Functions of rows are judged at
-        rows of 1 to 50,257 entries, of 100 with ``quick``, of up to 131,072 in every dtype with ``thorough``. Rows
-        at which the own implementations err more are searched for, but not with ``quick``; with ``thorough`` longer, and
-        inputs of elementwise functions too.
-    replace
-        Functions to be judged in a subject's place, called with the framework's array and the parameters:
-        ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
-    without
-        Ids of declared deviations that are to be treated as not declared.
-    progress
-        Called with the activation's name and the dtype before each is run.
-    processes
-        Among how many processes the activations of the catalogue are shared; each takes about 700 MB. More than one needs
-        a main module that can be imported again, under ``if __name__ == "__main__":``, as :mod:`multiprocessing` does.
+    Errors are in ULP, the unit in the last place: for a real number r and a format of precision p and exponents from e_min
+    to e_max, ``ulp(r) = 2^(clamp(floor(log2|r|), e_min, e_max) - (p - 1))``, as on JAX's page on numerical accuracy
+    (https://docs.jax.dev/en/latest/accuracy.html). Functions of rows are judged at rows of 1 to 50,257 entries, and rows at
+    which crosscheck's own implementations err more are searched for.
 
-    Raises :class:`UsageError` for arguments that are unknown, ``NoDeviceError`` where there is no such device and
-    ``SpecError`` for a record that its own definition contradicts. What the functions do when run is in the report.
+    Args:
+        what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
+        dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``; all unless given.
+        orders: 0 for the value, 1 for the gradient, 2 for the second derivative; all unless given.
+        subjects: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``,
+            ``jax.native.matched`` and ``analytic``; all unless given.
+        modes: Some of ``eager``, ``jit`` (of JAX), ``compile`` (of PyTorch, values and gradients), ``vmap`` and ``forward``
+            (forward mode instead of reverse); the first two unless given. JAX runs ``vmap`` and ``forward`` under jit. What
+            cannot be run here is in ``report.skipped``.
+        layout: Whether to check too, in float32 and bfloat16, that an input gives the same bits in a one-element array, in
+            short arrays at every position, and in a view with gaps.
+        device: ``cpu`` or ``gpu``.
+        seed: The seed of the sampled inputs of float64 and float32.
+        quick: Whether to sample fewer inputs, take float32 unless ``dtypes`` is given, run JAX under jit unless ``modes`` is
+            given, and take rows of 100 entries without a search.
+        thorough: Whether to take rows of up to 131,072 entries in every dtype, and to search longer, also for inputs of
+            elementwise functions.
+        replace: Functions that are judged in a subject's place, called with the framework's array and the parameters:
+            ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
+        without: Ids of declared deviations that are treated as not declared.
+        progress: Called with the name of the activation and the dtype before each is run.
+        processes: The number of processes that share the activations of the catalogue; each takes about 700 MB. More than
+            one needs a main module that can be imported again, under ``if __name__ == "__main__":``, as ``multiprocessing``
+            does.
+
+    Returns:
+        The report. It also has whatever the functions raise.
+
+    Raises:
+        UsageError: If an argument has an unknown value.
+        UnknownActivationError: If the catalogue lacks this name.
+        NoDeviceError: If a framework has no such device.
+        SpecError: If a record contradicts its own definition.
+
+    Examples:
+        >>> import crosscheck, torch
+        >>> crosscheck.verify("relu", dtypes=["float32"], quick=True).passed
+        True
+        >>> fault = {"torch": lambda x: 1.001 * torch.relu(x)}
+        >>> report = crosscheck.verify("relu", orders=[0], quick=True, replace=fault)
+        >>> [one.cause for one in report.comparisons if not one.passed]
+        ['definition', 'definition']
     """
     chosen = _arguments.chosen(what)
     if quick and thorough:

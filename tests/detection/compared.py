@@ -15,8 +15,8 @@ from detection.usual import usual_of
 class Between(Fault):
     """Two functions that differ, one of them perhaps wrong; ``make`` returns their inputs afresh, None for the stratified.
 
-    outputs
-        The outputs that fail, by the names that crosscheck gives them; any where left out.
+    Attributes:
+        outputs: The outputs that fail, by the names that crosscheck gives them; any where left out.
     """
 
     torch: Callable[..., Any]

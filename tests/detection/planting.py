@@ -1,6 +1,6 @@
 """How a fault gets into a function of the catalogue: into its value, a derivative, what comes in, or around it all.
 
-Each takes a formula over a namespace, ``m`` being torch or jax.numpy, and returns what :class:`detection.verified.Planted`
+Each takes a formula over a namespace, ``m`` being torch or jax.numpy, and returns what ``detection.verified.Planted``
 plants: a function of an activation and a side that makes the faulty one.
 """
 

@@ -34,10 +34,9 @@ KINDS = (
 class Verdict:
     """What crosscheck says of a fault.
 
-    at
-        The worst input, or the place, that it names.
-    placed
-        Whether everything that it names lies where the fault is.
+    Attributes:
+        at: The worst input, or the place, that it names.
+        placed: Whether everything that it names lies where the fault is.
     """
 
     found: bool

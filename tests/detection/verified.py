@@ -24,10 +24,12 @@ SHAPE = (4, 8)
 class Planted(Fault):
     """``plant`` in the activation ``of`` on one side, or with the side ``each`` in each framework.
 
-    dtypes, orders, modes, layout
-        What ``crosscheck.verify`` is asked. Of each of the dtypes a comparison must fail.
-    first
-        The order in which it must show first: the lower ones must pass.
+    Attributes:
+        dtypes: The dtypes for ``crosscheck.verify``. Of each of them a comparison must fail.
+        orders: The orders for ``crosscheck.verify``.
+        modes: The modes for ``crosscheck.verify``.
+        layout: Whether ``crosscheck.verify`` compares several layouts.
+        first: The order in which it must show first: the lower ones must pass.
     """
 
     of: str

@@ -28,15 +28,15 @@ FULL = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of a command: its exit code, or minus the signal that ended it; what it said on standard error.
+    """What was observed of a command.
 
-    left
-        By name what became of the files that it was to write: ``kept`` as they were, ``whole``, ``half`` or ``gone``;
-        other files that it left are ``new``.
-    orphans
-        How many processes that it had started were still there a while after its end.
-    seconds
-        How long it ran.
+    Attributes:
+        code: Its exit code, or minus the signal that ended it.
+        stderr: What it said on standard error.
+        left: By name what became of the files that it was to write: ``kept`` as they were, ``whole``, ``half`` or ``gone``;
+            other files that it left are ``new``.
+        orphans: How many processes that it had started were still there a while after its end.
+        seconds: How long it ran.
     """
 
     code: int

@@ -27,10 +27,9 @@ KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 class Identity:
     """By what a mutant is found again when lines have moved: the texts of its line, before and after.
 
-    within
-        The innermost function or class, or nothing.
-    nth
-        Among those with the same texts, in their order.
+    Attributes:
+        within: The innermost function or class, or nothing.
+        nth: Its number among those with the same texts, in their order.
     """
 
     module: str

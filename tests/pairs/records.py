@@ -14,7 +14,7 @@ import crosscheck
 
 @dataclass(frozen=True)
 class Pair:
-    """``passes``, ``cause`` and ``side`` are what :func:`crosscheck.compare` must say of it.
+    """``passes``, ``cause`` and ``side`` are what ``crosscheck.compare`` must say of it.
 
     A pair that passes names no cause and no side. ``make`` returns the inputs afresh at each call (None for the
     stratified set), so that no pair sees what another did to its arrays. Where the verdict is about what a framework ships,

@@ -19,7 +19,6 @@ PIXEL = "from PIL import Image\nfrom IPython.display import display\ndisplay(Ima
 
 sys.path.append(str(HOOKS))
 
-import docstrings  # noqa: E402
 import links  # noqa: E402
 import maths  # noqa: E402
 import metadata  # noqa: E402
@@ -217,13 +216,6 @@ def test_a_site_without_faults_has_none(tmp_path: Path) -> None:
     (tmp_path / "a" / "index.html").write_text("<h1 id='top'>a</h1><a href='..'>up</a><a href='https://example.org'>out</a>")
     (tmp_path / "index.html").write_text("<a href='a/#top'>a</a><img src='data:,'>")
     assert list(links.faults(tmp_path)) == []
-
-
-def test_a_docstring_becomes_markdown() -> None:
-    text = "Judge.\n\nwhat, how\n    A name, see :func:`crosscheck.verify`.\nseed\n    A number."
-    assert docstrings.markdown(text).split("\n") == [
-        *("Judge.", "", "", "`what`, `how`", ":   A name, see `crosscheck.verify`.", "", "`seed`", ":   A number.")
-    ]
 
 
 def test_a_formula_becomes_mathml() -> None:

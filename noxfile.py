@@ -98,13 +98,19 @@ def mutation(session: nox.Session) -> None:
     session.run("python", "-m", "mutation", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
+def run_tests(session: nox.Session, mark: str) -> None:
+    """Run the tests of a mark, as many at once as there are cores, unless it is said otherwise."""
+    at_once = [] if any(word.startswith("-n") for word in session.posargs) else ["-n", "auto"]
+    session.run("pytest", "-m", mark, *at_once, *session.posargs, env=COMPILED)
+
+
 @nox.session
 @nox.parametrize("device", [nox.param("cpu", id="cpu"), nox.param("gpu", id="gpu")])
 def tests(session: nox.Session, device: str) -> None:
-    """Run the tests on the CPU, or those that need a GPU on one."""
+    """Run the tests that every change needs, on the CPU, or those that need a GPU on one."""
     session.install(".[all]", *group("test"))
     if device == "cpu":
-        session.run("pytest", "-m", "not gpu and not slow", *session.posargs, env=COMPILED)
+        run_tests(session, "not gpu and not slow and not full")
         return
 
     # Without it JAX takes most of the GPU's memory and leaves PyTorch too little.
@@ -119,13 +125,20 @@ def tests(session: nox.Session, device: str) -> None:
 
 
 @nox.session
+def tests_full(session: nox.Session) -> None:
+    """Run the tests that judge the whole catalogue, plant every fault, and try every mode."""
+    session.install(".[all]", *group("test"))
+    run_tests(session, "full and not gpu and not slow")
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest releases that pyproject.toml admits: `nox -s minimums -- tests/test_verify.py`."""
     project = PYPROJECT["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["torch"], *project["optional-dependencies"]["jax"]]
     lowest = [f"{name}=={version}" for name, version in re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(wanted), re.M)]
     session.install(".[all]", *group("test"), *lowest)
-    session.run("pytest", "-m", "not gpu and not slow", *session.posargs, env=COMPILED)
+    run_tests(session, "not gpu and not slow")
 
 
 @nox.session

@@ -22,10 +22,9 @@ SUFFIXES = {OWN: "", NATIVE: ".native", MATCHED: ".native.matched"}
 class Implementation:
     """Who computes an activation.
 
-    side
-        The framework, ``torch`` or ``jax``, or ``analytic``: the closed form of a derivative.
-    kind
-        ``own``, ``native`` or ``matched``.
+    Attributes:
+        side: The framework, ``torch`` or ``jax``, or ``analytic``: the closed form of a derivative.
+        kind: ``own``, ``native`` or ``matched``.
     """
 
     side: str

@@ -1,4 +1,4 @@
-"""An activation at chosen inputs: what each subject gives there, for curves over an interval and for single points."""
+"""An activation over an interval: the curves of its value and its gradient, and the errors of each subject there."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from typing import Any
 from products import PACKAGE, ROOT
 
 NAMED = re.compile(r"\w+")
-ROLE = re.compile(r":\w+:(?=`)")
 
 
 def lines() -> list[list[str]]:
@@ -76,4 +75,4 @@ def _docstring(code: CodeType, names: dict[str, Any]) -> str:
         found = found.get(part) if isinstance(found, dict) else inspect.getattr_static(found, part, None)
     found = getattr(found, "__func__", getattr(found, "fget", found))
     line = (inspect.getdoc(found) or "").partition("\n")[0] if callable(found) else ""
-    return ROLE.sub("", line).replace("``", "`")
+    return line.replace("``", "`")

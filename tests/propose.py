@@ -15,9 +15,9 @@ import numpy as np
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._recorded.files import line
+from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import MODES, USUAL_MODES
 from crosscheck._records.names import DTYPES, budget
-from crosscheck._records.records import Anchor, Region
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED
 from crosscheck._verdict.deviations import SCATTERED
 from crosscheck._verify.layout import DTYPES as LAYOUT_DTYPES

@@ -16,7 +16,7 @@ from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
 from crosscheck._arithmetic.formats import FORMATS, from_ordinal, to_ordinal, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._frameworks.environment import environment
-from crosscheck._records.records import Seen
+from crosscheck._records.deviations import Seen
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.deviations import Environment, examined_here, seen_here, settle
 from crosscheck._verdict.judged import Judged

@@ -11,9 +11,10 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, bits_of, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
+from crosscheck._records.deviations import Deviation
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
-from crosscheck._records.records import Activation, Deviation
+from crosscheck._records.records import Activation
 from crosscheck._verdict.deviations import Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding

@@ -3,7 +3,7 @@
 from math import isnan, nan
 
 from crosscheck._recorded.files import recorded
-from crosscheck._records.records import Deviation
+from crosscheck._records.deviations import Deviation
 
 TORCH = "torch.native"
 CANCELLED = "Where terms cancel, that rounding is much of the result."

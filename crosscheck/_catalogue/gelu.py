@@ -7,8 +7,9 @@ from crosscheck._catalogue._gelu_coefficients import SLOPE, TAIL, ZERO, ZERO_FLO
 from crosscheck._catalogue._kernels import Halves, cut, exp_above, grown, growth, numpy_of, polynomial
 from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
 from crosscheck._recorded.files import recorded
+from crosscheck._records.deviations import Deviation
 from crosscheck._records.implementations import MODES
-from crosscheck._records.records import Activation, Deviation, Limits, Native
+from crosscheck._records.records import Activation, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 from crosscheck._catalogue import logsumexp
 from crosscheck._catalogue._kernels import expm1, in_float64, log1p, log_sum, numpy_of, total
 from crosscheck._recorded.files import recorded
-from crosscheck._records.records import Activation, Deviation, Limits, Native
+from crosscheck._records.deviations import Deviation
+from crosscheck._records.records import Activation, Limits, Native
 
 
 def definition(m: Any, x: Any, axis: int = -1) -> Any:

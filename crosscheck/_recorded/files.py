@@ -9,10 +9,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from crosscheck._records.deviations import Deviation, Region, Seen
 from crosscheck._records.errors import SpecError
 from crosscheck._records.implementations import MODES
 from crosscheck._records.plain import plain, restored
-from crosscheck._records.records import Deviation, Region, Seen
 
 SCHEMA = "crosscheck.recorded/1"
 FOLDER = Path(__file__).parent

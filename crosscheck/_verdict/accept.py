@@ -8,9 +8,9 @@ from math import isnan
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, FloatArray, widen
+from crosscheck._records.deviations import Deviation
 from crosscheck._records.implementations import MODES
 from crosscheck._records.names import DTYPES, ORDERS
-from crosscheck._records.records import Deviation
 from crosscheck._verdict.causes import CODE, Codes
 
 

@@ -12,9 +12,10 @@ from packaging.specifiers import SpecifierSet
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
 from crosscheck._records.implementations import USUAL_MODES, Implementation
 from crosscheck._records.names import budget
-from crosscheck._records.records import Activation, Anchor, Deviation, Region, Seen
+from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._verdict.records import Comparison, Finding

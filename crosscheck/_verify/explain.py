@@ -9,7 +9,8 @@ from crosscheck._arguments import activation_of
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
-from crosscheck._records.records import Activation, Deviation
+from crosscheck._records.deviations import Deviation
+from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import Environment, examined_here
 from crosscheck._verdict.judged import ALONE

@@ -9,10 +9,11 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, IntArray, bits_of, is_number, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
-from crosscheck._records.records import Activation, Anchor, Deviation, Region
+from crosscheck._records.records import Activation
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, Judgement, Setting

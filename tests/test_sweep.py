@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -98,6 +99,30 @@ def test_the_truth_is_that_of_the_exact_evaluator(name: str) -> None:
                         assert not (off[np.isfinite(rounded)] > 0.126).any()
     assert kinds & {Constant, Nowhere}
     assert kinds & {Multiple, Polynomial}
+
+
+def test_ties_that_no_precision_decides_are_not_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There tanhshrink is x - 1, half way between two numbers, and a little more; elsewhere what is open is decided."""
+    tried = []
+
+    def counted(self: Truths, x: Any, k: int) -> Any:
+        tried.append(x.size)
+        return truth(self.activation, x, [k])[k]
+
+    monkeypatch.setattr(Truths, "decided", counted)
+    for name, low, bound in (("tanhshrink", 2.0**24, 0.0), ("sigmoid", 0.7, 1e-10)):
+        tried.clear()
+        first = position_of(low, FMT)
+        span = Span(first, first + 2**14 - 1)
+        (part,) = parts(activations[name], span, FMT, (0,))
+        form = part.forms[0]
+        assert isinstance(form, Polynomial)
+        part = replace(part, forms={0: replace(form, bound=form.bound + bound)})
+        (block,) = Truths(activations[name], FMT).blocks(part, first, floats(span, FMT))
+        exact = truth(activations[name], block[0].x[::37], [0])[0]
+        assert (exact.judged == (name == "sigmoid")).mean() > 0.4
+        assert ((block[0].rounded[::37] == exact.rounded) | ~exact.judged).all()
+        assert (sum(tried) > 8) == (name == "sigmoid")
 
 
 def test_a_wrong_truth_is_seen() -> None:

@@ -73,6 +73,19 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+EVERY_CHANGE = ("gelu", "leaky_relu", "logsumexp", "sigmoid", "softmax", "softplus")
+"""The functions that the session `tests` judges; `tests_full` judges the others."""
+NOT_EVERY_CHANGE = set(activations) - set(EVERY_CHANGE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one function of the catalogue, by its name, belong to `tests_full` but for a few functions."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if any(parameters.get(key) in NOT_EVERY_CHANGE for key in ("name", "function")):
+            item.add_marker(pytest.mark.full)
+
+
 def pytest_collection_finish() -> None:
     """The frameworks and ten thousand tests stay: a collection that looks through them too takes more than a second."""
     gc.freeze()

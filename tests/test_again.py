@@ -10,6 +10,8 @@ import torch
 import crosscheck
 from crosscheck import Comparison
 
+pytestmark = pytest.mark.full
+
 TANH = crosscheck.activations["tanh"]
 
 

@@ -22,6 +22,8 @@ from crosscheck._atlas.report import layout
 from crosscheck._atlas.rows import declared_rows, differences, distinct, number, set_beside
 from crosscheck._verify.sight import Declared, Sighting
 
+pytestmark = pytest.mark.full
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 FIELDS = "id function subjects dtypes orders modes region inputs results truth cause side reason link bug seen beside"

@@ -17,6 +17,8 @@ from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
 from crosscheck._report.json_file import write_json
 from crosscheck._verdict.deviations import Extent
 
+pytestmark = pytest.mark.full
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 ZERO, ONE, TAIL = Number("0", "0x0"), Number("1", "0x3f800000"), Number("-19.5", "0xc19c0000")

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 import crosscheck
 from crosscheck import PairReport, UsageError, assert_agree, compare
 
+pytestmark = pytest.mark.full
+
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 KINK = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)
 NAN = float("nan")

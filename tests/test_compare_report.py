@@ -16,6 +16,8 @@ import torch
 import crosscheck
 from crosscheck import Comparison, PairReport, compare
 
+pytestmark = pytest.mark.full
+
 NAN, INF = float("nan"), float("inf")
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 NARROW = {"bfloat16": ml_dtypes.bfloat16}

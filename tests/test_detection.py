@@ -14,6 +14,8 @@ from detection.right import Own
 from detection.tables import CHECKS, alarm_row, fault_row, place, usual_row
 from detection.verified import Planted
 
+pytestmark = pytest.mark.full
+
 RESULTS = Path(__file__).parent.parent / "results" / "detection.json"
 FEWEST_FAULTS = 80
 FEWEST_COMPARISONS = 2000

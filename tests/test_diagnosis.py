@@ -18,6 +18,8 @@ import crosscheck
 from crosscheck import Activation, PairReport, UsageError, activations, compare, identify
 from crosscheck._records.interface import native_function
 
+pytestmark = pytest.mark.full
+
 # Which function each side is.
 
 

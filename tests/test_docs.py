@@ -9,6 +9,8 @@ import pytest
 
 from crosscheck._records.names import budget
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

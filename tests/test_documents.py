@@ -18,6 +18,8 @@ import crosscheck
 from crosscheck import ArraysReport, Finding, PairReport, Report
 from crosscheck._report.document import Code, Document, Heading, Paragraph, Table
 
+pytestmark = pytest.mark.full
+
 EVIL = "<script>alert(1)</script>|`*_[x](y)"
 
 

@@ -8,6 +8,8 @@ import torch
 
 import crosscheck
 
+pytestmark = pytest.mark.full
+
 FORMULAS = {
     "sigmoid": lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2,
     "linear": np.ones_like,

@@ -29,6 +29,8 @@ from crosscheck._verify.reproduce import LONG, Source, _rows
 from crosscheck._verify.sample import Sample, coordinates, samples
 from crosscheck._verify.sight import Sighting, _place, sight
 
+pytestmark = pytest.mark.full
+
 Run = Callable[[str], Verified]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -23,6 +23,8 @@ from crosscheck._cli.ending import Commands
 from crosscheck._report.files import write_whole
 from crosscheck._workers import Workers, none_left
 
+pytestmark = pytest.mark.full
+
 RESULTS = Path(__file__).parent.parent / "results" / "robustness" / "faults.json"
 QUICK = (
     "list: a file cannot grow beyond 400 bytes",

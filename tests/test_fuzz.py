@@ -14,6 +14,8 @@ from fuzz.invariant import broken
 from fuzz.lines import COMMANDS
 from fuzz.running import Line, run
 
+pytestmark = pytest.mark.full
+
 QUICK = {"": 5, "list": 25, "env": 3, "diff": 30, "atlas --diff": 25, "sweep --table": 25}
 """Commands that run no function, and how many lines of each."""
 MANY = 100

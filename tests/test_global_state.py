@@ -21,6 +21,8 @@ import pytest
 import torch
 from global_state import changed, state
 
+pytestmark = pytest.mark.full
+
 EVERYTHING = """
 import json
 import jax, jax.numpy as jnp, torch

@@ -16,6 +16,8 @@ from crosscheck._verdict import causes
 from crosscheck._verify.sample import Sample, taken
 from crosscheck._verify.task import Plan, Task
 
+pytestmark = pytest.mark.full
+
 Draw = Callable[[np.random.Generator, int], Float64Array]
 
 KINDS: dict[str, Draw] = {

@@ -14,6 +14,8 @@ from jax_transforms import points, undifferentiable, unlike, with_parameters
 
 from crosscheck import activations
 
+pytestmark = pytest.mark.full
+
 FEW = ("leaky_relu",)
 """Of the default suite: one with a kink and a parameter."""
 every_case = pytest.mark.parametrize(

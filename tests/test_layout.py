@@ -9,6 +9,8 @@ import torch
 import crosscheck
 from crosscheck import Comparison
 
+pytestmark = pytest.mark.full
+
 OPTIONS: dict[str, Any] = {"layout": True, "quick": True, "modes": ["eager", "jit"]}
 
 

@@ -9,6 +9,8 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._verify.sample import Sample
 from crosscheck._verify.shapes import USED
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name != "glu"])
 def test_the_lines_make_the_row(name: str) -> None:

@@ -17,6 +17,8 @@ from many_comparisons import ONE_IN, Curve, Function, distinct, measured
 
 import crosscheck
 
+pytestmark = pytest.mark.full
+
 RESULTS = Path(__file__).parents[1] / "results" / "robustness" / "load.json"
 GROWTH = {"distinct": 64.0, "same": 4.0}
 """KiB per comparison. The kept run of distinct functions has 43 and flattens: JAX keeps what it compiled of each operation

@@ -14,6 +14,8 @@ import crosscheck
 from crosscheck._frameworks import backend
 from crosscheck._records.implementations import MODES
 
+pytestmark = pytest.mark.full
+
 SIGMOID = crosscheck.activations["sigmoid"]
 
 

@@ -22,6 +22,8 @@ from mutation.records import (
 )
 from mutation.summary import MOST_SURVIVORS, Summary
 
+pytestmark = pytest.mark.full
+
 MODULE = "crosscheck/_arithmetic/profile.py"
 RESULTS = ROOT / "results" / "robustness" / "mutation.json"
 

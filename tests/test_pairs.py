@@ -10,6 +10,8 @@ from pairs.records import Pair
 
 from crosscheck import Diagnosis
 
+pytestmark = pytest.mark.full
+
 RUN = itertools.count(1)
 
 

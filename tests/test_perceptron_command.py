@@ -14,6 +14,8 @@ from PIL import Image
 
 from crosscheck._cli.main import main
 
+pytestmark = pytest.mark.full
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -12,6 +12,8 @@ sys.path += [str(DOCS / "_make"), str(DOCS / "_hooks")]
 
 import examples  # noqa: E402
 
+pytestmark = pytest.mark.full
+
 PAGE = (DOCS / "perceptron.md").read_text(encoding="utf-8")
 SAID = {
     "--gate or": ("AGREE: or, float32, 1,000 epochs: they differ by rounding.", "accuracy     100%          100%"),

@@ -11,6 +11,8 @@ from crosscheck import Report
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES
 
+pytestmark = pytest.mark.full
+
 
 def framework_of(x: Any) -> ModuleType:
     """torch or jax.numpy, by the array."""

@@ -9,6 +9,8 @@ import torch
 
 import crosscheck
 
+pytestmark = pytest.mark.full
+
 Sum = Callable[[torch.Tensor, int], torch.Tensor]
 
 

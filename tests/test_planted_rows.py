@@ -14,6 +14,8 @@ from crosscheck import Comparison, Report
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verify.task import EVERY_LENGTH
 
+pytestmark = pytest.mark.full
+
 SOFTMAX = crosscheck.activations["softmax"]
 RUNS = {"torch": "eager", "jax": "jit"}
 Fault = Callable[..., Any]

@@ -18,6 +18,8 @@ from crosscheck._verify.curves import Curve, Curves, Panel, curves
 from crosscheck._verify.curves_plot import _columns, _worst, draw
 from crosscheck._verify.plot import DRAWABLE, PLOTTED
 
+pytestmark = pytest.mark.full
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

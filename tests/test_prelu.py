@@ -17,6 +17,8 @@ from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._records.names import DTYPES
 
+pytestmark = pytest.mark.full
+
 PRELU = crosscheck.activations["prelu"]
 FRAMEWORKS = ("torch", "jax")
 CASES = {

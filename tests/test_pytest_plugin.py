@@ -8,6 +8,8 @@ import pytest
 
 from crosscheck import pytest_plugin
 
+pytestmark = pytest.mark.full
+
 pytest_plugins = ["pytester"]
 
 AGREES = """

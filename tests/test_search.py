@@ -12,6 +12,8 @@ from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._verify.search import Effort, neighbours, worst, worst_first
 from crosscheck._verify.shapes import STARTS, RowShape
 
+pytestmark = pytest.mark.full
+
 AT_ONCE = 11
 
 

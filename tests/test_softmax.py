@@ -24,6 +24,7 @@ in_both = pytest.mark.parametrize("framework", FRAMEWORKS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 pytestmark = [
+    pytest.mark.full,
     # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function
     pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),

@@ -16,6 +16,8 @@ from crosscheck._verify.explain import _declared, _source
 from crosscheck._verify.explanation import Explanation
 from crosscheck._verify.sample import coordinates, samples
 
+pytestmark = pytest.mark.full
+
 SOFTMAX, SOFTMIN = (crosscheck.activations[name] for name in ("softmax", "softmin"))
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

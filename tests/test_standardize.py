@@ -14,6 +14,8 @@ from crosscheck._frameworks import backend
 from crosscheck._records.interface import native_function
 from crosscheck._truth.rows import row_truth
 
+pytestmark = pytest.mark.full
+
 STANDARDIZE = crosscheck.activations["standardize"]
 in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
 wide_formats = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -21,6 +21,8 @@ from crosscheck._truth.evaluate import truth
 from crosscheck._verdict.causes import CODE, Setting, judge
 from crosscheck._verdict.scale import scale
 
+pytestmark = pytest.mark.full
+
 FMT = FORMATS["float32"]
 SWEPT = (
     "sigmoid",

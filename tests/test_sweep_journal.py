@@ -21,6 +21,8 @@ import crosscheck
 from crosscheck import SweepReport, UsageError
 from crosscheck._sweep.results import IncompleteError
 
+pytestmark = pytest.mark.full
+
 RANGE = ("0x3f000000", "0x3f8fffff")
 """Nine pieces."""
 OPTIONS: dict[str, Any] = {"range": RANGE, "subjects": ["torch.native", "jax.native"]}

@@ -23,6 +23,8 @@ from crosscheck._truth import balls
 from crosscheck._truth.evaluate import truth
 from crosscheck._truth.rows import row_truth
 
+pytestmark = pytest.mark.full
+
 FOUR = 4
 
 AT_ONCE = """

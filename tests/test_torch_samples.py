@@ -11,6 +11,8 @@ from torch_samples import Case, cases, ops, undifferentiable, wrong
 import crosscheck
 from crosscheck._records.names import DTYPES
 
+pytestmark = pytest.mark.full
+
 FEW = ("silu", "softplus", "prelu", "log_softmax")
 """Of the default suite: one that deviates in torch, two with parameters, one of rows; derivatives of two of them."""
 WITHOUT = {"linear", "log1mexp", "logmeanexp", "sparse_plus", "sparse_sigmoid", "squareplus"}

@@ -19,6 +19,8 @@ from transformations.trying import WAYS, tried
 
 import crosscheck
 
+pytestmark = pytest.mark.full
+
 TESTS = Path(__file__).parent
 KEPT = TESTS.parent / "results" / "robustness" / "transformations.json"
 ALONE = [way for way in WAYS if "4 devices" not in way.name and "shard_map" not in way.name]

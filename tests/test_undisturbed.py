@@ -15,6 +15,8 @@ import torch
 import crosscheck
 from crosscheck._frameworks.settings import undisturbed
 
+pytestmark = pytest.mark.full
+
 
 @contextlib.contextmanager
 def switched(switch: Callable[[Any], object], to: Any, back: Any) -> Iterator[None]:

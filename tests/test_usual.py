@@ -18,6 +18,8 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._records.names import DTYPES
 from crosscheck._verdict.deviations import Environment, seen_here
 
+pytestmark = pytest.mark.full
+
 X = np.linspace(-2, 2, 9)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from detection.reports import Written
 
-RECORD = "crosscheck._report.json_file.record"
+RECORD = "crosscheck._report.report.record"
 DATA = "crosscheck._report.report.report_data"
 DOCUMENT = "crosscheck._report.text.document"
 
@@ -62,8 +62,8 @@ def without_one(report_data):
     return lie
 
 
-def praised(render):
-    return lambda report: render(report).replace("FAILED", "PASSED", 1)
+def praised(as_text):
+    return lambda renderable: as_text(renderable).replace("FAILED", "PASSED", 1)
 
 
 FAULTS = [
@@ -79,7 +79,7 @@ FAULTS = [
     report("a comparison left out", DATA, without_one, "comparisons in json"),
     report("a summary that passes", DATA, summary(passed=True), "summary.passed in json"),
     report("no failures in the summary", DATA, summary(failed=0), "summary.failed in json"),
-    report("a verdict that passes in text", "crosscheck._report.text.render", praised, "the verdict in text"),
+    report("a verdict that passes in text", "crosscheck._report.terminal.as_text", praised, "the verdict in text"),
     report(
         "a title that passes",
         DOCUMENT,

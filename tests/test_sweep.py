@@ -250,6 +250,21 @@ def test_a_fault_where_the_truth_is_subnormal_is_found(at: float) -> None:
     assert crosscheck.sweep("linear", range=around(at, COUNT), subjects=["torch"], orders=[0]).passed
 
 
+def test_an_infinity_for_a_flushed_input_is_no_wrong_one() -> None:
+    """log1mexp is minus infinity at 0, which JAX takes a subnormal for; at any other input that is a fault."""
+
+    def infinite(x: Any) -> Any:
+        y = activations["log1mexp"].jax(x)
+        return jnp.where(x == np.float32(2e-38), -jnp.inf, y)
+
+    options: dict[str, Any] = {"range": (1e-38, 3e-38), "subjects": ["jax"], "orders": [0]}
+    sound = crosscheck.sweep("log1mexp", **options)
+    assert found(sound, "jax", 0).flushed > 10**6
+    assert (found(sound, "jax", 0).non_finite, sound.passed) == (0, True)
+    report = crosscheck.sweep("log1mexp", **options, replace={"jax": infinite})
+    assert (found(report, "jax", 0).non_finite, report.passed) == (1, False)
+
+
 def test_one_wrong_nan_in_jax_is_found() -> None:
     def function(x: Any) -> Any:
         return jnp.where(x == jnp.float32(3e38), jnp.nan, jnp.maximum(x, 0))

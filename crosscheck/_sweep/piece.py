@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isnan
 from time import process_time
 from typing import Any
 
@@ -121,7 +121,7 @@ class Judge:
         if probed.inputs:
             zero = self.truths.decided(np.zeros(1, self.fmt.dtype), order)
             values = (float(zero.rounded[0]), float(zero.left[0]), float(zero.right[0]))
-            at_zero = tuple(dict.fromkeys(value for value in values if isfinite(value)))
+            at_zero = tuple(dict.fromkeys(value for value in values if not isnan(value)))
         return Flushing(below, at_zero, allowed)
 
     def judge(self, span: Span) -> dict[str, Any]:

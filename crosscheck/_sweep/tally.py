@@ -180,9 +180,14 @@ class Tally:
         self.counts["at_overflow"] += int(np.count_nonzero(overflow))
         flushed = (got == 0) & (size < flushing.below)
         for value in flushing.at_zero:
-            close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
-            flushed |= block.tiny & close & (error > flushing.budget)
-        kinds["flushed"] = off & flushed
+            if np.isinf(value):  # as log(x) is at 0: the exact result for a subnormal is finite
+                flushed |= block.tiny & (got == value)
+            else:
+                close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
+                flushed |= block.tiny & close & (error > flushing.budget)
+        flushed &= np.isfinite(rounded)
+        kinds["flushed"] = wrong & flushed
+        kinds["non_finite"] &= ~kinds["flushed"]
         off &= ~flushed
         for name, where in kinds.items():
             self.counts[name] += int(np.count_nonzero(where))

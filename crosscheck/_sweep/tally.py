@@ -180,12 +180,11 @@ class Tally:
         self.counts["at_overflow"] += int(np.count_nonzero(overflow))
         flushed = (got == 0) & (size < flushing.below)
         for value in flushing.at_zero:
-            if np.isinf(value):  # as log(x) is at 0: the exact result for a subnormal is finite
+            if np.isinf(value):  # as log(x) is at 0: for a subnormal it is finite, or NaN where the domain ends at 0
                 flushed |= block.tiny & (got == value)
             else:
                 close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
                 flushed |= block.tiny & close & (error > flushing.budget)
-        flushed &= np.isfinite(rounded)
         kinds["flushed"] = wrong & flushed
         kinds["non_finite"] &= ~kinds["flushed"]
         off &= ~flushed

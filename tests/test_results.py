@@ -7,6 +7,7 @@ import pytest
 from catalogue import ELEMENTWISE
 
 from crosscheck import activations
+from crosscheck._arithmetic.formats import FORMATS, to_ordinal
 from crosscheck._atlas.file import read
 from crosscheck._records.implementations import MODES
 from crosscheck._sweep.piece import swept
@@ -23,12 +24,15 @@ def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: 
     report = read_sweep(RESULTS / f"{name}-float32.json")
     assert (report.function, report.bits) == (name, ("0xffffffff", "0x7fffffff"))
     assert report.passed
+    fmt, domain = FORMATS["float32"], np.array([-np.inf, *activations[name].domain, np.inf], np.float32)
+    ends = to_ordinal(domain)
+    outside = int(ends[1] - ends[0] + ends[3] - ends[2])  # and the NaNs of both signs
     subjects = {subject.name for subject in swept(activations[name])}
     assert {(one.subject, one.order) for one in report.results} == {(subject, k) for subject in subjects for k in (0, 1)}
     for one in report.results:
         others = (one.flushed, one.non_finite, one.finite, one.convention, one.not_judged)
         assert one.inputs == 2**32 == sum(one.histogram.values()) + sum(others)
-        assert one.not_judged == (2 * (2**23 - 1) if one.order else 0)
+        assert one.not_judged == (2 * (2 ** (fmt.precision - 1) - 1) + outside if one.order else 0)
         assert one.worst is not None
         assert one.worst_of_truth is not None
         for point, ulp in ((one.worst, one.max_ulp), (one.worst_of_truth, one.max_ulp_of_truth)):

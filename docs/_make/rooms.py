@@ -47,7 +47,7 @@ def walk(call: Callable[[], object]) -> str:
     entered: dict[str, dict[str, str]] = {}
 
     def watch(frame: FrameType, event: str, argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+        if event == "call" and frame.f_globals.get("__name__", "").startswith("crosscheck."):
             room, _, module = frame.f_globals["__name__"].removeprefix("crosscheck.").partition(".")
             modules = entered.setdefault(room, {})
             if module not in modules and (line := _docstring(frame.f_code, frame.f_globals)):

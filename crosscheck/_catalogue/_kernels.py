@@ -267,9 +267,8 @@ def total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any,
 
 
 def _add_pairs(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any]:
-    s = a[0] + b[0]
-    t = s - a[0]
-    return _renormalised(s, ((a[0] - (s - t)) + (b[0] - t)) + (a[1] + b[1]))
+    s, lost = _two_sum(a[0], b[0])
+    return _renormalised(s, lost + (a[1] + b[1]))
 
 
 def _renormalised(s: Any, lost: Any) -> tuple[Any, Any]:
@@ -330,7 +329,35 @@ def mean(framework: Any, terms: Any, axis: int, rest: Any = None) -> Any:
     n = terms.shape[axis]
     if framework.__name__ == "jax":  # or XLA multiplies by 1/n, and the mean of equal terms is another number
         n = framework.lax.optimization_barrier(framework.numpy.asarray(n, terms.dtype))
+        return _total_of_three(framework, terms, axis, rest) / n
     return total(framework, terms, axis, rest)[0] / n
+
+
+def _total_of_three(framework: Any, terms: Any, axis: int, rest: Any) -> Any:
+    """The sum in JAX, with three numbers for each partial sum: terms are added one after the other, beside a large sum.
+
+    Two would lose what an entry beside the mean consists of, in a long row with outliers.
+    """
+    zero = framework.numpy.zeros((), terms.dtype)
+    three = terms, terms * 0 if rest is None else rest, terms * 0
+    whole, *_ = framework.lax.reduce(three, (zero, zero, zero), _add_threes, (axis % terms.ndim,))
+    return framework.numpy.expand_dims(whole, axis)
+
+
+def _add_threes(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any, Any]:
+    s, left = _two_sum(a[0], b[0])
+    t, less = _two_sum(a[1], b[1])
+    t, left = _two_sum(t, left)
+    s, t = _renormalised(s, t)
+    t, left = _renormalised(t, (a[2] + b[2]) + (less + left))
+    return *_renormalised(s, t), left
+
+
+def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The sum, and what its rounding lost, exactly."""
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
 
 
 def deviation(framework: Any, x: Any, axis: int) -> Any:

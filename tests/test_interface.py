@@ -84,7 +84,7 @@ def derivative(name: str, framework: str, x: FloatArray, order: int) -> FloatArr
     return result
 
 
-def close(got: Any, expected: Any) -> None:
+def assert_close(got: Any, expected: Any) -> None:
     """Equal up to the rounding of another order of the same operations in float32."""
     np.testing.assert_allclose(array(got), array(expected), rtol=2e-6, atol=1e-7)
 
@@ -205,7 +205,7 @@ def test_jax_transformations(name: str) -> None:
     for what, result, right in zip(names, results(x), expected, strict=True):
         assert result.dtype == x.dtype, what
         np.testing.assert_allclose(array(result), array(right), rtol=2e-6, atol=1e-7, err_msg=what)
-    close(jax.vmap(jax.grad(function))(x), first)
+    assert_close(jax.vmap(jax.grad(function))(x), first)
 
 
 @every_elementwise
@@ -214,16 +214,16 @@ def test_torch_transformations(name: str) -> None:
     x = make("torch", inputs(name), "float32")
     first, second = (derivative(name, "torch", inputs(name).astype(np.float32), order) for order in (1, 2))
     first, second = torch.from_numpy(first), torch.from_numpy(second)
-    close(torch.func.vmap(function)(x), function(x))
+    assert_close(torch.func.vmap(function)(x), function(x))
     cube = x.reshape(2, 3, 4)
-    close(torch.func.vmap(torch.func.vmap(function, in_dims=1))(cube), function(cube).transpose(1, 2))
-    close(torch.func.vmap(torch.func.grad(function))(x), first)
-    close(torch.func.vmap(torch.func.grad(torch.func.grad(function)))(x), second)
+    assert_close(torch.func.vmap(torch.func.vmap(function, in_dims=1))(cube), function(cube).transpose(1, 2))
+    assert_close(torch.func.vmap(torch.func.grad(function))(x), first)
+    assert_close(torch.func.vmap(torch.func.grad(torch.func.grad(function)))(x), second)
     value, tangent = torch.func.jvp(function, (x,), (3 * torch.ones_like(x),))
-    close(value, function(x))
-    close(tangent, 3 * first)
-    close(torch.func.vjp(function, x)[1](3 * torch.ones_like(x))[0], 3 * first)
-    close(torch.func.hessian(lambda x: function(x).sum())(x), torch.diag(second))
+    assert_close(value, function(x))
+    assert_close(tangent, 3 * first)
+    assert_close(torch.func.vjp(function, x)[1](3 * torch.ones_like(x))[0], 3 * first)
+    assert_close(torch.func.hessian(lambda x: function(x).sum())(x), torch.diag(second))
 
 
 @every_dtype
@@ -264,7 +264,7 @@ def test_forward_and_reverse_agree(name: str, framework: str, dtype: str) -> Non
             np.testing.assert_allclose(array(result), expected, rtol=8 * unit, atol=unit**2, err_msg=what)
 
 
-def compiled_agrees(name: str, compiler: str, dtype: str) -> None:
+def assert_compiled_agrees(name: str, compiler: str, dtype: str) -> None:
     """Value and gradient of a full graph, which is proven to have been compiled."""
     function = function_of(name, "torch")
     torch.compiler.reset()
@@ -285,12 +285,12 @@ def compiled_agrees(name: str, compiler: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @every_elementwise
 def test_torch_compiles_value_and_gradient(name: str, dtype: str) -> None:
-    compiled_agrees(name, "aot_eager", dtype)
+    assert_compiled_agrees(name, "aot_eager", dtype)
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("c++")), reason="inductor needs a C++ compiler")
 def test_torch_compiles_with_inductor() -> None:
-    compiled_agrees("sigmoid", "inductor", "float32")
+    assert_compiled_agrees("sigmoid", "inductor", "float32")
 
 
 REFUSED = {

@@ -75,7 +75,7 @@ def formula(given: Sequence[Float64Array], dtype: str) -> Results:
     return [widen(round_once(np.asarray(one), FORMATS[dtype])) for one in exact]
 
 
-def same(got: Results, expected: Results) -> None:
+def assert_same(got: Results, expected: Results) -> None:
     """To the bit, but for the sign of zero; shapes too."""
     for what, one, other in zip(("value", "gradient", "gradient of the weight"), got, expected, strict=True):
         assert one.shape == other.shape, what
@@ -91,7 +91,7 @@ def ours(framework: str, record: crosscheck.Activation = PRELU) -> Callable[...,
 @every_framework
 def test_the_formula_holds(framework: str, dtype: str, shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
     given = drawn(shape, channels)
-    same(results(framework, ours(framework), given, dtype), formula(given, dtype))
+    assert_same(results(framework, ours(framework), given, dtype), formula(given, dtype))
 
 
 @every_case
@@ -99,9 +99,9 @@ def test_the_formula_holds(framework: str, dtype: str, shape: tuple[int, ...], c
 def test_it_is_torch_s_prelu(dtype: str, shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
     given = drawn(shape, channels)
     native = results("torch", torch.nn.functional.prelu, given, dtype)
-    same(native, formula(given, dtype))
+    assert_same(native, formula(given, dtype))
     for framework in FRAMEWORKS:
-        same(results(framework, ours(framework), given, dtype), native)
+        assert_same(results(framework, ours(framework), given, dtype), native)
 
 
 def positive_too(framework: Any, x: Any, weight: Any) -> Any:
@@ -127,9 +127,9 @@ def test_a_wrong_gradient_of_the_weight_is_caught(framework: str, fault: Callabl
     given = drawn((2, 3, 4, 5), (3,))
     record = dataclasses.replace(PRELU, **{f"{framework}_value": fault})
     wrong = results(framework, ours(framework, record), given, "float32")
-    same([*wrong[:2], formula(given, "float32")[2]], formula(given, "float32"))
+    assert_same([*wrong[:2], formula(given, "float32")[2]], formula(given, "float32"))
     with pytest.raises(AssertionError, match="gradient of the weight"):
-        same(wrong, formula(given, "float32"))
+        assert_same(wrong, formula(given, "float32"))
 
 
 @every_framework

@@ -47,7 +47,7 @@ def array(result: Any) -> Float64Array:
     return np.asarray(result.detach() if isinstance(result, torch.Tensor) else result, np.float64)
 
 
-def close(got: Any, expected: Any, what: str = "") -> None:
+def assert_close(got: Any, expected: Any, what: str = "") -> None:
     np.testing.assert_allclose(array(got), array(expected), rtol=1e-12, atol=1e-13, err_msg=what)
 
 
@@ -64,9 +64,9 @@ def test_jacobians_and_hessians_in_every_mode(name: str, framework: str) -> None
     with jax.enable_x64(True):
         first, second = jax.jacfwd(defined(name))(X), jax.jacfwd(jax.jacfwd(defined(name)))(X)
         for mode in ("jacrev", "jacfwd"):
-            close(compiled(getattr(m, mode)(function))(make(X)), first, mode)
+            assert_close(compiled(getattr(m, mode)(function))(make(X)), first, mode)
         for outer, inner in itertools.product(("jacrev", "jacfwd"), repeat=2):
-            close(compiled(getattr(m, outer)(getattr(m, inner)(function)))(make(X)), second, f"{outer} {inner}")
+            assert_close(compiled(getattr(m, outer)(getattr(m, inner)(function)))(make(X)), second, f"{outer} {inner}")
 
 
 @in_both
@@ -82,14 +82,14 @@ def test_products_with_directions(name: str, framework: str) -> None:
         def back(x: Any, v: Any) -> Any:
             return m.vjp(function, x)[1](v)[0]
 
-        close(compiled(back)(make(X), make(v)), v @ j, "J^T v")
-        close(compiled(lambda x: m.jvp(function, (x,), (make(W),))[1])(make(X)), j @ W, "J w")
+        assert_close(compiled(back)(make(X), make(v)), v @ j, "J^T v")
+        assert_close(compiled(lambda x: m.jvp(function, (x,), (make(W),))[1])(make(X)), j @ W, "J w")
         mixed = compiled(lambda x: m.jvp(lambda x: back(x, make(v)), (x,), (make(W),))[1])
-        close(mixed(make(X)), np.einsum("ijk,i,k->j", h, v, W), "forward over reverse")
+        assert_close(mixed(make(X)), np.einsum("ijk,i,k->j", h, v, W), "forward over reverse")
         again = compiled(lambda x: m.vjp(lambda x: back(x, make(v)), x)[1](make(W))[0])
-        close(again(make(X)), np.einsum("ijk,i,j->k", h, v, W), "reverse over reverse")
+        assert_close(again(make(X)), np.einsum("ijk,i,j->k", h, v, W), "reverse over reverse")
         by_v = compiled(lambda v: m.vjp(lambda v: back(make(X), v), v)[1](make(W))[0])
-        close(by_v(make(v)), j @ W, "by the direction")
+        assert_close(by_v(make(v)), j @ W, "by the direction")
 
 
 @in_both
@@ -99,12 +99,16 @@ def test_vmap_and_axes(name: str, framework: str) -> None:
     function = function_of(name, framework)
     with jax.enable_x64(True):
         expected = np.stack([defined(name)(row) for row in FURTHER])
-        close(m.vmap(function)(make(FURTHER)), expected)
+        assert_close(m.vmap(function)(make(FURTHER)), expected)
         columns = m.vmap(lambda x: function(x, axis=0), **{{"torch": "in_dims", "jax": "in_axes"}[framework]: 1})
-        close(columns(make(FURTHER.T.copy())), expected)
-        close(function(make(FURTHER.T.copy()), axis=0), np.moveaxis(expected, 0, -1))
-        close(m.vmap(m.jacrev(function))(make(FURTHER)), np.stack([jax.jacfwd(defined(name))(row) for row in FURTHER]))
-        close(m.vmap(m.hessian(function))(make(FURTHER)), np.stack([jax.hessian(defined(name))(row) for row in FURTHER]))
+        assert_close(columns(make(FURTHER.T.copy())), expected)
+        assert_close(function(make(FURTHER.T.copy()), axis=0), np.moveaxis(expected, 0, -1))
+        assert_close(
+            m.vmap(m.jacrev(function))(make(FURTHER)), np.stack([jax.jacfwd(defined(name))(row) for row in FURTHER])
+        )
+        assert_close(
+            m.vmap(m.hessian(function))(make(FURTHER)), np.stack([jax.hessian(defined(name))(row) for row in FURTHER])
+        )
 
 
 @each
@@ -122,7 +126,7 @@ def test_torch_compiles_value_and_gradient(name: str) -> None:
         results.append((array(value), array(gradient)))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     for got, expected in zip(*results, strict=True):
-        close(got, expected)
+        assert_close(got, expected)
 
 
 def test_a_rule_of_forward_mode_is_given_where_it_is_needed_and_only_there() -> None:

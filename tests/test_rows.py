@@ -55,7 +55,7 @@ def tiled(fmt: Format, length: int) -> FloatArray:
     return np.concatenate([rows, half_tied, dominant, masked]).astype(fmt.dtype)
 
 
-def compare(activation: Activation, x: FloatArray, v: FloatArray, reference: Reference) -> None:
+def assert_decided_as(activation: Activation, x: FloatArray, v: FloatArray, reference: Reference) -> None:
     fmt = next(fmt for fmt in FORMATS.values() if fmt.dtype == x.dtype)
     result = row_truth(activation, x, v, ORDERS)
     for k in ORDERS:
@@ -79,7 +79,7 @@ def tidy(value: Any) -> Fraction:
 def test_value_and_derivatives_are_mpmaths(fmt: Format, length: int) -> None:
     x = tiled(fmt, length)
     v = np.random.default_rng(length + 100).standard_normal(x.shape).astype(fmt.dtype)
-    compare(SOFTMAX, x, v, softmax)
+    assert_decided_as(SOFTMAX, x, v, softmax)
 
 
 @pytest.mark.parametrize("fmt", [FORMATS["float32"], FORMATS["bfloat16"]], ids=lambda fmt: fmt.name)
@@ -89,7 +89,7 @@ def test_the_sampled_rows_are_decided_right(fmt: Format) -> None:
         rows = np.isfinite(widen(x).max(axis=1)) & ~np.isnan(widen(x)).any(axis=1)
         assert rows.sum() == len(x) - 4
         rows &= [len(set(row) - {-inf}) > 1 for row in widen(x).tolist()]  # the others are below
-        compare(SOFTMAX, x[rows], v[rows], softmax)
+        assert_decided_as(SOFTMAX, x[rows], v[rows], softmax)
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["", "beside minus infinity"])
@@ -150,7 +150,7 @@ def test_another_function_of_rows() -> None:
 
     x = np.random.default_rng(1).uniform(-20, 20, (6, 3)).astype(np.float32)
     v = np.random.default_rng(2).standard_normal(x.shape).astype(np.float32)
-    compare(record(log_softmax), x, v, reference)
+    assert_decided_as(record(log_softmax), x, v, reference)
 
 
 def test_an_undecidable_definition_is_counted_and_not_guessed() -> None:
@@ -248,10 +248,10 @@ def test_what_reverse_mode_computes_is_the_truth_where_the_jacobian_is_not_symme
     rng = np.random.default_rng(7)
     mine = dataclasses.replace(record(log_softmax), symmetric=False)
     short, v = rng.uniform(-20, 20, (4, 5)).astype(np.float32), rng.standard_normal((4, 5)).astype(np.float32)
-    compare(mine, short, v, reference)
+    assert_decided_as(mine, short, v, reference)
     closed = dataclasses.replace(mine, derivative=one, second_derivative=two)
     long, v = rng.uniform(-20, 20, (3, 12)).astype(np.float32), rng.standard_normal((3, 12)).astype(np.float32)
-    compare(closed, long, v, reference)
+    assert_decided_as(closed, long, v, reference)
     with pytest.raises(AssertionError, match="only the definition"):
         row_truth(mine, long, v, ORDERS)
 

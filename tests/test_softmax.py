@@ -103,7 +103,7 @@ def third(x: Float64Array) -> Float64Array:
     )
 
 
-def close(got: Any, expected: Float64Array, what: str = "", *, tolerance: float = 1e-14) -> None:
+def assert_close(got: Any, expected: Float64Array, what: str = "", *, tolerance: float = 1e-14) -> None:
     """To float64's rounding: of terms of magnitude 1 or less that are added."""
     np.testing.assert_allclose(array(got), expected, rtol=tolerance, atol=tolerance, err_msg=what)
 
@@ -126,8 +126,8 @@ def test_values_along_every_axis(framework: str, shape: tuple[int, ...], axis: i
         x = drawn(shape)
         result = function_of(framework, axis)(make(framework, x))
         assert tuple(result.shape) == shape
-        close(result, softmax(x, axis))
-        close(result.sum(axis), np.ones(np.delete(shape, axis)))
+        assert_close(result, softmax(x, axis))
+        assert_close(result.sum(axis), np.ones(np.delete(shape, axis)))
 
 
 @in_both
@@ -254,12 +254,12 @@ def test_torch_jacobians_and_hessians() -> None:
     tensor, function = torch.from_numpy(x), SOFTMAX.torch
     modes = {"reverse": torch.func.jacrev, "forward": torch.func.jacfwd}
     for name, mode in modes.items():
-        close(mode(function)(tensor), jacobian(x), name)
+        assert_close(mode(function)(tensor), jacobian(x), name)
     for (outer, second), (inner, first) in itertools.product(modes.items(), repeat=2):
-        close(second(first(function))(tensor), hessian(x), f"{outer} over {inner}")
+        assert_close(second(first(function))(tensor), hessian(x), f"{outer} over {inner}")
     weights = torch.from_numpy(drawn((5,), seed=5))
     total = torch.func.hessian(lambda x: (weights * function(x)).sum())(tensor)
-    close(total, np.einsum("i,ijk->jk", weights.numpy(), hessian(x)))
+    assert_close(total, np.einsum("i,ijk->jk", weights.numpy(), hessian(x)))
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
@@ -269,12 +269,12 @@ def test_jax_jacobians_and_hessians(jit: bool) -> None:
     with x64("float64"):
         modes = {"reverse": jax.jacrev, "forward": jax.jacfwd}
         for name, mode in modes.items():
-            close(compiled(mode(SOFTMAX.jax))(jnp.asarray(x)), jacobian(x), name)
+            assert_close(compiled(mode(SOFTMAX.jax))(jnp.asarray(x)), jacobian(x), name)
         for (outer, second), (inner, first) in itertools.product(modes.items(), repeat=2):
-            close(compiled(second(first(SOFTMAX.jax)))(jnp.asarray(x)), hessian(x), f"{outer} over {inner}")
+            assert_close(compiled(second(first(SOFTMAX.jax)))(jnp.asarray(x)), hessian(x), f"{outer} over {inner}")
         weights = drawn((5,), seed=5)
         total = compiled(jax.hessian(lambda x: (weights * SOFTMAX.jax(x)).sum()))(jnp.asarray(x))
-        close(total, np.einsum("i,ijk->jk", weights, hessian(x)))
+        assert_close(total, np.einsum("i,ijk->jk", weights, hessian(x)))
 
 
 @pytest.mark.parametrize("modes", [("jacfwd",) * 3, ("jacfwd", "jacrev", "jacrev")], ids="-".join)
@@ -286,7 +286,7 @@ def test_the_third_derivative_in_jax(modes: tuple[str, ...]) -> None:
         function = getattr(jax, mode)(function)
     function = jax.jit(function)
     with x64("float64"):
-        close(function(jnp.asarray(x)), third(x), tolerance=1e-10)
+        assert_close(function(jnp.asarray(x)), third(x), tolerance=1e-10)
 
 
 TORCH_MODES = [modes for modes in itertools.product(("jacfwd", "jacrev"), repeat=3) if modes[1:] != ("jacfwd", "jacfwd")]
@@ -299,7 +299,7 @@ def test_the_third_derivative_in_torch_is_right(modes: tuple[str, ...]) -> None:
     function: Callable[..., Any] = SOFTMAX.torch
     for mode in modes:
         function = getattr(torch.func, mode)(function)
-    close(function(torch.from_numpy(x)), third(x), tolerance=1e-10)
+    assert_close(function(torch.from_numpy(x)), third(x), tolerance=1e-10)
 
 
 DIRECTIONS = drawn((5,), seed=7), drawn((5,), seed=8)
@@ -309,13 +309,13 @@ def test_torch_products_with_directions() -> None:
     x, (v, w) = drawn((5,), seed=9), DIRECTIONS
     tensor, along, further = (torch.from_numpy(a) for a in (x, v, w))
     value, tangent = torch.func.jvp(SOFTMAX.torch, (tensor,), (along,))
-    close(value, softmax(x))
-    close(tangent, jacobian(x) @ v)
-    close(torch.func.vjp(SOFTMAX.torch, tensor)[1](along)[0], v @ jacobian(x))
+    assert_close(value, softmax(x))
+    assert_close(tangent, jacobian(x) @ v)
+    assert_close(torch.func.vjp(SOFTMAX.torch, tensor)[1](along)[0], v @ jacobian(x))
     second = torch.func.jvp(lambda x: torch.func.jvp(SOFTMAX.torch, (x,), (along,))[1], (tensor,), (further,))[1]
-    close(second, np.einsum("ijk,j,k->i", hessian(x), v, w))
+    assert_close(second, np.einsum("ijk,j,k->i", hessian(x), v, w))
     mixed = torch.func.jvp(lambda x: torch.func.vjp(SOFTMAX.torch, x)[1](along)[0], (tensor,), (further,))[1]
-    close(mixed, np.einsum("ijk,i,k->j", hessian(x), v, w))
+    assert_close(mixed, np.einsum("ijk,i,k->j", hessian(x), v, w))
 
 
 def test_jax_products_with_directions() -> None:
@@ -337,7 +337,7 @@ def test_jax_products_with_directions() -> None:
     j, h = jacobian(x), hessian(x)
     expected = (softmax(x), j @ v, v @ j, np.einsum("ijk,j,k->i", h, v, w), np.einsum("ijk,i,k->j", h, v, w), v @ j)
     for what, got, right in zip(("value", "jvp", "vjp", "second", "mixed", "checkpoint"), found, expected, strict=True):
-        close(got, right, what)
+        assert_close(got, right, what)
 
 
 def test_torch_double_backward() -> None:
@@ -345,10 +345,10 @@ def test_torch_double_backward() -> None:
     x, (v, w) = drawn((5,), seed=9), DIRECTIONS
     tensor, along = (torch.from_numpy(a).requires_grad_() for a in (x, v.copy()))
     (first,) = torch.autograd.grad(SOFTMAX.torch(tensor), tensor, along, create_graph=True)
-    close(first, v @ jacobian(x))
+    assert_close(first, v @ jacobian(x))
     by_x, by_v = torch.autograd.grad(first, (tensor, along), torch.from_numpy(w))
-    close(by_x, np.einsum("ijk,i,j->k", hessian(x), v, w))
-    close(by_v, jacobian(x) @ w)
+    assert_close(by_x, np.einsum("ijk,i,j->k", hessian(x), v, w))
+    assert_close(by_v, jacobian(x) @ w)
 
 
 @along_every_axis
@@ -375,7 +375,7 @@ def test_derivatives_along_every_axis(framework: str, shape: tuple[int, ...], ax
         mode = {"torch": "eager", "jax": "jit"}[framework]
         result = backend(framework).derivative(function_of(framework, axis), x, order, mode, "cpu", v)
         assert result is not None
-        close(result, expected, f"order {order}", tolerance=1e-13)
+        assert_close(result, expected, f"order {order}", tolerance=1e-13)
 
 
 # vmap
@@ -391,7 +391,7 @@ def test_vmap_leaves_the_axis_of_the_row_alone(framework: str, batch: int) -> No
         for axis in (-1, 0, 1):
             result = vmap(function_of(framework, axis))(make(framework, x))
             expected = np.stack([softmax(one, axis) for one in np.moveaxis(x, batch, 0)])
-            close(result, expected, f"axis {axis}")
+            assert_close(result, expected, f"axis {axis}")
 
 
 @in_both
@@ -402,9 +402,11 @@ def test_vmap_of_jacobians_and_hessians(framework: str) -> None:
     with x64("float64"):
         tensor = make(framework, x)
         for derivative in (m.jacrev, m.jacfwd):
-            close(m.vmap(derivative(function))(tensor), np.stack([jacobian(row) for row in x]))
-        close(m.vmap(m.hessian(function))(tensor), np.stack([hessian(row) for row in x]))
-        close(m.vmap(m.vmap(function))(make(framework, drawn((2, 3, 4), seed=15))), softmax(drawn((2, 3, 4), seed=15)))
+            assert_close(m.vmap(derivative(function))(tensor), np.stack([jacobian(row) for row in x]))
+        assert_close(m.vmap(m.hessian(function))(tensor), np.stack([hessian(row) for row in x]))
+        assert_close(
+            m.vmap(m.vmap(function))(make(framework, drawn((2, 3, 4), seed=15))), softmax(drawn((2, 3, 4), seed=15))
+        )
 
 
 @in_both
@@ -415,8 +417,8 @@ def test_vmap_over_directions_alone(framework: str) -> None:
     function = getattr(SOFTMAX, framework)
     with x64("float64"):
         row = make(framework, x)
-        close(m.vmap(lambda d: m.jvp(function, (row,), (d,))[1])(make(framework, v)), v @ jacobian(x))
-        close(m.vmap(lambda d: m.vjp(function, row)[1](d)[0])(make(framework, v)), v @ jacobian(x))
+        assert_close(m.vmap(lambda d: m.jvp(function, (row,), (d,))[1])(make(framework, v)), v @ jacobian(x))
+        assert_close(m.vmap(lambda d: m.vjp(function, row)[1](d)[0])(make(framework, v)), v @ jacobian(x))
 
 
 # torch.compile

@@ -32,7 +32,7 @@ def _records(module: ModuleType) -> list[Activation]:
 
 
 def load_file(path: str | Path) -> list[Activation]:
-    """The records in a Python file of the user's; ``SpecError`` where it has none or does not run."""
+    """Run a user's Python file and return its records; raises ``SpecError`` if the file has no record or fails to run."""
     path = Path(path)
     if not os.path.isfile(path):  # which raises nothing, whatever the name
         raise SpecError(f"file: {path} does not exist or is not a file")
@@ -55,7 +55,7 @@ def load_file(path: str | Path) -> list[Activation]:
 class Catalogue(Mapping[str, Activation]):
     """Activations by name; aliases are understood in look-ups, and each name is also an attribute.
 
-    Iterating gives the names without the aliases, sorted. The records of ``files``, Python files of the user's, follow.
+    Iteration yields the names, sorted, without aliases. Names from ``files``, the user's Python files, come last.
 
     Raises:
         SpecError: At the first look-up, if a file has no record, or a name is taken twice.

@@ -82,8 +82,8 @@ DEVIATIONS = (
         cause="inaccurate",
         subjects=(JAX,),
         reason="JAX computes d^-2 as 1 / (d d) and d^-3 alike. Where the power overflows (in float16 for |x| above 255 and "
-        "39), or its reciprocal is flushed, one of the two cancelling terms becomes 0 and the other one stands alone: 1/d "
-        "in place of the gradient 1/d^2, 2/d^2 in place of 2/d^3.",
+        "39), or its reciprocal is flushed, one of two terms that should cancel becomes 0. The result is the other term: "
+        "1/d where the gradient is 1/d^2, and 2/d^2 where the second derivative is 2/d^3.",
         link=JAX_SOURCE,
         bug=True,
     ),

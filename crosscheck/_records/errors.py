@@ -1,4 +1,4 @@
-"""What is raised for an argument of the user's, and what is said of any exception."""
+"""The exceptions that crosscheck raises for wrong arguments and records, and the texts of error messages."""
 
 import difflib
 from collections.abc import Mapping

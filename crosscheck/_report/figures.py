@@ -1,4 +1,4 @@
-"""What figures share: the styles by which the sides are told apart, and how a figure is written."""
+"""The styles that all figures use, one for each side, and a function that saves a figure."""
 
 from __future__ import annotations
 

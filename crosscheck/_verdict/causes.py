@@ -197,7 +197,7 @@ def systematic_in_rows(
     *,
     in_float64: bool,
 ) -> BoolArray:
-    """``systematic`` for a function of rows, which is told at ``rows``, ascending, of the given length.
+    """``systematic`` for a function of rows: it is decided at some ``rows``, in ascending order, each of the given length.
 
     ``signed`` has the errors in float64 at these rows, flat, and then those at each of their ``NEARBY`` neighbours;
     ``exact`` the truth at these rows. The points of other rows follow: they are ``definition`` where a point of these is.

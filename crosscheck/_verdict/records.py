@@ -140,7 +140,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Identity:
-    """A function of the catalogue that a function of the user's is.
+    """The function of the catalogue that a user's function was identified as.
 
     Attributes:
         name: The name of the function of the catalogue.

@@ -1,0 +1,123 @@
+"""Functions of very many elements, and many comparisons one after the other: what is compared, and the memory it takes."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from crosscheck import PairReport, compare
+
+pytestmark = pytest.mark.full
+
+X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
+
+
+NAN = float("nan")
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+def failed(report: PairReport, *parts: str, cause: str = "error", side: str | None = None) -> None:
+    """The report fails for this cause and side, and its headline says each of these."""
+    assert not report.passed
+    assert (report.cause, report.side) == (cause, side), str(report)
+    assert all(part in report.headline for part in parts), report.headline
+
+
+@pytest.fixture(scope="module")
+def large() -> np.ndarray[Any, Any]:
+    """300,000 different numbers, shuffled."""
+    numbers = np.linspace(1, 3, 300_000).astype(np.float32)
+    return np.random.default_rng(0).permutation(np.unique(numbers)).reshape(2, -1)
+
+
+def at_one(place: tuple[int, int], large: np.ndarray[Any, Any], there: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: jnp.where(x == large[place], there(x), x * 2)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (1, 54321), (1, 149999)], ids=str)
+@pytest.mark.parametrize(
+    ("there", "cause"),
+    [(lambda x: x * 3, "definition"), (lambda x: x * (2 + 1e-3), "definition"), (lambda x: x * NAN, "special")],
+    ids=["large", "small", "nan"],
+)
+def test_one_wrong_element_of_very_many_is_found(
+    place: tuple[int, int], there: Any, cause: str, large: np.ndarray[Any, Any]
+) -> None:
+    report = compare(double, at_one(place, large, there), large, order=0, modes="jit")
+    failed(report, cause=cause, side="jax")
+    assert report.decisive is not None
+    count = report.decisive.uncovered[cause]
+    assert count.count == 1
+    assert count.worst.element == place
+    assert count.worst.input == large[place]
+    assert report.compared == large.size
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_very_many_elements_are_all_compared_and_a_part_of_them_diagnosed(large: np.ndarray[Any, Any], order: int) -> None:
+    report = compare(torch.tanh, jnp.tanh, large, order=order, modes="jit")
+    assert {c.points for c in report.comparisons} == {large.size}
+    assert all(any(note.startswith("diagnosed at ") for note in c.notes) for c in report.comparisons)
+
+
+def test_one_wrong_gradient_of_very_many_is_found(large: np.ndarray[Any, Any]) -> None:
+    place = (1, 777)
+
+    @jax.custom_vjp
+    def jax_fn(x: Any) -> Any:
+        return x * 2
+
+    jax_fn.defvjp(lambda x: (x * 2, x), lambda x, g: (jnp.where(x == large[place], 3 * g, 2 * g),))
+    report = compare(double, jax_fn, large, order=1, modes="jit")
+    failed(report, cause="definition", side="jax")
+    assert report.decisive is not None
+    assert (report.decisive.order, report.decisive.uncovered["definition"].worst.element) == (1, place)
+
+
+def test_very_many_right_elements_agree_and_are_all_counted(large: np.ndarray[Any, Any]) -> None:
+    report = compare(torch.tanh, jnp.tanh, large, order=0, modes="jit")
+    assert report.passed, str(report)
+    (comparison,) = report.comparisons
+    assert comparison.points == sum(count.count for count in comparison.causes.values()) == large.size
+    equal = int((torch.tanh(torch.from_numpy(large)).numpy() == np.asarray(jax.jit(jnp.tanh)(large))).sum())
+    assert comparison.causes["exact"].count == equal
+
+
+def test_very_many_elements_that_are_not_elementwise_are_compared(large: np.ndarray[Any, Any]) -> None:
+    def wrong(x: Any) -> Any:
+        return jnp.where(x == large[1, 5], x * 1.5, x - x.mean())
+
+    assert compare(lambda x: x - x.mean(), lambda x: x - x.mean(), large, order=0, modes="jit").passed
+    report = compare(lambda x: x - x.mean(), wrong, large, order=0, modes="jit")
+    failed(report, cause="definition", side=report.side)
+    assert report.decisive is not None
+    assert report.decisive.uncovered["definition"].worst.element == (1, 5)
+
+
+# Memory.
+
+
+STATM = Path("/proc/self/statm")
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="the resident memory is read from /proc")
+def test_memory_does_not_grow_from_call_to_call() -> None:
+    import resource
+
+    def resident(calls: int) -> float:
+        for _ in range(calls):
+            compare(torch.sin, jnp.sin, X, order=0, modes="eager")
+        gc.collect()
+        return int(STATM.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    before = resident(30)
+    assert resident(100) - before < 4

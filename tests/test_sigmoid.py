@@ -1,0 +1,160 @@
+"""The properties of sigmoid that people rely on: nonlinear, smooth, bounded, monotonic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from catalogue import ELEMENTWISE
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import crosscheck
+from crosscheck._arithmetic.formats import Float64Array, FloatArray
+from crosscheck._frameworks import backend
+
+pytestmark = [
+    # torch warns of itself: when forward mode or inductor is first used, and when it compiles an autograd.Function
+    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+]
+
+FRAMEWORKS = ("torch", "jax")
+
+
+X = np.linspace(-4, 4, 24)
+
+
+def inputs(name: str, x: FloatArray = X) -> FloatArray:
+    """These inputs, moved into the function's domain where that does not reach down to them."""
+    low, _ = crosscheck.activations[name].domain
+    return x if np.isinf(low) else x - x.min() + (low + 0.25)
+
+
+every_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
+
+
+every_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+
+
+def make(framework: str, values: Any, dtype: str) -> Any:
+    values = np.asarray(values, dtype=np.float64)
+    if framework == "torch":
+        return torch.tensor(values, dtype=getattr(torch, dtype))
+    return jnp.asarray(values, dtype=dtype)
+
+
+def array(result: Any) -> Float64Array:
+    if isinstance(result, torch.Tensor):
+        return result.detach().double().numpy()
+    return np.asarray(result).astype(np.float64)
+
+
+def function_of(name: str, framework: str) -> Callable[..., Any]:
+    return getattr(crosscheck.activations[name], framework)
+
+
+SIGMOID = crosscheck.activations["sigmoid"]
+STEEPEST = 0.0963
+"""The largest second derivative of sigmoid is 1/(6 sqrt 3), so this bounds how fast its gradient changes."""
+moderate = st.floats(-30, 30, width=32, allow_subnormal=False)
+anything = st.floats(allow_nan=False, width=32, allow_subnormal=True)
+steps = st.floats(0.0009765625, 0.5, width=32, allow_subnormal=False)
+hypothesised = settings(deadline=None, max_examples=60, derandomize=True, database=None)
+
+
+def sigmoid(framework: str, *values: float) -> Float64Array:
+    return array(getattr(SIGMOID, framework)(make(framework, values, "float32")))
+
+
+def slopes(framework: str, *values: float) -> Float64Array:
+    if framework == "torch":
+        x = make("torch", values, "float32").requires_grad_()
+        return array(torch.autograd.grad(SIGMOID.torch(x).sum(), x)[0])
+    return array(jax_slopes(make("jax", values, "float32")))
+
+
+jax_slopes = jax.jit(jax.vmap(jax.grad(SIGMOID.jax)))
+
+
+@every_framework
+@hypothesised
+@given(x=st.floats(0.5, 10, width=32), factor=st.floats(1.5, 4, width=32))
+def test_sigmoid_is_nonlinear(framework: str, x: float, factor: float) -> None:
+    """Measured from its centre it grows by less than its argument does: homogeneity fails."""
+    centred = sigmoid(framework, x, factor * x) - sigmoid(framework, 0.0)
+    assert centred[1] < factor * centred[0] * (1 - 1e-3)
+
+
+@every_framework
+@hypothesised
+@given(x=moderate, step=steps)
+@example(x=1.3169579, step=0.001)
+@example(x=-0.25, step=0.5)
+def test_sigmoid_is_smooth(framework: str, x: float, step: float) -> None:
+    """The gradient has no jump: it changes by at most the Lipschitz bound times the step, and float32's rounding."""
+    near, far = np.float32(x), np.float32(x + step)
+    first, second = slopes(framework, float(near), float(far))
+    assert abs(second - first) <= STEEPEST * abs(float(far) - float(near)) + 1e-7
+    assert 0 < first <= 0.25
+
+
+@every_framework
+def test_the_smoothness_bound_would_find_a_jump(framework: str) -> None:
+    """ReLU's slope breaks the bound across its kink."""
+    relu = crosscheck.activations["relu"]
+    gradient = backend(framework).derivative(
+        getattr(relu, framework), np.array([-1e-3, 1e-3], np.float32), 1, "eager", "cpu"
+    )
+    assert gradient is not None
+    assert gradient[1] - gradient[0] > STEEPEST * 2e-3 + 1e-7
+
+
+@every_framework
+@hypothesised
+@given(x=anything)
+def test_sigmoid_is_bounded_by_0_and_1(framework: str, x: float) -> None:
+    (value,) = sigmoid(framework, x)
+    assert 0 <= value <= 1
+    if abs(x) < 15:
+        assert 0 < value < 1
+
+
+@every_framework
+@hypothesised
+@given(x=anything, y=anything)
+@example(x=-0.0, y=0.0)
+@example(x=-float("inf"), y=float("inf"))
+@example(x=15.0, y=float(np.nextafter(np.float32(15), np.float32(16))))
+def test_sigmoid_is_monotonic(framework: str, x: float, y: float) -> None:
+    low, high = sigmoid(framework, min(x, y), max(x, y))
+    assert low <= high
+    if abs(x) < 8 and abs(y) < 8 and abs(x - y) > 0.01:
+        assert low < high
+
+
+@every_elementwise
+def test_torch_takes_forward_over_forward(name: str) -> None:
+    """torch switches forward mode off inside a rule, where an outer derivative would silently be 0."""
+
+    def forward(f: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1]
+
+    function = function_of(name, "torch")
+    x = make("torch", inputs(name, np.linspace(-2, 2, 5)), "float32")
+    expected = torch.func.vmap(torch.func.grad(torch.func.grad(function)))(x)
+    torch.testing.assert_close(forward(forward(function))(x), expected)
+
+
+@every_elementwise
+def test_jax_takes_forward_over_forward(name: str) -> None:
+    def forward(f: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+
+    function = function_of(name, "jax")
+    x = make("jax", inputs(name, np.linspace(-2, 2, 5)), "float32")
+    expected = jax.vmap(jax.grad(jax.grad(function)))(x)
+    np.testing.assert_allclose(forward(forward(function))(x), expected, rtol=1e-5, atol=1e-7)

@@ -1,4 +1,4 @@
-"""The public functions on arrays that were computed elsewhere: arguments checked, the layers put together."""
+"""``dump`` and ``compare_arrays``: they check arrays that were computed elsewhere, write them, and compare them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public functions about the atlas: arguments checked, the layers put together."""
+"""``atlas`` and ``atlas_diff``: they check their arguments, run ``verify`` and make the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public functions for any two functions of the user's: arguments checked, the layers put together."""
+"""``compare``, ``assert_agree`` and ``identify``: they check arguments, run the two functions and make the report."""
 
 from __future__ import annotations
 

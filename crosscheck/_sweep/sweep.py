@@ -1,4 +1,4 @@
-"""The public function for every float of a dtype: arguments checked, the pieces shared out, the report put together."""
+"""``sweep``: it checks its arguments, shares the pieces among processes and makes the report."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from crosscheck._verdict.causes import CANCELLED
 from crosscheck._verdict.scale import scale
 
 FEW = 8
-"""Inputs that show whether any precision decides."""
+"""The number of inputs that show whether any precision decides."""
 CURVED, PLAIN = 2**15, 2**16
 """The floats of a block: so many that what is computed of them stays in the second-level cache."""
 EXPONENT, BIAS = np.uint64(0x7FF << 52), 1023
@@ -104,15 +104,15 @@ class Truths:
         return truth(self.activation, x, [k])[k]
 
     def _decided_unless_ties(self, x: FloatArray, k: int, near: FloatArray) -> FloatArray:
-        """The exact results, rounded; those ``near`` by where some of the inputs show that no precision decides.
+        """The exact results, rounded; those ``near`` by where inputs spread over the others show that no precision decides.
 
         tanhshrink from 2^24 on is x - 1, half way between two numbers, plus e^-2x, which is too small for any ball. Either
         number is 0.5 ULP off then.
         """
-        few = self.decided(x[:FEW], k)
-        if x.size > FEW and not few.judged.any():
-            return np.concatenate([few.rounded, near[FEW:]])
-        return np.concatenate([few.rounded, self.decided(x[FEW:], k).rounded]) if x.size > FEW else few.rounded
+        few = np.linspace(0, x.size - 1, FEW).astype(int)
+        if x.size > FEW and not self.decided(x[few], k).judged.any():
+            return near
+        return self.decided(x, k).rounded
 
     def _polynomial(self, form: Polynomial, k: int, at: slice, x: FloatArray, wide: Float64Array, cancels: bool) -> Block:
         t = wide - form.centre

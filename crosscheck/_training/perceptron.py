@@ -1,4 +1,4 @@
-"""The public functions about the perceptron: arguments checked, the layers put together."""
+"""``perceptron``, ``perceptrons`` and ``losses``: they check their arguments, run the trainings and make the report."""
 
 from __future__ import annotations
 

@@ -161,17 +161,52 @@ def forgetful() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_torch_has_its_threads_again_after_several_have_asked_for_one() -> None:
+@contextmanager
+def three_threads() -> Iterator[None]:
     usual = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+    assert of_a_new_thread() == usual
+
+
+def test_torch_has_its_threads_again_after_several_have_asked_for_one() -> None:
+    with three_threads():
         assert crossed((one_thread, one_thread), torch.get_num_threads) == [1, 1]
         assert (torch.get_num_threads(), of_a_new_thread()) == (3, 3)
         assert crossed((forgetful, forgetful), torch.get_num_threads) == [1, 1]
         assert (torch.get_num_threads(), of_a_new_thread()) == (3, 1)
-    finally:
-        torch.set_num_threads(usual)
-    assert of_a_new_thread() == usual
+
+
+def begun_meanwhile(context: Context) -> int:
+    """What a new thread begins with after one has asked for one that began while another had."""
+    with ThreadPoolExecutor(1) as pool:
+        with context():
+            assert pool.submit(torch.get_num_threads).result() == 1
+
+        def ask() -> None:
+            with context():
+                pass
+
+        pool.submit(ask).result()
+    return of_a_new_thread()
+
+
+def test_a_thread_that_began_while_another_asked_for_one_leaves_the_usual_number() -> None:
+    with three_threads():
+        assert begun_meanwhile(one_thread) == 3
+        assert begun_meanwhile(forgetful) == 1
+
+
+def test_a_thread_s_own_number_of_threads_is_left_to_it() -> None:
+    with three_threads():
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(torch.set_num_threads, 2).result()
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert (torch.get_num_threads(), of_a_new_thread()) == (3, 2)
 
 
 @pytest.mark.parametrize(("alone", "most"), [(True, 1), (False, 2)])

@@ -6,7 +6,8 @@ import platform
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,16 +54,23 @@ _USUAL: list[int] = []
 """How many threads torch has when no one asks for one, once for each who does."""
 
 
+def _in_a_new_thread(call: Callable[..., Any], *args: object) -> Any:
+    """Call in a thread of Python's that is new to torch, and so begins with the number of threads that was set last."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *args).result()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute in one thread, for a while: waking others costs more than a small computation.
 
-    A thread of Python's that is new to torch takes over the number that was set last. So where several threads ask for one,
-    all restore what the first of them found.
+    A thread of Python's that is new to torch begins with the number that was set last, and keeps it. So a thread that began
+    while another had asked for one has one, too, and its own number is not the usual one.
     """
     with _COUNTED:
         here = torch.get_num_threads()  # which has this thread take over the number now, and not later
-        usual = _USUAL[0] if _USUAL else here
+        usual = _USUAL[0] if _USUAL else _in_a_new_thread(torch.get_num_threads)
+        here = usual if here == 1 else here
         _USUAL.append(usual)
         torch.set_num_threads(1)
     try:
@@ -70,7 +78,9 @@ def one_thread() -> Iterator[None]:
     finally:
         with _COUNTED:
             _USUAL.pop()
-            torch.set_num_threads(usual)
+            torch.set_num_threads(here)
+            if here != usual:  # this thread's number alone differs: new threads begin with the usual one
+                _in_a_new_thread(torch.set_num_threads, usual)
 
 
 def derivative(

@@ -22,17 +22,17 @@ STEP, FEW = 32, 16
 
 
 def straightforward(judge: Judge, x: Any, results: Any) -> dict[Any, float]:
-    """The largest error of each subject and order, as one writes it down: nothing is proven, and tails overflow."""
+    """The largest error of each implementation and order, as one writes it down: nothing is proven, and tails overflow."""
     largest = {}
     with np.errstate(all="ignore"):
-        for (subject, order), got in results.items():
+        for (implementation, order), got in results.items():
             formula = judge.activation.derivative if order else judge.activation.definition
             expected = formula(_Numpy(), x.astype(np.float64))
             exponent = np.clip(np.frexp(expected)[1] - 1, FMT.e_min, FMT.e_max)
             error = np.abs(got.astype(np.float64) - expected) / np.ldexp(1.0, exponent - (FMT.precision - 1))
             distance = np.abs(got.view(np.int32).astype(np.int64) - expected.astype(np.float32).view(np.int32))
             np.bincount(np.minimum(distance, 100), minlength=101)
-            largest[subject, order] = float(np.nanmax(error))
+            largest[implementation, order] = float(np.nanmax(error))
     return largest
 
 

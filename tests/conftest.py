@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 import crosscheck
 from crosscheck import Activation, Deviation, Report, activations
 from crosscheck._arithmetic.sampling import ROWS
-from crosscheck._records.implementations import SUBJECTS, USUAL_MODES
+from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
 from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._verdict.judged import ALONE, Judged
 from crosscheck._verify import run as verify
@@ -161,7 +161,7 @@ SLOW_MODES = (("compile",), ("jit",))
 
 def _elsewhere(activation: Activation) -> Iterator[Judged]:
     """The natives alone where ``verify`` does not run them unless it is asked to, and deviations are declared."""
-    natives = tuple(name for name in SUBJECTS if ".native" in name)
+    natives = tuple(name for name in IMPLEMENTATIONS if ".native" in name)
     if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
         others = {length: [dtype for dtype in DTYPES if dtype not in LENGTHS[length]] for length in ROWS}
         yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others, eager_in_jax=(None, 8, 1000)))
@@ -175,15 +175,17 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
             continue
         regions = [region for deviation in deviations for region in deviation.regions]
         dtypes = tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for region in regions))
-        subjects = tuple(dict.fromkeys(subject for deviation in deviations for subject in deviation.subjects))
-        plan = _plan(subjects, dtypes, modes, lengths=dict.fromkeys(ROWS, DTYPES), layout=layout)
+        implementations = tuple(
+            dict.fromkeys(implementation for deviation in deviations for implementation in deviation.implementations)
+        )
+        plan = _plan(implementations, dtypes, modes, lengths=dict.fromkeys(ROWS, DTYPES), layout=layout)
         found = verify.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
         yield from (one for one in found if not layout or one.key.against == ALONE)
 
 
-def _plan(subjects: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> Plan:
+def _plan(implementations: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> Plan:
     """In all orders, as verify runs them: a cause may be told by the size of the lower derivatives."""
-    return Plan(dtypes, ORDERS, subjects, modes, device="cpu", seed=0, search=None, **options)
+    return Plan(dtypes, ORDERS, implementations, modes, device="cpu", seed=0, search=None, **options)
 
 
 @pytest.fixture

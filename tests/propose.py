@@ -1,8 +1,8 @@
-"""Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [SUBJECT...]``.
+"""Print the regions that an activation's deviations have to cover: ``python tests/propose.py NAME [IMPLEMENTATION...]``.
 
 Runs the natives over denser inputs and more seeds than verify does, as if nothing were declared, and prints regions per
-subject and cause, as lines for the files of ``crosscheck/_recorded``. What they have in common, why it is so and where that
-is documented is for a person to find out. With ``--case N`` of the parameters' values one only, 0 being the
+implementation and cause, as lines for the files of ``crosscheck/_recorded``. What they have in common, why it is so and
+where that is documented is for a person to find out. With ``--case N`` of the parameters' values one only, 0 being the
 defaults; with ``--mode`` in other modes; with ``--layout`` what depends on the place of an input.
 """
 
@@ -32,16 +32,16 @@ GAP = 4.0
 
 
 def collect(
-    name: str, subjects: tuple[str, ...], case: int | None, modes: tuple[str, ...], layout: bool
+    name: str, implementations: tuple[str, ...], case: int | None, modes: tuple[str, ...], layout: bool
 ) -> dict[tuple[str, str, int, str], list[tuple[np.ndarray, ...]]]:
-    """Per subject, cause, order and dtype, each comparison's inputs, which of them show it, the results and the errors."""
+    """Per implementation, cause, order and dtype, each comparison's inputs, which of them show it, results and errors."""
     activation = replace(crosscheck.activations[name], deviations=())
     found = defaultdict(list)
     for seed in SEEDS:
         dtypes = DTYPES if seed == SEEDS[0] else ("float64", "float32")  # the others are tried whole
         if layout:
             dtypes = tuple(dtype for dtype in LAYOUT_DTYPES if dtype in dtypes)
-        plan = Plan(dtypes, (0, 1, 2), subjects, modes, "cpu", seed, per_binade=24, uniform=12_000, layout=layout)
+        plan = Plan(dtypes, (0, 1, 2), implementations, modes, "cpu", seed, per_binade=24, uniform=12_000, layout=layout)
         for one in run(activation, plan):
             key = one.key
             if case not in (None, key.case) or (key.against == "alone") != layout:
@@ -59,11 +59,13 @@ def collect(
             for code in np.unique(one.codes[one.codes < FIRST_PASSING]):
                 if code == NOT_JUDGED:
                     continue
-                subject = key.subject if len(key.subjects) == 1 else f"{key.subject} / {key.against}"
+                implementation = (
+                    key.implementation if len(key.implementations) == 1 else f"{key.implementation} / {key.against}"
+                )
                 shown = one.codes == code
                 judged = one.codes != NOT_JUDGED
                 where = (x[judged], shown[judged], got[judged], other[judged], ulp[judged], f"case {key.case} {key.mode}")
-                found[subject, NAMES[code], key.order, key.dtype].append(where)
+                found[implementation, NAMES[code], key.order, key.dtype].append(where)
     return found
 
 
@@ -121,24 +123,24 @@ def intervals(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
-    parser.add_argument("subjects", nargs="*", metavar="SUBJECT")
+    parser.add_argument("implementations", nargs="*", metavar="IMPLEMENTATION")
     parser.add_argument("--case", type=int)
     parser.add_argument("--mode", action="append", choices=MODES)
     parser.add_argument("--layout", action="store_true")
     asked = parser.parse_args()
     modes = tuple(asked.mode or USUAL_MODES)
-    found = collect(asked.name, tuple(asked.subjects) or NATIVES, asked.case, modes, asked.layout)
-    for (subject, cause), keys in groupby(found).items():
-        if "/" in subject and cause != "convention":
+    found = collect(asked.name, tuple(asked.implementations) or NATIVES, asked.case, modes, asked.layout)
+    for (implementation, cause), keys in groupby(found).items():
+        if "/" in implementation and cause != "convention":
             continue  # what covers one of the two covers them both
-        print(f"\n# {subject}: {cause}")
+        print(f"\n# {implementation}: {cause}")
         for key in keys:
             print_regions(key, found[key])
 
 
 def print_regions(key: tuple[str, str, int, str], parts: list[tuple[np.ndarray, ...]]) -> None:
     """A region for what shows almost everywhere in its intervals, and one for small errors here and there."""
-    subject, cause, order, dtype = key
+    implementation, cause, order, dtype = key
     x, shown, got, other, ulp = (np.concatenate([part[k] for part in parts]) for k in range(5))
     measured = cause in ("inaccurate", "definition", "layout")
     small = SCATTERED * budget(dtype, order) / 1.3
@@ -155,7 +157,9 @@ def print_regions(key: tuple[str, str, int, str], parts: list[tuple[np.ndarray, 
         if not here.any():
             continue
         worst = np.flatnonzero(here)[np.argmax(ulp[here])]
-        declared = () if scattered else zip(subject.split(" / "), (float(got[worst]), float(other[worst])), strict=False)
+        declared = (
+            () if scattered else zip(implementation.split(" / "), (float(got[worst]), float(other[worst])), strict=False)
+        )
         bound = float(ulp[here].max()) * (1.3 if scattered else 1.1) if measured else np.inf
         anchor = Anchor(float(x[worst]), dict(declared))
         print(line(Region(order, (dtype,), tuple(inside), (anchor,), float(f"{bound:.3g}"))))

@@ -17,7 +17,7 @@ TANH = crosscheck.activations["tanh"]
 
 def judged(side: str, fault: Any, orders: list[int]) -> list[Comparison]:
     report = crosscheck.verify(
-        "tanh", subjects=[side], dtypes=["float32"], orders=orders, modes=["eager"], replace={side: fault}
+        "tanh", implementations=[side], dtypes=["float32"], orders=orders, modes=["eager"], replace={side: fault}
     )
     return list(report.comparisons)
 
@@ -97,7 +97,7 @@ def test_a_function_that_changes_its_input_is_an_error(order: int) -> None:
 
 @pytest.mark.parametrize("name", ["tanh", "relu", "softmax", "logsumexp", "glu"])
 def test_the_own_implementations_are_the_same_again(name: str) -> None:
-    report = crosscheck.verify(name, subjects=["torch", "jax"], dtypes=["float32"], orders=[0, 1], modes=["eager"])
+    report = crosscheck.verify(name, implementations=["torch", "jax"], dtypes=["float32"], orders=[0, 1], modes=["eager"])
     assert report.passed
     notes = [note for comparison in report.comparisons for note in comparison.notes]
     assert [note for note in notes if not note.startswith("worst row: ")] == []

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.full
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-FIELDS = "id function subjects dtypes orders modes region inputs results truth cause side reason link bug seen beside"
+FIELDS = "id function implementations dtypes orders modes region inputs results truth cause side reason link bug seen beside"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def held(one: Number, dtype: str) -> float:
 
 
 def examples(row: AtlasRow) -> list[tuple[Input, dict[tuple[str, str], Outcome], Number | None]]:
-    results = [{(one.subject, one.mode): one for one in some} for some in row.results]
+    results = [{(one.implementation, one.mode): one for one in some} for some in row.results]
     return list(zip(row.inputs, results, row.truth, strict=True))
 
 
@@ -59,17 +59,17 @@ def rows_dtypes(deviation: crosscheck.Deviation) -> list[str]:
     return [dtype for region in deviation.regions for dtype in region.dtypes]
 
 
-def test_each_region_has_an_example_in_each_dtype_with_every_subject(made: Atlas) -> None:
+def test_each_region_has_an_example_in_each_dtype_with_every_implementation(made: Atlas) -> None:
     for row in made.rows:
         shown = {(at.region, at.dtype) for at in row.inputs}
         ran = made.coverage.dtypes
         assert shown == {(i, dtype) for i, area in enumerate(row.region) for dtype in area.dtypes if dtype in ran}
         for at, results, truth in examples(row):
-            wanted = {(subject, "eager") for subject in ("torch", "torch.native", "jax", "jax.native")}
+            wanted = {(implementation, "eager") for implementation in ("torch", "torch.native", "jax", "jax.native")}
             assert set(results) == wanted | {("jax", "jit"), ("jax.native", "jit")}
             assert at.x == number(held(at.x, at.dtype), at.dtype) or at.x.decimal == "nan"
             if truth is not None and row.cause == "inaccurate":
-                assert any(results[subject, "eager"].ulp > 1 for subject in row.subjects)
+                assert any(results[implementation, "eager"].ulp > 1 for implementation in row.implementations)
 
 
 def test_an_example_holds_the_results_of_now_and_the_truth(made: Atlas) -> None:
@@ -81,8 +81,8 @@ def test_an_example_holds_the_results_of_now_and_the_truth(made: Atlas) -> None:
     assert (at.x.decimal, at.x.bits) == ("19.5", "0x419c0000")
     assert truth is not None
     assert held(truth, "float32") == np.float32(exp(-19.5) / (1 + exp(-19.5)) ** 2)
-    for subject in ("torch.native", "jax.native"):
-        lost = results[subject, "eager"]
+    for implementation in ("torch.native", "jax.native"):
+        lost = results[implementation, "eager"]
         assert lost.got is not None
         assert (lost.got.decimal, lost.ulp > 2**23) == ("0", True)
     assert results["torch", "eager"].ulp < 5
@@ -110,7 +110,7 @@ def test_a_disagreement_of_another_mode_or_layout_is_a_row_where_that_is_run() -
     everywhere = crosscheck.atlas("hard_tanh", quick=True, layout=True)
     (row,) = (row for row in everywhere.rows if row.cause == "layout")
     assert row.seen
-    told = {one.layout: one.got.decimal for one in row.results[0] if one.subject == "torch.native" and one.got}
+    told = {one.layout: one.got.decimal for one in row.results[0] if one.implementation == "torch.native" and one.got}
     assert told == {"array": "0", "alone": "1", "with gaps": "1", "of swapped axes": "1"}
     assert "torch.native alone 1, torch.native in a view with gaps 1" in everywhere.markdown()
 
@@ -167,7 +167,7 @@ def test_what_is_not_declared_is_a_row_and_fails() -> None:
     made = crosscheck.atlas("relu", quick=True, dtypes=["float32"], without=["relu-gradient-at-nan"])
     assert not made.passed
     (row,) = (row for row in made.rows if not row.declared)
-    assert (row.function, row.cause, row.orders, set(row.subjects)) == (
+    assert (row.function, row.cause, row.orders, set(row.implementations)) == (
         "relu",
         "convention",
         (1,),

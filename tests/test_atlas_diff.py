@@ -40,7 +40,7 @@ def row(id_: str, **changes: Any) -> AtlasRow:
         declared=True,
         function="elu",
         natives={"jax.native": "jax.nn.elu"},
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         dtypes=("float32",),
         orders=(1,),
         modes=("eager", "jit"),

@@ -71,7 +71,7 @@ def cause(x: float, got: float, true: Truth, how: Setting | None = None) -> str:
     return CAUSES[judged(x, got, true, how).codes[0]]
 
 
-# One subject
+# One implementation
 
 
 def test_the_codes_are_in_the_order_of_the_causes() -> None:
@@ -281,7 +281,7 @@ def test_many_points_are_judged_one_by_one() -> None:
     assert beyond(result).tolist() == [2]
 
 
-# Two subjects
+# Two implementations
 
 
 def codes_of(*names: str) -> Codes:
@@ -316,7 +316,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize(("a", "b", "first", "second", "order", "at_nan", "expected"), PAIRS.values(), ids=PAIRS)
-def test_two_subjects(a: float, b: float, first: str, second: str, order: int, at_nan: bool, expected: str) -> None:
+def test_two_implementations(a: float, b: float, first: str, second: str, order: int, at_nan: bool, expected: str) -> None:
     got = np.array([a], np.float32), np.array([b], np.float32)
     codes = codes_of(first), codes_of(second)
     for step in (1, -1):  # the cause does not depend on who comes first

@@ -33,7 +33,7 @@ def test_an_undeclared_disagreement_exits_1(command: Command) -> None:
 
 def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> None:
     assert "mine" in command("list", "--file", str(activation_file)).stdout
-    done = command("verify", "--file", str(activation_file), "--quick", "--dtype", "float32", "--subject", "torch")
+    done = command("verify", "--file", str(activation_file), "--quick", "--dtype", "float32", "--implementation", "torch")
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("PASSED: mine")
     both = command("verify", "mine", "relu", "--file", str(activation_file), "--quick", "--order", "0")
@@ -54,7 +54,7 @@ def test_the_accuracy_of_the_own_implementations_is_printed(command: Command, tm
     header = next(i for i, line in enumerate(lines) if line.split() == ["activation", "order", "torch", "jax", "jit"])
     row = lines[header + 1]
     comparisons = json.loads((tmp_path / "out.json").read_text())["comparisons"]
-    own = {(c["subject"], c["mode"]): c["max_ulp"] for c in comparisons if c["against"] == "exact"}
+    own = {(c["implementation"], c["mode"]): c["max_ulp"] for c in comparisons if c["against"] == "exact"}
     wanted = (own["torch", "eager"], own["jax", "eager"], own["jax", "jit"])
     assert row.split() == ["sigmoid", "value", *(f"{ulp:.3g}" for ulp in wanted)]
 
@@ -66,16 +66,16 @@ def test_the_accuracy_says_what_its_maxima_leave_out(command: Command, tmp_path:
     own = [
         c
         for c in json.loads((tmp_path / "out.json").read_text())["comparisons"]
-        if c["against"] == "exact" and c["subject"] in ("torch", "jax") and c["excepted"]
+        if c["against"] == "exact" and c["implementation"] in ("torch", "jax") and c["excepted"]
     ]
-    assert {c["subject"] for c in own} == {"torch", "jax"}
+    assert {c["implementation"] for c in own} == {"torch", "jax"}
     for c in own:
         assert c["excepted"]["worst"]["ulp"] <= 5 < c["excepted"]["worst"]["ulp_of_truth"]
     worst = max((c["excepted"]["worst"] for c in own), key=lambda point: point["ulp_of_truth"])
     total = sum(c["excepted"]["count"] for c in own)
     said = done.stdout.splitlines()[-1].split()
     assert said[:5] == ["softmax", "gradient", f"{total:,}", f"{worst['ulp_of_truth']:.3g}", repr(worst["input"])]
-    of_torch = sum(c["excepted"]["count"] for c in own if c["subject"] == "torch")
+    of_torch = sum(c["excepted"]["count"] for c in own if c["implementation"] == "torch")
     assert f" ({of_torch})" in done.stdout
 
 
@@ -117,7 +117,7 @@ def test_a_bad_file_is_refused(command: Command, tmp_path: Path, kind: str) -> N
         (("verify", "relu", "--dtype", "float31"), "unknown dtype 'float31'; did you mean 'float32'?"),
         (("verify", "relu", "--order", "3"), "unknown order '3'"),
         (("verify", "relu", "--order", "first"), "unknown order 'first'"),
-        (("verify", "relu", "--subject", "torch.natif"), "did you mean 'torch.native'?"),
+        (("verify", "relu", "--implementation", "torch.natif"), "did you mean 'torch.native'?"),
         (("verify", "relu", "--mode", "lazy"), "unknown mode 'lazy'"),
         (("verify", "relu", "--device", "tpu"), "unknown device 'tpu'"),
         (("verify", "relu", "--seed", "-1"), "seed: got -1"),
@@ -178,12 +178,12 @@ def test_a_framework_that_fails_to_import_is_said(command: Command, without: Cal
 
 
 def test_nothing_compared_exits_2(command: Command, without: Callable[[str], dict[str, str]]) -> None:
-    done = command("verify", "relu", "--quick", "--subject", "torch", env=without("torch"))
+    done = command("verify", "relu", "--quick", "--implementation", "torch", env=without("torch"))
     assert done.returncode == 2
     assert done.stdout.startswith("FAILED: nothing was compared.")
 
 
 def test_the_other_framework_can_be_verified_alone(command: Command, without: Callable[[str], dict[str, str]]) -> None:
-    arguments = ("verify", "relu", "--quick", "--order", "0", "--dtype", "float32", "--subject", "jax")
+    arguments = ("verify", "relu", "--quick", "--order", "0", "--dtype", "float32", "--implementation", "jax")
     done = command(*arguments, env=without("torch"))
     assert done.returncode == 0, done.stdout

@@ -24,7 +24,7 @@ NARROW = {"bfloat16": ml_dtypes.bfloat16}
 LONG = "a name that goes on " * 12
 
 FIELDS = {
-    *("function", "parameters", "output", "wrt", "subject", "against", "dtype", "order", "mode", "device", "points"),
+    *("function", "parameters", "output", "wrt", "implementation", "against", "dtype", "order", "mode", "device", "points"),
     *("exhaustive", "passed", "cause", "causes", "side", "max_ulp", "max_ulp_of_truth", "max_abs", "worst", "deviations"),
     *("excepted", "uncovered", "undecided", "message", "notes", "figures"),
 }

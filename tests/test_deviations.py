@@ -31,7 +31,9 @@ FLOAT32 = next(region for region in LOST_TAIL.regions if (region.order, region.d
 
 
 def gradient_of(activation: Activation, **options: Any) -> Report:
-    return crosscheck.verify(activation, dtypes=["float32"], orders=[1], subjects=["torch.native", "jax.native"], **options)
+    return crosscheck.verify(
+        activation, dtypes=["float32"], orders=[1], implementations=["torch.native", "jax.native"], **options
+    )
 
 
 def declared(*regions: Region, **changes: Any) -> Activation:
@@ -54,7 +56,7 @@ def test_the_declaration_as_it_stands_passes() -> None:
 RAISES = Deviation(
     id="relu-raises",
     cause="error",
-    subjects=("torch.native",),
+    implementations=("torch.native",),
     regions=(Region(2, ("float32",), ((-inf, inf), (nan, nan)), (Anchor(0.0, {}),)),),
     reason="A native that cannot be differentiated twice.",
     link="https://example.org",
@@ -62,11 +64,11 @@ RAISES = Deviation(
 )
 
 
-def test_what_a_subject_raises_is_declared_like_any_other_deviation() -> None:
-    """It covers its order and dtypes only, and fails where the subject no longer raises."""
+def test_what_a_implementation_raises_is_declared_like_any_other_deviation() -> None:
+    """It covers its order and dtypes only, and fails where the implementation no longer raises."""
     relu = crosscheck.activations["relu"]
     declares = dataclasses.replace(relu, deviations=(RAISES,))
-    options: Any = {"dtypes": ["float32"], "orders": [2], "subjects": ["torch.native"]}
+    options: Any = {"dtypes": ["float32"], "orders": [2], "implementations": ["torch.native"]}
     planted = {"torch.native": torch.nn.functional.hardsigmoid}  # which has no second derivative
     report = crosscheck.verify([declares, "linear"], **options, replace=planted)
     assert [(c.function, c.passed, c.deviations) for c in report.comparisons if c.message] == [
@@ -169,7 +171,7 @@ def touched(points: Sequence[Judged], deviation: Deviation) -> list[Judged]:
     return [
         one
         for one in points
-        if set(one.key.subjects) & set(deviation.subjects) and (one.key.order, one.key.dtype) in settings
+        if set(one.key.implementations) & set(deviation.implementations) and (one.key.order, one.key.dtype) in settings
     ]
 
 
@@ -199,7 +201,7 @@ def test_each_deviation_is_missed_when_it_is_not_declared(verified: Run, name: s
     assert missed
     for comparison in missed:
         assert not comparison.passed
-        assert {comparison.subject, comparison.against} & set(deviation.subjects)
+        assert {comparison.implementation, comparison.against} & set(deviation.implementations)
         assert id_ not in comparison.deviations
 
 
@@ -210,10 +212,10 @@ def test_each_deviation_as_declared_is_borne_out(verified: Run, name: str, id_: 
 
 
 def results(deviation: Deviation) -> Iterator[tuple[int, int, str]]:
-    """Where results are declared: region, anchor, subject."""
+    """Where results are declared: region, anchor, implementation."""
     for i, region in enumerate(deviation.regions):
         for j, anchor in enumerate(region.anchors if examined_here(region, HERE) else ()):
-            yield from ((i, j, subject) for subject in anchor.results)
+            yield from ((i, j, implementation) for implementation in anchor.results)
 
 
 def beside(value: float, dtypes: Sequence[str]) -> float:
@@ -229,19 +231,21 @@ def beside(value: float, dtypes: Sequence[str]) -> float:
 def test_each_declared_result_is_held_to_the_bit(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
     points = touched(verified(name).points, deviation)
-    for i, j, subject in results(deviation):
+    for i, j, implementation in results(deviation):
         region = deviation.regions[i]
         anchor = region.anchors[j]
         changed = {
             **anchor.results,
-            subject: beside(anchor.results[subject], region.dtypes),
+            implementation: beside(anchor.results[implementation], region.dtypes),
         }
         anchors = [dataclasses.replace(anchor, results=changed) if k == j else one for k, one in enumerate(region.anchors)]
         wrong = dataclasses.replace(deviation, regions=(dataclasses.replace(region, anchors=tuple(anchors)),))
         messages = failed(points, only(name, wrong))
         # in rows the first message may be of a length in which it does not show at all
-        said = f"not the declared {changed[subject]!r}" if not crosscheck.activations[name].rows else f"{anchor.input!r}"
-        assert any(said in message for message in messages), (region, subject)
+        said = (
+            f"not the declared {changed[implementation]!r}" if not crosscheck.activations[name].rows else f"{anchor.input!r}"
+        )
+        assert any(said in message for message in messages), (region, implementation)
 
 
 @each_deviation
@@ -302,7 +306,7 @@ def test_lengths_restrict_a_region(verified: Run) -> None:
     assert covered(some) == {"x, rows of 2", "x, rows of 100"}
     for comparison in some:
         holds_it = comparison.wrt in covered(everywhere)
-        if holds_it and comparison.subject == "torch.native" and comparison.against == "exact":
+        if holds_it and comparison.implementation == "torch.native" and comparison.against == "exact":
             assert ("special" in comparison.uncovered) == (comparison.wrt not in covered(some))
 
 
@@ -317,7 +321,7 @@ def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(verified: Run) -
     deviation = next(one for one in crosscheck.activations["softmax"].deviations if one.id == "softmax-16-bit-rounding")
     declared = next(region for region in deviation.regions if (region.order, region.dtypes) == (0, ("bfloat16",)))
     values = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == ("bfloat16", 0)]
-    values = [one for one in values if (one.key.subject, one.key.against) == ("torch.native", "exact")]
+    values = [one for one in values if (one.key.implementation, one.key.against) == ("torch.native", "exact")]
     known: dict[float, set[int | None]] = {}
     shown: dict[float, set[int | None]] = {}
     for one in values:
@@ -368,7 +372,7 @@ def test_a_deviation_covers_natives_only() -> None:
         "sigmoid",
         dtypes=["float32"],
         orders=[1],
-        subjects=["torch"],
+        implementations=["torch"],
         replace={"torch": SIGMOID.torch.native},
     )
     assert not report.passed
@@ -391,7 +395,7 @@ def test_the_environment_decides_whether_it_must_occur(changes: dict[str, Any], 
     deviation = Deviation(
         id="one",
         cause="inaccurate",
-        subjects=("torch.native", "jax.native"),
+        implementations=("torch.native", "jax.native"),
         regions=(FLOAT32,),
         reason="because",
         link="https://example.org",

@@ -112,15 +112,17 @@ def test_the_snippets_of_a_declared_deviation_reproduce_it(activation: Activatio
     one = _declared(activation, deviation, nothing)
     check_snippets(Explanation(activation, _source(activation), nothing, (one,)), one)
     assert one.sighting is not None
-    least = list(deviation.subjects) * (3 if one.cause == "layout" else 1)  # then the views that change the result too
-    assert [result.subject for result in one.sighting.results][: len(least)] == least
+    least = list(deviation.implementations) * (
+        3 if one.cause == "layout" else 1
+    )  # then the views that change the result too
+    assert [result.implementation for result in one.sighting.results][: len(least)] == least
     here = seen_here(deviation, Environment.of(environment()))
     if one.cause == "layout" and here and one.id != "logsumexp-layout":  # seen where its row stands
-        for subject in deviation.subjects:
-            assert len({repr(result.got) for result in one.sighting.results if result.subject == subject}) > 1
+        for implementation in deviation.implementations:
+            assert len({repr(result.got) for result in one.sighting.results if result.implementation == implementation}) > 1
     if here:
         for result in one.sighting.results:
-            declared = one.declared_results.get(result.subject)
+            declared = one.declared_results.get(result.implementation)
             assert declared is None or same(repr(result.got), declared, one.sighting.dtype)
 
 
@@ -139,7 +141,7 @@ def test_the_explanation_says_what_there_is_to_say(verified: Run) -> None:
         assert deviation.reason in flat
         assert deviation.link in text
         assert SENTENCES[deviation.cause] in flat
-    assert text.count("```python") == sum(len(d.subjects) for d in explanation.activation.deviations)
+    assert text.count("```python") == sum(len(d.implementations) for d in explanation.activation.deviations)
     here = Environment.of(environment())
     if all(seen_here(deviation, here) for deviation in explanation.activation.deviations):
         assert "not seen in this run" not in text
@@ -179,7 +181,7 @@ def test_undeclared_disagreements_are_explained_and_reproduced(tmp_path: Path) -
     report = crosscheck.verify(activation, quick=True, orders=[0, 1], dtypes=["float32", "float64", "bfloat16"])
     explanation = explained(activation, report)
     assert not explanation.passed
-    found = {(one.subjects, one.cause) for one in explanation.disagreements}
+    found = {(one.implementations, one.cause) for one in explanation.disagreements}
     assert {(("torch",), "definition"), (("jax",), "error")} <= found
     assert all(one.id is None for one in explanation.disagreements)
     for one in explanation.disagreements:
@@ -192,16 +194,18 @@ def test_undeclared_disagreements_are_explained_and_reproduced(tmp_path: Path) -
     assert "runpy.run_path(" in text
     assert "also in" in text
     assert "jax: error in the gradient (NOT DECLARED)" in text
-    assert not any({"torch", "jax"} == set(one.subjects) and one.cause == "error" for one in explanation.disagreements)
+    assert not any(
+        {"torch", "jax"} == set(one.implementations) and one.cause == "error" for one in explanation.disagreements
+    )
 
 
 def test_each_analytic_formula_can_be_reproduced() -> None:
     relu = crosscheck.activations["relu"]
     broken = dataclasses.replace(relu, derivative=lambda m, x: m.where(x > 0, 1.0, 0.5), deviations=(), natives={})
-    report = crosscheck.verify(broken, quick=True, orders=[1], dtypes=["float64"], subjects=["analytic"])
+    report = crosscheck.verify(broken, quick=True, orders=[1], dtypes=["float64"], implementations=["analytic"])
     explanation = explained(broken, report)
     (one,) = explanation.disagreements
-    assert one.subjects == ("analytic",)
+    assert one.implementations == ("analytic",)
     assert one.sighting is not None
     code = explanation.snippet(one.sighting, one.sighting.results[0])
     out = io.StringIO()
@@ -214,7 +218,7 @@ def test_no_disagreement_is_said(activation_file: Path) -> None:
     (mine,) = load_file(activation_file)
     explanation = explained(mine, crosscheck.verify(mine, quick=True))
     assert explanation.disagreements == ()
-    assert "No disagreement: every result of every subject is within its budget" in str(explanation)
+    assert "No disagreement: every result of every implementation is within its budget" in str(explanation)
 
 
 def test_the_public_function_is_the_text(monkeypatch: pytest.MonkeyPatch, verified: Run) -> None:
@@ -300,8 +304,8 @@ WRONG = dataclasses.replace(
 """
 
 
-def sighting_of(x: float, dtype: str, order: int, axis: int = -1, subjects: tuple[str, ...] = NATIVES) -> Sighting:
-    return sight(SOFTMAX, subjects, np.array([x]).astype(FORMATS[dtype].dtype), order, "eager", {"axis": axis})
+def sighting_of(x: float, dtype: str, order: int, axis: int = -1, implementations: tuple[str, ...] = NATIVES) -> Sighting:
+    return sight(SOFTMAX, implementations, np.array([x]).astype(FORMATS[dtype].dtype), order, "eager", {"axis": axis})
 
 
 def explanation_of(*disagreements: Disagreement) -> Explanation:
@@ -315,10 +319,10 @@ def test_the_snippets_of_a_function_of_rows_reproduce_it(dtype: str, order: int,
     length = 8 if axis else 32
     rows = {sample.length: sample for sample in sampled(dtype, axis)}[length]
     for number in (float(rows.at[4 * length + 3]), math.inf):
-        subjects = (*NATIVES, "torch", "jax")
-        sighting = sighting_of(number, dtype, order, axis, subjects)
+        implementations = (*NATIVES, "torch", "jax")
+        sighting = sighting_of(number, dtype, order, axis, implementations)
         assert sighting.row is not None
-        one = Disagreement(None, "inaccurate", subjects, order, sighting)
+        one = Disagreement(None, "inaccurate", implementations, order, sighting)
         check_snippets(explanation_of(one), one)
         assert f"in a row of {len(sighting.row.bits)}: {dtype}" in " ".join(str(explanation_of(one)).split())
 
@@ -420,7 +424,7 @@ def test_undeclared_disagreements_about_rows_are_explained_and_reproduced(tmp_pa
     report = crosscheck.verify(activation, orders=[0, 1], dtypes=["float32"], modes=["eager"])
     explanation = explained(activation, report)
     assert not explanation.passed
-    found = {(one.subjects, one.order) for one in explanation.disagreements}
+    found = {(one.implementations, one.order) for one in explanation.disagreements}
     assert {(("jax",), 0), (("torch",), 1)} <= found
     for one in explanation.disagreements:
         check_snippets(explanation, one)

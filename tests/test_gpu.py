@@ -15,7 +15,7 @@ def test_own_implementations_hold_the_budget_on_the_gpu(side: str) -> None:
         backend(side).check_device("gpu")
     except NoDeviceError as error:
         pytest.skip(str(error))
-    report = crosscheck.verify(device="gpu", subjects=[side])
+    report = crosscheck.verify(device="gpu", implementations=[side])
     assert report.passed, str(report)
     assert {comparison.device for comparison in report.comparisons} == {"gpu"}
 

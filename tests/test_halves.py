@@ -233,7 +233,7 @@ FAULTS: dict[str, tuple[Any, list[int], str]] = {
 
 def judge(**options: Any) -> Report:
     """At gates at which e^b neither overflows nor is subnormal, of which the plain rules of the record take no care."""
-    return crosscheck.verify(GROWN, dtypes=["float32"], subjects=["torch"], **options)
+    return crosscheck.verify(GROWN, dtypes=["float32"], implementations=["torch"], **options)
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def test_a_wrong_analytic_derivative_is_found() -> None:
         a, b = halves(gradient(m, x, v, axis), axis)
         return np.concatenate((b, a), axis)
 
-    options: dict[str, Any] = {"subjects": ["analytic"], "dtypes": ["float64"], "orders": [1]}
+    options: dict[str, Any] = {"implementations": ["analytic"], "dtypes": ["float64"], "orders": [1]}
     report = crosscheck.verify(GROWN, replace={"analytic": swapped}, **options)
     assert all(c.uncovered["definition"].count > 0.3 * c.points for c in report.comparisons)
 
@@ -319,7 +319,7 @@ IN_GLU: dict[str, tuple[Any, str, tuple[int, ...]]] = {
 @pytest.mark.parametrize("fault", IN_GLU)
 def test_a_fault_in_glu_is_found(fault: str) -> None:
     function, cause, longer = IN_GLU[fault]
-    options: dict[str, Any] = {"subjects": ["torch", "jax"], "orders": [0], "dtypes": ["float32"]}
+    options: dict[str, Any] = {"implementations": ["torch", "jax"], "orders": [0], "dtypes": ["float32"]}
     report = crosscheck.verify("glu", replace={"torch": function}, **options)
     wrong = [comparison for comparison in report.comparisons if not comparison.passed]
     assert {comparison.side for comparison in wrong} == {"torch"}
@@ -337,12 +337,12 @@ def test_a_fault_in_glu_is_found(fault: str) -> None:
 def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     fmt = FORMATS[dtype]
     rows = next(s for s in samples(GROWN, {"axis": axis}, dtype, seed=0, per_binade=0, uniform=0) if s.length in (8, 32))
-    subjects = ("torch", "jax", *(("analytic",) if order and dtype == "float64" else ()))
+    implementations = ("torch", "jax", *(("analytic",) if order and dtype == "float64" else ()))
     for gate in (float(rows.known(0)[5]), -12.375):
         x = np.array([gate]).astype(fmt.dtype)
-        sighting = sight(GROWN, subjects, x, order, "eager", {"axis": axis})
+        sighting = sight(GROWN, implementations, x, order, "eager", {"axis": axis})
         explanation = Explanation(
-            GROWN, Source((), "GROWN"), Report((), {}), (Disagreement(None, "inaccurate", subjects, order, sighting),)
+            GROWN, Source((), "GROWN"), Report((), {}), (Disagreement(None, "inaccurate", implementations, order, sighting),)
         )
         for result in sighting.results:
             assert result.got is not None

@@ -21,9 +21,11 @@ def layouts(name: str, **options: Any) -> list[Comparison]:
 
 @pytest.mark.parametrize("name", ["silu", "softmax"])
 def test_own_implementations_do_not_depend_on_the_layout(name: str) -> None:
-    report = crosscheck.verify(name, layout=True, dtypes=["float32"], subjects=["torch", "jax"], modes=["eager", "jit"])
+    report = crosscheck.verify(
+        name, layout=True, dtypes=["float32"], implementations=["torch", "jax"], modes=["eager", "jit"]
+    )
     found = [comparison for comparison in report.comparisons if comparison.against == "alone"]
-    assert {(c.subject, c.mode, c.order) for c in found} == {
+    assert {(c.implementation, c.mode, c.order) for c in found} == {
         (side, mode, order) for side, mode in (("torch", "eager"), ("jax", "jit")) for order in (0, 1, 2)
     }
     assert all(c.passed and set(c.causes) == {"exact"} and c.points > 0 and not c.notes for c in found)
@@ -62,7 +64,7 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
 def test_a_result_that_depends_on_the_layout_is_found(fault: str) -> None:
     function, told = FAULTS[fault]
     for dtype in ("float32", "bfloat16"):
-        (found,) = layouts("linear", dtypes=[dtype], orders=[0], subjects=["torch"], replace={"torch": function})
+        (found,) = layouts("linear", dtypes=[dtype], orders=[0], implementations=["torch"], replace={"torch": function})
         assert (found.passed, found.cause, found.side) == (False, "layout", "torch")
         assert found.notes[0].startswith(told), found.notes
         assert found.worst is not None
@@ -70,24 +72,31 @@ def test_a_result_that_depends_on_the_layout_is_found(fault: str) -> None:
 
 
 def test_layouts_are_asked_for_in_two_dtypes_and_only_where_wanted() -> None:
-    every = crosscheck.verify("relu", layout=True, orders=[0], subjects=["torch"])
+    every = crosscheck.verify("relu", layout=True, orders=[0], implementations=["torch"])
     assert {c.dtype for c in every.comparisons if c.against == "alone"} == {"float32", "bfloat16"}
-    assert not [c for c in crosscheck.verify("relu", orders=[0], subjects=["torch"]).comparisons if c.against == "alone"]
+    assert not [
+        c for c in crosscheck.verify("relu", orders=[0], implementations=["torch"]).comparisons if c.against == "alone"
+    ]
 
 
 def test_a_failure_is_told_with_its_lengths_and_positions() -> None:
     function, told = FAULTS["from length 17"]
-    options: dict[str, Any] = {"dtypes": ["float32"], "orders": [0], "subjects": ["torch"], "replace": {"torch": function}}
+    options: dict[str, Any] = {
+        "dtypes": ["float32"],
+        "orders": [0],
+        "implementations": ["torch"],
+        "replace": {"torch": function},
+    }
     text = " ".join(str(crosscheck.verify("linear", **OPTIONS, **options)).split())
     assert f"linear value, float32 eager: torch: {told}" in text
     assert "linear value, float32 eager: torch: layout, " in text
 
 
-def test_a_subject_that_raises_for_one_layout_is_an_error_there() -> None:
+def test_a_implementation_that_raises_for_one_layout_is_an_error_there() -> None:
     def picky(x: Any) -> Any:
         if x.shape[0] == 3:
             raise RuntimeError("three")
         return x * 1
 
-    (found,) = layouts("linear", dtypes=["float32"], orders=[0], subjects=["torch"], replace={"torch": picky})
+    (found,) = layouts("linear", dtypes=["float32"], orders=[0], implementations=["torch"], replace={"torch": picky})
     assert (found.passed, found.cause, found.message) == (False, "error", "RuntimeError: three")

@@ -21,15 +21,15 @@ SIGMOID = crosscheck.activations["sigmoid"]
 
 @pytest.mark.parametrize("name", crosscheck.activations)
 def test_own_implementations_hold_under_vmap_and_in_forward_mode(name: str) -> None:
-    report = crosscheck.verify(name, modes=["vmap", "forward"], subjects=["torch", "jax"], quick=True)
+    report = crosscheck.verify(name, modes=["vmap", "forward"], implementations=["torch", "jax"], quick=True)
     assert report.passed
-    forward = {(c.subject, c.order) for c in report.comparisons if c.mode == "forward" and c.against == "exact"}
+    forward = {(c.implementation, c.order) for c in report.comparisons if c.mode == "forward" and c.against == "exact"}
     known = crosscheck.activations[name].symmetric
     assert forward == ({(side, order) for side in ("torch", "jax") for order in (1, 2)} if known else set())
-    assert {(c.subject, c.order) for c in report.comparisons if c.mode == "vmap" and c.against == "exact"} == {
+    assert {(c.implementation, c.order) for c in report.comparisons if c.mode == "vmap" and c.against == "exact"} == {
         (side, order) for side in ("torch", "jax") for order in (0, 1, 2)
     }
-    assert {(c.subject, c.mode) for c in report.comparisons if c.against == "jax"} == {
+    assert {(c.implementation, c.mode) for c in report.comparisons if c.against == "jax"} == {
         ("torch", mode) for mode in ("vmap", *(["forward"] if known else []))
     }
 
@@ -74,7 +74,7 @@ def wrong_in_one_call(x: Any) -> Any:
 def test_a_fault_in_one_mode_is_found_there_alone(
     side: str, fault: Callable[..., Any], mode: str, order: int, usual: str
 ) -> None:
-    options: dict[str, Any] = {"dtypes": ["float64"], "orders": [order], "subjects": [side], "replace": {side: fault}}
+    options: dict[str, Any] = {"dtypes": ["float64"], "orders": [order], "implementations": [side], "replace": {side: fault}}
     (wrong,) = crosscheck.verify("sigmoid", modes=[mode], **options).comparisons
     assert (wrong.passed, wrong.cause, wrong.side, wrong.mode) == (False, "definition", side, mode)
     (right,) = crosscheck.verify("sigmoid", modes=[usual], **options).comparisons
@@ -110,8 +110,8 @@ def test_everything_holds_in_every_mode_and_layout(name: str) -> None:
 @pytest.mark.parametrize("name", ["sigmoid", "elu", "softmax"])
 def test_torch_compile_is_run_as_a_graph_or_said_to_be_missing(name: str) -> None:
     """Of elu it makes exp(x) - 1, and of softmax's int32 exponents C++ that is none, if it is given these."""
-    report = crosscheck.verify(name, modes=["compile", "jit"], subjects=["torch", "jax"], quick=True)
-    compiled = {(c.subject, c.against, c.order) for c in report.comparisons if c.mode == "compile"}
+    report = crosscheck.verify(name, modes=["compile", "jit"], implementations=["torch", "jax"], quick=True)
+    compiled = {(c.implementation, c.against, c.order) for c in report.comparisons if c.mode == "compile"}
     if why := backend("torch").lacks("compile"):
         assert report.skipped == (why,)
         assert not compiled
@@ -151,7 +151,7 @@ def test_a_function_that_torch_cannot_compile_whole_is_an_error() -> None:
         return torch.sigmoid(x)
 
     report = crosscheck.verify(
-        "sigmoid", modes=["compile"], dtypes=["float32"], orders=[0], subjects=["torch"], replace={"torch": broken}
+        "sigmoid", modes=["compile"], dtypes=["float32"], orders=[0], implementations=["torch"], replace={"torch": broken}
     )
     (comparison,) = report.comparisons
     assert (comparison.passed, comparison.cause) == (False, "error")
@@ -159,11 +159,11 @@ def test_a_function_that_torch_cannot_compile_whole_is_an_error() -> None:
 
 def test_without_a_compiler_the_mode_is_skipped_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    report = crosscheck.verify("relu", modes=["eager", "compile"], dtypes=["float32"], orders=[0], subjects=["torch"])
+    report = crosscheck.verify("relu", modes=["eager", "compile"], dtypes=["float32"], orders=[0], implementations=["torch"])
     assert {c.mode for c in report.comparisons} == {"eager"}
     (line,) = report.skipped
     assert re.search("torch.compile needs a C.. compiler, and there is no no-such-compiler here; install one", line)
     assert line in str(report).replace("\n", " ").replace("  ", " ")
-    alone = crosscheck.verify("relu", modes=["compile"], dtypes=["float32"], orders=[0], subjects=["torch"])
+    alone = crosscheck.verify("relu", modes=["compile"], dtypes=["float32"], orders=[0], implementations=["torch"])
     assert not alone.passed
     assert not alone.compared

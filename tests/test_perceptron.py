@@ -110,8 +110,10 @@ def test_the_losses_differ_as_declared_and_nowhere_else(losses: crosscheck.Losse
 
 
 def test_what_torch_clamps_is_told(losses: crosscheck.LossesReport) -> None:
-    def at(subject: str, order: int, p: float, label: float) -> float:
-        points = [q for q in losses.points if (q.subject, q.order, q.input, q.label) == (subject, order, p, label)]
+    def at(implementation: str, order: int, p: float, label: float) -> float:
+        points = [
+            q for q in losses.points if (q.implementation, q.order, q.input, q.label) == (implementation, order, p, label)
+        ]
         return points[0].got
 
     assert at("torch.nn.BCELoss", 0, 0.0, 1.0) == at("crosscheck's in JAX", 0, 0.0, 1.0) == 100

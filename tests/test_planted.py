@@ -47,8 +47,10 @@ LIMITS = {"torch": ["eager"], "jax": list(USUAL_MODES)}
 
 
 def judge(side: str, fault: Callable[[Any], Any], **options: Any) -> Report:
-    subjects = ["torch", "jax"]
-    return crosscheck.verify("sigmoid", subjects=subjects, replace={side: fault}, quick=True, modes=USUAL_MODES, **options)
+    implementations = ["torch", "jax"]
+    return crosscheck.verify(
+        "sigmoid", implementations=implementations, replace={side: fault}, quick=True, modes=USUAL_MODES, **options
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -60,21 +62,23 @@ def test_a_wrong_value_is_found_in_every_dtype_and_mode(side: str, fault: str) -
     for dtype in DTYPES:
         for mode in LIMITS[side]:
             (wrong,) = [
-                c for c in report.comparisons if (c.subject, c.against, c.dtype, c.mode) == (side, "exact", dtype, mode)
+                c
+                for c in report.comparisons
+                if (c.implementation, c.against, c.dtype, c.mode) == (side, "exact", dtype, mode)
             ]
             assert (wrong.passed, wrong.cause, wrong.side) == (False, cause, side), wrong
     for pair in [c for c in report.comparisons if c.against == "jax"]:
         if pair.mode in LIMITS[side] or side == "torch":
             assert (pair.passed, pair.cause, pair.side) == (False, cause, side), pair
     other = "jax" if side == "torch" else "torch"
-    assert all(c.passed for c in report.comparisons if c.subject == other and c.against == "exact")
+    assert all(c.passed for c in report.comparisons if c.implementation == other and c.against == "exact")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("side", ["torch", "jax"])
 def test_lost_digits_are_inaccurate(side: str, dtype: str) -> None:
     report = judge(side, lambda x: lose_digits(sigmoid(x), x), dtypes=[dtype], orders=[0])
-    wrong = [c for c in report.comparisons if c.subject == side and c.against == "exact"]
+    wrong = [c for c in report.comparisons if c.implementation == side and c.against == "exact"]
     assert [(c.passed, c.cause, c.side) for c in wrong] == [(False, "inaccurate", side)] * len(LIMITS[side])
 
 
@@ -94,7 +98,7 @@ def test_a_wrong_derivative_of_a_right_value_is_found(side: str, dtype: str) -> 
         return frozen + (y - frozen) / 2
 
     report = judge(side, half_gradient, dtypes=[dtype], orders=[0, 1])
-    against_exact = [c for c in report.comparisons if c.subject == side and c.against == "exact"]
+    against_exact = [c for c in report.comparisons if c.implementation == side and c.against == "exact"]
     assert all(c.passed for c in against_exact if c.order == 0)
     for comparison in [c for c in against_exact if c.order == 1]:
         assert (comparison.passed, comparison.cause, comparison.side) == (False, "definition", side)
@@ -110,7 +114,7 @@ def test_a_detached_derivative_is_missing(side: str) -> None:
         return sigmoid(jax.lax.stop_gradient(x))
 
     report = judge(side, detached, orders=[1])
-    wrong = [c for c in report.comparisons if c.subject == side and c.against == "exact"]
+    wrong = [c for c in report.comparisons if c.implementation == side and c.against == "exact"]
     assert wrong
     assert {(c.passed, c.cause, c.side) for c in wrong} == {(False, "missing", side)}
 
@@ -118,39 +122,39 @@ def test_a_detached_derivative_is_missing(side: str) -> None:
 def test_the_derivative_of_a_constant_is_zero_and_not_missing() -> None:
     """relu's second derivative, of which torch's own Identity and multiplications by a mask know nothing."""
     report = crosscheck.verify(
-        "relu", subjects=["torch"], orders=[2], replace={"torch": lambda x: (x + abs(x)) / 2}, dtypes=["float32"]
+        "relu", implementations=["torch"], orders=[2], replace={"torch": lambda x: (x + abs(x)) / 2}, dtypes=["float32"]
     )
     (comparison,) = report.comparisons
     assert "missing" not in comparison.causes
 
 
-def test_a_subject_that_raises_is_an_error_and_the_other_side_is_still_judged() -> None:
+def test_a_implementation_that_raises_is_an_error_and_the_other_side_is_still_judged() -> None:
     def broken(x: Any) -> Any:
         raise RuntimeError("out of luck")
 
     report = judge("torch", broken, orders=[0])
-    errors = [c for c in report.comparisons if c.subject == "torch" and c.against == "exact"]
+    errors = [c for c in report.comparisons if c.implementation == "torch" and c.against == "exact"]
     assert {(c.cause, c.passed, c.message) for c in errors} == {("error", False, "RuntimeError: out of luck")}
-    assert all(c.passed and c.points for c in report.comparisons if c.subject == "jax")
+    assert all(c.passed and c.points for c in report.comparisons if c.implementation == "jax")
     assert "out of luck" in str(report)
 
 
 @pytest.mark.parametrize("side", ["torch", "jax"])
 def test_a_wrong_shape_or_dtype_is_an_error(side: str) -> None:
     report = judge(side, lambda x: sigmoid(x)[:3], orders=[0])
-    wrong = [c for c in report.comparisons if c.subject == side and c.against == "exact"]
+    wrong = [c for c in report.comparisons if c.implementation == side and c.against == "exact"]
     assert {c.cause for c in wrong} == {"error"}
     assert "shape (3,)" in (wrong[0].message or "")
 
 
 def test_a_wrong_analytic_derivative_is_found() -> None:
-    report = crosscheck.verify("sigmoid", subjects=["analytic"], replace={"analytic": lambda m, x: m.exp(-abs(x))})
+    report = crosscheck.verify("sigmoid", implementations=["analytic"], replace={"analytic": lambda m, x: m.exp(-abs(x))})
     assert {(c.cause, c.passed) for c in report.comparisons} == {("definition", False)}
 
 
 def test_a_fault_at_a_single_input_of_sixteen_bits_is_found() -> None:
     report = judge("torch", lambda x: framework_of(x).where(x == 1.5, x, sigmoid(x)), dtypes=["bfloat16"], orders=[0])
-    (wrong,) = [c for c in report.comparisons if c.subject == "torch" and c.against == "exact"]
+    (wrong,) = [c for c in report.comparisons if c.implementation == "torch" and c.against == "exact"]
     assert wrong.uncovered["definition"].count == 1
     assert wrong.worst is not None
     assert wrong.worst.input == 1.5
@@ -163,12 +167,12 @@ def test_a_fault_in_one_mode_is_found_in_that_mode() -> None:
         return sigmoid(x) * (2 if isinstance(x, jax.core.Tracer) else 1)
 
     report = judge("jax", wrong_under_jit, orders=[0])
-    verdicts = {(c.mode, c.passed) for c in report.comparisons if c.subject == "jax"}
+    verdicts = {(c.mode, c.passed) for c in report.comparisons if c.implementation == "jax"}
     assert verdicts == {("eager", True), ("jit", False)}
 
 
 def test_a_scale_cannot_hide_a_fault() -> None:
     """The unit follows the analytic formula's own terms, so an error near a zero crossing still counts against them."""
     report = judge("torch", lambda x: sigmoid(x) + 1e-3 * x * x, dtypes=["float32"], orders=[2])
-    (wrong,) = [c for c in report.comparisons if c.subject == "torch" and c.against == "exact"]
+    (wrong,) = [c for c in report.comparisons if c.implementation == "torch" and c.against == "exact"]
     assert (wrong.passed, wrong.cause) == (False, "definition")

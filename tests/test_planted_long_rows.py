@@ -120,7 +120,7 @@ def planted(name: str, add_up: Sum) -> crosscheck.Report:
         return torch.where(y.isfinite(), y, right)
 
     return crosscheck.verify(
-        name, replace={"torch": fault}, subjects=["torch"], dtypes=["float32"], orders=[0], modes=["eager"]
+        name, replace={"torch": fault}, implementations=["torch"], dtypes=["float32"], orders=[0], modes=["eager"]
     )
 
 

@@ -127,7 +127,7 @@ GRADIENTS = {
 
 def judge(side: str, fault: Fault, orders: list[int], **options: Any) -> Report:
     """JAX under jit, in which it is used."""
-    options = {"subjects": [side], "modes": [RUNS[side]], **options}
+    options = {"implementations": [side], "modes": [RUNS[side]], **options}
     return crosscheck.verify("softmax", replace={side: fault}, dtypes=["float32"], orders=orders, **options)
 
 
@@ -174,11 +174,11 @@ def test_nothing_is_found_where_nothing_is_planted(side: str) -> None:
 @each_side
 def test_the_pair_names_the_side_and_the_other_passes(side: str) -> None:
     other = {"torch": "jax", "jax": "torch"}[side]
-    report = judge(side, VALUES["temperature"].fault, [0], subjects=["torch", "jax"], modes=["eager"], thorough=True)
+    report = judge(side, VALUES["temperature"].fault, [0], implementations=["torch", "jax"], modes=["eager"], thorough=True)
     pairs = [c for c in report.comparisons if c.against == "jax" and length(c) > 1]
     assert {length(c) for c in pairs} == {*EVERY_LENGTH} - {1}
     assert {(c.passed, c.side) for c in pairs} == {(False, side)}
-    assert all(c.passed for c in report.comparisons if (c.subject, c.against) == (other, "exact"))
+    assert all(c.passed for c in report.comparisons if (c.implementation, c.against) == (other, "exact"))
 
 
 def test_a_fault_in_one_mode_is_found_in_that_mode() -> None:
@@ -199,7 +199,9 @@ def test_a_wrong_analytic_derivative_is_found() -> None:
     def half(m: Any, x: Any, v: Any, axis: int) -> Any:
         return SOFTMAX.derivative(m, x, v, axis) / 2
 
-    report = crosscheck.verify("softmax", subjects=["analytic"], replace={"analytic": half}, dtypes=["float64"], orders=[1])
+    report = crosscheck.verify(
+        "softmax", implementations=["analytic"], replace={"analytic": half}, dtypes=["float64"], orders=[1]
+    )
     assert {(c.passed, c.cause) for c in report.comparisons if length(c) > 1} == {(False, "definition")}
 
 

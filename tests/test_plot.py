@@ -130,7 +130,7 @@ def test_a_wrong_nan_is_marked_and_who_is_missing_is_said() -> None:
     assert "not drawn: jax (TypeError: no)" in said
 
 
-def test_every_subject_has_a_style() -> None:
+def test_every_implementation_has_a_style() -> None:
     assert set(ERROR_STYLES) == set(PLOTTED)
     assert set(STYLES) == {"torch", "jax", "analytic"}
 

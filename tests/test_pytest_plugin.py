@@ -30,7 +30,7 @@ def test_scaled(crosscheck):
 """
 OTHERS = """
 def test_verify(crosscheck):
-    report = crosscheck.verify("relu", quick=True, orders=[0], subjects=["torch"])
+    report = crosscheck.verify("relu", quick=True, orders=[0], implementations=["torch"])
     assert {c.dtype for c in report.comparisons} == {"bfloat16"}
 
 def test_compare_takes_the_command_line_s_dtype_and_its_own(crosscheck):

@@ -88,7 +88,9 @@ def test_a_deviation_that_is_not_on_record_once_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr("crosscheck._recorded.files.records", lambda: (record,) * count)
     message = f"Deviation 'mine-differs': got {many} in crosscheck/_recorded with regions under this id, expected one"
     with pytest.raises(SpecError, match=re.escape(message)):
-        recorded(id="mine-differs", cause="special", subjects=("torch.native",), reason="Because.", link="https://a.b")
+        recorded(
+            id="mine-differs", cause="special", implementations=("torch.native",), reason="Because.", link="https://a.b"
+        )
 
 
 def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:

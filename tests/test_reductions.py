@@ -128,7 +128,7 @@ FAULTS: dict[str, tuple[Any, list[int], str]] = {
 def test_a_planted_fault_is_found(fault: str) -> None:
     function, orders, cause = FAULTS[fault]
     report = crosscheck.verify(
-        "logsumexp", replace={"torch": function}, dtypes=["float32"], orders=orders, subjects=["torch"], quick=True
+        "logsumexp", replace={"torch": function}, dtypes=["float32"], orders=orders, implementations=["torch"], quick=True
     )
     assert report.comparisons
     for comparison in report.comparisons:
@@ -148,10 +148,10 @@ def test_a_result_of_another_length_than_the_direction_is_refused(framework: str
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("axis", [-1, 0])
 def test_the_snippets_reproduce_it(order: int, axis: int, capsys: pytest.CaptureFixture[str]) -> None:
-    subjects = ("torch", "jax", "torch.native", "jax.native", *(("analytic",) if order else ()))
+    implementations = ("torch", "jax", "torch.native", "jax.native", *(("analytic",) if order else ()))
     x = np.array([-0.16796875 if order == 0 else 0.0]).astype(FORMATS["float64"].dtype)
-    sighting = sight(LOGSUMEXP, subjects, x, order, "eager", {"axis": axis})
-    one = Disagreement(None, "inaccurate", subjects, order, sighting)
+    sighting = sight(LOGSUMEXP, implementations, x, order, "eager", {"axis": axis})
+    one = Disagreement(None, "inaccurate", implementations, order, sighting)
     explanation = Explanation(LOGSUMEXP, _source(LOGSUMEXP), Report((), {}), (one,))
     for result in sighting.results:
         assert result.got is not None

@@ -12,8 +12,8 @@ from crosscheck._records.plain import plain
 from crosscheck._report.json_file import write_json
 
 FIELDS = {
-    "function parameters output wrt subject against dtype order mode device points exhaustive passed cause causes side "
-    "max_ulp max_abs worst deviations"
+    "function parameters output wrt implementation against dtype order mode device points exhaustive passed cause causes "
+    "side max_ulp max_abs worst deviations"
 }
 
 
@@ -24,7 +24,7 @@ def passed() -> Report:
 
 @pytest.fixture(scope="module")
 def failed() -> Report:
-    return crosscheck.verify("relu", quick=True, subjects=["torch", "jax"], replace={"jax": lambda x: x * 2})
+    return crosscheck.verify("relu", quick=True, implementations=["torch", "jax"], replace={"jax": lambda x: x * 2})
 
 
 def test_the_first_line_is_the_verdict(passed: Report, failed: Report) -> None:

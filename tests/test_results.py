@@ -27,8 +27,10 @@ def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: 
     fmt, domain = FORMATS["float32"], np.array([-np.inf, *activations[name].domain, np.inf], np.float32)
     ends = to_ordinal(domain)
     outside = int(ends[1] - ends[0] + ends[3] - ends[2])  # and the NaNs of both signs
-    subjects = {subject.name for subject in swept(activations[name])}
-    assert {(one.subject, one.order) for one in report.results} == {(subject, k) for subject in subjects for k in (0, 1)}
+    implementations = {implementation.name for implementation in swept(activations[name])}
+    assert {(one.implementation, one.order) for one in report.results} == {
+        (implementation, k) for implementation in implementations for k in (0, 1)
+    }
     for one in report.results:
         others = (one.flushed, one.non_finite, one.finite, one.convention, one.not_judged)
         assert one.inputs == 2**32 == sum(one.histogram.values()) + sum(others)

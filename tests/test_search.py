@@ -79,7 +79,7 @@ def test_verify_finds_a_fault_that_only_rows_of_one_kind_show() -> None:
         return torch.where((below > 10.9) & (below < 11.1) & (x.shape[axis] == 1000), y * 1.0001, y)
 
     report = crosscheck.verify(
-        "softmax", replace={"torch": fault}, subjects=["torch"], dtypes=["float32"], orders=[0], modes=["eager"]
+        "softmax", replace={"torch": fault}, implementations=["torch"], dtypes=["float32"], orders=[0], modes=["eager"]
     )
     (failed,) = [comparison for comparison in report.comparisons if not comparison.passed]
     assert failed.wrt == "x, rows of 1000, found by a search"
@@ -135,7 +135,7 @@ def test_verify_climbs_to_a_fault_between_the_inputs_that_are_sampled(side: str)
         bump = 1 / (1 + ((x - (low + high) / 2) / ((high - low) / 20)) ** 2)
         return getattr(linear, side)(x) * (1 + 1e-5 * bump)
 
-    options: dict[str, Any] = {"subjects": [side], "dtypes": ["float32"], "orders": [0], "modes": ["eager"]}
+    options: dict[str, Any] = {"implementations": [side], "dtypes": ["float32"], "orders": [0], "modes": ["eager"]}
     report = crosscheck.verify("linear", replace={side: fault}, **options, thorough=True)
     found = {c.wrt: c for c in report.comparisons}
     assert found["x"].passed
@@ -146,5 +146,5 @@ def test_verify_climbs_to_a_fault_between_the_inputs_that_are_sampled(side: str)
 
 
 def test_nothing_is_searched_for_where_every_input_is_tried() -> None:
-    report = crosscheck.verify("silu", subjects=["torch"], dtypes=["bfloat16", "float16"], orders=[0])
+    report = crosscheck.verify("silu", implementations=["torch"], dtypes=["bfloat16", "float16"], orders=[0])
     assert {c.wrt for c in report.comparisons} == {"x"}

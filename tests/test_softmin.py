@@ -82,10 +82,10 @@ def test_what_an_entry_is_known_by_is_checked() -> None:
 
 def test_a_fault_is_found_and_natives_of_one_framework_are_enough() -> None:
     report = crosscheck.verify("softmin", dtypes=["float32"], orders=[0], replace={"torch": SOFTMAX.torch}, quick=True)
-    wrong = {c.subject for c in report.comparisons if not c.passed}
+    wrong = {c.implementation for c in report.comparisons if not c.passed}
     assert wrong == {"torch"}
     assert {c.side for c in report.comparisons if not c.passed} == {"torch"}
-    assert {c.subject for c in report.comparisons} == {"torch", "jax", "torch.native"}
+    assert {c.implementation for c in report.comparisons} == {"torch", "jax", "torch.native"}
 
 
 def test_the_explanation_counts_from_the_smallest_entry() -> None:

@@ -53,8 +53,8 @@ def around(x: float, count: int) -> tuple[str, str]:
     return first, last
 
 
-def found(report: SweepReport, subject: str, order: int) -> SweepResult:
-    (result,) = [one for one in report.results if (one.subject, one.order) == (subject, order)]
+def found(report: SweepReport, implementation: str, order: int) -> SweepResult:
+    (result,) = [one for one in report.results if (one.implementation, one.order) == (implementation, order)]
     return result
 
 
@@ -159,7 +159,7 @@ RANGES = {
 def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
     """By the exact evaluator and the causes of ``verify``, without pieces or polynomials."""
     activation, ends = activations[name], around(RANGES[name], COUNT)
-    report = crosscheck.sweep(name, range=ends, subjects=NATIVES)
+    report = crosscheck.sweep(name, range=ends, implementations=NATIVES)
     first = position_of(RANGES[name], FMT) - COUNT // 2
     x = floats(Span(first, first + COUNT - 1), FMT)
     got = {side: natives(activation, side, x) for side in ("torch", "jax")}
@@ -219,7 +219,7 @@ def test_a_fault_at_exactly_one_float_is_found(at: float, form: type) -> None:
     piece = Span(number * PIECE, (number + 1) * PIECE - 1)
     assert {type(part.forms[0]) for part in parts(activations["sigmoid"], piece, FMT, (0,))} == {form}
     ends = tuple(f"0x{bits_at(position, FMT):08x}" for position in (piece.first, piece.last))
-    options: dict[str, Any] = {"range": ends, "subjects": ["torch"]}
+    options: dict[str, Any] = {"range": ends, "implementations": ["torch"]}
     sound = crosscheck.sweep("sigmoid", **options, replace={"torch": planted(0.0, 0)})
     report = crosscheck.sweep("sigmoid", **options, replace={"torch": planted(at, 64)})
     for order in (0, 1):
@@ -242,12 +242,14 @@ def test_a_fault_where_the_truth_is_subnormal_is_found(at: float) -> None:
     def function(x: Any) -> Any:
         return torch.where(x == at, x * 4, x)
 
-    report = crosscheck.sweep("linear", range=around(at, COUNT), subjects=["torch"], orders=[0], replace={"torch": function})
+    report = crosscheck.sweep(
+        "linear", range=around(at, COUNT), implementations=["torch"], orders=[0], replace={"torch": function}
+    )
     (result,) = report.results
     assert (result.subnormal, report.passed) == (1, False)
     assert result.worst_subnormal is not None
     assert result.worst_subnormal.input == at
-    assert crosscheck.sweep("linear", range=around(at, COUNT), subjects=["torch"], orders=[0]).passed
+    assert crosscheck.sweep("linear", range=around(at, COUNT), implementations=["torch"], orders=[0]).passed
 
 
 def test_an_infinity_for_a_flushed_input_is_no_wrong_one() -> None:
@@ -257,7 +259,7 @@ def test_an_infinity_for_a_flushed_input_is_no_wrong_one() -> None:
         y = activations["log1mexp"].jax(x)
         return jnp.where(x == np.float32(2e-38), -jnp.inf, y)
 
-    options: dict[str, Any] = {"range": (-1e-39, 3e-38), "subjects": ["jax"], "orders": [0]}
+    options: dict[str, Any] = {"range": (-1e-39, 3e-38), "implementations": ["jax"], "orders": [0]}
     sound = crosscheck.sweep("log1mexp", **options)
     assert found(sound, "jax", 0).flushed > 10**6
     assert (found(sound, "jax", 0).non_finite, sound.passed) == (0, True)
@@ -269,7 +271,7 @@ def test_one_wrong_nan_in_jax_is_found() -> None:
     def function(x: Any) -> Any:
         return jnp.where(x == jnp.float32(3e38), jnp.nan, jnp.maximum(x, 0))
 
-    report = crosscheck.sweep("relu", range=(2.9e38, 3.1e38), subjects=["jax"], orders=[0], replace={"jax": function})
+    report = crosscheck.sweep("relu", range=(2.9e38, 3.1e38), implementations=["jax"], orders=[0], replace={"jax": function})
     (result,) = report.results
     assert (result.non_finite, result.inputs - result.correctly_rounded, result.max_ulp) == (1, 1, 0.0)
     assert not report.passed
@@ -277,13 +279,17 @@ def test_one_wrong_nan_in_jax_is_found() -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_sixteen_bits_are_those_of_verify(dtype: str) -> None:
-    subjects = ["torch", "jax.native"]
-    report = crosscheck.sweep("tanh", dtype=dtype, subjects=subjects)
-    verified = crosscheck.verify("tanh", dtypes=[dtype], subjects=subjects)
+    implementations = ["torch", "jax.native"]
+    report = crosscheck.sweep("tanh", dtype=dtype, implementations=implementations)
+    verified = crosscheck.verify("tanh", dtypes=[dtype], implementations=implementations)
     compared = 0
     for one in verified.comparisons:
-        if one.against == "exact" and one.subject in subjects and not (one.mode == "eager" and "jax" in one.subject):
-            result = found(report, one.subject, one.order)
+        if (
+            one.against == "exact"
+            and one.implementation in implementations
+            and not (one.mode == "eager" and "jax" in one.implementation)
+        ):
+            result = found(report, one.implementation, one.order)
             assert (result.inputs, result.inputs - result.not_judged) == (2**16, one.points)
             assert result.max_ulp == pytest.approx(one.max_ulp, abs=1e-9)
             compared += 1

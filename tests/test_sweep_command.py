@@ -28,8 +28,8 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
     assert done.exit_code == 0, done.output
     assert done.output.startswith("gelu, float32: every input from -0.5 to -0.499992371, 257: the own implementations keep")
     rows = [line.split()[:2] for line in done.output.splitlines() if line.startswith(("value", "gradient"))]
-    subjects = ["torch", "jax", "torch.native", "jax.native", "jax.native.matched"]
-    assert rows == [[order, subject] for subject in subjects for order in ("value", "gradient")]
+    implementations = ["torch", "jax", "torch.native", "jax.native", "jax.native.matched"]
+    assert rows == [[order, implementation] for implementation in implementations for order in ("value", "gradient")]
     assert "torch.native and jax.native.matched differ in bits at" in done.output
     data = json.loads(files["json"].read_text())
     assert (data["schema"], data["function"], data["dtype"]) == ("crosscheck.sweep/1", "gelu", "float32")
@@ -44,7 +44,7 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
 
 
 def test_a_function_without_errors_is_drawn(tmp_path: Path) -> None:
-    report = crosscheck.sweep("relu", range=(1.0, 2.0), subjects=["torch"])
+    report = crosscheck.sweep("relu", range=(1.0, 2.0), implementations=["torch"])
     assert [result.binades for result in report.results] == [(), ()]
     assert [axes.get_title() for axes in report.plot().axes[:2]] == ["value", "gradient"]
     assert "relu" in report.document().markdown()
@@ -68,7 +68,10 @@ WRONG = {
     "rows": (("softmax",), "what: got softmax, a function of rows, of which there are too many"),
     "name": (("sigmod",), "did you mean 'sigmoid'"),
     "order": (("relu", "--order", "2"), "unknown order '2'"),
-    "subject": (("gelu", "--subject", "torch.native.matched"), "unknown subject 'torch.native.matched'"),
+    "implementation": (
+        ("gelu", "--implementation", "torch.native.matched"),
+        "unknown implementation 'torch.native.matched'",
+    ),
     "range order": (("relu", "--range", "1", "-1"), "range: got 1 and -1, expected the lower end first"),
     "range words": (("relu", "--range", "one", "2"), "range: got 'one', expected a number, or bits in hexadecimal"),
     "range nan": (("relu", "--range", "0", "nan"), "range: got nan, of which there are many; give its bits"),
@@ -103,11 +106,11 @@ def test_bad_input_gets_one_message(what: str) -> None:
     [
         ({"jobs": 0}, "jobs: got 0, expected an integer of at least 1"),
         ({"range": (1.0,)}, "range: got"),
-        ({"replace": {"torch.nativ": abs}}, "unknown subject 'torch.nativ'"),
-        ({"replace": {"torch": abs}, "jobs": 2}, "jobs, executor: functions in a subject's place"),
-        ({"subjects": []}, "subject: got none"),
+        ({"replace": {"torch.nativ": abs}}, "unknown implementation 'torch.nativ'"),
+        ({"replace": {"torch": abs}, "jobs": 2}, "jobs, executor: functions in an implementation's place"),
+        ({"implementations": []}, "implementation: got none"),
     ],
-    ids=["jobs", "range", "replace", "replace and jobs", "subjects"],
+    ids=["jobs", "range", "replace", "replace and jobs", "implementations"],
 )
 def test_bad_arguments_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -25,8 +25,19 @@ pytestmark = pytest.mark.full
 
 RANGE = ("0x3f000000", "0x3f8fffff")
 """Nine pieces."""
-OPTIONS: dict[str, Any] = {"range": RANGE, "subjects": ["torch.native", "jax.native"]}
-COMMAND = ("sweep", "tanh", "--range", *RANGE, "--subject", "torch.native", "--subject", "jax.native", "--jobs", "1")
+OPTIONS: dict[str, Any] = {"range": RANGE, "implementations": ["torch.native", "jax.native"]}
+COMMAND = (
+    "sweep",
+    "tanh",
+    "--range",
+    *RANGE,
+    "--implementation",
+    "torch.native",
+    "--implementation",
+    "jax.native",
+    "--jobs",
+    "1",
+)
 KILLS = 20
 
 
@@ -95,13 +106,13 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small: dict[str, Any] = {"range": (1.0, 1.0001), "subjects": ["torch.native"], "out": tmp_path}
+    small: dict[str, Any] = {"range": (1.0, 1.0001), "implementations": ["torch.native"], "out": tmp_path}
     crosscheck.sweep("tanh", **small)
     with pytest.raises(UsageError, match=r"holds a sweep; go on with --resume"):
         crosscheck.sweep("tanh", **small)
     for change, what in (
         ({"range": (1.0, 1.5)}, "range"),
-        ({"subjects": ["jax.native"]}, "subjects"),
+        ({"implementations": ["jax.native"]}, "implementations"),
         ({"orders": [1]}, "orders"),
     ):
         with pytest.raises(UsageError, match=f"is of a sweep with another {what}: it has"):
@@ -112,7 +123,7 @@ def test_a_journal_of_something_else_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_two_sweeps_on_one_journal_are_refused(tmp_path: Path) -> None:
-    small: dict[str, Any] = {"range": (1.0, 1.0001), "subjects": ["torch.native"], "out": tmp_path}
+    small: dict[str, Any] = {"range": (1.0, 1.0001), "implementations": ["torch.native"], "out": tmp_path}
 
     def meanwhile(done: int, total: int) -> None:
         with pytest.raises(UsageError, match="another sweep is writing"):

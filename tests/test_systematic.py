@@ -100,7 +100,7 @@ EVERYWHERE = pytest.mark.parametrize("in_float64", [False, True], ids=["narrower
 
 
 def recorded(x: Float64Array, relative_error: Float64Array | None = None) -> Float64Array:
-    """The inputs at which a subject is run in float64."""
+    """The inputs at which an implementation is run in float64."""
     seen: list[Float64Array] = []
 
     def errors(inputs: Float64Array) -> tuple[Float64Array, Float64Array]:

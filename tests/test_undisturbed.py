@@ -64,8 +64,8 @@ RUNS: dict[str, Callable[..., Any]] = {
     "verify": lambda run: run("silu", dtypes=["float32"], orders=[0, 1], quick=True),
     "compare": lambda run: run(torch.nn.functional.silu, jax.nn.silu, SMALL, order=2),
     "products": lambda run: run(lambda x: x @ x.mT, lambda x: x @ x.mT, SMALL, order=1),
-    "sweep": lambda run: run("silu", dtype="bfloat16", subjects=["torch", "jax"], range=(-(2.0**-125), 2.0**-125)),
-    "sweep far out": lambda run: run("silu", dtype="bfloat16", subjects=["torch", "jax"], range=("0x7f70", "0x7fa0")),
+    "sweep": lambda run: run("silu", dtype="bfloat16", implementations=["torch", "jax"], range=(-(2.0**-125), 2.0**-125)),
+    "sweep far out": lambda run: run("silu", dtype="bfloat16", implementations=["torch", "jax"], range=("0x7f70", "0x7fa0")),
     "perceptron": lambda run: run("or", epochs=2),
     "identify": lambda run: run(torch.nn.functional.silu, "torch"),
 }

@@ -58,8 +58,8 @@ def select(report: Report, **wanted: object) -> list[Comparison]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_own_implementations_agree(verified: Run, name: str, dtype: str, order: int, who: str) -> None:
-    subject, against = WHO[who]
-    comparisons = select(verified(name).report, dtype=dtype, order=order, subject=subject, against=against)
+    implementation, against = WHO[who]
+    comparisons = select(verified(name).report, dtype=dtype, order=order, implementation=implementation, against=against)
     assert comparisons
     for comparison in comparisons:
         assert set(comparison.causes) <= PASSING, comparison.causes
@@ -80,18 +80,18 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
     if side not in crosscheck.activations[name].natives:
         pytest.skip(f"{side} ships none")
 
-    def worst(subject: str) -> float:
-        found = select(verified(name).report, dtype=dtype, order=order, subject=subject, against="exact")
+    def worst(implementation: str) -> float:
+        found = select(verified(name).report, dtype=dtype, order=order, implementation=implementation, against="exact")
         return max(comparison.max_ulp for comparison in found if comparison.wrt in shared)
 
-    shared = {c.wrt for c in select(verified(name).report, dtype=dtype, order=order, subject=f"{side}.native")}
+    shared = {c.wrt for c in select(verified(name).report, dtype=dtype, order=order, implementation=f"{side}.native")}
     assert worst(side) <= worst(f"{side}.native") + 0.5
 
 
 @pytest.mark.parametrize("order", [1, 2], ids=ORDER_IDS[1:])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_analytic_derivative_is_proven(verified: Run, name: str, order: int) -> None:
-    comparisons = select(verified(name).report, subject="analytic", order=order)
+    comparisons = select(verified(name).report, implementation="analytic", order=order)
     lengths = len(taken(name, (*IN_EVERY_DTYPE, 1000))) if name in ROWS else 1
     assert len(comparisons) == lengths + len(crosscheck.activations[name].cases)
     for comparison in comparisons:
@@ -125,7 +125,7 @@ def test_sixteen_bits_are_exhaustive(verified: Run, name: str) -> None:
     ids=["quick", "default", "thorough"],
 )
 def test_how_many_lengths_of_rows_are_judged(options: dict[str, bool], lengths: set[int]) -> None:
-    report = crosscheck.verify("softmax", dtypes=["bfloat16"], orders=[0], subjects=["torch"], **options)
+    report = crosscheck.verify("softmax", dtypes=["bfloat16"], orders=[0], implementations=["torch"], **options)
     found = {comparison.wrt for comparison in report.comparisons if not comparison.wrt.endswith("found by a search")}
     assert found == {f"x, rows of {length}" for length in lengths}
 
@@ -153,7 +153,7 @@ def test_the_worst_row_that_a_search_found_is_judged_and_named(verified: Run, na
     """In both frameworks, of the own implementations."""
     found = [c for c in verified(name).report.comparisons if c.wrt == "x, rows of 1000, found by a search"]
     expected = set(itertools.product(SEARCHED, ORDERS, ("torch", "jax")))
-    assert {(c.dtype, c.order, c.subject) for c in found} == expected
+    assert {(c.dtype, c.order, c.implementation) for c in found} == expected
     for comparison in found:
         (note,) = comparison.notes
         assert note.startswith("worst row: ")
@@ -172,23 +172,23 @@ def test_both_frameworks_lose_the_gradient_of_sigmoid() -> None:
     """Found by the run: 0 in float32 at 19.5, where the gradient is 3.4e-9."""
     report = crosscheck.verify("sigmoid", dtypes=["float32"], orders=[1], without=["sigmoid-derivative-lost-tail"])
     assert not report.passed
-    for subject in ("torch.native", "jax.native"):
-        for comparison in select(report, subject=subject, against="exact"):
+    for implementation in ("torch.native", "jax.native"):
+        for comparison in select(report, implementation=implementation, against="exact"):
             assert comparison.cause == "inaccurate"
-            assert comparison.side == subject.partition(".")[0]
+            assert comparison.side == implementation.partition(".")[0]
             assert comparison.uncovered["inaccurate"].count > 500
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_comparison_has_a_verdict_for_every_subject(verified: Run, name: str) -> None:
+def test_every_comparison_has_a_verdict_for_every_implementation(verified: Run, name: str) -> None:
     comparisons = verified(name).report.comparisons
-    seen = {(c.subject, c.against, c.dtype, c.order, c.mode) for c in comparisons}
-    each = [(*c.parameters.values(), c.wrt, c.subject, c.against, c.dtype, c.order, c.mode) for c in comparisons]
+    seen = {(c.implementation, c.against, c.dtype, c.order, c.mode) for c in comparisons}
+    each = [(*c.parameters.values(), c.wrt, c.implementation, c.against, c.dtype, c.order, c.mode) for c in comparisons]
     assert len(set(each)) == len(comparisons)
     shipped = crosscheck.activations[name].natives
     raised = {(c.order, c.dtype) for c in comparisons if c.message}
     for dtype, order in itertools.product(DTYPES, ORDERS):
-        for subject, against, mode in (
+        for implementation, against, mode in (
             ("torch", "exact", "eager"),
             ("jax", "exact", "eager"),
             ("jax", "exact", "jit"),
@@ -197,7 +197,7 @@ def test_every_comparison_has_a_verdict_for_every_subject(verified: Run, name: s
             *([("jax.native", "exact", "jit")] if "jax" in shipped else []),
             *([("torch.native", "jax.native", "eager")] if len(shipped) == 2 and (order, dtype) not in raised else []),
         ):
-            assert (subject, against, dtype, order, mode) in seen
+            assert (implementation, against, dtype, order, mode) in seen
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
@@ -207,6 +207,6 @@ def test_the_same_seed_gives_the_same_report() -> None:
 
 def test_several_names_a_record_and_an_alias_are_understood() -> None:
     relu = crosscheck.activations["relu"]
-    report = crosscheck.verify(["relu", relu], dtypes=["float32", "bfloat16"], orders=[0], subjects=["torch"])
+    report = crosscheck.verify(["relu", relu], dtypes=["float32", "bfloat16"], orders=[0], implementations=["torch"])
     assert {comparison.function for comparison in report.comparisons} == {"relu"}
     assert len(report.comparisons) == 2

@@ -106,6 +106,6 @@ def test_the_formula_alone_would_not_be(
 def test_no_elementwise_function_needs_the_exception_for_terms_that_cancel(
     verified: Callable[[str], Verified], name: str
 ) -> None:
-    own = [one for one in verified(name).report.comparisons if one.subject in SIDES and one.against == "exact"]
+    own = [one for one in verified(name).report.comparisons if one.implementation in SIDES and one.against == "exact"]
     assert own
     assert [one for one in own if one.excepted] == []

@@ -163,7 +163,7 @@ def _judged(activation: Activation, case: Case, got: Any, apart: Any) -> tuple[B
     intervals = [
         interval
         for deviation in activation.deviations
-        if "torch.native" in deviation.subjects
+        if "torch.native" in deviation.implementations
         for region in deviation.regions
         if region.order == 0 and dtype in region.dtypes
         for interval in region.intervals

@@ -20,7 +20,7 @@ from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
-from crosscheck._records.implementations import MODES, SUBJECTS, USUAL_MODES
+from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
 from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
@@ -48,8 +48,8 @@ def atlas(
 ) -> Atlas:
     """Find every disagreement of the frameworks about activations, in one table, by running ``verify``.
 
-    All orders and subjects are run, on the CPU, and functions of rows at rows of every length unless ``quick``. Each
-    declared deviation is run once more at every anchor of its regions, with all subjects.
+    All orders and implementations are run, on the CPU, and functions of rows at rows of every length unless ``quick``. Each
+    declared deviation is run once more at every anchor of its regions, with all implementations.
 
     Args:
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
@@ -91,7 +91,7 @@ def atlas(
     plan = Plan(
         dtypes=dtypes,
         orders=ORDERS,
-        subjects=SUBJECTS,
+        implementations=IMPLEMENTATIONS,
         modes=modes,
         natives_in=tuple(mode for mode in modes if mode not in USUAL_MODES),
         layout=layout,
@@ -129,9 +129,9 @@ def _rows(
     undeclared = []
     for one in uncovered(activation, report):
         first = one.comparisons[0]
-        beside = others(activation, first.parameters, one.subjects, first.mode)
+        beside = others(activation, first.parameters, one.implementations, first.mode)
         sighting = sight_uncovered(activation, one, beside)
-        undeclared.append(undeclared_row(activation, one.subjects, one.order, one.cause, one.comparisons, sighting))
+        undeclared.append(undeclared_row(activation, one.implementations, one.order, one.cause, one.comparisons, sighting))
     return [*declared, *undeclared]
 
 

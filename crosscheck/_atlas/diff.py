@@ -100,30 +100,32 @@ Key = tuple[int, str, tuple[str, ...], str]
 
 
 def _extents(row: AtlasRow | None, shared: Shared) -> dict[Key, Extent]:
-    """How far it was seen by order, dtype, subjects and mode: all its regions together."""
+    """How far it was seen by order, dtype, implementations and mode: all its regions together."""
     found: dict[Key, list[Extent]] = {}
     for area in row.region if row else ():
         for one in area.measured:
             if one.dtype in shared.dtypes and one.mode in shared.modes:
-                subjects = (one.subject,) if one.against in (EXACT, ALONE) else (one.subject, one.against)
-                found.setdefault((area.order, one.dtype, subjects, one.mode), []).append(one)
+                implementations = (
+                    (one.implementation,) if one.against in (EXACT, ALONE) else (one.implementation, one.against)
+                )
+                found.setdefault((area.order, one.dtype, implementations, one.mode), []).append(one)
     return {
-        (order, dtype, subjects, mode): Extent(
-            subject=subjects[0],
-            against=subjects[-1] if len(subjects) > 1 else EXACT,
+        (order, dtype, implementations, mode): Extent(
+            implementation=implementations[0],
+            against=implementations[-1] if len(implementations) > 1 else EXACT,
             dtype=dtype,
             mode=mode,
             points=sum(one.points for one in some),
             of=sum(one.of for one in some),
             max_ulp=max(one.max_ulp for one in some),
         )
-        for (order, dtype, subjects, mode), some in found.items()
+        for (order, dtype, implementations, mode), some in found.items()
     }
 
 
 def _setting(key: Key) -> str:
-    order, dtype, subjects, mode = key
-    return f"{dtype} {ORDER_NAMES[order]}, {' and '.join(subjects)} {mode}"
+    order, dtype, implementations, mode = key
+    return f"{dtype} {ORDER_NAMES[order]}, {' and '.join(implementations)} {mode}"
 
 
 def _seen(one: Extent) -> str:
@@ -145,12 +147,15 @@ def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
 
 
 def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, ...], Outcome]]]:
-    """The results by subject, mode and layout, by input."""
+    """The results by implementation, mode and layout, by input."""
     found = {}
     for at, results in zip(row.inputs, row.results, strict=True):
         parameters = "".join(f", {name} = {value:g}" for name, value in sorted(at.parameters.items()))
         where = f"{at.dtype} {ORDER_NAMES[at.order]} at {at.x.decimal}{parameters}"
-        found[f"{where} {at.x.bits} {at.place}"] = where, {(one.subject, one.mode, *_layout(one)): one for one in results}
+        found[f"{where} {at.x.bits} {at.place}"] = (
+            where,
+            {(one.implementation, one.mode, *_layout(one)): one for one in results},
+        )
     return found
 
 

@@ -16,8 +16,8 @@ from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, 
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.records import Activation
 from crosscheck._verdict.deviations import lie_in
+from crosscheck._verify.implementations import function_of, implementations_of, runner
 from crosscheck._verify.sample import Sample
-from crosscheck._verify.subjects import function_of, runner, subjects_of
 
 NORMAL = 1000
 """So many standard normal inputs."""
@@ -29,7 +29,7 @@ SLOPES = {"torch": GRADCHECK, "jax": CHECK_GRADS}
 
 TRUTH = "exact"
 NOWHERE = "none of these inputs lies in its regions"
-NO_RESULT = "a subject raises or finds no derivative, so there are no results to compare"
+NO_RESULT = "an implementation raises or finds no derivative, so there are no results to compare"
 RIGHT_TOO = "it raises of right functions too"
 ANOTHER_MODE = "it differentiates the function as it is, not in this mode"
 
@@ -63,32 +63,34 @@ class Checks:
                 for check in (ASSERT_CLOSE, ASSERT_ALLCLOSE)
             ]
             for side, check in SLOPES.items():
-                subjects = [subject for subject in row.subjects if subject.startswith(side)]
+                implementations = [
+                    implementation for implementation in row.implementations if implementation.startswith(side)
+                ]
                 usual = set(row.modes) & set(USUAL_MODES)
-                tried = [one for subject in subjects for one in slopes(row, subject)] if usual else []
-                otherwise = f"it is not {side}'s function that deviates" if usual or not subjects else ANOTHER_MODE
+                tried = [one for implementation in implementations for one in slopes(row, implementation)] if usual else []
+                otherwise = f"it is not {side}'s function that deviates" if usual or not implementations else ANOTHER_MODE
                 found.append(_verdict(check, inputs, tried, otherwise))
         return tuple(found)
 
     def _pairs(self, row: AtlasRow, parameters: Mapping[str, float]) -> list[tuple[str, str]]:
-        """Who would be compared with whom: a subject with the same function of the other framework, else with the truth."""
-        there = [subject.name for subject in self._subjects(parameters)]
+        """Which are compared: an implementation with the same function of the other framework, else with the truth."""
+        there = [implementation.name for implementation in self._implementations(parameters)]
         pairs: dict[frozenset[str], tuple[str, str]] = {}
-        for subject in row.subjects:
-            other = "jax" if Implementation.of(subject).side == "torch" else "torch"
+        for implementation in row.implementations:
+            other = "jax" if Implementation.of(implementation).side == "torch" else "torch"
             names = [Implementation(other, kind).name for kind in (MATCHED, NATIVE)]
             partner = next((name for name in names if name in there), TRUTH)
-            if subject in there:
-                pairs.setdefault(frozenset((subject, partner)), (subject, partner))
+            if implementation in there:
+                pairs.setdefault(frozenset((implementation, partner)), (implementation, partner))
         return list(pairs.values())
 
-    def _subjects(self, parameters: Mapping[str, float]) -> Sequence[Implementation]:
-        return subjects_of(self.activation, parameters)
+    def _implementations(self, parameters: Mapping[str, float]) -> Sequence[Implementation]:
+        return implementations_of(self.activation, parameters)
 
     def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
         for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):
             # those who deviate come first, in the mode in which they do
-            given = {one.subject: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
+            given = {one.implementation: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
             for pair in self._pairs(row, at.parameters):
                 got, right = ([_array(given.get(name), at.dtype) for name in names] for names in (pair, _own(pair)))
                 if not any(one is None for one in got):
@@ -112,7 +114,7 @@ class Checks:
                     yield dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), _Tried(None, None, NOWHERE))
 
     def _normal(self, name: str, mode: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
-        """A subject's results at the normal inputs, or the right ones; None where it raises or finds no derivative."""
+        """An implementation's results at the normal inputs, or the right ones; None if it raises or finds no derivative."""
         given = name, mode, order, dtype
         return self._once(("normal", *given, *parameters.items()), partial(self._run, *given, parameters))
 
@@ -120,19 +122,19 @@ class Checks:
         sample = normal(self.activation, dtype)
         if name == TRUTH:
             return sample.truths(self.activation, [order], parameters)[order].rounded
-        subject = next(one for one in self._subjects(parameters) if one.name == name)
+        implementation = next(one for one in self._implementations(parameters) if one.name == name)
         try:
-            return runner(self.activation, subject, parameters, "cpu", None).run(sample, order, mode)
+            return runner(self.activation, implementation, parameters, "cpu", None).run(sample, order, mode)
         except Exception:  # a function that raises is told by its cause
             return None
 
-    def _slopes_at_anchors(self, row: AtlasRow, subject: str) -> Iterator[_Tried]:
+    def _slopes_at_anchors(self, row: AtlasRow, implementation: str) -> Iterator[_Tried]:
         checked = [at for at in row.inputs if at.dtype in CHECKED] or row.inputs
         for at in checked:
-            if subject in {one.name for one in self._subjects(at.parameters)}:
-                yield self._slope(subject, _wide(at), dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
+            if implementation in {one.name for one in self._implementations(at.parameters)}:
+                yield self._slope(implementation, _wide(at), dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
 
-    def _slopes_at_normal(self, row: AtlasRow, subject: str) -> Iterator[_Tried]:
+    def _slopes_at_normal(self, row: AtlasRow, implementation: str) -> Iterator[_Tried]:
         sample = normal(self.activation, "float64")
         found: dict[tuple[tuple[str, float], ...], BoolArray] = {}
         for area in row.region:
@@ -143,21 +145,21 @@ class Checks:
             parameters = dict(key)
             if not there.any():
                 yield _Tried(None, None, NOWHERE)
-            elif subject in {one.name for one in self._subjects(parameters)}:
-                yield self._slope(subject, widen(sample.x[there]), parameters, max(row.orders), "")
+            elif implementation in {one.name for one in self._implementations(parameters)}:
+                yield self._slope(implementation, widen(sample.x[there]), parameters, max(row.orders), "")
 
-    def _slope(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int, where: str) -> _Tried:
-        side = Implementation.of(subject).side
+    def _slope(self, implementation: str, x: Float64Array, parameters: dict[str, float], order: int, where: str) -> _Tried:
+        side = Implementation.of(implementation).side
         x = x.T if parameters.get("axis") == 0 else x
         given = x.tobytes(), x.shape, max(order, 1), *parameters.items()
-        said = self._once(("slope", subject, *given), partial(self._of_native, subject, x, parameters, order))
+        said = self._once(("slope", implementation, *given), partial(self._of_native, implementation, x, parameters, order))
         right = (
             None if said is None else self._once(("right", side, *given), partial(self._of_own, side, x, parameters, order))
         )
         return _Tried(said, right, where)
 
-    def _of_native(self, subject: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
-        native = Implementation.of(subject)
+    def _of_native(self, implementation: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
+        native = Implementation.of(implementation)
         side = native.side
         try:
             function = function_of(self.activation, native, parameters)
@@ -200,8 +202,8 @@ def _in_area(area: Area, sample: Sample) -> BoolArray:
 
 
 def _mode(name: str, row: AtlasRow) -> str:
-    """How a subject is run: in the mode in which it deviates, if it is one who does."""
-    return row.modes[0] if name in row.subjects and row.modes[0] in Implementation.of(name).modes else "eager"
+    """How an implementation is run: in the mode in which it deviates, if it is one who does."""
+    return row.modes[0] if name in row.implementations and row.modes[0] in Implementation.of(name).modes else "eager"
 
 
 def _own(pair: tuple[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verdict.deviations import Extent
-from crosscheck._verify.subjects import VIEWS
+from crosscheck._verify.implementations import VIEWS
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ LAYOUTS = {"array": "", "alone": "alone", **{view: f"in a view {view}" for view 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a subject gave at an input, run in a mode.
+    """What an implementation gave at an input, run in a mode.
 
     ``ulp`` is the error against the exact result, in the unit that it is judged by, NaN where none can be measured. Where
-    the subject raised, or found no derivative, ``got`` is None and ``message`` says so. ``layout`` is ``array``, of copies
-    of the input, or ``alone``, or a view of another array: ``with gaps``, for instance.
+    the implementation raised, or found no derivative, ``got`` is None and ``message`` says so. ``layout`` is ``array``, of
+    copies of the input, or ``alone``, or a view of another array: ``with gaps``, for instance.
     """
 
-    subject: str
+    implementation: str
     mode: str
     got: Number | None
     ulp: float
@@ -91,7 +91,7 @@ class Area:
 class Beside:
     """Another row about the same function, of the same cause and with an order in common, and in what the two differ.
 
-    ``differs`` has some of ``subjects``, ``dtypes``, ``region`` (the inputs) and ``mechanism`` (the reason).
+    ``differs`` has some of ``implementations``, ``dtypes``, ``region`` (the inputs) and ``mechanism`` (the reason).
     """
 
     id: str
@@ -138,14 +138,14 @@ class AtlasRow:
         id: The id of the deviation; of a disagreement that is not declared, what it is about.
         declared: Whether it is declared.
         function: The name of the activation.
-        natives: The frameworks' own functions that are judged, by subject: ``{"jax.native": "jax.nn.gelu"}``.
-        subjects: The subjects that deviate.
+        natives: The frameworks' own functions that are judged, by implementation: ``{"jax.native": "jax.nn.gelu"}``.
+        implementations: The implementations that deviate.
         dtypes: The dtypes in which they may.
         orders: The orders: 0 for the value, 1 for the gradient, 2 for the second derivative.
         modes: The modes.
         region: Where it occurs; at how many of the inputs there in this run, and with which largest error.
         inputs: The inputs.
-        results: The results of every subject there, also of crosscheck's own.
+        results: The results of every implementation there, also of crosscheck's own.
         truth: The exact results, correctly rounded; None where nothing defines one.
         cause: Why the results differ.
         side: The framework whose result it is, or ``both``. Where the cause is ``convention``, no result is wrong.
@@ -163,7 +163,7 @@ class AtlasRow:
     declared: bool
     function: str
     natives: Mapping[str, str]
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     dtypes: tuple[str, ...]
     orders: tuple[int, ...]
     modes: tuple[str, ...]
@@ -215,7 +215,7 @@ class Change:
 
     Attributes:
         kind: ``vanished`` or ``appeared``; ``grew`` where it shows at more inputs or with a larger error, else ``shrank``;
-            ``results`` where a subject gives another result at the same input.
+            ``results`` where an implementation gives another result at the same input.
         details: What it is in, a line each: ``float32 gradient, jax.native jit: 1,203 inputs, was 877``.
     """
 

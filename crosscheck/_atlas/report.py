@@ -17,7 +17,7 @@ from rich.text import Text
 
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
 from crosscheck._atlas.rows import distinct
-from crosscheck._records.implementations import SUBJECTS, USUAL_MODES
+from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
@@ -200,9 +200,9 @@ def examples(row: AtlasRow) -> list[str]:
             at, results, truth = next((one for one in found if one[0].dtype == FIRST_DTYPE), found[0])
             exact = "no exact result" if truth is None else f"exact {truth.decimal}"
             shown = {
-                (SUBJECTS.index(one.subject), tuple(LAYOUTS).index(one.layout)): outcome(one)
+                (IMPLEMENTATIONS.index(one.implementation), tuple(LAYOUTS).index(one.layout)): outcome(one)
                 for one in reversed(results)
-                if one.subject in (*row.subjects, *row.natives)
+                if one.implementation in (*row.implementations, *row.natives)
             }
             said = ", ".join(shown[key] for key in sorted(shown))
             told.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
@@ -216,7 +216,7 @@ def place(at: Input) -> str:
 
 
 def outcome(one: Outcome) -> str:
-    who = f"{one.subject} {LAYOUTS[one.layout]}".rstrip()
+    who = f"{one.implementation} {LAYOUTS[one.layout]}".rstrip()
     return f"{who}: {one.message}" if one.got is None else f"{who} {one.got.decimal}"
 
 
@@ -224,7 +224,7 @@ def _document(atlas: Atlas) -> Document:
     blocks: list[Block] = []
     names = {row.function: row.natives for row in atlas.rows}
     for function, natives in names.items():
-        shipped = "; ".join(f"{subject} is {path}" for subject, path in natives.items())
+        shipped = "; ".join(f"{implementation} is {path}" for implementation, path in natives.items())
         blocks += [Heading(function), Paragraph(f"{shipped}.")] if shipped else [Heading(function)]
         rows = [row for row in atlas.rows if row.function == function]
         blocks.append(Table([list(HEAD), *map(_cells, rows)]))

@@ -18,11 +18,11 @@ from crosscheck._records.records import Activation
 from crosscheck._verdict.deviations import Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
+from crosscheck._verify.implementations import implementations_of
 from crosscheck._verify.sight import Declared, Runners, Sighting, sight_declared
-from crosscheck._verify.subjects import subjects_of
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
-"""In which modes a subject is run at the inputs that a row shows."""
+"""In which modes an implementation is run at the inputs that a row shows."""
 DIGITS = 17
 
 
@@ -83,7 +83,7 @@ def _declared_row(
     runners: Runners,
 ) -> AtlasRow:
     beside = [
-        others(activation, {**activation.parameters, **region.parameters}, deviation.subjects, deviation.modes[0])
+        others(activation, {**activation.parameters, **region.parameters}, deviation.implementations, deviation.modes[0])
         for region in deviation.regions
     ]
     examples = [
@@ -95,7 +95,7 @@ def _declared_row(
     ]
     return _row(
         activation,
-        deviation.subjects,
+        deviation.implementations,
         deviation.cause,
         examples,
         id=deviation.id,
@@ -124,7 +124,7 @@ def _declared_row(
 
 def undeclared_row(
     activation: Activation,
-    subjects: tuple[str, ...],
+    implementations: tuple[str, ...],
     order: int,
     cause: str,
     comparisons: Sequence[Comparison],
@@ -132,15 +132,15 @@ def undeclared_row(
 ) -> AtlasRow:
     """A row for what no deviation covers: in the comparisons that show it, looked at in the first of them.
 
-    Its regions are the worst inputs, one for each of the comparisons. There is no sighting where a subject raised whatever
-    the input.
+    Its regions are the worst inputs, one for each of the comparisons. There is no sighting where an implementation raised
+    whatever the input.
     """
     areas = []
     for comparison in comparisons:
         count = comparison.uncovered.get(cause)
         at = count.worst.input if count else inf
         extent = Extent(
-            comparison.subject,
+            comparison.implementation,
             comparison.against,
             comparison.dtype,
             comparison.mode,
@@ -154,10 +154,10 @@ def undeclared_row(
     told = f"{raised}. " if raised else ""
     return _row(
         activation,
-        subjects,
+        implementations,
         cause,
         [(0, sighting)] if sighting else [],
-        id="-".join(["undeclared", activation.name, ORDER_NAMES[order].replace(" ", "-"), cause, *subjects]),
+        id="-".join(["undeclared", activation.name, ORDER_NAMES[order].replace(" ", "-"), cause, *implementations]),
         declared=False,
         modes=tuple(dict.fromkeys(comparison.mode for comparison in comparisons)),
         region=tuple(areas),
@@ -170,20 +170,20 @@ def undeclared_row(
 
 def _row(
     activation: Activation,
-    subjects: tuple[str, ...],
+    implementations: tuple[str, ...],
     cause: str,
     examples: Sequence[tuple[int, Sighting]],
     *,
     region: tuple[Area, ...],
     **told: object,
 ) -> AtlasRow:
-    sides = dict.fromkeys(Implementation.of(subject).side for subject in subjects)
+    sides = dict.fromkeys(Implementation.of(implementation).side for implementation in implementations)
     sides.pop("analytic", None)
     made: dict[str, object] = {
         **told,
         "function": activation.name,
         "natives": _natives(activation),
-        "subjects": subjects,
+        "implementations": implementations,
         "cause": cause,
         "side": "both" if len(sides) == 2 else next(iter(sides), None),
         "dtypes": tuple(dtype for dtype in DTYPES if any(dtype in area.dtypes for area in region)),
@@ -207,14 +207,14 @@ def _natives(activation: Activation) -> Mapping[str, str]:
 
 
 def others(
-    activation: Activation, parameters: Mapping[str, float], subjects: Collection[str], mode: str
+    activation: Activation, parameters: Mapping[str, float], implementations: Collection[str], mode: str
 ) -> list[tuple[str, str]]:
-    """Every subject and mode beside those subjects in that mode: a row shows the results of all of them."""
+    """Every implementation and mode beside those implementations in that mode: a row shows the results of all of them."""
     return [
-        (subject.name, one)
-        for subject in subjects_of(activation, parameters)
-        for one in SHOWN_MODES.get(subject.side, ())
-        if subject.name not in subjects or one != (mode if mode in subject.modes else "eager")
+        (implementation.name, one)
+        for implementation in implementations_of(activation, parameters)
+        for one in SHOWN_MODES.get(implementation.side, ())
+        if implementation.name not in implementations or one != (mode if mode in implementation.modes else "eager")
     ]
 
 
@@ -226,11 +226,11 @@ def _input(region: int, sighting: Sighting) -> Input:
 
 
 def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]:
-    """The results of the subjects that there are at these parameters."""
-    there = {subject.name for subject in subjects_of(activation, sighting.parameters)}
+    """The results of the implementations that there are at these parameters."""
+    there = {implementation.name for implementation in implementations_of(activation, sighting.parameters)}
     return tuple(
         Outcome(
-            one.subject,
+            one.implementation,
             one.mode,
             None if one.got is None else number(one.got, sighting.dtype),
             one.ulp,
@@ -238,7 +238,7 @@ def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]
             "alone" if one.copies == 1 else one.view or "array",
         )
         for one in sighting.results
-        if one.subject in there
+        if one.implementation in there
     )
 
 
@@ -273,7 +273,7 @@ def differences(row: AtlasRow, other: AtlasRow) -> tuple[str, ...]:
         return {f"{a.order} {a.intervals} {a.lengths} {sorted(a.parameters.items())}" for a in areas}
 
     differ = {
-        "subjects": row.subjects != other.subjects,
+        "implementations": row.implementations != other.implementations,
         "dtypes": {dtype for area in mine for dtype in area.dtypes} != {dtype for area in theirs for dtype in area.dtypes},
         "region": inputs(mine) != inputs(theirs),
         "mechanism": row.reason != other.reason,

@@ -14,12 +14,12 @@ LONG_SUM = (
 """Why torch's results of long rows are off."""
 
 
-def scalar_rest(id_: str, *, of: str, more: str = "", subjects: tuple[str, ...] = (TORCH,)) -> Deviation:
+def scalar_rest(id_: str, *, of: str, more: str = "", implementations: tuple[str, ...] = (TORCH,)) -> Deviation:
     """torch's two kinds of code, ``of`` which functions."""
     return recorded(
         id=id_,
         cause="layout",
-        subjects=subjects,
+        implementations=implementations,
         reason=f"torch has vectorised and scalar code for {of}, which differ. An input in the rest of an array that fills "
         f"no vector, or in a view with gaps, meets the scalar code. {more}".rstrip(),
         link="https://github.com/pytorch/pytorch/pull/197018",
@@ -27,12 +27,12 @@ def scalar_rest(id_: str, *, of: str, more: str = "", subjects: tuple[str, ...] 
     )
 
 
-def compiled_anew(id_: str, *, more: str = CANCELLED, subject: str = "jax.native") -> Deviation:
+def compiled_anew(id_: str, *, more: str = CANCELLED, implementation: str = "jax.native") -> Deviation:
     """XLA's program for a shape."""
     return recorded(
         id=id_,
         cause="layout",
-        subjects=(subject,),
+        implementations=(implementation,),
         reason="XLA compiles another program for another shape or layout: whether it rounds a product before it adds it, or "
         f"contracts both to one operation, differs. {more}",
         link="https://github.com/openxla/xla/issues/41579",
@@ -45,7 +45,7 @@ def compiled_expm1(id_: str) -> Deviation:
     return recorded(
         id=id_,
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch.compile makes of expm1 what it makes of exp(x) - 1 on the CPU: near 0 the difference drops the digits "
         "of x, and below the rounding of 1 the value is 0, although the exact one is a normal number.",
         link="https://github.com/pytorch/pytorch/issues/189803",
@@ -59,7 +59,7 @@ def compiled_zero(id_: str) -> Deviation:
     return recorded(
         id=id_,
         cause="convention",
-        subjects=(TORCH, "jax.native"),
+        implementations=(TORCH, "jax.native"),
         reason="torch.compile makes exp(x) - 1 of expm1: of -0, and of the subnormals that JAX takes for -0, that is +0. "
         "JAX keeps the sign.",
         link="https://github.com/pytorch/pytorch/issues/189803",
@@ -72,7 +72,7 @@ def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
     return recorded(
         id=id_,
         cause="convention",
-        subjects=(TORCH, "jax.native"),
+        implementations=(TORCH, "jax.native"),
         reason="torch.compile takes the gradient from a decomposition that asks whether x lies beyond the bound of a piece. "
         f"NaN does not, and gets the slope of the last piece, {torch:.5g}; JAX's is {'NaN' if isnan(jax) else f'{jax:g}'}.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
@@ -85,7 +85,7 @@ def composed_gradient(id_: str) -> Deviation:
     return recorded(
         id=id_,
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="Where torch.func may differentiate again, torch composes the gradient from operations that each round to 16 "
         "bits, and does not call the kernel that computes it in float32: under vmap and in forward mode.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",

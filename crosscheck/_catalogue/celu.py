@@ -94,7 +94,7 @@ DEVIATIONS = (
     recorded(
         id="celu-second-derivative-at-zero",
         cause="convention",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="At 0 the second derivative is 0 on one side and 1 / alpha on the other. torch takes 0, JAX a quarter of "
         "1 / alpha: the halves of its maximum and minimum at a tie, multiplied.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -102,14 +102,14 @@ DEVIATIONS = (
     recorded(
         id="celu-zero-sign",
         cause="convention",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="JAX adds max(x, 0) and alpha (e^(min(x, 0) / alpha) - 1), and +0 plus -0 is +0; torch keeps the sign of -0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="celu-derivative-lost-tail",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates e^(x / alpha) - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps "
         "fewer and fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is e^(x / alpha).",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
@@ -117,14 +117,14 @@ DEVIATIONS = (
     recorded(
         id="celu-value-over-budget",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="celu-float16-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes alpha (e^(x / alpha) - 1) and its derivatives in float16, rounding after each step.",
         link=JAX_SOURCE,
     ),

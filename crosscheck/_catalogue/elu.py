@@ -54,7 +54,7 @@ DEVIATIONS = (
     recorded(
         id="elu-second-derivative-at-zero",
         cause="convention",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="At 0 the second derivative is 0 or alpha. torch's gradient takes the exponential branch at 0, its second "
         "derivative the other one.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -62,7 +62,7 @@ DEVIATIONS = (
     recorded(
         id="elu-derivative-lost-tail",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX differentiates e^x - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps fewer and "
         "fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is alpha e^x.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
@@ -70,14 +70,14 @@ DEVIATIONS = (
     recorded(
         id="elu-value-over-budget",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="elu-float16-arithmetic",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes alpha (e^x - 1) and its derivatives in float16, rounding after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),

@@ -101,14 +101,14 @@ IN_FORWARD_MODE, IN_LATER_RELEASES = "in forward mode the derivatives", "later r
 def rounded_anew(cause: str, id_: str, of: str, who: str, modes: tuple[str, ...] = MODES) -> Deviation:
     """Another deviation of JAX's default, where 16 bits are rounded differently."""
     reason = f"As {of}; {who} round differently in 16 bits, so that it shows at these inputs too."
-    return recorded(id=id_, cause=cause, subjects=(DEFAULT,), reason=reason, link=JAX_SOURCE, modes=modes)
+    return recorded(id=id_, cause=cause, implementations=(DEFAULT,), reason=reason, link=JAX_SOURCE, modes=modes)
 
 
 DEVIATIONS = (
     recorded(
         id="gelu-at-infinity",
         cause="special",
-        subjects=(TORCH, DEFAULT, ERFC),
+        implementations=(TORCH, DEFAULT, ERFC),
         reason="Both frameworks compute x Phi(x): at minus infinity that is -inf times 0, NaN, where the limit is 0. The "
         "derivatives multiply an infinite x with a zero in the same way, at both infinities.",
         link=CPU_KERNEL,
@@ -116,7 +116,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-top-binade",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch takes oneDNN's kernel, which with AVX-512 computes x (1 + erf(x / sqrt(2))) before it halves: for "
         "each of the 8,388,608 largest floats the product is infinite, although the result is x. At infinity it is NaN.",
         link=ONEDNN,
@@ -125,7 +125,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-second-derivative-overflow",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch composes the second derivative of operations, of which one squares x: where that is infinite, "
         "infinity times an underflowed e^(-x^2/2) is NaN. The exact value is 0.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
@@ -134,7 +134,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-jax-default-overflow",
         cause="special",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="JAX's default is the approximation by tanh. Its derivatives multiply a power of x, infinite out there, with "
         "the derivative of tanh, 0 out there.",
         link=JAX_SOURCE,
@@ -142,14 +142,14 @@ DEVIATIONS = (
     recorded(
         id="gelu-jax-erfc-overflow",
         cause="special",
-        subjects=(ERFC,),
+        implementations=(ERFC,),
         reason="Where 2 x / sqrt(2) is infinite, the second derivative multiplies it with an underflowed e^(-x^2/2).",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-jax-default-is-tanh",
         cause="definition",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="jax.nn.gelu computes the approximation by tanh unless it is called with approximate=False: another "
         "function, off by up to 5e-4. This catalogue has it as gelu_tanh.",
         link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.gelu.html",
@@ -157,7 +157,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-jax-default-lost-digits",
         cause="inaccurate",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="1 + tanh and 1 - tanh^2 lose their digits in the tails, down to a 0. Where JAX's default differs from GELU "
         "by little, or computes in 16 bits, its rounding errors are the larger part.",
         link=JAX_SOURCE,
@@ -165,7 +165,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-lost-left-tail",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes Phi(x) as (1 + erf(x / sqrt(2))) / 2. Where erf nears -1 the sum keeps fewer and fewer "
         "digits, and where it rounds to -1 the value is 0, although the exact one is a normal number down to -38. The "
         "gradient contains the same sum.",
@@ -174,7 +174,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-bfloat16-subnormal-results",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals to 0, in a backend that keeps them "
         "elsewhere.",
         link=ONEDNN,
@@ -182,7 +182,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-over-budget",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="oneDNN approximates erf to fewer digits than float32 has, with AVX2 in another way, and the terms of the "
         "gradient cancel towards its zero at -0.75.",
         link=ONEDNN,
@@ -190,7 +190,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-second-derivative-squared-input",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch composes the second derivative of operations that each round, x^2 first: e^(-x^2/2) multiplies the "
         "error of its argument by up to x^2/2.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
@@ -198,7 +198,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-jax-erfc-tail",
         cause="inaccurate",
-        subjects=(ERFC,),
+        implementations=(ERFC,),
         reason="With approximate=False JAX computes x erfc(-x / sqrt(2)) / 2, which keeps the tail. But erfc multiplies the "
         "rounding of its argument by up to x^2, XLA's own loses further digits, and where it is subnormal it is flushed to "
         "0 although x times it is normal.",
@@ -207,21 +207,21 @@ DEVIATIONS = (
     recorded(
         id="gelu-jax-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(ERFC,),
+        implementations=(ERFC,),
         reason="JAX rounds to 16 bits after each step; sqrt(2) and the constant of the derivative are rounded too.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-gradient-zero-sign",
         cause="convention",
-        subjects=(TORCH, DEFAULT),
+        implementations=(TORCH, DEFAULT),
         reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-gradient-zero-sign-compiled",
         cause="convention",
-        subjects=(TORCH, DEFAULT),
+        implementations=(TORCH, DEFAULT),
         reason="As gelu-gradient-zero-sign; compiled, torch's gradient underflows in bfloat16 too.",
         link=JAX_SOURCE,
         modes=("compile",),
@@ -229,7 +229,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-zero-sign-avx2",
         cause="convention",
-        subjects=(TORCH, DEFAULT),
+        implementations=(TORCH, DEFAULT),
         reason="oneDNN's float32 kernel for AVX2 gives +0 wherever the value is a zero, also that of -0 itself; JAX keeps "
         "the sign. In bfloat16 torch's own code keeps the sign of a gradient that underflows, and JAX adds a +0.",
         link=ONEDNN,
@@ -261,14 +261,14 @@ DEVIATIONS = (
     recorded(
         id="gelu-compiled-over-budget",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch.compile computes x (1 + erf(x / sqrt(2))) / 2 in vectors, with an erf of its own that has a few more "
         "ULP of error than the budget allows, at few inputs.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/cpu/vec/vec512/vec512_float.h",
         modes=("compile",),
     ),
     compiled_anew("gelu-layout-jax"),
-    compiled_anew("gelu-layout-jax-matched", subject="jax.native.matched"),
+    compiled_anew("gelu-layout-jax-matched", implementation="jax.native.matched"),
     scalar_rest(
         "gelu-layout",
         of="erf",

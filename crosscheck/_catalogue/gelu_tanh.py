@@ -107,7 +107,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-at-infinity",
         cause="special",
-        subjects=(DEFAULT, MATCHED, JAX),
+        implementations=(DEFAULT, MATCHED, JAX),
         reason="At minus infinity both frameworks compute -inf times 0, NaN, where the limit is 0. The derivatives multiply "
         "an infinite x with a zero in the same way, at both infinities.",
         link=CPU_KERNEL,
@@ -115,21 +115,21 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-overflow",
         cause="special",
-        subjects=(MATCHED,),
+        implementations=(MATCHED,),
         reason="The derivatives multiply a power of x, infinite out there, with the derivative of tanh, 0 out there.",
         link=COMPOSED,
     ),
     recorded(
         id="gelu-tanh-overflow-jax",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="The derivatives multiply a power of x, infinite out there, with the derivative of tanh, 0 out there.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-tanh-torch-default-overflow",
         cause="special",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="torch's default is the exact GELU, whose value overflows in the top binade with AVX-512, and whose second "
         "derivative is NaN where x^2 overflows: gelu-top-binade and gelu-second-derivative-overflow.",
         link=ONEDNN,
@@ -137,7 +137,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-torch-default-is-erf",
         cause="definition",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="torch's gelu computes x Phi(x) unless it is called with approximate='tanh': another function, off by up to "
         "5e-4, and ever farther off, relatively, in the tails. This catalogue has it as gelu.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.gelu.html",
@@ -145,7 +145,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-torch-default-lost-digits",
         cause="inaccurate",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="Where torch's default differs by little, or is all lost digits itself, its errors are the larger part. "
         "oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals; where it is not taken, torch keeps a tail of the "
         "gradient that the approximation by tanh has lost.",
@@ -154,7 +154,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-lost-tails",
         cause="inaccurate",
-        subjects=(MATCHED,),
+        implementations=(MATCHED,),
         reason="torch computes 1 + tanh and 1 - tanh^2. Where tanh nears -1 or 1 they keep fewer and fewer digits, and "
         "where it rounds to it they are 0, although the exact value is a normal number. The second derivative is composed "
         "of operations that each round, in the 16-bit dtypes to 16 bits.",
@@ -163,7 +163,7 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-lost-tails-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes 1 + tanh, and differentiates tanh as (1 + y) (1 - y). Where tanh nears -1 or 1, these keep "
         "fewer and fewer digits, down to 0. XLA's float64 tanh stays 7 ULP below 1 between arguments of 18.2 and 20, where "
         "the exact value goes on: there the result is up to 50 times too large.",
@@ -172,21 +172,21 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-jax-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX rounds to 16 bits after each step, the cube and the constants included.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-tanh-gradient-zero-sign",
         cause="convention",
-        subjects=(DEFAULT, JAX),
+        implementations=(DEFAULT, JAX),
         reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-tanh-gradient-zero-sign-compiled",
         cause="convention",
-        subjects=(DEFAULT, JAX),
+        implementations=(DEFAULT, JAX),
         reason="As gelu-tanh-gradient-zero-sign; compiled, torch's gradient underflows in bfloat16 too.",
         link=JAX_SOURCE,
         modes=("compile",),
@@ -194,14 +194,14 @@ DEVIATIONS = (
     recorded(
         id="gelu-tanh-zero-sign-avx2",
         cause="convention",
-        subjects=(DEFAULT, JAX),
+        implementations=(DEFAULT, JAX),
         reason="torch's default is the exact GELU: see gelu-zero-sign-avx2.",
         link=ONEDNN,
     ),
     recorded(
         id="gelu-tanh-torch-default-compiled",
         cause="inaccurate",
-        subjects=(DEFAULT,),
+        implementations=(DEFAULT,),
         reason="torch's default is the exact GELU, compiled with an erf of its own. Its gradient keeps the tail that the "
         "approximation by tanh has lost out there.",
         link=COMPOSED,
@@ -213,7 +213,7 @@ DEVIATIONS = (
         "gelu-tanh-layout-matched",
         of="tanh",
         more="Where tanh rounds to -1 or 1 in one of them only, the result is 0 there.",
-        subjects=("torch.native.matched",),
+        implementations=("torch.native.matched",),
     ),
     scalar_rest("gelu-tanh-layout-avx2", of="erf", more="torch's default is the exact GELU: see gelu-layout-avx2."),
 )

@@ -102,7 +102,7 @@ DEVIATIONS = (
     recorded(
         id="glu-exp-overflow",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch multiplies a with 1 / (1 + e^-b), which is 0 where e^-b overflows to infinity, although the exact "
         "product is a normal number where a is large; the derivatives inherit the 0.",
         link=TORCH_KERNEL,
@@ -110,7 +110,7 @@ DEVIATIONS = (
     recorded(
         id="glu-exp-overflow-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX multiplies a with 1 / (1 + e^-b), which is 0 where e^-b overflows, in float16 at -11.09 already, or "
         "where the quotient, or its product with a direction, is subnormal and flushed, although the result is a normal "
         "number.",
@@ -119,7 +119,7 @@ DEVIATIONS = (
     recorded(
         id="glu-derivative-lost-tail",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks compute the slope of the gate as s (1 - s) from the rounded sigmoid s. Where s nears 1, the "
         "difference keeps fewer and fewer digits, and where s rounds to 1 the slope is 0, although the exact one is e^-b.",
         link=TORCH_KERNEL,
@@ -127,7 +127,7 @@ DEVIATIONS = (
     recorded(
         id="glu-second-derivative-cancelled",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Near a gate of 0 the slope s (1 - s) has a maximum, and its derivative a zero. Both frameworks compute it "
         "as a difference of two products of the rounded sigmoid, whose error is multiplied with a.",
         link=TORCH_SECOND,
@@ -135,14 +135,14 @@ DEVIATIONS = (
     recorded(
         id="glu-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the sigmoid, the products and the derivatives in the 16-bit dtype, rounding after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="glu-16-bit-rounding",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch stores the sigmoid in 16 bits before it computes the gradient from it, and composes the second "
         "derivative from operations that each round to 16 bits.",
         link=TORCH_GRADIENT,
@@ -150,7 +150,7 @@ DEVIATIONS = (
     recorded(
         id="glu-16-bit-underflow",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="As glu-16-bit-rounding, where the stored sigmoid is subnormal in float16, or 0, although its product with a "
         "large a is a normal number.",
         link=TORCH_GRADIENT,
@@ -158,7 +158,7 @@ DEVIATIONS = (
     recorded(
         id="glu-product-overflow",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch multiplies a with the direction first, which overflows where a is the largest number, before the "
         "slope of the gate makes the product small again; in float16 that slope is 0, and infinity times 0 is NaN.",
         link=TORCH_SECOND,
@@ -166,7 +166,7 @@ DEVIATIONS = (
     recorded(
         id="glu-product-overflow-jax",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX multiplies a with the cotangent first, which overflows where a is the largest number, before the slope "
         "of the gate makes the product small again. The second derivative then subtracts two such infinities.",
         link=JAX_SOURCE,
@@ -174,7 +174,7 @@ DEVIATIONS = (
     recorded(
         id="glu-infinite-number",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="Where a is infinite, JAX's second derivative is the difference of two infinite products, NaN; torch "
         "subtracts before it multiplies with a, and has the infinite limit.",
         link=JAX_SIGMOID,
@@ -182,7 +182,7 @@ DEVIATIONS = (
     recorded(
         id="glu-zero-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Where the slope of the gate is 0, the second derivative is a sum of zeros, whose signs depend on the order "
         "in which the frameworks multiply.",
         link=TORCH_SECOND,

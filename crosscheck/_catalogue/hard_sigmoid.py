@@ -42,14 +42,14 @@ DEVIATIONS = (
     recorded(
         id="hard-sigmoid-no-second-derivative",
         cause="error",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch has no derivative for the backward pass of hardsigmoid, and says so; its hardtanh has one.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="hard-sigmoid-float64-gradient-in-float32",
         cause="definition",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch's backward kernel keeps its constant 1/6 in single precision for float64 too: the gradient is wrong "
         "from the eighth digit on.",
         link=CPU_KERNEL,
@@ -58,7 +58,7 @@ DEVIATIONS = (
     recorded(
         id="hard-sigmoid-gradient-below-three",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope "
         "of relu6 is 0.",
         link=JAX_SOURCE,
@@ -66,7 +66,7 @@ DEVIATIONS = (
     recorded(
         id="hard-sigmoid-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX rounds x + 3 to 16 bits before it divides by 6.",
         link=JAX_SOURCE,
     ),

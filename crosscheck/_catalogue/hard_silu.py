@@ -47,7 +47,7 @@ DEVIATIONS = (
     recorded(
         id="hard-silu-at-infinity",
         cause="special",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="Both frameworks multiply x with the hard sigmoid: at minus infinity that is -inf times 0, NaN, where the "
         "limit is 0.",
         link=SOURCE,
@@ -55,7 +55,7 @@ DEVIATIONS = (
     recorded(
         id="hard-silu-overflow",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes x times 6 before it divides by 6: from a sixth of the largest float on, the product is "
         "infinite, although the result is x.",
         link=CPU_KERNEL,
@@ -64,7 +64,7 @@ DEVIATIONS = (
     recorded(
         id="hard-silu-derivatives-below-three",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope "
         "of relu6 is 0.",
         link=JAX_SOURCE,
@@ -72,14 +72,14 @@ DEVIATIONS = (
     recorded(
         id="hard-silu-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX adds, divides and multiplies in the 16-bit dtype, rounding after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="hard-silu-gradient-at-infinity-forward",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="In forward mode JAX multiplies x with the slope of relu6, which is 0 out there: at the infinities that is "
         "NaN. In reverse mode the product comes before the choice that drops it.",
         link=JAX_SOURCE,
@@ -88,7 +88,7 @@ DEVIATIONS = (
     recorded(
         id="hard-silu-second-derivative-at-nan",
         cause="convention",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="At NaN torch's second derivative in forward mode is NaN, JAX's is 0, that of the constant slope it chooses.",
         link=JAX_SOURCE,
         modes=("forward",),

@@ -39,7 +39,7 @@ DEVIATIONS = (
     recorded(
         id="hard-tanh-gradient-at-ends",
         cause="convention",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="At -1 and 1 the slope is 0 or 1. torch stops the gradient where x <= -1 or x >= 1 and takes 0; JAX cuts "
         "where x < -1 or x > 1, so that -1 and 1 belong to the line, and takes 1.",
         link=JAX_SOURCE,
@@ -47,7 +47,7 @@ DEVIATIONS = (
     recorded(
         id="hard-tanh-gradient-at-nan",
         cause="convention",
-        subjects=("torch.native", "jax.native"),
+        implementations=("torch.native", "jax.native"),
         reason="JAX lets the gradient through where x is not cut, as NaN is not. torch's vectorised kernel lets it through "
         "where -1 < x < 1, which NaN fails; its scalar kernel, for what is left at the end of a tensor, gives 1 as JAX "
         "does.",

@@ -51,7 +51,7 @@ DEVIATIONS = (
     recorded(
         id="leaky-relu-gradient-at-zero",
         cause="convention",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="At 0 the slope is a or 1. torch takes a, the slope of the side that its condition x > 0 leaves to 0; JAX "
         "compares with x >= 0 and takes 1.",
         link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.leaky_relu.html",
@@ -59,7 +59,7 @@ DEVIATIONS = (
     recorded(
         id="leaky-relu-subnormals-unscaled",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="XLA on the CPU reads a subnormal input of the comparison x >= 0 as 0, so a negative subnormal counts as not "
         "negative and is returned as it is instead of being multiplied by the slope.",
         link="https://docs.jax.dev/en/latest/accuracy.html",

@@ -60,7 +60,7 @@ DEVIATIONS = (
     recorded(
         id="log1mexp-log1p",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="XLA's log1p on the CPU takes its approximation for -0.29 < x < 0.41 at all |x| < 0.41, and loses up to 129 "
         "ULP below -0.29.",
         link="https://github.com/jax-ml/jax/issues/39707",
@@ -69,7 +69,7 @@ DEVIATIONS = (
     recorded(
         id="log1mexp-second-derivative-overflow",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the second derivative as -(p + 1) / p^2 with p = e^x - 1. Where e^x overflows that is infinity "
         "times 0, NaN; the exact value is -e^-x.",
         link=JAX_SOURCE,
@@ -78,14 +78,14 @@ DEVIATIONS = (
     recorded(
         id="log1mexp-second-derivative-square-underflow",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="That p^2 is flushed to 0 where it would be subnormal, so that the quotient is infinite before it overflows.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log1mexp-second-derivative-lost-tail",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="That 1 / p^2 is flushed to 0 where it would be subnormal, and underflows in float16, although the product "
         "with p + 1 is still a normal number.",
         link=JAX_SOURCE,
@@ -93,7 +93,7 @@ DEVIATIONS = (
     recorded(
         id="log1mexp-gradient-at-minus-zero",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the gradient as 1 / (e^x - 1), which at -0 is minus infinity. The function begins at 0, where "
         "its gradient tends to plus infinity.",
         link=JAX_SOURCE,
@@ -101,14 +101,14 @@ DEVIATIONS = (
     recorded(
         id="log1mexp-gradient-expm1",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="log1mexp-gradient-overflow-float16",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="In float16 e^x overflows above 11.09 and the gradient 1 / (e^x - 1) is 0, although the exact one is a "
         "subnormal number.",
         link=JAX_SOURCE,
@@ -116,14 +116,14 @@ DEVIATIONS = (
     recorded(
         id="log1mexp-gradient-infinite-float16",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="e^x - 1, rounded as in log1mexp-16-bit-arithmetic, is so small that 1 divided by it is infinite.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log1mexp-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes each step in the 16-bit dtype, rounding after each. Its expm1 of a float16 is that of e^x - 1 "
         "in float32, which rounds small x to multiples of 2^-23.",
         link=JAX_SOURCE,

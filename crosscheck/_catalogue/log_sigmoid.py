@@ -56,7 +56,7 @@ DEVIATIONS = (
     recorded(
         id="log-sigmoid-second-derivative-lost-tail",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes the second derivative as (s - 1) s of the rounded sigmoid s. Where s nears 1, the difference "
         "keeps fewer and fewer digits, and where s rounds to 1 the result is 0, although the exact one is -e^-x.",
         link=DOUBLE_BACKWARD,
@@ -64,7 +64,7 @@ DEVIATIONS = (
     recorded(
         id="log-sigmoid-second-derivative-exp-overflow",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="That sigmoid is 1 / (1 + e^-x). Where e^-x overflows to infinity it is 0, although the exact result is "
         "still a subnormal number.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
@@ -72,21 +72,21 @@ DEVIATIONS = (
     recorded(
         id="log-sigmoid-gradient-rounded-buffer",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch keeps e^-|x| for the backward pass, rounded to 16 bits, and computes the gradient from it.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="log-sigmoid-second-derivative-rounded-steps",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch composes the second derivative from operations that each round to 16 bits.",
         link=DOUBLE_BACKWARD,
     ),
     recorded(
         id="log-sigmoid-gradient-rounded-difference",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the gradient as e^(-x - y) from the rounded y = log(1 + e^-x). The absolute error of y and of "
         "the difference, up to an ULP of x, becomes a relative one. The second derivative inherits it.",
         link=LOGADDEXP,
@@ -94,7 +94,7 @@ DEVIATIONS = (
     recorded(
         id="log-sigmoid-second-derivative-lost-tail-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates that gradient g as g (1 - g). Where g nears 1, the difference keeps fewer and fewer "
         "digits, and where g rounds to 1 the result is 0, although the exact one is -e^x.",
         link=LOGADDEXP,
@@ -102,21 +102,21 @@ DEVIATIONS = (
     recorded(
         id="log-sigmoid-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes each step of log(1 + e^-x) in the 16-bit dtype, rounding after each.",
         link=LOGADDEXP,
     ),
     recorded(
         id="log-sigmoid-underflow-sign",
         cause="convention",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="Where the result, a negative number, underflows to zero, JAX keeps its sign and torch returns +0.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="log-sigmoid-derivative-underflow-sign-forward",
         cause="convention",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="In forward mode JAX computes the derivatives as products with a negative number: where they underflow to "
         "zero it keeps that sign, and torch returns +0.",
         link=LOGADDEXP,

@@ -66,7 +66,7 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-infinite-maximum",
         cause="special",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
         "where one entry alone is infinite: it is 0 there and minus infinity elsewhere. A row of one entry is always 0.",
         link="https://github.com/pytorch/pytorch/issues/6864",
@@ -74,7 +74,7 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-lost-tail",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks take the logarithm of a sum to which the largest entry contributes 1. Where it dominates, "
         "the others are rounded away, and the result is 0 where the exact one is not; log1p of their sum alone would keep "
         "it.",
@@ -83,7 +83,7 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-rounded-exponent",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="The second derivative is a product with the softmax. torch computes that as the exponential of the rounded "
         "log-softmax, JAX as that of the rounded difference from the largest entry: half an ULP of the exponent, an "
         "absolute error, becomes a relative one of up to 32 to 64 ULP.",
@@ -92,14 +92,14 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-rounded-exponent-far",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="As log_softmax-rounded-exponent, where JAX deviates by more: see log_softmax-flushed-factor.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="log_softmax-flushed-factor",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on "
         "CPU flushes that to 0 where it is subnormal, although the product is still a normal number.",
         link=JAX_SOURCE,
@@ -107,7 +107,7 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes the difference, the exponential, the logarithm, the sums over the row and the products in the "
         "16-bit dtype, rounding after each step.",
         link=JAX_SOURCE,
@@ -115,7 +115,7 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-16-bit-rounding",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch stores the sum of the exponentials and its logarithm in 16 bits, and computes the derivatives with "
         "the exponential of the log-softmax that was rounded to 16 bits.",
         link=TORCH_SOURCE,
@@ -123,13 +123,15 @@ DEVIATIONS = (
     recorded(
         id="log_softmax-zero-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
         "frameworks multiply and add these in another order, which decides the sign.",
         link=TORCH_DERIVATIVES,
     ),
     compiled_anew("log-softmax-layout-jax"),
-    recorded(id="log_softmax-long-row", cause="inaccurate", subjects=("torch.native",), reason=LONG_SUM, link=TORCH_SOURCE),
+    recorded(
+        id="log_softmax-long-row", cause="inaccurate", implementations=("torch.native",), reason=LONG_SUM, link=TORCH_SOURCE
+    ),
 )
 
 LOG_SOFTMAX = Activation(

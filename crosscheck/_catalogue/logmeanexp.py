@@ -57,7 +57,7 @@ def without_torch(deviation: Deviation) -> Deviation:
     return recorded(
         id=deviation.id.replace("logsumexp", "logmeanexp"),
         cause=deviation.cause,
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason=deviation.reason,
         link=deviation.link,
         modes=deviation.modes,
@@ -68,7 +68,7 @@ DEVIATIONS = (
     recorded(
         id="logmeanexp-subtracted-logarithm",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX subtracts log(n) from the log-sum-exp. Where the two cancel, what the rounding of each has left "
         "remains.",
         link=JAX_SOURCE,

@@ -63,7 +63,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-infinite-maximum",
         cause="special",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="The value is right where the largest entry is infinite, but the derivatives subtract the infinity from "
         "itself. Where one entry alone is infinite they have limits: its slope is 1, the others' are 0.",
         link=TORCH_DERIVATIVES,
@@ -71,7 +71,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-rounded-result",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes the gradient as e^(x - y), y being the rounded result. Half an ULP of y, an absolute error, "
         "becomes a relative one: 500 ULP of the gradient where the entries are near 1000, and most of it in 16 bits.",
         link=TORCH_DERIVATIVES,
@@ -80,7 +80,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-rounded-difference",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX rounds x - max before the exponential, which turns the absolute error of the difference, half an ULP of "
         "it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
         link=JAX_SOURCE,
@@ -88,7 +88,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-flushed-factor",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on "
         "CPU flushes that to 0 where it is subnormal, although the product is still a normal number.",
         link=JAX_SOURCE,
@@ -96,7 +96,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the difference, the exponential, the sum over the row and the products in the 16-bit dtype, "
         "rounding after each step, and flushing what is subnormal.",
         link=JAX_SOURCE,
@@ -104,7 +104,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-16-bit-rounding",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks round the logarithm of the sum to 16 bits before they add the largest entry, where another "
         "rounding follows.",
         link=TORCH_SOURCE,
@@ -112,7 +112,7 @@ DEVIATIONS = (
     recorded(
         id="logsumexp-zero-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
         "frameworks multiply and add these in another order, which decides the sign.",
         link=TORCH_DERIVATIVES,

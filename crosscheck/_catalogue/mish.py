@@ -88,7 +88,7 @@ DEVIATIONS = (
     recorded(
         id="mish-at-infinity",
         cause="special",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks multiply x with tanh(softplus(x)): at minus infinity that is -inf times 0, NaN, where the "
         "limit is 0. The derivatives multiply an infinite x with a zero in the same way, at both infinities.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mish.html",
@@ -96,7 +96,7 @@ DEVIATIONS = (
     recorded(
         id="mish-second-derivative-overflow",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="For the second derivative torch composes softplus of exp and log1p. Where e^x overflows, from 11.09 on in "
         "float16, the derivative of exp is infinite and that of log1p 0, their product NaN. The exact value is 0 or near "
         "it.",
@@ -106,7 +106,7 @@ DEVIATIONS = (
     recorded(
         id="mish-second-derivative-overflow-jax",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates tanh as (1 + t) (1 - t). The derivative of that multiplies x with 1 + t, which is 2: "
         "where 2 x overflows, infinity times the 0 of a later factor is NaN.",
         link=JAX_RULES,
@@ -114,7 +114,7 @@ DEVIATIONS = (
     recorded(
         id="mish-subnormal-exp",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch multiplies x with tanh(log1p(e^x)). Where e^x is subnormal it holds few digits, and x multiplies its "
         "error; where it rounds to 0, so does the value, although the exact one does not.",
         link=TORCH_KERNEL,
@@ -122,7 +122,7 @@ DEVIATIONS = (
     recorded(
         id="mish-derivative-exp-overflow",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="The gradient contains the sigmoid, which torch computes as 1 / (1 + e^-x). Where e^-x overflows to "
         "infinity, the larger of the gradient's two terms is lost, although it is still a normal number at first.",
         link=TORCH_KERNEL,
@@ -130,21 +130,21 @@ DEVIATIONS = (
     recorded(
         id="mish-flushed-exp",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="XLA on the CPU flushes e^x to 0 where it is subnormal, although x e^x is still a normal number.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="mish-value-over-budget",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="XLA's tanh on the CPU has a few more ULP of error than the budget allows, at few inputs.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="mish-gradient-near-one",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="The gradient is t + x s (1 - t^2), with t = tanh(softplus(x)) near 1: x multiplies the error of the rounded "
         "t.",
         link=TORCH_KERNEL,
@@ -152,14 +152,14 @@ DEVIATIONS = (
     recorded(
         id="mish-gradient-near-one-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="As in mish-gradient-near-one, with the larger error of XLA's tanh.",
         link=JAX_RULES,
     ),
     recorded(
         id="mish-derivatives-cancelled",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="Towards the zero of the gradient at -1.19 and those of the second derivative at -2.26 and 1.49 the terms "
         "cancel. Nearer to them the error counts in ULP of the terms and passes; around that it counts in ULP of the "
         "result.",
@@ -168,7 +168,7 @@ DEVIATIONS = (
     recorded(
         id="mish-derivatives-rounded-exponent",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the sigmoid in the derivatives as e^(x - softplus(x)); exp multiplies the rounding error of "
         "the difference by its size. Towards the zeros of the derivatives, where terms cancel, this and other errors grow.",
         link=JAX_LOGADDEXP,
@@ -176,7 +176,7 @@ DEVIATIONS = (
     recorded(
         id="mish-second-derivative-lost-tail",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch differentiates through the rounded t = tanh(softplus(x)), with a factor 1 - t^2. Where t nears 1 it "
         "keeps fewer and fewer digits, and where t rounds to 1 the second derivative is 0, although the exact one is not.",
         link=TORCH_DERIVATIVES,
@@ -184,7 +184,7 @@ DEVIATIONS = (
     recorded(
         id="mish-second-derivative-lost-tail-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="As in mish-second-derivative-lost-tail; XLA's tanh stays below 1 for longer, so that in float64 the result "
         "is a hundred times too large before it is 0.",
         link=JAX_RULES,
@@ -192,21 +192,21 @@ DEVIATIONS = (
     recorded(
         id="mish-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes softplus, tanh, the product and the derivatives in the 16-bit dtype, rounding after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="mish-second-derivative-rounded",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch composes the second derivative from operations that each round to 16 bits.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="mish-gradient-underflow-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Where the gradient, a negative number, underflows in float16, torch, which computes it in float32, keeps "
         "its sign and JAX returns +0.",
         link=JAX_SOURCE,

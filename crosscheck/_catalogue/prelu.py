@@ -67,7 +67,7 @@ DEVIATIONS = (
     recorded(
         id="prelu-forward-slope-at-zero",
         cause="convention",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="At 0 the slope is 1 or the weight. torch's reverse mode asks whether x > 0 and takes the weight, its "
         "forward mode asks whether x >= 0 and takes 1: two derivatives of one function.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",

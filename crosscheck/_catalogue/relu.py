@@ -45,14 +45,14 @@ DEVIATIONS = (
     recorded(
         id="relu-negative-zero",
         cause="convention",
-        subjects=("torch.native", "jax.native"),
+        implementations=("torch.native", "jax.native"),
         reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu.html",
     ),
     recorded(
         id="relu-gradient-at-nan",
         cause="convention",
-        subjects=("torch.native", "jax.native"),
+        implementations=("torch.native", "jax.native"),
         reason="torch masks the gradient where x <= 0, JAX keeps it where x > 0; NaN is neither, so torch lets the gradient "
         "through and JAX stops it.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",

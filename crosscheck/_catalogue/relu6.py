@@ -42,7 +42,7 @@ DEVIATIONS = (
     recorded(
         id="relu6-negative-zero",
         cause="convention",
-        subjects=("torch.native", "jax.native"),
+        implementations=("torch.native", "jax.native"),
         reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU6.html",
     ),

@@ -51,7 +51,7 @@ DEVIATIONS = (
     recorded(
         id="selu-second-derivative-at-zero",
         cause="convention",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="At 0 the second derivative is 0 or l a. torch's gradient takes the exponential branch at 0, its second "
         "derivative the other one.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -59,7 +59,7 @@ DEVIATIONS = (
     recorded(
         id="selu-derivative-lost-tail",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates e^x - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps fewer and "
         "fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is l a e^x.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
@@ -67,7 +67,7 @@ DEVIATIONS = (
     recorded(
         id="selu-value-over-budget",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="XLA's expm1 on the CPU has up to 5 ULP of error, and the factors l and a are multiplied one after the "
         "other, each product rounded: together a little more than the budget, at few inputs.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
@@ -75,7 +75,7 @@ DEVIATIONS = (
     recorded(
         id="selu-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX rounds to 16 bits after each step, and l and a themselves: in bfloat16 they are 1.046875 and 1.671875, "
         "and the limit at minus infinity is -1.75 instead of -1.758.",
         link=JAX_SOURCE,
@@ -83,14 +83,14 @@ DEVIATIONS = (
     recorded(
         id="selu-bfloat16-slope-at-zero",
         cause="convention",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX takes the same side at 0, with l and a rounded to bfloat16: 1.75, one ULP below the rounded l a.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="selu-bfloat16-late-overflow",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="l rounded to bfloat16 is 0.4 % too small, so that JAX's product stays finite at the first input where the "
         "exact one overflows.",
         link=JAX_SOURCE,

@@ -49,7 +49,7 @@ DEVIATIONS = (
     recorded(
         id="sigmoid-derivative-lost-tail",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks differentiate through the rounded value, as y (1 - y). Where y nears 1, the difference "
         "keeps fewer and fewer digits, and where y rounds to 1 the gradient is 0, although the exact one is e^-x.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -57,7 +57,7 @@ DEVIATIONS = (
     recorded(
         id="sigmoid-exp-overflow",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch computes 1 / (1 + e^-x) on the CPU. Where e^-x overflows to infinity, the result is 0, although the "
         "exact value is still a subnormal number; the derivatives inherit the 0.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
@@ -65,7 +65,7 @@ DEVIATIONS = (
     recorded(
         id="sigmoid-exp-overflow-float16",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes 1 / (1 + e^-x) in float16 itself. Below -11.09 the e^-x overflows to infinity and the result "
         "is 0, although the exact value is a subnormal number.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
@@ -73,7 +73,7 @@ DEVIATIONS = (
     recorded(
         id="sigmoid-second-derivative-cancelled",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks multiply by 1 - 2y, whose terms cancel towards 0. Nearer to 0 the error counts in ULP of "
         "the terms and passes; here, where the cancellation only begins, it counts in ULP of the result, at a few inputs.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -81,7 +81,7 @@ DEVIATIONS = (
     recorded(
         id="sigmoid-derivative-rounded-value",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch keeps the value rounded to 16 bits for the backward pass and differentiates through it, so its "
         "rounding error enters the derivatives.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -89,7 +89,7 @@ DEVIATIONS = (
     recorded(
         id="sigmoid-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes each step of 1 / (1 + e^-x) and of its derivatives in the 16-bit dtype, rounding after each; "
         "the errors of the steps add up to more than one ULP.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",

@@ -64,7 +64,7 @@ DEVIATIONS = (
     recorded(
         id="silu-at-infinity",
         cause="special",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks compute x s(x): at minus infinity that is -inf times 0, NaN, where the limit is 0. The "
         "derivatives multiply an infinite x with a zero in the same way, at both infinities.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.silu.html",
@@ -72,14 +72,14 @@ DEVIATIONS = (
     recorded(
         id="silu-gradient-underflow-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Where the gradient, a negative number, underflows to zero, torch keeps its sign and JAX returns +0.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
     recorded(
         id="silu-exp-overflow",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch computes x / (1 + e^-x). Where e^-x overflows to infinity, the result is 0, although the exact value "
         "is still a normal number at first; the derivatives inherit the 0.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp",
@@ -87,7 +87,7 @@ DEVIATIONS = (
     recorded(
         id="silu-exp-overflow-jax",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX multiplies x with 1 / (1 + e^-x), which is 0 where e^-x overflows, or where the quotient is subnormal "
         "and flushed, although the product is still a normal number. In float16, e^-x overflows below -11.09 already.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
@@ -95,7 +95,7 @@ DEVIATIONS = (
     recorded(
         id="silu-second-derivative-lost-tail",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks differentiate through the rounded sigmoid s, with factors 1 - s. Where s nears 1, these "
         "keep fewer and fewer digits, and where s rounds to 1 the second derivative is 0, although the exact one is not.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -103,14 +103,14 @@ DEVIATIONS = (
     recorded(
         id="silu-gradient-near-one",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks compute the gradient with the rounded 1 - s, s being the sigmoid; x multiplies its error.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="silu-derivatives-cancelled",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Towards the zero of the second derivative at 2.4 its terms cancel. Nearer to it the error counts in ULP of "
         "the terms and passes; here, where the cancellation begins, it counts in ULP of the result, at few inputs.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -118,7 +118,7 @@ DEVIATIONS = (
     recorded(
         id="silu-gradient-cancelled",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="Towards the zero of the gradient at -1.28 its terms cancel. Nearer to it the error counts in ULP of the "
         "terms and passes; here, where the cancellation begins, it counts in ULP of the result, at few inputs.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -126,21 +126,21 @@ DEVIATIONS = (
     recorded(
         id="silu-gradient-cancelled-jax",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="As in silu-gradient-cancelled, with the larger errors of the terms that JAX composes the gradient from.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
     recorded(
         id="silu-second-derivative-rounded",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch composes the second derivative from operations that each round to 16 bits.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
     ),
     recorded(
         id="silu-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes the sigmoid, the product and the derivatives in the 16-bit dtype, rounding after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),

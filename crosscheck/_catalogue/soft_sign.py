@@ -47,7 +47,7 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-at-infinity",
         cause="special",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="Both frameworks divide x by 1 + |x|: infinity by infinity is NaN, where the limit is 1 or -1. The "
         "derivatives contain the same quotient.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softsign.html",
@@ -55,7 +55,7 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-second-derivative-at-zero",
         cause="convention",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="At 0 the second derivative jumps from 2 to -2. torch gives |x| the slope 0 there, so that it is 0, as "
         "symmetry asks for; JAX gives |x| the slope 1 and takes the right side's -2.",
         link=JAX_SOURCE,
@@ -63,7 +63,7 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-derivatives-cancelled",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch differentiates the quotient term by term: 1/d - |x|/d^2 with d = 1 + |x|. Its terms agree in ever "
         "more digits as |x| grows, and where |x|/d rounds to 1 the gradient is 0, although the exact one is 1/d^2. In 16 "
         "bits each term is rounded to them.",
@@ -72,7 +72,7 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-derivatives-cancelled-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="As in soft-sign-derivatives-cancelled: JAX differentiates the quotient as 1/d - |x| d^-2, whose terms "
         "cancel.",
         link=JAX_SOURCE,
@@ -80,7 +80,7 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-jax-overflow",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes d^-2 as 1 / (d d) and d^-3 alike. Where the power overflows (in float16 for |x| above 255 and "
         "39), or its reciprocal is flushed, one of two terms that should cancel becomes 0. The result is the other term: "
         "1/d where the gradient is 1/d^2, and 2/d^2 where the second derivative is 2/d^3.",
@@ -90,14 +90,14 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="Both frameworks round 1 + |x| to 16 bits before they divide by it.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="soft-sign-gradient-rounded-forward",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="In forward mode torch rounds each operation of the derivative of x / (1 + |x|) to 16 bits, in another order "
         "than in reverse mode.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -106,7 +106,7 @@ DEVIATIONS = (
     recorded(
         id="soft-sign-second-derivative-underflow-sign-forward",
         cause="convention",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="Where the second derivative, a negative number here, underflows to zero, torch keeps its sign in forward "
         "mode and JAX adds a +0 to it.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",

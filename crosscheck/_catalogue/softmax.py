@@ -58,7 +58,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-infinite-maximum",
         cause="special",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
         "where one entry alone is infinite: it is 1 there and 0 elsewhere. A row of one entry is always 1.",
         link="https://github.com/pytorch/pytorch/issues/6864",
@@ -66,7 +66,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-rounded-difference",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks round x - max before the exponential, which turns the absolute error of the difference, "
         "half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
         link=TORCH_SOURCE,
@@ -75,14 +75,14 @@ DEVIATIONS = (
     recorded(
         id="softmax-rounded-difference-far",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="As softmax-rounded-difference, where JAX deviates by more: see softmax-flushed-factor.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="softmax-flushed-factor",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="The derivative is a product with the softmax itself. XLA on CPU flushes that to 0 where it is subnormal, "
         "although the product is still a normal number.",
         link=JAX_SOURCE,
@@ -90,7 +90,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes the difference, the exponential, the sums over the row and the products in the 16-bit dtype, "
         "rounding after each step. In rows of 1000 the sums of the float16 derivatives lose most digits.",
         link=JAX_SOURCE,
@@ -98,7 +98,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-16-bit-rounding",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch differentiates with the softmax that was rounded to 16 bits, and composes the second derivative from "
         "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
         link=TORCH_DERIVATIVES,
@@ -106,7 +106,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-zero-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="At an entry of minus infinity the derivative is 0 times a difference, whose sign is decided by the rounding "
         "to 16 bits.",
         link=TORCH_DERIVATIVES,
@@ -114,7 +114,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-rounded-difference-forward",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="As softmax-rounded-difference. In forward mode XLA flushes a product of JAX's to 0 where it is subnormal, "
         "too, from a difference of 80 on.",
         link=TORCH_SOURCE,
@@ -123,7 +123,7 @@ DEVIATIONS = (
     recorded(
         id="softmax-zero-sign-forward",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="At an entry of minus infinity the derivative is 0 times a difference; in forward mode the frameworks "
         "subtract its terms in another order, which decides the sign.",
         link=TORCH_DERIVATIVES,
@@ -132,14 +132,16 @@ DEVIATIONS = (
     recorded(
         id="softmax-zero-sign-compiled",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="At an entry of minus infinity the derivative is 0 times a difference; compiled, torch subtracts the "
         "products p v - p sum(p v), whose zeros have another sign.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
         modes=("compile",),
     ),
     compiled_anew("softmax-layout-jax"),
-    recorded(id="softmax-long-row", cause="inaccurate", subjects=("torch.native",), reason=LONG_SUM, link=TORCH_SOURCE),
+    recorded(
+        id="softmax-long-row", cause="inaccurate", implementations=("torch.native",), reason=LONG_SUM, link=TORCH_SOURCE
+    ),
 )
 
 SOFTMAX = Activation(

@@ -48,7 +48,7 @@ DEVIATIONS = (
     recorded(
         id="softmin-infinite-minimum",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes softmax of -x, which subtracts the largest entry first; where that is infinite, inf - inf is "
         "NaN. The limit exists where one entry alone is minus infinity: it is 1 there and 0 elsewhere. A row of one entry "
         "is always 1.",
@@ -57,7 +57,7 @@ DEVIATIONS = (
     recorded(
         id="softmin-rounded-difference",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes softmax of -x, and rounds x - min before the exponential, which turns the absolute error of "
         "the difference, half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between "
         "64 and 128.",
@@ -66,19 +66,19 @@ DEVIATIONS = (
     recorded(
         id="softmin-rounded-difference-far",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="As softmin-rounded-difference, in the tail of the derivatives, almost down to the subnormals.",
         link=SOFTMAX_SOURCE,
     ),
     recorded(
         id="softmin-16-bit-rounding",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch differentiates with the softmin that was rounded to 16 bits, and composes the second derivative from "
         "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
-    recorded(id="softmin-long-row", cause="inaccurate", subjects=(TORCH,), reason=LONG_SUM, link=SOURCE),
+    recorded(id="softmin-long-row", cause="inaccurate", implementations=(TORCH,), reason=LONG_SUM, link=SOURCE),
 )
 
 SOFTMIN = Activation(

@@ -103,7 +103,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-threshold-derivatives",
         cause="definition",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="Above the threshold the function is another one, x: its gradient is 1 and its second derivative 0, which is "
         "less than e^-x by more than any rounding.",
         link=DOCUMENTATION,
@@ -111,7 +111,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-threshold",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="Above its threshold, 20, torch returns x. In float64 the e^-x that it leaves out is up to half a million "
         "ULP; with threshold=88 it is none in any dtype.",
         link=DOCUMENTATION,
@@ -119,7 +119,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-second-derivative-lost-tail",
         cause="inaccurate",
-        subjects=(TORCH, MATCHED),
+        implementations=(TORCH, MATCHED),
         reason="torch computes the second derivative as s (1 - s) of the rounded sigmoid s. Where s nears 1, the difference "
         "keeps fewer and fewer digits, and where s rounds to 1 the result is 0, although the exact one is e^-x.",
         link=DOUBLE_BACKWARD,
@@ -127,7 +127,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-second-derivative-lost-digits",
         cause="inaccurate",
-        subjects=(TORCH, MATCHED),
+        implementations=(TORCH, MATCHED),
         reason="Where 1 - s begins to lose digits, few inputs show it; in 16 bits the steps of s (1 - s) each round as "
         "well.",
         link=DOUBLE_BACKWARD,
@@ -135,7 +135,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-second-derivative-exp-overflow",
         cause="inaccurate",
-        subjects=(TORCH, MATCHED),
+        implementations=(TORCH, MATCHED),
         reason="That sigmoid is 1 / (1 + e^-x). Where e^-x overflows to infinity it is 0, although the exact result is "
         "still a subnormal number.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
@@ -143,7 +143,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-second-derivative-at-threshold",
         cause="convention",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="Where beta x is the threshold itself, torch's value and gradient are those below it, but its second "
         "derivative asks beta x < threshold and is 0, that of the line above.",
         link=DOUBLE_BACKWARD,
@@ -151,7 +151,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-gradient-rounded-difference",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes the gradient as e^(x - y) from the rounded y = log(1 + e^x). The absolute error of y and of "
         "the difference, up to an ULP of x, becomes a relative one. The second derivative inherits it.",
         link=LOGADDEXP,
@@ -159,7 +159,7 @@ DEVIATIONS = (
     recorded(
         id="softplus-second-derivative-lost-tail-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates that gradient g as g (1 - g). Where g nears 1, the difference keeps fewer and fewer "
         "digits, and where g rounds to 1 the result is 0, although the exact one is e^-x.",
         link=LOGADDEXP,
@@ -167,14 +167,14 @@ DEVIATIONS = (
     recorded(
         id="softplus-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes each step of log(1 + e^x) in the 16-bit dtype, rounding after each.",
         link=LOGADDEXP,
     ),
     scalar_rest(
         "softplus-layout",
         of="e^x and log1p",
-        subjects=(
+        implementations=(
             "torch.native",
             "torch.native.matched",
         ),

@@ -58,7 +58,7 @@ DEVIATIONS = (
     recorded(
         id="softshrink-compiled-nan",
         cause="special",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch.compile makes of softshrink a choice between x - sign(x) lambda and x * 0, where the product is there "
         "to keep NaN, and folds the product to 0: so NaN becomes 0.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_refs/nn/functional/__init__.py",

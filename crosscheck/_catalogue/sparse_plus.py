@@ -45,7 +45,7 @@ DEVIATIONS = (
     recorded(
         id="sparse-plus-gradient-overflow",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX selects one of three branches that it differentiates all. The gradient 2 (x + 1) of the parabola, which "
         "is not selected out there, is infinite for the largest floats (in float16 from 32768 on), and 0 times it is NaN.",
         link="https://docs.jax.dev/en/latest/faq.html#gradients-contain-nan-where-using-where",
@@ -54,7 +54,7 @@ DEVIATIONS = (
     recorded(
         id="sparse-plus-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX rounds x + 1 to 16 bits before it squares it, and the square.",
         link=JAX_SOURCE,
     ),

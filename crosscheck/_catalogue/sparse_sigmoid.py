@@ -44,7 +44,7 @@ DEVIATIONS = (
     recorded(
         id="sparse-sigmoid-rounded-kink",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX clips x + 1 at 2, and splits the gradient of a tie evenly, into 1/4. For the two floats beside 1 the "
         "sum rounds to 2, so that they have the kink's gradient too, in place of 1/2 and 0.",
         link=SOURCE,

@@ -79,7 +79,7 @@ DEVIATIONS = (
     recorded(
         id="squareplus-at-infinity",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX computes x + sqrt(x^2 + b): at minus infinity that is -inf + inf, NaN, where the limit is 0. The "
         "derivatives multiply an infinite 2x with 1 / sqrt(inf), 0.",
         link=JAX_SOURCE,
@@ -87,7 +87,7 @@ DEVIATIONS = (
     recorded(
         id="squareplus-overflow",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX squares x: beyond 1.8e19 in float32 and 256 in float16 the square and with it the value is infinite, "
         "also for negative x, where the exact one is nearly 0. Where 2x overflows too, the derivatives are infinity times "
         "0, NaN.",
@@ -97,7 +97,7 @@ DEVIATIONS = (
     recorded(
         id="squareplus-gradient-overflow",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="Where x^2 overflows, x / sqrt(x^2 + b) is 0 in JAX and the gradient 1/2 on both sides, in place of 0 and 1.",
         link=JAX_SOURCE,
         bug=True,
@@ -106,7 +106,7 @@ DEVIATIONS = (
     recorded(
         id="squareplus-float64-gradient-overflow",
         cause="definition",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="Where x^2 overflows in float64, the gradient is 1/2 on both sides, in place of 0 and 1, with no wider dtype "
         "to mend it.",
         link=JAX_SOURCE,
@@ -115,7 +115,7 @@ DEVIATIONS = (
     recorded(
         id="squareplus-cancelled",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="For negative x the two terms of x + sqrt(x^2 + b) cancel, and so do those of the gradient, 1/2 + x / (2 "
         "sqrt(x^2 + b)). Where x^2 + b rounds to x^2 both are 0, although the exact ones are b / (4 |x|) and b / (4 x^2). "
         "In 16 bits each step is rounded to them.",
@@ -124,7 +124,7 @@ DEVIATIONS = (
     recorded(
         id="squareplus-second-derivative-cancelled",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="JAX differentiates x / h, h = sqrt(x^2 + b), into 1/h - x^2/h^3, whose terms cancel for large |x|; the "
         "exact sum is b/h^3.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",

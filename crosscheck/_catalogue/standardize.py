@@ -108,7 +108,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-infinite-entry",
         cause="special",
-        subjects=NATIVES,
+        implementations=NATIVES,
         reason="Both frameworks subtract the infinite mean from the infinity. A single infinite entry has a limit: in a row "
         "of n, sqrt(n - 1) up to its sign, and 1/sqrt(n - 1) with the other sign at all others. A row of one is always 0.",
         link=TORCH_SOURCE,
@@ -116,7 +116,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-cancelled-variance",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="By default JAX computes the variance as mean(x^2) - mean(x)^2, of which nothing is left where the mean is "
         "large beside the spread: at 950 with a spread of 1, float32 may be off by half, or divide by sqrt(epsilon) alone. "
         'It is kept for compatibility; algorithm="stable" avoids it.',
@@ -125,7 +125,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-rounded-mean",
         cause="inaccurate",
-        subjects=(TORCH, STABLE),
+        implementations=(TORCH, STABLE),
         reason="Both frameworks round the mean to the dtype before they subtract it. Half an ULP of a level of 950 is 256 "
         "ULP of a difference of 1, and more of a smaller one: an entry beside the mean keeps no digit.",
         link=TORCH_SOURCE,
@@ -133,14 +133,14 @@ DEVIATIONS = (
     recorded(
         id="standardize-rounded-mean-gradient",
         cause="inaccurate",
-        subjects=(STABLE,),
+        implementations=(STABLE,),
         reason="As standardize-rounded-mean, where torch deviates by more: see standardize-unshifted-gradient.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="standardize-unshifted-gradient",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch's gradient is a v + b x + c: it multiplies x as it is, and takes the mean away from sums and products "
         "that are rounded already. With x - mean in its place, as in the value, only the mean's own rounding would be left.",
         link=TORCH_SOURCE,
@@ -149,7 +149,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=(STABLE,),
+        implementations=(STABLE,),
         reason="JAX rounds the mean, the differences, the variance and the products to 16 bits, one after the other. An "
         "entry beside the mean keeps no digit.",
         link=JAX_SOURCE,
@@ -157,7 +157,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-16-bit-offset",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="In 16 bits torch computes x / s - mean / s in float32, whose two terms are rounded before they cancel: "
         "equal entries give up to 0.02 where 0 is exact. Since that was reported it subtracts the mean first, but not in 16 "
         "bits.",
@@ -167,7 +167,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-16-bit-moments",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch saves the mean and 1 / s for the derivatives in 16 bits. At a level of 950 the mean is off by up to 2 "
         "in bfloat16, more than the spread.",
         link=TORCH_SOURCE,
@@ -175,7 +175,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-float16-square",
         cause="special",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="The square of an entry beyond 256 is infinite in float16, and mean(x^2) - mean(x)^2 is NaN for the whole "
         "row. The derivatives of equal entries are NaN too: see standardize-float16-cube.",
         link="https://github.com/jax-ml/jax/issues/37281",
@@ -184,7 +184,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-float16-cube",
         cause="special",
-        subjects=(TORCH, STABLE),
+        implementations=(TORCH, STABLE),
         reason="Both frameworks multiply by 1 / s^3, which is infinite in float16 where the entries are nearly equal, s "
         "being 0.003: infinity times a difference of 0 is NaN.",
         link=TORCH_DERIVATIVES,
@@ -192,7 +192,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-float16-cube-gradient",
         cause="special",
-        subjects=(STABLE,),
+        implementations=(STABLE,),
         reason="As standardize-float16-cube, in the gradient already: NaN for a row of equal entries, such as one of "
         "padding.",
         link=JAX_SOURCE,
@@ -200,7 +200,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-zero-sign",
         cause="convention",
-        subjects=(TORCH, JAX),
+        implementations=(TORCH, JAX),
         reason="The second derivative is 0 where all entries are equal. The frameworks add and subtract its terms in "
         "another order, which decides the sign.",
         link=TORCH_DERIVATIVES,
@@ -208,7 +208,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-second-derivative-forward",
         cause="definition",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch's forward-mode rule of layer_norm takes the saved mean and deviation for constants when it is itself "
         "differentiated: the derivative of the derivative lacks terms. Reverse mode, and forward over reverse, have them.",
         link="https://github.com/pytorch/pytorch/issues/196700",
@@ -218,7 +218,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-float16-cube-gradient-forward",
         cause="special",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="As standardize-float16-cube: in forward mode torch multiplies by 1 / s^3 in the first derivative already.",
         link=TORCH_DERIVATIVES,
         modes=("forward",),
@@ -230,7 +230,7 @@ DEVIATIONS = (
     recorded(
         id="standardize-long-row",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="As standardize-rounded-mean. In long rows the rounding of the mean, and of the sums of the derivatives, "
         "grows.",
         link=TORCH_SOURCE,
@@ -238,14 +238,14 @@ DEVIATIONS = (
     recorded(
         id="standardize-long-row-jax",
         cause="inaccurate",
-        subjects=(JAX,),
+        implementations=(JAX,),
         reason="As standardize-cancelled-variance. In long rows mean(x^2) and mean(x) are sums of more rounded terms.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="standardize-long-row-stable",
         cause="inaccurate",
-        subjects=(STABLE,),
+        implementations=(STABLE,),
         reason="As standardize-rounded-mean-gradient. In long rows the rounding of the sums of the derivatives grows.",
         link=JAX_SOURCE,
     ),

@@ -39,7 +39,7 @@ DEVIATIONS = (
     recorded(
         id="tanh-derivative-lost-tails",
         cause="inaccurate",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="Both frameworks differentiate through the rounded value, as 1 - y^2. Where y nears 1 or -1, the difference "
         "keeps fewer and fewer digits, and where y rounds to 1 the gradient is 0, although the exact one is 4 e^-2|x|.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -47,7 +47,7 @@ DEVIATIONS = (
     recorded(
         id="tanh-second-derivative-cancelled",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX writes the derivative as (1 + y) (1 - y). Differentiating that gives (1 - y) - (1 + y), in which the "
         "ones cancel and y's last digits are already gone: near 0 the second derivative, exactly -2x, loses all of them.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
@@ -55,7 +55,7 @@ DEVIATIONS = (
     recorded(
         id="tanh-value-over-budget",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="XLA's tanh on the CPU is a rational approximation with a few more ULP of error than the budget allows: at "
         "few inputs in float32; in float64 at all between 18.2 and 20, where it stays 7 ULP below 1 while the exact value "
         "goes on.",
@@ -64,14 +64,14 @@ DEVIATIONS = (
     recorded(
         id="tanh-derivative-16-bit-arithmetic",
         cause="inaccurate",
-        subjects=("jax.native",),
+        implementations=("jax.native",),
         reason="JAX computes (1 + y) (1 - y) in the 16-bit dtype, rounding after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="tanh-derivative-rounded-value",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="torch keeps the value rounded to 16 bits for the backward pass and differentiates through it, so its "
         "rounding error enters the second derivative.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
@@ -79,14 +79,14 @@ DEVIATIONS = (
     recorded(
         id="tanh-second-derivative-zero-sign",
         cause="convention",
-        subjects=BOTH,
+        implementations=BOTH,
         reason="At 0 the second derivative is a zero: -0 as torch's product -2 y (1 - y^2), +0 as JAX's difference.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="tanh-second-derivative-rounded-forward",
         cause="inaccurate",
-        subjects=("torch.native",),
+        implementations=("torch.native",),
         reason="As tanh-derivative-rounded-value; in forward mode the operations round in another order.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
         modes=("forward",),

@@ -60,7 +60,7 @@ DEVIATIONS = (
     recorded(
         id="tanhshrink-value-cancelled",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch subtracts the rounded tanh(x) from x. Near 0 they share their leading digits, and where tanh(x) "
         "rounds to x the result is 0, although the exact value, x^3/3, is a normal number.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/nn/functional.py",
@@ -68,7 +68,7 @@ DEVIATIONS = (
     recorded(
         id="tanhshrink-gradient-cancelled",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch differentiates x - y, y being tanh(x), as 1 - (1 - y^2). Near 0 the inner difference drops the digits "
         "of y^2, and where it rounds to 1 the gradient is 0, although the exact one, x^2, is a normal number.",
         link=TORCH_DERIVATIVES,
@@ -76,7 +76,7 @@ DEVIATIONS = (
     recorded(
         id="tanhshrink-second-derivative-lost-tails",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch computes 2 y (1 - y^2) with the rounded y, tanh(x). Where y nears 1 or -1, the difference keeps fewer "
         "and fewer digits, and where y rounds to 1 the second derivative is 0, although the exact one is 8 e^-2|x|.",
         link="https://github.com/pytorch/pytorch/issues/195685",
@@ -84,14 +84,14 @@ DEVIATIONS = (
     recorded(
         id="tanhshrink-16-bit-rounding",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="torch keeps tanh(x) rounded to 16 bits for the backward pass and rounds each operation after it again.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="tanhshrink-second-derivative-rounded-forward",
         cause="inaccurate",
-        subjects=(TORCH,),
+        implementations=(TORCH,),
         reason="As tanhshrink-16-bit-rounding; in forward mode the operations round in another order.",
         link=TORCH_DERIVATIVES,
         modes=("forward",),

@@ -21,7 +21,7 @@ from crosscheck._cli.output import (
     written,
 )
 from crosscheck._cli.progress import activations_done
-from crosscheck._records.implementations import MODES, SUBJECTS, USUAL_MODES
+from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
 from crosscheck._records.names import DTYPES
 
 
@@ -63,7 +63,9 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
 @click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient, 2 second derivative.")
-@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}.")
+@click.option(
+    "--implementation", "implementations", multiple=True, metavar="IMPLEMENTATION", help=f"{', '.join(IMPLEMENTATIONS)}."
+)
 @click.option(
     "--mode",
     "modes",
@@ -86,7 +88,7 @@ def verify(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
     orders: tuple[str, ...],
-    subjects: tuple[str, ...],
+    implementations: tuple[str, ...],
     modes: tuple[str, ...],
     layout: bool,
     device: str,
@@ -112,7 +114,7 @@ def verify(
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
     options["layout"] = layout
     modes = MODES if "all" in modes else modes
-    given = {"dtypes": dtypes, "orders": orders, "subjects": subjects, "modes": modes}
+    given = {"dtypes": dtypes, "orders": orders, "implementations": implementations, "modes": modes}
     options |= {name: values for name, values in given.items() if values}
     with one_message():
         if orders:

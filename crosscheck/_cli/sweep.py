@@ -19,14 +19,20 @@ from crosscheck._cli.output import (
     show,
 )
 from crosscheck._cli.progress import inputs_done
-from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.implementations import IMPLEMENTATIONS
 
 
 @click.command()
 @click.argument("name", required=False)
 @click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32, bfloat16 or float16.")
 @click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient; 16-bit: 2 second derivative.")
-@click.option("--subject", "subjects", multiple=True, metavar="SUBJECT", help=f"{', '.join(SUBJECTS[:-1])}.")
+@click.option(
+    "--implementation",
+    "implementations",
+    multiple=True,
+    metavar="IMPLEMENTATION",
+    help=f"{', '.join(IMPLEMENTATIONS[:-1])}.",
+)
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="Where the frameworks run: cpu or gpu.")
 @click.option("--out", metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
@@ -40,7 +46,7 @@ def sweep(
     name: str | None,
     dtype: str,
     orders: tuple[str, ...],
-    subjects: tuple[str, ...],
+    implementations: tuple[str, ...],
     ends: tuple[str, str] | None,
     device: str,
     out: str | None,
@@ -62,7 +68,7 @@ def sweep(
     if (name is None) == (table is None):
         refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
     if table is not None:
-        if any((orders, subjects, ends, out, resume, jobs, files, json_path, plot_path)):
+        if any((orders, implementations, ends, out, resume, jobs, files, json_path, plot_path)):
             refuse("--table: got options of a run too, expected --table FOLDER alone; it prints what runs wrote")
         with one_message():
             show(table_layout(read_sweeps(table)))
@@ -73,7 +79,7 @@ def sweep(
         check_figure(plot_path, "--plot")
     check_different({"--json": json_path, "--plot": plot_path})
     options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
-    options |= {key: values for key, values in (("subjects", subjects),) if values}
+    options |= {key: values for key, values in (("implementations", implementations),) if values}
     with one_message(), inputs_done() as progress:
         if orders:
             options["orders"] = [int(order) if order.isdecimal() else order for order in orders]

@@ -32,7 +32,7 @@ def recorded(
     *,
     id: str,
     cause: str,
-    subjects: tuple[str, ...],
+    implementations: tuple[str, ...],
     reason: str,
     link: str,
     modes: tuple[str, ...] = MODES,
@@ -47,7 +47,7 @@ def recorded(
         many = f"{len(found)} files" if found else "no file"
         raise SpecError(f"Deviation {id!r}: got {many} in crosscheck/_recorded with regions under this id, expected one")
     (record,) = found
-    return Deviation(id, cause, subjects, record.deviations[id], reason, link, (record.seen,), modes, bug)
+    return Deviation(id, cause, implementations, record.deviations[id], reason, link, (record.seen,), modes, bug)
 
 
 @cache

@@ -22,7 +22,7 @@ class Anchor:
 
     Attributes:
         input: The input, or the number that identifies the entry of a row: see ``Region``.
-        results: The results there by subject, to the bit.
+        results: The results there by implementation, to the bit.
     """
 
     input: float
@@ -110,7 +110,7 @@ class Deviation:
         id: Its name, for example ``relu-negative-zero``.
         cause: Why the results differ: ``error``, ``missing``, ``special``, ``definition``, ``inaccurate``, ``layout`` or
             ``convention``.
-        subjects: The natives that deviate, such as ``torch.native``. crosscheck's own implementations have no deviations.
+        implementations: The natives that deviate, such as ``torch.native``. crosscheck's own have no deviations.
         regions: The inputs at which it occurs.
         reason: The reason, in a sentence or two for a reader.
         link: The documentation, source or issue that explains it.
@@ -120,7 +120,7 @@ class Deviation:
             ``crosscheck explain`` has a snippet to report it.
 
     Raises:
-        SpecError: If a field has a wrong value or is empty, or an anchor has a result of a subject that is not listed.
+        SpecError: If a field has a wrong value or is empty, or an anchor has a result of another implementation.
 
     Examples:
         >>> import crosscheck
@@ -128,7 +128,7 @@ class Deviation:
         >>> deviation = crosscheck.Deviation(
         ...     id="relu-negative-zero",
         ...     cause="convention",
-        ...     subjects=("torch.native", "jax.native"),
+        ...     implementations=("torch.native", "jax.native"),
         ...     regions=(crosscheck.Region(0, ("float32",), ((-0.0, -0.0),), (anchor,)),),
         ...     reason="PyTorch keeps the sign of the input -0, JAX returns 0.",
         ...     link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu",
@@ -140,7 +140,7 @@ class Deviation:
 
     id: str
     cause: str
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     regions: tuple[Region, ...]
     reason: str
     link: str
@@ -156,16 +156,16 @@ class Deviation:
             raise SpecError(f"{where}: id, reason, link and seen must not be empty")
         if self.cause not in CAUSES or self.cause in PASSING:
             raise SpecError(f"{where}: cause: got {self.cause!r}, expected one of {CAUSES[:7]}")
-        if not self.subjects or not set(self.subjects) <= set(NATIVES):
-            raise SpecError(f"{where}: subjects: got {self.subjects!r}, expected natives, some of {NATIVES}")
+        if not self.implementations or not set(self.implementations) <= set(NATIVES):
+            raise SpecError(f"{where}: implementations: got {self.implementations!r}, expected natives, some of {NATIVES}")
         if not self.modes or not set(self.modes) <= set(MODES):
             raise SpecError(f"{where}: modes: got {self.modes!r}, expected some of {MODES}")
         if not self.regions:
             raise SpecError(f"{where}: regions must not be empty")
         for region in self.regions:
             for anchor in region.anchors:
-                if not set(anchor.results) <= set(self.subjects):
-                    raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its subjects")
+                if not set(anchor.results) <= set(self.implementations):
+                    raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its implementations")
 
 
 DEVIATION_FIELDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MODES = ("eager", "jit", "compile", "vmap", "forward")
-"""How a subject is run: as it is, or by ``jax.jit``, ``torch.compile``, ``vmap``; in forward mode instead of reverse."""
+"""How an implementation is run: as it is, or by ``jax.jit``, ``torch.compile``, ``vmap``; in forward mode, not reverse."""
 USUAL_MODES = ("eager", "jit")
 """Those that are run unless others are asked for."""
 MODES_OF = {
@@ -53,5 +53,5 @@ class Implementation:
 
 
 NATIVES = tuple(Implementation(side, kind).name for kind in (NATIVE, MATCHED) for side in ("torch", "jax"))
-SUBJECTS = ("torch", "jax", *NATIVES, "analytic")
+IMPLEMENTATIONS = ("torch", "jax", *NATIVES, "analytic")
 """The names of all implementations."""

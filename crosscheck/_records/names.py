@@ -22,7 +22,7 @@ PASSING = frozenset({"flush", "rounding", "exact"})
 
 
 def budget(dtype: str, order: int) -> float:
-    """The error, in ULP of the exact result, up to which a difference is rounding: one rule for every subject."""
+    """The error, in ULP of the exact result, up to which a difference is rounding: one rule for every implementation."""
     if dtype in ("bfloat16", "float16"):
         return 1.0
     return (4.0, 5.0, 10.0)[order]

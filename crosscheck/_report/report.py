@@ -25,7 +25,7 @@ class Report(Written):
     """The result of ``verify``.
 
     Attributes:
-        comparisons: One record for each subject, dtype, order and mode.
+        comparisons: One record for each implementation, dtype, order and mode.
         environment: Versions, devices and settings on which the results may depend.
         findings: What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
         deviations: The cause and the reason of each declared deviation that was observed, by id.

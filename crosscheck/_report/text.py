@@ -10,7 +10,7 @@ import rich.table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import CAUSES, DTYPES
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
@@ -116,7 +116,7 @@ def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
     for name in names[:MOST_FIGURES]:
         shown = panels([comparison for comparison in comparisons if comparison.function == name])
         if shown:
-            caption = f"The errors of {name} against the proven truth, of each subject where it is worst"
+            caption = f"The errors of {name} against the proven truth, of each implementation where it is worst"
             yield Drawing(draw(shown), caption)
     if len(names) > MOST_FIGURES:
         yield Paragraph(f"Figures of {MOST_FIGURES} of {len(names)} activations; a report on one activation has its own.")
@@ -127,7 +127,7 @@ def _by_failure(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profile]]:
-    """The orders of one activation, the first that fails or the first; in each its subjects in one dtype."""
+    """The orders of one activation, the first that fails or the first; in each its implementations in one dtype."""
     found: dict[str, dict[str, Profile]] = {}
     name = next(iter(_by_failure(comparisons)), None)
     for order in sorted({comparison.order for comparison in comparisons}):
@@ -138,9 +138,13 @@ def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profi
         dtype = min((c.passed, DTYPE_ORDER.index(c.dtype), c.dtype) for c in here)[2]
         worst: dict[str, Comparison] = {}
         for comparison in sorted((c for c in here if c.dtype == dtype), key=lambda c: (c.passed, -c.max_ulp)):
-            worst.setdefault(comparison.subject, comparison)
-        shown = {subject: worst[subject].profile for subject in SUBJECTS if subject in worst}
-        found[f"{name} {ORDER_NAMES[order]}, {dtype}"] = {subject: one for subject, one in shown.items() if one is not None}
+            worst.setdefault(comparison.implementation, comparison)
+        shown = {
+            implementation: worst[implementation].profile for implementation in IMPLEMENTATIONS if implementation in worst
+        }
+        found[f"{name} {ORDER_NAMES[order]}, {dtype}"] = {
+            implementation: one for implementation, one in shown.items() if one is not None
+        }
     return found
 
 
@@ -166,7 +170,7 @@ def _legend() -> str:
 
 
 def _table(comparisons: Sequence[Comparison]) -> rich.table.Table:
-    """One block per activation, one row per order, one column per subject."""
+    """One block per activation, one row per order, one column per implementation."""
     head = _head(comparisons)
     table = rich.table.Table(*head, box=None, pad_edge=False)
     for row in _rows(comparisons):
@@ -175,16 +179,16 @@ def _table(comparisons: Sequence[Comparison]) -> rich.table.Table:
 
 
 def _head(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
-    present = {comparison.subject for comparison in comparisons}
-    subjects = (subject for subject in SUBJECTS if subject in present)
-    return ("activation", "order", *subjects, "verdict", "worst cause", "declared deviations")
+    present = {comparison.implementation for comparison in comparisons}
+    implementations = (implementation for implementation in IMPLEMENTATIONS if implementation in present)
+    return ("activation", "order", *implementations, "verdict", "worst cause", "declared deviations")
 
 
 def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
     rows: dict[tuple[str, int], list[Comparison]] = {}
     for comparison in comparisons:
         rows.setdefault((comparison.function, comparison.order), []).append(comparison)
-    subjects = _head(comparisons)[2:-3]
+    implementations = _head(comparisons)[2:-3]
     previous = None
     for (function, order), group in sorted(rows.items()):
         causes = [c.cause for c in group if c.cause]
@@ -194,7 +198,10 @@ def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
         yield (
             function if function != previous else "",
             ORDER_NAMES[order],
-            *(_worst_ulp([c for c in group if c.subject == subject and c.against == "exact"]) for subject in subjects),
+            *(
+                _worst_ulp([c for c in group if c.implementation == implementation and c.against == "exact"])
+                for implementation in implementations
+            ),
             _verdict(passed, bool(deviations)),
             worst,
             str(len(deviations)) if deviations else "",
@@ -206,21 +213,21 @@ def accuracy(report: Report) -> RenderableType:
     """The largest error of each own implementation by dtype, framework and mode, as something rich prints."""
     found: dict[tuple[str, int], dict[tuple[str, str, str], list[Comparison]]] = {}
     for comparison in report.comparisons:
-        if comparison.subject in OWN and comparison.against == "exact":
+        if comparison.implementation in OWN and comparison.against == "exact":
             here = found.setdefault((comparison.function, comparison.order), {})
-            here.setdefault((comparison.dtype, comparison.subject, comparison.mode), []).append(comparison)
+            here.setdefault((comparison.dtype, comparison.implementation, comparison.mode), []).append(comparison)
     present = {setting for settings in found.values() for setting in settings}
     columns = [
-        (dtype, subject, mode)
+        (dtype, implementation, mode)
         for dtype in DTYPES
-        for subject, modes in OWN.items()
+        for implementation, modes in OWN.items()
         for mode in modes
-        if (dtype, subject, mode) in present
+        if (dtype, implementation, mode) in present
     ]
     table = rich.table.Table("activation", "order", box=None, pad_edge=False)
-    for dtype, subject, mode in columns:
-        first = next(column for column in columns if column[0] == dtype) == (dtype, subject, mode)
-        table.add_column(f"{dtype if first else ''}\n{OWN[subject][mode]}", justify="right", no_wrap=True)
+    for dtype, implementation, mode in columns:
+        first = next(column for column in columns if column[0] == dtype) == (dtype, implementation, mode)
+        table.add_column(f"{dtype if first else ''}\n{OWN[implementation][mode]}", justify="right", no_wrap=True)
     excepted = rich.table.Table("activation", "order", "inputs", "largest", "at", "of", "flushed", box=None, pad_edge=False)
     previous = None
     for (function, order), settings in sorted(found.items()):
@@ -257,7 +264,13 @@ def _exceptions(comparisons: list[Comparison]) -> tuple[str, ...] | None:
     worst, of = max(found, key=lambda pair: pair[0].worst.ulp_of_truth)
     total = sum(one.count for one, _ in found)
     at = f"{worst.worst.input!r}"
-    return f"{total:,}", f"{worst.worst.ulp_of_truth:.3g}", at, f"{of.dtype}, {OWN[of.subject][of.mode]}", f"{flushed:,}"
+    return (
+        f"{total:,}",
+        f"{worst.worst.ulp_of_truth:.3g}",
+        at,
+        f"{of.dtype}, {OWN[of.implementation][of.mode]}",
+        f"{flushed:,}",
+    )
 
 
 def _verdict(passed: bool, declared: bool) -> str:
@@ -276,7 +289,7 @@ def _failures(report: Report) -> Iterable[str]:
         where = f"{comparison.function}{_parameters(comparison.parameters)} {ORDER_NAMES[comparison.order]}"
         setting = f"{comparison.dtype} {comparison.mode}"
         alone = comparison.against in ("exact", "alone")
-        who = comparison.subject if alone else f"{comparison.subject} and {comparison.against}"
+        who = comparison.implementation if alone else f"{comparison.implementation} and {comparison.against}"
         if comparison.message:
             yield f"{where}, {setting}: {who} raised {comparison.message}"
         elif not comparison.points:

@@ -18,12 +18,14 @@ Results = Mapping[int, FloatArray]
 Run = Callable[[FloatArray], Results]
 
 
-def runner(subject: Implementation, function: Callable[[Any], Any], dtype: str, orders: Sequence[int], device: str) -> Run:
+def runner(
+    implementation: Implementation, function: Callable[[Any], Any], dtype: str, orders: Sequence[int], device: str
+) -> Run:
     """How to run it: an array of the dtype in, by order an array out. JAX compiles."""
-    framework = backend(subject.side)
+    framework = backend(implementation.side)
     framework.check_device(device)
     if dtype == "float32" and max(orders) <= 1:
-        return (_torch if subject.side == "torch" else _jax)(function, orders, device)
+        return (_torch if implementation.side == "torch" else _jax)(function, orders, device)
     mode = "jit" if "jit" in framework.modes else "eager"
 
     def run(x: FloatArray) -> Results:

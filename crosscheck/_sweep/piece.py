@@ -20,12 +20,12 @@ from crosscheck._sweep.frameworks import one_thread, runner
 from crosscheck._sweep.positions import PIECE, Span, floats
 from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
 from crosscheck._sweep.truths import Truths
-from crosscheck._verify.subjects import function_of, subjects_of
+from crosscheck._verify.implementations import function_of, implementations_of
 
 CHUNK = 2**17
 """The floats that the frameworks are given at once: what they compute of them stays in the caches."""
 Key = tuple[str, int]
-"""A subject and an order."""
+"""An implementation and an order."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Setup:
 
     function: str
     dtype: str
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     orders: tuple[int, ...]
     device: str
 
 
 def swept(activation: Activation) -> tuple[Implementation, ...]:
-    """The subjects that a sweep judges: those that run in a framework."""
-    return tuple(s for s in subjects_of(activation, activation.parameters) if s.side != "analytic")
+    """The implementations that a sweep judges: those that run in a framework."""
+    return tuple(s for s in implementations_of(activation, activation.parameters) if s.side != "analytic")
 
 
-def pairs(subjects: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def pairs(implementations: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Who is held against whom, bit by bit: the own implementations; what the frameworks ship, matched where it differs."""
     for a, b in (
         ("torch", "jax"),
@@ -52,7 +52,7 @@ def pairs(subjects: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         ("torch.native", "jax.native.matched"),
         ("torch.native.matched", "jax.native"),
     ):
-        if a in subjects and b in subjects:
+        if a in implementations and b in implementations:
             yield a, b
 
 
@@ -78,7 +78,7 @@ class Judge:
     def __post_init__(self) -> None:
         self.fmt = FORMATS[self.setup.dtype]
         self.truths = Truths(self.activation, self.fmt)
-        self.subjects = [s for s in swept(self.activation) if s.name in self.setup.subjects]
+        self.implementations = [s for s in swept(self.activation) if s.name in self.setup.implementations]
         self.runs = {
             s.name: runner(
                 s,
@@ -87,33 +87,35 @@ class Judge:
                 self.setup.orders,
                 self.setup.device,
             )
-            for s in self.subjects
+            for s in self.implementations
         }
-        self._arrays = {(s.name, k): np.empty(PIECE, self.fmt.dtype) for s in self.subjects for k in self.setup.orders}
-        self.flushing = {(s.name, k): self._flushing(s, k) for s in self.subjects for k in self.setup.orders}
+        self._arrays = {
+            (s.name, k): np.empty(PIECE, self.fmt.dtype) for s in self.implementations for k in self.setup.orders
+        }
+        self.flushing = {(s.name, k): self._flushing(s, k) for s in self.implementations for k in self.setup.orders}
 
     def results(self, x: FloatArray) -> dict[Key, FloatArray]:
-        """What every subject gives, the bare work that is judged; in arrays that the next call writes again."""
+        """What every implementation gives, the bare work that is judged; in arrays that the next call writes again."""
         found = {key: array[: x.size] for key, array in self._arrays.items()}
-        for subject in self.subjects:
+        for implementation in self.implementations:
             start = process_time()
-            with one_thread(subject.side):
+            with one_thread(implementation.side):
                 for first in range(0, x.size, CHUNK):
                     here = x[first : first + CHUNK]
                     # always as many: JAX compiles for a shape, and a rest might be computed in another way
                     whole = here if here.size == CHUNK else np.resize(here, CHUNK)
-                    for k, result in self.runs[subject.name](whole).items():
-                        found[subject.name, k][first : first + CHUNK] = result[: here.size]
+                    for k, result in self.runs[implementation.name](whole).items():
+                        found[implementation.name, k][first : first + CHUNK] = result[: here.size]
             spent = process_time() - start
-            if subject.side == "torch":
+            if implementation.side == "torch":
                 self.shares.torch += spent
             else:
                 self.shares.jax += spent
         return found
 
-    def _flushing(self, subject: Implementation, order: int) -> Flushing:
-        mode = "jit" if subject.side == "jax" else "eager"
-        probed = backend(subject.side).flush(self.setup.dtype, mode, self.setup.device)
+    def _flushing(self, implementation: Implementation, order: int) -> Flushing:
+        mode = "jit" if implementation.side == "jax" else "eager"
+        probed = backend(implementation.side).flush(self.setup.dtype, mode, self.setup.device)
         allowed = budget(self.fmt.name, order)
         # a truth just above the subnormals may have been one before it was rounded
         below = self.fmt.smallest_normal + allowed * self.fmt.smallest_subnormal if probed.outputs else 0.0
@@ -125,11 +127,11 @@ class Judge:
         return Flushing(below, at_zero, allowed)
 
     def judge(self, span: Span) -> dict[str, Any]:
-        """One piece as plain data: positions, and for each subject and order what a ``Tally`` keeps."""
+        """One piece as plain data: positions, and for each implementation and order what a ``Tally`` keeps."""
         x = floats(span, self.fmt)
         results = self.results(x)
         tallies = {key: Tally(self.fmt) for key in results}
-        differ = {(a, b, k): 0 for a, b in pairs(self.setup.subjects) for k in self.setup.orders}
+        differ = {(a, b, k): 0 for a, b in pairs(self.setup.implementations) for k in self.setup.orders}
         start = process_time()
         judging = 0.0
         for part in parts(self.activation, span, self.fmt, self.setup.orders):

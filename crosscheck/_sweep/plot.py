@@ -60,7 +60,9 @@ def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) ->
             place = _exponent(one.low) - low
             negative = np.signbit(one.low) or one.input < 0
             worst[width - 1 - place if negative else width + place] = one.ulp
-        axes.stairs(worst, np.arange(-width, width + 1), baseline=None, label=result.subject, **_style(result.subject))
+        axes.stairs(
+            worst, np.arange(-width, width + 1), baseline=None, label=result.implementation, **_style(result.implementation)
+        )
     step = max(1, -(-width // 6))
     places = list(range(step // 2, width, step))
     ticks = [(-place - 0.5, f"$-2^{{{low + place}}}$") for place in reversed(places)]
@@ -87,7 +89,13 @@ def _sizes(axes: Axes, results: list[SweepResult]) -> None:
     edges = sorted({int(edge) for result in results for edge in result.histogram})
     for result in results:
         counts = [result.histogram.get(str(edge), 0) for edge in edges]
-        axes.stairs(counts, np.arange(len(edges) + 1) - 0.5, baseline=None, label=result.subject, **_style(result.subject))
+        axes.stairs(
+            counts,
+            np.arange(len(edges) + 1) - 0.5,
+            baseline=None,
+            label=result.implementation,
+            **_style(result.implementation),
+        )
     axes.set_yscale("symlog", linthresh=1.0)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value < 1e4 else f"{value:.0e}"))
@@ -102,5 +110,5 @@ def _edge(edge: int) -> str:
     return str(edge) if edge < 1024 else f"$2^{{{edge.bit_length() - 1}}}$"
 
 
-def _style(subject: str) -> dict[str, Any]:
-    return {name: value for name, value in ERROR_STYLES[subject].items() if name != "marker"}
+def _style(implementation: str) -> dict[str, Any]:
+    return {name: value for name, value in ERROR_STYLES[implementation].items() if name != "marker"}

@@ -25,7 +25,7 @@ class Binade:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """One subject and order of a sweep.
+    """One implementation and order of a sweep.
 
     Errors are over results that are finite, not flushed, and whose truth is normal or 0: in ULP of the exact result, or
     where the terms of the analytic derivative cancel, of the sum of their magnitudes. The error at a worst input is exact.
@@ -33,7 +33,7 @@ class SweepResult:
     results are correctly rounded, and it is the largest of those that were computed.
 
     Attributes:
-        subject: What is judged, for example ``torch.native``.
+        implementation: What is judged, for example ``torch.native``.
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
         max_ulp: The largest error; None where there is no such result.
         worst: The point with this error; None where there is none.
@@ -58,7 +58,7 @@ class SweepResult:
         worst_subnormal: The one of these with the largest error.
     """
 
-    subject: str
+    implementation: str
     order: int
     max_ulp: float | None
     worst: Point | None
@@ -80,16 +80,16 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class SweepDifference:
-    """How many results of two subjects differ in bits. All NaNs are alike; zeros of different sign differ.
+    """How many results of two implementations differ in bits. All NaNs are alike; zeros of different sign differ.
 
     Attributes:
-        subject: One subject.
+        implementation: One implementation.
         against: The other one.
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
         inputs: The number of inputs at which their results differ.
     """
 
-    subject: str
+    implementation: str
     against: str
     order: int
     inputs: int

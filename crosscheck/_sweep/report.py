@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crosscheck._records.errors import UsageError
-from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
 from crosscheck._records.plain import plain, restored
 from crosscheck._report.document import Block, Document, Drawing, Paragraph
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = "crosscheck.sweep/1"
 DETECTION = "detection.json"
 OWN = ("torch", "jax")
-HEAD = ("function", "order", "subject", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
+HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class SweepReport:
         low: The first input, NaN where it is one.
         high: The last input, likewise.
         bits: The bits of these two in hexadecimal.
-        results: One record for each subject and order.
-        differences: How many results of two subjects differ.
+        results: One record for each implementation and order.
+        differences: How many results of two implementations differ.
         environment: Versions, devices and settings on which the results may depend.
     """
 
@@ -98,7 +98,7 @@ class SweepReport:
     @property
     def beyond(self) -> tuple[SweepResult, ...]:
         """The results of crosscheck's own implementations that are beyond the budget, also by NaN and infinities."""
-        own = [one for one in self.results if one.subject in OWN]
+        own = [one for one in self.results if one.implementation in OWN]
         limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
         return tuple(
             one
@@ -119,8 +119,9 @@ class SweepReport:
         what = f"{self.function}, {self.dtype}: {where}, {self.inputs:,}"
         if self.beyond:
             one = self.beyond[0]
-            return f"{what}: {one.subject}, order {one.order}, is beyond its budget of {budget(self.dtype, one.order):g} ULP"
-        own = [one for one in self.results if one.subject in OWN]
+            most = budget(self.dtype, one.order)
+            return f"{what}: {one.implementation}, order {one.order}, is beyond its budget of {most:g} ULP"
+        own = [one for one in self.results if one.implementation in OWN]
         return f"{what}: the own implementations keep the budget at each" if own else what
 
     def data(self) -> dict[str, object]:
@@ -215,8 +216,8 @@ def _check(file: SweepFile) -> None:
     if not file.results:
         raise ValueError("results: there are none")
     for one in file.results:
-        if one.order not in ORDERS or one.subject not in SUBJECTS or one.inputs < 1:
-            raise ValueError(f"results: {one.subject!r}, order {one.order}, {one.inputs} inputs are none of a sweep")
+        if one.order not in ORDERS or one.implementation not in IMPLEMENTATIONS or one.inputs < 1:
+            raise ValueError(f"results: {one.implementation!r}, order {one.order}, {one.inputs} inputs are none of a sweep")
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
@@ -245,7 +246,7 @@ def layout(report: SweepReport) -> RenderableType:
 
 def _differences(report: SweepReport) -> list[str]:
     return [
-        f"{one.subject} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
+        f"{one.implementation} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
         for one in report.differences
     ]
 
@@ -278,7 +279,7 @@ def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:
     return (
         report.function if report.dtype == "float32" else f"{report.function} {report.dtype}",
         ORDER_NAMES[result.order],
-        result.subject,
+        result.implementation,
         "" if result.max_ulp is None else f"{result.max_ulp:.4g}" if result.max_ulp < 1e6 else f"{result.max_ulp:.3g}",
         "" if worst is None else f"{worst.input:.9g}",
         f"{int(share * 1e5) / 1e3:.3f}%",  # never rounded up to all of them

@@ -36,13 +36,13 @@ class Merged:
 
     tallies: Mapping[Key, Tally]
     candidates: Mapping[tuple[Key, str], Mapping[int, list[Candidate]]]
-    """Of each subject and order, for each of ``WORST``, by binade."""
+    """Of each implementation and order, for each of ``WORST``, by binade."""
     differ: Mapping[str, int]
 
 
 def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, Any]]) -> Merged:
     """Add the pieces up; ``IncompleteError`` unless they are the range, each input once."""
-    keys = [(name, k) for name in setup.subjects for k in setup.orders]
+    keys = [(name, k) for name in setup.implementations for k in setup.orders]
     tallies = {key: Tally(fmt) for key in keys}
     candidates: dict[tuple[Key, str], dict[int, list[Candidate]]] = {(key, which): {} for key in keys for which in WORST}
     differ: dict[str, int] = {}
@@ -82,7 +82,7 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
         largest_of_truth = max(of_truth.values(), key=lambda point: point.ulp_of_truth, default=None)
         found.append(
             SweepResult(
-                subject=name,
+                implementation=name,
                 order=k,
                 max_ulp=None if largest is None else largest.ulp,
                 worst=largest,
@@ -110,11 +110,11 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
 
 
 def differences(setup: Setup, all_of: Merged) -> list[SweepDifference]:
-    """The counts of inputs at which two subjects differ in bits."""
+    """The counts of inputs at which two implementations differ in bits."""
     found = []
     for pair, count in all_of.differ.items():
-        subject, against, order = pair.split()
-        found.append(SweepDifference(subject, against, int(order), count))
+        implementation, against, order = pair.split()
+        found.append(SweepDifference(implementation, against, int(order), count))
     return found
 
 

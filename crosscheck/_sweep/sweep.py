@@ -46,7 +46,7 @@ def sweep(
     *,
     dtype: str = "float32",
     orders: Sequence[int] | None = None,
-    subjects: Sequence[str] | None = None,
+    implementations: Sequence[str] | None = None,
     range: tuple[End, End] | None = None,
     device: str = "cpu",
     out: str | os.PathLike[str] | None = None,
@@ -66,7 +66,7 @@ def sweep(
             values.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         orders: 0 for the value, 1 for the gradient, and in 16 bits 2 for the second derivative; all unless given.
-        subjects: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched`` and
+        implementations: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched`` and
             ``jax.native.matched``; all that there are unless given.
         range: The first and last input in the order of the values. Each is a number, rounded to the dtype, or its bits in
             hexadecimal such as ``"0x3f800000"``. Everything unless given, the NaNs of both signs included.
@@ -78,7 +78,7 @@ def sweep(
         executor: A ``concurrent.futures.Executor`` to share the pieces among instead, such as
             ``dask.distributed.Client(...).get_executor()``, whose workers have crosscheck installed. Pieces of workers that
             died are done again, in this process if the executor is broken. The results are the same.
-        replace: Functions that are judged in a subject's place, as in ``verify``; in this process only.
+        replace: Functions that are judged in an implementation's place, as in ``verify``; in this process only.
         progress: Called with the number of inputs done and the number of all inputs.
 
     Returns:
@@ -98,25 +98,29 @@ def sweep(
     """
     activation = _activation(what)
     fmt = _format(dtype)
-    there = tuple(subject.name for subject in swept(activation))
+    there = tuple(implementation.name for implementation in swept(activation))
     possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
     replace = dict(replace or {})
     setup = Setup(
         function=activation.name,
         dtype=dtype,
-        subjects=tuple(sorted(known("subject", there if subjects is None else subjects, there), key=there.index)),
+        implementations=tuple(
+            sorted(known("implementation", there if implementations is None else implementations, there), key=there.index)
+        ),
         orders=tuple(sorted(known("order", possible if orders is None else orders, possible))),
         device=_arguments.one_of("device", device, DEVICES),
     )
-    if unswept := set(replace) - set(setup.subjects):
-        raise UsageError(unknown("subject", min(unswept), setup.subjects))
+    if unswept := set(replace) - set(setup.implementations):
+        raise UsageError(unknown("implementation", min(unswept), setup.implementations))
     span = _span(range, fmt)
     _arguments.integer("jobs", jobs, 1)
     if resume and out is None:
         raise UsageError("resume: got no folder to go on with; give the one of the sweep as out")
     here = bool(replace) or activations.get(activation.name) is not activation
     if here and (executor is not None or jobs > 1):
-        raise UsageError("jobs, executor: functions in a subject's place, and records of yours, are not sent to processes")
+        raise UsageError(
+            "jobs, executor: functions in an implementation's place, and records of yours, are not sent to processes"
+        )
     spans = list(pieces(span))
     shared = executor is not None or (jobs > 1 and len(spans) > LEFT_TO_ITSELF)
     with formulas_of(activation), _executors(executor, jobs if shared else 1) as executors:
@@ -237,7 +241,7 @@ def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any])
         "function": setup.function,
         "dtype": setup.dtype,
         "range": _bits(span, fmt),
-        "subjects": setup.subjects,
+        "implementations": setup.implementations,
         "orders": setup.orders,
         "device": setup.device,
         "inputs of a piece": PIECE,

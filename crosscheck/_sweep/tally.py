@@ -42,7 +42,7 @@ class Flushing:
 
 @dataclass
 class Tally:
-    """One subject and order. ``histogram`` and the counts of ``KINDS`` add up to that of ``inputs``.
+    """One implementation and order. ``histogram`` and the counts of ``KINDS`` add up to that of ``inputs``.
 
     ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth;
     ``worst_subnormal`` those beyond the budget whose truth is subnormal, which the others leave out.

@@ -25,7 +25,7 @@ BUDGET = (4.0, 5.0)
 LOGITS = (0.0, 0.5, 1.0, 2.0, 5.0, 9.0, 17.0, 30.0, 50.0, 87.0, 88.0, 95.0, 100.0, 104.0, 700.0, 720.0, 745.0, 1e3, 1e4)
 PROBABILITIES = (0.0, 1e-300, 1e-100, 1e-45, 1e-38, 1e-30, 1e-13, 1e-11, 1e-3, 0.25, 0.375, 0.4140625, 0.5, 0.75, 0.999, 1.0)
 
-SUBJECTS = {
+IMPLEMENTATIONS = {
     "logits": ("torch.nn.BCEWithLogitsLoss", "optax.sigmoid_binary_cross_entropy"),
     "probabilities": ("torch.nn.BCELoss", "crosscheck's in JAX", "the formula in JAX"),
 }
@@ -33,10 +33,10 @@ SUBJECTS = {
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One subject at one input: the result, the exact value and the error in ULP (infinite where it is not finite)."""
+    """One implementation at one input: the result, the exact value and the error in ULP (infinite if it is not finite)."""
 
     loss: str
-    subject: str
+    implementation: str
     dtype: str
     order: int
     input: float
@@ -57,7 +57,7 @@ class LossDifference:
 
     id: str
     loss: str
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     orders: tuple[int, ...]
     covers: Callable[[LossPoint, Format], bool]
     reason: str
@@ -137,7 +137,7 @@ DIFFERENCES = (
     LossDifference(
         "logits-subnormal",
         "logits",
-        SUBJECTS["logits"],
+        IMPLEMENTATIONS["logits"],
         (0, 1),
         _subnormal,
         "XLA flushes subnormal results to zero, and torch's exponential overflows before its inverse is a subnormal.",
@@ -155,15 +155,15 @@ DIFFERENCES = (
 
 
 def judge_losses() -> list[LossPoint]:
-    """Every subject in float32 and float64, value and gradient, at every logit and probability and both labels."""
+    """Every implementation in float32 and float64, value and gradient, at every logit and probability and both labels."""
     points = []
     for loss, grid in (("logits", (*LOGITS, *(-z for z in LOGITS[1:]))), ("probabilities", PROBABILITIES)):
         for dtype in ("float32", "float64"):
             fmt = FORMATS[dtype]
             x, y = (array.ravel().astype(fmt.dtype) for array in np.meshgrid(grid, (0.0, 1.0)))
-            for subject, results in _run(loss, x, y).items():
+            for implementation, results in _run(loss, x, y).items():
                 for order, result in enumerate(results):
-                    points += list(_judged(loss, subject, order, x, y, result, fmt))
+                    points += list(_judged(loss, implementation, order, x, y, result, fmt))
     return points
 
 
@@ -174,12 +174,16 @@ def stale(points: list[LossPoint]) -> list[str]:
 
 
 def _judged(
-    loss: str, subject: str, order: int, x: FloatArray, y: FloatArray, result: FloatArray, fmt: Format
+    loss: str, implementation: str, order: int, x: FloatArray, y: FloatArray, result: FloatArray, fmt: Format
 ) -> Iterator[LossPoint]:
     for at, label, got in zip(x.tolist(), y.tolist(), result.tolist(), strict=True):
         exact, ulp = _error(got, loss, order, at, label, fmt)
-        point = LossPoint(loss, subject, fmt.name, order, at, label, got, exact, ulp)
-        known = [d.id for d in DIFFERENCES if (d.loss, True, True) == (loss, subject in d.subjects, order in d.orders)]
+        point = LossPoint(loss, implementation, fmt.name, order, at, label, got, exact, ulp)
+        known = [
+            d.id
+            for d in DIFFERENCES
+            if (d.loss, True, True) == (loss, implementation in d.implementations, order in d.orders)
+        ]
         covering = [d.id for d in DIFFERENCES if d.id in known and d.covers(point, fmt)]
         yield LossPoint(**{**vars(point), "declared": covering[0]}) if covering and not point.passed else point
 
@@ -224,7 +228,7 @@ EXACT = {"logits": (_logits_value, _logits_gradient), "probabilities": (_value, 
 
 
 def _run(loss: str, x: FloatArray, y: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Value and gradient of every subject at every point, in the dtype of x."""
+    """Value and gradient of every implementation at every point, in the dtype of x."""
     import jax
     import torch
 
@@ -241,14 +245,14 @@ def _run(loss: str, x: FloatArray, y: FloatArray) -> dict[str, tuple[FloatArray,
         "logits": (jax_losses.binary_cross_entropy_with_logits,),
         "probabilities": (jax_losses.binary_cross_entropy, jax_losses.plain),
     }[loss]
-    first, *others = SUBJECTS[loss]
+    first, *others = IMPLEMENTATIONS[loss]
     results = {first: (to_array(value), to_array(gradient))}
     with scope(str(x.dtype), "cpu"):
-        for subject, function in zip(others, functions, strict=True):
+        for implementation, function in zip(others, functions, strict=True):
 
             def both(x: Any, y: Any, function: Any = function) -> Any:
                 return function(x, y), jax.grad(lambda x: function(x, y).sum())(x)
 
             value, gradient = jax.jit(both)(x, y)
-            results[subject] = np.asarray(value), np.asarray(gradient)
+            results[implementation] = np.asarray(value), np.asarray(gradient)
     return results

@@ -182,7 +182,9 @@ class LossesReport:
             "schema": "crosscheck.losses/1",
             "environment": plain(self.environment),
             "points": [plain(vars(point)) for point in self.points],
-            "declared": {one.id: {"subjects": list(one.subjects), "reason": one.reason} for one in DIFFERENCES},
+            "declared": {
+                one.id: {"implementations": list(one.implementations), "reason": one.reason} for one in DIFFERENCES
+            },
             "stale": self.stale,
             "passed": self.passed,
         }
@@ -204,27 +206,27 @@ class LossesReport:
 
 def losses_layout(report: LossesReport) -> RenderableType:
     """The report as something rich prints."""
-    table = Table("subject", box=None, pad_edge=False)
+    table = Table("implementation", box=None, pad_edge=False)
     for column in ("dtype", "", "points", "largest error [ULP]", "beyond, declared", "beyond, undeclared"):
         table.add_column(column, justify="right" if "e" in column and column != "dtype" else "left")
     groups: dict[tuple[str, str, int], list[LossPoint]] = {}
     for point in report.points:
-        groups.setdefault((point.subject, point.dtype, point.order), []).append(point)
-    for (subject, dtype, order), points in groups.items():
+        groups.setdefault((point.implementation, point.dtype, point.order), []).append(point)
+    for (implementation, dtype, order), points in groups.items():
         within = [point.ulp for point in points if point.declared is None]
         declared = sum(point.declared is not None for point in points)
         undeclared = sum(not point.passed for point in points)
         row = (dtype, ("value", "gradient")[order], str(len(points)), f"{max(within):.2g}", str(declared), str(undeclared))
-        table.add_row(subject, *row)
+        table.add_row(implementation, *row)
     parts: list[RenderableType] = []
     for difference in DIFFERENCES:
         seen = [point for point in report.points if point.declared == difference.id]
-        parts.append(Text(f"{difference.id} ({', '.join(difference.subjects)}): {difference.reason}"))
+        parts.append(Text(f"{difference.id} ({', '.join(difference.implementations)}): {difference.reason}"))
         if seen:
             worst = max(seen, key=lambda point: point.ulp)
             at = f"{'z' if worst.loss == 'logits' else 'p'} = {worst.input:g}, label {worst.label:g}, {worst.dtype}"
             what = ("value", "gradient")[worst.order]
-            parts.append(Text(f"    {worst.subject}, {at}: {what} {worst.got:g}, exact {worst.exact:.6g}"))
+            parts.append(Text(f"    {worst.implementation}, {at}: {what} {worst.got:g}, exact {worst.exact:.6g}"))
     undeclared_lines = [Text(f"Not declared: {point}") for point in report.points if not point.passed]
     style = "bold green" if report.passed else "bold red"
     title = Text("Declared differences:", style="bold")

@@ -50,7 +50,7 @@ class Judgement:
 
 
 def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Judgement:
-    """The cause at each point of one subject against the exact results.
+    """The cause at each point of one implementation against the exact results.
 
     A finite point beyond the budget is ``inaccurate`` here; ``systematic`` tells which of them are
     ``definition``.
@@ -138,7 +138,7 @@ GROSS = 512.0
 OFFSETS = np.array([s * o for o in (0.0073, 0.0117, 0.0191, 0.0249, 0.0313, 0.0411, 0.0523, 0.0587) for s in (1, -1)])
 """Relative distances of the neighbouring inputs: wide enough to see different digits of a narrower format."""
 MOST_PROBED = (PROBED + 8) * (1 + OFFSETS.size)
-"""At how many inputs ``systematic`` runs a subject in float64, at most."""
+"""At how many inputs ``systematic`` runs an implementation in float64, at most."""
 
 
 def systematic(
@@ -150,9 +150,9 @@ def systematic(
     in_float64: bool,
     of_values: bool = False,
 ) -> BoolArray:
-    """Which points beyond the budget are ``definition``: the subject computes another function there.
+    """Which points beyond the budget are ``definition``: the implementation computes another function there.
 
-    ``errors(inputs)`` runs the subject in float64 and gives its signed errors and the truth. The error of another
+    ``errors(inputs)`` runs the implementation in float64 and gives its signed errors and the truth. The error of another
     function stays when the precision grows and has the same sign at the neighbouring inputs; an error that lost digits
     make disappears in float64, or drowns in float64's own rounding (relative to ``magnitude``, the largest result on
     ordinary inputs, and ``of_values`` to the input, since terms as large as it may have cancelled: they leave 0 or no less
@@ -243,7 +243,7 @@ def _stays(
 
 @dataclass(frozen=True)
 class PairJudgement:
-    """One code per point of two subjects compared with each other, and which of them is beyond its budget there."""
+    """One code per point of two implementations compared with each other, and which of them is beyond its budget there."""
 
     codes: Codes
     at_fault: tuple[BoolArray, BoolArray]
@@ -256,7 +256,7 @@ def judge_pair(
     is_nan_input: BoolArray,
     small: BoolArray,
 ) -> PairJudgement:
-    """Two subjects with each other, through their causes against the exact results.
+    """Two implementations with each other, through their causes against the exact results.
 
     Bit-equal results are ``exact``; otherwise the worse cause stands, zeros of different sign differ by
     ``convention``, but where they are ``small``, what rounding leaves of terms that cancel. Derivatives at NaN differ by

@@ -37,11 +37,11 @@ Such a region hides little, since its bound holds at each of its inputs; any oth
 class Extent:
     """How far a deviation was seen in one region: at how many of the inputs there, and with what largest error.
 
-    ``max_ulp`` is in ULP, 0 where the cause has no error to measure. Where it is that a subject raises, ``points`` and
-    ``of`` count the runs.
+    ``max_ulp`` is in ULP, 0 where the cause has no error to measure. Where an implementation raises, ``points`` and ``of``
+    count the runs.
     """
 
-    subject: str
+    implementation: str
     against: str
     dtype: str
     mode: str
@@ -80,7 +80,7 @@ class Environment:
 
 def seen_here(deviation: Deviation, environment: Environment) -> bool:
     """Whether the deviation was seen in this environment, so that it must occur at its anchors."""
-    sides = {Implementation.of(subject).side for subject in deviation.subjects}
+    sides = {Implementation.of(implementation).side for implementation in deviation.implementations}
     return any(environment.matches(seen, sides) for seen in deviation.seen)
 
 
@@ -100,7 +100,7 @@ def _strict(deviation: Deviation) -> set[str]:
 
 def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
     key = judged.key
-    if key.mode not in deviation.modes or not set(key.subjects) & set(deviation.subjects):
+    if key.mode not in deviation.modes or not set(key.implementations) & set(deviation.implementations):
         return []
     return [
         region
@@ -176,7 +176,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         parameters=judged.parameters,
         output="y",
         wrt=key.wrt,
-        subject=key.subject,
+        implementation=key.implementation,
         against=key.against,
         dtype=key.dtype,
         order=key.order,
@@ -281,10 +281,10 @@ def _largest(one: Judged, shown: BoolArray) -> float:
 
 
 def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> list[Extent]:
-    """How far a deviation was seen in a region: for each subject, dtype and mode in which that was run."""
+    """How far a deviation was seen in a region: for each implementation, dtype and mode in which that was run."""
     found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
     for one in judged:
-        key = (one.key.subject, one.key.against, one.key.dtype, one.key.mode)
+        key = (one.key.implementation, one.key.against, one.key.dtype, one.key.mode)
         if deviation.cause == "error" and region in _regions(deviation, one):
             found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
         elif pair := _shown(deviation, region, one):
@@ -297,19 +297,19 @@ def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> l
 
 
 def _where(key: Key) -> str:
-    return f"{key.subject} against {key.against}, {key.dtype}, order {key.order}, {key.mode}"
+    return f"{key.implementation} against {key.against}, {key.dtype}, order {key.order}, {key.mode}"
 
 
 def _bears_out(deviation: Deviation, one: Judged) -> bool:
     """Whether a comparison is the one in which a deviation must show.
 
-    That is each subject against the exact results, but for a convention between two subjects, which only they show, and for
-    a layout.
+    That is each implementation against the exact results, except for a layout, and for a convention between two
+    implementations, which only the comparison of the two shows.
     """
     if one.message is not None:
         return False
-    if deviation.cause == "convention" and len(deviation.subjects) == 2:
-        return set(one.key.subjects) == set(deviation.subjects)
+    if deviation.cause == "convention" and len(deviation.implementations) == 2:
+        return set(one.key.implementations) == set(deviation.implementations)
     return one.key.against == (ALONE if deviation.cause == "layout" else EXACT)
 
 
@@ -324,7 +324,7 @@ def _missed(one: Judged, anchor: Anchor, at: IntArray, deviation: Deviation, whe
     failing = np.flatnonzero(np.isin(one.failing, at) & (one.codes[one.failing] == CODE[deviation.cause]))
     if not failing.size:
         return f"it does not occur at its anchor {anchor.input!r} ({where})"
-    declared_results = [anchor.results.get(subject) for subject in one.key.subjects]
+    declared_results = [anchor.results.get(implementation) for implementation in one.key.implementations]
     for values, result in zip((one.got, one.expected), declared_results, strict=False):
         if result is None:
             continue

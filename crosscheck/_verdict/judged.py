@@ -15,7 +15,7 @@ from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Point
 
 EXACT, ALONE = "exact", "alone"
-"""What a subject is compared with, if not with another: the exact results, or its own in other layouts."""
+"""What an implementation is compared with, if not with another: the exact results, or its own in other layouts."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Key:
 
     function: str
     case: int
-    subject: str
+    implementation: str
     against: str
     dtype: str
     order: int
@@ -39,8 +39,8 @@ class Key:
         return f"x{rows}{', found by a search' if self.searched else ''}"
 
     @property
-    def subjects(self) -> tuple[str, ...]:
-        return (self.subject,) if self.against in (EXACT, ALONE) else (self.subject, self.against)
+    def implementations(self) -> tuple[str, ...]:
+        return (self.implementation,) if self.against in (EXACT, ALONE) else (self.implementation, self.against)
 
 
 @dataclass(frozen=True)

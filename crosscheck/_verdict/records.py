@@ -21,7 +21,7 @@ class Point:
         input: The input.
         input_bits: Its bits in hexadecimal.
         got: The result.
-        expected: The exact result, correctly rounded; where two subjects are compared, the result of the other one.
+        expected: The exact result, correctly rounded; where two implementations are compared, the result of the other one.
         ulp: The error in the unit of the comparison; NaN where there is none.
         ulp_of_truth: The error in ULP of the exact result itself.
         element: Of two functions, the place in the result, or for a derivative, in the input that it is taken by; else None.
@@ -55,7 +55,7 @@ class CauseCount:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One subject judged against the truth or another subject, for one dtype, order, mode and device.
+    """One implementation judged against the truth or another implementation, for one dtype, order, mode and device.
 
     An error is in ULP of the exact result; where the terms of an analytic derivative cancel, in ULP of the sum of their
     magnitudes.
@@ -65,11 +65,11 @@ class Comparison:
         parameters: The values of its parameters.
         output: The output that is judged.
         wrt: The input that a derivative is taken by.
-        subject: What is judged, for example ``torch.native``.
-        against: ``exact``, another subject, or ``alone``: the subject's own results in a one-element array.
+        implementation: What is judged, for example ``torch.native``.
+        against: ``exact``, another implementation, or ``alone``: the implementation's own results in a one-element array.
         dtype: The dtype.
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
-        mode: How the subject is run, for example ``jit``.
+        mode: How the implementation is run, for example ``jit``.
         device: ``cpu`` or ``gpu``.
         points: The number of inputs that were judged.
         exhaustive: Whether these are all values of the dtype.
@@ -87,7 +87,7 @@ class Comparison:
         deviations: The ids of the declared deviations that cover points of this comparison.
         uncovered: For each failing cause, the count and the worst of the points that no declared deviation covers.
         undecided: The number of inputs whose truth is not decided.
-        message: What a subject raised, or None.
+        message: What an implementation raised, or None.
         notes: What else there is to say of two functions.
         figures: Measures of the difference of two functions: see ``compare``.
         profile: How large the errors are, and where; not part of the JSON. None where nothing was compared.
@@ -97,7 +97,7 @@ class Comparison:
     parameters: Mapping[str, float]
     output: str
     wrt: str
-    subject: str
+    implementation: str
     against: str
     dtype: str
     order: int

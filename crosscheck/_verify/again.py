@@ -1,4 +1,4 @@
-"""A subject run once more, otherwise: its value with a gradient, its gradient by another cotangent, the same a second time.
+"""An implementation run again, otherwise: its value with a gradient, its gradient by another cotangent, the same once more.
 
 None of this may change a result. Where it does, the worse of the two is judged.
 """
@@ -14,8 +14,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, format_of, widen
 from crosscheck._verdict.causes import FIRST_PASSING, Judgement
+from crosscheck._verify.implementations import Runner
 from crosscheck._verify.sample import Sample
-from crosscheck._verify.subjects import Runner
 
 
 class Results(Protocol):

@@ -1,4 +1,4 @@
-"""An activation over an interval: the curves of its value and its gradient, and the errors of each subject there."""
+"""An activation over an interval: the curves of its value and its gradient, and the errors of each implementation there."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from crosscheck._records.errors import said
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
+from crosscheck._verify.implementations import implementations_of, runner
 from crosscheck._verify.sample import Sample
 from crosscheck._verify.sight import DEVICE, run_in, task_of
-from crosscheck._verify.subjects import runner, subjects_of
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One subject over the inputs: its results, and its errors in ULP in the unit that it is judged by."""
+    """One implementation over the inputs: its results, and its errors in ULP in the unit that it is judged by."""
 
-    subject: str
+    implementation: str
     y: Float64Array
     ulp: Float64Array
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One order: the analytic curve in float64, the budget in ULP, the subjects, and who could not be run, and why."""
+    """One order: the analytic curve in float64, the budget in ULP, the implementations, which could not be run, and why."""
 
     order: int
     analytic: Float64Array
@@ -59,7 +59,9 @@ def drawn(activation: Activation) -> tuple[int, tuple[float, ...], str]:
     return ONE_GATE if activation.known_by == "gate" else ONE_ENTRY
 
 
-def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: float, high: float, count: int) -> Curves:
+def curves(
+    activation: Activation, implementations: Sequence[str], dtype: str, low: float, high: float, count: int
+) -> Curves:
     """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval.
 
     Inputs outside of the function's domain are left out. Those of a function of rows are of one entry x of a row, the
@@ -87,7 +89,11 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
     if activation.rows:
         points = [slice(place % sample.width(order), None, sample.width(order)) for order in (0, 1)]
     analytic = (tasks[0].true.approximate()[points[0]], derivative[points[1]])
-    chosen = [subject.name for subject in subjects_of(activation, parameters) if subject.name in subjects]
+    chosen = [
+        implementation.name
+        for implementation in implementations_of(activation, parameters)
+        if implementation.name in implementations
+    ]
     panels = []
     for task in tasks:
         found: list[Curve] = []
@@ -95,7 +101,7 @@ def curves(activation: Activation, subjects: Sequence[str], dtype: str, low: flo
         for name in chosen:
             try:
                 run = run_in(task, name, "eager", len(sample.x))
-            except Exception as error:  # whatever a subject raises is its result
+            except Exception as error:  # whatever an implementation raises is its result
                 missing[name] = said(error)
                 continue
             if run is None:

@@ -46,17 +46,17 @@ def draw(curves: Curves) -> Figure:
 
 
 def _functions(axes: Axes, x: Float64Array, panel: Panel) -> None:
-    drawn = {curve.subject: curve.y for curve in panel.curves if curve.subject in STYLES}
-    for subject, y in {**drawn, "analytic": panel.analytic}.items():
-        axes.plot(x, np.where(np.isfinite(y), y, np.nan), label=subject, **STYLES[subject])
+    drawn = {curve.implementation: curve.y for curve in panel.curves if curve.implementation in STYLES}
+    for implementation, y in {**drawn, "analytic": panel.analytic}.items():
+        axes.plot(x, np.where(np.isfinite(y), y, np.nan), label=implementation, **STYLES[implementation])
     axes.set_title(TITLES[panel.order])
     axes.set_ylabel(("f(x)", "f'(x)")[panel.order])
     axes.tick_params(labelbottom=False)
     axes.grid(alpha=0.3)
     axes.margins(y=0.08)
     axes.legend(loc="best", handlelength=4)
-    for i, (subject, message) in enumerate(panel.missing.items()):
-        said = f"not drawn: {subject} ({message[:60]})"
+    for i, (implementation, message) in enumerate(panel.missing.items()):
+        said = f"not drawn: {implementation} ({message[:60]})"
         axes.text(0.02, 0.03 + 0.06 * i, said, transform=axes.transAxes, fontsize=8, color="#D55E00")
 
 
@@ -66,9 +66,9 @@ def _errors(axes: Axes, curves: Curves, panel: Panel, largest: float) -> None:
     x, column = _columns(curves.x)
     for curve in panel.curves:
         worst, odd = _worst(curve, column, x.size)
-        axes.plot(x, worst, label=curve.subject, **ERROR_STYLES[curve.subject])
+        axes.plot(x, worst, label=curve.implementation, **ERROR_STYLES[curve.implementation])
         if odd.any():
-            axes.plot(x[odd], np.full(odd.sum(), top / 2), "x", color=ERROR_STYLES[curve.subject]["color"])
+            axes.plot(x[odd], np.full(odd.sum(), top / 2), "x", color=ERROR_STYLES[curve.implementation]["color"])
             axes.annotate("x: wrong NaN", (0.02, 0.9), xycoords="axes fraction", fontsize=9)
     axes.axhline(panel.budget, color="black", linestyle=(0, (6, 4)), linewidth=1, label="budget")
     axes.annotate(

@@ -70,7 +70,7 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     return Disagreement(
         id=deviation.id,
         cause=deviation.cause,
-        subjects=deviation.subjects,
+        implementations=deviation.implementations,
         order=region.order,
         sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
@@ -95,7 +95,7 @@ def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
             Disagreement(
                 id=None,
                 cause=one.cause,
-                subjects=one.subjects,
+                implementations=one.implementations,
                 order=one.order,
                 sighting=sight_uncovered(activation, one),
                 elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],

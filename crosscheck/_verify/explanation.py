@@ -50,13 +50,13 @@ class Disagreement:
     Or whether the run ``looked_for`` it at all: in its modes, and in several layouts where it is one of these.
 
     ``declared_results`` are those of the anchor; ``elsewhere`` names further dtypes, orders, modes and parameters at
-    which an undeclared one shows; ``inputs`` counts the inputs that show it. Where a subject raised whatever the
+    which an undeclared one shows; ``inputs`` counts the inputs that show it. Where an implementation raised whatever the
     input, there is no sighting and ``message`` is what it raised.
     """
 
     id: str | None
     cause: str
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     order: int
     sighting: Sighting | None
     seen: bool = True
@@ -174,7 +174,7 @@ def _verdict(explanation: Explanation) -> str:
     declared = sum(one.id is not None for one in explanation.disagreements)
     undeclared = len(explanation.disagreements) - declared
     if not explanation.disagreements:
-        said = "No disagreement: every result of every subject is within its budget, and PyTorch and JAX agree."
+        said = "No disagreement: every result of every implementation is within its budget, and PyTorch and JAX agree."
         said = said if explanation.passed else "No disagreement is declared."
     else:
         said = f"{_count(declared, 'declared disagreement')}, {_count(undeclared, 'undeclared')}."
@@ -193,7 +193,7 @@ def _count(n: int, what: str) -> str:
 def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
     unseen = ", not seen in this run" if one.looked_for else ", in another mode or layout than this run's"
     status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else unseen)
-    title = one.id or f"{' and '.join(one.subjects)}: {one.cause} in the {ORDER_NAMES[one.order]}"
+    title = one.id or f"{' and '.join(one.implementations)}: {one.cause} in the {ORDER_NAMES[one.order]}"
     lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
     sighting = one.sighting
     if sighting is not None:
@@ -260,7 +260,7 @@ def _result(result: Result, one: Disagreement) -> str:
         return str(result.message)
     measured = one.cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
     said = repr(result.got) + (f", error {result.ulp:.4g} ULP" if measured else "")
-    declared = one.declared_results.get(result.subject)
+    declared = one.declared_results.get(result.implementation)
     return said if declared is None or repr(declared) == repr(result.got) else f"{said} (declared: {declared!r})"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, FloatArray, IntArray, format_of, is_number, widen
+from crosscheck._verify.implementations import VIEWS, Runner
 from crosscheck._verify.sample import Sample
-from crosscheck._verify.subjects import VIEWS, Runner
 
 LENGTHS = (1, 3, 8, 16, 17, 33)
 """Around the widths of vector registers: whole ones, and those with a remainder."""
@@ -26,7 +26,7 @@ MODES = {"torch": "eager", "jax": "jit"}
 
 @dataclass
 class Layouts:
-    """What one subject gave for the same inputs in several layouts.
+    """What one implementation gave for the same inputs in several layouts.
 
     Attributes:
         got: The result at each point.
@@ -65,7 +65,7 @@ def _positions(positions: Sequence[int]) -> str:
 def layouts(
     run: Runner, sample: Sample, order: int, mode: str, whole: FloatArray, anchors: Sequence[float] = ()
 ) -> Layouts | None:
-    """Run a subject on a sample in several layouts; ``whole`` is what it gave for all of it at once.
+    """Run an implementation on a sample in several layouts; ``whole`` is what it gave for all of it at once.
 
     First in each of the views, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position: the
     ``anchors``, the first of the sample, some of those that a view changed, and others. None where it gave no derivative.

@@ -10,13 +10,13 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._catalogue import formulas_of
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
-from crosscheck._records.implementations import SUBJECTS
+from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import DTYPES
 from crosscheck._records.records import Activation
 from crosscheck._verify.curves import curves
 from crosscheck._verify.curves_plot import draw
 
-PLOTTED = tuple(subject for subject in SUBJECTS if subject != "analytic")
+PLOTTED = tuple(implementation for implementation in IMPLEMENTATIONS if implementation != "analytic")
 POINTS = 3000
 DRAWABLE = 1e300
 """Beyond it matplotlib's own arithmetic overflows."""
@@ -24,7 +24,7 @@ DRAWABLE = 1e300
 
 @undisturbed()
 def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
-    """Draw an activation and its gradient over an interval, and below them the error of each subject in ULP.
+    """Draw an activation and its gradient over an interval, and below them the error of each implementation in ULP.
 
     Args:
         what: A name or alias of the catalogue, or a record; its parameters have their default values.

@@ -1,4 +1,4 @@
-"""Python code that shows again what a subject gives at an input: a snippet to paste, into a report of a bug for example."""
+"""Python code that shows again what an implementation gives at an input: a snippet to paste into a bug report."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class _Shown:
 
     @property
     def side(self) -> str:
-        return Implementation.of(self.result.subject).side
+        return Implementation.of(self.result.implementation).side
 
     @property
     def along_first(self) -> bool:
@@ -73,8 +73,8 @@ class _Shown:
 
 
 def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result) -> str:
-    """Python code that prints what a subject gives at an input, with the lines to expect as comments."""
-    write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.subject).side]
+    """Python code that prints what an implementation gives at an input, with the lines to expect as comments."""
+    write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.implementation).side]
     lines = write(_Shown(activation, source, sighting, result))
     if result.got is None:
         lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}".replace("\n", " "))
@@ -314,14 +314,14 @@ def _part(shown: _Shown) -> str:
 
 
 def _call(shown: _Shown) -> tuple[tuple[str, ...], str]:
-    """What to import for a subject, and the call that computes it."""
-    subject = Implementation.of(shown.result.subject)
-    framework = subject.side
+    """What to import for an implementation, and the call that computes it."""
+    implementation = Implementation.of(shown.result.implementation)
+    framework = implementation.side
     parameters = shown.sighting.parameters
-    if subject.own:
+    if implementation.own:
         return shown.source.lines, f"{shown.source.expression}.{framework}(x{_arguments(parameters)})"
     native = shown.activation.natives[framework]
-    arguments = shown.activation.native_arguments(framework, parameters, matched=subject.kind == MATCHED) or {}
+    arguments = shown.activation.native_arguments(framework, parameters, matched=implementation.kind == MATCHED) or {}
     if native.call:
         values = {name: repr(value) for name, value in arguments.items()}
         return (), re.sub(r"(?<!\.)\b[a-z_]+\b(?!=)", lambda found: values.get(found[0], found[0]), native.call)

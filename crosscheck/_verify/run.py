@@ -1,4 +1,4 @@
-"""One activation, all its subjects: run them, judge them against the exact results and against each other."""
+"""One activation, all its implementations: run them, judge them against the exact results and against each other."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.judged import ALONE, Judged, summarise
 from crosscheck._verify import layout
+from crosscheck._verify.implementations import Runner, implementations_of
 from crosscheck._verify.sample import samples
 from crosscheck._verify.searched import searched
-from crosscheck._verify.subjects import Runner, subjects_of
-from crosscheck._verify.task import Plan, Task, failed, judge_subject, run_subject
+from crosscheck._verify.task import Plan, Task, failed, judge_implementation, run_implementation
 
 EXHAUSTIVE = ("bfloat16", "float16")
 """In these dtypes every input of an elementwise function is tried: there is none left to search for."""
@@ -57,17 +57,23 @@ def _one_dtype(
     for sample in samples(activation, parameters, dtype, lengths, **sampling):
         task = Task.of(activation, case, parameters, sample, plan, runners)
         results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
-        subjects = [subject for subject in subjects_of(activation, parameters) if subject.name in plan.subjects]
+        implementations = [
+            implementation
+            for implementation in implementations_of(activation, parameters)
+            if implementation.name in plan.implementations
+        ]
         # most of the time goes into JAX's compiler, which does not hold Python's lock
-        with ThreadPoolExecutor(len(subjects) or 1) as pool:
-            for subject, ran in zip(subjects, pool.map(partial(run_subject, task), subjects), strict=True):
-                yield from judge_subject(task, subject, ran, results)
+        with ThreadPoolExecutor(len(implementations) or 1) as pool:
+            for implementation, ran in zip(
+                implementations, pool.map(partial(run_implementation, task), implementations), strict=True
+            ):
+                yield from judge_implementation(task, implementation, ran, results)
         for pair in PAIRS:
-            if set(pair) <= set(plan.subjects):
+            if set(pair) <= set(plan.implementations):
                 yield from _one_pair(task, pair, results)
         if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
-            for subject in subjects:
-                yield from _layouts(task, subject, results)
+            for implementation in implementations:
+                yield from _layouts(task, implementation, results)
     searchable = plan.search and (
         plan.search.lengths[0] in lengths if activation.rows else plan.search.rounds and dtype not in EXHAUSTIVE
     )
@@ -107,27 +113,27 @@ def _one_pair(
 
 
 def _layouts(
-    task: Task, subject: Implementation, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+    task: Task, implementation: Implementation, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
-    """A subject with itself, where its input stands elsewhere."""
+    """An implementation with itself, where its input stands elsewhere."""
     for order in task.plan.orders:
-        mode = layout.MODES.get(subject.side, "")
-        if (subject.name, mode, order) not in results:
+        mode = layout.MODES.get(implementation.side, "")
+        if (implementation.name, mode, order) not in results:
             continue
-        whole, _ = results[subject.name, mode, order]
-        key = task.key(subject.name, ALONE, order, mode)
+        whole, _ = results[implementation.name, mode, order]
+        key = task.key(implementation.name, ALONE, order, mode)
         try:
             anchors = [
                 anchor.input
                 for deviation in task.activation.deviations
-                if deviation.cause == "layout" and subject.name in deviation.subjects
+                if deviation.cause == "layout" and implementation.name in deviation.implementations
                 for region in deviation.regions
                 if region.order == order and task.dtype in region.dtypes
                 for anchor in region.anchors
             ]
-            found = layout.layouts(task.runner(subject), task.sample, order, mode, whole, anchors)
+            found = layout.layouts(task.runner(implementation), task.sample, order, mode, whole, anchors)
         except Exception as error:
-            yield failed(task, key, said(error), subject.side)
+            yield failed(task, key, said(error), implementation.side)
             continue
         if found is None:
             continue
@@ -143,7 +149,7 @@ def _layouts(
             (found.got, found.expected),
             (apart, apart),
             true,
-            subject.side if found.differs.any() else None,
+            implementation.side if found.differs.any() else None,
             task.columns(order),
             (str(found),) if found.differs.any() else (),
         )

@@ -21,7 +21,7 @@ from crosscheck._verify.shapes import USED, RowShape
 
 @dataclass(frozen=True)
 class Sample:
-    """What the subjects are run at.
+    """What the implementations are run at.
 
     Attributes:
         x: The input array.

@@ -15,14 +15,14 @@ from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import FIRST_PASSING
 from crosscheck._verdict.judged import Judged, counts_for_maximum
+from crosscheck._verify.implementations import Runner
 from crosscheck._verify.sample import Sample, taken
 from crosscheck._verify.search import neighbours, worst, worst_first
 from crosscheck._verify.shapes import USED, RowShape
-from crosscheck._verify.subjects import Runner
-from crosscheck._verify.task import Plan, Task, judge_subject, run_subject
+from crosscheck._verify.task import Plan, Task, judge_implementation, run_implementation
 
 OWN = {"torch": ("eager",), "jax": ("jit", "eager")}
-"""The subjects that are searched, each in the first of these modes that is run."""
+"""The implementations that are searched, each in the first of these modes that is run."""
 AT_ONCE = 11
 """How many rows are run at once: as many as the sample has of the first length, so that JAX need not compile again."""
 
@@ -39,7 +39,7 @@ def searched(
     own = {
         Implementation(name): next(mode for mode in modes if mode in plan.modes)
         for name, modes in OWN.items()
-        if name in plan.subjects and set(modes) & set(plan.modes)
+        if name in plan.implementations and set(modes) & set(plan.modes)
     }
     if own and plan.search is not None:
         make = partial(
@@ -47,9 +47,11 @@ def searched(
         )
         tasks = _rows(activation, dtype, plan, own, make) if activation.rows else _inputs(sample, plan, own, make)
         for task in tasks:
-            for subject, mode in own.items():
+            for implementation, mode in own.items():
                 in_one_mode = replace(task, plan=replace(plan, modes=(mode,)))
-                yield from judge_subject(in_one_mode, subject, run_subject(in_one_mode, subject), {})
+                yield from judge_implementation(
+                    in_one_mode, implementation, run_implementation(in_one_mode, implementation), {}
+                )
 
 
 Make = Callable[[Sample], Task]
@@ -99,16 +101,16 @@ def _worst(
 def _share(task: Task, own: Own) -> dict[object, Float64Array]:
     """The errors of each result, as a share of its budget."""
     return {
-        (subject.name, order): _errors(task, subject, order, mode)
-        for subject, mode in own.items()
+        (implementation.name, order): _errors(task, implementation, order, mode)
+        for implementation, mode in own.items()
         for order in task.plan.orders
     }
 
 
-def _errors(task: Task, subject: Implementation, order: int, mode: str) -> Float64Array:
+def _errors(task: Task, implementation: Implementation, order: int, mode: str) -> Float64Array:
     """The largest error of a result in each row, as a share of the budget; infinite where it raises."""
     try:
-        run = task.runner(subject)
+        run = task.runner(implementation)
         got = run.run(task.sample, order, mode)
     except Exception:  # it is told of where the rows are judged
         return np.full(len(task.sample.x), np.inf)

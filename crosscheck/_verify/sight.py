@@ -17,19 +17,19 @@ from crosscheck._records.records import Activation
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, Judgement, Setting
+from crosscheck._verify.implementations import GAPS, VIEWS, Runner, implementations_of, runner
 from crosscheck._verify.sample import Sample, samples
-from crosscheck._verify.subjects import GAPS, VIEWS, Runner, runner, subjects_of
 
 REPEATED = 64
 """A single input is run in an array of as many copies, so that vectorised kernels take their vectorised path."""
 DEVICE = "cpu"
 Runners = dict[tuple[object, ...], Runner]
-"""By subject and parameters, of one activation: JAX need not compile again what has run before."""
+"""By implementation and parameters, of one activation: JAX need not compile again what has run before."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A sample with its truth for one order, shared by every subject."""
+    """A sample with its truth for one order, shared by every implementation."""
 
     activation: Activation
     parameters: Mapping[str, float]
@@ -56,30 +56,30 @@ def task_of(activation: Activation, parameters: Mapping[str, float], sample: Sam
     )
 
 
-def _subjects(task: _Task) -> dict[str, Implementation]:
-    return {subject.name: subject for subject in subjects_of(task.activation, task.parameters)}
+def _implementations(task: _Task) -> dict[str, Implementation]:
+    return {implementation.name: implementation for implementation in implementations_of(task.activation, task.parameters)}
 
 
-def _mode(subject: Implementation, mode: str) -> str:
-    """The mode in which a subject is run where one is asked for that it may not have."""
-    return mode if mode in subject.modes else "eager"
+def _mode(implementation: Implementation, mode: str) -> str:
+    """The mode in which an implementation is run where one is asked for that it may not have."""
+    return mode if mode in implementation.modes else "eager"
 
 
 def _runner(task: _Task, name: str) -> Runner:
     key = (name, *task.parameters.items())
     if key not in task.runners:
-        task.runners[key] = runner(task.activation, _subjects(task)[name], task.parameters, DEVICE, None)
+        task.runners[key] = runner(task.activation, _implementations(task)[name], task.parameters, DEVICE, None)
     return task.runners[key]
 
 
 def run_in(task: _Task, name: str, mode: str, count: int, view: str = "") -> tuple[FloatArray, Judgement] | None:
-    """A subject's results, flat, and how ``verify`` judges them; None where it finds no derivative.
+    """An implementation's results, flat, and how ``verify`` judges them; None where it finds no derivative.
 
     The inputs, or the rows, are run in an array of ``count``, repeated until there are as many, or as a ``view``
-    of another array. Raises whatever the subject raises.
+    of another array. Raises whatever the implementation raises.
     """
     sample = task.sample
-    mode = _mode(_subjects(task)[name], mode)
+    mode = _mode(_implementations(task)[name], mode)
     run = _runner(task, name)
     got = run.run(sample.tiled(count), task.order, mode, view=view or None)
     if got is None:
@@ -100,14 +100,14 @@ def run_in(task: _Task, name: str, mode: str, count: int, view: str = "") -> tup
 
 @dataclass(frozen=True)
 class Result:
-    """What one subject gives at one input: a number with its error in ULP, or what it raised.
+    """What one implementation gives at one input: a number with its error in ULP, or what it raised.
 
-    ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the subject raised or found
+    ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the implementation raised or found
     no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row;
     with a ``view``, one of ``VIEWS``, in an array of that many that is a view of another one.
     """
 
-    subject: str
+    implementation: str
     got: float | None
     ulp: float
     message: str | None = None
@@ -117,8 +117,8 @@ class Result:
 
     @property
     def label(self) -> str:
-        """The subject, and the layout of its input if that is another one than an array of copies."""
-        return self.subject + (" alone" if self.copies == 1 else f" in a view {self.view}" if self.view else "")
+        """The implementation, and the layout of its input if that is another one than an array of copies."""
+        return self.implementation + (" alone" if self.copies == 1 else f" in a view {self.view}" if self.view else "")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sighting:
-    """Some subjects at one input. ``exact`` is the correctly rounded truth, None where nothing defines one.
+    """Some implementations at one input. ``exact`` is the correctly rounded truth, None where nothing defines one.
 
     For a function of rows ``input`` is the number by which the entry is known, and ``row`` says where it is.
     """
@@ -173,7 +173,7 @@ class Declared:
 
 def sight(
     activation: Activation,
-    subjects: Sequence[str],
+    implementations: Sequence[str],
     x: FloatArray,
     order: int,
     mode: str,
@@ -184,28 +184,28 @@ def sight(
     beside: Sequence[tuple[str, str]] = (),
     runners: Runners | None = None,
 ) -> Sighting:
-    """What the subjects give at the one input ``x``, an array of one element.
+    """What the implementations give at the one input ``x``, an array of one element.
 
     For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
-    which the subjects disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters,
-    the sighting is at others at which the function is verified. With ``layouts`` each subject is run too with the input,
-    or its row, alone, and in a view with gaps; in those of the other views that change the result too. ``beside`` are
-    further subjects, each with its mode, that are run at the same place; the sighting has their results after those of
-    the subjects. ``runners`` are kept from sighting to sighting of one activation.
+    which the implementations disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters,
+    the sighting is at others at which the function is verified. With ``layouts`` each implementation is also run with the
+    input, or its row, alone, and in a view with gaps; in those of the other views, too, that change the result. ``beside``
+    are further implementations, each with its mode, that are run at the same place; the sighting has their results last.
+    ``runners`` are kept from sighting to sighting of one activation.
     """
     sample, row = Sample(x, None, x), None
     runners = {} if runners is None else runners
     if activation.rows:
-        sample, row, parameters = _in_a_row(activation, subjects, x, order, mode, parameters, declared, runners)
+        sample, row, parameters = _in_a_row(activation, implementations, x, order, mode, parameters, declared, runners)
     task = task_of(activation, parameters, sample, order, runners)
     position = (row.position or 0) if row else 0
     copies = row.sampled if row else REPEATED
-    runs = [(name, mode, copies, "") for name in subjects]
+    runs = [(name, mode, copies, "") for name in implementations]
     if layouts:
-        runs += [(name, mode, *layout) for layout in ((1, ""), (copies, GAPS)) for name in subjects]
+        runs += [(name, mode, *layout) for layout in ((1, ""), (copies, GAPS)) for name in implementations]
     results = [_result(task, *one, position) for one in runs]
     for view in VIEWS if layouts and row is None else ():
-        seen = [_result(task, name, mode, copies, view, position) for name in subjects] if view != GAPS else []
+        seen = [_result(task, name, mode, copies, view, position) for name in implementations] if view != GAPS else []
         results += [one for one, whole in zip(seen, results, strict=False) if repr(one.got) != repr(whole.got)]
     results += [_result(task, name, one, copies, "", position) for name, one in beside]
     return Sighting(
@@ -227,11 +227,11 @@ def sight_declared(
     beside: Sequence[tuple[str, str]] = (),
     runners: Runners | None = None,
 ) -> Sighting:
-    """What the subjects of a declared deviation give at one of its anchors, and others beside them."""
+    """What the implementations of a declared deviation give at one of its anchors, and others beside them."""
     deviation, region = declared.deviation, declared.region
     return sight(
         activation,
-        deviation.subjects,
+        deviation.implementations,
         np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype),
         region.order,
         deviation.modes[0],
@@ -244,13 +244,13 @@ def sight_declared(
 
 
 def _result(task: _Task, name: str, mode: str, copies: int, view: str, position: int) -> Result:
-    subject = _subjects(task).get(name)
-    if subject is None:
+    implementation = _implementations(task).get(name)
+    if implementation is None:
         return Result(name, None, np.nan, "is not judged with these parameters", mode, copies, view)
-    mode = _mode(subject, mode)
+    mode = _mode(implementation, mode)
     try:
         run = run_in(task, name, mode, copies, view)
-    except Exception as error:  # whatever a subject raises is its result
+    except Exception as error:  # whatever an implementation raises is its result
         return Result(name, None, np.nan, said(error), mode, copies, view)
     if run is None:
         return Result(name, None, np.nan, "finds no derivative", mode, copies, view)
@@ -261,7 +261,7 @@ def _result(task: _Task, name: str, mode: str, copies: int, view: str, position:
 
 def _in_a_row(
     activation: Activation,
-    subjects: Sequence[str],
+    implementations: Sequence[str],
     x: FloatArray,
     order: int,
     mode: str,
@@ -281,7 +281,7 @@ def _in_a_row(
             some = _chosen(sample, rows)
             at = np.flatnonzero(is_number(some.known(order), number))
             task = task_of(activation, case, some, order, runners)
-            error = _disagreement(task, subjects, mode, len(sample.x), declared)[at]
+            error = _disagreement(task, implementations, mode, len(sample.x), declared)[at]
             whole = order == 0 and activation.result == "one"
             i, position = divmod(int(at[np.argmax(error)]), sample.width(order))
             found = *_place(sample, int(rows[i]), None if whole else position), case
@@ -298,12 +298,14 @@ def _in_a_row(
     return first
 
 
-def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, declared: Declared | None) -> Float64Array:
-    """The first subject's error at each point; -inf where the subjects do not disagree, or not as it is declared."""
+def _disagreement(
+    task: _Task, implementations: Sequence[str], mode: str, count: int, declared: Declared | None
+) -> Float64Array:
+    """The first implementation's error at each point; -inf where they do not disagree, or not as it is declared."""
     if declared and declared.deviation.cause == "layout":
-        return _apart(task, subjects[0], mode, count)
+        return _apart(task, implementations[0], mode, count)
     runs = []
-    for name in subjects:
+    for name in implementations:
         try:
             run = run_in(task, name, mode, count)
         except Exception:  # what it raises is shown later
@@ -323,14 +325,14 @@ def _disagreement(task: _Task, subjects: Sequence[str], mode: str, count: int, d
             got, (found[0], found[1]), task.order, np.isnan(widen(task.sample.known(task.order))), small
         ).codes
         shown |= pair == CODE[cause] if cause else pair < FIRST_PASSING
-    for name, (values, _) in zip(subjects, runs, strict=True):
+    for name, (values, _) in zip(implementations, runs, strict=True):
         if declared and (result := declared.anchor.results.get(name)) is not None:
             shown &= is_number(values, float(np.float64(result).astype(values.dtype)))
     return np.where(shown, np.nan_to_num(runs[0][1].ulp_of_unit), -np.inf)
 
 
 def _apart(task: _Task, name: str, mode: str, count: int) -> Float64Array:
-    """How far apart a subject's results of each row alone and among ``count`` are; -inf where they are the same."""
+    """How far apart an implementation's results of each row alone and among ``count`` are; -inf where they are the same."""
     run = _runner(task, name).run
     layouts = [task.sample.tiled(count), *(task.sample.taken([i]) for i in range(len(task.sample.x)))]
     together, *alone = (run(sample, task.order, mode) for sample in layouts)

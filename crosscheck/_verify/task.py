@@ -1,4 +1,4 @@
-"""One subject at one set of inputs: run in its modes, and judged against the exact results."""
+"""One implementation at one set of inputs: run in its modes, and judged against the exact results."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, Judgement, Setting
 from crosscheck._verdict.judged import EXACT, Judged, Key, counts_for_maximum, summarise
 from crosscheck._verify.again import MODE, Again, again, differ, worse
+from crosscheck._verify.implementations import Runner, covers, runner
 from crosscheck._verify.sample import Sample
 from crosscheck._verify.search import USUAL_EFFORT, Effort
-from crosscheck._verify.subjects import Runner, covers, runner
 
 EAGER_IN_JAX = (None, 8)
 """The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
@@ -57,12 +57,12 @@ class Plan:
         search: How much effort goes into the search for the rows at which the own functions of rows err most; None for none.
         eager_in_jax: The lengths of rows at which JAX is run eagerly if also under jit.
         natives_in: The modes in which only the frameworks' own functions are run.
-        layout: Whether a subject's results are compared in several layouts too.
+        layout: Whether an implementation's results are compared in several layouts too.
     """
 
     dtypes: tuple[str, ...]
     orders: tuple[int, ...]
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     modes: tuple[str, ...]
     device: str
     seed: int
@@ -78,7 +78,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """One set of inputs with its truth, shared by every subject."""
+    """One set of inputs with its truth, shared by every implementation."""
 
     activation: Activation
     case: int
@@ -89,7 +89,7 @@ class Task:
     scales: Mapping[int, Float64Array]
     plan: Plan
     runners: dict[str, Runner]
-    """By subject, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
+    """By implementation, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
 
     @classmethod
     def of(
@@ -146,17 +146,19 @@ class Task:
     def dtype(self) -> str:
         return str(self.sample.x.dtype)
 
-    def runner(self, subject: Implementation) -> Runner:
-        if subject.name not in self.runners:
-            replacement = self.plan.replace.get(subject.name)
-            self.runners[subject.name] = runner(self.activation, subject, self.parameters, self.plan.device, replacement)
-        return self.runners[subject.name]
+    def runner(self, implementation: Implementation) -> Runner:
+        if implementation.name not in self.runners:
+            replacement = self.plan.replace.get(implementation.name)
+            self.runners[implementation.name] = runner(
+                self.activation, implementation, self.parameters, self.plan.device, replacement
+            )
+        return self.runners[implementation.name]
 
-    def key(self, subject: str, against: str, order: int, mode: str) -> Key:
+    def key(self, implementation: str, against: str, order: int, mode: str) -> Key:
         return Key(
             self.activation.name,
             self.case,
-            subject,
+            implementation,
             against,
             self.dtype,
             order,
@@ -169,7 +171,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a subject gave, or raised: whatever it raises is its result."""
+    """What an implementation gave, or raised: whatever it raises is its result."""
 
     order: int
     mode: str
@@ -180,23 +182,23 @@ class Ran:
     error: Exception | None = None
 
 
-def run_subject(task: Task, subject: Implementation) -> list[Ran]:
+def run_implementation(task: Task, implementation: Implementation) -> list[Ran]:
     plan = task.plan
-    own = subject.own
+    own = implementation.own
     if not own and task.sample.shapes and task.dtype not in LONG_IN_NATIVES:
         return []
-    modes = [mode for mode in plan.modes if mode in subject.modes and not (own and mode in plan.natives_in)]
-    if subject.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
+    modes = [mode for mode in plan.modes if mode in implementation.modes and not (own and mode in plan.natives_in)]
+    if implementation.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
         modes = [mode for mode in modes if mode != "eager"]
     found = []
     for mode in modes:
         for order in plan.orders:
-            if not covers(task.activation, subject, task.dtype, order, mode):
+            if not covers(task.activation, implementation, task.dtype, order, mode):
                 continue
             try:
-                run = task.runner(subject)
+                run = task.runner(implementation)
                 got = run.run(task.sample, order, mode)
-                twice = mode == MODE and subject.side != "analytic" and not task.sample.shapes
+                twice = mode == MODE and implementation.side != "analytic" and not task.sample.shapes
                 once_more = again(run, order, plan.orders) if twice else None
                 found.append(Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
             except Exception as error:
@@ -204,29 +206,29 @@ def run_subject(task: Task, subject: Implementation) -> list[Ran]:
     return found
 
 
-def judge_subject(
+def judge_implementation(
     task: Task,
-    subject: Implementation,
+    implementation: Implementation,
     ran: Sequence[Ran],
     results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]],
 ) -> Iterator[Judged]:
     for one in ran:
         order, mode = one.order, one.mode
-        key = task.key(subject.name, EXACT, order, mode)
+        key = task.key(implementation.name, EXACT, order, mode)
         error = one.error
         notes: tuple[str, ...] = ()
         if one.runner is not None:
             try:
-                judgement, got, notes = _judge_twice(task, one.runner, one, subject.own)
+                judgement, got, notes = _judge_twice(task, one.runner, one, implementation.own)
             except Exception as raised:  # in float64, where it was right in the dtype
                 error = raised
         if error is not None:
-            yield failed(task, key, said(error), subject.side)
+            yield failed(task, key, said(error), implementation.side)
             continue
-        results[subject.name, mode, order] = got, judgement.codes
+        results[implementation.name, mode, order] = got, judgement.codes
         if task.sample.shapes:
             notes = (*notes, _worst_row(task, judgement, order))
-        at_fault = (judgement.codes < causes.FIRST_PASSING).any() and subject.side != "analytic"
+        at_fault = (judgement.codes < causes.FIRST_PASSING).any() and implementation.side != "analytic"
         yield summarise(
             key,
             task.parameters,
@@ -235,7 +237,7 @@ def judge_subject(
             (got, task.truths[order].rounded),
             (judgement.ulp_of_unit, judgement.ulp),
             task.truths[order],
-            subject.side if at_fault else None,
+            implementation.side if at_fault else None,
             task.columns(order),
             notes,
         )
@@ -288,7 +290,7 @@ def _judge(
 
 
 def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int) -> Any:
-    """Which of the points beyond the budget are another function, told by running the subject in float64."""
+    """Which of the points beyond the budget are another function, told by running the implementation in float64."""
     activation, parameters = task.activation, task.parameters
     true = task.truths[order]
     x = widen(task.known(order))
@@ -337,7 +339,7 @@ def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, 
 
 
 def failed(task: Task, key: Key, message: str, side: str) -> Judged:
-    """A comparison whose subject raised."""
+    """A comparison whose implementation raised."""
     empty = np.zeros(0)
     return Judged(
         key=key,

@@ -18,9 +18,9 @@ from crosscheck._verify.sight import Sighting, sight
 
 @dataclass(frozen=True)
 class Uncovered:
-    """What no deviation covers: some subjects' disagreement in an order, of one cause, in the comparisons that show it."""
+    """What no deviation covers: a disagreement in an order, of one cause, with the comparisons that show it."""
 
-    subjects: tuple[str, ...]
+    implementations: tuple[str, ...]
     order: int
     cause: str
     comparisons: tuple[Comparison, ...]
@@ -29,35 +29,35 @@ class Uncovered:
 def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
     """What no deviation covers, the worst cause first, its comparisons with the setting in which to look at it first.
 
-    Two subjects' disagreement is left out where one of them already disagrees with the exact results in that way.
+    Two implementations' disagreement is left out where one of them already disagrees with the exact results in that way.
     """
     groups: dict[tuple[tuple[str, ...], int, str], list[Comparison]] = {}
     for comparison in sorted(report.comparisons, key=lambda c: c.against != EXACT):
-        subjects: tuple[str, ...] = (comparison.subject,)
+        implementations: tuple[str, ...] = (comparison.implementation,)
         if comparison.against not in (EXACT, ALONE):
-            subjects = (comparison.subject, comparison.against)
+            implementations = (comparison.implementation, comparison.against)
         raised = comparison.message is not None and not comparison.passed  # else it is declared that it raises
         for cause in ("error",) if raised else comparison.uncovered:
-            alone = any(((subject,), comparison.order, cause) in groups for subject in subjects)
-            if len(subjects) == 1 or not alone:
-                groups.setdefault((subjects, comparison.order, cause), []).append(comparison)
+            alone = any(((implementation,), comparison.order, cause) in groups for implementation in implementations)
+            if len(implementations) == 1 or not alone:
+                groups.setdefault((implementations, comparison.order, cause), []).append(comparison)
     found = []
-    for (subjects, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
+    for (implementations, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
         # float32 first, then eager, then the default parameters
         comparisons.sort(key=lambda c: (c.dtype != "float32", c.mode != "eager", c.parameters != activation.parameters))
-        found.append(Uncovered(subjects, order, cause, tuple(comparisons)))
+        found.append(Uncovered(implementations, order, cause, tuple(comparisons)))
     return found
 
 
 def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tuple[str, str]] = ()) -> Sighting | None:
-    """The worst input in the first setting, with others ``beside``; None where a subject raised, whatever the input."""
+    """The worst input in the first setting, with others ``beside``; None if an implementation raised whatever the input."""
     first = one.comparisons[0]
     count = first.uncovered.get(one.cause)
     if count is None:
         return None
     x = _from_bits(count.worst.input_bits, first.dtype)
     layouts = one.cause == "layout"
-    return sight(activation, one.subjects, x, one.order, first.mode, first.parameters, layouts=layouts, beside=beside)
+    return sight(activation, one.implementations, x, one.order, first.mode, first.parameters, layouts=layouts, beside=beside)
 
 
 def _from_bits(bits: str, dtype: str) -> FloatArray:

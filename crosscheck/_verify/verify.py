@@ -17,7 +17,7 @@ from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
-from crosscheck._records.implementations import MODES, MODES_OF, SUBJECTS, USUAL_MODES, Implementation
+from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, MODES_OF, USUAL_MODES, Implementation
 from crosscheck._records.interface import MissingFrameworkError
 from crosscheck._records.names import DEVICES, DTYPES, ORDERS
 from crosscheck._records.records import Activation
@@ -46,7 +46,7 @@ def verify(
     *,
     dtypes: Sequence[str] | None = None,
     orders: Sequence[int] = ORDERS,
-    subjects: Sequence[str] = SUBJECTS,
+    implementations: Sequence[str] = IMPLEMENTATIONS,
     modes: Sequence[str] | None = None,
     layout: bool = False,
     device: str = "cpu",
@@ -69,7 +69,7 @@ def verify(
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
         dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``; all unless given.
         orders: 0 for the value, 1 for the gradient, 2 for the second derivative; all unless given.
-        subjects: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``,
+        implementations: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``,
             ``jax.native.matched`` and ``analytic``; all unless given.
         modes: Some of ``eager``, ``jit`` (of JAX), ``compile`` (of PyTorch, values and gradients), ``vmap`` and ``forward``
             (forward mode instead of reverse); the first two unless given. JAX runs ``vmap`` and ``forward`` under jit. What
@@ -82,7 +82,7 @@ def verify(
             given, and take rows of 100 entries without a search.
         thorough: Whether to take rows of up to 131,072 entries in every dtype, and to search longer, also for inputs of
             elementwise functions.
-        replace: Functions that are judged in a subject's place, called with the framework's array and the parameters:
+        replace: Functions judged in an implementation's place, called with the framework's array and the parameters:
             ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
         without: Ids of declared deviations that are treated as not declared.
         progress: Called with the name of the activation and the dtype before each is run.
@@ -120,11 +120,11 @@ def verify(
         sizes.pop("eager_in_jax", None)
     replace = dict(replace or {})
     if replace:
-        known("subject", replace, SUBJECTS)
+        known("implementation", replace, IMPLEMENTATIONS)
     plan = Plan(
         dtypes=known("dtype", dtypes, DTYPES),
         orders=known("order", orders, ORDERS),
-        subjects=known("subject", subjects, SUBJECTS),
+        implementations=known("implementation", implementations, IMPLEMENTATIONS),
         modes=known("mode", modes, MODES),
         layout=layout,
         device=_arguments.one_of("device", device, DEVICES),
@@ -193,7 +193,7 @@ def verified(
 
 
 def _sides(plan: Plan) -> set[str]:
-    return {Implementation.of(subject).side for subject in plan.subjects}
+    return {Implementation.of(implementation).side for implementation in plan.implementations}
 
 
 def lacks(mode: str) -> str | None:

@@ -204,7 +204,7 @@ def shipped(record: Activation, side: str) -> str:
 
 
 def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
-    who = " and ".join(f"`{subject}`" for subject in one.subjects)
+    who = " and ".join(f"`{implementation}`" for implementation in one.implementations)
     yield f"### {one.id}"
     yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
     if one.bug:

@@ -78,7 +78,7 @@ def table(rows: str) -> Iterator[str]:
 def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
     orders = [ORDER_NAMES[order] for order in sorted({region.order for region in deviation.regions})]
     dtypes = [dtype for dtype in DTYPES if any(dtype in region.dtypes for region in deviation.regions)]
-    sides = sorted({subject.partition(".")[0] for subject in deviation.subjects})
+    sides = sorted({implementation.partition(".")[0] for implementation in deviation.implementations})
     modes = [mode for mode in deviation.modes if any(mode in MODES_OF[side] for side in sides)]
     usual = [mode for mode in modes if mode in USUAL_MODES]
     data = {

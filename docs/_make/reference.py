@@ -242,7 +242,9 @@ def tests_example() -> dict[str, Any]:
 
 
 def sweep_example() -> dict[str, Any]:
-    return dict(crosscheck.sweep("relu", dtype="bfloat16", orders=[0], subjects=["torch.native", "jax.native"]).data())
+    return dict(
+        crosscheck.sweep("relu", dtype="bfloat16", orders=[0], implementations=["torch.native", "jax.native"]).data()
+    )
 
 
 LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {

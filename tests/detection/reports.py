@@ -24,7 +24,7 @@ WORDS = {True: ("PASSED",), False: ("FAILED",)}
 def failed() -> Report:
     """A report with failures of several causes, and with much that passes; what it writes without a lie is right."""
     replace = {"jax": lambda x: x * 2, "torch": lambda x: x.relu() + x.isnan() * 0}
-    report = crosscheck.verify("relu", quick=True, subjects=["torch", "jax"], replace=replace, orders=[0, 1])
+    report = crosscheck.verify("relu", quick=True, implementations=["torch", "jax"], replace=replace, orders=[0, 1])
     assert not list(contradictions(report))
     return report
 
@@ -60,7 +60,7 @@ def _in_json(report: Report, data: Any) -> Iterator[str]:
     for comparison, written in zip(report.comparisons, data["comparisons"], strict=False):
         if written["passed"] != _passes(comparison):
             yield "passed in json"
-        for field in ("cause", "side", "points", "max_ulp", "order", "dtype", "mode", "subject", "against"):
+        for field in ("cause", "side", "points", "max_ulp", "order", "dtype", "mode", "implementation", "against"):
             if written[field] != plain(getattr(comparison, field)):
                 yield f"{field} in json"
         if comparison.worst is not None and (

@@ -47,7 +47,7 @@ class Own(Right):
         for seed in self.seeds:
             options: dict[str, Any] = {} if self.made is None else {"replace": self.functions()}
             report = crosscheck.verify(
-                self.of, subjects=["torch", "jax"], dtypes=self.dtypes, seed=seed, quick=self.quick, **options
+                self.of, implementations=["torch", "jax"], dtypes=self.dtypes, seed=seed, quick=self.quick, **options
             )
             found += report.comparisons
         return found

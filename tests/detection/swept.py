@@ -44,7 +44,7 @@ class Swept(Fault):
             self.of,
             dtype=self.dtype,
             orders=self.orders,
-            subjects=["torch", "jax"],
+            implementations=["torch", "jax"],
             range=self.range,
             replace={self.side: self.plant(crosscheck.activations[self.of], self.side)},
         )
@@ -56,7 +56,7 @@ class Swept(Fault):
         return Verdict(
             found=True,
             cause="special" if special else "inaccurate",
-            side=first.subject if {one.subject for one in report.beyond} == {first.subject} else "both",
+            side=first.implementation if {one.implementation for one in report.beyond} == {first.implementation} else "both",
             at=None if worst is None else worst.input,
             placed=special or (worst is not None and lies(worst.input, self.at)),
         )
@@ -86,7 +86,7 @@ class Miscounted(Fault):
             return self.change(lambda at: original(self_, at), span) if second else original(self_, span)
 
         with patch.object(Judge, "judge", judge):
-            return _raised(lambda: crosscheck.sweep("tanh", range=RANGE, subjects=["torch.native"]))
+            return _raised(lambda: crosscheck.sweep("tanh", range=RANGE, implementations=["torch.native"]))
 
 
 SECOND = (0xBF800000 // PIECE + 1) % 3
@@ -106,7 +106,7 @@ class Tampered(Fault):
     def judge(self) -> Verdict:
         """What going on with it raises."""
         with tempfile.TemporaryDirectory() as folder:
-            options: dict[str, Any] = {"range": RANGE, "subjects": ["torch.native"], "out": folder}
+            options: dict[str, Any] = {"range": RANGE, "implementations": ["torch.native"], "out": folder}
             crosscheck.sweep("tanh", **options)
             (path,) = Path(folder).glob("*.journal")
             lines = self.change(path.read_bytes().splitlines(keepends=True))

@@ -46,7 +46,7 @@ class Planted(Fault):
         assert self.side is not None
         return crosscheck.verify(
             self.of,
-            subjects=["torch", "jax"],
+            implementations=["torch", "jax"],
             replace={self.side: self.plant(crosscheck.activations[self.of], self.side)},
             dtypes=self.dtypes,
             orders=self.orders,

@@ -13,7 +13,7 @@ _ROW = AtlasRow(
     declared=True,
     function="theirs",
     natives={"jax.native": "jax.nn.elu"},
-    subjects=("jax.native",),
+    implementations=("jax.native",),
     dtypes=("float32",),
     orders=(1,),
     modes=("eager", "jit"),
@@ -61,7 +61,7 @@ SWEEP: dict[str, Any] = {
     "range": {"low": "nan", "high": "nan", "bits": ["0xffff", "0x7fff"]},
     "results": [
         {
-            "subject": "torch",
+            "implementation": "torch",
             "order": 0,
             "max_ulp": 0.5,
             "worst": _WORST,
@@ -78,7 +78,7 @@ SWEEP: dict[str, Any] = {
             "binades": [{"low": 1.0, "input": 1.5, "ulp": 0.5}],
         }
     ],
-    "differences": [{"subject": "torch", "against": "jax", "order": 0, "inputs": 3}],
+    "differences": [{"implementation": "torch", "against": "jax", "order": 0, "inputs": 3}],
     "environment": {"torch": {"version": "2.13.0"}},
     "summary": {"passed": True, "headline": "relu"},
 }

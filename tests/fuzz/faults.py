@@ -67,7 +67,7 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("out.json",),
     ),
     "sweep, shared": (
-        ("sweep", "tanh", "--range", "0.1", "1.1", "--subject", "torch.native", "--jobs", "2", "--json", "out.json"),
+        ("sweep", "tanh", "--range", "0.1", "1.1", "--implementation", "torch.native", "--jobs", "2", "--json", "out.json"),
         ("out.json",),
     ),
     "dump": (("out.npz",), ("out.npz",)),

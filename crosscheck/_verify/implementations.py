@@ -1,4 +1,4 @@
-"""The subjects of an activation: who computes it, in which framework, as a function of x alone."""
+"""The implementations of an activation: who computes it, in which framework, as a function of x alone."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from crosscheck._records.records import Activation
 from crosscheck._verify.sample import Sample
 
 
-def subjects_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Implementation, ...]:
-    """The subjects that exist for an activation at these values of its parameters."""
+def implementations_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Implementation, ...]:
+    """The implementations that exist for an activation at these values of its parameters."""
     found = [Implementation("torch"), Implementation("jax")]
     for side in activation.natives:
         plain, matched = (activation.native_arguments(side, parameters, matched=matched) for matched in (False, True))
@@ -40,9 +40,9 @@ Pull = Callable[[Sample, FloatArray], tuple[FloatArray, FloatArray | None]]
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs a subject: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative.
+    """Runs an implementation: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative.
 
-    With a ``view``, one of ``VIEWS``, the subject is given the same inputs as that view of another array.
+    With a ``view``, one of ``VIEWS``, the implementation is given the same inputs as that view of another array.
     ``pull(sample, factors)`` gives the value as it comes with a gradient, and the gradient by the cotangent times
     ``factors``; formulas have none.
     """
@@ -73,20 +73,20 @@ VIEWS = {
 
 def runner(
     activation: Activation,
-    subject: Implementation,
+    implementation: Implementation,
     parameters: Mapping[str, float],
     device: str,
     replacement: Callable[..., Any] | None,
 ) -> Runner:
-    """How to run a subject with these parameters. ``replacement`` is called in its place, with the parameters.
+    """How to run an implementation with these parameters. ``replacement`` is called in its place, with the parameters.
 
     Raises what importing the framework or its function raises.
     """
-    if subject.side == "analytic":
+    if implementation.side == "analytic":
         return Runner(partial(_analytic, activation, parameters, replacement), lambda dtype, mode: Flush(False, False))
-    framework = backend(subject.side)
+    framework = backend(implementation.side)
     framework.check_device(device)
-    function = function_of(activation, subject, parameters, replacement)
+    function = function_of(activation, implementation, parameters, replacement)
 
     if activation.result == "one":
         function = _with_axis(function, int(parameters["axis"]))
@@ -124,18 +124,18 @@ def runner(
 
 def function_of(
     activation: Activation,
-    subject: Implementation,
+    implementation: Implementation,
     parameters: Mapping[str, float],
     replacement: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Any]:
     """An implementation, or what replaces it, as a function of x alone; raises what importing it raises."""
     if replacement is not None:
         return partial(replacement, **parameters)
-    if subject.own:
-        return partial(getattr(activation, subject.side), **parameters)
-    arguments = activation.native_arguments(subject.side, parameters, matched=subject.kind == MATCHED)
-    assert arguments is not None, f"{subject.name} is no subject at {parameters}"
-    return native_function(activation.natives[subject.side], arguments)
+    if implementation.own:
+        return partial(getattr(activation, implementation.side), **parameters)
+    arguments = activation.native_arguments(implementation.side, parameters, matched=implementation.kind == MATCHED)
+    assert arguments is not None, f"{implementation.name} is no implementation at {parameters}"
+    return native_function(activation.natives[implementation.side], arguments)
 
 
 def _with_axis(function: Callable[[Any], Any], axis: int) -> Callable[[Any], Any]:
@@ -188,13 +188,13 @@ def _sum(row: Float64Array) -> float:
     return math.fsum(row) if np.isfinite(row).all() else float(row.sum())
 
 
-def covers(activation: Activation, subject: Implementation, dtype: str, order: int, mode: str) -> bool:
-    """Whether a subject has anything to say.
+def covers(activation: Activation, implementation: Implementation, dtype: str, order: int, mode: str) -> bool:
+    """Whether an implementation has anything to say.
 
     The analytic formulas are derivatives, judged in float64. ``torch.compile`` does not differentiate twice. Forward mode
     has derivatives alone, and those of a row are what is known, J^T v, where the Jacobian J is symmetric.
     """
-    if subject.side == "analytic":
+    if implementation.side == "analytic":
         return dtype == "float64" and order > 0
     if mode == "forward":
         return order > 0 and activation.symmetric

@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 import crosscheck
-from crosscheck import Activation, Deviation, Report, activations
+from crosscheck import Activation, Deviation, Region, Report, activations
 from crosscheck._arithmetic.sampling import ROWS
 from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
 from crosscheck._records.names import DTYPES, ORDERS
@@ -155,8 +155,9 @@ def _verify(name: str) -> Verified:
     return Verified(report, points)
 
 
-SLOW_MODES = (("compile",), ("jit",))
-"""Compilers take their time: what deviates in torch.compile and in JAX's layouts a slow test in test_modes.py bears out."""
+def slow(modes: tuple[str, ...], *, layout: bool) -> bool:
+    """Compilers take their time: what deviates in torch.compile and in JAX's layouts a slow test in test_modes.py checks."""
+    return modes == ("compile",) or (layout and modes == ("jit",))
 
 
 def _elsewhere(activation: Activation) -> Iterator[Judged]:
@@ -165,18 +166,19 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
     if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
         others = {length: [dtype for dtype in DTYPES if dtype not in LENGTHS[length]] for length in ROWS}
         yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others, eager_in_jax=(None, 8, 1000)))
-    asked: dict[tuple[tuple[str, ...], bool], list[Deviation]] = {}
+    asked: dict[tuple[tuple[str, ...], bool], list[tuple[Deviation, Region]]] = {}
     for deviation in activation.deviations:
         layout = deviation.cause == "layout"
-        if layout or not set(deviation.modes) & set(USUAL_MODES):
-            asked.setdefault((deviation.modes, layout), []).append(deviation)
-    for (modes, layout), deviations in asked.items():
-        if modes in SLOW_MODES and (layout or modes == ("compile",)):
+        for region in deviation.regions:
+            modes = deviation.modes_of(region)
+            if layout or not set(modes) & set(USUAL_MODES):
+                asked.setdefault((modes, layout), []).append((deviation, region))
+    for (modes, layout), regions in asked.items():
+        if slow(modes, layout=layout):
             continue
-        regions = [region for deviation in deviations for region in deviation.regions]
-        dtypes = tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for region in regions))
+        dtypes = tuple(dtype for dtype in DTYPES if any(dtype in region.dtypes for _, region in regions))
         implementations = tuple(
-            dict.fromkeys(implementation for deviation in deviations for implementation in deviation.implementations)
+            dict.fromkeys(implementation for deviation, _ in regions for implementation in deviation.implementations)
         )
         plan = _plan(implementations, dtypes, modes, lengths=dict.fromkeys(ROWS, DTYPES), layout=layout)
         found = verify.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters

@@ -44,7 +44,7 @@ def row(id_: str, **changes: Any) -> AtlasRow:
         dtypes=("float32",),
         orders=(1,),
         modes=("eager", "jit"),
-        region=(Area(1, ("float32",), ((-103.0, -2.5),), (), {}, 16.0, measured),),
+        region=(Area(1, ("float32",), ((-103.0, -2.5),), (), {}, ("eager", "jit"), 16.0, measured),),
         inputs=(Input(0, 1, "float32", {"alpha": 1.0}, TAIL),),
         results=((Outcome("jax.native", "eager", ZERO, 2.0**24), Outcome("torch.native", "eager", ONE, 0.5)),),
         truth=(ONE,),

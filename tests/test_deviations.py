@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from catalogue import NAMES
-from conftest import SLOW_MODES, Verified
+from conftest import Verified, slow
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
@@ -27,7 +27,9 @@ ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512
 HERE = Environment.of(environment())
 SIGMOID = crosscheck.activations["sigmoid"]
 LOST_TAIL = next(deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-derivative-lost-tail")
-FLOAT32 = next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",)))
+FLOAT32 = dataclasses.replace(
+    next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",))), seen=()
+)
 
 
 def gradient_of(activation: Activation, **options: Any) -> Report:
@@ -145,10 +147,26 @@ def test_a_region_of_other_cpus_covers_and_is_not_examined() -> None:
     assert "more than the declared" in failures(report)
 
 
+@pytest.mark.parametrize(
+    ("modes", "passed"), [((), True), (("jit", "eager"), True), (("eager",), False), (("vmap",), False)]
+)
+def test_a_region_covers_and_is_asked_for_in_its_modes_only(modes: tuple[str, ...], passed: bool) -> None:
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, modes=modes)))
+    assert report.passed is passed
+    covered = {one.mode for one in report.comparisons if LOST_TAIL.id in one.deviations}
+    assert covered == {"eager", "jit"} & set(modes or ("eager", "jit"))
+    assert failures(report) == ""
+
+
 # Every declared deviation, on the points of one run of the catalogue
 
 DECLARED = [(name, deviation.id) for name, one in crosscheck.activations.items() for deviation in one.deviations]
 each_deviation = pytest.mark.parametrize(("name", "id_"), DECLARED, ids=[id_ for _, id_ in DECLARED])
+
+
+def run_here(deviation: Deviation, region: Region) -> bool:
+    """Whether the stored points are of a region's modes and of its environment."""
+    return seen_here(deviation, HERE, region) and not slow(deviation.modes_of(region), layout=deviation.cause == "layout")
 
 
 def find(name: str, id_: str) -> Deviation:
@@ -156,7 +174,7 @@ def find(name: str, id_: str) -> Deviation:
     (deviation,) = (deviation for deviation in crosscheck.activations[name].deviations if deviation.id == id_)
     if not seen_here(deviation, HERE):
         pytest.skip(f"{id_} was not seen in this environment: {HERE}")
-    if deviation.modes in SLOW_MODES and (deviation.cause == "layout" or deviation.modes == ("compile",)):
+    if not any(run_here(deviation, region) for region in deviation.regions):
         pytest.skip(f"{id_} takes a compiler, and is borne out by the slow tests of the modes")
     return deviation
 
@@ -214,7 +232,8 @@ def test_each_deviation_as_declared_is_borne_out(verified: Run, name: str, id_: 
 def results(deviation: Deviation) -> Iterator[tuple[int, int, str]]:
     """Where results are declared: region, anchor, implementation."""
     for i, region in enumerate(deviation.regions):
-        for j, anchor in enumerate(region.anchors if examined_here(region, HERE) else ()):
+        here = examined_here(region, HERE) and run_here(deviation, region)
+        for j, anchor in enumerate(region.anchors if here else ()):
             yield from ((i, j, implementation) for implementation in anchor.results)
 
 
@@ -254,7 +273,8 @@ def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, nam
     points = touched(verified(name).points, deviation)
     lengths = {one.key.length for one in points}  # rows of 131,072 entries are run by --thorough alone
     there = [one for one in deviation.regions if not one.lengths or lengths.intersection(one.lengths)]
-    bounded = [one for one in there if np.isfinite(one.max_ulp) and examined_here(one, HERE)]
+    here = [one for one in there if examined_here(one, HERE) and run_here(deviation, one)]
+    bounded = [one for one in here if np.isfinite(one.max_ulp)]
     for region in bounded:
         for factor, message in ((1 / 11, "more than the declared"), (11, "is stale")):
             changed = dataclasses.replace(region, max_ulp=region.max_ulp * factor)
@@ -287,7 +307,8 @@ def in_rows(
     verified: Run, deviation: Deviation, region: Region, dtype: str = "float32"
 ) -> tuple[list[Comparison], list[str]]:
     """softmax's stored values of a dtype under one deviation with another region: comparisons, and what failed."""
-    changed = only("softmax", dataclasses.replace(deviation, regions=(region,), seen=ANYWHERE))
+    anywhere = dataclasses.replace(region, seen=ANYWHERE)
+    changed = only("softmax", dataclasses.replace(deviation, regions=(anywhere,)))
     wanted = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == (dtype, 0)]
     comparisons, findings = settle(wanted, changed, HERE)
     return comparisons, [finding.message for finding in findings if finding.failed]

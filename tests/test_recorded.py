@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import crosscheck
 from crosscheck import Anchor, Deviation, Region, Seen, SpecError
 from crosscheck._recorded.files import FOLDER, SCHEMA, Record, files, read, recorded, text
+from crosscheck._verdict.deviations import Environment, seen_here
 
 FILES = files()
 DECLARED = [deviation.id for activation in crosscheck.activations.values() for deviation in activation.deviations]
@@ -27,6 +29,7 @@ FULL = Region(
     (2, 50257),
     {"alpha": 1 / 3},
     "AVX512",
+    ("eager", "forward"),
 )
 
 
@@ -55,7 +58,7 @@ def test_each_region_is_one_line_of_strict_json_without_its_defaults(tmp_path: P
         "anchors": [{"input": 0.5, "results": {}}],
     }
     assert second["intervals"][2] == ["nan", "nan"]
-    assert set(second) == {*first, "max_ulp", "lengths", "parameters", "capability"}
+    assert set(second) == {*first, "max_ulp", "lengths", "parameters", "capability", "modes"}
 
 
 @each_file
@@ -79,18 +82,31 @@ def test_a_deviation_of_the_catalogue_has_the_regions_on_record_and_where_they_w
     assert isinstance(deviation, Deviation)
     (record,) = (record for record in map(read, FILES) if deviation.id in record.deviations)
     assert deviation.seen == (record.seen,)
-    assert deviation.regions == record.deviations[deviation.id]
+    assert deviation.regions == tuple(replace(region, seen=(record.seen,)) for region in record.deviations[deviation.id])
 
 
-@pytest.mark.parametrize(("count", "many"), [(0, "no file"), (2, "2 files")])
-def test_a_deviation_that_is_not_on_record_once_is_refused(monkeypatch: pytest.MonkeyPatch, count: int, many: str) -> None:
-    record = Record(Seen(torch=">=0", jax=">=0"), {"mine-differs": (PLAIN,)})
-    monkeypatch.setattr("crosscheck._recorded.files.records", lambda: (record,) * count)
-    message = f"Deviation 'mine-differs': got {many} in crosscheck/_recorded with regions under this id, expected one"
+def mine() -> Deviation:
+    return recorded(
+        id="mine-differs", cause="special", implementations=("torch.native",), reason="Because.", link="https://a.b"
+    )
+
+
+def test_a_region_of_one_environment_is_not_asked_for_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = Seen(torch="<2", jax=">=0"), Seen(torch=">=2", jax=">=0")
+    files = (Record(old, {"mine-differs": (PLAIN,)}), Record(new, {"mine-differs": (replace(PLAIN, order=1),)}))
+    monkeypatch.setattr("crosscheck._recorded.files.records", lambda: files)
+    deviation = mine()
+    assert deviation.seen == (old, new)
+    assert [deviation.seen_of(region) for region in deviation.regions] == [(old,), (new,)]
+    here = Environment(torch="2.1", jax="0.4", device="cpu", capability="AVX2")
+    assert [seen_here(deviation, here, region) for region in deviation.regions] == [False, True]
+
+
+def test_a_deviation_that_is_not_on_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosscheck._recorded.files.records", tuple)
+    message = "Deviation 'mine-differs': got no file in crosscheck/_recorded with regions under this id, expected one"
     with pytest.raises(SpecError, match=re.escape(message)):
-        recorded(
-            id="mine-differs", cause="special", implementations=("torch.native",), reason="Because.", link="https://a.b"
-        )
+        mine()
 
 
 def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:

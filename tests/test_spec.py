@@ -89,6 +89,13 @@ CONTRADICTIONS: list[tuple[Callable[..., object], dict[str, Any], str]] = [
     (deviation, {"modes": ()}, "modes: got ()"),
     (deviation, {"modes": ("eager", "fast")}, "modes: got ('eager', 'fast')"),
     (deviation, {"regions": ()}, "regions must not be empty"),
+    (region, {"modes": ("fast",)}, "Region.modes: got ('fast',), expected some of"),
+    (region, {"seen": ("here",)}, "Region.seen: got ('here',), expected Seens"),
+    (
+        deviation,
+        {"modes": ("jit",), "regions": (region(modes=("eager",)),)},
+        "a region has the modes ('eager',), expected some",
+    ),
     (deviation, {"implementations": ("jax.native",)}, "an anchor's results name {'torch.native'}"),
     (activation, {"name": ""}, "Activation.name: got ''"),
     (activation, {"name": "leaky-relu"}, "got 'leaky-relu', expected a Python identifier"),

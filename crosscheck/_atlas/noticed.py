@@ -104,7 +104,7 @@ class Checks:
                 there = _in_area(area, normal(self.activation, dtype))
                 for pair in self._pairs(row, parameters) if there.any() else ():
                     got, right = (
-                        [self._normal(name, _mode(name, row), area.order, dtype, parameters) for name in names]
+                        [self._normal(name, _mode(name, row, area), area.order, dtype, parameters) for name in names]
                         for names in (pair, _own(pair))
                     )
                     if not any(one is None for one in got):
@@ -201,9 +201,10 @@ def _in_area(area: Area, sample: Sample) -> BoolArray:
     return lie_in(known, area.intervals)
 
 
-def _mode(name: str, row: AtlasRow) -> str:
-    """How an implementation is run: in the mode in which it deviates, if it is one who does."""
-    return row.modes[0] if name in row.implementations and row.modes[0] in Implementation.of(name).modes else "eager"
+def _mode(name: str, row: AtlasRow, area: Area) -> str:
+    """How an implementation is run: in the mode in which it deviates, if it is one that does."""
+    mode = area.modes[0]
+    return mode if name in row.implementations and mode in Implementation.of(name).modes else "eager"
 
 
 def _own(pair: tuple[str, str]) -> list[str]:

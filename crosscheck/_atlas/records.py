@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Area:
-    """A region of a disagreement: closed intervals of inputs, for one order and some dtypes, as ``Region`` has them.
+    """A region of a disagreement: closed intervals of inputs, for one order, some dtypes and modes, as ``Region`` has them.
 
     ``max_ulp`` is the declared bound of the error in ULP, infinite where there is none; ``measured`` is how far it was
     seen there in this run, empty where none of it was run.
@@ -83,6 +83,7 @@ class Area:
     intervals: tuple[tuple[float, float], ...]
     lengths: tuple[int, ...]
     parameters: Mapping[str, float]
+    modes: tuple[str, ...]
     max_ulp: float
     measured: tuple[Extent, ...]
 

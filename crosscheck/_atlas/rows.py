@@ -83,7 +83,12 @@ def _declared_row(
     runners: Runners,
 ) -> AtlasRow:
     beside = [
-        others(activation, {**activation.parameters, **region.parameters}, deviation.implementations, deviation.modes[0])
+        others(
+            activation,
+            {**activation.parameters, **region.parameters},
+            deviation.implementations,
+            deviation.modes_of(region)[0],
+        )
         for region in deviation.regions
     ]
     examples = [
@@ -108,6 +113,7 @@ def _declared_row(
                 intervals=region.intervals,
                 lengths=region.lengths,
                 parameters=dict(region.parameters),
+                modes=deviation.modes_of(region),
                 max_ulp=region.max_ulp,
                 measured=tuple(extents(deviation, region, judged)),
             )
@@ -149,7 +155,18 @@ def undeclared_row(
             float(np.nan_to_num(count.worst.ulp, nan=0.0, posinf=inf)) if count else 0.0,
         )
         interval = (at, at) if count else (-inf, inf)
-        areas.append(Area(order, (comparison.dtype,), (interval,), (), dict(comparison.parameters), inf, (extent,)))
+        areas.append(
+            Area(
+                order=order,
+                dtypes=(comparison.dtype,),
+                intervals=(interval,),
+                lengths=(),
+                parameters=dict(comparison.parameters),
+                modes=(comparison.mode,),
+                max_ulp=inf,
+                measured=(extent,),
+            )
+        )
     raised = next((comparison.message for comparison in comparisons if comparison.message), None)
     told = f"{raised}. " if raised else ""
     return _row(

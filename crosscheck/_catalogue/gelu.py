@@ -7,8 +7,6 @@ from crosscheck._catalogue._gelu_coefficients import SLOPE, TAIL, ZERO, ZERO_FLO
 from crosscheck._catalogue._kernels import Halves, cut, exp_above, grown, growth, numpy_of, polynomial
 from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
 from crosscheck._recorded.files import recorded
-from crosscheck._records.deviations import Deviation
-from crosscheck._records.implementations import MODES
 from crosscheck._records.records import Activation, Limits, Native
 
 
@@ -95,14 +93,6 @@ TORCH, DEFAULT, ERFC = "torch.native", "jax.native", "jax.native.matched"
 CPU_KERNEL = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp"
 ONEDNN = "https://uxlfoundation.github.io/oneDNN/dev_guide_eltwise.html"
 JAX_SOURCE = "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py"
-IN_FORWARD_MODE, IN_LATER_RELEASES = "in forward mode the derivatives", "later releases"
-
-
-def rounded_anew(cause: str, id_: str, of: str, who: str, modes: tuple[str, ...] = MODES) -> Deviation:
-    """Another deviation of JAX's default, where 16 bits are rounded differently."""
-    reason = f"As {of}; {who} round differently in 16 bits, so that it shows at these inputs too."
-    return recorded(id=id_, cause=cause, implementations=(DEFAULT,), reason=reason, link=JAX_SOURCE, modes=modes)
-
 
 DEVIATIONS = (
     recorded(
@@ -151,7 +141,8 @@ DEVIATIONS = (
         cause="definition",
         implementations=(DEFAULT,),
         reason="jax.nn.gelu computes the approximation by tanh unless it is called with approximate=False: another "
-        "function, off by up to 5e-4. This catalogue has it as gelu_tanh.",
+        "function, off by up to 5e-4. This catalogue has it as gelu_tanh. In 16 bits it is rounded differently "
+        "in forward mode and in later releases.",
         link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.gelu.html",
     ),
     recorded(
@@ -159,24 +150,23 @@ DEVIATIONS = (
         cause="inaccurate",
         implementations=(DEFAULT,),
         reason="1 + tanh and 1 - tanh^2 lose their digits in the tails, down to a 0. Where JAX's default differs from GELU "
-        "by little, or computes in 16 bits, its rounding errors are the larger part.",
+        "by little, or computes in 16 bits, its rounding errors are the larger part. It rounds differently in "
+        "forward mode and in later releases.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-lost-left-tail",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes Phi(x) as (1 + erf(x / sqrt(2))) / 2. Where erf nears -1 the sum keeps fewer and fewer "
-        "digits, and where it rounds to -1 the value is 0, although the exact one is a normal number down to -38. The "
-        "gradient contains the same sum.",
+        reason="torch computes Phi(x) as (1 + erf(x / sqrt(2))) / 2, in the gradient too. Where erf nears -1 the sum loses "
+        "digits, and where it rounds to -1 the value is 0, although the exact one is a normal number down to -38.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="gelu-bfloat16-subnormal-results",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals to 0, in a backend that keeps them "
-        "elsewhere.",
+        reason="oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals to 0; torch's other kernels keep them.",
         link=ONEDNN,
     ),
     recorded(
@@ -212,51 +202,12 @@ DEVIATIONS = (
         link=JAX_SOURCE,
     ),
     recorded(
-        id="gelu-gradient-zero-sign",
+        id="gelu-zero-sign",
         cause="convention",
         implementations=(TORCH, DEFAULT),
-        reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it.",
+        reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it; in "
+        "bfloat16 it underflows compiled or with AVX2. oneDNN's float32 kernel for AVX2 gives +0 for each value that is 0.",
         link=JAX_SOURCE,
-    ),
-    recorded(
-        id="gelu-gradient-zero-sign-compiled",
-        cause="convention",
-        implementations=(TORCH, DEFAULT),
-        reason="As gelu-gradient-zero-sign; compiled, torch's gradient underflows in bfloat16 too.",
-        link=JAX_SOURCE,
-        modes=("compile",),
-    ),
-    recorded(
-        id="gelu-zero-sign-avx2",
-        cause="convention",
-        implementations=(TORCH, DEFAULT),
-        reason="oneDNN's float32 kernel for AVX2 gives +0 wherever the value is a zero, also that of -0 itself; JAX keeps "
-        "the sign. In bfloat16 torch's own code keeps the sign of a gradient that underflows, and JAX adds a +0.",
-        link=ONEDNN,
-    ),
-    rounded_anew(
-        "definition", "gelu-jax-default-is-tanh-forward", "gelu-jax-default-is-tanh", IN_FORWARD_MODE, ("forward",)
-    ),
-    rounded_anew("definition", "gelu-jax-default-is-tanh-16-bit-later", "gelu-jax-default-is-tanh", IN_LATER_RELEASES),
-    rounded_anew(
-        "inaccurate", "gelu-jax-default-lost-digits-16-bit-later", "gelu-jax-default-lost-digits", IN_LATER_RELEASES
-    ),
-    rounded_anew(
-        "definition",
-        "gelu-jax-default-is-tanh-16-bit-later-forward",
-        "gelu-jax-default-is-tanh-forward",
-        IN_LATER_RELEASES,
-        ("forward",),
-    ),
-    rounded_anew(
-        "inaccurate",
-        "gelu-jax-default-lost-digits-16-bit-later-forward",
-        "gelu-jax-default-lost-digits-forward",
-        IN_LATER_RELEASES,
-        ("forward",),
-    ),
-    rounded_anew(
-        "inaccurate", "gelu-jax-default-lost-digits-forward", "gelu-jax-default-lost-digits", IN_FORWARD_MODE, ("forward",)
     ),
     recorded(
         id="gelu-compiled-over-budget",
@@ -272,10 +223,8 @@ DEVIATIONS = (
     scalar_rest(
         "gelu-layout",
         of="erf",
-        more="The scalar code loses the left tail elsewhere, overflows nowhere and flushes no subnormals.",
-    ),
-    scalar_rest(
-        "gelu-layout-avx2", of="erf", more="The vectorised code, oneDNN's for AVX2, gives +0 where the scalar code gives -0."
+        more="The scalar code loses the left tail elsewhere, overflows nowhere and flushes no subnormals. With AVX2 the "
+        "vectorised code, oneDNN's, gives +0 where the scalar code gives -0.",
     ),
 )
 

@@ -177,26 +177,12 @@ DEVIATIONS = (
         link=JAX_SOURCE,
     ),
     recorded(
-        id="gelu-tanh-gradient-zero-sign",
+        id="gelu-tanh-zero-sign",
         cause="convention",
         implementations=(DEFAULT, JAX),
-        reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it.",
+        reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it. "
+        "torch's default is the exact GELU: see gelu-zero-sign.",
         link=JAX_SOURCE,
-    ),
-    recorded(
-        id="gelu-tanh-gradient-zero-sign-compiled",
-        cause="convention",
-        implementations=(DEFAULT, JAX),
-        reason="As gelu-tanh-gradient-zero-sign; compiled, torch's gradient underflows in bfloat16 too.",
-        link=JAX_SOURCE,
-        modes=("compile",),
-    ),
-    recorded(
-        id="gelu-tanh-zero-sign-avx2",
-        cause="convention",
-        implementations=(DEFAULT, JAX),
-        reason="torch's default is the exact GELU: see gelu-zero-sign-avx2.",
-        link=ONEDNN,
     ),
     recorded(
         id="gelu-tanh-torch-default-compiled",
@@ -215,7 +201,6 @@ DEVIATIONS = (
         more="Where tanh rounds to -1 or 1 in one of them only, the result is 0 there.",
         implementations=("torch.native.matched",),
     ),
-    scalar_rest("gelu-tanh-layout-avx2", of="erf", more="torch's default is the exact GELU: see gelu-layout-avx2."),
 )
 
 GELU_TANH = Activation(

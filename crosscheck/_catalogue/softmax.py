@@ -5,7 +5,6 @@ from typing import Any
 from crosscheck._catalogue._kernels import centred, in_float64, softmax_parts, stable_exp
 from crosscheck._catalogue._mechanisms import LONG_SUM, compiled_anew
 from crosscheck._recorded.files import recorded
-from crosscheck._records.implementations import MODES
 from crosscheck._records.records import Activation, Limits, Native
 
 
@@ -68,9 +67,9 @@ DEVIATIONS = (
         cause="inaccurate",
         implementations=BOTH,
         reason="Both frameworks round x - max before the exponential, which turns the absolute error of the difference, "
-        "half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
+        "half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128. In "
+        "forward mode XLA also flushes a product of JAX's to 0 where it is subnormal, from a difference of 80 on.",
         link=TORCH_SOURCE,
-        modes=tuple(mode for mode in MODES if mode != "forward"),
     ),
     recorded(
         id="softmax-rounded-difference-far",
@@ -108,35 +107,8 @@ DEVIATIONS = (
         cause="convention",
         implementations=BOTH,
         reason="At an entry of minus infinity the derivative is 0 times a difference, whose sign is decided by the rounding "
-        "to 16 bits.",
+        "to 16 bits, and by the order in which its terms are subtracted: another one in forward mode and in torch.compile.",
         link=TORCH_DERIVATIVES,
-    ),
-    recorded(
-        id="softmax-rounded-difference-forward",
-        cause="inaccurate",
-        implementations=BOTH,
-        reason="As softmax-rounded-difference. In forward mode XLA flushes a product of JAX's to 0 where it is subnormal, "
-        "too, from a difference of 80 on.",
-        link=TORCH_SOURCE,
-        modes=("forward",),
-    ),
-    recorded(
-        id="softmax-zero-sign-forward",
-        cause="convention",
-        implementations=BOTH,
-        reason="At an entry of minus infinity the derivative is 0 times a difference; in forward mode the frameworks "
-        "subtract its terms in another order, which decides the sign.",
-        link=TORCH_DERIVATIVES,
-        modes=("forward",),
-    ),
-    recorded(
-        id="softmax-zero-sign-compiled",
-        cause="convention",
-        implementations=BOTH,
-        reason="At an entry of minus infinity the derivative is 0 times a difference; compiled, torch subtracts the "
-        "products p v - p sum(p v), whose zeros have another sign.",
-        link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
-        modes=("compile",),
     ),
     compiled_anew("softmax-layout-jax"),
     recorded(

@@ -73,7 +73,7 @@ DEVIATIONS = (
         cause="inaccurate",
         implementations=("torch.native",),
         reason="torch keeps the value rounded to 16 bits for the backward pass and differentiates through it, so its "
-        "rounding error enters the second derivative.",
+        "rounding error enters the second derivative. In forward mode the operations round in another order.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
@@ -82,14 +82,6 @@ DEVIATIONS = (
         implementations=BOTH,
         reason="At 0 the second derivative is a zero: -0 as torch's product -2 y (1 - y^2), +0 as JAX's difference.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
-    ),
-    recorded(
-        id="tanh-second-derivative-rounded-forward",
-        cause="inaccurate",
-        implementations=("torch.native",),
-        reason="As tanh-derivative-rounded-value; in forward mode the operations round in another order.",
-        link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
-        modes=("forward",),
     ),
 )
 

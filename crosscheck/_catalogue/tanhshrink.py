@@ -85,16 +85,9 @@ DEVIATIONS = (
         id="tanhshrink-16-bit-rounding",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch keeps tanh(x) rounded to 16 bits for the backward pass and rounds each operation after it again.",
+        reason="torch keeps tanh(x) rounded to 16 bits for the backward pass and rounds each operation after it again, in "
+        "forward mode in another order.",
         link=TORCH_DERIVATIVES,
-    ),
-    recorded(
-        id="tanhshrink-second-derivative-rounded-forward",
-        cause="inaccurate",
-        implementations=(TORCH,),
-        reason="As tanhshrink-16-bit-rounding; in forward mode the operations round in another order.",
-        link=TORCH_DERIVATIVES,
-        modes=("forward",),
     ),
 )
 

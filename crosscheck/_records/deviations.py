@@ -30,6 +30,26 @@ class Anchor:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """An environment in which a deviation was observed.
+
+    Attributes:
+        torch: The versions of PyTorch, a range as ``packaging`` writes it, for example ``~=2.13.0``.
+        jax: The versions of JAX, likewise.
+        device: ``cpu`` or ``gpu``.
+        capabilities: The CPU capabilities, as ``crosscheck env`` prints them.
+    """
+
+    torch: str
+    jax: str
+    device: str = "cpu"
+    capabilities: tuple[str, ...] = ("AVX2", "AVX512")
+
+
+SEENS = Kind(several(instance(Seen)), "Seens")
+
+
+@dataclass(frozen=True)
 class Region:
     """The inputs at which a deviation occurs: closed intervals, for one order and some dtypes.
 
@@ -50,6 +70,8 @@ class Region:
         parameters: Restricts the region to these values of parameters.
         capability: A CPU capability as ``crosscheck env`` prints it, such as ``AVX512``. The region is examined only on CPUs
             with this one, since others run other code, with other results.
+        modes: The modes in which the deviation occurs here; those of the deviation unless given.
+        seen: The environments in which it was observed here; those of the deviation unless given.
 
     Raises:
         SpecError: If a field has a wrong value, there is no interval or no anchor, or an anchor is in none of the intervals.
@@ -69,10 +91,16 @@ class Region:
     lengths: tuple[int, ...] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
     capability: str | None = None
+    modes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise SpecError(f"Region.order: got {self.order!r}, expected one of {ORDERS}")
+        if not set(self.modes) <= set(MODES):
+            raise SpecError(f"Region.modes: got {self.modes!r}, expected some of {MODES}")
+        if said := fields.wrong(self, {"seen": SEENS}):
+            raise SpecError(f"Region.{said}")
         if not self.dtypes or not set(self.dtypes) <= set(DTYPES):
             raise SpecError(f"Region.dtypes: got {self.dtypes!r}, expected some of {DTYPES}")
         if not self.intervals or not self.anchors:
@@ -83,23 +111,6 @@ class Region:
         for anchor in self.anchors:
             if not any(low <= anchor.input <= high or (isnan(low) and isnan(anchor.input)) for low, high in self.intervals):
                 raise SpecError(f"Region.anchors: {anchor.input} lies in none of the intervals {self.intervals}")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An environment in which a deviation was observed.
-
-    Attributes:
-        torch: The versions of PyTorch, a range as ``packaging`` writes it, for example ``~=2.13.0``.
-        jax: The versions of JAX, likewise.
-        device: ``cpu`` or ``gpu``.
-        capabilities: The CPU capabilities, as ``crosscheck env`` prints them.
-    """
-
-    torch: str
-    jax: str
-    device: str = "cpu"
-    capabilities: tuple[str, ...] = ("AVX2", "AVX512")
 
 
 @dataclass(frozen=True)
@@ -163,13 +174,37 @@ class Deviation:
         if not self.regions:
             raise SpecError(f"{where}: regions must not be empty")
         for region in self.regions:
+            if not set(region.modes) <= set(self.modes):
+                raise SpecError(f"{where}: a region has the modes {region.modes}, expected some of its own, {self.modes}")
             for anchor in region.anchors:
                 if not set(anchor.results) <= set(self.implementations):
                     raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its implementations")
+
+    def modes_of(self, region: Region) -> tuple[str, ...]:
+        """Find the modes in which it occurs in one of its regions.
+
+        Args:
+            region: One of its regions.
+
+        Returns:
+            The modes of the region; those of the deviation if it has none.
+        """
+        return region.modes or self.modes
+
+    def seen_of(self, region: Region) -> tuple[Seen, ...]:
+        """Find the environments in which it was observed in one of its regions.
+
+        Args:
+            region: One of its regions.
+
+        Returns:
+            The environments of the region; those of the deviation if it has none.
+        """
+        return region.seen or self.seen
 
 
 DEVIATION_FIELDS = {
     **dict.fromkeys(("id", "reason", "link"), LINE),
     "regions": Kind(several(instance(Region)), "Regions"),
-    "seen": Kind(several(instance(Seen)), "Seens"),
+    "seen": SEENS,
 }

@@ -45,7 +45,7 @@ class Acceptance:
 def declared(deviation: Deviation) -> list[Acceptance]:
     """A deviation of the catalogue, wherever it is declared."""
     return [
-        Acceptance(deviation.id, deviation.cause, low, high, (region.order,), region.dtypes, deviation.modes)
+        Acceptance(deviation.id, deviation.cause, low, high, (region.order,), region.dtypes, deviation.modes_of(region))
         for region in deviation.regions
         for low, high in region.intervals
     ]

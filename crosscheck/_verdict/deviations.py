@@ -78,10 +78,10 @@ class Environment:
         )
 
 
-def seen_here(deviation: Deviation, environment: Environment) -> bool:
-    """Whether the deviation was seen in this environment, so that it must occur at its anchors."""
+def seen_here(deviation: Deviation, environment: Environment, region: Region | None = None) -> bool:
+    """Whether the deviation was seen in this environment, in this region if one is given: it must occur at its anchors."""
     sides = {Implementation.of(implementation).side for implementation in deviation.implementations}
-    return any(environment.matches(seen, sides) for seen in deviation.seen)
+    return any(environment.matches(seen, sides) for seen in (deviation.seen_of(region) if region else deviation.seen))
 
 
 def examined_here(region: Region, environment: Environment) -> bool:
@@ -89,24 +89,26 @@ def examined_here(region: Region, environment: Environment) -> bool:
     return region.capability in (None, environment.capability)
 
 
-def _strict(deviation: Deviation) -> set[str]:
-    """The modes in which a deviation must show at its anchors, with the results declared there.
+def _strict(deviation: Deviation, region: Region) -> set[str]:
+    """The modes in which a deviation must show at a region's anchors, with the results declared there.
 
     Those that are run unless others are asked for, if it is declared for any of these: in other modes the same fault may
     show elsewhere, or as a zero of the other sign. Its maximum holds in all of its modes.
     """
-    return set(deviation.modes) & set(USUAL_MODES) or set(deviation.modes)
+    modes = set(deviation.modes_of(region))
+    return modes & set(USUAL_MODES) or modes
 
 
 def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
     key = judged.key
-    if key.mode not in deviation.modes or not set(key.implementations) & set(deviation.implementations):
+    if not set(key.implementations) & set(deviation.implementations):
         return []
     return [
         region
         for region in deviation.regions
         if region.order == key.order
         and key.dtype in region.dtypes
+        and key.mode in deviation.modes_of(region)
         and (not region.lengths or key.length in region.lengths)
         and all(judged.parameters[name] == value for name, value in region.parameters.items())
     ]
@@ -206,16 +208,16 @@ def _examine(
     deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
 ) -> list[Finding]:
     """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
-    seen = seen_here(deviation, environment)
     if deviation.cause == "error":
-        returned = [
-            one.key
+        return [
+            Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(one.key)})")
             for one in judged
-            if one.key.mode in _strict(deviation) and _regions(deviation, one) and _bears_out(deviation, one)
+            for region in _regions(deviation, one)
+            if one.key.mode in _strict(deviation, region) and _bears_out(deviation, one)
         ]
-        return [Finding(deviation.id, seen, f"it does not raise ({_where(key)})") for key in returned]
     findings = []
     for region in (one for one in deviation.regions if examined_here(one, environment)):
+        seen = seen_here(deviation, environment, region)
         lengths = [{one.key.length for one in judged if one.key.dtype == dtype} for dtype in region.dtypes]
         # a run over some of the lengths of rows may lack those in which a deviation shows
         must_occur = seen and all(some <= {None} or some.issuperset(every_length) for some in lengths)
@@ -227,7 +229,7 @@ def _examine(
                 continue
             inside, shown = found
             where = _where(one.key)
-            strict = one.key.mode in _strict(deviation)
+            strict = one.key.mode in _strict(deviation, region)
             small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
             scattered = one.key.length or small or deviation.cause == "layout"
             if strict and shown.any() and not scattered and shown.sum() < inside.sum() / 2:

@@ -12,7 +12,7 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
-from crosscheck._verdict.deviations import Environment, examined_here
+from crosscheck._verdict.deviations import Environment, examined_here, seen_here
 from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
 from crosscheck._verify.explanation import Disagreement, Explanation
@@ -62,9 +62,10 @@ def explained(activation: Activation, report: Report) -> Explanation:
 
 
 def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement:
-    """A declared deviation at the first anchor of its first region, of those that this CPU's code shows if there are any."""
+    """A declared deviation at the first anchor of its first region, of those observed in this environment if any is."""
     here = Environment.of(environment(), "cpu")
-    region = next((one for one in deviation.regions if examined_here(one, here)), deviation.regions[0])
+    examined = [one for one in deviation.regions if examined_here(one, here)] or deviation.regions
+    region = next((one for one in examined if seen_here(deviation, here, one)), examined[0])
     anchor = region.anchors[0]
     dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
     return Disagreement(
@@ -75,7 +76,7 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
         sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
         looked_for=any(
-            one.mode in deviation.modes and (deviation.cause != "layout" or one.against == ALONE)
+            one.mode in deviation.modes_of(region) and (deviation.cause != "layout" or one.against == ALONE)
             for one in report.comparisons
         ),
         declared_results=dict(anchor.results),

@@ -234,7 +234,7 @@ def sight_declared(
         deviation.implementations,
         np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype),
         region.order,
-        deviation.modes[0],
+        deviation.modes_of(region)[0],
         {**activation.parameters, **region.parameters},
         declared=declared,
         layouts=deviation.cause == "layout",

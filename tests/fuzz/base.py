@@ -24,6 +24,7 @@ _ROW = AtlasRow(
             ((-103.0, -2.5),),
             (),
             {},
+            ("eager", "jit"),
             16.0,
             (Extent("jax.native", "exact", "float32", "eager", 9, 12, 7.0),),
         ),

@@ -22,7 +22,7 @@ from crosscheck._catalogue import load_file
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
 from crosscheck._records.names import CAUSES
-from crosscheck._verdict.deviations import Environment, examined_here, seen_here
+from crosscheck._verdict.environments import Environment, examined_here, seen_here
 from crosscheck._verify.explain import _declared, _source, explained
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
 from crosscheck._verify.reproduce import LONG, Source, _rows

@@ -13,7 +13,7 @@ import pytest
 import crosscheck
 from crosscheck import Anchor, Deviation, Region, Seen, SpecError
 from crosscheck._recorded.files import FOLDER, SCHEMA, Record, files, read, recorded, text
-from crosscheck._verdict.deviations import Environment, seen_here
+from crosscheck._verdict.environments import Environment, seen_here
 
 FILES = files()
 DECLARED = [deviation.id for activation in crosscheck.activations.values() for deviation in activation.deviations]

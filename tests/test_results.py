@@ -13,7 +13,7 @@ from crosscheck._records.implementations import MODES
 from crosscheck._sweep.piece import swept
 from crosscheck._sweep.report import read_sweep, read_sweeps
 from crosscheck._sweep.results import judged_exactly
-from crosscheck._verdict.deviations import Environment, seen_here
+from crosscheck._verdict.environments import Environment, seen_here
 from crosscheck._verdict.records import Point
 
 RESULTS = Path(__file__).parents[1] / "results"

@@ -16,7 +16,7 @@ from crosscheck._atlas.rows import declared_rows
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_results, usual_checks
 from crosscheck._frameworks.environment import environment
 from crosscheck._records.names import DTYPES
-from crosscheck._verdict.deviations import Environment, seen_here
+from crosscheck._verdict.environments import Environment, seen_here
 
 pytestmark = pytest.mark.full
 

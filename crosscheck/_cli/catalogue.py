@@ -80,6 +80,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.option("--thorough", is_flag=True, help="Rows of every length, and a longer search for the worst inputs.")
 @click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
+@click.option("--strict", is_flag=True, help="Let new disagreements fail also where the environment is not on record.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Verify the activations of a Python file.")
 @sharing.option("--processes", "the activations are")
 @click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
@@ -97,6 +98,7 @@ def verify(
     thorough: bool,
     accuracy: bool,
     without: tuple[str, ...],
+    strict: bool,
     files: tuple[str, ...],
     processes: int | None,
     json_path: str | None,
@@ -112,7 +114,7 @@ def verify(
 
     check_all_writable(json_path, html_path, markdown_path)
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
-    options["layout"] = layout
+    options |= {"layout": layout, "strict": strict}
     modes = MODES if "all" in modes else modes
     given = {"dtypes": dtypes, "orders": orders, "implementations": implementations, "modes": modes}
     options |= {name: values for name, values in given.items() if values}

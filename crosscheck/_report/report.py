@@ -30,6 +30,8 @@ class Report(Written):
         findings: What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
         deviations: The cause and the reason of each declared deviation that was observed, by id.
         skipped: What was requested and cannot be run here, and why.
+        recorded: Whether the package has on record what the frameworks' own functions do in this environment. If not, what
+            is new there does not fail, unless the run is strict.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -37,6 +39,7 @@ class Report(Written):
     findings: tuple[Finding, ...] = ()
     deviations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    recorded: bool = True
 
     @property
     def compared(self) -> int:
@@ -109,6 +112,8 @@ def report_data(report: Report) -> dict[str, Any]:
             "comparisons": len(report.comparisons),
             "failed": sum(not comparison.passed for comparison in report.comparisons),
             "points": report.compared,
+            "new": sum(comparison.new for comparison in report.comparisons),
+            "recorded": report.recorded,
             "deviations": sorted(report.deviations),
             "skipped": list(report.skipped),
             "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],

@@ -14,6 +14,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import CAUSES, DTYPES
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
+from crosscheck._verdict.environments import Environment
 from crosscheck._verdict.records import CauseCount, Comparison
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MOST_WRITTEN = 100
 MOST_FIGURES = 12
 DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
 """The dtype that is drawn, of those that fail or of all, is the first of these."""
-STYLES = {"DISAGREE": "bold red", "as declared": "yellow", "agree": "green"}
+STYLES = {"DISAGREE": "bold red", "new": "bold yellow", "as declared": "yellow", "agree": "green"}
 
 OWN = {
     "torch": {"eager": "torch", "compile": "compile", "vmap": "vmap", "forward": "forward"},
@@ -53,22 +54,11 @@ def layout(report: Report) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(report), style="bold green" if report.passed else "bold red")]
     if report.comparisons:
         parts += [Text(), _table(report.comparisons), Text(_legend())]
-    failures = list(_failures(report))
-    if failures:
-        parts += [Text(), Text("Not declared, so this run fails:", style="bold")]
-        parts += [Text(f"  {line}") for line in failures[:MOST_FAILURES]]
-        if len(failures) > MOST_FAILURES:
-            parts.append(Text(f"  and {len(failures) - MOST_FAILURES} more; --json has them all"))
-    for failed, title in (
-        (True, "Declared deviations that this run refutes:"),
-        (False, "Notes on declared deviations:"),
-    ):
-        findings = [finding for finding in report.findings if finding.failed is failed]
-        if findings:
-            parts += [Text(), Text(title, style="bold")]
-            parts += [Text(f"  {finding.deviation}: {finding.message}") for finding in findings[:MOST_FAILURES]]
-            if len(findings) > MOST_FAILURES:
-                parts.append(Text(f"  and {len(findings) - MOST_FAILURES} more; --json has them all"))
+    for title, lines in _evidence_lists(report):
+        if lines:
+            parts += [Text(), Text(f"{title}:", style="bold"), *(Text(f"  {line}") for line in lines[:MOST_FAILURES])]
+        if len(lines) > MOST_FAILURES:
+            parts.append(Text(f"  and {len(lines) - MOST_FAILURES} more; --json has them all"))
     if report.skipped:
         parts += [Text(), Text("Not run here:", style="bold"), *(Text(f"  {line}") for line in report.skipped)]
     if report.deviations:
@@ -83,16 +73,26 @@ def document(report: Report) -> Document:
     blocks: list[Block] = []
     if report.comparisons:
         blocks += [Table([list(_head(report.comparisons)), *map(list, _rows(report.comparisons))]), Paragraph(_legend())]
-    blocks += _listed("Not declared, so this run fails", list(_failures(report)))
-    for failed, title in ((True, "Declared deviations that this run refutes"), (False, "Notes on declared deviations")):
-        findings = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed is failed]
-        blocks += _listed(title, findings)
+    for title, lines in _evidence_lists(report):
+        blocks += _listed(title, lines)
     blocks += _listed("Not run here", report.skipped)
     if report.deviations:
         blocks.append(Heading("Declared deviations of the frameworks' own functions, seen again"))
         blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
     blocks += _drawings(report.comparisons)
     return Document(headline(report), report.passed, [*blocks, *environment(report.environment)])
+
+
+def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
+    """What fails, what is new, and what the run says of declared deviations, by title."""
+    yield "Not declared, so this run fails", list(_disagreements(one for one in report.comparisons if not one.passed))
+    yield "New, on record in no environment", list(_disagreements(one for one in report.comparisons if one.new))
+    for failed, title in ((True, "Declared deviations that this run refutes"), (False, "Notes on declared deviations")):
+        yield title, [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed is failed]
+    if not report.recorded:
+        here = Environment.of(report.environment, report.comparisons[0].device if report.comparisons else "cpu")
+        consequence = "new disagreements of the frameworks' own functions do not fail here; with --strict they do"
+        yield "This environment is not on record", [f"{here}: {consequence}"]
 
 
 def _listed(title: str, lines: Sequence[str]) -> Iterator[Block]:
@@ -158,8 +158,10 @@ def headline(report: Report) -> str:
     refuted = len({finding.deviation for finding in report.findings if finding.failed})
     counts = f"{len(report.comparisons):,} comparisons of {report.compared:,} points"
     if report.passed:
-        known = len(report.deviations)
+        known, new = len(report.deviations), sum(comparison.new for comparison in report.comparisons)
         tail = f"; {known} declared deviation{'s' * (known != 1)} of the natives seen again" if known else ""
+        if new:
+            tail += f"; new ones of the natives in {new:,} comparisons: this environment is not on record"
         return f"PASSED: {what}: no undeclared disagreement in {counts}{tail}."
     wrong = f"{failed:,} of {counts} failed" if failed else f"{counts} agree"
     return f"FAILED: {what}: {wrong}" + (f"; {refuted} declared deviations do not hold." if refuted else ".")
@@ -194,7 +196,7 @@ def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
         causes = [c.cause for c in group if c.cause]
         worst = min(causes, key=CAUSES.index) if causes else "-"
         deviations = dict.fromkeys(id_ for c in group for id_ in c.deviations)
-        passed = all(c.passed for c in group)
+        passed, new = all(c.passed for c in group), any(c.new for c in group)
         yield (
             function if function != previous else "",
             ORDER_NAMES[order],
@@ -202,7 +204,7 @@ def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
                 _worst_ulp([c for c in group if c.implementation == implementation and c.against == "exact"])
                 for implementation in implementations
             ),
-            _verdict(passed, bool(deviations)),
+            "new" if passed and new else _verdict(passed, bool(deviations)),
             worst,
             str(len(deviations)) if deviations else "",
         )
@@ -282,10 +284,9 @@ def _worst_ulp(comparisons: list[Comparison]) -> str:
     return f"{max(judged):.3g}" if judged else "-"
 
 
-def _failures(report: Report) -> Iterable[str]:
-    for comparison in sorted(report.comparisons, key=lambda c: CAUSES.index(c.cause) if c.cause else -1):
-        if comparison.passed:
-            continue
+def _disagreements(comparisons: Iterable[Comparison]) -> Iterator[str]:
+    """What no deviation covers, in a line each, the worst causes first."""
+    for comparison in sorted(comparisons, key=lambda c: CAUSES.index(c.cause) if c.cause else -1):
         where = f"{comparison.function}{_parameters(comparison.parameters)} {ORDER_NAMES[comparison.order]}"
         setting = f"{comparison.dtype} {comparison.mode}"
         alone = comparison.against in ("exact", "alone")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, isnan
-from typing import Any
 
 import numpy as np
-from packaging.specifiers import SpecifierSet
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
-from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
+from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES, Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
+from crosscheck._verdict.environments import Environment, examined_here, seen_here
 from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._verdict.records import Comparison, Finding
 
@@ -48,45 +47,6 @@ class Extent:
     points: int
     of: int
     max_ulp: float
-
-
-@dataclass(frozen=True)
-class Environment:
-    """What a deviation's ``seen`` is matched with. A framework that is not installed has the version None."""
-
-    torch: str | None
-    jax: str | None
-    device: str
-    capability: str | None
-
-    @classmethod
-    def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
-        """Of what a report says of its environment."""
-        torch, jax = described["torch"], described["jax"]
-        return cls(torch.get("version"), jax.get("version"), device, torch.get("capability"))
-
-    def matches(self, seen: Seen, sides: Collection[str]) -> bool:
-        versions = {"torch": (seen.torch, self.torch), "jax": (seen.jax, self.jax)}
-        return (
-            seen.device == self.device
-            and self.capability in (None, *seen.capabilities)
-            and all(
-                version is not None and SpecifierSet(range_).contains(version, prereleases=True)
-                for side, (range_, version) in versions.items()
-                if side in sides
-            )
-        )
-
-
-def seen_here(deviation: Deviation, environment: Environment, region: Region | None = None) -> bool:
-    """Whether the deviation was seen in this environment, in this region if one is given: it must occur at its anchors."""
-    sides = {Implementation.of(implementation).side for implementation in deviation.implementations}
-    return any(environment.matches(seen, sides) for seen in (deviation.seen_of(region) if region else deviation.seen))
-
-
-def examined_here(region: Region, environment: Environment) -> bool:
-    """Whether a region's results are those of this CPU's code; one of another still covers what shows in it."""
-    return region.capability in (None, environment.capability)
 
 
 def _strict(deviation: Deviation, region: Region) -> set[str]:
@@ -126,19 +86,25 @@ def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArr
 
 
 def settle(
-    judged: Sequence[Judged], activation: Activation, environment: Environment, *, without: Collection[str] = ()
+    judged: Sequence[Judged],
+    activation: Activation,
+    environment: Environment,
+    *,
+    without: Collection[str] = (),
+    lenient: bool = False,
 ) -> tuple[list[Comparison], list[Finding]]:
     """The comparisons of one activation under its declared deviations, and what the run says of each of these.
 
-    ``without`` names deviations to be treated as if they were not declared.
+    ``without`` names deviations to be treated as if they were not declared. With ``lenient``, what the frameworks' own
+    functions do that no deviation covers is new and does not fail, and nothing that is found of a deviation does.
     """
     active = [deviation for deviation in activation.deviations if deviation.id not in without]
-    comparisons = [_compare(one, active) for one in judged]
+    comparisons = [_compare(one, active, lenient) for one in judged]
     lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
     found = [
         finding for deviation in active for finding in _with_one_note(_examine(deviation, judged, environment, lengths))
     ]
-    return comparisons, found
+    return comparisons, [replace(finding, failed=False) for finding in found] if lenient else found
 
 
 def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
@@ -150,7 +116,7 @@ def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
+def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> Comparison:
     codes = judged.codes[judged.failing]
     x = widen(judged.x[judged.failing])
     covered = np.zeros(codes.shape, bool)
@@ -173,6 +139,9 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
     worst = next(iter(judged.causes), None)
     points = int((judged.codes != NOT_JUDGED).sum())
     key = judged.key
+    passed = bool(raises) or (points > 0 and judged.message is None and not uncovered)
+    natives = not any(Implementation.of(name).own for name in key.implementations)
+    new = lenient and natives and bool(uncovered or (judged.message and not raises))
     return Comparison(
         function=key.function,
         parameters=judged.parameters,
@@ -186,7 +155,8 @@ def _compare(judged: Judged, deviations: Sequence[Deviation]) -> Comparison:
         device=key.device,
         points=points,
         exhaustive=judged.x.dtype.itemsize == 2 and key.length is None,
-        passed=bool(raises) or (points > 0 and judged.message is None and not uncovered),
+        passed=passed or new,
+        new=new,
         cause="error" if judged.message else worst,
         causes=judged.causes,
         side=judged.side,

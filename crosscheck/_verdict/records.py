@@ -74,6 +74,7 @@ class Comparison:
         points: The number of inputs that were judged.
         exhaustive: Whether these are all values of the dtype.
         passed: The verdict.
+        new: Whether what is not covered is shown as new, and does not fail, since nothing is on record of this environment.
         cause: The worst cause; None where nothing was judged.
         causes: The count and the worst point of each cause.
         side: The side that is beyond the budget: ``torch``, ``jax``, ``both`` or None.
@@ -116,6 +117,7 @@ class Comparison:
     worst: Point | None = None
     deviations: tuple[str, ...] = ()
     uncovered: Mapping[str, CauseCount] = field(default_factory=dict)
+    new: bool = False
     undecided: int = 0
     message: str | None = None
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
-from crosscheck._verdict.deviations import Environment, examined_here, seen_here
+from crosscheck._verdict.environments import Environment, examined_here, seen_here
 from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
 from crosscheck._verify.explanation import Disagreement, Explanation

@@ -36,7 +36,8 @@ def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
         implementations: tuple[str, ...] = (comparison.implementation,)
         if comparison.against not in (EXACT, ALONE):
             implementations = (comparison.implementation, comparison.against)
-        raised = comparison.message is not None and not comparison.passed  # else it is declared that it raises
+        undeclared = comparison.new or not comparison.passed
+        raised = comparison.message is not None and undeclared
         for cause in ("error",) if raised else comparison.uncovered:
             alone = any(((implementation,), comparison.order, cause) in groups for implementation in implementations)
             if len(implementations) == 1 or not alone:

@@ -17,12 +17,13 @@ from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
-from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, MODES_OF, USUAL_MODES, Implementation
+from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, MODES_OF, NATIVES, USUAL_MODES, Implementation
 from crosscheck._records.interface import MissingFrameworkError
 from crosscheck._records.names import DEVICES, DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
-from crosscheck._verdict.deviations import Environment, settle
+from crosscheck._verdict.deviations import settle
+from crosscheck._verdict.environments import Environment, on_record
 from crosscheck._verdict.judged import Judged
 from crosscheck._verify.run import run
 from crosscheck._verify.search import THOROUGH_EFFORT
@@ -55,6 +56,7 @@ def verify(
     thorough: bool = False,
     replace: Mapping[str, Callable[..., Any]] | None = None,
     without: Iterable[str] = (),
+    strict: bool = False,
     progress: Callable[[str, str], None] | None = None,
     processes: int = 1,
 ) -> Report:
@@ -84,7 +86,9 @@ def verify(
             elementwise functions.
         replace: Functions judged in an implementation's place, called with the framework's array and the parameters:
             ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
-        without: Ids of declared deviations that are treated as not declared.
+        without: Ids of declared deviations that are treated as not declared; the run is strict then.
+        strict: Whether new disagreements of the frameworks' own functions fail where nothing is on record of the
+            environment: of these releases on this device and CPU. They always fail where it is on record.
         progress: Called with the name of the activation and the dtype before each is run.
         processes: The number of processes that share the activations of the catalogue; each takes about 700 MB. More than
             one needs a main module that can be imported again, under ``if __name__ == "__main__":``, as ``multiprocessing``
@@ -132,7 +136,9 @@ def verify(
         replace=replace,
         **sizes,
     )
-    return verified(chosen, plan, without=without, progress=progress, processes=processes, release=not quick)[0]
+    return verified(chosen, plan, without=without, strict=strict, progress=progress, processes=processes, release=not quick)[
+        0
+    ]
 
 
 Look = Callable[[Activation, Sequence[Judged], Report], Any]
@@ -143,6 +149,7 @@ def verified(
     plan: Plan,
     *,
     without: Iterable[str] = (),
+    strict: bool = False,
     progress: Callable[[str, str], None] | None = None,
     processes: int = 1,
     release: bool = True,
@@ -165,7 +172,14 @@ def verified(
     described = environment(device)
     here = Environment.of(described, device)
     judge = partial(
-        _judge, plan=plan, here=here, described=described, without=without, several=release and len(chosen) > 1, look=look
+        _judge,
+        plan=plan,
+        here=here,
+        described=described,
+        without=without,
+        strict=strict or bool(without) or bool(set(replace) & set(NATIVES)),
+        several=release and len(chosen) > 1,
+        look=look,
     )
     _arguments.integer("processes", processes, 1)
     shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
@@ -188,6 +202,7 @@ def verified(
         findings=tuple(finding for report in reports for finding in report.findings),
         deviations={id_: told for report in reports for id_, told in report.deviations.items()},
         skipped=tuple(skipped.values()),
+        recorded=on_record(here),
     )
     return whole, looked
 
@@ -211,6 +226,7 @@ def _judge(
     here: Environment,
     described: Mapping[str, object],
     without: set[str],
+    strict: bool,
     several: bool,
     look: Look | None,
     progress: Callable[[str, str], None] | None = None,
@@ -219,10 +235,13 @@ def _judge(
     activation = activations[what] if isinstance(what, str) else what
     with formulas_of(activation):
         judged = list(run(activation, plan, progress))
-    comparisons, findings = settle(judged, activation, here, without=without)
+    of_catalogue = activation is activations.get(activation.name)
+    recorded = on_record(here)
+    lenient = of_catalogue and not recorded and not strict
+    comparisons, findings = settle(judged, activation, here, without=without, lenient=lenient)
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
-    report = Report(tuple(comparisons), described, tuple(findings), deviations)
+    report = Report(tuple(comparisons), described, tuple(findings), deviations, recorded=recorded)
     with formulas_of(activation):
         looked = look(activation, judged, report) if look else None
     if several:

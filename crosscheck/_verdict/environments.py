@@ -1,0 +1,63 @@
+"""Environments: which one this is, where a deviation was observed, and whether anything is on record of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+
+from crosscheck._recorded.files import records
+from crosscheck._records.deviations import Deviation, Region, Seen
+from crosscheck._records.implementations import Implementation
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a deviation's ``seen`` is matched with. A framework that is not installed has the version None."""
+
+    torch: str | None
+    jax: str | None
+    device: str
+    capability: str | None
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
+        """Of what a report says of its environment."""
+        torch, jax = described["torch"], described["jax"]
+        return cls(torch.get("version"), jax.get("version"), device, torch.get("capability"))
+
+    def matches(self, seen: Seen, sides: Collection[str]) -> bool:
+        """Whether it is one in which a function of these frameworks was observed."""
+        versions = {"torch": (seen.torch, self.torch), "jax": (seen.jax, self.jax)}
+        return (
+            seen.device == self.device
+            and self.capability in (None, *seen.capabilities)
+            and all(
+                version is not None and SpecifierSet(range_).contains(version, prereleases=True)
+                for side, (range_, version) in versions.items()
+                if side in sides
+            )
+        )
+
+    def __str__(self) -> str:
+        frameworks = (f"{name} {version}" for name, version in (("torch", self.torch), ("jax", self.jax)) if version)
+        return ", ".join((*frameworks, self.device, *([self.capability] if self.capability else [])))
+
+
+def seen_here(deviation: Deviation, environment: Environment, region: Region | None = None) -> bool:
+    """Whether the deviation was seen in this environment, in this region if one is given: it must occur at its anchors."""
+    sides = {Implementation.of(implementation).side for implementation in deviation.implementations}
+    return any(environment.matches(seen, sides) for seen in (deviation.seen_of(region) if region else deviation.seen))
+
+
+def examined_here(region: Region, environment: Environment) -> bool:
+    """Whether a region's results are those of this CPU's code; one of another still covers what shows in it."""
+    return region.capability in (None, environment.capability)
+
+
+def on_record(environment: Environment) -> bool:
+    """Whether the package has on record what the frameworks' own functions do in this environment."""
+    sides = [side for side in ("torch", "jax") if getattr(environment, side)]
+    return any(environment.matches(record.seen, sides) for record in records())

@@ -1,0 +1,141 @@
+"""What is on record of an environment decides what fails there: nothing new of the natives where nothing is on record."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+import torch
+from click.testing import CliRunner
+
+import crosscheck
+from crosscheck import Report, Seen
+from crosscheck._cli.main import main
+from crosscheck._recorded.files import Record
+from crosscheck._verdict import environments
+
+ANYWHERE = Seen(torch=">=0", jax=">=0", capabilities=("DEFAULT", "AVX2", "AVX512", "AVX512_FP16"))
+ELSEWHERE = Seen(torch=">=0", jax=">=0", capabilities=("none",))
+
+
+@pytest.fixture
+def nothing_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU that no record is of; what is on record of other environments stays."""
+    monkeypatch.setattr(environments, "records", lambda: (Record(ELSEWHERE, {}),))
+
+
+@pytest.fixture
+def on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this environment were on record, with no deviation at all."""
+    monkeypatch.setattr(environments, "records", lambda: (Record(ANYWHERE, {}),))
+
+
+def wrong(x: Any) -> Any:
+    return 2 * torch.clamp(x, -1, 1)
+
+
+@pytest.fixture
+def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release of torch whose hardtanh gives twice what it should."""
+    monkeypatch.setattr(torch.nn.functional, "hardtanh", wrong)
+
+
+def values(name: str = "hard_tanh", **options: Any) -> Report:
+    return crosscheck.verify(name, dtypes=["float32"], orders=[0], quick=True, **options)
+
+
+@pytest.mark.usefixtures("nothing_on_record", "doubled")
+def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> None:
+    report = values()
+    assert report.passed
+    assert not report.recorded
+    new = [one for one in report.comparisons if one.new]
+    assert {(one.implementation, one.against) for one in new} == {("torch.native", "exact"), ("torch.native", "jax.native")}
+    assert all(one.passed and one.uncovered["definition"].count > 100 for one in new)
+    said = " ".join(str(report).split())
+    assert said.startswith("PASSED: hard_tanh: ")
+    assert f"; new ones of the natives in {len(new)} comparisons: this environment is not on record. " in said
+    assert "New, on record in no environment: hard_tanh value, float32 eager: torch.native: definition" in said
+    assert f"torch {torch.__version__}, jax {jax.__version__}, cpu" in said
+    assert report.data()["summary"]["new"] == len(new)
+
+
+@pytest.mark.usefixtures("nothing_on_record", "doubled")
+def test_strict_lets_what_is_new_fail_there_too() -> None:
+    report = values(strict=True)
+    assert not report.passed
+    assert not any(one.new for one in report.comparisons)
+
+
+@pytest.mark.usefixtures("on_record", "doubled")
+def test_what_is_new_fails_where_the_environment_is_on_record() -> None:
+    report = values()
+    assert not report.passed
+    assert report.recorded
+    assert "not on record" not in str(report)
+
+
+@pytest.mark.usefixtures("nothing_on_record")
+@pytest.mark.parametrize("replaced", ["torch", "torch.native"])
+def test_a_function_that_is_put_in_place_of_another_is_judged_in_full_everywhere(replaced: str) -> None:
+    report = values(replace={replaced: wrong})
+    assert not report.passed
+    assert not any(one.new for one in report.comparisons)
+
+
+@pytest.mark.usefixtures("nothing_on_record")
+def test_without_a_deviation_what_it_covers_fails_everywhere() -> None:
+    assert values("relu").passed
+    assert not values("relu", without=["relu-negative-zero"]).passed
+
+
+@pytest.mark.usefixtures("nothing_on_record", "doubled")
+def test_an_activation_that_is_not_of_the_catalogue_is_judged_in_full_everywhere() -> None:
+    mine = dataclasses.replace(crosscheck.activations["hard_tanh"], name="mine")
+    assert not crosscheck.verify(mine, dtypes=["float32"], orders=[0], quick=True).passed
+
+
+@pytest.mark.usefixtures("nothing_on_record")
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_error_above_the_declared_one_is_a_note_where_nothing_is_on_record(
+    monkeypatch: pytest.MonkeyPatch, strict: bool
+) -> None:
+    gelu = torch.nn.functional.gelu
+    monkeypatch.setattr(torch.nn.functional, "gelu", lambda x: gelu(x) * (1 + 2e-4 * (x.dtype == torch.float32)))
+    report = crosscheck.verify("gelu", dtypes=["float32"], orders=[1], quick=True, strict=strict)
+    said = [finding for finding in report.findings if "more than the declared" in finding.message]
+    assert said
+    assert [finding.failed for finding in said] == [strict] * len(said)
+    assert report.passed is not strict
+
+
+@pytest.mark.usefixtures("nothing_on_record", "doubled")
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)])
+def test_the_command_exits_0_for_what_is_new_and_1_with_strict(tmp_path: Path, options: tuple[str, ...], code: int) -> None:
+    path = tmp_path / "report.json"
+    command = ["verify", "hard_tanh", "--dtype", "float32", "--order", "0", "--quick", "--json", str(path), *options]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == code, done.output
+    summary = json.loads(path.read_text("utf-8"))["summary"]
+    assert (summary["passed"], summary["new"] > 0, summary["recorded"]) == (code == 0, code == 0, False)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (environments.Environment("2.13.0+cpu", "0.10.2", "cpu", "AVX2"), True),
+        (environments.Environment("2.13.1", "0.10.2", "cpu", "AVX512"), True),
+        (environments.Environment("2.13.0", None, "cpu", "AVX2"), True),
+        (environments.Environment("2.19.0", "0.10.2", "cpu", "AVX2"), False),
+        (environments.Environment("2.13.0", "0.30.0", "cpu", "AVX2"), False),
+        (environments.Environment("2.13.0", "0.10.2", "cpu", "DEFAULT"), False),
+        (environments.Environment("2.13.0", "0.10.2", "gpu", "AVX2"), False),
+    ],
+    ids=str,
+)
+def test_an_environment_is_on_record_by_its_releases_its_device_and_its_cpu(
+    environment: environments.Environment, expected: bool
+) -> None:
+    assert environments.on_record(environment) is expected

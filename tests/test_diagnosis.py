@@ -137,6 +137,44 @@ def test_a_deviation_of_the_catalogue_is_recognised_in_a_function_of_the_user_s(
     assert elsewhere.diagnosis.recognised == ()
 
 
+def with_an_empty_cell() -> Any:
+    """A function that closes over a name which nothing has been assigned to, as a schedule with an unused end does."""
+
+    def schedule(x: Any) -> Any:
+        return x * 2.0 + (end if False else 0.0)
+
+    if False:
+        end = 1.0
+    return schedule
+
+
+def test_a_function_with_an_empty_cell_is_judged_and_its_source_left_out() -> None:
+    report = compare(with_an_empty_cell(), lambda x: x * 3.0, [crosscheck.normal((4,))], order=0)
+    assert (report.passed, report.cause) == (False, "definition")
+    assert report.diagnosis.snippet is not None
+    assert "torch_fn = ...  # the function that was compared; its source is not at hand" in report.diagnosis.snippet
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("identities_of", "which function it is"),
+        ("simplest", "a simpler input"),
+        ("_recognised", "a known deviation"),
+        ("snippet", "a snippet"),
+    ],
+)
+def test_nothing_after_the_verdict_loses_it(monkeypatch: pytest.MonkeyPatch, part: str, said: str) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("Cell is empty")
+
+    monkeypatch.setattr(f"crosscheck._compare.diagnosis.{part}", broken)
+    report = compare(torch.relu, lambda x: jnp.where(x > 0, x, 0.1 * x), [crosscheck.normal((8,))], order=0)
+    assert (report.passed, report.cause) == (False, "definition")
+    assert f"{said} could not be found: ValueError: Cell is empty" in report.diagnosis.notes
+    assert f"{said} could not be found" in " ".join(str(report).split())
+
+
 def test_what_passes_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crosscheck._compare.diagnosis.diagnose", lambda *_: pytest.fail("diagnosed"))
     assert compare(torch.tanh, jnp.tanh).diagnosis == crosscheck.Diagnosis()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from crosscheck._compare.identify import identify
 from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.sides import Directions, JaxSide, TorchSide
 from crosscheck._compare.snippet import snippet
-from crosscheck._compare.worst import Fault, simplest
+from crosscheck._compare.worst import Fault, Simplest, simplest
 from crosscheck._records.records import Activation
 from crosscheck._shadow.base import Lifted
 from crosscheck._verdict.accept import Accepted, declared
 from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity
+
+Found = TypeVar("Found")
 
 
 def diagnose(
@@ -33,19 +35,32 @@ def diagnose(
     judged = next((one for one in failing if one.record is decisive), None)
     if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
-    identities = identities_of(request, catalogue) if judged.x is not None or len(request.inputs.floats) == 1 else {}
-    recognised = _recognised(failing, identities, catalogue)
-    found = simplest(Fault(request, judged, cause, side))
+    notes: list[str] = []
+
+    def tried(what: str, find: Callable[[], Found], otherwise: Found) -> Found:
+        """The verdict stands whatever goes wrong in what is only told with it: that is a note."""
+        try:
+            return find()
+        except Exception as error:  # of functions that may be anything, at inputs that they were not given
+            notes.append(f"{what} could not be found: {type(error).__name__}: {error}")
+            return otherwise
+
+    identities: dict[str, Identity | None] = {}
+    if judged.x is not None or len(request.inputs.floats) == 1:
+        identities = tried("which function it is", lambda: identities_of(request, catalogue), identities)
+    given = Simplest(None, request.inputs, judged, unfinished=False)
+    found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side)), given)
     point = found.judged.record.uncovered[cause].worst
-    notes = ("the search for a simpler input was stopped; this is the best so far",) if found.unfinished else ()
+    if found.unfinished:
+        notes.append("the search for a simpler input was stopped; this is the best so far")
     return Diagnosis(
         identities=identities,
-        recognised=recognised,
+        recognised=tried("a known deviation", lambda: _recognised(failing, identities, catalogue), ()),
         worst=found.worst,
         inputs=dict(zip(found.inputs.names, found.inputs.leaves, strict=True)),
         point=point,
-        snippet=snippet(request, found.inputs, found.judged, point),
-        notes=notes,
+        snippet=tried("a snippet", lambda: snippet(request, found.inputs, found.judged, point), None),
+        notes=tuple(notes),
     )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, widen
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, IntArray, widen
 from crosscheck._arithmetic.ulp import exponent, ulp
 from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.sides import Array, Directions
@@ -19,6 +19,10 @@ MORE_DRAWS = 24
 NEIGHBOURS = 32
 DISTANCE = 2.0**-20
 """How far the neighbours of an input lie, relative to it."""
+SOURCES = 32
+"""Of more inputs than these some share a bit."""
+MOST_MOVED = 64
+"""So many elements at most are moved one by one."""
 COARSER = 2.0**10
 
 
@@ -44,6 +48,7 @@ class Measured:
         torch_fragile: Where that rounding made a finite lifted result of PyTorch NaN or infinite, or the other way round.
         jax_fragile: The same of JAX.
         flushed: The lifted result of JAX when subnormal intermediates are flushed.
+        sources: On which of the float inputs each element depends, a bit for each.
     """
 
     torch_wide: Float64Array
@@ -54,6 +59,7 @@ class Measured:
     torch_fragile: BoolArray
     jax_fragile: BoolArray
     flushed: Float64Array
+    sources: IntArray
 
 
 class Runs:
@@ -73,6 +79,7 @@ class Runs:
         conditioning = [self._spread(k, [self._tried(k, m) for m in moved]) for k in (0, 1)]
         rounded = [self._spread(k, self._noisy(k, range(DRAWS))) for k in (0, 1)]
         flushed = _floats(self._flushed())
+        sources = self._sources()
         return [
             Measured(
                 torch_wide=self._clean[0][i],
@@ -83,6 +90,7 @@ class Runs:
                 torch_fragile=rounded[0][i][1],
                 jax_fragile=rounded[1][i][1],
                 flushed=flushed[i],
+                sources=sources[i],
             )
             for i in range(len(flushed))
         ]
@@ -119,13 +127,43 @@ class Runs:
         near = list(self.arguments)
         for i in self.inputs.floats:
             x = near[i]
-            size = np.abs(x)
-            ordinary = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 1.0
-            # an input of zero has neighbours as far off as the others have
-            scale = np.where(size > 0, size, ordinary or 1.0)
+            scale = self._ordinary(x)
             with np.errstate(invalid="ignore", over="ignore"):
                 near[i] = x + DISTANCE * scale * rng.choice([-1, 1], x.shape) * rng.uniform(0.5, 1, x.shape)
         return near
+
+    def moved(self, result: int, by: int, where: BoolArray) -> tuple[IntArray, tuple[Float64Array, Float64Array]]:
+        """Both sides' lifted results at some elements when the input there is moved alone, up and down: see ``Question``."""
+        every = np.flatnonzero(where)
+        at = every[np.unique(np.linspace(0, every.size - 1, MOST_MOVED).astype(np.int64))]
+        x = self.arguments[by]
+        step = DISTANCE * self._ordinary(x)
+        found = (np.empty((2, at.size)), np.empty((2, at.size)))
+        for column, k in enumerate(at):
+            for row, sign in enumerate((1, -1)):
+                arguments = list(self.arguments)
+                arguments[by] = x.copy()
+                arguments[by].flat[k] += sign * step.flat[k]
+                for side in (0, 1):
+                    found[side][row, column] = _float(self._tried(side, arguments)[result]).flat[k]
+        return at, found
+
+    @staticmethod
+    def _ordinary(x: Array) -> Float64Array:
+        """The magnitude of each number; of 0 that of the others, so that its neighbours are as far off as theirs."""
+        size = np.abs(x)
+        ordinary = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 1.0
+        return np.asarray(np.where(size > 0, size, ordinary or 1.0))
+
+    def _sources(self) -> list[IntArray]:
+        found = [np.zeros(clean.shape, np.int64) for clean in self._clean[1]]
+        if len(self.inputs.floats) > 1:
+            everything = self._moved(DRAWS)
+            for number, i in enumerate(self.inputs.floats):
+                arguments = [*self.arguments[:i], everything[i], *self.arguments[i + 1 :]]
+                for bits, run, clean in zip(found, self._tried(1, arguments), self._clean[1], strict=True):
+                    bits[~same_bits(_float(run), clean)] |= 1 << number % SOURCES
+        return found
 
     def run(self, side: int, arguments: Sequence[Array]) -> list[Array]:
         """A clean lifted run at other arguments."""

@@ -32,10 +32,9 @@ def figures(
 
     ``abs_p50, abs_p99, abs_max`` the absolute difference; ``rel_...`` relative to JAX's result; ``ulp_...`` in ULP of the
     larger result, the percentiles of those ``sampled``; ``torch_ulp, jax_ulp`` each side's largest error against the truth,
-    in ULP of it, or of the result's root mean square where that is larger and its elements share terms, NaN where no
-    truth is known; ``rtol`` and ``atol`` the smallest with which an ``allclose`` passes, the other one being 0;
-    ``assert_close_notices`` and ``assert_allclose_notices`` whether torch's and numpy's checks with their defaults would
-    fail.
+    in ULP of it, or of its terms where these are larger and elements have terms in common, NaN where no truth is known;
+    ``rtol`` and ``atol`` the smallest with which an ``allclose`` passes, the other one being 0; ``assert_close_notices`` and
+    ``assert_allclose_notices`` whether torch's and numpy's checks with their defaults would fail.
     """
     x, y = (to_float64(one) for one in results)
     floats = is_float(results[0])
@@ -50,7 +49,7 @@ def figures(
             drawn = finite if sampled is None else finite & sampled
             found |= _percentiles(name, values[drawn], values[finite])
         truth_unit = (
-            unit_of(fmt, np.maximum(np.nan_to_num(np.abs(verdict.truth)), verdict.norm)) if floats else np.ones(x.shape)
+            unit_of(fmt, np.maximum(np.nan_to_num(np.abs(verdict.truth)), verdict.terms)) if floats else np.ones(x.shape)
         )
         normal = finite & np.isfinite(verdict.truth) & (np.abs(verdict.truth) >= fmt.smallest_normal)
         for side, error in (("torch", verdict.torch_error), ("jax", verdict.jax_error)):

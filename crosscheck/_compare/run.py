@@ -317,6 +317,8 @@ def _judged(
     enclosed, about_truth = _enclosed(request, sides[1], along)
     factors = [_factor(place, outputs, request.inputs, along, alone) for place in places]
     notes = [*about_truth, *_notes(sides, lifted)]
+    jumps: set[int] = set()
+    """The outputs whose values differ at these very inputs alone."""
     for i, (order, k, by) in enumerate(places):
         torch = ran.torch[i]
         x = _input_of(request.inputs, k, by, alone)
@@ -326,8 +328,10 @@ def _judged(
             got = np.zeros_like(jax) if torch is None else torch
             ask = Question(
                 neighbours=partial(runs.neighbours, i),
+                moved=None if by is None else partial(runs.moved, i, by),
                 largest=partial(runs.largest, i),
                 contradicted=partial(contradiction.sides, i) if order else None,
+                jumps=k in jumps,
             )
             nan = np.isnan(widen(x)) if x is not None and alone is not None and alone[k] else None
             verdict = judge(
@@ -343,6 +347,8 @@ def _judged(
                 count=excerpt.total if excerpt else None,
                 elementwise=alone is not None and bool(alone[k]),
             )
+            if verdict.jumps:
+                jumps.add(k)
             if order:
                 _missing(verdict, (torch, jax), measured[i], contradiction, i)
             place = Place(request, outputs.names[k], order, by, mode, i)

@@ -99,7 +99,7 @@ class _Source:
 
     def _function(self, function: FunctionType) -> str:
         text, node = _text(function)
-        closure = inspect.getclosurevars(function).nonlocals
+        closure = _closure(function)
         for name in _free(node):
             if name in closure or name in function.__globals__:
                 self._define(name, closure.get(name, function.__globals__.get(name)))
@@ -124,6 +124,17 @@ class _Source:
             self.lines += lines
         elif self._named[name] is not value:  # two functions use the name for different things
             raise _NoSourceError(name)
+
+
+def _closure(function: FunctionType) -> dict[str, Any]:
+    """What a function has closed over; a cell is empty where the function that encloses it has not assigned the name."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError as error:
+            raise _NoSourceError(name) from error
+    return found
 
 
 def _path(value: Any) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray
 from crosscheck._compare.evidence import DRAWS, Measured, is_float, same_bits, to_float64, unit_of
 from crosscheck._compare.sides import Array
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
@@ -23,10 +23,14 @@ SIDES = (None, "torch", "jax", "both")
 CHANCE = 1e-4
 """The chance that rounding alone exceeds its bound somewhere in a result, were it normally distributed."""
 FLOAT64_ULPS = 8
+SLICE = 8
+"""Fewer elements at the same index of an axis than these tell nothing of the size of others."""
 VISIBLE_ULPS = 2
 """Results of functions that differ in float64 and are this near in the dtype do not show it."""
 SHOWS = 4
 """A gap between two functions is hidden by the dtype up to this many times what the roundoff of the inputs moves them by."""
+SHOWS_INSIDE = 2
+"""And up to this many times what the rounding of each operation moves the better of the two by."""
 OTHERS = 4
 """A side may err this many times as much as the other one does at the element, or typically does."""
 COMMON_BITS = 6
@@ -43,13 +47,18 @@ class Question:
 
     Attributes:
         neighbours: Both sides' lifted results at neighbouring inputs, a row each.
+        moved: Both sides' lifted results at some of the given elements when the input that stands there is moved alone, up
+            and down, and which elements these are, as flat indices; None where no input stands at an element's place.
         largest: How much each side's lifted result moves at most under many more draws of noise.
         contradicted: Which elements of the given ones contradict the central difference of the own lower order, per side.
+        jumps: Whether the two functions differ in value at these very inputs alone; then no derivative there says who errs.
     """
 
     neighbours: Callable[[], tuple[Float64Array, Float64Array]]
+    moved: Callable[[BoolArray], tuple[IntArray, tuple[Float64Array, Float64Array]]] | None
     largest: Callable[[], tuple[Float64Array, Float64Array]]
     contradicted: Callable[[BoolArray], tuple[BoolArray, BoolArray]] | None
+    jumps: bool = False
 
 
 @dataclass
@@ -61,9 +70,11 @@ class Verdict:
     truth: Float64Array
     torch_error: Float64Array
     jax_error: Float64Array
-    norm: float = 0.0
-    """The root mean square of the result where its elements have terms in common, else 0."""
+    terms: Float64Array
+    """How large the terms are that each element is made of, where elements have terms in common, else 0."""
     notes: list[str] = field(default_factory=list)
+    jumps: bool = False
+    """Whether values differ at these very inputs alone."""
 
 
 def quantile(count: int) -> float:
@@ -111,7 +122,7 @@ def judge(
     codes[same & (codes == CODE["rounding"])] = CODE["exact"]
     if not_judged is not None:
         codes[not_judged], sides[not_judged] = NOT_JUDGED, NEITHER
-    return Verdict(codes, sides, rule.truth, rule.torch_error, rule.jax_error, rule.norm, rule.notes)
+    return Verdict(codes, sides, rule.truth, rule.torch_error, rule.jax_error, rule.terms, rule.notes, rule.jumps)
 
 
 class _Rule:
@@ -131,8 +142,9 @@ class _Rule:
         self.x, self.y, self.measured, self.fmt, self.ask = x, y, measured, fmt, ask
         self.floats = floats
         self.common: Float64Array = np.zeros(x.shape)
-        self.norm = 0.0
+        self.terms: Float64Array = np.zeros(x.shape)
         self.notes: list[str] = []
+        self.jumps = False
         self.k = k
         self.wide = (measured.torch_wide, measured.jax_wide)
         self.spreads = (measured.torch_spread, measured.jax_spread)
@@ -176,12 +188,13 @@ class _Rule:
             self.known |= given
 
     def share_rounding(self) -> None:
-        """Let each element err by some roundoffs of the result's root mean square, or of itself where it is larger."""
+        """Let each element err by some roundoffs of those that may have terms in common with it: see ``common_size``."""
+        m = self.measured
+        moves = (m.conditioning + m.torch_spread + m.jax_spread) > 0
         size = np.abs(np.where(np.isfinite(self.truth), self.truth, 0.0))
-        largest = float(size.max(initial=0.0)) or 1.0
-        self.norm = largest * float(np.sqrt(np.mean((size / largest) ** 2))) if size.size else 0.0
+        self.terms = common_size(size, moves, m.sources)
         roundoff = 2.0**-self.fmt.precision
-        self.common = min(2.0**COMMON_BITS * roundoff, float(np.sqrt(roundoff))) * np.maximum(self.norm, size)
+        self.common = min(2.0**COMMON_BITS * roundoff, float(np.sqrt(roundoff))) * np.maximum(self.terms, size)
 
     def special(self, codes: Codes, sides: Sides, same: BoolArray) -> None:
         """Wrong NaN and infinities."""
@@ -314,20 +327,23 @@ class _Rule:
             apart = np.abs(around[0] - around[1])
         limit = np.maximum(self.tolerance, VANISHES * gap)
         vanishes = differ & (apart <= limit).all(axis=0)
-        size = unit_of(self.fmt, np.maximum(np.abs(self.x), np.abs(self.y))) if self.floats else 0
-        inside = []
-        for got, near in zip((self.x, self.y), around, strict=True):
-            low, high = near.min(axis=0), near.max(axis=0)
-            slack = 4 * size + DISTANCE_SLACK * (high - low)
-            inside.append((got >= low - slack) & (got <= high + slack))
+        size = unit_of(self.fmt, np.maximum(np.abs(self.x), np.abs(self.y))) if self.floats else np.zeros(self.x.shape)
+        inside = [_within(got, near, size) for got, near in zip((self.x, self.y), around, strict=True)]
+        self._try_ties(vanishes & ~(inside[0] & inside[1]), around, size, inside)
         choice = vanishes & inside[0] & inside[1]
         codes[choice] = CODE["convention"]
         outside = vanishes & ~choice
         codes[outside] = CODE["definition"]
-        sides[outside & ~inside[0]] |= TORCH
-        sides[outside & ~inside[1]] |= JAX
+        if outside.any() and self.ask.contradicted is None:
+            self.jumps = True
+            self.notes.append("they differ at these inputs alone and agree next to them, so neither side is known to err")
+        elif not self.ask.jumps:
+            sides[outside & ~inside[0]] |= TORCH
+            sides[outside & ~inside[1]] |= JAX
         rest = differ & ~vanishes
-        hidden = rest & (gap <= SHOWS * self.measured.conditioning + size)
+        # constants inside a function are rounded too, and move what the inputs, such as ids, do not
+        shows = np.maximum(SHOWS * self.measured.conditioning, SHOWS_INSIDE * min_of(self.spreads))
+        hidden = rest & (gap <= shows + size)
         if hidden.any():
             self.notes.append(
                 f"in float64 the functions differ, by {float(gap[hidden].max()):.3g} or less, too little for {self.fmt.name}"
@@ -339,8 +355,61 @@ class _Rule:
             sides[rest & wrong[0] & ~wrong[1]] = TORCH
             sides[rest & wrong[1] & ~wrong[0]] = JAX
 
+    def _try_ties(
+        self, outside: BoolArray, around: tuple[Float64Array, Float64Array], size: Float64Array, inside: list[BoolArray]
+    ) -> None:
+        """Let what a side chooses at a tie lie between its results where each tied entry in turn is the largest, or not.
+
+        Neighbours at random seldom show an entry of many as the largest. Where all that are tried are inside, all are.
+        """
+        if not outside.any() or self.ask.moved is None:
+            return
+        at, found = self.ask.moved(outside)
+        tried = [
+            _within(got.ravel()[at], np.concatenate([near.reshape(len(near), -1)[:, at], moved]), size.ravel()[at])
+            for got, near, moved in zip((self.x, self.y), around, found, strict=True)
+        ]
+        for side, ok in enumerate(tried):
+            if ok.all():
+                inside[side] |= outside
+            else:
+                inside[side].flat[at[ok]] = True
+
 
 DISTANCE_SLACK = 1e-3
+
+
+def common_size(size: Float64Array, moves: BoolArray, sources: IntArray) -> Float64Array:
+    """How large the elements are that may have terms in common with each element, as their root mean square.
+
+    Rounding reaches an element from what it depends on alone. So a constant, which does not move under noise, takes no part,
+    nor does an element that depends on other inputs. Of the rest those at the same index of some axis are taken, if they are
+    smaller than all are: the columns of a matrix, say, that large ones were joined to.
+    """
+    found = np.zeros(size.shape)
+    for source in np.unique(sources):
+        related = moves & ((sources & source != 0) | (sources == source))
+        norm = np.broadcast_to(_root_mean_square(size, related, None), size.shape)
+        for axis in range(size.ndim if size.ndim > 1 else 0):
+            others = tuple(other for other in range(size.ndim) if other != axis)
+            enough = related.sum(axis=others, keepdims=True) >= SLICE
+            norm = np.where(enough, np.minimum(norm, _root_mean_square(size, related, others)), norm)
+        found = np.where(sources == source, norm, found)
+    return np.asarray(np.where(moves, found, 0.0))
+
+
+def _root_mean_square(size: Float64Array, where: BoolArray, axis: tuple[int, ...] | None) -> Float64Array:
+    largest = float(size.max(initial=0.0, where=where)) or 1.0
+    squares = np.where(where, size / largest, 0.0) ** 2
+    count = where.sum(axis=axis, keepdims=True)
+    return np.asarray(largest * np.sqrt(squares.sum(axis=axis, keepdims=True) / np.maximum(count, 1)))
+
+
+def _within(got: Float64Array, near: Float64Array, size: Float64Array) -> BoolArray:
+    """Where results lie between those at neighbouring inputs, a row each, but for rounding; ``size`` is an ULP of them."""
+    low, high = near.min(axis=0), near.max(axis=0)
+    slack = 4 * size + DISTANCE_SLACK * (high - low)
+    return np.asarray((got >= low - slack) & (got <= high + slack))
 
 
 def min_of(arrays: tuple[Float64Array, Float64Array]) -> Float64Array:

@@ -1,0 +1,58 @@
+"""Choices among many equal entries, and functions that differ at one input alone: nobody is known to be wrong."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from pairs.records import Pair
+from pairs.seeded import normals
+
+
+def ones(*shape):
+    return lambda: [np.ones(shape, np.float32)]
+
+
+def with_zeros():
+    (x,) = normals((4, 8))()
+    x[0, 2] = x[2, 5] = x[3, 0] = 0
+    return [x]
+
+
+def torch_masked_softmax(x):
+    return torch.softmax(x.masked_fill(x == 0, -1e9), -1)
+
+
+def jax_softmax(x):
+    return jax.nn.softmax(x, -1)
+
+
+def torch_largest(x):
+    return torch.max(x, -1).values
+
+
+def jax_largest(x):
+    return jnp.max(x, -1)
+
+
+CHOICE = {"passes": False, "cause": "convention"}
+OTHER = {"passes": False, "cause": "definition"}
+
+PAIRS = [
+    *(
+        Pair(f"largest-of-{k}-equal-entries", torch_largest, jax_largest, ones(1, k), **CHOICE)
+        for k in (2, 8, 16, 32, 64, 100)
+    ),
+    Pair("smallest-of-equal-rows", lambda x: torch.min(x, 0).values, lambda x: jnp.min(x, 0), ones(40, 3), **CHOICE),
+    Pair("largest-of-equal-entries-in-many-rows", torch_largest, jax_largest, ones(20, 30), **CHOICE),
+    Pair("softmax-masked-where-zero", torch_masked_softmax, jax_softmax, with_zeros, **OTHER),
+    Pair("softmax-masked-where-zero-in-value", torch_masked_softmax, jax_softmax, with_zeros, order=0, **OTHER),
+    Pair(
+        "another-value-at-zero",
+        lambda x: x.abs() + 3 * (x == 0),
+        lambda x: jnp.abs(x) + 2 * (x == 0),
+        with_zeros,
+        order=0,
+        **OTHER,
+    ),
+]

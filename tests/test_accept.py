@@ -1,6 +1,5 @@
 """Disagreements that the caller of compare knows and accepts: they are shown, and pass."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from compared import assert_fails, double, raising
 
 from crosscheck import PairReport, UsageError, assert_agree, compare
 
@@ -21,24 +21,6 @@ KINK = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)
 
 
 NAN = float("nan")
-
-
-def double(x: Any) -> Any:
-    return x * 2
-
-
-def raising(error: Exception) -> Callable[..., Any]:
-    def function(*_: Any) -> Any:
-        raise error
-
-    return function
-
-
-def failed(report: PairReport, *parts: str, cause: str = "error", side: str | None = None) -> None:
-    """The report fails for this cause and side, and its headline says each of these."""
-    assert not report.passed
-    assert (report.cause, report.side) == (cause, side), str(report)
-    assert all(part in report.headline for part in parts), report.headline
 
 
 @pytest.mark.parametrize(
@@ -54,7 +36,7 @@ def failed(report: PairReport, *parts: str, cause: str = "error", side: str | No
     ids=str,
 )
 def test_what_is_accepted_passes_and_is_shown(accept: Any) -> None:
-    failed(compare(F.leaky_relu, jax.nn.leaky_relu, KINK), cause="convention")
+    assert_fails(compare(F.leaky_relu, jax.nn.leaky_relu, KINK), cause="convention")
     report = assert_agree(F.leaky_relu, jax.nn.leaky_relu, KINK, accept=accept)
     (name,) = report.deviations
     assert name in report.headline
@@ -76,7 +58,7 @@ def test_what_is_accepted_passes_and_is_shown(accept: Any) -> None:
 )
 def test_what_is_not_covered_still_fails(accept: Any) -> None:
     report = compare(F.leaky_relu, jax.nn.leaky_relu, KINK, accept=accept)
-    failed(report, cause="convention")
+    assert_fails(report, cause="convention")
 
 
 def test_outside_of_an_accepted_region_the_same_cause_fails() -> None:
@@ -85,7 +67,7 @@ def test_outside_of_an_accepted_region_the_same_cause_fails() -> None:
 
     assert compare(double, tripled, KINK, order=0, accept=[("definition", (1, 2))]).passed
     report = compare(double, tripled, KINK, order=0, accept=[("definition", (1.5, 2.5))])
-    failed(report, cause="definition")
+    assert_fails(report, cause="definition")
     assert report.decisive is not None
     assert report.decisive.uncovered["definition"].count == 1
     assert report.decisive.uncovered["definition"].worst.input == 1.0

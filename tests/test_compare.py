@@ -10,33 +10,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from compared import assert_fails, double, raising
 
 import crosscheck
-from crosscheck import PairReport, UsageError, compare
+from crosscheck import UsageError, compare
 
 pytestmark = pytest.mark.full
 
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 KINK = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)
 NAN = float("nan")
-
-
-def double(x: Any) -> Any:
-    return x * 2
-
-
-def raising(error: Exception) -> Callable[..., Any]:
-    def function(*_: Any) -> Any:
-        raise error
-
-    return function
-
-
-def failed(report: PairReport, *parts: str, cause: str = "error", side: str | None = None) -> None:
-    """The report fails for this cause and side, and its headline says each of these."""
-    assert not report.passed
-    assert (report.cause, report.side) == (cause, side), str(report)
-    assert all(part in report.headline for part in parts), report.headline
 
 
 # What running finds.
@@ -52,7 +35,7 @@ def test_a_side_that_raises_is_named_and_its_exception_kept(sides: tuple[str, ..
         "torch": "the torch function raised RuntimeError: no such",
         "jax": "the JAX function raised ZeroDivisionError: of zero",
     }
-    failed(report, *(said[side] for side in sides), side="both" if len(sides) > 1 else sides[0])
+    assert_fails(report, *(said[side] for side in sides), side="both" if len(sides) > 1 else sides[0])
     assert set(report.exceptions) == {*sides}
     assert all(report.exceptions[side] is errors[side] for side in sides)
 
@@ -77,7 +60,7 @@ def test_a_side_that_raises_in_its_backward_pass_alone_is_named(side: str) -> No
     jax_fn.defvjp(lambda x: (x * 2, None), raising(error))
     functions = {"torch": (Torch.apply, double), "jax": (double, jax_fn)}[side]
     report = compare(*functions, X)
-    failed(report, "raised RuntimeError: not differentiable", side=side)
+    assert_fails(report, "raised RuntimeError: not differentiable", side=side)
     assert report.exceptions == {side: error}
     assert compare(*functions, X, order=0).passed
 
@@ -109,7 +92,7 @@ def test_an_interrupt_is_not_kept_from_the_caller() -> None:
 def test_outputs_of_other_structure_shape_or_dtype_fail_and_say_how(
     torch_fn: Any, jax_fn: Any, parts: tuple[str, ...], order: int
 ) -> None:
-    failed(compare(torch_fn, jax_fn, X, order=order), "the outputs differ in", *parts)
+    assert_fails(compare(torch_fn, jax_fn, X, order=order), "the outputs differ in", *parts)
 
 
 def test_lists_and_tuples_and_widths_of_integers_are_alike() -> None:
@@ -124,11 +107,11 @@ def test_lists_and_tuples_and_widths_of_integers_are_alike() -> None:
 @pytest.mark.parametrize("side", ["torch", "jax"])
 def test_what_is_not_an_array_is_a_failure_of_who_returned_it(value: Any, said: str, side: str) -> None:
     functions = {"torch": (lambda x: value, double), "jax": (double, lambda x: value)}[side]
-    failed(compare(*functions, X), f"{ {'torch': 'torch', 'jax': 'JAX'}[side] } function returned {said}", side=side)
+    assert_fails(compare(*functions, X), f"{ {'torch': 'torch', 'jax': 'JAX'}[side] } function returned {said}", side=side)
 
 
 def test_complex_outputs_are_a_failure_that_teaches() -> None:
-    failed(compare(double, lambda x: x + 1j, X), "complex64", "real and imaginary", side="jax")
+    assert_fails(compare(double, lambda x: x + 1j, X), "complex64", "real and imaginary", side="jax")
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -139,7 +122,7 @@ def test_python_numbers_are_outputs_too(order: int) -> None:
 
 def test_outputs_without_elements_are_not_called_nan() -> None:
     report = compare(lambda x: x[:0], lambda x: x[:0], X, order=0)
-    failed(report, "empty")
+    assert_fails(report, "empty")
 
 
 @pytest.mark.parametrize("side", ["torch", "jax"])
@@ -149,7 +132,7 @@ def test_a_detached_gradient_is_missing(side: str) -> None:
         "jax": (torch.sin, lambda x: jnp.sin(jax.lax.stop_gradient(x))),
     }[side]
     report = compare(*functions, X)
-    failed(report, "has no gradient", cause="missing", side=side)
+    assert_fails(report, "has no gradient", cause="missing", side=side)
     assert all(c.passed == (c.order == 0) for c in report.comparisons)
 
 
@@ -161,7 +144,7 @@ def test_a_gradient_that_both_sides_detach_is_the_same() -> None:
 @pytest.mark.parametrize("x", [X, X[:1]], ids=["four elements", "one element"])
 def test_dropout_is_not_deterministic_even_where_it_drops_nothing(x: Any, order: int) -> None:
     report = compare(lambda x: F.dropout(x, 1e-12), lambda x: x, x, order=order)
-    failed(report, "torch", "not deterministic", side="torch")
+    assert_fails(report, "torch", "not deterministic", side="torch")
 
 
 @pytest.mark.parametrize("draw", [random.random, np.random.random], ids=["Python", "numpy"])
@@ -173,7 +156,7 @@ def test_a_side_that_draws_random_numbers_is_not_deterministic(draw: Any, spread
 
     functions = {"torch": (drawing, lambda x: x), "jax": (lambda x: x, drawing)}[side]
 
-    failed(compare(*functions, X, order=0, modes="eager"), "not deterministic", side=side)
+    assert_fails(compare(*functions, X, order=0, modes="eager"), "not deterministic", side=side)
 
 
 def test_a_side_with_a_memory_is_not_deterministic() -> None:
@@ -183,7 +166,7 @@ def test_a_side_with_a_memory_is_not_deterministic() -> None:
         calls.append(1)
         return x + len(calls)
 
-    failed(compare(double, counting, X, order=0), "JAX", "not deterministic", side="jax")
+    assert_fails(compare(double, counting, X, order=0), "JAX", "not deterministic", side="jax")
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -195,10 +178,10 @@ def test_last_digits_that_change_from_run_to_run_are_said_and_judged(order: int)
         return x * 2 * (1 + len(calls) % 2 * 1e-6)
 
     report = compare(uneven, lambda x: x * 2.0001, X, order=order)
-    failed(report, cause="definition")
+    assert_fails(report, cause="definition")
     assert "two runs of the torch function on the same input differ in their last digits" in report.story()
     report = compare(lambda x: uneven(x).to(torch.int64), lambda x: x, np.array([2.0**30]), order=0)
-    failed(report, "not deterministic", side="torch")
+    assert_fails(report, "not deterministic", side="torch")
 
 
 def test_a_gradient_that_draws_is_not_deterministic() -> None:
@@ -211,7 +194,7 @@ def test_a_gradient_that_draws_is_not_deterministic() -> None:
         def backward(context: Any, gradient: Any) -> Any:
             return gradient * 2 * (1 + torch.rand(()))
 
-    failed(compare(Noisy.apply, double, X), "torch", "not deterministic", side="torch")
+    assert_fails(compare(Noisy.apply, double, X), "torch", "not deterministic", side="torch")
     assert compare(Noisy.apply, double, X, order=0).passed
 
 
@@ -233,7 +216,7 @@ def test_an_input_changed_in_place_is_a_failure_and_jax_never_sees_it(change: An
 
     mine = torch.from_numpy(X.copy())
     report = compare(torch_fn, jax_fn, [mine, mine], order=order)
-    failed(report, "torch function changes its input x1 in place", side="torch")
+    assert_fails(report, "torch function changes its input x1 in place", side="torch")
     assert seen
     assert all(y == X.tolist() for y in seen)
     assert mine.tolist() == X.tolist()
@@ -242,7 +225,7 @@ def test_an_input_changed_in_place_is_a_failure_and_jax_never_sees_it(change: An
 @pytest.mark.parametrize("order", [0, 1])
 def test_nan_everywhere_on_both_sides_is_nothing_compared(order: int) -> None:
     report = compare(lambda x: x * NAN, lambda x: x * NAN, X, order=order)
-    failed(report, "NaN everywhere", "nothing was compared")
+    assert_fails(report, "NaN everywhere", "nothing was compared")
     assert report.compared == 0
 
 
@@ -306,17 +289,17 @@ def test_a_function_that_refuses_what_lies_beyond_the_inputs_is_judged_at_them(d
     torch_fn = within_0_and_1(torch)
     assert compare(torch_fn, within_0_and_1(jnp), x, order=0, dtype=dtype).passed
     report = compare(torch_fn, lambda x: jnp.sqrt(x) * 2.1, x, order=0, dtype=dtype)
-    failed(report, cause="definition")
+    assert_fails(report, cause="definition")
 
 
 def test_cross_entropy_at_its_ends_is_judged() -> None:
     p, y = np.array([0.0, 1.0, 0.3, 0.6]), np.array([0.0, 1.0, 1.0, 0.0])
-    failed(compare(F.binary_cross_entropy, lambda p, y: abs(p - y).mean(), [p, y], wrt=0, order=0), cause="definition")
+    assert_fails(compare(F.binary_cross_entropy, lambda p, y: abs(p - y).mean(), [p, y], wrt=0, order=0), cause="definition")
 
 
 def test_one_output_of_several_that_differs_is_named() -> None:
     report = compare(lambda x: {"a": x, "b": (x, x * 2)}, lambda x: {"a": x, "b": (x, x * 3)}, X, order=0)
-    failed(report, cause="definition")
+    assert_fails(report, cause="definition")
     assert {c.output for c in report.comparisons if not c.passed} == {"y['b'][1]"}
     assert report.decisive is not None
     assert report.decisive.output == "y['b'][1]"

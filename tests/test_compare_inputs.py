@@ -12,16 +12,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from compared import double
 
 import crosscheck
 from crosscheck import PairReport, UsageError, compare
 
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 Pair = collections.namedtuple("Pair", "first second")
-
-
-def double(x: Any) -> Any:
-    return x * 2
 
 
 def refused(call: Callable[[], object], *parts: str) -> None:

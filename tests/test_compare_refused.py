@@ -11,15 +11,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from compared import double
 
 import crosscheck
 from crosscheck import UsageError, compare
 
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
-
-
-def double(x: Any) -> Any:
-    return x * 2
 
 
 def refused(call: Callable[[], object], *parts: str) -> None:

@@ -11,15 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from softmax_calls import FRAMEWORKS, SOFTMAX, array, drawn, function_of, make
 
-import crosscheck
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import exponent, round_once
 from crosscheck._frameworks import backend
 from crosscheck._records.names import DTYPES
 
-SOFTMAX = crosscheck.activations["softmax"]
-FRAMEWORKS = ("torch", "jax")
 in_both = pytest.mark.parametrize("framework", FRAMEWORKS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -48,28 +46,6 @@ def _no_x64() -> Iterator[None]:
 
 def x64(dtype: str) -> contextlib.AbstractContextManager[Any]:
     return jax.enable_x64(dtype == "float64")
-
-
-def function_of(framework: str, axis: int = -1) -> Callable[[Any], Any]:
-    function = getattr(SOFTMAX, framework)
-    return lambda x: function(x, axis=axis)
-
-
-def make(framework: str, values: Any, dtype: str = "float64") -> Any:
-    values = np.asarray(values, dtype=np.float64)
-    if framework == "torch":
-        return torch.tensor(values, dtype=getattr(torch, dtype))
-    return jnp.asarray(values, dtype=dtype)
-
-
-def array(result: Any) -> Float64Array:
-    if isinstance(result, torch.Tensor):
-        return result.detach().double().numpy()
-    return np.asarray(result).astype(np.float64)
-
-
-def drawn(shape: tuple[int, ...], seed: int = 0) -> Float64Array:
-    return np.random.default_rng(seed).uniform(-3, 3, shape)
 
 
 # The closed forms

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from softmax_calls import FRAMEWORKS, SOFTMAX, array, drawn, function_of, make
 
-import crosscheck
-from crosscheck._arithmetic.formats import Float64Array, FloatArray
+from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._frameworks import backend
 
 pytestmark = [
@@ -20,11 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
 ]
-
-SOFTMAX = crosscheck.activations["softmax"]
-
-
-FRAMEWORKS = ("torch", "jax")
 
 
 in_both = pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -35,28 +30,6 @@ AXES = {
     "matrix": ((3, 4), (-1, 0, 1, -2)),
     "cube": ((2, 3, 4), (-1, 0, 1, 2, -2, -3)),
 }
-
-
-def function_of(framework: str, axis: int = -1) -> Callable[[Any], Any]:
-    function = getattr(SOFTMAX, framework)
-    return lambda x: function(x, axis=axis)
-
-
-def make(framework: str, values: Any, dtype: str = "float64") -> Any:
-    values = np.asarray(values, dtype=np.float64)
-    if framework == "torch":
-        return torch.tensor(values, dtype=getattr(torch, dtype))
-    return jnp.asarray(values, dtype=dtype)
-
-
-def array(result: Any) -> Float64Array:
-    if isinstance(result, torch.Tensor):
-        return result.detach().double().numpy()
-    return np.asarray(result).astype(np.float64)
-
-
-def drawn(shape: tuple[int, ...], seed: int = 0) -> Float64Array:
-    return np.random.default_rng(seed).uniform(-3, 3, shape)
 
 
 PLAIN = (2, 3)

@@ -40,7 +40,7 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
         assert len(image.convert("RGB").getcolors(2**24) or ()) > 20
     table = run("--table", str(tmp_path))
     assert table.exit_code == 0
-    assert table.output.count("gelu") == 10
+    assert table.output.count("gelu") == 11
 
 
 def test_a_function_without_errors_is_drawn(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class ArraysReport(Written):
         blocks: list[Block] = [Table(rows)] if self.comparisons else []
         blocks += [Code(story)] if story else []
         if self.panels():
-            blocks.append(Drawing(self.plot(), "How far A and B are apart, in ULP of the larger element"))
+            blocks.append(Drawing(self.plot, "How far A and B are apart, in ULP of the larger element"))
         return Document(self.headline, self.passed, blocks)
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:

@@ -23,7 +23,6 @@ from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.json_file import write_json
 from crosscheck._report.terminal import WIDTH
-from crosscheck._report.text import environment
 from crosscheck._report.written import Documented
 
 SCHEMA = "crosscheck.atlas/1"
@@ -235,7 +234,7 @@ def _document(atlas: Atlas) -> Document:
     if any(row.usual for row in atlas.rows):
         tables = [Table(table) for table in usual_tables(atlas.rows)]
         blocks += [Heading(USUAL), *tables, Paragraph(USUAL_LEGEND)]
-    return Document(headline(atlas), atlas.passed, [*blocks, *environment(atlas.environment)])
+    return Document(headline(atlas), atlas.passed, blocks, atlas.environment)
 
 
 HEAD = ("disagreement", "of", "cause", "side", "inputs", "for example", "why", "source", "differs from", "")

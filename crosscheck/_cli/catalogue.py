@@ -126,9 +126,9 @@ def verify(
             alone = device != "cpu"  # the processes would share a GPU's memory
             options["processes"] = processes or (1 if alone else sharing.among(len(chosen)))
             report = run(chosen, progress=progress, **options)
-    from crosscheck._report import text
+    from crosscheck._report import terminal, text
 
-    show(text.layout(report))
+    show(terminal.layout(report.document()))
     if accuracy:
         show(text.accuracy(report))
     save_all(report, json_path, html_path, markdown_path)

@@ -11,6 +11,7 @@ from crosscheck._cli.output import (
     check_different,
     check_figure,
     check_writable,
+    echo,
     finish,
     one_message,
     save,
@@ -58,28 +59,30 @@ def perceptron(
             "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"
         )
     from crosscheck._report.json_file import write_json
+    from crosscheck._report.terminal import layout
     from crosscheck._training import perceptron as _trainings
-    from crosscheck._training import report as text
-    from crosscheck._training.many_report import losses_layout, many_layout
 
     options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "dtype": dtype}
     with one_message():
         if losses:
             judged = _trainings.losses()
-            passed, shown, data = judged.passed, losses_layout(judged), judged.data()
+            passed, documents, data = judged.passed, [judged.document()], judged.data()
         elif seeds is not None:
             with epochs_done(3 * epochs) as progress:
                 many = _trainings.perceptrons(gate, seeds=seeds, progress=progress, **options)
-            passed, shown, data = many.passed, many_layout(many), many.data()
+            passed, documents, data = many.passed, [many.document()], many.data()
         else:
             options["plant"] = dict(map(_side_and_fault, plant))
             tasks = ["points", "or"] if gate is None else [gate]
             with epochs_done(_trainings.trainings(len(options["plant"])) * len(tasks) * epochs) as progress:
                 *others, report = [_trainings.perceptron(task, progress=progress, **options) for task in tasks]
             passed = all(one.passed for one in (*others, report))
-            shown = text.stacked([*others, report])
+            documents = [one.document() for one in (*others, report)]
             data = report.data() | {other.gate: other.training() for other in others}
-    show(shown)
+    for number, document in enumerate(documents):
+        if number:
+            echo("")
+        show(layout(document))
     save(json_path, lambda path: write_json(path, data))
     if plot_path is not None:
         save_figure(plot_path, report.plot(), "--plot")

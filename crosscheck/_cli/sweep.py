@@ -62,8 +62,9 @@ def sweep(
     Exit 0: crosscheck's own implementations keep the budget. 1: one does not. 130: stopped by Ctrl-C.
     """
     from crosscheck._catalogue import Catalogue
+    from crosscheck._report.terminal import layout
     from crosscheck._sweep import sweep as _sweeps
-    from crosscheck._sweep.report import layout, read_sweeps, table_layout
+    from crosscheck._sweep.report import read_sweeps, table_document
 
     if (name is None) == (table is None):
         refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
@@ -71,7 +72,7 @@ def sweep(
         if any((orders, implementations, ends, out, resume, jobs, files, json_path, plot_path)):
             refuse("--table: got options of a run too, expected --table FOLDER alone; it prints what runs wrote")
         with one_message():
-            show(table_layout(read_sweeps(table)))
+            show(layout(table_document(read_sweeps(table))))
         return
     assert name is not None
     check_writable(json_path)
@@ -90,7 +91,7 @@ def sweep(
         except KeyboardInterrupt:
             kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
             stop(kept)
-    show(layout(report))
+    show(layout(report.document()))
     save(json_path, report.to_json)
     if plot_path is not None:
         save_figure(plot_path, report.plot(), "--plot")

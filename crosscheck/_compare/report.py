@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.report import Report
-from crosscheck._report.text import environment
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
 if TYPE_CHECKING:
@@ -114,10 +113,10 @@ class PairReport(Report):
         blocks: list[Block] = [Code(story)] if story else []
         blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
         if self.panels():
-            blocks.append(Drawing(self.plot(), "How far PyTorch and JAX are apart, in ULP of the larger result"))
+            blocks.append(Drawing(self.plot, "How far PyTorch and JAX are apart, in ULP of the larger result"))
         if self.diagnosis.snippet:
             blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
-        return Document(self.headline, self.passed, [*blocks, *environment(self.environment)])
+        return Document(self.headline, self.passed, blocks, self.environment)
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
         """The errors for the figure: a panel for each order and dtype, with the comparisons that differ most.

@@ -1,4 +1,4 @@
-"""A report as a document, written as Markdown or as one HTML file that asks nothing of any other.
+"""A report as a document: printed, or written as Markdown or as one HTML file that asks nothing of any other.
 
 Whatever a report says comes from a user's names, exceptions and arrays: all of it is text, never markup.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crosscheck._records.plain import plain
 from crosscheck._report.files import write_whole
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 ADDRESS = re.compile(r"https?://[\w./?=%#:+-]+", re.ASCII)
+MOST_LINES = 100
 LONGEST_FENCE = re.compile(r"`+")
 
 STYLE = """
@@ -57,6 +60,14 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Lines of evidence under a title; of very many the first, and how many there are."""
+
+    title: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of text, the first of them the head."""
 
@@ -65,26 +76,36 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and what it shows in words; Markdown, which has no figures of its own, leaves it out."""
+    """A figure, drawn when it is written, and what it shows in words; Markdown, which has no figures, leaves it out."""
 
-    figure: Figure
+    draw: Callable[[], Figure]
     caption: str
 
 
-Block = Heading | Paragraph | Code | Table | Drawing
+Simple = Heading | Paragraph | Code | Table | Drawing
+Block = Simple | Lines
 
 
 @dataclass(frozen=True)
 class Document:
-    """``title`` is the verdict in one line."""
+    """``title`` is the verdict in one line; ``environment`` what it may depend on, which is written and not printed."""
 
     title: str
     passed: bool
     blocks: Sequence[Block]
+    environment: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def _written(self) -> Iterator[Simple]:
+        for block in self.blocks:
+            yield from _in_parts(block) if isinstance(block, Lines) else (block,)
+        if self.environment:
+            lines = [f"{name}: {json.dumps(plain(value))}" for name, value in self.environment.items()]
+            yield from (Heading("Environment"), Code("\n".join(lines)))
 
     def markdown(self) -> str:
         """To be pasted into an issue."""
-        parts = [f"**{_plain(self.title)}**", *filter(None, map(_markdown, self.blocks))]
+        parts = [f"**{_plain(self.title)}**", *filter(None, map(_markdown, self._written))]
         return "\n\n".join(parts) + "\n"
 
     def fragment(self) -> str:
@@ -93,7 +114,7 @@ class Document:
 
     def _html(self, title_tag: str, section_tag: str) -> str:
         verdict = "passed" if self.passed else "failed"
-        inner = "\n".join(_html(block, section_tag) for block in self.blocks)
+        inner = "\n".join(_html(block, section_tag) for block in self._written)
         title = f'<{title_tag} class="title {verdict}">{html.escape(self.title)}</{title_tag}>'
         return f'<div class="crosscheck">\n<style>{STYLE}</style>\n{title}\n{inner}\n</div>'
 
@@ -115,6 +136,12 @@ class Document:
         write_whole(path, self.page().encode())
 
 
+def _in_parts(block: Lines) -> Iterator[Simple]:
+    yield from (Heading(block.title), Code("\n".join(block.lines[:MOST_LINES])))
+    if len(block.lines) > MOST_LINES:
+        yield Paragraph(f"and {len(block.lines) - MOST_LINES} more; the JSON report has them all")
+
+
 def _plain(text: str) -> str:
     """Text that Markdown takes for nothing else."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
@@ -125,7 +152,7 @@ def _cell(text: str) -> str:
     return f"<{text}>" if ADDRESS.fullmatch(text) else _plain(text) or " "
 
 
-def _markdown(block: Block) -> str:
+def _markdown(block: Simple) -> str:
     if isinstance(block, Heading):
         return f"### {_plain(block.text)}"
     if isinstance(block, Paragraph):
@@ -139,7 +166,7 @@ def _markdown(block: Block) -> str:
     return ""
 
 
-def _html(block: Block, section_tag: str) -> str:
+def _html(block: Simple, section_tag: str) -> str:
     if isinstance(block, Heading):
         return f'<{section_tag} class="section">{html.escape(block.text)}</{section_tag}>'
     if isinstance(block, Paragraph):
@@ -148,7 +175,7 @@ def _html(block: Block, section_tag: str) -> str:
         return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
     if isinstance(block, Table):
         return f'<div class="wide" tabindex="0"><table>{"".join(_rows(block))}</table></div>'
-    return f"<figure>{_svg(block.figure, block.caption)}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
+    return f"<figure>{_svg(block.draw(), block.caption)}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
 
 
 def _rows(table: Table) -> Iterator[str]:

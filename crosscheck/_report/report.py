@@ -94,12 +94,6 @@ class Report(Written):
 
         return panels(self.comparisons)
 
-    def __str__(self) -> str:
-        from crosscheck._report.terminal import as_text
-        from crosscheck._report.text import layout
-
-        return as_text(layout(self))
-
 
 def report_data(report: Report) -> dict[str, Any]:
     """A report as plain data, in the layout of its schema."""

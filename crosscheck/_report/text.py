@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import rich.table
@@ -12,8 +12,7 @@ from rich.text import Text
 
 from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import CAUSES, DTYPES
-from crosscheck._records.plain import plain
-from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Paragraph, Table
+from crosscheck._report.document import Block, Document, Drawing, Heading, Lines, Paragraph, Table
 from crosscheck._verdict.environments import Environment
 from crosscheck._verdict.records import CauseCount, Comparison
 
@@ -22,12 +21,9 @@ if TYPE_CHECKING:
     from crosscheck._report.report import Report
 
 ORDER_NAMES = ("value", "gradient", "second")
-MOST_FAILURES = 12
-MOST_WRITTEN = 100
 MOST_FIGURES = 12
 DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
 """The dtype that is drawn, of those that fail or of all, is the first of these."""
-STYLES = {"DISAGREE": "bold red", "new": "bold yellow", "as declared": "yellow", "agree": "green"}
 
 OWN = {
     "torch": {"eager": "torch", "compile": "compile", "vmap": "vmap", "forward": "forward"},
@@ -49,38 +45,17 @@ MEANING = {
 }
 
 
-def layout(report: Report) -> RenderableType:
-    """The report as something rich prints, in colour on a terminal."""
-    parts: list[RenderableType] = [Text(headline(report), style="bold green" if report.passed else "bold red")]
-    if report.comparisons:
-        parts += [Text(), _table(report.comparisons), Text(_legend())]
-    for title, lines in _evidence_lists(report):
-        if lines:
-            parts += [Text(), Text(f"{title}:", style="bold"), *(Text(f"  {line}") for line in lines[:MOST_FAILURES])]
-        if len(lines) > MOST_FAILURES:
-            parts.append(Text(f"  and {len(lines) - MOST_FAILURES} more; --json has them all"))
-    if report.skipped:
-        parts += [Text(), Text("Not run here:", style="bold"), *(Text(f"  {line}") for line in report.skipped)]
-    if report.deviations:
-        parts += [Text(), Text("Declared deviations of the frameworks' own functions, seen again:", style="bold")]
-        for id_, (cause, reason) in sorted(report.deviations.items()):
-            parts.append(Text(f"  {id_} ({cause}): {reason}"))
-    return Group(*parts)
-
-
 def document(report: Report) -> Document:
     """The report as a document."""
     blocks: list[Block] = []
     if report.comparisons:
         blocks += [Table([list(_head(report.comparisons)), *map(list, _rows(report.comparisons))]), Paragraph(_legend())]
-    for title, lines in _evidence_lists(report):
-        blocks += _listed(title, lines)
-    blocks += _listed("Not run here", report.skipped)
+    blocks += [Lines(title, lines) for title, lines in _evidence_lists(report) if lines]
     if report.deviations:
         blocks.append(Heading("Declared deviations of the frameworks' own functions, seen again"))
         blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
     blocks += _drawings(report.comparisons)
-    return Document(headline(report), report.passed, [*blocks, *environment(report.environment)])
+    return Document(headline(report), report.passed, blocks, report.environment)
 
 
 def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
@@ -93,19 +68,7 @@ def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
         here = Environment.of(report.environment, report.comparisons[0].device if report.comparisons else "cpu")
         consequence = "new disagreements of the frameworks' own functions do not fail here; with --strict they do"
         yield "This environment is not on record", [f"{here}: {consequence}"]
-
-
-def _listed(title: str, lines: Sequence[str]) -> Iterator[Block]:
-    if lines:
-        yield from (Heading(title), Code("\n".join(lines[:MOST_WRITTEN])))
-    if len(lines) > MOST_WRITTEN:
-        yield Paragraph(f"and {len(lines) - MOST_WRITTEN} more; the JSON report has them all")
-
-
-def environment(settings: Mapping[str, object]) -> list[Block]:
-    """What the results may depend on."""
-    lines = [f"{name}: {json.dumps(plain(value))}" for name, value in settings.items()]
-    return [Heading("Environment"), Code("\n".join(lines))] if lines else []
+    yield "Not run here", list(report.skipped)
 
 
 def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
@@ -117,7 +80,7 @@ def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
         shown = panels([comparison for comparison in comparisons if comparison.function == name])
         if shown:
             caption = f"The errors of {name} against the proven truth, of each implementation where it is worst"
-            yield Drawing(draw(shown), caption)
+            yield Drawing(partial(draw, shown), caption)
     if len(names) > MOST_FIGURES:
         yield Paragraph(f"Figures of {MOST_FIGURES} of {len(names)} activations; a report on one activation has its own.")
 
@@ -169,15 +132,6 @@ def headline(report: Report) -> str:
 
 def _legend() -> str:
     return "Worst error in ULP over all dtypes and modes, against the proven truth; - is not compared."
-
-
-def _table(comparisons: Sequence[Comparison]) -> rich.table.Table:
-    """One block per activation, one row per order, one column per implementation."""
-    head = _head(comparisons)
-    table = rich.table.Table(*head, box=None, pad_edge=False)
-    for row in _rows(comparisons):
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    return table
 
 
 def _head(comparisons: Iterable[Comparison]) -> tuple[str, ...]:

@@ -27,6 +27,11 @@ class Documented(ABC):
             The document.
         """
 
+    def __str__(self) -> str:
+        from crosscheck._report.terminal import as_text, layout
+
+        return as_text(layout(self.document()))
+
     def markdown(self) -> str:
         """The report as Markdown, for example for an issue.
 

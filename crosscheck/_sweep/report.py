@@ -9,18 +9,13 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
 from crosscheck._records.plain import plain, restored
-from crosscheck._report.document import Block, Document, Drawing, Paragraph
-from crosscheck._report.document import Table as Rows
+from crosscheck._report.document import Block, Document, Drawing, Paragraph, Table
 from crosscheck._report.json_file import write_json
-from crosscheck._report.terminal import as_text
+from crosscheck._report.written import Documented
 from crosscheck._sweep.records import SweepDifference, SweepResult
 
 if TYPE_CHECKING:
@@ -65,7 +60,7 @@ class SweepFile:
 
 
 @dataclass(frozen=True)
-class SweepReport:
+class SweepReport(Documented):
     """The result of ``sweep``.
 
     Attributes:
@@ -169,16 +164,10 @@ class SweepReport:
         Returns:
             The document.
         """
-        rows = Rows([HEAD[1:], *(_cells(self, result)[1:] for result in self.results)])
+        table = Table([HEAD[1:], *(_cells(self, result)[1:] for result in self.results)])
         caption = f"{self.function}: the largest error in each binade of inputs, and how many results are how far off"
-        blocks: list[Block] = [rows, *map(Paragraph, _differences(self)), Drawing(self.plot(), caption)]
-        return Document(self.headline, self.passed, blocks)
-
-    def _repr_html_(self) -> str:
-        return self.document().fragment()
-
-    def __str__(self) -> str:
-        return as_text(layout(self))
+        blocks: list[Block] = [table, *map(Paragraph, _remarks(self)), Drawing(self.plot, caption)]
+        return Document(self.headline, self.passed, blocks, self.environment)
 
 
 def read_sweep(path: str | Path) -> SweepReport:
@@ -231,40 +220,22 @@ def read_sweeps(folder: str | Path) -> list[SweepReport]:
     return [read_sweep(path) for path in paths]
 
 
-def layout(report: SweepReport) -> RenderableType:
-    """The report as something rich prints."""
-    table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(HEAD[1:]):
-        table.add_column(column, justify="left" if number < 2 else "right")
-    for result in report.results:
-        table.add_row(*map(Text, _cells(report, result)[1:]))
-    style = "bold green" if report.passed else "bold red"
+def _remarks(report: SweepReport) -> list[str]:
+    """How many results differ in bits, and what the table's column is about."""
     legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
-    below = [Text(line) for line in (*_differences(report), legend)]
-    return Group(Text(report.headline, style=style), Text(""), table, Text(""), *below)
-
-
-def _differences(report: SweepReport) -> list[str]:
     return [
-        f"{one.implementation} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
-        for one in report.differences
+        *(
+            f"{one.implementation} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
+            for one in report.differences
+        ),
+        legend,
     ]
 
 
-def table_layout(reports: Sequence[SweepReport]) -> RenderableType:
-    """Several reports as one table."""
-    table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(HEAD):
-        table.add_column(column, justify="left" if number < 3 else "right", no_wrap=number in (2, 4))
-    for row in _rows(reports):
-        table.add_row(*map(Text, row))
-    return table
-
-
 def table_document(reports: Sequence[SweepReport]) -> Document:
-    """The same as a document."""
-    title = f"{len(reports)} sweeps: " + ", ".join(report.function for report in reports)
-    return Document(title, all(report.passed for report in reports), [Rows([HEAD, *_rows(reports)])])
+    """Several reports as one table."""
+    title = f"{len(reports)} sweep{'s' * (len(reports) != 1)}: " + ", ".join(report.function for report in reports)
+    return Document(title, all(report.passed for report in reports), [Table([HEAD, *_rows(reports)])])
 
 
 def _rows(reports: Sequence[SweepReport]) -> Iterator[Sequence[str]]:

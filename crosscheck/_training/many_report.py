@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.json_file import write_json
-from crosscheck._report.terminal import as_text
+from crosscheck._report.written import Documented
 from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL
 from crosscheck._training.losses import DIFFERENCES, LossPoint, stale
 from crosscheck._training.many import GateResult
 from crosscheck._training.report import SCHEMA
 
-MOST = 10
-
 
 @dataclass(frozen=True)
-class PerceptronsReport:
+class PerceptronsReport(Documented):
     """The result of ``perceptrons``.
 
     Attributes:
@@ -101,48 +96,50 @@ class PerceptronsReport:
         """
         write_json(path, self.data())
 
-    def __str__(self) -> str:
-        return as_text(many_layout(self))
+    def document(self) -> Document:
+        """The report as a document: every gate, and the points at which the frameworks differ or may.
+
+        Returns:
+            The document.
+        """
+        head = ["gate", "truth", "learned in torch", "in jax", "mean accuracy", "logits apart", "control", "on the boundary"]
+        reach = f"{TIMES_CONTROL:g} times that, or the roundoff"
+        blocks: list[Block] = [
+            Table([head, *map(_gate_cells, self.gates)]),
+            Paragraph(f"The control moves every start by one ulp; a logit is on the boundary within {reach}."),
+        ]
+        never = [gate.gate for gate in self.gates if not any(gate.learned(name) for name in FRAMEWORKS)]
+        if never:
+            blocks.append(Paragraph(f"Never learned, in either framework: {', '.join(never)}."))
+        lines = [
+            f"{gate.gate}, seed {seed}, point {point}: the predictions differ"
+            for gate in self.gates
+            for seed, point in gate.disagreements
+        ]
+        lines += [
+            f"{gate.gate}, seed {one.seed}, point {one.point}: on the boundary, torch {one.torch:.3g}, jax {one.jax:.3g}"
+            for gate in self.gates
+            for one in gate.boundary
+        ]
+        if lines:
+            blocks.append(Lines("Points that differ, or are on the boundary", lines))
+        return Document(self.headline, self.passed, blocks, self.environment)
 
 
-def many_layout(report: PerceptronsReport) -> RenderableType:
-    """The report as something rich prints."""
-    table = Table("gate", "truth", box=None, pad_edge=False)
-    for column in ("learned in torch", "in jax", "mean accuracy", "logits apart", "control", "on the boundary"):
-        table.add_column(column, justify="right")
-    for gate in report.gates:
-        table.add_row(
-            gate.gate,
-            gate.truth,
-            *(f"{gate.learned(name):,}" for name in FRAMEWORKS),
-            " / ".join(dict.fromkeys(f"{gate.accuracy[name].mean():.1%}" for name in FRAMEWORKS)),
-            f"{gate.apart:.2g}",
-            f"{gate.control:.2g}",
-            str(len(gate.boundary)),
-        )
-    lines = [
-        f"{gate.gate}, seed {seed}, point {point}: the predictions differ"
-        for gate in report.gates
-        for seed, point in gate.disagreements
+def _gate_cells(gate: GateResult) -> list[str]:
+    return [
+        gate.gate,
+        gate.truth,
+        *(f"{gate.learned(name):,}" for name in FRAMEWORKS),
+        " / ".join(dict.fromkeys(f"{gate.accuracy[name].mean():.1%}" for name in FRAMEWORKS)),
+        f"{gate.apart:.2g}",
+        f"{gate.control:.2g}",
+        str(len(gate.boundary)),
     ]
-    lines += [
-        f"{gate.gate}, seed {one.seed}, point {one.point}: on the boundary, torch {one.torch:.3g}, jax {one.jax:.3g}"
-        for gate in report.gates
-        for one in gate.boundary
-    ]
-    more = [f"and {len(lines) - MOST:,} more; --json has them all"] if len(lines) > MOST else []
-    never = [gate.gate for gate in report.gates if not any(gate.learned(name) for name in FRAMEWORKS)]
-    said = [f"Never learned, in either framework: {', '.join(never)}."] if never else []
-    reach = f"{TIMES_CONTROL:g} times that, or the roundoff"
-    legend = f"The control moves every start by one ulp; a logit is on the boundary within {reach}."
-    style = "bold green" if report.agree else "bold red"
-    return Group(
-        Text(report.headline, style=style), Text(), table, Text(legend), *map(Text, said), *map(Text, lines[:MOST] + more)
-    )
 
 
 @dataclass(frozen=True)
-class LossesReport:
+class LossesReport(Documented):
     """The result of ``losses``.
 
     Attributes:
@@ -200,34 +197,38 @@ class LossesReport:
         """
         write_json(path, self.data())
 
-    def __str__(self) -> str:
-        return as_text(losses_layout(self))
+    def document(self) -> Document:
+        """The report as a document: the largest errors, what is not declared, and the declared differences.
+
+        Returns:
+            The document.
+        """
+        groups: dict[tuple[str, str, int], list[LossPoint]] = {}
+        for point in self.points:
+            groups.setdefault((point.implementation, point.dtype, point.order), []).append(point)
+        head = ["implementation", "dtype", "", "points", "largest error [ULP]", "beyond, declared", "beyond, undeclared"]
+        blocks: list[Block] = [Table([head, *(_loss_cells(*key, points) for key, points in groups.items())])]
+        if undeclared := [str(point) for point in self.points if not point.passed]:
+            blocks.append(Lines("Not declared", undeclared))
+        blocks += [Heading("Declared differences"), *map(Paragraph, _declared(self))]
+        return Document(self.headline, self.passed, blocks, self.environment)
 
 
-def losses_layout(report: LossesReport) -> RenderableType:
-    """The report as something rich prints."""
-    table = Table("implementation", box=None, pad_edge=False)
-    for column in ("dtype", "", "points", "largest error [ULP]", "beyond, declared", "beyond, undeclared"):
-        table.add_column(column, justify="right" if "e" in column and column != "dtype" else "left")
-    groups: dict[tuple[str, str, int], list[LossPoint]] = {}
-    for point in report.points:
-        groups.setdefault((point.implementation, point.dtype, point.order), []).append(point)
-    for (implementation, dtype, order), points in groups.items():
-        within = [point.ulp for point in points if point.declared is None]
-        declared = sum(point.declared is not None for point in points)
-        undeclared = sum(not point.passed for point in points)
-        row = (dtype, ("value", "gradient")[order], str(len(points)), f"{max(within):.2g}", str(declared), str(undeclared))
-        table.add_row(implementation, *row)
-    parts: list[RenderableType] = []
+def _loss_cells(implementation: str, dtype: str, order: int, points: Sequence[LossPoint]) -> list[str]:
+    within = [point.ulp for point in points if point.declared is None]
+    declared = sum(point.declared is not None for point in points)
+    undeclared = sum(not point.passed for point in points)
+    counts = (str(len(points)), f"{max(within):.2g}", str(declared), str(undeclared))
+    return [implementation, dtype, ("value", "gradient")[order], *counts]
+
+
+def _declared(report: LossesReport) -> Iterator[str]:
+    """Each declared difference, and the point at which it is largest."""
     for difference in DIFFERENCES:
+        yield f"{difference.id} ({', '.join(difference.implementations)}): {difference.reason}"
         seen = [point for point in report.points if point.declared == difference.id]
-        parts.append(Text(f"{difference.id} ({', '.join(difference.implementations)}): {difference.reason}"))
         if seen:
             worst = max(seen, key=lambda point: point.ulp)
             at = f"{'z' if worst.loss == 'logits' else 'p'} = {worst.input:g}, label {worst.label:g}, {worst.dtype}"
             what = ("value", "gradient")[worst.order]
-            parts.append(Text(f"    {worst.implementation}, {at}: {what} {worst.got:g}, exact {worst.exact:.6g}"))
-    undeclared_lines = [Text(f"Not declared: {point}") for point in report.points if not point.passed]
-    style = "bold green" if report.passed else "bold red"
-    title = Text("Declared differences:", style="bold")
-    return Group(Text(report.headline, style=style), Text(), table, *undeclared_lines[:MOST], Text(), title, *parts)
+            yield f"    {worst.implementation}, {at}: {what} {worst.got:g}, exact {worst.exact:.6g}"

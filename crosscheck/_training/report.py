@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray
 from crosscheck._arithmetic.ulp import exponent, ulp
 from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._report.json_file import write_json
-from crosscheck._report.terminal import as_text
+from crosscheck._report.written import Documented
 from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL, Agreement
 from crosscheck._training.records import History, Setup
 
@@ -38,7 +36,7 @@ _KNOWN = {"far-out": " together with what the losses are known to lose far out"}
 
 
 @dataclass(frozen=True)
-class PerceptronReport:
+class PerceptronReport(Documented):
     """The result of ``perceptron``.
 
     Attributes:
@@ -170,40 +168,38 @@ class PerceptronReport:
 
         return draw(self)
 
-    def __str__(self) -> str:
-        return as_text(layout(self))
+    def document(self) -> Document:
+        """The report as a document: the losses, the predictions, where the trainings part, and a figure.
 
-
-def layout(report: PerceptronReport) -> RenderableType:
-    """The report as something rich prints, in colour on a terminal."""
-    style = "bold green" if report.agree else "bold red"
-    evidence = [Text(line) for line in (*_faults(report), *_first(report), *_size(report))]
-    return Group(Text(report.headline, style=style), Text(), _losses(report), Text(), _results(report), Text(), *evidence)
-
-
-def stacked(reports: Sequence[PerceptronReport]) -> RenderableType:
-    """Several reports, one below the other."""
-    first, *others = map(layout, reports)
-    return Group(first, *(part for other in others for part in (Text(), other)))
+        Returns:
+            The document.
+        """
+        evidence = map(Paragraph, (*_faults(self), *_first(self), *_size(self)))
+        figure = Drawing(self.plot, f"{self.gate}: the losses of both trainings, and how far they are apart")
+        blocks: list[Block] = [_losses(self), _results(self), Heading("Where they part"), *evidence, figure]
+        return Document(self.headline, self.passed, blocks, self.environment)
 
 
 def _losses(report: PerceptronReport) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("epoch", "loss in torch", "loss in jax", "difference"):
-        table.add_column(column, justify="right")
     epochs, digits = report.setup.epochs, {"float32": 9, "float64": 17}[report.setup.dtype]
+    rows = [["epoch", "loss in torch", "loss in jax", "difference"]]
     for epoch in sorted({1, *range(step := max(1, epochs // ROWS), epochs + 1, step), epochs}):
         torch, jax = (float(report.histories[name]["loss"][epoch - 1]) for name in FRAMEWORKS)
-        table.add_row(f"{epoch:,}", f"{torch:.{digits}g}", f"{jax:.{digits}g}", f"{torch - jax:.2g}")
-    return table
+        rows.append([f"{epoch:,}", f"{torch:.{digits}g}", f"{jax:.{digits}g}", f"{torch - jax:.2g}"])
+    return Table(rows)
 
 
 def _results(report: PerceptronReport) -> Table:
-    table = Table("", *FRAMEWORKS, box=None, pad_edge=False)
-    table.add_row("accuracy", *(f"{report.accuracy(name):.0%}" for name in FRAMEWORKS))
-    table.add_row("predictions", *(str(report.predictions(name).astype(int).ravel().tolist()) for name in FRAMEWORKS))
-    table.add_row("labels", *[str(report.setup.y.astype(int).ravel().tolist())] * 2)
-    return table
+    predictions = (report.predictions(name).astype(int).ravel().tolist() for name in FRAMEWORKS)
+    labels = str(report.setup.y.astype(int).ravel().tolist())
+    return Table(
+        [
+            ["", *FRAMEWORKS],
+            ["accuracy", *(f"{report.accuracy(name):.0%}" for name in FRAMEWORKS)],
+            ["predictions", *map(str, predictions)],
+            ["labels", labels, labels],
+        ]
+    )
 
 
 def _faults(report: PerceptronReport) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray
-from crosscheck._compare.evidence import DRAWS, Measured, is_float, same_bits, to_float64, unit_of
+from crosscheck._compare.evidence import DISTANCE, DRAWS, Measured, is_float, same_bits, to_float64, unit_of
 from crosscheck._compare.sides import Array
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
 
@@ -343,7 +343,7 @@ class _Rule:
         rest = differ & ~vanishes
         # constants inside a function are rounded too, and move what the inputs, such as ids, do not
         shows = np.maximum(SHOWS * self.measured.conditioning, SHOWS_INSIDE * min_of(self.spreads))
-        hidden = rest & (gap <= shows + size)
+        hidden = rest & (gap <= np.where(self._jumps_under_noise(around), 0.0, shows) + size)
         if hidden.any():
             self.notes.append(
                 f"in float64 the functions differ, by {float(gap[hidden].max()):.3g} or less, too little for {self.fmt.name}"
@@ -354,6 +354,17 @@ class _Rule:
             wrong = self.ask.contradicted(rest)
             sides[rest & wrong[0] & ~wrong[1]] = TORCH
             sides[rest & wrong[1] & ~wrong[0]] = JAX
+
+    def _jumps_under_noise(self, around: tuple[Float64Array, Float64Array]) -> BoolArray:
+        """Where noise moves a result by a jump, as at a tie, and not since it is steep: then it hides no gap.
+
+        What is steep moves in proportion to the distance of a neighbour, and a jump is as large at any distance.
+        """
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            apart = [np.sqrt(np.mean((near - wide) ** 2, axis=0)) for near, wide in zip(around, self.wide, strict=True)]
+            times = np.log(np.fmin(*apart) / self.measured.conditioning)
+            in_proportion = np.log(DISTANCE * 2.0**self.fmt.precision)
+            return np.asarray(np.abs(times) < np.abs(times - in_proportion))
 
     def _try_ties(
         self, outside: BoolArray, around: tuple[Float64Array, Float64Array], size: Float64Array, inside: list[BoolArray]

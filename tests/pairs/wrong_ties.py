@@ -35,6 +35,12 @@ def jax_largest(x):
     return jnp.max(x, -1)
 
 
+def torch_twice_the_gradient(x):
+    """The largest entry, with a gradient twice as large as it has."""
+    largest = torch.amax(x, -1)
+    return 2 * largest - largest.detach()
+
+
 CHOICE = {"passes": False, "cause": "convention"}
 OTHER = {"passes": False, "cause": "definition"}
 
@@ -45,6 +51,7 @@ PAIRS = [
     ),
     Pair("smallest-of-equal-rows", lambda x: torch.min(x, 0).values, lambda x: jnp.min(x, 0), ones(40, 3), **CHOICE),
     Pair("largest-of-equal-entries-in-many-rows", torch_largest, jax_largest, ones(20, 30), **CHOICE),
+    Pair("twice-the-gradient-of-equal-entries", torch_twice_the_gradient, jax_largest, ones(2, 32), **OTHER),
     Pair("softmax-masked-where-zero", torch_masked_softmax, jax_softmax, with_zeros, **OTHER),
     Pair("softmax-masked-where-zero-in-value", torch_masked_softmax, jax_softmax, with_zeros, order=0, **OTHER),
     Pair(

@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from crosscheck import PairReport
+import numpy as np
+import pytest
+
+from crosscheck import PairReport, UsageError
+
+X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 
 
 def double(x: Any) -> Any:
@@ -15,6 +20,15 @@ def raising(error: Exception) -> Callable[..., Any]:
         raise error
 
     return function
+
+
+def assert_refused(call: Callable[[], object], *parts: str) -> None:
+    """The call raises a UsageError itself, none of another kind, in one line that says each of these."""
+    with pytest.raises(UsageError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
 
 
 def assert_fails(report: PairReport, *parts: str, cause: str = "error", side: str | None = None) -> None:

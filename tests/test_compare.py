@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from compared import assert_fails, double, raising
+from compared import X, assert_fails, double, raising
 
 import crosscheck
 from crosscheck import UsageError, compare
 
 pytestmark = pytest.mark.full
 
-X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 KINK = np.array([-1.0, 0.0, 1.0, 2.0], np.float32)
 NAN = float("nan")
 

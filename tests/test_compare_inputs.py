@@ -12,22 +12,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from compared import double
+from compared import X, double
 
 import crosscheck
-from crosscheck import PairReport, UsageError, compare
+from crosscheck import PairReport, compare
 
-X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 Pair = collections.namedtuple("Pair", "first second")
-
-
-def refused(call: Callable[[], object], *parts: str) -> None:
-    """The call raises a UsageError itself, none of another kind, in one line that says each of these."""
-    with pytest.raises(UsageError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
 
 
 def places(report: PairReport) -> set[tuple[str, str, int]]:

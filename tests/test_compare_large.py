@@ -10,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from compared import assert_fails, double
+from compared import X, assert_fails, double
 
 from crosscheck import compare
 
 pytestmark = pytest.mark.full
-
-X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 
 
 NAN = float("nan")

@@ -11,28 +11,17 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from compared import double
+from compared import X, assert_refused, double
 
 import crosscheck
-from crosscheck import UsageError, compare
-
-X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
-
-
-def refused(call: Callable[[], object], *parts: str) -> None:
-    """The call raises a UsageError itself, none of another kind, in one line that says each of these."""
-    with pytest.raises(UsageError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
+from crosscheck import compare
 
 
 @pytest.mark.parametrize("argument", ["torch_fn", "jax_fn"])
 @pytest.mark.parametrize("wrong", [3, None, "relu", X], ids=["number", "none", "name", "array"])
 def test_what_is_not_callable_is_refused_by_its_argument(argument: str, wrong: Any) -> None:
     functions = {"torch_fn": double, "jax_fn": double, argument: wrong}
-    refused(lambda: compare(**functions, inputs=X), f"{argument}: ", type(wrong).__name__, "expected a function")
+    assert_refused(lambda: compare(**functions, inputs=X), f"{argument}: ", type(wrong).__name__, "expected a function")
 
 
 @pytest.mark.parametrize(
@@ -67,19 +56,19 @@ def test_what_is_not_callable_is_refused_by_its_argument(argument: str, wrong: A
     ],
 )
 def test_inputs_that_are_not_arrays_of_numbers_are_refused(inputs: Any, parts: tuple[str, ...]) -> None:
-    refused(lambda: compare(double, double, inputs, order=0), "inputs: ", *parts)
+    assert_refused(lambda: compare(double, double, inputs, order=0), "inputs: ", *parts)
 
 
 @pytest.mark.parametrize("inputs", [np.arange(3), np.array([True]), 3, torch.arange(3), [np.arange(2), True]], ids=str)
 def test_derivatives_by_integers_alone_are_refused(inputs: Any) -> None:
-    refused(lambda: compare(double, double, inputs), "order: got 1", "integer", "order=0")
+    assert_refused(lambda: compare(double, double, inputs), "order: got 1", "integer", "order=0")
 
 
 LARGE_INTEGER = np.array([2**40, 5])
 
 
 def test_an_integer_too_large_for_jax_is_not_handed_to_it_as_another() -> None:
-    refused(lambda: compare(lambda n: n // 2, lambda n: n // 2, LARGE_INTEGER, order=0), "inputs: x", "int32")
+    assert_refused(lambda: compare(lambda n: n // 2, lambda n: n // 2, LARGE_INTEGER, order=0), "inputs: x", "int32")
 
 
 NOT_A_NUMBER = float("nan")
@@ -141,18 +130,20 @@ NOT_A_NUMBER = float("nan")
     ],
 )
 def test_an_option_that_is_unknown_is_refused_by_its_name(options: dict[str, Any], parts: tuple[str, ...]) -> None:
-    refused(lambda: compare(double, double, X, **options), *parts)
+    assert_refused(lambda: compare(double, double, X, **options), *parts)
 
 
 def test_an_input_without_floats_cannot_be_differentiated_by() -> None:
-    refused(
+    assert_refused(
         lambda: compare(lambda x, n: x * n, lambda x, n: x * n, [X, np.arange(4)], wrt=1), "wrt: got 1", "no float array"
     )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_value_of_a_wide_dtype_is_refused(dtype: str) -> None:
-    refused(lambda: compare(double, double, crosscheck.every_value(), dtype=dtype), "every_value()", dtype, "bfloat16")
+    assert_refused(
+        lambda: compare(double, double, crosscheck.every_value(), dtype=dtype), "every_value()", dtype, "bfloat16"
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,8 +170,8 @@ def test_every_value_of_a_wide_dtype_is_refused(dtype: str) -> None:
 def test_a_description_of_nothing_is_refused_where_it_is_made(
     describe: Callable[[], object], parts: tuple[str, ...]
 ) -> None:
-    refused(describe, *parts)
+    assert_refused(describe, *parts)
 
 
 def test_two_ends_that_are_numbers_but_too_far_apart_are_refused() -> None:
-    refused(lambda: compare(double, double, crosscheck.uniform(-1e308, 1e308)), "uniform")
+    assert_refused(lambda: compare(double, double, crosscheck.uniform(-1e308, 1e308)), "uniform")

@@ -112,9 +112,8 @@ def test_the_snippets_of_a_declared_deviation_reproduce_it(activation: Activatio
     one = _declared(activation, deviation, nothing)
     check_snippets(Explanation(activation, _source(activation), nothing, (one,)), one)
     assert one.sighting is not None
-    least = list(deviation.implementations) * (
-        3 if one.cause == "layout" else 1
-    )  # then the views that change the result too
+    times = 3 if one.cause == "layout" else 1  # then the views that change the result too
+    least = list(deviation.implementations) * times
     assert [result.implementation for result in one.sighting.results][: len(least)] == least
     here = seen_here(deviation, Environment.of(environment()))
     if one.cause == "layout" and here and one.id != "logsumexp-layout":  # seen where its row stands

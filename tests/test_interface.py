@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from catalogue import ELEMENTWISE, NAMES
+from in_both import FRAMEWORKS, array, make
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, widen
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
 from crosscheck._arithmetic.ulp import exponent
 from crosscheck._frameworks import backend
 from crosscheck._records.names import DTYPES, ORDERS, budget
 from crosscheck._verdict.scale import scale
 
-FRAMEWORKS = ("torch", "jax")
 ORDER_IDS = ("value", "gradient", "second")
 X = np.linspace(-4, 4, 24)
 """Inputs without a kink among them."""
@@ -56,19 +56,6 @@ def _no_x64() -> Iterator[None]:
 def x64(dtype: str) -> Iterator[None]:
     with jax.enable_x64(dtype == "float64"):
         yield
-
-
-def make(framework: str, values: Any, dtype: str) -> Any:
-    values = np.asarray(values, dtype=np.float64)
-    if framework == "torch":
-        return torch.tensor(values, dtype=getattr(torch, dtype))
-    return jnp.asarray(values, dtype=dtype)
-
-
-def array(result: Any) -> Float64Array:
-    if isinstance(result, torch.Tensor):
-        return result.detach().double().numpy()
-    return np.asarray(result).astype(np.float64)
 
 
 def function_of(name: str, framework: str) -> Callable[..., Any]:

@@ -97,7 +97,7 @@ def test_a_region_of_one_environment_is_not_asked_for_in_another(monkeypatch: py
     monkeypatch.setattr("crosscheck._recorded.files.records", lambda: files)
     deviation = mine()
     assert deviation.seen == (old, new)
-    assert [deviation.seen_of(region) for region in deviation.regions] == [(old,), (new,)]
+    assert [region.seen for region in deviation.regions] == [(old,), (new,)]
     here = Environment(torch="2.1", jax="0.4", device="cpu", capability="AVX2")
     assert [seen_here(deviation, here, region) for region in deviation.regions] == [False, True]
 

@@ -11,6 +11,7 @@ import torch
 from catalogue import ELEMENTWISE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from in_both import FRAMEWORKS, array, make
 
 import crosscheck
 from crosscheck._arithmetic.formats import Float64Array, FloatArray
@@ -21,8 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
 ]
-
-FRAMEWORKS = ("torch", "jax")
 
 
 X = np.linspace(-4, 4, 24)
@@ -38,19 +37,6 @@ every_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
 
 
 every_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
-
-
-def make(framework: str, values: Any, dtype: str) -> Any:
-    values = np.asarray(values, dtype=np.float64)
-    if framework == "torch":
-        return torch.tensor(values, dtype=getattr(torch, dtype))
-    return jnp.asarray(values, dtype=dtype)
-
-
-def array(result: Any) -> Float64Array:
-    if isinstance(result, torch.Tensor):
-        return result.detach().double().numpy()
-    return np.asarray(result).astype(np.float64)
 
 
 def function_of(name: str, framework: str) -> Callable[..., Any]:

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from softmax_calls import FRAMEWORKS, SOFTMAX, array, drawn, function_of, make
+from in_both import FRAMEWORKS, array, make
+from softmax_calls import SOFTMAX, drawn, function_of
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import exponent, round_once

@@ -234,11 +234,12 @@ def raised(request: Request, exceptions: Mapping[str, Exception], mode: str = "e
     """A side that raised, or both."""
     names = {"torch": "torch", "jax": "JAX"}
     said = [
-        f"the {names[side]} function raised {type(error).__name__}: {_line(error)}" for side, error in exceptions.items()
+        f"the {names[side]} function raised {type(error).__name__}: {first_line(error)}"
+        for side, error in exceptions.items()
     ]
     return failed(request, "; ".join(said), "both" if len(exceptions) > 1 else next(iter(exceptions)), mode)
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else "without a message"

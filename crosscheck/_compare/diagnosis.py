@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from crosscheck._arithmetic.formats import FloatArray
-from crosscheck._compare.comparisons import Judged, Request
+from crosscheck._compare.comparisons import Judged, Request, first_line
 from crosscheck._compare.identify import identify
 from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.sides import Directions, JaxSide, TorchSide
@@ -42,7 +42,7 @@ def diagnose(
         try:
             return find()
         except Exception as error:  # of functions that may be anything, at inputs that they were not given
-            notes.append(f"{what} could not be found: {type(error).__name__}: {error}")
+            notes.append(f"{what} could not be found: {type(error).__name__}: {first_line(error)}")
             return otherwise
 
     identities: dict[str, Identity | None] = {}

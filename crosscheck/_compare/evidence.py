@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -21,9 +22,11 @@ DISTANCE = 2.0**-20
 """How far the neighbours of an input lie, relative to it."""
 SOURCES = 32
 """Of more inputs than these some share a bit."""
-MOST_MOVED = 64
-"""So many elements at most are moved one by one."""
 COARSER = 2.0**10
+
+
+Hull = tuple[Float64Array, Float64Array]
+"""The least and the largest of several results, element by element."""
 
 
 def drawn_roundoff(fmt: Format) -> float:
@@ -132,21 +135,25 @@ class Runs:
                 near[i] = x + DISTANCE * scale * rng.choice([-1, 1], x.shape) * rng.uniform(0.5, 1, x.shape)
         return near
 
-    def moved(self, result: int, by: int, where: BoolArray) -> tuple[IntArray, tuple[Float64Array, Float64Array]]:
-        """Both sides' lifted results at some elements when the input there is moved alone, up and down: see ``Question``."""
-        every = np.flatnonzero(where)
-        at = every[np.unique(np.linspace(0, every.size - 1, MOST_MOVED).astype(np.int64))]
-        x = self.arguments[by]
-        step = DISTANCE * self._ordinary(x)
-        found = (np.empty((2, at.size)), np.empty((2, at.size)))
-        for column, k in enumerate(at):
-            for row, sign in enumerate((1, -1)):
-                arguments = list(self.arguments)
-                arguments[by] = x.copy()
-                arguments[by].flat[k] += sign * step.flat[k]
-                for side in (0, 1):
-                    found[side][row, column] = _float(self._tried(side, arguments)[result]).flat[k]
-        return at, found
+    def tied(self, result: int, places: IntArray) -> tuple[Hull, Hull]:
+        """Per side the hull of the lifted results where each of these entries is once the largest and once the smallest.
+
+        The entries are ranked from the one behind a place on, and round to that place: so it is the largest of any entries
+        that were equal, whichever these are, and the one behind it the smallest.
+        """
+        shape = self._clean[0][result].shape
+        found = [(np.full(shape, np.inf), np.full(shape, -np.inf)) for _ in (0, 1)]
+        for place, sign in product(places.tolist(), (1, -1)):
+            arguments = list(self.arguments)
+            for i in self.inputs.floats:
+                x = arguments[i]
+                rank = (np.arange(x.size) - place - 1) % max(x.size, 1) / max(x.size - 1, 1)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    arguments[i] = x + DISTANCE * self._ordinary(x) * sign * (2 * rank - 1).reshape(x.shape)
+            for side in (0, 1):
+                y = _float(self._tried(side, arguments)[result])
+                found[side] = joined(found[side], (y, y))
+        return found[0], found[1]
 
     @staticmethod
     def _ordinary(x: Array) -> Float64Array:
@@ -218,6 +225,11 @@ class Runs:
                 counted += both
             spreads.append((self._scale * np.sqrt(total / np.maximum(counted, 1)), fragile))
         return spreads
+
+
+def joined(one: Hull, other: Hull) -> Hull:
+    """The hull of two."""
+    return np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
 
 
 def _wide(array: Array) -> Array:

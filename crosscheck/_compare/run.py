@@ -328,7 +328,7 @@ def _judged(
             got = np.zeros_like(jax) if torch is None else torch
             ask = Question(
                 neighbours=partial(runs.neighbours, i),
-                moved=None if by is None else partial(runs.moved, i, by),
+                tied=partial(runs.tied, i),
                 largest=partial(runs.largest, i),
                 contradicted=partial(contradiction.sides, i) if order else None,
                 jumps=k in jumps,

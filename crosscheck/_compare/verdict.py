@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray
-from crosscheck._compare.evidence import DISTANCE, DRAWS, Measured, is_float, same_bits, to_float64, unit_of
+from crosscheck._compare.evidence import DISTANCE, DRAWS, Hull, Measured, is_float, joined, same_bits, to_float64, unit_of
 from crosscheck._compare.sides import Array
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
 
@@ -47,15 +47,15 @@ class Question:
 
     Attributes:
         neighbours: Both sides' lifted results at neighbouring inputs, a row each.
-        moved: Both sides' lifted results at some of the given elements when the input that stands there is moved alone, up
-            and down, and which elements these are, as flat indices; None where no input stands at an element's place.
+        tied: Per side the hull of the lifted results where of many equal entries of the inputs those at the given places,
+            flat indices, are each once the largest and once the smallest.
         largest: How much each side's lifted result moves at most under many more draws of noise.
         contradicted: Which elements of the given ones contradict the central difference of the own lower order, per side.
         jumps: Whether the two functions differ in value at these very inputs alone; then no derivative there says who errs.
     """
 
     neighbours: Callable[[], tuple[Float64Array, Float64Array]]
-    moved: Callable[[BoolArray], tuple[IntArray, tuple[Float64Array, Float64Array]]] | None
+    tied: Callable[[IntArray], tuple[Hull, Hull]]
     largest: Callable[[], tuple[Float64Array, Float64Array]]
     contradicted: Callable[[BoolArray], tuple[BoolArray, BoolArray]] | None
     jumps: bool = False
@@ -328,8 +328,9 @@ class _Rule:
         limit = np.maximum(self.tolerance, VANISHES * gap)
         vanishes = differ & (apart <= limit).all(axis=0)
         size = unit_of(self.fmt, np.maximum(np.abs(self.x), np.abs(self.y))) if self.floats else np.zeros(self.x.shape)
-        inside = [_within(got, near, size) for got, near in zip((self.x, self.y), around, strict=True)]
-        self._try_ties(vanishes & ~(inside[0] & inside[1]), around, size, inside)
+        hulls = [(near.min(axis=0), near.max(axis=0)) for near in around]
+        inside = [_within(got, hull, size) for got, hull in zip((self.x, self.y), hulls, strict=True)]
+        self._try_ties(vanishes & ~(inside[0] & inside[1]), hulls, size, inside)
         choice = vanishes & inside[0] & inside[1]
         codes[choice] = CODE["convention"]
         outside = vanishes & ~choice
@@ -366,27 +367,26 @@ class _Rule:
             in_proportion = np.log(DISTANCE * 2.0**self.fmt.precision)
             return np.asarray(np.abs(times) < np.abs(times - in_proportion))
 
-    def _try_ties(
-        self, outside: BoolArray, around: tuple[Float64Array, Float64Array], size: Float64Array, inside: list[BoolArray]
-    ) -> None:
-        """Let what a side chooses at a tie lie between its results where each tied entry in turn is the largest, or not.
+    def _try_ties(self, outside: BoolArray, hulls: list[Hull], size: Float64Array, inside: list[BoolArray]) -> None:
+        """Let what a side chooses at a tie lie between its results where each entry is the largest, or the smallest.
 
-        Neighbours at random seldom show an entry of many as the largest. Where all that are tried are inside, all are.
+        Neighbours at random seldom show an entry of many as that. Of very many, those furthest outside stand for the others.
         """
-        if not outside.any() or self.ask.moved is None:
+        if not outside.any():
             return
-        at, found = self.ask.moved(outside)
-        tried = [
-            _within(got.ravel()[at], np.concatenate([near.reshape(len(near), -1)[:, at], moved]), size.ravel()[at])
-            for got, near, moved in zip((self.x, self.y), around, found, strict=True)
-        ]
-        for side, ok in enumerate(tried):
-            if ok.all():
-                inside[side] |= outside
-            else:
-                inside[side].flat[at[ok]] = True
+        furthest = np.max([_outside(got, hull) for got, hull in zip((self.x, self.y), hulls, strict=True)], axis=0)
+        places = np.flatnonzero(outside)
+        places = places[np.argsort(-furthest.ravel()[places], kind="stable")]
+        tied = self.ask.tied(places[:MOST_TIED])
+        for side, got in enumerate((self.x, self.y)):
+            within = _within(got, joined(hulls[side], tied[side]), size)
+            tried = within.ravel()[places[:MOST_TIED]]
+            within.flat[places[MOST_TIED:]] = tried.all()
+            inside[side] |= outside & within
 
 
+MOST_TIED = 256
+"""So many entries at most are tried at a tie, one by one: those whose results are furthest outside."""
 DISTANCE_SLACK = 1e-3
 
 
@@ -416,11 +416,16 @@ def _root_mean_square(size: Float64Array, where: BoolArray, axis: tuple[int, ...
     return np.asarray(largest * np.sqrt(squares.sum(axis=axis, keepdims=True) / np.maximum(count, 1)))
 
 
-def _within(got: Float64Array, near: Float64Array, size: Float64Array) -> BoolArray:
-    """Where results lie between those at neighbouring inputs, a row each, but for rounding; ``size`` is an ULP of them."""
-    low, high = near.min(axis=0), near.max(axis=0)
-    slack = 4 * size + DISTANCE_SLACK * (high - low)
-    return np.asarray((got >= low - slack) & (got <= high + slack))
+def _within(got: Float64Array, hull: Hull, size: Float64Array) -> BoolArray:
+    """Where results lie between those at neighbouring inputs, but for rounding; ``size`` is an ULP of them."""
+    low, high = hull
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(_outside(got, hull) <= 4 * size + DISTANCE_SLACK * (high - low))
+
+
+def _outside(got: Float64Array, hull: Hull) -> Float64Array:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.fmax(np.fmax(hull[0] - got, got - hull[1]), 0.0))
 
 
 def min_of(arrays: tuple[Float64Array, Float64Array]) -> Float64Array:

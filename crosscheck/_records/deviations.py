@@ -191,17 +191,6 @@ class Deviation:
         """
         return region.modes or self.modes
 
-    def seen_of(self, region: Region) -> tuple[Seen, ...]:
-        """Find the environments in which it was observed in one of its regions.
-
-        Args:
-            region: One of its regions.
-
-        Returns:
-            The environments of the region; those of the deviation if it has none.
-        """
-        return region.seen or self.seen
-
 
 DEVIATION_FIELDS = {
     **dict.fromkeys(("id", "reason", "link"), LINE),

@@ -49,7 +49,8 @@ class Environment:
 def seen_here(deviation: Deviation, environment: Environment, region: Region | None = None) -> bool:
     """Whether the deviation was seen in this environment, in this region if one is given: it must occur at its anchors."""
     sides = {Implementation.of(implementation).side for implementation in deviation.implementations}
-    return any(environment.matches(seen, sides) for seen in (deviation.seen_of(region) if region else deviation.seen))
+    observed = (region.seen if region else ()) or deviation.seen
+    return any(environment.matches(seen, sides) for seen in observed)
 
 
 def examined_here(region: Region, environment: Environment) -> bool:

@@ -41,6 +41,24 @@ def torch_twice_the_gradient(x):
     return 2 * largest - largest.detach()
 
 
+class OneWrongAtTies(torch.autograd.Function):
+    """The largest entry of each row; where a row is tied, one entry of it gets a gradient that no choice gives."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.amax(-1)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        tied = (x == x.amax(-1, keepdim=True)).to(x.dtype)
+        shares = tied / tied.sum(-1, keepdim=True)
+        if tied[7].sum() > 1:
+            shares[7, 3] = 5
+        return gradient[:, None] * shares
+
+
 CHOICE = {"passes": False, "cause": "convention"}
 OTHER = {"passes": False, "cause": "definition"}
 
@@ -51,6 +69,7 @@ PAIRS = [
     ),
     Pair("smallest-of-equal-rows", lambda x: torch.min(x, 0).values, lambda x: jnp.min(x, 0), ones(40, 3), **CHOICE),
     Pair("largest-of-equal-entries-in-many-rows", torch_largest, jax_largest, ones(20, 30), **CHOICE),
+    Pair("one-wrong-among-many-ties", OneWrongAtTies.apply, jax_largest, ones(20, 30), side="torch", **OTHER),
     Pair("twice-the-gradient-of-equal-entries", torch_twice_the_gradient, jax_largest, ones(2, 32), **OTHER),
     Pair("softmax-masked-where-zero", torch_masked_softmax, jax_softmax, with_zeros, **OTHER),
     Pair("softmax-masked-where-zero-in-value", torch_masked_softmax, jax_softmax, with_zeros, order=0, **OTHER),

@@ -176,7 +176,7 @@ class PerceptronReport(Documented):
         """
         evidence = map(Paragraph, (*_faults(self), *_first(self), *_size(self)))
         figure = Drawing(self.plot, f"{self.gate}: the losses of both trainings, and how far they are apart")
-        blocks: list[Block] = [_losses(self), _results(self), Heading("Where they part"), *evidence, figure]
+        blocks: list[Block] = [_losses(self), _results(self), Heading("Differences"), *evidence, figure]
         return Document(self.headline, self.passed, blocks, self.environment)
 
 

@@ -40,7 +40,7 @@ def usual_checks(torch_fn: Function, jax_fn: Function, x: FloatArray, *, order: 
     sides = {"torch": torch_fn, "jax": jax_fn}
     found: dict[str, Said] = dict.fromkeys(CHECKS)
     for k in range(order + 1):
-        results = [backend(side).derivative(function, x, k, "eager", "cpu") for side, function in sides.items()]
+        results = [backend(side).derivatives(function, x, (k,), "eager", "cpu")[k] for side, function in sides.items()]
         for check, said in of_results(*results).items():
             found[check] = found[check] or said
     wide = np.asarray(widen(x))

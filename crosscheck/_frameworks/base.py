@@ -34,20 +34,21 @@ class Backend(Protocol):
     def check_device(self, device: str) -> None:
         """Raise ``NoDeviceError`` where ``cpu`` or ``gpu`` is not there."""
 
-    def derivative(
+    def derivatives(
         self,
         function: Function,
         x: FloatArray,
-        order: int,
+        orders: tuple[int, ...],
         mode: str,
         device: str,
         v: FloatArray | None = None,
         w: FloatArray | None = None,
         *,
         shape: tuple[int, ...] | None = None,
-    ) -> FloatArray | None:
-        """The ``order``-th derivative of an elementwise function at each element of ``x``, in x's dtype and shape.
+    ) -> dict[int, FloatArray | None]:
+        """The derivatives of these orders of an elementwise function at each element of ``x``, in x's dtype and shape.
 
+        Two orders, one after the other, come from one run, in eager mode and compiled: the value that comes with a gradient.
         Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given. With ``w``, that
         is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``. In the mode
         ``forward``, ``w`` is the direction of each. In the mode ``vmap``, the function is given one entry of the first axis
@@ -55,11 +56,6 @@ class Backend(Protocol):
         None where the framework finds no path from the result back to the input. Whatever the function raises
         passes through; ``WrongOutputError`` where its result has another shape or dtype.
         """
-
-    def value_and_gradient(
-        self, function: Function, x: FloatArray, device: str, v: FloatArray
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """The value that comes with a gradient, run as it is, and the gradient by ``v``, which has the result's shape."""
 
     def lacks(self, mode: str) -> str | None:
         """Why a mode cannot be run here, or None where it can."""

@@ -35,8 +35,10 @@ def scope(dtype: str, device: str) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=64)
-def _program(function: Function, order: int, mode: str, shape: tuple[int, ...] | None) -> Callable[[Any, Any, Any], Any]:
-    """(x, v, w) -> the order-th derivative, by reverse mode, with the cotangent v, ones where it is None, and then w.
+def _program(
+    function: Function, orders: tuple[int, ...], mode: str, shape: tuple[int, ...] | None
+) -> Callable[[Any, Any, Any], dict[int, Any]]:
+    """(x, v, w) -> the derivatives, by reverse mode, with the cotangent v, ones where it is None, and then w.
 
     By forward mode, with the direction w. All modes but the eager one are compiled.
 
@@ -45,16 +47,19 @@ def _program(function: Function, order: int, mode: str, shape: tuple[int, ...] |
 
     like = None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)  # of which the shape alone counts
 
-    def program(x: Any, v: Any, w: Any) -> Any:
+    def program(x: Any, v: Any, w: Any) -> dict[int, Any]:
         def checked(x: Any) -> Any:
             result = function(x)
             check_output(result, x, like or (None if w is None else v))
             return result
 
-        run: Function = checked
-        for k in range(order):
-            run = _forward(run, w) if mode == "forward" else _reverse(run, v if k == 0 or w is None else w)
-        return run(x)
+        run, both = checked, None
+        for k in range(max(orders)):
+            both = _forward(run, w) if mode == "forward" else _reverse(run, v if k == 0 or w is None else w)
+            run = functools.partial(_second, both)
+        if both is None or len(orders) == 1:
+            return {max(orders): run(x)}
+        return dict(zip(orders, both(x), strict=True))
 
     if mode == "eager":
         return program
@@ -62,44 +67,38 @@ def _program(function: Function, order: int, mode: str, shape: tuple[int, ...] |
 
 
 def _forward(function: Function, direction: Any) -> Function:
-    def derivative(x: Any) -> Any:
-        return jax.jvp(function, (x,), (jnp.ones_like(x) if direction is None else direction,))[1]
-
-    return derivative
+    """A function and its derivative, by forward mode."""
+    return lambda x: jax.jvp(function, (x,), (jnp.ones_like(x) if direction is None else direction,))
 
 
 def _reverse(function: Function, cotangent: Any) -> Function:
-    def gradient(x: Any) -> Any:
+    """A function and its derivative, by reverse mode."""
+
+    def both(x: Any) -> tuple[Any, Any]:
         result, pull_back = jax.vjp(function, x)
-        return pull_back(jnp.ones_like(result) if cotangent is None else cotangent)[0]
+        return result, pull_back(jnp.ones_like(result) if cotangent is None else cotangent)[0]
 
-    return gradient
+    return both
 
 
-def derivative(
+def _second(function: Function, x: Any) -> Any:
+    return function(x)[1]
+
+
+def derivatives(
     function: Function,
     x: FloatArray,
-    order: int,
+    orders: tuple[int, ...],
     mode: str,
     device: str,
     v: FloatArray | None = None,
     w: FloatArray | None = None,
     *,
     shape: tuple[int, ...] | None = None,
-) -> FloatArray | None:
+) -> dict[int, FloatArray | None]:
     with scope(str(x.dtype), device):
         arrays = (None if array is None else jax.device_put(array) for array in (x, v, w))
-        return np.asarray(_program(function, order, mode, shape)(*arrays))
-
-
-def value_and_gradient(
-    function: Function, x: FloatArray, device: str, v: FloatArray
-) -> tuple[FloatArray, FloatArray | None]:
-    with scope(str(x.dtype), device):
-        array, cotangent = jax.device_put(x), jax.device_put(v)
-        result, pull_back = jax.vjp(function, array)
-        check_output(result, array, cotangent)
-        return np.asarray(result), np.asarray(pull_back(cotangent)[0])
+        return {k: np.asarray(found) for k, found in _program(function, orders, mode, shape)(*arrays).items()}
 
 
 def lacks(mode: str) -> str | None:

@@ -83,17 +83,17 @@ def one_thread() -> Iterator[None]:
                 _in_a_new_thread(torch.set_num_threads, usual)
 
 
-def derivative(
+def derivatives(
     function: Function,
     x: FloatArray,
-    order: int,
+    orders: tuple[int, ...],
     mode: str,
     device: str,
     v: FloatArray | None = None,
     w: FloatArray | None = None,
     *,
     shape: tuple[int, ...] | None = None,
-) -> FloatArray | None:
+) -> dict[int, FloatArray | None]:
     first = to_tensor(np.ones(shape or x.shape, x.dtype) if v is None else v, device)
     if w is None and shape is not None:
         w = np.ones_like(x)
@@ -101,26 +101,16 @@ def derivative(
     like = None if w is None else first
     if mode in ("vmap", "forward"):
         with _ALONE:
-            return _functional(function, to_tensor(x, device), order, mode, cotangents, like)
+            return {k: _functional(function, to_tensor(x, device), k, mode, cotangents, like) for k in orders}
     if mode == "compile":
         with _ALONE:
-            return _compiled(function, to_tensor(x, device), order, cotangents, like)
-    tensor = to_tensor(x, device).requires_grad_(order > 0)
-    with torch.set_grad_enabled(order > 0):
+            return _compiled(function, to_tensor(x, device), orders, cotangents, like)
+    differentiated = max(orders) > 0
+    tensor = to_tensor(x, device).requires_grad_(differentiated)
+    with torch.set_grad_enabled(differentiated):
         result = function(tensor)
         _check_untouched(tensor, x)
-        return _reversed(result, tensor, order, cotangents, like)
-
-
-def value_and_gradient(
-    function: Function, x: FloatArray, device: str, v: FloatArray
-) -> tuple[FloatArray, FloatArray | None]:
-    tensor, cotangent = to_tensor(x, device).requires_grad_(), to_tensor(v, device)
-    with torch.enable_grad():
-        result = function(tensor)
-        _check_untouched(tensor, x)
-        check_output(result, tensor, cotangent)
-        return to_array(result), _reversed(result, tensor, 1, (cotangent, cotangent), cotangent)
+        return _reversed(result, tensor, orders, cotangents, like)
 
 
 def _check_untouched(tensor: Any, x: FloatArray) -> None:
@@ -129,16 +119,20 @@ def _check_untouched(tensor: Any, x: FloatArray) -> None:
         raise WrongOutputError("the function changes its input in place")
 
 
-def _reversed(result: Any, tensor: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:
-    """The derivative of a result by its input in reverse mode; None where there is no path."""
+def _reversed(
+    result: Any, tensor: Any, orders: tuple[int, ...], cotangents: tuple[Any, Any], like: Any | None
+) -> dict[int, FloatArray | None]:
+    """The derivatives of a result by its input in reverse mode; None where there is no path."""
     check_output(result, tensor, like)
-    for k in range(order):
-        if not result.requires_grad:
-            return None
-        (result,) = torch.autograd.grad(result, tensor, cotangents[k > 0], create_graph=k + 1 < order, allow_unused=True)
-        if result is None:
-            return None
-    return to_array(result)
+    found = {0: result}
+    for k in range(max(orders)):
+        if result is not None and result.requires_grad:
+            again = k + 1 < max(orders)
+            (result,) = torch.autograd.grad(result, tensor, cotangents[k > 0], create_graph=again, allow_unused=True)
+        else:
+            result = None
+        found[k + 1] = result
+    return {k: None if found[k] is None else to_array(found[k]) for k in orders}
 
 
 def _functional(
@@ -179,8 +173,10 @@ def _program(function: Function) -> tuple[Function, Any]:
     return torch.compile(function, backend=graphs, fullgraph=True, dynamic=False), graphs
 
 
-def _compiled(function: Function, x: Any, order: int, cotangents: tuple[Any, Any], like: Any | None) -> FloatArray | None:
-    """The derivative by a compiled graph; raises where there is none, and torch would have run the function as it is.
+def _compiled(
+    function: Function, x: Any, orders: tuple[int, ...], cotangents: tuple[Any, Any], like: Any | None
+) -> dict[int, FloatArray | None]:
+    """The derivatives by a compiled graph; raises where there is none, and torch would have run the function as it is.
 
     The value is that of the graph from which the gradient comes, so that one serves both.
     """
@@ -193,7 +189,7 @@ def _compiled(function: Function, x: Any, order: int, cotangents: tuple[Any, Any
         result = program(x)
         if graphs.frame_count == 0:
             raise RuntimeError("torch.compile compiled no graph")
-        return _reversed(result, x, order, cotangents, like)
+        return _reversed(result, x, orders, cotangents, like)
 
 
 def lacks(mode: str) -> str | None:

@@ -102,19 +102,21 @@ def runner(
         x, v, w = arrays
         assert x is not None
         if view is None:
-            result = framework.derivative(function, x, order, mode, device, v, w)
+            result = framework.derivatives(function, x, (order,), mode, device, v, w)[order]
         else:
             base, part = VIEWS[view].base, VIEWS[view].part
             shape = x.shape if v is None else v.shape
             along = None if w is None else base(w)
-            result = framework.derivative(of_views[view], base(x), order, mode, device, v, along, shape=shape)
+            result = framework.derivatives(of_views[view], base(x), (order,), mode, device, v, along, shape=shape)[order]
             result = part(result) if order and result is not None else result
         return None if result is None else (result.T if turned else result).ravel()
 
     def pull(sample: Sample, factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         cotangent = factors if sample.cotangent is None else sample.cotangent * factors
         x, v = (sample.x.T, cotangent.T) if along_first else (sample.x, cotangent)
-        value, gradient = framework.value_and_gradient(function, x, device, v)
+        found = framework.derivatives(function, x, (0, 1), "eager", device, v, shape=v.shape)
+        value, gradient = found[0], found[1]
+        assert value is not None
         if along_first:
             value, gradient = value.T, None if gradient is None else gradient.T
         return value.ravel(), None if gradient is None else gradient.ravel()

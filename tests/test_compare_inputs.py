@@ -4,6 +4,7 @@ import collections
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,6 +19,24 @@ import crosscheck
 from crosscheck import PairReport, compare
 
 Pair = collections.namedtuple("Pair", "first second")
+
+
+@dataclass
+class Plain:
+    """A dataclass that no framework knows."""
+
+    second: Any
+    first: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Registered:
+    """A dataclass that is registered with JAX, and so can be an argument of a compiled function."""
+
+    second: Any
+    first: Any
+    power: int = field(default=2, metadata={"static": True})
 
 
 def places(report: PairReport) -> set[tuple[str, str, int]]:
@@ -114,16 +133,30 @@ def test_integers_and_booleans_stay_what_they_are() -> None:
         ({"b": X, "a": X}, lambda d: d["a"] * d["b"], {"x['a']", "x['b']"}),
         ([X, {"w": (X, X)}], lambda x, d: x * d["w"][0] + d["w"][1], {"x0", "x1['w'][0]", "x1['w'][1]"}),
         (Pair(X, X), lambda p: p.first * p.second, {"x.first", "x.second"}),
+        ([Plain(X, {"w": X})], lambda p: p.first["w"] * p.second, {"x.first['w']", "x.second"}),
+        ([Registered(X, X, power=3)], lambda p: p.first * p.second**p.power, {"x.first", "x.second"}),
         ([[X, X]], lambda pair: pair[0] * pair[1], {"x[0]", "x[1]"}),
         ([X, None], lambda x, nothing: x * 2 if nothing is None else x, {"x0"}),
         ([X, X, np.arange(4), True], lambda x, y, n, flag: x * y * n * flag, {"x0", "x1"}),
     ],
-    ids=["dict", "nested", "named tuple", "list in a list", "none", "beside integers"],
+    ids=["dict", "nested", "named tuple", "dataclass", "registered with JAX", "list in a list", "none", "beside integers"],
 )
 def test_trees_reach_the_functions_as_they_are(inputs: Any, function: Callable[..., Any], by: set[str]) -> None:
     report = compare(function, function, inputs, modes="jit")
     assert report.passed, str(report)
     assert {c.wrt for c in report.comparisons if c.order == 1} == by
+
+
+def test_objects_with_the_same_names_are_compared_by_name() -> None:
+    def torch_fn(x: Any) -> Plain:
+        return Plain(first=torch.sin(x), second={"a": x * 2})
+
+    right = compare(torch_fn, lambda x: Registered(first=jnp.sin(x), second={"a": x * 2}), X, modes="jit")
+    assert right.passed
+    assert {c.output for c in right.comparisons} == {"y.first", "y.second['a']"}
+    assert compare(torch_fn, lambda x: {"first": jnp.sin(x), "second": {"a": x * 2}}, X, modes="jit").passed
+    wrong = compare(torch_fn, lambda x: Registered(first=jnp.sin(x), second={"a": x * 3}), X, modes="jit")
+    assert {c.output for c in wrong.comparisons if not c.passed} == {"y.second['a']"}
 
 
 @pytest.mark.parametrize(

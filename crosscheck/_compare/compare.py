@@ -49,7 +49,7 @@ def compare(
 
     Args:
         torch_fn: A function, or a ``torch.nn.Module``, which is copied and cast to ``dtype``. It returns an array, or a
-            dict, list or tuple of arrays.
+            tree of arrays: dicts, lists, tuples, dataclasses, and nodes registered with JAX, such as modules of equinox.
         jax_fn: A function whose result has the same structure, shapes and dtypes.
         inputs: A list or tuple of positional arguments. Each is an array of numpy, PyTorch or JAX, a number, a tree of
             these, or a description: ``uniform``, ``normal``, ``stratified`` or ``every_value``. A bare array is one

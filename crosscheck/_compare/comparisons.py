@@ -12,9 +12,8 @@ from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntA
 from crosscheck._arithmetic.profile import Columns, Profile, profile
 from crosscheck._compare.evidence import is_float, to_float64, unit_of
 from crosscheck._compare.figures import figures
-from crosscheck._compare.inputs import Inputs
-from crosscheck._compare.sides import Array
 from crosscheck._compare.verdict import BOTH, SIDES, Sides, Verdict
+from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._records.names import CAUSES, ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict.accept import Accepted

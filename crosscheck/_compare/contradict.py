@@ -8,8 +8,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array
 from crosscheck._compare.evidence import Runs
-from crosscheck._compare.inputs import Inputs
-from crosscheck._compare.sides import Array, Directions
+from crosscheck._frameworks.programs import Array, Directions, Inputs
 
 STEP = 2.0**-17
 """The distance of a central difference, relative to the input: about the cube root of float64's roundoff."""

@@ -10,12 +10,14 @@ import numpy as np
 from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._compare.comparisons import Judged, Request, first_line
 from crosscheck._compare.identify import identify
-from crosscheck._compare.inputs import Inputs
-from crosscheck._compare.sides import Directions, JaxSide, TorchSide
 from crosscheck._compare.snippet import snippet
 from crosscheck._compare.worst import Fault, Simplest, simplest
+from crosscheck._frameworks.jax_program import JaxProgram
+from crosscheck._frameworks.programs import Directions, Inputs
+from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._records.records import Activation
 from crosscheck._shadow.base import Lifted
+from crosscheck._shadow.programs import lift_jax, lift_torch
 from crosscheck._verdict.accept import Accepted, declared
 from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity
@@ -81,8 +83,9 @@ def identity_of(
 
     def lift(x: FloatArray) -> Lifted:
         given = inputs.with_leaf(at, x)
-        side = TorchSide(function, given, "cpu") if framework == "torch" else JaxSide(function, given, "cpu", ("jit",))
-        return side.lift(0, Directions())
+        if framework == "torch":
+            return lift_torch(TorchProgram(function, given, "cpu"), 0, Directions())
+        return lift_jax(JaxProgram(function, given, "cpu", ("jit",)), 0, Directions())
 
     return identify(lift, catalogue, inputs.fmt, seed)
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, IntArray, widen
 from crosscheck._arithmetic.ulp import exponent, ulp
-from crosscheck._compare.inputs import Inputs
-from crosscheck._compare.sides import Array, Directions
+from crosscheck._frameworks.programs import Array, Directions, Inputs
 from crosscheck._shadow.base import Flushing, Lifted, Noise
 
 DRAWS = 8

@@ -8,8 +8,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format
 from crosscheck._compare.evidence import is_float, to_float64, unit_of
-from crosscheck._compare.sides import Array
 from crosscheck._compare.verdict import Verdict
+from crosscheck._frameworks.programs import Array
 
 TORCH_DEFAULTS = {
     "float64": (1e-7, 1e-7),

@@ -6,7 +6,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Format, IntArray, widen
 from crosscheck._compare.evidence import same_bits, unit_of
-from crosscheck._compare.sides import Array, Result
+from crosscheck._frameworks.programs import Array, Result
 
 CHUNK = 2**20
 PROBE = 2**14

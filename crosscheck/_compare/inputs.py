@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, isfinite, nan
 from typing import Any, Protocol
 
@@ -11,7 +11,8 @@ import numpy as np
 from crosscheck._arithmetic import formats, sampling
 from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, format_of, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._compare.trees import Tree, flatten
+from crosscheck._frameworks.programs import Inputs
+from crosscheck._frameworks.trees import flatten
 from crosscheck._records.errors import UsageError
 
 Shape = int | tuple[int, ...]
@@ -69,6 +70,9 @@ class EveryValue:
         if fmt.bits != 16:
             raise UsageError(f"inputs: every_value() got dtype {fmt.name}, expected bfloat16 or float16")
         return formats.every_value(fmt)
+
+
+DESCRIPTIONS = (Uniform, Normal, Stratified, EveryValue)
 
 
 def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uniform:
@@ -170,31 +174,6 @@ def _shape(shape: Shape) -> tuple[int, ...]:
     return sizes
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The positional arguments, flattened: float leaves in the dtype, others as they are.
-
-    ``wrt`` are the indices of the leaves by which is differentiated.
-    """
-
-    tree: Tree
-    leaves: tuple[np.ndarray[Any, Any], ...]
-    names: tuple[str, ...]
-    wrt: tuple[int, ...]
-    fmt: Format
-
-    def is_float(self, index: int) -> bool:
-        return self.leaves[index].dtype == self.fmt.dtype
-
-    @property
-    def floats(self) -> tuple[int, ...]:
-        return tuple(i for i in range(len(self.leaves)) if self.is_float(i))
-
-    def with_leaf(self, index: int, leaf: np.ndarray[Any, Any]) -> Inputs:
-        """The same with another array at one place."""
-        return replace(self, leaves=(*self.leaves[:index], leaf, *self.leaves[index + 1 :]))
-
-
 def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:
     """Check the inputs and convert them to numpy arrays of the dtype.
 
@@ -208,10 +187,10 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:
         inputs = (inputs,)
     if not inputs:
         raise UsageError("inputs: got none, expected at least one array; leave inputs out for the stratified set")
-    tree, raw, _ = flatten(tuple(inputs), "inputs")
+    tree, raw, _ = flatten(tuple(inputs), "inputs", DESCRIPTIONS)
     names, owner = [], []
     for position, argument in enumerate(inputs):
-        _, found, labels = flatten(argument, "x" if len(inputs) == 1 else f"x{position}")
+        _, found, labels = flatten(argument, "x" if len(inputs) == 1 else f"x{position}", DESCRIPTIONS)
         names += labels
         owner += [position] * len(found)
     leaves = tuple(_leaf(value, fmt, name, (seed, i)) for i, (value, name) in enumerate(zip(raw, names, strict=True)))
@@ -238,7 +217,7 @@ def _positions(wrt: Any, count: int) -> set[int]:
 
 
 def _leaf(value: Any, fmt: Format, name: str, seed: tuple[int, int]) -> np.ndarray[Any, Any]:
-    if isinstance(value, Uniform | Normal | Stratified | EveryValue):
+    if isinstance(value, DESCRIPTIONS):
         return value.array(fmt, np.random.default_rng(seed))
     array = _to_numpy(value, name)
     if array.size == 0:
@@ -289,7 +268,7 @@ def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:
             raise UsageError(f"inputs: {name} is an array of {what}, expected floats, integers or booleans") from None
     raise UsageError(
         f"inputs: {name} is {type(value).__name__}, expected an array of numpy, torch or JAX, a number, "
-        f"a dict, list or tuple of these, or crosscheck.uniform(...), normal(...), stratified(), every_value()"
+        f"a dict, list, tuple or dataclass of these, or crosscheck.uniform(...), normal(...), stratified(), every_value()"
     )
 
 

@@ -14,13 +14,15 @@ from crosscheck._compare.comparisons import Excerpt, Judged, Place, Request, com
 from crosscheck._compare.contradict import Contradiction
 from crosscheck._compare.evidence import Measured, Runs, elementwise, is_float, same_bits
 from crosscheck._compare.furthest import furthest, near, picked
-from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.jax_balls import enclose
 from crosscheck._compare.proven import proven
-from crosscheck._compare.sides import Array, Directions, JaxSide, Outputs, Result, TorchSide, layout
 from crosscheck._compare.verdict import JAX, TORCH, Question, Verdict, judge
+from crosscheck._frameworks.jax_program import JaxProgram
+from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, layout
+from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._records.errors import UsageError
 from crosscheck._shadow.base import Lifted
+from crosscheck._shadow.programs import lift_jax, lift_torch
 from crosscheck._verdict.causes import CODE, FIRST_PASSING
 from crosscheck._verdict.records import Comparison
 
@@ -126,14 +128,16 @@ def large(request: Request, at: int) -> Outcome | None:
     return outcome
 
 
-def _sides(request: Request) -> tuple[TorchSide, JaxSide]:
+def _sides(request: Request) -> tuple[TorchProgram, JaxProgram]:
     return (
-        TorchSide(request.torch, request.inputs, request.device),
-        JaxSide(request.jax, request.inputs, request.device, request.modes),
+        TorchProgram(request.torch, request.inputs, request.device),
+        JaxProgram(request.jax, request.inputs, request.device, request.modes),
     )
 
 
-def _first_runs(request: Request, sides: tuple[TorchSide, JaxSide], outcome: Outcome) -> tuple[Outputs, list[Array]] | None:
+def _first_runs(
+    request: Request, sides: tuple[TorchProgram, JaxProgram], outcome: Outcome
+) -> tuple[Outputs, list[Array]] | None:
     """Both functions, run twice without derivatives; None where that already decides the verdict."""
     found: list[tuple[Outputs, list[Array]]] = []
     for side in sides:
@@ -181,7 +185,7 @@ def _mismatch(torch: Outputs, jax: Outputs) -> str | None:
     return None
 
 
-def _elementwise(side: TorchSide, inputs: Inputs, values: list[Array]) -> BoolArray | None:
+def _elementwise(side: TorchProgram, inputs: Inputs, values: list[Array]) -> BoolArray | None:
     """Which outputs are elementwise functions of the one float array; tried on a part of a large one."""
     arrays = [i for i, leaf in enumerate(inputs.leaves) if leaf.ndim]
     if len(arrays) > 1 or len(inputs.floats) != 1 or (arrays and arrays[0] != inputs.floats[0]):
@@ -191,12 +195,12 @@ def _elementwise(side: TorchSide, inputs: Inputs, values: list[Array]) -> BoolAr
     if x.size > SUBSET:
         x = x.ravel()[:: -(-x.size // SUBSET)]
         try:
-            values = TorchSide(side.function, inputs.with_leaf(at, x), side.device).outputs()[1]
+            values = TorchProgram(side.function, inputs.with_leaf(at, x), side.device).outputs()[1]
         except Exception:
             return None
 
     def function(other: Array) -> list[Array]:
-        return TorchSide(side.function, inputs.with_leaf(at, other), side.device).outputs()[1]
+        return TorchProgram(side.function, inputs.with_leaf(at, other), side.device).outputs()[1]
 
     try:
         return elementwise(function, x, values)
@@ -242,7 +246,7 @@ def _sizes(x: Float64Array) -> Float64Array:
     return np.where(ordinary, np.resize([1.0, 2.0, 16.0], x.shape), 1.0)
 
 
-def _results(request: Request, sides: tuple[TorchSide, JaxSide], along: Directions, outcome: Outcome) -> _Ran | None:
+def _results(request: Request, sides: tuple[TorchProgram, JaxProgram], along: Directions, outcome: Outcome) -> _Ran | None:
     """Everything in the dtype, twice in torch, since a backward pass may draw too; None where nothing is left to judge."""
     torch, jax = sides
     results: dict[str, list[Result]] = {}
@@ -277,7 +281,7 @@ def _results(request: Request, sides: tuple[TorchSide, JaxSide], along: Directio
     return _Ran(results["torch"], modes) if modes else None
 
 
-def _repeats(side: TorchSide | JaxSide, first: Sequence[Result], again: Sequence[Result]) -> bool:
+def _repeats(side: TorchProgram | JaxProgram, first: Sequence[Result], again: Sequence[Result]) -> bool:
     """Whether two runs give the same. The last digits may differ, as sums by threads do; then the side is ``uneven``."""
     for a, b in zip(first, again, strict=True):
         if a is None or b is None:
@@ -300,7 +304,7 @@ def _repeats(side: TorchSide | JaxSide, first: Sequence[Result], again: Sequence
 
 def _judged(
     request: Request,
-    sides: tuple[TorchSide, JaxSide],
+    sides: tuple[TorchProgram, JaxProgram],
     outputs: Outputs,
     along: Directions,
     ran: _Ran,
@@ -308,7 +312,7 @@ def _judged(
     excerpt: Excerpt | None = None,
 ) -> Iterator[Judged]:
     """The comparisons of both sides' results."""
-    lifted = sides[0].lift(request.order, along), sides[1].lift(request.order, along)
+    lifted = lift_torch(sides[0], request.order, along), lift_jax(sides[1], request.order, along)
     runs = Runs(request.inputs, along, lifted, request.seed)
     measured = runs.measure()
     places = layout(outputs, request.inputs, request.order)
@@ -389,12 +393,12 @@ def _exact(
     return {i: found[order] for i, (order, k, _) in enumerate(places) if alone[k]}
 
 
-def _enclosed(request: Request, side: JaxSide, along: Directions) -> tuple[list[Array] | None, list[str]]:
+def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[list[Array] | None, list[str]]:
     """In float64, where no wider dtype is, JAX's program in ball arithmetic; and what to say of the truth."""
     if request.inputs.fmt.precision < 53 or request.exact is not None or side.untraceable:
         return None, []
     try:
-        found = enclose(side.program(request.order), [*request.inputs.leaves, *along.arrays])
+        found = enclose(side.flat(request.order), [*request.inputs.leaves, *along.arrays])
         why = "has no counterpart in ball arithmetic"
     except Exception as error:  # of a program that may be anything; what it costs is evidence, and that is said
         found, why = None, f"could not be followed in ball arithmetic ({type(error).__name__})"
@@ -421,7 +425,7 @@ def _missing(
         verdict.sides[failing] = (TORCH, JAX)[side]
 
 
-def _notes(sides: tuple[TorchSide, JaxSide], lifted: Sequence[Lifted]) -> list[str]:
+def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[str]:
     untraceable = sides[1].untraceable
     found = [
         f"two runs of the {NAMES[side.name]} function on the same input differ in their last digits; one of them is judged"

@@ -9,10 +9,10 @@ import numpy as np
 from crosscheck._arithmetic.formats import Format, shortest, widen
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.evidence import is_float
-from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.run import directions
-from crosscheck._compare.sides import Array, TorchSide, layout
 from crosscheck._compare.source import sources
+from crosscheck._frameworks.programs import Array, Inputs, layout
+from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._verdict.records import Comparison, Point
 
 MOST_ELEMENTS = 256
@@ -99,7 +99,7 @@ def _jax(call: str, order: int, *, compiled: bool) -> list[str]:
 
 def _along(request: Request, inputs: Inputs, judged: Judged) -> list[Array]:
     """The cotangent of the output, and the directions of the second derivative; ones where each element stands alone."""
-    outputs, _, _ = TorchSide(request.torch, inputs, request.device).outputs()
+    outputs, _, _ = TorchProgram(request.torch, inputs, request.device).outputs()
     k = outputs.floats.index(outputs.names.index(judged.record.output))
     along = directions(outputs, inputs, None, replace(request, order=judged.record.order))
     if judged.x is not None:
@@ -109,7 +109,7 @@ def _along(request: Request, inputs: Inputs, judged: Judged) -> list[Array]:
 
 def _absent(request: Request, inputs: Inputs, record: Comparison) -> bool:
     """Whether torch finds no gradient at all of the output."""
-    side = TorchSide(request.torch, inputs, request.device)
+    side = TorchProgram(request.torch, inputs, request.device)
     outputs, _, _ = side.outputs()
     along = directions(outputs, inputs, None, replace(request, order=record.order))
     results = side.results(record.order, along, "eager")

@@ -14,9 +14,10 @@ from crosscheck._arithmetic.formats import Format, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.evidence import same_bits, to_float64
-from crosscheck._compare.inputs import Inputs
 from crosscheck._compare.run import directions, run
-from crosscheck._compare.sides import Array, JaxSide, Result, TorchSide, layout
+from crosscheck._frameworks.jax_program import JaxProgram
+from crosscheck._frameworks.programs import Array, Inputs, Result, layout
+from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Point
 
@@ -219,8 +220,8 @@ class _Gap:
 
     def __call__(self, inputs: Inputs) -> float | None:
         """None where a function refuses the inputs."""
-        torch = TorchSide(self.request.torch, inputs, self.request.device)
-        jax_side = JaxSide(self.request.jax, inputs, self.request.device, ("jit",))
+        torch = TorchProgram(self.request.torch, inputs, self.request.device)
+        jax_side = JaxProgram(self.request.jax, inputs, self.request.device, ("jit",))
         try:
             outputs, _, _ = torch.outputs()
             along = directions(outputs, inputs, None, replace(self.request, inputs=inputs))
@@ -230,7 +231,7 @@ class _Gap:
             a = torch.results(self.order, along, "eager")[at]
             key = tuple(leaf.shape for leaf in inputs.leaves)
             if key not in self.programs:
-                self.programs[key] = jax.jit(jax_side.program(self.order))
+                self.programs[key] = jax.jit(jax_side.flat(self.order))
             with jax_side.scope():
                 b = np.asarray(self.programs[key](*inputs.leaves, *along.arrays)[at])
         except Exception:  # a function of the user's, at sizes it was not made for

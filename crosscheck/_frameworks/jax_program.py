@@ -1,0 +1,125 @@
+"""A JAX function, its gradients and second derivatives, as one program over flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._frameworks import jax_backend
+from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, describe, watching
+
+UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""What JAX raises where a function asks for the value of what it traces."""
+
+
+class JaxProgram:
+    """A JAX function. It is run eagerly, and compiled where it can be traced."""
+
+    name = "jax"
+
+    def __init__(self, function: Callable[..., Any], inputs: Inputs, device: str, modes: tuple[str, ...]) -> None:
+        self.function, self.inputs, self.device, self.modes = function, inputs, device, modes
+        self.untraceable: str | None = None
+        self.draws = self.uneven = False
+
+    def scope(self) -> Any:
+        return jax_backend.scope(self.inputs.fmt.name, self.device)
+
+    def _call(self, leaves: Sequence[Any]) -> Any:
+        return self.function(*self.inputs.tree.build(list(leaves)))
+
+    def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
+        with self.scope(), watching(self):
+            arguments = self._arrays(self.inputs.leaves)
+            if "eager" in self.modes or self.untraceable:
+                described, leaves = describe(self._call(arguments), "JAX")
+            else:
+                try:
+                    described, leaves = self._compiled_outputs(arguments)
+                except UNTRACEABLE as error:
+                    self.refuses_tracing(error)
+                    described, leaves = describe(self._call(arguments), "JAX")
+            return described, [np.asarray(leaf) for leaf in leaves], []
+
+    def _compiled_outputs(self, arguments: list[Any]) -> tuple[Outputs, list[Any]]:
+        kept: list[Outputs] = []
+
+        def traced(*leaves: Any) -> list[Any]:
+            described, found = describe(self._call(leaves), "JAX")
+            kept.append(described)
+            return [jnp.asarray(leaf) for leaf in found]
+
+        leaves = jax.jit(traced)(*arguments)
+        return kept[-1], leaves
+
+    def _arrays(self, leaves: Sequence[Array]) -> list[Any]:
+        return [jax.device_put(leaf) for leaf in leaves]
+
+    def flat(self, order: int) -> Callable[..., list[Any]]:
+        """(inputs, cotangents, tangents) -> results."""
+        count, wrt = len(self.inputs.leaves), self.inputs.wrt
+
+        def values(by: list[Any], leaves: list[Any]) -> tuple[list[Any], list[Any]]:
+            """The float outputs, and all of them."""
+            for i, leaf in zip(wrt, by, strict=True):
+                leaves[i] = leaf
+            _, found = describe(self._call(leaves), "JAX")
+            found = [leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in found]
+            return [leaf for leaf in found if jnp.issubdtype(leaf.dtype, jnp.floating)], found
+
+        def gradients(by: list[Any], leaves: list[Any], cotangents: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
+            """Per float output the gradients, and all the outputs."""
+            _, pull_back, found = jax.vjp(lambda by: values(by, list(leaves)), by, has_aux=True)
+            rows = []
+            for k, cotangent in enumerate(cotangents):
+                zeros = [jnp.zeros_like(other) for other in cotangents]
+                rows.append(pull_back([*zeros[:k], cotangent, *zeros[k + 1 :]])[0])
+            return rows, found
+
+        def program(*arguments: Any) -> list[Any]:
+            leaves = list(arguments[:count])
+            by = [leaves[i] for i in wrt]
+            if order == 0:
+                return values(by, leaves)[1]
+            split = len(arguments) - (len(wrt) if order > 1 else 0)
+            cotangents, tangents = arguments[count:split], arguments[split:]
+            if order == 1:
+                rows, found = gradients(by, leaves, cotangents)
+                return [*found, *(one for row in rows for one in row)]
+            firsts: list[Any] = []
+            seconds: list[Any] = []
+            found = []
+            for k in range(len(cotangents)):
+
+                def first(by: list[Any], k: int = k) -> tuple[list[Any], list[Any]]:
+                    rows, found = gradients(by, leaves, cotangents)
+                    return rows[k], found
+
+                row, pull_back, found = jax.vjp(first, by, has_aux=True)
+                firsts += row
+                seconds += pull_back(list(tangents))[0]
+            return [*(found or values(by, leaves)[1]), *firsts, *seconds]
+
+        return program
+
+    def results(self, order: int, along: Directions, mode: str) -> list[Result]:
+        with self.scope():
+            program = self.flat(order)
+            run = jax.jit(program) if mode == "jit" else program
+            found = run(*self._arrays([*self.inputs.leaves, *along.arrays]))
+            return [np.asarray(one) for one in found]
+
+    def refuses_tracing(self, error: Exception) -> bool:
+        """Whether that is what an error says; then it is kept as the reason why the function runs eagerly only."""
+        if isinstance(error, UNTRACEABLE):
+            self.untraceable = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return isinstance(error, UNTRACEABLE)

@@ -1,0 +1,108 @@
+"""A function or module of torch, its gradients and second derivatives, as one program over flat arrays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from crosscheck._frameworks import torch_backend
+from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, describe, watching
+
+
+class TorchProgram:
+    """A torch function or module."""
+
+    name = "torch"
+    modes = ("eager",)
+
+    def __init__(self, function: Any, inputs: Inputs, device: str) -> None:
+        self.inputs, self.device = inputs, device
+        if isinstance(function, torch.nn.Module):
+            # a copy, so that running statistics stay as they are; in the dtype of the comparison
+            function = copy.deepcopy(function).to(getattr(torch, inputs.fmt.name))
+            function = function.to("cuda") if device == "gpu" else function
+        self.function = function
+        self.draws = self.uneven = False
+
+    def _call(self, leaves: Sequence[Any]) -> Any:
+        return self.function(*self.inputs.tree.build(list(leaves)))
+
+    def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
+        tensors = [_tensor(leaf, self.device) for leaf in self.inputs.leaves]
+        with watching(self), torch.no_grad():
+            result = self._call(tensors)
+        described, leaves = describe(result, "torch")
+        values = [_array(leaf) for leaf in leaves]
+        changed = [
+            name
+            for name, tensor, leaf in zip(self.inputs.names, tensors, self.inputs.leaves, strict=True)
+            if _array(tensor).tobytes() != leaf.tobytes()
+        ]
+        return described, values, changed
+
+    def flat(self, order: int, absent: set[int] | None = None) -> Callable[..., list[Any]]:
+        """(inputs, cotangents, tangents) -> results; a gradient that is not there is zeros, and noted in ``absent``."""
+        count, wrt = len(self.inputs.leaves), self.inputs.wrt
+
+        def program(*arguments: Any) -> list[Any]:
+            leaves = [tensor.detach() for tensor in arguments[:count]]
+            by = [leaves[i].requires_grad_() for i in wrt]
+            with torch.set_grad_enabled(order > 0):
+                _, values = describe(self._call(leaves), "torch")
+            results = [value if hasattr(value, "dtype") else torch.as_tensor(value) for value in values]
+            if order == 0:
+                return results
+            differentiable = [value for value in results if value.is_floating_point()]
+            cotangents = arguments[count : count + len(differentiable)]
+            tangents = arguments[count + len(differentiable) :]
+            firsts: list[Any] = []
+            seconds: list[Any] = []
+            for value, cotangent in zip(differentiable, cotangents, strict=True):
+                gradients = _gradients(value, by, cotangent, create_graph=order > 1)
+                firsts += gradients
+                if order > 1:
+                    seconds += _second(gradients, by, tangents)
+            found = [*results, *firsts, *seconds]
+            for position, one in enumerate(found):
+                if one is None:
+                    if absent is not None:
+                        absent.add(position)
+                    found[position] = torch.zeros_like(by[(position - len(results)) % len(by)])
+            return [one.detach() for one in found]
+
+        return program
+
+    def results(self, order: int, along: Directions, mode: str) -> list[Result]:
+        absent: set[int] = set()
+        arguments = [_tensor(leaf, self.device) for leaf in (*self.inputs.leaves, *along.arrays)]
+        with watching(self):
+            found = self.flat(order, absent)(*arguments)
+        return [None if i in absent else _array(one) for i, one in enumerate(found)]
+
+
+def _gradients(value: Any, by: list[Any], cotangent: Any, *, create_graph: bool) -> list[Any]:
+    if not value.requires_grad:
+        return [None] * len(by)
+    return list(torch.autograd.grad(value, by, cotangent, create_graph=create_graph, retain_graph=True, allow_unused=True))
+
+
+def _second(gradients: list[Any], by: list[Any], tangents: Sequence[Any]) -> list[Any]:
+    """The gradient of the sum of <tangent, gradient>; zeros, not missing, where a gradient does not depend on an input."""
+    pairs = [(g, v) for g, v in zip(gradients, tangents, strict=True) if g is not None and g.requires_grad]
+    if not pairs:
+        return [None if g is None else torch.zeros_like(x) for g, x in zip(gradients, by, strict=True)]
+    outputs, cotangents = zip(*pairs, strict=True)
+    found = torch.autograd.grad(outputs, by, cotangents, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(x) if one is None else one for one, x in zip(found, by, strict=True)]
+
+
+def _tensor(leaf: Array, device: str) -> Any:
+    return torch_backend.to_tensor(leaf, device)
+
+
+def _array(leaf: Any) -> Array:
+    return torch_backend.to_array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)

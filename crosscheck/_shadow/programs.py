@@ -1,0 +1,57 @@
+"""Programs of either framework in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from crosscheck._frameworks import jax_backend
+from crosscheck._frameworks.jax_program import UNTRACEABLE, JaxProgram
+from crosscheck._frameworks.programs import Directions
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._shadow import jax_lift, torch_lift
+from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise
+
+
+def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:
+    """A program of torch in float64."""
+    return torch_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
+
+
+def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
+    """A program of JAX in float64; one that cannot be traced is run eagerly."""
+    try:
+        return jax_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
+    except UNTRACEABLE as error:
+        program.refuses_tracing(error)
+        return Eager(program, order)
+
+
+class Eager:
+    """A JAX program that cannot be traced, run eagerly in float64: no noise enters it, its inputs alone are moved."""
+
+    def __init__(self, program: JaxProgram, order: int) -> None:
+        self.program, self.order = program, order
+
+    def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
+        if noise is not None:
+            rng = np.random.default_rng(noise.seed)
+            moved = [1 + noise.unit * rng.uniform(-1, 1, a.shape) if a.dtype == np.float64 else 1 for a in arguments]
+            arguments = [(a * m).astype(a.dtype) for a, m in zip(arguments, moved, strict=True)]
+        with jax_backend.scope("float64", self.program.device):
+            found = self.program.flat(self.order)(*(jax.device_put(np.asarray(a)) for a in arguments))
+            return [_wide(np.asarray(one)) for one in found]
+
+    def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
+        return self.run(arguments)
+
+    @property
+    def met(self) -> Met:
+        return Met(frozenset(), frozenset({"everything: the JAX function cannot be traced"}))
+
+
+def _wide(array: Array) -> Array:
+    kind = array.dtype.kind
+    return array.astype(np.float64) if kind == "f" or array.dtype.name == "bfloat16" else array

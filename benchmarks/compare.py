@@ -23,7 +23,7 @@ import torch
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._compare.furthest import furthest
-from crosscheck._compare.run import SUBSET
+from crosscheck._compare.results import SUBSET
 
 ELEMENTS = 10**7
 CALLS = 1000

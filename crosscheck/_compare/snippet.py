@@ -9,7 +9,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import Format, shortest, widen
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.evidence import is_float
-from crosscheck._compare.run import directions
+from crosscheck._compare.results import directions
 from crosscheck._compare.source import sources
 from crosscheck._frameworks.programs import Array, Inputs, layout
 from crosscheck._frameworks.torch_program import TorchProgram

@@ -14,7 +14,8 @@ from crosscheck._arithmetic.formats import Format, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.evidence import same_bits, to_float64
-from crosscheck._compare.run import directions, run
+from crosscheck._compare.results import directions
+from crosscheck._compare.run import run
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Inputs, Result, layout
 from crosscheck._frameworks.torch_program import TorchProgram

@@ -1,0 +1,166 @@
+"""The verdict on each result of a pair, from all that was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, widen
+from crosscheck._compare.comparisons import Excerpt, Judged, Place, Request, comparison
+from crosscheck._compare.contradict import Contradiction
+from crosscheck._compare.evidence import Measured, Runs, is_float
+from crosscheck._compare.jax_balls import enclose
+from crosscheck._compare.proven import proven
+from crosscheck._compare.results import NAMES, Ran
+from crosscheck._compare.verdict import JAX, TORCH, Question, Verdict, judge
+from crosscheck._frameworks.jax_program import JaxProgram
+from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, layout
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._shadow.base import Lifted
+from crosscheck._shadow.programs import lift_jax, lift_torch
+from crosscheck._verdict.causes import CODE, FIRST_PASSING
+
+
+def judge_results(
+    request: Request,
+    sides: tuple[TorchProgram, JaxProgram],
+    outputs: Outputs,
+    along: Directions,
+    ran: Ran,
+    alone: BoolArray | None,
+    excerpt: Excerpt | None = None,
+) -> Iterator[Judged]:
+    """The comparisons of both sides' results."""
+    lifted = lift_torch(sides[0], request.order, along), lift_jax(sides[1], request.order, along)
+    runs = Runs(request.inputs, along, lifted, request.seed)
+    measured = runs.measure()
+    places = layout(outputs, request.inputs, request.order)
+    contradiction = Contradiction(runs, places, along, request.inputs, alone)
+    exact = _exact(request, places, alone)
+    enclosed, about_truth = _enclosed(request, sides[1], along)
+    factors = [_factor(place, outputs, request.inputs, along, alone) for place in places]
+    notes = [*about_truth, *_notes(sides, lifted)]
+    jumps: set[int] = set()
+    """The outputs whose values differ at these very inputs alone."""
+    for i, (order, k, by) in enumerate(places):
+        torch = ran.torch[i]
+        x = _input_of(request.inputs, k, by, alone)
+        for mode, results in ran.jax.items():
+            jax = results[i]
+            assert jax is not None
+            got = np.zeros_like(jax) if torch is None else torch
+            ask = Question(
+                neighbours=partial(runs.neighbours, i),
+                tied=partial(runs.tied, i),
+                largest=partial(runs.largest, i),
+                contradicted=partial(contradiction.sides, i) if order else None,
+                jumps=k in jumps,
+            )
+            nan = np.isnan(widen(x)) if x is not None and alone is not None and alone[k] else None
+            verdict = judge(
+                got,
+                jax,
+                measured[i],
+                request.inputs.fmt,
+                ask,
+                exact=exact[i] * factors[i] if i in exact else None,
+                enclosed=enclosed[i] if enclosed and is_float(enclosed[i]) else None,
+                not_judged=nan if order else None,
+                at_nan=None if order else nan,
+                count=excerpt.total if excerpt else None,
+                elementwise=alone is not None and bool(alone[k]),
+            )
+            if verdict.jumps:
+                jumps.add(k)
+            if order:
+                _missing(verdict, (torch, jax), measured[i], contradiction, i)
+            place = Place(request, outputs.names[k], order, by, mode, i)
+            if order and alone is not None and alone[k]:  # it is reported without what it was multiplied with
+                got, jax = (widen(one) / factors[i] if is_float(one) else one for one in (got, jax))
+                verdict.truth /= factors[i]
+            yield comparison(place, (got, jax), verdict, x, alone is not None, notes, excerpt)
+
+
+def _factor(
+    place: tuple[int, int, int | None], outputs: Outputs, inputs: Inputs, along: Directions, alone: BoolArray | None
+) -> Float64Array:
+    """What the derivative of an elementwise output is multiplied with at each element; 1 for anything else."""
+    order, k, by = place
+    factor = np.ones(())
+    if order and alone is not None and alone[k]:
+        factor = np.asarray(along.cotangents[outputs.floats.index(k)], np.float64)
+        if order > 1 and by is not None:
+            factor = factor * np.asarray(along.tangents[inputs.wrt.index(by)], np.float64)
+    return factor
+
+
+def _input_of(inputs: Inputs, k: int, by: int | None, alone: BoolArray | None) -> Array | None:
+    """The input whose elements stand at the places of a result's elements, where there is one."""
+    if by is not None:
+        return inputs.leaves[by]
+    return inputs.leaves[inputs.floats[0]] if alone is not None and alone[k] else None
+
+
+def _exact(
+    request: Request, places: Sequence[tuple[int, int, int | None]], alone: BoolArray | None
+) -> dict[int, Float64Array]:
+    """The proven truth per result, for the elementwise outputs."""
+    if request.exact is None or alone is None:
+        return {}
+    x = request.inputs.leaves[request.inputs.floats[0]]
+    found = proven(request.exact, x, range(request.order + 1))
+    return {i: found[order] for i, (order, k, _) in enumerate(places) if alone[k]}
+
+
+def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[list[Array] | None, list[str]]:
+    """In float64, where no wider dtype is, JAX's program in ball arithmetic; and what to say of the truth."""
+    if request.inputs.fmt.precision < 53 or request.exact is not None or side.untraceable:
+        return None, []
+    try:
+        found = enclose(side.flat(request.order), [*request.inputs.leaves, *along.arrays])
+        why = "has no counterpart in ball arithmetic"
+    except Exception as error:  # of a program that may be anything; what it costs is evidence, and that is said
+        found, why = None, f"could not be followed in ball arithmetic ({type(error).__name__})"
+    if found is None:
+        return None, [f"float64 has no wider dtype, and this program {why}: the truth is that of the better side"]
+    return found, ["the truth is what the JAX program gives in ball arithmetic, where both sides agree on it"]
+
+
+def _missing(
+    verdict: Verdict, results: tuple[Result, Result], measured: Measured, contradiction: Contradiction, i: int
+) -> None:
+    """A gradient that is not there, or zero everywhere although the function moves with its input."""
+    zero = [
+        (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
+        for result, wide in zip(results, (measured.torch_wide, measured.jax_wide), strict=True)
+    ]
+    if zero[0] == zero[1]:
+        return
+    side = 0 if zero[0] else 1
+    other = np.abs(np.nan_to_num((measured.jax_wide, measured.torch_wide)[side])) > 0
+    if contradiction.sides(i, other)[side].any():
+        failing = (verdict.codes < FIRST_PASSING) & other
+        verdict.codes[failing] = CODE["missing"]
+        verdict.sides[failing] = (TORCH, JAX)[side]
+
+
+def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[str]:
+    untraceable = sides[1].untraceable
+    found = [
+        f"two runs of the {NAMES[side.name]} function on the same input differ in their last digits; one of them is judged"
+        for side in sides
+        if side.uneven
+    ]
+    for side, one in zip(NAMES.values(), lifted, strict=True):
+        narrow = sorted(one.met.narrow)
+        if narrow:
+            found.append(f"inside, the {side} function computes in {' and '.join(narrow)}")
+    if untraceable:
+        found.append(f"the JAX function cannot be traced, so it was compared eagerly only ({untraceable})")
+    else:
+        for side, one in zip(NAMES.values(), lifted, strict=True):
+            if one.met.opaque:
+                found.append(f"noise does not enter {', '.join(sorted(one.met.opaque))} in {side}")
+    return found

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import re
 from math import inf
 from typing import Any
@@ -285,11 +286,6 @@ WRONG: dict[str, tuple[Any, Any, Any, int, list[Any]]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crosscheck._compare.worst.SECONDS", 300.0)
-
-
 @functools.cache
 def wrong(name: str) -> PairReport:
     torch_fn, jax_fn, inputs, order, _ = WRONG[name]
@@ -324,6 +320,60 @@ def test_the_snippet_prints_what_the_report_says(name: str) -> None:
     )
     said = re.findall(r"item\(\)\)  # (\S+)", snippet)
     assert [float(one) for one in said] == pytest.approx([point.got, point.expected], nan_ok=True, rel=0)
+
+
+def wrong_beyond_fifty(x: Any) -> Any:
+    """A softmax of rows that is right unless a row has an entry beyond 50."""
+    return jax.nn.softmax(x, -1) * jnp.where(x.max(-1, keepdims=True) > 50, 1.5, 1.0)
+
+
+def with_a_large_entry(*shape: int) -> Any:
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    x[tuple(size * 2 // 3 for size in shape)] = 60.0
+    return x
+
+
+def test_the_slice_that_shows_a_disagreement_is_found_wherever_it_is() -> None:
+    report = compare(lambda x: torch.softmax(x, -1), wrong_beyond_fifty, with_a_large_entry(40, 30), order=0)
+    (x,) = report.diagnosis.inputs.values()
+    assert (x.tolist(), report.diagnosis.notes) == ([[60.0]], ())
+
+
+def test_an_array_that_cannot_be_cut_is_simplified_slice_by_slice() -> None:
+    def fault(x: Any) -> Any:
+        return jnp.where((x.size == 60) & (jnp.abs(x[4]).sum() > 0.5), 1.5, 1.0) * x.sum()
+
+    report = compare(lambda x: x.sum(), fault, crosscheck.normal((12, 5)), order=0)
+    (x,) = report.diagnosis.inputs.values()
+    assert x.shape == (12, 5)
+    assert np.flatnonzero(x.any(1)).tolist() == [4]
+
+
+def test_the_simplest_input_does_not_depend_on_how_fast_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (lambda x: torch.softmax(x, -1), wrong_beyond_fifty, with_a_large_entry(7, 9))
+    usual = compare(*arguments, order=0).diagnosis
+    monkeypatch.setattr("time.monotonic", itertools.count(0, 1000).__next__)
+    monkeypatch.setattr("time.perf_counter", itertools.count(0, 1000).__next__)
+    slow = compare(*arguments, order=0).diagnosis
+    assert slow.inputs["x"].tolist() == usual.inputs["x"].tolist()
+    assert slow.notes == usual.notes
+
+
+def test_a_search_ends_after_so_many_evaluations_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def function(x: Any) -> Any:
+        called.append(tuple(x.shape))
+        return torch.softmax(x, -1)
+
+    found = []
+    for most in (5, 2000):
+        monkeypatch.setattr("crosscheck._compare.worst.EVALUATIONS", most)
+        report = compare(function, wrong_beyond_fifty, with_a_large_entry(40, 30), order=0)
+        found.append((len(called), report.diagnosis.notes))
+        called.clear()
+    assert found[0][0] < found[1][0]
+    assert ["stopped after" in " ".join(notes) for _, notes in found] == [True, False]
 
 
 @pytest.mark.parametrize("name", WRONG)

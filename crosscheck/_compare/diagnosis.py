@@ -11,7 +11,7 @@ from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._compare.comparisons import Judged, Request, first_line
 from crosscheck._compare.identify import identify
 from crosscheck._compare.snippet import snippet
-from crosscheck._compare.worst import Fault, Simplest, simplest
+from crosscheck._compare.worst import EVALUATIONS, Fault, Simplest, simplest
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -54,7 +54,9 @@ def diagnose(
     found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side)), given)
     point = found.judged.record.uncovered[cause].worst
     if found.unfinished:
-        notes.append("the search for a simpler input was stopped; this is the best so far")
+        notes.append(
+            f"the search for a simpler input was stopped after {EVALUATIONS:,} evaluations; this is the best so far"
+        )
     return Diagnosis(
         identities=identities,
         recognised=tried("a known deviation", lambda: _recognised(failing, identities, catalogue), ()),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -17,13 +16,13 @@ from crosscheck._compare.evidence import same_bits, to_float64
 from crosscheck._compare.results import directions
 from crosscheck._compare.run import run
 from crosscheck._frameworks.jax_program import JaxProgram
-from crosscheck._frameworks.programs import Array, Inputs, Result, layout
+from crosscheck._frameworks.programs import Array, Directions, Inputs, Result, layout
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Point
 
-SECONDS = 2.0
-"""After this long the best that was found so far is taken."""
+EVALUATIONS = 2000
+"""After so many evaluations of both functions the best that was found so far is taken, so that all runs find the same."""
 ROUNDS = 4
 NEAR = 32
 """How many neighbours on each side of the worst input are tried, besides those a power of two of ULP away."""
@@ -31,8 +30,10 @@ KEPT_GAP = 256
 """A simpler input is a candidate while the two results are at least this fraction as far apart as before."""
 ROUNDING_GAP = 128
 """But at least this many roundoffs, unless they were not before."""
+SOME = 256
+"""Arrays of up to so many elements are simplified slice by slice."""
 FEW = 32
-"""Elements of up to so many are simplified one by one."""
+"""And those of up to so many element by element."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Fault:
 class Simplest:
     """The worst input nearby, for an elementwise function; the simplest inputs, and the comparison at them.
 
-    ``unfinished`` says that time ran out before all was tried.
+    ``unfinished`` says that the evaluations ended before all was tried.
     """
 
     worst: Point | None
@@ -76,42 +77,30 @@ class Simplest:
     unfinished: bool
 
 
-@dataclass
-class Clock:
-    """When to stop."""
-
-    seconds: float = field(default_factory=lambda: SECONDS)
-    start: float = field(default_factory=time.monotonic)
-    out: bool = False
-
-    def runs(self) -> bool:
-        self.out |= time.monotonic() - self.start > self.seconds
-        return not self.out
-
-
 def simplest(fault: Fault) -> Simplest:
     """Search near the worst input for a worse one, then shrink."""
-    clock = Clock()
     inputs = fault.request.inputs
+    unfinished = False
     if fault.judged.x is not None and len(inputs.floats) == 1:
-        worst = _search(fault, clock)
-        found = _simplest_number(fault, worst, clock)
+        worst = _search(fault)
+        found = _simplest_number(fault, worst)
     else:
-        worst, found = None, _shrunk(fault, clock)
+        gap = _Gap(fault)
+        worst, found, unfinished = None, _shrunk(fault, gap), gap.stopped
     inputs, judged = found or (inputs, fault.judged)
-    return Simplest(worst, inputs, judged, clock.out)
+    return Simplest(worst, inputs, judged, unfinished)
 
 
 # Elementwise functions: many inputs are tried in one call.
 
 
-def _search(fault: Fault, clock: Clock) -> Point:
+def _search(fault: Fault) -> Point:
     """The worst input that is found from the worst one on, in steps of ULP and by powers of two."""
     inputs = fault.request.inputs
     (at,) = inputs.floats
     worst = fault.point(fault.judged)
     for _ in range(ROUNDS):
-        if not np.isfinite(worst.input) or not np.isfinite(worst.ulp) or not clock.runs():
+        if not np.isfinite(worst.input) or not np.isfinite(worst.ulp):
             break
         judged = fault.at(inputs.with_leaf(at, _around(worst.input, inputs.fmt)))
         if judged is None or not fault.point(judged).ulp > worst.ulp:
@@ -130,7 +119,7 @@ def _around(x: float, fmt: Format) -> Array:
     return _filled(near[np.isfinite(widen(near))])
 
 
-def _simplest_number(fault: Fault, worst: Point, clock: Clock) -> tuple[Inputs, Judged] | None:
+def _simplest_number(fault: Fault, worst: Point) -> tuple[Inputs, Judged] | None:
     inputs = fault.request.inputs
     (at,) = inputs.floats
     shape = (1,) * max(1, inputs.leaves[at].ndim)
@@ -140,7 +129,7 @@ def _simplest_number(fault: Fault, worst: Point, clock: Clock) -> tuple[Inputs, 
     for i in (*shown[:4], None):
         number = round_once(np.array([worst.input]), inputs.fmt) if i is None else numbers[i : i + 1]
         alone = inputs.with_leaf(at, number.reshape(shape))
-        judged = fault.at(alone) if i is None or clock.runs() else None  # the worst input alone is tried whatever the time
+        judged = fault.at(alone)
         if judged is not None:
             return alone, judged
     return None
@@ -180,8 +169,7 @@ def _plainness(x: float) -> tuple[bool, int, float, bool]:
 # Any other function: sizes first, then values, by how far the results are apart; what is found is judged.
 
 
-def _shrunk(fault: Fault, clock: Clock) -> tuple[Inputs, Judged] | None:
-    gap = _Gap(fault)
+def _shrunk(fault: Fault, gap: _Gap) -> tuple[Inputs, Judged] | None:
     start = fault.request.inputs
     far = gap(start)
     if far is None:
@@ -189,20 +177,18 @@ def _shrunk(fault: Fault, clock: Clock) -> tuple[Inputs, Judged] | None:
     near = max(min(far, 1.0) / KEPT_GAP, min(far, ROUNDING_GAP * 2.0**-start.fmt.precision))
 
     def keeps(candidate: Inputs) -> bool:
-        found = gap(candidate) if clock.runs() else None
+        found = gap(candidate)
         return found is not None and found >= near and np.isfinite(found) == np.isfinite(far)
 
-    smaller = start
-    sizes = {size: size for leaf in start.leaves for size in leaf.shape if size > 1}
-    while (fewer := next((new for new in _smaller(sizes) if keeps(_cut(start, new))), None)) is not None:
-        sizes = fewer
-        smaller = _cut(start, sizes)
+    smaller = _smallest(fault, keeps)
     rounder = smaller
     for at in start.floats:
         rounder = _first_kept(rounder, _rounded_arrays(rounder, at), keeps)
-        if rounder.leaves[at].size <= FEW:
-            for i in range(rounder.leaves[at].size):
-                rounder = _first_kept(rounder, _rounded_elements(rounder, at, i), keeps)
+        leaf = rounder.leaves[at]
+        for part in _slices(leaf.shape) if leaf.size <= SOME else ():
+            rounder = _first_kept(rounder, _rounded(rounder, at, part, ()), keeps)
+        for part in np.ndindex(leaf.shape) if leaf.size <= FEW else ():
+            rounder = _first_kept(rounder, _rounded(rounder, at, part, (0, 1, 2)), keeps)
     for found in (rounder, smaller):
         judged = fault.at(found) if found is not start else None
         if judged is not None:
@@ -217,24 +203,30 @@ class _Gap:
         record = fault.judged.record
         self.request, self.order = replace(fault.request, order=record.order), record.order
         self.place = record.output, record.order, record.wrt
-        self.programs: dict[Any, Callable[..., list[Any]]] = {}
+        self.torch = TorchProgram(self.request.torch, self.request.inputs, self.request.device)
+        self.programs: dict[Any, tuple[Callable[..., list[Any]], Directions, int]] = {}
+        self.left, self.stopped = EVALUATIONS, False
 
     def __call__(self, inputs: Inputs) -> float | None:
-        """None where a function refuses the inputs."""
-        torch = TorchProgram(self.request.torch, inputs, self.request.device)
+        """None where a function refuses the inputs, and once there were enough."""
+        if not self.left:
+            self.stopped = True
+            return None
+        self.left -= 1
+        shapes = tuple(leaf.shape for leaf in inputs.leaves)
         jax_side = JaxProgram(self.request.jax, inputs, self.request.device, ("jit",))
+        self.torch.inputs = inputs
         try:
-            outputs, _, _ = torch.outputs()
-            along = directions(outputs, inputs, None, replace(self.request, inputs=inputs))
-            places = layout(outputs, inputs, self.order)
-            names = [(outputs.names[k], order, "" if by is None else inputs.names[by]) for order, k, by in places]
-            at = names.index(self.place)
-            a = torch.results(self.order, along, "eager")[at]
-            key = tuple(leaf.shape for leaf in inputs.leaves)
-            if key not in self.programs:
-                self.programs[key] = jax.jit(jax_side.flat(self.order))
+            if shapes not in self.programs:
+                outputs, _, _ = self.torch.outputs()
+                along = directions(outputs, inputs, None, replace(self.request, inputs=inputs))
+                places = layout(outputs, inputs, self.order)
+                names = [(outputs.names[k], order, "" if by is None else inputs.names[by]) for order, k, by in places]
+                self.programs[shapes] = jax.jit(jax_side.flat(self.order)), along, names.index(self.place)
+            program, along, at = self.programs[shapes]
+            a = self.torch.results(self.order, along, "eager")[at]
             with jax_side.scope():
-                b = np.asarray(self.programs[key](*inputs.leaves, *along.arrays)[at])
+                b = np.asarray(program(*inputs.leaves, *along.arrays)[at])
         except Exception:  # a function of the user's, at sizes it was not made for
             return None
         return _apart(a, b)
@@ -259,28 +251,73 @@ def _first_kept(start: Inputs, candidates: Iterator[Inputs], keeps: Keeps) -> In
     return next((candidate for candidate in candidates if keeps(candidate)), start)
 
 
-def _smaller(sizes: Mapping[int, int]) -> Iterator[dict[int, int]]:
-    """Axes that had one size are cut together: all of them to very few elements, then those of one size after another."""
+Parts = Mapping[int, tuple[int, int]]
+"""Of all axes of one size, where the part begins and ends that is left of them."""
+
+
+def _smallest(fault: Fault, keeps: Keeps) -> Inputs:
+    """The inputs with all axes cut as far as the results stay apart."""
+    start = fault.request.inputs
+    worst = dict(zip(fault.judged.failing.shape, fault.point(fault.judged).element or (), strict=True))
+    tried: set[tuple[tuple[int, int], ...]] = set()
+
+    def kept(parts: Parts) -> bool:
+        new = tuple(parts.values()) not in tried
+        tried.add(tuple(parts.values()))
+        return new and keeps(_cut(start, parts))
+
+    parts: Parts = {size: (0, size) for leaf in start.leaves for size in leaf.shape if size > 1}
+    while (fewer := next(filter(kept, _smaller(parts, worst)), None)) is not None:
+        parts = fewer
+    return _cut(start, parts)
+
+
+def _smaller(parts: Parts, worst: Mapping[int, int]) -> Iterator[Parts]:
+    """Axes that had one size are cut together: all of them to very few elements, then those of one size after another.
+
+    A part begins where the whole does, at the worst element's index, or where it ends with the whole.
+    """
+
+    def begins(size: int, count: int) -> tuple[int, ...]:
+        first, stop = parts[size]
+        last = stop - count
+        return first, min(max(worst.get(size, first), first), last), last
+
     for few in (1, 2, 3):
-        if any(new > few for new in sizes.values()):
-            yield {size: min(new, few) for size, new in sizes.items()}
-    for size, new in sizes.items():
-        for fewer in dict.fromkeys((1, 2, 3, new // 2)):
-            if 0 < fewer < new:
-                yield {**sizes, size: fewer}
+        if any(stop - start > few for start, stop in parts.values()):
+            for place in range(3):
+                counts = {size: min(stop - start, few) for size, (start, stop) in parts.items()}
+                cut = {size: begins(size, count)[place] for size, count in counts.items()}
+                yield {size: (start, start + counts[size]) for size, start in cut.items()}
+    for size, (start, stop) in parts.items():
+        whole = stop - start
+        for count in (1, 2, 3, whole // 2, whole - whole // 4):
+            for begin in begins(size, count) if 0 < count < whole else ():
+                yield {**parts, size: (begin, begin + count)}
 
 
-def _cut(inputs: Inputs, sizes: Mapping[int, int]) -> Inputs:
+def _cut(inputs: Inputs, parts: Parts) -> Inputs:
     leaves = []
     for leaf in inputs.leaves:
-        cut = leaf[tuple(slice(0, sizes.get(size, size)) for size in leaf.shape)].copy()
+        cut = leaf[tuple(slice(*parts.get(size, (0, size))) for size in leaf.shape)].copy()
         if leaf.dtype.kind in "iu" and leaf.size:
             # an index into an axis that was cut must lie inside it
-            for size, new in sizes.items():
-                if leaf.min() >= 0 and new <= cut.max() < size:
-                    cut %= new
+            for size, (start, stop) in parts.items():
+                if leaf.min() >= 0 and (start or stop <= cut.max()) and cut.max() < size:
+                    cut = ((cut.astype(np.int64) - start) % (stop - start)).astype(leaf.dtype)
         leaves.append(cut)
     return replace(inputs, leaves=tuple(leaves))
+
+
+Part = tuple[int | slice, ...]
+"""What an array is indexed with."""
+
+
+def _slices(shape: tuple[int, ...]) -> Iterator[Part]:
+    """All rows, columns and so on of an array."""
+    for axis, size in enumerate(shape if len(shape) > 1 else ()):
+        for i in range(size):
+            yield (*(slice(None),) * axis, i)
 
 
 def _rounded_arrays(inputs: Inputs, at: int) -> Iterator[Inputs]:
@@ -291,12 +328,14 @@ def _rounded_arrays(inputs: Inputs, at: int) -> Iterator[Inputs]:
         yield inputs.with_leaf(at, round_once(other, fmt))
 
 
-def _rounded_elements(inputs: Inputs, at: int, i: int) -> Iterator[Inputs]:
-    """One element as 0, as 1, or with fewer digits."""
-    value = float(widen(inputs.leaves[at]).flat[i])
-    for other in dict.fromkeys((0.0, 1.0, *(round(value, digits) for digits in (0, 1, 2)))):
-        if other == value:  # as plain as it gets
+def _rounded(inputs: Inputs, at: int, part: Part, digits: Sequence[int]) -> Iterator[Inputs]:
+    """A part of an array as zeros, as ones, or with fewer digits."""
+    values = widen(inputs.leaves[at])[part]
+    plain = np.isin(values, (0, 1)).all()
+    zeros, *more = np.zeros_like(values), np.ones_like(values), *(np.round(values, d) for d in digits)
+    for other in (zeros, *(() if plain else more)):
+        if np.array_equal(other, values):  # as plain as it gets
             return
         leaf = inputs.leaves[at].copy()
-        leaf.flat[i] = round_once(np.array([other]), inputs.fmt)[0]
+        leaf[part] = round_once(np.asarray(other), inputs.fmt)
         yield inputs.with_leaf(at, leaf)

@@ -9,7 +9,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from pixels import smaller
-from products import HERE, PATIENT
+from products import HERE
 
 TIMEOUT_S = 300
 TITLE = re.compile(r"^# .+$", re.MULTILINE)
@@ -28,7 +28,7 @@ def executed(path: Path) -> str:
         notebook,
         timeout=TIMEOUT_S,
         kernel_name="python3",
-        extra_arguments=["--log-level=ERROR", f"--IPKernelApp.exec_lines={PATIENT}"],  # ERROR: not that it uses TCP
+        extra_arguments=["--log-level=ERROR"],  # not that it uses TCP
         coalesce_streams=True,  # what several frameworks print in one cell arrives in pieces
         resources={"metadata": {"path": str(path.parent)}},
     )

@@ -17,17 +17,6 @@ KEY = "key"
 """The file in a product's folder that says from what it was made."""
 IMPORTED = re.compile(r"^from crosscheck\._catalogue import (\w+)$", re.MULTILINE)
 
-PATIENT = """
-from contextlib import suppress as _suppress
-with _suppress(ImportError):
-    import crosscheck._compare.worst as _worst
-    _worst.SECONDS = 600
-"""
-"""What runs before examples and notebooks: where `compare` ends its search is not to depend on how busy the machine is.
-
-Without the frameworks there is nothing to compare, and no such module.
-"""
-
 Content = str | bytes
 
 

@@ -170,20 +170,16 @@ def without(tmp_path: Path) -> Callable[[str], dict[str, str]]:
 
 def test_a_framework_that_fails_to_import_is_said(command: Command, without: Callable[[str], dict[str, str]]) -> None:
     done = command("verify", "relu", "--quick", "--order", "0", "--dtype", "float32", env=without("torch"))
-    assert done.returncode == 1
-    assert "its library is damaged" in " ".join(done.stdout.split())
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert "; not run here: torch. " in said
+    assert "torch cannot be imported (OSError: its library is damaged)" in said
     assert "Traceback" not in done.stderr
     listed = command("list", env={"PYTHONPATH": str(Path("broken").absolute())})
     assert listed.returncode == 0
 
 
-def test_nothing_compared_exits_2(command: Command, without: Callable[[str], dict[str, str]]) -> None:
-    done = command("verify", "relu", "--quick", "--implementation", "torch", env=without("torch"))
+def test_nothing_compared_exits_2(command: Command) -> None:
+    done = command("verify", "relu", "--quick", "--implementation", "torch", "--mode", "jit")
     assert done.returncode == 2
     assert done.stdout.startswith("FAILED: nothing was compared.")
-
-
-def test_the_other_framework_can_be_verified_alone(command: Command, without: Callable[[str], dict[str, str]]) -> None:
-    arguments = ("verify", "relu", "--quick", "--order", "0", "--dtype", "float32", "--implementation", "jax")
-    done = command(*arguments, env=without("torch"))
-    assert done.returncode == 0, done.stdout

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from functools import cache
 
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks import backend
+from crosscheck._records.errors import said
 from crosscheck._records.interface import MissingFrameworkError
 
 
 def environment(device: str = "cpu") -> dict[str, object]:
-    """Versions, devices and settings on which results may depend; a framework that is missing says why."""
+    """Versions, devices and settings on which results may depend; a framework that is missing says why.
+
+    By dtype it says what happens to subnormals, or under ``lacks`` why the backend cannot run that dtype.
+    """
     packages = ("torch-jax-crosscheck", "numpy", "ml_dtypes", "python-flint")
     described: dict[str, object] = {
         "python": platform.python_version(),
@@ -20,10 +26,25 @@ def environment(device: str = "cpu") -> dict[str, object]:
     }
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
         try:
-            described[name] = dict(backend(name).environment(device))
+            described[name] = {**backend(name).environment(device), **dtypes(name, device)}
         except MissingFrameworkError as error:
             described[name] = {"error": str(error)}
     return described
+
+
+@cache
+def dtypes(name: str, device: str) -> dict[str, dict[str, object]]:
+    """What a backend says of each dtype; kept, since one that cannot run a dtype says so on standard error too."""
+    framework = backend(name)
+    mode = "jit" if "jit" in framework.modes else "eager"
+    flush: dict[str, object] = {}
+    lacks: dict[str, object] = {}
+    for dtype in FORMATS:
+        try:
+            flush[dtype] = vars(framework.flush(dtype, mode, device))
+        except RuntimeError as error:  # of XLA's compiler, where the CPU's instructions lack a dtype
+            lacks[dtype] = said(error)
+    return {"flush": flush, "lacks": lacks} if lacks else {"flush": flush}
 
 
 def version(package: str) -> str | None:

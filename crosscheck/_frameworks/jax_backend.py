@@ -128,13 +128,24 @@ def release() -> None:
     gc.collect()  # compiled programs stand in cycles
 
 
+def capability() -> str:
+    """The CPU's instructions as torch names them: as numpy finds them, since JAX does not say, and torch may be missing."""
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    here = {*simd.get("baseline", ()), *simd.get("found", ())}
+    return next((name for name, signs in CAPABILITIES.items() if here & signs), "DEFAULT")
+
+
+CAPABILITIES = {"AVX512_FP16": {"AVX512_SPR"}, "AVX512": {"AVX512_SKX", "X86_V4"}, "AVX2": {"AVX2", "X86_V3"}}
+"""By torch's name, the names of which numpy has one where a CPU has these instructions."""
+
+
 def environment(device: str) -> Mapping[str, object]:
     check_device(device)
     return {
         "version": jax.__version__,
         "device": jax.devices(device)[0].device_kind,
+        "capability": capability(),
         "x64": bool(jax.config.jax_enable_x64),
         "default_matmul_precision": jax.config.jax_default_matmul_precision,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "flush": {dtype: vars(flush(dtype, "jit", device)) for dtype in FORMATS},
     }

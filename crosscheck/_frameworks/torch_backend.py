@@ -238,5 +238,4 @@ def environment(device: str) -> Mapping[str, object]:
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
-        "flush": {dtype: vars(flush(dtype, "eager", device)) for dtype in FORMATS},
     }

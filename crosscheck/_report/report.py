@@ -29,7 +29,7 @@ class Report(Written):
         environment: Versions, devices and settings on which the results may depend.
         findings: What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
         deviations: The cause and the reason of each declared deviation that was observed, by id.
-        skipped: What was requested and cannot be run here, and why.
+        skipped: What was requested and cannot be run here, such as ``jax``, ``float16 in jax`` or ``compile``, and why.
         recorded: Whether the package has on record what the frameworks' own functions do in this environment. If not, what
             is new there does not fail, unless the run is strict.
     """
@@ -38,7 +38,7 @@ class Report(Written):
     environment: Mapping[str, object]
     findings: tuple[Finding, ...] = ()
     deviations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    skipped: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
     recorded: bool = True
 
     @property
@@ -109,7 +109,7 @@ def report_data(report: Report) -> dict[str, Any]:
             "new": sum(comparison.new for comparison in report.comparisons),
             "recorded": report.recorded,
             "deviations": sorted(report.deviations),
-            "skipped": list(report.skipped),
+            "skipped": [f"{what}: {why}" for what, why in report.skipped.items()],
             "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
         },
     }

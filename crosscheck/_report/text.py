@@ -10,6 +10,7 @@ import rich.table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import IMPLEMENTATIONS
 from crosscheck._records.names import CAUSES, DTYPES
 from crosscheck._report.document import Block, Document, Drawing, Heading, Lines, Paragraph, Table
@@ -68,7 +69,7 @@ def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
         here = Environment.of(report.environment, report.comparisons[0].device if report.comparisons else "cpu")
         consequence = "new disagreements of the frameworks' own functions do not fail here; with --strict they do"
         yield "This environment is not on record", [f"{here}: {consequence}"]
-    yield "Not run here", list(report.skipped)
+    yield "Not run here", [f"{what}: {why}" for what, why in report.skipped.items()]
 
 
 def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
@@ -125,9 +126,10 @@ def headline(report: Report) -> str:
         tail = f"; {known} declared deviation{'s' * (known != 1)} of the natives seen again" if known else ""
         if new:
             tail += f"; new ones of the natives in {new:,} comparisons: this environment is not on record"
-        return f"PASSED: {what}: no undeclared disagreement in {counts}{tail}."
+        return f"PASSED: {what}: no undeclared disagreement in {counts}{tail}{not_run(report.skipped)}."
     wrong = f"{failed:,} of {counts} failed" if failed else f"{counts} agree"
-    return f"FAILED: {what}: {wrong}" + (f"; {refuted} declared deviations do not hold." if refuted else ".")
+    wrong += f"; {refuted} declared deviations do not hold" if refuted else ""
+    return f"FAILED: {what}: {wrong}{not_run(report.skipped)}."
 
 
 def _legend() -> str:

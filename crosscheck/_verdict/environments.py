@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,11 @@ class Environment:
 
     @classmethod
     def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
-        """Of what a report says of its environment."""
+        """Of what a report says of its environment. Where JAX is told to use fewer instructions, that is the capability."""
         torch, jax = described["torch"], described["jax"]
-        return cls(torch.get("version"), jax.get("version"), device, torch.get("capability"))
+        fewer = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
+        capability = f"{fewer[1]} in JAX" if fewer else torch.get("capability", jax.get("capability"))
+        return cls(torch.get("version"), jax.get("version"), device, capability)
 
     def matches(self, seen: Seen, sides: Collection[str]) -> bool:
         """Whether it is one in which a function of these frameworks was observed."""

@@ -39,7 +39,7 @@ def searched(
     own = {
         Implementation(name): next(mode for mode in modes if mode in plan.modes)
         for name, modes in OWN.items()
-        if name in plan.implementations and set(modes) & set(plan.modes)
+        if plan.runs(name, dtype) and set(modes) & set(plan.modes)
     }
     if own and plan.search is not None:
         make = partial(

@@ -13,6 +13,7 @@ from crosscheck._arithmetic.formats import Float64Array, FloatArray, IntArray, w
 from crosscheck._arithmetic.profile import Columns
 from crosscheck._arithmetic.sampling import COLUMNS, PER_BINADE, ROWS, UNIFORM
 from crosscheck._arithmetic.ulp import ulp
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import DTYPES, budget
@@ -58,6 +59,7 @@ class Plan:
         eager_in_jax: The lengths of rows at which JAX is run eagerly if also under jit.
         natives_in: The modes in which only the frameworks' own functions are run.
         layout: Whether an implementation's results are compared in several layouts too.
+        lacking: What cannot be run here, and so is not.
     """
 
     dtypes: tuple[str, ...]
@@ -74,6 +76,11 @@ class Plan:
     natives_in: tuple[str, ...] = ()
     layout: bool = False
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    lacking: Lacking = field(default_factory=lambda: Lacking({}, {}))
+
+    def runs(self, implementation: str, dtype: str) -> bool:
+        """Whether an implementation is judged in a dtype."""
+        return implementation in self.implementations and self.lacking.runs(implementation, dtype)
 
 
 @dataclass(frozen=True)

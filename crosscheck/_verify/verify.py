@@ -15,6 +15,7 @@ from crosscheck._arguments import known
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, MODES_OF, NATIVES, USUAL_MODES, Implementation
@@ -102,6 +103,8 @@ def verify(
         UnknownActivationError: If the catalogue lacks this name.
         NoDeviceError: If a framework has no such device.
         SpecError: If a record contradicts its own definition.
+        MissingFrameworkError: If no framework of the implementations can be imported. Where one of two cannot, the other is
+            judged alone, which ``report.skipped`` says.
 
     Examples:
         >>> import crosscheck, torch
@@ -167,9 +170,11 @@ def verified(
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
     for id_ in sorted(without.difference(declared)):
         raise UsageError(unknown("deviation", id_, declared) if declared else f"unknown deviation {id_!r}: none is declared")
-    skipped = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := lacks(mode))}
-    plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in skipped))
     described = environment(device)
+    lacking = Lacking.of(described)
+    skipped = lacking.of_those(plan.implementations, plan.dtypes)
+    lost = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := lacks(mode))}
+    plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in lost), lacking=lacking)
     here = Environment.of(described, device)
     judge = partial(
         _judge,
@@ -201,7 +206,7 @@ def verified(
         environment=described,
         findings=tuple(finding for report in reports for finding in report.findings),
         deviations={id_: told for report in reports for id_, told in report.deviations.items()},
-        skipped=tuple(skipped.values()),
+        skipped=skipped | lost,
         recorded=on_record(here),
     )
     return whole, looked

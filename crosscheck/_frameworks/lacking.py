@@ -1,0 +1,61 @@
+"""What cannot be run here: a framework that cannot be imported, or a dtype for which a backend has no code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crosscheck._frameworks.environment import environment
+from crosscheck._records.implementations import Implementation
+from crosscheck._records.interface import MissingFrameworkError
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Why which frameworks cannot be imported, and by framework, why which dtypes cannot be run."""
+
+    frameworks: Mapping[str, str]
+    dtypes: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Lacking:
+        """Of what a report says of its environment."""
+        sides = {name: described[name] for name in ("torch", "jax")}
+        return cls(
+            {name: one["error"] for name, one in sides.items() if "error" in one},
+            {name: one["lacks"] for name, one in sides.items() if "lacks" in one},
+        )
+
+    def runs(self, implementation: str, dtype: str | None = None) -> bool:
+        """Whether an implementation can be run here, in a dtype if one is given."""
+        side = Implementation.of(implementation).side
+        return side not in self.frameworks and dtype not in self.dtypes.get(side, {})
+
+    def of_those(self, implementations: Collection[str], dtypes: Collection[str]) -> dict[str, str]:
+        """What of these cannot be run here, and why.
+
+        Raises ``MissingFrameworkError`` where none of their frameworks can be imported.
+        """
+        sides = dict.fromkeys(Implementation.of(implementation).side for implementation in implementations)
+        sides.pop("analytic", None)
+        absent = {name: why for name, why in self.frameworks.items() if name in sides}
+        if absent and len(absent) == len(sides):
+            raise MissingFrameworkError(" ".join(f"{why}." for why in absent.values()).removesuffix("."))
+        return absent | {
+            f"{dtype} in {name}": why
+            for name, lost in self.dtypes.items()
+            if name in sides
+            for dtype, why in lost.items()
+            if dtype in dtypes
+        }
+
+
+def lacking(device: str = "cpu") -> Lacking:
+    """What cannot be run on a device."""
+    return Lacking.of(environment(device))
+
+
+def not_run(lost: Collection[str]) -> str:
+    """What a first line adds where something of what was asked for was not run."""
+    return f"; not run here: {', '.join(lost)}" if lost else ""

@@ -1,0 +1,155 @@
+"""One framework alone, or a backend without a dtype: what is there is judged, what is not is said, neither is a failure."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click.testing
+import jax
+import pytest
+import torch
+
+import crosscheck
+from crosscheck._cli.main import main
+from crosscheck._frameworks import environment
+
+OTHER = {"torch": "jax", "jax": "torch"}
+Run = Callable[..., click.testing.Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: click.testing.CliRunner().invoke(main, arguments)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *frameworks: str) -> None:
+    """As where they are not installed: Python refuses to import what is None."""
+    for framework in frameworks:
+        monkeypatch.setitem(sys.modules, framework, None)
+
+
+@pytest.fixture(params=("torch", "jax"))
+def alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The framework that is there."""
+    hide(monkeypatch, OTHER[request.param])
+    return str(request.param)
+
+
+def said(text: str) -> str:
+    return " ".join(text.split())
+
+
+RELU = ("verify", "relu", "--quick", "--order", "0")
+
+
+def test_verify_judges_the_framework_that_is_there_and_says_which_is_not(run: Run, alone: str, tmp_path: Path) -> None:
+    done = run(*RELU, "--json", "out.json")
+    assert done.exit_code == 0, done.output
+    assert said(done.stdout).startswith("PASSED: relu: no undeclared disagreement in 2 comparisons of ")
+    assert f"; not run here: {OTHER[alone]}. " in said(done.stdout)
+    assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
+    assert f"pip install 'torch-jax-crosscheck[{OTHER[alone]}]'" in said(done.stdout)
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert {one["implementation"] for one in data["comparisons"]} == {alone, f"{alone}.native"}
+    assert [line.partition(":")[0] for line in data["summary"]["skipped"]] == [OTHER[alone]]
+
+
+def test_a_fault_in_the_framework_that_is_there_fails(alone: str) -> None:
+    wrong: Any = {"torch": lambda x: 1.001 * torch.relu(x), "jax": lambda x: 1.001 * jax.nn.relu(x)}[alone]
+    report = crosscheck.verify("relu", orders=[0], quick=True, replace={alone: wrong})
+    assert [(one.implementation, one.cause) for one in report.comparisons if not one.passed] == [(alone, "definition")]
+    assert str(report).startswith("FAILED: relu: 1 of 2 comparisons")
+
+
+def test_what_is_asked_of_the_missing_framework_alone_is_refused(run: Run, alone: str) -> None:
+    done = run(*RELU, "--implementation", OTHER[alone], "--implementation", "analytic")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"Error: {OTHER[alone]} cannot be imported")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["verify", "atlas", "explain", "plot", "sweep", "perceptron"])
+def test_without_both_nothing_can_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    hide(monkeypatch, "torch", "jax")
+    done = run(command, *(["relu"] if command != "perceptron" else []))
+    assert done.exit_code == 2
+    assert done.stderr.count("cannot be imported") == 2
+    assert done.stdout == ""
+
+
+def test_the_formulas_are_judged_without_any_framework(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "torch", "jax")
+    done = run("verify", "relu", "--quick", "--implementation", "analytic", "--dtype", "float64")
+    assert done.exit_code == 0, done.output
+
+
+@pytest.fixture
+def without_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where XLA compiles for a CPU of which it has no code for float16."""
+    from crosscheck._frameworks import jax_backend
+
+    def lost(real: Any) -> Callable[..., Any]:
+        def call(what: Any, *arguments: Any, **options: Any) -> Any:
+            if "float16" in (str(what), str(getattr(arguments[0], "dtype", ""))):
+                raise jax.errors.JaxRuntimeError("INTERNAL: Failed to materialize symbols: { wrapped_convert }")
+            return real(what, *arguments, **options)
+
+        return call
+
+    environment.dtypes.cache_clear()
+    for name in ("flush", "derivative"):
+        monkeypatch.setattr(jax_backend, name, lost(getattr(jax_backend, name)))
+    yield
+    environment.dtypes.cache_clear()
+
+
+@pytest.mark.usefixtures("without_float16")
+def test_a_dtype_that_a_backend_lacks_is_said_and_the_others_are_judged(run: Run) -> None:
+    done = run(*RELU, "--dtype", "float16", "--dtype", "bfloat16")
+    assert done.exit_code == 0, done.output
+    assert "; not run here: float16 in jax. " in said(done.stdout)
+    assert "float16 in jax: JaxRuntimeError: INTERNAL: Failed to materialize symbols" in said(done.stdout)
+    report = crosscheck.verify("relu", dtypes=["float16", "bfloat16"], orders=[0], quick=True)
+    assert {(one.implementation, one.dtype) for one in report.comparisons} == {
+        (implementation, dtype)
+        for implementation in ("torch", "torch.native", "jax", "jax.native")
+        for dtype in ("float16", "bfloat16")
+        if (implementation[:3], dtype) != ("jax", "float16")
+    }
+
+
+@pytest.mark.usefixtures("without_float16")
+def test_nothing_but_a_dtype_that_is_not_there_is_nothing_compared(run: Run) -> None:
+    done = run(*RELU, "--dtype", "float16", "--implementation", "jax")
+    assert done.exit_code == 2
+    assert done.stdout.startswith("FAILED: nothing was compared.")
+    assert "float16 in jax: JaxRuntimeError" in said(done.stdout)
+
+
+@pytest.mark.usefixtures("without_float16")
+def test_env_says_which_dtypes_are_lacking(run: Run) -> None:
+    done = run("env")
+    assert done.exit_code == 0, done.output
+    assert "lacks: float16: JaxRuntimeError: INTERNAL" in said(done.stdout)
+
+
+def test_fewer_instructions_for_jax_are_another_environment() -> None:
+    """XLA compiles for another CPU than torch finds, so what the records say of this one is not held against it."""
+    described = {"torch": {"version": "2.13.0", "capability": "AVX512"}, "jax": {"version": "0.10.2", "xla_flags": ""}}
+    from crosscheck._verdict.environments import Environment, on_record
+
+    assert on_record(Environment.of(described))
+    described["jax"]["xla_flags"] = "--xla_foo=1 --xla_cpu_max_isa=SSE4_2"
+    assert not on_record(Environment.of(described))
+    assert "SSE4_2 in JAX" in str(Environment.of(described))
+
+
+def test_jax_alone_knows_the_cpu() -> None:
+    described = environment.environment()
+    frameworks = SimpleNamespace(**described)
+    assert frameworks.jax["capability"] == frameworks.torch["capability"]

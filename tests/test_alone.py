@@ -73,7 +73,7 @@ def test_what_is_asked_of_the_missing_framework_alone_is_refused(run: Run, alone
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["verify", "atlas", "explain", "plot", "sweep", "perceptron"])
+@pytest.mark.parametrize("command", ["verify", "explain"])
 def test_without_both_nothing_can_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     hide(monkeypatch, "torch", "jax")
     done = run(command, *(["relu"] if command != "perceptron" else []))
@@ -102,7 +102,7 @@ def without_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return call
 
     environment.dtypes.cache_clear()
-    for name in ("flush", "derivative"):
+    for name in ("flush", "derivatives"):
         monkeypatch.setattr(jax_backend, name, lost(getattr(jax_backend, name)))
     yield
     environment.dtypes.cache_clear()

@@ -36,7 +36,8 @@ PER_ACTIVATION = 300.0 / 35
 MEMORY_LIMIT = 3.0
 COMPARE = {
     "large": {"whole": (8.0, "times"), "judging": (3.0, "times"), "memory": (12.0, "inputs")},
-    "small": {"median": (1.0, "s")},
+    "rows": {"whole": (20.0, "times"), "memory": (3.0, "GiB")},
+    "small": {"median": (2.5, "times"), "of both modes": (2.5, "times")},
     "many": {"growth": (16.0, "MiB")},
 }
 """Limits of what benchmarks/compare.py measures."""

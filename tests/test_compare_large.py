@@ -96,6 +96,58 @@ def test_very_many_elements_that_are_not_elementwise_are_compared(large: np.ndar
     assert report.decisive.uncovered["definition"].worst.element == (1, 5)
 
 
+# Rows.
+
+
+def normalised(x: Any, epsilon: float = 1e-5) -> Any:
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / jnp.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+
+
+def layer_norm(x: Any) -> Any:
+    return torch.nn.functional.layer_norm(x, x.shape[-1:])
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).standard_normal((1500, 100)).astype(np.float32)
+
+
+def test_very_many_rows_are_all_compared_and_a_part_of_them_diagnosed(rows: np.ndarray[Any, Any]) -> None:
+    report = compare(layer_norm, normalised, rows, modes="jit")
+    assert report.passed, str(report)
+    assert {(c.order, c.points) for c in report.comparisons} == {(0, rows.size), (1, rows.size)}
+    for comparison in report.comparisons:
+        assert comparison.diagnosed is not None
+        assert 0 < comparison.diagnosed < rows.size // 2
+        assert sum(count.count for count in comparison.causes.values()) == rows.size
+
+
+def test_one_wrong_entry_of_very_many_rows_is_found(rows: np.ndarray[Any, Any]) -> None:
+    def wrong(x: Any) -> Any:
+        return jnp.where(x == rows[777, 42], 1.001 * normalised(x), normalised(x))
+
+    report = compare(layer_norm, wrong, rows, order=0, modes="jit")
+    assert_fails(report, cause="definition", side=report.side)
+    assert report.decisive is not None
+    assert report.decisive.uncovered["definition"].count == 1
+    assert report.decisive.uncovered["definition"].worst.element == (777, 42)
+
+
+def test_what_is_said_of_very_many_rows_counts_those_that_were_diagnosed(rows: np.ndarray[Any, Any]) -> None:
+    report = compare(layer_norm, lambda x: normalised(x, 1e-3), rows, order=0, modes="jit")
+    assert_fails(report, cause="definition", side=None)
+    assert report.decisive is not None
+    count, diagnosed = report.decisive.uncovered["definition"].count, report.decisive.diagnosed
+    assert f"definition: {count:,} of the {diagnosed:,} elements that were diagnosed, of 150,000 elements" in str(report)
+
+
+def test_rows_that_depend_on_each_other_are_compared_whole(rows: np.ndarray[Any, Any]) -> None:
+    report = compare(lambda x: x - x.mean(0), lambda x: x - x.mean(0), rows, order=0, modes="jit")
+    assert report.passed
+    assert [c.diagnosed for c in report.comparisons] == [None]
+
+
 # Memory.
 
 

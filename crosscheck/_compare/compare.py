@@ -127,7 +127,10 @@ def compare(
     if report.cause is None or report.decisive is None:
         return report
     return replace(
-        report, diagnosis=diagnose(request, outcome.failing, report.decisive, report.cause, report.side, activations)
+        report,
+        diagnosis=diagnose(
+            outcome.request or request, outcome.failing, report.decisive, report.cause, report.side, activations
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,16 +52,28 @@ class Place:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The elements ``chosen`` from ``total``, of which ``sampled`` were not chosen for being far apart.
+    """The elements or rows that are ``chosen`` from all, of which ``sampled`` were not chosen for being far apart.
 
-    ``equal`` is how many of all are the same to the bit, per result; ``shape`` that of the whole input.
+    ``shape`` is how all of them lie: that of the whole input for elements, the length of its first axis for rows.
+    ``equal`` is how many elements are the same to the bit, per result.
     """
 
     chosen: IntArray
     sampled: BoolArray
-    total: int
-    equal: list[int]
     shape: tuple[int, ...]
+    equal: list[int]
+
+    def total(self, size: int) -> int:
+        """How many elements the whole result has, of which a part of this size is judged."""
+        return math.prod(self.shape) * (size // len(self.chosen))
+
+    def element(self, place: Sequence[Any]) -> tuple[Any, ...]:
+        """Where an element of the part is in the whole result."""
+        return (*np.unravel_index(int(self.chosen[place[0]]), self.shape), *place[1:])
+
+    def is_sampled(self, shape: tuple[int, ...]) -> BoolArray:
+        """Which elements of a part of this shape were not chosen for being far apart."""
+        return np.broadcast_to(self.sampled.reshape(-1, *(1 for _ in shape[1:])), shape)
 
 
 @dataclass(frozen=True)
@@ -101,11 +114,11 @@ def comparison(
     uncovered = _count(failing, results, verdict, x, request, excerpt)
     points = int(compared.sum())
     if excerpt is not None and points:
-        causes = _of_all(causes, excerpt, excerpt.equal[place.index])
-        points = excerpt.total
+        points = excerpt.total(codes.size)
+        causes = _of_all(causes, points, excerpt.equal[place.index])
         notes = [f"diagnosed at {codes.size:,} of {points:,} elements: those furthest apart, and a sample", *notes]
     worst = next(iter(causes), None)
-    measures = figures(results, verdict, compared, fmt, excerpt.sampled if excerpt else None)
+    measures = figures(results, verdict, compared, fmt, excerpt.is_sampled(codes.shape) if excerpt else None)
     record = Comparison(
         function=request.name,
         parameters={},
@@ -130,6 +143,7 @@ def comparison(
         deviations=request.accepted.used(*setting),
         uncovered=uncovered,
         undecided=int((np.isnan(verdict.truth) & compared).sum()),
+        diagnosed=codes.size if excerpt is not None and points else None,
         message=None
         if points
         else f"{'both sides are NaN everywhere' if codes.size else 'the result is empty'}, so nothing was compared",
@@ -162,11 +176,11 @@ def _side(sides: Sides) -> str | None:
     return SIDES[at_fault.pop() if len(at_fault) == 1 else BOTH if at_fault else 0]
 
 
-def _of_all(causes: Mapping[str, CauseCount], excerpt: Excerpt, equal: int) -> dict[str, CauseCount]:
+def _of_all(causes: Mapping[str, CauseCount], total: int, equal: int) -> dict[str, CauseCount]:
     """Counts of all the elements: what was not looked at passes, and by rounding unless it is the same to the bit."""
     counts = {cause: count.count for cause, count in causes.items()}
     counts["exact"] = equal
-    rest = excerpt.total - sum(count for cause, count in counts.items() if cause != "rounding")
+    rest = total - sum(count for cause, count in counts.items() if cause != "rounding")
     counts["rounding"] = max(rest, 0)
     return {cause: replace(count, count=counts[cause]) for cause, count in causes.items()}
 
@@ -190,9 +204,9 @@ def _count(
         at = np.flatnonzero(where & (verdict.codes == code))
         # among equals, and where there is no distance, the plainest input
         first = int(at[np.lexsort((plain[at], np.nan_to_num(ulp[at], nan=np.inf, posinf=np.inf)))[-1]])
-        element = np.unravel_index(first, where.shape)
+        element: Sequence[Any] = np.unravel_index(first, where.shape)
         if excerpt is not None:
-            element = np.unravel_index(int(excerpt.chosen[first]), excerpt.shape)
+            element = excerpt.element(element)
         point = Point(
             input=float("nan") if value is None else float(value.ravel()[first]),
             input_bits="" if value is None else bits_of(value.ravel()[first : first + 1]),

@@ -253,21 +253,27 @@ def to_float64(array: Array) -> Float64Array:
     return widen(array) if is_float(array) else array.astype(np.float64)
 
 
-def elementwise(function: Callable[[Array], list[Array]], x: Array, values: list[Array]) -> BoolArray | None:
-    """Which outputs depend, element by element, on the input alone that stands at the same place; None if none does.
+def independent(
+    function: Callable[[Array], list[Array]], x: Array, values: list[Array], *, rows: bool = False
+) -> BoolArray | None:
+    """Which outputs depend, element by element or row by row, on the input alone that is at the same place.
+
+    None if none does. Rows are along the first axis.
 
     For every two places there is a bit in which their numbers differ. Where that bit is set, and then where it is not,
     the elements are replaced by others; an output must not change where the input did not.
     """
-    alone = np.array([value.shape == x.shape for value in values])
+    shape = x.shape[:1] if rows else x.shape
+    alone = np.array([(value.shape[:1] if rows else value.shape) == shape for value in values])
     if x.ndim == 0 or x.size == 1 or not alone.any():
         return alone if alone.any() else None
-    place = np.arange(x.size).reshape(x.shape)
-    others = np.roll(x.ravel(), 1).reshape(x.shape)
-    for bit in range(int(x.size - 1).bit_length()):
+    place = np.arange(int(np.prod(shape))).reshape(shape)
+    others = np.roll(x, 1, axis=0) if rows else np.roll(x.ravel(), 1).reshape(x.shape)
+    for bit in range(int(place.size - 1).bit_length()):
         for polarity in (0, 1):
             kept = (place >> bit & 1) == polarity
-            found = function(np.where(kept, x, others).astype(x.dtype))
+            taken = kept.reshape(kept.shape + (1,) * (x.ndim - kept.ndim))
+            found = function(np.where(taken, x, others).astype(x.dtype))
             for k, (value, other) in enumerate(zip(values, found, strict=True)):
                 alone[k] &= value.shape == other.shape and same_bits(value, other)[kept].all()
             if not alone.any():

@@ -13,13 +13,17 @@ PROBE = 2**14
 
 
 def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) -> tuple[IntArray, list[int]]:
-    """The places at which two lists of results are furthest apart, relatively and absolutely; how many are the same."""
+    """The items, along the first axis, in which two lists of results are furthest apart; how many elements are the same.
+
+    Half of the ``count`` are furthest apart relatively, the others absolutely.
+    """
     found: list[IntArray] = []
     equal = []
     each = max(1, count // (2 * len(jax)))
     for a, b in zip(torch, jax, strict=True):
         assert b is not None
-        a = np.zeros_like(b) if a is None else a  # noqa: PLW2901
+        width = b.size // len(b)
+        a, b = (np.zeros(b.size, b.dtype) if one is None else one.ravel() for one in (a, b))  # noqa: PLW2901
         same = 0
         candidates: list[tuple[IntArray, ...]] = []
         # beyond this lie about twice as many as are wanted
@@ -32,7 +36,7 @@ def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) ->
             top = np.flatnonzero((absolute > limits[0]) | (relative > limits[1]))
             candidates.append((start + top, absolute[top], relative[top]))
         places, absolute, relative = (np.concatenate(part) for part in zip(*candidates, strict=True))
-        found += [places[np.argsort(size)[-each:]] for size in (absolute, relative)]
+        found += [places[np.argsort(size)[-each:]] // width for size in (absolute, relative)]
         equal.append(same)
     return np.unique(np.concatenate(found)), equal
 
@@ -59,5 +63,7 @@ def near(a: Result, b: Result, fmt: Format) -> bool:
         return a is b
     x, y = widen(a), widen(b)
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(x - y) <= 64 * unit_of(fmt, np.nan_to_num(np.maximum(np.abs(x), np.abs(y))))
+        size = np.nan_to_num(np.maximum(np.abs(x), np.abs(y)))
+        size = size.max(axis=tuple(range(1, size.ndim)), keepdims=True)  # of a row the largest
+        apart = np.abs(x - y) <= 64 * unit_of(fmt, size)
     return bool((apart | same_bits(x, y)).all())

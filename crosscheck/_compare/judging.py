@@ -69,7 +69,7 @@ def judge_results(
                 enclosed=enclosed[i] if enclosed and is_float(enclosed[i]) else None,
                 not_judged=nan if order else None,
                 at_nan=None if order else nan,
-                count=excerpt.total if excerpt else None,
+                count=excerpt.total(jax.size) if excerpt else None,
                 elementwise=alone is not None and bool(alone[k]),
             )
             if verdict.jumps:

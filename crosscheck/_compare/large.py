@@ -1,4 +1,4 @@
-"""Functions of very many elements: all are compared, and a part of them diagnosed."""
+"""Functions of very many elements or rows that do not depend on each other: all are compared, a part is diagnosed."""
 
 from __future__ import annotations
 
@@ -14,49 +14,60 @@ from crosscheck._compare.results import (
     Outcome,
     Ran,
     directions,
-    elementwise_outputs,
     first_runs,
+    independent_outputs,
     programs,
     results_of,
 )
-from crosscheck._frameworks.programs import Directions
+from crosscheck._frameworks.programs import Array, Directions
 
 LARGE = 2**17
-"""An elementwise function of more elements is diagnosed on a subset of them."""
+"""A function of more elements is diagnosed on a subset of them, if what it does with them does not depend on the others."""
+LEAST_ROWS = 8
 
 
 def large(request: Request, at: int) -> Outcome | None:
-    """Compare elementwise functions of very many elements: all of them with each other, a part of them thoroughly.
+    """Compare functions of very many elements: all of them with each other, a part of them thoroughly.
 
-    The part holds the elements that are furthest apart and a sample of all. None where the functions are not elementwise,
-    or give something else when they are called with a part.
+    The part holds the elements that are furthest apart and a sample of all; or the rows, along the first axis, where each
+    result depends on one of them. None where results depend on others, or where a part gives something else than the whole.
     """
-    whole = request.inputs.leaves[at].ravel()
-    sample = np.unique(np.linspace(0, whole.size - 1, SUBSET // 2).astype(np.int64))
+    whole = request.inputs.leaves[at]
+    outcome = _of_items(request, at, whole.ravel())
+    if outcome is None and whole.ndim > 1 and len(whole) > 2 * LEAST_ROWS and request.exact is None:
+        outcome = _of_items(request, at, whole)
+    return outcome
+
+
+def _of_items(request: Request, at: int, whole: Array) -> Outcome | None:
+    """The same for items along the first axis: elements, which have one axis, or rows."""
+    rows = whole.ndim > 1
+    count = max(SUBSET // 2 // (whole.size // len(whole)), LEAST_ROWS)
+    sample = np.unique(np.linspace(0, len(whole) - 1, count).astype(np.int64))
     part = replace(request, inputs=request.inputs.with_leaf(at, whole[sample]))
     outcome = Outcome()
-    sides = programs(part)
-    first = first_runs(part, sides, Outcome())
+    first = first_runs(part, programs(part), Outcome())
     if first is None:
         return None
     outputs, values = first
-    alone = elementwise_outputs(sides[0], part.inputs, values)
-    if alone is None or not alone.all():
+    independent = independent_outputs(programs(part)[0], part.inputs, values, rows=rows)
+    if independent is None or not independent.all():
         return None
+    alone = None if rows else independent
 
     mode = "jit" if "jit" in request.modes else request.modes[0]
     everything = replace(request, inputs=request.inputs.with_leaf(at, whole), modes=(mode,))
-    every_output = replace(outputs, shapes=tuple(whole.shape for _ in outputs.shapes))
+    every_output = replace(outputs, shapes=tuple((len(whole), *shape[1:]) for shape in outputs.shapes))
     along = directions(every_output, everything.inputs, alone, everything)
     ran = results_of(everything, programs(everything), along, outcome)
     if ran is None:
         return outcome
     if mode not in ran.jax:
         return None
-    chosen, equal = furthest(ran.torch, ran.jax[mode], request.inputs.fmt, SUBSET // 2)
+    chosen, equal = furthest(ran.torch, ran.jax[mode], request.inputs.fmt, count)
     chosen = np.union1d(chosen, sample)
 
-    part = replace(request, inputs=request.inputs.with_leaf(at, whole[chosen]))
+    part = outcome.request = replace(request, inputs=request.inputs.with_leaf(at, whole[chosen]))
     sides = programs(part)
     along = Directions([one[chosen] for one in along.cotangents], [one[chosen] for one in along.tangents])
     again = results_of(part, sides, along, outcome)
@@ -65,7 +76,8 @@ def large(request: Request, at: int) -> Outcome | None:
     torch, jax = (picked(found, chosen) for found in (ran.torch, ran.jax[mode]))
     if not all(near(a, b, request.inputs.fmt) for a, b in zip(torch, again.torch, strict=True)):
         return None
-    excerpt = Excerpt(chosen, np.isin(chosen, sample), whole.size, equal, request.inputs.leaves[at].shape)
+    shape = whole.shape[:1] if rows else request.inputs.leaves[at].shape
+    excerpt = Excerpt(chosen, np.isin(chosen, sample), shape, equal)
     ran = Ran(torch, {**again.jax, mode: jax})
     outcome.add(judge_results(part, sides, outputs, along, ran, alone, excerpt))
     return outcome

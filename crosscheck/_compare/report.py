@@ -235,7 +235,10 @@ def _story(report: PairReport) -> Iterator[str]:
         cause = _failing(decisive)
         count = decisive.uncovered[cause]
         yield f"  side      {NAMES.get(_side(decisive) or '', 'not known') if cause != 'convention' else 'none'}"
-        yield f"  cause     {cause}: {count.count:,} of {decisive.points:,} elements"
+        of = f"{decisive.points:,} elements"
+        if decisive.diagnosed is not None:
+            of = f"the {decisive.diagnosed:,} elements that were diagnosed, of {of}"
+        yield f"  cause     {cause}: {count.count:,} of {of}"
         yield f"  where     {_where(decisive)}"
         yield from _evidence(count.worst, decisive)
         others = sorted({(_failing(c), c.order) for c in report.comparisons if not c.passed} - {(cause, decisive.order)})

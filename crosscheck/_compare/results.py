@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, format_of, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.comparisons import Judged, Request, failed, raised
-from crosscheck._compare.evidence import elementwise, is_float, same_bits
+from crosscheck._compare.evidence import independent, is_float, same_bits
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -29,6 +29,8 @@ class Outcome:
     comparisons: list[Comparison] = field(default_factory=list)
     failing: list[Judged] = field(default_factory=list)
     exceptions: dict[str, Exception] = field(default_factory=dict)
+    request: Request | None = None
+    """What was judged, where it is a part of what was asked for."""
 
     def add(self, judged: Iterable[Judged]) -> None:
         for one in judged:
@@ -102,14 +104,17 @@ def _mismatch(torch: Outputs, jax: Outputs) -> str | None:
     return None
 
 
-def elementwise_outputs(side: TorchProgram, inputs: Inputs, values: list[Array]) -> BoolArray | None:
-    """Which outputs are elementwise functions of the one float array; tried on a part of a large one."""
+def independent_outputs(side: TorchProgram, inputs: Inputs, values: list[Array], *, rows: bool = False) -> BoolArray | None:
+    """Which outputs are elementwise functions of the one float array, or functions of its rows along the first axis.
+
+    It is tried on a part of a large array.
+    """
     arrays = [i for i, leaf in enumerate(inputs.leaves) if leaf.ndim]
     if len(arrays) > 1 or len(inputs.floats) != 1 or (arrays and arrays[0] != inputs.floats[0]):
         return None
     (at,) = inputs.floats
     x = inputs.leaves[at]
-    if x.size > SUBSET:
+    if x.size > SUBSET and not rows:
         x = x.ravel()[:: -(-x.size // SUBSET)]
         try:
             values = TorchProgram(side.function, inputs.with_leaf(at, x), side.device).outputs()[1]
@@ -120,7 +125,7 @@ def elementwise_outputs(side: TorchProgram, inputs: Inputs, values: list[Array])
         return TorchProgram(side.function, inputs.with_leaf(at, other), side.device).outputs()[1]
 
     try:
-        return elementwise(function, x, values)
+        return independent(function, x, values, rows=rows)
     except Exception:  # it refuses some other inputs, so what it does element by element cannot be told
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crosscheck._compare.comparisons import Request
 from crosscheck._compare.judging import judge_results
 from crosscheck._compare.large import LARGE, large
-from crosscheck._compare.results import Outcome, directions, elementwise_outputs, first_runs, programs, results_of
+from crosscheck._compare.results import Outcome, directions, first_runs, independent_outputs, programs, results_of
 from crosscheck._records.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def run(request: Request) -> Outcome:
     if first is None:
         return outcome
     outputs, values = first
-    alone = None if at is not None and inputs.leaves[at].size > LARGE else elementwise_outputs(sides[0], inputs, values)
+    alone = None if at is not None and inputs.leaves[at].size > LARGE else independent_outputs(sides[0], inputs, values)
     if request.exact is not None and alone is None:
         raise UsageError(
             "exact: these functions are not elementwise functions of one array, and a definition is evaluated element by "

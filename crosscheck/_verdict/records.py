@@ -88,6 +88,7 @@ class Comparison:
         deviations: The ids of the declared deviations that cover points of this comparison.
         uncovered: For each failing cause, the count and the worst of the points that no declared deviation covers.
         undecided: The number of inputs whose truth is not decided.
+        diagnosed: The number of points that were diagnosed, where these are a part of many that were compared.
         message: What an implementation raised, or None.
         notes: What else there is to say of two functions.
         figures: Measures of the difference of two functions: see ``compare``.
@@ -119,6 +120,7 @@ class Comparison:
     uncovered: Mapping[str, CauseCount] = field(default_factory=dict)
     new: bool = False
     undecided: int = 0
+    diagnosed: int | None = None
     message: str | None = None
     notes: tuple[str, ...] = ()
     figures: Mapping[str, float | bool] = field(default_factory=dict)

@@ -93,8 +93,8 @@ def called(pair: Any, modes: tuple[str, ...]) -> None:
 def small() -> dict[str, float]:
     """How much longer a small right pair takes than calling both functions and their gradients.
 
-    In CPU time, compiling included: the median over a part of the corpus; beside it where the JAX function is called compiled too, as
-    ``compare`` does.
+    In CPU time, compiling included: the median over a part of the corpus; beside it where the JAX function is
+    called compiled too, as ``compare`` does.
     """
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     right = [pair for pair in __import__("pairs").PAIRS if pair.passes]

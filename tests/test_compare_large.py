@@ -132,6 +132,8 @@ def test_one_wrong_entry_of_very_many_rows_is_found(rows: np.ndarray[Any, Any]) 
     assert report.decisive is not None
     assert report.decisive.uncovered["definition"].count == 1
     assert report.decisive.uncovered["definition"].worst.element == (777, 42)
+    (simplest,) = report.diagnosis.inputs.values()
+    assert simplest.size <= 4
 
 
 def test_what_is_said_of_very_many_rows_counts_those_that_were_diagnosed(rows: np.ndarray[Any, Any]) -> None:

@@ -258,7 +258,11 @@ Parts = Mapping[int, tuple[int, int]]
 def _smallest(fault: Fault, keeps: Keeps) -> Inputs:
     """The inputs with all axes cut as far as the results stay apart."""
     start = fault.request.inputs
-    worst = dict(zip(fault.judged.failing.shape, fault.point(fault.judged).element or (), strict=True))
+    failing = fault.judged.failing
+    element = fault.point(fault.judged).element or ()
+    if not failing.ndim or fault.judged.record.diagnosed is not None:  # then it is that of a larger array
+        element = next(map(tuple, np.argwhere(failing).tolist()), ())
+    worst = dict(zip(failing.shape, element, strict=True))
     tried: set[tuple[tuple[int, int], ...]] = set()
 
     def kept(parts: Parts) -> bool:

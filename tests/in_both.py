@@ -5,8 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import torch
-
-from crosscheck._arithmetic.formats import Float64Array
+from floats import Float64Array
 
 FRAMEWORKS = ("torch", "jax")
 

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from floats import Float64Array
 from jax.test_util import check_grads
 
 from crosscheck import Activation
-from crosscheck._arithmetic.formats import Float64Array
 
 Function = Callable[[Any], Any]
 NEAR = 0.05

@@ -11,9 +11,9 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
+from floats import FORMATS, widen
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._recorded.files import line
 from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import MODES, USUAL_MODES

@@ -3,7 +3,8 @@
 from fractions import Fraction
 from math import inf
 
-from crosscheck._arithmetic.formats import Format
+import numpy as np
+from floats import Float64Array, FloatArray, Format
 
 
 def exponent(r: Fraction, fmt: Format) -> int:
@@ -25,6 +26,12 @@ def rounded(r: Fraction, fmt: Format) -> float:
     if abs(nearest) > Fraction(fmt.largest):
         return inf if r > 0 else -inf
     return float(nearest)
+
+
+def rounded_all(values: Float64Array, fmt: Format) -> FloatArray:
+    """Finite numbers rounded once; numpy and ml_dtypes go to bfloat16 through float32."""
+    nearest = [rounded(Fraction(value), fmt) for value in values.ravel().tolist()]
+    return np.array(nearest).reshape(values.shape).astype(fmt.dtype)
 
 
 def counted(y: float, fmt: Format) -> Fraction:

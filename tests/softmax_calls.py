@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from floats import Float64Array
 
 import crosscheck
-from crosscheck._arithmetic.formats import Float64Array
 
 SOFTMAX = crosscheck.activations["softmax"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from floats import FORMATS, bits_of
 
 import crosscheck
 from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
-from crosscheck._arithmetic.formats import FORMATS, bits_of
 from crosscheck._atlas import rows as rows_module
 from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Input, Number, Outcome

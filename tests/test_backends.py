@@ -10,8 +10,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from floats import FORMATS, FloatArray
 
-from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.base import Flush, NoDeviceError, WrongOutputError
 from crosscheck._frameworks.environment import environment

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rational
+from floats import FORMATS, Float64Array, Format
 
-from crosscheck._arithmetic.formats import FORMATS, Float64Array, Format
 from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import rational
 from flint import arb
+from floats import FORMATS, Format
 
-from crosscheck._arithmetic.formats import FORMATS, Format
 from crosscheck._truth.balls import precision
 from crosscheck._truth.decide import decide, decide_many
 

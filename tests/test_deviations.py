@@ -10,10 +10,10 @@ import pytest
 import torch
 from catalogue import NAMES
 from conftest import Verified, slow
+from floats import FORMATS, following, widen
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
-from crosscheck._arithmetic.formats import FORMATS, from_ordinal, to_ordinal, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._frameworks.environment import environment
 from crosscheck._records.deviations import Seen
@@ -244,8 +244,7 @@ def beside(value: float, dtypes: Sequence[str]) -> float:
     if np.isnan(value):
         return 1.0
     fmt = min((FORMATS[dtype] for dtype in dtypes), key=lambda fmt: fmt.precision)
-    ordinal = to_ordinal(np.array([value]).astype(fmt.dtype))
-    return float(widen(from_ordinal(ordinal - np.where(ordinal > 0, 1, -1), fmt))[0])
+    return float(following(np.array(value).astype(fmt.dtype), float(value == 0)))
 
 
 @each_deviation

@@ -8,11 +8,11 @@ import flint
 import mpmath
 import numpy as np
 import pytest
+from floats import FORMATS, FloatArray, Format, every_value, widen
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, every_value, widen
 from crosscheck._arithmetic.sampling import stratified
 from crosscheck._records.records import NO_LIMITS, Activation, Kink, Limits, SpecError
 from crosscheck._truth.evaluate import truth

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Verified
+from floats import FORMATS, bits_of
 
 import crosscheck
 from crosscheck import Activation, Deviation, Report, UsageError
-from crosscheck._arithmetic.formats import FORMATS, bits_of
 from crosscheck._catalogue import load_file
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from catalogue import NAMES
 from flint import arb
+from floats import FORMATS, FloatArray, Format, bits_of, widen
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Activation, Report, SpecError
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, bits_of, widen
 from crosscheck._catalogue._kernels import halves, numpy_of
 from crosscheck._records.names import DTYPES
 from crosscheck._records.records import NO_LIMITS

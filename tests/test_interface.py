@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 from catalogue import ELEMENTWISE, NAMES
+from floats import FORMATS, FloatArray, unit_of, widen
 from in_both import FRAMEWORKS, array, make
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
-from crosscheck._arithmetic.ulp import exponent
 from crosscheck._frameworks import backend
 from crosscheck._records.names import DTYPES, ORDERS, budget
 from crosscheck._verdict.scale import scale
@@ -125,7 +124,7 @@ def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int
     terms = scale(lambda m, x: formula(m, x, **activation.parameters), widen(x)) if order else np.zeros(x.shape)
     ours, theirs = (widen(derivative(name, framework, x, order)) for framework in FRAMEWORKS)
     size = np.maximum(abs(ours), abs(theirs))
-    unit = np.ldexp(1.0, exponent(np.where(size < terms / 8, terms, size), fmt) - (fmt.precision - 1))
+    unit = unit_of(np.where(size < terms / 8, terms, size), fmt)
     assert np.isfinite(ours).all()
     assert (abs(ours - theirs) / unit)[size >= fmt.smallest_normal].max(initial=0) <= budget(dtype, order)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from catalogue import ROWS
+from floats import FORMATS
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._verify.sample import Sample
 from crosscheck._verify.shapes import USED
 

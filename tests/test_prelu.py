@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from floats import FORMATS, Float64Array, widen
+from rational import rounded_all
 from torch.autograd import forward_ad
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
-from crosscheck._arithmetic.ulp import round_once
 from crosscheck._records.names import DTYPES
 
 pytestmark = pytest.mark.full
@@ -72,7 +72,7 @@ def formula(given: Sequence[Float64Array], dtype: str) -> Results:
         np.where(x > 0, 1, w) * cotangent,
         (np.minimum(x, 0) * cotangent).sum(axis=along).reshape(weight.shape),
     )
-    return [widen(round_once(np.asarray(one), FORMATS[dtype])) for one in exact]
+    return [widen(rounded_all(np.asarray(one), FORMATS[dtype])) for one in exact]
 
 
 def assert_same(got: Results, expected: Results) -> None:

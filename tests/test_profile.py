@@ -6,8 +6,8 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from floats import FORMATS, every_value
 
-from crosscheck._arithmetic.formats import FORMATS, every_value
 from crosscheck._arithmetic.profile import COLUMNS, SIZES, Columns, joined, profile
 
 

@@ -7,12 +7,12 @@ import mpmath
 import numpy as np
 import pytest
 from catalogue import ROWS
+from floats import FORMATS, Format, widen
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Report, SpecError
-from crosscheck._arithmetic.formats import FORMATS, Format, widen
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.base import WrongOutputError
 from crosscheck._truth.rows import row_truth

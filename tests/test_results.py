@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from catalogue import ELEMENTWISE
+from floats import FORMATS, to_ordinal
 
 from crosscheck import activations
-from crosscheck._arithmetic.formats import FORMATS, to_ordinal
 from crosscheck._atlas.file import read
 from crosscheck._records.implementations import MODES
 from crosscheck._sweep.piece import swept

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from catalogue import ROWS
+from floats import Float64Array
 
 import crosscheck
 from crosscheck import SpecError
-from crosscheck._arithmetic.formats import Float64Array
 
 pytestmark = [
     # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function

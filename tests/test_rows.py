@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from catalogue import ROWS as CATALOGUE_ROWS
 from flint import arb
+from floats import FORMATS, Float64Array, FloatArray, Format, widen
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, Format, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_rows
 from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from floats import Float64Array
 
 import crosscheck
-from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._verify.search import Effort, neighbours, worst, worst_first
 from crosscheck._verify.shapes import STARTS, RowShape
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from catalogue import ELEMENTWISE
+from floats import Float64Array, FloatArray
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from in_both import FRAMEWORKS, array, make
 
 import crosscheck
-from crosscheck._arithmetic.formats import Float64Array, FloatArray
 from crosscheck._frameworks import backend
 
 pytestmark = [

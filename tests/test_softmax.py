@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from floats import FORMATS, Float64Array, unit_of, widen
 from in_both import FRAMEWORKS, array, make
+from rational import rounded_all
 from softmax_calls import SOFTMAX, drawn, function_of
 
-from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
-from crosscheck._arithmetic.ulp import exponent, round_once
 from crosscheck._frameworks import backend
 from crosscheck._records.names import DTYPES
 
@@ -125,7 +125,7 @@ def test_every_dtype_is_kept_and_rounded_once(framework: str, dtype: str) -> Non
         result = function_of(framework)(tensor)
         assert result.dtype == tensor.dtype
     expected = softmax(widen(x).astype(np.longdouble))
-    unit = np.ldexp(1.0, exponent(expected.astype(np.float64), fmt) - (fmt.precision - 1))
+    unit = unit_of(expected.astype(np.float64), fmt)
     assert (np.abs(array(result) - expected) / unit).max() <= (0.51 if fmt.bits == 16 else 2.5)
 
 
@@ -206,7 +206,7 @@ def test_where_there_is_a_limit_the_derivatives_are_finite(framework: str, dtype
     for order, closed in ((1, s * d), (2, s * (d * d - (s * d * d).sum()))):
         result = backend(framework).derivative(function_of(framework), x, order, "eager", "cpu", v)
         assert result is not None
-        assert widen(result).tolist() == widen(round_once(closed, fmt)).tolist()
+        assert widen(result).tolist() == widen(rounded_all(closed, fmt)).tolist()
 
 
 @in_both

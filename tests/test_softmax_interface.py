@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from floats import FloatArray
 from in_both import FRAMEWORKS, array, make
 from softmax_calls import SOFTMAX, drawn, function_of
 
-from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._frameworks import backend
 
 pytestmark = [

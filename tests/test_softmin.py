@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from floats import FORMATS, Format, widen
 
 import crosscheck
 from crosscheck import Report, SpecError
-from crosscheck._arithmetic.formats import FORMATS, Format, widen
 from crosscheck._frameworks import backend
 from crosscheck._truth.rows import row_truth
 from crosscheck._verify.explain import _declared, _source

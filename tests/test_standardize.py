@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from floats import FORMATS, FloatArray, widen
 
 import crosscheck
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
 from crosscheck._frameworks import backend
 from crosscheck._records.interface import native_function
 from crosscheck._truth.rows import row_truth

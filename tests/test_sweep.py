@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from floats import FORMATS, to_ordinal, widen
 
 import crosscheck
 from crosscheck import SweepReport, SweepResult, activations
-from crosscheck._arithmetic.formats import FORMATS, to_ordinal, widen
 from crosscheck._sweep.forms import Constant, Multiple, Nowhere, Polynomial, parts
 from crosscheck._sweep.positions import PIECE, Span, bits_at, floats, pieces, position_of, value_at, whole
 from crosscheck._sweep.truths import Truths

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from floats import Float64Array
 
-from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._verdict.causes import MOST_PROBED, NEARBY, systematic, systematic_in_rows
 
 SIGNS = pytest.mark.parametrize("sign", [1, -1], ids=["too large", "too small"])

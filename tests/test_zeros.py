@@ -11,9 +11,9 @@ import torch
 import zero_coefficients as script
 from catalogue import NAMES
 from conftest import Verified
+from floats import Float64Array, FloatArray
 
 import crosscheck
-from crosscheck._arithmetic.formats import Float64Array, FloatArray
 from crosscheck._catalogue import _zeros
 from crosscheck._catalogue._kernels import Zero
 from crosscheck._records.names import budget

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from floats import BoolArray, widen
 from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from torch.overrides import get_testing_overrides
 from torch.testing._comparison import default_tolerances
@@ -19,7 +20,6 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._arithmetic.formats import BoolArray, widen
 from crosscheck._frameworks import torch_backend
 from crosscheck._records.names import DTYPES, budget
 from crosscheck._truth.evaluate import truth

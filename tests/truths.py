@@ -4,12 +4,11 @@ from fractions import Fraction
 from math import inf
 from typing import Any
 
-import numpy as np
 import pytest
 import rational
+from floats import Format, following, widen
 from mpmath import mpf
 
-from crosscheck._arithmetic.formats import Format, from_ordinal, to_ordinal, widen
 from crosscheck._truth.truth import Truth
 
 ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
@@ -30,10 +29,8 @@ def matches(result: Truth, i: int, r: Fraction, fmt: Format) -> None:
     unit = Fraction(2) ** (int(result.exponent[i]) - (fmt.precision - 1))
     if abs(r) < Fraction(2) ** (fmt.e_max + 1):
         assert result.residual[i] == pytest.approx(float((r - rational.counted(got, fmt)) / unit), abs=2.0**-19)
-    top = int(to_ordinal(np.array([inf], fmt.dtype))[0])
-    for steps in (-2, 0, 1):
-        ordinal = int(to_ordinal(result.rounded[i : i + 1])[0]) + steps
-        other = from_ordinal(np.clip([ordinal], -top, top), fmt)
+    at = result.rounded[i : i + 1]
+    for other in (following(following(at, -inf), -inf), at, following(at, inf)):
         one = Truth(fmt, **{name: getattr(result, name)[i : i + 1] for name in ARRAYS})
         measured = float(one.error(other)[0])
         if abs(r) < Fraction(2) ** (fmt.e_max + 1):

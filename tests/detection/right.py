@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from floats import FORMATS
 
 import crosscheck
 from crosscheck import Activation, Comparison
-from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._records import jax_rules, torch_rules
 from crosscheck._truth.evaluate import truth
 from detection.records import Right, Said

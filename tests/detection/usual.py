@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from floats import FloatArray, widen
 
-from crosscheck._arithmetic.formats import FloatArray, widen
 from crosscheck._atlas.usual import CHECK_GRADS, CHECKS, GRADCHECK, LONGEST, Said, of_results, of_slopes
 from crosscheck._frameworks.jax_backend import scope
 from crosscheck._frameworks.torch_backend import to_array, to_tensor

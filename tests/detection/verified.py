@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from floats import FORMATS
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._records.implementations import USUAL_MODES
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from floats import FORMATS, Float64Array, unit_of, widen
 
 from crosscheck import Activation
-from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
-from crosscheck._arithmetic.ulp import exponent
 from crosscheck._records.names import budget
 
 Function = Callable[[Any], Any]
@@ -87,6 +86,6 @@ def _difference(expected: Any, got: Any, rows: bool) -> float:
     expected, got = np.asarray(expected), np.asarray(got)
     wide = widen(expected)
     size = np.maximum(np.abs(wide), np.abs(wide).max() / (1 if rows else 8))
-    unit = np.ldexp(1.0, exponent(size, FORMATS[str(expected.dtype)]).astype(np.int32) - 23)
+    unit = unit_of(size, FORMATS[str(expected.dtype)])
     difference = np.abs(widen(got) - wide) / unit
     return float(np.nan_to_num(difference, nan=np.inf).max())

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -115,6 +116,65 @@ def test_numbers_that_are_not_finite(a: float, b: float, special: int) -> None:
 )
 def test_integers_and_booleans(a: list[Any], b: list[Any], passed: bool) -> None:
     assert compare_arrays(np.array(a), np.array(b), ulp=0).passed == passed
+
+
+@pytest.mark.parametrize(("left", "right"), [(np.int64, np.int32), (np.int8, np.int64), (np.uint8, np.int32)])
+def test_integers_are_compared_whatever_their_width(left: Any, right: Any) -> None:
+    ids = np.array([0, 3, 77], left)
+    assert compare_arrays(ids, ids.astype(right), ulp=0).passed
+    report = compare_arrays(ids, np.array([0, 4, 77], right), ulp=0)
+    (one,) = report.comparisons
+    assert (report.passed, one.beyond, one.worst[0].index) == (False, 1, (1,))
+    assert one.dtype == f"{np.dtype(left)} and {np.dtype(right)}"
+
+
+def test_integers_that_float64_does_not_tell_apart_differ() -> None:
+    a = np.array([2**53, 7], np.int64)
+    report = compare_arrays(a, a + np.array([1, 0]), ulp=0)
+    assert (report.passed, report.comparisons[0].equal) == (False, 1)
+
+
+def test_a_boolean_is_no_integer() -> None:
+    with pytest.raises(UsageError, match=r"array: got bool \(2,\) and int64 \(2,\), expected the same shape and dtype"):
+        compare_arrays(np.array([True, False]), np.array([1, 0]))
+
+
+LAYERS = {"z.embedding": X, "block.2": X, "block.10": X, "a.head": X}
+
+
+def spoiled(**changed: Any) -> dict[str, Any]:
+    return {**LAYERS, **{name.replace("_", "."): array for name, array in changed.items()}}
+
+
+def test_the_first_array_that_differs_is_told_beside_the_worst() -> None:
+    report = compare_arrays(LAYERS, spoiled(block_10=X * np.float32(1.0001), a_head=X * 2))
+    assert report.first is not None
+    assert report.first.name == "block.10"
+    assert "the worst in a.head, the first in block.10" in report.headline
+    story = report.story()
+    order = story[story.index("in the order of A, where array 3 of 4 is the first to differ:") :].splitlines()[1:4]
+    assert [line.split()[:2] for line in order] == [
+        ["block.2", "agrees"],
+        ["block.10", "DISAGREES"],
+        ["a.head", "DISAGREES"],
+    ]
+    assert story.index("\na.head (") < story.index("\nblock.10 (")
+    assert compare_arrays(LAYERS, LAYERS).first is None
+
+
+def test_an_array_says_at_which_tolerances_it_passes() -> None:
+    rng = np.random.default_rng(5)
+    x, w = (rng.normal(size=(300, 300)).astype(np.float32) for _ in range(2))
+    sums, other_order = x @ w, np.ascontiguousarray(x[:, ::-1]) @ np.ascontiguousarray(w[::-1])
+    (right,) = compare_arrays(sums, other_order).comparisons
+    (wrong,) = compare_arrays(sums, sums + np.float32(1e-2)).comparisons
+    assert not right.passed
+    assert right.figures["rms_ulp"] < 100 < wrong.figures["rms_ulp"]
+    told = str(compare_arrays(sums, other_order))
+    line = next(line for line in told.splitlines() if line.startswith("  passes"))
+    for option, value in re.findall(r"(ulp|rtol|atol) ([^ ,]+)", line):
+        assert compare_arrays(sums, other_order, **{option: float(value)}).passed
+        assert not compare_arrays(sums, other_order, **{option: 0.9 * float(value)}).passed
 
 
 def test_the_truth_tells_the_side_at_fault() -> None:
@@ -263,8 +323,8 @@ def spoil(folder: Path, kind: str) -> str:
         ("objects.npy", ("B: bad.npy holds Python objects", "arrays of numbers")),
         ("objects.npz", ("B: bad.npz holds Python objects",)),
         ("swapped", ("B: bad.npz is not a whole .npz file: it holds one array, as .npy files do",)),
-        ("shape", ("y (float32 (60, 70) and float32 (59, 70))",)),
-        ("dtype", ("y (float32 (60, 70) and float64 (60, 70))",)),
+        ("shape", ("y: got float32 (60, 70) and float32 (59, 70)",)),
+        ("dtype", ("y: got float32 (60, 70) and float64 (60, 70)",)),
         ("strings", ("y: got dtype <U1",)),
         ("missing", ("B: bad.npz does not exist",)),
     ],
@@ -308,12 +368,48 @@ def test_dump_refuses_and_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_shapes_of_several_names_are_in_one_message() -> None:
+def test_bad_arrays_do_not_stop_the_others(command: Command, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", cut=X, narrow=X, text=X, good=X, wrong=X)
+    np.savez(tmp_path / "b.npz", cut=X[1:], narrow=X.astype(np.float16), text=np.array(["a"]), good=X, wrong=X + 1)
+    done = command("diff", "a.npz", "b.npz", "--json", "out.json")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "DISAGREE: 1 of 2 arrays" in done.stdout
+    assert "not compared: cut: got float32 (60, 70) and float32 (59, 70), expected the same shape and dtype" in done.stdout
+    summary = json.loads((tmp_path / "out.json").read_text())["summary"]
+    assert list(summary["refused"]) == ["cut", "narrow", "text"]
+    assert (summary["passed"], summary["first"]) == (False, "wrong")
+
+
+def test_a_bad_array_among_arrays_that_agree_fails() -> None:
+    report = compare_arrays({"u": X, "v": X}, {"u": X[1:], "v": X})
+    assert (report.passed, list(report.refused)) == (False, ["u"])
+    assert report.headline == "DISAGREE: 1 array, 4,200 elements agree, but 1 could not be compared."
+    truth = {"u": X.astype(np.float64), "v": X}
+    assert list(compare_arrays({"u": X, "v": X}, {"u": X, "v": X}, truth).refused) == ["v"]
+
+
+def test_a_member_that_is_damaged_does_not_stop_the_others(command: Command, tmp_path: Path) -> None:
+    dump(tmp_path / "a.npz", y=X, z=X)
+    whole = bytearray((tmp_path / "a.npz").read_bytes())
+    whole[2000] ^= 4
+    (tmp_path / "b.npz").write_bytes(whole)
+    done = command("diff", "a.npz", "b.npz")
+    assert done.returncode == 1
+    assert "1 array, 4,200 elements agree, but 1 could not be compared" in done.stdout
+    assert "B: b.npz is not a whole .npz file: Bad CRC-32" in done.stdout
+
+
+def test_where_no_array_can_be_compared_all_are_in_one_message() -> None:
     with pytest.raises(UsageError) as caught:
-        compare_arrays({"u": X, "v": X, "w": X}, {"u": X[1:], "v": X, "w": X.astype(np.float16)})
-    assert "u (" in str(caught.value)
-    assert "w (" in str(caught.value)
-    assert "v (" not in str(caught.value)
+        compare_arrays({"u": X, "w": X}, {"u": X[1:], "w": X.astype(np.float16)})
+    assert "u: got" in str(caught.value)
+    assert "w: got" in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_file_keeps_the_order_of_its_arrays(tmp_path: Path, ending: str) -> None:
+    dump(tmp_path / f"a{ending}", **LAYERS)
+    assert list(Arrays(tmp_path / f"a{ending}")) == list(LAYERS)
 
 
 def test_a_safetensors_file_of_another_writer_is_read(command: Command, tmp_path: Path) -> None:

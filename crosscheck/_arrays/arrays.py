@@ -64,12 +64,14 @@ def compare_arrays(
 ) -> ArraysReport:
     """Compare arrays that were computed elsewhere, element by element.
 
-    NaN equals NaN, and -0 equals 0. If both ``ulp`` and a tolerance are given, an element may be within either.
+    NaN equals NaN, and -0 equals 0; the width of integers does not count. If both ``ulp`` and a tolerance are given, an
+    element may be within either. The report says of each array with which tolerances it passes: results of long sums may
+    differ by far more than 4 ULP and be right.
 
     Args:
         a: An array, or a mapping of names to arrays, of PyTorch, JAX or numpy: float64, float32, bfloat16, float16, integers
             or booleans.
-        b: The same; arrays of one name have the same shape and dtype as in ``a``.
+        b: The same; arrays of one name have the same shape and dtype as in ``a``, else the report says so, and fails.
         truth: The exact values in float64, where they are known: then the report says which side differs more from them.
             Arrays whose names it lacks are compared without.
         ulp: The allowed difference in ULP of the larger element; 4 if no limit is given.
@@ -80,7 +82,7 @@ def compare_arrays(
         The report.
 
     Raises:
-        UsageError: If the arguments cannot be compared; the message has all names that are wrong.
+        UsageError: If no array can be compared with one of the same name; the message has all names that are wrong.
 
     Examples:
         >>> import crosscheck, numpy as np
@@ -95,23 +97,22 @@ def compare_arrays(
     limits = _limits(ulp, rtol, atol)
     side_a, side_b = _named(a, "a"), _named(b, "b")
     true: Mapping[str, Any] = {} if truth is None else _named(truth, "truth")
-    names = [name for name in side_a if name in side_b]
-    wrong: list[str] = []
+    refused: dict[str, str] = {}
     comparisons = []
-    for name in names:
-        first, second = _numbers(side_a[name], name), _numbers(side_b[name], name)
-        exact = _numbers(true[name], name) if name in true else None
-        if (first.shape, first.dtype) != (second.shape, second.dtype):
-            wrong.append(f"{name} ({first.dtype} {first.shape} and {second.dtype} {second.shape})")
-        elif exact is not None and (exact.shape != first.shape or exact.dtype != np.float64):
-            wrong.append(f"{name} (the truth is {exact.dtype} {exact.shape}, expected float64 {first.shape})")
-        elif not wrong:
+    for name in (name for name in side_a if name in side_b):
+        try:
+            first, second = _numbers(side_a[name], name), _numbers(side_b[name], name)
+            exact = _numbers(true[name], name) if name in true else None
+            _check_alike(name, first, second, exact)
+        except UsageError as error:
+            refused[name] = str(error)
+        else:
             comparisons.append(compare_pair(name, first, second, exact, limits))
-    if wrong:
-        raise UsageError(f"arrays of one name must have the same shape and dtype; these have not: {', '.join(wrong)}")
+    if refused and not comparisons:
+        raise UsageError("; ".join(refused.values()))
     only_a = tuple(name for name in side_a if name not in side_b)
     only_b = tuple(name for name in side_b if name not in side_a)
-    return ArraysReport(tuple(comparisons), only_a, only_b, limits)
+    return ArraysReport(tuple(comparisons), only_a, only_b, limits, refused)
 
 
 def compare_files(
@@ -127,6 +128,15 @@ def _limits(ulp: float | None, rtol: float | None, atol: float | None) -> Limits
         if value is not None and not (isinstance(value, int | float) and value >= 0 and not math.isinf(value)):
             raise UsageError(f"{name}: got {value!r}, expected a number that is not negative")
     return Limits(ULP if ulp is None and rtol is None and atol is None else ulp, rtol, atol)
+
+
+def _check_alike(name: str, a: Array, b: Array, truth: Array | None) -> None:
+    """Raise ``UsageError`` where arrays of one name cannot be compared; of integers, signed or not, any width will do."""
+    integers = a.dtype.kind in "iu" and b.dtype.kind in "iu"
+    if a.shape != b.shape or (a.dtype != b.dtype and not integers):
+        raise UsageError(f"{name}: got {a.dtype} {a.shape} and {b.dtype} {b.shape}, expected the same shape and dtype")
+    if truth is not None and (truth.shape != a.shape or truth.dtype != np.float64):
+        raise UsageError(f"{name}: the truth is {truth.dtype} {truth.shape}, expected float64 {a.shape}")
 
 
 def _named(given: Any, what: str) -> Mapping[str, Any]:

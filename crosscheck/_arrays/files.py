@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import weakref
 import zipfile
@@ -24,6 +25,8 @@ Readers = Mapping[str, Callable[[], Array]]
 ALONE = "array"
 """The name of the one array of a .npy file."""
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+ORDER = "crosscheck.order"
+"""Where a .safetensors file, which sorts its arrays, says in which order they were given."""
 RAW = np.dtype("V2")
 """What numpy's own formats make of bfloat16, of which they keep the size only."""
 
@@ -55,6 +58,9 @@ class Arrays(Mapping[str, Array]):
         except Exception as error:
             raise self._damaged(error) from error
         return array.view(BFLOAT16) if array.dtype == RAW else array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers  # a mapping's own reads the array to know
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
@@ -112,13 +118,16 @@ def _read_safetensors(path: Path, _: ExitStack) -> Readers:
 
     opened = safe_open(path, framework="numpy")
     names: list[str] = opened.keys()  # type: ignore[no-untyped-call]
+    written: list[str] = json.loads((opened.metadata() or {}).get(ORDER, "[]"))  # type: ignore[no-untyped-call]
+    names = sorted(names, key=lambda name: written.index(name) if name in written else len(written))
     return {name: partial(opened.get_tensor, name) for name in names}
 
 
 def _write_safetensors(arrays: Mapping[str, Array]) -> bytes:
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    metadata = {ORDER: json.dumps(list(arrays))}
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
 
 
 FORMATS: Mapping[str, tuple[Callable[[Path, ExitStack], Readers], Callable[[Mapping[str, Array]], bytes]]] = {

@@ -5,6 +5,7 @@ Arrays may be larger than what several copies of them would leave of the memory:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ BUCKETS = 2 ** (63 - FINE)
 
 
 def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: Limits) -> ArrayComparison:
-    """Both arrays have the same shape and dtype, ``truth`` the same shape."""
+    """Both arrays have the same shape and dtype, or are integers of any width; ``truth`` has the same shape."""
     pieces = list(_pieces(a.size))
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     flat_truth = None if truth is None else truth.reshape(-1)
@@ -44,7 +45,7 @@ def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: Lim
         for first in range(0, len(pieces), 2 * THREADS):
             for seen in pool.map(look, pieces[first : first + 2 * THREADS]):
                 whole.add(seen)
-    return whole.comparison(name, a, limits)
+    return whole.comparison(name, a, b)
 
 
 def _pieces(size: int) -> Iterator[slice]:
@@ -79,11 +80,15 @@ class _Piece:
 
     def _measure(self, limits: Limits) -> None:
         x, y = self.a.astype(np.float64), self.b.astype(np.float64)
-        same = (x == y) | (np.isnan(x) & np.isnan(y))
+        # integers as they are: float64 does not hold them all
+        same = (self.a == self.b) | (np.isnan(x) & np.isnan(y))
         apart = np.where(same, 0.0, np.abs(x - y))
+        if self.a.dtype.kind in "iu":
+            apart = np.where(same, 0.0, np.maximum(apart, 1.0))
         self.finite = np.isfinite(apart)  # else one of them is not finite and the other another number
         self.apart = apart
         self.relative = np.where(apart == 0, 0.0, apart / np.abs(y))
+        self.squares = float(np.sum(np.square(y, where=np.isfinite(y), out=np.zeros_like(y))))
         self.ulp = apart / unit_of_larger(self.a, self.b)
         self.within = same | self.finite & limits.hold(apart, np.abs(y), self.ulp)
         if self.truth is None:
@@ -109,6 +114,7 @@ class _Whole:
     equal: int = 0
     beyond: int = 0
     special: int = 0
+    squares: float = 0.0
     measures: dict[str, _Errors] = field(default_factory=lambda: {name: _Errors() for name in ("ulp", "abs", "rel")})
     truth: list[float] = field(default_factory=lambda: [nan, nan])
     at_fault: list[int] = field(default_factory=lambda: [0, 0])
@@ -122,6 +128,7 @@ class _Whole:
         self.elements += piece.a.size
         self.equal += int((piece.apart == 0).sum())
         self.special += int((~piece.finite).sum())
+        self.squares += piece.squares
         for name, values in (("ulp", piece.ulp), ("abs", piece.apart), ("rel", piece.relative)):
             self.measures[name].add(values if piece.finite.all() else values[piece.finite])
         outside = ~piece.within
@@ -152,14 +159,16 @@ class _Whole:
         ]
         self.worst = sorted([*self.worst, *found], key=lambda one: (one.within, -one.ulp, one.index))[:MOST_WORST]
 
-    def comparison(self, name: str, a: Array, limits: Limits) -> ArrayComparison:
+    def comparison(self, name: str, a: Array, b: Array) -> ArrayComparison:
         figures = {
             f"{measure}_{what}": value for measure, seen in self.measures.items() for what, value in seen.figures().items()
         }
+        rms = np.array([math.sqrt(self.squares / max(self.elements, 1))], a.dtype)
+        figures["rms_ulp"] = figures["abs_max"] / float(unit_of_larger(rms, rms)[0]) if np.isfinite(rms[0]) else nan
         known = not isnan(self.truth[0])
         return ArrayComparison(
             name=name,
-            dtype=str(a.dtype),
+            dtype=" and ".join(dict.fromkeys((str(a.dtype), str(b.dtype)))),
             shape=a.shape,
             elements=self.elements,
             passed=self.elements > 0 and self.beyond == 0,

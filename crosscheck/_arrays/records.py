@@ -60,6 +60,7 @@ class ArrayComparison:
         figures: ``ulp_p50, ulp_p99, ulp_max``, ``abs_...``, ``rel_...``: percentiles and the largest difference over the
             elements that are finite in both, in ULP of the larger element, absolute, and relative to B's; the percentiles to
             three digits. So ``rel_max`` and ``abs_max`` are the smallest rtol and atol that hold, the other one being 0.
+            ``rms_ulp`` is ``abs_max`` in ULP of the root mean square of B: a few, where sums were rounded in another order.
         worst: The elements that differ most; if any is beyond the limits, only these.
         a_ulp: Where the truth was given, the largest error of A in ULP of it.
         b_ulp: The same of B.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,16 +30,18 @@ class ArraysReport(Written):
     """The result of ``compare_arrays``.
 
     Attributes:
-        comparisons: One record for each name that both sides have.
+        comparisons: One record for each name that both sides have, in the order of ``a``.
         only_a: Names that only ``a`` has. With any of these the report fails, since something was not compared.
         only_b: Names that only ``b`` has, likewise.
         limits: The allowed differences.
+        refused: Why arrays that both sides have could not be compared, by name; with any of these the report fails.
     """
 
     comparisons: tuple[ArrayComparison, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     limits: Limits
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def compared(self) -> int:
@@ -47,8 +50,18 @@ class ArraysReport(Written):
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, every name is on both sides, and every element is within the limits."""
-        return self.compared > 0 and not self.only_a and not self.only_b and all(one.passed for one in self.comparisons)
+        """Whether something was compared, all of what either side has, and every element is within the limits."""
+        return self.compared > 0 and not self._left_out and all(one.passed for one in self.comparisons)
+
+    @property
+    def first(self) -> ArrayComparison | None:
+        """The first array that fails, in the order of ``a``: of layers, the one where a difference begins."""
+        return next((one for one in self.comparisons if not one.passed), None)
+
+    @property
+    def _left_out(self) -> int:
+        """How many arrays were not compared."""
+        return len(self.only_a) + len(self.only_b) + len(self.refused)
 
     @property
     def headline(self) -> str:
@@ -62,9 +75,14 @@ class ArraysReport(Written):
             return f"AGREE: {many}: within {self.limits}; the largest difference is {worst.figures['ulp_max']:.4g} ULP."
         failed = sum(not one.passed for one in self.comparisons)
         if not failed:
-            return f"DISAGREE: {many} agree, but {len(self.only_a) + len(self.only_b)} are on one side only."
+            others = len(self.only_a) + len(self.only_b)
+            left_out = [f"{others} are on one side only"] * bool(others)
+            left_out += [f"{len(self.refused)} could not be compared"] * bool(self.refused)
+            return f"DISAGREE: {many} agree, but {' and '.join(left_out)}."
         beyond = sum(one.beyond for one in self.comparisons)
         told = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {shown.name(worst.name)}"
+        if self.first is not None and failed > 1:
+            told += f", the first in {shown.name(self.first.name)}"
         return f"DISAGREE: {told}{'' if worst.side is None else f'; at fault: {worst.side}'}."
 
     def document(self) -> Document:
@@ -122,6 +140,8 @@ class ArraysReport(Written):
                 "elements": self.compared,
                 "only_a": list(self.only_a),
                 "only_b": list(self.only_b),
+                "refused": dict(self.refused),
+                "first": None if self.first is None else self.first.name,
                 "headline": self.headline,
             },
         }
@@ -146,7 +166,13 @@ def _story(report: ArraysReport) -> Iterator[str]:
             yield f"  only in {side}: {', '.join(map(shown.name, names[:MOST_SHOWN]))}" + (
                 f" and {more} more" if more > 0 else ""
             )
+    for why in list(report.refused.values())[:MOST_SHOWN]:
+        yield f"  not compared: {shown.name(why)}"
+    if len(report.refused) > MOST_SHOWN:
+        yield f"  not compared: {len(report.refused) - MOST_SHOWN} more; --json has them all"
     ranked = _ranked(report)
+    if report.first is not None and len(ranked) > 1:
+        yield from _in_order(report.comparisons, report.comparisons.index(report.first))
     for comparison in ranked[:MOST_SHOWN]:
         yield ""
         yield from _one(comparison)
@@ -157,6 +183,28 @@ def _story(report: ArraysReport) -> Iterator[str]:
 
 def _ranked(report: ArraysReport) -> list[ArrayComparison]:
     return sorted(report.comparisons, key=lambda one: (one.passed, -one.special, -one.figures["ulp_max"]))
+
+
+def _in_order(comparisons: Sequence[ArrayComparison], first: int) -> Iterator[str]:
+    """What begins where: the arrays in the order of A, from the one before the first that fails."""
+    yield ""
+    yield f"in the order of A, where array {first + 1} of {len(comparisons)} is the first to differ:"
+    part = comparisons[max(first - 1, 0) :][:MOST_SHOWN]
+    width = max(len(shown.name(one.name)) for one in part)
+    for one in part:
+        yield f"  {shown.name(one.name):{width}}  {_verdict(one):9}  {_passes(one)}".rstrip()
+
+
+def _passes(one: ArrayComparison) -> str:
+    """The tolerances of which each is enough."""
+    figures = one.figures
+    if one.special or not one.elements:
+        return ""
+    if one.equal == one.elements:
+        return "all elements are equal"
+    limits = [f"ulp {_up(figures['ulp_max'])}", f"rtol {_up(figures['rel_max'])}", f"atol {_up(figures['abs_max'])}"]
+    *some, last = [limit for limit in limits if not limit.endswith("inf")]
+    return f"passes with {', '.join(some)} or {last}"
 
 
 def _row(one: ArrayComparison) -> Iterator[str]:
@@ -171,8 +219,9 @@ def _verdict(one: ArrayComparison) -> str:
 
 def _one(comparison: ArrayComparison) -> Iterator[str]:
     shape = "x".join(map(str, comparison.shape)) or "one number"
-    yield f"{shown.name(comparison.name)} ({comparison.dtype}, {shape}) {_verdict(comparison)}"
-    if not comparison.elements:
+    equal = ": all elements are equal" * (0 < comparison.elements == comparison.equal)
+    yield f"{shown.name(comparison.name)} ({comparison.dtype}, {shape}) {_verdict(comparison)}{equal}"
+    if not comparison.elements or equal:
         return
     figures = comparison.figures
     for label, measure in (("ULP", "ulp"), ("absolute", "abs"), ("relative", "rel")):
@@ -182,7 +231,9 @@ def _one(comparison: ArrayComparison) -> Iterator[str]:
     if comparison.special:
         yield f"  {'special':9} at {comparison.special:,} elements one is NaN or infinite and the other another number"
     else:
-        yield f"  {'passes':9} with rtol {_up(figures['rel_max'])} or atol {_up(figures['abs_max'])}"
+        yield f"  {'passes':9} {_passes(comparison).removeprefix('passes ')}"
+        if not comparison.passed and isfinite(figures["rms_ulp"]):
+            yield f"  {'size':9} largest {figures['rms_ulp']:.3g} ULP of the root mean square of B"
     if comparison.a_ulp is not None and comparison.b_ulp is not None:
         fault = "" if comparison.side is None else f"; at fault: {comparison.side}"
         yield f"  {'truth':9} A {comparison.a_ulp:.3g} ULP, B {comparison.b_ulp:.3g} ULP from it at most{fault}"

@@ -89,7 +89,7 @@ def diff(
     """Compare two files of arrays, name by name: .npy, .npz or .safetensors.
 
     crosscheck.dump writes such files where only one of the frameworks is. Exit 0: all elements are within the limits.
-    1: some are not, or a name is on one side only. 2: nothing could be compared.
+    1: some are not, or an array is on one side only, or has another shape or dtype. 2: nothing could be compared.
     """
     from crosscheck._arrays.arrays import compare_files
 

@@ -87,6 +87,8 @@ class ArraysSummary:
     elements: int
     only_a: list[str]
     only_b: list[str]
+    refused: dict[str, str]
+    first: str | None
     headline: str
 
 

@@ -57,6 +57,8 @@ class Saved(Fault):
                 return Verdict(found=True, cause="refused")
         if report.passed:
             return MISSED
+        if report.refused:
+            return Verdict(found=True, cause="refused")
         failing = [one for one in report.comparisons if not one.passed]
         if not failing:
             return Verdict(found=True, cause="one side only", at=", ".join((*report.only_a, *report.only_b)))

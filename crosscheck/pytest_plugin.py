@@ -38,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
     path = config.getoption("crosscheck_json")
     if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
         raise pytest.UsageError(f"--crosscheck-json: got {path}, expected a file in a folder that exists")
+    if path is not None:
+        from crosscheck._report.files import replaceable
+
+        if not replaceable(path):
+            raise pytest.UsageError(f"--crosscheck-json: {path} exists, and crosscheck did not write it; give another name")
     given = {name: config.getoption(f"crosscheck_{name}") for name in ("device", "dtype")}
     if any(given.values()):
         from crosscheck._records.names import DEVICES, DTYPES

@@ -6,15 +6,15 @@ from typing import Any, NoReturn
 
 import click
 
-from crosscheck._cli import sharing
+from crosscheck._cli import paths, sharing
 from crosscheck._cli.ending import refuse
-from crosscheck._cli.output import check_different, check_writable, finish, one_message, save, show
+from crosscheck._cli.output import finish, one_message, save, show
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import MODES
 from crosscheck._records.names import DTYPES
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
@@ -22,12 +22,18 @@ from crosscheck._records.names import DTYPES
 @click.option("--layout/--no-layout", default=None, help="Whether to compare results in several layouts; so unless --quick.")
 @click.option("--quick", is_flag=True, help="Fewer inputs, eager and jit; float32 unless --dtype says otherwise.")
 @click.option("--usual", is_flag=True, help="Measure which of the usual checks notice each disagreement; it takes longer.")
-@click.option("--diff", "old", metavar="OLD.json", help="Say what changed since OLD, against NEW.json or here and now.")
+@click.option(
+    "--diff",
+    "old",
+    type=paths.Input(),
+    metavar="OLD.json",
+    help="Say what changed since OLD, against NEW.json or here and now.",
+)
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
+@paths.activations()
 @sharing.option("--processes", "the activations are")
-@click.option("--json", "json_path", metavar="PATH", help="Write the table, or with --diff the changes, as JSON.")
-@click.option("--markdown", "markdown_path", metavar="PATH", help="Write the table, or the changes, as Markdown.")
+@paths.output("--json", "Write the table, or with --diff the changes, as JSON.")
+@paths.output("--markdown", "Write the table, or the changes, as Markdown.")
 def atlas(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
@@ -51,15 +57,14 @@ def atlas(
     With --diff: crosscheck atlas --diff OLD.json [NEW.json], where the files are those that --json wrote; without NEW.json
     an atlas of what OLD covers is made here and now. Exit 0: nothing changed. 1: something did.
     """
-    check_writable(json_path)
-    check_writable(markdown_path, "--markdown")
-    check_different({"--json": json_path, "--markdown": markdown_path})
     if old is not None:
         run = (dtypes, modes, layout is not None, seed, quick, usual, without, files, len(names) > 1)
         if any(run):
             refuse(
                 "--diff: got names or options of a run, expected --diff OLD.json [NEW.json]; a run for it takes those of OLD"
             )
+        if names:
+            paths.of_this_command().read("NEW.json", names[0])
         _atlas_diff(old, names[0] if names else None, processes, json_path, markdown_path)
     from crosscheck._atlas import atlas as _atlases
     from crosscheck._atlas import report as text

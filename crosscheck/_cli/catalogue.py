@@ -6,35 +6,22 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import sharing
-from crosscheck._cli.output import (
-    check_all_writable,
-    check_figure,
-    check_writable,
-    echo,
-    finish,
-    one_message,
-    save,
-    save_all,
-    save_figure,
-    show,
-    written,
-)
+from crosscheck._cli import paths, sharing
+from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
 from crosscheck._records.names import DTYPES
 
 
-@click.command("list")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the list as JSON.")
+@click.command("list", cls=paths.Command)
+@paths.activations()
+@paths.output("--json", "Write the list as JSON.")
 def list_(files: tuple[str, ...], json_path: str | None) -> None:
     """List the activations, their parameters and what each framework ships."""
     from crosscheck._catalogue import Catalogue
     from crosscheck._records.plain import plain
     from crosscheck._report.json_file import write_json
 
-    check_writable(json_path)
     with one_message():
         records = list(Catalogue(files).values())
     rows = []
@@ -59,7 +46,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
     save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": plain(data)}))
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
 @click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient, 2 second derivative.")
@@ -81,9 +68,8 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
 @click.option("--strict", is_flag=True, help="Let new disagreements fail also where the environment is not on record.")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Verify the activations of a Python file.")
+@paths.activations("Verify the activations of a Python file.")
 @sharing.option("--processes", "the activations are")
-@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
 @written
 def verify(
     names: tuple[str, ...],
@@ -112,7 +98,6 @@ def verify(
     from crosscheck._catalogue import Catalogue
     from crosscheck._verify.verify import verify as run
 
-    check_all_writable(json_path, html_path, markdown_path)
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
     options |= {"layout": layout, "strict": strict}
     modes = MODES if "all" in modes else modes
@@ -135,10 +120,10 @@ def verify(
     finish(report.passed, compared=report.compared)
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.argument("name")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the explanation as JSON.")
+@paths.activations()
+@paths.output("--json", "Write the explanation as JSON.")
 def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     """Explain an activation: what it means, where the frameworks disagree about it, why, and how to reproduce it.
 
@@ -148,7 +133,6 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     from crosscheck._report.json_file import write_json
     from crosscheck._verify.explain import explanation as explained
 
-    check_writable(json_path)
     with one_message():
         activation = Catalogue(files)[name]
         with activations_done(1) as progress:
@@ -158,21 +142,22 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     finish(explanation.passed, compared=explanation.report.compared)
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.argument("name")
-@click.option("--output", metavar="PATH", help="The file to write: .png, .svg or .pdf. NAME.png unless given.")
+@paths.figure("--output", "The file to write, NAME.png unless given")
 @click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
 @click.option("--low", default=-10.0, metavar="X", show_default=True, help="The least input.")
 @click.option("--high", default=10.0, metavar="X", show_default=True, help="The greatest input.")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
-def plot(name: str, output: str | None, dtype: str, low: float, high: float, files: tuple[str, ...]) -> None:
+@paths.activations()
+def plot(name: str, output_path: str | None, dtype: str, low: float, high: float, files: tuple[str, ...]) -> None:
     """Draw an activation and its gradient in both frameworks, and the error of each in ULP; print the file's path."""
     from crosscheck._catalogue import Catalogue
     from crosscheck._verify.plot import plot as drawn
 
     with one_message():
         activation = Catalogue(files)[name]
-        path = f"{activation.name}.png" if output is None else output
-        check_figure(path, "--output")
+        if output_path is None:
+            output_path = f"{activation.name}.png"
+            paths.of_this_command().write("--output", output_path)
         figure = drawn(activation, dtype=dtype, low=low, high=high)
-    save_figure(path, figure, "--output")
+    save_figure(output_path, figure, "--output")

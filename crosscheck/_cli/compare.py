@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from crosscheck._cli.output import check_all_writable, echo, finish, one_message, save_all, written
+from crosscheck._cli import paths
+from crosscheck._cli.output import echo, finish, one_message, save_all, written
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.argument("torch_fn", metavar="MODULE:FN")
 @click.argument("jax_fn", metavar="MODULE:FN")
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
@@ -25,7 +26,6 @@ from crosscheck._records.names import DTYPES
 @click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(USUAL_MODES)}; both unless given.")
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
 @written
 def compare(
     torch_fn: str,
@@ -51,7 +51,6 @@ def compare(
     from crosscheck._cli.words import acceptable, described, loaded
     from crosscheck._compare import compare as _functions
 
-    check_all_writable(json_path, html_path, markdown_path)
     options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
     if modes:
         options["modes"] = modes
@@ -60,20 +59,22 @@ def compare(
         options["accept"] = [acceptable(one) for one in accept]
         inputs = described(ends, shapes)
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
+        paths.of_this_command().read_modules()
         report = _functions.compare(*functions, inputs, **options)
     echo(str(report))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed)
 
 
-@click.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--truth", metavar="PATH", help="A file of the same names in float64, for the side at fault.")
+@click.command(cls=paths.Command)
+@click.argument("a", type=paths.Input())
+@click.argument("b", type=paths.Input())
+@click.option(
+    "--truth", type=paths.Input(), metavar="PATH", help="A file of the same names in float64, for the side at fault."
+)
 @click.option("--ulp", type=float, metavar="N", help="Allow N ULP of the larger element; 4 unless anything is given.")
 @click.option("--rtol", type=float, metavar="R", help="Allow a difference of R times the element of B.")
 @click.option("--atol", type=float, metavar="D", help="Allow a difference of D, added to that of --rtol.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON.")
 @written
 def diff(
     a: str,
@@ -93,7 +94,6 @@ def diff(
     """
     from crosscheck._arrays.arrays import compare_files
 
-    check_all_writable(json_path, html_path, markdown_path)
     with one_message():
         report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
     echo(str(report))

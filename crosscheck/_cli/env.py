@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from crosscheck._cli import paths
 from crosscheck._cli.ending import refuse
-from crosscheck._cli.output import check_writable, one_message, save
+from crosscheck._cli.output import one_message, save
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the environment as JSON.")
+@paths.output("--json", "Write the environment as JSON.")
 def env(device: str, json_path: str | None) -> None:
     """Print versions, devices and settings on which results depend: what each changes, how to set both frameworks alike."""
     from crosscheck._frameworks.environment import environment
@@ -21,7 +22,6 @@ def env(device: str, json_path: str | None) -> None:
     from crosscheck._records.plain import plain
     from crosscheck._report.json_file import write_json
 
-    check_writable(json_path)
     if device not in ("cpu", "gpu"):
         refuse(f"unknown device {device!r}; known: cpu, gpu")
     with one_message():

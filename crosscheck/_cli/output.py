@@ -1,26 +1,22 @@
-"""What every command does alike: one message for an error, files checked before and written after, what is printed."""
+"""What every command does alike: one message for an error, what is printed, and what is written."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from crosscheck._cli.ending import refuse
+from crosscheck._cli.paths import output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from crosscheck._arrays.report import ArraysReport
     from crosscheck._report.report import Report
-
-
-FIGURES = (".png", ".svg", ".pdf")
 
 
 @contextmanager
@@ -35,31 +31,6 @@ def one_message() -> Iterator[None]:
         yield
     except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
         refuse(str(error))
-
-
-def check_writable(path: str | None, option: str = "--json") -> None:
-    """Refuse a file that cannot be written, before minutes are spent on what it would hold."""
-    if path is None:
-        return
-    try:
-        folder = Path(path).absolute().parent
-        if not folder.is_dir():
-            refuse(f"{option}: the folder {folder} does not exist; make it first")
-        if Path(path).is_dir():
-            refuse(f"{option}: {path} is a folder; give the name of a file")
-    except OSError as error:
-        refuse(f"{option}: {path} cannot be written: {error.strerror or error}")
-    written = folder if not Path(path).exists() or Path(path).is_file() else Path(path)
-    if not os.access(written, os.W_OK):
-        refuse(f"{option}: {'the folder ' * (written == folder)}{written} is not writable")
-
-
-def check_figure(path: str, option: str) -> None:
-    """Refuse a figure of another format, or one that cannot be written."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in FIGURES:
-        refuse(f"{option}: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(FIGURES)}")
-    check_writable(path, option)
 
 
 def save(path: str | None, write: Callable[[str], None], option: str = "--json") -> None:
@@ -78,21 +49,6 @@ def save_figure(path: str, figure: Figure, option: str) -> None:
     echo(path)
 
 
-def check_all_writable(json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
-    named = {"--json": json_path, "--html": html_path, "--markdown": markdown_path}
-    for option, path in named.items():
-        check_writable(path, option)
-    check_different(named)
-
-
-def check_different(named: Mapping[str, str | None]) -> None:
-    """Refuse one file for two options, of which the later would replace what the earlier wrote."""
-    seen: dict[str, str] = {}
-    for option, path in named.items():
-        if path is not None and (first := seen.setdefault(os.path.realpath(path), option)) != option:
-            refuse(f"{first}, {option}: got the same file {path}; give each its own")
-
-
 def save_all(report: Report | ArraysReport, json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
     save(json_path, report.to_json)
     save(html_path, report.to_html, "--html")
@@ -101,9 +57,9 @@ def save_all(report: Report | ArraysReport, json_path: str | None, html_path: st
 
 def written(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a command whose report can be read elsewhere."""
-    markdown = click.option("--markdown", "markdown_path", metavar="PATH", help="Write the report as Markdown.")
-    page = click.option("--html", "html_path", metavar="PATH", help="Write the report as one HTML file, with figures.")
-    return page(markdown(command))
+    page = output("--html", "Write the report as one HTML file, with figures.")
+    markdown = output("--markdown", "Write the report as Markdown.")
+    return output("--json", "Write the report as JSON.")(page(markdown(command)))
 
 
 def show(renderable: Any) -> None:

@@ -6,22 +6,13 @@ from typing import Any
 
 import click
 
+from crosscheck._cli import paths
 from crosscheck._cli.ending import refuse
-from crosscheck._cli.output import (
-    check_different,
-    check_figure,
-    check_writable,
-    echo,
-    finish,
-    one_message,
-    save,
-    save_figure,
-    show,
-)
+from crosscheck._cli.output import echo, finish, one_message, save, save_figure, show
 from crosscheck._cli.progress import epochs_done
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.option(
     "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
 )
@@ -32,8 +23,8 @@ from crosscheck._cli.progress import epochs_done
 @click.option("--seeds", type=int, metavar="N", help="Train from N starts, vectorised; every gate unless --gate says which.")
 @click.option("--losses", is_flag=True, help="Judge the losses at extreme logits and probabilities instead.")
 @click.option("--plant", multiple=True, metavar="[SIDE:]FAULT", help="Self-test: plant a fault in jax, or in torch:FAULT.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the report as JSON, with the loss of every epoch.")
-@click.option("--plot", "plot_path", metavar="PATH", help="Draw losses, difference and boundary: .png, .svg or .pdf.")
+@paths.output("--json", "Write the report as JSON, with the loss of every epoch.")
+@paths.figure("--plot", "Draw losses, difference and boundary")
 def perceptron(
     gate: str | None,
     epochs: int,
@@ -50,10 +41,6 @@ def perceptron(
 
     Exit 0: the frameworks agree, learned or not. 1: they do not; the fault, its epoch and its tensor are named.
     """
-    check_writable(json_path)
-    if plot_path is not None:
-        check_figure(plot_path, "--plot")
-    check_different({"--json": json_path, "--plot": plot_path})
     if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
         refuse(
             "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"

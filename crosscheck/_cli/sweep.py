@@ -6,23 +6,14 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import sharing
+from crosscheck._cli import paths, sharing
 from crosscheck._cli.ending import refuse, stop
-from crosscheck._cli.output import (
-    check_different,
-    check_figure,
-    check_writable,
-    finish,
-    one_message,
-    save,
-    save_figure,
-    show,
-)
+from crosscheck._cli.output import finish, one_message, save, save_figure, show
 from crosscheck._cli.progress import inputs_done
 from crosscheck._records.implementations import IMPLEMENTATIONS
 
 
-@click.command()
+@click.command(cls=paths.Command)
 @click.argument("name", required=False)
 @click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32, bfloat16 or float16.")
 @click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient; 16-bit: 2 second derivative.")
@@ -35,13 +26,18 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
 )
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
 @click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="Where the frameworks run: cpu or gpu.")
-@click.option("--out", metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
+@click.option("--out", type=paths.Input(), metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
 @click.option("--resume", is_flag=True, help="Go on with the journal in --out.")
 @sharing.option("--jobs", "it is")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Add the activations of a Python file.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the results as JSON.")
-@click.option("--plot", "plot_path", metavar="PATH", help="Draw the errors: .png, .svg or .pdf.")
-@click.option("--table", metavar="FOLDER", help="Without NAME: print the results that --json wrote there as one table.")
+@paths.activations()
+@paths.output("--json", "Write the results as JSON.")
+@paths.figure("--plot", "Draw the errors")
+@click.option(
+    "--table",
+    type=paths.Input(),
+    metavar="FOLDER",
+    help="Without NAME: print the results that --json wrote there as one table.",
+)
 def sweep(
     name: str | None,
     dtype: str,
@@ -75,10 +71,6 @@ def sweep(
             show(layout(table_document(read_sweeps(table))))
         return
     assert name is not None
-    check_writable(json_path)
-    if plot_path is not None:
-        check_figure(plot_path, "--plot")
-    check_different({"--json": json_path, "--plot": plot_path})
     options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
     options |= {key: values for key, values in (("implementations", implementations),) if values}
     with one_message(), inputs_done() as progress:
@@ -86,8 +78,11 @@ def sweep(
             options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
         alone = bool(files) or device != "cpu"
         options["jobs"] = jobs or (1 if alone else sharing.per_core())
+        activation = Catalogue(files)[name]
+        if out is not None:
+            paths.of_this_command().read("the journal in --out", str(_sweeps.journal_path(out, activation.name, dtype)))
         try:
-            report = _sweeps.sweep(Catalogue(files)[name], progress=progress, **options)
+            report = _sweeps.sweep(activation, progress=progress, **options)
         except KeyboardInterrupt:
             kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
             stop(kept)

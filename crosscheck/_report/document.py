@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosscheck._records.plain import plain
-from crosscheck._report.files import write_whole
+from crosscheck._report.files import GENERATOR, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,6 +122,7 @@ class Document:
         """A whole HTML page."""
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta name="generator" content="{GENERATOR}">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{html.escape(self.title)}</title>\n<style>{PAGE}</style>\n</head>\n"
             f"<body>\n<main>\n{self._html('h1', 'h2')}\n</main>\n</body>\n</html>\n"
@@ -129,7 +130,7 @@ class Document:
 
     def write_markdown(self, path: str | Path) -> None:
         """Whole or not at all; raises ``OSError``."""
-        write_whole(path, self.markdown().encode())
+        write_whole(path, f"{self.markdown()}\n<!-- {GENERATOR} -->\n".encode())
 
     def write_html(self, path: str | Path) -> None:
         """Whole or not at all; raises ``OSError``."""

@@ -8,9 +8,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from crosscheck._report.files import write_whole
+from crosscheck._report.files import GENERATOR, write_whole
 
 DPI = 100
+GENERATED = {"png": "Software", "svg": "Creator", "pdf": "Creator"}
+"""By format, the metadata that say what wrote a figure."""
 STYLES: dict[str, dict[str, Any]] = {
     "torch": {"color": "#E69F00", "linestyle": "-", "linewidth": 6},
     "jax": {"color": "#0072B2", "linestyle": "-", "linewidth": 2.5},
@@ -31,6 +33,7 @@ ERROR_STYLES: dict[str, dict[str, Any]] = {
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure whole or not at all, in the format of the suffix. Raises ``OSError``."""
     path = Path(path)
+    kind = path.suffix[1:].lower()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=DPI)
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata={GENERATED[kind]: GENERATOR})
     write_whole(path, buffer.getvalue())

@@ -126,7 +126,7 @@ def sweep(
     with formulas_of(activation), _executors(executor, jobs if shared else 1) as executors:
         first, described = (None, environment(device)) if executors is None else _working(executors, device)
         header = _header(setup, span, fmt, described)
-        with _journal(out, header, f"{activation.name}-{dtype}", resume=resume) as journal:
+        with _journal(out, header, (activation.name, dtype), resume=resume) as journal:
             done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
             finished = {piece["first"] for piece in done}
             missing = [one for one in spans if one.first not in finished]
@@ -217,14 +217,19 @@ def _size(executor: Executor) -> int:
     return int(getattr(executor, "_max_workers", MOST_WORKERS))
 
 
+def journal_path(out: str | os.PathLike[str], name: str, dtype: str) -> Path:
+    """Where the journal of an activation's sweep is."""
+    return Path(out) / f"{name}-{dtype}.journal"
+
+
 @contextmanager
 def _journal(
-    out: str | os.PathLike[str] | None, header: Mapping[str, Any], name: str, *, resume: bool
+    out: str | os.PathLike[str] | None, header: Mapping[str, Any], name: tuple[str, str], *, resume: bool
 ) -> Iterator[Journal | None]:
     if out is None:
         yield None
         return
-    journal = Journal(Path(out) / f"{name}.journal", header, resume=resume)
+    journal = Journal(journal_path(out, *name), header, resume=resume)
     try:
         yield journal
     finally:

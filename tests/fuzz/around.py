@@ -16,8 +16,8 @@ from pathlib import Path
 
 from fuzz.invariant import half_written
 
-KEPT = b"what was there before\n"
-"""The content of every file that a command is to write, beforehand."""
+KEPT = b'{"schema": "crosscheck.kept/1"}\n'
+"""The content of every file that a command is to write, beforehand: crosscheck's own, or it would be refused."""
 PATIENCE = 20.0
 """Seconds for which processes may end after the one that started them."""
 LONGEST = 300

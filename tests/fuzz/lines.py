@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fuzz import content
+from fuzz.around import KEPT
 from fuzz.base import ATLAS, SWEEP
 from fuzz.running import Line
 
@@ -253,8 +254,8 @@ def _files(draw: st.DrawFn, command: str) -> tuple[dict[str, bytes], tuple[str, 
         "mine.py": content.GOOD_RECORD,
         "mine.txt": b"no Python\n",
         "w.npz": b"PK\x03\x04",
-        "there.json": b"{}\n",
-        "there.html": b"<p>\n",
+        "there.json": KEPT,
+        "there.html": KEPT,
     }
     hostile = draw(st.sampled_from(content.HOSTILE))
     if command == "diff":

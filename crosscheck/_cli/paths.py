@@ -1,0 +1,148 @@
+"""The files of a command: none that it writes is one that it reads, or one that crosscheck did not write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crosscheck._cli.ending import refuse
+
+FIGURES = (".png", ".svg", ".pdf")
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+class Paths:
+    """The files of one command, each refused before any work is done where it is not as it must be."""
+
+    def __init__(self, *, force: bool) -> None:
+        self._force = force
+        self._read: list[tuple[str, str]] = []
+        self._written: list[tuple[str, str]] = []
+
+    def read(self, what: str, path: str) -> None:
+        """Refuse an output that is this file; ``what`` is the argument that names it."""
+        self._read.append((what, path))
+        for option, written in self._written:
+            _check_not_read(option, written, what, path)
+
+    def read_modules(self) -> None:
+        """Refuse an output that is the source of a module, as those are that a user's functions come from."""
+        for name, module in list(sys.modules.items()):
+            if isinstance(source := getattr(module, "__dict__", {}).get("__file__"), str):
+                self.read(f"the module {name}", source)
+
+    def write(self, option: str, path: str, suffixes: tuple[str, ...] = ()) -> None:
+        """Refuse a file that cannot be written, that is read or written already, or that is not crosscheck's."""
+        suffix = Path(path).suffix
+        if suffixes and suffix.lower() not in suffixes:
+            refuse(f"{option}: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(suffixes)}")
+        _check_writable(option, path)
+        for other, written in self._written:
+            if _same(path, written):
+                refuse(f"{other}, {option}: got the same file {path}; give each its own")
+        for what, read in self._read:
+            _check_not_read(option, path, what, read)
+        self._written.append((option, path))
+        from crosscheck._report.files import replaceable
+
+        if not self._force and not replaceable(path):
+            refuse(
+                f"{option}: {path} exists, and crosscheck did not write it; give another name, or --force to overwrite it"
+            )
+
+
+def _check_not_read(option: str, written: str, what: str, read: str) -> None:
+    if _same(written, read):
+        refuse(f"{option}: {written} is a file that is read too, as {what}; give another name")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one file, by links and by any spelling."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one is not there yet
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _check_writable(option: str, path: str) -> None:
+    try:
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
+            refuse(f"{option}: the folder {folder} does not exist; make it first")
+        if Path(path).is_dir():
+            refuse(f"{option}: {path} is a folder; give the name of a file")
+    except OSError as error:
+        refuse(f"{option}: {path} cannot be written: {error.strerror or error}")
+    written = folder if not Path(path).exists() or Path(path).is_file() else Path(path)
+    if not os.access(written, os.W_OK):
+        refuse(f"{option}: {'the folder ' * (written == folder)}{written} is not writable")
+
+
+class Input(click.Path):
+    """The path of what a command reads."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value and param is not None:
+            refuse(f"{_called(param)}: got an empty text, expected a path")
+        return value
+
+
+class Output(Input):
+    """The path of a file that a command writes; ``suffixes`` are those that it may have, or any."""
+
+    def __init__(self, *suffixes: str) -> None:
+        super().__init__()
+        self.suffixes = suffixes
+
+
+def _called(param: click.Parameter) -> str:
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+
+
+class Command(click.Command):
+    """A command whose parameters say which files it reads and writes; one that writes has ``--force``."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if any(isinstance(param.type, Output) for param in self.params):
+            text = "Overwrite files that crosscheck did not write, too."
+            self.params.append(click.Option(["--force"], is_flag=True, help=text))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        paths = ctx.obj = Paths(force=ctx.params.pop("force", False))
+        for param in self.params:
+            if isinstance(param.type, Input):
+                given = ctx.params.get(param.name or "") or ()
+                for path in (given,) if isinstance(given, str) else given:
+                    if isinstance(param.type, Output):
+                        paths.write(_called(param), path, param.type.suffixes)
+                    else:
+                        paths.read(_called(param), path)
+        return super().invoke(ctx)
+
+
+def of_this_command() -> Paths:
+    """For files that its parameters alone do not tell."""
+    paths = click.get_current_context().find_object(Paths)
+    assert paths is not None
+    return paths
+
+
+def output(flag: str, text: str, *suffixes: str) -> Decorator:
+    """An option that names a file to write."""
+    return click.option(flag, f"{flag[2:]}_path", type=Output(*suffixes), metavar="PATH", help=text)
+
+
+def figure(flag: str, text: str) -> Decorator:
+    """An option that names a figure to draw."""
+    return output(flag, f"{text}: {', '.join(FIGURES[:-1])} or {FIGURES[-1]}.", *FIGURES)
+
+
+def activations(text: str = "Add the activations of a Python file.") -> Decorator:
+    """The option that names files with records of activations."""
+    return click.option("--file", "files", multiple=True, type=Input(), metavar="PATH", help=text)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from numbers import Integral
+from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from crosscheck._catalogue import activations
 from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.names import DTYPES
 from crosscheck._records.records import Activation
 
 Name = TypeVar("Name", str, int)
@@ -16,33 +23,96 @@ def chosen(what: str | Activation | Iterable[str | Activation] | None) -> list[A
     """The records that are named, each once; the catalogue for None."""
     if what is None:
         return list(activations.values())
-    items = [what] if isinstance(what, str | Activation) else list(what)
+    items = several(what)
     if not items:
         raise UsageError("activations: got none; name one, or leave them out for the whole catalogue")
-    found = [item if isinstance(item, Activation) else activations[item] for item in items]
-    return list({activation.name: activation for activation in found}.values())
+    return list({activation.name: activation for activation in map(activation_of, items)}.values())
 
 
-def activation_of(what: str | Activation) -> Activation:
+def activation_of(what: object) -> Activation:
     """The one record that is named."""
     if not isinstance(what, str | Activation):
         raise UsageError(f"what: got {type(what).__name__}, expected the name of an activation or an Activation")
     return what if isinstance(what, Activation) else activations[what]
 
 
+def several(given: object) -> list[Any]:
+    """What an argument holds that may be one thing or several."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+
+
 def known(what: str, given: Name | Iterable[Name], among: tuple[Name, ...]) -> tuple[Name, ...]:
     """The given values without repetitions; each must be one of ``among``, and there must be one."""
-    values: tuple[Any, ...] = (given,) if isinstance(given, str | int) else tuple(dict.fromkeys(given))
+    values = [one_of(what, value, among) for value in several(given)]
     if not values:
         raise UsageError(f"{what}: got none, expected some of {', '.join(map(str, among))}")
-    return tuple(one_of(what, value, among) for value in values)
+    return tuple(dict.fromkeys(values))
 
 
-def one_of(what: str, value: Name, among: tuple[Name, ...]) -> Name:
+def one_of(what: str, value: object, among: tuple[Name, ...]) -> Name:
     """The value, which must be one of ``among``."""
-    if isinstance(value, bool) or not isinstance(value, str | int) or value not in among:
-        raise UsageError(unknown(what, str(value), tuple(map(str, among))))
-    return value
+    kind, names = type(among[0]), tuple(map(str, among))
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        value = int(value)  # one of numpy's is one too
+    if isinstance(value, kind) and not isinstance(value, bool) and value in among:
+        return value
+    if str(value) in names:
+        raise UsageError(f"{what}: got {value!r}, a {type(value).__name__}, expected the {kind.__name__} {value}")
+    raise UsageError(unknown(what, str(value), names))
+
+
+def dtypes(given: object, among: tuple[str, ...] = DTYPES) -> tuple[str, ...]:
+    """The names of dtypes, which may be given as dtypes of a framework or of numpy, too."""
+    return known("dtype", map(_dtype_name, several(given)), among)
+
+
+def dtype(given: object, among: tuple[str, ...] = DTYPES) -> str:
+    """The same of one."""
+    return one_of("dtype", _dtype_name(given), among)
+
+
+def _dtype_name(given: Any) -> Any:
+    """``torch.float32`` says its name; numpy knows those of JAX, ``jax.numpy.float32``, too."""
+    if type(given).__module__ == "torch":
+        return str(given).removeprefix("torch.")
+    if isinstance(given, type | np.dtype) or hasattr(given, "dtype"):
+        with suppress(TypeError):
+            return np.dtype(given).name
+    return given
+
+
+def function(name: str, value: object) -> None:
+    """Refuse what is no function."""
+    if not callable(value):
+        raise UsageError(f"{name}: got {type(value).__name__}, expected a function")
+
+
+def progress(value: object) -> None:
+    """Refuse what cannot be told how far a long run is."""
+    if value is not None:
+        function("progress", value)
+
+
+def mapping(name: str, value: object, what: str) -> dict[Any, Any]:
+    """The value, which must be a mapping of what is said; None is an empty one."""
+    if not isinstance(value, Mapping | None):
+        raise UsageError(f"{name}: got {type(value).__name__}, expected a dict of {what}")
+    return dict(value or {})
+
+
+def functions(name: str, value: object) -> dict[str, Callable[..., Any]]:
+    """A mapping whose values must be functions."""
+    found = mapping(name, value, "functions")
+    for key, one in found.items():
+        function(f"{name}[{key!r}]", one)
+    return found
+
+
+def path(name: str, value: object) -> Path:
+    """The value, which must be the path of a file or a folder."""
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{name}: got {type(value).__name__}, expected a path")
+    return Path(value)
 
 
 def integer(name: str, value: int, least: int, advice: str = "") -> int:

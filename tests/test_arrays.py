@@ -322,7 +322,7 @@ def spoil(folder: Path, kind: str) -> str:
         ("cut.safetensors", ("B: bad.safetensors is not a whole .safetensors file",)),
         ("objects.npy", ("B: bad.npy holds Python objects", "arrays of numbers")),
         ("objects.npz", ("B: bad.npz holds Python objects",)),
-        ("swapped", ("B: bad.npz is not a whole .npz file: it holds one array, as .npy files do",)),
+        ("swapped", ("B: bad.npz is not a whole .npz file: it is no archive of arrays",)),
         ("shape", ("y: got float32 (60, 70) and float32 (59, 70)",)),
         ("dtype", ("y: got float32 (60, 70) and float64 (60, 70)",)),
         ("strings", ("y: got dtype <U1",)),

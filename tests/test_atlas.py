@@ -289,7 +289,7 @@ def test_an_undeclared_disagreement_exits_1_and_nothing_compared_2(command: Comm
         (("relu", "--without", "relu-nothing"), "unknown deviation 'relu-nothing'"),
         (("relu", "--markdown", "no/such.md"), "--markdown: the folder"),
         (("relu", "--json", "."), "is a folder"),
-        (("--diff", "old.json", "--quick"), "expected --diff OLD.json [NEW.json]"),
+        (("--diff", "old.json", "--quick"), "--diff: got --quick too, which has no effect with it"),
         (("a.json", "b.json", "--diff", "old.json"), "expected --diff OLD.json [NEW.json]"),
         (("--diff", "old.json"), "--diff: old.json does not exist"),
     ],

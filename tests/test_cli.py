@@ -113,7 +113,7 @@ def test_a_bad_file_is_refused(command: Command, tmp_path: Path, kind: str) -> N
     ("arguments", "message"),
     [
         (("verify", "sigmoit"), "did you mean 'sigmoid'?"),
-        (("verify", "relu", "--quick", "--thorough"), "quick and thorough: got both, expected one of them"),
+        (("verify", "relu", "--quick", "--thorough"), "--quick, --thorough: got both, expected one of them"),
         (("verify", "relu", "--dtype", "float31"), "unknown dtype 'float31'; did you mean 'float32'?"),
         (("verify", "relu", "--order", "3"), "unknown order '3'"),
         (("verify", "relu", "--order", "first"), "unknown order 'first'"),

@@ -65,7 +65,7 @@ def test_an_own_implementation_beyond_its_budget_fails(tmp_path: Path) -> None:
 WRONG = {
     "float64": (("relu", "--dtype", "float64"), "dtype: got float64, whose 2^64 values would take 5,8"),
     "dtype": (("relu", "--dtype", "float8"), "unknown dtype 'float8'"),
-    "rows": (("softmax",), "what: got softmax, a function of rows, of which there are too many"),
+    "rows": (("softmax",), "NAME: got softmax, a function of rows, of which there are too many"),
     "name": (("sigmod",), "did you mean 'sigmoid'"),
     "order": (("relu", "--order", "2"), "unknown order '2'"),
     "implementation": (
@@ -83,7 +83,7 @@ WRONG = {
         ("relu", "--table", "."),
         "NAME, --table: give the name of an activation, or a folder of results, and not both",
     ),
-    "options of a run": (("--table", ".", "--json", "a.json"), "--table: got options of a run too"),
+    "options of a run": (("--table", ".", "--json", "a.json"), "--table: got --json too, which has no effect with it"),
     "one file": (("relu", "--json", "a.svg", "--plot", "a.svg"), "--json, --plot: got the same file a.svg"),
     "no results": (("--table", "/dev"), "table: /dev holds no .json file"),
     "out": (("relu", "--range", "0", "1", "--jobs", "1", "--out", "/dev/null/x"), "out: the folder /dev/null/x cannot be"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FORMATS as FLOAT_FORMATS
 from crosscheck._arrays.files import ALONE, BFLOAT16, FORMATS, Array, Arrays, written
 from crosscheck._arrays.judge import compare_pair
@@ -43,14 +44,14 @@ def dump(path: str | Path, /, **arrays: Any) -> None:
         ...     np.load(f"{folder}/y.npz")["y"]
         array([0., 0., 0.])
     """
-    path = Path(path)
-    if path.suffix not in FORMATS:
-        raise UsageError(f"path: {path} ends in {path.suffix!r}, expected one of {', '.join(FORMATS)}")
+    file = _arguments.path("path", path)
+    if file.suffix not in FORMATS:
+        raise UsageError(f"path: {path} ends in {file.suffix!r}, expected one of {', '.join(FORMATS)}")
     if not arrays:
         raise UsageError("arrays: got none; give at least one, such as dump('y.npz', y=y)")
-    if path.suffix == ".npy" and len(arrays) > 1:
+    if file.suffix == ".npy" and len(arrays) > 1:
         raise UsageError(f"arrays: got {len(arrays)}, but a .npy file holds one; use .npz or .safetensors")
-    write_whole(path, written({name: _numbers(array, name) for name, array in arrays.items()}, path.suffix))
+    write_whole(file, written({name: _numbers(array, name) for name, array in arrays.items()}, file.suffix))
 
 
 def compare_arrays(

@@ -83,9 +83,9 @@ def written(arrays: Mapping[str, Array], suffix: str) -> bytes:
 
 
 def _read_npy(path: Path, _: ExitStack) -> Readers:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
+    if zipfile.is_zipfile(path):
         raise TypeError("it holds several arrays, as .npz files do")
+    array = np.lib.format.open_memmap(path, mode="r")
     return {ALONE: lambda: array}
 
 
@@ -97,9 +97,9 @@ def _write_npy(arrays: Mapping[str, Array]) -> bytes:
 
 
 def _read_npz(path: Path, files: ExitStack) -> Readers:
+    if not zipfile.is_zipfile(path):  # numpy would take anything else for one array, or for Python objects
+        raise TypeError("it is no archive of arrays, as .npz files are")
     opened = np.load(path, allow_pickle=False)
-    if isinstance(opened, np.ndarray):
-        raise TypeError("it holds one array, as .npy files do")
     files.enter_context(opened)
     return {name: partial(opened.__getitem__, name) for name in opened.files}
 

@@ -36,7 +36,7 @@ Progress = Callable[[str, str], None]
 def atlas(
     what: str | Activation | Iterable[str | Activation] | None = None,
     *,
-    dtypes: Sequence[str] | None = None,
+    dtypes: Sequence[str | Any] | None = None,
     modes: Sequence[str] | None = None,
     layout: bool | None = None,
     seed: int = 0,
@@ -83,7 +83,7 @@ def atlas(
     chosen = _arguments.chosen(what)
     if dtypes is None:
         dtypes = QUICK_DTYPES if quick else DTYPES
-    dtypes = known("dtype", dtypes, DTYPES)
+    dtypes = _arguments.dtypes(dtypes)
     modes = known("mode", modes or (USUAL_MODES if quick else MODES), MODES)
     layout = not quick if layout is None else layout
     skipped = {mode: why for mode in modes if (why := lacks(mode))}
@@ -166,7 +166,7 @@ def atlas_diff(
         >>> crosscheck.atlas_diff(old).changed
         False
     """
-    before = old if isinstance(old, Atlas) else read(old, "old")
+    before = old if isinstance(old, Atlas) else read(_arguments.path("old", old), "old")
     if new is None:
         covered = before.coverage
         here = [name for name in covered.functions if name in activations]
@@ -183,7 +183,7 @@ def atlas_diff(
             processes=processes,
         )
     else:
-        after = new if isinstance(new, Atlas) else read(new, "new")
+        after = new if isinstance(new, Atlas) else read(_arguments.path("new", new), "new")
     for what, one in (("old", before), ("new", after)):
         if one.compared < 1:
             raise UsageError(f"{what}: in this atlas nothing was compared, so nothing can have changed; make it anew")

@@ -94,6 +94,8 @@ class Catalogue(Mapping[str, Activation]):
         return {name: record for record in self._by_name.values() for name in (record.name, *record.aliases)}
 
     def __getitem__(self, name: str) -> Activation:
+        if not isinstance(name, str):
+            raise UnknownActivationError(f"activation: got {type(name).__name__}, expected a name, such as 'relu'")
         try:
             return self._by_alias[name]
         except KeyError:

@@ -8,6 +8,8 @@ import click
 
 from crosscheck._cli import paths, sharing
 from crosscheck._cli.ending import refuse
+from crosscheck._cli.options import modes as all_modes
+from crosscheck._cli.options import refuse_besides
 from crosscheck._cli.output import finish, one_message, save, show
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import MODES
@@ -58,11 +60,9 @@ def atlas(
     an atlas of what OLD covers is made here and now. Exit 0: nothing changed. 1: something did.
     """
     if old is not None:
-        run = (dtypes, modes, layout is not None, seed, quick, usual, without, files, len(names) > 1)
-        if any(run):
-            refuse(
-                "--diff: got names or options of a run, expected --diff OLD.json [NEW.json]; a run for it takes those of OLD"
-            )
+        refuse_besides("--diff", "NAME", "--processes", "--json", "--markdown")
+        if len(names) > 1:
+            refuse(f"--diff: got {', '.join(names)}, expected --diff OLD.json [NEW.json]")
         if names:
             paths.of_this_command().read("NEW.json", names[0])
         _atlas_diff(old, names[0] if names else None, processes, json_path, markdown_path)
@@ -71,7 +71,7 @@ def atlas(
     from crosscheck._catalogue import Catalogue
 
     options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "usual": usual, "without": without}
-    options["modes"] = MODES if "all" in modes else modes or None
+    options["modes"] = all_modes(modes) or None
     if dtypes:
         options["dtypes"] = dtypes
     with one_message():

@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from crosscheck._cli import paths, sharing
+from crosscheck._cli.options import modes as all_modes
+from crosscheck._cli.options import numbers
 from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
@@ -100,12 +102,9 @@ def verify(
 
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
     options |= {"layout": layout, "strict": strict}
-    modes = MODES if "all" in modes else modes
-    given = {"dtypes": dtypes, "orders": orders, "implementations": implementations, "modes": modes}
+    given = {"dtypes": dtypes, "orders": numbers(orders), "implementations": implementations, "modes": all_modes(modes)}
     options |= {name: values for name, values in given.items() if values}
     with one_message():
-        if orders:
-            options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
         chosen = Catalogue(files).asked_for(names)
         with activations_done(len(chosen)) as progress:
             alone = device != "cpu"  # the processes would share a GPU's memory

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from crosscheck._cli import paths
+from crosscheck._cli.options import numbers
 from crosscheck._cli.output import echo, finish, one_message, save_all, written
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES
@@ -46,7 +47,8 @@ def compare(
     """Compare a function of torch with one of JAX: torch.nn.functional:gelu jax.nn:gelu.
 
     A module is looked for in the working folder too. Inputs are normal numbers of the shapes given, uniform ones in the
-    range given, and the stratified set where neither is. Exit 0: they agree. 1: they do not. 2: nothing could be compared.
+    range given, and the stratified set where neither is. Exit 0: they agree. 1: they do not. 2: nothing could be compared,
+    as where both raise.
     """
     from crosscheck._cli.words import acceptable, described, loaded
     from crosscheck._compare import compare as _functions
@@ -55,7 +57,7 @@ def compare(
     if modes:
         options["modes"] = modes
     with one_message():
-        options["order"] = int(order) if order.isdecimal() else order
+        (options["order"],) = numbers((order,))
         options["accept"] = [acceptable(one) for one in accept]
         inputs = described(ends, shapes)
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
@@ -63,7 +65,7 @@ def compare(
         report = _functions.compare(*functions, inputs, **options)
     echo(str(report))
     save_all(report, json_path, html_path, markdown_path)
-    finish(report.passed)
+    finish(report.passed, compared=report.ran)
 
 
 @click.command(cls=paths.Command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from crosscheck._cli.ending import refuse
+from crosscheck._cli.options import in_options
 from crosscheck._cli.paths import output
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def one_message() -> Iterator[None]:
     try:
         yield
     except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
-        refuse(str(error))
+        refuse(in_options(str(error)))
 
 
 def save(path: str | None, write: Callable[[str], None], option: str = "--json") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from crosscheck._cli.ending import refuse
+from crosscheck._cli.options import called
 
 FIGURES = (".png", ".svg", ".pdf")
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -88,7 +89,7 @@ class Input(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not value and param is not None:
-            refuse(f"{_called(param)}: got an empty text, expected a path")
+            refuse(f"{called(param)}: got an empty text, expected a path")
         return value
 
 
@@ -98,10 +99,6 @@ class Output(Input):
     def __init__(self, *suffixes: str) -> None:
         super().__init__()
         self.suffixes = suffixes
-
-
-def _called(param: click.Parameter) -> str:
-    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
 
 
 class Command(click.Command):
@@ -120,9 +117,9 @@ class Command(click.Command):
                 given = ctx.params.get(param.name or "") or ()
                 for path in (given,) if isinstance(given, str) else given:
                     if isinstance(param.type, Output):
-                        paths.write(_called(param), path, param.type.suffixes)
+                        paths.write(called(param), path, param.type.suffixes)
                     else:
-                        paths.read(_called(param), path)
+                        paths.read(called(param), path)
         return super().invoke(ctx)
 
 

@@ -8,6 +8,7 @@ import click
 
 from crosscheck._cli import paths
 from crosscheck._cli.ending import refuse
+from crosscheck._cli.options import refuse_besides
 from crosscheck._cli.output import echo, finish, one_message, save, save_figure, show
 from crosscheck._cli.progress import epochs_done
 
@@ -41,10 +42,8 @@ def perceptron(
 
     Exit 0: the frameworks agree, learned or not. 1: they do not; the fault, its epoch and its tensor are named.
     """
-    if sum((seeds is not None, losses, bool(plant or plot_path))) > 1:
-        refuse(
-            "got two of --seeds, --losses and --plant or --plot, expected one; only a single training is planted or drawn"
-        )
+    if seeds is not None and (plant or plot_path):
+        refuse("--seeds: got --plant or --plot too; only a single training is planted or drawn")
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import layout
     from crosscheck._training import perceptron as _trainings
@@ -52,6 +51,7 @@ def perceptron(
     options: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "dtype": dtype}
     with one_message():
         if losses:
+            refuse_besides("--losses", "--json")
             judged = _trainings.losses()
             passed, documents, data = judged.passed, [judged.document()], judged.data()
         elif seeds is not None:

@@ -8,6 +8,7 @@ import click
 
 from crosscheck._cli import paths, sharing
 from crosscheck._cli.ending import refuse, stop
+from crosscheck._cli.options import numbers, refuse_besides
 from crosscheck._cli.output import finish, one_message, save, save_figure, show
 from crosscheck._cli.progress import inputs_done
 from crosscheck._records.implementations import IMPLEMENTATIONS
@@ -65,8 +66,7 @@ def sweep(
     if (name is None) == (table is None):
         refuse("NAME, --table: give the name of an activation, or a folder of results, and not both")
     if table is not None:
-        if any((orders, implementations, ends, out, resume, jobs, files, json_path, plot_path)):
-            refuse("--table: got options of a run too, expected --table FOLDER alone; it prints what runs wrote")
+        refuse_besides("--table")
         with one_message():
             show(layout(table_document(read_sweeps(table))))
         return
@@ -75,7 +75,7 @@ def sweep(
     options |= {key: values for key, values in (("implementations", implementations),) if values}
     with one_message(), inputs_done() as progress:
         if orders:
-            options["orders"] = [int(order) if order.isdecimal() else order for order in orders]
+            options["orders"] = numbers(orders)
         alone = bool(files) or device != "cpu"
         options["jobs"] = jobs or (1 if alone else sharing.per_core())
         activation = Catalogue(files)[name]

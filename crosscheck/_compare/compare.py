@@ -16,7 +16,7 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.interface import framework as imported
-from crosscheck._records.names import CAUSES, DEVICES, DTYPES, ORDERS, PASSING
+from crosscheck._records.names import CAUSES, DEVICES, ORDERS, PASSING
 from crosscheck._records.records import Activation
 from crosscheck._verdict.records import Identity
 
@@ -30,7 +30,7 @@ def compare(
     inputs: Any = None,
     *,
     order: int = 1,
-    dtype: str = "float32",
+    dtype: str | Any = "float32",
     wrt: int | list[int] | tuple[int, ...] | None = None,
     exact: str | Activation | Callable[..., Any] | None = None,
     device: str = "cpu",
@@ -56,7 +56,7 @@ def compare(
             argument. Floats are converted to ``dtype``; integers and booleans are kept. None for ``stratified()``.
         order: 0 compares values, 1 gradients too, 2 second derivatives too. Of a function that is not elementwise, these are
             vector-Jacobian products with seeded normal vectors.
-        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``, by name or as a dtype of PyTorch, JAX or numpy.
         wrt: The positions of the inputs to differentiate by; None for all.
         exact: For elementwise functions, what they compute: a definition ``f(m, x)``, a record, or a name of the catalogue.
             The truth is then proven, as for the catalogue. Without it, the truth is inferred from runs in float64 under
@@ -96,7 +96,7 @@ def compare(
             raise UsageError(f"{argument}: got {type(function).__name__}, expected a function or a module to call")
     if not isinstance(order, int) or order not in ORDERS or isinstance(order, bool):
         raise UsageError(f"order: got {order!r}, expected 0, 1 or 2")
-    _arguments.one_of("dtype", dtype, DTYPES)
+    dtype = _arguments.dtype(dtype)
     _arguments.one_of("device", device, DEVICES)
     modes = (modes,) if isinstance(modes, str) else modes
     if not isinstance(modes, list | tuple) or not modes or any(mode not in USUAL_MODES for mode in modes):
@@ -162,7 +162,9 @@ def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], input
 
 
 @undisturbed(alone=True)
-def identify(function: Callable[..., Any], framework: str, *, dtype: str = "float32", seed: int = 0) -> Identity | None:
+def identify(
+    function: Callable[..., Any], framework: str, *, dtype: str | Any = "float32", seed: int = 0
+) -> Identity | None:
     """Find the function of the catalogue that a function is, and its parameters.
 
     The values of the function, in float64 under noise, are compared with the proven truth of every function of the
@@ -172,7 +174,7 @@ def identify(function: Callable[..., Any], framework: str, *, dtype: str = "floa
     Args:
         function: A function of one array, or a ``torch.nn.Module``.
         framework: ``torch`` or ``jax``.
-        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``, by name or as a dtype of PyTorch, JAX or numpy.
         seed: The seed of the inputs and the noise.
 
     Returns:
@@ -190,7 +192,7 @@ def identify(function: Callable[..., Any], framework: str, *, dtype: str = "floa
     if not callable(function):
         raise UsageError(f"function: got {type(function).__name__}, expected a function or a module to call")
     _arguments.one_of("framework", framework, ("torch", "jax"))
-    _arguments.one_of("dtype", dtype, DTYPES)
+    dtype = _arguments.dtype(dtype)
     for name in ("jax", "torch"):
         imported(name)
     from crosscheck._compare.diagnosis import identity_of

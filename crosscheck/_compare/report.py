@@ -16,6 +16,7 @@ from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 if TYPE_CHECKING:
     from crosscheck._arithmetic.profile import Profile
 
+FRAMEWORKS = ("torch", "jax")
 NAMES = {"torch": "PyTorch", "jax": "JAX", "both": "both sides"}
 
 BUG = {
@@ -83,6 +84,11 @@ class PairReport(Report):
     def side(self) -> str | None:
         """The side at fault: ``torch``, ``jax`` or ``both``; None where neither is, or it is not known."""
         return None if self.passed or self.decisive is None else _side(self.decisive)
+
+    @property
+    def ran(self) -> bool:
+        """Whether there was something to compare: not where both functions raise."""
+        return bool(self.comparisons) and (len(self.exceptions) < len(FRAMEWORKS) or self.compared > 0)
 
     @property
     def headline(self) -> str:
@@ -184,7 +190,7 @@ def _headline(report: PairReport) -> str:
     if not report.passed:
         cause = _failing(decisive)
         if decisive.message:
-            return f"FAILED: {name}: {decisive.message}."
+            return f"FAILED: {name}: {'' if report.ran else 'nothing was compared, '}{decisive.message}."
         side = _side(decisive)
         if cause == "definition" and decisive.order == 0 and _are_others(report.diagnosis.identities):
             return f"DISAGREE ({cause}): {name}: {_identities(report.diagnosis.identities)}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from crosscheck._compare.evidence import independent, is_float, same_bits
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Comparison
 
 SUBSET = 2**15
@@ -77,6 +78,8 @@ def first_runs(
             message = f"the {NAMES[side.name]} function is not deterministic: {why}"
             outcome.comparisons.append(failed(request, message, side.name))
         found.append((outputs, values))
+    if len(outcome.exceptions) == len(sides):
+        _check_order(request)
     if outcome.exceptions:
         outcome.comparisons.insert(0, raised(request, outcome.exceptions))
     if outcome.comparisons:
@@ -87,6 +90,16 @@ def first_runs(
         outcome.comparisons.append(failed(request, mismatch, None))
         return None
     return torch, values
+
+
+def _check_order(request: Request) -> None:
+    """Refuse functions that raise as they were given, and run the other way round."""
+    try:
+        for side in programs(replace(request, torch=request.jax, jax=request.torch)):
+            side.outputs()
+    except Exception:
+        return
+    raise UsageError("torch_fn, jax_fn: got a function of JAX first and one of torch second; swap the two")
 
 
 def _mismatch(torch: Outputs, jax: Outputs) -> str | None:

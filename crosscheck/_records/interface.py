@@ -59,6 +59,10 @@ def native_function(native: Native, arguments: Mapping[str, object]) -> Function
     return functools.partial(shipped, **arguments) if arguments else shipped
 
 
+NO_NUMBERS = (str, bytes, complex, list, tuple, dict, set)
+"""Types of values of parameters that are refused; what else is no number may be a scalar of a framework, or traced."""
+
+
 class _Interface:
     """What both frameworks' interfaces share."""
 
@@ -86,6 +90,10 @@ class _Interface:
             if name not in known:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
+            if value is None or isinstance(value, NO_NUMBERS):
+                raise TypeError(
+                    f"{self._activation.name}: {name}: got {value!r}, expected {self._activation.range_of(name)}"
+                )
             number = value.item() if isinstance(value, np.generic) else value
             if isinstance(number, float | int) and number not in self._activation.range_of(name):
                 raise ValueError(

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from crosscheck._records.errors import UsageError
 
-RESUME = "--resume (resume=True)"
+RESUME = "resume=True"
 
 
 class Journal:

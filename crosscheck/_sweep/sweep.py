@@ -22,7 +22,7 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.interface import framework
-from crosscheck._records.names import DEVICES, DTYPES
+from crosscheck._records.names import DEVICES
 from crosscheck._records.records import Activation
 from crosscheck._sweep.journal import Journal
 from crosscheck._sweep.piece import Judge, Setup, swept
@@ -44,7 +44,7 @@ LEFT_TO_ITSELF = 16
 def sweep(
     what: str | Activation,
     *,
-    dtype: str = "float32",
+    dtype: str | Any = "float32",
     orders: Sequence[int] | None = None,
     implementations: Sequence[str] | None = None,
     range: tuple[End, End] | None = None,
@@ -64,7 +64,7 @@ def sweep(
     Args:
         what: An elementwise activation: a name or alias of the catalogue, or a record. Its parameters have their default
             values.
-        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        dtype: ``float32``, ``bfloat16`` or ``float16``, by name or as a dtype of PyTorch, JAX or numpy.
         orders: 0 for the value, 1 for the gradient, and in 16 bits 2 for the second derivative; all unless given.
         implementations: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched`` and
             ``jax.native.matched``; all that there are unless given.
@@ -97,10 +97,11 @@ def sweep(
         relu, bfloat16: every input there is, 65,536: the own implementations keep the budget at each
     """
     activation = _activation(what)
+    dtype = _arguments.dtype(dtype)
     fmt = _format(dtype)
     there = tuple(implementation.name for implementation in swept(activation))
     possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
-    replace = dict(replace or {})
+    replace = _arguments.functions("replace", replace)
     setup = Setup(
         function=activation.name,
         dtype=dtype,
@@ -114,8 +115,9 @@ def sweep(
         raise UsageError(unknown("implementation", min(unswept), setup.implementations))
     span = _span(range, fmt)
     _arguments.integer("jobs", jobs, 1)
+    _arguments.progress(progress)
     if resume and out is None:
-        raise UsageError("resume: got no folder to go on with; give the one of the sweep as out")
+        raise UsageError("resume: got no folder to go on with; give that of the sweep, out=FOLDER")
     here = bool(replace) or activations.get(activation.name) is not activation
     if here and (executor is not None or jobs > 1):
         raise UsageError(
@@ -229,7 +231,7 @@ def _journal(
     if out is None:
         yield None
         return
-    journal = Journal(journal_path(out, *name), header, resume=resume)
+    journal = Journal(journal_path(_arguments.path("out", out), *name), header, resume=resume)
     try:
         yield journal
     finally:
@@ -278,7 +280,7 @@ def _activation(what: str | Activation) -> Activation:
 
 
 def _format(dtype: str) -> Format:
-    if _arguments.one_of("dtype", dtype, DTYPES) == "float64":
+    if dtype == "float64":
         years = 2**64 * NANOSECONDS * 1e-9 / (365.25 * 86400)
         raise UsageError(
             f"dtype: got float64, whose 2^64 values would take {years:,.0f} years on one core at {NANOSECONDS} ns each; "

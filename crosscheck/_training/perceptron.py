@@ -47,7 +47,7 @@ def perceptron(
     epochs: int = 1000,
     learning_rate: float = 0.1,
     seed: int = 0,
-    dtype: str = "float32",
+    dtype: str | Any = "float32",
     plant: Mapping[str, str] | None = None,
     replace: Mapping[str, Train] | None = None,
     progress: Progress | None = None,
@@ -66,7 +66,7 @@ def perceptron(
         epochs: The number of steps of SGD, each on all data.
         learning_rate: The learning rate.
         seed: The seed of the start and of ``points``.
-        dtype: ``float32`` or ``float64``.
+        dtype: ``float32`` or ``float64``, by name or as a dtype of PyTorch, JAX or numpy.
         plant: A fault to plant in a framework, by name: ``plant={"jax": "flipped-label"}``. That is how the check is
             checked.
         replace: By framework, a function from a setup to a history in place of its training.
@@ -87,11 +87,12 @@ def perceptron(
         >>> crosscheck.perceptron("or", epochs=10, plant={"jax": "flipped-label"}).agree
         False
     """
-    _check_settings(epochs, learning_rate, seed, dtype)
+    dtype = _settings(epochs, learning_rate, seed, dtype)
     task = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
-    planted, replaced = _planted(plant or {}), dict(replace or {})
+    planted, replaced = _planted(plant), _arguments.functions("replace", replace)
     _check_frameworks(replaced)
     x, y = task.x.astype(dtype), task.y.astype(dtype)
+    _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
@@ -115,7 +116,7 @@ def perceptrons(
     epochs: int = 1000,
     learning_rate: float = 0.1,
     seed: int = 0,
-    dtype: str = "float32",
+    dtype: str | Any = "float32",
     progress: Progress | None = None,
 ) -> PerceptronsReport:
     """Train every gate from many starts in both frameworks, vectorised, and compare every prediction.
@@ -141,14 +142,15 @@ def perceptrons(
         >>> crosscheck.perceptrons(["or", "xor"], seeds=3, epochs=10).agree
         True
     """
-    names = tuple(GATES) if gates is None else (gates,) if isinstance(gates, str) else tuple(gates)
+    names = tuple(GATES) if gates is None else (gates,) if isinstance(gates, str) else tuple(_arguments.several(gates))
     for name in names:
         if name not in GATES:
             raise UsageError(_unknown_gate(name, tuple(GATES)))
     if not names:
         raise UsageError("gates: got none, expected names of gates; leave the argument out for all sixteen")
-    _check_settings(epochs, learning_rate, seed, dtype)
+    dtype = _settings(epochs, learning_rate, seed, dtype)
     _arguments.integer("seeds", seeds, 1, "seeds=1000 trains every gate from a thousand starts")
+    _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
     starts = [_start(None, 2, 1, seed + i, dtype) for i in range(seeds)]
@@ -197,8 +199,9 @@ def _unknown_gate(name: object, known: tuple[str, ...]) -> str:
     return unknown("gate", str(name).lower(), known)
 
 
-def _check_settings(epochs: int, learning_rate: Any, seed: int, dtype: str) -> None:
-    _arguments.one_of("dtype", dtype, DTYPES)
+def _settings(epochs: int, learning_rate: Any, seed: int, given: object) -> str:
+    """The name of the dtype that is given; each of the others must be one that it can be."""
+    dtype = _arguments.dtype(given, DTYPES)
     _arguments.integer("epochs", epochs, 1, "epochs=1000 is what OR needs at a learning rate of 0.1")
     largest = FORMATS[dtype].largest
     number = isinstance(learning_rate, int | float | np.integer | np.floating) and not isinstance(learning_rate, bool)
@@ -208,13 +211,13 @@ def _check_settings(epochs: int, learning_rate: Any, seed: int, dtype: str) -> N
             f"{dtype}; 0.1 is a good start"
         )
     _arguments.seed(seed, MOST_SEEDS)
+    return dtype
 
 
-def _planted(plant: Mapping[str, str]) -> dict[str, str]:
-    _check_frameworks(plant)
-    for fault in plant.values():
-        _arguments.one_of("fault", fault, tuple(FAULTS))
-    return dict(plant)
+def _planted(plant: object) -> dict[str, str]:
+    given = _arguments.mapping("plant", plant, "faults by framework")
+    _check_frameworks(given)
+    return {name: _arguments.one_of("fault", fault, tuple(FAULTS)) for name, fault in given.items()}
 
 
 def _check_frameworks(given: Mapping[str, object]) -> None:

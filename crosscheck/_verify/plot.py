@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from crosscheck._arguments import activation_of, known
+from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._catalogue import formulas_of
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS
-from crosscheck._records.names import DTYPES
 from crosscheck._records.records import Activation
 from crosscheck._verify.curves import curves
 from crosscheck._verify.curves_plot import draw
@@ -23,7 +24,7 @@ DRAWABLE = 1e300
 
 
 @undisturbed()
-def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
+def plot(what: str | Activation, *, dtype: str | Any = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
     """Draw an activation and its gradient over an interval, and below them the error of each implementation in ULP.
 
     Args:
@@ -45,8 +46,8 @@ def plot(what: str | Activation, *, dtype: str = "float32", low: float = -10.0, 
         >>> len(figure.axes)
         4
     """
-    activation = activation_of(what)
-    (dtype,) = known("dtype", (dtype,), DTYPES)
+    activation = _arguments.activation_of(what)
+    dtype = _arguments.dtype(dtype)
     low, high = _bound("low", low, dtype), _bound("high", high, dtype)
     if not low < high:
         raise UsageError(f"low, high: got {low!r} and {high!r}, expected low < high")

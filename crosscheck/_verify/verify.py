@@ -46,7 +46,7 @@ QUICK_DTYPES = ("float32",)
 def verify(
     what: str | Activation | Iterable[str | Activation] | None = None,
     *,
-    dtypes: Sequence[str] | None = None,
+    dtypes: Sequence[str | Any] | None = None,
     orders: Sequence[int] = ORDERS,
     implementations: Sequence[str] = IMPLEMENTATIONS,
     modes: Sequence[str] | None = None,
@@ -70,7 +70,8 @@ def verify(
 
     Args:
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
-        dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``; all unless given.
+        dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``, by name or as dtypes of a framework or
+            numpy; all unless given.
         orders: 0 for the value, 1 for the gradient, 2 for the second derivative; all unless given.
         implementations: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``,
             ``jax.native.matched`` and ``analytic``; all unless given.
@@ -117,7 +118,7 @@ def verify(
     """
     chosen = _arguments.chosen(what)
     if quick and thorough:
-        raise UsageError("quick and thorough: got both, expected one of them")
+        raise UsageError("quick, thorough: got both, expected one of them")
     if dtypes is None:
         dtypes = QUICK_DTYPES if quick else DTYPES
     sizes = dict(QUICK if quick else THOROUGH if thorough else {})
@@ -125,11 +126,11 @@ def verify(
         modes = USUAL_MODES
     else:
         sizes.pop("eager_in_jax", None)
-    replace = dict(replace or {})
+    replace = _arguments.functions("replace", replace)
     if replace:
         known("implementation", replace, IMPLEMENTATIONS)
     plan = Plan(
-        dtypes=known("dtype", dtypes, DTYPES),
+        dtypes=_arguments.dtypes(dtypes),
         orders=known("order", orders, ORDERS),
         implementations=known("implementation", implementations, IMPLEMENTATIONS),
         modes=known("mode", modes, MODES),
@@ -166,10 +167,12 @@ def verified(
     report on it alone; both it and what it returns are pickled then.
     """
     device, replace = plan.device, plan.replace
-    without = set(without)
+    _arguments.progress(progress)
+    without = set(_arguments.several(without))
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
-    for id_ in sorted(without.difference(declared)):
-        raise UsageError(unknown("deviation", id_, declared) if declared else f"unknown deviation {id_!r}: none is declared")
+    for id_ in sorted(without.difference(declared), key=str):
+        none = f"unknown deviation {id_!r}: none is declared"
+        raise UsageError(unknown("deviation", str(id_), declared) if declared else none)
     described = environment(device)
     lacking = Lacking.of(described)
     skipped = lacking.of_those(plan.implementations, plan.dtypes)

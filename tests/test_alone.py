@@ -73,13 +73,52 @@ def test_what_is_asked_of_the_missing_framework_alone_is_refused(run: Run, alone
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["verify", "explain"])
+@pytest.mark.parametrize("command", ["verify", "atlas", "explain", "plot"])
 def test_without_both_nothing_can_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     hide(monkeypatch, "torch", "jax")
     done = run(command, *(["relu"] if command != "perceptron" else []))
     assert done.exit_code == 2
     assert done.stderr.count("cannot be imported") == 2
     assert done.stdout == ""
+
+
+@pytest.mark.full
+def test_an_atlas_is_of_the_framework_that_is_there(run: Run, alone: str, tmp_path: Path) -> None:
+    done = run("atlas", "relu", "sigmoid", "--quick", "--mode", "eager", "--processes", "1", "--json", "new.json")
+    assert done.exit_code == 0, done.output
+    assert f", all declared; not run here: {OTHER[alone]}. " in said(done.stdout)
+    rows = json.loads((tmp_path / "new.json").read_text())["deviations"]
+    assert {row["side"] for row in rows} == {alone}
+    assert {one["implementation"].partition(".")[0] for row in rows for result in row["results"] for one in result} == {
+        alone
+    }
+    assert "relu-negative-zero" not in {row["id"] for row in rows}, "a choice shows between two alone"
+
+
+def test_an_atlas_of_one_framework_and_one_of_both_are_compared_in_what_both_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = crosscheck.atlas("relu", modes=["eager"], quick=True)
+    assert {row.id for row in both.rows} == {"relu-negative-zero", "relu-gradient-at-nan"}
+    hide(monkeypatch, "jax")
+    found = crosscheck.atlas_diff(both)
+    assert found.changes == ()
+    assert found.notes == ("only in the old atlas, so not compared: jax",)
+
+
+@pytest.mark.full
+def test_explain_tells_of_the_framework_that_is_there(run: Run, alone: str) -> None:
+    done = run("explain", "linear")
+    assert done.exit_code == 0, done.output
+    assert f"; not run here: {OTHER[alone]}. " in said(done.stdout)
+    assert "PyTorch and JAX agree" not in said(done.stdout)
+    assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
+
+
+def test_a_plot_says_in_its_title_what_it_lacks(run: Run, alone: str, tmp_path: Path) -> None:
+    done = run("plot", "relu", "--output", "out.svg")
+    assert (done.exit_code, done.stdout) == (0, "out.svg\n")
+    assert done.stderr.startswith(f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported")
+    title = crosscheck.plot("relu").get_suptitle()
+    assert title == f"relu in float32: {alone} and the analytic curve; not run here: {OTHER[alone]}"
 
 
 def test_the_formulas_are_judged_without_any_framework(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.report import Atlas
 from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
 from crosscheck._catalogue import activations
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
@@ -73,6 +74,7 @@ def atlas(
         UsageError: If an argument has an unknown value.
         UnknownActivationError: If the catalogue lacks this name.
         SpecError: If a record contradicts its own definition.
+        MissingFrameworkError: If neither framework can be imported. Where one cannot, the atlas is of the other.
 
     Examples:
         >>> import crosscheck
@@ -107,7 +109,7 @@ def atlas(
         environment=report.environment,
         coverage=Coverage(tuple(activation.name for activation in chosen), dtypes, seed, quick, modes, layout),
         compared=report.compared,
-        skipped=tuple(skipped.values()),
+        skipped={**report.skipped, **skipped},
     )
 
 
@@ -121,15 +123,16 @@ def _rows(
     without: Collection[str],
     usual: bool,
 ) -> list[AtlasRow]:
-    there: dict[str, Any] = {"dtypes": dtypes, "modes": modes, "layout": layout, "without": without}
+    lacking = Lacking.of(report.environment)
+    there: dict[str, Any] = {"dtypes": dtypes, "modes": modes, "layout": layout, "without": without, "lacking": lacking}
     declared = declared_rows(activation, judged, report.deviations, report.findings, **there)
     if usual:
-        checks = Checks(activation)
+        checks = Checks(activation, lacking)
         declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
     undeclared = []
     for one in uncovered(activation, report):
         first = one.comparisons[0]
-        beside = others(activation, first.parameters, one.implementations, first.mode)
+        beside = others(activation, first.parameters, one.implementations, first.mode, lacking, first.dtype)
         sighting = sight_uncovered(activation, one, beside)
         undeclared.append(undeclared_row(activation, one.implementations, one.order, one.cause, one.comparisons, sighting))
     return [*declared, *undeclared]
@@ -193,5 +196,6 @@ def atlas_diff(
     ]
     if not all(shared):
         raise UsageError("old, new: got two atlases that have no function and dtype in common, so nothing can be compared")
-    changes, notes = compare(before.rows, after.rows, before.coverage, after.coverage)
+    run = Lacking.of(before.environment), Lacking.of(after.environment)
+    changes, notes = compare(before.rows, after.rows, before.coverage, after.coverage, run)
     return AtlasDiff(changes, notes, before.environment, after.environment, before.summary(), after.summary())

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._verdict.deviations import Extent
 from crosscheck._verdict.judged import ALONE, EXACT
 
 
 def compare(
-    old: Sequence[AtlasRow], new: Sequence[AtlasRow], before: Coverage, after: Coverage
+    old: Sequence[AtlasRow],
+    new: Sequence[AtlasRow],
+    before: Coverage,
+    after: Coverage,
+    lacking: tuple[Lacking, Lacking],
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes, and what was not compared and why."""
+    """The changes, and what was not compared and why; ``lacking`` is what could not be run for each of the two."""
     functions = set(before.functions) & set(after.functions)
     dtypes, modes = set(before.dtypes) & set(after.dtypes), set(before.modes) & set(after.modes)
     same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
     notes = [
         f"only in the {which} atlas, so not compared: {', '.join(more)}"
-        for which, mine, theirs in (("old", before, after), ("new", after, before))
-        if (more := _beyond(mine, theirs))
+        for which, mine, theirs, lost in (("old", before, after, lacking[::-1]), ("new", after, before, lacking))
+        if (more := _beyond(mine, theirs) + _lost(*lost, mine.dtypes))
     ]
     if not same_inputs:
         notes.append(
@@ -32,17 +37,33 @@ def compare(
     changes: list[Change] = []
     for id_ in dict.fromkeys([*olds, *news]):
         row = news.get(id_) or olds[id_]
-        if before.has(row) and after.has(row):
-            changes += _changes(olds.get(id_), news.get(id_), Shared(dtypes, modes), same_inputs)
+        shared = Shared(dtypes, modes, lacking)
+        if before.has(row) and after.has(row) and all(shared.has(one) for one in (olds.get(id_), news.get(id_)) if one):
+            changes += _changes(olds.get(id_), news.get(id_), shared, same_inputs)
     return tuple(sorted(changes, key=lambda change: KINDS.index(change.kind))), tuple(notes)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """The dtypes and modes that both atlases cover."""
+    """The dtypes and modes that both atlases cover, and what could not be run for each of them."""
 
     dtypes: set[str]
     modes: set[str]
+    lacking: tuple[Lacking, Lacking]
+
+    def runs(self, implementation: str, dtype: str) -> bool:
+        """Whether an implementation was run for both."""
+        return dtype in self.dtypes and all(one.runs(implementation, dtype) for one in self.lacking)
+
+    def has(self, row: AtlasRow) -> bool:
+        """Whether it could be seen in both: in one implementation, but for a convention between two."""
+        enough = all if row.cause == "convention" else any
+        return any(enough(self.runs(name, dtype) for name in row.implementations) for dtype in row.dtypes)
+
+
+def _lost(theirs: Lacking, mine: Lacking, dtypes: Collection[str]) -> list[str]:
+    """What could be run for this atlas and not for the other."""
+    return sorted(theirs.among(("torch", "jax"), dtypes).keys() - mine.among(("torch", "jax"), dtypes))
 
 
 def _beyond(mine: Coverage, theirs: Coverage) -> list[str]:
@@ -104,10 +125,8 @@ def _extents(row: AtlasRow | None, shared: Shared) -> dict[Key, Extent]:
     found: dict[Key, list[Extent]] = {}
     for area in row.region if row else ():
         for one in area.measured:
-            if one.dtype in shared.dtypes and one.mode in shared.modes:
-                implementations = (
-                    (one.implementation,) if one.against in (EXACT, ALONE) else (one.implementation, one.against)
-                )
+            implementations = (one.implementation,) if one.against in (EXACT, ALONE) else (one.implementation, one.against)
+            if one.mode in shared.modes and all(shared.runs(name, one.dtype) for name in implementations):
                 found.setdefault((area.order, one.dtype, implementations, one.mode), []).append(one)
     return {
         (order, dtype, implementations, mode): Extent(

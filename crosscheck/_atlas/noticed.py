@@ -13,6 +13,7 @@ from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Flo
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Input, Noticed, Number
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, GRADCHECK, SEED, Said, of_results, of_slopes
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.records import Activation
 from crosscheck._verdict.deviations import lie_in
@@ -48,6 +49,7 @@ class Checks:
     """The checks on one activation; what several of its rows ask for is run once."""
 
     activation: Activation
+    lacking: Lacking = field(default_factory=lambda: Lacking({}, {}))
     _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def noticed(self, row: AtlasRow, dtypes: Collection[str]) -> tuple[Noticed, ...]:
@@ -59,7 +61,12 @@ class Checks:
         ):
             compared = list(results)
             found += [
-                _verdict(check, inputs, [tried[check] for tried in compared], NO_RESULT)
+                _verdict(
+                    check,
+                    inputs,
+                    [tried[check] for tried in compared if check in tried],
+                    self.lacking.frameworks.get(check.partition(".")[0], NO_RESULT),
+                )
                 for check in (ASSERT_CLOSE, ASSERT_ALLCLOSE)
             ]
             for side, check in SLOPES.items():
@@ -85,7 +92,8 @@ class Checks:
         return list(pairs.values())
 
     def _implementations(self, parameters: Mapping[str, float]) -> Sequence[Implementation]:
-        return implementations_of(self.activation, parameters)
+        there = implementations_of(self.activation, parameters)
+        return [implementation for implementation in there if self.lacking.runs(implementation.name)]
 
     def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
         for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):

@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isinf, isnan
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
 from crosscheck._atlas.rows import distinct
+from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
@@ -65,14 +66,14 @@ class Atlas(Documented):
         environment: Versions, devices and settings on which the results may depend.
         coverage: What was run: ``functions``, ``dtypes``, ``modes``, ``layout``, ``seed`` and ``quick``.
         compared: The number of points that were judged; 0 means that nothing was compared.
-        skipped: Modes that were requested and cannot be run here, each with the reason.
+        skipped: What was requested and cannot be run here, such as ``jax``, ``float16 in jax`` or ``compile``, and why.
     """
 
     rows: tuple[AtlasRow, ...]
     environment: Mapping[str, Any]
     coverage: Coverage
     compared: int
-    skipped: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -147,9 +148,9 @@ def headline(atlas: Atlas) -> str:
     functions = _count(len(atlas.coverage.functions), "function")
     counts = f"{_count(len(atlas.rows), 'disagreement')} about {functions}, {seen} of them seen here"
     if atlas.passed:
-        return f"PASSED: {counts}, all declared."
+        return f"PASSED: {counts}, all declared{not_run(atlas.skipped)}."
     wrong = [f"{undeclared} not declared"] * bool(undeclared) + [f"{refuted} not as declared"] * bool(refuted)
-    return f"FAILED: {counts}; {', '.join(wrong)}."
+    return f"FAILED: {counts}; {', '.join(wrong)}{not_run(atlas.skipped)}."
 
 
 def _count(n: int, what: str) -> str:
@@ -170,7 +171,7 @@ def layout(atlas: Atlas) -> RenderableType:
         parts += [Text(), table]
     for row in atlas.rows:
         parts += [Text(f"{row.id}: {finding}") for finding in row.findings]
-    parts += [Text(f"Not run here: {line}") for line in atlas.skipped]
+    parts += [Text(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items()]
     if any(row.usual for row in atlas.rows):
         parts += [Text(), Text(USUAL, style="bold"), *map(_rich, usual_tables(atlas.rows)), Text(USUAL_LEGEND)]
     return Group(*parts)
@@ -230,7 +231,7 @@ def _document(atlas: Atlas) -> Document:
     findings = [[row.id, finding] for row in atlas.rows for finding in row.findings]
     if findings:
         blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
-    blocks += [Paragraph(f"Not run here: {line}") for line in atlas.skipped]
+    blocks += [Paragraph(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items()]
     if any(row.usual for row in atlas.rows):
         tables = [Table(table) for table in usual_tables(atlas.rows)]
         blocks += [Heading(USUAL), *tables, Paragraph(USUAL_LEGEND)]

@@ -11,7 +11,8 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, bits_of, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
-from crosscheck._records.deviations import Deviation
+from crosscheck._frameworks.lacking import Lacking
+from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
 from crosscheck._records.records import Activation
@@ -19,11 +20,12 @@ from crosscheck._verdict.deviations import Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck._verify.implementations import implementations_of
-from crosscheck._verify.sight import Declared, Runners, Sighting, sight_declared
+from crosscheck._verify.sight import Declared, Runners, Sighting, sight_declared, there
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
 """In which modes an implementation is run at the inputs that a row shows."""
 DIGITS = 17
+EVERYTHING_RUNS = Lacking({}, {})
 
 
 def number(value: float, dtype: str) -> Number:
@@ -48,8 +50,9 @@ def declared_rows(
     modes: Collection[str] = USUAL_MODES,
     layout: bool = False,
     without: Collection[str] = (),
+    lacking: Lacking = EVERYTHING_RUNS,
 ) -> list[AtlasRow]:
-    """A row for each declared deviation that has a region in the dtypes and modes that were run."""
+    """A row for each declared deviation that has a region in the dtypes and modes that were run, of what runs here."""
     refuted: dict[str, list[str]] = {}
     for finding in findings:
         if finding.failed:
@@ -61,13 +64,14 @@ def declared_rows(
             deviation,
             judged,
             dtypes,
+            lacking,
             deviation.id in seen,
             tuple(refuted.get(deviation.id, ())),
             runners,
         )
         for deviation in activation.deviations
         if deviation.id not in without
-        and any(set(region.dtypes) & set(dtypes) for region in deviation.regions)
+        and any(there(deviation, lacking, dtype) for region in deviation.regions for dtype in {*region.dtypes} & {*dtypes})
         and set(deviation.modes) & set(modes)
         and (layout or deviation.cause != "layout")
     ]
@@ -78,29 +82,26 @@ def _declared_row(
     deviation: Deviation,
     judged: Sequence[Judged],
     dtypes: Collection[str],
+    lacking: Lacking,
     seen: bool,
     findings: tuple[str, ...],
     runners: Runners,
 ) -> AtlasRow:
-    beside = [
-        others(
-            activation,
-            {**activation.parameters, **region.parameters},
-            deviation.implementations,
-            deviation.modes_of(region)[0],
-        )
-        for region in deviation.regions
-    ]
+    def example(region: Region, anchor: Anchor, dtype: str, implementations: tuple[str, ...]) -> Sighting:
+        mode = deviation.modes_of(region)[0]
+        beside = others(activation, {**activation.parameters, **region.parameters}, implementations, mode, lacking, dtype)
+        return sight_declared(activation, Declared(deviation, implementations, region, anchor, dtype), beside, runners)
+
     examples = [
-        (index, sight_declared(activation, Declared(deviation, region, anchor, dtype), beside[index], runners))
+        (index, example(region, anchor, dtype, implementations))
         for index, region in enumerate(deviation.regions)
         for dtype in region.dtypes
-        if dtype in dtypes
+        if dtype in dtypes and (implementations := there(deviation, lacking, dtype))
         for anchor in region.anchors
     ]
     return _row(
         activation,
-        deviation.implementations,
+        there(deviation, lacking),
         deviation.cause,
         examples,
         id=deviation.id,
@@ -224,12 +225,18 @@ def _natives(activation: Activation) -> Mapping[str, str]:
 
 
 def others(
-    activation: Activation, parameters: Mapping[str, float], implementations: Collection[str], mode: str
+    activation: Activation,
+    parameters: Mapping[str, float],
+    implementations: Collection[str],
+    mode: str,
+    lacking: Lacking,
+    dtype: str,
 ) -> list[tuple[str, str]]:
-    """Every implementation and mode beside those implementations in that mode: a row shows the results of all of them."""
+    """Every implementation and mode beside those implementations in that mode: a row shows the results of all that run."""
     return [
         (implementation.name, one)
         for implementation in implementations_of(activation, parameters)
+        if lacking.runs(implementation.name, dtype)
         for one in SHOWN_MODES.get(implementation.side, ())
         if implementation.name not in implementations or one != (mode if mode in implementation.modes else "eager")
     ]

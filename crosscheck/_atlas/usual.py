@@ -11,6 +11,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
 from crosscheck._frameworks import backend
+from crosscheck._records.interface import MissingFrameworkError, framework
 
 ASSERT_CLOSE = "torch.testing.assert_close"
 ASSERT_ALLCLOSE = "numpy.testing.assert_allclose"
@@ -53,18 +54,18 @@ def usual_checks(torch_fn: Function, jax_fn: Function, x: FloatArray, *, order: 
 def of_results(got: FloatArray | None, expected: FloatArray | None) -> dict[str, Said]:
     """What ``assert_close`` and ``assert_allclose`` say of two arrays of one dtype, None being no derivative.
 
-    ``numpy`` knows no bfloat16, so that ``assert_allclose`` is given it as float32.
+    ``numpy`` knows no bfloat16, so that ``assert_allclose`` is given it as float32. Without PyTorch it alone is asked.
     """
-    import torch
-
     if got is None or expected is None:
         return dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), "there is no derivative to compare")
-    tensors = [torch.from_numpy(widen(array)).to(getattr(torch, str(array.dtype))) for array in (got, expected)]
     plain: list[Any] = [array.astype(np.float32) if str(array.dtype) == "bfloat16" else array for array in (got, expected)]
-    return {
-        ASSERT_CLOSE: _said(lambda: torch.testing.assert_close(*tensors)),
-        ASSERT_ALLCLOSE: _said(lambda: np.testing.assert_allclose(*plain)),
-    }
+    found = {ASSERT_ALLCLOSE: _said(lambda: np.testing.assert_allclose(*plain))}
+    try:
+        torch = framework("torch")
+    except MissingFrameworkError:
+        return found
+    tensors = [torch.from_numpy(widen(array)).to(getattr(torch, str(array.dtype))) for array in (got, expected)]
+    return {ASSERT_CLOSE: _said(lambda: torch.testing.assert_close(*tensors)), **found}
 
 
 def of_slopes(side: str, function: Function, x: FloatArray, order: int) -> Said:

@@ -151,6 +151,7 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
 def plot(name: str, output_path: str | None, dtype: str, low: float, high: float, files: tuple[str, ...]) -> None:
     """Draw an activation and its gradient in both frameworks, and the error of each in ULP; print the file's path."""
     from crosscheck._catalogue import Catalogue
+    from crosscheck._frameworks.lacking import lacking
     from crosscheck._verify.plot import plot as drawn
 
     with one_message():
@@ -159,4 +160,7 @@ def plot(name: str, output_path: str | None, dtype: str, low: float, high: float
             output_path = f"{activation.name}.png"
             paths.of_this_command().write("--output", output_path)
         figure = drawn(activation, dtype=dtype, low=low, high=high)
+        lost = lacking().among(("torch", "jax"), [dtype])
+    for what, why in lost.items():
+        click.echo(f"Not run here: {what}: {why}", err=True)
     save_figure(output_path, figure, "--output")

@@ -21,7 +21,7 @@ class Lacking:
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Lacking:
         """Of what a report says of its environment."""
-        sides = {name: described[name] for name in ("torch", "jax")}
+        sides = {name: described.get(name, {}) for name in ("torch", "jax")}
         return cls(
             {name: one["error"] for name, one in sides.items() if "error" in one},
             {name: one["lacks"] for name, one in sides.items() if "lacks" in one},
@@ -37,12 +37,14 @@ class Lacking:
 
         Raises ``MissingFrameworkError`` where none of their frameworks can be imported.
         """
-        sides = dict.fromkeys(Implementation.of(implementation).side for implementation in implementations)
-        sides.pop("analytic", None)
-        absent = {name: why for name, why in self.frameworks.items() if name in sides}
-        if absent and len(absent) == len(sides):
-            raise MissingFrameworkError(" ".join(f"{why}." for why in absent.values()).removesuffix("."))
-        return absent | {
+        sides = {Implementation.of(implementation).side for implementation in implementations} - {"analytic"}
+        if sides and sides <= self.frameworks.keys():
+            raise MissingFrameworkError(". ".join(why for name, why in self.frameworks.items() if name in sides))
+        return self.among(sides, dtypes)
+
+    def among(self, sides: Collection[str], dtypes: Collection[str]) -> dict[str, str]:
+        """What of these frameworks and dtypes cannot be run, and why."""
+        return {name: why for name, why in self.frameworks.items() if name in sides} | {
             f"{dtype} in {name}": why
             for name, lost in self.dtypes.items()
             if name in sides

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._frameworks.lacking import not_run
 from crosscheck._report.figures import DPI, ERROR_STYLES, STYLES
 from crosscheck._verify.curves import Curve, Curves, Panel
 
@@ -25,8 +27,8 @@ LINEAR = 1.0
 """Errors up to 1 ULP on a linear scale, the others on a logarithmic one."""
 
 
-def draw(curves: Curves) -> Figure:
-    """The figure; it belongs to no window."""
+def draw(curves: Curves, lost: Collection[str] = ()) -> Figure:
+    """The figure; it belongs to no window. ``lost`` is what was not run, which the title says."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, height_ratios=(3, 2))
     parameters = ", ".join(f"{name} = {value:g}" for name, value in curves.parameters.items())
@@ -34,7 +36,8 @@ def draw(curves: Curves) -> Figure:
     where = f", {curves.where}" if curves.where else ""
     said = f"{title} in {curves.dtype}{where}:"
     between = "\n" if len(said) > LONG else " "
-    figure.suptitle(f"{said}{between}torch, jax and the analytic curve", fontsize=15)
+    own = [name for name in STYLES if any(curve.implementation == name for panel in curves.panels for curve in panel.curves)]
+    figure.suptitle(f"{said}{between}{', '.join(own)} and the analytic curve{not_run(lost)}", fontsize=15)
     largest = max((_largest(panel) for panel in curves.panels), default=1.0)
     for column, panel in enumerate(curves.panels):
         _functions(axes[0, column], curves.x, panel)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crosscheck._arguments import activation_of
 from crosscheck._catalogue import activations, formulas_of
-from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation
@@ -17,7 +17,7 @@ from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
 from crosscheck._verify.explanation import Disagreement, Explanation
 from crosscheck._verify.reproduce import Source
-from crosscheck._verify.sight import Declared, sight_declared
+from crosscheck._verify.sight import Declared, sight_declared, there
 from crosscheck._verify.uncovered import sight_uncovered, uncovered
 from crosscheck._verify.verify import verify
 
@@ -57,23 +57,30 @@ def explanation(what: str | Activation, *, progress: Callable[[str, str], None] 
 def explained(activation: Activation, report: Report) -> Explanation:
     """The disagreements in a report on one activation, each looked at once more at one input."""
     with formulas_of(activation):
-        declared = [_declared(activation, deviation, report) for deviation in activation.deviations]
+        declared = [one for deviation in activation.deviations if (one := _declared(activation, deviation, report))]
         return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
 
 
-def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement:
-    """A declared deviation at the first anchor of its first region, of those observed in this environment if any is."""
-    here = Environment.of(environment(), "cpu")
-    examined = [one for one in deviation.regions if examined_here(one, here)] or deviation.regions
+def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement | None:
+    """A declared deviation at the first anchor of its first region, of those observed in this environment if any is.
+
+    None where no implementation of it can be run here.
+    """
+    here, lacking = Environment.of(report.environment, "cpu"), Lacking.of(report.environment)
+    run = {one: dtypes for one in deviation.regions if (dtypes := [d for d in one.dtypes if there(deviation, lacking, d)])}
+    if not run:
+        return None
+    examined = [one for one in run if examined_here(one, here)] or list(run)
     region = next((one for one in examined if seen_here(deviation, here, one)), examined[0])
     anchor = region.anchors[0]
-    dtype = "float32" if "float32" in region.dtypes else region.dtypes[0]
+    dtype = "float32" if "float32" in run[region] else run[region][0]
+    implementations = there(deviation, lacking, dtype)
     return Disagreement(
         id=deviation.id,
         cause=deviation.cause,
-        implementations=deviation.implementations,
+        implementations=implementations,
         order=region.order,
-        sighting=sight_declared(activation, Declared(deviation, region, anchor, dtype)),
+        sighting=sight_declared(activation, Declared(deviation, implementations, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
         looked_for=any(
             one.mode in deviation.modes_of(region) and (deviation.cause != "layout" or one.against == ALONE)

@@ -131,6 +131,9 @@ def render(explanation: Explanation) -> str:
     if failed:
         lines = [_item(f"{finding.deviation}: {finding.message}") for finding in failed]
         blocks.append("\n".join(["Declared disagreements that this run refutes:", *lines]))
+    if explanation.report.skipped:
+        lines = [_item(f"{what}: {why}") for what, why in explanation.report.skipped.items()]
+        blocks.append("\n".join(["Not run here:", *lines]))
     return "\n\n".join(blocks)
 
 
@@ -174,7 +177,8 @@ def _verdict(explanation: Explanation) -> str:
     declared = sum(one.id is not None for one in explanation.disagreements)
     undeclared = len(explanation.disagreements) - declared
     if not explanation.disagreements:
-        said = "No disagreement: every result of every implementation is within its budget, and PyTorch and JAX agree."
+        both = ", and PyTorch and JAX agree" * (not {"torch", "jax"} & explanation.report.skipped.keys())
+        said = f"No disagreement: every result of every implementation is within its budget{both}."
         said = said if explanation.passed else "No disagreement is declared."
     else:
         said = f"{_count(declared, 'declared disagreement')}, {_count(undeclared, 'undeclared')}."

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._catalogue import formulas_of
+from crosscheck._frameworks.lacking import lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS
@@ -39,6 +40,7 @@ def plot(what: str | Activation, *, dtype: str | Any = "float32", low: float = -
     Raises:
         UsageError: If an argument has an unknown value, or the interval is empty.
         UnknownActivationError: If the catalogue lacks this name.
+        MissingFrameworkError: If neither framework can be imported. Where one cannot, the other is drawn, as the title says.
 
     Examples:
         >>> import crosscheck
@@ -53,8 +55,13 @@ def plot(what: str | Activation, *, dtype: str | Any = "float32", low: float = -
         raise UsageError(f"low, high: got {low!r} and {high!r}, expected low < high")
     if np.unique(np.array([low, high]).astype(FORMATS[dtype].dtype)).size < 2:
         raise UsageError(f"low, high: got {low!r} and {high!r}, expected bounds that differ in {dtype}")
+    here = lacking()
+    lost = here.of_those(PLOTTED, [dtype])
+    run = [implementation for implementation in PLOTTED if here.runs(implementation, dtype)]
+    if not run:
+        raise UsageError(f"dtype: got {dtype!r}, which cannot be run here: {'; '.join(lost.values())}")
     with formulas_of(activation):
-        return draw(curves(activation, PLOTTED, dtype, low, high, POINTS))
+        return draw(curves(activation, run, dtype, low, high, POINTS), lost)
 
 
 def _bound(name: str, value: float, dtype: str) -> float:

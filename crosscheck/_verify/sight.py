@@ -9,6 +9,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, IntArray, bits_of, is_number, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import Implementation
@@ -163,12 +164,19 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Declared:
-    """A deviation at one of its anchors, in one of the dtypes of the anchor's region."""
+    """A deviation of some of its implementations at one of its anchors, in one of the dtypes of the anchor's region."""
 
     deviation: Deviation
+    implementations: tuple[str, ...]
     region: Region
     anchor: Anchor
     dtype: str
+
+
+def there(deviation: Deviation, lacking: Lacking, dtype: str | None = None) -> tuple[str, ...]:
+    """The implementations of a deviation that can be run here; none where it shows only between two, and one is lacking."""
+    found = tuple(name for name in deviation.implementations if lacking.runs(name, dtype))
+    return () if deviation.cause == "convention" and len(found) < len(deviation.implementations) else found
 
 
 def sight(
@@ -231,7 +239,7 @@ def sight_declared(
     deviation, region = declared.deviation, declared.region
     return sight(
         activation,
-        deviation.implementations,
+        declared.implementations,
         np.array([declared.anchor.input]).astype(FORMATS[declared.dtype].dtype),
         region.order,
         deviation.modes_of(region)[0],

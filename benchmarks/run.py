@@ -160,7 +160,7 @@ def sweep() -> Iterator[Measurement]:
         for share in ("torch", "jax", "truth", "comparison"):
             yield Measurement(f"sweep {name}: share of {share}", found[f"share of {share}"], 1.0, "")
     natives = ["--implementation", "torch.native", "--implementation", "jax.native"]
-    seconds, peak = run_watched(["-m", "crosscheck", "sweep", SWEPT[0], "--jobs", "2", *natives])
+    seconds, peak = run_watched(["-m", "crosscheck", "sweep", SWEPT[0], "--processes", "2", *natives])
     yield Measurement(f"sweep {SWEPT[0]}, every float32, natives", seconds, SWEEP_LIMIT, "s")
     yield Measurement(f"sweep {SWEPT[0]}, memory", peak, SWEEP_MEMORY, "GiB")
 

@@ -12,6 +12,10 @@ _imported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("torch-jax-crosscheck")
     drawn = random.getstate()
     value = globals()[name] = _imported(name)
     random.setstate(drawn)  # rich draws a number when it is imported

@@ -1,5 +1,7 @@
 """The public names, each with its home: ``__init__.py`` imports it from there when it is first used."""
 
+__version__: str
+
 from ._arrays.arrays import compare_arrays as compare_arrays
 from ._arrays.arrays import dump as dump
 from ._arrays.report import ArraysReport as ArraysReport

@@ -47,7 +47,7 @@ FORMULAS = {
     "derivative": ("lambda m, x: {}['a']", "mine: its formulas raised KeyError: 'a' ("),
     "limits": ("lambda: None", "mine: its formulas raised AttributeError"),
 }
-RUNS = (("verify", "--quick", "--implementation", "torch"), ("plot",), ("sweep", "--dtype", "bfloat16", "--jobs", "1"))
+RUNS = (("verify", "--quick", "--implementation", "torch"), ("plot",), ("sweep", "--dtype", "bfloat16", "--processes", "1"))
 
 
 @pytest.mark.parametrize("field", FORMULAS)

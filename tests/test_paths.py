@@ -65,7 +65,7 @@ def test_what_is_read_is_not_written_by_any_spelling(folder: Path, spelling: str
     [
         (("list", "--file", "mine.py", "--json", "./mine.py"), "--json: ./mine.py is a file that is read too, as --file"),
         (("verify", "--file", "mine.py", "--html", "mine.py"), "--html: mine.py is a file that is read too, as --file"),
-        (("plot", "relu", "--file", "mine.png", "--output", "mine.png"), "--output: mine.png is a file that is read too"),
+        (("plot", "relu", "--file", "mine.png", "--figure", "mine.png"), "--figure: mine.png is a file that is read too"),
         (("atlas", "--diff", "a.npy", "b.npy", "--json", "b.npy"), "--json: b.npy is a file that is read too, as NEW.json"),
         (("atlas", "--diff", "a.npy", "b.npy", "--json", "a.npy"), "--json: a.npy is a file that is read too, as --diff"),
         (
@@ -125,17 +125,17 @@ def test_a_command_runs_twice() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".PDF"])
 def test_a_figure_is_drawn_twice(suffix: str) -> None:
     for _ in range(2):
-        done = run("plot", "relu", "--output", f"a{suffix}")
+        done = run("plot", "relu", "--figure", f"a{suffix}")
         assert (done.exit_code, done.stdout) == (0, f"a{suffix}\n"), done.stderr
     crosscheck.plot("relu").savefig(f"theirs{suffix}")
-    assert run("plot", "relu", "--output", f"theirs{suffix}").exit_code == 2
+    assert run("plot", "relu", "--figure", f"theirs{suffix}").exit_code == 2
 
 
 def test_the_figure_that_is_drawn_unless_another_is_named_overwrites_nothing(folder: Path) -> None:
     (folder / "relu.png").write_bytes(MINE)
     done = run("plot", "relu")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "--output: relu.png exists" in done.stderr
+    assert "--figure: relu.png exists" in done.stderr
     assert (folder / "relu.png").read_bytes() == MINE
 
 

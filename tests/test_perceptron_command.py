@@ -111,7 +111,7 @@ def test_progress_is_shown_on_a_terminal_and_on_standard_error_alone(tmp_path: P
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_figure_is_written_and_its_path_printed(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"or.{suffix}"
-    done = run("--gate", "or", "--epochs", "20", "--plot", str(path))
+    done = run("--gate", "or", "--epochs", "20", "--figure", str(path))
     assert done.exit_code == 0
     assert done.stdout.splitlines()[-1] == str(path)
     if suffix == "png":
@@ -137,7 +137,7 @@ def test_the_figure_is_written_and_its_path_printed(suffix: str, tmp_path: Path)
         (("--losses", "--plant", "sum"), "--losses: got --plant too"),
         (("--plant", "sums"), "did you mean 'sum'?"),
         (("--plant", "numpy:sum"), "unknown framework 'numpy'"),
-        (("--plot", "or.gif"), "the suffix '.gif'"),
+        (("--figure", "or.gif"), "the suffix '.gif'"),
         (("--json", "no/such/folder.json"), "does not exist"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",

@@ -57,14 +57,14 @@ def test_the_curves_are_the_functions() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 def test_every_dtype_is_drawn(dtype: str) -> None:
-    figure = crosscheck.plot("elu", dtype=dtype, low=-3, high=2)
+    figure = crosscheck.plot("elu", dtype=dtype, range=(-3, 2))
     assert dtype in figure.get_suptitle()
     assert "alpha = 1" in figure.get_suptitle()
 
 
 def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
     largest = DRAWABLE
-    figure = crosscheck.plot("relu", dtype="float64", low=-largest, high=largest)
+    figure = crosscheck.plot("relu", dtype="float64", range=(-largest, largest))
     save(figure, tmp_path / "all.png")
     low, high = figure.axes[0].get_xlim()
     assert (low, high) == (-largest, largest)
@@ -72,13 +72,13 @@ def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
 
 
 def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:
-    save(crosscheck.plot("relu", low=1, high=1 + 2**-23), tmp_path / "two.png")
+    save(crosscheck.plot("relu", range=(1, 1 + 2**-23)), tmp_path / "two.png")
     with pytest.raises(UsageError, match="expected bounds that differ in float32"):
-        crosscheck.plot("relu", low=1, high=1 + 2**-50)
+        crosscheck.plot("relu", range=(1, 1 + 2**-50))
 
 
 def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
-    figure = crosscheck.plot("softmax", dtype="bfloat16", low=-2, high=2)
+    figure = crosscheck.plot("softmax", dtype="bfloat16", range=(-2, 2))
     assert figure.get_suptitle().startswith("softmax(axis = -1) in bfloat16, the first entry of the row (x, 0, 1): torch")
     top_left, top_right, left, right = figure.axes
     for axes, name in ((top_left, "value"), (top_right, "gradient")):
@@ -98,7 +98,7 @@ def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
 
 
 def test_an_entry_far_from_the_others_is_drawn(tmp_path: Path) -> None:
-    save(crosscheck.plot("softmax", dtype="float64", low=-DRAWABLE, high=DRAWABLE), tmp_path / "far.png")
+    save(crosscheck.plot("softmax", dtype="float64", range=(-DRAWABLE, DRAWABLE)), tmp_path / "far.png")
     assert (tmp_path / "far.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -149,13 +149,18 @@ def test_pyplot_stays_untouched() -> None:
     ("options", "message"),
     [
         ({"dtype": "float31"}, "unknown dtype 'float31'; did you mean 'float32'"),
-        ({"low": 3, "high": 3}, r"low, high: got 3\.0 and 3\.0, expected low < high"),
-        ({"low": math.nan}, "low: got nan, expected a finite number"),
-        ({"high": math.inf}, "high: got inf, expected a finite number"),
-        ({"high": 1e301, "dtype": "float64"}, r"high: got 1e\+301, expected a finite number within 1e\+300"),
-        ({"high": "10"}, "high: got '10', expected a finite number"),
-        ({"high": True}, "high: got True, expected a finite number"),
-        ({"dtype": "float16", "low": -1e6}, r"low: got -1000000\.0, expected a finite number within 6.55e\+04, for float16"),
+        ({"range": (3, 3)}, r"range: got 3\.0 and 3\.0, expected the lower one first"),
+        ({"range": (math.nan, 1)}, "range: got nan, expected finite numbers"),
+        ({"range": 3}, "range: got 3, expected two numbers"),
+        ({"range": (1, 2, 3)}, r"range: got \(1, 2, 3\), expected two numbers"),
+        ({"range": (0, math.inf)}, "range: got inf, expected finite numbers"),
+        ({"range": (0, 1e301), "dtype": "float64"}, r"range: got 1e\+301, expected finite numbers within 1e\+300"),
+        ({"range": (0, "10")}, "range: got '10', expected finite numbers"),
+        ({"range": (0, True)}, "range: got True, expected finite numbers"),
+        (
+            {"dtype": "float16", "range": (-1e6, 0)},
+            r"range: got -1000000\.0, expected finite numbers within 6.55e\+04, for float16",
+        ),
     ],
     ids=str,
 )
@@ -184,7 +189,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("name", "starts"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml"), ("a.pdf", b"%PDF")])
 def test_the_suffix_says_the_format(name: str, starts: bytes, tmp_path: Path) -> None:
-    save(crosscheck.plot("relu", low=-1, high=1), tmp_path / name)
+    save(crosscheck.plot("relu", range=(-1, 1)), tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(starts)
 
 
@@ -198,7 +203,7 @@ def test_the_command_writes_the_file_and_prints_its_path(command: Command, tmp_p
 
 
 def test_the_command_takes_a_file_and_an_interval(command: Command, activation_file: Path, tmp_path: Path) -> None:
-    options = ("--output", "m.svg", "--dtype", "float64", "--low", "-2", "--high", "5e-1")
+    options = ("--figure", "m.svg", "--dtype", "float64", "--range", "-2", "5e-1")
     done = command("plot", "mine", "--file", str(activation_file), *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "m.svg").is_file()
@@ -209,12 +214,12 @@ def test_the_command_takes_a_file_and_an_interval(command: Command, activation_f
     [
         (("sigmoit",), "did you mean 'sigmoid'?"),
         ((), "Missing argument 'NAME'"),
-        (("relu", "--output", "relu.gif"), "expected one of .png, .svg, .pdf"),
-        (("relu", "--output", "relu"), "with the suffix ''"),
-        (("relu", "--output", "no/such/relu.png"), "--output: the folder"),
-        (("relu", "--low", "2", "--high", "1"), "low, high: got 2.0 and 1.0, expected low < high"),
-        (("relu", "--low", "nan"), "low: got nan, expected a finite number"),
-        (("relu", "--high", "far"), "is not a valid float"),
+        (("relu", "--figure", "relu.gif"), "expected one of .png, .svg, .pdf"),
+        (("relu", "--figure", "relu"), "with the suffix ''"),
+        (("relu", "--figure", "no/such/relu.png"), "--figure: the folder"),
+        (("relu", "--range", "2", "1"), "--range: got 2.0 and 1.0, expected the lower one first"),
+        (("relu", "--range", "nan", "1"), "--range: got nan, expected finite numbers"),
+        (("relu", "--range", "1", "far"), "is not a valid float"),
         (("relu", "--dtype", "float31"), "did you mean 'float32'?"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def python(code: str, env: Mapping[str, str] = os.environ) -> str:
 def test_the_public_names_are_listed() -> None:
     assert crosscheck.__all__ == sorted(crosscheck.__all__)
     assert set(dir(crosscheck)) >= {*crosscheck.__all__} > {"activations", "compare", "verify"}
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert crosscheck.__version__ == version("torch-jax-crosscheck")
 
 
 @pytest.mark.parametrize("name", crosscheck.__all__)

@@ -20,9 +20,9 @@ def run(*arguments: str) -> Result:
 
 
 def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> None:
-    files = {"json": tmp_path / "gelu.json", "plot": tmp_path / "gelu.png"}
+    files = {"json": tmp_path / "gelu.json", "figure": tmp_path / "gelu.png"}
     done = run(
-        *("gelu", "--range", "-0.5", "0xbeffff00", "--jobs", "1", "--out", str(tmp_path / "kept")),
+        *("gelu", "--range", "-0.5", "0xbeffff00", "--processes", "1", "--out", str(tmp_path / "kept")),
         *(f"--{option}={path}" for option, path in files.items()),
     )
     assert done.exit_code == 0, done.output
@@ -35,7 +35,7 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
     assert (data["schema"], data["function"], data["dtype"]) == ("crosscheck.sweep/1", "gelu", "float32")
     assert [one["inputs"] for one in data["results"]] == [257] * 10
     assert json.dumps(read_sweep(files["json"]).data()) == json.dumps(data)
-    with Image.open(files["plot"]) as image:
+    with Image.open(files["figure"]) as image:
         assert image.size > (1000, 500)
         assert len(image.convert("RGB").getcolors(2**24) or ()) > 20
     table = run("--table", str(tmp_path))
@@ -84,10 +84,13 @@ WRONG = {
         "NAME, --table: give the name of an activation, or a folder of results, and not both",
     ),
     "options of a run": (("--table", ".", "--json", "a.json"), "--table: got --json too, which has no effect with it"),
-    "one file": (("relu", "--json", "a.svg", "--plot", "a.svg"), "--json, --plot: got the same file a.svg"),
+    "one file": (("relu", "--json", "a.svg", "--figure", "a.svg"), "--json, --figure: got the same file a.svg"),
     "no results": (("--table", "/dev"), "table: /dev holds no .json file"),
-    "out": (("relu", "--range", "0", "1", "--jobs", "1", "--out", "/dev/null/x"), "out: the folder /dev/null/x cannot be"),
-    "plot": (("relu", "--plot", "a.txt"), "--plot: got 'a.txt' with the suffix '.txt'"),
+    "out": (
+        ("relu", "--range", "0", "1", "--processes", "1", "--out", "/dev/null/x"),
+        "out: the folder /dev/null/x cannot be",
+    ),
+    "plot": (("relu", "--figure", "a.txt"), "--figure: got 'a.txt' with the suffix '.txt'"),
 }
 
 
@@ -104,13 +107,13 @@ def test_bad_input_gets_one_message(what: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"jobs": 0}, "jobs: got 0, expected an integer of at least 1"),
+        ({"processes": 0}, "processes: got 0, expected an integer of at least 1"),
         ({"range": (1.0,)}, "range: got"),
         ({"replace": {"torch.nativ": abs}}, "unknown implementation 'torch.nativ'"),
-        ({"replace": {"torch": abs}, "jobs": 2}, "jobs, executor: functions in an implementation's place"),
+        ({"replace": {"torch": abs}, "processes": 2}, "processes, executor: functions in an implementation's place"),
         ({"implementations": []}, "implementation: got none"),
     ],
-    ids=["jobs", "range", "replace", "replace and jobs", "implementations"],
+    ids=["processes", "range", "replace", "replace and processes", "implementations"],
 )
 def test_bad_arguments_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -35,7 +35,7 @@ COMMAND = (
     "torch.native",
     "--implementation",
     "jax.native",
-    "--jobs",
+    "--processes",
     "1",
 )
 KILLS = 20

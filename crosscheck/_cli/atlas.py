@@ -6,21 +6,20 @@ from typing import Any, NoReturn
 
 import click
 
-from crosscheck._cli import paths, sharing
+from crosscheck._cli import options, paths, sharing
+from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
-from crosscheck._cli.options import modes as all_modes
-from crosscheck._cli.options import refuse_besides
+from crosscheck._cli.options import every_mode, refuse_besides
 from crosscheck._cli.output import finish, one_message, save, show
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import MODES
-from crosscheck._records.names import DTYPES
 
 
-@click.command(cls=paths.Command)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
-@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(MODES)}; all unless given.")
+@click.command(cls=Command)
+@options.names()
+@options.dtypes()
+@options.seed()
+@options.modes((*MODES, options.ALL), "all")
 @click.option("--layout/--no-layout", default=None, help="Whether to compare results in several layouts; so unless --quick.")
 @click.option("--quick", is_flag=True, help="Fewer inputs, eager and jit; float32 unless --dtype says otherwise.")
 @click.option("--usual", is_flag=True, help="Measure which of the usual checks notice each disagreement; it takes longer.")
@@ -33,7 +32,7 @@ from crosscheck._records.names import DTYPES
 )
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
 @paths.activations()
-@sharing.option("--processes", "the activations are")
+@sharing.option("the activations are")
 @paths.output("--json", "Write the table, or with --diff the changes, as JSON.")
 @paths.output("--markdown", "Write the table, or the changes, as Markdown.")
 def atlas(
@@ -71,7 +70,7 @@ def atlas(
     from crosscheck._catalogue import Catalogue
 
     options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "usual": usual, "without": without}
-    options["modes"] = all_modes(modes) or None
+    options["modes"] = every_mode(modes) or None
     if dtypes:
         options["dtypes"] = dtypes
     with one_message():

@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import paths, sharing
-from crosscheck._cli.options import modes as all_modes
-from crosscheck._cli.options import numbers
+from crosscheck._cli import options, paths, sharing
+from crosscheck._cli.command import Command
+from crosscheck._cli.options import every_mode, numbers
 from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
 from crosscheck._records.names import DTYPES
 
 
-@click.command("list", cls=paths.Command)
+@click.command("list", cls=Command)
 @paths.activations()
 @paths.output("--json", "Write the list as JSON.")
 def list_(files: tuple[str, ...], json_path: str | None) -> None:
@@ -48,30 +48,22 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
     save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": plain(data)}))
 
 
-@click.command(cls=paths.Command)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--dtype", "dtypes", multiple=True, metavar="DTYPE", help=f"{', '.join(DTYPES)}; all unless given.")
-@click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient, 2 second derivative.")
-@click.option(
-    "--implementation", "implementations", multiple=True, metavar="IMPLEMENTATION", help=f"{', '.join(IMPLEMENTATIONS)}."
-)
-@click.option(
-    "--mode",
-    "modes",
-    multiple=True,
-    metavar="MODE",
-    help=f"{', '.join(MODES)}, or all; {' and '.join(USUAL_MODES)} unless given.",
-)
+@click.command(cls=Command)
+@options.names()
+@options.dtypes()
+@options.orders("0 value, 1 gradient, 2 second derivative; all unless given.")
+@options.implementations(*IMPLEMENTATIONS)
+@options.modes((*MODES, options.ALL), " and ".join(USUAL_MODES))
 @click.option("--layout", is_flag=True, help="Ask too if a result depends on the position, length or stride of its input.")
-@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the sampled inputs.")
+@options.device()
+@options.seed()
 @click.option("--quick", is_flag=True, help="Fewer inputs; float32, JAX under jit, unless --dtype and --mode say so.")
 @click.option("--thorough", is_flag=True, help="Rows of every length, and a longer search for the worst inputs.")
 @click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
 @click.option("--strict", is_flag=True, help="Let new disagreements fail also where the environment is not on record.")
 @paths.activations("Verify the activations of a Python file.")
-@sharing.option("--processes", "the activations are")
+@sharing.option("the activations are")
 @written
 def verify(
     names: tuple[str, ...],
@@ -102,7 +94,7 @@ def verify(
 
     options: dict[str, Any] = {"device": device, "seed": seed, "quick": quick, "thorough": thorough, "without": without}
     options |= {"layout": layout, "strict": strict}
-    given = {"dtypes": dtypes, "orders": numbers(orders), "implementations": implementations, "modes": all_modes(modes)}
+    given = {"dtypes": dtypes, "orders": numbers(orders), "implementations": implementations, "modes": every_mode(modes)}
     options |= {name: values for name, values in given.items() if values}
     with one_message():
         chosen = Catalogue(files).asked_for(names)
@@ -119,8 +111,8 @@ def verify(
     finish(report.passed, compared=report.compared)
 
 
-@click.command(cls=paths.Command)
-@click.argument("name")
+@click.command(cls=Command)
+@options.name()
 @paths.activations()
 @paths.output("--json", "Write the explanation as JSON.")
 def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
@@ -141,14 +133,21 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     finish(explanation.passed, compared=explanation.report.compared)
 
 
-@click.command(cls=paths.Command)
-@click.argument("name")
-@paths.figure("--output", "The file to write, NAME.png unless given")
-@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
-@click.option("--low", default=-10.0, metavar="X", show_default=True, help="The least input.")
-@click.option("--high", default=10.0, metavar="X", show_default=True, help="The greatest input.")
+@click.command(cls=Command)
+@options.name()
+@paths.figure("--figure", "The file to write, NAME.png unless given")
+@options.dtype(*DTYPES)
+@click.option(
+    "--range",
+    type=float,
+    nargs=2,
+    default=(-10.0, 10.0),
+    metavar="LOW HIGH",
+    show_default=True,
+    help="The first and last input.",
+)
 @paths.activations()
-def plot(name: str, output_path: str | None, dtype: str, low: float, high: float, files: tuple[str, ...]) -> None:
+def plot(name: str, figure_path: str | None, dtype: str, range: tuple[float, float], files: tuple[str, ...]) -> None:
     """Draw an activation and its gradient in both frameworks, and the error of each in ULP; print the file's path."""
     from crosscheck._catalogue import Catalogue
     from crosscheck._frameworks.lacking import lacking
@@ -156,11 +155,11 @@ def plot(name: str, output_path: str | None, dtype: str, low: float, high: float
 
     with one_message():
         activation = Catalogue(files)[name]
-        if output_path is None:
-            output_path = f"{activation.name}.png"
-            paths.of_this_command().write("--output", output_path)
-        figure = drawn(activation, dtype=dtype, low=low, high=high)
+        if figure_path is None:
+            figure_path = f"{activation.name}.png"
+            paths.of_this_command().write("--figure", figure_path)
+        figure = drawn(activation, dtype=dtype, range=range)
         lost = lacking().among(("torch", "jax"), [dtype])
     for what, why in lost.items():
         click.echo(f"Not run here: {what}: {why}", err=True)
-    save_figure(output_path, figure, "--output")
+    save_figure(figure_path, figure, "--figure")

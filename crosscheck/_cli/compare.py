@@ -6,27 +6,26 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import paths
+from crosscheck._cli import options, paths
+from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
 from crosscheck._cli.output import echo, finish, one_message, save_all, written
 from crosscheck._records.implementations import USUAL_MODES
-from crosscheck._records.names import DTYPES
+from crosscheck._records.names import DTYPES, ORDERS
 
 
-@click.command(cls=paths.Command)
+@click.command(cls=Command)
 @click.argument("torch_fn", metavar="MODULE:FN")
 @click.argument("jax_fn", metavar="MODULE:FN")
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
 @click.option("--shape", "shapes", multiple=True, metavar="N,M,...", help="The shape of an input; once for each input.")
-@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help=f"{', '.join(DTYPES)}.")
-@click.option(
-    "--order", default="1", metavar="ORDER", show_default=True, help="0 values, 1 gradients too, 2 second ones too."
-)
+@options.dtype(*DTYPES)
+@options.orders("0 values, 1 gradients too, 2 second derivatives too; 1 unless given.")
 @click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
 @click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
-@click.option("--mode", "modes", multiple=True, metavar="MODE", help=f"{', '.join(USUAL_MODES)}; both unless given.")
-@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
-@click.option("--seed", default=0, show_default=True, help="Seed of inputs, vectors and noise.")
+@options.modes(USUAL_MODES, "both")
+@options.device()
+@options.seed("inputs, vectors and noise")
 @written
 def compare(
     torch_fn: str,
@@ -34,7 +33,7 @@ def compare(
     ends: tuple[str, str] | None,
     shapes: tuple[str, ...],
     dtype: str,
-    order: str,
+    orders: tuple[str, ...],
     exact: str | None,
     accept: tuple[str, ...],
     modes: tuple[str, ...],
@@ -57,7 +56,8 @@ def compare(
     if modes:
         options["modes"] = modes
     with one_message():
-        (options["order"],) = numbers((order,))
+        if orders:
+            options["order"] = max(numbers(orders), key=lambda order: (order not in ORDERS, str(order)))
         options["accept"] = [acceptable(one) for one in accept]
         inputs = described(ends, shapes)
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
@@ -68,7 +68,7 @@ def compare(
     finish(report.passed, compared=report.ran)
 
 
-@click.command(cls=paths.Command)
+@click.command(cls=Command)
 @click.argument("a", type=paths.Input())
 @click.argument("b", type=paths.Input())
 @click.option(

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import paths
+from crosscheck._cli import options, paths
+from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.output import one_message, save
 
 
-@click.command(cls=paths.Command)
-@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="cpu or gpu.")
+@click.command(cls=Command)
+@options.device()
 @paths.output("--json", "Write the environment as JSON.")
 def env(device: str, json_path: str | None) -> None:
     """Print versions, devices and settings on which results depend: what each changes, how to set both frameworks alike."""

@@ -1,17 +1,19 @@
-"""The options of a command as they were given, and as messages call them."""
+"""Options that several commands have, each said once; as they were given, and as messages call them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 from click.core import ParameterSource
 
 from crosscheck._cli.ending import refuse
 from crosscheck._records.implementations import MODES
+from crosscheck._records.names import DEVICES, DTYPES, ORDERS
 
 ALL = "all"
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def called(param: click.Parameter) -> str:
@@ -45,7 +47,7 @@ def refuse_besides(option: str, *allowed: str) -> None:
         refuse(f"{option}: got {', '.join(others)} too, which {'has' if len(others) == 1 else 'have'} no effect with it")
 
 
-def modes(given: tuple[str, ...]) -> tuple[str, ...]:
+def every_mode(given: tuple[str, ...]) -> tuple[str, ...]:
     """The modes that are given, ``all`` for every one there is."""
     return tuple(mode for one in given for mode in (MODES if one == ALL else (one,)))
 
@@ -53,3 +55,74 @@ def modes(given: tuple[str, ...]) -> tuple[str, ...]:
 def numbers(given: tuple[str, ...]) -> list[int | str]:
     """Orders as numbers; what is none is refused where all orders are known."""
     return [int(one) if one.isdecimal() else one for one in given]
+
+
+def _among(*known: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell completes a value to that is one of those known."""
+    return lambda _, __, begun: [one for one in known if one.startswith(begun)]
+
+
+def _activations(context: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    from crosscheck._catalogue import activations
+
+    return _among(*activations)(context, param, begun)
+
+
+def name(*, required: bool = True) -> Decorator:
+    """The argument that names one activation."""
+    return click.argument("name", required=required, shell_complete=_activations)
+
+
+def names() -> Decorator:
+    """The argument that names several."""
+    return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_activations)
+
+
+def dtype(*known: str) -> Decorator:
+    """Of a command that runs in one dtype."""
+    text = f"{', '.join(known)}."
+    return click.option(
+        "--dtype", default="float32", metavar="DTYPE", show_default=True, shell_complete=_among(*known), help=text
+    )
+
+
+def dtypes() -> Decorator:
+    """Of a command that runs in several."""
+    return _several("--dtype", DTYPES, f"{', '.join(DTYPES)}; all unless given.")
+
+
+def orders(text: str) -> Decorator:
+    """Of a command that judges several orders; ``text`` says which."""
+    return _several("--order", tuple(map(str, ORDERS)), text)
+
+
+def implementations(*known: str) -> Decorator:
+    """Of a command that judges several implementations."""
+    return _several("--implementation", known, f"{', '.join(known)}.")
+
+
+def modes(known: tuple[str, ...], unless: str) -> Decorator:
+    """Of a command that runs in several modes; ``unless`` says in which where none is given."""
+    return _several("--mode", known, f"{', '.join(known)}; {unless} unless given.")
+
+
+def _several(flag: str, known: tuple[str, ...], text: str) -> Decorator:
+    metavar = flag[2:].upper()
+    return click.option(flag, f"{flag[2:]}s", multiple=True, metavar=metavar, shell_complete=_among(*known), help=text)
+
+
+def device() -> Decorator:
+    """Of a command that may run on a GPU."""
+    return click.option(
+        "--device",
+        default="cpu",
+        metavar="DEVICE",
+        show_default=True,
+        shell_complete=_among(*DEVICES),
+        help=f"Where the frameworks run: {' or '.join(DEVICES)}.",
+    )
+
+
+def seed(what: str = "the sampled inputs") -> Decorator:
+    """Of a command that draws numbers."""
+    return click.option("--seed", default=0, show_default=True, help=f"Seed of {what}.")

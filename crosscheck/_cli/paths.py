@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from crosscheck._cli.ending import refuse
-from crosscheck._cli.options import called
+from crosscheck._cli.options import Decorator, called
 
 FIGURES = (".png", ".svg", ".pdf")
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class Paths:
@@ -99,28 +97,6 @@ class Output(Input):
     def __init__(self, *suffixes: str) -> None:
         super().__init__()
         self.suffixes = suffixes
-
-
-class Command(click.Command):
-    """A command whose parameters say which files it reads and writes; one that writes has ``--force``."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        if any(isinstance(param.type, Output) for param in self.params):
-            text = "Overwrite files that crosscheck did not write, too."
-            self.params.append(click.Option(["--force"], is_flag=True, help=text))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        paths = ctx.obj = Paths(force=ctx.params.pop("force", False))
-        for param in self.params:
-            if isinstance(param.type, Input):
-                given = ctx.params.get(param.name or "") or ()
-                for path in (given,) if isinstance(given, str) else given:
-                    if isinstance(param.type, Output):
-                        paths.write(called(param), path, param.type.suffixes)
-                    else:
-                        paths.read(called(param), path)
-        return super().invoke(ctx)
 
 
 def of_this_command() -> Paths:

@@ -6,26 +6,37 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import paths
+from crosscheck._cli import options, paths
+from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.options import refuse_besides
 from crosscheck._cli.output import echo, finish, one_message, save, save_figure, show
 from crosscheck._cli.progress import epochs_done
 
 
-@click.command(cls=paths.Command)
+class _Plant(click.Option):
+    """Its help names the faults, whose module takes too long to load for a command that does not ask for them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from crosscheck._training.faults import FAULTS
+
+        self.help = f"Self-test: plant a fault in jax, or in torch:FAULT: {', '.join(FAULTS)}."
+        return super().get_help_record(ctx)
+
+
+@click.command(cls=Command)
 @click.option(
     "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
 )
 @click.option("--epochs", default=1000, show_default=True, help="Steps over the whole data.")
 @click.option("--learning-rate", default=0.1, show_default=True, help="The step size of SGD.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the start, and of the random points.")
-@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32 or float64.")
+@options.seed("the start, and of the random points")
+@options.dtype("float32", "float64")
 @click.option("--seeds", type=int, metavar="N", help="Train from N starts, vectorised; every gate unless --gate says which.")
 @click.option("--losses", is_flag=True, help="Judge the losses at extreme logits and probabilities instead.")
-@click.option("--plant", multiple=True, metavar="[SIDE:]FAULT", help="Self-test: plant a fault in jax, or in torch:FAULT.")
+@click.option("--plant", cls=_Plant, multiple=True, metavar="[SIDE:]FAULT")
 @paths.output("--json", "Write the report as JSON, with the loss of every epoch.")
-@paths.figure("--plot", "Draw losses, difference and boundary")
+@paths.figure("--figure", "Draw losses, difference and boundary")
 def perceptron(
     gate: str | None,
     epochs: int,
@@ -36,14 +47,14 @@ def perceptron(
     losses: bool,
     plant: tuple[str, ...],
     json_path: str | None,
-    plot_path: str | None,
+    figure_path: str | None,
 ) -> None:
     """Train a perceptron in both frameworks from the same start, and say where and why the trainings part.
 
     Exit 0: the frameworks agree, learned or not. 1: they do not; the fault, its epoch and its tensor are named.
     """
-    if seeds is not None and (plant or plot_path):
-        refuse("--seeds: got --plant or --plot too; only a single training is planted or drawn")
+    if seeds is not None and (plant or figure_path):
+        refuse("--seeds: got --plant or --figure too; only a single training is planted or drawn")
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import layout
     from crosscheck._training import perceptron as _trainings
@@ -71,8 +82,8 @@ def perceptron(
             echo("")
         show(layout(document))
     save(json_path, lambda path: write_json(path, data))
-    if plot_path is not None:
-        save_figure(plot_path, report.plot(), "--plot")
+    if figure_path is not None:
+        save_figure(figure_path, report.plot(), "--figure")
     finish(passed)
 
 

@@ -23,7 +23,7 @@ def among(activations: int) -> int:
     return 1 if activations <= FEW_ACTIVATIONS else per_core()
 
 
-def option(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The option by which a user says it; ``what`` is shared."""
     text = f"Among how many processes {what} shared; one per core, at most {MOST_PROCESSES}, unless given."
-    return click.option(name, type=click.IntRange(1), metavar="N", help=text)
+    return click.option("--processes", type=click.IntRange(1), metavar="N", help=text)

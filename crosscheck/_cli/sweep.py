@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import paths, sharing
+from crosscheck._cli import options, paths, sharing
+from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse, stop
 from crosscheck._cli.options import numbers, refuse_besides
 from crosscheck._cli.output import finish, one_message, save, save_figure, show
@@ -14,25 +15,19 @@ from crosscheck._cli.progress import inputs_done
 from crosscheck._records.implementations import IMPLEMENTATIONS
 
 
-@click.command(cls=paths.Command)
-@click.argument("name", required=False)
-@click.option("--dtype", default="float32", metavar="DTYPE", show_default=True, help="float32, bfloat16 or float16.")
-@click.option("--order", "orders", multiple=True, metavar="ORDER", help="0 value, 1 gradient; 16-bit: 2 second derivative.")
-@click.option(
-    "--implementation",
-    "implementations",
-    multiple=True,
-    metavar="IMPLEMENTATION",
-    help=f"{', '.join(IMPLEMENTATIONS[:-1])}.",
-)
+@click.command(cls=Command)
+@options.name(required=False)
+@options.dtype("float32", "bfloat16", "float16")
+@options.orders("0 value, 1 gradient, 16-bit: 2 second derivative; all unless given.")
+@options.implementations(*IMPLEMENTATIONS[:-1])
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
-@click.option("--device", default="cpu", metavar="DEVICE", show_default=True, help="Where the frameworks run: cpu or gpu.")
+@options.device()
 @click.option("--out", type=paths.Input(), metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
 @click.option("--resume", is_flag=True, help="Go on with the journal in --out.")
-@sharing.option("--jobs", "it is")
+@sharing.option("it is")
 @paths.activations()
 @paths.output("--json", "Write the results as JSON.")
-@paths.figure("--plot", "Draw the errors")
+@paths.figure("--figure", "Draw the errors")
 @click.option(
     "--table",
     type=paths.Input(),
@@ -48,10 +43,10 @@ def sweep(
     device: str,
     out: str | None,
     resume: bool,
-    jobs: int | None,
+    processes: int | None,
     files: tuple[str, ...],
     json_path: str | None,
-    plot_path: str | None,
+    figure_path: str | None,
     table: str | None,
 ) -> None:
     """Judge an activation at every input there is, value and gradient: 4,294,967,296 of float32, which takes minutes.
@@ -77,7 +72,7 @@ def sweep(
         if orders:
             options["orders"] = numbers(orders)
         alone = bool(files) or device != "cpu"
-        options["jobs"] = jobs or (1 if alone else sharing.per_core())
+        options["processes"] = processes or (1 if alone else sharing.per_core())
         activation = Catalogue(files)[name]
         if out is not None:
             paths.of_this_command().read("the journal in --out", str(_sweeps.journal_path(out, activation.name, dtype)))
@@ -88,6 +83,6 @@ def sweep(
             stop(kept)
     show(layout(report.document()))
     save(json_path, report.to_json)
-    if plot_path is not None:
-        save_figure(plot_path, report.plot(), "--plot")
+    if figure_path is not None:
+        save_figure(figure_path, report.plot(), "--figure")
     finish(report.passed)

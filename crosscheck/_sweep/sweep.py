@@ -51,7 +51,7 @@ def sweep(
     device: str = "cpu",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    jobs: int = 1,
+    processes: int = 1,
     executor: Executor | None = None,
     replace: Mapping[str, Callable[..., Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -74,7 +74,8 @@ def sweep(
         out: A folder for a journal of the finished pieces, of 2^20 inputs each.
         resume: Whether to continue with the journal in ``out``. Whatever ended a sweep, the results are those of one that
             was never ended.
-        jobs: The number of processes that share the pieces. More than one needs a main module that can be imported again.
+        processes: The number of processes that share the pieces. More than one needs a main module that can be imported
+            again.
         executor: A ``concurrent.futures.Executor`` to share the pieces among instead, such as
             ``dask.distributed.Client(...).get_executor()``, whose workers have crosscheck installed. Pieces of workers that
             died are done again, in this process if the executor is broken. The results are the same.
@@ -114,18 +115,18 @@ def sweep(
     if unswept := set(replace) - set(setup.implementations):
         raise UsageError(unknown("implementation", min(unswept), setup.implementations))
     span = _span(range, fmt)
-    _arguments.integer("jobs", jobs, 1)
+    _arguments.integer("processes", processes, 1)
     _arguments.progress(progress)
     if resume and out is None:
         raise UsageError("resume: got no folder to go on with; give that of the sweep, out=FOLDER")
     here = bool(replace) or activations.get(activation.name) is not activation
-    if here and (executor is not None or jobs > 1):
+    if here and (executor is not None or processes > 1):
         raise UsageError(
-            "jobs, executor: functions in an implementation's place, and records of yours, are not sent to processes"
+            "processes, executor: functions in an implementation's place, and records of yours, are not sent to processes"
         )
     spans = list(pieces(span))
-    shared = executor is not None or (jobs > 1 and len(spans) > LEFT_TO_ITSELF)
-    with formulas_of(activation), _executors(executor, jobs if shared else 1) as executors:
+    shared = executor is not None or (processes > 1 and len(spans) > LEFT_TO_ITSELF)
+    with formulas_of(activation), _executors(executor, processes if shared else 1) as executors:
         first, described = (None, environment(device)) if executors is None else _working(executors, device)
         header = _header(setup, span, fmt, described)
         with _journal(out, header, (activation.name, dtype), resume=resume) as journal:
@@ -136,7 +137,7 @@ def sweep(
             if first is None or executors is None:
                 judged = map(Judge(activation, setup, replace).judge, missing)
             else:
-                workers = jobs if executor is None else _size(executor)
+                workers = processes if executor is None else _size(executor)
                 judged = spread(partial(judge_piece, setup), missing, first, executors, workers)
             inputs = sum(piece["last"] - piece["first"] + 1 for piece in done)
             for piece in judged:
@@ -180,7 +181,7 @@ def _judge(setup: Setup) -> Judge:
 
 
 @contextmanager
-def _executors(given: Executor | None, jobs: int) -> Iterator[Iterator[Executor] | None]:
+def _executors(given: Executor | None, processes: int) -> Iterator[Iterator[Executor] | None]:
     """The executor given, or one of processes; and one more whenever the last has broken. None to work in this process."""
     started: list[Executor] = []
 
@@ -191,14 +192,14 @@ def _executors(given: Executor | None, jobs: int) -> Iterator[Iterator[Executor]
             if given is not None:
                 started.append(ThreadPoolExecutor(1))
             else:
-                started.append(Workers(jobs))
+                started.append(Workers(processes))
             yield started[-1]
 
     try:
         with none_left():
-            yield None if given is None and jobs == 1 else one_after_another()
+            yield None if given is None and processes == 1 else one_after_another()
     except BrokenExecutor as error:
-        raise UsageError(f"jobs: {error}; {FEWER}") from error
+        raise UsageError(f"processes: {error}; {FEWER}") from error
     finally:
         for executor in started:
             executor.shutdown(cancel_futures=True)

@@ -25,14 +25,13 @@ DRAWABLE = 1e300
 
 
 @undisturbed()
-def plot(what: str | Activation, *, dtype: str | Any = "float32", low: float = -10.0, high: float = 10.0) -> Figure:
+def plot(what: str | Activation, *, dtype: str | Any = "float32", range: tuple[float, float] = (-10.0, 10.0)) -> Figure:
     """Draw an activation and its gradient over an interval, and below them the error of each implementation in ULP.
 
     Args:
         what: A name or alias of the catalogue, or a record; its parameters have their default values.
         dtype: The dtype in which the frameworks compute.
-        low: The lower end of the interval of inputs.
-        high: The upper end.
+        range: The first and last input.
 
     Returns:
         A figure that belongs to no window and no ``pyplot``; save it with ``figure.savefig(path)``.
@@ -44,17 +43,20 @@ def plot(what: str | Activation, *, dtype: str | Any = "float32", low: float = -
 
     Examples:
         >>> import crosscheck
-        >>> figure = crosscheck.plot("relu", low=-2, high=2)
+        >>> figure = crosscheck.plot("relu", range=(-2, 2))
         >>> len(figure.axes)
         4
     """
     activation = _arguments.activation_of(what)
     dtype = _arguments.dtype(dtype)
-    low, high = _bound("low", low, dtype), _bound("high", high, dtype)
+    ends = _arguments.several(range)
+    if len(ends) != 2:
+        raise UsageError(f"range: got {range!r}, expected two numbers, the lower one first")
+    low, high = (_bound(end, dtype) for end in ends)
     if not low < high:
-        raise UsageError(f"low, high: got {low!r} and {high!r}, expected low < high")
+        raise UsageError(f"range: got {low!r} and {high!r}, expected the lower one first")
     if np.unique(np.array([low, high]).astype(FORMATS[dtype].dtype)).size < 2:
-        raise UsageError(f"low, high: got {low!r} and {high!r}, expected bounds that differ in {dtype}")
+        raise UsageError(f"range: got {low!r} and {high!r}, expected numbers that differ in {dtype}")
     here = lacking()
     lost = here.of_those(PLOTTED, [dtype])
     run = [implementation for implementation in PLOTTED if here.runs(implementation, dtype)]
@@ -64,9 +66,9 @@ def plot(what: str | Activation, *, dtype: str | Any = "float32", low: float = -
         return draw(curves(activation, run, dtype, low, high, POINTS), lost)
 
 
-def _bound(name: str, value: float, dtype: str) -> float:
+def _bound(value: float, dtype: str) -> float:
     largest = min(FORMATS[dtype].largest, DRAWABLE)
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not real or not -largest <= value <= largest:
-        raise UsageError(f"{name}: got {value!r}, expected a finite number within {largest:.4g}, for {dtype}")
+        raise UsageError(f"range: got {value!r}, expected finite numbers within {largest:.4g}, for {dtype}")
     return float(value)

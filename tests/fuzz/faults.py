@@ -32,7 +32,7 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("out.json", "out.html", "out.md"),
     ),
     "explain": (("explain", "linear", "--json", "out.json"), ("out.json",)),
-    "plot": (("plot", "linear", "--output", "out.png"), ("out.png",)),
+    "plot": (("plot", "linear", "--figure", "out.png"), ("out.png",)),
     "compare": (
         ("compare", "torch:tanh", "jax.numpy:tanh", "--json", "out.json", "--html", "out.html", "--markdown", "out.md"),
         ("out.json", "out.html", "out.md"),
@@ -47,15 +47,15 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "atlas --diff": (("atlas", "--diff", "old.json", "--json", "out.json", "--markdown", "out.md"), ("out.json", "out.md")),
     "perceptron": (
-        ("perceptron", "--epochs", "50", "--json", "out.json", "--plot", "out.png"),
+        ("perceptron", "--epochs", "50", "--json", "out.json", "--figure", "out.png"),
         ("out.json", "out.png"),
     ),
     "sweep": (
-        ("sweep", "tanh", "--range", "0.5", "1.1", "--jobs", "1", "--json", "out.json", "--plot", "out.svg"),
+        ("sweep", "tanh", "--range", "0.5", "1.1", "--processes", "1", "--json", "out.json", "--figure", "out.svg"),
         ("out.json", "out.svg"),
     ),
     "sweep --out": (
-        ("sweep", "tanh", "--range", "0.5", "1.1", "--jobs", "1", "--out", "journal", "--json", "out.json"),
+        ("sweep", "tanh", "--range", "0.5", "1.1", "--processes", "1", "--out", "journal", "--json", "out.json"),
         ("out.json",),
     ),
     "verify, shared": (
@@ -67,7 +67,19 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("out.json",),
     ),
     "sweep, shared": (
-        ("sweep", "tanh", "--range", "0.1", "1.1", "--implementation", "torch.native", "--jobs", "2", "--json", "out.json"),
+        (
+            "sweep",
+            "tanh",
+            "--range",
+            "0.1",
+            "1.1",
+            "--implementation",
+            "torch.native",
+            "--processes",
+            "2",
+            "--json",
+            "out.json",
+        ),
         ("out.json",),
     ),
     "dump": (("out.npz",), ("out.npz",)),

@@ -62,8 +62,8 @@ def _messages(line: Line, outcome: Outcome) -> Iterator[str]:
 
 def _files(line: Line, outcome: Outcome) -> Iterator[str]:
     named = {os.path.normpath(path): option for option, path in line.outputs.items()}
-    if line.command == "plot" and "--output" not in line.outputs:
-        named |= {path: "--output" for path in outcome.after if path.endswith(".png")}
+    if line.command == "plot" and "--figure" not in line.outputs:
+        named |= {path: "--figure" for path in outcome.after if path.endswith(".png")}
     for path in outcome.before.keys() | outcome.after.keys():
         before, after = outcome.before.get(path), outcome.after.get(path)
         if before == after or any(path.startswith(f"{journal}/") for journal in line.journals):

@@ -20,7 +20,7 @@ import click
 
 from crosscheck._cli.main import main
 
-OUTPUTS = ("--json", "--html", "--markdown", "--output", "--plot")
+OUTPUTS = ("--json", "--html", "--markdown", "--figure")
 """The options that name a file to write."""
 LONGEST = 120
 """Seconds after which a command is taken to hang: hundreds of times what the longest one takes."""

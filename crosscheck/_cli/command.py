@@ -1,0 +1,48 @@
+"""What every command is: its help, its options, and its files, which are checked before any work is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import click
+
+from crosscheck._cli.ending import refuse
+from crosscheck._cli.options import called
+from crosscheck._cli.paths import Input, Output, Paths
+
+LONGEST = 200
+"""Characters of the first sentence of a command's help; none is so long, so that none is cut."""
+
+
+class Command(click.Command):
+    """A command whose parameters say which files it reads and writes; one that writes has ``--force``."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if any(isinstance(param.type, Output) for param in self.params):
+            text = "Overwrite files that crosscheck did not write, too."
+            self.params.append(click.Option(["--force"], is_flag=True, help=text))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        paths = ctx.obj = Paths(force=ctx.params.pop("force", False))
+        for param in self.params:
+            if isinstance(param.type, Input):
+                given = ctx.params.get(param.name or "") or ()
+                for path in (given,) if isinstance(given, str) else given:
+                    if isinstance(param.type, Output):
+                        paths.write(called(param), path, param.type.suffixes)
+                    else:
+                        paths.read(called(param), path)
+        return super().invoke(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an option that takes one value and is given twice: click would take the last, and say nothing."""
+        if not ctx.resilient_parsing:
+            for param, times in Counter(self.make_parser(ctx).parse_args(list(args))[2]).items():
+                if times > 1 and isinstance(param, click.Option) and not param.multiple and not param.is_flag:
+                    refuse(f"{called(param)}: got it {times} times, expected one value; run the command once for each")
+        return super().parse_args(ctx, args)
+
+    def get_short_help_str(self, limit: int = LONGEST) -> str:
+        return super().get_short_help_str(LONGEST)

@@ -114,7 +114,7 @@ def test_explain_tells_of_the_framework_that_is_there(run: Run, alone: str) -> N
 
 
 def test_a_plot_says_in_its_title_what_it_lacks(run: Run, alone: str, tmp_path: Path) -> None:
-    done = run("plot", "relu", "--output", "out.svg")
+    done = run("plot", "relu", "--figure", "out.svg")
     assert (done.exit_code, done.stdout) == (0, "out.svg\n")
     assert done.stderr.startswith(f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported")
     title = crosscheck.plot("relu").get_suptitle()

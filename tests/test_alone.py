@@ -7,13 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cli
 import click.testing
 import jax
 import pytest
 import torch
 
 import crosscheck
-from crosscheck._cli.main import main
 from crosscheck._frameworks import environment
 
 OTHER = {"torch": "jax", "jax": "torch"}
@@ -24,7 +24,7 @@ Run = Callable[..., click.testing.Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: click.testing.CliRunner().invoke(main, arguments)
+    return cli.run
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *frameworks: str) -> None:

@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
+import cli
 import pytest
-from click.testing import CliRunner, Result
-
-from crosscheck._cli.main import main
+from click.testing import Result
 
 MINE = """
 import jax.numpy as jnp
@@ -39,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["compare", *arguments])
+    return cli.run("compare", *arguments)
 
 
 def test_two_that_agree_exit_0() -> None:

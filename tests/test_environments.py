@@ -5,14 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cli
 import jax
 import pytest
 import torch
-from click.testing import CliRunner
 
 import crosscheck
 from crosscheck import Report, Seen
-from crosscheck._cli.main import main
 from crosscheck._recorded.files import Record
 from crosscheck._verdict import environments
 
@@ -116,7 +115,7 @@ def test_an_error_above_the_declared_one_is_a_note_where_nothing_is_on_record(
 def test_the_command_exits_0_for_what_is_new_and_1_with_strict(tmp_path: Path, options: tuple[str, ...], code: int) -> None:
     path = tmp_path / "report.json"
     command = ["verify", "hard_tanh", "--dtype", "float32", "--order", "0", "--quick", "--json", str(path), *options]
-    done = CliRunner().invoke(main, command)
+    done = cli.run(*command)
     assert done.exit_code == code, done.output
     summary = json.loads(path.read_text("utf-8"))["summary"]
     assert (summary["passed"], summary["new"] > 0, summary["recorded"]) == (code == 0, code == 0, False)

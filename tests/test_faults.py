@@ -153,8 +153,8 @@ def test_a_folder_that_only_reads_is_refused_at_once(tmp_path: Path) -> None:
         pytest.skip("no file system that only reads can be made here")
     command = [
         sys.executable,
-        "-c",
-        "from crosscheck._cli.main import main; main()",
+        "-m",
+        "crosscheck",
         "list",
         "--json",
         str(tmp_path / "out.json"),
@@ -203,8 +203,9 @@ def test_ctrl_c_waits_until_a_framework_is_loaded(tmp_path: Path) -> None:
     tmp_path.joinpath("jax", "__init__.py").write_text(LOADS_SLOWLY)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    code = "from crosscheck._cli.main import main; main(['env'])"
-    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, **pipes) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "crosscheck", "env"], env={**os.environ, "PYTHONPATH": path}, **pipes
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "loading\n"
         process.send_signal(signal.SIGINT)
@@ -213,11 +214,11 @@ def test_ctrl_c_waits_until_a_framework_is_loaded(tmp_path: Path) -> None:
 
 
 LEAVES_SLOWLY = """
-import atexit, time
+import atexit, runpy, sys, time
 atexit.register(time.sleep, 60)  # as a library's that clears up when Python ends
 atexit.register(print, "leaving", flush=True)
-from crosscheck._cli.main import main
-main(["list"])
+sys.argv = ["crosscheck", "list"]
+runpy.run_module("crosscheck", run_name="__main__")
 """
 
 

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cli
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
-
-from crosscheck._cli.main import main
 
 pytestmark = pytest.mark.full
 
@@ -21,7 +20,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 def run(*arguments: str) -> Result:
     """The command in this process, where the frameworks are loaded already."""
-    return CliRunner().invoke(main, ["perceptron", *arguments])
+    return cli.run("perceptron", *arguments)
 
 
 def test_both_trainings_are_printed_side_by_side(command: Command, tmp_path: Path) -> None:
@@ -94,8 +93,7 @@ def test_progress_is_shown_on_a_terminal_and_on_standard_error_alone(tmp_path: P
     import pty
 
     ours, theirs = pty.openpty()
-    code = "from crosscheck._cli.main import main; main()"
-    arguments = [sys.executable, "-c", code, "perceptron", "--gate", "or", "--epochs", "200"]
+    arguments = [sys.executable, "-m", "crosscheck", "perceptron", "--gate", "or", "--epochs", "200"]
     shown = b""
     with (tmp_path / "out").open("wb") as out, subprocess.Popen(arguments, stdout=out, stderr=theirs) as process:
         os.close(theirs)

@@ -71,12 +71,12 @@ def test_the_check_sees_what_was_imported() -> None:
 
 @pytest.mark.parametrize("arguments", [["list"], ["--help"], ["verify", "--help"]], ids=" ".join)
 def test_the_command_imports_no_framework_to_say_what_there_is(arguments: list[str]) -> None:
-    """As ``python -m crosscheck._cli.main`` runs it; the last line printed is what was loaded."""
+    """As ``python -m crosscheck`` runs it; the last line printed is what was loaded."""
     code = (
         "import atexit, runpy, sys\n"
         f"atexit.register(lambda: exec({LOADED!r}))\n"
         f"sys.argv[1:] = {arguments!r}\n"
-        "runpy.run_module('crosscheck._cli.main', run_name='__main__')"
+        "runpy.run_module('crosscheck', run_name='__main__')"
     )
     *said, loaded = python(code).splitlines()
     assert any("sigmoid" in line or "Usage:" in line for line in said)

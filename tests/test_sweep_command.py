@@ -4,19 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cli
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
 import crosscheck
 from crosscheck import UsageError
-from crosscheck._cli.main import main
 from crosscheck._sweep.report import read_sweep
 
 
 def run(*arguments: str) -> Result:
     """The command in this process, where the frameworks are loaded already."""
-    return CliRunner().invoke(main, ["sweep", *arguments])
+    return cli.run("sweep", *arguments)
 
 
 def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ KEPT = b'{"schema": "crosscheck.kept/1"}\n'
 PATIENCE = 20.0
 """Seconds for which processes may end after the one that started them."""
 LONGEST = 300
-COMMAND = "from crosscheck._cli.main import main; main()"
+COMMAND = "import runpy; runpy.run_module('crosscheck', run_name='__main__')"
 FULL = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n"
 """As on a full disk, a file can grow no further; Python is told by an error, since it ignores the signal."""
 

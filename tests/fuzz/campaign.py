@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import click
+from cli import main
 from hypothesis import HealthCheck, Phase, given, settings
 
-from crosscheck._cli.main import main
 from fuzz.invariant import broken
 from fuzz.lines import COMMANDS, lines
 from fuzz.running import Line, run

@@ -17,8 +17,7 @@ from types import FrameType
 from typing import Any
 
 import click
-
-from crosscheck._cli.main import main
+from cli import main
 
 OUTPUTS = ("--json", "--html", "--markdown", "--figure")
 """The options that name a file to write."""

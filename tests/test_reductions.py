@@ -1,5 +1,6 @@
 """Functions that reduce a row to one number: their truth, by what they are known, their scale, and faults in them."""
 
+import re
 from math import inf, nan
 from typing import Any
 
@@ -8,13 +9,12 @@ import numpy as np
 import pytest
 from catalogue import ROWS
 from floats import FORMATS, Format, widen
+from in_both import derivative
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Report, SpecError
-from crosscheck._frameworks import backend
-from crosscheck._frameworks.base import WrongOutputError
 from crosscheck._truth.rows import row_truth
 from crosscheck._verify.explain import _source
 from crosscheck._verify.explanation import Disagreement, Explanation
@@ -76,10 +76,8 @@ def test_a_value_may_have_a_limit_where_the_derivatives_have_none(fmt: Format, c
         assert (result[k].judged == ~np.isnan(slopes)).all()
         assert not result[k].undecided.any()
     for framework in ("torch", "jax"):
-        own = backend(framework).derivative(
-            lambda x, f=framework: getattr(LOGSUMEXP, f)(x)[:, None], x, 0, "eager", "cpu", x[:, :1], x
-        )
-        np.testing.assert_allclose(widen(own), [[value]], rtol=1e-2)  # type: ignore[arg-type]
+        own = derivative(framework, getattr(LOGSUMEXP, framework), x)
+        np.testing.assert_allclose(widen(own), [value], rtol=1e-2)
 
 
 def test_a_value_is_known_by_the_largest_entry_and_derivatives_by_how_far_below_it_they_are() -> None:
@@ -140,9 +138,13 @@ def test_a_planted_fault_is_found(fault: str) -> None:
 
 @in_both
 def test_a_result_of_another_length_than_the_direction_is_refused(framework: str) -> None:
-    x = np.ones((2, 3), np.float32)
-    with pytest.raises(WrongOutputError, match=r"returned shape \(2, 3\)"):
-        backend(framework).derivative(lambda x: x * 2, x, 1, "eager", "cpu", x[:, :1], x)
+    report = crosscheck.verify(
+        "logsumexp", replace={framework: lambda x, axis: x * 2}, dtypes=["float32"], implementations=[framework], quick=True
+    )
+    assert report.comparisons
+    for comparison in report.comparisons:
+        assert comparison.cause == "error"
+        assert re.search(r"the function returned shape \(\d+, \d+\) ", str(comparison.message))
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from floats import FORMATS, FloatArray, widen
+from in_both import derivative
 
 import crosscheck
-from crosscheck._frameworks import backend
 from crosscheck._records.interface import native_function
 from crosscheck._truth.rows import row_truth
 
@@ -24,7 +24,7 @@ wide_formats = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def run(framework: str, x: FloatArray, order: int) -> Any:
     function = getattr(STANDARDIZE, framework)
     v, w = (np.random.default_rng(order).standard_normal((2, *x.shape))).astype(x.dtype)
-    return backend(framework).derivative(function, x, order, "eager", "cpu", v, w)
+    return derivative(framework, function, x, order, v, w)
 
 
 def entries(dtype: str) -> FloatArray:

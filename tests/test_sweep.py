@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from floats import FORMATS, to_ordinal, widen
+from in_both import derivative
 
 import crosscheck
 from crosscheck import SweepReport, SweepResult, activations
@@ -195,11 +196,8 @@ def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
 
 
 def natives(activation: Any, side: str, x: Any) -> tuple[Any, Any]:
-    from crosscheck._frameworks import backend
-
     native = getattr(activation, side).native
-    mode = "jit" if side == "jax" else "eager"
-    value, gradient = (backend(side).derivative(native, x, order, mode, "cpu") for order in (0, 1))
+    value, gradient = (derivative(side, native, x, order, jit=True) for order in (0, 1))
     return value, gradient
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from floats import FORMATS
+from in_both import from_torch, to_torch
 
 import crosscheck
 from crosscheck import Activation, Comparison
@@ -81,9 +82,7 @@ def _rounded(activation: Activation, order: int, framework: Any, x: Any, **param
         return exact.rounded.reshape(x.shape).astype(x.dtype)
 
     if framework.__name__ == "torch":
-        from crosscheck._frameworks.torch_backend import to_array, to_tensor
-
-        return to_tensor(at(to_array(x)), "cpu")
+        return to_torch(at(from_torch(x)))
     like = framework.ShapeDtypeStruct(x.shape, x.dtype)
     return framework.pure_callback(at, like, x, vmap_method="expand_dims")
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from floats import FloatArray, widen
+from in_both import from_torch, to_torch, x64
 
 from crosscheck._atlas.usual import CHECK_GRADS, CHECKS, GRADCHECK, LONGEST, Said, of_results, of_slopes
-from crosscheck._frameworks.jax_backend import scope
-from crosscheck._frameworks.torch_backend import to_array, to_tensor
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -71,17 +70,17 @@ def _leaves(value: Any) -> list[Any]:
 def _in_torch(function: Callable[..., Any], arrays: Sequence[Any], order: int) -> list[FloatArray | None]:
     import torch
 
-    given = [to_tensor(array, "cpu") for array in arrays]
+    given = [to_torch(array) for array in arrays]
     by = [one.requires_grad_() for one, array in zip(given, arrays, strict=True) if _is_float(array) and order]
     outputs = _leaves(function(*given))
-    results: list[Any] = [to_array(one) for one in outputs]
+    results: list[Any] = [from_torch(one) for one in outputs]
     summed = [one for one in outputs if one.is_floating_point()]
     for k in range(order):
         total = sum((one.sum() for one in summed), torch.zeros(()))
         if not total.requires_grad:
             return [*results, *[None] * len(by) * (order - k)]
         summed = torch.autograd.grad(total, by, create_graph=k + 1 < order, allow_unused=True)
-        results += [None if one is None else to_array(one) for one in summed]
+        results += [None if one is None else from_torch(one) for one in summed]
         summed = [one for one in summed if one is not None]
     return results
 
@@ -91,7 +90,7 @@ def _in_jax(function: Callable[..., Any], arrays: Sequence[Any], order: int) -> 
     import jax.numpy as jnp
 
     floats = [i for i, array in enumerate(arrays) if _is_float(array)]
-    with scope(str(np.asarray(arrays[floats[0]]).dtype) if floats else "float32", "cpu"):
+    with x64(str(np.asarray(arrays[floats[0]]).dtype) if floats else "float32"):
         given = [jnp.asarray(array) for array in arrays]
 
         def run(by: list[Any]) -> list[Any]:
@@ -124,7 +123,7 @@ def _packed(side: str, function: Callable[..., Any], arrays: Sequence[Any], floa
     def packed(flat: Any) -> Any:
         m = torch if side == "torch" else jnp
         flat = flat if side == "torch" else jnp.asarray(flat)
-        now = [to_tensor(array, "cpu") if side == "torch" else jnp.asarray(array) for array in arrays]
+        now = [to_torch(array) if side == "torch" else jnp.asarray(array) for array in arrays]
         for i, shape, end in zip(floats, shapes, ends, strict=True):
             now[i] = flat[end - int(np.prod(shape)) : end].reshape(shape)
         outputs = [one for one in _leaves(function(*now)) if "float" in str(one.dtype)]

@@ -16,16 +16,15 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import pytest
+from contract import DTYPES, IMPLEMENTATIONS, LENGTHS, ORDERS, USUAL_MODES
 from filelock import FileLock, Timeout
 
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, activations
-from crosscheck._arithmetic.sampling import ROWS
-from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
-from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._verdict.judged import ALONE, Judged
 from crosscheck._verify import run as verify
-from crosscheck._verify.task import LENGTHS, Plan
+from crosscheck._verify.task import LENGTHS as USUAL_LENGTHS
+from crosscheck._verify.task import Plan
 
 MINE = '''
 """An activation of the user's: half of x."""
@@ -164,7 +163,7 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
     """The natives alone where ``verify`` does not run them unless it is asked to, and deviations are declared."""
     natives = tuple(name for name in IMPLEMENTATIONS if ".native" in name)
     if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
-        others = {length: [dtype for dtype in DTYPES if dtype not in LENGTHS[length]] for length in ROWS}
+        others = {length: [dtype for dtype in DTYPES if dtype not in USUAL_LENGTHS[length]] for length in LENGTHS}
         yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others, eager_in_jax=(None, 8, 1000)))
     asked: dict[tuple[tuple[str, ...], bool], list[tuple[Deviation, Region]]] = {}
     for deviation in activation.deviations:
@@ -180,7 +179,7 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
         implementations = tuple(
             dict.fromkeys(implementation for deviation, _ in regions for implementation in deviation.implementations)
         )
-        plan = _plan(implementations, dtypes, modes, lengths=dict.fromkeys(ROWS, DTYPES), layout=layout)
+        plan = _plan(implementations, dtypes, modes, lengths=dict.fromkeys(LENGTHS, DTYPES), layout=layout)
         found = verify.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
         yield from (one for one in found if not layout or one.key.against == ALONE)
 
@@ -204,7 +203,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from crosscheck._cli.main import main; main()", *arguments],
+            [sys.executable, "-m", "crosscheck", *arguments],
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
             capture_output=True,

@@ -11,13 +11,12 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
+from contract import DTYPES, MODES, USUAL_MODES, budget
 from floats import FORMATS, widen
 
 import crosscheck
 from crosscheck._recorded.files import line
 from crosscheck._records.deviations import Anchor, Region
-from crosscheck._records.implementations import MODES, USUAL_MODES
-from crosscheck._records.names import DTYPES, budget
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED
 from crosscheck._verdict.deviations import SCATTERED
 from crosscheck._verify.layout import DTYPES as LAYOUT_DTYPES

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rational
+from contract import CAUSES, PASSING
 from floats import FORMATS, Float64Array, Format
 
-from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import (
     CODE,

@@ -10,11 +10,11 @@ import pytest
 import torch
 from catalogue import NAMES
 from conftest import Verified, slow
+from contract import LENGTHS, OTHER_LENGTHS
 from floats import FORMATS, following, widen
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
-from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._frameworks.environment import environment
 from crosscheck._records.deviations import Seen
 from crosscheck._verdict.causes import CODE
@@ -322,7 +322,7 @@ def covered(comparisons: Sequence[Comparison]) -> set[str]:
 def test_lengths_restrict_a_region(verified: Run) -> None:
     everywhere, failures = in_rows(verified, INFINITE, LARGEST)
     assert failures == []
-    assert covered(everywhere) == {f"x, rows of {length}" for length in (*ROWS, *COLUMNS)}
+    assert covered(everywhere) == {f"x, rows of {length}" for length in (*LENGTHS, *OTHER_LENGTHS)}
     some, failures = in_rows(verified, INFINITE, dataclasses.replace(LARGEST, lengths=(2, 100)))
     assert failures == []
     assert covered(some) == {"x, rows of 2", "x, rows of 100"}

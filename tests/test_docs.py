@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from crosscheck._records.names import budget
+from contract import budget
 
 pytestmark = pytest.mark.full
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Verified
+from contract import CAUSES
 from floats import FORMATS, bits_of
+from in_both import torch_compiles
 
 import crosscheck
 from crosscheck import Activation, Deviation, Report, UsageError
 from crosscheck._catalogue import load_file
-from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
-from crosscheck._records.names import CAUSES
 from crosscheck._verdict.environments import Environment, examined_here, seen_here
 from crosscheck._verify.explain import _declared, _source, explained
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
@@ -106,8 +106,8 @@ def check_snippets(explanation: Explanation, one: Disagreement) -> None:
 
 @pytest.mark.parametrize(("activation", "deviation"), DECLARED, ids=lambda value: getattr(value, "id", ""))
 def test_the_snippets_of_a_declared_deviation_reproduce_it(activation: Activation, deviation: Deviation) -> None:
-    if deviation.modes == ("compile",) and (why := backend("torch").lacks("compile")):
-        pytest.skip(why)
+    if deviation.modes == ("compile",) and not torch_compiles():
+        pytest.skip("torch.compile cannot be run")
     nothing = Report((), {})
     one = _declared(activation, deviation, nothing)
     check_snippets(Explanation(activation, _source(activation), nothing, (one,)), one)

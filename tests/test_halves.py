@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 from catalogue import NAMES
+from contract import DTYPES
 from flint import arb
 from floats import FORMATS, FloatArray, Format, bits_of, widen
 from mpmath import mpf
@@ -18,7 +19,6 @@ from truths import fraction, matches
 import crosscheck
 from crosscheck import Activation, Report, SpecError
 from crosscheck._catalogue._kernels import halves, numpy_of
-from crosscheck._records.names import DTYPES
 from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, _paired, row_truth

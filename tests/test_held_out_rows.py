@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 from catalogue import ROWS
+from contract import DTYPES, ORDERS
 from floats import FORMATS, Float64Array
 
 import crosscheck
 from crosscheck._catalogue import _kernels
 from crosscheck._records.implementations import Implementation
-from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._verdict import causes
 from crosscheck._verify.sample import Sample, taken
 from crosscheck._verify.task import Plan, Task

@@ -1,23 +1,22 @@
 """The elementwise activations as a model uses them: shapes, dtypes and transformations; and what every one refuses."""
 
-import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import in_both
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 from catalogue import ELEMENTWISE, NAMES
+from contract import DTYPES, ORDERS, budget
 from floats import FORMATS, FloatArray, unit_of, widen
-from in_both import FRAMEWORKS, array, make
+from in_both import FRAMEWORKS, array, make, x64
 
 import crosscheck
-from crosscheck._frameworks import backend
-from crosscheck._records.names import DTYPES, ORDERS, budget
 from crosscheck._verdict.scale import scale
 
 ORDER_IDS = ("value", "gradient", "second")
@@ -51,21 +50,12 @@ def _no_x64() -> Iterator[None]:
     assert not jax.config.jax_enable_x64
 
 
-@contextlib.contextmanager
-def x64(dtype: str) -> Iterator[None]:
-    with jax.enable_x64(dtype == "float64"):
-        yield
-
-
 def function_of(name: str, framework: str) -> Callable[..., Any]:
     return getattr(crosscheck.activations[name], framework)
 
 
 def derivative(name: str, framework: str, x: FloatArray, order: int) -> FloatArray:
-    mode = {"torch": "eager", "jax": "jit"}[framework]
-    result = backend(framework).derivative(function_of(name, framework), x, order, mode, "cpu")
-    assert result is not None
-    return result
+    return in_both.derivative(framework, function_of(name, framework), x, order, jit=True)
 
 
 def assert_close(got: Any, expected: Any) -> None:
@@ -339,10 +329,9 @@ def test_a_parameter_has_the_record_s_default_and_reaches_value_and_gradient(fra
     assert array(function(x)).tolist() == [-0.5, 2.0]
     assert array(function(x, slope=0.5)).tolist() == [-1.0, 2.0]
     for slope in (0.25, 0.5):
-        gradient = backend(framework).derivative(
-            lambda x, slope=slope: function(x, slope=slope), np.array([-2, 2], np.float32), 1, "eager", "cpu"
+        gradient = in_both.derivative(
+            framework, lambda x, slope=slope: function(x, slope=slope), np.array([-2, 2], np.float32), 1
         )
-        assert gradient is not None
         assert gradient.tolist() == [slope, 1.0]
     assert repr(function) == f"<leaky(x, slope=0.25) for {framework}>"
 

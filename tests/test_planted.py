@@ -5,11 +5,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from contract import DTYPES, USUAL_MODES
 
 import crosscheck
 from crosscheck import Report
-from crosscheck._records.implementations import USUAL_MODES
-from crosscheck._records.names import DTYPES
 
 pytestmark = pytest.mark.full
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
+from contract import USUAL_MODES
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verify.task import EVERY_LENGTH
 
 pytestmark = pytest.mark.full

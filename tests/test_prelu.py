@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from contract import DTYPES
 from floats import FORMATS, Float64Array, widen
 from rational import rounded_all
 from torch.autograd import forward_ad
 
 import crosscheck
-from crosscheck._records.names import DTYPES
 
 pytestmark = pytest.mark.full
 

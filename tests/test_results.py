@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from catalogue import ELEMENTWISE
+from contract import MODES
 from floats import FORMATS, to_ordinal
 
 from crosscheck import activations
 from crosscheck._atlas.file import read
-from crosscheck._records.implementations import MODES
 from crosscheck._sweep.piece import swept
 from crosscheck._sweep.report import read_sweep, read_sweeps
 from crosscheck._sweep.results import judged_exactly

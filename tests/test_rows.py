@@ -9,7 +9,8 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from catalogue import ROWS as CATALOGUE_ROWS
+from catalogue import ROWS
+from contract import LENGTHS, OTHER_LENGTHS
 from flint import arb
 from floats import FORMATS, Float64Array, FloatArray, Format, widen
 from mpmath import mpf
@@ -17,7 +18,7 @@ from truths import fraction, matches
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_rows
+from crosscheck._arithmetic.sampling import sampled_rows
 from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, row_truth
@@ -169,7 +170,7 @@ def test_an_undecidable_definition_is_counted_and_not_guessed() -> None:
 
 # The closed forms
 
-every_record = pytest.mark.parametrize("name", CATALOGUE_ROWS)
+every_record = pytest.mark.parametrize("name", ROWS)
 
 
 def apart(activation: Activation, case: Mapping[str, float], *, closed: bool | None = True) -> set[int]:
@@ -205,7 +206,7 @@ def test_the_closed_forms_are_those_of_the_definition(name: str) -> None:
         assert apart(activation, case) == set()
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE_ROWS if crosscheck.activations[name].result == "row"])
+@pytest.mark.parametrize("name", [name for name in ROWS if crosscheck.activations[name].result == "row"])
 def test_a_jacobian_is_as_symmetric_as_it_is_said_to_be(name: str) -> None:
     activation = crosscheck.activations[name]
     along_v = dataclasses.replace(activation, symmetric=True, torch_along=None, jax_along=None)
@@ -346,7 +347,7 @@ def test_an_entry_is_known_by_how_far_it_lies_below_the_largest() -> None:
 @EACH
 def test_the_samples_are_rows_of_several_lengths(fmt: Format, axis: int) -> None:
     found = list(samples(SOFTMAX, {"axis": axis}, fmt.name, seed=0, per_binade=1, uniform=1))
-    assert [sample.length for sample in found] == list(ROWS if axis == -1 else COLUMNS)
+    assert [sample.length for sample in found] == list(LENGTHS if axis == -1 else OTHER_LENGTHS)
     for sample in found:
         assert sample.v is not None
         assert sample.x.dtype == sample.v.dtype == sample.at.dtype == fmt.dtype

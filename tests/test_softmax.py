@@ -1,25 +1,23 @@
 """Softmax as a model uses it, and what it refuses: a function of rows, in both frameworks, against closed forms."""
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from math import inf, nan
 from typing import Any
 
+import in_both
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from contract import DTYPES
 from floats import FORMATS, Float64Array, unit_of, widen
-from in_both import FRAMEWORKS, array, make
+from in_both import FRAMEWORKS, array, make, x64
 from rational import rounded_all
 from softmax_calls import SOFTMAX, drawn, function_of
 
-from crosscheck._frameworks import backend
-from crosscheck._records.names import DTYPES
-
-in_both = pytest.mark.parametrize("framework", FRAMEWORKS)
+in_each = pytest.mark.parametrize("framework", FRAMEWORKS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 pytestmark = [
@@ -43,10 +41,6 @@ def _no_x64() -> Iterator[None]:
     """64 bits in JAX for a test that wants them: none may leave them on."""
     yield
     assert not jax.config.jax_enable_x64
-
-
-def x64(dtype: str) -> contextlib.AbstractContextManager[Any]:
-    return jax.enable_x64(dtype == "float64")
 
 
 # The closed forms
@@ -96,7 +90,7 @@ def test_the_closed_forms_are_each_other_s_derivatives() -> None:
 # Values
 
 
-@in_both
+@in_each
 @along_every_axis
 def test_values_along_every_axis(framework: str, shape: tuple[int, ...], axis: int) -> None:
     with x64("float64"):
@@ -107,7 +101,7 @@ def test_values_along_every_axis(framework: str, shape: tuple[int, ...], axis: i
         assert_close(result.sum(axis), np.ones(np.delete(shape, axis)))
 
 
-@in_both
+@in_each
 def test_the_last_axis_is_the_default(framework: str) -> None:
     x = make(framework, drawn((2, 3, 4)), "float32")
     np.testing.assert_array_equal(array(getattr(SOFTMAX, framework)(x)), array(function_of(framework, -1)(x)))
@@ -115,7 +109,7 @@ def test_the_last_axis_is_the_default(framework: str) -> None:
 
 
 @every_dtype
-@in_both
+@in_each
 def test_every_dtype_is_kept_and_rounded_once(framework: str, dtype: str) -> None:
     """float32 and float64 within 2.5 ULP; of 16 bits the float32 result is rounded, beyond half by its error alone."""
     fmt = FORMATS[dtype]
@@ -129,24 +123,23 @@ def test_every_dtype_is_kept_and_rounded_once(framework: str, dtype: str) -> Non
     assert (np.abs(array(result) - expected) / unit).max() <= (0.51 if fmt.bits == 16 else 2.5)
 
 
-@in_both
+@in_each
 @pytest.mark.parametrize(("shape", "axis"), [((0, 3), -1), ((2, 0, 4), 2), ((3, 0), 0)], ids=str)
 def test_no_rows_at_all_give_no_values(framework: str, shape: tuple[int, ...], axis: int) -> None:
     result = function_of(framework, axis)(make(framework, np.zeros(shape), "float32"))
     assert tuple(result.shape) == shape
 
 
-@in_both
+@in_each
 def test_a_row_of_one_entry_is_1_with_derivative_0(framework: str) -> None:
     x = np.array([[-inf], [-1000.0], [0.0], [88.7], [inf]], np.float32)
     v = np.full_like(x, 3)
     for order, expected in ((0, 1.0), (1, 0.0), (2, 0.0)):
-        result = backend(framework).derivative(function_of(framework), x, order, "eager", "cpu", v)
-        assert result is not None
+        result = in_both.derivative(framework, function_of(framework), x, order, v)
         assert result.tolist() == [[expected]] * 5
 
 
-@in_both
+@in_each
 def test_large_entries_do_not_overflow(framework: str) -> None:
     top = FORMATS["float32"].largest
     rows = [[1000.0, 1000.0], [-1000.0, -1001.0], [top, -top], [top, top], [-top, -top]]
@@ -184,7 +177,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("case", LIMITS)
 @every_dtype
-@in_both
+@in_each
 def test_infinite_entries_have_the_limit_or_none(framework: str, dtype: str, case: str) -> None:
     row, expected = LIMITS[case]
     with x64(dtype):
@@ -196,7 +189,7 @@ def test_infinite_entries_have_the_limit_or_none(framework: str, dtype: str, cas
 
 @pytest.mark.parametrize("case", [case for case, (_, expected) in LIMITS.items() if not np.isnan(expected).any()])
 @every_dtype
-@in_both
+@in_each
 def test_where_there_is_a_limit_the_derivatives_are_finite(framework: str, dtype: str, case: str) -> None:
     """0 where the limit is one-hot; where minus infinity masks an entry, those of the row without it."""
     row, s = LIMITS[case]
@@ -204,19 +197,15 @@ def test_where_there_is_a_limit_the_derivatives_are_finite(framework: str, dtype
     x, v = np.array([row], fmt.dtype), np.array([[0.25, -1.5, 2.0]], fmt.dtype)
     d = widen(v) - (s * widen(v)).sum()
     for order, closed in ((1, s * d), (2, s * (d * d - (s * d * d).sum()))):
-        result = backend(framework).derivative(function_of(framework), x, order, "eager", "cpu", v)
-        assert result is not None
+        result = in_both.derivative(framework, function_of(framework), x, order, v)
         assert widen(result).tolist() == widen(rounded_all(closed, fmt)).tolist()
 
 
-@in_both
+@in_each
 def test_an_entry_does_not_spoil_other_rows(framework: str) -> None:
     x = np.array([[nan, 0.0], [0.0, 0.0], [inf, inf], [-inf, -inf], [0.0, -inf]], np.float32)
     for axis, rows in ((-1, x), (0, x.T)):
-        value = backend(framework).derivative(function_of(framework, axis), rows, 0, "eager", "cpu")
-        gradient = backend(framework).derivative(function_of(framework, axis), rows, 1, "eager", "cpu", np.ones_like(rows))
-        assert value is not None
-        assert gradient is not None
+        value, gradient = (in_both.derivative(framework, function_of(framework, axis), rows, order) for order in (0, 1))
         value, gradient = (value, gradient) if axis == -1 else (value.T, gradient.T)
         assert np.isnan(value).any(axis=1).tolist() == [True, False, True, True, False]
         assert value[[1, 4]].tolist() == [[0.5, 0.5], [1.0, 0.0]]
@@ -338,7 +327,7 @@ def test_gradcheck_and_gradgradcheck_pass_in_torch(shape: tuple[int, ...], axis:
 
 
 @along_every_axis
-@in_both
+@in_each
 def test_derivatives_along_every_axis(framework: str, shape: tuple[int, ...], axis: int) -> None:
     x, v = drawn(shape, seed=11), drawn(shape, seed=12)
     rows, along = (np.moveaxis(a, axis, -1).reshape(-1, shape[axis]) for a in (x, v))
@@ -349,9 +338,7 @@ def test_derivatives_along_every_axis(framework: str, shape: tuple[int, ...], ax
     for order, flat in zip((1, 2), closed, strict=True):
         moved = np.moveaxis(x, axis, -1).shape
         expected = np.moveaxis(np.reshape(flat, moved), -1, axis)
-        mode = {"torch": "eager", "jax": "jit"}[framework]
-        result = backend(framework).derivative(function_of(framework, axis), x, order, mode, "cpu", v)
-        assert result is not None
+        result = in_both.derivative(framework, function_of(framework, axis), x, order, v, jit=True)
         assert_close(result, expected, f"order {order}", tolerance=1e-13)
 
 
@@ -359,7 +346,7 @@ def test_derivatives_along_every_axis(framework: str, shape: tuple[int, ...], ax
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2])
-@in_both
+@in_each
 def test_vmap_leaves_the_axis_of_the_row_alone(framework: str, batch: int) -> None:
     """The axis counts in what the function sees, wherever vmap takes the batch from."""
     x = drawn((3, 4, 5), seed=13)
@@ -371,7 +358,7 @@ def test_vmap_leaves_the_axis_of_the_row_alone(framework: str, batch: int) -> No
             assert_close(result, expected, f"axis {axis}")
 
 
-@in_both
+@in_each
 def test_vmap_of_jacobians_and_hessians(framework: str) -> None:
     x = drawn((3, 4), seed=14)
     m = {"torch": torch.func, "jax": jax}[framework]
@@ -386,7 +373,7 @@ def test_vmap_of_jacobians_and_hessians(framework: str) -> None:
         )
 
 
-@in_both
+@in_each
 def test_vmap_over_directions_alone(framework: str) -> None:
     """The row is the same for every member of the batch."""
     x, v = drawn((4,), seed=16), drawn((6, 4), seed=17)

@@ -23,7 +23,6 @@ from crosscheck import (
     UnknownActivationError,
 )
 from crosscheck._catalogue import Catalogue, add, load_file
-from crosscheck._records.names import budget
 
 
 def activation(**changes: Any) -> Activation:
@@ -201,13 +200,6 @@ def test_a_kink_says_what_it_chose() -> None:
     assert (
         str(kink(chosen={1: 0.5, 2: "right"})) == "at x = 0: chosen the gradient 0.5 and the second derivative on the right"
     )
-
-
-def test_the_budget_is_the_design_s() -> None:
-    for dtype in ("float32", "float64"):
-        assert [budget(dtype, order) for order in (0, 1, 2)] == [4, 5, 10]
-    for dtype in ("bfloat16", "float16"):
-        assert [budget(dtype, order) for order in (0, 1, 2)] == [1, 1, 1]
 
 
 def catalogue_of(*records: Activation) -> Catalogue:

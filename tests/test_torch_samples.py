@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from catalogue import NAMES
+from contract import DTYPES
 from torch_samples import Case, cases, ops, undifferentiable, wrong
 
 import crosscheck
-from crosscheck._records.names import DTYPES
 
 pytestmark = pytest.mark.full
 

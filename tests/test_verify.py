@@ -7,11 +7,10 @@ from math import inf
 import pytest
 from catalogue import ELEMENTWISE, NAMES, ROWS
 from conftest import Verified
+from contract import DTYPES, LENGTHS, ORDERS, OTHER_LENGTHS, PASSING, budget
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._arithmetic import sampling
-from crosscheck._records.names import DTYPES, ORDERS, PASSING, budget
 
 WHO = {
     "torch-vs-jax": ("torch", "jax"),
@@ -119,8 +118,8 @@ def test_sixteen_bits_are_exhaustive(verified: Run, name: str) -> None:
     ("options", "lengths"),
     [
         ({"quick": True}, {100}),
-        ({}, {8, 100, 50257, *sampling.COLUMNS}),
-        ({"thorough": True}, {*sampling.ROWS, 50257, 131072, *sampling.COLUMNS}),
+        ({}, {8, 32, 100, 50257}),
+        ({"thorough": True}, {*LENGTHS, 32, 50257, 131072}),
     ],
     ids=["quick", "default", "thorough"],
 )
@@ -131,12 +130,12 @@ def test_how_many_lengths_of_rows_are_judged(options: dict[str, bool], lengths: 
 
 
 def assert_lengths(report: Report, name: str, dtypes: Iterable[str], along_default: Iterable[int]) -> None:
-    """Along the default axis these lengths at least, along another one those of COLUMNS, in these dtypes and every order.
+    """Along the default axis these lengths at least, along another one OTHER_LENGTHS, in these dtypes and every order.
 
     Where the function is defined for them: half of a row is of an even one.
     """
     default, *cases = (crosscheck.activations[name].parameters, *crosscheck.activations[name].cases)
-    for parameters, lengths in ((default, along_default), *((case, sampling.COLUMNS) for case in cases)):
+    for parameters, lengths in ((default, along_default), *((case, OTHER_LENGTHS) for case in cases)):
         for dtype, order in itertools.product(dtypes, ORDERS):
             found = select(report, parameters=parameters, dtype=dtype, order=order)
             assert {c.wrt for c in found} >= {f"x, rows of {length}" for length in taken(name, lengths)}
@@ -165,7 +164,7 @@ def test_the_worst_row_that_a_search_found_is_judged_and_named(verified: Run, na
 def test_rows_of_every_length_are_judged_and_pass(name: str) -> None:
     report = crosscheck.verify(name, thorough=True)
     assert report.passed, str(report)
-    assert_lengths(report, name, DTYPES, (*sampling.ROWS, 50257))
+    assert_lengths(report, name, DTYPES, (*LENGTHS, 50257))
 
 
 def test_both_frameworks_lose_the_gradient_of_sigmoid() -> None:

@@ -11,12 +11,12 @@ import torch
 import zero_coefficients as script
 from catalogue import NAMES
 from conftest import Verified
+from contract import budget
 from floats import Float64Array, FloatArray
 
 import crosscheck
 from crosscheck._catalogue import _zeros
 from crosscheck._catalogue._kernels import Zero
-from crosscheck._records.names import budget
 from crosscheck._verify.sample import Sample
 
 NUMBERS = script.numbers()

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from contract import DTYPES, budget
 from floats import BoolArray, widen
+from in_both import from_torch
 from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from torch.overrides import get_testing_overrides
 from torch.testing._comparison import default_tolerances
@@ -20,8 +22,6 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._frameworks import torch_backend
-from crosscheck._records.names import DTYPES, budget
 from crosscheck._truth.evaluate import truth
 from crosscheck._truth.rows import row_truth
 from crosscheck._verdict.deviations import lie_in
@@ -149,14 +149,14 @@ def _judged(activation: Activation, case: Case, got: Any, apart: Any) -> tuple[B
     dtype = str(got.dtype).removeprefix("torch.")
     if activation.rows:
         x, y, here = (one.movedim(case.parameters["axis"], -1).flatten(0, -2) for one in (case.sample.input, got, apart))
-        rows, at = torch_backend.to_array(x), here.flatten().numpy()
+        rows, at = from_torch(x), here.flatten().numpy()
         true = row_truth(activation, rows, np.ones_like(rows), [0], {**case.parameters, "axis": -1})[0]
         known = coordinates(rows, activation.known_by)
-        results = torch_backend.to_array(y).ravel()
+        results = from_torch(y).ravel()
     else:
-        known, first = np.unique(torch_backend.to_array(case.sample.input[apart]), return_index=True)
+        known, first = np.unique(from_torch(case.sample.input[apart]), return_index=True)
         few = np.unique(np.linspace(0, known.size - 1, PROVEN).astype(int))
-        known, results = known[few], torch_backend.to_array(got[apart])[first[few]]
+        known, results = known[few], from_torch(got[apart])[first[few]]
         true = truth(activation, known, [0], case.parameters)[0]
         at = np.full(known.shape, True)
     right = (true.error(results) <= budget(dtype, 0)) | (np.isnan(widen(results)) & np.isnan(widen(true.rounded)))

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from contract import CAUSES, PASSING
+
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._records.plain import plain
 from detection.records import MISSED, Fault, Verdict
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from contract import USUAL_MODES
 from floats import FORMATS
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._records.implementations import USUAL_MODES
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
 from detection.usual import usual_of

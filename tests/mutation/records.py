@@ -17,7 +17,7 @@ TESTS = {
 }
 """The modules that are mutated, and the tests that judge their mutants: such as import no framework."""
 
-HELPERS = ("floats.py", "rational.py")
+HELPERS = ("contract.py", "floats.py", "rational.py")
 """What these tests import, of the tests' folder."""
 
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from contract import budget
 from floats import FORMATS, Float64Array, unit_of, widen
 
 from crosscheck import Activation
-from crosscheck._records.names import budget
 
 Function = Callable[[Any], Any]
 Results = Mapping[str, Any]

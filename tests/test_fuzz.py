@@ -16,8 +16,8 @@ from fuzz.running import Line, run
 
 pytestmark = pytest.mark.full
 
-QUICK = {"": 5, "list": 25, "env": 3, "diff": 30, "atlas --diff": 25, "sweep --table": 25}
-"""Commands that run no function, and how many lines of each."""
+QUICK = {"": 5, "list": 25, "env": 3, "diff": 30, "atlas --diff": 25, "sweep --table": 25, "paths": 30}
+"""Commands that run few functions or none, and how many lines of each."""
 MANY = 100
 FEWEST_KEPT = 2000
 RESULTS = Path(__file__).parent.parent / "results" / "robustness" / "lines.json"
@@ -172,9 +172,22 @@ def changes_what_it_reads() -> None:
     Path("mine.py").write_text("")
 
 
+@planted.command()
+@click.argument("path")
+@click.option("--json")
+@click.option("--force", is_flag=True)
+def overwrites(path: str, json: str, force: bool) -> None:
+    click.echo(f"AGREE: {path} {force}")
+    Path(json).write_text('{"schema": "crosscheck.list/1"}')
+
+
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
+        (("overwrites", "mine.py", "--json", "./mine.py"), "'mine.py' is read, and was overwritten"),
+        (("overwrites", "mine.py", "--json", "link.py", "--force"), "'mine.py' is read, and was overwritten"),
+        (("overwrites", "twin.py", "--json", "mine.py", "--force"), "'mine.py' is read, and was overwritten"),
+        (("overwrites", "other.py", "--json", "link.py"), "'mine.py' was overwritten without --force"),
         (("raises",), "it raised KeyError: 'nothing' (test_fuzz.py:"),
         (("empty", "--json", "a.json"), "--json: exit code 0 with nothing compared"),
         (("says-nothing-was-compared",), "exit code 0 where nothing was compared"),
@@ -197,7 +210,8 @@ def changes_what_it_reads() -> None:
 )
 def test_a_command_that_breaks_a_rule_is_caught(arguments: tuple[str, ...], rule: str) -> None:
     name = arguments[0] if arguments[0] in planted.commands else arguments[0].replace("-", "_")
-    line = Line((name, *arguments[1:]), {"mine.py": b"x = 1\n"}, ("<b>x</b>", "[bold]MARKED[/bold]"))
+    links = {"links": {"link.py": "mine.py"}, "twins": {"twin.py": "mine.py"}}
+    line = Line((name, *arguments[1:]), {"mine.py": b"x = 1\n"}, ("<b>x</b>", "[bold]MARKED[/bold]"), **links)
     found = broken(line, run(line, planted))
     assert any(told.startswith(rule) or rule in told for told in found), found
 

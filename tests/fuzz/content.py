@@ -133,6 +133,11 @@ def _arrays(held: Mapping[str, Any], ending: str) -> bytes:
     return file.getvalue()
 
 
+def array_bytes() -> bytes:
+    """A small .npy file."""
+    return _arrays({"array": np.arange(3.0)}, ".npy")
+
+
 def _safetensors(held: Mapping[str, Any]) -> bytes:
     known = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8", "bool": "BOOL"}
     header, data = {}, b""

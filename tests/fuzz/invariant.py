@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from fuzz.running import Line, Outcome
 
 NOTHING = "nothing was compared"
+OWN = b'{"schema": "crosscheck.'
+"""How each file of a line begins that may be overwritten."""
 ESCAPE = "\x1b]0;"
 """Sets a terminal's title: no colour, so that only a name can have brought it."""
 FORGED = "FORGED"
@@ -61,11 +63,15 @@ def _messages(line: Line, outcome: Outcome) -> Iterator[str]:
 
 
 def _files(line: Line, outcome: Outcome) -> Iterator[str]:
-    named = {os.path.normpath(path): option for option, path in line.outputs.items()}
+    named = dict(outcome.written)
     if line.command == "plot" and "--figure" not in line.outputs:
         named |= {path: "--figure" for path in outcome.after if path.endswith(".png")}
     for path in outcome.before.keys() | outcome.after.keys():
         before, after = outcome.before.get(path), outcome.after.get(path)
+        if path in outcome.read and before != after:
+            yield f"{path!r} is read, and was overwritten"
+        elif before != after and before and not before.startswith(OWN) and "--force" not in line.arguments:
+            yield f"{path!r} was overwritten without --force, and crosscheck did not write it"
         if before == after or any(path.startswith(f"{journal}/") for journal in line.journals):
             continue
         if path not in named:

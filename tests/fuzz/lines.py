@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fuzz import content
 from fuzz.around import KEPT
 from fuzz.base import ATLAS, SWEEP
+from fuzz.pairs import pairs
 from fuzz.running import Line
 
 Strategy = st.SearchStrategy[str]
@@ -208,7 +209,9 @@ COMMANDS: Mapping[str, tuple[Slot, ...]] = {
     ),
     "env": (DEVICE, JSON),
     "": (UNKNOWN,),
+    "paths": (),
 }
+"""Of ``paths``, the commands that read and write files, the lines are those of fuzz.pairs."""
 RUNS = {"verify", "explain", "plot", "compare", "atlas", "perceptron", "sweep"}
 """Commands of which a line without a flaw runs functions, which takes a while; so few lines have none."""
 
@@ -222,7 +225,7 @@ ALL_NAMED = {"explain", "plot", "compare", "diff"}
 
 def lines(command: str) -> st.SearchStrategy[Line]:
     """Command lines of one command."""
-    return _lines(command)
+    return pairs() if command == "paths" else _lines(command)
 
 
 @st.composite

@@ -27,11 +27,16 @@ LONGEST = 120
 
 @dataclass(frozen=True)
 class Line:
-    """A command line, the files in the folder where it runs, and the names in them that try to be more than text."""
+    """A command line, the files in the folder where it runs, and the names in them that try to be more than text.
+
+    ``links`` and ``twins`` are symbolic and hard links in the folder, by name, with what they lead to.
+    """
 
     arguments: tuple[str, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
     hostile: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -49,13 +54,25 @@ class Line:
         """The folders that it names to keep a journal in."""
         return [os.path.normpath(value) for option, value in self._pairs() if option == "--out"]
 
+    @property
+    def inputs(self) -> list[str]:
+        """What it names that is no output: whatever of it is a file is read; of ``MODULE:FN`` that is the module's."""
+        named = [
+            value for option, value in zip(("", *self.arguments), self.arguments, strict=False) if option not in OUTPUTS
+        ]
+        return [*named, *(f"{value.partition(':')[0]}.py" for value in named if ":" in value)]
+
     def _pairs(self) -> Iterator[tuple[str, str]]:
         return zip(self.arguments, self.arguments[1:], strict=False)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did. ``raised`` is what came out of it, but for ``SystemExit``; the files are all in its folder."""
+    """What a command did. ``raised`` is what came out of it, but for ``SystemExit``; the files are all in its folder.
+
+    ``read`` are the files there that the line names as inputs, by whatever name; ``written`` those that it names as outputs,
+    by the option, through whatever link.
+    """
 
     code: int | None
     stdout: str
@@ -63,6 +80,8 @@ class Outcome:
     raised: BaseException | None
     before: Mapping[str, bytes]
     after: Mapping[str, bytes]
+    read: frozenset[str] = frozenset()
+    written: Mapping[str, str] = field(default_factory=dict)
 
 
 class Hang(BaseException):
@@ -82,8 +101,17 @@ def run(line: Line, command: click.Command = main) -> Outcome:
         for path, content in line.files.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(content)
+        for path, target in line.links.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).symlink_to(target)
+        for path, target in line.twins.items():
+            os.link(target, path)
         importlib.invalidate_caches()
         before = _files()
+        read = frozenset(path for path in before if any(_same(path, given) for given in line.inputs))
+        to_write = {os.path.realpath(path): option for option, path in line.outputs.items()}
+        written = {os.path.relpath(path): option for path, option in to_write.items()}
+        written |= {path: to_write[real] for path in before if (real := os.path.realpath(path)) in to_write}
         stdout, stderr = _Terminal(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
         code, raised = None, None
         with (
@@ -99,13 +127,20 @@ def run(line: Line, command: click.Command = main) -> Outcome:
                 code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
             except BaseException as error:
                 raised = error
-        return Outcome(code, _text(stdout), _text(stderr), raised, before, _files())
+        return Outcome(code, _text(stdout), _text(stderr), raised, before, _files(), read, written)
 
 
 def _text(stream: io.TextIOWrapper) -> str:
     stream.flush()
     buffer: Any = stream.buffer
     return str(buffer.getvalue().decode("utf-8", "backslashreplace"))
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
 
 def _files() -> dict[str, bytes]:

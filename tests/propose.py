@@ -15,8 +15,8 @@ from contract import DTYPES, MODES, USUAL_MODES, budget
 from floats import FORMATS, widen
 
 import crosscheck
+from crosscheck import Anchor, Region
 from crosscheck._recorded.files import line
-from crosscheck._records.deviations import Anchor, Region
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED
 from crosscheck._verdict.deviations import SCATTERED
 from crosscheck._verify.layout import DTYPES as LAYOUT_DTYPES

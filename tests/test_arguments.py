@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from cli import main
 from click.testing import CliRunner
 
 import crosscheck
 from crosscheck import UnknownActivationError, UsageError
-from crosscheck._cli.main import main
 
 elu = crosscheck.activations.elu
 X = torch.zeros(2)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import write_json
 
 import crosscheck
 from crosscheck import Atlas, AtlasDiff, AtlasRow, UsageError
 from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
-from crosscheck._report.json_file import write_json
 from crosscheck._verdict.deviations import Extent
 
 pytestmark = pytest.mark.full

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from floats import FORMATS, FloatArray
+from kept import environment
 
+import crosscheck
 from crosscheck._frameworks import backend
-from crosscheck._frameworks.base import Flush, NoDeviceError, WrongOutputError
-from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.base import Flush, WrongOutputError
 from crosscheck._frameworks.torch_backend import to_array, to_tensor
 
 RUNS = (("torch", "eager"), ("jax", "eager"), ("jax", "jit"))
@@ -277,7 +278,7 @@ def test_a_gpu_that_is_not_there_is_refused(name: str) -> None:
     if has_gpu(name):
         pytest.skip(f"{name} has a GPU here")
     for attempt in (backend(name).check_device, backend(name).environment):
-        with pytest.raises(NoDeviceError, match=r"'gpu'.*use --device cpu"):
+        with pytest.raises(crosscheck.NoDeviceError, match=r"'gpu'.*use --device cpu"):
             attempt("gpu")
 
 

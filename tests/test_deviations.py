@@ -12,11 +12,10 @@ from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
 from floats import FORMATS, following, widen
+from kept import environment
 
 import crosscheck
-from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
-from crosscheck._frameworks.environment import environment
-from crosscheck._records.deviations import Seen
+from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, Seen
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.deviations import settle
 from crosscheck._verdict.environments import Environment, examined_here, on_record, seen_here

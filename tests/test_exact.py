@@ -13,8 +13,8 @@ from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
+from crosscheck import Activation, Kink, Limits, SpecError
 from crosscheck._arithmetic.sampling import stratified
-from crosscheck._records.records import NO_LIMITS, Activation, Kink, Limits, SpecError
 from crosscheck._truth.evaluate import truth
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -22,6 +22,9 @@ ORDERS = (0, 1, 2)
 BITS = 4000
 Definition = Callable[[Any, Any], Any]
 Kinks = tuple[Kink, ...]
+
+
+NO_LIMITS = Limits((nan, nan, nan), (nan, nan, nan))
 
 
 def record(definition: Definition, limits: Limits = NO_LIMITS, kinks: Kinks = (), **fields: Any) -> Activation:

@@ -17,11 +17,11 @@ from conftest import Verified
 from contract import CAUSES
 from floats import FORMATS, bits_of
 from in_both import torch_compiles
+from kept import environment
 
 import crosscheck
 from crosscheck import Activation, Deviation, Report, UsageError
 from crosscheck._catalogue import load_file
-from crosscheck._frameworks.environment import environment
 from crosscheck._verdict.environments import Environment, examined_here, seen_here
 from crosscheck._verify.explain import _declared, _source, explained
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation

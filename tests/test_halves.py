@@ -17,9 +17,8 @@ from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck import Activation, Report, SpecError
+from crosscheck import Activation, Limits, Report, SpecError
 from crosscheck._catalogue._kernels import halves, numpy_of
-from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, _paired, row_truth
 from crosscheck._verify.curves import curves as curves_of
@@ -65,7 +64,7 @@ GROWN = Activation(
     derivative=gradient,
     second_derivative=second,
     **{f"{side}_{part}": in_framework(rule) for side in ("torch", "jax") for part, rule in RULES.items()},
-    limits=NO_LIMITS,
+    limits=Limits((nan, nan, nan), (nan, nan, nan)),
     parameters={"axis": -1},
     cases=({"axis": 0},),
     rows=True,

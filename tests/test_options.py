@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from cli import main
 from click.testing import CliRunner
 
 import crosscheck
-from crosscheck._cli.main import main
 from crosscheck._training.faults import FAULTS
 
 RUN = CliRunner()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli import main
 from click.testing import CliRunner, Result
 
 import crosscheck
-from crosscheck._cli.main import main
 
 MINE = b"import numpy\nhalf = lambda x: x / 2\n"
 

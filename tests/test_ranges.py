@@ -14,7 +14,6 @@ import torch
 
 import crosscheck
 from crosscheck import Range, SpecError, activations
-from crosscheck._records.ranges import FINITE
 
 POSITIVE = "a number of at least 1e-30 and of at most 1e+30"
 SLOPE = "a number of at least -1e+30 and of at most 1e+30, 0 or at least 1e-30 away from it"
@@ -159,7 +158,7 @@ def test_a_range_that_contradicts_itself_is_refused() -> None:
     ("one", "inside", "outside", "words"),
     [
         (Range(), (inf, -inf, 0.0), (nan,), "a number"),
-        (FINITE, (1e308, -1e308, 0), (inf, -inf, nan), "a finite number"),
+        (Range(open=(True, True)), (1e308, -1e308, 0), (inf, -inf, nan), "a finite number"),
         (Range(0.0, open=(True, False)), (5e-324, inf), (0.0, -1), "a number above 0"),
         (Range(high=2.0, open=(False, True)), (-inf, 1), (2.0, 2, nan), "a number below 2"),
         (Range(-1, 1), (-1, 1, 0.5), (1.5, -1.5), "a number of at least -1 and of at most 1"),

@@ -17,9 +17,8 @@ from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck import Activation
+from crosscheck import Activation, Limits
 from crosscheck._arithmetic.sampling import sampled_rows
-from crosscheck._records.records import NO_LIMITS
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, row_truth
 from crosscheck._verify.sample import Sample, coordinates, samples
@@ -137,7 +136,14 @@ def record(definition: Any) -> Activation:
         raise AssertionError("only the definition says what is true")
 
     formulas = dict.fromkeys(("derivative", "second_derivative", "torch_value", "jax_value"), unused)
-    return Activation(name="mine", definition=definition, limits=NO_LIMITS, parameters={"axis": -1}, rows=True, **formulas)
+    return Activation(
+        name="mine",
+        definition=definition,
+        limits=Limits((nan, nan, nan), (nan, nan, nan)),
+        parameters={"axis": -1},
+        rows=True,
+        **formulas,
+    )
 
 
 def test_another_function_of_rows() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from contract import DTYPES
+from kept import environment
 
 from crosscheck import activations
 from crosscheck._atlas.noticed import Checks, normal
@@ -15,7 +16,6 @@ from crosscheck._atlas.records import AtlasRow, Noticed
 from crosscheck._atlas.report import usual_tables
 from crosscheck._atlas.rows import declared_rows
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_results, usual_checks
-from crosscheck._frameworks.environment import environment
 from crosscheck._verdict.environments import Environment, seen_here
 
 pytestmark = pytest.mark.full

@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from kept import environment, write_json
 
-from crosscheck._frameworks.environment import environment
-from crosscheck._records.plain import plain
-from crosscheck._report.json_file import write_json
 from detection import FAULTS, RIGHT
 from detection.records import Fault, Right
 from detection.tables import Row, alarm_lines, alarm_row, fault_lines, fault_row, usual_lines, usual_row
@@ -106,7 +104,7 @@ def read(path: Path | None) -> dict[str, Any]:
 def write(path: Path, tables: dict[str, Any]) -> None:
     """Put rows in the place of those of their names in the file, whole or not at all; rows that are no more are left out."""
     there = read(path)
-    data: dict[str, Any] = {"schema": SCHEMA, "environment": plain(environment())}
+    data: dict[str, Any] = {"schema": SCHEMA, "environment": environment()}
     for name, rows in (("faults", FAULTS), ("alarms", RIGHT)):
         if name in there or name in tables:
             data[name] = merged(rows, there.get(name, []), tables.get(name, []))

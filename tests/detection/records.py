@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crosscheck import Comparison
-from crosscheck._atlas.usual import Said
 
+Said = str | None
+"""What a check that people use said when it noticed something; None where it noticed nothing."""
 At = float | tuple[float, float] | str | None
 """Where a fault lies: at one input, at inputs of an interval with its ends, at a place that has a name, or anywhere."""
 

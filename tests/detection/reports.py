@@ -12,10 +12,10 @@ from typing import Any
 from unittest.mock import patch
 
 from contract import CAUSES, PASSING
+from kept import plain
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._records.plain import plain
 from detection.records import MISSED, Fault, Verdict
 
 WORDS = {True: ("PASSED",), False: ("FAILED",)}

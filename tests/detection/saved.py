@@ -13,8 +13,8 @@ import numpy as np
 import crosscheck
 from crosscheck import UsageError
 from crosscheck._arrays.arrays import compare_files
-from crosscheck._atlas.usual import of_results
 from detection.records import MISSED, Fault, Said, Verdict
+from detection.usual import of_arrays
 
 Arrays = dict[str, Any]
 
@@ -72,9 +72,9 @@ class Saved(Fault):
         if self.damage is not bytes:
             return {}
         a, b = self.sides()
-        found: dict[str, Said] = dict(of_results(next(iter(a.values())), next(iter(a.values()))))
+        found: dict[str, Said] = dict(of_arrays(next(iter(a.values())), next(iter(a.values()))))
         for name in a:
             same = name in b and a[name].shape == b[name].shape and a[name].dtype == b[name].dtype
-            said = of_results(a[name], b[name]) if same else dict.fromkeys(found, "another name, shape or dtype")
+            said = of_arrays(a[name], b[name]) if same else dict.fromkeys(found, "another name, shape or dtype")
             found = {check: found[check] or said[check] for check in found}
         return found

@@ -16,7 +16,6 @@ import crosscheck
 from crosscheck import UsageError
 from crosscheck._sweep.piece import Judge
 from crosscheck._sweep.positions import PIECE
-from crosscheck._sweep.results import IncompleteError
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
 from detection.usual import usual_of
@@ -122,8 +121,8 @@ def _signed(line: bytes) -> bytes:
 def _raised(sweep: Callable[[], Any]) -> Verdict:
     try:
         sweep()
-    except IncompleteError as error:
-        return Verdict(found=True, cause="incomplete", at=str(error))
     except UsageError as error:
         return Verdict(found=True, cause="refused", at=str(error))
+    except RuntimeError as error:
+        return Verdict(found=True, cause="incomplete", at=str(error))
     return MISSED

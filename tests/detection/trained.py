@@ -10,9 +10,9 @@ import numpy as np
 
 import crosscheck
 from crosscheck import PerceptronReport
-from crosscheck._atlas.usual import of_results
 from crosscheck._training.records import TENSORS, History, Setup
 from detection.records import MISSED, Fault, Said, Verdict
+from detection.usual import of_arrays
 
 EPOCHS = 40
 Step = Callable[[int, dict[str, Any], dict[str, Any], Any], dict[str, Any]]
@@ -86,6 +86,6 @@ class Trained(Fault):
         for tensor in ("loss", "weight", "bias"):
             last = slice(None) if tensor == "loss" else -1
             arrays = [np.asarray(histories[side][tensor][last]) for side in ("torch", "jax")]
-            for check, said in of_results(*arrays).items():
+            for check, said in of_arrays(*arrays).items():
                 found[check] = found.get(check) or said
         return found

@@ -32,7 +32,7 @@ def usual_of(functions: Functions, arrays: Sequence[Any], order: int, side: str 
     if len(results[0]) != len(results[1]):
         return dict.fromkeys(CHECKS[:2], "another number of outputs")
     for a, b in zip(*results, strict=True):
-        for check, said in _of_results(a, b).items():
+        for check, said in of_arrays(a, b).items():
             found[check] = found[check] or said
     floats = [i for i, array in enumerate(arrays) if _is_float(array)]
     if not any(one is not None and one.dtype.kind not in "iub" for one in results[0]):
@@ -44,8 +44,8 @@ def usual_of(functions: Functions, arrays: Sequence[Any], order: int, side: str 
     return found
 
 
-def _of_results(a: Any, b: Any) -> dict[str, Said]:
-    """Integers and booleans are compared as numbers: JAX's are narrower."""
+def of_arrays(a: Any, b: Any) -> dict[str, Said]:
+    """What the checks of results say of two arrays, or of none. Integers and booleans are compared as numbers: JAX's are narrower."""
     if a is None or b is None:
         return of_results(a, b)
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crosscheck._frameworks.environment import environment
-from crosscheck._records.plain import plain
-from crosscheck._report.json_file import write_json
+from kept import environment, write_json
+
 from fuzz.campaign import campaign
 from fuzz.faults import FAULTS, Fault
 from fuzz.lines import COMMANDS
@@ -102,7 +101,7 @@ def write(path: Path, schema: str, names: Sequence[str], rows: Sequence[Row]) ->
     there = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     found = {row["name"]: row for row in (*there, *rows)}
     kept = [found[name] for name in names if name in found]
-    write_json(path, {"schema": schema, "environment": plain(environment()), "rows": kept})
+    write_json(path, {"schema": schema, "environment": environment(), "rows": kept})
     print(f"written: {path}")
 
 

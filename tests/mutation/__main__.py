@@ -17,7 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crosscheck._report.json_file import write_json
+from kept import write_json
+
 from mutation.bench import UnusableTestsError, benches
 from mutation.mutants import Made, made
 from mutation.records import ROOT, TESTS, Mutant, Outcome, chosen, explained

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from kept import write_json
+
 FOUR = "--xla_force_host_platform_device_count=4"
 SCHEMA = "crosscheck.transformations/1"
 
@@ -20,8 +22,6 @@ SCHEMA = "crosscheck.transformations/1"
 def main(arguments: Sequence[str]) -> int:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FOUR}".strip()  # before JAX starts
     import crosscheck
-    from crosscheck._records.plain import plain
-    from crosscheck._report.json_file import write_json
     from transformations.trying import lines, tried
 
     parser = argparse.ArgumentParser(prog="python -m transformations")
@@ -38,8 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{one.function}, {one.framework}, {one.way}: {one.message or f'{one.ulp:.3g} ULP from the plain call'}")
     if given.json:
         versions = {name: version(name) for name in ("torch", "jax", "numpy")}
-        rows = [plain(vars(one)) for one in outcomes]
-        write_json(given.json, {"schema": SCHEMA, "versions": versions, "outcomes": rows})
+        write_json(given.json, {"schema": SCHEMA, "versions": versions, "outcomes": [vars(one) for one in outcomes]})
     return 2 if not outcomes else 1 if failed else 0
 
 

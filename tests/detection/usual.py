@@ -45,7 +45,7 @@ def usual_of(functions: Functions, arrays: Sequence[Any], order: int, side: str 
 
 
 def of_arrays(a: Any, b: Any) -> dict[str, Said]:
-    """What the checks of results say of two arrays, or of none. Integers and booleans are compared as numbers: JAX's are narrower."""
+    """What the checks of results say of two arrays, or of none; integers are compared as numbers: JAX's are narrower."""
     if a is None or b is None:
         return of_results(a, b)
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":

@@ -18,6 +18,8 @@ from crosscheck._verdict.environments import Environment
 from crosscheck._verdict.records import CauseCount, Comparison
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from crosscheck._arithmetic.profile import Profile
     from crosscheck._report.report import Report
 
@@ -74,16 +76,20 @@ def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
 
 def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
     """A figure for each activation, of those that fail first, up to some number."""
-    from crosscheck._report.profile_plot import draw
-
     names = _by_failure(comparisons)
     for name in names[:MOST_FIGURES]:
         shown = panels([comparison for comparison in comparisons if comparison.function == name])
         if shown:
             caption = f"The errors of {name} against the proven truth, of each implementation where it is worst"
-            yield Drawing(partial(draw, shown), caption)
+            yield Drawing(partial(_drawn, shown), caption)
     if len(names) > MOST_FIGURES:
         yield Paragraph(f"Figures of {MOST_FIGURES} of {len(names)} activations; a report on one activation has its own.")
+
+
+def _drawn(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
+    from crosscheck._report.profile_plot import draw
+
+    return draw(panels)
 
 
 def _by_failure(comparisons: Sequence[Comparison]) -> list[str]:

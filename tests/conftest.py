@@ -26,6 +26,8 @@ from crosscheck._verify import run as verify
 from crosscheck._verify.task import LENGTHS as USUAL_LENGTHS
 from crosscheck._verify.task import Plan
 
+os.environ["CROSSCHECK_CACHE_DIR"] = ""  # or a test might see what an earlier run has kept
+
 MINE = '''
 """An activation of the user's: half of x."""
 

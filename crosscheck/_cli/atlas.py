@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from crosscheck._cli import options, paths, sharing
+from crosscheck._cli import caching, options, paths, sharing
 from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.options import every_mode, refuse_besides
@@ -35,6 +35,7 @@ from crosscheck._records.implementations import MODES
 @sharing.option("the activations are")
 @paths.output("--json", "Write the table, or with --diff the changes, as JSON.")
 @paths.output("--markdown", "Write the table, or the changes, as Markdown.")
+@caching.option
 def atlas(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import options, paths, sharing
+from crosscheck._cli import caching, options, paths, sharing
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import every_mode, numbers
 from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
@@ -65,6 +65,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @paths.activations("Verify the activations of a Python file.")
 @sharing.option("the activations are")
 @written
+@caching.option
 def verify(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
@@ -115,6 +116,7 @@ def verify(
 @options.name()
 @paths.activations()
 @paths.output("--json", "Write the explanation as JSON.")
+@caching.option
 def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     """Explain an activation: what it means, where the frameworks disagree about it, why, and how to reproduce it.
 
@@ -147,6 +149,7 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     help="The first and last input.",
 )
 @paths.activations()
+@caching.option
 def plot(name: str, figure_path: str | None, dtype: str, range: tuple[float, float], files: tuple[str, ...]) -> None:
     """Draw an activation and its gradient in both frameworks, and the error of each in ULP; print the file's path."""
     from crosscheck._catalogue import Catalogue

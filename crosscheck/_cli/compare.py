@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import options, paths
+from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
 from crosscheck._cli.output import echo, finish, one_message, save_all, written
@@ -27,6 +27,7 @@ from crosscheck._records.names import DTYPES, ORDERS
 @options.device()
 @options.seed("inputs, vectors and noise")
 @written
+@caching.option
 def compare(
     torch_fn: str,
     jax_fn: str,

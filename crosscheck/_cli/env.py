@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import options, paths
+from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.output import one_message, save
@@ -16,6 +16,7 @@ from crosscheck._cli.output import one_message, save
 @click.command(cls=Command)
 @options.device()
 @paths.output("--json", "Write the environment as JSON.")
+@caching.option
 def env(device: str, json_path: str | None) -> None:
     """Print versions, devices and settings on which results depend: what each changes, how to set both frameworks alike."""
     from crosscheck._frameworks.environment import environment

@@ -42,7 +42,7 @@ def _given() -> Iterator[click.Parameter]:
 
 def refuse_besides(option: str, *allowed: str) -> None:
     """Refuse what is given besides an option and parameters that are allowed with it: nothing else has an effect then."""
-    others = [called(param) for param in _given() if called(param) not in (option, "--force", *allowed)]
+    others = [called(param) for param in _given() if called(param) not in (option, "--force", "--no-cache", *allowed)]
     if others:
         refuse(f"{option}: got {', '.join(others)} too, which {'has' if len(others) == 1 else 'have'} no effect with it")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import options, paths
+from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.options import refuse_besides
@@ -37,6 +37,7 @@ class _Plant(click.Option):
 @click.option("--plant", cls=_Plant, multiple=True, metavar="[SIDE:]FAULT")
 @paths.output("--json", "Write the report as JSON, with the loss of every epoch.")
 @paths.figure("--figure", "Draw losses, difference and boundary")
+@caching.option
 def perceptron(
     gate: str | None,
     epochs: int,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crosscheck._cli import options, paths, sharing
+from crosscheck._cli import caching, options, paths, sharing
 from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse, stop
 from crosscheck._cli.options import numbers, refuse_besides
@@ -34,6 +34,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
     metavar="FOLDER",
     help="Without NAME: print the results that --json wrote there as one table.",
 )
+@caching.option
 def sweep(
     name: str | None,
     dtype: str,

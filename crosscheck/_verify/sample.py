@@ -12,7 +12,7 @@ from crosscheck._arithmetic.formats import FORMATS, Float64Array, FloatArray, Fo
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._records.records import LONGEST, VOCABULARY, Activation
-from crosscheck._truth.evaluate import truth
+from crosscheck._truth.kept import truths
 from crosscheck._truth.rows import row_truth
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.scale import Terms, scale
@@ -99,9 +99,7 @@ class Sample:
         return self.outputs if order == 0 and self.outputs is not None else int(self.x.shape[1])
 
     def truths(self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]) -> dict[int, Truth]:
-        if self.v is None:
-            return truth(activation, self.x, orders, parameters)
-        return row_truth(activation, self.x, self.v, orders, parameters)
+        return truths(activation, self.x, self.v, orders, parameters)
 
     def scales(
         self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]

@@ -1,0 +1,78 @@
+"""What commands keep, so that the next one is quicker: truths, and the programs that JAX compiled."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import click
+
+from crosscheck import _cache
+
+JAX = ("JAX_COMPILATION_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")
+"""How the variables begin by which users say what JAX keeps; where one is set, that is left to them."""
+ALL_PROGRAMS = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
+}
+"""JAX would keep those alone that take long to compile. What XLA keeps by itself changes what it makes of a program."""
+SHARED = ("Error reading persistent compilation cache entry", "Error writing persistent compilation cache entry")
+"""What JAX warns of where another process writes what it reads, or nothing can be written; it compiles the program then."""
+
+
+def option(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command keep things, unless its option ``--no-cache`` says otherwise."""
+
+    @click.option("--no-cache", is_flag=True, help="Use no truths and compiled programs of earlier runs, and keep none.")
+    @wraps(command)
+    def keeping(*arguments: Any, no_cache: bool, **options: Any) -> None:
+        with _variables({_cache.VARIABLE: ""} if no_cache else _kept()), warnings.catch_warnings():
+            for message in SHARED:
+                warnings.filterwarnings("ignore", message, UserWarning)
+            try:
+                command(*arguments, **options)
+            finally:
+                _cache.trim()
+
+    return keeping
+
+
+@contextmanager
+def _variables(values: dict[str, str]) -> Iterator[None]:
+    """Set variables of the environment, which processes that share the work inherit; afterwards they are as they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _kept() -> dict[str, str]:
+    """The variables that say where things are kept: in the user's folder for caches, unless a variable names another one."""
+    from platformdirs import user_cache_dir
+
+    named = os.environ.get(_cache.VARIABLE, user_cache_dir("crosscheck", appauthor=False))
+    with _variables({_cache.VARIABLE: named}):
+        programs = _cache.folder("programs")
+    if programs is None:
+        return {}
+    try:
+        programs.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {_cache.VARIABLE: ""}
+    found = {_cache.VARIABLE: named}
+    if not any(name.startswith(JAX) for name in os.environ):
+        ignored = [f"ignore:{message}:UserWarning" for message in SHARED]
+        found |= ALL_PROGRAMS | {"JAX_COMPILATION_CACHE_DIR": str(programs)}
+        found["PYTHONWARNINGS"] = ",".join([*filter(None, [os.environ.get("PYTHONWARNINGS")]), *ignored])
+    return found

@@ -118,7 +118,7 @@ def test_a_plot_says_in_its_title_what_it_lacks(run: Run, alone: str, tmp_path: 
     assert (done.exit_code, done.stdout) == (0, "out.svg\n")
     assert done.stderr.startswith(f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported")
     title = crosscheck.plot("relu").get_suptitle()
-    assert title == f"relu in float32: {alone} and the analytic curve; not run here: {OTHER[alone]}"
+    assert title == f"relu in float32: own {alone} and the analytic curve; not run here: {OTHER[alone]}"
 
 
 def test_the_formulas_are_judged_without_any_framework(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

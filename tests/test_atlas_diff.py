@@ -79,16 +79,16 @@ RAISES = row("b", results=((Outcome("jax.native", "eager", None, float("nan"), "
 @pytest.mark.parametrize(
     ("new", "kinds", "told"),
     [
-        ([A, row("b", seen=False)], ["vanished"], "float32 gradient, jax.native eager: 100 inputs up to 7 ULP"),
+        ([A, row("b", seen=False)], ["vanished"], "float32 gradient, jax eager: 100 inputs up to 7 ULP"),
         ([A], ["vanished"], "it is not listed in the new atlas"),
         ([A, B, row("c")], ["appeared"], "it is not listed in the old atlas"),
         ([A, B, UNDECLARED], ["appeared"], "undeclared-elu (inaccurate, NOT DECLARED)"),
-        ([A, with_extent(B, points=101)], ["grew"], "jax.native eager: 101 inputs up to 7 ULP, was 100 inputs up to 7 ULP"),
+        ([A, with_extent(B, points=101)], ["grew"], "jax eager: 101 inputs up to 7 ULP, was 100 inputs up to 7 ULP"),
         ([A, with_extent(B, max_ulp=7.5)], ["grew"], "100 inputs up to 7.5 ULP, was 100 inputs up to 7 ULP"),
         ([A, with_extent(B, max_ulp=7.5, points=50)], ["grew"], "50 inputs up to 7.5 ULP"),
         ([A, with_extent(B, points=99)], ["shrank"], "99 inputs up to 7 ULP, was 100"),
-        ([A, OTHER_RESULT], ["results"], "float32 gradient at -19.5, alpha = 1, jax.native eager: 1, was 0"),
-        ([A, RAISES], ["results"], "jax.native eager: TypeError: no, was 0"),
+        ([A, OTHER_RESULT], ["results"], "float32 gradient at -19.5, alpha = 1, jax eager: 1, was 0"),
+        ([A, RAISES], ["results"], "jax eager: TypeError: no, was 0"),
     ],
     ids=["unseen", "gone", "new", "undeclared", "points", "ulp", "both", "fewer", "result", "raises"],
 )

@@ -55,8 +55,8 @@ def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> 
     assert all(one.passed and one.uncovered["definition"].count > 100 for one in new)
     said = " ".join(str(report).split())
     assert said.startswith("PASSED: hard_tanh: ")
-    assert f"; new ones of the natives in {len(new)} comparisons: this environment is not on record. " in said
-    assert "New, on record in no environment: hard_tanh value, float32 eager: torch.native: definition" in said
+    assert f"; new disagreements of the frameworks in {len(new)} comparisons: this environment is not on record. " in said
+    assert "New, on record in no environment: hard_tanh value, float32 eager: torch: definition" in said
     assert f"torch {torch.__version__}, jax {jax.__version__}, cpu" in said
     assert report.data()["summary"]["new"] == len(new)
 

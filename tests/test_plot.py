@@ -35,7 +35,7 @@ def test_the_figure_shows_both_functions_and_every_error() -> None:
         assert axes.get_title() == name
         assert axes.get_legend() is not None
     for axes, budget in ((left, 4), (right, 5)):
-        assert labels(axes) == ["torch", "jax", "torch.native", "jax.native", "budget"]
+        assert labels(axes) == ["own torch", "own jax", "torch", "jax", "budget"]
         assert axes.get_yscale() == "symlog"
         assert axes.get_ylabel() == "error [ULP]"
         assert list(axes.lines[-1].get_ydata()) == [budget, budget]
@@ -85,7 +85,7 @@ def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
         assert labels(axes) == ["torch", "jax", "analytic"]
         assert axes.get_title() == name
     for axes in (left, right):
-        assert labels(axes) == ["torch", "jax", "torch.native", "jax.native", "budget"]
+        assert labels(axes) == ["own torch", "own jax", "torch", "jax", "budget"]
         assert axes.get_ylabel() == "error [ULP]"
         assert max(axes.lines[0].get_ydata()) <= 1
     value, gradient = (axes.lines[2] for axes in (top_left, top_right))

@@ -56,7 +56,7 @@ def atlas(
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
         dtypes: As in ``verify``.
         modes: As in ``verify``, but all modes unless given or ``quick``. In modes beyond ``eager`` and ``jit``, only the
-            frameworks' own functions are run: those of crosscheck have no disagreement there.
+            frameworks' functions are run: those of crosscheck have no disagreement there.
         layout: As in ``verify``, but True unless given or ``quick``.
         seed: As in ``verify``.
         quick: As in ``verify``.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
 from crosscheck._frameworks.lacking import Lacking
+from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._verdict.deviations import Extent
 from crosscheck._verdict.judged import ALONE, EXACT
@@ -144,7 +145,7 @@ def _extents(row: AtlasRow | None, shared: Shared) -> dict[Key, Extent]:
 
 def _setting(key: Key) -> str:
     order, dtype, implementations, mode = key
-    return f"{dtype} {ORDER_NAMES[order]}, {' and '.join(implementations)} {mode}"
+    return f"{dtype} {ORDER_NAMES[order]}, {on_screen(implementations)} {mode}"
 
 
 def _seen(one: Extent) -> str:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rich.table
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
-
 from crosscheck._atlas.records import KINDS, Change
 from crosscheck._atlas.report import AtlasSummary
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.json_file import write_json
-from crosscheck._report.terminal import WIDTH
+from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 
 DIFF_SCHEMA = "crosscheck.atlas-diff/1"
@@ -121,9 +116,7 @@ class AtlasDiff(Documented):
         return Document(headline(self), not self.changed, blocks)
 
     def __str__(self) -> str:
-        buffer = io.StringIO()
-        Console(file=buffer, width=WIDTH, color_system=None).print(layout(self))
-        return buffer.getvalue().rstrip("\n")
+        return as_text(layout(printed(self)))
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -147,23 +140,19 @@ def headline(diff: AtlasDiff) -> str:
     return f"CHANGED: of the frameworks' disagreements {', '.join(told)}."
 
 
-def layout(diff: AtlasDiff) -> RenderableType:
-    """The differences as something rich prints, in colour on a terminal."""
-    parts: list[RenderableType] = [Text(headline(diff), style="bold red" if diff.changed else "bold green")]
-    parts += [Text(note) for note in diff.notes]
+def printed(diff: AtlasDiff) -> Document:
+    """What is printed of the differences: of each change the first details."""
+    blocks: list[Block] = [Paragraph(note) for note in diff.notes]
     if diff.environment:
-        table = rich.table.Table("environment", "old", "new", box=None, pad_edge=False)
-        for row in _environment_rows(diff):
-            table.add_row(*map(Text, row))
-        parts += [Text(), table]
+        blocks.append(Table([["environment", "old", "new"], *_environment_rows(diff)]))
     for kind in KINDS:
         changes = [change for change in diff.changes if change.kind == kind]
         if changes:
-            parts += [Text(), Text(f"{TOLD[kind]}:", style="bold")]
+            blocks.append(Heading(f"{TOLD[kind]}:"))
         for change in changes:
             declared = "" if change.declared else ", NOT DECLARED"
-            parts.append(Text(f"  {change.id} ({change.cause}{declared})"))
-            parts += [Text(f"    {detail}") for detail in change.details[:MOST_DETAILS]]
+            told = [f"  {change.id} ({change.cause}{declared})", *(f"    {one}" for one in change.details[:MOST_DETAILS])]
             if len(change.details) > MOST_DETAILS:
-                parts.append(Text(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all"))
-    return Group(*parts)
+                told.append(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all")
+            blocks.append(Paragraph("\n".join(told)))
+    return Document(headline(diff), not diff.changed, blocks)

@@ -70,9 +70,7 @@ class Checks:
                 for check in (ASSERT_CLOSE, ASSERT_ALLCLOSE)
             ]
             for side, check in SLOPES.items():
-                implementations = [
-                    implementation for implementation in row.implementations if implementation.startswith(side)
-                ]
+                implementations = [one for one in row.implementations if Implementation.of(one).side == side]
                 usual = set(row.modes) & set(USUAL_MODES)
                 tried = [one for implementation in implementations for one in slopes(row, implementation)] if usual else []
                 otherwise = f"it is not {side}'s function that deviates" if usual or not implementations else ANOTHER_MODE

@@ -139,7 +139,7 @@ class AtlasRow:
         id: The id of the deviation; of a disagreement that is not declared, what it is about.
         declared: Whether it is declared.
         function: The name of the activation.
-        natives: The frameworks' own functions that are judged, by implementation: ``{"jax.native": "jax.nn.gelu"}``.
+        natives: The functions of the frameworks that are judged, by implementation: ``{"jax.native": "jax.nn.gelu"}``.
         implementations: The implementations that deviate.
         dtypes: The dtypes in which they may.
         orders: The orders: 0 for the value, 1 for the gradient, 2 for the second derivative.
@@ -193,7 +193,7 @@ class AtlasRow:
 class Coverage:
     """What an atlas was made of: another one of the same coverage has the same inputs.
 
-    In modes beyond eager and jit the frameworks' own functions were run alone. ``layout`` is whether results were compared
+    In modes beyond eager and jit what the frameworks ship was run alone. ``layout`` is whether results were compared
     in several layouts.
     """
 

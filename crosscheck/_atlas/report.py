@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +10,15 @@ from math import isinf, isnan
 from pathlib import Path
 from typing import Any
 
-import rich.table
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
-
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
 from crosscheck._atlas.rows import distinct
 from crosscheck._frameworks.lacking import not_run
-from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
+from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES, legend, on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.json_file import write_json
-from crosscheck._report.terminal import WIDTH
+from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 
 SCHEMA = "crosscheck.atlas/1"
@@ -133,9 +128,7 @@ class Atlas(Documented):
         return _document(self)
 
     def __str__(self) -> str:
-        buffer = io.StringIO()
-        Console(file=buffer, width=WIDTH, color_system=None).print(layout(self))
-        return buffer.getvalue().rstrip("\n")
+        return as_text(layout(printed(self)))
 
 
 def headline(atlas: Atlas) -> str:
@@ -157,24 +150,30 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def layout(atlas: Atlas) -> RenderableType:
-    """The atlas as something rich prints, in colour on a terminal: every row, those that fail first."""
-    parts: list[RenderableType] = [Text(headline(atlas), style="bold green" if atlas.passed else "bold red")]
+def printed(atlas: Atlas) -> Document:
+    """What is printed of the atlas: every row in short, those that fail first."""
+    blocks: list[Block] = []
     if atlas.rows:
-        table = rich.table.Table(box=None, pad_edge=False)
-        table.add_column("disagreement", no_wrap=True, overflow="fold")
-        for name in ("of", "cause", "side", "for example", ""):
-            table.add_column(name, overflow="fold")
-        for row in sorted(atlas.rows, key=lambda row: row.passed):
-            cells = (row.id, settings(row), row.cause, row.side or "", (examples(row) or [""])[0], status(row))
-            table.add_row(*map(Text, cells))
-        parts += [Text(), table]
-    for row in atlas.rows:
-        parts += [Text(f"{row.id}: {finding}") for finding in row.findings]
-    parts += [Text(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items()]
+        rows = [
+            [row.id, settings(row), row.cause, row.side or "", (examples(row) or [""])[0], status(row)]
+            for row in sorted(atlas.rows, key=lambda row: row.passed)
+        ]
+        blocks += [Table([["disagreement", "of", "cause", "side", "for example", ""], *rows]), Paragraph(_legend(atlas))]
+    blocks += [Paragraph(f"{row.id}: {finding}") for row in atlas.rows for finding in row.findings]
+    return Document(headline(atlas), atlas.passed, [*blocks, *_rest(atlas)])
+
+
+def _legend(atlas: Atlas) -> str:
+    return legend({one.implementation for row in atlas.rows for results in row.results for one in results})
+
+
+def _rest(atlas: Atlas) -> Iterator[Block]:
+    """What was not run, and what the usual checks noticed."""
+    yield from (Paragraph(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items())
     if any(row.usual for row in atlas.rows):
-        parts += [Text(), Text(USUAL, style="bold"), *map(_rich, usual_tables(atlas.rows)), Text(USUAL_LEGEND)]
-    return Group(*parts)
+        yield Heading(USUAL)
+        yield from map(Table, usual_tables(atlas.rows))
+        yield Paragraph(USUAL_LEGEND)
 
 
 def status(row: AtlasRow) -> str:
@@ -216,7 +215,7 @@ def place(at: Input) -> str:
 
 
 def outcome(one: Outcome) -> str:
-    who = f"{one.implementation} {LAYOUTS[one.layout]}".rstrip()
+    who = f"{on_screen(one.implementation)} {LAYOUTS[one.layout]}".rstrip()
     return f"{who}: {one.message}" if one.got is None else f"{who} {one.got.decimal}"
 
 
@@ -224,18 +223,14 @@ def _document(atlas: Atlas) -> Document:
     blocks: list[Block] = []
     names = {row.function: row.natives for row in atlas.rows}
     for function, natives in names.items():
-        shipped = "; ".join(f"{implementation} is {path}" for implementation, path in natives.items())
+        shipped = "; ".join(f"{on_screen(implementation)} is {path}" for implementation, path in natives.items())
         blocks += [Heading(function), Paragraph(f"{shipped}.")] if shipped else [Heading(function)]
         rows = [row for row in atlas.rows if row.function == function]
         blocks.append(Table([list(HEAD), *map(_cells, rows)]))
     findings = [[row.id, finding] for row in atlas.rows for finding in row.findings]
     if findings:
         blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
-    blocks += [Paragraph(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items()]
-    if any(row.usual for row in atlas.rows):
-        tables = [Table(table) for table in usual_tables(atlas.rows)]
-        blocks += [Heading(USUAL), *tables, Paragraph(USUAL_LEGEND)]
-    return Document(headline(atlas), atlas.passed, blocks, atlas.environment)
+    return Document(headline(atlas), atlas.passed, [*blocks, *_rest(atlas)], atlas.environment)
 
 
 HEAD = ("disagreement", "of", "cause", "side", "inputs", "for example", "why", "source", "differs from", "")
@@ -297,10 +292,3 @@ def _noticed(found: Sequence[Noticed]) -> str:
         return "-"
     noticed = [one.inputs for one in found if one.noticed]
     return " and ".join(noticed) or "no"
-
-
-def _rich(rows: Sequence[Sequence[str]]) -> RenderableType:
-    table = rich.table.Table(*rows[0], box=None, pad_edge=False)
-    for row in rows[1:]:
-        table.add_row(*map(Text, row))
-    return Group(Text(), table)

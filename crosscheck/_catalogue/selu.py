@@ -14,6 +14,7 @@ NEGATIVE = SCALE * 1.6732632423543772848170429916717
 
 
 def definition(m: Any, x: Any) -> Any:
+    """1.0507 x where x > 0, else 1.0507 * 1.6733 (e^x - 1); the two constants have 31 digits more."""
     return m.where(x > 0, SCALE * x, NEGATIVE * (m.exp(x) - 1))
 
 

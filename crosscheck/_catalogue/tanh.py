@@ -8,6 +8,7 @@ from crosscheck._records.records import Activation, Limits, Native
 
 
 def definition(m: Any, x: Any) -> Any:
+    """(e^x - e^-x) / (e^x + e^-x)."""
     p, n = m.exp(x), m.exp(-x)
     return (p - n) / (p + n)
 

@@ -69,6 +69,7 @@ def atlas(
     from crosscheck._atlas import atlas as _atlases
     from crosscheck._atlas import report as text
     from crosscheck._catalogue import Catalogue
+    from crosscheck._report import terminal
 
     options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "usual": usual, "without": without}
     options["modes"] = every_mode(modes) or None
@@ -78,7 +79,7 @@ def atlas(
         chosen = Catalogue(files).asked_for(names)
         with activations_done(len(chosen)) as progress:
             made = _atlases.atlas(chosen, progress=progress, processes=processes or sharing.among(len(chosen)), **options)
-    show(text.layout(made))
+    show(terminal.layout(text.printed(made)))
     save(json_path, made.to_json)
     save(markdown_path, made.to_markdown, "--markdown")
     finish(made.passed, compared=made.compared)
@@ -90,6 +91,7 @@ def _atlas_diff(
     from crosscheck._atlas import atlas as _atlases
     from crosscheck._atlas import diff_report as text
     from crosscheck._atlas.file import read
+    from crosscheck._report import terminal
 
     with one_message():
         before = read(old, "--diff")
@@ -97,7 +99,7 @@ def _atlas_diff(
         total = len(before.coverage.functions)
         with activations_done(total) as progress:
             found = _atlases.atlas_diff(before, after, progress=progress, processes=processes or sharing.among(total))
-    show(text.layout(found))
+    show(terminal.layout(text.printed(found)))
     save(json_path, found.to_json)
     save(markdown_path, found.to_markdown, "--markdown")
     finish(not found.changed)

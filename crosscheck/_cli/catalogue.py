@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -9,9 +10,9 @@ import click
 from crosscheck._cli import caching, options, paths, sharing
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import every_mode, numbers
-from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
+from crosscheck._cli.output import finish, one_message, save, save_all, save_figure, show, written
 from crosscheck._cli.progress import activations_done
-from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MODES
+from crosscheck._records.implementations import FRAMEWORKS, IMPLEMENTATIONS, MODES, USUAL_MODES
 from crosscheck._records.names import DTYPES
 
 
@@ -22,19 +23,18 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
     """List the activations, their parameters and what each framework ships."""
     from crosscheck._catalogue import Catalogue
     from crosscheck._records.plain import plain
+    from crosscheck._report.document import Table
     from crosscheck._report.json_file import write_json
+    from crosscheck._report.terminal import Fitted
 
     with one_message():
         records = list(Catalogue(files).values())
-    rows = []
+    rows = [["activation", "parameters", *FRAMEWORKS]]
     for record in records:
-        shipped = [native.path for native in record.natives.values()]
-        name = ", ".join((record.name, *record.aliases))
         parameters = ", ".join(f"{key}={value:g}" for key, value in record.parameters.items())
-        rows.append((name, parameters, " ".join(shipped)))
-    widths = [max(len(row[i]) for row in rows) for i in range(2)]
-    for name, parameters, shipped_names in rows:
-        echo(f"{name:{widths[0]}}  {parameters:{widths[1]}}  {shipped_names}".rstrip())
+        shipped = (record.natives[side].path if side in record.natives else "" for side in FRAMEWORKS)
+        rows.append([", ".join((record.name, *record.aliases)), parameters, *shipped])
+    show(Fitted(Table(rows)))
     data = [
         {
             "name": record.name,
@@ -105,9 +105,10 @@ def verify(
             report = run(chosen, progress=progress, **options)
     from crosscheck._report import terminal, text
 
-    show(terminal.layout(report.document()))
+    document = report.document()
     if accuracy:
-        show(text.accuracy(report))
+        document = replace(document, blocks=(*document.blocks, *text.accuracy(report)))
+    show(terminal.layout(document))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=report.compared)
 
@@ -124,13 +125,15 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
     """
     from crosscheck._catalogue import Catalogue
     from crosscheck._report.json_file import write_json
+    from crosscheck._report.terminal import Filled
     from crosscheck._verify.explain import explanation as explained
+    from crosscheck._verify.explanation import render
 
     with one_message():
         activation = Catalogue(files)[name]
         with activations_done(1) as progress:
             explanation = explained(activation, progress=progress)
-    echo(str(explanation))
+    show(Filled(render(explanation)))
     save(json_path, lambda path: write_json(path, explanation.data()))
     finish(explanation.passed, compared=explanation.report.compared)
 

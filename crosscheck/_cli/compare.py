@@ -9,7 +9,7 @@ import click
 from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
-from crosscheck._cli.output import echo, finish, one_message, save_all, written
+from crosscheck._cli.output import finish, one_message, save_all, show, written
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES, ORDERS
 
@@ -52,6 +52,7 @@ def compare(
     """
     from crosscheck._cli.words import acceptable, described, loaded
     from crosscheck._compare import compare as _functions
+    from crosscheck._report.terminal import layout
 
     options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
     if modes:
@@ -64,7 +65,7 @@ def compare(
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
         paths.of_this_command().read_modules()
         report = _functions.compare(*functions, inputs, **options)
-    echo(str(report))
+    show(layout(report.document()))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=report.ran)
 
@@ -96,9 +97,10 @@ def diff(
     1: some are not, or an array is on one side only, or has another shape or dtype. 2: nothing could be compared.
     """
     from crosscheck._arrays.arrays import compare_files
+    from crosscheck._report.terminal import layout
 
     with one_message():
         report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
-    echo(str(report))
+    show(layout(report.document()))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=report.compared)

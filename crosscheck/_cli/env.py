@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
-from crosscheck._cli.output import one_message, save
+from crosscheck._cli.output import one_message, save, show
 
 
 @click.command(cls=Command)
@@ -23,18 +24,19 @@ def env(device: str, json_path: str | None) -> None:
     from crosscheck._frameworks.settings import settings
     from crosscheck._records.plain import plain
     from crosscheck._report.json_file import write_json
+    from crosscheck._report.terminal import Filled
 
     if device not in ("cpu", "gpu"):
         refuse(f"unknown device {device!r}; known: cpu, gpu")
     with one_message():
         described = environment(device)
-    _print_nested(described)
     found = settings()
+    lines = list(_nested(described))
     for setting in found:
         values = ", ".join(f"{side} {value}" for side, value in (("torch", setting.torch), ("jax", setting.jax)) if value)
-        click.echo(f"\n{setting.name}: {values or 'no framework is installed'}")
-        click.echo(f"  changes    {setting.changes}")
-        click.echo(f"  set alike  {setting.alike}")
+        lines += ["", f"{setting.name}: {values or 'no framework is installed'}"]
+        lines += [f"  changes    {setting.changes}", f"  set alike  {setting.alike}"]
+    show(Filled("\n".join(lines)))
     data = {
         "schema": "crosscheck.env/1",
         "environment": plain(described),
@@ -43,10 +45,10 @@ def env(device: str, json_path: str | None) -> None:
     save(json_path, lambda path: write_json(path, data))
 
 
-def _print_nested(data: dict[str, Any], indent: int = 0) -> None:
+def _nested(data: dict[str, Any], indent: str = "") -> Iterator[str]:
     for key, value in data.items():
         if isinstance(value, dict):
-            click.echo(f"{' ' * indent}{key}:")
-            _print_nested(value, indent + 2)
+            yield f"{indent}{key}:"
+            yield from _nested(value, f"{indent}  ")
         else:
-            click.echo(f"{' ' * indent}{key}: {value}")
+            yield f"{indent}{key}: {value}"

@@ -98,7 +98,7 @@ def orders(text: str) -> Decorator:
 
 def implementations(*known: str) -> Decorator:
     """Of a command that judges several implementations."""
-    return _several("--implementation", known, f"{', '.join(known)}.")
+    return _several("--implementation", known, f"{', '.join(known)}; native is what the framework ships.")
 
 
 def modes(known: tuple[str, ...], unless: str) -> Decorator:

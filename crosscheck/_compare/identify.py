@@ -39,7 +39,7 @@ NEGLIGIBLE = 1e-20
 ROWS = (24, 8)
 DIGITS = 17
 SPECIAL_FUNCTIONS = 2.0**-40
-"""How far the frameworks' own functions are off in float64, relatively: XLA's erfc by up to 3,000 ULP in its tail."""
+"""How far what the frameworks ship is off in float64, relatively: XLA's erfc by up to 3,000 ULP in its tail."""
 HUGE = 1e100
 """What is farther off than so much is not this function; the squares of more would overflow."""
 FLUSHED = 2.0**-1000

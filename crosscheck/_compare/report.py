@@ -103,12 +103,6 @@ class PairReport(Report):
         """
         return "\n".join(map(_shortened, _story(self)))
 
-    def __str__(self) -> str:
-        lines = [self.story(), "", *map(_shortened, _table(self))]
-        if self.diagnosis.snippet:
-            lines += ["", "To see it again:", "", self.diagnosis.snippet]
-        return "\n".join(lines)
-
     def document(self) -> Document:
         """The report as a document: the verdict, the story, every comparison, a figure of the errors, and the snippet.
 
@@ -334,11 +328,6 @@ def _figures(comparison: Comparison) -> Iterator[str]:
         )
     ]
     yield f"    passes with rtol {_up(float(f['rtol']))} or atol {_up(float(f['atol']))}; {', '.join(noticed)}"
-
-
-def _table(report: PairReport) -> Iterator[str]:
-    for order, output, by, mode, verdict, cause, ulp in _rows(report):
-        yield f"  {order:18} {output:15} {by:15} {mode:6} {verdict:12} {cause:12} {ulp}"
 
 
 def _rows(report: PairReport) -> Iterator[tuple[str, ...]]:

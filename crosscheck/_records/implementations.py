@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 MODES = ("eager", "jit", "compile", "vmap", "forward")
@@ -16,6 +17,7 @@ MODES_OF = {
 OWN, NATIVE, MATCHED = "own", "native", "matched"
 """crosscheck's own; what the framework ships with its default arguments, and with those that match the definition."""
 SUFFIXES = {OWN: "", NATIVE: ".native", MATCHED: ".native.matched"}
+FRAMEWORKS = ("torch", "jax")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ class Implementation:
         return self.side + SUFFIXES[self.kind]
 
     @property
+    def on_screen(self) -> str:
+        """What it is called for people: ``own torch``; ``torch``, which torch ships; ``torch matched``."""
+        words = {OWN: f"own {self.side}", NATIVE: self.side, MATCHED: f"{self.side} matched"}
+        return words[self.kind] if self.side in FRAMEWORKS else self.side
+
+    @property
     def own(self) -> bool:
         """Whether it is crosscheck's own."""
         return self.kind == OWN
@@ -52,6 +60,28 @@ class Implementation:
         return MODES_OF[self.side]
 
 
-NATIVES = tuple(Implementation(side, kind).name for kind in (NATIVE, MATCHED) for side in ("torch", "jax"))
-IMPLEMENTATIONS = ("torch", "jax", *NATIVES, "analytic")
+NATIVES = tuple(Implementation(side, kind).name for kind in (NATIVE, MATCHED) for side in FRAMEWORKS)
+IMPLEMENTATIONS = (*FRAMEWORKS, *NATIVES, "analytic")
 """The names of all implementations."""
+
+
+def on_screen(names: str | Collection[str]) -> str:
+    """What implementations are called for people, several with "and" between them; the exact value keeps its name."""
+    names = [names] if isinstance(names, str) else names
+    return " and ".join(Implementation.of(name).on_screen for name in names)
+
+
+def legend(names: Collection[str]) -> str:
+    """What the implementations in a table or a figure are, in a sentence."""
+    said = {
+        OWN: "crosscheck's own",
+        NATIVE: "what the frameworks ship",
+        MATCHED: "the same, with the arguments that match the definition",
+    }
+    present = [Implementation.of(name) for name in IMPLEMENTATIONS if name in names and name != "analytic"]
+    kinds: dict[str, list[str]] = {}
+    for one in present:
+        kinds.setdefault(one.kind, []).append(one.on_screen)
+    parts = [f"{', '.join(shown)}: {said[kind]}" for kind, shown in kinds.items()]
+    parts += ["analytic: the formula of the derivative, in float64"] * ("analytic" in names)
+    return f"{'; '.join(parts)}."

@@ -37,7 +37,19 @@ STYLE = """
 .crosscheck th, .crosscheck td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #8884; }
 .crosscheck figure { margin: 1rem 0; overflow-x: auto; }
 .crosscheck svg { width: 100%; min-width: 30rem; height: auto; }
+.crosscheck { container-type: inline-size; }
+@container (max-width: 40rem) {
+  .crosscheck table, .crosscheck tbody, .crosscheck tr, .crosscheck td { display: block; }
+  .crosscheck tr:first-child, .crosscheck td:empty { display: none; }
+  .crosscheck tr { padding: .5rem 0; border-bottom: 1px solid #8884; overflow-wrap: anywhere; }
+  .crosscheck td { border: 0; padding: 0 0 0 1rem; }
+  .crosscheck td.key { display: inline; padding: 0 .4rem 0 0; font-weight: 700; }
+  .crosscheck td::before { content: attr(data-head) " "; opacity: .7; }
+  .crosscheck td.key::before { content: none; }
+  .crosscheck svg { width: auto; }
+}
 """
+"""Where it is narrow, a row of a table is told in lines, each with its head; the roles say that it is still a table."""
 PAGE = "body { margin: 0 auto; padding: 1rem; max-width: 60rem; } :root { color-scheme: light dark; }"
 
 
@@ -69,9 +81,10 @@ class Lines:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text, the first of them the head."""
+    """Rows of text, the first of them the head; the first ``keys`` cells of the others say what a row is about."""
 
     rows: Sequence[Sequence[str]]
+    keys: int = 1
 
 
 @dataclass(frozen=True)
@@ -175,14 +188,18 @@ def _html(block: Simple, section_tag: str) -> str:
     if isinstance(block, Code):
         return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
     if isinstance(block, Table):
-        return f'<div class="wide" tabindex="0"><table>{"".join(_rows(block))}</table></div>'
-    return f"<figure>{_svg(block.draw(), block.caption)}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
+        return f'<div class="wide" tabindex="0"><table role="table">{"".join(_rows(block))}</table></div>'
+    drawn, told = _svg(block.draw(), block.caption), html.escape(block.caption)
+    return f'<figure tabindex="0">{drawn}<figcaption>{told}</figcaption></figure>'
 
 
 def _rows(table: Table) -> Iterator[str]:
-    for number, row in enumerate(table.rows):
-        tag = "td" if number else 'th scope="col"'
-        yield "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag[:2]}>" for cell in row) + "</tr>"
+    head, *rows = ([html.escape(cell, quote=True) for cell in row] for row in table.rows)
+    yield '<tr role="row">' + "".join(f'<th role="columnheader" scope="col">{cell}</th>' for cell in head) + "</tr>"
+    of = ['class="key"' if number < table.keys else f'data-head="{name}"' for number, name in enumerate(head)]
+    for row in rows:
+        cells = (f'<td role="cell" {which}>{cell}</td>' for which, cell in zip(of, row, strict=True))
+        yield f'<tr role="row">{"".join(cells)}</tr>'
 
 
 def _svg(figure: Figure, caption: str) -> str:

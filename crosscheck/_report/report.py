@@ -30,7 +30,7 @@ class Report(Written):
         findings: What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
         deviations: The cause and the reason of each declared deviation that was observed, by id.
         skipped: What was requested and cannot be run here, such as ``jax``, ``float16 in jax`` or ``compile``, and why.
-        recorded: Whether the package has on record what the frameworks' own functions do in this environment. If not, what
+        recorded: Whether the package has on record what the frameworks ship does in this environment. If not, what
             is new there does not fail, unless the run is strict.
     """
 

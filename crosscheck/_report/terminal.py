@@ -7,10 +7,12 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
 import rich.table
-from rich.console import Console, ConsoleRenderable, Group, RenderableType, RenderHook
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderableType, RenderHook
 from rich.segment import Segment, Segments
 from rich.text import Text
 
@@ -18,41 +20,140 @@ from crosscheck._report.document import Code, Document, Drawing, Heading, Lines,
 from crosscheck._report.shown import shown
 
 WIDTH = 110
+"""Where neither a terminal nor ``COLUMNS`` says how wide a line is."""
 MOST_LINES = 12
-STYLES = {"DISAGREE": "bold red", "new": "bold yellow", "as declared": "yellow", "agree": "green"}
-"""What cells of a table that are a verdict look like."""
+STYLES = {"DISAGREE": "bold red", "new": "bold yellow", "declared": "yellow", "agree": "green"}
+"""What cells of a table that are a verdict look like, by their last word."""
 NUMBER = re.compile(r"[-+]?[\d,.]*(e[-+]\d+)?%?|-?(inf|nan)|-")
+FIELD = re.compile(r" *(\S+ ){1,3} +(?=\S)")
+"""What a line begins with that is the name of something, and spaces before what is said of it."""
+TEXT = 30
+"""A column of longer cells that have spaces may be wrapped, down to this width."""
+GAPS = (2, 1)
+"""Spaces between columns: one where two leave no room."""
 
 
 def layout(document: Document) -> RenderableType:
     """A document as something rich prints, in colour on a terminal; figures are left out."""
-    parts: list[RenderableType] = [Text(document.title, style="bold green" if document.passed else "bold red")]
+    parts: list[RenderableType] = [Filled(document.title, style="bold green" if document.passed else "bold red")]
     for block in document.blocks:
         if not isinstance(block, Paragraph | Drawing):
             parts.append(Text())
         match block:
             case Heading(text):
-                parts.append(Text(text, style="bold"))
+                parts.append(Filled(text, style="bold"))
+            case Code(text, "python"):
+                parts.append(Text(text, no_wrap=True, overflow="ignore"))
             case Paragraph(text) | Code(text):
-                parts.append(Text(text))
+                parts.append(Filled(text))
             case Lines(title, lines):
-                parts += [Text(f"{title}:", style="bold"), *(Text(f"  {line}") for line in lines[:MOST_LINES])]
+                parts += [Text(f"{title}:", style="bold"), *(Filled(f"  {line}") for line in lines[:MOST_LINES])]
                 if len(lines) > MOST_LINES:
-                    parts.append(Text(f"  and {len(lines) - MOST_LINES} more; --json has them all"))
+                    parts.append(Filled(f"  and {len(lines) - MOST_LINES} more; --json has them all"))
             case Table():
-                parts.append(_table(block))
+                parts.append(Fitted(block))
     return Group(*parts)
 
 
-def _table(block: Table) -> rich.table.Table:
+class Filled:
+    """Lines of text, each wrapped to the width, and its rest indented: under what is said in a line that names it.
+
+    An address stays whole, and so does code between fences: a line that is broken cannot be pasted.
+    """
+
+    def __init__(self, text: str, style: str = "") -> None:
+        self.text, self.style = text, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        code = False
+        for line in self.text.split("\n"):
+            code ^= line.startswith("```")
+            named = FIELD.match(line)
+            margin = len(line) - len(line.lstrip(" "))
+            if code or cell_len(line) <= options.max_width:
+                yield Text(line, self.style, no_wrap=True, overflow="ignore")
+                continue
+            lead = named[0] if named and named.end() <= options.max_width // 2 else line[:margin]
+            rest = " " * (len(lead) if named and lead == named[0] else margin + 2 * bool(margin))
+            broken = textwrap.wrap(
+                line[len(lead) :],
+                max(1, options.max_width - len(rest)),
+                expand_tabs=False,
+                replace_whitespace=False,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for number, part in enumerate(broken):
+                yield Text((rest if number else lead) + part, self.style, no_wrap=True, overflow="ignore")
+
+
+class Fitted:
+    """A table whose head and texts are wrapped until it fits; where it cannot, each of its rows is told in lines."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        for gap in GAPS:
+            if widths := _fitted(self.table.rows, options.max_width - gap * (len(self.table.rows[0]) - 1)):
+                yield _beside(self.table, widths, gap)
+                return
+        yield _stacked(self.table, options.max_width)
+
+
+def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """The widths of the columns of a table, of which the first row is the head, so that it fits; None if it cannot."""
+    most, least = [], []
+    for head, *cells in zip(*rows, strict=True):
+        longest = max(map(cell_len, cells), default=0)
+        text = longest > TEXT and any(" " in cell for cell in cells)
+        words = max((cell_len(word) for cell in ([head, *cells] if text else [head]) for word in cell.split()), default=0)
+        most.append(max(cell_len(head), longest))
+        least.append(max(words, min(longest, TEXT) if text else longest))
+    if sum(least) > room:
+        return None
+    widths = dict[int, int]()
+    # first those that give least way, so that what they leave is shared by the others
+    for left, column in enumerate(sorted(range(len(most)), key=lambda i: most[i] - least[i]), 1):
+        share = room - sum(widths.values()) - sum(least[i] for i in range(len(most)) if i not in widths and i != column)
+        widths[column] = min(most[column], least[column] + (share - least[column]) // (len(most) - left + 1))
+    return [widths[column] for column in range(len(most))]
+
+
+def _beside(block: Table, widths: Sequence[int], gap: int) -> rich.table.Table:
     head, *rows = block.rows
-    table = rich.table.Table(box=None, pad_edge=False)
-    for number, name in enumerate(head):
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for number, (name, width) in enumerate(zip(head, widths, strict=True)):
         cells = [row[number] for row in rows]
-        table.add_column(name, justify="right" if any(cells) and all(map(NUMBER.fullmatch, cells)) else "left")
+        numbers = any(cells) and all(map(NUMBER.fullmatch, cells))
+        table.add_column(Text(name), justify="right" if numbers else "left", width=width, overflow="fold", vertical="top")
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
     return table
+
+
+def _stacked(block: Table, width: int) -> Group:
+    """Each row as its first cells, and below them what else it says, with as much in a line as fits."""
+    head, *rows = block.rows
+    parts: list[RenderableType] = []
+    for row in rows:
+        parts.append(Filled(" ".join(filter(None, row[: block.keys])), style="bold"))
+        line = ""
+        for name, cell in zip(head[block.keys :], row[block.keys :], strict=True):
+            if cell in ("", "-"):
+                continue
+            said = f"{name} {cell}".strip()
+            joined = f"{line} | {said}" if line else f"  {said}"
+            if line and cell_len(joined) > width:
+                parts.append(Filled(line))
+                joined = f"  {said}"
+            line = joined
+        parts.append(Filled(line))
+    return Group(*parts)
+
+
+def _style(cell: str) -> str:
+    return STYLES.get(cell.rpartition(" ")[2], "")
 
 
 class _Shown(RenderHook):
@@ -75,14 +176,16 @@ class _Console(Console):
 
 
 def print_rich(renderable: RenderableType) -> None:
-    """In colour and as wide as a terminal; plain and of one width in a pipe."""
-    console = _Console() if sys.stdout.isatty() else _Console(width=WIDTH, color_system=None)
+    """In colour and as wide as a terminal; plain in a pipe, and as wide as ``COLUMNS`` says."""
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and int(columns) else WIDTH
+    console = _Console() if sys.stdout.isatty() else _Console(width=width, color_system=None)
     console.push_render_hook(_Shown(console))
-    console.print(renderable)
+    console.print(renderable, crop=False)
 
 
 def as_text(renderable: RenderableType) -> str:
     """What rich would print, as plain text of one width."""
     buffer = io.StringIO()
-    Console(file=buffer, width=WIDTH, color_system=None).print(renderable)
+    Console(file=buffer, width=WIDTH, color_system=None).print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

@@ -6,12 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import rich.table
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from crosscheck._frameworks.lacking import not_run
-from crosscheck._records.implementations import IMPLEMENTATIONS
+from crosscheck._records.implementations import FRAMEWORKS, IMPLEMENTATIONS, MODES_OF, legend, on_screen
 from crosscheck._records.names import CAUSES, DTYPES
 from crosscheck._report.document import Block, Document, Drawing, Heading, Lines, Paragraph, Table
 from crosscheck._verdict.environments import Environment
@@ -27,12 +23,6 @@ ORDER_NAMES = ("value", "gradient", "second")
 MOST_FIGURES = 12
 DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
 """The dtype that is drawn, of those that fail or of all, is the first of these."""
-
-OWN = {
-    "torch": {"eager": "torch", "compile": "compile", "vmap": "vmap", "forward": "forward"},
-    "jax": {"eager": "jax", "jit": "jit", "vmap": "jax vmap", "forward": "jax forward"},
-}
-"""crosscheck's own implementations, their modes, and what a column is called."""
 
 MEANING = {
     "error": "raised",
@@ -52,10 +42,10 @@ def document(report: Report) -> Document:
     """The report as a document."""
     blocks: list[Block] = []
     if report.comparisons:
-        blocks += [Table([list(_head(report.comparisons)), *map(list, _rows(report.comparisons))]), Paragraph(_legend())]
+        blocks += [Table(list(_rows(report.comparisons)), keys=2), Paragraph(_legend(report.comparisons))]
     blocks += [Lines(title, lines) for title, lines in _evidence_lists(report) if lines]
     if report.deviations:
-        blocks.append(Heading("Declared deviations of the frameworks' own functions, seen again"))
+        blocks.append(Heading("Declared deviations of the frameworks, seen again"))
         blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
     blocks += _drawings(report.comparisons)
     return Document(headline(report), report.passed, blocks, report.environment)
@@ -65,11 +55,13 @@ def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
     """What fails, what is new, and what the run says of declared deviations, by title."""
     yield "Not declared, so this run fails", list(_disagreements(one for one in report.comparisons if not one.passed))
     yield "New, on record in no environment", list(_disagreements(one for one in report.comparisons if one.new))
-    for failed, title in ((True, "Declared deviations that this run refutes"), (False, "Notes on declared deviations")):
-        yield title, [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed is failed]
+    refuted = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed]
+    yield "Declared deviations that this run refutes", refuted
+    unseen = dict.fromkeys(finding.deviation for finding in report.findings if not finding.failed)
+    yield "Declared deviations that need not show in this environment or sample, and do not; the JSON says where", [*unseen]
     if not report.recorded:
         here = Environment.of(report.environment, report.comparisons[0].device if report.comparisons else "cpu")
-        consequence = "new disagreements of the frameworks' own functions do not fail here; with --strict they do"
+        consequence = "new disagreements of the frameworks do not fail here; with --strict they do"
         yield "This environment is not on record", [f"{here}: {consequence}"]
     yield "Not run here", [f"{what}: {why}" for what, why in report.skipped.items()]
 
@@ -109,12 +101,9 @@ def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profi
         worst: dict[str, Comparison] = {}
         for comparison in sorted((c for c in here if c.dtype == dtype), key=lambda c: (c.passed, -c.max_ulp)):
             worst.setdefault(comparison.implementation, comparison)
-        shown = {
-            implementation: worst[implementation].profile for implementation in IMPLEMENTATIONS if implementation in worst
-        }
-        found[f"{name} {ORDER_NAMES[order]}, {dtype}"] = {
-            implementation: one for implementation, one in shown.items() if one is not None
-        }
+        profiles = ((one, worst[one].profile) for one in IMPLEMENTATIONS if one in worst)
+        shown = {on_screen(implementation): profile for implementation, profile in profiles if profile is not None}
+        found[f"{name} {ORDER_NAMES[order]}, {dtype}"] = shown
     return found
 
 
@@ -129,89 +118,80 @@ def headline(report: Report) -> str:
     counts = f"{len(report.comparisons):,} comparisons of {report.compared:,} points"
     if report.passed:
         known, new = len(report.deviations), sum(comparison.new for comparison in report.comparisons)
-        tail = f"; {known} declared deviation{'s' * (known != 1)} of the natives seen again" if known else ""
+        tail = f"; {known} declared deviation{'s' * (known != 1)} of the frameworks seen again" if known else ""
         if new:
-            tail += f"; new ones of the natives in {new:,} comparisons: this environment is not on record"
+            tail += f"; new disagreements of the frameworks in {new:,} comparisons: this environment is not on record"
         return f"PASSED: {what}: no undeclared disagreement in {counts}{tail}{not_run(report.skipped)}."
     wrong = f"{failed:,} of {counts} failed" if failed else f"{counts} agree"
     wrong += f"; {refuted} declared deviations do not hold" if refuted else ""
     return f"FAILED: {what}: {wrong}{not_run(report.skipped)}."
 
 
-def _legend() -> str:
-    return "Worst error in ULP over all dtypes and modes, against the proven truth; - is not compared."
+def _legend(comparisons: Iterable[Comparison]) -> str:
+    names = {comparison.implementation for comparison in comparisons}
+    return f"Worst error in ULP over all dtypes and modes, against the proven truth; - is not compared. {legend(names)}"
 
 
-def _head(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+def _rows(comparisons: Sequence[Comparison]) -> Iterator[list[str]]:
+    """The head of the table, and a row for each order of each activation."""
     present = {comparison.implementation for comparison in comparisons}
-    implementations = (implementation for implementation in IMPLEMENTATIONS if implementation in present)
-    return ("activation", "order", *implementations, "verdict", "worst cause", "declared deviations")
-
-
-def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
+    implementations = [implementation for implementation in IMPLEMENTATIONS if implementation in present]
+    yield ["activation", "order", *map(on_screen, implementations), "verdict", "worst cause"]
     rows: dict[tuple[str, int], list[Comparison]] = {}
     for comparison in comparisons:
         rows.setdefault((comparison.function, comparison.order), []).append(comparison)
-    implementations = _head(comparisons)[2:-3]
-    previous = None
     for (function, order), group in sorted(rows.items()):
         causes = [c.cause for c in group if c.cause]
-        worst = min(causes, key=CAUSES.index) if causes else "-"
-        deviations = dict.fromkeys(id_ for c in group for id_ in c.deviations)
-        passed, new = all(c.passed for c in group), any(c.new for c in group)
-        yield (
-            function if function != previous else "",
+        yield [
+            function,
             ORDER_NAMES[order],
             *(
                 _worst_ulp([c for c in group if c.implementation == implementation and c.against == "exact"])
                 for implementation in implementations
             ),
-            "new" if passed and new else _verdict(passed, bool(deviations)),
-            worst,
-            str(len(deviations)) if deviations else "",
-        )
-        previous = function
+            _verdict(group),
+            min(causes, key=CAUSES.index) if causes else "-",
+        ]
 
 
-def accuracy(report: Report) -> RenderableType:
-    """The largest error of each own implementation by dtype, framework and mode, as something rich prints."""
+def accuracy(report: Report) -> Iterator[Block]:
+    """The largest error of each own implementation by dtype, framework and mode."""
     found: dict[tuple[str, int], dict[tuple[str, str, str], list[Comparison]]] = {}
     for comparison in report.comparisons:
-        if comparison.implementation in OWN and comparison.against == "exact":
+        if comparison.implementation in FRAMEWORKS and comparison.against == "exact":
             here = found.setdefault((comparison.function, comparison.order), {})
             here.setdefault((comparison.dtype, comparison.implementation, comparison.mode), []).append(comparison)
     present = {setting for settings in found.values() for setting in settings}
     columns = [
         (dtype, implementation, mode)
         for dtype in DTYPES
-        for implementation, modes in OWN.items()
-        for mode in modes
+        for implementation in FRAMEWORKS
+        for mode in MODES_OF[implementation]
         if (dtype, implementation, mode) in present
     ]
-    table = rich.table.Table("activation", "order", box=None, pad_edge=False)
-    for dtype, implementation, mode in columns:
-        first = next(column for column in columns if column[0] == dtype) == (dtype, implementation, mode)
-        table.add_column(f"{dtype if first else ''}\n{OWN[implementation][mode]}", justify="right", no_wrap=True)
-    excepted = rich.table.Table("activation", "order", "inputs", "largest", "at", "of", "flushed", box=None, pad_edge=False)
-    previous = None
+    table = [["activation", "order", *(f"{dtype} {_run(implementation, mode)}" for dtype, implementation, mode in columns)]]
+    excepted = [["activation", "order", "inputs", "largest", "at", "of", "flushed"]]
     for (function, order), settings in sorted(found.items()):
-        cells = (_with_exceptions(settings.get(column, [])) for column in columns)
-        table.add_row(function if function != previous else "", ORDER_NAMES[order], *cells)
-        previous = function
-        if row := _exceptions([comparison for some in settings.values() for comparison in some]):
-            excepted.add_row(function, ORDER_NAMES[order], *row)
-    title = (
+        row = [function, ORDER_NAMES[order]]
+        table.append([*row, *(_with_exceptions(settings.get(column, [])) for column in columns)])
+        if left_out := _exceptions([comparison for some in settings.values() for comparison in some]):
+            excepted.append([*row, *left_out])
+    yield Heading(
         "Largest error of crosscheck's own implementations, in ULP, against the proven truth; jit is jax.jit. In brackets: "
-        "at how many inputs it is within the budget only because an error counts in ULP of the terms that cancel there:"
+        "at how many inputs it is within the budget only because an error counts in ULP of the terms that cancel there"
     )
-    blocks: list[RenderableType] = [Text(), Text(title, style="bold"), Text(), table]
-    if excepted.rows:
-        title = (
+    yield Table(table, keys=2)
+    if excepted[1:]:
+        yield Heading(
             "What these maxima leave out. The inputs in brackets, the largest error there in ULP of the result itself, its "
-            "input, dtype and framework; and how many inputs or results below the smallest normal number were flushed to 0:"
+            "input, dtype and framework; and how many inputs or results below the smallest normal number were flushed to 0"
         )
-        blocks += [Text(), Text(title, style="bold"), Text(), excepted]
-    return Group(*blocks)
+        yield Table(excepted, keys=2)
+
+
+def _run(implementation: str, mode: str) -> str:
+    """An implementation and how it is run, where that is not as it is."""
+    return on_screen(implementation) + f" {mode}" * (mode != "eager")
 
 
 def _with_exceptions(comparisons: list[Comparison]) -> str:
@@ -232,18 +212,22 @@ def _exceptions(comparisons: list[Comparison]) -> tuple[str, ...] | None:
         f"{total:,}",
         f"{worst.worst.ulp_of_truth:.3g}",
         at,
-        f"{of.dtype}, {OWN[of.implementation][of.mode]}",
+        f"{of.dtype}, {_run(of.implementation, of.mode)}",
         f"{flushed:,}",
     )
 
 
-def _verdict(passed: bool, declared: bool) -> str:
-    return ("as declared" if declared else "agree") if passed else "DISAGREE"
+def _verdict(group: Sequence[Comparison]) -> str:
+    """In a word, of all that was compared about one order of an activation."""
+    if not all(c.passed for c in group):
+        return "DISAGREE"
+    declared = {id_ for c in group for id_ in c.deviations}
+    return "new" if any(c.new for c in group) else f"{len(declared)} declared" if declared else "agree"
 
 
 def _worst_ulp(comparisons: list[Comparison]) -> str:
     judged = [comparison.max_ulp for comparison in comparisons if comparison.points]
-    return f"{max(judged):.3g}" if judged else "-"
+    return f"{max(judged):.{3 if max(judged) < 1000 else 2}g}" if judged else "-"
 
 
 def _disagreements(comparisons: Iterable[Comparison]) -> Iterator[str]:
@@ -252,7 +236,7 @@ def _disagreements(comparisons: Iterable[Comparison]) -> Iterator[str]:
         where = f"{comparison.function}{_parameters(comparison.parameters)} {ORDER_NAMES[comparison.order]}"
         setting = f"{comparison.dtype} {comparison.mode}"
         alone = comparison.against in ("exact", "alone")
-        who = comparison.implementation if alone else f"{comparison.implementation} and {comparison.against}"
+        who = on_screen(comparison.implementation if alone else (comparison.implementation, comparison.against))
         if comparison.message:
             yield f"{where}, {setting}: {who} raised {comparison.message}"
         elif not comparison.points:

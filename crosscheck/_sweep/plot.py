@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from crosscheck._records.implementations import legend, on_screen
 from crosscheck._records.names import ORDER_NAMES, budget
 from crosscheck._report.figures import ERROR_STYLES
 from crosscheck._report.profile_plot import GREY, in_grey
@@ -41,8 +42,18 @@ def draw(report: SweepReport) -> Figure:
     for one in axes.flat:
         in_grey(one)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=4)
-    for text in legend.get_texts():
+    about = legend({result.implementation for result in report.results})
+    below = figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        frameon=False,
+        handlelength=4,
+        title=about,
+        title_fontsize=9,
+    )
+    for text in (*below.get_texts(), below.get_title()):
         text.set_color(GREY)
     return figure
 
@@ -61,7 +72,11 @@ def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) ->
             negative = np.signbit(one.low) or one.input < 0
             worst[width - 1 - place if negative else width + place] = one.ulp
         axes.stairs(
-            worst, np.arange(-width, width + 1), baseline=None, label=result.implementation, **_style(result.implementation)
+            worst,
+            np.arange(-width, width + 1),
+            baseline=None,
+            label=on_screen(result.implementation),
+            **_style(result.implementation),
         )
     step = max(1, -(-width // 6))
     places = list(range(step // 2, width, step))
@@ -93,7 +108,7 @@ def _sizes(axes: Axes, results: list[SweepResult]) -> None:
             counts,
             np.arange(len(edges) + 1) - 0.5,
             baseline=None,
-            label=result.implementation,
+            label=on_screen(result.implementation),
             **_style(result.implementation),
         )
     axes.set_yscale("symlog", linthresh=1.0)

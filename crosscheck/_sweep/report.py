@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.errors import UsageError
-from crosscheck._records.implementations import IMPLEMENTATIONS
+from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation, legend, on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
 from crosscheck._records.plain import plain, restored
 from crosscheck._report.document import Block, Document, Drawing, Paragraph, Table
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "crosscheck.sweep/1"
 DETECTION = "detection.json"
-OWN = ("torch", "jax")
 HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
 
 
@@ -93,7 +92,7 @@ class SweepReport(Documented):
     @property
     def beyond(self) -> tuple[SweepResult, ...]:
         """The results of crosscheck's own implementations that are beyond the budget, also by NaN and infinities."""
-        own = [one for one in self.results if one.implementation in OWN]
+        own = [one for one in self.results if Implementation.of(one.implementation).own]
         limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
         return tuple(
             one
@@ -115,8 +114,9 @@ class SweepReport(Documented):
         if self.beyond:
             one = self.beyond[0]
             most = budget(self.dtype, one.order)
-            return f"{what}: {one.implementation}, order {one.order}, is beyond its budget of {most:g} ULP"
-        own = [one for one in self.results if one.implementation in OWN]
+            whose = f"the {ORDER_NAMES[one.order]} of {on_screen(one.implementation)}"
+            return f"{what}: {whose} is beyond its budget of {most:g} ULP"
+        own = [one for one in self.results if Implementation.of(one.implementation).own]
         return f"{what}: the own implementations keep the budget at each" if own else what
 
     def data(self) -> dict[str, object]:
@@ -222,13 +222,11 @@ def read_sweeps(folder: str | Path) -> list[SweepReport]:
 
 def _remarks(report: SweepReport) -> list[str]:
     """How many results differ in bits, and what the table's column is about."""
-    legend = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
+    about = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
+    pairs = ((on_screen((one.implementation, one.against)), one) for one in report.differences)
     return [
-        *(
-            f"{one.implementation} and {one.against} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})"
-            for one in report.differences
-        ),
-        legend,
+        *(f"{both} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})" for both, one in pairs),
+        f"{about} {legend({one.implementation for one in report.results})}",
     ]
 
 
@@ -250,7 +248,7 @@ def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:
     return (
         report.function if report.dtype == "float32" else f"{report.function} {report.dtype}",
         ORDER_NAMES[result.order],
-        result.implementation,
+        on_screen(result.implementation),
         "" if result.max_ulp is None else f"{result.max_ulp:.4g}" if result.max_ulp < 1e6 else f"{result.max_ulp:.3g}",
         "" if worst is None else f"{worst.input:.9g}",
         f"{int(share * 1e5) / 1e3:.3f}%",  # never rounded up to all of them

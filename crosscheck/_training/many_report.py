@@ -207,7 +207,7 @@ class LossesReport(Documented):
         for point in self.points:
             groups.setdefault((point.implementation, point.dtype, point.order), []).append(point)
         head = ["implementation", "dtype", "", "points", "largest error [ULP]", "beyond, declared", "beyond, undeclared"]
-        blocks: list[Block] = [Table([head, *(_loss_cells(*key, points) for key, points in groups.items())])]
+        blocks: list[Block] = [Table([head, *(_loss_cells(*key, points) for key, points in groups.items())], keys=3)]
         if undeclared := [str(point) for point in self.points if not point.passed]:
             blocks.append(Lines("Not declared", undeclared))
         blocks += [Heading("Declared differences"), *map(Paragraph, _declared(self))]

@@ -11,8 +11,8 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._records.deviations import Anchor, Deviation, Region
-from crosscheck._records.implementations import USUAL_MODES, Implementation
-from crosscheck._records.names import budget
+from crosscheck._records.implementations import USUAL_MODES, Implementation, on_screen
+from crosscheck._records.names import ORDER_NAMES, budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.environments import Environment, examined_here, seen_here
@@ -95,8 +95,8 @@ def settle(
 ) -> tuple[list[Comparison], list[Finding]]:
     """The comparisons of one activation under its declared deviations, and what the run says of each of these.
 
-    ``without`` names deviations to be treated as if they were not declared. With ``lenient``, what the frameworks' own
-    functions do that no deviation covers is new and does not fail, and nothing that is found of a deviation does.
+    ``without`` names deviations to be treated as if they were not declared. With ``lenient``, what the frameworks
+    ship does that no deviation covers is new and does not fail, and nothing that is found of a deviation does.
     """
     active = [deviation for deviation in activation.deviations if deviation.id not in without]
     comparisons = [_compare(one, active, lenient) for one in judged]
@@ -225,7 +225,9 @@ def _examine(
         tried = {number for _, number in missed}
         findings += [
             Finding(
-                deviation.id, must_occur, f"no row that was tried has its anchor {anchor.input!r} (order {region.order})"
+                deviation.id,
+                must_occur,
+                f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})",
             )
             for number, anchor in enumerate(region.anchors)
             if largest is not None and number not in tried
@@ -269,7 +271,8 @@ def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> l
 
 
 def _where(key: Key) -> str:
-    return f"{key.implementation} against {key.against}, {key.dtype}, order {key.order}, {key.mode}"
+    who = f"{on_screen(key.implementation)} against {on_screen(key.against)}"
+    return f"{who}, {key.dtype}, {ORDER_NAMES[key.order]}, {key.mode}"
 
 
 def _bears_out(deviation: Deviation, one: Judged) -> bool:

@@ -62,6 +62,6 @@ def examined_here(region: Region, environment: Environment) -> bool:
 
 
 def on_record(environment: Environment) -> bool:
-    """Whether the package has on record what the frameworks' own functions do in this environment."""
+    """Whether the package has on record what the functions that the frameworks ship do in this environment."""
     sides = [side for side in ("torch", "jax") if getattr(environment, side)]
     return any(environment.matches(record.seen, sides) for record in records())

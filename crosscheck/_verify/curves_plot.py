@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._frameworks.lacking import not_run
+from crosscheck._records.implementations import legend, on_screen
 from crosscheck._report.figures import DPI, ERROR_STYLES, STYLES
 from crosscheck._verify.curves import Curve, Curves, Panel
 
@@ -37,21 +38,30 @@ def draw(curves: Curves, lost: Collection[str] = ()) -> Figure:
     said = f"{title} in {curves.dtype}{where}:"
     between = "\n" if len(said) > LONG else " "
     own = [name for name in STYLES if any(curve.implementation == name for panel in curves.panels for curve in panel.curves)]
-    figure.suptitle(f"{said}{between}{', '.join(own)} and the analytic curve{not_run(lost)}", fontsize=15)
+    figure.suptitle(f"{said}{between}{', '.join(map(on_screen, own))} and the analytic curve{not_run(lost)}", fontsize=15)
     largest = max((_largest(panel) for panel in curves.panels), default=1.0)
     for column, panel in enumerate(curves.panels):
         _functions(axes[0, column], curves.x, panel)
         _errors(axes[1, column], curves, panel, largest)
     axes[0, 0].set_xlim(curves.x[0], curves.x[-1])
     handles, labels = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=5)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        frameon=False,
+        handlelength=5,
+        title=legend({curve.implementation for panel in curves.panels for curve in panel.curves}),
+        title_fontsize=9,
+    )
     return figure
 
 
 def _functions(axes: Axes, x: Float64Array, panel: Panel) -> None:
     drawn = {curve.implementation: curve.y for curve in panel.curves if curve.implementation in STYLES}
     for implementation, y in {**drawn, "analytic": panel.analytic}.items():
-        axes.plot(x, np.where(np.isfinite(y), y, np.nan), label=implementation, **STYLES[implementation])
+        axes.plot(x, np.where(np.isfinite(y), y, np.nan), label=on_screen(implementation), **STYLES[implementation])
     axes.set_title(TITLES[panel.order])
     axes.set_ylabel(("f(x)", "f'(x)")[panel.order])
     axes.tick_params(labelbottom=False)
@@ -59,7 +69,7 @@ def _functions(axes: Axes, x: Float64Array, panel: Panel) -> None:
     axes.margins(y=0.08)
     axes.legend(loc="best", handlelength=4)
     for i, (implementation, message) in enumerate(panel.missing.items()):
-        said = f"not drawn: {implementation} ({message[:60]})"
+        said = f"not drawn: {on_screen(implementation)} ({message[:60]})"
         axes.text(0.02, 0.03 + 0.06 * i, said, transform=axes.transAxes, fontsize=8, color="#D55E00")
 
 
@@ -69,7 +79,7 @@ def _errors(axes: Axes, curves: Curves, panel: Panel, largest: float) -> None:
     x, column = _columns(curves.x)
     for curve in panel.curves:
         worst, odd = _worst(curve, column, x.size)
-        axes.plot(x, worst, label=curve.implementation, **ERROR_STYLES[curve.implementation])
+        axes.plot(x, worst, label=on_screen(curve.implementation), **ERROR_STYLES[curve.implementation])
         if odd.any():
             axes.plot(x[odd], np.full(odd.sum(), top / 2), "x", color=ERROR_STYLES[curve.implementation]["color"])
             axes.annotate("x: wrong NaN", (0.02, 0.9), xycoords="axes fraction", fontsize=9)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isinf, isnan
 from typing import Any
 
+from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
+from crosscheck._report.terminal import Filled, as_text
 from crosscheck._report.text import headline
-from crosscheck._verify.reproduce import WIDTH, Source, snippet
+from crosscheck._verify.formula import described, formula
+from crosscheck._verify.reproduce import Source, snippet
 from crosscheck._verify.sight import Result, Row, Sighting
 
 MOST_SETTINGS = 6
@@ -85,7 +87,7 @@ class Explanation:
         return self.report.passed
 
     def __str__(self) -> str:
-        return render(self)
+        return as_text(Filled(render(self)))
 
     def snippet(self, sighting: Sighting, result: Result) -> str:
         """Python code that shows a result of a sighting again."""
@@ -102,8 +104,8 @@ class Explanation:
                 "name": record.name,
                 "aliases": plain(record.aliases),
                 "latex": record.latex,
-                "derivative": _doc(record.derivative),
-                "second_derivative": _doc(record.second_derivative),
+                "derivative": described(record.derivative),
+                "second_derivative": described(record.second_derivative),
                 "parameters": plain(record.parameters),
                 "kinks": [plain(dataclasses.asdict(kink)) for kink in record.kinks_at(record.parameters)],
                 "domain": plain(record.domain),
@@ -113,7 +115,7 @@ class Explanation:
                 {
                     **{key: plain(value) for key, value in dataclasses.asdict(one).items()},
                     "explanation": SENTENCES[one.cause],
-                    "snippets": {r.label: self.snippet(one.sighting, r) for r in one.sighting.results}
+                    "snippets": {r.implementation + r.layout: self.snippet(one.sighting, r) for r in one.sighting.results}
                     if one.sighting
                     else {},
                 }
@@ -129,10 +131,10 @@ def render(explanation: Explanation) -> str:
     blocks += [_disagreement(explanation, i, one) for i, one in enumerate(explanation.disagreements, 1)]
     failed = [finding for finding in explanation.report.findings if finding.failed]
     if failed:
-        lines = [_item(f"{finding.deviation}: {finding.message}") for finding in failed]
-        blocks.append("\n".join(["Declared disagreements that this run refutes:", *lines]))
+        lines = [f"   {finding.deviation}: {finding.message}" for finding in failed]
+        blocks.append("\n".join(["Declared deviations that this run refutes:", *lines]))
     if explanation.report.skipped:
-        lines = [_item(f"{what}: {why}") for what, why in explanation.report.skipped.items()]
+        lines = [f"   {what}: {why}" for what, why in explanation.report.skipped.items()]
         blocks.append("\n".join(["Not run here:", *lines]))
     return "\n\n".join(blocks)
 
@@ -143,12 +145,12 @@ def _definition(record: Activation) -> str:
     about = inspect.getdoc(module) if module is not None and module.__doc__ else None
     lines = [record.name + (f", also called {names}" if names else "")]
     if about:
-        lines.append(_fill(about.partition("\n")[0], ""))
+        lines.append(about.partition("\n")[0])
     lines += [
         "",
-        _field("definition", record.latex or _doc(record.definition)),
-        _field("derivative", _doc(record.derivative)),
-        _field("second derivative", _doc(record.second_derivative)),
+        _field("definition", formula(record.definition)),
+        _field("derivative", described(record.derivative)),
+        _field("second derivative", described(record.second_derivative)),
         _field("parameters", ", ".join(f"{name} = {value:g}" for name, value in record.parameters.items()) or "none"),
     ]
     at = " at these parameters" if record.parameters else ""
@@ -179,25 +181,22 @@ def _verdict(explanation: Explanation) -> str:
     if not explanation.disagreements:
         both = ", and PyTorch and JAX agree" * (not {"torch", "jax"} & explanation.report.skipped.keys())
         said = f"No disagreement: every result of every implementation is within its budget{both}."
-        said = said if explanation.passed else "No disagreement is declared."
+        said = said if explanation.passed else "No deviation is declared."
     else:
-        said = f"{_count(declared, 'declared disagreement')}, {_count(undeclared, 'undeclared')}."
-    described = explanation.report.environment
+        counts = ((declared, "declared deviation"), (undeclared, "undeclared disagreement"))
+        said = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) + ", explained below."
+    environment = explanation.report.environment
     versions = []
     for name in ("torch", "jax"):
-        framework: Any = described.get(name, {})
+        framework: Any = environment.get(name, {})
         versions.append(f"{name} {framework.get('version', 'is missing')}")
-    return _fill(f"{said} {headline(explanation.report)} ({', '.join(versions)}, {described.get('device')})", "")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n or 'no'} {what}" + ("s" if n != 1 and not what.startswith("un") else "")
+    return f"{said} {headline(explanation.report)} ({', '.join(versions)}, {environment.get('device')})"
 
 
 def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
     unseen = ", not seen in this run" if one.looked_for else ", in another mode or layout than this run's"
     status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else unseen)
-    title = one.id or f"{' and '.join(one.implementations)}: {one.cause} in the {ORDER_NAMES[one.order]}"
+    title = one.id or f"{on_screen(one.implementations)}: {one.cause} in the {ORDER_NAMES[one.order]}"
     lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
     sighting = one.sighting
     if sighting is not None:
@@ -268,19 +267,5 @@ def _result(result: Result, one: Disagreement) -> str:
     return said if declared is None or repr(declared) == repr(result.got) else f"{said} (declared: {declared!r})"
 
 
-def _doc(formula: object) -> str:
-    return " ".join((inspect.getdoc(formula) or "not described").split())
-
-
 def _field(name: str, text: str) -> str:
-    return _fill(text, f"   {name:22} ")
-
-
-def _item(text: str) -> str:
-    return _fill(text, "   ")
-
-
-def _fill(text: str, lead: str) -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False, break_on_hyphens=False
-    )
+    return f"   {name:22} {text}"

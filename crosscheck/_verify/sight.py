@@ -12,7 +12,7 @@ from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.errors import said
-from crosscheck._records.implementations import Implementation
+from crosscheck._records.implementations import Implementation, on_screen
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._truth.truth import Truth
@@ -117,9 +117,14 @@ class Result:
     view: str = ""
 
     @property
+    def layout(self) -> str:
+        """The layout of its input in words, if that is another one than an array of copies."""
+        return " alone" if self.copies == 1 else f" in a view {self.view}" if self.view else ""
+
+    @property
     def label(self) -> str:
-        """The implementation, and the layout of its input if that is another one than an array of copies."""
-        return self.implementation + (" alone" if self.copies == 1 else f" in a view {self.view}" if self.view else "")
+        """The implementation and the layout, for people."""
+        return on_screen(self.implementation) + self.layout
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ LENGTHS: Mapping[int, tuple[str, ...]] = {
 EVERY_LENGTH: Mapping[int, tuple[str, ...]] = dict.fromkeys((*ROWS, *COLUMNS, VOCABULARY, LONGEST), DTYPES)
 
 LONG_IN_NATIVES = ("float32",)
-"""The dtypes in which the frameworks' own functions are run on rows as long as a vocabulary."""
+"""The dtypes in which what the frameworks ship is run on rows as long as a vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plan:
         lengths: The lengths of the rows for functions of rows, each with the dtypes.
         search: How much effort goes into the search for the rows at which the own functions of rows err most; None for none.
         eager_in_jax: The lengths of rows at which JAX is run eagerly if also under jit.
-        natives_in: The modes in which only the frameworks' own functions are run.
+        natives_in: The modes in which only what the frameworks ship is run.
         layout: Whether an implementation's results are compared in several layouts too.
         lacking: What cannot be run here, and so is not.
     """

@@ -89,7 +89,7 @@ def verify(
         replace: Functions judged in an implementation's place, called with the framework's array and the parameters:
             ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
         without: Ids of declared deviations that are treated as not declared; the run is strict then.
-        strict: Whether new disagreements of the frameworks' own functions fail where nothing is on record of the
+        strict: Whether new disagreements of what the frameworks ship fail where nothing is on record of the
             environment: of these releases on this device and CPU. They always fail where it is on record.
         progress: Called with the name of the activation and the dtype before each is run.
         processes: The number of processes that share the activations of the catalogue; each takes about 700 MB. More than

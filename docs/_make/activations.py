@@ -18,6 +18,7 @@ from products import Content, Maker
 import crosscheck
 from crosscheck import Activation, Deviation
 from crosscheck._frameworks.environment import environment
+from crosscheck._records.implementations import Implementation, on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._report.report import Report
 from crosscheck._verify.curves import drawn
@@ -119,10 +120,10 @@ def page(made: Explanation) -> Iterator[str]:
     yield tabs({side: shipped(record, side) for side in NAMES})
     yield "## How accurate they are"
     yield (
-        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of `torch` and `jax`, which are crosscheck's, and "
-        f"of `torch.native` and `jax.native`, the frameworks' own.\n\n{picture(record, 'errors')}"
+        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of own torch and own jax, which are crosscheck's, "
+        f"and of torch and jax, what the frameworks ship.\n\n{picture(record, 'errors')}"
     )
-    yield "## Where the frameworks' own functions deviate"
+    yield "## Where the frameworks deviate"
     if not made.disagreements:
         yield "No deviation is declared: at every input that was tried they are within the budget, and agree."
     else:
@@ -204,7 +205,7 @@ def shipped(record: Activation, side: str) -> str:
 
 
 def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
-    who = " and ".join(f"`{implementation}`" for implementation in one.implementations)
+    who = on_screen(one.implementations)
     yield f"### {one.id}"
     yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
     if one.bug:
@@ -215,11 +216,11 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
     yield "<div data-search-exclude markdown>"
     yield sighted(sighting, one.cause)
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
-    code = {result.label: fenced(made.snippet(sighting, result)) for result in sighting.results}
+    code = {result: fenced(made.snippet(sighting, result)) for result in sighting.results}
     if one.cause == "layout":  # results of one framework
-        shown = "\n\n".join(f"`{label}`:\n\n{text}" for label, text in code.items())
+        shown = "\n\n".join(f"{result.label}:\n\n{text}" for result, text in code.items())
     else:
-        shown = tabs({label.partition(".")[0]: text for label, text in code.items()})
+        shown = tabs({Implementation.of(result.implementation).side: text for result, text in code.items()})
     yield f'??? example "Reproduce it"\n\n{indented(shown)}'
     yield "</div>"
 
@@ -237,7 +238,7 @@ def sighted(sighting: Sighting, cause: str) -> str:
     for result in sighting.results:
         measured = cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
         got = str(result.message) if result.got is None else repr(result.got)
-        rows.append([f"`{result.label}`", got, f"{result.ulp:.3g} ULP" if measured else ""])
+        rows.append([result.label, got, f"{result.ulp:.3g} ULP" if measured else ""])
     return table(rows)
 
 

@@ -5,7 +5,7 @@ from html import escape
 
 import crosscheck
 from crosscheck import Activation, Deviation
-from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES
+from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES, Implementation
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
 from crosscheck._verify.sight import Sighting
@@ -22,7 +22,7 @@ search:
 
 # Every disagreement
 
-All that is declared about the frameworks' own functions, with an input, what they gave there when this page was built, and
+All that is declared about what the frameworks ship, with an input, what they gave there when this page was built, and
 the exact result, correctly rounded. Each row has a link of its own (**#**), and leads to its reason and to a snippet that
 reproduces it.
 [How to read it](atlas.md), [what the causes mean](method.md#causes); `crosscheck atlas` prints it for your environment.
@@ -78,7 +78,7 @@ def table(rows: str) -> Iterator[str]:
 def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
     orders = [ORDER_NAMES[order] for order in sorted({region.order for region in deviation.regions})]
     dtypes = [dtype for dtype in DTYPES if any(dtype in region.dtypes for region in deviation.regions)]
-    sides = sorted({implementation.partition(".")[0] for implementation in deviation.implementations})
+    sides = sorted({Implementation.of(implementation).side for implementation in deviation.implementations})
     modes = [mode for mode in deviation.modes if any(mode in MODES_OF[side] for side in sides)]
     usual = [mode for mode in modes if mode in USUAL_MODES]
     data = {

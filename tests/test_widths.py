@@ -1,0 +1,101 @@
+"""What is printed reads at the width there is, and on a narrow page; and calls each implementation by one name."""
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from rich.console import Console
+
+import crosscheck
+from crosscheck._report.document import Block, Code, Document, Lines, Paragraph, Table
+from crosscheck._report.terminal import WIDTH, layout
+
+Command = Callable[..., CompletedProcess[str]]
+
+LINK = "https://example.org/" + "a/long/path/" * 8
+NUMBERS = Table([["activation", "order", "own torch", "jax matched"], ["gelu", "value", "1.97", "1.7e+07"]], keys=2)
+REASONS = Table([["id", "cause", "reason"], ["gelu-at-infinity", "special", "Infinity times 0 is NaN. " * 5 + LINK]])
+BLOCKS: list[Block] = [
+    NUMBERS,
+    REASONS,
+    Lines("Not declared", ["gelu value, float32 eager: " + "one word after another " * 8]),
+    Paragraph("A sentence that is longer than most of the widths. " * 3),
+    Code("cause     inaccurate: " + "digits are lost on the way " * 6),
+]
+
+
+def printed(width: int, *blocks: Block) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(layout(Document("PASSED: all", True, blocks)), crop=False)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 80, 110, 140, 200])
+def test_nothing_is_cut_and_only_an_address_is_longer_than_a_line(width: int) -> None:
+    lines = printed(width, *BLOCKS)
+    assert [line for line in lines if len(line) > width and LINK not in line] == []
+    text = " ".join(" ".join(lines).split())
+    for table in (NUMBERS, REASONS):
+        for row in table.rows:
+            assert all(word in text for cell in row for word in cell.split() if word != LINK)
+    assert LINK in text.replace(" ", "")
+    assert text.count("digits are lost") + text.count("digits are") >= 6
+
+
+def test_a_table_that_does_not_fit_is_told_in_lines() -> None:
+    beside = ["activation  order  own torch  jax matched", "gelu        value       1.97      1.7e+07"]
+    assert printed(60, NUMBERS)[2:] == beside
+    folded = [" " * 21 + "own      jax", "activation  order  torch  matched", "gelu        value   1.97  1.7e+07"]
+    assert printed(33, NUMBERS)[2:] == folded
+    tight = [" " * 19 + "own     jax", "activation order torch matched", "gelu       value  1.97 1.7e+07"]
+    assert printed(30, NUMBERS)[2:] == tight
+    assert printed(29, NUMBERS)[2:] == ["gelu value", "  own torch 1.97", "  jax matched 1.7e+07"]
+
+
+def test_what_is_said_in_a_named_line_stays_in_its_column() -> None:
+    _, _, first, second, *_ = printed(40, Code("cause     inaccurate: digits are lost on the way of it"))
+    assert (first, second) == ("cause     inaccurate: digits are lost on", "          the way of it")
+
+
+def test_code_is_never_broken() -> None:
+    line = "x = " + " + ".join(["1"] * 60)
+    assert line in printed(40, Code(line, "python"))
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("80", 80), ("", WIDTH), ("0", WIDTH), ("wide", WIDTH)])
+def test_a_pipe_is_as_wide_as_columns_says(command: Command, columns: str, width: int) -> None:
+    done = command("list", env=os.environ | {"COLUMNS": columns})
+    assert done.returncode == 0, done.stderr
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("activation ") == (width == WIDTH)
+    assert len(done.stdout.split()) > 3 * len(crosscheck.activations)
+
+
+def test_a_narrow_page_has_the_head_beside_each_cell() -> None:
+    page = Document("PASSED: all", True, [NUMBERS]).page()
+    cells = re.findall(r'<td role="cell" data-head="([^"]*)">([^<]*)', page)
+    assert cells == [("own torch", "1.97"), ("jax matched", "1.7e+07")]
+    assert re.findall(r'<td role="cell" class="key">([^<]*)', page) == ["gelu", "value"]
+    assert "content: attr(data-head)" in page
+
+
+def test_a_run_that_passes_calls_everything_by_its_name_on_screen(command: Command, tmp_path: Path) -> None:
+    arguments = ("--quick", "--json", "out.json", "--markdown", "out.md", "--html", "out.html")
+    done = command("verify", "gelu", *arguments, env=os.environ | {"COLUMNS": "80"})
+    assert done.returncode == 0, done.stderr
+    told = [done.stdout, *(unescape((tmp_path / name).read_text()) for name in ("out.md", "out.html"))]
+    for text in told:
+        flat = " ".join(text.split())
+        assert all(name in flat for name in ("own torch, own jax: crosscheck's own", "torch, jax: what the frameworks ship"))
+        assert not re.search(r"\b(torch|jax)\.native\b|\bnatives\b|does not occur", flat)
+    assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
+    data = json.loads((tmp_path / "out.json").read_text())
+    names = {"torch", "jax", "torch.native", "jax.native", "jax.native.matched"}
+    assert names <= {one["implementation"] for one in data["comparisons"]}

@@ -4,8 +4,6 @@ Importing crosscheck imports neither framework. The public names are those in ``
 first used.
 """
 
-import random
-
 import lazy_loader
 
 _imported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
@@ -16,6 +14,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("torch-jax-crosscheck")
+    import random
+
     drawn = random.getstate()
     value = globals()[name] = _imported(name)
     random.setstate(drawn)  # rich draws a number when it is imported

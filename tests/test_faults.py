@@ -234,6 +234,50 @@ def test_ctrl_c_while_python_ends_is_no_traceback() -> None:
     assert (process.returncode, said) == (-signal.SIGINT, "")
 
 
+PRESSES = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+"""A library at whose import Ctrl-C comes."""
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    tmp_path.joinpath("click.py").write_text(PRESSES)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", "from crosscheck.__main__ import main; main()", "list"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+WAITS = """
+import threading
+from crosscheck import activations
+import dataclasses
+
+def value(torch, x):
+    print("in a thread", flush=True)
+    while True:  # for ever, in a thread that no exception reaches
+        threading.Event().wait(60)
+
+MINE = dataclasses.replace(activations["linear"], name="mine", aliases=(), torch_value=value, deviations=(), natives={})
+"""
+
+
+def test_ctrl_c_ends_a_command_whose_threads_work_on(tmp_path: Path) -> None:
+    tmp_path.joinpath("mine.py").write_text(WAITS)
+    words = ["verify", "mine", "--file", "mine.py", "--quick", "--order", "0", "--implementation", "torch"]
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    with subprocess.Popen([sys.executable, "-m", "crosscheck", *words], **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in a thread\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=50)
+    assert (process.returncode, said) == (130, "Stopped: files that were not written yet are as they were\n")
+
+
 def test_processes_are_ended_where_an_exception_comes() -> None:
     pool, started = Workers(1), []
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import signal
+import socket
 import sys
 from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from threading import Timer, current_thread, get_ident, main_thread
+from threading import Event, Thread, Timer, current_thread, get_ident, main_thread
+from time import sleep
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -23,6 +24,9 @@ STOPPED = 130
 UNREAD = 141
 """And of one whose reader has left, as ``head`` does."""
 A_MOMENT = 0.02
+LONGEST_STOP = 1.0
+"""Seconds after Ctrl-C at which a process ends that has not by itself: threads compile on, and C++ hears nothing."""
+_told = Event()
 
 
 def refuse(message: str) -> NoReturn:
@@ -33,14 +37,27 @@ def refuse(message: str) -> NoReturn:
     sys.exit(REFUSED)
 
 
-def stop(message: str = "files that were not written yet are as they were") -> NoReturn:
+UNWRITTEN = "files that were not written yet are as they were"
+
+
+def stop(message: str = UNWRITTEN) -> NoReturn:
     """End after Ctrl-C."""
-    click.echo(f"Stopped: {message}", err=True)
+    _tell(message)
     sys.exit(STOPPED)
+
+
+def _tell(message: str) -> None:
+    _told.set()
+    click.echo(f"Stopped: {message}", err=True)
 
 
 class Commands(click.Group):
     """A group whose commands end so; click itself ends with 1, which here means that the frameworks disagree."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run as a program: the process is the command's own."""
+        _end_soon_after_ctrl_c()
+        return super().__call__(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -57,9 +74,24 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:
                 sys.exit(UNREAD)
             refuse(f"the output could not be written: {error.strerror or error}")
-        finally:
-            # registered last, it comes first: what libraries do when Python ends cannot pass an exception on
-            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+
+def _end_soon_after_ctrl_c() -> None:
+    """Have a thread hear of Ctrl-C, which Python tells the main thread of only when that is back from C++."""
+    heard, written = socket.socketpair()
+    written.setblocking(False)
+    signal.set_wakeup_fd(written.detach(), warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while signal.SIGINT not in heard.recv(1):
+            pass
+        if not _told.wait(LONGEST_STOP):
+            _tell(UNWRITTEN)
+        else:
+            sleep(LONGEST_STOP)
+        os._exit(STOPPED)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -90,7 +122,7 @@ def _ctrl_c_heard() -> Iterator[None]:
 
     sys.unraisablehook = again
     # ignored, it stays ignored; and only the main thread may say what a signal does
-    mine = raised is signal.default_int_handler and current_thread() is main_thread()
+    mine = raised in (signal.default_int_handler, signal.SIG_DFL) and current_thread() is main_thread()
     if mine:
         signal.signal(signal.SIGINT, later)
     try:
@@ -100,14 +132,13 @@ def _ctrl_c_heard() -> Iterator[None]:
     finally:
         sys.unraisablehook = before
         if mine:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, raised)
 
 
 def _loading(frame: FrameType | None) -> bool:
-    """Whether a framework is being imported: its C++, which calls Python then, takes an exception for the end of all."""
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if frame.f_code.co_name == "<module>" and module in ("torch", "jax", "jaxlib"):
+    """Whether a module is being imported: the C++ of one takes an exception for the end of all, or for another one."""
+    while frame is not None and frame.f_code is not Commands.invoke.__code__:
+        if frame.f_code.co_name == "<module>":
             return True
         frame = frame.f_back
     return False

@@ -61,7 +61,56 @@ def test_a_side_that_raises_in_its_backward_pass_alone_is_named(side: str) -> No
     report = compare(*functions, X)
     assert_fails(report, "raised RuntimeError: not differentiable", side=side)
     assert report.exceptions == {side: error}
+    assert [(c.order, c.passed) for c in report.comparisons if c.order == 0] == [(0, True), (0, True)]
+    assert "agree     value of y" in report.story()
     assert compare(*functions, X, order=0).passed
+
+
+def test_values_are_judged_where_gradients_raise() -> None:
+    def no_gradient(x: Any) -> Any:
+        return jax.pure_callback(lambda x: np.float32(2.1) * x, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+
+    report = compare(double, no_gradient, X)
+    assert_fails(report, cause="definition")
+    assert [c.order for c in report.comparisons if c.message is not None] == [1, 1]
+    assert set(report.exceptions) == {"jax"}
+
+
+def test_gradients_are_judged_where_second_derivatives_raise() -> None:
+    @jax.custom_vjp
+    def once(x: Any) -> Any:
+        return x * x
+
+    def backward(x: Any, cotangent: Any) -> Any:
+        doubled = jax.pure_callback(lambda x: x + x, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+        return (doubled * cotangent,)
+
+    once.defvjp(lambda x: (x * x, x), backward)
+    report = compare(lambda x: x * x, once, X, order=2)
+    assert_fails(report, "the second derivative of the JAX function raised", side="jax")
+    assert {c.order for c in report.comparisons if c.passed} == {0, 1}
+
+
+@pytest.mark.parametrize("inputs", [np.arange(4), [np.arange(4), np.array([True])], torch.arange(3)], ids=str)
+def test_integers_alone_are_compared_without_derivatives(inputs: Any) -> None:
+    report = compare(lambda *x: x[0] * 2, lambda *x: x[0] * 2, inputs)
+    assert report.passed
+    assert {c.order for c in report.comparisons} == {0}
+    assert {c.order for c in compare(double, double, X).comparisons} == {0, 1}
+
+
+def test_a_story_lists_the_outputs_that_agree_too() -> None:
+    def outputs(factor: float) -> Any:
+        return lambda x: {"loss": x * factor, "logits": x * 2, "hidden": x + 1}
+
+    report = compare(outputs(1.0), outputs(1.1), X)
+    assert not report.passed
+    lines = report.story().splitlines()
+    assert "  agree     value of y['hidden'], y['logits']" in lines
+    assert "  agree     gradient of y['hidden'] by x, y['logits'] by x" in lines
+    assert len(lines) < 25
+    many = compare(lambda x: [x] * 20, lambda x: [x] * 20, X, order=0).story()
+    assert "value of y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7] and 12 more" in many
 
 
 def test_an_interrupt_is_not_kept_from_the_caller() -> None:

@@ -61,7 +61,7 @@ def test_inputs_that_are_not_arrays_of_numbers_are_refused(inputs: Any, parts: t
 
 @pytest.mark.parametrize("inputs", [np.arange(3), np.array([True]), 3, torch.arange(3), [np.arange(2), True]], ids=str)
 def test_derivatives_by_integers_alone_are_refused(inputs: Any) -> None:
-    assert_refused(lambda: compare(double, double, inputs), "order: got 1", "integer", "order=0")
+    assert_refused(lambda: compare(double, double, inputs, order=1), "order: got 1", "integer", "order=0")
 
 
 LARGE_INTEGER = np.array([2**40, 5])
@@ -81,7 +81,6 @@ NOT_A_NUMBER = float("nan")
         ({"order": -1}, ("order: got -1", "0, 1 or 2")),
         ({"order": True}, ("order: got True", "0, 1 or 2")),
         ({"order": "1"}, ("order: got '1'", "0, 1 or 2")),
-        ({"order": None}, ("order: got None", "0, 1 or 2")),
         ({"order": 1.0}, ("order: got 1.0", "0, 1 or 2")),
         ({"dtype": "f32"}, ("dtype 'f32'", "float32")),
         ({"dtype": "float8_e4m3fn"}, ("dtype 'float8_e4m3fn'", "bfloat16")),

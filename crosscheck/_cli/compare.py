@@ -20,7 +20,7 @@ from crosscheck._records.names import DTYPES, ORDERS
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
 @click.option("--shape", "shapes", multiple=True, metavar="N,M,...", help="The shape of an input; once for each input.")
 @options.dtype(*DTYPES)
-@options.orders("0 values, 1 gradients too, 2 second derivatives too; 1 unless given.")
+@options.orders("0 values, 1 gradients too, 2 second derivatives too; 1 unless given, or 0 for integers.")
 @click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
 @click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
 @options.modes(USUAL_MODES, "both")

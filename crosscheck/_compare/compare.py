@@ -29,7 +29,7 @@ def compare(
     jax_fn: Callable[..., Any],
     inputs: Any = None,
     *,
-    order: int = 1,
+    order: int | None = None,
     dtype: str | Any = "float32",
     wrt: int | list[int] | tuple[int, ...] | None = None,
     exact: str | Activation | Callable[..., Any] | None = None,
@@ -50,12 +50,13 @@ def compare(
     Args:
         torch_fn: A function, or a ``torch.nn.Module``, which is copied and cast to ``dtype``. It returns an array, or a
             tree of arrays: dicts, lists, tuples, dataclasses, and nodes registered with JAX, such as modules of equinox.
-        jax_fn: A function whose result has the same structure, shapes and dtypes.
+        jax_fn: A function whose result has the same structure, shapes and dtypes; or a module of flax (``nnx``, or ``linen``
+            bound to its variables) or equinox, which is copied and cast too.
         inputs: A list or tuple of positional arguments. Each is an array of numpy, PyTorch or JAX, a number, a tree of
             these, or a description: ``uniform``, ``normal``, ``stratified`` or ``every_value``. A bare array is one
             argument. Floats are converted to ``dtype``; integers and booleans are kept. None for ``stratified()``.
         order: 0 compares values, 1 gradients too, 2 second derivatives too. Of a function that is not elementwise, these are
-            vector-Jacobian products with seeded normal vectors.
+            vector-Jacobian products with seeded normal vectors. None for 1, or 0 where no input is a float.
         dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``, by name or as a dtype of PyTorch, JAX or numpy.
         wrt: The positions of the inputs to differentiate by; None for all.
         exact: For elementwise functions, what they compute: a definition ``f(m, x)``, a record, or a name of the catalogue.
@@ -94,7 +95,7 @@ def compare(
     for argument, function in (("torch_fn", torch_fn), ("jax_fn", jax_fn)):
         if not callable(function):
             raise UsageError(f"{argument}: got {type(function).__name__}, expected a function or a module to call")
-    if not isinstance(order, int) or order not in ORDERS or isinstance(order, bool):
+    if order is not None and (not isinstance(order, int) or order not in ORDERS or isinstance(order, bool)):
         raise UsageError(f"order: got {order!r}, expected 0, 1 or 2")
     dtype = _arguments.dtype(dtype)
     _arguments.one_of("device", device, DEVICES)
@@ -103,12 +104,13 @@ def compare(
         raise UsageError(f"modes: got {modes!r}, expected some of {', '.join(USUAL_MODES)}")
     _arguments.seed(seed)
     described = environment(device)
+    gathered = gather(inputs, dtype, wrt, order, seed)
     request = Request(
         torch=torch_fn,
         jax=jax_fn,
-        inputs=gather(inputs, dtype, wrt, order, seed),
+        inputs=gathered,
         name=f"{_name(torch_fn)} / {_name(jax_fn)}",
-        order=order,
+        order=bool(gathered.wrt) if order is None else order,
         device=device,
         modes=tuple(dict.fromkeys(modes)),
         seed=seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -221,7 +222,16 @@ def _count(
     return found
 
 
-def failed(request: Request, message: str, side: str | None, mode: str = "eager") -> Comparison:
+EVALUATE = {
+    "torch": "a module in training mode needs .eval()",
+    "jax": "a module in training mode needs .eval() (flax.nnx) or equinox.nn.inference_mode",
+}
+"""What to do with a module that draws, or changes itself."""
+TRAINING = re.compile(r"[Cc]annot mutate|requires a key|needs PRNG")
+"""What flax and equinox say of a module in training mode that is called as in inference."""
+
+
+def failed(request: Request, message: str, side: str | None, mode: str = "eager", order: int = 0) -> Comparison:
     """What running the functions showed before anything could be compared."""
     return Comparison(
         function=request.name,
@@ -231,7 +241,7 @@ def failed(request: Request, message: str, side: str | None, mode: str = "eager"
         implementation="torch",
         against="jax",
         dtype=request.inputs.fmt.name,
-        order=0,
+        order=order,
         mode=mode,
         device=request.device,
         points=0,
@@ -243,16 +253,17 @@ def failed(request: Request, message: str, side: str | None, mode: str = "eager"
     )
 
 
-def raised(request: Request, exceptions: Mapping[str, Exception], mode: str = "eager") -> Comparison:
-    """A side that raised, or both."""
+def raised(request: Request, exceptions: Mapping[str, Exception], mode: str = "eager", order: int = 0) -> Comparison:
+    """A side that raised, or both; where its values could be had before, it is the derivative that raised."""
     names = {"torch": "torch", "jax": "JAX"}
-    said = [
-        f"the {names[side]} function raised {type(error).__name__}: {first_line(error)}"
-        for side, error in exceptions.items()
-    ]
-    return failed(request, "; ".join(said), "both" if len(exceptions) > 1 else next(iter(exceptions)), mode)
+    what = f"{ORDER_NAMES[order]} of the " if order else ""
+    said = []
+    for side, error in exceptions.items():
+        said.append(f"the {what}{names[side]} function raised {type(error).__name__}: {first_line(error)}")
+        said += [EVALUATE[side]] * bool(TRAINING.search(str(error)))
+    return failed(request, "; ".join(said), "both" if len(exceptions) > 1 else next(iter(exceptions)), mode, order)
 
 
 def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else "without a message"
+    return lines[0].rstrip(".") if lines else "without a message"

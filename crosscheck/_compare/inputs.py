@@ -174,8 +174,8 @@ def _shape(shape: Shape) -> tuple[int, ...]:
     return sizes
 
 
-def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:
-    """Check the inputs and convert them to numpy arrays of the dtype.
+def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> Inputs:
+    """Check the inputs and convert them to numpy arrays of the dtype; without an order, floats are differentiated by.
 
     Raises:
         UsageError: If an input or a position in ``wrt`` cannot be used.
@@ -199,6 +199,8 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int, seed: int) -> Inputs:
     chosen = _positions(wrt, len(inputs))
     floats = [i for i, leaf in enumerate(leaves) if leaf.dtype == fmt.dtype]
     by = tuple(i for i in floats if owner[i] in chosen)
+    if order is None:
+        order = int(bool(floats))
     if order > 0 and not floats:
         raise UsageError(f"order: got {order} with integer or boolean inputs only; nothing to differentiate, pass order=0")
     if order > 0 and not by:

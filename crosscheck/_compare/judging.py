@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, widen
-from crosscheck._compare.comparisons import Excerpt, Judged, Place, Request, comparison
+from crosscheck._compare.comparisons import EVALUATE, Excerpt, Judged, Place, Request, comparison
 from crosscheck._compare.contradict import Contradiction
 from crosscheck._compare.evidence import Measured, Runs, is_float
 from crosscheck._compare.jax_balls import enclose
@@ -153,14 +153,18 @@ def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> 
         for side in sides
         if side.uneven
     ]
-    for side, one in zip(NAMES.values(), lifted, strict=True):
+    for side in sides:
+        if side.changed:
+            changed = f"{', '.join(side.changed[:4])}{' and more' if len(side.changed) > 4 else ''}"
+            found.append(f"the {NAMES[side.name]} module changes its {changed} when it is called; {EVALUATE[side.name]}")
+    for name, one in zip(NAMES.values(), lifted, strict=True):
         narrow = sorted(one.met.narrow)
         if narrow:
-            found.append(f"inside, the {side} function computes in {' and '.join(narrow)}")
+            found.append(f"inside, the {name} function computes in {' and '.join(narrow)}")
     if untraceable:
         found.append(f"the JAX function cannot be traced, so it was compared eagerly only ({untraceable})")
     else:
-        for side, one in zip(NAMES.values(), lifted, strict=True):
+        for name, one in zip(NAMES.values(), lifted, strict=True):
             if one.met.opaque:
-                found.append(f"noise does not enter {', '.join(sorted(one.met.opaque))} in {side}")
+                found.append(f"noise does not enter {', '.join(sorted(one.met.opaque))} in {name}")
     return found

@@ -38,6 +38,7 @@ DIFFER = {
 
 MOST_NOTES = 6
 MOST_CURVES = 4
+MOST_AGREEING = 8
 MUCH = 8
 """A side is said to be nearer the truth where the other errs by this many times as much, and ULP."""
 DIGIT = re.compile(r"\d")
@@ -244,6 +245,8 @@ def _story(report: PairReport) -> Iterator[str]:
         others = sorted({(_failing(c), c.order) for c in report.comparisons if not c.passed} - {(cause, decisive.order)})
         if others:
             yield f"  also      {'; '.join(f'{other} in the {ORDER_NAMES[order]}' for other, order in others[:4])}"
+    if len(report.comparisons) > 1:
+        yield from _agreeing(report)
     yield from _diagnosis(report.diagnosis)
     if decisive.figures:
         yield from _figures(decisive)
@@ -256,6 +259,19 @@ def _story(report: PairReport) -> Iterator[str]:
         yield f"  note      {note}"
     if len(notes) > MOST_NOTES:
         yield f"  note      and {len(notes) - MOST_NOTES} more; the JSON report has them all"
+
+
+def _agreeing(report: PairReport) -> Iterator[str]:
+    """What agrees in every mode, by order: the outputs, and what their derivatives are by."""
+    passed: dict[tuple[int, str, str], bool] = {}
+    for c in report.comparisons:
+        key = c.order, c.output, c.wrt
+        passed[key] = passed.get(key, True) and c.passed
+    for order in ORDERS:
+        agree = [f"{output}{f' by {by}' if by else ''}" for (o, output, by), ok in passed.items() if ok and o == order]
+        if agree:
+            more = f" and {len(agree) - MOST_AGREEING} more" if len(agree) > MOST_AGREEING else ""
+            yield f"  agree     {ORDER_NAMES[order]} of {', '.join(agree[:MOST_AGREEING])}{more}"
 
 
 def _nearer(report: PairReport) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, format_of, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._compare.comparisons import Judged, Request, failed, raised
+from crosscheck._compare.comparisons import EVALUATE, Judged, Request, failed, raised
 from crosscheck._compare.evidence import independent, is_float, same_bits
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result
@@ -75,7 +75,7 @@ def first_runs(
             outcome.comparisons.append(failed(request, message, side.name))
         elif moved or not _repeats(side, values, again):
             why = "it draws random numbers" if moved else "two runs on the same input differ"
-            message = f"the {NAMES[side.name]} function is not deterministic: {why}"
+            message = f"the {NAMES[side.name]} function is not deterministic: {why}; {EVALUATE[side.name]}"
             outcome.comparisons.append(failed(request, message, side.name))
         found.append((outputs, values))
     if len(outcome.exceptions) == len(sides):
@@ -190,7 +190,11 @@ def results_of(request: Request, sides: tuple[TorchProgram, JaxProgram], along: 
         again = torch.results(request.order, along, "eager") if request.order else results["torch"]
         if torch.draws or not _repeats(torch, results["torch"], again):
             outcome.comparisons.append(
-                failed(request, "the torch function is not deterministic: its derivatives differ from run to run", "torch")
+                failed(
+                    request,
+                    f"the torch function is not deterministic: its derivatives differ from run to run; {EVALUATE['torch']}",
+                    "torch",
+                )
             )
             return None
     except Exception as error:
@@ -202,16 +206,16 @@ def results_of(request: Request, sides: tuple[TorchProgram, JaxProgram], along: 
             if mode == "jit" and jax.refuses_tracing(error):
                 continue
             outcome.exceptions.setdefault("jax", error)
-            outcome.comparisons.append(raised(request, {"jax": error}, mode))
+            outcome.comparisons.append(raised(request, {"jax": error}, mode, request.order))
     if "torch" in outcome.exceptions:
-        outcome.comparisons[:] = [raised(request, outcome.exceptions)]
+        outcome.comparisons[:] = [raised(request, outcome.exceptions, order=request.order)]
         return None
     if jax.untraceable and "eager" not in results:
         try:
             results["eager"] = jax.results(request.order, along, "eager")
         except Exception as error:
             outcome.exceptions["jax"] = error
-            outcome.comparisons.append(raised(request, {"jax": error}))
+            outcome.comparisons.append(raised(request, {"jax": error}, order=request.order))
     modes = {mode: found for mode, found in results.items() if mode != "torch"}
     return Ran(results["torch"], modes) if modes else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from crosscheck._compare.comparisons import Request
 from crosscheck._compare.judging import judge_results
 from crosscheck._compare.large import LARGE, large
@@ -10,7 +12,20 @@ from crosscheck._records.errors import UsageError
 
 
 def run(request: Request) -> Outcome:
-    """Compare two functions. Whatever running them shows is in the outcome; raises for the arguments' faults alone."""
+    """Compare two functions. Whatever running them shows is in the outcome; raises for the arguments' faults alone.
+
+    Where derivatives alone raise, what is below them is still judged.
+    """
+    outcome = _run(request)
+    found = outcome.comparisons
+    if not found or any(one.message is None or one.order == 0 for one in found):
+        return outcome
+    lower = run(replace(request, order=request.order - 1))
+    lower.comparisons[:0] = [one for one in found if all(one.order != other.order for other in lower.comparisons)]
+    return replace(lower, exceptions=outcome.exceptions)
+
+
+def _run(request: Request) -> Outcome:
     inputs = request.inputs
     at = inputs.floats[0] if len(inputs.floats) == 1 else None
     if at is not None and inputs.leaves[at].size > LARGE:

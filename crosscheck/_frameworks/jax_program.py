@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._frameworks import jax_backend
+from crosscheck._frameworks.jax_modules import JaxModule
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, describe, watching
 
 UNTRACEABLE = (
@@ -21,21 +22,29 @@ UNTRACEABLE = (
 """What JAX raises where a function asks for the value of what it traces."""
 
 
+def untraceable(error: BaseException | None) -> str:
+    """Why a function is run eagerly only, from what it raised when it was traced."""
+    return f"{type(error).__name__}: {''.join(str(error).splitlines()[:1])}"
+
+
 class JaxProgram:
-    """A JAX function. It is run eagerly, and compiled where it can be traced."""
+    """A JAX function, or a module of flax or equinox. It is run eagerly, and compiled where it can be traced."""
 
     name = "jax"
 
     def __init__(self, function: Callable[..., Any], inputs: Inputs, device: str, modes: tuple[str, ...]) -> None:
         self.function, self.inputs, self.device, self.modes = function, inputs, device, modes
+        with self.scope():
+            self._module = JaxModule.of(function, inputs.fmt)
         self.untraceable: str | None = None
         self.draws = self.uneven = False
+        self.changed: tuple[str, ...] = ()
 
     def scope(self) -> Any:
         return jax_backend.scope(self.inputs.fmt.name, self.device)
 
     def _call(self, leaves: Sequence[Any]) -> Any:
-        return self.function(*self.inputs.tree.build(list(leaves)))
+        return (self._module or self.function)(*self.inputs.tree.build(list(leaves)))
 
     def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
         with self.scope(), watching(self):
@@ -48,7 +57,11 @@ class JaxProgram:
                 except UNTRACEABLE as error:
                     self.refuses_tracing(error)
                     described, leaves = describe(self._call(arguments), "JAX")
-            return described, [np.asarray(leaf) for leaf in leaves], []
+            values = [np.asarray(leaf) for leaf in leaves]
+        if self._module is not None:
+            self.draws |= self._module.draws
+            self.changed = self._module.changed
+        return described, values, []
 
     def _compiled_outputs(self, arguments: list[Any]) -> tuple[Outputs, list[Any]]:
         kept: list[Outputs] = []
@@ -121,5 +134,5 @@ class JaxProgram:
     def refuses_tracing(self, error: Exception) -> bool:
         """Whether that is what an error says; then it is kept as the reason why the function runs eagerly only."""
         if isinstance(error, UNTRACEABLE):
-            self.untraceable = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            self.untraceable = untraceable(error)
         return isinstance(error, UNTRACEABLE)

@@ -60,6 +60,8 @@ class Program(Protocol):
     """Whether the last run moved a random state, of torch, numpy or Python."""
     uneven: bool
     """Whether runs on the same input were seen to differ in their last digits."""
+    changed: tuple[str, ...]
+    """What a module changed of itself in the last run of ``outputs``, such as running statistics."""
 
     def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
         """Run once, without derivatives: what it returned, as structure and as arrays; and the inputs it changed."""

@@ -27,14 +27,22 @@ class TorchProgram:
             function = function.to("cuda") if device == "gpu" else function
         self.function = function
         self.draws = self.uneven = False
+        self.changed: tuple[str, ...] = ()
 
     def _call(self, leaves: Sequence[Any]) -> Any:
         return self.function(*self.inputs.tree.build(list(leaves)))
 
+    def _buffers(self) -> dict[str, Array]:
+        """What a module has beside its parameters."""
+        module = isinstance(self.function, torch.nn.Module)
+        return {name: _array(buffer).copy() for name, buffer in self.function.named_buffers()} if module else {}
+
     def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
         tensors = [_tensor(leaf, self.device) for leaf in self.inputs.leaves]
+        before = self._buffers()
         with watching(self), torch.no_grad():
             result = self._call(tensors)
+        self.changed = tuple(name for name, buffer in self._buffers().items() if before[name].tobytes() != buffer.tobytes())
         described, leaves = describe(result, "torch")
         values = [_array(leaf) for leaf in leaves]
         changed = [

@@ -1,6 +1,7 @@
 """What a lifted program is: the same computation in float64, clean or under seeded noise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,19 @@ Array = npt.NDArray[Any]
 
 Program = Callable[..., Sequence[Any]]
 """A function of the framework's arrays that returns a flat sequence of the framework's arrays."""
+
+
+class UntraceableError(Exception):
+    """A program raised when it was traced; what it raised is the cause."""
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Tell what a program raises when it is traced from what is raised in working on what was traced."""
+    try:
+        yield
+    except Exception as error:
+        raise UntraceableError from error
 
 
 @dataclass(frozen=True)

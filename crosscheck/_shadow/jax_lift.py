@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
-from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
+from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor, tracing
 from crosscheck._shadow.jax_equations import (
     FORMATS,
     SUMS,
@@ -140,7 +140,7 @@ class JaxLifted:
 
 def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
     """``program`` in float64, traced for arguments of these shapes and dtypes, float ones of ``dtype``."""
-    with jax.enable_x64(dtype == "float64"):
+    with jax.enable_x64(dtype == "float64"), tracing():
         dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
         shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
         closed = jax.make_jaxpr(program)(*shapes)

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from crosscheck._frameworks import jax_backend
-from crosscheck._frameworks.jax_program import UNTRACEABLE, JaxProgram
+from crosscheck._frameworks.jax_program import JaxProgram, untraceable
 from crosscheck._frameworks.programs import Directions
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._shadow import jax_lift, torch_lift
-from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise
+from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise, UntraceableError
 
 
 def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:
@@ -24,8 +24,8 @@ def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
     """A program of JAX in float64; one that cannot be traced is run eagerly."""
     try:
         return jax_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
-    except UNTRACEABLE as error:
-        program.refuses_tracing(error)
+    except UntraceableError as error:
+        program.untraceable = untraceable(error.__cause__)
         return Eager(program, order)
 
 

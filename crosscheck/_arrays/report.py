@@ -122,6 +122,9 @@ class ArraysReport(Written):
         """
         return "\n".join(_story(self))
 
+    def __str__(self) -> str:
+        return self.story()
+
     def data(self) -> Mapping[str, object]:
         """The report as plain data (schema ``crosscheck.arrays/1``).
 

@@ -97,10 +97,10 @@ def diff(
     1: some are not, or an array is on one side only, or has another shape or dtype. 2: nothing could be compared.
     """
     from crosscheck._arrays.arrays import compare_files
-    from crosscheck._report.terminal import layout
+    from crosscheck._report.terminal import Filled
 
     with one_message():
         report = compare_files(a, b, truth, ulp=ulp, rtol=rtol, atol=atol)
-    show(layout(report.document()))
+    show(Filled(report.story()))
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=report.compared)

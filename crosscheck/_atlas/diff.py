@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
 from crosscheck._frameworks.lacking import Lacking
-from crosscheck._records.implementations import on_screen
+from crosscheck._records.implementations import FRAMEWORKS, on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._verdict.deviations import Extent
 from crosscheck._verdict.judged import ALONE, EXACT
@@ -64,7 +64,7 @@ class Shared:
 
 def _lost(theirs: Lacking, mine: Lacking, dtypes: Collection[str]) -> list[str]:
     """What could be run for this atlas and not for the other."""
-    return sorted(theirs.among(("torch", "jax"), dtypes).keys() - mine.among(("torch", "jax"), dtypes))
+    return sorted(theirs.among(FRAMEWORKS, dtypes).keys() - mine.among(FRAMEWORKS, dtypes))
 
 
 def _beyond(mine: Coverage, theirs: Coverage) -> list[str]:

@@ -165,7 +165,7 @@ def plot(name: str, figure_path: str | None, dtype: str, range: tuple[float, flo
             figure_path = f"{activation.name}.png"
             paths.of_this_command().write("--figure", figure_path)
         figure = drawn(activation, dtype=dtype, range=range)
-        lost = lacking().among(("torch", "jax"), [dtype])
+        lost = lacking().among(FRAMEWORKS, [dtype])
     for what, why in lost.items():
         click.echo(f"Not run here: {what}: {why}", err=True)
     save_figure(figure_path, figure, "--figure")

@@ -14,7 +14,7 @@ from crosscheck._compare.report import PairReport
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
-from crosscheck._records.implementations import USUAL_MODES
+from crosscheck._records.implementations import FRAMEWORKS, USUAL_MODES
 from crosscheck._records.interface import framework as imported
 from crosscheck._records.names import CAUSES, DEVICES, ORDERS, PASSING
 from crosscheck._records.records import Activation
@@ -193,7 +193,7 @@ def identify(
     """
     if not callable(function):
         raise UsageError(f"function: got {type(function).__name__}, expected a function or a module to call")
-    _arguments.one_of("framework", framework, ("torch", "jax"))
+    _arguments.one_of("framework", framework, FRAMEWORKS)
     dtype = _arguments.dtype(dtype)
     for name in ("jax", "torch"):
         imported(name)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.report import Report
@@ -16,7 +17,6 @@ from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 if TYPE_CHECKING:
     from crosscheck._arithmetic.profile import Profile
 
-FRAMEWORKS = ("torch", "jax")
 NAMES = {"torch": "PyTorch", "jax": "JAX", "both": "both sides"}
 
 BUG = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosscheck._frameworks.environment import environment
-from crosscheck._records.implementations import Implementation
+from crosscheck._records.implementations import FRAMEWORKS, Implementation
 from crosscheck._records.interface import MissingFrameworkError
 
 
@@ -21,7 +21,7 @@ class Lacking:
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Lacking:
         """Of what a report says of its environment."""
-        sides = {name: described.get(name, {}) for name in ("torch", "jax")}
+        sides = {name: described.get(name, {}) for name in FRAMEWORKS}
         return cls(
             {name: one["error"] for name, one in sides.items() if "error" in one},
             {name: one["lacks"] for name, one in sides.items() if "lacks" in one},

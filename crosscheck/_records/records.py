@@ -24,6 +24,7 @@ from crosscheck._records.fields import (
     numbers,
     several,
 )
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import JaxInterface, TorchInterface
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.ranges import ANY_NUMBER, Range
@@ -275,7 +276,7 @@ class Activation:
             for name, value in values.items():
                 if value not in self.range_of(name):
                     raise SpecError(f"{self.name}: {what}: {name}: got {value!r}, expected {self.range_of(name)}")
-        for side in ("torch", "jax"):
+        for side in FRAMEWORKS:
             if getattr(self, f"{side}_second") and not getattr(self, f"{side}_gradient"):
                 raise SpecError(f"{self.name}: {side}_second is given without {side}_gradient")
             if (self.symmetric or not getattr(self, f"{side}_second")) == bool(getattr(self, f"{side}_along")):
@@ -390,7 +391,7 @@ def _restored(given: Mapping[str, Any]) -> Activation:
 
 ACTIVATION_FIELDS = {
     **dict.fromkeys(("definition", "derivative", "second_derivative", "torch_value", "jax_value"), FUNCTION),
-    **{f"{side}_{part}": PERHAPS for side in ("torch", "jax") for part in ("gradient", "second", "along")},
+    **{f"{side}_{part}": PERHAPS for side in FRAMEWORKS for part in ("gradient", "second", "along")},
     "limits": Kind(either(instance(Limits), callable), "Limits, or a function of the parameters that returns them"),
     "aliases": Kind(several(identifier), "Python identifiers, such as ('swish',)"),
     "latex": Kind(instance(str), "text"),

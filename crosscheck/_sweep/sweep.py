@@ -21,6 +21,7 @@ from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import framework
 from crosscheck._records.names import DEVICES
 from crosscheck._records.records import Activation
@@ -242,7 +243,7 @@ def _journal(
 def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any]) -> dict[str, Any]:
     """What the pieces of a journal depend on."""
     frameworks: dict[str, Any] = {}
-    for name in ("torch", "jax"):
+    for name in FRAMEWORKS:
         frameworks[name] = {key: described[name].get(key) for key in ("version", "device", "capability", "xla_flags")}
     return {
         "schema": "crosscheck.sweep-journal/1",

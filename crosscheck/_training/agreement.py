@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._training.faults import recognise
 from crosscheck._training.formula import LOG_FLOOR, entropy_slope, sigmoid, slope
 from crosscheck._training.records import TENSORS, History, Setup, epoch_of
 from crosscheck._training.reference import Departure, departure, expected
 
-FRAMEWORKS = ("torch", "jax")
 TIMES_CONTROL = 16.0
 """Frameworks round differently at each epoch, a control at first by its start alone:
 benchmarks/perceptron.py measures it.

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, FloatArray
-from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL
+from crosscheck._records.implementations import FRAMEWORKS
+from crosscheck._training.agreement import TIMES_CONTROL
 from crosscheck._training.formula import sigmoid
 from crosscheck._training.many_setup import Many
 from crosscheck._training.records import Progress

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.json_file import write_json
 from crosscheck._report.written import Documented
-from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL
+from crosscheck._training.agreement import TIMES_CONTROL
 from crosscheck._training.losses import DIFFERENCES, LossPoint, stale
 from crosscheck._training.many import GateResult
 from crosscheck._training.report import SCHEMA

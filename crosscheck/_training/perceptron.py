@@ -13,8 +13,9 @@ from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks.environment import environment, version
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import framework
-from crosscheck._training.agreement import FRAMEWORKS, judge, moved
+from crosscheck._training.agreement import judge, moved
 from crosscheck._training.faults import FAULTS
 from crosscheck._training.losses import judge_losses
 from crosscheck._training.many import judge_many, moved_many

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._report.figures import DPI, STYLES
-from crosscheck._training.agreement import FRAMEWORKS
 
 if TYPE_CHECKING:
     from crosscheck._training.report import PerceptronReport

@@ -11,11 +11,12 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray
 from crosscheck._arithmetic.ulp import exponent, ulp
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._report.json_file import write_json
 from crosscheck._report.written import Documented
-from crosscheck._training.agreement import FRAMEWORKS, TIMES_CONTROL, Agreement
+from crosscheck._training.agreement import TIMES_CONTROL, Agreement
 from crosscheck._training.records import History, Setup
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from crosscheck._recorded.files import records
 from crosscheck._records.deviations import Deviation, Region, Seen
-from crosscheck._records.implementations import Implementation
+from crosscheck._records.implementations import FRAMEWORKS, Implementation
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,5 @@ def examined_here(region: Region, environment: Environment) -> bool:
 
 def on_record(environment: Environment) -> bool:
     """Whether the package has on record what the functions that the frameworks ship do in this environment."""
-    sides = [side for side in ("torch", "jax") if getattr(environment, side)]
+    sides = [side for side in FRAMEWORKS if getattr(environment, side)]
     return any(environment.matches(record.seen, sides) for record in records())

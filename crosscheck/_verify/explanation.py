@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isinf, isnan
 from typing import Any
 
-from crosscheck._records.implementations import on_screen
+from crosscheck._records.implementations import FRAMEWORKS, on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
 from crosscheck._records.records import Activation
@@ -187,7 +187,7 @@ def _verdict(explanation: Explanation) -> str:
         said = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) + ", explained below."
     environment = explanation.report.environment
     versions = []
-    for name in ("torch", "jax"):
+    for name in FRAMEWORKS:
         framework: Any = environment.get(name, {})
         versions.append(f"{name} {framework.get('version', 'is missing')}")
     return f"{said} {headline(explanation.report)} ({', '.join(versions)}, {environment.get('device')})"

@@ -12,7 +12,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FloatArray, widen
 from crosscheck._arithmetic.ulp import in_units
 from crosscheck._records.errors import said
-from crosscheck._records.implementations import Implementation
+from crosscheck._records.implementations import FRAMEWORKS, Implementation
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
@@ -97,7 +97,7 @@ def _one_pair(
             apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
         apart[~true.judged] = np.nan
         failing = judged.codes < causes.FIRST_PASSING
-        sides = [side for side, wrong in zip(("torch", "jax"), judged.at_fault, strict=True) if (wrong & failing).any()]
+        sides = [side for side, wrong in zip(FRAMEWORKS, judged.at_fault, strict=True) if (wrong & failing).any()]
         yield summarise(
             task.key(pair[0], pair[1], order, mode),
             task.parameters,

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck import Report, Seen
+from crosscheck import Activation, Report, Seen
+from crosscheck._frameworks.environment import environment
 from crosscheck._recorded.files import Record
 from crosscheck._verdict import environments
+from crosscheck._verify.explain import explained
 
 ANYWHERE = Seen(torch=">=0", jax=">=0", capabilities=("DEFAULT", "AVX2", "AVX512", "AVX512_FP16"))
 ELSEWHERE = Seen(torch=">=0", jax=">=0", capabilities=("none",))
@@ -41,7 +43,7 @@ def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.functional, "hardtanh", wrong)
 
 
-def values(name: str = "hard_tanh", **options: Any) -> Report:
+def values(name: str | Activation = "hard_tanh", **options: Any) -> Report:
     return crosscheck.verify(name, dtypes=["float32"], orders=[0], quick=True, **options)
 
 
@@ -138,3 +140,43 @@ def test_an_environment_is_on_record_by_its_releases_its_device_and_its_cpu(
     environment: environments.Environment, expected: bool
 ) -> None:
     assert environments.on_record(environment) is expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "by", "passed"),
+    [
+        (ANYWHERE, "a command", True),
+        (ELSEWHERE, "a command", False),
+        (ELSEWHERE, None, True),
+    ],
+    ids=["its own record", "another record", "another record, where this one's is by hand"],
+)
+def test_where_a_command_recorded_the_environment_nothing_else_covers(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen, by: str | None, passed: bool
+) -> None:
+    monkeypatch.setattr(environments, "records", lambda: (Record(ANYWHERE, {}, by), Record(ELSEWHERE, {})))
+    relu = crosscheck.activations["relu"]
+    (deviation,) = (one for one in relu.deviations if one.id == "relu-negative-zero")
+    regions = tuple(dataclasses.replace(region, seen=(seen,)) for region in deviation.regions)
+    declared = dataclasses.replace(relu, deviations=(dataclasses.replace(deviation, regions=regions),))
+    assert values(declared).passed is passed
+
+
+def test_a_record_of_a_command_counts_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bounds and regions are those of one CPU; what another one shows is by hand, or of its own file."""
+    monkeypatch.setattr(environments, "records", lambda: (Record(ANYWHERE, {}), Record(ELSEWHERE, {}, "a command")))
+    relu = crosscheck.activations["relu"]
+    (region,) = relu.deviations[0].regions
+    regions = [dataclasses.replace(region, seen=(seen,)) for seen in (ANYWHERE, ELSEWHERE)]
+    deviation = dataclasses.replace(relu.deviations[0], regions=tuple(regions))
+    here = environments.Environment.of(environment())
+    assert environments.regions_here(deviation, here) == (regions[0],)
+
+
+def test_explain_says_where_a_deviation_was_seen_and_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, other = (Seen("~=9.1.0", "~=9.2.0", capabilities=(name,)) for name in ("AVX2", "VSX"))
+    relu = crosscheck.activations["relu"]
+    held = {relu.deviations[0].id: relu.deviations[0].regions}
+    monkeypatch.setattr("crosscheck._recorded.files.records", lambda: (Record(here, held, "x"), Record(other, {}, "y")))
+    said = " ".join(str(explained(relu, values("relu"))).split())
+    assert "seen in torch-9.1-jax-9.2-avx2 not seen in torch-9.1-jax-9.2-vsx" in said

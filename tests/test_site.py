@@ -17,6 +17,7 @@ import pytest
 
 import crosscheck
 from crosscheck import Kink
+from crosscheck._recorded.files import files as recorded_files
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -200,6 +201,16 @@ def test_the_kept_sweeps_obey_their_schema() -> None:
     assert paths
     for path in paths:
         jsonschema.validate(json.loads(path.read_text()), reference.schema("sweep"))
+
+
+@pytest.mark.parametrize("path", recorded_files(), ids=lambda path: path.stem)
+def test_the_records_obey_their_schema_and_another_does_not(path: Path) -> None:
+    made = json.loads(path.read_text("utf-8"))
+    jsonschema.validate(made, reference.schema("recorded"))
+    (region, *_), *_ = made["deviations"].values()
+    region["max_ulp"] = "much"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(made, reference.schema("recorded"))
 
 
 def test_the_schemas_know_what_is_written_and_nothing_else() -> None:

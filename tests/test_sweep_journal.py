@@ -142,7 +142,7 @@ def test_a_full_disk_says_so_and_loses_nothing(whole: SweepReport, tmp_path: Pat
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("crosscheck._sweep.journal.os.fsync", full)
+        patch.setattr("crosscheck._report.journal.os.fsync", full)
         with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\) .*; make room, then"):
             crosscheck.sweep("tanh", **OPTIONS, out=tmp_path)
     assert same(crosscheck.sweep("tanh", **OPTIONS, out=tmp_path, resume=True), whole)
@@ -151,7 +151,7 @@ def test_a_full_disk_says_so_and_loses_nothing(whole: SweepReport, tmp_path: Pat
 HELD = """
 import time
 
-from crosscheck._sweep.journal import Journal
+from crosscheck._report.journal import Journal
 from crosscheck._cli.main import main
 
 append = Journal.append

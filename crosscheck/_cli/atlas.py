@@ -1,8 +1,9 @@
-"""The command that lists every disagreement, and says what changed between two such lists."""
+"""The command that lists every disagreement, says what changed between two lists, and puts on record what it measures."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -13,6 +14,14 @@ from crosscheck._cli.options import every_mode, refuse_besides
 from crosscheck._cli.output import finish, one_message, save, show
 from crosscheck._cli.progress import activations_done
 from crosscheck._records.implementations import MODES
+from crosscheck._records.names import DTYPES
+
+if TYPE_CHECKING:
+    from crosscheck._atlas.record_report import RecordDiff, Recording
+
+
+WRITTEN = ("--processes", "--json", "--markdown")
+"""Options that go with everything."""
 
 
 @click.command(cls=Command)
@@ -30,6 +39,11 @@ from crosscheck._records.implementations import MODES
     metavar="OLD.json",
     help="Say what changed since OLD, against NEW.json or here and now.",
 )
+@click.option("--record", is_flag=True, help="Measure what the frameworks do here, and write this environment's file.")
+@click.option("--out", metavar="FOLDER", help="Where --record writes; the current folder unless given.")
+@click.option(
+    "--check", is_flag=True, help="Say what the file on record of this environment and a run of today do not share."
+)
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
 @paths.activations()
 @sharing.option("the activations are")
@@ -45,6 +59,9 @@ def atlas(
     quick: bool,
     usual: bool,
     old: str | None,
+    record: bool,
+    out: str | None,
+    check: bool,
     without: tuple[str, ...],
     files: tuple[str, ...],
     processes: int | None,
@@ -57,10 +74,26 @@ def atlas(
     it is declared.
 
     With --diff: crosscheck atlas --diff OLD.json [NEW.json], where the files are those that --json wrote; without NEW.json
-    an atlas of what OLD covers is made here and now. Exit 0: nothing changed. 1: something did.
+    an atlas of what OLD covers is made here and now. The records of two environments are compared by their names:
+    crosscheck atlas --diff torch-2.13-jax-0.10-avx2 torch-2.13-jax-0.10-avx512. Exit 0: nothing changed. 1: something did.
+
+    With --record: what the frameworks ship is measured here in every mode and layout, each disagreement is
+    matched to a reason declared beside its function, and the file of this environment is written whole. Where it is
+    interrupted, the same command goes on. Exit 0: all has a reason. 1: something has none, and is listed.
+
+    With --check: the same is measured, of all functions or of some, and held against what is on record. Exit 0: they are
+    the same. 1: they differ.
     """
+    if record:
+        refuse_besides("--record", "--out", *WRITTEN)
+        _record(Path(out or "."), processes, json_path, markdown_path)
+    if out is not None:
+        refuse("--out: got a folder without --record, which writes into it")
+    if check:
+        refuse_besides("--check", "NAME", "--dtype", "--mode", "--layout", *WRITTEN)
+        _check(names, dtypes, modes, layout is not False, processes, json_path, markdown_path)
     if old is not None:
-        refuse_besides("--diff", "NAME", "--processes", "--json", "--markdown")
+        refuse_besides("--diff", "NAME", *WRITTEN)
         if len(names) > 1:
             refuse(f"--diff: got {', '.join(names)}, expected --diff OLD.json [NEW.json]")
         if names:
@@ -91,8 +124,17 @@ def _atlas_diff(
     from crosscheck._atlas import atlas as _atlases
     from crosscheck._atlas import diff_report as text
     from crosscheck._atlas.file import read
+    from crosscheck._atlas.record_report import differences
+    from crosscheck._recorded.files import by_name
     from crosscheck._report import terminal
 
+    on_record = by_name()
+    if {old, new} & on_record.keys():
+        if lacking := [name for name in (old, new) if name not in on_record]:
+            got = "the name of one record" if new is None else f"{lacking[0]!r} beside the name of a record"
+            refuse(f"--diff: got {got}, expected the names of two; on record are: {', '.join(sorted(on_record))}")
+        was, is_ = ((name, on_record[name].deviations) for name in (old, str(new)))
+        _written(differences(was, is_, strict=False), json_path, markdown_path)
     with one_message():
         before = read(old, "--diff")
         after = None if new is None else read(new, "NEW.json")
@@ -103,3 +145,47 @@ def _atlas_diff(
     save(json_path, found.to_json)
     save(markdown_path, found.to_markdown, "--markdown")
     finish(not found.changed)
+
+
+def _record(out: Path, processes: int | None, json_path: str | None, markdown_path: str | None) -> NoReturn:
+    from crosscheck._atlas import recording
+    from crosscheck._catalogue import activations
+
+    with one_message():
+        paths.of_this_command().write("--out", str(recording.path_in(out)))
+        with activations_done(len(activations)) as progress:
+            made = recording.record(out, progress=progress, processes=processes or sharing.among(len(activations)))
+    _written(made, json_path, markdown_path)
+
+
+def _check(
+    names: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    modes: tuple[str, ...],
+    layout: bool,
+    processes: int | None,
+    json_path: str | None,
+    markdown_path: str | None,
+) -> NoReturn:
+    from crosscheck import _arguments
+    from crosscheck._atlas import recording
+    from crosscheck._catalogue import Catalogue
+
+    with one_message():
+        scope = recording.Scope(
+            _arguments.dtypes(dtypes or DTYPES), _arguments.known("mode", every_mode(modes) or MODES, MODES), layout
+        )
+        chosen = Catalogue(()).asked_for(names)
+        with activations_done(len(chosen)) as progress:
+            among = processes or sharing.among(len(chosen))
+            made = recording.check(chosen, scope, progress=progress, processes=among)
+    _written(made, json_path, markdown_path)
+
+
+def _written(made: Recording | RecordDiff, json_path: str | None, markdown_path: str | None) -> NoReturn:
+    from crosscheck._report.terminal import layout
+
+    show(layout(made.document()))
+    save(json_path, made.to_json)
+    save(markdown_path, made.to_markdown, "--markdown")
+    finish(made.passed)

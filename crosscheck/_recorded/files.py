@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,10 +23,25 @@ NOT_WRITTEN = {"max_ulp": inf, "lengths": (), "parameters": {}, "capability": No
 
 @dataclass(frozen=True)
 class Record:
-    """One environment, and the regions that the deviations have there, by their ids."""
+    """One environment, and the regions that the deviations have there, by their ids.
+
+    ``by`` is what recorded it: then it is whole, and nothing else is asked of that environment. A record without it was
+    written by hand, is shared by several environments and may be continued in other files, and was not run again.
+    """
 
     seen: Seen
     deviations: Mapping[str, tuple[Region, ...]]
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """What a file holds; of a region the fields that have their defaults are left out."""
+
+    schema: str
+    seen: Seen
+    deviations: Mapping[str, tuple[Region, ...]]
+    by: str | None = None
 
 
 def recorded(
@@ -55,6 +71,29 @@ def records() -> tuple[Record, ...]:
     return tuple(map(read, files()))
 
 
+def by_name() -> dict[str, Record]:
+    """What is on record of each environment, by its name: the file that a command wrote, or the parts of those by hand."""
+    found: dict[str, Record] = {}
+    for record in sorted(records(), key=lambda record: record.by is None):
+        for capability in record.seen.capabilities:
+            seen = dataclasses.replace(record.seen, capabilities=(capability,))
+            kept = found.setdefault(name_of(seen), Record(seen, {}, record.by))
+            if kept.by == record.by:
+                here = {
+                    id_: tuple(region for region in regions if region.capability in (None, capability))
+                    for id_, regions in record.deviations.items()
+                }
+                joined = {id_: (*kept.deviations.get(id_, ()), *regions) for id_, regions in here.items() if regions}
+                found[name_of(seen)] = dataclasses.replace(kept, deviations={**kept.deviations, **joined})
+    return found
+
+
+def name_of(seen: Seen) -> str:
+    """The name of an environment of one CPU capability, such as ``torch-2.13-jax-0.10-avx2``."""
+    parts = ((side, ".".join(re.findall(r"\d+", getattr(seen, side))[:2])) for side in ("torch", "jax"))
+    return "-".join([*(f"{side}-{version}" for side, version in parts), *map(str.lower, seen.capabilities)])
+
+
 def files(folder: Path = FOLDER) -> list[Path]:
     """The data files, in the order in which they are read."""
     return sorted(folder.glob("*.json"), key=lambda path: path.stem)
@@ -74,7 +113,10 @@ def read(path: Path) -> Record:
         seen = restored(Seen, data.get("seen"), "seen")
     except ValueError as error:
         raise SpecError(f"{path.name}: {error}") from None
-    return Record(seen, {id_: _regions(f"{path.name}: {id_}", lines) for id_, lines in data["deviations"].items()})
+    by = data.get("by")
+    if not isinstance(by, str | None):
+        raise SpecError(f"{path.name}: by: got {by!r}, expected what recorded it, or nothing")
+    return Record(seen, {id_: regions_of(f"{path.name}: {id_}", lines) for id_, lines in data["deviations"].items()}, by)
 
 
 def text(record: Record) -> str:
@@ -84,7 +126,8 @@ def text(record: Record) -> str:
         for id_, regions in record.deviations.items()
     )
     seen = _json(dataclasses.asdict(record.seen))
-    return f'{{\n  "schema": {json.dumps(SCHEMA)},\n  "seen": {seen},\n  "deviations": {{\n{entries}\n  }}\n}}\n'
+    by = f',\n  "by": {json.dumps(record.by)}' if record.by else ""
+    return f'{{\n  "schema": {json.dumps(SCHEMA)},\n  "seen": {seen}{by},\n  "deviations": {{\n{entries}\n  }}\n}}\n'
 
 
 def line(region: Region) -> str:
@@ -105,7 +148,8 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _regions(where: str, lines: object) -> tuple[Region, ...]:
+def regions_of(where: str, lines: object) -> tuple[Region, ...]:
+    """Regions out of the lists of a file; raises ``SpecError`` that says where they are none."""
     if not isinstance(lines, list) or not lines:
         raise SpecError(f"{where}: expected a list of regions")
     return tuple(_region(f"{where}: region {number}", one) for number, one in enumerate(lines, 1))

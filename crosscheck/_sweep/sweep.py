@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import framework
 from crosscheck._records.names import DEVICES
 from crosscheck._records.records import Activation
-from crosscheck._sweep.journal import Journal
+from crosscheck._report.journal import Journal, digest
 from crosscheck._sweep.piece import Judge, Setup, swept
 from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole
 from crosscheck._sweep.report import SweepReport
@@ -255,20 +254,9 @@ def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any])
         "device": setup.device,
         "inputs of a piece": PIECE,
         "packages": described["packages"],
-        "crosscheck's source": _digest(),
+        "crosscheck's source": digest("_arithmetic", "_catalogue", "_frameworks", "_records", "_sweep", "_truth"),
         **frameworks,
     }
-
-
-@cache
-def _digest() -> str:
-    """Of the source: implementations change between versions too."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for folder in ("_arithmetic", "_catalogue", "_frameworks", "_records", "_sweep", "_truth"):
-        for path in sorted((package / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _activation(what: str | Activation) -> Activation:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from crosscheck._records.implementations import USUAL_MODES, Implementation, on_
 from crosscheck._records.names import ORDER_NAMES, budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
-from crosscheck._verdict.environments import Environment, examined_here, seen_here
+from crosscheck._verdict.environments import Environment, examined_here, regions_here, seen_here
 from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._verdict.records import Comparison, Finding
 
@@ -49,7 +49,7 @@ class Extent:
     max_ulp: float
 
 
-def _strict(deviation: Deviation, region: Region) -> set[str]:
+def strict_modes(deviation: Deviation, region: Region) -> set[str]:
     """The modes in which a deviation must show at a region's anchors, with the results declared there.
 
     Those that are run unless others are asked for, if it is declared for any of these: in other modes the same fault may
@@ -59,7 +59,7 @@ def _strict(deviation: Deviation, region: Region) -> set[str]:
     return modes & set(USUAL_MODES) or modes
 
 
-def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
+def regions_of(deviation: Deviation, judged: Judged) -> list[Region]:
     key = judged.key
     if not set(key.implementations) & set(deviation.implementations):
         return []
@@ -72,6 +72,18 @@ def _regions(deviation: Deviation, judged: Judged) -> list[Region]:
         and (not region.lengths or key.length in region.lengths)
         and all(judged.parameters[name] == value for name, value in region.parameters.items())
     ]
+
+
+def regions_within(
+    deviation: Deviation, regions: Iterable[Region], dtypes: Collection[str], modes: Collection[str], *, layout: bool
+) -> tuple[Region, ...]:
+    """The regions of a deviation of which anything is seen in these dtypes and modes, and in several layouts or not."""
+    if deviation.cause == "layout" and not layout:
+        return ()
+    there = (
+        region for region in regions if set(region.dtypes) & set(dtypes) and set(deviation.modes_of(region)) & set(modes)
+    )
+    return tuple(replace(region, dtypes=tuple(one for one in region.dtypes if one in dtypes)) for region in there)
 
 
 def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArray:
@@ -98,12 +110,14 @@ def settle(
     ``without`` names deviations to be treated as if they were not declared. With ``lenient``, what the frameworks
     ship does that no deviation covers is new and does not fail, and nothing that is found of a deviation does.
     """
-    active = [deviation for deviation in activation.deviations if deviation.id not in without]
+    active = [
+        replace(deviation, regions=regions)
+        for deviation in activation.deviations
+        if deviation.id not in without and (regions := regions_here(deviation, environment))
+    ]
     comparisons = [_compare(one, active, lenient) for one in judged]
     lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
-    found = [
-        finding for deviation in active for finding in _with_one_note(_examine(deviation, judged, environment, lengths))
-    ]
+    found = [finding for deviation in active for finding in _with_one_note(examine(deviation, judged, environment, lengths))]
     return comparisons, [replace(finding, failed=False) for finding in found] if lenient else found
 
 
@@ -122,12 +136,12 @@ def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> 
     covered = np.zeros(codes.shape, bool)
     used = []
     for deviation in deviations:
-        for region in _regions(deviation, judged):
+        for region in regions_of(deviation, judged):
             here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
             if here.any():
                 used.append(deviation.id)
             covered |= here
-    raises = [one.id for one in deviations if one.cause == "error" and judged.message and _regions(one, judged)]
+    raises = [one.id for one in deviations if one.cause == "error" and judged.message and regions_of(one, judged)]
     open_ = ~covered
     uncovered = count_causes(
         judged.x,
@@ -174,7 +188,7 @@ def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> 
     )
 
 
-def _examine(
+def examine(
     deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
 ) -> list[Finding]:
     """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
@@ -182,8 +196,8 @@ def _examine(
         return [
             Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(one.key)})")
             for one in judged
-            for region in _regions(deviation, one)
-            if one.key.mode in _strict(deviation, region) and _bears_out(deviation, one)
+            for region in regions_of(deviation, one)
+            if one.key.mode in strict_modes(deviation, region) and bears_out(deviation, one)
         ]
     findings = []
     for region in (one for one in deviation.regions if examined_here(one, environment)):
@@ -191,66 +205,93 @@ def _examine(
         lengths = [{one.key.length for one in judged if one.key.dtype == dtype} for dtype in region.dtypes]
         # a run over some of the lengths of rows may lack those in which a deviation shows
         must_occur = seen and all(some <= {None} or some.issuperset(every_length) for some in lengths)
-        largest = None
-        missed: dict[tuple[Key, int], list[str | None]] = {}
-        for one in judged:
-            found = _shown(deviation, region, one)
-            if found is None:
-                continue
-            inside, shown = found
-            where = _where(one.key)
-            strict = one.key.mode in _strict(deviation, region)
-            small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
-            scattered = one.key.length or small or deviation.cause == "layout"
-            if strict and shown.any() and not scattered and shown.sum() < inside.sum() / 2:
-                message = f"its region is too wide: only {shown.sum()} of {inside.sum()} inputs show it ({where})"
-                findings.append(Finding(deviation.id, seen, message))
-            for number, anchor in enumerate(region.anchors):
-                if strict and (at := _points_at(one, anchor)).size:
-                    # the number by which an entry is known may occur in several rows: it must show in one of them; where
-                    # it is rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
-                    key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
-                    key = replace(key, dtype="", mode="") if one.key.length and small else key
-                    missed.setdefault((key, number), []).append(_missed(one, anchor, at, deviation, where))
-            # what is summed up in a row as long as a vocabulary is another error than the one declared of any length
-            if (one.key.length or 0) >= LONG and not region.lengths:
-                largest = largest or 0.0
-                continue
-            measured = _largest(one, shown)
-            if strict:
-                largest = max(largest or 0.0, measured)
-            if measured > region.max_ulp:
-                message = f"its error is {measured:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
-                findings.append(Finding(deviation.id, True, message))
-        tried = {number for _, number in missed}
+        shows = showing(deviation, region, judged)
+        findings += [Finding(deviation.id, seen, message) for message in too_wide(deviation, region, shows)]
         findings += [
-            Finding(
-                deviation.id,
-                must_occur,
-                f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})",
-            )
-            for number, anchor in enumerate(region.anchors)
-            if largest is not None and number not in tried
+            Finding(deviation.id, must_occur, message)
+            for anchor in region.anchors
+            for message in missed_at(anchor, deviation, region, shows)
         ]
-        everywhere = [str(messages[0]) for messages in missed.values() if None not in messages]
-        findings += [Finding(deviation.id, must_occur, message) for message in everywhere]
-        if must_occur and largest is not None and isfinite(region.max_ulp) and largest < region.max_ulp / STALE:
+        findings += [Finding(deviation.id, True, message) for message in _too_large(region, shows)]
+        largest = max((one.largest(region) for one in shows if one.strict), default=inf)
+        if must_occur and isfinite(region.max_ulp) and largest < region.max_ulp / STALE:
             message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
             findings.append(Finding(deviation.id, True, message))
     return list(dict.fromkeys(findings))
 
 
+@dataclass(frozen=True)
+class Showing:
+    """A comparison in which a deviation must show: which points lie in the region, and which of these show it.
+
+    ``strict`` is whether it must show at the region's anchors, in this mode.
+    """
+
+    one: Judged
+    inside: BoolArray
+    shown: BoolArray
+    strict: bool
+
+    def largest(self, region: Region) -> float:
+        """The largest error of the points that show it, in ULP; 0 where none has one to measure.
+
+        What is summed up in a row as long as a vocabulary is another error than the one declared of any length.
+        """
+        if (self.one.key.length or 0) >= LONG and not region.lengths:
+            return 0.0
+        return _largest(self.one, self.shown)
+
+
+def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
+    """The comparisons in which a deviation must show in a region, as far as that was tried."""
+    strict = strict_modes(deviation, region)
+    pairs = ((one, _shown(deviation, region, one)) for one in judged)
+    return [Showing(one, *found, one.key.mode in strict) for one, found in pairs if found is not None]
+
+
+def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing]) -> Iterator[str]:
+    """In which comparisons too few of a region's inputs show the deviation."""
+    for here in shows:
+        one, shown, inside = here.one, here.shown.sum(), here.inside.sum()
+        small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+        scattered = one.key.length or small or deviation.cause == "layout"
+        if here.strict and 0 < shown < inside / 2 and not scattered:
+            yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(one.key)})"
+
+
+def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Sequence[Showing]) -> list[str]:
+    """In what a deviation is not as declared at an anchor."""
+    missed: dict[Key, list[str | None]] = {}
+    for one in (here.one for here in shows if here.strict):
+        if (at := _points_at(one, anchor)).size:
+            # the number by which an entry is known may occur in several rows: it must show in one of them; where it is
+            # rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
+            small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
+            key = replace(key, dtype="", mode="") if one.key.length and small else key
+            missed.setdefault(key, []).append(_missed(one, anchor, at, deviation, _where(one.key)))
+    if not missed and any(here.strict for here in shows):
+        return [f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"]
+    return [str(messages[0]) for messages in missed.values() if None not in messages]
+
+
+def _too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
+    for one in shows:
+        if (largest := one.largest(region)) > region.max_ulp:
+            where = _where(one.one.key)
+            yield f"its error is {largest:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
+
+
 def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:
     """Which points lie in the region, and which of these show the deviation; None where it need not show."""
-    if region not in _regions(deviation, one) or not _bears_out(deviation, one):
+    if region not in regions_of(deviation, one) or not bears_out(deviation, one):
         return None
     inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
     return (inside, inside & (one.codes == CODE[deviation.cause])) if inside.any() else None
 
 
 def _largest(one: Judged, shown: BoolArray) -> float:
-    """The largest error of these points, in ULP; 0 where none has one to measure."""
-    errors = one.ulp[np.isin(one.failing, np.flatnonzero(shown))]
+    errors = one.ulp[shown[one.failing]]
     return float(errors[~np.isnan(errors)].max(initial=0.0))
 
 
@@ -259,11 +300,10 @@ def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> l
     found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
     for one in judged:
         key = (one.key.implementation, one.key.against, one.key.dtype, one.key.mode)
-        if deviation.cause == "error" and region in _regions(deviation, one):
+        if deviation.cause == "error" and region in regions_of(deviation, one):
             found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
-        elif pair := _shown(deviation, region, one):
-            inside, shown = pair
-            found.setdefault(key, []).append((int(shown.sum()), int(inside.sum()), _largest(one, shown)))
+        for here in showing(deviation, region, [one]):
+            found.setdefault(key, []).append((int(here.shown.sum()), int(here.inside.sum()), _largest(here.one, here.shown)))
     return [
         Extent(*key, sum(shown for shown, _, _ in some), sum(of for _, of, _ in some), max(ulp for _, _, ulp in some))
         for key, some in found.items()
@@ -275,7 +315,7 @@ def _where(key: Key) -> str:
     return f"{who}, {key.dtype}, {ORDER_NAMES[key.order]}, {key.mode}"
 
 
-def _bears_out(deviation: Deviation, one: Judged) -> bool:
+def bears_out(deviation: Deviation, one: Judged) -> bool:
     """Whether a comparison is the one in which a deviation must show.
 
     That is each implementation against the exact results, except for a layout, and for a convention between two
@@ -296,7 +336,9 @@ def _points_at(one: Judged, anchor: Anchor) -> IntArray:
 
 def _missed(one: Judged, anchor: Anchor, at: IntArray, deviation: Deviation, where: str) -> str | None:
     """Why a deviation is not as declared at an anchor, or None where it is."""
-    failing = np.flatnonzero(np.isin(one.failing, at) & (one.codes[one.failing] == CODE[deviation.cause]))
+    here = np.zeros(one.x.shape, bool)
+    here[at] = True
+    failing = np.flatnonzero(here[one.failing] & (one.codes[one.failing] == CODE[deviation.cause]))
     if not failing.size:
         return f"it does not occur at its anchor {anchor.input!r} ({where})"
     declared_results = [anchor.results.get(implementation) for implementation in one.key.implementations]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from crosscheck._recorded.files import records
 from crosscheck._records.deviations import Deviation, Region, Seen
 from crosscheck._records.implementations import FRAMEWORKS, Implementation
+from crosscheck._records.records import Activation
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Environment:
             )
         )
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The frameworks that there are."""
+        return tuple(side for side in FRAMEWORKS if getattr(self, side))
+
     def __str__(self) -> str:
         frameworks = (f"{name} {version}" for name, version in (("torch", self.torch), ("jax", self.jax)) if version)
         return ", ".join((*frameworks, self.device, *([self.capability] if self.capability else [])))
@@ -61,7 +67,27 @@ def examined_here(region: Region, environment: Environment) -> bool:
     return region.capability in (None, environment.capability)
 
 
+def of_here(activation: Activation, environment: Environment) -> Activation:
+    """An activation with the regions that its deviations have here; one that has none here keeps those of elsewhere."""
+    deviations = (
+        replace(deviation, regions=regions_here(deviation, environment) or deviation.regions)
+        for deviation in activation.deviations
+    )
+    return replace(activation, deviations=tuple(deviations))
+
+
+def regions_here(deviation: Deviation, environment: Environment) -> tuple[Region, ...]:
+    """The regions that count here: those of this environment's own file if a command wrote it, else those by hand.
+
+    Where nothing is on record of the environment, all of them. A region that is in no file counts everywhere.
+    """
+    own = [record.seen for record in records() if record.by and environment.matches(record.seen, environment.sides)]
+    others: set[Seen] = set()
+    if on_record(environment):
+        others = {record.seen for record in records() if (record.seen not in own if own else record.by)}
+    return tuple(region for region in deviation.regions if not region.seen or not set(region.seen) <= others)
+
+
 def on_record(environment: Environment) -> bool:
     """Whether the package has on record what the functions that the frameworks ship do in this environment."""
-    sides = [side for side in FRAMEWORKS if getattr(environment, side)]
-    return any(environment.matches(record.seen, sides) for record in records())
+    return any(environment.matches(record.seen, environment.sides) for record in records())

@@ -9,10 +9,11 @@ from crosscheck._arguments import activation_of
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
+from crosscheck._recorded.files import by_name
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
-from crosscheck._verdict.environments import Environment, examined_here, seen_here
+from crosscheck._verdict.environments import Environment, examined_here, regions_here, seen_here
 from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
 from crosscheck._verify.explanation import Disagreement, Explanation
@@ -67,14 +68,17 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     None where no implementation of it can be run here.
     """
     here, lacking = Environment.of(report.environment, "cpu"), Lacking.of(report.environment)
-    run = {one: dtypes for one in deviation.regions if (dtypes := [d for d in one.dtypes if there(deviation, lacking, d)])}
+    counted = regions_here(deviation, here) or deviation.regions
+    run = [(one, dtypes) for one in counted if (dtypes := [d for d in one.dtypes if there(deviation, lacking, d)])]
     if not run:
         return None
-    examined = [one for one in run if examined_here(one, here)] or list(run)
-    region = next((one for one in examined if seen_here(deviation, here, one)), examined[0])
+    examined = [pair for pair in run if examined_here(pair[0], here)] or run
+    region, dtypes = next((pair for pair in examined if seen_here(deviation, here, pair[0])), examined[0])
     anchor = region.anchors[0]
-    dtype = "float32" if "float32" in run[region] else run[region][0]
+    dtype = "float32" if "float32" in dtypes else dtypes[0]
     implementations = there(deviation, lacking, dtype)
+    on_record = by_name()
+    seen_in = [name for name, record in on_record.items() if deviation.id in record.deviations]
     return Disagreement(
         id=deviation.id,
         cause=deviation.cause,
@@ -86,6 +90,8 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
             one.mode in deviation.modes_of(region) and (deviation.cause != "layout" or one.against == ALONE)
             for one in report.comparisons
         ),
+        seen_in=tuple(seen_in),
+        not_seen_in=tuple(name for name, one in on_record.items() if one.by and seen_in and name not in seen_in),
         declared_results=dict(anchor.results),
         reason=deviation.reason,
         link=deviation.link,

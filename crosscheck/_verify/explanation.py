@@ -51,8 +51,9 @@ class Disagreement:
 
     Or whether the run ``looked_for`` it at all: in its modes, and in several layouts where it is one of these.
 
-    ``declared_results`` are those of the anchor; ``elsewhere`` names further dtypes, orders, modes and parameters at
-    which an undeclared one shows; ``inputs`` counts the inputs that show it. Where an implementation raised whatever the
+    ``seen_in`` names the environments on record in which it was seen, ``not_seen_in`` those in which it was looked for and
+    not seen. ``declared_results`` are those of the anchor; ``elsewhere`` names further dtypes, orders, modes and parameters
+    at which an undeclared one shows; ``inputs`` counts the inputs that show it. Where an implementation raised whatever the
     input, there is no sighting and ``message`` is what it raised.
     """
 
@@ -63,6 +64,8 @@ class Disagreement:
     sighting: Sighting | None
     seen: bool = True
     looked_for: bool = True
+    seen_in: tuple[str, ...] = ()
+    not_seen_in: tuple[str, ...] = ()
     declared_results: Mapping[str, float] = dataclasses.field(default_factory=dict)
     reason: str = ""
     link: str = ""
@@ -219,6 +222,10 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
             _field("also in", "; ".join(one.elsewhere[:MOST_SETTINGS]) + (f"; and {more} more" if more > 0 else ""))
         )
     lines.append(_field("cause", f"{one.cause}: {SENTENCES[one.cause]}"))
+    if one.seen_in:
+        lines.append(_field("seen in", ", ".join(one.seen_in)))
+    if one.not_seen_in:
+        lines.append(_field("not seen in", ", ".join(one.not_seen_in)))
     if one.reason:
         lines.append(_field("reason", one.reason))
     if one.bug:

@@ -24,7 +24,7 @@ from crosscheck._records.names import DEVICES, DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import settle
-from crosscheck._verdict.environments import Environment, on_record
+from crosscheck._verdict.environments import Environment, of_here, on_record
 from crosscheck._verdict.judged import Judged
 from crosscheck._verify.run import run
 from crosscheck._verify.search import THOROUGH_EFFORT
@@ -193,8 +193,8 @@ def verified(
     shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
     reports: list[Report] = []
     looked: list[Any] = []
-    with _pool(1 if replace else min(processes, len(shared))) as pool:
-        ahead = {name: pool.submit(judge, name) for name in shared} if pool else {}
+    with pool(1 if replace else min(processes, len(shared))) as workers:
+        ahead = {name: workers.submit(judge, name) for name in shared} if workers else {}
         for activation in chosen:
             if activation.name in ahead:
                 if progress is not None:
@@ -240,25 +240,26 @@ def _judge(
     progress: Callable[[str, str], None] | None = None,
 ) -> tuple[Report, Any]:
     """All of one activation; by its name in another process, since a record does not travel there."""
-    activation = activations[what] if isinstance(what, str) else what
-    with formulas_of(activation):
+    given = activations[what] if isinstance(what, str) else what
+    activation = of_here(given, here)
+    with formulas_of(given):
         judged = list(run(activation, plan, progress))
-    of_catalogue = activation is activations.get(activation.name)
+    of_catalogue = given is activations.get(given.name)
     recorded = on_record(here)
     lenient = of_catalogue and not recorded and not strict
     comparisons, findings = settle(judged, activation, here, without=without, lenient=lenient)
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
     report = Report(tuple(comparisons), described, tuple(findings), deviations, recorded=recorded)
-    with formulas_of(activation):
+    with formulas_of(given):
         looked = look(activation, judged, report) if look else None
     if several:
-        _release()  # or the programs of all activations would fill the memory
+        let_go()  # or the programs of all activations would fill the memory
     return report, looked
 
 
 @contextmanager
-def _pool(processes: int) -> Iterator[Workers | None]:
+def pool(processes: int) -> Iterator[Workers | None]:
     """None for one process. What has not begun when an exception comes, such as an interruption, is not begun."""
     if processes < 2:
         yield None
@@ -273,7 +274,8 @@ def _pool(processes: int) -> Iterator[Workers | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def _release() -> None:
+def let_go() -> None:
+    """Of the frameworks' compiled programs."""
     for name in ("jax", "torch"):
         with suppress(MissingFrameworkError):
             backend(name).release()

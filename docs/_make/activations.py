@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from math import isinf, isnan
 from pathlib import Path
@@ -21,6 +21,7 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._records.implementations import Implementation, on_screen
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._report.report import Report
+from crosscheck._verdict.environments import Environment, of_here, on_record, seen_here
 from crosscheck._verify.curves import drawn
 from crosscheck._verify.explain import explained
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
@@ -131,7 +132,8 @@ def page(made: Explanation) -> Iterator[str]:
             f"Declared: {len(made.disagreements)}. [Each is checked](../method.md#deviations) at every run of "
             "`crosscheck verify`. The results below were computed when this page was built."
         )
-        by_id = {deviation.id: deviation for deviation in record.deviations}
+        here = of_here(record, Environment.of(described()))
+        by_id = {deviation.id: deviation for deviation in here.deviations}
         for one in made.disagreements:
             yield from disagreement(made, one, by_id[str(one.id)])
     yield "## What to write instead { data-search-exclude }"
@@ -210,6 +212,8 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
     yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
     if one.bug:
         yield "It looks like a bug of the framework."
+    if one.seen_in:
+        yield " ".join(environments(one, deviation))
     sighting = one.sighting
     if sighting is None:
         return
@@ -223,6 +227,20 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
         shown = tabs({Implementation.of(result.implementation).side: text for result, text in code.items()})
     yield f'??? example "Reproduce it"\n\n{indented(shown)}'
     yield "</div>"
+
+
+def environments(one: Disagreement, deviation: Deviation) -> Iterator[str]:
+    """Where it was seen, where it was looked for in vain, and what a reader can expect of the results on this page."""
+    yield f"Seen in {listed(one.seen_in)}."
+    if one.not_seen_in:
+        yield f"Looked for and not seen in {listed(one.not_seen_in)}."
+    here = Environment.of(described())
+    if on_record(here) and not any(seen_here(deviation, here, region) for region in deviation.regions):
+        yield f"It was not seen on the machine that built this page ({here}), whose results these are."
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def sighted(sighting: Sighting, cause: str) -> str:

@@ -24,6 +24,9 @@ from crosscheck._atlas.diff_report import DIFF_SCHEMA as ATLAS_DIFF
 from crosscheck._atlas.diff_report import AtlasDiffFile
 from crosscheck._atlas.report import SCHEMA as ATLAS
 from crosscheck._atlas.report import AtlasFile
+from crosscheck._recorded.files import SCHEMA as RECORDED
+from crosscheck._recorded.files import RecordFile
+from crosscheck._recorded.files import files as recorded_files
 from crosscheck._report.report import SCHEMA, report_data
 from crosscheck._sweep.report import SCHEMA as SWEEP
 from crosscheck._sweep.report import SweepFile
@@ -249,6 +252,11 @@ def sweep_example() -> dict[str, Any]:
     )
 
 
+def recorded_example() -> dict[str, Any]:
+    """The smallest file of the package."""
+    return dict(json.loads(min(recorded_files(), key=lambda path: path.stat().st_size).read_text("utf-8")))
+
+
 LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "report": (ReportFile, SCHEMA, report_example),
     "atlas": (AtlasFile, ATLAS, atlas_example),
@@ -256,5 +264,6 @@ LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),
+    "recorded": (RecordFile, RECORDED, recorded_example),
 }
 """The layouts of JSON: the record, its name, and what makes an example."""

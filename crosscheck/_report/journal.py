@@ -1,14 +1,16 @@
-"""A journal of the pieces that are done: one line each with its checksum, on disk before the next piece counts.
+"""A journal of the pieces of long work that are done: one line each with its checksum, on disk before the next piece counts.
 
-Whatever ends a sweep, a kill, a full disk or a power cut, leaves at most one line unfinished, the last one.
+Whatever ends the work, a kill, a full disk or a power cut, leaves at most one line unfinished, the last one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 from zlib import crc32
@@ -21,14 +23,18 @@ RESUME = "resume=True"
 
 
 class Journal:
-    """The pieces of one sweep, in a file of a folder; locked, so that no two sweeps write it. Close it.
+    """The pieces of a sweep, or other ``work``, in a file of a folder; locked, so that no two write it. Close it.
 
-    ``header`` is what the results depend on. Raises ``UsageError`` where there is a journal that was not asked to be
-    resumed, one of another header, a damaged one, or one that another sweep writes, and where the folder cannot be written.
+    ``header`` is what the results depend on, ``again`` how to go on with what is there. Raises ``UsageError`` where there is
+    a journal that was not asked to be resumed, one of another header, a damaged one, or one that another process writes, and
+    where the folder cannot be written.
     """
 
-    def __init__(self, path: Path, header: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self, path: Path, header: Mapping[str, Any], *, resume: bool, work: str = "sweep", again: str = RESUME
+    ) -> None:
         self.path = path
+        self._work, self._again = work, again
         self.pieces: list[Mapping[str, Any]] = []
         self._file: IO[bytes] | None = None
         try:
@@ -36,7 +42,7 @@ class Journal:
             self._lock = FileLock(f"{path}.lock")
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise UsageError(f"out: another sweep is writing {path}; wait for it, or name another folder") from None
+            raise UsageError(f"out: another {self._work} is writing {path}; wait for it, or name another folder") from None
         except OSError as error:
             raise UsageError(f"out: the folder {path.parent} cannot be written: {error.strerror or error}") from None
         try:
@@ -53,7 +59,8 @@ class Journal:
         whole = lines[:-1]  # what comes after the last end of a line was not finished
         if whole and not resume:
             raise UsageError(
-                f"out: {self.path} holds a sweep; go on with {RESUME}, name another folder, or delete it to begin anew"
+                f"out: {self.path} holds a {self._work}; go on with {self._again}, name another folder, or delete it to "
+                "begin anew"
             )
         read = [self._read(number, line) for number, line in enumerate(whole, 1)]
         if read:
@@ -83,11 +90,11 @@ class Journal:
     def _check(self, header: Mapping[str, Any], found: Any) -> None:
         wanted = json.loads(json.dumps(header))
         if not isinstance(found, dict):
-            raise UsageError(f"out: {self.path} is no journal of a sweep; name another folder")
+            raise UsageError(f"out: {self.path} is no journal of a {self._work}; name another folder")
         for key in (*wanted, *found):
             if wanted.get(key) != found.get(key):
                 raise UsageError(
-                    f"out: {self.path} is of a sweep with another {key}: it has {found.get(key)!r}, this one "
+                    f"out: {self.path} is of a {self._work} with another {key}: it has {found.get(key)!r}, this one "
                     f"{wanted.get(key)!r}; name another folder, or delete it to begin anew"
                 )
 
@@ -107,7 +114,7 @@ class Journal:
         except OSError as error:
             raise UsageError(
                 f"out: {self.path} cannot be written ({error.strerror or error}) after {before:,} bytes; make room, then go "
-                f"on with {RESUME}"
+                f"on with {self._again}"
             ) from None
 
     def close(self) -> None:
@@ -115,6 +122,17 @@ class Journal:
             with suppress(OSError):  # what was not written is no line, and left out when it is read
                 self._file.close()
         self._lock.release()
+
+
+@cache
+def digest(*rooms: str) -> str:
+    """Of the source of some rooms of the package, and their data: what they give changes between versions too."""
+    found = hashlib.sha256()
+    for room in rooms:
+        for path in sorted((Path(__file__).parents[1] / room).rglob("*.*")):
+            if path.suffix in (".py", ".json"):
+                found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 _ANEW = "delete it to begin anew, or name another folder"

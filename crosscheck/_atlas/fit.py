@@ -1,0 +1,334 @@
+"""Regions drawn around what was measured: which reason a disagreement has, in which intervals and at which anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from math import inf, isfinite, nan
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, IntArray, is_number, widen
+from crosscheck._atlas.intervals import Points, drawn, refitted
+from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
+from crosscheck._records.implementations import USUAL_MODES
+from crosscheck._records.names import CAUSES, DTYPES, budget
+from crosscheck._records.records import Activation
+from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED
+from crosscheck._verdict.deviations import SCATTERED, Showing, lie_in, missed_at, regions_of, showing, too_wide
+from crosscheck._verdict.judged import ALONE, Judged
+
+MEASURED = ("definition", "inaccurate", "layout")
+"""The causes whose error has a size."""
+MARGIN, LOOSE = 2.0, 5.0
+"""A bound is this much above the largest error measured; one on record is kept while it is at most so much above it."""
+NEAR = 2.0
+"""What lies no further than by this factor from a region may have the same reason."""
+TRIED = 16
+"""So many inputs that show it are tried as the anchor of a region."""
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """What matches no reason, for a person to find out; of so many ``inputs``, ``worst`` has the largest error."""
+
+    function: str
+    implementations: tuple[str, ...]
+    cause: str
+    order: int
+    dtype: str
+    mode: str
+    inputs: int
+    worst: float
+    max_ulp: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the natives of an activation gave in an environment, with several seeds, and what is on record of it there."""
+
+    activation: Activation
+    runs: Sequence[Sequence[Judged]]
+    seen: Seen
+    on_record: Mapping[str, Sequence[Region]]
+
+    @cached_property
+    def judged(self) -> list[Judged]:
+        """Of all seeds."""
+        return [one for run in self.runs for one in run]
+
+    def alone(self, deviation: Deviation, *regions: Region) -> Deviation:
+        """The deviation with these regions, as those of this environment."""
+        return replace(deviation, regions=regions, seen=(self.seen,))
+
+
+def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
+    """Whether regions that were drawn around other samples cover what these show, bounds included."""
+    regions = {deviation.id: found.get(deviation.id, ()) for deviation in measured.activation.deviations}
+    return not any(_open(measured, regions)) and all(
+        one.largest(region) <= region.max_ulp
+        for deviation in measured.activation.deviations
+        for region in regions[deviation.id]
+        for one in showing(measured.alone(deviation, region), region, measured.judged)
+    )
+
+
+def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
+    """The regions of each deviation here, and what matches none.
+
+    What is on record of this environment is measured anew. What that does not cover is given to the nearest region, of any
+    environment, with the same cause, implementations, order and dtype.
+    """
+    deviations = measured.activation.deviations
+    found = {
+        deviation.id: [new for region in measured.on_record[deviation.id] for new in _again(measured, deviation, region)]
+        for deviation in deviations
+    }
+    for deviation in deviations:
+        for template, wanted in _matched(measured, found, deviation):
+            found[deviation.id] += _new(measured, deviation, template, wanted)
+    return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(_unexplained(measured, found))
+
+
+Wanted = Sequence[tuple[Judged, BoolArray]]
+
+
+def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Region]:
+    """A region on record as it is today; none where nothing shows it."""
+    alone = measured.alone(deviation, region)
+    there = [one for one in measured.judged if regions_of(alone, one)]
+    if deviation.cause == "error":
+        return [region] * any(one.message is not None for one in there)
+    shown = [(one, _shows(one, deviation) & lie_in(widen(one.x), region.intervals)) for one in there]
+    seen = [one.key for one, at in shown if at.any()]
+    region = replace(
+        region,
+        dtypes=tuple(dtype for dtype in region.dtypes if any(key.dtype == dtype for key in seen)) or region.dtypes,
+        modes=tuple(mode for mode in region.modes if any(key.mode == mode for key in seen)),
+    )
+    if not seen:
+        return []
+    points = _points(measured, deviation, region, shown)
+    narrow = _finished(measured, deviation, region, refitted(region.intervals, points))
+    return [narrow] if narrow else _drawn(measured, deviation, region, shown)
+
+
+def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
+    """Regions for what no region on record covers: one for all of it, or for each mode, or for each mode and parameters."""
+    dtypes = tuple(dict.fromkeys(one.key.dtype for one, _ in wanted))
+    template = replace(template, seen=(), capability=None, dtypes=dtypes, max_ulp=inf)
+    modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
+    usual = tuple(mode for mode in modes if mode in USUAL_MODES)
+    for choice in dict.fromkeys(((), usual, modes)):
+        fits = set(modes) <= set(choice or deviation.modes)
+        if fits and (made := _drawn(measured, deviation, replace(template, modes=choice), wanted)):
+            return made
+    result = []
+    for mode in modes:
+        alone = replace(template, modes=(mode,))
+        some = [pair for pair in wanted if pair[0].key.mode == mode]
+        made = _drawn(measured, deviation, alone, some)
+        for case in () if made else dict.fromkeys(one.key.case for one, _ in some):
+            here = [pair for pair in some if pair[0].key.case == case]
+            made += _drawn(measured, deviation, replace(alone, parameters=dict(here[0][0].parameters)), here)
+        result += made
+    return result
+
+
+def _shows(one: Judged, deviation: Deviation) -> BoolArray:
+    return np.asarray(one.codes == CODE[deviation.cause])
+
+
+def _points(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> Points:
+    """The inputs that were tried in a region's setting, and which of them were ``shown``."""
+    alone = measured.alone(deviation, region)
+    at = {id(one): where for one, where in shown}
+    samples: list[list[tuple[Float64Array, BoolArray]]] = [[] for _ in measured.runs]
+    for run, parts in zip(measured.runs, samples, strict=True):
+        for one in run:
+            if regions_of(alone, one) and (one.key.against == ALONE) == (deviation.cause == "layout"):
+                tried = one.codes != NOT_JUDGED
+                parts.append((widen(one.x)[tried], at.get(id(one), np.zeros(one.x.shape, bool))[tried]))
+    whole = not measured.activation.rows and all(FORMATS[dtype].bits == 16 for dtype in region.dtypes)
+    return Points.of(samples, whole=whole)
+
+
+def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wanted) -> list[Region]:
+    """A region for what shows almost everywhere in its intervals; where that does not hold, for what does here and there."""
+    points = _points(measured, deviation, region, wanted)
+    every = [(one, _shows(one, deviation)) for one in measured.judged]
+    shown = _points(measured, deviation, region, every)
+    apart = [(value, value) for value in (0.0, -0.0, nan) if points.shows_at(value)]
+    errors = [one.ulp[where[one.failing]] for one, where in wanted]
+    largest = max((float(np.nan_to_num(some, nan=0.0).max(initial=0.0)) for some in errors), default=0.0)
+    small = largest <= _small(region)
+    for scattered in (small, not small):
+        made = _finished(measured, deviation, region, [*apart, *drawn(points.shown, shown, scattered=scattered)])
+        if made:
+            return [made]
+    return []
+
+
+def _small(region: Region) -> float:
+    """Errors up to this size may show here and there."""
+    return SCATTERED * min(budget(dtype, region.order) for dtype in region.dtypes)
+
+
+def _finished(
+    measured: Measured, deviation: Deviation, region: Region, intervals: Sequence[tuple[float, float]]
+) -> Region | None:
+    """The region with these intervals, its anchors and its bound as they are measured; None where it would not hold."""
+    if not intervals:
+        return None
+    held = [one for one in region.anchors if lie_in(np.array([one.input]), intervals).any()]
+    region = replace(region, intervals=tuple(intervals), anchors=(Anchor(intervals[0][0], {}),))
+    shows = showing(measured.alone(deviation, region), region, measured.judged)
+    strict = [one for one in shows if one.strict]
+    largest = max((one.largest(region) for one in shows), default=0.0)
+    bound = inf
+    if deviation.cause in MEASURED and 0 < largest < inf:
+        kept = largest <= region.max_ulp <= LOOSE * largest
+        small = _small(region)
+        bound = small if largest <= small < MARGIN * largest else float(f"{MARGIN * largest:.3g}")
+        bound = region.max_ulp if kept else bound
+    region = replace(region, max_ulp=bound)
+    alone = measured.alone(deviation, region)
+    if not strict or any(too_wide(alone, region, shows)):
+        return None
+
+    def shown(anchor: Anchor) -> bool:
+        return not missed_at(anchor, alone, region, shows)
+
+    anchors = [
+        Anchor(one.input, dict(_results(one.input, one.results, strict, shown)))
+        for one in held
+        if shown(Anchor(one.input, {}))
+    ]
+    if not anchors:
+        names = () if measured.activation.rows else deviation.implementations
+        at = next((value for value in _candidates(strict) if shown(Anchor(value, {}))), None)
+        if at is None:
+            return None
+        anchors = [Anchor(at, dict(_results(at, names, strict, shown)))]
+    return replace(region, anchors=tuple(anchors))
+
+
+def _candidates(strict: Iterable[Showing]) -> list[float]:
+    """Inputs that show it: those that most of the comparisons have in common, then those of the largest errors."""
+    found: list[tuple[IntArray, Float64Array]] = []
+    for here in strict:
+        at = here.shown[here.one.failing]
+        bits = widen(here.one.x[here.one.failing[at]]).astype(np.float64).view(np.int64)  # -0 is not 0, and NaN is itself
+        every, where = np.unique(bits, return_inverse=True)
+        errors = np.zeros(every.size)
+        np.maximum.at(errors, where, np.nan_to_num(here.one.ulp[at], nan=0.0))
+        found.append((every, errors))
+    bits, where, counts = np.unique(np.concatenate([every for every, _ in found]), return_inverse=True, return_counts=True)
+    largest = np.zeros(bits.size)
+    np.maximum.at(largest, where, np.concatenate([errors for _, errors in found]))
+    order = np.lexsort((np.abs(bits.view(np.float64)), -largest, -counts))
+    return [float(value) for value in bits[order[:TRIED]].view(np.float64)]
+
+
+def _results(
+    at: float, names: Iterable[str], strict: Sequence[Showing], shown: Callable[[Anchor], bool]
+) -> Iterator[tuple[str, float]]:
+    """What implementations gave at an input, to the bit, where that is the same in every comparison."""
+    ordered = sorted((here.one for here in strict), key=lambda one: DTYPES.index(one.key.dtype))
+    for name in names:
+        got: dict[str, float] = {}
+        for one in ordered:
+            here = is_number(one.x[one.failing], float(np.float64(at).astype(one.x.dtype)))
+            for who, values in zip(one.key.implementations, (one.got, one.expected), strict=False):
+                if who == name:
+                    got |= {repr(value): value for value in widen(values[here]).tolist()}
+        same = (value for value in [*got.values()][:TRIED] if shown(Anchor(at, {name: value})))
+        yield from ((name, value) for value in islice(same, 1))
+
+
+def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[tuple[Judged, BoolArray]]:
+    """For each comparison, which points no region covers."""
+    settled = [
+        measured.alone(deviation, *found[deviation.id])
+        for deviation in measured.activation.deviations
+        if found[deviation.id]
+    ]
+    for one in measured.judged:
+        x = widen(one.x)
+        open_ = np.asarray(one.codes < FIRST_PASSING)
+        for deviation in settled:
+            for region in regions_of(deviation, one) if open_.any() else ():
+                open_ &= ~(lie_in(x, region.intervals) & _shows(one, deviation))
+        if open_.any():
+            yield one, open_
+
+
+def _matched(
+    measured: Measured, found: Mapping[str, Sequence[Region]], deviation: Deviation
+) -> Iterator[tuple[Region, Wanted]]:
+    """What no region covers and may have the reason of this deviation, by its nearest region."""
+    groups: dict[int, list[tuple[Judged, BoolArray]]] = {}
+    for one, open_ in _open(measured, found):
+        x = widen(one.x)
+        templates = [
+            region
+            for region in deviation.regions
+            if set(one.key.implementations) <= set(deviation.implementations)
+            and region.order == one.key.order
+            and one.key.dtype in region.dtypes
+            and one.key.mode in deviation.modes
+            and (not region.lengths or one.key.length in region.lengths)
+            and all(one.parameters[name] == value for name, value in region.parameters.items())
+        ]
+        if not templates:
+            continue
+        apart = np.stack([_apart(x, region) for region in templates])
+        nearest = apart.argmin(axis=0)
+        mine = open_ & _shows(one, deviation) & (apart.min(axis=0) <= NEAR)
+        for number, region in enumerate(templates):
+            if (at := mine & (nearest == number)).any():
+                groups.setdefault(deviation.regions.index(region), []).append((one, at))
+    for number, wanted in groups.items():
+        for dtype in dict.fromkeys(one.key.dtype for one, _ in wanted):
+            yield deviation.regions[number], [pair for pair in wanted if pair[0].key.dtype == dtype]
+
+
+def _apart(x: Float64Array, region: Region) -> Float64Array:
+    """By which factor each number lies outside a region; 1 inside, infinity on the other side of 0."""
+    result = np.where(lie_in(x, region.intervals), 1.0, inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for end in (end for pair in region.intervals for end in pair if end != 0 and isfinite(end)):
+            ratio = x / end
+            result = np.fmin(result, np.where(ratio > 0, np.maximum(ratio, 1 / ratio), inf))
+    return result
+
+
+def _unexplained(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[Unexplained]:
+    """What no region covers: of two implementations only where neither is alone in it."""
+    groups: dict[tuple[tuple[str, ...], str, int, str, str], list[tuple[Judged, IntArray]]] = {}
+    for one, open_ in _open(measured, found):
+        key = one.key
+        for code in np.unique(one.codes[open_]):
+            at = np.flatnonzero(open_[one.failing] & (one.codes[one.failing] == code))
+            setting = key.implementations, CAUSES[code], key.order, key.dtype, key.mode
+            groups.setdefault(setting, []).append((one, at))
+    alone = {(implementations, cause, order) for implementations, cause, order, _, _ in groups if len(implementations) == 1}
+    for (implementations, cause, order, dtype, mode), some in groups.items():
+        if len(implementations) == 2 and any(((name,), cause, order) in alone for name in implementations):
+            continue
+        errors = [np.nan_to_num(one.ulp[at], nan=-1.0) for one, at in some]
+        one, at = some[int(np.argmax([error.max() for error in errors]))]
+        worst = int(at[np.nan_to_num(one.ulp[at], nan=-1.0).argmax()])
+        yield Unexplained(
+            measured.activation.name,
+            implementations,
+            cause,
+            order,
+            dtype,
+            mode,
+            sum(error.size for error in errors),
+            float(widen(one.x[one.failing[worst : worst + 1]])[0]),
+            float(one.ulp[worst]),
+        )

@@ -1,0 +1,149 @@
+"""Intervals around the inputs at which a deviation shows, with margins for those that another seed would try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, isnan, log, log1p
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray
+
+Interval = tuple[float, float]
+
+CHANCE = 0.01
+"""Beyond an end so many inputs are taken in that all of them would miss the deviation with this chance."""
+SPREAD = 3
+"""And so many times as many inputs as lie between the ends of the samples of several seeds."""
+OUTERMOST = 5
+"""The inputs next to an end tell how often it shows there."""
+FURTHER = 2.0
+"""Intervals of new scattered errors reach further by this factor."""
+GAP = 4.0
+"""Scattered errors this many times apart, relatively, are in two intervals."""
+DENSE, STEP = 0.6, 0.2
+"""An interval is drawn where so many of its inputs show it, and so many of each step by which it grows."""
+CLOSE = 0.02
+"""An end is rounded outwards by at most so much, relatively, and one on record that is as close is kept."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """The numbers that were tried, each once and in order, and at which of them a deviation showed in some comparison.
+
+    ``by_seed`` has where it showed in the sample of each seed, ``apart`` the zeros and NaN at which it did; ``whole`` is
+    whether every number of the dtype was tried.
+    """
+
+    x: Float64Array
+    by_seed: BoolArray
+    apart: frozenset[str]
+    whole: bool
+
+    @property
+    def shown(self) -> BoolArray:
+        """Where it showed at all."""
+        return np.asarray(self.by_seed.any(axis=0))
+
+    @classmethod
+    def of(cls, samples: Sequence[Sequence[tuple[Float64Array, BoolArray]]], *, whole: bool) -> Points:
+        """From the inputs of the comparisons of each seed, and where each of these shows it."""
+        joined = []
+        for pairs in samples:
+            x = np.concatenate([np.zeros(0), *(x for x, _ in pairs)])
+            joined.append((x, np.concatenate([np.zeros(0, bool), *(shown for _, shown in pairs)])))
+        every = np.unique(np.concatenate([x[~np.isnan(x)] for x, _ in joined]))
+        by_seed = np.stack([np.isin(every, x[shown]) for x, shown in joined])
+        apart = {repr(float(one)) for x, shown in joined for one in x[shown & ((x == 0) | np.isnan(x))]}
+        return cls(every, by_seed, frozenset(apart), whole)
+
+    def shows_at(self, value: float) -> bool:
+        """Whether it shows at a number; -0 is not 0 here."""
+        if value == 0 or isnan(value):
+            return repr(value) in self.apart
+        return bool(self.shown[self.x == value].any())
+
+
+def refitted(intervals: Sequence[Interval], points: Points) -> list[Interval]:
+    """Those of the intervals in which it shows; an end is drawn in where it is further out than chance explains."""
+    wide = [(low, high) for low, high in intervals if low < high]
+    inside = [np.flatnonzero((points.x >= low) & (points.x <= high)) for low, high in wide]
+    tried = np.unique(np.concatenate([np.zeros(0, np.int64), *inside]))
+    share = points.shown[tried].mean() if tried.size else 0.0
+    result = []
+    for low, high in intervals:
+        if not low < high:
+            result += [(low, high)] * points.shows_at(low)
+            continue
+        at = inside[wide.index((low, high))]
+        hits = at[points.shown[at]]
+        if hits.size:
+            result.append((_end(low, -1, at, hits, points), _end(high, 1, at[::-1], hits[::-1], points)))
+        elif not points.whole and 0 < share < 1 and (1 - share) ** at.size >= CHANCE:
+            result.append((low, high))
+    return result
+
+
+def _end(end: float, outward: int, at: IntArray, hits: IntArray, points: Points) -> float:
+    """The end of an interval; ``at`` are the places of its inputs, from this end on, ``hits`` those that show it."""
+    first = int(np.flatnonzero(at == hits[0])[0])  # so many of the interval's inputs lie beyond
+    margin = _margin(at, hits, points)
+    edge = points.x[at[max(first - margin, 0)]]
+    if first <= 2 * margin + 1 or abs(end - edge) <= CLOSE * abs(edge):
+        return end
+    new = rounded(float(edge), outward)
+    return max(end, new) if outward < 0 else min(end, new)
+
+
+def _margin(at: IntArray, hits: IntArray, points: Points) -> int:
+    """So many inputs further out it may show: by how often it does next to the end, and how far apart the seeds end.
+
+    Which cause an error has is told by a few inputs for their neighbours, so that the inputs of a seed are not independent.
+    """
+    if points.whole:
+        return 0
+    ends = [abs(int(np.flatnonzero(seen)[0])) for seen in points.by_seed[:, at] if seen.any()]
+    span = at.size if hits.size < OUTERMOST else abs(int(hits[OUTERMOST - 1]) - int(hits[0])) + 1
+    share = min(hits.size, OUTERMOST) / span
+    by_chance = 1 if share == 1 else max(1, ceil(log(CHANCE) / log1p(-share)))
+    return max(by_chance, SPREAD * (max(ends) - min(ends)))
+
+
+def drawn(wanted: BoolArray, points: Points, *, scattered: bool) -> list[Interval]:
+    """Intervals that hold every wanted number; unless scattered, most numbers inside show it."""
+    result = [(value, value) for value in (-np.inf, np.inf) if wanted[points.x == value].any()]
+    for sign in (-1, 1):
+        part = np.flatnonzero(np.isfinite(points.x) & (np.sign(points.x) == sign))[::sign]
+        x, fails = points.x[part] * sign, points.shown[part]
+        at = np.flatnonzero(wanted[part])
+        if not at.size:
+            continue
+        groups = [[at[0], at[0]]]
+        for i in at[1:]:
+            first, last = groups[-1]
+            few = at.size < OUTERMOST and not points.whole  # to tell what lies between from what lies outside
+            grows = fails[first : i + 1].mean() >= DENSE and fails[last : i + 1].sum() >= STEP * (i + 1 - last)
+            if (few or x[i] <= x[last] * GAP) if scattered else grows:
+                groups[-1][1] = i
+            else:
+                groups.append([i, i])
+        for first, last in groups:
+            least, most = (first, last) if points.whole else (max(first - 1, 0), min(last + 1, x.size - 1))
+            further = FURTHER if scattered and not points.whole else 1.0
+            low, high = rounded(float(x[least]) / further, -1), rounded(float(x[most]) * further, 1)
+            result.append((low, high) if sign > 0 else (-high, -low))
+    return result
+
+
+def rounded(value: float, outward: int) -> float:
+    """To few significant digits, away from the interval's inside."""
+    if not np.isfinite(value) or value == 0:
+        return value
+    for digits in (2, 3, 4, 5):
+        short = float(f"{value:.{digits}e}")
+        if (short - value) * outward < 0:
+            short += outward * 10.0 ** (np.floor(np.log10(abs(value))) - digits)
+        if np.isfinite(short) and (short - value) * outward >= 0 and abs(short - value) <= CLOSE * abs(value):
+            return float(f"{short:.{digits}e}")
+    return value

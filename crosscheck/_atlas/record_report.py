@@ -1,0 +1,230 @@
+"""What was recorded of an environment, and in what two records differ, as reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isinf
+from pathlib import Path
+from typing import Any
+
+from crosscheck._atlas.fit import Unexplained
+from crosscheck._records.deviations import Anchor, Region
+from crosscheck._records.implementations import on_screen
+from crosscheck._records.names import DTYPES, ORDER_NAMES
+from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Document, Lines, Paragraph
+from crosscheck._report.json_file import write_json
+from crosscheck._report.written import Documented
+
+RECORDING_SCHEMA = "crosscheck.recording/1"
+DIFF_SCHEMA = "crosscheck.record-diff/1"
+MOST_INTERVALS = 4
+
+
+@dataclass(frozen=True)
+class Recording(Documented):
+    """What ``crosscheck atlas --record`` did: where the file is, how large, how much is in it, and what has no reason."""
+
+    path: Path
+    size: int
+    deviations: Mapping[str, tuple[Region, ...]]
+    unexplained: tuple[Unexplained, ...]
+    environment: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that was measured has a reason."""
+        return not self.unexplained
+
+    def headline(self) -> str:
+        """What was done, in one line."""
+        regions = sum(map(len, self.deviations.values()))
+        left = f"; {len(self.unexplained)} that match no reason are not in it" if self.unexplained else ""
+        return f"RECORDED: {len(self.deviations)} deviations in {regions:,} regions, {self.size:,} bytes: {self.path}{left}."
+
+    def document(self) -> Document:
+        """The recording as a document."""
+        return Document(self.headline(), self.passed, _without_reason(self.unexplained), self.environment)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write what was done as JSON, whole or not at all; the record itself is the file at ``path``."""
+        unexplained = [dataclasses.asdict(one) for one in self.unexplained]
+        data = {
+            "schema": RECORDING_SCHEMA,
+            "path": str(self.path),
+            "bytes": self.size,
+            "deviations": len(self.deviations),
+            "regions": sum(map(len, self.deviations.values())),
+            "unexplained": unexplained,
+            "environment": self.environment,
+            "summary": {"passed": self.passed, "headline": self.headline()},
+        }
+        write_json(path, plain(data))
+
+
+@dataclass(frozen=True)
+class RecordChange:
+    """In what two records differ about one deviation, a line each; ``kind`` is ``appeared``, ``vanished`` or ``changed``."""
+
+    id: str
+    kind: str
+    details: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RecordDiff(Documented):
+    """In what two records differ; ``unexplained`` is what a run of today showed that matches no reason."""
+
+    old: str
+    new: str
+    changes: tuple[RecordChange, ...]
+    same: int
+    notes: tuple[str, ...] = ()
+    unexplained: tuple[Unexplained, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether they are the same."""
+        return not self.changes and not self.unexplained
+
+    def headline(self) -> str:
+        """The verdict in one line."""
+        counts = Counter(change.kind for change in self.changes)
+        told = [f"{count} {kind}" for kind, count in counts.items()]
+        told += [f"{len(self.unexplained)} without a reason"] * bool(self.unexplained)
+        about = f"{self.old} against {self.new}"
+        if not told:
+            return f"UNCHANGED: {about}: {self.same} deviations are the same."
+        return f"CHANGED: {about}: of the deviations {', '.join(told)}, {self.same} the same."
+
+    def document(self) -> Document:
+        """The differences as a document."""
+        blocks: list[Block] = [Paragraph(note) for note in self.notes]
+        blocks += [Lines(f"{one.id} ({one.kind})", one.details) for one in self.changes]
+        return Document(self.headline(), self.passed, [*blocks, *_without_reason(self.unexplained)])
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the differences as JSON, whole or not at all."""
+        data = {
+            "schema": DIFF_SCHEMA,
+            **dataclasses.asdict(self),
+            "summary": {"passed": self.passed, "headline": self.headline()},
+        }
+        write_json(path, plain(data))
+
+
+def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:
+    if not unexplained:
+        return []
+    lines = [
+        f"{one.function} {ORDER_NAMES[one.order]}, {one.dtype} {one.mode}, {on_screen(one.implementations)}: {one.cause} "
+        f"at {one.inputs:,} inputs, such as {one.worst!r}" + (f", {one.max_ulp:.4g} ULP" if one.max_ulp > 0 else "")
+        for one in unexplained
+    ]
+    return [Lines("These match no reason; find out what they are, and write it beside the activation", lines)]
+
+
+Regions = Mapping[str, Sequence[Region]]
+
+
+def differences(
+    old: tuple[str, Regions],
+    new: tuple[str, Regions],
+    notes: Sequence[str] = (),
+    unexplained: Sequence[Unexplained] = (),
+    *,
+    strict: bool,
+) -> RecordDiff:
+    """In what two named records differ. ``strict`` is whether an anchor must be the other's too, not its result alone."""
+    (old_name, before), (new_name, after) = old, new
+    changes = []
+    same = 0
+    for id_ in dict.fromkeys([*before, *after]):
+        was, is_ = before.get(id_, ()), after.get(id_, ())
+        if not was and not is_:
+            continue
+        kind = "changed" if was and is_ else "appeared" if is_ else "vanished"
+        details = tuple(_details(_by_setting(was), _by_setting(is_), strict=strict))
+        changes += [RecordChange(id_, kind, details)] * bool(details)
+        same += not details
+    return RecordDiff(old_name, new_name, tuple(changes), same, tuple(notes), tuple(unexplained))
+
+
+Setting = tuple[int, str, tuple[str, ...], tuple[int, ...], tuple[tuple[str, float], ...]]
+
+
+def _by_setting(regions: Iterable[Region]) -> dict[Setting, list[Region]]:
+    """The regions of each order, dtype, modes, lengths and parameters."""
+    found: dict[Setting, list[Region]] = {}
+    for region in regions:
+        for dtype in region.dtypes:
+            setting = (region.order, dtype, region.modes, region.lengths, tuple(sorted(region.parameters.items())))
+            found.setdefault(setting, []).append(region)
+    return found
+
+
+def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Region]], *, strict: bool) -> Iterator[str]:
+    def place(setting: Setting) -> tuple[int, int]:
+        return setting[0], DTYPES.index(setting[1])
+
+    for setting in sorted({*old, *new}, key=place):
+        was, is_ = ([_content(one) for one in some.get(setting, [])] for some in (old, new))
+        before = [region for region, told in zip(old.get(setting, []), was, strict=True) if told not in is_]
+        after = [region for region, told in zip(new.get(setting, []), is_, strict=True) if told not in was]
+        where = _setting(setting)
+        if len(before) == len(after):
+            for one, other in zip(before, after, strict=True):
+                yield from (f"{where}: {detail}" for detail in _between(one, other, strict=strict))
+        else:
+            yield from (f"{where}: no longer {_told(one)}" for one in before)
+            yield from (f"{where}: {_told(one)}" for one in after)
+
+
+def _content(region: Region) -> str:
+    """What two regions of one setting can differ in, as text, in which NaN equals itself and -0 is not 0."""
+    return repr((region.intervals, region.anchors, region.max_ulp))
+
+
+def _between(old: Region, new: Region, *, strict: bool) -> Iterator[str]:
+    if repr(old.intervals) != repr(new.intervals):
+        yield f"inputs {_intervals(new)}, was {_intervals(old)}"
+    if old.max_ulp != new.max_ulp:
+        yield f"error {_bound(new)}, was {_bound(old)}"
+    before, after = ({repr(anchor.input): anchor for anchor in region.anchors} for region in (old, new))
+    for at in dict.fromkeys([*before, *after]):
+        if at in before and at in after:
+            yield from _results(before[at], after[at])
+        elif strict:
+            yield f"at {at}: " + ("an anchor that was none" if at in after else "an anchor that does not show it")
+
+
+def _results(old: Anchor, new: Anchor) -> Iterator[str]:
+    for who in dict.fromkeys([*old.results, *new.results]):
+        was, is_ = (repr(one.results[who]) if who in one.results else "no one result" for one in (old, new))
+        if was != is_:
+            yield f"at {old.input!r}: {on_screen(who)} gives {is_}, was {was}"
+
+
+def _setting(setting: Setting) -> str:
+    order, dtype, modes, lengths, parameters = setting
+    more = [" ".join(modes)] if modes else []
+    more += [f"rows of {', '.join(map(str, lengths))}"] if lengths else []
+    more += [f"{name} = {value:g}" for name, value in parameters]
+    return ", ".join((f"{dtype} {ORDER_NAMES[order]}", *more))
+
+
+def _told(region: Region) -> str:
+    return f"inputs {_intervals(region)}, error {_bound(region)}"
+
+
+def _intervals(region: Region) -> str:
+    told = [f"{low!r}" if repr(low) == repr(high) else f"{low!r} to {high!r}" for low, high in region.intervals]
+    more = len(told) - MOST_INTERVALS
+    return ", ".join(told[:MOST_INTERVALS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _bound(region: Region) -> str:
+    return "of any size" if isinf(region.max_ulp) else f"at most {region.max_ulp:.4g} ULP"

@@ -1,0 +1,234 @@
+"""What is on record of this environment, measured: a file written whole, or held against the one on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._arithmetic.sampling import COLUMNS, ROWS
+from crosscheck._atlas.fit import Measured, Unexplained, borne_out, fit
+from crosscheck._atlas.record_report import RecordDiff, Recording, differences
+from crosscheck._catalogue import activations
+from crosscheck._frameworks.environment import environment, version
+from crosscheck._frameworks.lacking import lacking
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._recorded.files import Record, by_name, line, name_of, regions_of, text
+from crosscheck._records.deviations import Deviation, Region, Seen
+from crosscheck._records.errors import UsageError
+from crosscheck._records.implementations import FRAMEWORKS, MODES, NATIVES
+from crosscheck._records.names import DTYPES, ORDERS
+from crosscheck._records.plain import plain, restored
+from crosscheck._records.records import LONGEST, VOCABULARY, Activation
+from crosscheck._report.files import write_whole
+from crosscheck._report.journal import Journal, digest
+from crosscheck._verdict.deviations import regions_within
+from crosscheck._verdict.environments import Environment
+from crosscheck._verdict.judged import Judged
+from crosscheck._verify.run import run
+from crosscheck._verify.task import LONG_IN_NATIVES, Plan
+from crosscheck._verify.verify import lacks, let_go, pool
+
+SEEDS = (0, 1, 2, 3)
+"""The samples: regions are drawn around all but the last; where they do not hold for that, around it too."""
+USED = {**dict.fromkeys((*ROWS, *COLUMNS), DTYPES), **dict.fromkeys((VOCABULARY, LONGEST), LONG_IN_NATIVES)}
+"""The lengths of rows at the first seed; at the others there are no rows as long as a vocabulary."""
+
+ROOMS = ("_arithmetic", "_atlas", "_catalogue", "_frameworks", "_recorded", "_records", "_truth", "_verdict", "_verify")
+"""The rooms of the package on which a record depends."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is measured: all of it, unless less is asked for."""
+
+    dtypes: tuple[str, ...] = DTYPES
+    modes: tuple[str, ...] = MODES
+    layout: bool = True
+
+    def of(self, deviation: Deviation, regions: Iterable[Region]) -> tuple[Region, ...]:
+        """The regions of a deviation of which anything is measured."""
+        return regions_within(deviation, regions, self.dtypes, self.modes, layout=self.layout)
+
+
+WHOLE = Scope()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was found of one activation: the regions of its deviations here, and what matches none."""
+
+    deviations: Mapping[str, tuple[Region, ...]]
+    unexplained: tuple[Unexplained, ...]
+
+
+def here() -> tuple[Seen, str]:
+    """This environment as a file names it, and what records it."""
+    if lost := lacking().frameworks:
+        raise UsageError(f"what is on record is of both frameworks: {'; '.join(lost.values())}")
+    described = environment("cpu")
+    found = Environment.of(described)
+    torch, jax = ("~=" + ".".join(map(str, Version(str(one)).release[:3])) for one in (found.torch, found.jax))
+    seen = Seen(torch, jax, "cpu", (str(found.capability),))
+    by = f"crosscheck {version('torch-jax-crosscheck')}, {found}, Python {described['python']}"
+    return seen, by
+
+
+def not_run(scope: Scope) -> dict[str, str]:
+    """Which dtypes and modes cannot be run here, and why."""
+    modes = {mode: why for mode in scope.modes if (why := lacks(mode))}
+    return {**lacking().among(FRAMEWORKS, scope.dtypes), **modes}
+
+
+def path_in(out: Path) -> Path:
+    """The file of this environment in a folder."""
+    return out / f"{name_of(here()[0])}.json"
+
+
+def record(out: Path, *, progress: Callable[[str, str], None] | None = None, processes: int = 1) -> Recording:
+    """Measure the whole catalogue, and write the file of this environment into a folder.
+
+    What is done is kept in a journal beside it, so that a recording that was interrupted goes on. Raises ``UsageError``
+    where a mode cannot be run, since the file would lack it, or where the folder cannot be written.
+    """
+    seen, by = here()
+    if missing := not_run(WHOLE):
+        raise UsageError(f"a record needs every dtype and every mode: {'; '.join(missing.values())}")
+    path = path_in(out)
+    on_record = by_name().get(name_of(seen), Record(seen, {})).deviations
+    header = {"by": by, "functions": list(activations), "seeds": list(SEEDS), "crosscheck's source": digest(*ROOMS)}
+    again = "the same command"
+    journal = Journal(path.with_suffix(".journal"), header, resume=True, work="recording", again=again)
+    try:
+        done = {str(piece["first"]): _restored(piece) for piece in journal.pieces}
+        left = [name for name in activations if name not in done]
+        for name, part in _parts(left, WHOLE, seen, on_record, progress, processes):
+            journal.append({"first": name, **_plain(part)})
+            done[name] = part
+        deviations = {
+            deviation.id: done[name].deviations[deviation.id]
+            for name, activation in activations.items()
+            for deviation in activation.deviations
+            if deviation.id in done[name].deviations
+        }
+        content = text(Record(seen, deviations, by)).encode()
+        write_whole(path, content)
+    finally:
+        journal.close()
+    journal.path.unlink()
+    return Recording(
+        path=path,
+        size=len(content),
+        deviations=deviations,
+        unexplained=tuple(one for part in done.values() for one in part.unexplained),
+        environment=environment("cpu"),
+    )
+
+
+def check(
+    chosen: Sequence[Activation],
+    scope: Scope = WHOLE,
+    *,
+    progress: Callable[[str, str], None] | None = None,
+    processes: int = 1,
+) -> RecordDiff:
+    """What the file on record of this environment and a run of today do not share, about some activations of the catalogue.
+
+    Raises ``UsageError`` where nothing is on record of this environment.
+    """
+    seen, _ = here()
+    name = name_of(seen)
+    on_record = by_name().get(name)
+    if on_record is None:
+        raise UsageError(f"nothing is on record of this environment, {name}; crosscheck atlas --record measures it")
+    skipped = not_run(scope)
+    scope = replace(
+        scope,
+        dtypes=tuple(dtype for dtype in scope.dtypes if dtype not in {name.partition(" ")[0] for name in skipped}),
+        modes=tuple(mode for mode in scope.modes if mode not in skipped),
+    )
+    old: dict[str, tuple[Region, ...]] = {}
+    new: dict[str, tuple[Region, ...]] = {}
+    unexplained: list[Unexplained] = []
+    for function, part in _parts([one.name for one in chosen], scope, seen, on_record.deviations, progress, processes):
+        for deviation in activations[function].deviations:
+            regions = on_record.deviations.get(deviation.id, ())
+            old[deviation.id] = scope.of(deviation, regions)
+            new[deviation.id] = part.deviations.get(deviation.id, ())
+        unexplained += part.unexplained
+    return differences((f"{name}, on record", old), ("today", new), tuple(skipped.values()), unexplained, strict=True)
+
+
+@undisturbed(alone=True)
+def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[Region, ...]]) -> Part:
+    """What the natives of an activation do here, as regions; its inputs are those on record too."""
+    deviations, known = [], {}
+    for deviation in activations[name].deviations:
+        known[deviation.id] = scope.of(deviation, on_record.get(deviation.id, ()))
+        if regions := scope.of(deviation, (*known[deviation.id], *deviation.regions)):
+            deviations.append(replace(deviation, regions=regions))
+    activation = replace(activations[name], deviations=tuple(deviations))
+    runs: list[list[Judged]] = []
+    for seed in SEEDS:
+        first = seed == SEEDS[0]
+        dtypes = tuple(one for one in scope.dtypes if first or activation.rows or FORMATS[one].bits > 16)
+        lengths = USED if first else dict.fromkeys((*ROWS, *COLUMNS), DTYPES)
+        plan = Plan(
+            dtypes=dtypes,
+            orders=ORDERS,
+            implementations=NATIVES,
+            modes=scope.modes,
+            device="cpu",
+            seed=seed,
+            lengths=lengths,
+            search=None,
+            eager_in_jax=(None, 8, 1000),
+            layout=scope.layout and first,
+        )
+        runs.append([*run(activation, plan)])
+    measure = Measured(activation, runs, seen, known)
+    fitted, unexplained = fit(replace(measure, runs=runs[:-1]))
+    if unexplained or not borne_out(replace(measure, runs=runs[-1:]), fitted):
+        fitted, unexplained = fit(measure)
+    let_go()
+    return Part(fitted, tuple(unexplained))
+
+
+def _parts(
+    names: Sequence[str],
+    scope: Scope,
+    seen: Seen,
+    on_record: Mapping[str, tuple[Region, ...]],
+    progress: Callable[[str, str], None] | None,
+    processes: int,
+) -> Iterator[tuple[str, Part]]:
+    """Each activation as it is done."""
+    measure = partial(measured, scope=scope, seen=seen, on_record=on_record)
+    with pool(min(processes, len(names))) as workers:
+        begun = {workers.submit(measure, name): name for name in names} if workers else {}
+        for future in as_completed(begun):
+            if progress is not None:
+                progress(begun[future], "")
+            yield begun[future], future.result()
+        for name in () if workers else names:
+            if progress is not None:
+                progress(name, "")
+            yield name, measure(name)
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    deviations = {id_: [json.loads(line(region)) for region in regions] for id_, regions in part.deviations.items()}
+    return {"deviations": deviations, "unexplained": plain([asdict(one) for one in part.unexplained])}
+
+
+def _restored(piece: Mapping[str, Any]) -> Part:
+    """A part out of a journal."""
+    deviations = {id_: regions_of(id_, lines) for id_, lines in piece["deviations"].items()}
+    return Part(deviations, restored(tuple[Unexplained, ...], piece["unexplained"]))

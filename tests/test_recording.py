@@ -1,0 +1,231 @@
+"""What is on record of an environment: a command measures and writes it, and finds each fault that is planted in a file."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cli
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+
+from crosscheck import Activation, Anchor, Region, activations
+from crosscheck._atlas import recording
+from crosscheck._atlas.recording import Part, Scope
+from crosscheck._recorded import files
+from crosscheck._recorded.files import Record, read
+from crosscheck._verdict.judged import Judged
+from crosscheck._verify.run import run
+from crosscheck._verify.task import Plan
+
+Regions = Mapping[str, tuple[Region, ...]]
+LITTLE = Scope(("float32",), ("eager", "jit"), layout=False)
+OPTIONS = ("--dtype", "float32", "--mode", "eager", "--mode", "jit", "--no-layout")
+LOST_TAIL = "sigmoid-derivative-lost-tail"
+
+
+def atlas(*arguments: str) -> Result:
+    return cli.run("atlas", *arguments)
+
+
+def check(name: str, *options: str) -> Result:
+    return atlas("--check", name, *OPTIONS, *options)
+
+
+def put_on_record(monkeypatch: pytest.MonkeyPatch, regions: Regions) -> None:
+    seen, by = recording.here()
+    monkeypatch.setattr(files, "records", lambda: (Record(seen, regions, by),))
+
+
+@pytest.fixture(scope="module")
+def measured_once() -> Iterator[None]:
+    """sigmoid is run once, for all tests."""
+    kept: dict[int, list[Judged]] = {}
+
+    def once(activation: Activation, plan: Plan) -> Sequence[Judged]:
+        if activation.name != "sigmoid":
+            return list(run(activation, plan))
+        if plan.seed not in kept:
+            kept[plan.seed] = list(run(activation, plan))
+        return kept[plan.seed]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "run", once)
+        yield
+
+
+@pytest.fixture
+def right(measured_once: None, monkeypatch: pytest.MonkeyPatch) -> Regions:
+    """What sigmoid does here, put on record."""
+    seen, _ = recording.here()
+    regions = recording.measured("sigmoid", LITTLE, seen, files.by_name()[files.name_of(seen)].deviations).deviations
+    put_on_record(monkeypatch, regions)
+    return regions
+
+
+def changed(regions: Regions, change: Callable[[Region], Region]) -> Regions:
+    """With another region of the gradient's lost tail."""
+    first, *others = regions[LOST_TAIL]
+    assert first.order == 1
+    return {**regions, LOST_TAIL: (change(first), *others)}
+
+
+def with_another_bit(region: Region) -> Region:
+    (anchor,) = region.anchors
+    result = float(np.nextafter(np.float32(anchor.results["torch.native"]), np.float32(1)))
+    return replace(region, anchors=(Anchor(anchor.input, {**anchor.results, "torch.native": result}),))
+
+
+def with_an_idle_anchor(region: Region) -> Region:
+    return replace(region, intervals=((0.5, 103.98),), anchors=(Anchor(0.5, {}),))
+
+
+FAULTS: dict[str, tuple[Callable[[Region], Region], str]] = {
+    "a region widened": (lambda region: replace(region, intervals=((1.2, 103.98),)), "inputs "),
+    "an anchor's last bit": (with_another_bit, "torch gives 0.0, was 1.401298464324817e-45"),
+    "a bound ten times too large": (lambda region: replace(region, max_ulp=10 * region.max_ulp), "error at most "),
+    "an anchor that does not show it": (with_an_idle_anchor, "at 0.5: an anchor that does not show it"),
+}
+
+
+def test_a_record_of_today_is_what_is_measured(right: Regions) -> None:
+    done = check("sigmoid")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("UNCHANGED: ")
+    assert {LOST_TAIL, "sigmoid-exp-overflow"} <= right.keys()
+
+
+@pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_in_a_record_is_found_and_named(
+    monkeypatch: pytest.MonkeyPatch, right: Regions, fault: Callable[[Region], Region], said: str
+) -> None:
+    put_on_record(monkeypatch, changed(right, fault))
+    done = check("sigmoid")
+    assert done.exit_code == 1, done.output
+    assert f"{LOST_TAIL} (changed):\n  float32 gradient: " in done.output
+    assert said in done.output
+    assert " 1 changed, " in " ".join(done.output.split())
+
+
+def test_a_region_that_is_missing_in_a_record_is_found_by_what_is_on_record_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, right: Regions, tmp_path: Path
+) -> None:
+    put_on_record(monkeypatch, {id_: regions for id_, regions in right.items() if id_ != LOST_TAIL})
+    done = check("sigmoid", "--json", str(tmp_path / "found.json"), "--markdown", str(tmp_path / "found.md"))
+    assert done.exit_code == 1
+    data = json.loads((tmp_path / "found.json").read_text("utf-8"))
+    assert [(one["id"], one["kind"]) for one in data["changes"]] == [(LOST_TAIL, "appeared")]
+    assert not data["unexplained"]
+    assert LOST_TAIL in (tmp_path / "found.md").read_text("utf-8")
+
+
+@pytest.fixture
+def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release of torch whose hardtanh gives twice what it should."""
+    monkeypatch.setattr(torch.nn.functional, "hardtanh", lambda x: 2 * torch.clamp(x, -1, 1))
+
+
+@pytest.mark.usefixtures("doubled")
+def test_what_matches_no_reason_is_listed() -> None:
+    done = check("hard_tanh")
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert "These match no reason; find out what they are, and write it beside the activation" in said
+    assert "hard_tanh value, float32 eager, torch: definition at " in said
+
+
+@pytest.fixture
+def of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there were two functions, and little to measure."""
+    monkeypatch.setattr(recording, "activations", {name: activations[name] for name in ("relu", "hard_tanh")})
+    monkeypatch.setattr(recording, "WHOLE", LITTLE)
+
+
+@pytest.mark.usefixtures("of_two")
+def test_a_record_is_written_whole_and_goes_on_where_it_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun: list[str] = []
+    measured = recording.measured
+
+    def interrupted(name: str, *arguments: Any, **options: Any) -> Part:
+        begun.append(name)
+        if begun == ["relu", "hard_tanh"]:
+            raise KeyboardInterrupt
+        return measured(name, *arguments, **options)
+
+    monkeypatch.setattr(recording, "measured", interrupted)
+    asked = ("--record", "--out", str(tmp_path), "--processes", "1")
+    assert atlas(*asked).exit_code == 130
+    (journal,) = tmp_path.glob("*.journal")
+    done = atlas(*asked, "--json", str(tmp_path / "done"))
+    assert done.exit_code == 0, done.output
+    assert begun == ["relu", "hard_tanh", "hard_tanh"]
+    assert not journal.exists()
+    path = journal.with_suffix(".json")
+    seen, by = recording.here()
+    record = read(path)
+    assert (record.seen, record.by) == (seen, by)
+    declared = [one for name in ("relu", "hard_tanh") for one in activations[name].deviations]
+    assert list(record.deviations) == [one.id for one in declared if one.cause != "layout"]
+    assert f" {path.stat().st_size:,} bytes: " in " ".join(done.output.split())
+    assert json.loads((tmp_path / "done").read_text("utf-8"))["bytes"] == path.stat().st_size
+
+
+def test_a_file_that_crosscheck_did_not_write_is_not_overwritten(tmp_path: Path) -> None:
+    path = recording.path_in(tmp_path)
+    path.write_text("mine")
+    done = atlas("--record", "--out", str(tmp_path))
+    assert done.exit_code == 2
+    assert "crosscheck did not write it" in done.output
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("of_two", "doubled")
+def test_a_record_says_what_has_no_reason(tmp_path: Path) -> None:
+    done = atlas("--record", "--out", str(tmp_path), "--processes", "1")
+    assert done.exit_code == 1
+    assert "that match no reason are not in it" in " ".join(done.output.split())
+
+
+def test_nothing_can_be_checked_where_nothing_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "records", tuple)
+    done = check("relu")
+    assert done.exit_code == 2
+    assert "nothing is on record of this environment" in done.output
+    assert "crosscheck atlas --record measures it" in done.output
+
+
+def test_the_records_of_two_environments_are_compared_by_name(tmp_path: Path) -> None:
+    old, new = "torch-2.13-jax-0.10-avx2", "torch-2.13-jax-0.10-avx512"
+    done = atlas("--diff", old, new, "--json", str(tmp_path / "diff"))
+    assert done.exit_code == 1
+    assert done.output.startswith(f"CHANGED: {old} against {new}: ")
+    data = json.loads((tmp_path / "diff").read_text("utf-8"))
+    kinds = {change["id"]: change["kind"] for change in data["changes"]}
+    assert kinds["gelu-top-binade"] == "appeared"
+    same = atlas("--diff", new, new)
+    assert same.exit_code == 0
+    assert same.output.startswith("UNCHANGED: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--diff", "torch-2.13-jax-0.10-avx2", "torch-1.0"), "--diff: got 'torch-1.0' beside the name of a record"),
+        (("--diff", "torch-2.13-jax-0.10-avx2"), "--diff: got the name of one record, expected the names of two"),
+        (("--record", "relu"), "--record: got NAME too, which has no effect with it"),
+        (("--record", "--quick", "--check"), "--record: got --quick, --check too, which have no effect with it"),
+        (("--check", "--seed", "1"), "--check: got --seed too"),
+        (("--check", "--diff", "x"), "--check: got --diff too"),
+        (("--out", "x"), "--out: got a folder without --record"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+)
+def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    done = atlas(*arguments)
+    assert done.exit_code == 2
+    assert said in done.output

@@ -88,7 +88,7 @@ def detection(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try bad input and faults: `nox -s fuzz -- lines --examples 1000`, or `faults`."""
+    """Try bad input and faults: `nox -s fuzz -- lines --examples 1000`, `calls` or `faults`."""
     session.install(".[all]", *group("test"))
     words = session.posargs or ["lines"]
     session.run("python", "-m", "fuzz", *words, env={"PYTHONPATH": "tests", **COMPILED})

@@ -1,6 +1,8 @@
 """Options: alike in all commands, none given twice in vain, completed in a shell, and told in full by the help."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -58,14 +60,13 @@ def test_what_takes_one_value_is_not_given_twice(line: str) -> None:
 
 
 @pytest.mark.parametrize(("orders", "judged"), [((), {0, 1}), (("0",), {0}), (("2", "0"), {0, 1, 2}), (("1", "1"), {0, 1})])
-def test_the_orders_of_compare_are_repeated_as_elsewhere(orders: tuple[str, ...], judged: set[int]) -> None:
+def test_the_orders_of_compare_are_repeated_as_elsewhere(orders: tuple[str, ...], judged: set[int], tmp_path: Path) -> None:
     arguments = [word for order in orders for word in ("--order", order)]
-    done = RUN.invoke(main, ["compare", "torch:tanh", "jax.numpy:tanh", "--shape", "3", "--mode", "eager", *arguments])
+    path = tmp_path / "out.json"
+    line = ["compare", "torch:tanh", "jax.numpy:tanh", "--shape", "3", "--mode", "eager", "--json", str(path), *arguments]
+    done = RUN.invoke(main, line)
     assert done.exit_code == 0, done.output
-    named = {0: "  value ", 1: "  gradient ", 2: "  second derivative "}
-    assert {
-        order for order, name in named.items() if any(row.startswith(name) for row in done.stdout.splitlines())
-    } == judged
+    assert {one["order"] for one in json.loads(path.read_text())["comparisons"]} == judged
 
 
 def test_a_wrong_order_among_right_ones_is_told() -> None:

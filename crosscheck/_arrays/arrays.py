@@ -152,7 +152,10 @@ def _numbers(array: Any, name: str) -> Array:
     if torch is not None and isinstance(array, torch.Tensor):
         array = array.detach().cpu()
         array = array.view(torch.int16).numpy().view(BFLOAT16) if array.dtype == torch.bfloat16 else array.numpy()
-    found = np.asarray(array)
+    try:
+        found = np.asarray(array)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: got {type(array).__name__}, expected an array of numbers: {error}") from None
     found = found.astype(found.dtype.newbyteorder("="), copy=False)  # files of other machines
     if found.dtype.kind not in "iub" and found.dtype not in FLOATS:
         raise UsageError(

@@ -194,6 +194,7 @@ def identify(
     if not callable(function):
         raise UsageError(f"function: got {type(function).__name__}, expected a function or a module to call")
     _arguments.one_of("framework", framework, FRAMEWORKS)
+    _arguments.seed(seed)
     dtype = _arguments.dtype(dtype)
     for name in ("jax", "torch"):
         imported(name)

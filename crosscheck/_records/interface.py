@@ -59,10 +59,6 @@ def native_function(native: Native, arguments: Mapping[str, object]) -> Function
     return functools.partial(shipped, **arguments) if arguments else shipped
 
 
-NO_NUMBERS = (str, bytes, complex, list, tuple, dict, set)
-"""Types of values of parameters that are refused; what else is no number may be a scalar of a framework, or traced."""
-
-
 class _Interface:
     """What both frameworks' interfaces share."""
 
@@ -90,17 +86,17 @@ class _Interface:
             if name not in known:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
-            if value is None or isinstance(value, NO_NUMBERS):
-                raise TypeError(
-                    f"{self._activation.name}: {name}: got {value!r}, expected {self._activation.range_of(name)}"
-                )
             number = value.item() if isinstance(value, np.generic) else value
-            if isinstance(number, float | int) and number not in self._activation.range_of(name):
-                raise ValueError(
-                    f"{self._activation.name}: {name}: got {number!r}, expected {self._activation.range_of(name)}"
-                )
+            if isinstance(number, float | int):
+                if number not in self._activation.range_of(name):
+                    raise ValueError(self._wrong(name, number))
+            elif isinstance(number, type) or not hasattr(number, "dtype"):  # a scalar of a framework has one, traced too
+                raise TypeError(self._wrong(name, number))
             given[name] = number
         return {**known, **given}
+
+    def _wrong(self, name: str, value: object) -> str:
+        return f"{self._activation.name}: {name}: got {value!r}, expected {self._activation.range_of(name)}"
 
     def _check_axis(self, shape: tuple[int, ...], axis: object) -> None:
         name = self._activation.name

@@ -117,6 +117,8 @@ def sweep(
     span = _span(range, fmt)
     _arguments.integer("processes", processes, 1)
     _arguments.progress(progress)
+    if executor is not None:
+        _arguments.function("executor.submit", getattr(executor, "submit", None))
     if resume and out is None:
         raise UsageError("resume: got no folder to go on with; give that of the sweep, out=FOLDER")
     here = bool(replace) or activations.get(activation.name) is not activation

@@ -89,7 +89,7 @@ def perceptron(
         False
     """
     dtype = _settings(epochs, learning_rate, seed, dtype)
-    task = _task(what, seed) if data is None else Task("data", *_data(*data), logits)
+    task = _task(what, seed) if data is None else Task("data", *_data(data), logits)
     planted, replaced = _planted(plant), _arguments.functions("replace", replace)
     _check_frameworks(replaced)
     x, y = task.x.astype(dtype), task.y.astype(dtype)
@@ -226,9 +226,12 @@ def _check_frameworks(given: Mapping[str, object]) -> None:
         _arguments.one_of("framework", name, FRAMEWORKS)
 
 
-def _data(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+def _data(data: object) -> tuple[FloatArray, FloatArray]:
     """Inputs and labels as float64 arrays of two axes; ``UsageError`` where they do not match."""
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    pair = _arguments.several(data)
+    if len(pair) != 2:
+        raise UsageError(f"data: got {type(data).__name__}, expected a pair of arrays, the inputs and the labels")
+    x, y = (_array(f"data: {name}", array, "float64") for name, array in zip("xy", pair, strict=True))
     if x.ndim != 2 or 0 in x.shape:
         raise UsageError(f"data: x: got shape {x.shape}, expected (points, inputs), neither of them 0; one point is x[None]")
     if y.ndim == 1:
@@ -248,12 +251,20 @@ def _data(x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     return x, y
 
 
+def _array(what: str, given: object, dtype: str) -> FloatArray:
+    try:
+        return np.asarray(given).astype(dtype)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what}: got {type(given).__name__}, expected an array of numbers") from None
+
+
 def _start(weights: Mapping[str, Any] | None, inputs: int, outputs: int, seed: int, dtype: str) -> Weights:
     if weights is None:
         drawn: Weights = importlib.import_module("crosscheck._training.torch_model").initial_weights(
             inputs, outputs, seed, dtype
         )
         return drawn
-    given = {name: np.asarray(array).astype(dtype) for name, array in weights.items()}
+    held = _arguments.mapping("weights", weights, "arrays")
+    given = {name: _array(f"weights: {name}", array, dtype) for name, array in held.items()}
     check_weights(given, {"weight": (outputs, inputs), "bias": (outputs,)}, dtype)
     return given

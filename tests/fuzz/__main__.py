@@ -1,9 +1,9 @@
-"""Bad input and faults: ``python -m fuzz lines|faults [WORD ...] [--examples N] [--json PATH]`` in the tests' folder.
+"""Bad input and faults: ``python -m fuzz lines|calls|faults [WORD ...] [--examples N] [--json PATH]`` in the tests' folder.
 
-lines: generated command lines of every command; how many there were, how they ended, and which broke the invariant. faults:
-each fault around a command, how the command ended, what it said and what it left. Each WORD keeps the commands, or the rows
-of the table, that hold it. With --json the table is written into a file, in the place of the rows of their names. Exit 1:
-something is not as it must be.
+lines: generated command lines of every command; how many there were, how they ended, and which broke the invariant. calls:
+the same of calls of public functions of Python with wrong arguments. faults: each fault around a command, how the command
+ended, what it said and what it left. Each WORD keeps the commands, or the rows of the table, that hold it. With --json the
+table is written into a file, in the place of the rows of their names. Exit 1: something is not as it must be.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 
 from kept import environment, write_json
 
+from fuzz.calls import FUNCTIONS, call_campaign
 from fuzz.campaign import campaign
 from fuzz.faults import FAULTS, Fault
 from fuzz.lines import COMMANDS
 
-SCHEMA = {"lines": "crosscheck.fuzz/1", "faults": "crosscheck.faults/1"}
+SCHEMA = {"lines": "crosscheck.fuzz/1", "calls": "crosscheck.calls/1", "faults": "crosscheck.faults/1"}
 EXAMPLES = 200
 Row = dict[str, Any]
 
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         commands = [command for command in COMMANDS if not given.words or command in given.words]
         made = (line_row(command, given.examples) for command in commands)
         names = list(COMMANDS)
+    elif given.table == "calls":
+        functions = [name for name in FUNCTIONS if not given.words or name in given.words]
+        made = (call_row(name, given.examples) for name in functions)
+        names = list(FUNCTIONS)
     else:
         faults = [one for one in FAULTS if not given.words or any(word in f"{one.kind} {one.name}" for word in given.words)]
         made = (fault_row(one) for one in faults)
@@ -69,6 +74,13 @@ def line_row(command: str, examples: int) -> Row:
     }
 
 
+def call_row(name: str, examples: int) -> Row:
+    """What came of the calls of one function."""
+    tally = call_campaign(name, examples)
+    ends = dict(sorted(tally.ends.items()))
+    return {"name": name, "examples": tally.examples, "ends": ends, "broken": [*tally.failures.values()]}
+
+
 def fault_row(fault: Fault) -> Row:
     """What came of a fault."""
     seen = fault.happen()
@@ -87,7 +99,10 @@ def fault_row(fault: Fault) -> Row:
 
 def told(row: Row) -> str:
     """A row in a line, and each rule that was broken in one more."""
-    if "examples" in row:
+    if "ends" in row:
+        ends = ", ".join(f"{count} x {end}" for end, count in row["ends"].items())
+        first = f"{row['name']:14} {row['examples']:6} calls; {ends}"
+    elif "examples" in row:
         codes = ", ".join(f"{count} x {code}" for code, count in row["codes"].items())
         first = f"{row['name'] or '(no command)':14} {row['examples']:6} lines; exit codes {codes}"
     else:

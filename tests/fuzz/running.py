@@ -117,7 +117,7 @@ def run(line: Line, command: click.Command = main) -> Outcome:
         with (
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
-            _time_limit(),
+            time_limit(),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # users' functions warn
@@ -166,7 +166,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
+def time_limit() -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise Hang(f"it took more than {LONGEST} s")
 

@@ -4,13 +4,14 @@ Run it with ``nox -s bench``. Times depend on the machine; the limits are for tw
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import psutil
 
 import crosscheck
 from crosscheck._arithmetic.sampling import PER_BINADE, UNIFORM
+from crosscheck._cli.caching import JAX
 from crosscheck._verify.sample import samples
 
 LIGHT = {
@@ -29,11 +31,14 @@ LIGHT_LIMIT = 0.3
 TRUTH_LIMITS = {"float64": 50.0, "float32": 10.0, "bfloat16": 10.0, "float16": 10.0}
 VERIFY = {
     "sigmoid relu tanh": (["sigmoid", "relu", "tanh"], 30.0),
-    "of the catalogue": ([], 300.0),
+    "of the catalogue": ([], 500.0),
     "--quick": (["--quick"], 30.0),
 }
-PER_ACTIVATION = 300.0 / 35
+PER_ACTIVATION = 500.0 / 35
 MEMORY_LIMIT = 3.0
+AGAIN = {"env": 1.0, "plot silu": 1.0, "verify sigmoid": 0.6, "explain silu": 0.6}
+"""What a command's second run may take, as a share of the CPU time of a run that keeps nothing."""
+ATLAS_LIMIT, ATLAS_AGAIN = 2500.0, 0.5
 COMPARE = {
     "large": {"whole": (8.0, "times"), "judging": (3.0, "times"), "memory": (12.0, "inputs")},
     "rows": {"whole": (20.0, "times"), "memory": (3.0, "GiB")},
@@ -112,12 +117,54 @@ def decisions() -> Iterator[Measurement]:
 def verify() -> Iterator[Measurement]:
     """The command, start-up included, and the memory of all its processes together."""
     for what, (names, limit) in VERIFY.items():
-        seconds, peak = run_watched(["-m", "crosscheck", "verify", *names])
+        seconds, peak = run_watched(["-m", "crosscheck", "verify", "--no-cache", *names])
         yield Measurement(f"verify {what}", seconds, limit, "s")
         yield Measurement(f"verify {what}, memory", peak, MEMORY_LIMIT, "GiB")
         if not names:
             each = seconds / len(crosscheck.activations)
             yield Measurement("verify, each of the catalogue", each, PER_ACTIVATION, "s")
+
+
+def cpu(folder: str, arguments: list[str]) -> float:
+    """Seconds that all processors spent on a command in a folder, and on the processes that it started."""
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "crosscheck", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return sum(getattr(after, name) - getattr(before, name) for name in ("children_user", "children_system"))
+
+
+@contextmanager
+def empty_folder() -> Iterator[str]:
+    """Where commands keep what they keep; JAX's own variables would take its programs elsewhere."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in before:
+            if name.startswith(JAX):
+                del os.environ[name]
+        os.environ["CROSSCHECK_CACHE_DIR"] = str(Path(folder, "kept"))
+        try:
+            yield folder
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def again() -> Iterator[Measurement]:
+    """The CPU time of a command that keeps things, and of the same again, as a share of that of one that keeps nothing."""
+    with empty_folder() as folder:
+        for command, limit in AGAIN.items():
+            words = command.split()
+            without, first, second = (cpu(folder, [*words, *option]) for option in (["--no-cache"], [], []))
+            yield Measurement(f"{command}, first run", first / without, 1.3, "times")
+            yield Measurement(f"{command}, second run", second / without, limit, "times")
+
+
+def atlas() -> Iterator[Measurement]:
+    """The CPU time of a first run, and of a second as a share of that."""
+    with empty_folder() as folder:
+        first, second = cpu(folder, ["atlas"]), cpu(folder, ["atlas"])
+        yield Measurement("atlas, CPU of a first run", first, ATLAS_LIMIT, "s")
+        yield Measurement("atlas, second run", second / first, ATLAS_AGAIN, "times")
 
 
 def compare() -> Iterator[Measurement]:
@@ -188,7 +235,8 @@ def main(chosen: list[str]) -> int:
     """Run the measures named, all of them unless some are."""
     broken = 0
     measures = {
-        measure.__name__: measure for measure in (light, decisions, verify, compare, load, arrays, sweep, plugin, perceptron)
+        measure.__name__: measure
+        for measure in (light, decisions, verify, again, atlas, compare, load, arrays, sweep, plugin, perceptron)
     }
     for measure in (measures[name] for name in chosen or measures):
         for measured in measure():

@@ -1,11 +1,15 @@
 """The command line: what it prints, its exit codes, and one message that teaches for every kind of bad input."""
 
+import gc
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from crosscheck._cli.main import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -15,6 +19,15 @@ def test_list_names_every_activation_and_what_is_shipped(command: Command) -> No
     assert done.returncode == 0
     for word in ("sigmoid", "relu", "tanh", "torch.sigmoid", "jax.nn.relu"):
         assert word in done.stdout
+
+
+def test_a_command_looks_for_garbage_rarely_and_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = gc.get_threshold()
+    during: list[tuple[int, ...]] = []
+    monkeypatch.setattr("crosscheck._catalogue.Catalogue.values", lambda catalogue: during.append(gc.get_threshold()) or [])
+    CliRunner().invoke(main, ["list"])
+    assert [one > before for one in during] == [True]
+    assert gc.get_threshold() == before
 
 
 def test_verify_prints_the_verdict_and_writes_json(command: Command, tmp_path: Path) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+from functools import partial
+
 import click
 
 from crosscheck._cli import atlas, catalogue, compare, env, perceptron, sweep
 from crosscheck._cli.ending import Commands
 
+RARELY = (100_000, 50, 100)
+"""When Python looks for garbage in circles. By default it does so often that a tenth of importing the frameworks is that."""
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torch-jax-crosscheck", prog_name="crosscheck")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """The referee between PyTorch and JAX: do they agree, by how many ULP not, which side is wrong, and why?"""
+    ctx.call_on_close(partial(gc.set_threshold, *gc.get_threshold()))
+    gc.set_threshold(*RARELY)
 
 
 for command in (

@@ -150,6 +150,17 @@ def test_the_explanation_says_what_there_is_to_say(verified: Run) -> None:
     assert [one["id"] for one in data["disagreements"]] == [d.id for d in explanation.activation.deviations]
 
 
+def test_each_declared_deviation_is_explained_with_its_formula_in_plain_text() -> None:
+    relu = crosscheck.activations["relu"]
+    text = str(explained(relu, crosscheck.verify(relu, quick=True)))
+    assert "   definition             maximum(0, x)\n" in text
+    assert "2 declared deviations, explained below. PASSED: relu: " in text
+    assert [line for line in text.splitlines() if re.match(r"\d+\. ", line)] == [
+        f"{number}. {deviation.id} ({deviation.cause}, declared)" for number, deviation in enumerate(relu.deviations, 1)
+    ]
+    assert "torch                  -0.0\n   jax                    0.0\n" in text
+
+
 def test_what_looks_like_a_bug_is_said_so(verified: Run) -> None:
     gelu = crosscheck.activations["gelu"]
     story = str(explained(gelu, verified("gelu").report))

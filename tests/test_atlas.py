@@ -18,7 +18,6 @@ from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
 from crosscheck._atlas import rows as rows_module
 from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Input, Number, Outcome
-from crosscheck._atlas.report import layout
 from crosscheck._atlas.rows import declared_rows, differences, distinct, number, set_beside
 from crosscheck._verify.sight import Declared, Sighting
 
@@ -137,7 +136,7 @@ def test_a_mode_that_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("CXX", "no-such-compiler")
     made = crosscheck.atlas("relu", quick=True, modes=["eager", "compile"])
     assert made.coverage.modes == ("eager",)
-    assert "Not run here: torch.compile needs a C++ compiler" in str(made)
+    assert "Not run here: compile: torch.compile needs a C++ compiler" in str(made)
 
 
 def test_of_a_function_of_rows_the_row_is_kept() -> None:
@@ -257,9 +256,8 @@ def test_the_command_prints_and_writes_the_whole_table(command: Command, tmp_pat
 
 
 def test_the_whole_table_is_laid_out(made: Atlas) -> None:
-    assert layout(made)
     text = str(made)
-    assert "…" not in text
+    assert "own torch, own jax: crosscheck's own; torch, jax: what the frameworks ship" in " ".join(text.split())
     for row in made.rows:
         assert row.id in text
 
@@ -277,7 +275,7 @@ def test_an_undeclared_disagreement_exits_1_and_nothing_compared_2(command: Comm
         env={"PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")])},
     )
     assert done.returncode == 2
-    assert done.stdout.startswith("FAILED: nothing was compared.")
+    assert "torch cannot be imported (OSError: damaged)" in done.stderr
 
 
 @pytest.mark.parametrize(

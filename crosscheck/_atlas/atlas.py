@@ -30,7 +30,7 @@ from crosscheck._verify.task import Plan
 from crosscheck._verify.uncovered import sight_uncovered, uncovered
 from crosscheck._verify.verify import QUICK, QUICK_DTYPES, THOROUGH, lacks, verified
 
-Progress = Callable[[str, str], None]
+Progress = Callable[[str, str, float], None]
 
 
 @undisturbed(alone=True)

@@ -92,7 +92,7 @@ def path_in(out: Path) -> Path:
     return out / f"{name_of(here()[0])}.json"
 
 
-def record(out: Path, *, progress: Callable[[str, str], None] | None = None, processes: int = 1) -> Recording:
+def record(out: Path, *, progress: Callable[[str, str, float], None] | None = None, processes: int = 1) -> Recording:
     """Measure the whole catalogue, and write the file of this environment into a folder.
 
     What is done is kept in a journal beside it, so that a recording that was interrupted goes on. Raises ``UsageError``
@@ -136,7 +136,7 @@ def check(
     chosen: Sequence[Activation],
     scope: Scope = WHOLE,
     *,
-    progress: Callable[[str, str], None] | None = None,
+    progress: Callable[[str, str, float], None] | None = None,
     processes: int = 1,
 ) -> RecordDiff:
     """What the file on record of this environment and a run of today do not share, about some activations of the catalogue.
@@ -206,7 +206,7 @@ def _parts(
     scope: Scope,
     seen: Seen,
     on_record: Mapping[str, tuple[Region, ...]],
-    progress: Callable[[str, str], None] | None,
+    progress: Callable[[str, str, float], None] | None,
     processes: int,
 ) -> Iterator[tuple[str, Part]]:
     """Each activation as it is done."""

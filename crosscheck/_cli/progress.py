@@ -1,57 +1,84 @@
-"""How far a long command is: a bar on a terminal, nothing in a pipe."""
+"""How far a long command is: a bar on a terminal, a line on standard error now and then in a pipe."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+
+FIRST, EVERY = 4.0, 30.0
+"""Seconds until the first line in a pipe, and from line to line."""
 
 
 @contextmanager
-def _bar(description: str, total: int | None) -> Iterator[Callable[..., Any] | None]:
-    """What moves a bar, as ``rich.progress.Progress.update`` does; None where standard error is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
+def _bar(description: str, total: int | None) -> Iterator[Callable[..., Any]]:
+    """What moves a bar, as ``rich.progress.Progress.update`` does."""
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        yield partial(bar.update, bar.add_task(description, total=total))
+    terminal = sys.stderr.isatty()
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not terminal)
+    task = bar.add_task(description, total=total)
+    with bar, nullcontext() if terminal else _lines(bar.tasks[0]):
+        yield partial(bar.update, task)
 
 
 @contextmanager
-def activations_done(total: int) -> Iterator[Callable[[str, str], None] | None]:
-    """Takes the activation and the dtype that are begun."""
+def _lines(task: Task) -> Iterator[None]:
+    ended = Event()
+
+    def tell() -> None:
+        wait = FIRST
+        while not ended.wait(wait):
+            click.echo(f"{task.description}: {task.percentage:.0f}% after {task.elapsed or 0:.0f} s", err=True)
+            wait = EVERY
+
+    teller = Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
+@contextmanager
+def activations_done(total: int) -> Iterator[Callable[[str, str, float], None]]:
+    """Takes the activation, what is run of it, and the share of it that is done."""
     with _bar("starting", total) as move:
         begun: dict[str, None] = {}
 
-        def advance(name: str, dtype: str) -> None:
+        def advance(name: str, what: str, share: float) -> None:
             begun.setdefault(name)
-            if move is not None:
-                move(completed=len(begun) - 1, description=f"{name} {dtype}")
+            move(completed=len(begun) - 1 + share, description=f"{name} {what}".rstrip())
 
-        yield move and advance
+        yield advance
 
 
 @contextmanager
-def epochs_done(total: int) -> Iterator[Callable[[str, int], None] | None]:
-    """Takes the framework and the epochs that it has just done."""
+def epochs_done(total: int) -> Iterator[Callable[[str, int], None]]:
+    """Takes what is running and the epochs that it has just done."""
     with _bar("training", total) as move:
         shown: set[str] = set()
 
         def advance(name: str, epochs: int) -> None:
-            if move is not None:  # a framework that trains faster than the bar is redrawn is shown too
-                move(advance=epochs, description=f"training in {name}", refresh=name not in shown)
+            # a framework that trains faster than the bar is redrawn is shown too
+            move(advance=epochs, description=f"training in {name}", refresh=name not in shown)
             shown.add(name)
 
-        yield move and advance
+        yield advance
 
 
 @contextmanager
-def inputs_done() -> Iterator[Callable[[int, int], None] | None]:
+def inputs_done() -> Iterator[Callable[[int, int], None]]:
     """Takes the inputs that are done and those that there are."""
     with _bar("sweeping", None) as move:
-        yield move and (lambda done, total: move(completed=done, total=total))
+        yield lambda done, total: move(completed=done, total=total)

@@ -29,6 +29,11 @@ from crosscheck._training.tasks import GATES, Task, gate, random_points
 DTYPES = ("float32", "float64")
 TASKS = (*GATES, "points")
 MOST_SEEDS = 2**63 - 1
+MOST_STARTS = 100_000
+"""Every gate from so many starts, for 1,000 epochs, takes a quarter of an hour."""
+SECONDS_OF_A_START = 1.3e-4
+"""What torch takes to draw one."""
+STARTS_AT_ONCE = 1000
 CONTROLS = (np.inf, -np.inf)
 """Every weight moved by one ulp up, and down."""
 
@@ -151,10 +156,19 @@ def perceptrons(
         raise UsageError("gates: got none, expected names of gates; leave the argument out for all sixteen")
     dtype = _settings(epochs, learning_rate, seed, dtype)
     _arguments.integer("seeds", seeds, 1, "seeds=1000 trains every gate from a thousand starts")
+    if seeds > MOST_STARTS:
+        raise UsageError(
+            f"seeds: got {seeds:,}, expected at most {MOST_STARTS:,}: drawing so many starts alone would take "
+            f"{seeds * SECONDS_OF_A_START / 3600:,.0f} hours; seeds=1000 takes seconds"
+        )
     _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
-    starts = [_start(None, 2, 1, seed + i, dtype) for i in range(seeds)]
+    starts = []
+    for i in range(seeds):
+        starts.append(_start(None, 2, 1, seed + i, dtype))
+        if progress is not None and i % STARTS_AT_ONCE == 0:
+            progress("torch", 0)
     many = gates_and_seeds(names, starts, learning_rate=float(learning_rate), epochs=epochs, dtype=dtype)
     trains = {name: importlib.import_module(f"crosscheck._training.{name}_many").train_many for name in FRAMEWORKS}
     logits = {name: train(many, progress) for name, train in trains.items()}

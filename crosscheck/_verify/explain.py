@@ -48,7 +48,7 @@ def explain(what: str | Activation) -> str:
 
 
 @undisturbed()
-def explanation(what: str | Activation, *, progress: Callable[[str, str], None] | None = None) -> Explanation:
+def explanation(what: str | Activation, *, progress: Callable[[str, str, float], None] | None = None) -> Explanation:
     """What ``explain`` prints, as data."""
     activation = activation_of(what)
     return explained(activation, verify(activation, progress=progress))

@@ -13,6 +13,7 @@ from crosscheck._arithmetic.formats import FloatArray, widen
 from crosscheck._arithmetic.ulp import in_units
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import FRAMEWORKS, Implementation
+from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
@@ -21,7 +22,7 @@ from crosscheck._verify import layout
 from crosscheck._verify.implementations import Runner, implementations_of
 from crosscheck._verify.sample import samples
 from crosscheck._verify.searched import searched
-from crosscheck._verify.task import Plan, Task, failed, judge_implementation, run_implementation
+from crosscheck._verify.task import Plan, Task, failed, judge_implementation, run_implementation, settings
 
 EXHAUSTIVE = ("bfloat16", "float16")
 """In these dtypes every input of an elementwise function is tried: there is none left to search for."""
@@ -30,18 +31,26 @@ PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile":
 """How torch and JAX are run to be compared in a mode, where not both in it."""
 
 
-def run(activation: Activation, plan: Plan, progress: Callable[[str, str], None] | None = None) -> Iterator[Judged]:
-    """Every comparison of one activation, one by one as they are done.
+Progress = Callable[[str, str, float], None]
+"""Called with the activation's name, the dtype and order that are begun, and the share of the activation that is done."""
+Begun = Callable[[str, float], None]
+"""Called with what is begun and the share of a dtype that is done."""
 
-    ``progress`` is called with the activation's name and the dtype before the inputs of each are tried.
-    """
-    for case, values in enumerate(({}, *activation.cases)):
-        parameters = {**activation.parameters, **values}
-        runners: dict[str, Runner] = {}
-        for dtype in plan.dtypes:
+
+def run(activation: Activation, plan: Plan, progress: Progress | None = None) -> Iterator[Judged]:
+    """Every comparison of one activation, one by one as they are done."""
+    cases = ({}, *activation.cases)
+    runners: dict[int, dict[str, Runner]] = {case: {} for case in range(len(cases))}
+    every = [(case, dtype) for case in range(len(cases)) for dtype in plan.dtypes]
+    for number, (case, dtype) in enumerate(every):
+        parameters = {**activation.parameters, **cases[case]}
+
+        def begun(what: str, share: float, number: int = number, dtype: str = dtype) -> None:
             if progress is not None:
-                progress(activation.name, dtype)
-            yield from _one_dtype(activation, case, parameters, dtype, plan, runners)
+                progress(activation.name, f"{dtype} {what}", (number + min(share, 1.0)) / len(every))
+
+        begun("", 0.0)
+        yield from _one_dtype(activation, case, parameters, dtype, plan, runners[case], begun)
 
 
 def _one_dtype(
@@ -51,10 +60,17 @@ def _one_dtype(
     dtype: str,
     plan: Plan,
     runners: dict[str, Runner],
+    begun: Begun,
 ) -> Iterator[Judged]:
     sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
     lengths = [length for length, dtypes in plan.lengths.items() if dtype in dtypes]
-    for sample in samples(activation, parameters, dtype, lengths, **sampling):
+    searchable = (
+        case == 0
+        and plan.search
+        and (plan.search.lengths[0] in lengths if activation.rows else plan.search.rounds and dtype not in EXHAUSTIVE)
+    )
+    parts = (len(lengths) if activation.rows else 1) + bool(searchable)
+    for number, sample in enumerate(samples(activation, parameters, dtype, lengths, **sampling)):
         task = Task.of(activation, case, parameters, sample, plan, runners)
         results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
         implementations = [
@@ -62,10 +78,16 @@ def _one_dtype(
             for implementation in implementations_of(activation, parameters)
             if plan.runs(implementation.name, dtype)
         ]
+        runs = sum(len(settings(task, implementation)) for implementation in implementations)
+        count = itertools.count()
+
+        def one(order: int, number: int = number, runs: int = runs, count: Iterator[int] = count) -> None:
+            begun(ORDER_NAMES[order], (number + next(count) / runs) / parts)
+
         # most of the time goes into JAX's compiler, which does not hold Python's lock
         with ThreadPoolExecutor(len(implementations) or 1) as pool:
             for implementation, ran in zip(
-                implementations, pool.map(partial(run_implementation, task), implementations), strict=True
+                implementations, pool.map(partial(run_implementation, task, begun=one), implementations), strict=True
             ):
                 yield from judge_implementation(task, implementation, ran, results)
         for pair in PAIRS:
@@ -73,10 +95,8 @@ def _one_dtype(
         if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
             for implementation in implementations:
                 yield from _layouts(task, implementation, results)
-    searchable = plan.search and (
-        plan.search.lengths[0] in lengths if activation.rows else plan.search.rounds and dtype not in EXHAUSTIVE
-    )
-    if case == 0 and searchable:
+    if searchable:
+        begun("search", (parts - 1) / parts)
         yield from searched(activation, parameters, sample, dtype, plan, runners)
 
 

@@ -189,7 +189,8 @@ class Ran:
     error: Exception | None = None
 
 
-def run_implementation(task: Task, implementation: Implementation) -> list[Ran]:
+def settings(task: Task, implementation: Implementation) -> list[tuple[str, int]]:
+    """The modes and orders in which an implementation is run."""
     plan = task.plan
     own = implementation.own
     if not own and task.sample.shapes and task.dtype not in LONG_IN_NATIVES:
@@ -197,19 +198,24 @@ def run_implementation(task: Task, implementation: Implementation) -> list[Ran]:
     modes = [mode for mode in plan.modes if mode in implementation.modes and not (own and mode in plan.natives_in)]
     if implementation.side == "jax" and "jit" in modes and task.sample.length not in plan.eager_in_jax:
         modes = [mode for mode in modes if mode != "eager"]
+    every = [(mode, order) for mode in modes for order in plan.orders]
+    return [(mode, order) for mode, order in every if covers(task.activation, implementation, task.dtype, order, mode)]
+
+
+def run_implementation(task: Task, implementation: Implementation, begun: Callable[[int], None] | None = None) -> list[Ran]:
+    """What it gives in each setting; ``begun`` is called with the order of each before it is run."""
     found = []
-    for mode in modes:
-        for order in plan.orders:
-            if not covers(task.activation, implementation, task.dtype, order, mode):
-                continue
-            try:
-                run = task.runner(implementation)
-                got = run.run(task.sample, order, mode)
-                twice = mode == MODE and implementation.side != "analytic" and not task.sample.shapes
-                once_more = again(run, order, plan.orders) if twice else None
-                found.append(Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
-            except Exception as error:
-                found.append(Ran(order, mode, error=error))
+    for mode, order in settings(task, implementation):
+        if begun is not None:
+            begun(order)
+        try:
+            run = task.runner(implementation)
+            got = run.run(task.sample, order, mode)
+            twice = mode == MODE and implementation.side != "analytic" and not task.sample.shapes
+            once_more = again(run, order, task.plan.orders) if twice else None
+            found.append(Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
+        except Exception as error:
+            found.append(Ran(order, mode, error=error))
     return found
 
 

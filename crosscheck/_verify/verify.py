@@ -58,7 +58,7 @@ def verify(
     replace: Mapping[str, Callable[..., Any]] | None = None,
     without: Iterable[str] = (),
     strict: bool = False,
-    progress: Callable[[str, str], None] | None = None,
+    progress: Callable[[str, str, float], None] | None = None,
     processes: int = 1,
 ) -> Report:
     """Judge activations against the proven truth, and the frameworks against each other.
@@ -91,7 +91,8 @@ def verify(
         without: Ids of declared deviations that are treated as not declared; the run is strict then.
         strict: Whether new disagreements of what the frameworks ship fail where nothing is on record of the
             environment: of these releases on this device and CPU. They always fail where it is on record.
-        progress: Called with the name of the activation and the dtype before each is run.
+        progress: Called with the name of the activation, what is begun of it, such as ``float32 gradient``, and the share of
+            the activation that is done.
         processes: The number of processes that share the activations of the catalogue; each takes about 700 MB. More than
             one needs a main module that can be imported again, under ``if __name__ == "__main__":``, as ``multiprocessing``
             does.
@@ -154,7 +155,7 @@ def verified(
     *,
     without: Iterable[str] = (),
     strict: bool = False,
-    progress: Callable[[str, str], None] | None = None,
+    progress: Callable[[str, str, float], None] | None = None,
     processes: int = 1,
     release: bool = True,
     look: Look | None = None,
@@ -198,7 +199,7 @@ def verified(
         for activation in chosen:
             if activation.name in ahead:
                 if progress is not None:
-                    progress(activation.name, "")
+                    progress(activation.name, "", 0.0)
                 report, seen = ahead[activation.name].result()
             else:
                 report, seen = judge(activation, progress=progress)
@@ -237,7 +238,7 @@ def _judge(
     strict: bool,
     several: bool,
     look: Look | None,
-    progress: Callable[[str, str], None] | None = None,
+    progress: Callable[[str, str, float], None] | None = None,
 ) -> tuple[Report, Any]:
     """All of one activation; by its name in another process, since a record does not travel there."""
     given = activations[what] if isinstance(what, str) else what

@@ -73,10 +73,10 @@ def test_what_is_asked_of_the_missing_framework_alone_is_refused(run: Run, alone
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["verify", "atlas", "explain", "plot"])
+@pytest.mark.parametrize("command", ["verify", "atlas", "explain", "plot", "sweep"])
 def test_without_both_nothing_can_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     hide(monkeypatch, "torch", "jax")
-    done = run(command, *(["relu"] if command != "perceptron" else []))
+    done = run(command, "relu", *(["--dtype", "bfloat16"] * (command != "explain")))
     assert done.exit_code == 2
     assert done.stderr.count("cannot be imported") == 2
     assert done.stdout == ""
@@ -119,6 +119,24 @@ def test_a_plot_says_in_its_title_what_it_lacks(run: Run, alone: str, tmp_path: 
     assert done.stderr.startswith(f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported")
     title = crosscheck.plot("relu").get_suptitle()
     assert title == f"relu in float32: own {alone} and the analytic curve; not run here: {OTHER[alone]}"
+
+
+def test_a_sweep_is_of_the_framework_that_is_there(run: Run, alone: str) -> None:
+    done = run("sweep", "relu", "--dtype", "bfloat16", "--order", "0")
+    assert done.exit_code == 0, done.output
+    assert f"the own implementations keep the budget at each; not run here: {OTHER[alone]} " in said(done.stdout)
+    assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
+    assert {one.implementation for one in crosscheck.sweep("relu", dtype="bfloat16", orders=[0]).results} == {
+        alone,
+        f"{alone}.native",
+    }
+
+
+@pytest.mark.usefixtures("without_float16")
+def test_a_sweep_of_a_dtype_that_no_framework_has_is_refused(run: Run) -> None:
+    done = run("sweep", "relu", "--dtype", "float16", "--implementation", "jax")
+    assert done.exit_code == 2
+    assert "--dtype: got 'float16', which cannot be run here: JaxRuntimeError" in done.stderr
 
 
 def test_the_formulas_are_judged_without_any_framework(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

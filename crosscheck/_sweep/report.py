@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation, legend, on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
@@ -72,6 +73,7 @@ class SweepReport(Documented):
         results: One record for each implementation and order.
         differences: How many results of two implementations differ.
         environment: Versions, devices and settings on which the results may depend.
+        skipped: What was requested and cannot be run here, and why; empty where the report was read from a file.
     """
 
     function: str
@@ -83,6 +85,7 @@ class SweepReport(Documented):
     results: tuple[SweepResult, ...]
     differences: tuple[SweepDifference, ...]
     environment: Mapping[str, object]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
@@ -115,9 +118,10 @@ class SweepReport(Documented):
             one = self.beyond[0]
             most = budget(self.dtype, one.order)
             whose = f"the {ORDER_NAMES[one.order]} of {on_screen(one.implementation)}"
-            return f"{what}: {whose} is beyond its budget of {most:g} ULP"
+            return f"{what}: {whose} is beyond its budget of {most:g} ULP{not_run(self.skipped)}"
         own = [one for one in self.results if Implementation.of(one.implementation).own]
-        return f"{what}: the own implementations keep the budget at each" if own else what
+        lost = not_run(self.skipped)
+        return f"{what}: the own implementations keep the budget at each{lost}" if own else what + lost
 
     def data(self) -> dict[str, object]:
         """The report as plain data (schema ``crosscheck.sweep/1``).
@@ -227,6 +231,7 @@ def _remarks(report: SweepReport) -> list[str]:
     return [
         *(f"{both} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})" for both, one in pairs),
         f"{about} {legend({one.implementation for one in report.results})}",
+        *(f"Not run here: {what}: {why}" for what, why in report.skipped.items()),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +19,11 @@ from crosscheck._arguments import known
 from crosscheck._arithmetic.formats import FORMATS, Format
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import FRAMEWORKS
-from crosscheck._records.interface import framework
+from crosscheck._records.interface import MissingFrameworkError, framework
 from crosscheck._records.names import DEVICES
 from crosscheck._records.records import Activation
 from crosscheck._report.journal import Journal, digest
@@ -88,7 +90,7 @@ def sweep(
     Raises:
         UsageError: If an argument cannot be used, or a folder or disk cannot be written.
         UnknownActivationError: If the catalogue lacks this name.
-        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+        MissingFrameworkError: If neither framework can be imported. Where one cannot, the other is swept, which it says.
         NoDeviceError: If a framework has no such device.
 
     Examples:
@@ -130,6 +132,7 @@ def sweep(
     shared = executor is not None or (processes > 1 and len(spans) > LEFT_TO_ITSELF)
     with formulas_of(activation), _executors(executor, processes if shared else 1) as executors:
         first, described = (None, environment(device)) if executors is None else _working(executors, device)
+        setup, skipped = _runnable(setup, described)
         header = _header(setup, span, fmt, described)
         with _journal(out, header, (activation.name, dtype), resume=resume) as journal:
             done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
@@ -162,7 +165,18 @@ def sweep(
         results=found,
         differences=tuple(differences(setup, all_of)),
         environment=described,
+        skipped=skipped,
     )
+
+
+def _runnable(setup: Setup, described: Mapping[str, Any]) -> tuple[Setup, dict[str, str]]:
+    """What of a setup can be run here, and what cannot, and why."""
+    lacking = Lacking.of(described)
+    skipped = lacking.of_those(setup.implementations, [setup.dtype])
+    run = tuple(name for name in setup.implementations if lacking.runs(name, setup.dtype))
+    if not run:
+        raise UsageError(f"dtype: got {setup.dtype!r}, which cannot be run here: {'; '.join(skipped.values())}")
+    return dataclasses.replace(setup, implementations=run), skipped
 
 
 def judge_piece(setup: Setup, span: Span) -> Piece:
@@ -177,8 +191,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @lru_cache(maxsize=2)
 def _judge(setup: Setup) -> Judge:
-    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
-        framework(name)
+    with suppress(MissingFrameworkError):
+        framework("jax")  # first: on a shared GPU it must be told not to take all memory
     return Judge(activations[setup.function], setup)
 
 

@@ -215,11 +215,11 @@ def _parts(
         begun = {workers.submit(measure, name): name for name in names} if workers else {}
         for future in as_completed(begun):
             if progress is not None:
-                progress(begun[future], "")
+                progress(begun[future], "", 0.0)
             yield begun[future], future.result()
         for name in () if workers else names:
             if progress is not None:
-                progress(name, "")
+                progress(name, "", 0.0)
             yield name, measure(name)
 
 

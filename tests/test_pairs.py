@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jax
 import pytest
-from pairs import PAIRS
+from pairs import LIBRARIES, MISSING, PAIRS
 from pairs.records import Pair
 
 from crosscheck import Diagnosis
@@ -27,6 +27,13 @@ def test_the_corpus_is_of_both_kinds_and_its_names_are_unique() -> None:
     right = sum(pair.passes for pair in PAIRS)
     assert min(right, len(PAIRS) - right) >= 30
     assert len({pair.name for pair in PAIRS}) == len(PAIRS)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_pairs_of_a_library_are_there(library: str) -> None:
+    if library in MISSING:
+        pytest.skip(f"its pairs are left out: {library} is not installed")
+    assert sum(pair.name.startswith(f"{library}-") for pair in PAIRS) >= 10
 
 
 @pytest.fixture

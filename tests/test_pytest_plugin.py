@@ -124,6 +124,17 @@ def test_bad_options_are_refused_at_once(pytester: pytest.Pytester, arguments: t
     assert message in result.stderr.str()
 
 
+def test_the_file_of_a_run_overwrites_its_own_and_no_other(pytester: pytest.Pytester) -> None:
+    path = pytester.makepyfile("def test_plain():\n    pass\n")
+    before = path.read_text()
+    refused = pytester.runpytest_subprocess("--crosscheck-json", path.name)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--crosscheck-json: {path.name} exists, and crosscheck did not write it" in refused.stderr.str()
+    assert path.read_text() == before
+    for _ in range(2):
+        assert pytester.runpytest_subprocess("--crosscheck-json", "all.json").ret == pytest.ExitCode.OK
+
+
 def test_a_run_that_does_not_use_it_says_nothing_and_imports_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         "import sys\n\n"

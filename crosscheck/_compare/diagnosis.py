@@ -96,10 +96,11 @@ def _recognised(
     failing: Sequence[Judged], identities: Mapping[str, Identity | None], catalogue: Mapping[str, Activation]
 ) -> tuple[str, ...]:
     names = {name for one in identities.values() if one is not None for name in (one.name, *one.also)}
-    known = Accepted(tuple(one for name in sorted(names) for d in catalogue[name].deviations for one in declared(d)))
+    known = [d for name in sorted(names & catalogue.keys()) for d in catalogue[name].deviations]
+    accepted = Accepted(tuple(one for d in known for one in declared(d)))
     found: list[str] = []
     for one in failing:
         record = one.record
         codes = np.where(one.failing, one.codes, NOT_JUDGED)
-        found += known.used(codes, one.x, record.order, record.dtype, record.mode)
+        found += accepted.used(codes, one.x, record.order, record.dtype, record.mode)
     return tuple(dict.fromkeys(found))

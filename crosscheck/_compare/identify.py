@@ -15,6 +15,7 @@ from crosscheck._arithmetic.formats import Float64Array, FloatArray, Format, wid
 from crosscheck._arithmetic.sampling import stratified
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.evidence import DRAWS, drawn_roundoff, unit_of
+from crosscheck._compare.others import OTHERS
 from crosscheck._compare.verdict import VISIBLE_ULPS, quantile
 from crosscheck._records.records import Activation
 from crosscheck._shadow.base import Lifted, Noise
@@ -82,12 +83,13 @@ class _Seen:
 
 
 def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed: int) -> Identity | None:
-    """Which function of the catalogue it is, as far as the dtype shows; None for none of them.
+    """Which function of the catalogue it is, or quick-gelu, as far as the dtype shows; None for none of them.
 
     A function with parameters is recognised at any value of them. Of several that it could be, the one that float64 does
     not tell apart from it, then the one with the fewest parameters, then one that both frameworks ship, then the one with
     the shortest name: ELU and CELU are the same where alpha is 1.
     """
+    catalogue = {**catalogue, **OTHERS}
     x = stratified(fmt, seed=seed, near=(0.0, -1.0, 1.0))
     x = np.unique(x[np.isfinite(widen(x))])
     x = np.concatenate([round_once(PROBES, fmt), x[:: -(-x.size // MOST_INPUTS)]])

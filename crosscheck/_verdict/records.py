@@ -147,7 +147,7 @@ class Identity:
     """The function of the catalogue that a user's function was identified as.
 
     Attributes:
-        name: The name of the function of the catalogue.
+        name: The name of the function of the catalogue, or ``quick_gelu``: x times the sigmoid of 1.702 x.
         parameters: All its parameters, with the values at which it is that function.
         inputs: The number of stratified inputs at which the two are the same.
         exceptions: The number of other inputs at which the user's function gives NaN or an infinity where that of the

@@ -127,7 +127,8 @@ def test_the_report_says_which_function_each_side_is() -> None:
     assert said in report.headline
     assert f"identity  {said}" in report.story()
     none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))
-    assert "the PyTorch function is silu, the JAX function is none of the catalogue" in none.headline
+    assert "the PyTorch function is silu, the JAX function is none of the catalogue" in none.story()
+    assert "with 1 in place of its 1.01, JAX gives what PyTorch gives" in none.headline
     assert compare(torch.sin, lambda x: jnp.sin(x) * 1.5).diagnosis.identities == {}
 
 
@@ -163,6 +164,8 @@ def test_a_function_with_an_empty_cell_is_judged_and_its_source_left_out() -> No
     ("part", "said"),
     [
         ("identities_of", "which function it is"),
+        ("how", "how they differ"),
+        ("_where", "where they differ"),
         ("simplest", "a simpler input"),
         ("_recognised", "a known deviation"),
         ("snippet", "a snippet"),

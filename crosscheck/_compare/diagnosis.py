@@ -9,8 +9,10 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._compare.comparisons import Judged, Request, first_line
+from crosscheck._compare.how import how
 from crosscheck._compare.identify import identify
 from crosscheck._compare.snippet import snippet
+from crosscheck._compare.where import where
 from crosscheck._compare.worst import EVALUATIONS, Fault, Simplest, simplest
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs
@@ -23,6 +25,9 @@ from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity
 
 Found = TypeVar("Found")
+
+BY_OTHER_FUNCTIONS = ("special", "definition")
+"""The causes of what two functions give that are not the same: it is asked how they differ."""
 
 
 def diagnose(
@@ -50,6 +55,7 @@ def diagnose(
     identities: dict[str, Identity | None] = {}
     if judged.x is not None or len(request.inputs.floats) == 1:
         identities = tried("which function it is", lambda: identities_of(request, catalogue), identities)
+    differently = tried("how they differ", lambda: how(request, judged), None) if cause in BY_OTHER_FUNCTIONS else None
     given = Simplest(None, request.inputs, judged, unfinished=False)
     found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side)), given)
     point = found.judged.record.uncovered[cause].worst
@@ -59,6 +65,8 @@ def diagnose(
         )
     return Diagnosis(
         identities=identities,
+        how=differently,
+        where=tried("where they differ", lambda: _where(request, judged, cause, side), ""),
         recognised=tried("a known deviation", lambda: _recognised(failing, identities, catalogue), ()),
         worst=found.worst,
         inputs=dict(zip(found.inputs.names, found.inputs.leaves, strict=True)),
@@ -90,6 +98,14 @@ def identity_of(
         return lift_jax(JaxProgram(function, given, "cpu", ("jit",)), 0, Directions())
 
     return identify(lift, catalogue, inputs.fmt, seed)
+
+
+def _where(request: Request, judged: Judged, cause: str, side: str | None) -> str:
+    record = judged.record
+    if record.diagnosed is not None:  # what was not looked at may differ too
+        return ""
+    of = record.wrt or record.output  # a derivative has the shape of what it is taken by
+    return where(judged.show(cause, side), of, judged.x, request.inputs.fmt)
 
 
 def _recognised(

@@ -36,6 +36,14 @@ DIFFER = {
 }
 """What is said where no side is at fault, or none is known to be."""
 
+NO_SIDE = {
+    "convention": "none",
+    "special": "not known: nothing says which result is the true one",
+    "definition": "not known: nothing says which of the two functions is meant",
+    "inaccurate": "not known: nothing says which result is the true one",
+}
+"""Of a cause without a side: why it has none."""
+
 MOST_NOTES = 6
 MOST_CURVES = 4
 MOST_AGREEING = 8
@@ -45,6 +53,8 @@ DIGIT = re.compile(r"\d")
 WIDEST = 300
 """Characters of a line; names and other people's messages may be long."""
 MOST_SHOWN = 12
+A_SHARE = 1e-3
+"""Results that are this far apart, relatively, are said to be so by a percentage."""
 MANY = 50
 """Functions that differ at this many times the elements at which one is NaN or infinite are said to differ, first of all."""
 
@@ -186,14 +196,7 @@ def _headline(report: PairReport) -> str:
         cause = _failing(decisive)
         if decisive.message:
             return f"FAILED: {name}: {'' if report.ran else 'nothing was compared, '}{decisive.message}."
-        side = _side(decisive)
-        if cause == "definition" and decisive.order == 0 and _are_others(report.diagnosis.identities):
-            return f"DISAGREE ({cause}): {name}: {_identities(report.diagnosis.identities)}."
-        if side is None:
-            return f"DISAGREE ({cause}): {name}: {DIFFER[cause]}."
-        return (
-            f"DISAGREE ({cause}): {name}: {'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}."
-        )
+        return f"DISAGREE ({cause}): {name}: {_differently(report.diagnosis, decisive)}."
     if report.deviations:
         return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
@@ -202,6 +205,42 @@ def _headline(report: PairReport) -> str:
     atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
     holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
     return f"AGREE: {name}: rounding, not a bug: {holds} holds; neither side is wrong."
+
+
+def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
+    """How and where two functions differ, as far as it is known; else what they give at the worst place."""
+    cause, side = _failing(decisive), _side(decisive)
+    of = "" if decisive.order == 0 else f"the {ORDER_NAMES[decisive.order]}: "
+    told = [
+        DIFFER[cause] if side is None else f"{'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}"
+    ]
+    if (
+        cause == "definition"
+        and decisive.order == 0
+        and all(diagnosis.identities.values())
+        and _are_others(diagnosis.identities)
+    ):
+        told = [_identities(diagnosis.identities)]
+    elif diagnosis.how is not None and (cause == "definition" or side is None):
+        told = [f"{of}{diagnosis.how}" if side is None else f"{told[0]}; {of}{diagnosis.how}"]
+    elif cause == "definition" and decisive.order == 0 and _are_others(diagnosis.identities):
+        told = [_identities(diagnosis.identities)]
+    elif cause == "definition":
+        told.append(_example(decisive.uncovered[cause].worst))
+    if diagnosis.where:
+        told.append(f"they differ {diagnosis.where}" if cause == "definition" else diagnosis.where)
+    return "; ".join(told)
+
+
+def _example(point: Point) -> str:
+    """What both sides give at a place, in as few digits as show that they differ."""
+    got, expected = next(
+        pair
+        for digits in (3, 6, 9, 17)
+        if len(set(pair := [f"{y:.{digits}g}" for y in (point.got, point.expected)])) > 1 or digits == 17
+    )
+    at = f" at [{', '.join(map(str, point.element))}]" if point.element else ""
+    return f"{got} in PyTorch and {expected} in JAX{at}"
 
 
 def _shortened(line: str) -> str:
@@ -235,7 +274,7 @@ def _story(report: PairReport) -> Iterator[str]:
     if not report.passed and not decisive.message:
         cause = _failing(decisive)
         count = decisive.uncovered[cause]
-        yield f"  side      {NAMES.get(_side(decisive) or '', 'not known') if cause != 'convention' else 'none'}"
+        yield f"  side      {NAMES.get(_side(decisive) or '') or NO_SIDE.get(cause, NO_SIDE['definition'])}"
         of = f"{decisive.points:,} elements"
         if decisive.diagnosed is not None:
             of = f"the {decisive.diagnosed:,} elements that were diagnosed, of {of}"
@@ -307,17 +346,28 @@ def _evidence(point: Point, comparison: Comparison) -> Iterator[str]:
     elif isnan(point.got) == isnan(point.expected):
         yield "  truth     not known: the two functions differ in float64 too"
     if isfinite(point.ulp):
-        yield f"  apart     {point.ulp:.4g} ULP of the larger one"
+        yield f"  apart     {_apart(point)} of the larger one"
+
+
+def _apart(point: Point) -> str:
+    """How far both results are apart: in ULP while these are few, else as a share."""
+    larger = max(abs(point.got), abs(point.expected))
+    share = abs(point.got - point.expected) / larger if larger else 0.0
+    return f"{share:.2%}" if share > A_SHARE and point.ulp > MANY else f"{point.ulp:.4g} ULP"
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.how is not None:
+        yield f"  how       {diagnosis.how}"
+    if diagnosis.where:
+        yield f"  differ    {diagnosis.where}"
     if diagnosis.identities:
         yield f"  identity  {_identities(diagnosis.identities)}"
     if diagnosis.recognised:
         kind = "a deviation" if len(diagnosis.recognised) == 1 else "deviations"
         yield f"  known as  {', '.join(diagnosis.recognised)}, {kind} of the catalogue"
     if diagnosis.worst is not None and isfinite(diagnosis.worst.ulp):
-        yield f"  worst     input {diagnosis.worst.input!r}, found nearby: {diagnosis.worst.ulp:.4g} ULP apart"
+        yield f"  worst     input {diagnosis.worst.input!r}, found nearby: {_apart(diagnosis.worst)} apart"
     if diagnosis.inputs:
         yield f"  simplest  {'; '.join(f'{name} = {_array(array)}' for name, array in diagnosis.inputs.items())}"
 
@@ -330,8 +380,14 @@ def _array(array: Any) -> str:
 def _figures(comparison: Comparison) -> Iterator[str]:
     f = comparison.figures
     yield f"  measured  {_where(comparison)}, {comparison.points:,} elements"
-    for name, label in (("ulp", "ULP"), ("abs", "absolute"), ("rel", "relative")):
-        yield f"    {label:9} median {f[f'{name}_p50']:.3g}, 99% {f[f'{name}_p99']:.3g}, largest {f[f'{name}_max']:.3g}"
+    percent = f["rel_p99"] > A_SHARE  # so far apart nobody counts ULP
+    rows = [("ulp", "ULP", ".3g")] * (not percent) + [
+        ("abs", "absolute", ".3g"),
+        ("rel", "relative", ".2%" if percent else ".3g"),
+    ]
+    for name, label, form in rows:
+        median, most, largest = (format(float(f[f"{name}_{which}"]), form) for which in ("p50", "p99", "max"))
+        yield f"    {label:9} median {median}, 99% {most}, largest {largest}"
     if isnan(f["torch_ulp"]):
         yield "    accuracy  not known: no truth is"
     else:
@@ -343,7 +399,8 @@ def _figures(comparison: Comparison) -> Iterator[str]:
             ("numpy.testing.assert_allclose", "assert_allclose_notices"),
         )
     ]
-    yield f"    passes with rtol {_up(float(f['rtol']))} or atol {_up(float(f['atol']))}; {', '.join(noticed)}"
+    rtol = f"rtol {_up(float(f['rtol']))} or " if f["rtol"] < 1 else ""
+    yield f"    passes with {rtol}atol {_up(float(f['atol']))}; {', '.join(noticed)}"
 
 
 def _rows(report: PairReport) -> Iterator[tuple[str, ...]]:

@@ -332,7 +332,8 @@ class _Rule:
         inside = [_within(got, hull, size) for got, hull in zip((self.x, self.y), hulls, strict=True)]
         self._try_ties(vanishes & ~(inside[0] & inside[1]), hulls, size, inside)
         choice = vanishes & inside[0] & inside[1]
-        codes[choice] = CODE["convention"]
+        # an index, a label or a truth value is used for what it is: another one is another result
+        codes[choice] = CODE["convention" if self.floats else "definition"]
         outside = vanishes & ~choice
         codes[outside] = CODE["definition"]
         if outside.any() and self.ask.contradicted is None:

@@ -268,12 +268,12 @@ def _smallest(fault: Fault, keeps: Keeps) -> Inputs:
     def kept(parts: Parts) -> bool:
         new = tuple(parts.values()) not in tried
         tried.add(tuple(parts.values()))
-        return new and keeps(_cut(start, parts))
+        return new and keeps(cut(start, parts))
 
     parts: Parts = {size: (0, size) for leaf in start.leaves for size in leaf.shape if size > 1}
     while (fewer := next(filter(kept, _smaller(parts, worst)), None)) is not None:
         parts = fewer
-    return _cut(start, parts)
+    return cut(start, parts)
 
 
 def _smaller(parts: Parts, worst: Mapping[int, int]) -> Iterator[Parts]:
@@ -291,8 +291,8 @@ def _smaller(parts: Parts, worst: Mapping[int, int]) -> Iterator[Parts]:
         if any(stop - start > few for start, stop in parts.values()):
             for place in range(3):
                 counts = {size: min(stop - start, few) for size, (start, stop) in parts.items()}
-                cut = {size: begins(size, count)[place] for size, count in counts.items()}
-                yield {size: (start, start + counts[size]) for size, start in cut.items()}
+                starts = {size: begins(size, count)[place] for size, count in counts.items()}
+                yield {size: (start, start + counts[size]) for size, start in starts.items()}
     for size, (start, stop) in parts.items():
         whole = stop - start
         for count in (1, 2, 3, whole // 2, whole - whole // 4):
@@ -300,16 +300,17 @@ def _smaller(parts: Parts, worst: Mapping[int, int]) -> Iterator[Parts]:
                 yield {**parts, size: (begin, begin + count)}
 
 
-def _cut(inputs: Inputs, parts: Parts) -> Inputs:
+def cut(inputs: Inputs, parts: Parts) -> Inputs:
+    """A part of all inputs."""
     leaves = []
     for leaf in inputs.leaves:
-        cut = leaf[tuple(slice(*parts.get(size, (0, size))) for size in leaf.shape)].copy()
+        part = leaf[tuple(slice(*parts.get(size, (0, size))) for size in leaf.shape)].copy()
         if leaf.dtype.kind in "iu" and leaf.size:
             # an index into an axis that was cut must lie inside it
             for size, (start, stop) in parts.items():
-                if leaf.min() >= 0 and (start or stop <= cut.max()) and cut.max() < size:
-                    cut = ((cut.astype(np.int64) - start) % (stop - start)).astype(leaf.dtype)
-        leaves.append(cut)
+                if leaf.min() >= 0 and (start or stop <= part.max()) and part.max() < size:
+                    part = ((part.astype(np.int64) - start) % (stop - start)).astype(leaf.dtype)
+        leaves.append(part)
     return replace(inputs, leaves=tuple(leaves))
 
 

@@ -1,5 +1,6 @@
 """Equations of a jaxpr: how many terms they sum, what they hold, how they are made of wider types."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,22 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
+from crosscheck._shadow.base import Program
+
 FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "float8_e4m3fn", (5, 2): "float8_e5m2"}
+
+
+Constants = dict[int, Any]
+"""Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of what holds them there."""
+
+_DRAWS = ("random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32")
+
+
+def draws(jaxpr: Jaxpr) -> bool:
+    """Whether a program draws random numbers."""
+    return any(
+        equation.primitive.name in _DRAWS or any(map(draws, jaxprs_in_params(equation.params))) for equation in jaxpr.eqns
+    )
 
 
 def scanned(params: Mapping[str, Any], values: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -145,6 +161,44 @@ def rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
         return bind(equation, values)
     options = {key: params[key] for key in ("indices_are_sorted", "unique_indices", "mode")}
     return [getattr(lax, name.replace("-", "_"))(*values, params["dimension_numbers"], **options)]
+
+
+def exact_constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr) -> Constants:
+    """The constants of ``narrow`` before they were rounded, as far as the program traced in float64 shows them.
+
+    That program may do other things there, or refuse, so a constant counts only if it stands in the same place and rounds
+    to the one in ``narrow``.
+    """
+    try:
+        with jax.enable_x64(True), warnings.catch_warnings(action="ignore"):
+            wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, wide_of(shape.dtype)) for shape in shapes])
+    except Exception:  # whatever the program raises at a dtype that it was not asked for
+        return {}
+    found: Constants = {}
+
+    def compare(owner: Any, constant: Any, exact: Any) -> None:
+        if is_float(constant) and is_float(exact) and exact.dtype == wide_of(constant.dtype):
+            constant, exact = np.asarray(constant), np.asarray(exact)
+            if constant.shape == exact.shape and np.array_equal(exact.astype(constant.dtype), constant):
+                found[id(owner)] = exact
+
+    def walk(narrow: Jaxpr, wide: Jaxpr) -> None:
+        # A cast to float32 shows in float64 only.
+        pair = [[e for e in jaxpr.eqns if e.primitive.name != "convert_element_type"] for jaxpr in (narrow, wide)]
+        for ours, theirs in zip(*pair, strict=False):
+            if ours.primitive is not theirs.primitive:
+                return
+            for atom, other in zip(ours.invars, theirs.invars, strict=False):
+                if isinstance(atom, Literal) and isinstance(other, Literal):
+                    compare(atom, np.asarray(atom.val, atom.aval.dtype), np.asarray(other.val, other.aval.dtype))
+            for inside, other in zip(jaxprs_in_params(ours.params), jaxprs_in_params(theirs.params), strict=False):
+                walk(inside, other)
+
+    with np.errstate(all="ignore"):
+        for constant, exact in zip(narrow.consts, wide.consts, strict=False):
+            compare(constant, constant, exact)
+        walk(narrow.jaxpr, wide.jaxpr)
+    return found
 
 
 def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:

@@ -6,7 +6,6 @@ of the one compiled program, so a clean run is the noisy program with a unit of 
 
 # ruff: noqa: SIM905 - a list would take a line a name
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,14 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor, tracing
 from crosscheck._shadow.jax_equations import (
     FORMATS,
     SUMS,
+    Constants,
     bind,
     closed_program,
+    draws,
+    exact_constants,
     implementation,
     inner_program,
     is_complex,
@@ -84,48 +86,55 @@ _NOISY_TRIPS = 4096
 """A loop until nothing changes might never end under noise, so noise stops after this many trips of a ``while``."""
 
 
-Constants = dict[int, Any]
-"""Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of what holds them there."""
+QUIET = Noise(seed=0, unit=0.0)
 
 
 class JaxLifted:
     """A JAX program in float64; see ``crosscheck._shadow.base.Lifted``."""
 
     def __init__(self, closed: ClosedJaxpr, dtype: str, constants: Constants) -> None:
-        self._closed, self._dtype, self._constants = closed, dtype, constants
+        self.closed, self.dtype, self.constants = closed, dtype, constants
         self._narrow: set[str] = set()
         self._opaque: set[str] = set()
         self._consts = [constants.get(id(const), widened(const)) for const in closed.consts]
         self._compiled: Callable[..., Any] | None = None
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
-        return self._run(arguments, noise or Noise(seed=0, unit=0.0), flush=0.0)
+        return self._run(arguments, noise or QUIET)
 
     def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
         """A clean run in which results too small to be normal numbers of the dtype become zero, as some backends do."""
-        return self._run(arguments, Noise(seed=0, unit=0.0), flush=1.0)
+        return self._run(arguments, QUIET, flush=1.0)
 
     @property
     def met(self) -> Met:
         return Met(narrow=frozenset(self._narrow), opaque=frozenset(self._opaque))
 
-    def _run(self, arguments: Sequence[Array], noise: Noise, flush: float) -> list[Array]:
+    @property
+    def draws(self) -> bool:
+        """Whether it draws random numbers."""
+        return draws(self.closed.jaxpr)
+
+    def _run(self, arguments: Sequence[Array], noise: Noise, flush: float = 0.0, *more: Any) -> list[Array]:
         given = [
             np.asarray(argument).astype(wide_of(aval.dtype))
-            for argument, aval in zip(arguments, self._closed.in_avals, strict=True)
+            for argument, aval in zip(arguments, self.closed.in_avals, strict=True)
         ]
-        run_time = (np.uint64(_mixed(noise.seed)), np.float64(noise.unit), np.float64(flush))
+        run_time = (np.uint64(_mixed(noise.seed)), np.float64(noise.unit), np.float64(flush), *more)
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             if self._compiled is None:
-                self._compiled = self._compile(*run_time, self._consts, given)
-            return [np.asarray(result) for result in self._compiled(*run_time, self._consts, given)]
+                self._compiled = self._compile(run_time, self._consts, given)
+            return [np.asarray(result) for result in self._compiled(run_time, self._consts, given)]
+
+    def _interpreter(self, seed: Any, unit: Any, flush: Any) -> "Interpreter":
+        return Interpreter(self.dtype, self.constants, seed, unit, flush)
 
     def _compile(self, *arguments: Any) -> Callable[..., Any]:
         elements = [0, 0]
 
-        def program(seed: Any, unit: Any, flush: Any, consts: Sequence[Any], given: Sequence[Any]) -> list[Any]:
-            interpreter = _Interpreter(self._dtype, self._constants, seed, unit, flush)
-            results = interpreter.run(self._closed.jaxpr, consts, given)
+        def program(run_time: Sequence[Any], consts: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+            interpreter = self._interpreter(*run_time)
+            results = interpreter.run(self.closed.jaxpr, consts, given)
             self._narrow |= interpreter.narrow
             self._opaque |= interpreter.opaque
             elements[:] = interpreter.elements, interpreter.roundings
@@ -144,48 +153,10 @@ def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
         dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
         shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
         closed = jax.make_jaxpr(program)(*shapes)
-    return JaxLifted(closed, dtype, _constants(program, shapes, closed) if dtype != "float64" else {})
+    return JaxLifted(closed, dtype, exact_constants(program, shapes, closed) if dtype != "float64" else {})
 
 
-def _constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr) -> Constants:
-    """The constants of ``narrow`` before they were rounded, as far as the program traced in float64 shows them.
-
-    That program may do other things there, or refuse, so a constant counts only if it stands in the same place and rounds
-    to the one in ``narrow``.
-    """
-    try:
-        with jax.enable_x64(True), warnings.catch_warnings(action="ignore"):
-            wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, wide_of(shape.dtype)) for shape in shapes])
-    except Exception:  # whatever the program raises at a dtype that it was not asked for
-        return {}
-    found: Constants = {}
-
-    def compare(owner: Any, constant: Any, exact: Any) -> None:
-        if is_float(constant) and is_float(exact) and exact.dtype == wide_of(constant.dtype):
-            constant, exact = np.asarray(constant), np.asarray(exact)
-            if constant.shape == exact.shape and np.array_equal(exact.astype(constant.dtype), constant):
-                found[id(owner)] = exact
-
-    def walk(narrow: Jaxpr, wide: Jaxpr) -> None:
-        # A cast to float32 shows in float64 only.
-        pair = [[e for e in jaxpr.eqns if e.primitive.name != "convert_element_type"] for jaxpr in (narrow, wide)]
-        for ours, theirs in zip(*pair, strict=False):
-            if ours.primitive is not theirs.primitive:
-                return
-            for atom, other in zip(ours.invars, theirs.invars, strict=False):
-                if isinstance(atom, Literal) and isinstance(other, Literal):
-                    compare(atom, np.asarray(atom.val, atom.aval.dtype), np.asarray(other.val, other.aval.dtype))
-            for inside, other in zip(jaxprs_in_params(ours.params), jaxprs_in_params(theirs.params), strict=False):
-                walk(inside, other)
-
-    with np.errstate(all="ignore"):
-        for constant, exact in zip(narrow.consts, wide.consts, strict=False):
-            compare(constant, constant, exact)
-        walk(narrow.jaxpr, wide.jaxpr)
-    return found
-
-
-class _Interpreter:
+class Interpreter:
     """Runs a jaxpr on widened values."""
 
     def __init__(self, dtype: str, constants: Constants, seed: Any, unit: Any, flush: Any) -> None:
@@ -207,22 +178,24 @@ class _Interpreter:
         values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
 
         def read(atom: Any) -> Any:
-            if not isinstance(atom, Literal):
-                return values[atom]
-            if id(atom) in self._constants:
-                return self._constants[id(atom)]
-            return widened(np.asarray(atom.val, atom.aval.dtype))
+            return self.literal(atom) if isinstance(atom, Literal) else values[atom]
 
         for equation in jaxpr.eqns:
             with equation.ctx.manager:
-                results = self._run_equation(equation, [read(atom) for atom in equation.invars])
+                results = self.run_equation(equation, [read(atom) for atom in equation.invars])
             values.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
     def _closed(self, closed: ClosedJaxpr, arguments: Sequence[Any]) -> list[Any]:
         return self.run(closed.jaxpr, [widened(const) for const in closed.consts], arguments)
 
-    def _run_equation(self, equation: Any, values: list[Any]) -> Sequence[Any]:
+    def literal(self, atom: Any) -> Any:
+        """A constant that stands in an equation."""
+        if id(atom) in self._constants:
+            return self._constants[id(atom)]
+        return widened(np.asarray(atom.val, atom.aval.dtype))
+
+    def run_equation(self, equation: Any, values: list[Any]) -> Sequence[Any]:
         name, params = equation.primitive.name, equation.params
         for atom in equation.outvars:
             self._log(getattr(atom.aval, "dtype", None))
@@ -401,19 +374,19 @@ class _Interpreter:
         return values
 
 
-_SPECIAL: dict[str, Callable[[_Interpreter, Any, list[Any]], Sequence[Any]]] = {
-    "bitcast_convert_type": _Interpreter._narrowly,
-    "cond": _Interpreter._cond,
-    "custom_linear_solve": _Interpreter._linear_solve,
-    "nextafter": _Interpreter._narrowly,
-    "polynomial": _Interpreter._polynomial,
-    "reduce": _Interpreter._reduce,
-    "reduce_window": _Interpreter._reduce,
-    "scan": _Interpreter._scan,
+_SPECIAL: dict[str, Callable[[Interpreter, Any, list[Any]], Sequence[Any]]] = {
+    "bitcast_convert_type": Interpreter._narrowly,
+    "cond": Interpreter._cond,
+    "custom_linear_solve": Interpreter._linear_solve,
+    "nextafter": Interpreter._narrowly,
+    "polynomial": Interpreter._polynomial,
+    "reduce": Interpreter._reduce,
+    "reduce_window": Interpreter._reduce,
+    "scan": Interpreter._scan,
     "scatter": lambda _, equation, values: rebuild(equation, values),
     "scatter-max": lambda _, equation, values: rebuild(equation, values),
     "scatter-min": lambda _, equation, values: rebuild(equation, values),
-    "while": _Interpreter._while,
+    "while": Interpreter._while,
 }
 
 

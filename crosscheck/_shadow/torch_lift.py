@@ -184,12 +184,21 @@ class _Rounding(TorchDispatchMode):
 class _Lifting(TorchDispatchMode):
     """Runs each operation as it is, and again on the shadows."""
 
+    draws = False
+    """Whether any of them drew random numbers."""
+
     def __init__(
-        self, shadows: _Shadows, rounding: _Rounding | None, narrow: Callable[[Any], None], opaque: set[str]
+        self,
+        shadows: _Shadows,
+        rounding: _Rounding | None,
+        narrow: Callable[[Any], None],
+        opaque: set[str],
+        constants: dict[float, float],
     ) -> None:
         super().__init__()
         self._shadows = shadows
         self._rounding = rounding
+        self._constants = constants
         self._narrow = narrow
         self._opaque = opaque
 
@@ -202,6 +211,7 @@ class _Lifting(TorchDispatchMode):
         if plan.view:
             return self._view(plan, func, args, kwargs)
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
+        self.draws |= plan.drawn and plan.name not in EMPTY
         result = func(*args, **kwargs)
         results = [value for value in tensors_in(result) if value.dtype in WIDE]
         for value in results:
@@ -235,6 +245,8 @@ class _Lifting(TorchDispatchMode):
         def wide(value: Any) -> Any:
             if isinstance(value, torch.Tensor):
                 return self._shadows.of(value)
+            if isinstance(value, float) or (plan.pointwise and type(value) is int):
+                return value if (set_ := self._constants.setdefault(value, value)) == value else set_
             return WIDE.get(value, value) if isinstance(value, torch.dtype) else value
 
         wide_args = mapped(wide, args)
@@ -347,7 +359,7 @@ def _is_plain(tensor: Any) -> bool:
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
-class _Lift:
+class TorchLifted:
     """A program of torch, lifted."""
 
     def __init__(self, program: Program, dtype: str) -> None:
@@ -355,6 +367,10 @@ class _Lift:
         self._dtype = getattr(torch, dtype)
         self._narrow: set[str] = set()
         self._opaque: set[str] = set()
+        self.constants: dict[float, float] = {}
+        """The numbers that operations got in the runs so far, and what they get instead: themselves, unless it is set."""
+        self.draws = False
+        """Whether the last run drew random numbers."""
 
     @property
     def met(self) -> Met:
@@ -381,8 +397,9 @@ class _Lift:
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
-            stack.enter_context(_Lifting(shadows, rounding, self._meet, self._opaque))
+            lifting = stack.enter_context(_Lifting(shadows, rounding, self._meet, self._opaque, self.constants))
             results = list(self._program(*tensors))
+        self.draws = lifting.draws
         with torch.no_grad():
             return [
                 _array(shadows.of(result.detach())) if isinstance(result, torch.Tensor) else np.asarray(result)
@@ -406,9 +423,9 @@ def _array(tensor: Any) -> Array:
     return np.array(tensor.resolve_conj().resolve_neg().cpu().numpy())
 
 
-def lift(program: Program, arguments: Sequence[Array], dtype: str) -> _Lift:
+def lift(program: Program, arguments: Sequence[Array], dtype: str) -> TorchLifted:
     """A program of torch in float64; ``dtype`` is that of its float arguments.
 
     Nothing is traced, so the lifted program also runs on arguments of other shapes.
     """
-    return _Lift(program, dtype)
+    return TorchLifted(program, dtype)

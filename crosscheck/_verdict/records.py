@@ -176,6 +176,9 @@ class Diagnosis:
     Attributes:
         identities: The function of the catalogue that each side is, by ``torch`` and ``jax``, None for none; empty where
             neither is one.
+        how: How the functions differ, as a clause that was proven by runs in float64, at the given inputs and at others;
+            None where none is known.
+        where: Where they differ: as slices of the result, or as a range of inputs; empty where it has one element alone.
         recognised: The ids of the deviations that cover what fails, of the functions of the catalogue that the sides are.
         worst: The worst input that was found near the given ones, of an elementwise function.
         inputs: The simplest inputs that show the disagreement, arrays by name.
@@ -185,6 +188,8 @@ class Diagnosis:
     """
 
     identities: Mapping[str, Identity | None] = field(default_factory=dict)
+    how: str | None = None
+    where: str = ""
     recognised: tuple[str, ...] = ()
     worst: Point | None = None
     inputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)

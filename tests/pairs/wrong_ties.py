@@ -81,4 +81,22 @@ PAIRS = [
         order=0,
         **OTHER,
     ),
+    # another integer, or truth value, is another result, whatever made the choice
+    Pair(
+        "index-of-equal-entries-first-against-last",
+        lambda x: x.argmax(-1),
+        lambda x: x.shape[-1] - 1 - jnp.argmax(x[..., ::-1], -1),
+        ones(4, 8),
+        order=0,
+        **OTHER,
+    ),
+    Pair(
+        "integers-half-to-even-against-up",
+        lambda x: (x + 0.5).round().int(),
+        lambda x: jnp.floor(x + 1).astype(jnp.int32),
+        with_zeros,
+        order=0,
+        **OTHER,
+    ),
+    Pair("above-zero-against-from-zero-on", lambda x: x > 0, lambda x: x >= 0, with_zeros, order=0, **OTHER),
 ]

@@ -1,0 +1,44 @@
+"""How two functions differ that are not the same: hypotheses, tried in turn, and each proven before it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crosscheck._compare.comparisons import Judged, Request
+from crosscheck._compare.how_constants import Constants
+from crosscheck._compare.how_dependence import of_dependence
+from crosscheck._compare.how_inputs import fitted, of_inputs
+from crosscheck._compare.how_outputs import of_outputs, swapped
+from crosscheck._compare.trials import Change, Trials
+
+MOST_ELEMENTS = 2**20
+"""Inputs of more elements in all are left alone."""
+
+
+def how(request: Request, judged: Judged) -> str | None:
+    """How the two sides differ in one result, as a clause; None where none of the hypotheses is proven."""
+    if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
+        return None
+    trials = Trials(request, judged)
+    trials.given_results  # noqa: B018 - what draws is known after a run
+    if trials.draws:
+        sides = " and ".join(trials.draws)
+        return f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers"
+    found = trials.first(_changes(trials))
+    if found is not None:
+        return found.said
+    return of_dependence(trials) if trials.order == 0 and not trials.spent else None
+
+
+def _changes(trials: Trials) -> Iterator[Change]:
+    """From the simplest on: of the results, of the inputs, of numbers inside."""
+    yield from of_outputs(trials)
+    if trials.order == 0:
+        yield from swapped(trials)
+        yield from of_inputs(trials)
+    constants = Constants(trials)
+    yield from constants.exchanged()
+    yield from constants.fitted()
+    if trials.order == 0:
+        yield from fitted(trials)
+    yield from constants.operations()

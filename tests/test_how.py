@@ -1,0 +1,493 @@
+"""How two functions differ, and where: what compare names is proven, and near-misses are not named."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import crosscheck
+from crosscheck import PairReport
+
+pytestmark = pytest.mark.full
+
+ROWS = crosscheck.normal((6, 8))
+SQUARE = crosscheck.normal((6, 6))
+LINE = crosscheck.normal(10)
+POSITIVE = crosscheck.uniform(0.1, 2, (6, 8))
+MASK = np.random.default_rng(0).random((6, 8)) > 0.5
+MORE = np.array([1, 0, 2, 1, 0, 2], np.int32)
+
+
+@pytest.fixture(autouse=True)
+def no_simpler_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for one takes most of the time and is tested in test_diagnosis.py."""
+    monkeypatch.setattr("crosscheck._compare.worst.EVALUATIONS", 0)
+
+
+def report(torch_fn: Any, jax_fn: Any, *inputs: Any, order: int = 0) -> PairReport:
+    return crosscheck.compare(torch_fn, jax_fn, list(inputs), order=order, modes="jit")
+
+
+def normed(x: Any, epsilon: float, ddof: int = 0) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True, ddof=ddof) + epsilon)
+
+
+def attention(q: Any, k: Any) -> Any:
+    return jax.nn.softmax(q @ k.T) @ k
+
+
+@jax.custom_vjp
+def doubled_gradient(x: Any) -> Any:
+    return jnp.sin(x)
+
+
+doubled_gradient.defvjp(lambda x: (jnp.sin(x), x), lambda x, g: (2 * g * jnp.cos(x),))
+
+
+NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
+    # a multiple, and what it is
+    "twice": (torch.sin, lambda x: 2 * jnp.sin(x), (ROWS,), "JAX gives 2 times what PyTorch gives"),
+    "a half": (lambda x: 2 * x.sin(), jnp.sin, (ROWS,), "JAX gives 0.5 times what PyTorch gives"),
+    "a third": (lambda x: 3 * x.sin(), jnp.sin, (ROWS,), "JAX gives 1/3 times what PyTorch gives"),
+    "negative": (torch.sin, lambda x: -jnp.sin(x), (ROWS,), "JAX gives the negative of what PyTorch gives"),
+    "bits": (torch.log2, jnp.log, (POSITIVE,), "JAX gives ln 2 = 0.693147 times what PyTorch gives"),
+    "a mean": (
+        lambda x: x.sum(-1),
+        lambda x: x.mean(-1),
+        (ROWS,),
+        "JAX gives 1 / n times what PyTorch gives (n = 8, the number of elements of `x` along axis 1, as a mean and a sum "
+        "differ)",
+    ),
+    "a sum of all": (
+        lambda x: x.mean(),
+        lambda x: x.sum(),
+        (ROWS,),
+        "JAX gives n times what PyTorch gives (n = 48, the number of elements of `x`, as a sum and a mean differ)",
+    ),
+    "a biased variance": (
+        lambda x: x.var(-1),
+        lambda x: x.var(-1),
+        (ROWS,),
+        "JAX gives (n - 1) / n times what PyTorch gives (n = 8, the number of elements of `x` along axis 1, as a biased "
+        "and an unbiased variance differ)",
+    ),
+    "an unbiased deviation": (
+        lambda x: x.std(0, correction=0),
+        lambda x: x.std(0, ddof=1),
+        (ROWS,),
+        "JAX gives sqrt(n / (n - 1)) times what PyTorch gives (n = 6, the number of elements of `x` along axis 0, as an "
+        "unbiased and a biased standard deviation differ)",
+    ),
+    # a function of the result
+    "an offset": (torch.sin, lambda x: jnp.sin(x) - 0.25, (ROWS,), "JAX gives what PyTorch gives, minus 0.25"),
+    "a root": (
+        lambda x: (x * x).mean(),
+        lambda x: jnp.sqrt((x * x).mean()),
+        (ROWS,),
+        "the square root of what PyTorch gives",
+    ),
+    "logarithms": (
+        lambda x: x.softmax(-1),
+        jax.nn.log_softmax,
+        (ROWS,),
+        "JAX gives the logarithm of what PyTorch gives",
+    ),
+    "logits": (
+        lambda x, w: (x @ w).softmax(-1),
+        lambda x, w: x @ w,
+        (ROWS, crosscheck.normal((8, 3))),
+        "PyTorch gives the softmax of what JAX gives along axis 1",
+    ),
+    "a sign lost": (torch.sin, lambda x: jnp.abs(jnp.sin(x)), (ROWS,), "JAX gives the absolute value of what PyTorch gives"),
+    "cut off": (
+        lambda x: x.sin().clamp(-0.5, 0.5),
+        jnp.sin,
+        (ROWS,),
+        "PyTorch gives what JAX gives, cut off at -0.5 and 0.5",
+    ),
+    "a bound": (torch.sin, lambda x: jnp.minimum(jnp.sin(x), 0.3), (ROWS,), "what PyTorch gives, but nothing above 0.3"),
+    "a padded column": (
+        lambda x: x * 3,
+        lambda x: (x * 3).at[:, 2].set(0),
+        (ROWS,),
+        "JAX gives 0 where PyTorch does not, and the same elsewhere",
+    ),
+    # another order of elements
+    "transposed": (torch.sin, lambda x: jnp.sin(x).T, (SQUARE,), "JAX gives what PyTorch gives, transposed"),
+    "flipped": (
+        lambda x: x.sort(-1).values,
+        lambda x: -jnp.sort(-x, -1),
+        (ROWS,),
+        "JAX gives what PyTorch gives, reversed along axis 1",
+    ),
+    "rolled": (torch.sin, lambda x: jnp.roll(jnp.sin(x), 2, 1), (ROWS,), "what PyTorch gives, rolled by 2 along axis 1"),
+    "shifted": (
+        lambda x: x.cumsum(0),
+        lambda x: jnp.cumsum(x) - x,
+        (LINE,),
+        "JAX gives what PyTorch gives, shifted by 1, but for the end",
+    ),
+    "permuted": (
+        torch.sin,
+        lambda x: jnp.sin(x)[:, jnp.array([3, 1, 2, 0, 5, 4, 7, 6])],
+        (ROWS,),
+        "with the slices of axis 1 in another order: 3, 1, 2, 0, 5, 4, 7, 6",
+    ),
+    "reshaped": (
+        lambda x: x.reshape(8, 6).sin(),
+        lambda x: jnp.sin(x).T,
+        (ROWS,),
+        "its elements read along axes 0 and 1 in another order",
+    ),
+    "unsorted": (
+        lambda x: x.topk(4, sorted=True).values,
+        lambda x: jnp.sort(jax.lax.top_k(x, 4)[0][..., ::-1] * jnp.sign(x[:, :1])) * jnp.sign(x[:, :1]),
+        (ROWS,),
+        "JAX gives the same elements as PyTorch, in another order",
+    ),
+    "indices": (
+        lambda x: x.argsort(-1),
+        lambda x: jnp.argsort(-x, -1),
+        (ROWS,),
+        "JAX gives what PyTorch gives, reversed along axis 1",
+    ),
+    "two outputs": (
+        lambda x: (x.sin(), x.cos()),
+        lambda x: (jnp.cos(x), jnp.sin(x)),
+        (ROWS,),
+        "JAX gives as `y[0]` what PyTorch gives as `y[1]`",
+    ),
+    # other inputs
+    "another axis": (
+        lambda x: x.softmax(0),
+        lambda x: jax.nn.softmax(x, 1),
+        (ROWS,),
+        "JAX gives what PyTorch gives along the other axis of `x`",
+    ),
+    "a sum along another axis": (
+        lambda x: x.square().sum(0),
+        lambda x: (x * x).sum(1),
+        (SQUARE,),
+        "JAX gives what PyTorch gives with `x` transposed",
+    ),
+    "a weight": (
+        lambda x, w: x @ w.T,
+        lambda x, w: x @ w,
+        (ROWS, crosscheck.normal((8, 8))),
+        "JAX gives what PyTorch gives with `x1` transposed",
+    ),
+    "arguments": (lambda a, b: a @ b, lambda a, b: b @ a, (SQUARE, SQUARE), "with `x0` and `x1` exchanged"),
+    "a kernel": (
+        lambda x, k: F.conv1d(x[None, None], k[None, None])[0, 0],
+        lambda x, k: jnp.convolve(x, k, "valid"),
+        (LINE, crosscheck.normal(3)),
+        "JAX gives what PyTorch gives with `x1` reversed",
+    ),
+    "a direction": (
+        lambda x: x.cumsum(0),
+        lambda x: jnp.cumsum(x[::-1])[::-1],
+        (LINE,),
+        "JAX gives what PyTorch gives with `x` and the result reversed",
+    ),
+    "a mask of the other meaning": (
+        lambda x, m: x.masked_fill(m, -9.0).softmax(-1),
+        lambda x, m: jax.nn.softmax(jnp.where(m, x, -9.0)),
+        (ROWS, MASK),
+        "JAX gives what PyTorch gives with `x1` inverted",
+    ),
+    "a mask left out": (
+        lambda x, m: x.masked_fill(m, -9.0).softmax(-1),
+        lambda x, m: jax.nn.softmax(x),
+        (ROWS, MASK),
+        "JAX gives what PyTorch gives with `x1` False everywhere",
+    ),
+    "a bias left out": (
+        lambda x, w, b: x @ w + b,
+        lambda x, w, b: x @ w,
+        (ROWS, crosscheck.normal((8, 3)), crosscheck.normal(3)),
+        "JAX gives what PyTorch gives with 0 for `x2`",
+    ),
+    "labels from one": (
+        lambda x, i: F.nll_loss(x, i.long()),
+        lambda x, i: -x[jnp.arange(6), i + 1].mean(),
+        (ROWS, MORE),
+        "JAX gives what PyTorch gives with `x1` plus 1",
+    ),
+    "a frequency": (
+        lambda x: x.sin() + x,
+        lambda x: jnp.sin(x + x + x) + x + x + x,
+        (ROWS,),
+        "JAX gives what PyTorch gives at `x` times 3",
+    ),
+    # numbers inside
+    "an epsilon": (
+        lambda x, w: F.layer_norm(x, (8,), w, eps=1e-3),
+        lambda x, w: normed(x, 1e-5) * w,
+        (ROWS, crosscheck.normal(8)),
+        "with 0.001 in place of its 1e-05, JAX gives what PyTorch gives",
+    ),
+    "an epsilon left out": (
+        lambda x, w: F.layer_norm(x, (8,), w, eps=1e-2),
+        lambda x, w: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True)) * w,
+        (ROWS, crosscheck.normal(8)),
+        "with 0 in place of its 0.01, PyTorch gives what JAX gives",
+    ),
+    "an unbiased norm": (
+        lambda x, w: F.layer_norm(x, (8,), w),
+        lambda x, w: normed(x, 1e-5, ddof=1) * w,
+        (ROWS, crosscheck.normal(8)),
+        "with 9 in place of its 8 (n = 8, the number of elements of `x0` along axis 1, as a biased and an unbiased variance "
+        "differ), JAX gives what PyTorch gives",
+    ),
+    "a slope": (
+        lambda x, w: F.leaky_relu(x * w, 0.02),
+        lambda x, w: jax.nn.leaky_relu(x * w, 0.1),
+        (ROWS, crosscheck.normal(8)),
+        "with 0.02 in place of its 0.1, JAX gives what PyTorch gives",
+    ),
+    "a temperature": (
+        lambda x: (x / 2).softmax(-1),
+        lambda x: jax.nn.softmax(x / 3),
+        (ROWS,),
+        "with 2 in place of its 3, JAX gives what PyTorch gives",
+    ),
+    "a scale left out": (
+        lambda q, k: torch.softmax(q @ k.T / 8**0.5, -1) @ k,
+        attention,
+        (ROWS, crosscheck.normal((5, 8))),
+        "with 1 in place of its 2.82843, PyTorch gives what JAX gives",
+    ),
+    "a masked value": (
+        lambda x, m: x.masked_fill(m, -1e9).softmax(-1),
+        lambda x, m: jax.nn.softmax(jnp.where(m, -1.0, x)),
+        (ROWS, MASK),
+        "with -1e+09 in place of its -1, JAX gives what PyTorch gives",
+    ),
+    "two numbers": (
+        lambda m, g: 0.9 * m + 0.1 * g,
+        lambda m, g: 0.95 * m + 0.05 * g,
+        (LINE, LINE),
+        "with 0.9 and 0.1 in place of its 0.95 and 0.05, JAX gives what PyTorch gives",
+    ),
+    "a power": (lambda x: x**3 + 1, lambda x: x**2 + 1, (LINE,), "with 2 in place of its 3, PyTorch gives what JAX gives"),
+    "a term": (
+        lambda x, y: x.sin() + 3 * y.cos(),
+        lambda x, y: jnp.sin(x) + jnp.cos(y),
+        (LINE, LINE),
+        "with 1 in place of its 3, PyTorch gives what JAX gives",
+    ),
+    "a factor inside": (
+        lambda x, y: x.sin() + y.cos() + y.cos() + y.cos(),
+        lambda x, y: jnp.sin(x) + jnp.cos(y),
+        (LINE, LINE),
+        "with the result of its cos times 3, JAX gives what PyTorch gives",
+    ),
+    # random numbers, and what a result depends on
+    "random numbers": (
+        lambda x: x * 1.0,
+        lambda x: x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape),
+        (ROWS,),
+        "JAX draws random numbers",
+    ),
+    "random numbers of a generator": (
+        lambda x: x * torch.rand(x.shape, generator=torch.Generator().manual_seed(0)),
+        lambda x: x * 1.0,
+        (ROWS,),
+        "PyTorch draws random numbers",
+    ),
+    "a causal mask": (
+        lambda x: (x @ x.T).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf).softmax(-1) @ x,
+        lambda x: jax.nn.softmax(x @ x.T) @ x,
+        (ROWS,),
+        "at each position along axis 0 of `x` PyTorch uses no later ones, which JAX does",
+    ),
+    "statistics of the batch": (
+        lambda x: F.layer_norm(x, (8,)),
+        lambda x: (x - x.mean(0)) / jnp.sqrt(x.var(0) + 1e-5),
+        (ROWS,),
+        "PyTorch treats each position along axis 0 of `x` alone, which JAX does not",
+    ),
+    "a column left out": (
+        lambda x: x[:, :-1].square().sum(-1),
+        lambda x: jnp.abs(x).sum(-1) ** 1.5,
+        (ROWS,),
+        "PyTorch does not use `x[:, 7]`, column 7, which JAX does",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_how_two_functions_differ_is_named(name: str) -> None:
+    torch_fn, jax_fn, inputs, said = NAMED[name]
+    found = report(torch_fn, jax_fn, *inputs)
+    assert found.cause == "definition"
+    assert said in (found.diagnosis.how or ""), str(found)
+    assert found.diagnosis.identities or f"{found.diagnosis.how}" in found.headline
+    assert f"how       {found.diagnosis.how}" in found.story()
+
+
+NEAR: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
+    "nearly twice": (torch.sin, lambda x: 2 * jnp.sin(x) + 1e-3 * x**3, (ROWS,)),
+    "twice but for one element": (torch.sin, lambda x: (2 * jnp.sin(x)).at[3, 3].add(0.01 * x[3, 3] ** 3), (ROWS,)),
+    "twice at these inputs": (lambda x: x * 1, lambda x: x * x + 0.75, (np.array([0.5], np.float32),)),
+    "transposed but for a column": (torch.sin, lambda x: jnp.sin(x).T.at[:, 0].multiply(x[1]), (SQUARE,)),
+    "a function that does not depend on the order": (
+        lambda x: x.amax(-1),
+        lambda x: jnp.exp(x).sum(-1),
+        (ROWS,),
+    ),
+    "an epsilon beside the root": (
+        lambda x: F.layer_norm(x, (8,)),
+        lambda x: (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-2),
+        (ROWS,),
+    ),
+    "two numbers and a term": (
+        lambda x, y: 0.9 * x + 0.1 * y,
+        lambda x, y: 0.95 * x + 0.05 * y + 0.01 * x * y,
+        (LINE, LINE),
+    ),
+    "a column that is no median here": (lambda x: x.median(-1).values, lambda x: x.mean(-1), (ROWS,)),
+    "zeros in a row": (
+        lambda x: x * torch.tensor([0.0, 0, 0, 0, 1]),
+        lambda x: jnp.zeros(5).at[0].set(x[0] ** 3),
+        (crosscheck.normal(5),),
+    ),
+    "a mean at this size alone": (lambda x: x.sum(-1), lambda x: x.sum(-1) / 8 + 0.01 * x[..., 0] ** 2, (ROWS,)),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_what_nearly_fits_is_not_named(name: str) -> None:
+    torch_fn, jax_fn, inputs = NEAR[name]
+    found = report(torch_fn, jax_fn, *inputs)
+    assert found.cause == "definition"
+    how = found.diagnosis.how or ""  # that one side mixes positions which the other does not is true of some
+    assert "gives" not in how, how
+    assert "`x[:, " not in how, how
+
+
+def test_a_factor_is_the_number_of_elements_only_if_it_changes_with_it() -> None:
+    by_chance = report(torch.sin, lambda x: jnp.sin(x) / 48, ROWS).diagnosis.how
+    assert by_chance == "JAX gives 0.0208333 times what PyTorch gives"
+    same_place = report(lambda x: x.sum(-1), lambda x: x.sum(-1) / 8, ROWS).diagnosis.how
+    assert same_place == "JAX gives 0.125 times what PyTorch gives"
+
+
+def test_how_gradients_differ_is_said_of_the_gradient() -> None:
+    found = report(torch.sin, doubled_gradient, LINE, order=1)
+    assert (found.cause, found.side) == ("definition", "jax")
+    assert found.diagnosis.how == "JAX gives 2 times what PyTorch gives"
+    assert "the JAX function computes another function; the gradient: JAX gives 2 times what PyTorch gives" in found.headline
+
+
+def test_a_multiple_where_one_is_infinite_or_nan_is_still_one() -> None:
+    found = crosscheck.compare(torch.exp, lambda x: 2 * jnp.exp(x), order=0, modes="jit")
+    assert found.diagnosis.how == "JAX gives 2 times what PyTorch gives"
+
+
+def put(at: Any) -> Any:
+    """What adds a number at some places, and a function that does not."""
+    return lambda x: x.at[at].add(jnp.sin(x[at]) + 2)
+
+
+EVEN, ODD = crosscheck.normal((6, 8)), crosscheck.normal((7, 7))
+WHERE: list[tuple[Any, Any, str]] = [
+    (EVEN, (slice(None), 2), "in all of `x[:, 2]`, column 2"),
+    (EVEN, 0, "in all of `x[0]`, row 0"),
+    (EVEN, (slice(None), slice(4, None)), "in all of `x[:, 4:]`, from position 4 of axis 1 on"),
+    (EVEN, (slice(None), slice(None, 3)), "in all of `x[:, :3]`, up to position 2 of axis 1"),
+    (EVEN, (slice(None), np.array([0, 7])), "in all of `x[:, [0, -1]]`, the first and the last of axis 1"),
+    (EVEN, slice(None, None, 2), "in all of `x[::2]`"),
+    (EVEN, (2, 3), "at `x[2, 3]` alone"),
+    (EVEN, (slice(1, 3), slice(2, 5)), "in all of `x[1:3, 2:5]`"),
+    (EVEN, ..., "everywhere"),
+    (ODD, np.diag_indices(7), "in all of the diagonal of `x`"),
+    (ODD, np.triu_indices(7, 1), "in all of what is above the diagonal of `x`"),
+    (ODD, np.tril_indices(7), "in all of what is on and below the diagonal of `x`"),
+    (ODD, np.nonzero(~np.eye(7, dtype=bool)), "in all of what is off the diagonal of `x`"),
+    (ODD, np.nonzero(np.pad(np.zeros((5, 5)), 1, constant_values=1)), "in all of the border of `x`"),
+    (ODD, np.nonzero(np.arange(49).reshape(7, 7) != 10), "in all of `x` but `x[1, 3]`"),
+    (ODD, np.nonzero(~np.isin(np.arange(49).reshape(7, 7), (0, 8, 9, 17))), "at 45 of 49 elements"),
+    (LINE, slice(8, None), "in all of `x[8:]`, from position 8 on"),
+    (LINE, np.array([1, 4, 5, 9]), "at 4 of 10 elements"),
+    (EVEN, (np.array([0, 1, 1]), np.array([0, 0, 1])), "in `x[:2, :2]` alone, at 3 of 4 elements"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "at", "said"), WHERE, ids=[said for _, _, said in WHERE])
+def test_where_results_differ_is_said_in_slices(inputs: Any, at: Any, said: str) -> None:
+    # the mean makes it no elementwise function
+    found = report(lambda x: x + x.mean(), lambda x: put(at)(x) + x.mean(), inputs)
+    expected = said.replace("`x", "`y")
+    assert found.diagnosis.where == expected
+    assert f"they differ {expected}" in found.headline
+
+
+@pytest.mark.parametrize(
+    ("jax_fn", "said"),
+    [
+        (lambda x: jnp.where(x > 1, x + 1, x), "where x is 1.5 or more"),
+        (lambda x: jnp.where(x <= -1, x + 1, x), "where x is -1 or less"),
+        (lambda x: jnp.where(jnp.abs(x) > 1, x + 1, x), "where |x| is 1.5 or more"),
+        (lambda x: jnp.where(jnp.abs(x) < 1, x + 1, x), "where x is from -0.5 to 0.5"),
+        (lambda x: jnp.where(x == 0.5, x + 1, x), "at x = 0.5 alone"),
+        (
+            lambda x: jnp.where(jnp.isin(x, jnp.array([-1.0, 0.5, 1.5, 2.0])), x + 1, x),
+            "at 4 of 10 elements, where x is from -1 to 2",
+        ),
+    ],
+)
+def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any, said: str) -> None:
+    x = np.array([0.5, -1.5, 2.0, 0.0, -0.5, 1.0, -2.0, 1.5, -1.0, 2.5], np.float32)
+    found = report(lambda x: x * 1, jax_fn, x)
+    assert found.diagnosis.where == said
+    assert said in found.headline
+
+
+@cache
+def ties() -> dict[str, tuple[Any, Any, Any]]:
+    return {
+        "argmax": (lambda x: x.argmax(-1), lambda x: 7 - jnp.argmax(x[..., ::-1], -1), np.ones((4, 8), np.float32)),
+        "rounding": (
+            lambda x: x.round().int(),
+            lambda x: jnp.floor(x + 0.5).astype(int),
+            np.array([0.5, 1.5, 2.5, 0.7], np.float32),
+        ),
+        "a comparison": (lambda x: x > 0, lambda x: x >= 0, np.array([-1.0, 0.0, 2.0], np.float32)),
+    }
+
+
+@pytest.mark.parametrize("name", ["argmax", "rounding", "a comparison"])
+def test_integers_that_differ_are_no_convention(name: str) -> None:
+    torch_fn, jax_fn, x = ties()[name]
+    found = report(torch_fn, jax_fn, x)
+    assert (found.passed, found.cause, found.side) == (False, "definition", None), str(found)
+
+
+def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
+    found = report(lambda x: x.amax(-1), lambda x: jnp.exp(x).mean(-1) / 40, ROWS)
+    point = found.decisive.uncovered["definition"].worst if found.decisive else None
+    assert point is not None
+    assert found.diagnosis.how is None
+    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in found.headline  # type: ignore[index]
+    said = found.story()
+    assert "% of the larger one" in said
+    assert "relative  median " in said
+    assert "ULP" not in said
+    assert "rtol" not in said
+
+
+@pytest.mark.parametrize(
+    ("jax_fn", "said"),
+    [
+        (lambda x: x.mean(-1), "not known: nothing says which of the two functions is meant"),
+        (lambda x: x.sum(-1) * jnp.where(x.sum() < 100, jnp.nan, 1), "JAX"),
+    ],
+)
+def test_a_side_that_is_not_known_comes_with_the_reason(jax_fn: Any, said: str) -> None:
+    assert f"side      {said}" in report(lambda x: x.sum(-1), jax_fn, ROWS).story()

@@ -16,7 +16,7 @@ from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import CAUSES, DTYPES, budget
 from crosscheck._records.records import Activation
-from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED
+from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.deviations import SCATTERED, Showing, lie_in, missed_at, regions_of, showing, too_wide
 from crosscheck._verdict.judged import ALONE, Judged
 
@@ -256,12 +256,14 @@ def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator
         if found[deviation.id]
     ]
     for one in measured.judged:
-        x = widen(one.x)
-        open_ = np.asarray(one.codes < FIRST_PASSING)
+        left, codes = one.failing, one.codes
         for deviation in settled:
-            for region in regions_of(deviation, one) if open_.any() else ():
-                open_ &= ~(lie_in(x, region.intervals) & _shows(one, deviation))
-        if open_.any():
+            for region in regions_of(deviation, one) if left.size else ():
+                covered = lie_in(widen(one.x[left]), region.intervals) & (codes[left] == CODE[deviation.cause])
+                left = left[~covered]
+        if left.size:
+            open_ = np.zeros(codes.shape, bool)
+            open_[left] = True
             yield one, open_
 
 

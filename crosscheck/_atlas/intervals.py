@@ -115,15 +115,17 @@ def drawn(wanted: BoolArray, points: Points, *, scattered: bool) -> list[Interva
     result = [(value, value) for value in (-np.inf, np.inf) if wanted[points.x == value].any()]
     for sign in (-1, 1):
         part = np.flatnonzero(np.isfinite(points.x) & (np.sign(points.x) == sign))[::sign]
-        x, fails = points.x[part] * sign, points.shown[part]
+        x = points.x[part] * sign
         at = np.flatnonzero(wanted[part])
         if not at.size:
             continue
+        before = np.concatenate([[0], np.cumsum(points.shown[part])])  # so many of the numbers before each show it
+        few = at.size < OUTERMOST and not points.whole  # to tell what lies between from what lies outside
         groups = [[at[0], at[0]]]
         for i in at[1:]:
             first, last = groups[-1]
-            few = at.size < OUTERMOST and not points.whole  # to tell what lies between from what lies outside
-            grows = fails[first : i + 1].mean() >= DENSE and fails[last : i + 1].sum() >= STEP * (i + 1 - last)
+            dense = before[i + 1] - before[first] >= DENSE * (i + 1 - first)
+            grows = dense and before[i + 1] - before[last] >= STEP * (i + 1 - last)
             if (few or x[i] <= x[last] * GAP) if scattered else grows:
                 groups[-1][1] = i
             else:

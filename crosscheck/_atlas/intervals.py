@@ -145,7 +145,7 @@ def rounded(value: float, outward: int) -> float:
     for digits in (2, 3, 4, 5):
         short = float(f"{value:.{digits}e}")
         if (short - value) * outward < 0:
-            short += outward * 10.0 ** (np.floor(np.log10(abs(value))) - digits)
+            short += outward * 10.0 ** int(np.floor(np.log10(abs(value))) - digits)
         if np.isfinite(short) and (short - value) * outward >= 0 and abs(short - value) <= CLOSE * abs(value):
             return float(f"{short:.{digits}e}")
     return value

@@ -108,6 +108,23 @@ def test_a_module_that_does_not_is_told_nothing() -> None:
     assert ".eval()" not in compare(TorchScaled(), Scaled(), X).story()
 
 
+class NotCopied(Scaled):
+    def flattened(self) -> Any:
+        raise RuntimeError("not to be copied")
+
+
+class TorchNotCopied(TorchScaled):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise RuntimeError("not to be copied")
+
+
+def test_a_module_that_cannot_be_copied_is_a_side_that_raises() -> None:
+    assert_fails(compare(TorchScaled(), NotCopied(), X), "JAX function raised RuntimeError: not to be copied", side="jax")
+    assert_fails(
+        compare(TorchNotCopied(), Scaled(), X), "torch function raised RuntimeError: not to be copied", side="torch"
+    )
+
+
 def test_dropout_in_training_mode_is_told_of_eval() -> None:
     report = compare(torch.nn.Dropout(0.5), lambda x: x, X)
     assert_fails(report, "not deterministic: it draws random numbers; a module in training mode needs .eval()", side="torch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -34,14 +35,18 @@ class JaxProgram:
 
     def __init__(self, function: Callable[..., Any], inputs: Inputs, device: str, modes: tuple[str, ...]) -> None:
         self.function, self.inputs, self.device, self.modes = function, inputs, device, modes
-        with self.scope():
-            self._module = JaxModule.of(function, inputs.fmt)
         self.untraceable: str | None = None
         self.draws = self.uneven = False
         self.changed: tuple[str, ...] = ()
 
     def scope(self) -> Any:
         return jax_backend.scope(self.inputs.fmt.name, self.device)
+
+    @cached_property
+    def _module(self) -> JaxModule | None:
+        """Made when it is called first, since what making it raises is the function's."""
+        with self.scope(), jax.ensure_compile_time_eval():
+            return JaxModule.of(self.function, self.inputs.fmt)
 
     def _call(self, leaves: Sequence[Any]) -> Any:
         return (self._module or self.function)(*self.inputs.tree.build(list(leaves)))

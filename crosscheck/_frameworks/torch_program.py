@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,20 @@ class TorchProgram:
 
     def __init__(self, function: Any, inputs: Inputs, device: str) -> None:
         self.inputs, self.device = inputs, device
-        if isinstance(function, torch.nn.Module):
-            # a copy, so that running statistics stay as they are; in the dtype of the comparison
-            function = copy.deepcopy(function).to(getattr(torch, inputs.fmt.name))
-            function = function.to("cuda") if device == "gpu" else function
-        self.function = function
+        self._given = function
         self.draws = self.uneven = False
         self.changed: tuple[str, ...] = ()
+
+    @cached_property
+    def function(self) -> Any:
+        """What is called: of a module a copy, so that running statistics stay as they are, in the dtype of the comparison.
+
+        It is made when it is called first, since what making it raises is the module's.
+        """
+        if not isinstance(self._given, torch.nn.Module):
+            return self._given
+        module = copy.deepcopy(self._given).to(getattr(torch, self.inputs.fmt.name))
+        return module.to("cuda") if self.device == "gpu" else module
 
     def _call(self, leaves: Sequence[Any]) -> Any:
         return self.function(*self.inputs.tree.build(list(leaves)))

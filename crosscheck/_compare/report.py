@@ -214,16 +214,12 @@ def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
     told = [
         DIFFER[cause] if side is None else f"{'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}"
     ]
-    if (
-        cause == "definition"
-        and decisive.order == 0
-        and all(diagnosis.identities.values())
-        and _are_others(diagnosis.identities)
-    ):
-        told = [_identities(diagnosis.identities)]
-    elif diagnosis.how is not None and (cause == "definition" or side is None):
-        told = [f"{of}{diagnosis.how}" if side is None else f"{told[0]}; {of}{diagnosis.how}"]
-    elif cause == "definition" and decisive.order == 0 and _are_others(diagnosis.identities):
+    others = cause == "definition" and decisive.order == 0 and _are_others(diagnosis.identities)
+    if others and all(diagnosis.identities.values()):
+        return _identities(diagnosis.identities)
+    if diagnosis.how is not None and (cause == "definition" or side is None):
+        told = [*told[side is None :], f"{of}{diagnosis.how}"]
+    elif others:
         told = [_identities(diagnosis.identities)]
     elif cause == "definition":
         told.append(_example(decisive.uncovered[cause].worst))

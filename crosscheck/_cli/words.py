@@ -12,6 +12,8 @@ from typing import Any
 
 from crosscheck._compare.inputs import normal, uniform
 from crosscheck._records.errors import UsageError
+from crosscheck._records.implementations import FRAMEWORKS
+from crosscheck._records.interface import framework
 
 
 def loaded(what: str, path: str) -> Callable[..., Any]:
@@ -24,6 +26,8 @@ def loaded(what: str, path: str) -> Callable[..., Any]:
     try:
         found: Any = importlib.import_module(name)
     except ModuleNotFoundError as error:
+        if error.name in FRAMEWORKS:
+            framework(error.name)  # which says how to install it
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(f"{what}: there is no module {error.name!r}, neither installed nor in this folder") from None
         raise UsageError(f"{what}: {_theirs(name, error)}") from error

@@ -6,7 +6,7 @@ that occurs must be declared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -51,6 +51,9 @@ class LossPoint:
         return self.ulp <= BUDGET[self.order] or self.declared is not None
 
 
+ANY_VERSION = ">=0"
+
+
 @dataclass(frozen=True)
 class LossDifference:
     """A known difference: whose, of the value (0) or the gradient (1), where, why, in which versions of JAX."""
@@ -61,12 +64,12 @@ class LossDifference:
     orders: tuple[int, ...]
     covers: Callable[[LossPoint, Format], bool]
     reason: str
-    jax: str = ">=0"
+    jax: str = ANY_VERSION
 
     @property
     def seen_here(self) -> bool:
         """Whether it was seen in this version of JAX, so that it must occur."""
-        return SpecifierSet(self.jax).contains(version("jax"), prereleases=True)
+        return self.jax == ANY_VERSION or SpecifierSet(self.jax).contains(version("jax"), prereleases=True)
 
 
 def _subnormal(point: LossPoint, fmt: Format) -> bool:
@@ -154,23 +157,25 @@ DIFFERENCES = (
 )
 
 
-def judge_losses() -> list[LossPoint]:
-    """Every implementation in float32 and float64, value and gradient, at every logit and probability and both labels."""
+def judge_losses(frameworks: Collection[str]) -> list[LossPoint]:
+    """Every implementation of these frameworks at every logit and probability and both labels: value and gradient, in
+    float32 and float64.
+    """
     points = []
     for loss, grid in (("logits", (*LOGITS, *(-z for z in LOGITS[1:]))), ("probabilities", PROBABILITIES)):
         for dtype in ("float32", "float64"):
             fmt = FORMATS[dtype]
             x, y = (array.ravel().astype(fmt.dtype) for array in np.meshgrid(grid, (0.0, 1.0)))
-            for implementation, results in _run(loss, x, y).items():
+            for implementation, results in _run(loss, x, y, frameworks).items():
                 for order, result in enumerate(results):
                     points += list(_judged(loss, implementation, order, x, y, result, fmt))
     return points
 
 
 def stale(points: list[LossPoint]) -> list[str]:
-    """The declared differences that did not occur, and were seen in this version of JAX."""
-    seen = {point.declared for point in points}
-    return [difference.id for difference in DIFFERENCES if difference.seen_here and difference.id not in seen]
+    """The declared differences of what was run that did not occur, and were seen in this version of JAX."""
+    seen, run = {point.declared for point in points}, {point.implementation for point in points}
+    return [one.id for one in DIFFERENCES if run & {*one.implementations} and one.seen_here and one.id not in seen]
 
 
 def _judged(
@@ -227,28 +232,41 @@ EXACT = {"logits": (_logits_value, _logits_gradient), "probabilities": (_value, 
 """The textbook formula for a label of 0 and of 1, and its derivative, in ball arithmetic."""
 
 
-def _run(loss: str, x: FloatArray, y: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
+Results = dict[str, tuple[FloatArray, FloatArray]]
+
+
+def _run(loss: str, x: FloatArray, y: FloatArray, frameworks: Collection[str]) -> Results:
     """Value and gradient of every implementation at every point, in the dtype of x."""
-    import jax
+    run = {"torch": _in_torch, "jax": _in_jax}
+    return {name: both for framework in run if framework in frameworks for name, both in run[framework](loss, x, y).items()}
+
+
+def _in_torch(loss: str, x: FloatArray, y: FloatArray) -> Results:
     import torch
 
-    from crosscheck._frameworks.jax_backend import scope
     from crosscheck._frameworks.torch_backend import to_array, to_tensor
-    from crosscheck._training import jax_losses
 
     leaf = to_tensor(x, "cpu").requires_grad_()
     value = {"logits": torch.nn.BCEWithLogitsLoss, "probabilities": torch.nn.BCELoss}[loss](reduction="none")(
         leaf, to_tensor(y, "cpu")
     )
     (gradient,) = torch.autograd.grad(value.sum(), leaf)
+    return {IMPLEMENTATIONS[loss][0]: (to_array(value), to_array(gradient))}
+
+
+def _in_jax(loss: str, x: FloatArray, y: FloatArray) -> Results:
+    import jax
+
+    from crosscheck._frameworks.jax_backend import scope
+    from crosscheck._training import jax_losses
+
     functions = {
         "logits": (jax_losses.binary_cross_entropy_with_logits,),
         "probabilities": (jax_losses.binary_cross_entropy, jax_losses.plain),
     }[loss]
-    first, *others = IMPLEMENTATIONS[loss]
-    results = {first: (to_array(value), to_array(gradient))}
+    results = {}
     with scope(str(x.dtype), "cpu"):
-        for implementation, function in zip(others, functions, strict=True):
+        for implementation, function in zip(IMPLEMENTATIONS[loss][1:], functions, strict=True):
 
             def both(x: Any, y: Any, function: Any = function) -> Any:
                 return function(x, y), jax.grad(lambda x: function(x, y).sum())(x)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Lines, Paragraph, Table
@@ -146,10 +147,12 @@ class LossesReport(Documented):
     Attributes:
         points: Every point, judged in ULP of the exact value.
         environment: Versions, devices and settings on which the results may depend.
+        skipped: What cannot be run here, and why.
     """
 
     points: tuple[LossPoint, ...]
     environment: Mapping[str, object]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stale(self) -> list[str]:
@@ -165,10 +168,11 @@ class LossesReport(Documented):
     def headline(self) -> str:
         """The verdict in one line."""
         wrong = sum(not point.passed for point in self.points)
-        points = f"{len(self.points):,} points"
+        points, lost = f"{len(self.points):,} points", not_run(self.skipped)
         if self.passed:
-            return f"PASSED: {points}, no undeclared difference; {len(DIFFERENCES)} declared ones seen again."
-        return f"FAILED: {wrong:,} of {points} differ undeclared; not seen again: {', '.join(self.stale) or 'none'}."
+            seen = len({point.declared for point in self.points} - {None})
+            return f"PASSED: {points}, no undeclared difference; {seen} declared ones seen again{lost}."
+        return f"FAILED: {wrong:,} of {points} differ undeclared; not seen again: {', '.join(self.stale) or 'none'}{lost}."
 
     def data(self) -> dict[str, object]:
         """The report as plain data (schema ``crosscheck.losses/1``).
@@ -212,6 +216,8 @@ class LossesReport(Documented):
         if undeclared := [str(point) for point in self.points if not point.passed]:
             blocks.append(Lines("Not declared", undeclared))
         blocks += [Heading("Declared differences"), *map(Paragraph, _declared(self))]
+        if self.skipped:
+            blocks.append(Lines("Not run here", [f"{what}: {why}" for what, why in self.skipped.items()]))
         return Document(self.headline, self.passed, blocks, self.environment)
 
 
@@ -225,7 +231,8 @@ def _loss_cells(implementation: str, dtype: str, order: int, points: Sequence[Lo
 
 def _declared(report: LossesReport) -> Iterator[str]:
     """Each declared difference, and the point at which it is largest."""
-    for difference in DIFFERENCES:
+    run = {point.implementation for point in report.points}
+    for difference in (one for one in DIFFERENCES if run & {*one.implementations}):
         yield f"{difference.id} ({', '.join(difference.implementations)}): {difference.reason}"
         seen = [point for point in report.points if point.declared == difference.id]
         if seen:

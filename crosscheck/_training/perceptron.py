@@ -11,6 +11,7 @@ import numpy as np
 from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks.environment import environment, version
+from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import FRAMEWORKS
@@ -185,16 +186,21 @@ def losses() -> LossesReport:
         The report.
 
     Raises:
-        MissingFrameworkError: If a framework cannot be imported.
+        MissingFrameworkError: If neither framework can be imported, or optax beside JAX. Where one framework cannot, the
+            losses of the other are judged.
 
     Examples:
         >>> import crosscheck
         >>> crosscheck.losses().passed
         True
     """
-    for name in (*FRAMEWORKS, "optax"):
-        framework(name)
-    return LossesReport(tuple(judge_losses()), _environment())
+    described = _environment()
+    lacking = Lacking.of(described)
+    skipped = lacking.of_those(FRAMEWORKS, ())
+    run = [name for name in FRAMEWORKS if lacking.runs(name)]
+    if "jax" in run:
+        framework("optax")
+    return LossesReport(tuple(judge_losses(run)), described, skipped)
 
 
 def _environment() -> dict[str, object]:

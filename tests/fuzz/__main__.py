@@ -70,7 +70,10 @@ def line_row(command: str, examples: int) -> Row:
         "name": command,
         "examples": tally.examples,
         "codes": {str(code): count for code, count in sorted(tally.codes.items(), key=str)},
-        "broken": [[" ".join(line.arguments), *rules] for line, rules in tally.failures.values()],
+        "broken": [
+            [" ".join([*line.arguments, *(f"(without {name})" for name in line.hidden)]), *rules]
+            for line, rules in tally.failures.values()
+        ],
     }
 
 

@@ -274,13 +274,13 @@ NEEDS = {
     "list": (0,),
     "env": (0,),
     "diff": (0, 1),
-    "verify": (1, 2),
-    "explain": (1, 2),
-    "plot": (0, 2),
+    "verify": (0,),
+    "explain": (0,),
+    "plot": (0,),
     "compare": (2,),
-    "atlas": (1, 2),
+    "atlas": (0,),
     "perceptron": (2,),
-    "sweep": (2,),
+    "sweep": (0,),
 }
 """How a command ends without one of the frameworks: those that can, do what is left; the others say which is missing."""
 EVERY_STUB = ("env", "compare")

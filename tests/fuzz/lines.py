@@ -247,7 +247,8 @@ def _lines(draw: st.DrawFn, command: str) -> Line:
         arguments += value.split() if slot.flag == TWO_VALUES else [value]
     if number := draw(st.sampled_from([0] * 30 + [1])):
         arguments.insert(number, draw(st.sampled_from(["--help", "--version", "--nothing"])))
-    return Line(tuple(arguments), files, hostile)
+    hidden = draw(st.sampled_from([()] * 6 + [("torch",), ("jax",), ("torch", "jax")]))
+    return Line(tuple(arguments), files, hostile, hidden=hidden)
 
 
 def _files(draw: st.DrawFn, command: str) -> tuple[dict[str, bytes], tuple[str, ...]]:

@@ -29,7 +29,8 @@ LONGEST = 120
 class Line:
     """A command line, the files in the folder where it runs, and the names in them that try to be more than text.
 
-    ``links`` and ``twins`` are symbolic and hard links in the folder, by name, with what they lead to.
+    ``links`` and ``twins`` are symbolic and hard links in the folder, by name, with what they lead to. ``hidden`` are the
+    frameworks that are not installed where it runs.
     """
 
     arguments: tuple[str, ...]
@@ -37,6 +38,7 @@ class Line:
     hostile: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     twins: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -119,6 +121,7 @@ def run(line: Line, command: click.Command = main) -> Outcome:
             contextlib.redirect_stderr(stderr),
             time_limit(),
             warnings.catch_warnings(),
+            _hidden(line.hidden),
         ):
             warnings.simplefilter("ignore")  # users' functions warn
             try:
@@ -146,6 +149,19 @@ def _same(one: str, other: str) -> bool:
 def _files() -> dict[str, bytes]:
     paths = (Path(folder, name) for folder, _, names in os.walk(".") for name in names)
     return {str(path): path.read_bytes() for path in paths if path.is_file()}
+
+
+@contextlib.contextmanager
+def _hidden(frameworks: tuple[str, ...]) -> Iterator[None]:
+    """Python refuses to import what is None."""
+    before = {name: sys.modules[name] for name in frameworks if name in sys.modules}
+    sys.modules.update(dict.fromkeys(frameworks))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in frameworks:
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 @contextlib.contextmanager

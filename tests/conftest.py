@@ -18,6 +18,7 @@ import jax
 import pytest
 from contract import DTYPES, IMPLEMENTATIONS, LENGTHS, ORDERS, USUAL_MODES
 from filelock import FileLock, Timeout
+from kept import environment
 
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, activations
@@ -189,6 +190,18 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
 def _plan(implementations: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> Plan:
     """In all orders, as verify runs them: a cause may be told by the size of the lower derivatives."""
     return Plan(dtypes, ORDERS, implementations, modes, device="cpu", seed=0, search=None, **options)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What ``crosscheck.explain`` says, given the report that it would make; of a run of nothing unless one is given."""
+
+    def tell(what: str | Activation, report: Report | None = None) -> str:
+        given = report or Report((), environment())
+        monkeypatch.setattr("crosscheck._verify.explain.verify", lambda *_, **__: given)
+        return crosscheck.explain(what)
+
+    return tell
 
 
 @pytest.fixture

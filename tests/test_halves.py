@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from catalogue import NAMES
 from contract import DTYPES
+from explained import assert_reproduced, declaring, implementation, parts
 from flint import arb
-from floats import FORMATS, FloatArray, Format, bits_of, widen
+from floats import FORMATS, FloatArray, Format, widen
 from mpmath import mpf
 from truths import fraction, matches
 
@@ -22,10 +23,7 @@ from crosscheck._catalogue._kernels import halves, numpy_of
 from crosscheck._truth.balls import precision
 from crosscheck._truth.rows import _enclosures, _paired, row_truth
 from crosscheck._verify.curves import curves as curves_of
-from crosscheck._verify.explanation import Disagreement, Explanation
-from crosscheck._verify.reproduce import Source, _rows
-from crosscheck._verify.sample import Sample, coordinates, samples
-from crosscheck._verify.sight import _place, sight
+from crosscheck._verify.sample import Sample, coordinates
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -333,38 +331,26 @@ def test_a_fault_in_glu_is_found(fault: str) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("axis", [-1, 0])
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
-    fmt = FORMATS[dtype]
-    rows = next(s for s in samples(GROWN, {"axis": axis}, dtype, seed=0, per_binade=0, uniform=0) if s.length in (8, 32))
-    implementations = ("torch", "jax", *(("analytic",) if order and dtype == "float64" else ()))
-    for gate in (float(rows.known(0)[5]), -12.375):
-        x = np.array([gate]).astype(fmt.dtype)
-        sighting = sight(GROWN, implementations, x, order, "eager", {"axis": axis})
-        explanation = Explanation(
-            GROWN, Source((), "GROWN"), Report((), {}), (Disagreement(None, "inaccurate", implementations, order, sighting),)
-        )
-        for result in sighting.results:
-            assert result.got is not None
-            assert result.ulp < 100
-            exec(explanation.snippet(sighting, result), {"GROWN": GROWN})
-            assert float(capsys.readouterr().out) == result.got
-        said = " ".join(str(explanation).split())
-        assert f"= {gate!r} ({bits_of(x)})" in said
-        assert (", by x[" in said) == (order > 0)
+def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, told: Callable[..., str]) -> None:
+    for gate in (0.0, -12.375):
+        (part,) = parts(told(declaring(GLU, gate, dtype, order, parameters={"axis": axis})))
+        assert_reproduced(part)
+        assert f"= {gate!r} (0x" in part.said
+        assert (", by x[" in part.said) == (order > 0)
 
 
-@EACH
-def test_every_sampled_row_is_what_its_snippet_makes(fmt: Format) -> None:
-    plain = sight(GROWN, ("torch",), np.zeros(1, fmt.dtype), 1, "eager", {"axis": -1})
-    for axis in (-1, 0):
-        for sample in samples(GROWN, {"axis": axis}, fmt.name, seed=0, per_binade=0, uniform=0):
-            assert sample.v is not None
-            for number in range(len(sample.x)):
-                imports, lines = _rows(dataclasses.replace(plain, row=_place(sample, number, 0)[1]))
-                made: dict[str, list[int]] = {}
-                exec("\n".join([*imports, *lines]), made)
-                assert made["row"] == sample.x[number].view(fmt.unsigned).tolist(), (sample.length, number)
-                assert made["direction"] == sample.v[number].view(fmt.unsigned).tolist()
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")  # of the formula, beside the largest gates
+def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(told: Callable[..., str]) -> None:
+    def wrong(m: Any, x: Any, *directions: Any, axis: int = -1) -> Any:
+        return 1.5 * (gradient if directions else grown)(m, x, *directions, axis)
+
+    values = {f"{side}_value": in_framework(wrong) for side in ("torch", "jax")}
+    broken = dataclasses.replace(GROWN, **values)
+    options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
+    found = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": wrong})))
+    assert {implementation(label) for part in found for label, _ in part.snippets} == {*options["implementations"]}
+    for part in found:
+        assert_reproduced(part, activation=broken, broken=broken)
 
 
 def test_it_is_drawn_as_its_gate_varies() -> None:

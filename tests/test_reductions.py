@@ -1,6 +1,8 @@
 """Functions that reduce a row to one number: their truth, by what they are known, their scale, and faults in them."""
 
+import dataclasses
 import re
+from collections.abc import Callable
 from math import inf, nan
 from typing import Any
 
@@ -8,18 +10,16 @@ import mpmath
 import numpy as np
 import pytest
 from catalogue import ROWS
+from explained import assert_reproduced, declaring, implementation, parts
 from floats import FORMATS, Format, widen
 from in_both import derivative
 from mpmath import mpf
 from truths import fraction, matches
 
 import crosscheck
-from crosscheck import Report, SpecError
+from crosscheck import SpecError
 from crosscheck._truth.rows import row_truth
-from crosscheck._verify.explain import _source
-from crosscheck._verify.explanation import Disagreement, Explanation
 from crosscheck._verify.sample import Sample
-from crosscheck._verify.sight import sight
 
 LOGSUMEXP = crosscheck.activations["logsumexp"]
 REDUCTIONS = [name for name in ROWS if crosscheck.activations[name].result == "one"]
@@ -149,18 +149,27 @@ def test_a_result_of_another_length_than_the_direction_is_refused(framework: str
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("axis", [-1, 0])
-def test_the_snippets_reproduce_it(order: int, axis: int, capsys: pytest.CaptureFixture[str]) -> None:
-    implementations = ("torch", "jax", "torch.native", "jax.native", *(("analytic",) if order else ()))
-    x = np.array([-0.16796875 if order == 0 else 0.0]).astype(FORMATS["float64"].dtype)
-    sighting = sight(LOGSUMEXP, implementations, x, order, "eager", {"axis": axis})
-    one = Disagreement(None, "inaccurate", implementations, order, sighting)
-    explanation = Explanation(LOGSUMEXP, _source(LOGSUMEXP), Report((), {}), (one,))
-    for result in sighting.results:
-        assert result.got is not None
-        exec(explanation.snippet(sighting, result), {})
-        assert float(capsys.readouterr().out) == result.got
-    said = " ".join(str(explanation).split())
-    assert ("the largest entry of its row: x[" if order else "a row whose largest entry is -0.167969, of 2") in said
+def test_the_snippets_reproduce_it(order: int, axis: int, told: Callable[..., str]) -> None:
+    x = -0.16796875 if order == 0 else 0.0
+    (part,) = parts(told(declaring(LOGSUMEXP, x, "float64", order, parameters={"axis": axis})))
+    assert_reproduced(part)
+    assert ("the largest entry of its row: x[" if order else "a row whose largest entry is -0.167969, of 2") in part.said
+
+
+def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(told: Callable[..., str]) -> None:
+    def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+        return 1.5 * LOGSUMEXP.derivative(m, x, v, axis)
+
+    def value(side: str) -> Callable[..., Any]:
+        return lambda framework, x, axis: 1.5 * getattr(LOGSUMEXP, f"{side}_value")(framework, x, axis)
+
+    wrong = {f"{side}_value": value(side) for side in ("torch", "jax")}
+    broken = dataclasses.replace(LOGSUMEXP, deviations=(), natives={}, **wrong)
+    options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
+    found = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": derivative})))
+    assert {implementation(label) for part in found for label, _ in part.snippets} == {*options["implementations"]}
+    for part in found:
+        assert_reproduced(part, activation=broken, broken=broken)
 
 
 def test_what_a_row_becomes_is_checked() -> None:

@@ -1,0 +1,72 @@
+"""What ``crosscheck.explain`` says, disagreement by disagreement, and what its snippets print."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from typing import Any, NamedTuple
+
+import pytest
+
+from crosscheck import Activation, Anchor, Deviation, Region, Seen
+
+WRITTEN_OUT = 32
+"""Of a longer row a snippet has no bits."""
+
+
+class Part(NamedTuple):
+    """One disagreement: its heading, all that is said of it as one line, and each result with the snippet that shows it."""
+
+    title: str
+    said: str
+    snippets: list[tuple[str, str]]
+
+
+def parts(text: str) -> list[Part]:
+    found = []
+    for part in re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]:
+        head = part.partition("   To reproduce ")[0]
+        snippets = re.findall(r"   To reproduce (.*?):\n\n```python\n(.*?)\n```", part, re.DOTALL)
+        found.append(Part(head.splitlines()[0], " ".join(head.split()), snippets))
+    return found
+
+
+def implementation(label: str) -> str:
+    """The name of what is called so on screen."""
+    found = re.match(r"(own )?(torch|jax|analytic)( matched)?", label)
+    assert found is not None, label
+    own, side, matched = found.groups()
+    return side if own or side == "analytic" else f"{side}.native{'.matched' if matched else ''}"
+
+
+def printed(code: str, **names: Any) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "snippet", "exec"), {"__name__": "snippet", **names})
+    return out.getvalue().strip()
+
+
+def assert_reproduced(part: Part, **names: Any) -> None:
+    """Each snippet has the bits of the input, and prints what it promises and the text says, or raises as is said."""
+    assert part.snippets
+    given = part.said.partition(" input ")[2].partition(": ")[0]
+    length = re.search(r"in a row of (\d+)", given)
+    bits = re.findall(r"0x[0-9a-f]+", given) if length is None or int(length[1]) <= WRITTEN_OUT else []
+    for label, code in part.snippets:
+        assert all(one in code for one in bits), code
+        promised = re.findall(r"# prints (.*)$", code, re.MULTILINE)
+        if not promised:
+            with pytest.raises(Exception, match=r".+"):
+                printed(code, **names)
+            continue
+        assert [printed(code, **names)] == promised, code
+        assert f" {label} {promised[0]}" in part.said
+
+
+def declaring(record: Activation, x: float, dtype: str, order: int, **where: Any) -> Activation:
+    """The record, with one deviation of what both frameworks ship: at one input, so that this is what is explained."""
+    natives = ("torch.native", "jax.native")
+    region = Region(order, (dtype,), ((x, x),), (Anchor(x, dict.fromkeys(natives, 0.0)),), **where)
+    seen = (Seen(torch=">=0", jax=">=0"),)
+    one = Deviation("declared-here", "inaccurate", natives, (region,), "A reason.", "https://example.org", seen)
+    return dataclasses.replace(record, deviations=(one,))

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cli import main
 from click.testing import CliRunner
-
-from crosscheck._cli.main import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

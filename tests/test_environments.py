@@ -9,10 +9,10 @@ import cli
 import jax
 import pytest
 import torch
+from kept import environment
 
 import crosscheck
 from crosscheck import Activation, Report, Seen
-from crosscheck._frameworks.environment import environment
 from crosscheck._recorded.files import Record
 from crosscheck._verdict import environments
 from crosscheck._verify.explain import explained

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from cli import main
 
 import crosscheck
 from crosscheck._cli import progress
-from crosscheck._cli.main import main
 
 
 def test_progress_is_told_by_dtype_and_order_and_grows_to_the_whole() -> None:

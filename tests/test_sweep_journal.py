@@ -149,10 +149,10 @@ def test_a_full_disk_says_so_and_loses_nothing(whole: SweepReport, tmp_path: Pat
 
 
 HELD = """
+import runpy
 import time
 
 from crosscheck._report.journal import Journal
-from crosscheck._cli.main import main
 
 append = Journal.append
 
@@ -164,7 +164,7 @@ def held(self, piece):
 
 
 Journal.append = held
-main()
+runpy.run_module("crosscheck", run_name="__main__")
 """
 """The command, which rests after its second piece: else it might have ended before it is stopped."""
 

@@ -87,6 +87,13 @@ def function(name: str, value: object) -> None:
         raise UsageError(f"{name}: got {type(value).__name__}, expected a function")
 
 
+def flags(**given: object) -> None:
+    """Refuse what is neither true nor false, such as an array, or a word that would be taken for true."""
+    for name, value in given.items():
+        if not isinstance(value, bool | np.bool_):
+            raise UsageError(f"{name}: got {type(value).__name__}, expected True or False")
+
+
 def progress(value: object) -> None:
     """Refuse what cannot be told how far a long run is."""
     if value is not None:

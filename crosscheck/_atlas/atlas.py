@@ -83,6 +83,7 @@ def atlas(
         ['relu-negative-zero', 'relu-gradient-at-nan']
     """
     chosen = _arguments.chosen(what)
+    _arguments.flags(layout=False if layout is None else layout, quick=quick, usual=usual)
     if dtypes is None:
         dtypes = QUICK_DTYPES if quick else DTYPES
     dtypes = _arguments.dtypes(dtypes)

@@ -121,6 +121,7 @@ def sweep(
     _arguments.progress(progress)
     if executor is not None:
         _arguments.function("executor.submit", getattr(executor, "submit", None))
+    _arguments.flags(resume=resume)
     if resume and out is None:
         raise UsageError("resume: got no folder to go on with; give that of the sweep, out=FOLDER")
     here = bool(replace) or activations.get(activation.name) is not activation

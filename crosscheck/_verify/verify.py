@@ -118,6 +118,7 @@ def verify(
         ['definition', 'definition']
     """
     chosen = _arguments.chosen(what)
+    _arguments.flags(layout=layout, quick=quick, thorough=thorough, strict=strict)
     if quick and thorough:
         raise UsageError("quick, thorough: got both, expected one of them")
     if dtypes is None:

@@ -146,6 +146,8 @@ def broken(name: str, function: Function, arguments: Mapping[str, Any]) -> tuple
     except Hang as error:
         return "Hang", str(error)
     except Exception as error:
+        if isinstance(error, TypeError) and callable(arguments.get("progress")):
+            return "TypeError", None  # of the function that was given
         if name in OF_ACTIVATIONS and any(isinstance(value, ARRAYS) for key, value in arguments.items() if key != "x"):
             return type(error).__name__, None
         own = name in OF_ACTIVATIONS and str(error).startswith(f"{name.partition('.')[0]}: ")

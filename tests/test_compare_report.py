@@ -26,7 +26,7 @@ LONG = "a name that goes on " * 12
 FIELDS = {
     *("function", "parameters", "output", "wrt", "implementation", "against", "dtype", "order", "mode", "device", "points"),
     *("exhaustive", "passed", "cause", "causes", "side", "max_ulp", "max_ulp_of_truth", "max_abs", "worst", "deviations"),
-    *("excepted", "uncovered", "new", "undecided", "message", "notes", "figures"),
+    *("excepted", "uncovered", "diagnosed", "new", "undecided", "message", "notes", "figures"),
 }
 POINT = {"input", "input_bits", "got", "expected", "ulp", "ulp_of_truth", "element", "truth"}
 FIGURES = {f"{name}_{part}" for name in ("abs", "rel", "ulp") for part in ("p50", "p99", "max")} | {

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Task
 
-FIRST, EVERY = 4.0, 30.0
+FIRST, EVERY = 2.0, 30.0
 """Seconds until the first line in a pipe, and from line to line."""
 
 

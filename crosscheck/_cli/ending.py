@@ -87,8 +87,7 @@ def _end_soon_after_ctrl_c() -> None:
             pass
         if not _told.wait(LONGEST_STOP):
             _tell(UNWRITTEN)
-        else:
-            sleep(LONGEST_STOP)
+        sleep(A_MOMENT)  # it may end by itself; all is cleared up when it tells
         os._exit(STOPPED)
 
     Thread(target=watch, daemon=True).start()

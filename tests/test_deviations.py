@@ -19,7 +19,6 @@ from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.deviations import settle
 from crosscheck._verdict.environments import Environment, examined_here, on_record, seen_here
-from crosscheck._verdict.judged import Judged
 
 Run = Callable[[str], Verified]
 ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
@@ -183,7 +182,7 @@ def only(name: str, deviation: Deviation) -> Activation:
     return dataclasses.replace(crosscheck.activations[name], deviations=(deviation,))
 
 
-def touched(points: Sequence[Judged], deviation: Deviation) -> list[Judged]:
+def touched(points: Sequence[Any], deviation: Deviation) -> list[Any]:
     """The comparisons in which a deviation can show at all."""
     settings = {(region.order, dtype) for region in deviation.regions for dtype in region.dtypes}
     return [
@@ -193,7 +192,7 @@ def touched(points: Sequence[Judged], deviation: Deviation) -> list[Judged]:
     ]
 
 
-def failed(points: Sequence[Judged], activation: Activation) -> list[str]:
+def failed(points: Sequence[Any], activation: Activation) -> list[str]:
     """What is wrong with an activation's deviations, on stored points."""
     return [finding.message for finding in settle(points, activation, HERE)[1] if finding.failed]
 

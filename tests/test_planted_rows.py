@@ -12,7 +12,6 @@ from contract import USUAL_MODES
 
 import crosscheck
 from crosscheck import Comparison, Report
-from crosscheck._verify.task import EVERY_LENGTH
 
 pytestmark = pytest.mark.full
 
@@ -176,7 +175,7 @@ def test_the_pair_names_the_side_and_the_other_passes(side: str) -> None:
     other = {"torch": "jax", "jax": "torch"}[side]
     report = judge(side, VALUES["temperature"].fault, [0], implementations=["torch", "jax"], modes=["eager"], thorough=True)
     pairs = [c for c in report.comparisons if c.against == "jax" and length(c) > 1]
-    assert {length(c) for c in pairs} == {*EVERY_LENGTH} - {1}
+    assert {length(c) for c in pairs} == {2, 8, 32, 100, 1000, 50257, 131072}
     assert {(c.passed, c.side) for c in pairs} == {(False, side)}
     assert all(c.passed for c in report.comparisons if (c.implementation, c.against) == (other, "exact"))
 

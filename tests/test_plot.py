@@ -2,6 +2,7 @@
 
 import math
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import pytest
 
 import crosscheck
 from crosscheck import UsageError
-from crosscheck._catalogue import load_file
 from crosscheck._report.figures import ERROR_STYLES, STYLES, save
 from crosscheck._verify.curves import Curve, Curves, Panel, curves
 from crosscheck._verify.curves_plot import _columns, _worst, draw
@@ -103,7 +103,7 @@ def test_an_entry_far_from_the_others_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_record_of_the_users_is_drawn(activation_file: Path) -> None:
-    figure = crosscheck.plot(load_file(activation_file)[0])
+    figure = crosscheck.plot(runpy.run_path(str(activation_file))["MINE"])
     assert labels(figure.axes[2]) == ["torch", "jax", "budget"]
 
 

@@ -1,11 +1,11 @@
 """What only a run over every input shows, and sweeps that do not count every input once."""
 
+import dataclasses
 import math
 from math import inf, nan
 
 import numpy as np
 
-from crosscheck._sweep.positions import Span
 from detection.planting import in_gradient, in_value
 from detection.swept import Miscounted, Swept, Tampered
 from detection.verified import each
@@ -27,11 +27,11 @@ def swept(name, of, x0, wrong=lambda y: y * 1.001, cause="inaccurate", **options
 
 
 def shorter(judge, span):
-    return judge(Span(span.first, span.last - 1))
+    return judge(dataclasses.replace(span, last=span.last - 1))
 
 
 def of_the_piece_before(judge, span):
-    return judge(Span(span.first - span.size, span.last - span.size))
+    return judge(dataclasses.replace(span, first=span.first - span.size, last=span.last - span.size))
 
 
 def masked(judge, span):

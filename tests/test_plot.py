@@ -104,7 +104,7 @@ def test_an_entry_far_from_the_others_is_drawn(tmp_path: Path) -> None:
 
 def test_a_record_of_the_users_is_drawn(activation_file: Path) -> None:
     figure = crosscheck.plot(runpy.run_path(str(activation_file))["MINE"])
-    assert labels(figure.axes[2]) == ["torch", "jax", "budget"]
+    assert labels(figure.axes[2]) == ["own torch", "own jax", "budget"]
 
 
 def test_the_worst_error_of_a_column_is_shown() -> None:

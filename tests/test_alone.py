@@ -214,7 +214,7 @@ def test_env_says_which_dtypes_are_lacking(run: Run) -> None:
     assert "lacks: float16: JaxRuntimeError: INTERNAL" in said(done.stdout)
 
 
-def test_fewer_instructions_for_jax_are_another_environment() -> None:
+def test_other_instructions_for_jax_than_for_torch_are_another_environment() -> None:
     """XLA compiles for another CPU than torch finds, so what the records say of this one is not held against it."""
     described = {"torch": {"version": "2.13.0", "capability": "AVX512"}, "jax": {"version": "0.10.2", "xla_flags": ""}}
     from crosscheck._verdict.environments import Environment, on_record
@@ -223,6 +223,9 @@ def test_fewer_instructions_for_jax_are_another_environment() -> None:
     described["jax"]["xla_flags"] = "--xla_foo=1 --xla_cpu_max_isa=SSE4_2"
     assert not on_record(Environment.of(described))
     assert "SSE4_2 in JAX" in str(Environment.of(described))
+    described["torch"]["capability"] = "AVX2"
+    described["jax"]["xla_flags"] = "--xla_cpu_max_isa=AVX2"
+    assert on_record(Environment.of(described))
 
 
 def test_jax_alone_knows_the_cpu() -> None:

@@ -26,10 +26,12 @@ class Environment:
 
     @classmethod
     def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
-        """Of what a report says of its environment. Where JAX is told to use fewer instructions, that is the capability."""
+        """Of what a report says of its environment. Where JAX is told to use others than torch, they are the capability."""
         torch, jax = described["torch"], described["jax"]
-        fewer = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
-        capability = f"{fewer[1]} in JAX" if fewer else torch.get("capability", jax.get("capability"))
+        capability = torch.get("capability", jax.get("capability"))
+        told = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
+        if told and told[1] != capability:
+            capability = f"{told[1]} in JAX"
         return cls(torch.get("version"), jax.get("version"), device, capability)
 
     def matches(self, seen: Seen, sides: Collection[str]) -> bool:

@@ -28,6 +28,7 @@ from crosscheck._verify.task import LENGTHS as USUAL_LENGTHS
 from crosscheck._verify.task import Plan
 
 os.environ["CROSSCHECK_CACHE_DIR"] = ""  # or a test might see what an earlier run has kept
+os.environ.pop("COLUMNS", None)  # or what is printed would depend on the width of the terminal that nox was started in
 
 MINE = '''
 """An activation of the user's: half of x."""

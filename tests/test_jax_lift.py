@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 from crosscheck._records.jax_rules import with_row_derivatives
-from crosscheck._shadow.base import Noise
+from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.jax_lift import JaxLifted, lift
 
 UNIT = 2.0**-24
@@ -204,9 +204,10 @@ def test_a_constant_is_what_was_written_even_where_float64_cannot_be_traced() ->
     np.testing.assert_allclose(lifted(program, X).run(wide([X]))[0], X.astype(np.float64) * 0.1 + 2.0**-23, rtol=1e-15)
 
 
-def test_a_failure_to_trace_passes_through() -> None:
-    with pytest.raises(jax.errors.TracerBoolConversionError):
+def test_a_failure_to_trace_is_told_with_what_was_raised() -> None:
+    with pytest.raises(UntraceableError) as raised:
         lifted(lambda x: x if x.sum() > 0 else -x, X)
+    assert isinstance(raised.value.__cause__, jax.errors.TracerBoolConversionError)
 
 
 def test_random_numbers_are_those_of_the_program() -> None:

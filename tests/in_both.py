@@ -64,8 +64,8 @@ def derivative(
     if framework == "torch":
         at = to_torch(x).requires_grad_()
         result = function(at)
-        for cotangent in cotangents:
-            (result,) = torch.autograd.grad(result, at, to_torch(cotangent), create_graph=True)
+        for k, cotangent in enumerate(cotangents, 1):  # another graph makes torch take other code
+            (result,) = torch.autograd.grad(result, at, to_torch(cotangent), create_graph=k < order)
         return from_torch(result)
     for cotangent in cotangents:
         function = _gradient(function, cotangent)

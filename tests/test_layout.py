@@ -88,8 +88,8 @@ def test_a_failure_is_told_with_its_lengths_and_positions() -> None:
         "replace": {"torch": function},
     }
     text = " ".join(str(crosscheck.verify("linear", **OPTIONS, **options)).split())
-    assert f"linear value, float32 eager: torch: {told}" in text
-    assert "linear value, float32 eager: torch: layout, " in text
+    assert f"linear value, float32 eager: own torch: {told}" in text
+    assert "linear value, float32 eager: own torch: layout, " in text
 
 
 def test_a_implementation_that_raises_for_one_layout_is_an_error_there() -> None:

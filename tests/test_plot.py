@@ -31,7 +31,7 @@ def test_the_figure_shows_both_functions_and_every_error() -> None:
     figure = crosscheck.plot("sigmoid")
     top_left, top_right, left, right = figure.axes
     for axes, name in ((top_left, "value"), (top_right, "gradient")):
-        assert labels(axes) == ["torch", "jax", "analytic"]
+        assert labels(axes) == ["own torch", "own jax", "analytic"]
         assert axes.get_title() == name
         assert axes.get_legend() is not None
     for axes, budget in ((left, 4), (right, 5)):
@@ -73,16 +73,17 @@ def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
 
 def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:
     save(crosscheck.plot("relu", range=(1, 1 + 2**-23)), tmp_path / "two.png")
-    with pytest.raises(UsageError, match="expected bounds that differ in float32"):
+    with pytest.raises(UsageError, match="expected numbers that differ in float32"):
         crosscheck.plot("relu", range=(1, 1 + 2**-50))
 
 
 def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
     figure = crosscheck.plot("softmax", dtype="bfloat16", range=(-2, 2))
-    assert figure.get_suptitle().startswith("softmax(axis = -1) in bfloat16, the first entry of the row (x, 0, 1): torch")
+    title = "softmax(axis = -1) in bfloat16, the first entry of the row (x, 0, 1): own torch"
+    assert figure.get_suptitle().startswith(title)
     top_left, top_right, left, right = figure.axes
     for axes, name in ((top_left, "value"), (top_right, "gradient")):
-        assert labels(axes) == ["torch", "jax", "analytic"]
+        assert labels(axes) == ["own torch", "own jax", "analytic"]
         assert axes.get_title() == name
     for axes in (left, right):
         assert labels(axes) == ["own torch", "own jax", "torch", "jax", "budget"]
@@ -127,7 +128,7 @@ def test_a_wrong_nan_is_marked_and_who_is_missing_is_said() -> None:
     figure = draw(Curves("f", {}, "float32", x, panels))
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert "x: wrong NaN" in said
-    assert "not drawn: jax (TypeError: no)" in said
+    assert "not drawn: own jax (TypeError: no)" in said
 
 
 def test_every_implementation_has_a_style() -> None:

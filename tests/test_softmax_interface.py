@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[tuple[int, ...], dict[str, Any], type[Exception], str]]
     "beyond the axis of a row": ((3,), {"axis": 1}, ValueError, "axis: got 1 for shape (3,), expected -1 to 0"),
     "a float": (PLAIN, {"axis": 1.0}, TypeError, "axis: got 1.0, expected an integer"),
     "an infinite axis": (PLAIN, {"axis": inf}, TypeError, "axis: got inf, expected an integer"),
-    "NaN": (PLAIN, {"axis": nan}, ValueError, "axis: got nan, expected a number"),
+    "NaN": (PLAIN, {"axis": nan}, ValueError, "axis: got nan, expected an integer"),
     "a boolean": (PLAIN, {"axis": True}, TypeError, "axis: got True, expected an integer"),
     "None": (PLAIN, {"axis": None}, TypeError, "axis: got None, expected an integer"),
     "several axes": (PLAIN, {"axis": (0, 1)}, TypeError, "axis: got (0, 1), expected an integer"),

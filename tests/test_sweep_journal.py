@@ -107,7 +107,7 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
 def test_a_journal_of_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small: dict[str, Any] = {"range": (1.0, 1.0001), "implementations": ["torch.native"], "out": tmp_path}
     crosscheck.sweep("tanh", **small)
-    with pytest.raises(UsageError, match=r"holds a sweep; go on with --resume"):
+    with pytest.raises(UsageError, match=r"holds a sweep; go on with resume=True"):
         crosscheck.sweep("tanh", **small)
     for change, what in (
         ({"range": (1.0, 1.5)}, "range"),

@@ -174,7 +174,7 @@ def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, ...], Outco
         where = f"{at.dtype} {ORDER_NAMES[at.order]} at {at.x.decimal}{parameters}"
         found[f"{where} {at.x.bits} {at.place}"] = (
             where,
-            {(one.implementation, one.mode, *_layout(one)): one for one in results},
+            {(on_screen(one.implementation), one.mode, *_layout(one)): one for one in results},
         )
     return found
 

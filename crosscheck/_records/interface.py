@@ -96,7 +96,8 @@ class _Interface:
         return {**known, **given}
 
     def _wrong(self, name: str, value: object) -> str:
-        return f"{self._activation.name}: {name}: got {value!r}, expected {self._activation.range_of(name)}"
+        expected = "an integer" if name == "axis" else self._activation.range_of(name)
+        return f"{self._activation.name}: {name}: got {value!r}, expected {expected}"
 
     def _check_axis(self, shape: tuple[int, ...], axis: object) -> None:
         name = self._activation.name

@@ -136,6 +136,23 @@ def test_one_wrong_entry_of_very_many_rows_is_found(rows: np.ndarray[Any, Any]) 
     assert simplest.size <= 4
 
 
+def test_a_wrong_row_of_small_numbers_among_very_many_is_found() -> None:
+    """By 500 ULP, where elements next to 0 of right rows are off by more, as their terms cancel."""
+    many = np.random.default_rng(0).standard_normal((6000, 100)).astype(np.float32)
+    mark = float(many[3001, 0])
+
+    def right(x: Any) -> Any:
+        return torch.where(x[:, :1] == mark, 1e-6, 1.0) * layer_norm(x)
+
+    def wrong(x: Any) -> Any:
+        return jnp.where(x[:, :1] == mark, 1.00003e-6, 1.0) * normalised(x)
+
+    report = compare(right, wrong, many, order=0, modes="jit")
+    assert_fails(report, cause="definition", side=None)
+    assert report.decisive is not None
+    assert report.decisive.uncovered["definition"].worst.element[0] == 3001
+
+
 def test_what_is_said_of_very_many_rows_counts_those_that_were_diagnosed(rows: np.ndarray[Any, Any]) -> None:
     report = compare(layer_norm, lambda x: normalised(x, 1e-3), rows, order=0, modes="jit")
     assert_fails(report, cause="definition", side=None)

@@ -15,34 +15,38 @@ PROBE = 2**14
 def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) -> tuple[IntArray, list[int]]:
     """The items, along the first axis, in which two lists of results are furthest apart; how many elements are the same.
 
-    Half of the ``count`` are furthest apart relatively, the others absolutely.
+    Items are elements, or rows. Shares of the ``count`` are those with the largest of each measure of ``_apart``.
     """
     found: list[IntArray] = []
     equal = []
-    each = max(1, count // (2 * len(jax)))
     for a, b in zip(torch, jax, strict=True):
         assert b is not None
-        width = b.size // len(b)
-        a, b = (np.zeros(b.size, b.dtype) if one is None else one.ravel() for one in (a, b))  # noqa: PLW2901
-        same = 0
-        candidates: list[tuple[IntArray, ...]] = []
+        items = len(b)
+        a, b = (np.zeros((items, b.size // items), b.dtype) if one is None else one.reshape(items, -1) for one in (a, b))  # noqa: PLW2901
+        step = max(CHUNK // b.shape[1], 1)
+        probe = np.linspace(0, items - 1, min(PROBE, step)).astype(np.int64)
+        measures = _apart(a[probe], b[probe], fmt)
+        each = max(1, count // (len(measures) * len(jax)))
         # beyond this lie about twice as many as are wanted
-        share = 1 - min(1.0, 2 * each / b.size)
-        probe = np.linspace(0, b.size - 1, PROBE).astype(np.int64)
-        limits = [np.quantile(size, share, method="lower") for size in _apart(a[probe], b[probe], fmt)]
-        for start in range(0, b.size, CHUNK):
-            absolute, relative = _apart(a[start : start + CHUNK], b[start : start + CHUNK], fmt)
-            same += int((absolute == 0).sum())
-            top = np.flatnonzero((absolute > limits[0]) | (relative > limits[1]))
-            candidates.append((start + top, absolute[top], relative[top]))
-        places, absolute, relative = (np.concatenate(part) for part in zip(*candidates, strict=True))
-        found += [places[np.argsort(size)[-each:]] // width for size in (absolute, relative)]
-        equal.append(same)
+        share = 1 - min(1.0, 2 * each / items)
+        limits = [np.quantile(measure, share, method="lower") for measure in measures]
+        candidates: list[tuple[IntArray, ...]] = []
+        for start in range(0, items, step):
+            measures = _apart(a[start : start + step], b[start : start + step], fmt)
+            top = np.flatnonzero(np.any([one > limit for one, limit in zip(measures, limits, strict=True)], axis=0))
+            candidates.append((start + top, *(one[top] for one in measures)))
+        places, *tops = (np.concatenate(part) for part in zip(*candidates, strict=True))
+        found += [places[np.argsort(one)[-each:]] for one in tops]
+        equal.append(sum(int(same_bits(a[k : k + step], b[k : k + step]).sum()) for k in range(0, items, step)))
     return np.unique(np.concatenate(found)), equal
 
 
-def _apart(a: Array, b: Array, fmt: Format) -> tuple[Array, Array]:
-    """How far results are apart, absolutely and relatively; in float32 where that holds them, as it is only for sorting."""
+def _apart(a: Array, b: Array, fmt: Format) -> list[Array]:
+    """How far items are apart at most: absolutely, relative to the element, and of rows relative to the row's largest one.
+
+    Where terms cancel, a small element is far apart relative to itself in a right row too: that would hide a wrong row of
+    small numbers, which the last measure shows. In float32 where that holds the results, as it is only for sorting.
+    """
     kind = np.float64 if fmt.bits == 64 else np.float32
     x: Array = a.astype(kind)
     y: Array = b.astype(kind)
@@ -50,7 +54,10 @@ def _apart(a: Array, b: Array, fmt: Format) -> tuple[Array, Array]:
         absolute = np.abs(x - y)
         absolute[np.isnan(absolute) & ~same_bits(x, y)] = np.inf
         absolute[np.isnan(absolute)] = 0
-        return absolute, absolute / np.maximum(np.abs(y), kind(fmt.smallest_normal))
+        size = np.fmax(np.abs(y), kind(fmt.smallest_normal))
+        largest, relative = (np.fmax.reduce(one, axis=1) for one in (absolute, absolute / size))
+        rows = [largest / np.fmax.reduce(size, axis=1)] if a.shape[1] > 1 else []
+        return [largest, relative, *rows]
 
 
 def picked(results: list[Result], places: IntArray) -> list[Result]:

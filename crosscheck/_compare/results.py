@@ -18,8 +18,7 @@ from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Comparison
 
 SUBSET = 2**15
-
-
+"""So many elements of very many are diagnosed."""
 NAMES = {"torch": "torch", "jax": "JAX"}
 
 

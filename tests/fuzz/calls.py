@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import crosscheck
+from fuzz.generated import the_same_each_time
 from fuzz.running import Hang, time_limit
 
 X = np.linspace(-1, 1, 4, dtype=np.float32)
@@ -177,14 +178,7 @@ def call_campaign(name: str, examples: int, function: Function | None = None) ->
     """Call one function with generated arguments, the same each time; go on where one breaks a rule."""
     tally, function = CallTally(), function or FUNCTIONS[name]
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @the_same_each_time(examples)
     @given(calls(function))
     def one(arguments: dict[str, Any]) -> None:
         end, rule = broken(name, function, arguments)

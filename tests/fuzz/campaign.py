@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import click
 from cli import main
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
+from fuzz.generated import the_same_each_time
 from fuzz.invariant import broken
 from fuzz.lines import COMMANDS, lines
 from fuzz.running import Line, run
@@ -29,14 +30,7 @@ def campaign(command: str, examples: int, cli: click.Command = main) -> Tally:
     """Run generated lines of one command, the same each time; go on where one breaks the invariant."""
     tally = Tally(command)
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @the_same_each_time(examples)
     @given(lines(command))
     def one(line: Line) -> None:
         outcome = run(line, cli)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosscheck import PairReport, UsageError
+from crosscheck import PairReport, UsageError, compare
 
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 
@@ -36,3 +36,8 @@ def assert_fails(report: PairReport, *parts: str, cause: str = "error", side: st
     assert not report.passed
     assert (report.cause, report.side) == (cause, side), str(report)
     assert all(part in report.headline for part in parts), report.headline
+
+
+def report(torch_fn: Any, jax_fn: Any, *inputs: Any, order: int = 0) -> PairReport:
+    """What compare says of compiled functions of these inputs, by default of their values alone."""
+    return compare(torch_fn, jax_fn, list(inputs), order=order, modes="jit")

@@ -104,6 +104,12 @@ class Verified(NamedTuple):
     points: Sequence[Judged]
 
 
+@pytest.fixture
+def no_simpler_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare without the search for a simpler input, which takes most of the time."""
+    monkeypatch.setattr("crosscheck._compare.worst.EVALUATIONS", 0)
+
+
 @pytest.fixture(scope="session")
 def verified(
     tmp_path_factory: pytest.TempPathFactory, worker_id: str, request: pytest.FixtureRequest

@@ -1,6 +1,5 @@
 """How two functions differ, and where: what compare names is proven, and near-misses are not named."""
 
-from functools import cache
 from typing import Any
 
 import jax
@@ -9,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from compared import report
 
 import crosscheck
-from crosscheck import PairReport
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("no_simpler_input")]
 
 ROWS = crosscheck.normal((6, 8))
 SQUARE = crosscheck.normal((6, 6))
@@ -21,16 +20,6 @@ LINE = crosscheck.normal(10)
 POSITIVE = crosscheck.uniform(0.1, 2, (6, 8))
 MASK = np.random.default_rng(0).random((6, 8)) > 0.5
 MORE = np.array([1, 0, 2, 1, 0, 2], np.int32)
-
-
-@pytest.fixture(autouse=True)
-def no_simpler_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search for one takes most of the time and is tested in test_diagnosis.py."""
-    monkeypatch.setattr("crosscheck._compare.worst.EVALUATIONS", 0)
-
-
-def report(torch_fn: Any, jax_fn: Any, *inputs: Any, order: int = 0) -> PairReport:
-    return crosscheck.compare(torch_fn, jax_fn, list(inputs), order=order, modes="jit")
 
 
 def normed(x: Any, epsilon: float, ddof: int = 0) -> Any:
@@ -388,106 +377,3 @@ def test_how_gradients_differ_is_said_of_the_gradient() -> None:
 def test_a_multiple_where_one_is_infinite_or_nan_is_still_one() -> None:
     found = crosscheck.compare(torch.exp, lambda x: 2 * jnp.exp(x), order=0, modes="jit")
     assert found.diagnosis.how == "JAX gives 2 times what PyTorch gives"
-
-
-def put(at: Any) -> Any:
-    """What adds a number at some places, and a function that does not."""
-    return lambda x: x.at[at].add(jnp.sin(x[at]) + 2)
-
-
-EVEN, ODD = crosscheck.normal((6, 8)), crosscheck.normal((7, 7))
-WHERE: list[tuple[Any, Any, str]] = [
-    (EVEN, (slice(None), 2), "in all of `x[:, 2]`, column 2"),
-    (EVEN, 0, "in all of `x[0]`, row 0"),
-    (EVEN, (slice(None), slice(4, None)), "in all of `x[:, 4:]`, from position 4 of axis 1 on"),
-    (EVEN, (slice(None), slice(None, 3)), "in all of `x[:, :3]`, up to position 2 of axis 1"),
-    (EVEN, (slice(None), np.array([0, 7])), "in all of `x[:, [0, -1]]`, the first and the last of axis 1"),
-    (EVEN, slice(None, None, 2), "in all of `x[::2]`"),
-    (EVEN, (2, 3), "at `x[2, 3]` alone"),
-    (EVEN, (slice(1, 3), slice(2, 5)), "in all of `x[1:3, 2:5]`"),
-    (EVEN, ..., "everywhere"),
-    (ODD, np.diag_indices(7), "in all of the diagonal of `x`"),
-    (ODD, np.triu_indices(7, 1), "in all of what is above the diagonal of `x`"),
-    (ODD, np.tril_indices(7), "in all of what is on and below the diagonal of `x`"),
-    (ODD, np.nonzero(~np.eye(7, dtype=bool)), "in all of what is off the diagonal of `x`"),
-    (ODD, np.nonzero(np.pad(np.zeros((5, 5)), 1, constant_values=1)), "in all of the border of `x`"),
-    (ODD, np.nonzero(np.arange(49).reshape(7, 7) != 10), "in all of `x` but `x[1, 3]`"),
-    (ODD, np.nonzero(~np.isin(np.arange(49).reshape(7, 7), (0, 8, 9, 17))), "at 45 of 49 elements"),
-    (LINE, slice(8, None), "in all of `x[8:]`, from position 8 on"),
-    (LINE, np.array([1, 4, 5, 9]), "at 4 of 10 elements"),
-    (EVEN, (np.array([0, 1, 1]), np.array([0, 0, 1])), "in `x[:2, :2]` alone, at 3 of 4 elements"),
-]
-
-
-@pytest.mark.parametrize(("inputs", "at", "said"), WHERE, ids=[said for _, _, said in WHERE])
-def test_where_results_differ_is_said_in_slices(inputs: Any, at: Any, said: str) -> None:
-    # the mean makes it no elementwise function
-    found = report(lambda x: x + x.mean(), lambda x: put(at)(x) + x.mean(), inputs)
-    expected = said.replace("`x", "`y")
-    assert found.diagnosis.where == expected
-    assert f"they differ {expected}" in found.headline
-
-
-@pytest.mark.parametrize(
-    ("jax_fn", "said"),
-    [
-        (lambda x: jnp.where(x > 1, x + 1, x), "where x is 1.5 or more"),
-        (lambda x: jnp.where(x <= -1, x + 1, x), "where x is -1 or less"),
-        (lambda x: jnp.where(jnp.abs(x) > 1, x + 1, x), "where |x| is 1.5 or more"),
-        (lambda x: jnp.where(jnp.abs(x) < 1, x + 1, x), "where x is from -0.5 to 0.5"),
-        (lambda x: jnp.where(x == 0.5, x + 1, x), "at x = 0.5 alone"),
-        (
-            lambda x: jnp.where(jnp.isin(x, jnp.array([-1.0, 0.5, 1.5, 2.0])), x + 1, x),
-            "at 4 of 10 elements, where x is from -1 to 2",
-        ),
-    ],
-)
-def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any, said: str) -> None:
-    x = np.array([0.5, -1.5, 2.0, 0.0, -0.5, 1.0, -2.0, 1.5, -1.0, 2.5], np.float32)
-    found = report(lambda x: x * 1, jax_fn, x)
-    assert found.diagnosis.where == said
-    assert said in found.headline
-
-
-@cache
-def ties() -> dict[str, tuple[Any, Any, Any]]:
-    return {
-        "argmax": (lambda x: x.argmax(-1), lambda x: 7 - jnp.argmax(x[..., ::-1], -1), np.ones((4, 8), np.float32)),
-        "rounding": (
-            lambda x: x.round().int(),
-            lambda x: jnp.floor(x + 0.5).astype(int),
-            np.array([0.5, 1.5, 2.5, 0.7], np.float32),
-        ),
-        "a comparison": (lambda x: x > 0, lambda x: x >= 0, np.array([-1.0, 0.0, 2.0], np.float32)),
-    }
-
-
-@pytest.mark.parametrize("name", ["argmax", "rounding", "a comparison"])
-def test_integers_that_differ_are_no_convention(name: str) -> None:
-    torch_fn, jax_fn, x = ties()[name]
-    found = report(torch_fn, jax_fn, x)
-    assert (found.passed, found.cause, found.side) == (False, "definition", None), str(found)
-
-
-def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
-    found = report(lambda x: x.amax(-1), lambda x: jnp.exp(x).mean(-1) / 40, ROWS)
-    point = found.decisive.uncovered["definition"].worst if found.decisive else None
-    assert point is not None
-    assert found.diagnosis.how is None
-    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in found.headline  # type: ignore[index]
-    said = found.story()
-    assert "% of the larger one" in said
-    assert "relative  median " in said
-    assert "ULP" not in said
-    assert "rtol" not in said
-
-
-@pytest.mark.parametrize(
-    ("jax_fn", "said"),
-    [
-        (lambda x: x.mean(-1), "not known: nothing says which of the two functions is meant"),
-        (lambda x: x.sum(-1) * jnp.where(x.sum() < 100, jnp.nan, 1), "JAX"),
-    ],
-)
-def test_a_side_that_is_not_known_comes_with_the_reason(jax_fn: Any, said: str) -> None:
-    assert f"side      {said}" in report(lambda x: x.sum(-1), jax_fn, ROWS).story()

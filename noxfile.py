@@ -67,7 +67,7 @@ def verify(session: nox.Session) -> None:
 @nox.session
 def pairs(session: nox.Session) -> None:
     """Judge the corpus of pairs of functions and print a table of the verdicts: tests/pairs."""
-    session.install(".[all]", *group("test"))
+    session.install(".[all]", *group("pairs"))
     session.run("python", "-m", "pairs", *session.posargs, env={"PYTHONPATH": "tests"})
 
 

@@ -99,7 +99,8 @@ def _end(end: float, outward: int, at: IntArray, hits: IntArray, points: Points)
 def _margin(at: IntArray, hits: IntArray, points: Points) -> int:
     """So many inputs further out it may show: by how often it does next to the end, and how far apart the seeds end.
 
-    Which cause an error has is told by a few inputs for their neighbours, so that the inputs of a seed are not independent.
+    The cause of an error is found at a few inputs and taken over for their neighbours, so the inputs of one seed do not
+    count as independent.
     """
     if points.whole:
         return 0

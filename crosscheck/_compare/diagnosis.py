@@ -1,4 +1,4 @@
-"""What is told of a disagreement beyond the verdict: which known function each side is, the simplest input, a snippet."""
+"""What is reported beyond the verdict of a disagreement: which known function a side is, the simplest input, a snippet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How two functions differ that are not the same: hypotheses, tried in turn, and each proven before it is told."""
+"""How two different functions differ: hypotheses are tried one after the other, and one that is proven is reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def how(request: Request, judged: Judged) -> str | None:
     if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
         return None
     trials = Trials(request, judged)
-    trials.given_results  # noqa: B018 - what draws is known after a run
     if trials.draws:
         sides = " and ".join(trials.draws)
         return f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers"

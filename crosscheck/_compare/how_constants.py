@@ -60,9 +60,10 @@ class Constants:
         trials.result(TORCH)
         inside = self.program.constants_inside if self.program else []
         self.numbers = list(torch.constants), inside
-        few = max(map(len, self.numbers)) <= MOST and len(self.program.operations if self.program else ()) <= MOST
+        operations = self.program.operations if self.program else []
+        torch_result, jax_result = trials.given_results
         self.small = sum(one.size for one in trials.given) <= SMALL
-        self.few = few and all(one.shape == two.shape for one, two in [trials.given_results])
+        self.few = all(len(one) <= MOST for one in (*self.numbers, operations)) and torch_result.shape == jax_result.shape
 
     def run(
         self, side: int, kind: int, values: Mapping[int, float], arguments: Sequence[Array], noise: Noise | None
@@ -82,7 +83,7 @@ class Constants:
         finally:
             self.torch.constants.update({value: value for value in values})
 
-    # Numbers of the other function in the place of its own.
+    # One function takes numbers from inside the other in place of its own.
 
     def exchanged(self) -> Iterator[Change]:
         if not self.few:

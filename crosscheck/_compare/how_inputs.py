@@ -32,7 +32,7 @@ def of_inputs(trials: Trials) -> Iterator[Change]:
         with np.errstate(all="ignore"):
             try:
                 found = change.run(trials.given, None)
-            except Exception:  # a function of the user's, at inputs of another shape
+            except Exception:  # the user's function may refuse inputs of another shape, in any way
                 continue
         if near(found, trials.given_results[change.target]):
             yield change

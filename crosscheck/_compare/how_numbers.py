@@ -151,7 +151,7 @@ def _follows(trials: Trials, count: Count, function: Function) -> bool:
         try:
             torch = TorchProgram(request.torch, fewer, request.device).outputs()[1][k]
             jax = JaxProgram(request.jax, fewer, request.device, ("eager",)).outputs()[1][k]
-        except Exception:  # a function of the user's, at sizes it was not made for
+        except Exception:  # the user's function may refuse inputs of other sizes, in any way
             continue
         if torch.shape != jax.shape or not is_float(torch):
             continue

@@ -169,7 +169,7 @@ class Trials:
         """None where nothing finite is left to compare."""
         try:
             got = change.run(arguments, None)
-        except Exception:  # a function of the user's, at inputs of another kind
+        except Exception:  # the user's function may refuse the changed inputs, in any way
             return False
         got, target = change.view(got), change.view(target)
         if got.shape != target.shape or not near(got, target):

@@ -227,7 +227,7 @@ class _Gap:
             a = self.torch.results(self.order, along, "eager")[at]
             with jax_side.scope():
                 b = np.asarray(program(*inputs.leaves, *along.arrays)[at])
-        except Exception:  # a function of the user's, at sizes it was not made for
+        except Exception:  # the user's function may refuse inputs of other sizes, in any way
             return None
         return _apart(a, b)
 

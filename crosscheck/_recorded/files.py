@@ -25,8 +25,9 @@ NOT_WRITTEN = {"max_ulp": inf, "lengths": (), "parameters": {}, "capability": No
 class Record:
     """One environment, and the regions that the deviations have there, by their ids.
 
-    ``by`` is what recorded it: then it is whole, and nothing else is asked of that environment. A record without it was
-    written by hand, is shared by several environments and may be continued in other files, and was not run again.
+    ``by`` names the versions that recorded it. Such a record is whole: in its environment no other record counts. A record
+    without ``by`` was written by hand and has not been run again; several environments share it, and other files may add
+    to it.
     """
 
     seen: Seen

@@ -49,7 +49,7 @@ STYLE = """
   .crosscheck svg { width: auto; }
 }
 """
-"""Where it is narrow, a row of a table is told in lines, each with its head; the roles say that it is still a table."""
+"""On a narrow page each cell of a table is a line that begins with its column's head; ARIA roles keep it a table."""
 PAGE = "body { margin: 0 auto; padding: 1rem; max-width: 60rem; } :root { color-scheme: light dark; }"
 
 

@@ -88,7 +88,7 @@ class Filled:
 
 
 class Fitted:
-    """A table whose head and texts are wrapped until it fits; where it cannot, each of its rows is told in lines."""
+    """A table whose head and texts are wrapped until it fits; where that is not enough, each cell has a line of its own."""
 
     def __init__(self, table: Table) -> None:
         self.table = table

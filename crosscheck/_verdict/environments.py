@@ -26,7 +26,10 @@ class Environment:
 
     @classmethod
     def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
-        """Of what a report says of its environment. Where JAX is told to use others than torch, they are the capability."""
+        """From a report's description of its environment.
+
+        Where XLA_FLAGS chooses other instructions for JAX than torch uses, the capability names those of JAX.
+        """
         torch, jax = described["torch"], described["jax"]
         capability = torch.get("capability", jax.get("capability"))
         told = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))

@@ -54,6 +54,16 @@ def test_every_parameter_but_an_axis_has_a_range() -> None:
 
 
 @every_framework
+@pytest.mark.parametrize("power", [62, 70])
+def test_an_integer_is_a_number_however_many_bits_it_has(power: int, framework: str) -> None:
+    elu = getattr(activations["elu"], framework)
+    x = ARRAYS[framework](X)
+    assert np.array_equal(np.asarray(elu(x, alpha=-(2**power))), np.asarray(elu(x, alpha=-(2.0**power))))
+    with pytest.raises(ValueError, match=r"^threshold: threshold: got "):
+        getattr(activations["threshold"], framework)(x, threshold=2**1100)
+
+
+@every_framework
 @pytest.mark.parametrize(("name", "parameter", "value"), list(refused()), ids=str)
 def test_another_number_is_refused_with_the_range(name: str, parameter: str, value: float, framework: str) -> None:
     function = getattr(activations[name], framework)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -87,6 +88,8 @@ class _Interface:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
             number = value.item() if isinstance(value, np.generic) else value
+            if isinstance(number, int) and name != "axis":  # the frameworks raise at an integer beyond 64 bits
+                number = float(number) if abs(number) < 2**1023 else math.inf * (1 if number > 0 else -1)
             if isinstance(number, float | int):
                 if number not in self._activation.range_of(name):
                     raise ValueError(self._wrong(name, number))

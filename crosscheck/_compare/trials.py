@@ -112,6 +112,7 @@ class Trials:
     def draws(self) -> list[str]:
         """The sides that draw random numbers."""
         torch, jax = self.lifted
+        self.result(TORCH)  # a program of torch is seen to draw when it runs
         return [NAMES[TORCH]] * getattr(torch, "draws", False) + [NAMES[JAX]] * getattr(jax, "draws", False)
 
     def run(self, side: int, arguments: Sequence[Array], noise: Noise | None = None) -> Array:

@@ -33,6 +33,10 @@ OTHER_LENGTHS = (32,)
 """The same along another axis."""
 
 
+TRAINING_FAULTS = ("sum", "no-reset", "flipped-label", "transposed", "learning-rate", "start")
+"""That can be planted in the perceptron's training."""
+
+
 def budget(dtype: str, order: int) -> int:
     """In ULP: 4, 5 and 10, of 16-bit dtypes 1."""
     return 1 if dtype in ("bfloat16", "float16") else (4, 5, 10)[order]

@@ -11,8 +11,8 @@ import pytest
 import rational
 from contract import CAUSES, PASSING
 from floats import FORMATS, Float64Array, Format
+from truths import Truth
 
-from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import (
     CODE,
     FIRST_PASSING,

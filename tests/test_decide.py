@@ -9,8 +9,8 @@ import pytest
 import rational
 from flint import arb
 from floats import FORMATS, Format
+from truths import precision
 
-from crosscheck._truth.balls import precision
 from crosscheck._truth.decide import decide, decide_many
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

@@ -13,12 +13,12 @@ from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
 from floats import FORMATS, following, widen
 from kept import environment
+from recorded_here import Environment, examined_here, on_record, seen_here
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, Seen
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.deviations import settle
-from crosscheck._verdict.environments import Environment, examined_here, on_record, seen_here
 
 Run = Callable[[str], Verified]
 ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)

@@ -9,14 +9,11 @@ import pytest
 from catalogue import ROWS
 from flint import arb
 from floats import FORMATS, Float64Array, Format
-from truths import matches
+from truths import Sample, Truth, matches, precision
 
 import crosscheck
 from crosscheck._truth import doubles, rows
-from crosscheck._truth.balls import precision
 from crosscheck._truth.doubles import Doubles, Namespace, decide
-from crosscheck._truth.truth import Truth
-from crosscheck._verify.sample import Sample
 from crosscheck._verify.shapes import STARTS
 
 M = Namespace()

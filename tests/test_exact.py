@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from floats import FORMATS, FloatArray, Format, every_value, widen
 from mpmath import mpf
-from truths import fraction, matches
+from truths import fraction, matches, truth
 
 import crosscheck
 from crosscheck import Activation, Kink, Limits, SpecError
 from crosscheck._arithmetic.sampling import stratified
-from crosscheck._truth.evaluate import truth
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 ORDERS = (0, 1, 2)

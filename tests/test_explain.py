@@ -18,10 +18,10 @@ from explained import assert_reproduced, declaring, implementation, parts
 from floats import FORMATS
 from in_both import torch_compiles
 from kept import environment
+from recorded_here import Environment, seen_here
 
 import crosscheck
 from crosscheck import Activation, UsageError
-from crosscheck._verdict.environments import Environment, seen_here
 from crosscheck._verify.explanation import SENTENCES
 
 Run = Callable[[str], Verified]

@@ -15,15 +15,13 @@ from explained import assert_reproduced, declaring, implementation, parts
 from flint import arb
 from floats import FORMATS, FloatArray, Format, widen
 from mpmath import mpf
-from truths import fraction, matches
+from truths import Sample, coordinates, fraction, matches, precision, row_truth
 
 import crosscheck
 from crosscheck import Activation, Limits, Report, SpecError
 from crosscheck._catalogue._kernels import halves, numpy_of
-from crosscheck._truth.balls import precision
-from crosscheck._truth.rows import _enclosures, _paired, row_truth
+from crosscheck._truth.rows import _enclosures, _paired
 from crosscheck._verify.curves import curves as curves_of
-from crosscheck._verify.sample import Sample, coordinates
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

@@ -9,12 +9,13 @@ import pytest
 from catalogue import ROWS
 from contract import DTYPES, ORDERS
 from floats import FORMATS, Float64Array
+from truths import Sample
 
 import crosscheck
 from crosscheck._catalogue import _kernels
 from crosscheck._records.implementations import Implementation
 from crosscheck._verdict import causes
-from crosscheck._verify.sample import Sample, taken
+from crosscheck._verify.sample import taken
 from crosscheck._verify.task import Plan, Task
 
 pytestmark = pytest.mark.full

@@ -15,13 +15,12 @@ import flint
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from truths import Truth, samples
 
 import crosscheck
 from crosscheck import _cache
 from crosscheck._cli import caching
 from crosscheck._truth import kept
-from crosscheck._truth.truth import Truth
-from crosscheck._verify.sample import samples
 
 SIGMOID, SOFTMAX = crosscheck.activations.sigmoid, crosscheck.activations.softmax
 ORDERS = (0, 1, 2)

@@ -8,9 +8,9 @@ import click
 import pytest
 from cli import main
 from click.testing import CliRunner
+from contract import TRAINING_FAULTS
 
 import crosscheck
-from crosscheck._training.faults import FAULTS
 
 RUN = CliRunner()
 FLAGS = {
@@ -87,7 +87,7 @@ def test_the_help_cuts_no_sentence() -> None:
 
 def test_the_help_lists_the_faults() -> None:
     said = "".join(RUN.invoke(main, ["perceptron", "--help"]).stdout.split())
-    assert ",".join(FAULTS) in said
+    assert ",".join(TRAINING_FAULTS) in said
 
 
 @pytest.mark.parametrize(

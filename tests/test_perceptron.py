@@ -1,5 +1,6 @@
 """The perceptron in both frameworks: the model, its losses, its training, and the agreement of two trainings."""
 
+import pkgutil
 from dataclasses import replace
 from typing import Any
 
@@ -8,21 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from contract import TRAINING_FAULTS
+from trainings import TENSORS, TRAIN, History, Setup
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport
-from crosscheck._training import jax_many, jax_training, torch_training
-from crosscheck._training.agreement import moved
-from crosscheck._training.faults import FAULTS
-from crosscheck._training.losses import DIFFERENCES
-from crosscheck._training.many import judge_many, moved_many
-from crosscheck._training.many_setup import gates_and_seeds
-from crosscheck._training.records import TENSORS, History, Setup
-from crosscheck._training.reference import departure
-from crosscheck._training.tasks import GATES, NOT_SEPARABLE
 
 SHORT = 60
-TRAIN = {"torch": torch_training.train, "jax": jax_training.train}
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +116,15 @@ def test_what_torch_clamps_is_told(losses: crosscheck.LossesReport) -> None:
     assert "torch-log-clamped" in str(losses)
 
 
-@pytest.mark.parametrize("known", [difference.id for difference in DIFFERENCES if difference.seen_here])
-def test_a_difference_that_is_not_declared_is_found(losses: crosscheck.LossesReport, known: str) -> None:
-    points = tuple(replace(point, declared=None if point.declared == known else point.declared) for point in losses.points)
-    report = replace(losses, points=points)
-    assert not report.passed
-    assert any(not point.passed for point in points)
-    assert report.stale == [known]
+def test_a_difference_that_is_not_declared_is_found(losses: crosscheck.LossesReport) -> None:
+    occurring = {point.declared for point in losses.points} - {None}
+    assert {"torch-log-clamped", "torch-value-lost-tail"} < occurring
+    for known in occurring:
+        points = tuple(replace(one, declared=None if one.declared == known else one.declared) for one in losses.points)
+        report = replace(losses, points=points)
+        assert not report.passed
+        assert any(not point.passed for point in points)
+        assert report.stale == [known]
 
 
 # two trainings
@@ -174,7 +169,7 @@ def test_the_first_difference_is_where_the_bits_part(learned: PerceptronReport) 
 
 
 def test_bit_equal_trainings_are_exact() -> None:
-    report = crosscheck.perceptron("or", epochs=SHORT, replace={"jax": torch_training.train})
+    report = crosscheck.perceptron("or", epochs=SHORT, replace={"jax": TRAIN["torch"]})
     assert report.agreement.cause == "exact"
     assert report.agreement.first is None
     assert "bit-equal at every epoch" in str(report)
@@ -191,13 +186,13 @@ FIRST_SEEN = {
 
 
 def test_every_fault_has_its_place() -> None:
-    assert FIRST_SEEN.keys() == FAULTS.keys()
+    assert tuple(FIRST_SEEN) == TRAINING_FAULTS
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("what", ["or", "points"])
 @pytest.mark.parametrize("side", ["torch", "jax"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", TRAINING_FAULTS)
 def test_a_planted_fault_is_named_with_its_side_epoch_and_tensor(fault: str, side: str, what: str, dtype: str) -> None:
     report = crosscheck.perceptron(what, epochs=SHORT, dtype=dtype, plant={side: fault})
     assert not report.agree
@@ -221,7 +216,7 @@ def test_faults_on_both_sides_are_both_named() -> None:
 def test_a_transposed_weight_matrix_is_named_where_there_is_one_to_transpose() -> None:
     def turned(setup: Setup, progress: Any = None) -> History:
         weights = {**setup.weights, "weight": np.ascontiguousarray(setup.weights["weight"].T)}
-        return jax_training.train(replace(setup, weights=weights))
+        return TRAIN["jax"](replace(setup, weights=weights))
 
     x = np.random.default_rng(0).normal(size=(6, 2))
     report = crosscheck.perceptron(data=(x, x > 0), epochs=SHORT, replace={"jax": turned})
@@ -233,7 +228,7 @@ def test_wrong_outputs_after_the_last_epoch_are_found() -> None:
     """Nothing follows from them but the predictions."""
 
     def late(setup: Setup, progress: Any = None) -> History:
-        history = jax_training.train(setup)
+        history = TRAIN["jax"](setup)
         outputs = history["outputs"].copy()
         outputs[-1] *= -1
         return History({**history.tensors, "outputs": outputs})
@@ -246,7 +241,7 @@ def test_wrong_outputs_after_the_last_epoch_are_found() -> None:
 @pytest.mark.parametrize("tensor", TENSORS)
 def test_a_single_wrong_number_is_found_where_it_is(tensor: str) -> None:
     def nudged(setup: Setup, progress: Any = None) -> History:
-        history = jax_training.train(setup)
+        history = TRAIN["jax"](setup)
         tensors = {name: array.copy() for name, array in history.tensors.items()}
         tensors[tensor][37] *= 1 + 2.0**-14
         return History(tensors)
@@ -260,7 +255,7 @@ def test_a_single_wrong_number_is_found_where_it_is(tensor: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str) -> None:
     def faster(setup: Setup, progress: Any = None) -> History:
-        return jax_training.train(replace(setup, learning_rate=setup.learning_rate * 1.000002))
+        return TRAIN["jax"](replace(setup, learning_rate=setup.learning_rate * 1.000002))
 
     report = crosscheck.perceptron("or", dtype=dtype, replace={"jax": faster})
     assert report.agreement.findings[0].message.startswith("the learning rate is 0.1000002")
@@ -270,12 +265,12 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
     """Weights that are always rounded up, where that is within the bound of one step."""
 
     def jax_outputs(setup: Setup) -> Any:
-        return jax_training.train(replace(setup, epochs=1))["outputs"][:1]
+        return TRAIN["jax"](replace(setup, epochs=1))["outputs"][:1]
 
     def upwards(setup: Setup, progress: Any = None) -> History:
         steps = []
         for _ in range(setup.epochs):
-            step = jax_training.train(replace(setup, epochs=1))
+            step = TRAIN["jax"](replace(setup, epochs=1))
             for name in ("weight", "bias"):
                 after = step.tensors[name][1]
                 after[...] = np.where(np.frexp(after)[0] >= 0.75, np.nextafter(after, np.inf, dtype=after.dtype), after)
@@ -294,11 +289,18 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
 
 
 @pytest.mark.parametrize("name", TRAIN)
-def test_the_control_itself_is_a_sound_training(name: str, learned: PerceptronReport) -> None:
-    setup = replace(moved(learned.setup, np.inf), epochs=SHORT)
-    history = TRAIN[name](setup)
-    assert departure(setup, history) is None
-    assert departure(replace(learned.setup, epochs=SHORT), history).tensor == "weight"
+def test_a_training_from_a_start_moved_by_one_ulp_is_sound_but_not_the_other_one_s(name: str) -> None:
+    """This is the control."""
+
+    def moved(setup: Setup, progress: Any = None) -> History:
+        return TRAIN[name](replace(setup, weights={key: np.nextafter(w, np.inf, dtype=w.dtype) for key, w in start.items()}))
+
+    start = crosscheck.perceptron("or", epochs=1).setup.weights
+    report = crosscheck.perceptron("or", epochs=SHORT, replace={name: moved})
+    (found,) = report.agreement.findings
+    assert (found.framework, found.epoch, found.tensor) == (name, 0, "weight")
+    weights = {tensor: report.histories[name][tensor][0] for tensor in start}
+    assert crosscheck.perceptron("or", weights=weights, epochs=SHORT, replace={name: moved}).agree
 
 
 def test_overflow_names_the_epoch_and_the_framework() -> None:
@@ -315,7 +317,7 @@ def test_overflow_names_the_epoch_and_the_framework() -> None:
 
 def test_a_nan_that_nothing_explains_is_not_an_overflow() -> None:
     def spoiled(setup: Setup, progress: Any = None) -> History:
-        history = jax_training.train(setup)
+        history = TRAIN["jax"](setup)
         loss = history["loss"].copy()
         loss[4] = np.nan
         return replace(history, tensors={**history.tensors, "loss": loss})
@@ -342,17 +344,18 @@ def many() -> crosscheck.PerceptronsReport:
 
 def test_every_gate_is_learned_but_the_two_that_cannot_be(many: crosscheck.PerceptronsReport) -> None:
     assert many.agree
-    assert [gate.gate for gate in many.gates] == list(GATES)
+    assert len(many.gates) == 16
     for gate in many.gates:
         for name in TRAIN:
-            assert gate.learned(name) == (0 if gate.gate in NOT_SEPARABLE else 20)
+            assert gate.learned(name) == (0 if gate.gate in ("xor", "xnor") else 20)
     assert "Never learned, in either framework: xor, xnor." in str(many)
 
 
-def test_the_sixteen_gates_are_all_there_are() -> None:
-    assert len(set(GATES.values())) == 16
+def test_the_sixteen_gates_are_all_there_are(many: crosscheck.PerceptronsReport) -> None:
+    truths = {gate.gate: gate.truth for gate in many.gates}
+    assert len(set(truths.values())) == 16
     for name, function in {"or": np.logical_or, "xor": np.logical_xor, "and": np.logical_and}.items():
-        assert GATES[name] == tuple(int(function(a, b)) for a in (0, 1) for b in (0, 1))
+        assert truths[name] == "".join(str(int(function(a, b))) for a in (0, 1) for b in (0, 1))
 
 
 def test_many_trainings_are_those_of_one_by_one(many: crosscheck.PerceptronsReport) -> None:
@@ -374,13 +377,16 @@ def test_a_logit_on_the_boundary_is_listed_and_no_disagreement() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.5, np.nan])
-def test_a_prediction_that_differs_off_the_boundary_is_found(wrong: float) -> None:
-    start = {"weight": np.array([[0.3, -0.2]], np.float32), "bias": np.array([0.1], np.float32)}
-    setup = gates_and_seeds(("or", "xor"), [start, start], learning_rate=0.1, epochs=SHORT, dtype="float32")
-    logits, control = jax_many.train_many(setup), jax_many.train_many(moved_many(setup))
-    spoiled = logits.copy()
-    spoiled[1, 2] = -np.sign(logits[1, 2]) * wrong
-    results = judge_many(("or", "xor"), setup, {"torch": spoiled, "jax": logits}, control)
-    assert [result.disagreements for result in results] == [((1, 2),), ()]
-    report = crosscheck.PerceptronsReport(tuple(results), {"seeds": 2}, {})
+def test_a_prediction_that_differs_off_the_boundary_is_found(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "crosscheck._training.torch_many.train_many"
+    train_many = pkgutil.resolve_name(name)
+
+    def spoiled(*arguments: Any) -> Any:
+        logits = train_many(*arguments)
+        logits[1, 2] = -np.sign(logits[1, 2]) * wrong
+        return logits
+
+    monkeypatch.setattr(name, spoiled)
+    report = crosscheck.perceptrons(["or", "xor"], seeds=2, epochs=SHORT)
+    assert [result.disagreements for result in report.gates] == [((1, 2),), ()]
     assert report.headline.startswith("DISAGREE")

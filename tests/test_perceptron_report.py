@@ -9,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from trainings import TRAIN
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport, UsageError
-from crosscheck._training import jax_training, torch_training
-
-TRAIN = {"torch": torch_training.train, "jax": jax_training.train}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +82,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "dtype": (lambda: crosscheck.perceptron(dtype="float31"), "did you mean 'float32'?"),
     "fault": (lambda: crosscheck.perceptron(plant={"jax": "sums"}), "did you mean 'sum'?"),
     "side": (lambda: crosscheck.perceptron(plant={"torhc": "sum"}), "did you mean 'torch'?"),
-    "replaced": (lambda: crosscheck.perceptron(replace={"numpy": torch_training.train}), "unknown framework 'numpy'"),
+    "replaced": (lambda: crosscheck.perceptron(replace={"numpy": TRAIN["torch"]}), "unknown framework 'numpy'"),
     "flat x": (lambda: crosscheck.perceptron(data=([0.0, 1.0], Y)), "data: x: got shape (2,), expected (points, inputs)"),
     "y too long": (lambda: crosscheck.perceptron(data=(X, [0, 1, 1])), "data: y: got shape (3, 1) for x of shape (2, 2)"),
     "label": (lambda: crosscheck.perceptron(data=(X, [0, 2])), "data: y: got the label 2, expected 0 or 1"),

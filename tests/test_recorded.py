@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_here import Environment, seen_here
 
 import crosscheck
 from crosscheck import Anchor, Deviation, Region, Seen, SpecError
 from crosscheck._recorded.files import FOLDER, SCHEMA, Record, files, read, recorded, text
-from crosscheck._verdict.environments import Environment, seen_here
 
 FILES = files()
 DECLARED = [deviation.id for activation in crosscheck.activations.values() for deviation in activation.deviations]

@@ -14,12 +14,10 @@ from explained import assert_reproduced, declaring, implementation, parts
 from floats import FORMATS, Format, widen
 from in_both import derivative
 from mpmath import mpf
-from truths import fraction, matches
+from truths import Sample, fraction, matches, row_truth
 
 import crosscheck
 from crosscheck import SpecError
-from crosscheck._truth.rows import row_truth
-from crosscheck._verify.sample import Sample
 
 LOGSUMEXP = crosscheck.activations["logsumexp"]
 REDUCTIONS = [name for name in ROWS if crosscheck.activations[name].result == "one"]

@@ -7,13 +7,13 @@ import pytest
 from catalogue import ELEMENTWISE
 from contract import MODES
 from floats import FORMATS, to_ordinal
+from recorded_here import Environment, seen_here
 
 from crosscheck import Point, activations
 from crosscheck._atlas.file import read
 from crosscheck._sweep.piece import swept
 from crosscheck._sweep.report import read_sweep, read_sweeps
 from crosscheck._sweep.results import judged_exactly
-from crosscheck._verdict.environments import Environment, seen_here
 
 RESULTS = Path(__file__).parents[1] / "results"
 

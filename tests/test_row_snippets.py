@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from catalogue import ROWS
 from floats import FORMATS
+from truths import Sample, samples
 
 import crosscheck
 from crosscheck._verify.reproduce import _rows
-from crosscheck._verify.sample import Sample, samples
 from crosscheck._verify.shapes import USED
 from crosscheck._verify.sight import _place, sight
 

@@ -14,14 +14,12 @@ from contract import LENGTHS, OTHER_LENGTHS
 from flint import arb
 from floats import FORMATS, Float64Array, FloatArray, Format, widen
 from mpmath import mpf
-from truths import fraction, matches
+from truths import Sample, coordinates, fraction, matches, precision, row_truth, samples
 
 import crosscheck
 from crosscheck import Activation, Limits
 from crosscheck._arithmetic.sampling import sampled_rows
-from crosscheck._truth.balls import precision
-from crosscheck._truth.rows import _enclosures, row_truth
-from crosscheck._verify.sample import Sample, coordinates, samples
+from crosscheck._truth.rows import _enclosures
 
 SOFTMAX = crosscheck.activations["softmax"]
 ORDERS = (0, 1, 2)

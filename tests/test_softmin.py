@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from floats import FORMATS, Format, widen
 from in_both import derivative
+from truths import coordinates, row_truth, samples
 
 import crosscheck
 from crosscheck import SpecError
-from crosscheck._truth.rows import row_truth
-from crosscheck._verify.sample import coordinates, samples
 
 pytestmark = pytest.mark.full
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from floats import FORMATS, FloatArray, widen
 from in_both import derivative
+from truths import row_truth
 
 import crosscheck
 from crosscheck._records.interface import native_function
-from crosscheck._truth.rows import row_truth
 
 pytestmark = pytest.mark.full
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from floats import FORMATS, to_ordinal, widen
 from in_both import derivative
+from truths import truth
 
 import crosscheck
 from crosscheck import SweepReport, SweepResult, activations
 from crosscheck._sweep.forms import Constant, Multiple, Nowhere, Polynomial, parts
 from crosscheck._sweep.positions import PIECE, Span, bits_at, floats, pieces, position_of, value_at, whole
 from crosscheck._sweep.truths import Truths
-from crosscheck._truth.evaluate import truth
 from crosscheck._verdict.causes import CODE, Setting, judge
 from crosscheck._verdict.scale import scale
 

@@ -15,13 +15,12 @@ import flint
 import numpy as np
 import pytest
 import torch
+from truths import row_truth, truth
 
 from crosscheck import activations
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_backend import one_thread
 from crosscheck._truth import balls
-from crosscheck._truth.evaluate import truth
-from crosscheck._truth.rows import row_truth
 
 pytestmark = pytest.mark.full
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from contract import DTYPES
 from kept import environment
+from recorded_here import Environment, seen_here
 
 from crosscheck import activations
 from crosscheck._atlas.noticed import Checks, normal
@@ -16,7 +17,6 @@ from crosscheck._atlas.records import AtlasRow, Noticed
 from crosscheck._atlas.report import usual_tables
 from crosscheck._atlas.rows import declared_rows
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_results, usual_checks
-from crosscheck._verdict.environments import Environment, seen_here
 
 pytestmark = pytest.mark.full
 

@@ -13,11 +13,11 @@ from catalogue import NAMES
 from conftest import Verified
 from contract import budget
 from floats import Float64Array, FloatArray
+from truths import Sample
 
 import crosscheck
 from crosscheck._catalogue import _zeros
 from crosscheck._catalogue._kernels import Zero
-from crosscheck._verify.sample import Sample
 
 NUMBERS = script.numbers()
 ZEROS = (

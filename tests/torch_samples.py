@@ -19,13 +19,11 @@ from torch.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from torch.overrides import get_testing_overrides
 from torch.testing._comparison import default_tolerances
 from torch.testing._internal.common_methods_invocations import op_db
+from truths import coordinates, row_truth, truth
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._truth.evaluate import truth
-from crosscheck._truth.rows import row_truth
 from crosscheck._verdict.deviations import lie_in
-from crosscheck._verify.sample import coordinates
 
 Function = Callable[..., Any]
 NEAR = 0.01

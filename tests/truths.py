@@ -1,4 +1,4 @@
-"""A Truth against the exact number that it stands for: what the tests of elementwise functions and of rows share."""
+"""What tests of numerics share: the truth of elementwise functions and of rows, and a Truth against the exact number."""
 
 from fractions import Fraction
 from math import inf
@@ -9,7 +9,13 @@ import rational
 from floats import Format, following, widen
 from mpmath import mpf
 
+from crosscheck._truth.balls import precision
+from crosscheck._truth.evaluate import truth
+from crosscheck._truth.rows import row_truth
 from crosscheck._truth.truth import Truth
+from crosscheck._verify.sample import Sample, coordinates, samples
+
+__all__ = ["ARRAYS", "Sample", "Truth", "coordinates", "fraction", "matches", "precision", "row_truth", "samples", "truth"]
 
 ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
 

@@ -2,10 +2,8 @@
 
 import ml_dtypes
 import numpy as np
+from trainings import TRAIN, History
 
-from crosscheck._training import jax_training
-from crosscheck._training.faults import FAULTS as NAMED
-from crosscheck._training.records import History
 from detection.trained import Trained, descend, trainer
 
 FIRST = {
@@ -66,7 +64,7 @@ def changed(tensor, index, factor):
     """One recorded number, of which nothing follows."""
 
     def train(setup, progress=None):
-        history = jax_training.train(setup)
+        history = TRAIN["jax"](setup)
         array = history[tensor].copy()
         array[index] *= factor
         return History({**history.tensors, tensor: array})
@@ -85,7 +83,7 @@ FAULTS = [
             side=side,
             at=FIRST[fault],
         )
-        for fault in NAMED
+        for fault in FIRST
         for what, side in (("or", "torch"), ("points", "jax"))
     ),
     unknown("momentum", trainer(momentum()), "2 weight"),

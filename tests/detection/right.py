@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from floats import FORMATS
 from in_both import from_torch, to_torch
+from truths import truth
 
 import crosscheck
 from crosscheck import Activation, Comparison
 from crosscheck._records import jax_rules, torch_rules
-from crosscheck._truth.evaluate import truth
 from detection.records import Right, Said
 from detection.usual import usual_of
 from detection.verified import SHAPE

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from trainings import TENSORS, History, Setup
 
 import crosscheck
 from crosscheck import PerceptronReport
-from crosscheck._training.records import TENSORS, History, Setup
 from detection.records import MISSED, Fault, Said, Verdict
 from detection.usual import of_arrays
 

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from atlases import ONE, Extent, Outcome, atlas_of, row_of
 from kept import write_json
 
 import crosscheck
 from crosscheck import Atlas, AtlasDiff, AtlasRow, UsageError
-from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
-from crosscheck._verdict.deviations import Extent
 
 pytestmark = pytest.mark.full
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-ZERO, ONE, TAIL = Number("0", "0x0"), Number("1", "0x3f800000"), Number("-19.5", "0xc19c0000")
 ENVIRONMENT = {
     "python": "3.11.2",
     "platform": "here",
@@ -35,32 +33,11 @@ def row(id_: str, **changes: Any) -> AtlasRow:
         Extent("jax.native", "exact", "float32", "eager", 100, 120, 7.0),
         Extent("jax.native", "exact", "float32", "jit", 90, 120, 6.0),
     )
-    made = AtlasRow(
-        id=id_,
-        declared=True,
-        function="elu",
-        natives={"jax.native": "jax.nn.elu"},
-        implementations=("jax.native",),
-        dtypes=("float32",),
-        orders=(1,),
-        modes=("eager", "jit"),
-        region=(Area(1, ("float32",), ((-103.0, -2.5),), (), {}, ("eager", "jit"), 16.0, measured),),
-        inputs=(Input(0, 1, "float32", {"alpha": 1.0}, TAIL),),
-        results=((Outcome("jax.native", "eager", ZERO, 2.0**24), Outcome("torch.native", "eager", ONE, 0.5)),),
-        truth=(ONE,),
-        cause="inaccurate",
-        side="jax",
-        reason="Digits are lost.",
-        link="https://example.org/why",
-        bug=False,
-        seen=True,
-    )
-    return dataclasses.replace(made, **changes)
+    return row_of(id_, *measured, **changes)
 
 
 def atlas(*rows: AtlasRow, environment: dict[str, Any] = ENVIRONMENT, **coverage: Any) -> Atlas:
-    covered = {"functions": ("elu",), "dtypes": ("float32", "float64"), "seed": 0, "quick": False} | coverage
-    return Atlas(rows, environment, Coverage(**covered), 1000)
+    return atlas_of(*rows, environment=environment, **coverage)
 
 
 def with_extent(one: AtlasRow, **changes: Any) -> AtlasRow:

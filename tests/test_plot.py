@@ -1,5 +1,6 @@
 """Figures: what they show, that they touch no global state, and that a file is written whole or not at all."""
 
+import dataclasses
 import math
 import os
 import runpy
@@ -7,20 +8,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cli
 import numpy as np
 import pytest
 
 import crosscheck
 from crosscheck import UsageError
-from crosscheck._report.figures import ERROR_STYLES, STYLES, save
-from crosscheck._verify.curves import Curve, Curves, Panel, curves
-from crosscheck._verify.curves_plot import _columns, _worst, draw
-from crosscheck._verify.plot import DRAWABLE, PLOTTED
 
 pytestmark = pytest.mark.full
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def assert_written(path: Path, *arguments: str, starts: bytes = b"\x89PNG") -> None:
+    done = cli.run("plot", *arguments, "--figure", str(path))
+    assert done.exit_code == 0, done.output
+    assert path.read_bytes().startswith(starts)
 
 
 def labels(axes: object) -> list[str]:
@@ -47,12 +52,13 @@ def test_the_figure_shows_both_functions_and_every_error() -> None:
 
 
 def test_the_curves_are_the_functions() -> None:
-    data = curves(crosscheck.activations["tanh"], ("torch", "jax"), "float64", -3.0, 3.0, 101)
-    value, gradient = data.panels
-    for curve in value.curves:
-        np.testing.assert_allclose(curve.y, np.tanh(data.x), rtol=1e-14)
-    np.testing.assert_allclose(gradient.analytic, 1 / np.cosh(data.x) ** 2, rtol=1e-14)
-    assert all((curve.ulp <= panel.budget).all() for panel in data.panels for curve in panel.curves)
+    value, gradient, *errors = crosscheck.plot("tanh", dtype="float64", range=(-3, 3)).axes
+    for line in value.lines[:2]:
+        np.testing.assert_allclose(line.get_ydata(), np.tanh(line.get_xdata()), rtol=1e-14)
+    analytic = gradient.lines[2]
+    np.testing.assert_allclose(analytic.get_ydata(), 1 / np.cosh(analytic.get_xdata()) ** 2, rtol=1e-14)
+    for axes, budget in zip(errors, (4, 5), strict=True):
+        assert all(max(line.get_ydata()) <= budget for line in axes.lines[:2])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
@@ -63,16 +69,13 @@ def test_every_dtype_is_drawn(dtype: str) -> None:
 
 
 def test_a_range_that_float64_can_hardly_hold_is_drawn(tmp_path: Path) -> None:
-    largest = DRAWABLE
-    figure = crosscheck.plot("relu", dtype="float64", range=(-largest, largest))
-    save(figure, tmp_path / "all.png")
-    low, high = figure.axes[0].get_xlim()
-    assert (low, high) == (-largest, largest)
-    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    figure = crosscheck.plot("relu", dtype="float64", range=(-1e300, 1e300))
+    assert figure.axes[0].get_xlim() == (-1e300, 1e300)
+    assert_written(tmp_path / "all.png", "relu", "--dtype", "float64", "--range", "-1e300", "1e300")
 
 
 def test_an_interval_between_neighbours_is_drawn(tmp_path: Path) -> None:
-    save(crosscheck.plot("relu", range=(1, 1 + 2**-23)), tmp_path / "two.png")
+    assert_written(tmp_path / "two.png", "relu", "--range", "1", str(1 + 2**-23))
     with pytest.raises(UsageError, match="expected numbers that differ in float32"):
         crosscheck.plot("relu", range=(1, 1 + 2**-50))
 
@@ -99,8 +102,7 @@ def test_a_function_of_rows_is_drawn_as_one_entry_varies() -> None:
 
 
 def test_an_entry_far_from_the_others_is_drawn(tmp_path: Path) -> None:
-    save(crosscheck.plot("softmax", dtype="float64", range=(-DRAWABLE, DRAWABLE)), tmp_path / "far.png")
-    assert (tmp_path / "far.png").read_bytes().startswith(b"\x89PNG")
+    assert_written(tmp_path / "far.png", "softmax", "--dtype", "float64", "--range", "-1e300", "1e300")
 
 
 def test_a_record_of_the_users_is_drawn(activation_file: Path) -> None:
@@ -108,32 +110,36 @@ def test_a_record_of_the_users_is_drawn(activation_file: Path) -> None:
     assert labels(figure.axes[2]) == ["own torch", "own jax", "budget"]
 
 
-def test_the_worst_error_of_a_column_is_shown() -> None:
-    x = np.linspace(-1, 1, 3000)
-    ulp = np.zeros(3000)
-    ulp[1234] = 77.0
-    centres, column = _columns(x)
-    y = np.zeros(3000)
-    y[2000], ulp[2000] = np.nan, np.nan
-    worst, odd = _worst(Curve("torch", y, ulp), column, centres.size)
-    assert worst.max() == 77.0
-    assert abs(centres[worst.argmax()] - x[1234]) < 2 / 150
-    assert odd.sum() == 1
+def test_the_worst_error_of_a_column_is_shown_and_a_wrong_nan_is_marked() -> None:
+    linear = crosscheck.activations["linear"]
+    off, nan = (float(crosscheck.plot(linear, range=(-1, 1)).axes[0].lines[0].get_xdata()[i]) for i in (1234, 2000))
+
+    def value(torch: Any, x: Any) -> Any:
+        return torch.where(x == nan, math.nan, torch.where(x == off, x + 77 * float(np.spacing(np.float32(off))), x))
+
+    errors = crosscheck.plot(dataclasses.replace(linear, torch_value=value), range=(-1, 1)).axes[2]
+    assert labels(errors)[0] == "own torch"
+    worst, marked = (line for line in errors.lines if line.get_color() == errors.lines[0].get_color())
+    assert np.nanmax(worst.get_ydata()) == 77
+    assert abs(worst.get_xdata()[np.nanargmax(worst.get_ydata())] - off) < 2 / 150
+    assert marked.get_marker() == "x"
+    assert abs(marked.get_xdata() - nan) < 2 / 150
+    assert "x: wrong NaN" in [text.get_text() for text in errors.texts]
 
 
-def test_a_wrong_nan_is_marked_and_who_is_missing_is_said() -> None:
-    x = np.linspace(-1, 1, 100)
-    broken = Curve("torch", np.full(100, np.nan), np.full(100, np.nan))
-    panels = tuple(Panel(order, x, 4.0, (broken,), {"jax": "TypeError: no"}) for order in (0, 1))
-    figure = draw(Curves("f", {}, "float32", x, panels))
-    said = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert "x: wrong NaN" in said
-    assert "not drawn: own jax (TypeError: no)" in said
+def test_an_implementation_that_cannot_be_run_is_said() -> None:
+    def value(jax: Any, x: Any) -> Any:
+        raise TypeError("no")
+
+    figure = crosscheck.plot(dataclasses.replace(crosscheck.activations["linear"], jax_value=value))
+    assert "not drawn: own jax (TypeError: no)" in [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def test_every_implementation_has_a_style() -> None:
-    assert set(ERROR_STYLES) == set(PLOTTED)
-    assert set(STYLES) == {"torch", "jax", "analytic"}
+@pytest.mark.parametrize(("name", "label"), [("softplus", "torch matched"), ("gelu", "jax matched")])
+def test_what_a_framework_ships_with_other_arguments_is_drawn_too(name: str, label: str) -> None:
+    errors = crosscheck.plot(name, dtype="float64", range=(-1, 1)).axes[2]
+    assert {*labels(errors)} == {"own torch", "own jax", "torch", "jax", label, "budget"}
+    assert len({line.get_color() for line in errors.lines}) == len(errors.lines)
 
 
 def test_pyplot_stays_untouched() -> None:
@@ -179,19 +185,18 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise OSError("no space left")
 
-    figure = crosscheck.plot("relu")
     (tmp_path / "old.png").write_bytes(b"old")
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no space left"):
-        save(figure, tmp_path / "old.png")
+    done = cli.run("plot", "relu", "--force", "--figure", str(tmp_path / "old.png"))
+    assert done.exit_code != 0
+    assert "no space left" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
     assert (tmp_path / "old.png").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(("name", "starts"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml"), ("a.pdf", b"%PDF")])
 def test_the_suffix_says_the_format(name: str, starts: bytes, tmp_path: Path) -> None:
-    save(crosscheck.plot("relu", range=(-1, 1)), tmp_path / name)
-    assert (tmp_path / name).read_bytes().startswith(starts)
+    assert_written(tmp_path / name, "relu", "--range", "-1", "1", starts=starts)
 
 
 def test_the_command_writes_the_file_and_prints_its_path(command: Command, tmp_path: Path) -> None:

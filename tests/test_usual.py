@@ -7,16 +7,12 @@ import jax
 import numpy as np
 import pytest
 import torch
-from contract import DTYPES
-from kept import environment
-from recorded_here import Environment, seen_here
+from detection.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_arrays, usual_of
+from recorded_here import HERE, seen_here
 
-from crosscheck import activations
-from crosscheck._atlas.noticed import Checks, normal
-from crosscheck._atlas.records import AtlasRow, Noticed
-from crosscheck._atlas.report import usual_tables
-from crosscheck._atlas.rows import declared_rows
-from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_results, usual_checks
+import crosscheck
+from crosscheck import Atlas, activations
+from crosscheck._atlas.noticed import normal
 
 pytestmark = pytest.mark.full
 
@@ -50,7 +46,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_gross_fault_is_noticed_by_all(dtype: str) -> None:
-    said = usual_checks(Doubled.apply, tripled, X.astype(dtype))
+    said = usual_of({"torch": Doubled.apply, "jax": tripled}, [X.astype(dtype)], 1)
     assert tuple(said) == CHECKS
     assert all(said.values()), said
 
@@ -58,11 +54,11 @@ def test_a_gross_fault_is_noticed_by_all(dtype: str) -> None:
 def test_a_gradient_that_is_lost_is_noticed_by_none() -> None:
     """sigmoid's gradient at 19.5 is 3.4e-9; in float32 both frameworks give 0."""
     x = np.array([19.5], np.float32)
-    assert usual_checks(torch.sigmoid, jax.nn.sigmoid, x) == dict.fromkeys(CHECKS)
+    assert usual_of({"torch": torch.sigmoid, "jax": jax.nn.sigmoid}, [x], 1) == dict.fromkeys(CHECKS)
 
 
 def test_what_is_right_is_noticed_by_none() -> None:
-    assert usual_checks(torch.tanh, jax.numpy.tanh, X, order=2) == dict.fromkeys(CHECKS)
+    assert usual_of({"torch": torch.tanh, "jax": jax.numpy.tanh}, [X], 2) == dict.fromkeys(CHECKS)
 
 
 def test_a_second_derivative_is_looked_at_where_it_is_asked_for() -> None:
@@ -80,7 +76,7 @@ def test_a_second_derivative_is_looked_at_where_it_is_asked_for() -> None:
             tanh = torch.tanh(x)
             return v * (1 - tanh * tanh.detach())
 
-    said = {order: usual_checks(Detached.apply, jax.numpy.tanh, X, order=order)[GRADCHECK] for order in (1, 2)}
+    said = {order: usual_of({"torch": Detached.apply, "jax": jax.numpy.tanh}, [X], order)[GRADCHECK] for order in (1, 2)}
     assert said[1] is None
     assert "numerical" in str(said[2])
 
@@ -89,26 +85,26 @@ def test_results_of_16_bits_are_compared_too() -> None:
     import ml_dtypes
 
     one, two = (np.array([value]).astype(ml_dtypes.bfloat16) for value in (1.0, 1.5))
-    assert of_results(one, one) == {ASSERT_CLOSE: None, ASSERT_ALLCLOSE: None}
-    assert all(of_results(one, two).values())
-    assert all(of_results(one, None).values())
+    assert of_arrays(one, one) == {ASSERT_CLOSE: None, ASSERT_ALLCLOSE: None}
+    assert all(of_arrays(one, two).values())
+    assert all(of_arrays(one, None).values())
 
 
-def noticed(name: str, id_: str, order: int) -> tuple[AtlasRow, dict[tuple[str, str], Noticed]]:
+def noticed(name: str, id_: str, order: int) -> tuple[Atlas, dict[tuple[str, str], Any]]:
     """What the checks notice of one deviation, in float32 and one order."""
     activation = activations[name]
     (deviation,) = (one for one in activation.deviations if one.id == id_)
     chosen = [region for region in deviation.regions if region.order == order and "float32" in region.dtypes]
     regions = tuple(dataclasses.replace(region, dtypes=("float32",)) for region in chosen)
     only = dataclasses.replace(activation, deviations=(dataclasses.replace(deviation, regions=regions),))
-    (row,) = declared_rows(only, [], [id_], ())
-    found = Checks(only).noticed(row, DTYPES)
-    return dataclasses.replace(row, usual=found), {(one.check, one.inputs): one for one in found}
+    atlas = crosscheck.atlas(only, dtypes=["float32"], quick=True, usual=True)
+    (row,) = (row for row in atlas.rows if row.declared)
+    return dataclasses.replace(atlas, rows=(row,)), {(one.check, one.inputs): one for one in row.usual}
 
 
 def test_what_the_checks_notice_of_a_deviation_is_measured() -> None:
     """-0 for 0 is noticed by none; where a check is right to raise, or to raise of anything, it does not apply."""
-    row, found = noticed("relu", "relu-negative-zero", 0)
+    atlas, found = noticed("relu", "relu-negative-zero", 0)
     assert set(found) == {(check, inputs) for check in CHECKS for inputs in ("anchors", "normal")}
     for (check, inputs), one in found.items():
         if inputs == "normal" or check in (ASSERT_CLOSE, ASSERT_ALLCLOSE):
@@ -117,18 +113,19 @@ def test_what_the_checks_notice_of_a_deviation_is_measured() -> None:
         else:  # at a kink
             assert one.noticed is None
             assert one.said.startswith("it raises of right functions too")
-    per_row, totals = usual_tables([row])
-    assert per_row[1] == [row.id, "no", "no", "no", "no"]
-    assert totals[1:] == [
-        *([check, inputs, "0", "1", "0"] for check in CHECKS[:2] for inputs in ("anchors", "normal")),
-        *([check, *cells] for check in CHECKS[2:] for cells in (("anchors", "0", "0", "1"), ("normal", "0", "1", "0"))),
-    ]
+    printed = [" ".join(line.split()) for line in str(atlas).splitlines()]
+    for line in (
+        "relu-negative-zero no no no no",
+        *(f"{check} {inputs} 0 1 0" for check in CHECKS[:2] for inputs in ("anchors", "normal")),
+        *(f"{check} {cells}" for check in CHECKS[2:] for cells in ("anchors 0 0 1", "normal 0 1 0")),
+    ):
+        assert line in printed
 
 
 def test_normal_inputs_notice_a_deviation_only_where_it_is() -> None:
     """JAX loses elu's gradient from -2.5 down, where some normal inputs lie; torch's comparison sees that, in float32."""
     (deviation,) = (one for one in activations["elu"].deviations if one.id == "elu-derivative-lost-tail")
-    if not seen_here(deviation, Environment.of(environment())):
+    if not seen_here(deviation, HERE):
         pytest.skip("it was not seen in this JAX")
     _, found = noticed("elu", deviation.id, 1)
     assert found[ASSERT_CLOSE, "anchors"].noticed is False  # 3e-9 is 0 within its atol
@@ -137,8 +134,8 @@ def test_normal_inputs_notice_a_deviation_only_where_it_is() -> None:
 
 
 def test_the_side_that_does_not_deviate_is_not_differentiated() -> None:
-    row, found = noticed("leaky_relu", "leaky-relu-gradient-at-zero", 1)
-    other = CHECK_GRADS if row.side == "torch" else GRADCHECK
+    atlas, found = noticed("leaky_relu", "leaky-relu-gradient-at-zero", 1)
+    other = CHECK_GRADS if atlas.rows[0].side == "torch" else GRADCHECK
     assert found[other, "normal"].noticed is None
     assert "that deviates" in found[other, "normal"].said
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray, widen
-from crosscheck._frameworks import backend
 from crosscheck._records.interface import MissingFrameworkError, framework
 
 ASSERT_CLOSE = "torch.testing.assert_close"
@@ -24,31 +23,6 @@ Said = str | None
 Function = Callable[[Any], Any]
 SEED = 0
 LONGEST = 160
-
-
-def usual_checks(torch_fn: Function, jax_fn: Function, x: FloatArray, *, order: int = 1) -> dict[str, Said]:
-    """What the four checks say of a function in both frameworks, at the inputs ``x``.
-
-    ``assert_close`` and ``assert_allclose`` are given the results of PyTorch and JAX, in the dtype of ``x``; ``gradcheck``
-    (with ``gradgradcheck`` for the second order) PyTorch's function, and ``check_grads`` JAX's, as ``of_slopes`` says.
-
-    Args:
-        torch_fn: The function of one array in PyTorch; each element of its result depends only on that of the input.
-        jax_fn: The same in JAX.
-        x: The inputs, an array of float64, float32, bfloat16 or float16.
-        order: 0: the values are compared, 1: the gradients too, 2: the second derivatives too.
-    """
-    sides = {"torch": torch_fn, "jax": jax_fn}
-    found: dict[str, Said] = dict.fromkeys(CHECKS)
-    for k in range(order + 1):
-        results = [backend(side).derivatives(function, x, (k,), "eager", "cpu")[k] for side, function in sides.items()]
-        for check, said in of_results(*results).items():
-            found[check] = found[check] or said
-    wide = np.asarray(widen(x))
-    return found | {
-        GRADCHECK: of_slopes("torch", torch_fn, wide, order),
-        CHECK_GRADS: of_slopes("jax", jax_fn, wide, order),
-    }
 
 
 def of_results(got: FloatArray | None, expected: FloatArray | None) -> dict[str, Said]:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from crosscheck._atlas.usual import CHECKS
 from detection.records import KINDS, Fault, Right, Verdict
+from detection.usual import CHECKS
 
 OURS = "crosscheck"
 Row = dict[str, Any]

@@ -9,7 +9,19 @@ import numpy as np
 from floats import FloatArray, widen
 from in_both import from_torch, to_torch, x64
 
-from crosscheck._atlas.usual import CHECK_GRADS, CHECKS, GRADCHECK, LONGEST, Said, of_results, of_slopes
+from crosscheck._atlas.usual import (
+    ASSERT_ALLCLOSE,
+    ASSERT_CLOSE,
+    CHECK_GRADS,
+    CHECKS,
+    GRADCHECK,
+    LONGEST,
+    Said,
+    of_results,
+    of_slopes,
+)
+
+__all__ = ["ASSERT_ALLCLOSE", "ASSERT_CLOSE", "CHECKS", "CHECK_GRADS", "GRADCHECK", "of_arrays", "usual_of"]
 
 Functions = Mapping[str, Callable[..., Any]]
 

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from crosscheck import Atlas, AtlasRow
-from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
-from crosscheck._verdict.deviations import Extent
+from atlases import ZERO, Extent, Outcome, atlas_of, row_of
 
-_ROW = AtlasRow(
-    id="a",
-    declared=True,
+_ROW = row_of(
+    "a",
+    Extent("jax.native", "exact", "float32", "eager", 9, 12, 7.0),
     function="theirs",
-    natives={"jax.native": "jax.nn.elu"},
-    implementations=("jax.native",),
-    dtypes=("float32",),
-    orders=(1,),
-    modes=("eager", "jit"),
-    region=(
-        Area(
-            1,
-            ("float32",),
-            ((-103.0, -2.5),),
-            (),
-            {},
-            ("eager", "jit"),
-            16.0,
-            (Extent("jax.native", "exact", "float32", "eager", 9, 12, 7.0),),
-        ),
-    ),
-    inputs=(Input(0, 1, "float32", {"alpha": 1.0}, Number("-19.5", "0xc19c0000")),),
-    results=(
-        (Outcome("jax.native", "eager", Number("0", "0x0"), 2.0**24), Outcome("torch.native", "eager", None, 0.5, "no")),
-    ),
-    truth=(Number("1", "0x3f800000"),),
-    cause="inaccurate",
-    side="jax",
-    reason="Digits are lost.",
-    link="https://example.org/why",
-    bug=False,
-    seen=True,
+    results=((Outcome("jax.native", "eager", ZERO, 2.0**24), Outcome("torch.native", "eager", None, 0.5, "no")),),
 )
 _ENVIRONMENT = {"python": "3.11.2", "torch": {"version": "2.13.0"}, "jax": {"version": "0.10.2"}}
-ATLAS: dict[str, Any] = Atlas((_ROW,), _ENVIRONMENT, Coverage(("theirs",), ("float32",), 0, False), 1000).data()
+ATLAS: dict[str, Any] = atlas_of(_ROW, environment=_ENVIRONMENT, functions=("theirs",), dtypes=("float32",)).data()
 
 _WORST = {
     "input": "-inf",

@@ -72,6 +72,14 @@ def pairs(session: nox.Session) -> None:
 
 
 @nox.session
+def models(session: nox.Session) -> None:
+    """Hold models of PyTorch against their ports to flax, equinox and haiku: tests/zoo."""
+    session.install(".[all]", *group("models"))
+    files = sorted(str(path) for pattern in ("test_zoo.py", "test_models*.py") for path in Path("tests").glob(pattern))
+    session.run("pytest", "-m", "not slow and not gpu", *files, *session.posargs, env=COMPILED)
+
+
+@nox.session
 def transformations(session: nox.Session) -> None:
     """Try the own implementations under what the frameworks do to functions and print a table: tests/transformations."""
     session.install(".[all]", *group("test"))

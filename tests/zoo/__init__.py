@@ -1,0 +1,14 @@
+"""Architectures in PyTorch and ported to JAX, with the same weights carried over by hand: what models are compared on.
+
+Each module with an ``ARCHITECTURE`` is one architecture, in torch and in plain functions; a module ``NAME_LIBRARY`` holds
+its port to a library of JAX. Neither knows of crosscheck.
+"""
+
+from zoo import conv_batchnorm, conv_batchnorm_train, decoder, encoder, mlp
+from zoo.architecture import Architecture, Port, installed
+
+ARCHITECTURES: dict[str, Architecture] = {
+    module.ARCHITECTURE.name: module.ARCHITECTURE for module in (mlp, conv_batchnorm, conv_batchnorm_train, encoder, decoder)
+}
+
+__all__ = ["ARCHITECTURES", "Architecture", "Port", "installed"]

@@ -1,0 +1,32 @@
+"""How modules of equinox get torch's weights; they take one example, without the batch."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from zoo.architecture import State, part
+
+KEY = jax.random.key(0)
+"""Of the initial weights, all of which are replaced."""
+
+
+def carried(module: Any, **arrays: Any) -> Any:
+    """The module with these arrays in the place of its own."""
+    names = list(arrays)
+    return eqx.tree_at(
+        lambda one: [getattr(one, name) for name in names], module, [jnp.asarray(value) for value in arrays.values()]
+    )
+
+
+def linear(state: State, path: str) -> Any:
+    """Equinox keeps torch's layout."""
+    own = part(state, path)
+    outputs, inputs = own["weight"].shape
+    return carried(eqx.nn.Linear(inputs, outputs, use_bias="bias" in own, key=KEY), **own)
+
+
+def layer_norm(state: State, path: str, eps: float = 1e-5) -> Any:
+    own = part(state, path)
+    return carried(eqx.nn.LayerNorm(own["weight"].shape, eps=eps), **own)

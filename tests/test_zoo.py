@@ -38,14 +38,23 @@ def of_torch(architecture: Architecture, dtype: str, seed: int) -> Arrays:
     return outputs | (buffers if architecture.train else {})
 
 
+def compiled(model: Any, arguments: Sequence[Any]) -> Any:
+    """What the model gives under jit, whose arguments the arrays of a module must be too."""
+    leaves, structure = jax.tree.flatten(model)
+    arrays = {k: leaf for k, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)}
+
+    @jax.jit
+    def call(arrays: Any, arguments: Any) -> Any:
+        made = jax.tree.unflatten(structure, [arrays.get(k, leaf) for k, leaf in enumerate(leaves)])
+        return made(*arguments)
+
+    return call(arrays, arguments)
+
+
 def of_jax(architecture: Architecture, port: Port, dtype: str, seed: int) -> Arrays:
     arguments = port.arguments(cast(architecture.inputs(seed), dtype))
     if port.new_state is None:
-
-        def called(*given: Any) -> Any:  # a module is not hashable, which jit asks for
-            return port.model(*given)
-
-        return numbered(jax.jit(called)(*arguments))
+        return numbered(compiled(port.model, arguments))
     outputs = port.model(*arguments)
     outputs, state = (outputs, port.model) if port.params is None else outputs
     return numbered(outputs) | {name: np.asarray(value, np.float64) for name, value in port.new_state(state).items()}

@@ -4,11 +4,12 @@ Each module with an ``ARCHITECTURE`` is one architecture, in torch and in plain 
 its port to a library of JAX. Neither knows of crosscheck.
 """
 
-from zoo import conv_batchnorm, conv_batchnorm_train, decoder, encoder, mlp
+from zoo import conv_batchnorm, conv_batchnorm_train, decoder, encoder, gru, lstm, mlp, resnet, unet, vit
 from zoo.architecture import Architecture, Port, installed
 
 ARCHITECTURES: dict[str, Architecture] = {
-    module.ARCHITECTURE.name: module.ARCHITECTURE for module in (mlp, conv_batchnorm, conv_batchnorm_train, encoder, decoder)
+    module.ARCHITECTURE.name: module.ARCHITECTURE
+    for module in (mlp, conv_batchnorm, conv_batchnorm_train, resnet, unet, lstm, gru, encoder, decoder, vit)
 }
 
 __all__ = ["ARCHITECTURES", "Architecture", "Port", "installed"]

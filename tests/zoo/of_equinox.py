@@ -30,3 +30,11 @@ def linear(state: State, path: str) -> Any:
 def layer_norm(state: State, path: str, eps: float = 1e-5) -> Any:
     own = part(state, path)
     return carried(eqx.nn.LayerNorm(own["weight"].shape, eps=eps), **own)
+
+
+def conv(state: State, path: str, stride: int = 1, padding: int = 0) -> Any:
+    """The bias has the axes of the image."""
+    own = part(state, path)
+    outputs, inputs, *size = own["weight"].shape
+    module = eqx.nn.Conv2d(inputs, outputs, size, stride, padding, key=KEY)
+    return carried(module, weight=own["weight"], bias=own["bias"][:, None, None])

@@ -38,10 +38,10 @@ def conv(state: State, path: str, stride: int = 1, padding: int = 0) -> Any:
     return carried(module, **kernel(own))
 
 
-def conv_transpose(state: State, path: str, stride: int = 2) -> Any:
+def conv_transpose(state: State, path: str, stride: int, padding: int) -> Any:
     own = conv_transpose_of(state, path)
     *size, inputs, outputs = own["weight"].shape
-    module = nnx.ConvTranspose(inputs, outputs, size, stride, padding="VALID", rngs=RNGS)
+    module = nnx.ConvTranspose(inputs, outputs, size, stride, padding=padding, rngs=RNGS)
     return carried(module, **kernel(own))
 
 
@@ -54,6 +54,12 @@ def layer_norm(state: State, path: str, eps: float = 1e-5) -> Any:
     """Flax's own epsilon is 1e-6."""
     own = part(state, path)
     return carried(nnx.LayerNorm(len(own["bias"]), epsilon=eps, rngs=RNGS), scale=own["weight"], bias=own["bias"])
+
+
+def group_norm(state: State, path: str, groups: int, eps: float = 1e-5) -> Any:
+    own = part(state, path)
+    module = nnx.GroupNorm(len(own["bias"]), groups, epsilon=eps, rngs=RNGS)
+    return carried(module, scale=own["weight"], bias=own["bias"])
 
 
 def batch_norm(state: State, path: str, eps: float = 1e-5) -> Any:

@@ -85,7 +85,7 @@ def test_a_port_agrees_with_torch(architecture: Architecture, library: str, dtyp
     with x64(dtype):
         got = of_jax(architecture, architecture.jax(library, seed, dtype=dtype), dtype, seed)
     exact = dtype == "float64" and library not in architecture.float32_inside
-    assert max(distances(expected, got).values()) < (1e-10 if exact else 1e-4)
+    assert max(distances(expected, got).values()) < (1e-10 if exact else architecture.float32_tolerance)
 
 
 @pytest.mark.full

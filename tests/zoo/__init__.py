@@ -4,12 +4,46 @@ Each module with an ``ARCHITECTURE`` is one architecture, in torch and in plain 
 its port to a library of JAX. Neither knows of crosscheck.
 """
 
-from zoo import conv_batchnorm, conv_batchnorm_train, decoder, encoder, gru, lstm, mlp, resnet, unet, vit
+from zoo import (
+    conv_batchnorm,
+    conv_batchnorm_train,
+    decoder,
+    deep,
+    encoder,
+    gcn,
+    gru,
+    lstm,
+    mixer,
+    mlp,
+    moe,
+    resnet,
+    scanned,
+    unet,
+    vae,
+    vit,
+)
 from zoo.architecture import Architecture, Port, installed
 
 ARCHITECTURES: dict[str, Architecture] = {
     module.ARCHITECTURE.name: module.ARCHITECTURE
-    for module in (mlp, conv_batchnorm, conv_batchnorm_train, resnet, unet, lstm, gru, encoder, decoder, vit)
+    for module in (
+        mlp,
+        conv_batchnorm,
+        conv_batchnorm_train,
+        resnet,
+        unet,
+        lstm,
+        gru,
+        encoder,
+        decoder,
+        vit,
+        moe,
+        gcn,
+        vae,
+        scanned,
+        mixer,
+        deep,
+    )
 }
 
 __all__ = ["ARCHITECTURES", "Architecture", "Port", "installed"]

@@ -53,6 +53,8 @@ class Architecture:
     """Whether it is compared in training mode."""
     float32_inside: tuple[str, ...] = ()
     """Those whose ports compute a part in float32 in every dtype, as ``jax.nn.dot_product_attention`` does its softmax."""
+    float32_tolerance: float = 1e-4
+    """How far outputs may be from torch's in float32, relative to their size; more where the layers amplify."""
 
     @property
     def ports(self) -> tuple[str, ...]:

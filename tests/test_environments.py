@@ -63,6 +63,13 @@ def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> 
     assert report.data()["summary"]["new"] == len(new)
 
 
+@pytest.mark.usefixtures("nothing_on_record")
+def test_the_first_line_says_that_nothing_is_on_record_where_nothing_is_new() -> None:
+    report = values()
+    assert not report.data()["summary"]["new"]
+    assert " ".join(str(report).split()).partition(". ")[0].endswith(" points; this environment is not on record")
+
+
 @pytest.mark.usefixtures("nothing_on_record", "doubled")
 def test_strict_lets_what_is_new_fail_there_too() -> None:
     report = values(strict=True)

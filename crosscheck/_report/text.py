@@ -119,8 +119,9 @@ def headline(report: Report) -> str:
     if report.passed:
         known, new = len(report.deviations), sum(comparison.new for comparison in report.comparisons)
         tail = f"; {known} declared deviation{'s' * (known != 1)} of the frameworks seen again" if known else ""
-        if new:
-            tail += f"; new disagreements of the frameworks in {new:,} comparisons: this environment is not on record"
+        if not report.recorded:
+            shown = f"new disagreements of the frameworks in {new:,} comparison{'s' * (new != 1)}: " if new else ""
+            tail += f"; {shown}this environment is not on record"
         return f"PASSED: {what}: no undeclared disagreement in {counts}{tail}{not_run(report.skipped)}."
     wrong = f"{failed:,} of {counts} failed" if failed else f"{counts} agree"
     wrong += f"; {refuted} declared deviations do not hold" if refuted else ""

@@ -223,8 +223,14 @@ def release() -> None:
 
 
 def capability() -> str:
-    """torch's name for the CPU's instructions; AVX512_FP16 where float16 has some of its own, with which JAX computes."""
+    """torch's name for the CPU's instructions, where that says which they are.
+
+    It is NEON where torch says DEFAULT of ARM as of x86 without AVX2, and AVX512_FP16 where float16 has instructions of its
+    own, with which JAX computes.
+    """
     name = str(torch.backends.cpu.get_cpu_capability())
+    if name == "DEFAULT" and platform.machine() in ("aarch64", "arm64"):
+        return "NEON"
     return "AVX512_FP16" if name == "AVX512" and torch.cpu.get_capabilities().get("avx512_fp16") else name
 
 

@@ -30,10 +30,9 @@ class Port(NamedTuple):
     """In training mode: torch's buffers after a call, by torch's names, from the model (nnx) or the state that it returned.
     A function then returns (outputs, state)."""
 
-    def arguments(self, inputs: Sequence[Any]) -> list[Any]:
-        """What the model is called with."""
-        arrays = [jnp.asarray(x) for x in (self.torch_to_jax(inputs) if self.torch_to_jax else inputs)]
-        return arrays if self.params is None else [self.params, *arrays]
+    def laid_out(self, inputs: Sequence[Any]) -> list[Any]:
+        """The inputs as JAX's side takes them."""
+        return [jnp.asarray(x) for x in (self.torch_to_jax(inputs) if self.torch_to_jax else inputs)]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 from flax import nnx
 
 from zoo import of_nnx
@@ -30,10 +29,13 @@ def new_state(model: Any) -> State:
     }
 
 
-def port(state: State, *, momentum: float = 0.9, norm: Any = BatchNorm) -> Port:
+def port(state: State, *, momentum: float = 0.9, unbiased: bool = True) -> Port:
+    """Flax's momentum is the share of the old."""
     model = ConvNet(state, 1e-5, 1)
+    layer = BatchNorm if unbiased else nnx.BatchNorm
     for name in ("bn1", "bn2"):
-        given = getattr(model, name)
-        made = norm(given.num_features, momentum=momentum, epsilon=1e-5, use_fast_variance=False, rngs=of_nnx.RNGS)
-        setattr(model, name, nnx.update(made, nnx.state(given)) or made)
-    return Port(jax.tree.map(lambda leaf: leaf, model), torch_to_jax=channels_last, new_state=new_state)
+        evaluated = getattr(model, name)
+        training = layer(evaluated.num_features, momentum=momentum, use_fast_variance=False, rngs=of_nnx.RNGS)
+        of_nnx.carried(training, **{kind: getattr(evaluated, kind)[...] for kind in ("scale", "bias", "mean", "var")})
+        setattr(model, name, training)
+    return Port(model, torch_to_jax=channels_last, new_state=new_state)

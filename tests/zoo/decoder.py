@@ -161,9 +161,16 @@ def block(
     return x + linear(p["down"], act(linear(p["gate"], h)) * linear(p["up"], h))
 
 
-def decoder(p: Params, ids: Array, *, norm: Callable[..., Array] = rms_norm, **blocks: Any) -> Array:
+def decoder(
+    p: Params,
+    ids: Array,
+    *,
+    embed: Callable[..., Array] = embedding,
+    norm: Callable[..., Array] = rms_norm,
+    **blocks: Any,
+) -> Array:
     """Each block is computed again in the backward pass, to save memory."""
-    x = embedding(p["tokens"], ids)
+    x = embed(p["tokens"], ids)
     for i, own in enumerate(p["blocks"]):
         x = jax.checkpoint(partial(block, **of_layer(blocks, i)))(own, x)
     head = p.get("head", {"weight": p["tokens"]["weight"].T})

@@ -134,10 +134,10 @@ def conv_transpose(p: Params, x: Array, *, stride: int = 2, padding: int = 0) ->
 def average_pool(x: Array, size: int, stride: int, padding: int = 0, *, count_padding: bool = True) -> Array:
     """torch counts the padding unless told not to."""
     window = ((1, size, size, 1), (1, stride, stride, 1), ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    total = lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, *window)
+    total = lax.reduce_window(x, 0.0, lax.add, *window)
     if count_padding:
         return total / size**2
-    return total / lax.reduce_window(jnp.ones_like(x), jnp.zeros((), x.dtype), lax.add, *window)
+    return total / lax.reduce_window(jnp.ones_like(x), 0.0, lax.add, *window)
 
 
 def max_pool(x: Array, size: int) -> Array:

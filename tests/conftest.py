@@ -23,9 +23,7 @@ from kept import environment
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, activations
 from crosscheck._verdict.judged import ALONE, Judged
-from crosscheck._verify import run as verify
-from crosscheck._verify.task import LENGTHS as USUAL_LENGTHS
-from crosscheck._verify.task import Plan
+from crosscheck._verify import run, task
 
 os.environ["CROSSCHECK_CACHE_DIR"] = ""  # or a test might see what an earlier run has kept
 os.environ.pop("COLUMNS", None)  # or what is printed would depend on the width of the terminal that nox was started in
@@ -152,12 +150,12 @@ def verified(
 def _verify(name: str) -> Verified:
     kept: list[Judged] = []
 
-    def run(*arguments: Any) -> list[Judged]:
-        kept[:] = verify.run(*arguments)
+    def keeping(*arguments: Any) -> list[Judged]:
+        kept[:] = run.run(*arguments)
         return kept
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crosscheck._verify.verify.run", run)
+        patch.setattr("crosscheck._verify.verify.run", keeping)
         report = crosscheck.verify(name)
     points = [*kept, *_elsewhere(activations[name])]
     jax.clear_caches()  # or the programs of all activations would fill the memory
@@ -173,8 +171,8 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
     """The natives alone where ``verify`` does not run them unless it is asked to, and deviations are declared."""
     natives = tuple(name for name in IMPLEMENTATIONS if ".native" in name)
     if activation.rows:  # a deviation must show in one of all the lengths; compiling ours for each takes JAX minutes
-        others = {length: [dtype for dtype in DTYPES if dtype not in USUAL_LENGTHS[length]] for length in LENGTHS}
-        yield from verify.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others, eager_in_jax=(None, 8, 1000)))
+        others = {length: [dtype for dtype in DTYPES if dtype not in task.LENGTHS[length]] for length in LENGTHS}
+        yield from run.run(activation, _plan(natives, DTYPES, USUAL_MODES, lengths=others, eager_in_jax=(None, 8, 1000)))
     asked: dict[tuple[tuple[str, ...], bool], list[tuple[Deviation, Region]]] = {}
     for deviation in activation.deviations:
         layout = deviation.cause == "layout"
@@ -190,13 +188,13 @@ def _elsewhere(activation: Activation) -> Iterator[Judged]:
             dict.fromkeys(implementation for deviation, _ in regions for implementation in deviation.implementations)
         )
         plan = _plan(implementations, dtypes, modes, lengths=dict.fromkeys(LENGTHS, DTYPES), layout=layout)
-        found = verify.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
+        found = run.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
         yield from (one for one in found if not layout or one.key.against == ALONE)
 
 
-def _plan(implementations: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> Plan:
+def _plan(implementations: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> task.Plan:
     """In all orders, as verify runs them: a cause may be told by the size of the lower derivatives."""
-    return Plan(dtypes, ORDERS, implementations, modes, device="cpu", seed=0, search=None, **options)
+    return task.Plan(dtypes, ORDERS, implementations, modes, device="cpu", seed=0, search=None, **options)
 
 
 @pytest.fixture

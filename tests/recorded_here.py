@@ -2,8 +2,9 @@
 
 from kept import environment
 
-from crosscheck._verdict.environments import Environment, examined_here, on_record, seen_here
+from crosscheck._recorded.files import Record
+from crosscheck._verdict.environments import Environment, examined_here, on_record, regions_here, seen_here
 
-__all__ = ["HERE", "Environment", "examined_here", "on_record", "seen_here"]
+__all__ = ["HERE", "Environment", "Record", "examined_here", "on_record", "regions_here", "seen_here"]
 
 HERE = Environment.of(environment())

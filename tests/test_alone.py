@@ -1,10 +1,10 @@
 """One framework alone, or a backend without a dtype: what is there is judged, what is not is said, neither is a failure."""
 
 import json
+import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cli
@@ -12,9 +12,10 @@ import click.testing
 import jax
 import pytest
 import torch
+from kept import environment
+from recorded_here import Environment, on_record
 
 import crosscheck
-from crosscheck._frameworks import environment
 
 OTHER = {"torch": "jax", "jax": "torch"}
 Run = Callable[..., click.testing.Result]
@@ -165,9 +166,8 @@ def test_the_formulas_are_judged_without_any_framework(run: Run, monkeypatch: py
 
 
 @pytest.fixture
-def without_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_float16(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where XLA compiles for a CPU of which it has no code for float16."""
-    from crosscheck._frameworks import jax_backend
 
     def lost(real: Any) -> Callable[..., Any]:
         def call(what: Any, *arguments: Any, **options: Any) -> Any:
@@ -177,11 +177,11 @@ def without_float16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         return call
 
-    environment.dtypes.cache_clear()
     for name in ("flush", "derivatives"):
-        monkeypatch.setattr(jax_backend, name, lost(getattr(jax_backend, name)))
-    yield
-    environment.dtypes.cache_clear()
+        place = f"crosscheck._frameworks.jax_backend.{name}"
+        monkeypatch.setattr(place, lost(pkgutil.resolve_name(place)))
+    kept = "crosscheck._frameworks.environment.dtypes"
+    monkeypatch.setattr(kept, pkgutil.resolve_name(kept).__wrapped__)  # which keeps nothing
 
 
 @pytest.mark.usefixtures("without_float16")
@@ -217,8 +217,6 @@ def test_env_says_which_dtypes_are_lacking(run: Run) -> None:
 def test_other_instructions_for_jax_than_for_torch_are_another_environment() -> None:
     """XLA compiles for another CPU than torch finds, so what the records say of this one is not held against it."""
     described = {"torch": {"version": "2.13.0", "capability": "AVX512"}, "jax": {"version": "0.10.2", "xla_flags": ""}}
-    from crosscheck._verdict.environments import Environment, on_record
-
     assert on_record(Environment.of(described))
     described["jax"]["xla_flags"] = "--xla_foo=1 --xla_cpu_max_isa=SSE4_2"
     assert not on_record(Environment.of(described))
@@ -229,6 +227,5 @@ def test_other_instructions_for_jax_than_for_torch_are_another_environment() -> 
 
 
 def test_jax_alone_knows_the_cpu() -> None:
-    described = environment.environment()
-    frameworks = SimpleNamespace(**described)
-    assert frameworks.jax["capability"] == frameworks.torch["capability"]
+    described = environment()
+    assert described["jax"]["capability"] == described["torch"]["capability"]

@@ -11,6 +11,7 @@ import pytest
 import rational
 from contract import CAUSES, PASSING
 from floats import FORMATS, Float64Array, Format
+from judging import scale
 from truths import Truth
 
 from crosscheck._verdict.causes import (
@@ -25,7 +26,6 @@ from crosscheck._verdict.causes import (
     judge,
     judge_pair,
 )
-from crosscheck._verdict.scale import scale
 
 F32 = FORMATS["float32"]
 F16 = FORMATS["float16"]

@@ -12,12 +12,12 @@ from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
 from floats import FORMATS, following, widen
+from judging import CODE
 from kept import environment
 from recorded_here import Environment, examined_here, on_record, seen_here
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, Seen
-from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.deviations import settle
 
 Run = Callable[[str], Verified]

@@ -9,12 +9,11 @@ import pytest
 from catalogue import ROWS
 from flint import arb
 from floats import FORMATS, Float64Array, Format
-from truths import Sample, Truth, matches, precision
+from truths import STARTS, Sample, Truth, matches, precision
 
 import crosscheck
 from crosscheck._truth import doubles, rows
 from crosscheck._truth.doubles import Doubles, Namespace, decide
-from crosscheck._verify.shapes import STARTS
 
 M = Namespace()
 RNG = np.random.default_rng(5)

@@ -2,35 +2,38 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cli
 import jax
 import pytest
+import recorded_here
 import torch
-from kept import environment
+from recorded_here import HERE, Environment, Record
 
 import crosscheck
 from crosscheck import Activation, Report, Seen
-from crosscheck._recorded.files import Record
-from crosscheck._verdict import environments
-from crosscheck._verify.explain import explained
 
 ANYWHERE = Seen(torch=">=0", jax=">=0", capabilities=("DEFAULT", "AVX2", "AVX512", "AVX512_FP16"))
 ELSEWHERE = Seen(torch=">=0", jax=">=0", capabilities=("none",))
 
 
+def put_on_record(monkeypatch: pytest.MonkeyPatch, *records: Record) -> None:
+    monkeypatch.setattr("crosscheck._verdict.environments.records", lambda: records)
+
+
 @pytest.fixture
 def nothing_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a CPU that no record is of; what is on record of other environments stays."""
-    monkeypatch.setattr(environments, "records", lambda: (Record(ELSEWHERE, {}),))
+    put_on_record(monkeypatch, Record(ELSEWHERE, {}))
 
 
 @pytest.fixture
 def on_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this environment were on record, with no deviation at all."""
-    monkeypatch.setattr(environments, "records", lambda: (Record(ANYWHERE, {}),))
+    put_on_record(monkeypatch, Record(ANYWHERE, {}))
 
 
 def wrong(x: Any) -> Any:
@@ -133,20 +136,20 @@ def test_the_command_exits_0_for_what_is_new_and_1_with_strict(tmp_path: Path, o
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        (environments.Environment("2.13.0+cpu", "0.10.2", "cpu", "AVX2"), True),
-        (environments.Environment("2.13.1", "0.10.2", "cpu", "AVX512"), True),
-        (environments.Environment("2.13.0", None, "cpu", "AVX2"), True),
-        (environments.Environment("2.19.0", "0.10.2", "cpu", "AVX2"), False),
-        (environments.Environment("2.13.0", "0.30.0", "cpu", "AVX2"), False),
-        (environments.Environment("2.13.0", "0.10.2", "cpu", "DEFAULT"), False),
-        (environments.Environment("2.13.0", "0.10.2", "gpu", "AVX2"), False),
+        (Environment("2.13.0+cpu", "0.10.2", "cpu", "AVX2"), True),
+        (Environment("2.13.1", "0.10.2", "cpu", "AVX512"), True),
+        (Environment("2.13.0", None, "cpu", "AVX2"), True),
+        (Environment("2.19.0", "0.10.2", "cpu", "AVX2"), False),
+        (Environment("2.13.0", "0.30.0", "cpu", "AVX2"), False),
+        (Environment("2.13.0", "0.10.2", "cpu", "DEFAULT"), False),
+        (Environment("2.13.0", "0.10.2", "gpu", "AVX2"), False),
     ],
     ids=str,
 )
 def test_an_environment_is_on_record_by_its_releases_its_device_and_its_cpu(
-    environment: environments.Environment, expected: bool
+    environment: Environment, expected: bool
 ) -> None:
-    assert environments.on_record(environment) is expected
+    assert recorded_here.on_record(environment) is expected
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_an_environment_is_on_record_by_its_releases_its_device_and_its_cpu(
 def test_where_a_command_recorded_the_environment_nothing_else_covers(
     monkeypatch: pytest.MonkeyPatch, seen: Seen, by: str | None, passed: bool
 ) -> None:
-    monkeypatch.setattr(environments, "records", lambda: (Record(ANYWHERE, {}, by), Record(ELSEWHERE, {})))
+    put_on_record(monkeypatch, Record(ANYWHERE, {}, by), Record(ELSEWHERE, {}))
     relu = crosscheck.activations["relu"]
     (deviation,) = (one for one in relu.deviations if one.id == "relu-negative-zero")
     regions = tuple(dataclasses.replace(region, seen=(seen,)) for region in deviation.regions)
@@ -171,19 +174,20 @@ def test_where_a_command_recorded_the_environment_nothing_else_covers(
 
 def test_a_record_of_a_command_counts_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bounds and regions are those of one CPU; what another one shows is by hand, or of its own file."""
-    monkeypatch.setattr(environments, "records", lambda: (Record(ANYWHERE, {}), Record(ELSEWHERE, {}, "a command")))
+    put_on_record(monkeypatch, Record(ANYWHERE, {}), Record(ELSEWHERE, {}, "a command"))
     relu = crosscheck.activations["relu"]
     (region,) = relu.deviations[0].regions
     regions = [dataclasses.replace(region, seen=(seen,)) for seen in (ANYWHERE, ELSEWHERE)]
     deviation = dataclasses.replace(relu.deviations[0], regions=tuple(regions))
-    here = environments.Environment.of(environment())
-    assert environments.regions_here(deviation, here) == (regions[0],)
+    assert recorded_here.regions_here(deviation, HERE) == (regions[0],)
 
 
-def test_explain_says_where_a_deviation_was_seen_and_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_says_where_a_deviation_was_seen_and_where_not(
+    monkeypatch: pytest.MonkeyPatch, told: Callable[..., str]
+) -> None:
     here, other = (Seen("~=9.1.0", "~=9.2.0", capabilities=(name,)) for name in ("AVX2", "VSX"))
     relu = crosscheck.activations["relu"]
     held = {relu.deviations[0].id: relu.deviations[0].regions}
     monkeypatch.setattr("crosscheck._recorded.files.records", lambda: (Record(here, held, "x"), Record(other, {}, "y")))
-    said = " ".join(str(explained(relu, values("relu"))).split())
+    said = " ".join(told(relu, values("relu")).split())
     assert "seen in torch-9.1-jax-9.2-avx2 not seen in torch-9.1-jax-9.2-vsx" in said

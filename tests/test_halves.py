@@ -21,7 +21,6 @@ import crosscheck
 from crosscheck import Activation, Limits, Report, SpecError
 from crosscheck._catalogue._kernels import halves, numpy_of
 from crosscheck._truth.rows import _enclosures, _paired
-from crosscheck._verify.curves import curves as curves_of
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -352,11 +351,11 @@ def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(
 
 
 def test_it_is_drawn_as_its_gate_varies() -> None:
-    curves = curves_of(GROWN, ("torch",), "float64", -2, 2, 9)
-    assert curves.where == "the pair (1, x), where x is the gate"
-    for panel in curves.panels:
-        np.testing.assert_allclose(panel.analytic, np.exp(curves.x), rtol=1e-15)
-        np.testing.assert_allclose(panel.curves[0].y, np.exp(curves.x), rtol=1e-15)
+    figure = crosscheck.plot(GROWN, dtype="float64", range=(-2, 2))
+    assert "the pair (1, x), where x is the gate" in figure.get_suptitle()
+    for axes in figure.axes[:2]:
+        for line in axes.lines:
+            np.testing.assert_allclose(line.get_ydata(), np.exp(line.get_xdata()), rtol=1e-15)
 
 
 @pytest.mark.parametrize("axis", [-1, 0])

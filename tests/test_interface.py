@@ -15,9 +15,9 @@ from catalogue import ELEMENTWISE, NAMES
 from contract import DTYPES, ORDERS, budget
 from floats import FORMATS, FloatArray, unit_of, widen
 from in_both import FRAMEWORKS, array, make, x64
+from judging import scale
 
 import crosscheck
-from crosscheck._verdict.scale import scale
 
 ORDER_IDS = ("value", "gradient", "second")
 X = np.linspace(-4, 4, 24)

@@ -1,5 +1,6 @@
 """A JAX program in ball arithmetic gives what mpmath gives, rounded once, or says that it does not know."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -11,9 +12,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crosscheck._compare import jax_balls
+import crosscheck
 from crosscheck._compare.jax_balls import enclose
-from crosscheck._records.jax_rules import with_row_derivatives
 
 One = Callable[..., Any]
 RNG = np.random.default_rng(0)
@@ -292,8 +292,9 @@ def test_a_primitive_of_someone_elses_is_opened() -> None:
     def first(jax: Any, x: Any, v: Any, axis: int) -> Any:
         return x * v * 0.25
 
-    function = with_row_derivatives(lambda jax, x, axis: jax.nn.softmax(x, axis), first, lambda jax, x, v, w, axis: x)
-    result = enclosed(lambda x: jax.vjp(lambda x: function(x, -1), x)[1](x)[0], np.ones((2, 3)))
+    rules = {"jax_gradient": first, "jax_second": lambda jax, x, v, w, axis: x, "jax_along": None}
+    softmax = dataclasses.replace(crosscheck.activations["softmax"], **rules).jax
+    result = enclosed(lambda x: jax.vjp(softmax, x)[1](x)[0], np.ones((2, 3)))
     np.testing.assert_array_equal(result, np.full((2, 3), 0.25))
 
 
@@ -371,11 +372,11 @@ def test_too_much_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda x: [jnp.exp(jnp.sin(x))], lambda x: [x @ x.T @ x]
 
     assert all(enclose(program, [X]) is not None for program in programs())
-    monkeypatch.setattr(jax_balls, "BUDGET", 80)
+    monkeypatch.setattr("crosscheck._compare.jax_balls.BUDGET", 80)
     assert all(enclose(program, [X]) is None for program in programs())
     assert enclose(lambda x: [x], [X]) is not None
     # too much at a higher precision only
-    monkeypatch.setattr(jax_balls, "BUDGET", 110)
+    monkeypatch.setattr("crosscheck._compare.jax_balls.BUDGET", 110)
     result = enclosed(lambda x: jnp.log(1 + jnp.exp(x)), np.array([1.0, -700]))
     assert result[0] == rounded(lambda x: MP.log(1 + MP.exp(x)), 1.0)
     assert np.isnan(result[1])

@@ -1,5 +1,6 @@
 """A lifted JAX program computes what the program computes in float64, and noise enters where rounding does."""
 
+import dataclasses
 import gc
 import resource
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crosscheck._records.jax_rules import with_row_derivatives
+import crosscheck
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.jax_lift import JaxLifted, lift
 
@@ -234,8 +235,9 @@ def test_a_primitive_of_someone_elses_is_opened() -> None:
         s = jax.nn.softmax(x, axis)
         return s * (v - (s * v).sum(axis, keepdims=True)) * 0.1
 
-    softmax = with_row_derivatives(value, first, lambda jax, x, v, w, axis: x)
-    program = lifted(lambda x: jax.vjp(lambda x: softmax(x, -1), x)[1](x)[0], X)
+    rules = {"jax_value": value, "jax_gradient": first, "jax_second": lambda jax, x, v, w, axis: x, "jax_along": None}
+    softmax = dataclasses.replace(crosscheck.activations["softmax"], **rules).jax
+    program = lifted(lambda x: jax.vjp(lambda x: softmax(x, axis=-1), x)[1](x)[0], X)
     x = wide([X])[0]
     s = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
     np.testing.assert_allclose(program.run([x])[0], s * (x - (s * x).sum(-1, keepdims=True)) * 0.1, rtol=1e-12)

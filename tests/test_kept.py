@@ -149,7 +149,7 @@ CHANGES = {
 }
 PROGRAM = """
 import numpy as np
-from crosscheck._catalogue import activations
+from crosscheck import activations
 from crosscheck._truth.kept import truths
 sigmoid = activations.sigmoid
 print(truths(sigmoid, np.linspace(0, 1, 300), None, [0], {})[0].rounded.sum())

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from catalogue import ROWS
 from floats import FORMATS
-from truths import Sample, samples
+from truths import USED, Sample, samples
 
 import crosscheck
 from crosscheck._verify.reproduce import _rows
-from crosscheck._verify.shapes import USED
 from crosscheck._verify.sight import _place, sight
 
 pytestmark = pytest.mark.full

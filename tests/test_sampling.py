@@ -4,8 +4,8 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from floats import FORMATS, FloatArray, Format, to_ordinal, widen
 
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, to_ordinal, widen
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from floats import Float64Array
+from truths import STARTS, RowShape
 
 import crosscheck
 from crosscheck._verify.search import Effort, neighbours, worst, worst_first
-from crosscheck._verify.shapes import STARTS, RowShape
 
 pytestmark = pytest.mark.full
 

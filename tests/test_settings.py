@@ -4,8 +4,11 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
+import cli
 import jax
 import jax.numpy as jnp
 import pytest
@@ -13,11 +16,15 @@ import torch
 
 import crosscheck
 from crosscheck import UsageError
-from crosscheck._frameworks.settings import Setting, settings
 
 
-def now() -> dict[str, Setting]:
-    return {setting.name: setting for setting in settings()}
+def now() -> dict[str, SimpleNamespace]:
+    """As ``crosscheck env`` reports them."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "env.json")
+        assert cli.run("env", "--json", str(path)).exit_code == 0
+        data = json.loads(path.read_text(encoding="utf-8"))
+    return {setting["name"]: SimpleNamespace(**setting) for setting in data["settings"]}
 
 
 def test_the_defaults_are_reported() -> None:

@@ -1,5 +1,6 @@
 """Standardize beyond the sampled rows: huge entries, infinities, entries at the mean; torch's layer_norm along any axis."""
 
+import dataclasses
 from math import inf, nan
 from typing import Any
 
@@ -12,7 +13,6 @@ from in_both import derivative
 from truths import row_truth
 
 import crosscheck
-from crosscheck._records.interface import native_function
 
 pytestmark = pytest.mark.full
 
@@ -88,6 +88,6 @@ def test_infinite_entries_have_the_limit_or_none(framework: str, dtype: str, row
 def test_what_torch_ships_is_its_layer_norm_along_any_axis(axis: int) -> None:
     x = torch.from_numpy(np.random.default_rng(1).normal(3, 2, (4, 5, 6)))
     moved = F.layer_norm(x.transpose(axis, -1), (x.shape[axis],), eps=1e-3).transpose(axis, -1)
-    native = native_function(STANDARDIZE.natives["torch"], {"axis": axis, "epsilon": 1e-3})
+    native = dataclasses.replace(STANDARDIZE, parameters={"axis": axis, "epsilon": 1e-3}).torch.native
     torch.testing.assert_close(native(x), moved)
     torch.testing.assert_close(STANDARDIZE.torch(x, axis=axis, epsilon=1e-3), moved)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from floats import FORMATS, to_ordinal, widen
 from in_both import derivative
+from judging import CODE, Setting, judge, scale
 from truths import truth
 
 import crosscheck
@@ -19,8 +20,6 @@ from crosscheck import SweepReport, SweepResult, activations
 from crosscheck._sweep.forms import Constant, Multiple, Nowhere, Polynomial, parts
 from crosscheck._sweep.positions import PIECE, Span, bits_at, floats, pieces, position_of, value_at, whole
 from crosscheck._sweep.truths import Truths
-from crosscheck._verdict.causes import CODE, Setting, judge
-from crosscheck._verdict.scale import scale
 
 pytestmark = pytest.mark.full
 

@@ -15,12 +15,11 @@ import flint
 import numpy as np
 import pytest
 import torch
-from truths import row_truth, truth
+from truths import precision, row_truth, truth
 
 from crosscheck import activations
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_backend import one_thread
-from crosscheck._truth import balls
 
 pytestmark = pytest.mark.full
 
@@ -123,7 +122,7 @@ def crossed(contexts: tuple[Context, Context], look: Callable[[], object]) -> li
 
 def precisions() -> list[object]:
     """What two threads find that ask flint for another precision each, and what is left."""
-    contexts = (lambda: balls.precision(100), lambda: balls.precision(200, 5))
+    contexts = (lambda: precision(100), lambda: precision(200, 5))
     seen = crossed(contexts, lambda: (flint.ctx.prec, flint.ctx.cap))
     return [*seen, (flint.ctx.prec, flint.ctx.cap)]
 
@@ -135,14 +134,14 @@ def test_flint_s_precision_is_one_thread_s_at_a_time() -> None:
 
 def test_without_the_lock_it_would_be_another_s(monkeypatch: pytest.MonkeyPatch) -> None:
     before = flint.ctx.prec, flint.ctx.cap
-    monkeypatch.setattr(balls, "_ONE_AT_A_TIME", nullcontext())
+    monkeypatch.setattr("crosscheck._truth.balls._ONE_AT_A_TIME", nullcontext())
     assert precisions() == [(200, 5), before, (100, 3)]
     flint.ctx.prec, flint.ctx.cap = before
 
 
 def test_a_precision_inside_another_is_restored_to_that() -> None:
-    with balls.precision(100):
-        with balls.precision(200, 5):
+    with precision(100):
+        with precision(200, 5):
             assert (flint.ctx.prec, flint.ctx.cap) == (200, 5)
         assert (flint.ctx.prec, flint.ctx.cap) == (100, 3)
 

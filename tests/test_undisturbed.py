@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck._frameworks.settings import undisturbed
 
 pytestmark = pytest.mark.full
 
@@ -129,21 +128,30 @@ def test_afterwards_it_is_as_it_was(ambient: Ambient) -> None:
 
     with ambient():
         before = seen()
-        with undisturbed():
-            assert torch.is_grad_enabled()
+        assert crosscheck.compare(torch.tanh, jax.numpy.tanh, [np.ones(3, np.float32)], order=1, modes="jit").passed
         assert seen() == before
-        with pytest.raises(KeyError), undisturbed():
-            raise KeyError
+        with pytest.raises(KeyError):
+            crosscheck.verify("linear", quick=True, progress=stopping)
         assert seen() == before
+
+
+def stopping(*told: object) -> None:
+    raise KeyError
 
 
 def test_what_is_set_for_a_function_s_sake_stays() -> None:
-    with crosscheck.precision("medium", x64=True, deterministic=True), undisturbed():
-        assert torch.get_float32_matmul_precision() == "medium"
-        assert torch.get_default_dtype() == torch.float64
-        assert torch.are_deterministic_algorithms_enabled()
-        assert jax.config.jax_default_matmul_precision == "bfloat16"
-        assert jax.config.jax_enable_x64
+    def of_torch(x: Any) -> Any:
+        seen["torch"] = (torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled())
+        return x * 2
+
+    def of_jax(x: Any) -> Any:
+        seen["jax"] = (jax.config.jax_default_matmul_precision, jax.config.jax_enable_x64)
+        return x * 2
+
+    seen: dict[str, object] = {}
+    with crosscheck.precision("medium", x64=True, deterministic=True):
+        assert crosscheck.compare(of_torch, of_jax, [np.ones(3)], order=0).passed
+    assert seen == {"torch": ("medium", True), "jax": ("bfloat16", True)}
 
 
 def test_a_module_that_was_made_in_inference_mode_has_gradients() -> None:

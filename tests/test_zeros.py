@@ -17,7 +17,6 @@ from truths import Sample
 
 import crosscheck
 from crosscheck._catalogue import _zeros
-from crosscheck._catalogue._kernels import Zero
 
 NUMBERS = script.numbers()
 ZEROS = (
@@ -95,7 +94,7 @@ def test_near_its_zero_a_derivative_is_right_in_ulp_of_itself(
 def test_the_formula_alone_would_not_be(
     monkeypatch: pytest.MonkeyPatch, name: str, order: int, zero: float, side: str
 ) -> None:
-    monkeypatch.setattr(Zero, "mended", lambda self, framework, a, y, g=0.0: y)
+    monkeypatch.setattr("crosscheck._catalogue._kernels.Zero.mended", lambda self, framework, a, y, g=0.0: y)
     jax.clear_caches()
     found = errors(name, order, inputs(zero, "float32"), SIDES[side](name, order))
     jax.clear_caches()

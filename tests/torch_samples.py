@@ -23,7 +23,6 @@ from truths import coordinates, row_truth, truth
 
 import crosscheck
 from crosscheck import Activation
-from crosscheck._verdict.deviations import lie_in
 
 Function = Callable[..., Any]
 NEAR = 0.01
@@ -166,7 +165,9 @@ def _judged(activation: Activation, case: Case, got: Any, apart: Any) -> tuple[B
         if region.order == 0 and dtype in region.dtypes
         for interval in region.intervals
     ]
-    return ~right[at], lie_in(widen(known[at]), intervals)
+    here = widen(known[at])
+    declared = [np.isnan(here) if np.isnan(low) else (low <= here) & (here <= high) for low, high in intervals]
+    return ~right[at], np.any([np.zeros(here.shape, bool), *declared], axis=0)
 
 
 def undifferentiable(activation: Activation, case: Case, function: Function) -> list[str]:

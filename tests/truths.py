@@ -14,8 +14,23 @@ from crosscheck._truth.evaluate import truth
 from crosscheck._truth.rows import row_truth
 from crosscheck._truth.truth import Truth
 from crosscheck._verify.sample import Sample, coordinates, samples
+from crosscheck._verify.shapes import STARTS, USED, RowShape
 
-__all__ = ["ARRAYS", "Sample", "Truth", "coordinates", "fraction", "matches", "precision", "row_truth", "samples", "truth"]
+__all__ = [
+    "ARRAYS",
+    "STARTS",
+    "USED",
+    "RowShape",
+    "Sample",
+    "Truth",
+    "coordinates",
+    "fraction",
+    "matches",
+    "precision",
+    "row_truth",
+    "samples",
+    "truth",
+]
 
 ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
 

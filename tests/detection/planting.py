@@ -6,7 +6,7 @@ plants: a function of an activation and a side that makes the faulty one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -88,6 +88,11 @@ def _widened(rule: Function, framework: Any, x: Any, **parameters: Any) -> Any:
     return rule(framework, x.astype("float32"), **parameters).astype(x.dtype)
 
 
+def with_rules(side: str, rules: Sequence[Function]) -> Function:
+    """A function of a framework, given its value and its derivatives."""
+    return (torch_rules if side == "torch" else jax_rules).with_derivatives(rules)
+
+
 def _in_rule(order: int, fault: Callable[[Any, Any, Any], Any], activation: Activation, side: str) -> Function:
     rules = _rules(activation, side)
     right = rules[order]
@@ -96,7 +101,7 @@ def _in_rule(order: int, fault: Callable[[Any, Any, Any], Any], activation: Acti
         return fault(namespace(x), x, right(framework, x, **parameters))
 
     rules[order] = wrong
-    made = (torch_rules if side == "torch" else jax_rules).with_derivatives(rules)
+    made = with_rules(side, rules)
     return made if side == "torch" else lambda x, **parameters: made(jnp.asarray(x), **parameters)
 
 

@@ -15,7 +15,7 @@ from truths import truth
 
 import crosscheck
 from crosscheck import Activation, Comparison
-from crosscheck._records import jax_rules, torch_rules
+from detection.planting import with_rules
 from detection.records import Right, Said
 from detection.usual import usual_of
 from detection.verified import SHAPE
@@ -72,7 +72,7 @@ class Own(Right):
 def from_arb(activation: Activation, side: str) -> Function:
     """The value and both derivatives, each correctly rounded: Arb's enclosures, decided for the dtype, in a framework."""
     rules = [partial(_rounded, activation, order) for order in range(3)]
-    return (torch_rules if side == "torch" else jax_rules).with_derivatives(rules)
+    return with_rules(side, rules)
 
 
 def _rounded(activation: Activation, order: int, framework: Any, x: Any, **parameters: Any) -> Any:

@@ -15,13 +15,14 @@ import numpy as np
 import crosscheck
 from crosscheck import UsageError
 from crosscheck._sweep.piece import Judge
-from crosscheck._sweep.positions import PIECE
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
 from detection.usual import usual_of
 from detection.verified import SHAPE
 
 Piece = dict[str, Any]
+PIECE = 2**20
+"""So many inputs of a sweep are judged at once."""
 RANGE = ("0x3f800000", "0x3fafffff")
 """Three pieces of float32, from 1 on."""
 

@@ -76,6 +76,12 @@ def to_ordinal(array: FloatArray) -> npt.NDArray[np.int64]:
     return np.where(np.signbit(array), -(bits & np.iinfo(f"i{array.dtype.itemsize}").max), bits)
 
 
+def from_ordinal(ordinals: npt.NDArray[np.int64], fmt: Format) -> FloatArray:
+    """The numbers that these integers stand for; 0 is +0."""
+    sizes = np.abs(ordinals).astype(fmt.unsigned).view(fmt.dtype)
+    return np.where(ordinals < 0, -sizes, sizes).astype(fmt.dtype)
+
+
 def following(array: FloatArray, towards: float) -> FloatArray:
     """The next numbers of the format in a direction."""
     with np.errstate(over="ignore", under="ignore"):

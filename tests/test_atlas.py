@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from math import exp
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from floats import FORMATS, bits_of
 import crosscheck
 from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
 from crosscheck._atlas.rows import declared_rows, set_beside
-from crosscheck._verify.sight import Sighting
 
 pytestmark = pytest.mark.full
 
@@ -193,8 +193,9 @@ def test_a_declaration_that_the_run_refutes_fails() -> None:
 def listed() -> list[AtlasRow]:
     """The rows of the catalogue without examples, for which nothing is run."""
 
-    def nothing(activation: Activation, declared: Any, *others: object) -> Sighting:
-        return Sighting(declared.dtype, declared.region.order, "eager", activation.parameters, 0.0, "0x0", None, ())
+    def nothing(activation: Activation, declared: Any, *others: object) -> SimpleNamespace:
+        at = {"order": declared.region.order, "parameters": activation.parameters, "input": 0.0, "input_bits": "0x0"}
+        return SimpleNamespace(dtype=declared.dtype, mode="eager", exact=None, results=(), row=None, **at)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crosscheck._atlas.rows.sight_declared", nothing)

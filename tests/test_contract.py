@@ -2,7 +2,6 @@
 
 import contract
 
-from crosscheck._arithmetic import sampling
 from crosscheck._records import implementations, names
 
 
@@ -14,8 +13,6 @@ def test_the_lists_are_those_of_the_contract() -> None:
     assert implementations.MODES == contract.MODES
     assert implementations.USUAL_MODES == contract.USUAL_MODES
     assert implementations.IMPLEMENTATIONS == contract.IMPLEMENTATIONS
-    assert tuple(sampling.ROWS) == contract.LENGTHS
-    assert tuple(sampling.COLUMNS) == contract.OTHER_LENGTHS
 
 
 def test_the_budget_is_4_5_and_10_ulp_and_1_for_16_bits() -> None:

@@ -16,7 +16,6 @@ import torch
 
 import crosscheck
 from crosscheck import ArraysReport, Finding, PairReport, Report
-from crosscheck._report.document import Code, Document, Heading, Paragraph, Table
 
 pytestmark = pytest.mark.full
 
@@ -167,17 +166,6 @@ def test_names_with_markup_stay_text(arrays: ArraysReport) -> None:
     table = next(line for line in arrays.markdown().splitlines() if line.startswith("| ") and "script" in line)
     assert r"\<script\>alert(1)\</script\>\|\`\*\_\[x\](y)" in table
     assert len(re.findall(r"(?<!\\)\|", table)) == 10  # of nine cells
-
-
-def test_code_in_markdown_cannot_end_its_fence() -> None:
-    text = Document("done", True, [Code("```\nout\n````")]).markdown()
-    assert text == "**done**\n\n`````text\n```\nout\n````\n`````\n"
-
-
-def test_the_blocks_of_a_document_as_markdown() -> None:
-    blocks = [Heading("a #1"), Paragraph("two\nlines"), Table([["x", "y"], ["1", ""]])]
-    text = Document("ok *now*", True, blocks).markdown()
-    assert text == "**ok \\*now\\***\n\n### a \\#1\n\ntwo lines\n\n| x | y |\n|---|---|\n| 1 |   |\n"
 
 
 def test_the_profile_is_not_in_the_json_nor_in_what_makes_two_reports_equal(compared: PairReport) -> None:

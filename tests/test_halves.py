@@ -15,12 +15,11 @@ from explained import assert_reproduced, declaring, implementation, parts
 from flint import arb
 from floats import FORMATS, FloatArray, Format, widen
 from mpmath import mpf
-from truths import Sample, coordinates, fraction, matches, precision, row_truth
+from truths import Sample, coordinates, enclosures, fraction, matches, paired, precision, row_truth
 
 import crosscheck
 from crosscheck import Activation, Limits, Report, SpecError
 from crosscheck._catalogue._kernels import halves, numpy_of
-from crosscheck._truth.rows import _enclosures, _paired
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -143,10 +142,10 @@ def test_the_definition_takes_each_pair_for_itself(activation: Activation) -> No
     rng = np.random.default_rng(3)
     x, w = rng.uniform(-9, 9, (1, 6)), rng.standard_normal((1, 6))
     with precision(256):
-        whole = _enclosures(activation, {}, w[0], [arb(entry) for entry in x[0].tolist()], ORDERS, closed=False)
+        whole = enclosures(activation, {}, w[0], [arb(entry) for entry in x[0].tolist()], ORDERS, closed=False)
         pairs = [
-            _enclosures(activation, {}, along, [arb(entry) for entry in pair.tolist()], ORDERS)
-            for pair, along in zip(_paired(x), _paired(w), strict=True)
+            enclosures(activation, {}, along, [arb(entry) for entry in pair.tolist()], ORDERS)
+            for pair, along in zip(paired(x), paired(w), strict=True)
         ]
         for k in ORDERS:
             found = [pair[k][place] for place in range(1 if k == 0 else 2) for pair in pairs]

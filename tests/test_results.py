@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from atlases import read
 from catalogue import ELEMENTWISE
-from contract import MODES
+from contract import MODES, budget
 from floats import FORMATS, to_ordinal
+from judging import Setting, judge
 from recorded_here import Environment, seen_here
+from truths import Sample
 
 from crosscheck import activations
-from crosscheck._sweep.results import judged_exactly
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -49,7 +50,10 @@ def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: 
 
 def error(name: str, order: int, point: Mapping[str, Any]) -> tuple[float, float]:
     x, got = (np.array([float(point[key])], np.float32) for key in ("input", "got"))
-    judged, _ = judged_exactly(activations[name], order, x, got)
+    sample, activation = Sample(x, None, x), activations[name]
+    (truth,) = sample.truths(activation, [order], activation.parameters).values()
+    terms = sample.scales(activation, [order], activation.parameters).get(order)
+    judged = judge(x, got, truth, Setting(budget("float32", order), False, False, truth, terms))
     return float(judged.ulp_of_unit[0]), float(judged.ulp[0])
 
 

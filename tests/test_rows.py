@@ -14,12 +14,11 @@ from contract import LENGTHS, OTHER_LENGTHS
 from flint import arb
 from floats import FORMATS, Float64Array, FloatArray, Format, widen
 from mpmath import mpf
-from truths import Sample, coordinates, fraction, matches, precision, row_truth, samples
+from truths import Sample, coordinates, enclosures, fraction, matches, precision, row_truth, samples
 
 import crosscheck
 from crosscheck import Activation, Limits
 from crosscheck._arithmetic.sampling import sampled_rows
-from crosscheck._truth.rows import _enclosures
 
 SOFTMAX = crosscheck.activations["softmax"]
 ORDERS = (0, 1, 2)
@@ -193,7 +192,7 @@ def apart(activation: Activation, case: Mapping[str, float], *, closed: bool | N
     for row in rows:
         x, v = [arb(entry) for entry in row.tolist()], rng.standard_normal(row.size)
         with precision(512):
-            proven, others = (_enclosures(activation, case, v, x, (1, 2), closed=how) for how in (False, closed))
+            proven, others = (enclosures(activation, case, v, x, (1, 2), closed=how) for how in (False, closed))
             for k in (1, 2):
                 assert len(proven[k]) == len(others[k]) == row.size
                 for a, b in zip(proven[k], others[k], strict=True):

@@ -4,6 +4,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from contract import LENGTHS, OTHER_LENGTHS
 from floats import FORMATS, FloatArray, Format, to_ordinal, widen
 
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
@@ -131,7 +132,8 @@ def test_by_default_there_are_so_many_rows(fmt: Format) -> None:
     """The numbers of points in what is published, and which random rows are the same for every seed, rest on these."""
     shapes = {1: (39, 1), 2: (135, 2), 8: (103, 8), 100: (23, 100), 1000: (11, 1000)}
     assert [x.shape for x, _ in sampled_rows(fmt)] == list(shapes.values())
-    assert list(ROWS) == list(shapes)
+    assert tuple(ROWS) == tuple(shapes) == LENGTHS
+    assert tuple(COLUMNS) == OTHER_LENGTHS
     assert [x.shape for x, _ in sampled_rows(fmt, COLUMNS)] == [(39, 32)]
     assert [x.shape for x, _ in sampled_pairs(fmt)] == [(138, 2), (106, 8), (26, 100), (4, 1000)]
 

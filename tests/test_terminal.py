@@ -3,12 +3,13 @@
 import io
 import sys
 
+import cli
 import pytest
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck._report.shown import name, one_line, shown
+import crosscheck
 from crosscheck._report.terminal import WIDTH, print_rich
 
 
@@ -45,9 +46,15 @@ def test_it_is_what_rich_prints_but_for_control_characters(monkeypatch: pytest.M
     assert "\x1b]0;" in rich
     assert "\x1b]0;" not in ours
     assert r"a\x1b]0;title" in ours
+    ours, _ = printed(monkeypatch, "a\x1b[2J\n\u202eb", terminal)
+    assert "a\\x1b[2J  111" in ours
+    assert "\n\\u202eb" in ours
 
 
 def test_names_messages_and_texts_are_shown() -> None:
-    assert shown("a\x1b[2J\n\tb\r\u202e") == "a\\x1b[2J\n\tb\\r\\u202e"
-    assert name("a\nb\x00é") == "a\\nb\\x00é"
-    assert one_line("a\n  b\x07") == "a b\\x07"
+    report = crosscheck.compare_arrays({"a\nb\x00é": [1.0]}, {"a\nb\x00é": [2.0]})
+    assert "the worst in a\\nb\\x00é" in report.headline
+    assert "a\\nb\\x00é (float64" in str(report)
+    done = cli.run("list", "--json", "a\n  b\x07/out.json")
+    assert done.stderr.startswith("Error: --json: the folder ")
+    assert done.stderr.endswith("/a b\\x07 does not exist; make it first\n")

@@ -7,10 +7,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 import rational
+from floats import FORMATS, Format, from_ordinal, to_ordinal, widen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosscheck._arithmetic.formats import FORMATS, Format, from_ordinal, to_ordinal, widen
 from crosscheck._arithmetic.ulp import exponent, round_once, ulp_error
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)

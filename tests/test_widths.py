@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import crosscheck
-from crosscheck._report.document import Block, Code, Document, Lines, Paragraph, Table
+from crosscheck._report.document import Block, Code, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.terminal import WIDTH, layout
 
 Command = Callable[..., CompletedProcess[str]]
@@ -66,6 +66,17 @@ def test_what_is_said_in_a_named_line_stays_in_its_column() -> None:
 def test_code_is_never_broken() -> None:
     line = "x = " + " + ".join(["1"] * 60)
     assert line in printed(40, Code(line, "python"))
+
+
+def test_code_in_markdown_cannot_end_its_fence() -> None:
+    text = Document("done", True, [Code("```\nout\n````")]).markdown()
+    assert text == "**done**\n\n`````text\n```\nout\n````\n`````\n"
+
+
+def test_the_blocks_of_a_document_as_markdown() -> None:
+    blocks = [Heading("a #1"), Paragraph("two\nlines"), Table([["x", "y"], ["1", ""]])]
+    text = Document("ok *now*", True, blocks).markdown()
+    assert text == "**ok \\*now\\***\n\n### a \\#1\n\ntwo lines\n\n| x | y |\n|---|---|\n| 1 |   |\n"
 
 
 @pytest.mark.parametrize(("columns", "width"), [("60", 60), ("80", 80), ("", WIDTH), ("0", WIDTH), ("wide", WIDTH)])

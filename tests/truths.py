@@ -9,9 +9,9 @@ import rational
 from floats import Format, following, widen
 from mpmath import mpf
 
+from crosscheck._truth import rows
 from crosscheck._truth.balls import precision
 from crosscheck._truth.evaluate import truth
-from crosscheck._truth.rows import row_truth
 from crosscheck._truth.truth import Truth
 from crosscheck._verify.sample import Sample, coordinates, samples
 from crosscheck._verify.shapes import STARTS, USED, RowShape
@@ -24,14 +24,17 @@ __all__ = [
     "Sample",
     "Truth",
     "coordinates",
+    "enclosures",
     "fraction",
     "matches",
+    "paired",
     "precision",
     "row_truth",
     "samples",
     "truth",
 ]
 
+row_truth, enclosures, paired = rows.row_truth, rows._enclosures, rows._paired
 ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
 
 

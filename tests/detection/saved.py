@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cli
 import numpy as np
 
 import crosscheck
-from crosscheck import UsageError
-from crosscheck._arrays.arrays import compare_files
 from detection.records import MISSED, Fault, Said, Verdict
 from detection.usual import of_arrays
 
@@ -50,22 +50,25 @@ class Saved(Fault):
             for path, arrays in zip(paths, (a, b, drawn()), strict=True):
                 crosscheck.dump(path, **arrays)
             paths[1].write_bytes(self.damage(paths[1].read_bytes()))
-            try:
-                limits = {"ulp": None, "rtol": None, "atol": None, **self.options}
-                report = compare_files(*map(str, paths), **limits)
-            except UsageError:
+            limits = [f"--{name}={limit}" for name, limit in self.options.items()]
+            a_and_b, truth, out = map(str, paths[:2]), str(paths[2]), Path(folder) / "out.json"
+            done = cli.run("diff", *a_and_b, "--truth", truth, *limits, "--json", str(out))
+            if done.exit_code == 2 and not out.exists():
                 return Verdict(found=True, cause="refused")
-        if report.passed:
+            report = json.loads(out.read_text(encoding="utf-8"))
+        summary = report["summary"]
+        assert done.exit_code == (0 if summary["passed"] else 1), done.output
+        if summary["passed"]:
             return MISSED
-        if report.refused:
+        if summary["refused"]:
             return Verdict(found=True, cause="refused")
-        failing = [one for one in report.comparisons if not one.passed]
+        failing = [one for one in report["comparisons"] if not one["passed"]]
         if not failing:
-            return Verdict(found=True, cause="one side only", at=", ".join((*report.only_a, *report.only_b)))
-        cause = "special" if any(one.special for one in failing) else "beyond"
-        at = f"{failing[0].name} {failing[0].worst[0].index}"
+            return Verdict(found=True, cause="one side only", at=", ".join((*summary["only_a"], *summary["only_b"])))
+        cause = "special" if any(one["special"] for one in failing) else "beyond"
+        at = f"{failing[0]['name']} {tuple(failing[0]['worst'][0]['index'])}"
         placed = self.at in (None, at) and (self.at is None or len(failing) == 1)
-        return Verdict(found=True, cause=cause, side=failing[0].side, at=at, placed=placed)
+        return Verdict(found=True, cause=cause, side=failing[0]["side"], at=at, placed=placed)
 
     def usual(self) -> Mapping[str, Said]:
         """The arrays of each name compared, where the files can be read."""

@@ -6,14 +6,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
 from crosscheck._records.plain import plain
 from crosscheck._report import shown
 from crosscheck._report.document import Block, Code, Document, Drawing, Table
-from crosscheck._report.json_file import record, write_json
+from crosscheck._report.json_file import record
 from crosscheck._report.written import Written
 
 if TYPE_CHECKING:
@@ -145,17 +144,6 @@ class ArraysReport(Written):
                 "headline": self.headline,
             },
         }
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
 
 def _story(report: ArraysReport) -> Iterator[str]:

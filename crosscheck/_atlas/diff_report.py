@@ -6,14 +6,12 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from crosscheck._atlas.records import KINDS, Change
 from crosscheck._atlas.report import AtlasSummary
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
-from crosscheck._report.json_file import write_json
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 
@@ -88,17 +86,6 @@ class AtlasDiff(Documented):
         """
         file = AtlasDiffFile(DIFF_SCHEMA, self.environment, self.changes, self.notes, self.old, self.new)
         return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the differences as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def document(self) -> Document:
         """The differences as a document: the environments, and every change.

@@ -16,7 +16,6 @@ from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Lines, Paragraph
-from crosscheck._report.json_file import write_json
 from crosscheck._report.written import Documented
 
 RECORDING_SCHEMA = "crosscheck.recording/1"
@@ -49,8 +48,8 @@ class Recording(Documented):
         """The recording as a document."""
         return Document(self.headline(), self.passed, _without_reason(self.unexplained), self.environment)
 
-    def to_json(self, path: str | Path) -> None:
-        """Write what was done as JSON, whole or not at all; the record itself is the file at ``path``."""
+    def data(self) -> Mapping[str, object]:
+        """What was done, as plain data; the record itself is the file at ``path``."""
         unexplained = [dataclasses.asdict(one) for one in self.unexplained]
         data = {
             "schema": RECORDING_SCHEMA,
@@ -62,7 +61,7 @@ class Recording(Documented):
             "environment": self.environment,
             "summary": {"passed": self.passed, "headline": self.headline()},
         }
-        write_json(path, plain(data))
+        return {name: plain(value) for name, value in data.items()}
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,14 @@ class RecordDiff(Documented):
         blocks += [Lines(f"{one.id} ({one.kind})", one.details) for one in self.changes]
         return Document(self.headline(), self.passed, [*blocks, *_without_reason(self.unexplained)])
 
-    def to_json(self, path: str | Path) -> None:
-        """Write the differences as JSON, whole or not at all."""
+    def data(self) -> Mapping[str, object]:
+        """The differences as plain data."""
         data = {
             "schema": DIFF_SCHEMA,
             **dataclasses.asdict(self),
             "summary": {"passed": self.passed, "headline": self.headline()},
         }
-        write_json(path, plain(data))
+        return {name: plain(value) for name, value in data.items()}
 
 
 def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:

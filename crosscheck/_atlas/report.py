@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isinf, isnan
-from pathlib import Path
 from typing import Any
 
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
@@ -17,7 +16,6 @@ from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES, le
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
-from crosscheck._report.json_file import write_json
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 
@@ -107,17 +105,6 @@ class Atlas(Documented):
         """
         file = AtlasFile(SCHEMA, self.environment, self.coverage, self.rows, self.summary())
         return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the atlas as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def document(self) -> Document:
         """The atlas as a document: every row, by function, and what the usual checks noticed.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.plain import plain
-from crosscheck._report.json_file import record, write_json
+from crosscheck._report.json_file import record
 from crosscheck._report.written import Written
 from crosscheck._verdict.records import Comparison, Finding
 
@@ -62,17 +61,6 @@ class Report(Written):
             What JSON can hold; NaN and the infinities are strings.
         """
         return report_data(self)
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report's data as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def document(self) -> Document:
         """The report as a document: the verdict, the largest errors of every activation, what fails, and figures.

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crosscheck._report.json_file import write_json
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -27,6 +29,14 @@ class Documented(ABC):
             The document.
         """
 
+    @abstractmethod
+    def data(self) -> Mapping[str, object]:
+        """What the report says as plain data.
+
+        Returns:
+            What ``to_json`` writes.
+        """
+
     def __str__(self) -> str:
         from crosscheck._report.terminal import as_text, layout
 
@@ -39,6 +49,17 @@ class Documented(ABC):
             The text.
         """
         return self.document().markdown()
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the report's data as JSON, whole or not at all.
+
+        Args:
+            path: The file, compressed if it ends in ``.gz``.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        write_json(path, self.data())
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, whole or not at all.

@@ -15,7 +15,6 @@ from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation,
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
 from crosscheck._records.plain import plain, restored
 from crosscheck._report.document import Block, Document, Drawing, Paragraph, Table
-from crosscheck._report.json_file import write_json
 from crosscheck._report.written import Documented
 from crosscheck._sweep.records import SweepDifference, SweepResult
 
@@ -140,17 +139,6 @@ class SweepReport(Documented):
             "environment": plain(self.environment),
             "summary": {"passed": self.passed, "headline": self.headline},
         }
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def plot(self) -> Figure:
         """Draw the largest error in each binade of the inputs, and how many results have an error of which size.

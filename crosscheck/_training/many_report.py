@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Lines, Paragraph, Table
-from crosscheck._report.json_file import write_json
 from crosscheck._report.written import Documented
 from crosscheck._training.agreement import TIMES_CONTROL
 from crosscheck._training.losses import DIFFERENCES, LossPoint, stale
@@ -86,17 +84,6 @@ class PerceptronsReport(Documented):
             ],
             "agree": self.agree,
         }
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def document(self) -> Document:
         """The report as a document: every gate, and the points at which the frameworks differ or may.
@@ -190,17 +177,6 @@ class LossesReport(Documented):
             "stale": self.stale,
             "passed": self.passed,
         }
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def document(self) -> Document:
         """The report as a document: the largest errors, what is not declared, and the declared differences.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,6 @@ from crosscheck._arithmetic.ulp import exponent, ulp
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
-from crosscheck._report.json_file import write_json
 from crosscheck._report.written import Documented
 from crosscheck._training.agreement import TIMES_CONTROL, Agreement
 from crosscheck._training.records import History, Setup
@@ -147,17 +145,6 @@ class PerceptronReport(Documented):
             "growth": {str(epoch): plain({"frameworks": a, "control": b}) for epoch, (a, b) in verdict.growth.items()},
             "faults": [plain(asdict(finding)) for finding in verdict.findings],
         }
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def plot(self) -> Figure:
         """Draw both loss curves, their difference, and the decision boundary if there are two inputs.

@@ -197,6 +197,7 @@ def test_a_planted_fault_is_named_with_its_side_epoch_and_tensor(fault: str, sid
     report = crosscheck.perceptron(what, epochs=SHORT, dtype=dtype, plant={side: fault})
     assert not report.agree
     (found,) = report.agreement.findings
+    assert report.agreement.cause == "definition"
     assert (found.framework, found.fault, (found.epoch, found.tensor)) == (side, fault, FIRST_SEEN[fault])
     assert fault in report.headline
 
@@ -284,7 +285,7 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
 
     report = crosscheck.perceptron("or", replace={"jax": upwards})
     assert not report.agree
-    assert report.agreement.cause == "drift", str(report)
+    assert report.agreement.cause == "inaccurate", str(report)
     assert "more than rounding explains" in report.headline
 
 
@@ -307,7 +308,7 @@ def test_overflow_names_the_epoch_and_the_framework() -> None:
     report = crosscheck.perceptron("xor", learning_rate=3.2e38, epochs=20)
     assert not report.agree
     assert [(found.framework, found.epoch) for found in report.agreement.findings] == [("torch", 3), ("jax", 3)]
-    assert report.agreement.cause == "overflow"
+    assert report.agreement.cause == "special"
     for found in report.agreement.findings:
         losses = report.histories[found.framework]["loss"]
         assert not np.isfinite(losses[found.epoch - 1])
@@ -332,6 +333,14 @@ def test_probabilities_that_become_nan_are_a_report_too() -> None:
     assert not report.agree
     found = report.agreement.findings[0]
     assert (found.framework, found.fault, found.epoch) == ("torch", "overflow", 1)
+
+
+def test_what_the_losses_are_known_to_lose_is_told_and_is_no_disagreement() -> None:
+    report = crosscheck.perceptron("or", learning_rate=100.0, seed=2, epochs=200)
+    assert report.agree
+    assert (report.agreement.cause, report.agreement.declared) == ("rounding", True)
+    assert "they differ by rounding and by what the losses are known to lose far out" in report.headline
+    assert "together with what the losses are known to lose far out" in str(report)
 
 
 # every gate, many seeds

@@ -84,7 +84,8 @@ def test_a_missing_framework_says_which_extra_brings_it(command: Command, tmp_pa
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = command("perceptron", "--gate", "or", env={"PYTHONPATH": path})
     assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: {name} cannot be imported (ModuleNotFoundError: not here).")
+    error = done.stderr.splitlines()[-1]  # on a busy machine, how far it is comes first
+    assert error.startswith(f"Error: {name} cannot be imported (ModuleNotFoundError: not here).")
     assert f"torch-jax-crosscheck[{extra}]" in done.stderr
 
 

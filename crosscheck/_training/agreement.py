@@ -14,6 +14,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._records.implementations import FRAMEWORKS
+from crosscheck._records.names import PASSING
 from crosscheck._training.faults import recognise
 from crosscheck._training.formula import LOG_FLOOR, entropy_slope, sigmoid, slope
 from crosscheck._training.records import TENSORS, History, Setup, epoch_of
@@ -23,6 +24,10 @@ TIMES_CONTROL = 16.0
 """Frameworks round differently at each epoch, a control at first by its start alone:
 benchmarks/perceptron.py measures it.
 """
+
+
+OVERFLOW = "overflow"
+"""The fault of a training whose loss stopped being finite."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,10 @@ class Agreement:
     """The verdict on two trainings.
 
     Attributes:
-        cause: ``exact`` (bit-equal), ``rounding``, or the name of the worst that was found: a fault of ``FAULTS``,
-            ``unknown`` for a training that its setup does not explain, ``overflow``, or ``drift`` for a difference that
-            neither a step nor the control explains. ``far-out`` is a declared difference of the losses, see
+        cause: The worst of crosscheck's causes: ``exact`` (bit-equal), ``rounding``, ``inaccurate`` for a difference that
+            neither a step nor the control explains, ``definition`` for a training that does not follow from its setup, or
+            ``special`` for a loss that stopped being finite.
+        declared: Whether the declared differences of the losses far out are part of what explains the difference: see
             ``crosscheck._training.losses``.
         first: The first difference.
         largest: The largest difference, by tensor.
@@ -88,6 +94,7 @@ class Agreement:
     """
 
     cause: str
+    declared: bool
     first: Difference | None
     largest: Mapping[str, Largest]
     growth: Mapping[int, tuple[float, float]]
@@ -95,7 +102,7 @@ class Agreement:
 
     @property
     def agree(self) -> bool:
-        return self.cause in ("exact", "rounding", "far-out")
+        return self.cause in PASSING
 
 
 def moved(setup: Setup, towards: float) -> Setup:
@@ -124,20 +131,20 @@ def judge(setup: Setup, histories: Mapping[str, History], controls: Iterable[tup
     }
     findings = tuple(finding for name in FRAMEWORKS for finding in _findings(setup, name, histories[name]))
     first = _first_difference(torch, jax)
-    cause = _cause(first, largest, findings)
+    rounding_alone = all(one.rounding for one in largest.values())
+    declared = not findings and not rounding_alone and all(one.declared for one in largest.values())
+    cause = _cause(first, findings, explained=rounding_alone or declared)
     weights, moved_weights = (np.maximum(of["weight"], of["bias"]) for of in (apart, rounding))
     growth = {epoch: (float(weights[epoch]), float(moved_weights[epoch])) for epoch in _decades(setup.epochs)}
-    return Agreement(cause, first, largest, growth, findings)
+    return Agreement(cause, declared, first, largest, growth, findings)
 
 
-def _cause(first: Difference | None, largest: Mapping[str, Largest], findings: tuple[Finding, ...]) -> str:
+def _cause(first: Difference | None, findings: tuple[Finding, ...], *, explained: bool) -> str:
     if findings:
-        return findings[0].fault
+        return "special" if any(one.fault == OVERFLOW for one in findings) else "definition"
     if first is None:
         return "exact"
-    if all(one.rounding for one in largest.values()):
-        return "rounding"
-    return "far-out" if all(one.declared for one in largest.values()) else "drift"
+    return "rounding" if explained else "inaccurate"
 
 
 def far_out(setup: Setup, history: History) -> float:
@@ -204,7 +211,7 @@ def _findings(setup: Setup, framework: str, history: History) -> Iterable[Findin
         message = (
             f"the loss stopped being finite and is {history['loss'][lost - 1]}; a smaller learning rate keeps it finite"
         )
-        yield Finding(framework, "overflow", lost, "loss", message)
+        yield Finding(framework, OVERFLOW, lost, "loss", message)
 
 
 def _unexplained(off: Departure) -> str:

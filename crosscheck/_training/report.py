@@ -27,11 +27,10 @@ ROWS = 10
 MEANING = {
     "exact": "bit for bit the same",
     "rounding": "they differ by rounding",
-    "far-out": "they differ by rounding and by what the losses are known to lose far out (crosscheck perceptron --losses)",
-    "drift": "they drift apart by more than rounding explains, though each step is right within rounding",
+    "inaccurate": "they drift apart by more than rounding explains, though each step is right within rounding",
 }
 
-_KNOWN = {"far-out": " together with what the losses are known to lose far out"}
+_KNOWN = "what the losses are known to lose far out"
 
 
 @dataclass(frozen=True)
@@ -96,10 +95,9 @@ class PerceptronReport(Documented):
     def headline(self) -> str:
         """The verdict in one line."""
         what = f"{self.gate}, {self.setup.dtype}, {self.setup.epochs:,} epochs"
-        if self.agree:
-            return f"AGREE: {what}: {MEANING[self.agreement.cause]}."
         if not self.agreement.findings:
-            return f"DISAGREE: {what}: {MEANING[self.agreement.cause]}."
+            known = f" and by {_KNOWN} (crosscheck perceptron --losses)" if self.agreement.declared else ""
+            return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {MEANING[self.agreement.cause]}{known}."
         first = self.agreement.findings[0]
         where = f"first seen at epoch {first.epoch} in {first.tensor}"
         return f"DISAGREE: {what}: {first.framework} has the fault {first.fault!r}, {where}."
@@ -140,6 +138,7 @@ class PerceptronReport(Documented):
             },
             "agree": self.agree,
             "cause": verdict.cause,
+            "declared": verdict.declared,
             "first_difference": plain(asdict(verdict.first)) if verdict.first else None,
             "largest_difference": {name: plain(asdict(one)) for name, one in verdict.largest.items()},
             "growth": {str(epoch): plain({"frameworks": a, "control": b}) for epoch, (a, b) in verdict.growth.items()},
@@ -221,7 +220,8 @@ def _size(report: PerceptronReport) -> Iterator[str]:
     yield "How far the weights are apart: " + ", ".join(f"{a:.2g} at {epoch}" for epoch, (a, _) in growth.items()) + "."
     yield "Had the start moved by one ulp: " + ", ".join(f"{b:.2g} at {epoch}" for epoch, (_, b) in growth.items()) + "."
     if verdict.agree:
+        known = f" together with {_KNOWN}" if verdict.declared else ""
         yield (
             f"Cause: {verdict.cause}. Every step of both sides follows from the step before within rounding, and no tensor "
-            f"is further apart than {TIMES_CONTROL:g} times the control explains{_KNOWN.get(verdict.cause, '')}."
+            f"is further apart than {TIMES_CONTROL:g} times the control explains{known}."
         )

@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -52,8 +52,8 @@ class Architecture:
     """Whether it is compared in training mode."""
     float32_inside: tuple[str, ...] = ()
     """Those whose ports compute a part in float32 in every dtype, as ``jax.nn.dot_product_attention`` does its softmax."""
-    float32_tolerance: float = 1e-4
-    """How far outputs may be from torch's in float32, relative to their size; more where the layers amplify."""
+    tolerances: Mapping[str, float] = field(default_factory=lambda: {"float64": 1e-10, "float32": 1e-4, "bfloat16": 0.05})
+    """How far outputs may be from torch's by rounding, relative to their size, in each dtype that it is compared in."""
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -125,10 +125,10 @@ def initialised(tree: Any, seed: int) -> Any:
     def value(path: Any, leaf: Any) -> Any:
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        name = jax.tree_util.keystr(path)
-        if "bias" in name or "mean" in name or name.endswith(("b']", "b", "offset']")):
+        name = jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value").rpartition(".")[2]
+        if name in ("b", "offset", "mean") or "bias" in name:
             return jnp.zeros_like(leaf)
-        if leaf.ndim < 2 or "var" in name:
+        if name in ("scale", "var") or leaf.ndim < 2:
             return jnp.ones_like(leaf)
         return jnp.asarray(random.normal(size=leaf.shape) * leaf.shape[-2] ** -0.5, leaf.dtype)
 

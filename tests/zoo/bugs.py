@@ -1,6 +1,6 @@
 """Bugs as people make them when they port a model, planted in the JAX side of the zoo one at a time."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,8 +24,8 @@ class Bug:
     architecture: str
     library: str
     where: tuple[str, ...]
-    """The innermost modules of torch whose step the port does wrongly; a step between the modules of the model itself is
-    counted to the module that it feeds, and is that of the model, "", where it gives an output."""
+    """The innermost modules of torch whose step the port does wrongly. A step of the whole model, between its modules, is
+    counted to the module that it feeds, or is "" where it feeds none."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the port."""
     weights: Callable[[State], State] = dict
@@ -160,7 +160,7 @@ BUGS = (
         "order of the patches",
         "vit",
         "plain",
-        ("patches",),
+        ("",),
         {"flatten": lambda x: x.swapaxes(1, 2).reshape(len(x), -1, vit.WIDTH)},
     ),
     # Recurrence.
@@ -258,3 +258,16 @@ BUGS = (
         shows="gradients",
     ),
 )
+
+
+def trios() -> Iterator[tuple[Bug, ...]]:
+    """Bugs to be planted three at once: of one port, in different modules, each showing in the values."""
+    kept: dict[tuple[str, str], list[Bug]] = {}
+    for bug in BUGS:
+        some = kept.setdefault((bug.architecture, bug.library), [])
+        if bug.shows != "values" or any(bug.options.keys() & one.options or {*bug.where} & {*one.where} for one in some):
+            continue
+        some.append(bug)
+        if len(some) == 3:
+            yield tuple(some)
+            some.clear()

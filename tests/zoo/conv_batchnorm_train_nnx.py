@@ -13,10 +13,9 @@ class BatchNorm(nnx.BatchNorm):
     """With the running variance divided by n - 1, as in torch; flax divides it by n."""
 
     def __call__(self, x: Any) -> Any:
-        before = self.var[...]
+        kept = self.momentum * self.var[...]
         y = super().__call__(x)
         count = x.size // x.shape[-1]
-        kept = self.momentum * before
         self.var[...] = kept + (self.var[...] - kept) * (count / (count - 1))
         return y
 

@@ -46,8 +46,9 @@ def conv_transpose(state: State, path: str, stride: int, padding: int) -> Any:
 
 
 def embed(state: State, path: str) -> Any:
+    """Unlike other layers of flax, it computes in the dtype that it was made with."""
     table = part(state, path)["weight"]
-    return carried(nnx.Embed(*table.shape, rngs=RNGS), embedding=table)
+    return carried(nnx.Embed(*table.shape, param_dtype=table.dtype, rngs=RNGS), embedding=table)
 
 
 def layer_norm(state: State, path: str, eps: float = 1e-5) -> Any:

@@ -324,7 +324,7 @@ def test_the_snippet_prints_what_the_report_says(name: str) -> None:
     assert [float(line) for line in printed.getvalue().split()] == pytest.approx(
         [point.got, point.expected], nan_ok=True, rel=0
     )
-    said = re.findall(r"item\(\)\)  # (\S+)", snippet)
+    said = re.findall(r"item\(\)\)  # prints (\S+)", snippet)
     assert [float(one) for one in said] == pytest.approx([point.got, point.expected], nan_ok=True, rel=0)
 
 

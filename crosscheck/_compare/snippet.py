@@ -13,6 +13,8 @@ from crosscheck._compare.results import directions
 from crosscheck._compare.source import sources
 from crosscheck._frameworks.programs import Array, Inputs, layout
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._report.snippet import array, prints
+from crosscheck._report.snippet import snippet as code
 from crosscheck._verdict.records import Comparison, Point
 
 MOST_ELEMENTS = 256
@@ -38,13 +40,12 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
     record, dtype = judged.record, inputs.fmt.name
     names = ["x"] if len(inputs.leaves) == 1 else [f"x{i}" for i in range(len(inputs.leaves))]
     imports, lines = sources({"torch_fn": request.torch, "jax_fn": request.jax})
-    imports = sorted({*imports, "import jax", "import jax.numpy as jnp", "import torch"})
+    imports += ["import jax", "import jax.numpy as jnp", "import torch"]
     written = [f"{name} = {_written(leaf, inputs.fmt)}" for name, leaf in zip(names, inputs.leaves, strict=True)]
     if any(word in line for line in written for word in ("inf", "nan")):
-        imports.insert(0, "from math import inf, nan")
-    if dtype == "float64":
-        imports += ["", 'jax.config.update("jax_enable_x64", True)']
-    lines = [*imports, *lines, "", *written]
+        imports.append("from math import inf, nan")
+    settings = ['jax.config.update("jax_enable_x64", True)'] if dtype == "float64" else []
+    lines += ["", *written]
     result = record.output.removeprefix("y")
     for side, got in (("torch", point.got), ("jax", point.expected)):
         compiled = side == "jax" and record.mode == "jit"
@@ -65,19 +66,18 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
             lines.append("print(torch_value(*torch_by).requires_grad)  # False: autograd finds no way to the input")
             continue
         lines += _torch(call, record.order) if side == "torch" else _jax(call, record.order, compiled=compiled)
-        lines.append(f"print({side}_y{_place(record, inputs, point)}.item())  # {got!r}")
+        lines.append(f"print({side}_y{_place(record, inputs, point)}.item()){prints(got)}")
     if point.truth is not None and not np.isnan(point.truth):
         lines.append(f"# the truth is {point.truth!r}")
-    return "\n".join(lines)
+    return code(imports, lines[1:], settings)
 
 
 def _made(side: str, values: str, leaf: Array, dtype: str, more: str = "") -> str:
     """Code that makes an array of either framework."""
-    make, module = ("torch.tensor", "torch") if side == "torch" else ("jnp.array", "jnp")
     kind = dtype if is_float(leaf) else leaf.dtype.name
     if side == "jax" and kind.endswith("int64") and dtype != "float64":
         kind = kind.replace("64", "32")  # JAX has no wider ones then
-    return f"{make}({values}, dtype={module}.{kind}{more})"
+    return array(side, values, kind, more)
 
 
 def _torch(call: str, order: int) -> list[str]:

@@ -11,6 +11,8 @@ from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
+from crosscheck._report.snippet import prints
+from crosscheck._report.snippet import snippet as code
 from crosscheck._verify.sight import Result, Row, Sighting
 
 WIDTH = 110
@@ -44,6 +46,10 @@ VIEWED = {
 """For a view: how many numbers the array has, its shape, what is made of it, and where the derivative is."""
 
 
+Code = tuple[tuple[str, ...], list[str]]
+"""What is imported, and the lines that follow."""
+
+
 @dataclass(frozen=True)
 class Source:
     """How Python code gets hold of a record: lines that come first, and an expression."""
@@ -75,16 +81,16 @@ class _Shown:
 def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result) -> str:
     """Python code that prints what an implementation gives at an input, with the lines to expect as comments."""
     write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.implementation).side]
-    lines = write(_Shown(activation, source, sighting, result))
+    imports, lines = write(_Shown(activation, source, sighting, result))
     if result.got is None:
         lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}".replace("\n", " "))
     else:
-        lines[-1] += f"  # prints {result.got!r}"
+        lines[-1] += prints(result.got)
     if sighting.exact is not None:
         lines.append(
             f"# the exact {ORDER_NAMES[sighting.order]}, correctly rounded to {sighting.dtype}, is {sighting.exact!r}"
         )
-    return "\n".join(lines)
+    return code(imports, lines)
 
 
 def _bits(shown: _Shown, name: str = "row") -> str:
@@ -186,7 +192,7 @@ def _said(sighting: Sighting) -> str:
     return f"  # entry {sighting.row.position} is {sighting.row.entry!r}"
 
 
-def _torch(shown: _Shown) -> list[str]:
+def _torch(shown: _Shown) -> Code:
     sighting, mode = shown.sighting, shown.result.mode
     imports, call = _call(shown)
     needed, rows = _rows(sighting)
@@ -197,7 +203,7 @@ def _torch(shown: _Shown) -> list[str]:
 
     functional = mode in ("vmap", "forward")
     grad = ".requires_grad_()" if sighting.order and not functional else ""
-    lines = [*_imports("import torch", *needed, *imports), "", *rows]
+    imports, lines = ("import torch", *needed, *imports), rows
     lines += [f"x = {tensor(_bits(shown))}{grad}{_said(sighting)}"]
     along = "torch.ones_like(x)" if functional else "torch.ones_like(y)"
     if sighting.row and sighting.order:
@@ -205,7 +211,7 @@ def _torch(shown: _Shown) -> list[str]:
         lines.append(f"v = {tensor(_bits(shown, 'direction'))}")
     last = f"print(y[{_element(shown)}].item())"
     if functional:
-        return [*lines, *_transformed(shown, "torch.func", call, along), last]
+        return imports, [*lines, *_transformed(shown, "torch.func", call, along), last]
     if mode == "compile":
         lines += [f"f = torch.compile(lambda x: {call}, fullgraph=True)", "y = f(x)"]
     elif shown.result.view:
@@ -216,7 +222,7 @@ def _torch(shown: _Shown) -> list[str]:
         again = ", create_graph=True" if k + 1 < sighting.order else ""
         part = _part(shown) if k == 0 else ""
         lines.append(f"(y,) = torch.autograd.grad(y, x, {along}{part}{again})")
-    return [*lines, last]
+    return imports, [*lines, last]
 
 
 def _transformed(shown: _Shown, module: str, call: str, along: str) -> list[str]:
@@ -237,7 +243,7 @@ def _transformed(shown: _Shown, module: str, call: str, along: str) -> list[str]
     return [*lines, f"y = {name}({f'x, {along}' if order else 'x'})"]
 
 
-def _jax(shown: _Shown) -> list[str]:
+def _jax(shown: _Shown) -> Code:
     sighting, mode = shown.sighting, shown.result.mode
     imports, call = _call(shown)
     needed, rows = _rows(sighting)
@@ -247,7 +253,7 @@ def _jax(shown: _Shown) -> list[str]:
     def array(bits: str) -> str:
         return f"numpy.array({bits}, numpy.{_unsigned(sighting)}).view({_numpy(sighting)}){turned}{_shape(shown)}"
 
-    lines = [*_imports("import jax", *narrow, "import numpy", *needed, *imports), "", *rows]
+    imports, lines = ("import jax", *narrow, "import numpy", *needed, *imports), rows
     lines.append(f"x = {array(_bits(shown))}{_said(sighting)}")
     along = ""
     if sighting.row and sighting.order:
@@ -278,16 +284,16 @@ def _jax(shown: _Shown) -> list[str]:
         last = [f"print(float({function}(jax.numpy.asarray(x))[{_element(shown)}]))"]
     if sighting.dtype == "float64":
         last = ["with jax.enable_x64(True):", *(f"    {line}" for line in last)]
-    return [*lines, *last]
+    return imports, [*lines, *last]
 
 
-def _analytic(shown: _Shown) -> list[str]:
+def _analytic(shown: _Shown) -> Code:
     source, sighting = shown.source, shown.sighting
     needed, rows = _rows(sighting)
     formula = ("definition", "derivative", "second_derivative")[sighting.order]
     view = f"view(numpy.{sighting.dtype})"
     summing = ("import math", "import types") if sighting.row else ()
-    lines = [*_imports("import numpy", *summing, *needed, *source.lines), "", *rows]
+    imports, lines = ("import numpy", *summing, *needed, *source.lines), rows
     lines.append(f"x = numpy.array({_bits(shown)}, numpy.{_unsigned(sighting)}).{view}{_said(sighting)}")
     m, arguments, element = "numpy", _arguments(sighting.parameters), "0"
     if sighting.row:  # judged with the rows along the last axis, whatever the parameter, and with exact sums
@@ -300,7 +306,7 @@ def _analytic(shown: _Shown) -> list[str]:
         first = {"row": ", v", "half": f", v[:, :{half}]", "one": ", v[:, :1]"}[shown.activation.result]
         m, arguments, element = "m", first + ", v" * (sighting.order - 1) + along, f"0, {sighting.row.position}"
     call = f"{source.expression}.{formula}({m}, x{arguments})"
-    return [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
+    return imports, [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
 
 
 def _part(shown: _Shown) -> str:
@@ -333,7 +339,3 @@ def _call(shown: _Shown) -> tuple[tuple[str, ...], str]:
 
 def _arguments(parameters: Mapping[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in parameters.items())
-
-
-def _imports(*lines: str) -> list[str]:
-    return sorted(dict.fromkeys(lines))

@@ -20,6 +20,14 @@ FAR = 1e4
 """exp(-FAR) is 0 in every format; cutting arguments there keeps infinities out of products such as inf * 0."""
 
 
+RULES = ("value", "gradient", "second", "along")
+
+
+def in_both(*rules: Callable[..., Any]) -> dict[str, Any]:
+    """The fields of a record whose rules are the same in both frameworks, in the order of ``RULES``."""
+    return {f"{side}_{name}": rule for side in ("torch", "jax") for name, rule in zip(RULES, rules, strict=False)}
+
+
 def numpy_of(framework: Any) -> Any:
     """The framework's functions under numpy's names."""
     return framework if framework.__name__ == "torch" else framework.numpy

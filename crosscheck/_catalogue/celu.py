@@ -3,7 +3,7 @@
 from math import frexp, inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import FAR, cut, exp_above, expm1, growth, numpy_of
+from crosscheck._catalogue._kernels import FAR, cut, exp_above, expm1, growth, in_both, numpy_of
 from crosscheck._catalogue._mechanisms import compiled_expm1, compiled_nan, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import POSITIVE
@@ -140,12 +140,7 @@ CELU = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=limits,
     kinks=kinks,
     parameters={"alpha": 1.0},

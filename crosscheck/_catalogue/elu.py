@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import exp_parts, expm1, numpy_of
+from crosscheck._catalogue._kernels import exp_parts, expm1, in_both, numpy_of
 from crosscheck._catalogue._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import MODERATE
@@ -93,12 +93,7 @@ ELU = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=limits,
     kinks=kinks,
     parameters={"alpha": 1.0},

@@ -4,7 +4,7 @@ from math import factorial, inf, pi, sqrt
 from typing import Any
 
 from crosscheck._catalogue._gelu_coefficients import SLOPE, TAIL, ZERO, ZERO_FLOAT64
-from crosscheck._catalogue._kernels import Halves, cut, exp_above, grown, growth, numpy_of, polynomial
+from crosscheck._catalogue._kernels import Halves, cut, exp_above, grown, growth, in_both, numpy_of, polynomial
 from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
@@ -234,12 +234,7 @@ GELU = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     natives={
         "torch": Native("torch.nn.functional.gelu"),

@@ -3,7 +3,18 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import Halves, Mended, as_it_is, cut, exp_above, grown, growth, mending, numpy_of
+from crosscheck._catalogue._kernels import (
+    Halves,
+    Mended,
+    as_it_is,
+    cut,
+    exp_above,
+    grown,
+    growth,
+    in_both,
+    mending,
+    numpy_of,
+)
 from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
 from crosscheck._catalogue._zeros import GELU_TANH_GRADIENT, GELU_TANH_SECOND
 from crosscheck._recorded.files import recorded
@@ -209,12 +220,7 @@ GELU_TANH = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     natives={
         "torch": Native("torch.nn.functional.gelu", matched={"approximate": "tanh"}),

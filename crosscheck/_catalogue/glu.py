@@ -4,7 +4,7 @@ from math import frexp
 from typing import Any
 
 from crosscheck._catalogue import sigmoid
-from crosscheck._catalogue._kernels import FAR, bell, halves, numpy_of, size, tanh
+from crosscheck._catalogue._kernels import FAR, bell, halves, in_both, numpy_of, size, tanh
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -195,14 +195,7 @@ GLU = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    torch_along=along,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
-    jax_along=along,
+    **in_both(value, gradient, second, along),
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     parameters={"axis": -1},
     cases=({"axis": 0},),

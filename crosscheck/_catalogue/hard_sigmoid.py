@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import flat, numpy_of, step
+from crosscheck._catalogue._kernels import flat, in_both, numpy_of, step
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
 
@@ -78,12 +78,7 @@ HARD_SIGMOID = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=-3.0, chosen={1: 0.0}, source=SOURCE), Kink(at=3.0, chosen={1: 0.0}, source=SOURCE)),
     deviations=DEVIATIONS,

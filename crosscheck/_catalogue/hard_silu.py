@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import numpy_of, step
+from crosscheck._catalogue._kernels import in_both, numpy_of, step
 from crosscheck._catalogue._mechanisms import compiled_nan, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
@@ -104,12 +104,7 @@ HARD_SILU = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     # JAX chooses so too
     kinks=(Kink(at=-3.0, chosen={1: 0.0, 2: 0.0}, source=SOURCE), Kink(at=3.0, chosen={1: 1.0, 2: 0.0}, source=SOURCE)),

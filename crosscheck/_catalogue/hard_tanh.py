@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import flat, numpy_of, step
+from crosscheck._catalogue._kernels import flat, in_both, numpy_of, step
 from crosscheck._catalogue._mechanisms import scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
@@ -63,12 +63,7 @@ HARD_TANH = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=flat,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=flat,
+    **in_both(value, gradient, flat),
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=-1.0, chosen={1: 0.0}, source=SOURCE), Kink(at=1.0, chosen={1: 0.0}, source=SOURCE)),
     natives={"torch": Native("torch.nn.functional.hardtanh"), "jax": Native("jax.nn.hard_tanh")},

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import at_most, flat, numpy_of, step
+from crosscheck._catalogue._kernels import at_most, flat, in_both, numpy_of, step
 from crosscheck._catalogue._mechanisms import scalar_rest
 from crosscheck._records.ranges import POSITIVE
 from crosscheck._records.records import Activation, Kink, Limits, Native
@@ -50,12 +50,7 @@ HARDSHRINK = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
     kinks=kinks,
     parameters={"lambd": 0.5},

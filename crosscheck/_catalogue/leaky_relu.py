@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import numpy_of
+from crosscheck._catalogue._kernels import in_both, numpy_of
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import MODERATE
 from crosscheck._records.records import Activation, Kink, Limits, Native
@@ -72,12 +72,7 @@ LEAKY_RELU = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=limits,
     kinks=kinks,
     parameters={"negative_slope": 0.01},

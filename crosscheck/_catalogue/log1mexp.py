@@ -3,7 +3,7 @@
 from math import inf, nan
 from typing import Any
 
-from crosscheck._catalogue._kernels import expand, expm1, numpy_of
+from crosscheck._catalogue._kernels import expand, expm1, in_both, numpy_of
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -136,12 +136,7 @@ LOG1MEXP = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     domain=(0.0, inf),
     limits=Limits(minus=(-inf, inf, -inf), plus=(0, 0, 0)),
     natives={"jax": Native("jax.nn.log1mexp")},  # torch ships none

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import bell, numpy_of, size
+from crosscheck._catalogue._kernels import bell, in_both, numpy_of, size
 from crosscheck._catalogue._mechanisms import scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
@@ -132,12 +132,7 @@ LOG_SIGMOID = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(-inf, 1, 0), plus=(0, 0, 0)),
     natives={"torch": Native("torch.nn.functional.logsigmoid"), "jax": Native("jax.nn.log_sigmoid")},
     deviations=DEVIATIONS,

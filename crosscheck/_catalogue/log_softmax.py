@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue import softmax
-from crosscheck._catalogue._kernels import centred, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, total
+from crosscheck._catalogue._kernels import centred, in_both, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, total
 from crosscheck._catalogue._mechanisms import LONG_SUM, compiled_anew
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
@@ -140,14 +140,7 @@ LOG_SOFTMAX = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    torch_along=along,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
-    jax_along=along,
+    **in_both(value, gradient, second, along),
     limits=Limits(minus=(-inf, 1, 0), plus=(0, 0, 0)),
     parameters={"axis": -1},
     cases=({"axis": 0},),

@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue import logsumexp
-from crosscheck._catalogue._kernels import expm1, in_float64, log1p, log_sum, numpy_of, total
+from crosscheck._catalogue._kernels import expm1, in_both, in_float64, log1p, log_sum, numpy_of, total
 from crosscheck._recorded.files import recorded
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation, Limits, Native
@@ -82,14 +82,7 @@ LOGMEANEXP = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=logsumexp.gradient,
-    torch_second=logsumexp.second,
-    torch_along=logsumexp.along,
-    jax_value=value,
-    jax_gradient=logsumexp.gradient,
-    jax_second=logsumexp.second,
-    jax_along=logsumexp.along,
+    **in_both(value, logsumexp.gradient, logsumexp.second, logsumexp.along),
     limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
     parameters={"axis": -1},
     cases=({"axis": 0},),

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import FAR, Mended, as_it_is, exp_parts, mending, numpy_of, size
+from crosscheck._catalogue._kernels import FAR, Mended, as_it_is, exp_parts, in_both, mending, numpy_of, size
 from crosscheck._catalogue._mechanisms import compiled_anew, composed_gradient, scalar_rest
 from crosscheck._catalogue._zeros import MISH_GRADIENT, MISH_SECOND_ABOVE, MISH_SECOND_BELOW
 from crosscheck._recorded.files import recorded
@@ -222,12 +222,7 @@ MISH = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     natives={"torch": Native("torch.nn.functional.mish"), "jax": Native("jax.nn.mish")},
     deviations=DEVIATIONS,

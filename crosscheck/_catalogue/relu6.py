@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import flat, numpy_of, step
+from crosscheck._catalogue._kernels import flat, in_both, numpy_of, step
 from crosscheck._catalogue._mechanisms import compiled_nan, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
@@ -56,12 +56,7 @@ RELU6 = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=flat,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=flat,
+    **in_both(value, gradient, flat),
     limits=Limits(minus=(0, 0, 0), plus=(6, 0, 0)),
     # torch chooses so too
     kinks=(Kink(at=0.0, chosen={1: 0.0}, source=SOURCE), Kink(at=6.0, chosen={1: 0.0}, source=SOURCE)),

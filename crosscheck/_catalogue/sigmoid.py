@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import bell, numpy_of, size, tanh
+from crosscheck._catalogue._kernels import bell, in_both, numpy_of, size, tanh
 from crosscheck._catalogue._mechanisms import scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
@@ -103,12 +103,7 @@ SIGMOID = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     natives={"torch": Native("torch.sigmoid"), "jax": Native("jax.nn.sigmoid")},
     deviations=DEVIATIONS,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import numpy_of
+from crosscheck._catalogue._kernels import in_both, numpy_of
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
 
@@ -121,12 +121,7 @@ SOFT_SIGN = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     kinks=(Kink(at=0.0, chosen={2: 0.0}, source=TORCH_SOURCE),),
     natives={"torch": Native("torch.nn.functional.softsign"), "jax": Native("jax.nn.soft_sign")},

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import centred, in_float64, softmax_parts, stable_exp
+from crosscheck._catalogue._kernels import centred, in_both, in_float64, softmax_parts, stable_exp
 from crosscheck._catalogue._mechanisms import LONG_SUM, compiled_anew
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
@@ -122,12 +122,7 @@ SOFTMAX = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(1, 0, 0)),
     parameters={"axis": -1},
     cases=({"axis": 0},),

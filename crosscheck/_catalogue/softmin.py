@@ -3,7 +3,7 @@
 from typing import Any
 
 from crosscheck._catalogue import softmax
-from crosscheck._catalogue._kernels import in_float64
+from crosscheck._catalogue._kernels import in_both, in_float64
 from crosscheck._catalogue._mechanisms import LONG_SUM
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
@@ -87,12 +87,7 @@ SOFTMIN = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(1, 0, 0), plus=(0, 0, 0)),
     parameters={"axis": -1},
     cases=({"axis": 0},),

@@ -7,7 +7,7 @@ one is given. torch's own default is 20, and it needs one: above 88 its exponent
 from math import frexp, inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import FAR, at_most, cut, exp_above, growth, log1p, numpy_of
+from crosscheck._catalogue._kernels import FAR, at_most, cut, exp_above, growth, in_both, log1p, numpy_of
 from crosscheck._catalogue._mechanisms import scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import Range
@@ -187,12 +187,7 @@ SOFTPLUS = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=limits,
     kinks=kinks,
     parameters={"beta": 1.0, "threshold": inf},

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._catalogue._kernels import at_most, flat, numpy_of, step
+from crosscheck._catalogue._kernels import at_most, flat, in_both, numpy_of, step
 from crosscheck._catalogue._mechanisms import scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import Range
@@ -79,12 +79,7 @@ SOFTSHRINK = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
     kinks=kinks,
     parameters={"lambd": 0.5},

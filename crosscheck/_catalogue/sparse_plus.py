@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import numpy_of
+from crosscheck._catalogue._kernels import in_both, numpy_of
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
 
@@ -66,12 +66,7 @@ SPARSE_PLUS = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     kinks=(Kink(at=-1.0, chosen={2: 0.0}, source=SOURCE), Kink(at=1.0, chosen={2: 0.0}, source=SOURCE)),
     natives={"jax": Native("jax.nn.sparse_plus")},  # torch ships none

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import numpy_of
+from crosscheck._catalogue._kernels import in_both, numpy_of
 from crosscheck._catalogue._mechanisms import compiled_anew
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import Range
@@ -138,12 +138,7 @@ SQUAREPLUS = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(0, 0, 0), plus=(inf, 1, 0)),
     parameters={"b": 4.0},
     cases=({"b": 2.0}, {"b": 8.0}),

@@ -6,7 +6,7 @@ import math
 from math import nan
 from typing import Any
 
-from crosscheck._catalogue._kernels import deviation, in_float64, mean, numpy_of
+from crosscheck._catalogue._kernels import deviation, in_both, in_float64, mean, numpy_of
 from crosscheck._catalogue._mechanisms import compiled_anew
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import POSITIVE
@@ -258,12 +258,7 @@ STANDARDIZE = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),  # of a row of two entries; in one of n, sqrt(n - 1)
     parameters={"axis": -1, "epsilon": 1e-5},
     cases=({"axis": 0, "epsilon": 1e-5}, {"axis": 0, "epsilon": 1e-3}),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosscheck._catalogue._kernels import bell, size, tanh
+from crosscheck._catalogue._kernels import bell, in_both, size, tanh
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -92,12 +92,7 @@ TANH = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=tanh,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=tanh,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(tanh, gradient, second),
     limits=Limits(minus=(-1, 0, 0), plus=(1, 0, 0)),
     natives={"torch": Native("torch.tanh"), "jax": Native("jax.numpy.tanh")},
     deviations=DEVIATIONS,

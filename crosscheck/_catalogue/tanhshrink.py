@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import LAMBERT, bell, expand, numpy_of, size, tanh
+from crosscheck._catalogue._kernels import LAMBERT, bell, expand, in_both, numpy_of, size, tanh
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -97,12 +97,7 @@ TANHSHRINK = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=value,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=value,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(value, gradient, second),
     limits=Limits(minus=(-inf, 1, 0), plus=(inf, 1, 0)),
     natives={"torch": Native("torch.nn.functional.tanhshrink")},  # JAX ships none
     deviations=DEVIATIONS,

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from crosscheck._catalogue._kernels import at_most, flat, numpy_of, step
+from crosscheck._catalogue._kernels import at_most, flat, in_both, numpy_of, step
 from crosscheck._records.ranges import FINITE, Range
 from crosscheck._records.records import Activation, Kink, Limits, Native
 
@@ -50,12 +50,7 @@ THRESHOLD = Activation(
     definition=definition,
     derivative=derivative,
     second_derivative=second_derivative,
-    torch_value=replaced,
-    torch_gradient=gradient,
-    torch_second=second,
-    jax_value=replaced,
-    jax_gradient=gradient,
-    jax_second=second,
+    **in_both(replaced, gradient, second),
     limits=limits,
     kinks=kinks,
     parameters={"threshold": 0.0, "value": 0.5},

@@ -18,7 +18,6 @@ from crosscheck._arithmetic.formats import (
     format_of,
     from_ordinal,
     is_number,
-    ordinal_distance,
     shortest,
     to_ordinal,
     widen,
@@ -125,22 +124,6 @@ def test_ordinals_of_a_strided_array(fmt: Format) -> None:
     np.testing.assert_array_equal(to_ordinal(x[::-2]), to_ordinal(x)[::-2])
     square = x[:100].reshape(10, 10)
     np.testing.assert_array_equal(to_ordinal(square.T), to_ordinal(square).T)
-
-
-@EACH
-def test_the_distance_of_the_extremes_does_not_overflow(fmt: Format) -> None:
-    low, high = np.array([-fmt.largest, -np.inf], fmt.dtype), np.array([fmt.largest, np.inf], fmt.dtype)
-    infinity = (2 * fmt.e_max + 1) << (fmt.precision - 1)
-    for a, b in ((low, high), (high, low)):
-        distance = ordinal_distance(a, b)
-        assert distance.dtype == np.uint64
-        assert distance.tolist() == [2 * (infinity - 1), 2 * infinity]
-
-
-def test_distances_of_float32() -> None:
-    a = np.array([1, 1, 0.0, -1e-45, 1], np.float32)
-    b = np.array([1, 2, -0.0, 1e-45, np.nextafter(np.float32(1), np.float32(0))], np.float32)
-    assert ordinal_distance(a, b).tolist() == [0, 2**23, 0, 2, 1]
 
 
 @pytest.mark.parametrize(

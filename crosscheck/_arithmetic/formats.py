@@ -118,15 +118,6 @@ def from_ordinal(ordinal: IntArray, fmt: Format) -> FloatArray:
     return bits.astype(fmt.unsigned).view(fmt.dtype)
 
 
-def ordinal_distance(a: FloatArray, b: FloatArray) -> npt.NDArray[np.uint64]:
-    """How many representable values lie between ``a`` and ``b``, plus one where they differ.
-
-    ``uint64``, since the distance between two float64 values does not fit a signed 64-bit integer.
-    """
-    i, j = to_ordinal(a), to_ordinal(b)
-    return np.maximum(i, j).astype(np.uint64) - np.minimum(i, j).astype(np.uint64)
-
-
 def bits_of(value: FloatArray) -> str:
     """The bits of one value as hexadecimal, for example ``0x3f800000`` for 1 in float32."""
     fmt = format_of(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import combinations, permutations
@@ -43,9 +43,6 @@ WORDS = {
     "sub": "difference",
 }
 """What is meant by the names of JAX's operations."""
-
-Adjusted = Callable[[Mapping[int, float], Sequence[Array], Noise | None], Array]
-"""The result where some numbers have other values, by their places."""
 
 
 class Constants:

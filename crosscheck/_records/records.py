@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf, nan
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -406,6 +406,3 @@ ACTIVATION_FIELDS = {
     "domain": Kind(numbers(2), "two numbers"),
 }
 """What an activation's fields hold, but for those with a check of their own."""
-
-NO_LIMITS = Limits((nan, nan, nan), (nan, nan, nan))
-"""For a function without limits at the infinities."""

@@ -102,33 +102,16 @@ def sweep(
     activation = _activation(what)
     dtype = _arguments.dtype(dtype)
     fmt = _format(dtype)
-    there = tuple(implementation.name for implementation in swept(activation))
-    possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
     replace = _arguments.functions("replace", replace)
-    setup = Setup(
-        function=activation.name,
-        dtype=dtype,
-        implementations=tuple(
-            sorted(known("implementation", there if implementations is None else implementations, there), key=there.index)
-        ),
-        orders=tuple(sorted(known("order", possible if orders is None else orders, possible))),
-        device=_arguments.one_of("device", device, DEVICES),
-    )
+    setup = _setup(activation, fmt, orders, implementations, device)
     if unswept := set(replace) - set(setup.implementations):
         raise UsageError(unknown("implementation", min(unswept), setup.implementations))
     span = _span(range, fmt)
-    _arguments.integer("processes", processes, 1)
     _arguments.progress(progress)
-    if executor is not None:
-        _arguments.function("executor.submit", getattr(executor, "submit", None))
     _arguments.flags(resume=resume)
     if resume and out is None:
         raise UsageError("resume: got no folder to go on with; give that of the sweep, out=FOLDER")
-    here = bool(replace) or activations.get(activation.name) is not activation
-    if here and (executor is not None or processes > 1):
-        raise UsageError(
-            "processes, executor: functions in an implementation's place, and records of yours, are not sent to processes"
-        )
+    _check_processes(processes, executor, own=bool(replace) or activations.get(activation.name) is not activation)
     spans = list(pieces(span))
     shared = executor is not None or (processes > 1 and len(spans) > LEFT_TO_ITSELF)
     with formulas_of(activation), _executors(executor, processes if shared else 1) as executors:
@@ -168,6 +151,33 @@ def sweep(
         environment=described,
         skipped=skipped,
     )
+
+
+def _setup(
+    activation: Activation, fmt: Format, orders: Sequence[int] | None, implementations: Sequence[str] | None, device: str
+) -> Setup:
+    """What is judged, in the order of the closed lists; all that there is unless some is named."""
+    there = tuple(implementation.name for implementation in swept(activation))
+    possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
+    named = known("implementation", there if implementations is None else implementations, there)
+    return Setup(
+        function=activation.name,
+        dtype=fmt.name,
+        implementations=tuple(sorted(named, key=there.index)),
+        orders=tuple(sorted(known("order", possible if orders is None else orders, possible))),
+        device=_arguments.one_of("device", device, DEVICES),
+    )
+
+
+def _check_processes(processes: int, executor: Executor | None, *, own: bool) -> None:
+    """Refuse what cannot share the pieces, and to share them where what is judged is the caller's ``own``."""
+    _arguments.integer("processes", processes, 1)
+    if executor is not None:
+        _arguments.function("executor.submit", getattr(executor, "submit", None))
+    if own and (executor is not None or processes > 1):
+        raise UsageError(
+            "processes, executor: functions in an implementation's place, and records of yours, are not sent to processes"
+        )
 
 
 def _runnable(setup: Setup, described: Mapping[str, Any]) -> tuple[Setup, dict[str, str]]:

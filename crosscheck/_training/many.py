@@ -7,7 +7,7 @@ its prediction is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +17,6 @@ from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._training.agreement import TIMES_CONTROL
 from crosscheck._training.formula import sigmoid
 from crosscheck._training.many_setup import Many
-from crosscheck._training.records import Progress
-
-TrainMany = Callable[[Many, Progress | None], FloatArray]
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,6 @@ NAMES = (
 GATES = {name: tuple(number >> place & 1 for place in (3, 2, 1, 0)) for number, name in enumerate(NAMES)}
 """The outputs of each gate at (0, 0), (0, 1), (1, 0) and (1, 1)."""
 
-NOT_SEPARABLE = ("xor", "xnor")
-"""No line has their ones on one side and their zeros on the other (Minsky and Papert, Perceptrons, 1969)."""
-
 POINTS = 10
 
 

@@ -19,12 +19,25 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
 
     if not derivatives:
         return lambda x, **parameters: value(torch, x, **parameters)
-    first = derivatives[0]
-    derivative = with_derivatives(derivatives)
+    in_full_graph, in_eager_mode = _compiled(value, derivatives[0]), _eager(value, with_derivatives(derivatives))
+
+    def function(x: Any, **parameters: Any) -> Any:
+        if not torch.compiler.is_dynamo_compiling():
+            return in_eager_mode.apply(x, " ".join(parameters), *parameters.values())
+        result = in_full_graph.apply(x, parameters)
+        if any(isinstance(given, torch.Tensor) for given in parameters.values()):
+            # zero in value; its derivatives by the parameters are the function's, which the rule for x leaves out
+            of_parameters = value(torch, x.detach(), **parameters)
+            result = result + torch.nan_to_num(of_parameters - of_parameters.detach(), posinf=0.0, neginf=0.0)
+        return result
+
+    return function
+
+
+def _compiled(value: Rule, first: Rule) -> Any:
+    """The form that torch.compile accepts in a full graph: no forward mode, no rule inside a rule."""
 
     class Compiled(torch.autograd.Function):
-        """The form that torch.compile accepts in a full graph: no forward mode, no rule inside a rule."""
-
         @staticmethod
         def forward(x: Any, parameters: dict[str, Any]) -> Any:
             return value(torch, x, **parameters)
@@ -38,6 +51,12 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
         def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:
             (x,) = ctx.saved_tensors
             return gradients[0] * first(torch, x, **ctx.parameters), None
+
+    return Compiled
+
+
+def _eager(value: Rule, derivative: Rule) -> Any:
+    """The form for all else: forward mode, ``vmap``, and a derivative that has its own rule."""
 
     class Eager(torch.autograd.Function):
         # vmap takes a dict among the arguments for a tree of tensors and fails in forward mode: names and values are flat
@@ -82,17 +101,7 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
                     tangent = tangent + _pushed_forward(_of(value, x, {**ctx.fixed, **rest}), moved, along)
                 return tangent
 
-    def function(x: Any, **parameters: Any) -> Any:
-        if not torch.compiler.is_dynamo_compiling():
-            return Eager.apply(x, " ".join(parameters), *parameters.values())
-        result = Compiled.apply(x, parameters)
-        if any(isinstance(given, torch.Tensor) for given in parameters.values()):
-            # zero in value; its derivatives by the parameters are the function's, which the rule for x leaves out
-            of_parameters = value(torch, x.detach(), **parameters)
-            result = result + torch.nan_to_num(of_parameters - of_parameters.detach(), posinf=0.0, neginf=0.0)
-        return result
-
-    return function
+    return Eager
 
 
 def _of(value: Rule, x: Any, fixed: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:

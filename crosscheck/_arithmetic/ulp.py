@@ -20,6 +20,12 @@ def ulp(e: IntArray, fmt: Format) -> Float64Array:
     return np.ldexp(1.0, (e - (fmt.precision - 1)).astype(np.int32))
 
 
+def unit_of(fmt: Format, size: Float64Array) -> Float64Array:
+    """The ULP of numbers of this size; that of the largest number for an infinity."""
+    finite = np.where(np.isfinite(size), size, fmt.largest)
+    return ulp(exponent(finite, fmt), fmt)
+
+
 def round_once(value: Float64Array, fmt: Format) -> FloatArray:
     """Float64 values rounded to nearest, ties to even, in one step.
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, bits_of
 from crosscheck._arithmetic.profile import Columns, Profile, profile
-from crosscheck._compare.evidence import is_float, to_float64, unit_of
+from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._compare.evidence import is_float, to_float64
 from crosscheck._compare.figures import figures
 from crosscheck._compare.verdict import BOTH, SIDES, Sides, Verdict
 from crosscheck._frameworks.programs import Array, Inputs

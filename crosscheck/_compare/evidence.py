@@ -10,7 +10,6 @@ from itertools import product
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, IntArray, widen
-from crosscheck._arithmetic.ulp import exponent, ulp
 from crosscheck._frameworks.programs import Array, Directions, Inputs
 from crosscheck._shadow.base import Flushing, Lifted, Noise
 
@@ -285,9 +284,3 @@ def same_bits(a: Array, b: Array) -> BoolArray:
     """Where two arrays of one dtype hold the same, NaNs being alike."""
     with np.errstate(invalid="ignore"):
         return np.asarray((a == b) | ~(a == a) & ~(b == b))  # noqa: PLR0124 - of whatever dtype, integers too
-
-
-def unit_of(fmt: Format, size: Float64Array) -> Float64Array:
-    """The ULP of numbers of this size in the format; that of the largest number for an infinity."""
-    finite = np.where(np.isfinite(size), size, fmt.largest)
-    return ulp(exponent(finite, fmt), fmt)

@@ -7,7 +7,8 @@ from math import nan
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format
-from crosscheck._compare.evidence import is_float, to_float64, unit_of
+from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._compare.evidence import is_float, to_float64
 from crosscheck._compare.verdict import Verdict
 from crosscheck._frameworks.programs import Array
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from crosscheck._arithmetic.formats import Format, IntArray, widen
-from crosscheck._compare.evidence import same_bits, unit_of
+from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._compare.evidence import same_bits
 from crosscheck._frameworks.programs import Array, Result
 
 CHUNK = 2**20

@@ -13,8 +13,8 @@ from scipy.optimize import least_squares
 
 from crosscheck._arithmetic.formats import Float64Array, FloatArray, Format, widen
 from crosscheck._arithmetic.sampling import stratified
-from crosscheck._arithmetic.ulp import round_once
-from crosscheck._compare.evidence import DRAWS, drawn_roundoff, unit_of
+from crosscheck._arithmetic.ulp import round_once, unit_of
+from crosscheck._compare.evidence import DRAWS, drawn_roundoff
 from crosscheck._compare.others import OTHERS
 from crosscheck._compare.verdict import VISIBLE_ULPS, quantile
 from crosscheck._records.records import Activation

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray
-from crosscheck._compare.evidence import DISTANCE, DRAWS, Hull, Measured, is_float, joined, same_bits, to_float64, unit_of
+from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._compare.evidence import DISTANCE, DRAWS, Hull, Measured, is_float, joined, same_bits, to_float64
 from crosscheck._frameworks.programs import Array
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray
-from crosscheck._arithmetic.ulp import exponent, ulp
+from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
@@ -206,7 +206,7 @@ def _first(report: PerceptronReport) -> Iterator[str]:
     fmt = FORMATS[report.setup.dtype]
     with np.errstate(invalid="ignore"):
         largest = np.array([max(abs(first.torch), abs(first.jax))])
-        units = abs(first.torch - first.jax) / float(ulp(exponent(largest, fmt), fmt)[0])
+        units = abs(first.torch - first.jax) / float(unit_of(fmt, largest)[0])
     yield f"First difference: epoch {first.epoch}, {where}: torch {first.torch!r}, jax {first.jax!r}, {units:.3g} ulp apart."
 
 

@@ -148,6 +148,7 @@ def verify(
 
 
 Look = Callable[[Activation, Sequence[Judged], Report], Any]
+Progress = Callable[[str, str, float], None]
 
 
 def verified(
@@ -156,7 +157,7 @@ def verified(
     *,
     without: Iterable[str] = (),
     strict: bool = False,
-    progress: Callable[[str, str, float], None] | None = None,
+    progress: Progress | None = None,
     processes: int = 1,
     release: bool = True,
     look: Look | None = None,
@@ -168,44 +169,27 @@ def verified(
     ``look`` is called where the activation was judged, which may be in another process, with its judged points and the
     report on it alone; both it and what it returns are pickled then.
     """
-    device, replace = plan.device, plan.replace
     _arguments.progress(progress)
-    without = set(_arguments.several(without))
-    declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
-    for id_ in sorted(without.difference(declared), key=str):
-        none = f"unknown deviation {id_!r}: none is declared"
-        raise UsageError(unknown("deviation", str(id_), declared) if declared else none)
-    described = environment(device)
+    left_out = _declared(without, chosen)
+    described = environment(plan.device)
     lacking = Lacking.of(described)
     skipped = lacking.of_those(plan.implementations, plan.dtypes)
     lost = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := lacks(mode))}
     plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in lost), lacking=lacking)
-    here = Environment.of(described, device)
+    here = Environment.of(described, plan.device)
     judge = partial(
         _judge,
         plan=plan,
         here=here,
         described=described,
-        without=without,
-        strict=strict or bool(without) or bool(set(replace) & set(NATIVES)),
+        without=left_out,
+        strict=strict or bool(left_out) or bool(set(plan.replace) & set(NATIVES)),
         several=release and len(chosen) > 1,
         look=look,
     )
     _arguments.integer("processes", processes, 1)
-    shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
-    reports: list[Report] = []
-    looked: list[Any] = []
-    with pool(1 if replace else min(processes, len(shared))) as workers:
-        ahead = {name: workers.submit(judge, name) for name in shared} if workers else {}
-        for activation in chosen:
-            if activation.name in ahead:
-                if progress is not None:
-                    progress(activation.name, "", 0.0)
-                report, seen = ahead[activation.name].result()
-            else:
-                report, seen = judge(activation, progress=progress)
-            reports.append(report)
-            looked.append(seen)
+    found = list(_each(chosen, judge, 1 if plan.replace else processes, progress))
+    reports = [report for report, _ in found]
     whole = Report(
         comparisons=tuple(comparison for report in reports for comparison in report.comparisons),
         environment=described,
@@ -214,7 +198,33 @@ def verified(
         skipped=skipped | lost,
         recorded=on_record(here),
     )
-    return whole, looked
+    return whole, [seen for _, seen in found]
+
+
+def _declared(without: Iterable[str], chosen: Sequence[Activation]) -> set[str]:
+    """The ids, each of a deviation of one of the activations."""
+    given = set(_arguments.several(without))
+    declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
+    for id_ in sorted(given.difference(declared), key=str):
+        none = f"unknown deviation {id_!r}: none is declared"
+        raise UsageError(unknown("deviation", str(id_), declared) if declared else none)
+    return given
+
+
+def _each(
+    chosen: Sequence[Activation], judge: Callable[..., tuple[Report, Any]], processes: int, progress: Progress | None
+) -> Iterator[tuple[Report, Any]]:
+    """What ``judge`` gives for each activation: those of the catalogue are shared among processes, if there are several."""
+    shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
+    with pool(min(processes, len(shared))) as workers:
+        ahead = {name: workers.submit(judge, name) for name in shared} if workers else {}
+        for activation in chosen:
+            if activation.name not in ahead:
+                yield judge(activation, progress=progress)
+                continue
+            if progress is not None:
+                progress(activation.name, "", 0.0)
+            yield ahead[activation.name].result()
 
 
 def _sides(plan: Plan) -> set[str]:
@@ -239,7 +249,7 @@ def _judge(
     strict: bool,
     several: bool,
     look: Look | None,
-    progress: Callable[[str, str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Report, Any]:
     """All of one activation; by its name in another process, since a record does not travel there."""
     given = activations[what] if isinstance(what, str) else what

@@ -39,7 +39,7 @@ def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: 
         (implementation, k) for implementation in implementations for k in (0, 1)
     }
     for one in report["results"]:
-        others = [one[tally] for tally in ("flushed", "non_finite", "finite", "convention", "not_judged")]
+        others = [one[tally] for tally in ("flushed", "special", "at_overflow", "convention", "not_judged")]
         assert one["inputs"] == 2**32 == sum(one["histogram"].values()) + sum(others)
         assert one["not_judged"] == (2 * (2 ** (fmt.precision - 1) - 1) + outside if one["order"] else 0)
         for point, ulp in ((one["worst"], one["max_ulp"]), (one["worst_of_truth"], one["max_ulp_of_truth"])):

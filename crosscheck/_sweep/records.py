@@ -43,16 +43,15 @@ class SweepResult:
         correctly_rounded: At how many the result is as if computed exactly and rounded once. NaN for NaN, and an infinity
             for the same one, count.
         flushed: At how many the result is 0 where the truth is subnormal, on a backend that flushes subnormals.
-        non_finite: At how many the result is NaN or an infinity, and something else is right.
-        finite: At how many the result is a number, and NaN or an infinity is right.
+        special: At how many the result is a wrong NaN or infinity, or a number where NaN or an infinity is right.
         convention: At how many the result is the other valid derivative at a kink.
         not_judged: How many derivatives are at NaN or outside the domain.
         histogram: How many finite results differ from the correctly rounded one by up to so many floats, and by more than
             the bound before; by the bound, as text. ``"0"`` counts the same inputs as ``correctly_rounded``.
         binades: The worst result of each binade of inputs in which a result is not correctly rounded, in the order of the
             inputs.
-        at_overflow: How many of ``non_finite`` and ``finite`` are within the budget, as an infinity counts as the power of
-            two beyond the largest number.
+        at_overflow: At how many one of the result and the truth is an infinity, and they are within the budget: an infinity
+            counts as the power of two beyond the largest number.
         subnormal: At how many the truth is subnormal, and the result is beyond the budget and not flushed. The histogram
             counts them too.
         worst_subnormal: The one of these with the largest error.
@@ -67,8 +66,7 @@ class SweepResult:
     inputs: int
     correctly_rounded: int
     flushed: int
-    non_finite: int
-    finite: int
+    special: int
     convention: int
     not_judged: int
     histogram: Mapping[str, int]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "crosscheck.sweep/1"
 DETECTION = "detection.json"
-HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly rounded", "flushed", "NaN, inf wrong")
+HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly rounded", "flushed", "special")
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,7 @@ class SweepReport(Documented):
         """The results of crosscheck's own implementations that are beyond the budget, also by NaN and infinities."""
         own = [one for one in self.results if Implementation.of(one.implementation).own]
         limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
-        return tuple(
-            one
-            for one in own
-            if (one.max_ulp or 0.0) > limits[one.order] or one.non_finite + one.finite > one.at_overflow or one.subnormal
-        )
+        return tuple(one for one in own if (one.max_ulp or 0.0) > limits[one.order] or one.special or one.subnormal)
 
     @property
     def passed(self) -> bool:
@@ -246,5 +242,5 @@ def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:
         "" if worst is None else f"{worst.input:.9g}",
         f"{int(share * 1e5) / 1e3:.3f}%",  # never rounded up to all of them
         f"{result.flushed:,}",
-        f"{result.non_finite + result.finite:,}",
+        f"{result.special:,}",
     )

@@ -15,8 +15,8 @@ from crosscheck._sweep.truths import Block, per_unit
 
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
 """The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
-KINDS = ("flushed", "non_finite", "finite", "convention", "not_judged")
-COUNTS = ("inputs", *KINDS, "at_overflow", "subnormal")
+KINDS = ("flushed", "special", "at_overflow", "convention", "not_judged")
+COUNTS = ("inputs", *KINDS, "subnormal")
 WORST = ("worst", "worst_of_truth", "worst_subnormal")
 INFINITY = 0x7F800000
 """The bits of infinity in float32."""
@@ -154,7 +154,7 @@ class Tally:
         """Judge each result of a block by itself."""
         finite = np.isfinite(got)
         if block.exact is None and np.isnan(got).all() and not np.isnan(block.rounded).any():
-            self.counts["non_finite"] += got.size
+            self.counts["special"] += got.size
             return
         rounded = np.broadcast_to(np.asarray(block.rounded), got.shape)
         judged, convention = np.ones(got.shape, bool), np.zeros(got.shape, bool)
@@ -166,8 +166,6 @@ class Tally:
         kinds: dict[str, BoolArray] = {
             "not_judged": ~judged,
             "convention": judged & convention,
-            "non_finite": wrong & ~finite,
-            "finite": wrong & finite & ~np.isfinite(rounded),
         }
         off = wrong & finite & np.isfinite(rounded)
         size = np.abs(widen(rounded))
@@ -176,8 +174,6 @@ class Tally:
         wide = np.where(np.isinf(got), np.copysign(2.0 ** (self.fmt.e_max + 1), widen(got)), widen(got))
         with np.errstate(invalid="ignore"):
             error = np.abs(wide - block.value) * units
-        overflow = wrong & (np.isinf(got) != np.isinf(rounded)) & (error <= flushing.budget)
-        self.counts["at_overflow"] += int(np.count_nonzero(overflow))
         flushed = (got == 0) & (size < flushing.below)
         for value in flushing.at_zero:
             if np.isinf(value):  # as log(x) is at 0: for a subnormal it is finite, or NaN where the domain ends at 0
@@ -185,8 +181,10 @@ class Tally:
             else:
                 close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
                 flushed |= block.tiny & close & (error > flushing.budget)
+        overflow = (np.isinf(got) != np.isinf(rounded)) & (error <= flushing.budget)
         kinds["flushed"] = wrong & flushed
-        kinds["non_finite"] &= ~kinds["flushed"]
+        kinds["at_overflow"] = wrong & ~flushed & overflow
+        kinds["special"] = wrong & ~flushed & ~overflow & ~off
         off &= ~flushed
         for name, where in kinds.items():
             self.counts[name] += int(np.count_nonzero(where))

@@ -51,7 +51,7 @@ class Swept(Fault):
         if report.passed:
             return MISSED
         first = report.beyond[0]
-        special = first.non_finite + first.finite > first.at_overflow
+        special = first.special > 0
         worst = None if special else first.worst_subnormal or first.worst
         return Verdict(
             found=True,

@@ -131,21 +131,12 @@ def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> Comparison:
-    codes = judged.codes[judged.failing]
-    x = widen(judged.x[judged.failing])
-    covered = np.zeros(codes.shape, bool)
-    used = []
-    for deviation in deviations:
-        for region in regions_of(deviation, judged):
-            here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
-            if here.any():
-                used.append(deviation.id)
-            covered |= here
+    covered, used = _covered(judged, deviations)
     raises = [one.id for one in deviations if one.cause == "error" and judged.message and regions_of(one, judged)]
     open_ = ~covered
     uncovered = count_causes(
         judged.x,
-        codes[open_],
+        judged.codes[judged.failing][open_],
         judged.failing[open_],
         (judged.got[open_], judged.expected[open_]),
         (judged.ulp[open_], judged.ulp_of_truth[open_]),
@@ -186,6 +177,18 @@ def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> 
         notes=judged.notes,
         profile=judged.profile,
     )
+
+
+def _covered(judged: Judged, deviations: Sequence[Deviation]) -> tuple[BoolArray, list[str]]:
+    """Which of the failing points a deviation covers, and the ids of those that cover one."""
+    codes, x = judged.codes[judged.failing], widen(judged.x[judged.failing])
+    covered, used = np.zeros(codes.shape, bool), []
+    for deviation in deviations:
+        for region in regions_of(deviation, judged):
+            here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
+            used += [deviation.id] * bool(here.any())
+            covered |= here
+    return covered, used
 
 
 def examine(

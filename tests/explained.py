@@ -46,21 +46,28 @@ def printed(code: str, **names: Any) -> str:
     return out.getvalue().strip()
 
 
+def shown(code: str) -> tuple[str, str] | None:
+    """What a snippet says was got, and where."""
+    found = re.search(r'"here; (\S+) with (.*)"\)$', code, re.MULTILINE)
+    return (found[1], found[2]) if found else None
+
+
 def assert_reproduced(part: Part, **names: Any) -> None:
-    """Each snippet has the bits of the input, and prints what it promises and the text says, or raises as is said."""
+    """Each snippet has the bits of the input, and prints what it sees beside what the text says, or raises as is said."""
     assert part.snippets
     given = part.said.partition(" input ")[2].partition(": ")[0]
     length = re.search(r"in a row of (\d+)", given)
     bits = re.findall(r"0x[0-9a-f]+", given) if length is None or int(length[1]) <= WRITTEN_OUT else []
     for label, code in part.snippets:
         assert all(one in code for one in bits), code
-        promised = re.findall(r"# prints (.*)$", code, re.MULTILINE)
-        if not promised:
+        if not (told := shown(code)):
             with pytest.raises(Exception, match=r".+"):
                 printed(code, **names)
             continue
-        assert [printed(code, **names)] == promised, code
-        assert f" {label} {promised[0]}" in part.said
+        got, where = told
+        assert printed(code, **names) == f"{got} here; {got} with {where}", code
+        assert where.startswith("torch ")
+        assert f" {label} {got}" in part.said
 
 
 def declaring(record: Activation, x: float, dtype: str, order: int, **where: Any) -> Activation:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import Verified
 from contract import CAUSES, DTYPES, PASSING
-from explained import assert_reproduced, declaring, implementation, parts
+from explained import assert_reproduced, declaring, implementation, parts, printed, shown
 from floats import FORMATS
 from in_both import torch_compiles
 from kept import environment
@@ -76,7 +77,7 @@ def test_the_snippets_of_declared_deviations_reproduce_them(name: str, told: Tel
         if deviation.modes == ("compile",) and not torch_compiles():
             continue
         assert_reproduced(part)
-        results = [(implementation(label), re.findall("# prints .*", code)) for label, code in part.snippets]
+        results = [(implementation(label), shown(code)) for label, code in part.snippets]
         layout = deviation.cause == "layout"
         least = list(deviation.implementations) * (3 if layout else 1)  # then the views that change the result too
         assert [one for one, _ in results][: len(least)] == least
@@ -134,6 +135,14 @@ def test_each_declared_deviation_is_explained_with_its_formula_in_plain_text(tol
         f"{number}. {deviation.id} ({deviation.cause}, declared)" for number, deviation in enumerate(relu.deviations, 1)
     ]
     assert "torch                  -0.0\n   jax                    0.0\n" in text
+
+
+def test_a_snippet_prints_what_it_sees_beside_what_was_seen(told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch's relu no longer keeps the sign of zero."""
+    first, _ = parts(told("relu", crosscheck.verify("relu", quick=True)))
+    code = dict(first.snippets)["torch"]
+    monkeypatch.setattr(torch, "relu", lambda x: torch.clamp(x, min=0) + 0.0)
+    assert re.fullmatch(r"0\.0 here; -0\.0 with torch \S+, jax \S+, cpu, \w+", printed(code))
 
 
 @pytest.mark.full

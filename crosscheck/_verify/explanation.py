@@ -16,6 +16,7 @@ from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._report.terminal import Filled, as_text
 from crosscheck._report.text import headline
+from crosscheck._verdict.environments import Environment
 from crosscheck._verify.formula import described, formula
 from crosscheck._verify.reproduce import Source, snippet
 from crosscheck._verify.sight import Result, Row, Sighting
@@ -94,7 +95,8 @@ class Explanation:
 
     def snippet(self, sighting: Sighting, result: Result) -> str:
         """Python code that shows a result of a sighting again."""
-        return snippet(self.activation, self.source, sighting, result)
+        here = Environment.of(self.report.environment)
+        return snippet(self.activation, self.source, sighting, result, str(here))
 
     def data(self) -> dict[str, object]:
         """The explanation as plain data."""

@@ -11,7 +11,6 @@ from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
-from crosscheck._report.snippet import prints
 from crosscheck._report.snippet import snippet as code
 from crosscheck._verify.sight import Result, Row, Sighting
 
@@ -78,14 +77,14 @@ class _Shown:
         return sighting.row is not None and sighting.parameters["axis"] == 0 and self.result.mode != "vmap"
 
 
-def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result) -> str:
-    """Python code that prints what an implementation gives at an input, with the lines to expect as comments."""
+def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result, where: str) -> str:
+    """Python code that prints what an implementation gives at an input, beside what it gave in an environment: ``where``."""
     write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.implementation).side]
     imports, lines = write(_Shown(activation, source, sighting, result))
     if result.got is None:
-        lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}".replace("\n", " "))
+        lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}, with {where}".replace("\n", " "))
     else:
-        lines[-1] += prints(result.got)
+        lines[-1] = f'{lines[-1].removesuffix(")")}, "here; {result.got!r} with {where}")'
     if sighting.exact is not None:
         lines.append(
             f"# the exact {ORDER_NAMES[sighting.order]}, correctly rounded to {sighting.dtype}, is {sighting.exact!r}"

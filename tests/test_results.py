@@ -1,4 +1,4 @@
-"""What is kept in results/: sweeps, whole, their worst inputs as bad as they say, and an atlas of all that is declared."""
+"""What is kept in results/: whole sweeps and a run on ARM, whose worst inputs are as bad as they say, and a whole atlas."""
 
 import json
 from collections.abc import Mapping
@@ -46,6 +46,23 @@ def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: 
             errors = [float(point[unit]) for unit in ("ulp", "ulp_of_truth")]
             assert error(name, one["order"], point) == pytest.approx(errors, rel=1e-9)
             assert float(ulp) in errors
+
+
+def test_in_the_kept_run_on_arm_own_implementations_are_within_the_budget_at_inputs_as_bad_as_it_says() -> None:
+    report = json.loads((RESULTS / "environments" / "aarch64.json").read_text(encoding="utf-8"))
+    assert report["summary"]["passed"]
+    assert not report["summary"]["recorded"]
+    assert {report["environment"][side]["capability"] for side in ("torch", "jax")} == {"NEON"}
+    own = [one for one in report["comparisons"] if one["implementation"] in ("torch", "jax") and one["against"] == "exact"]
+    names = ("sigmoid", "tanh", "gelu", "softmax", "silu")
+    assert {(one["function"], one["implementation"], one["order"]) for one in own} == {
+        (name, side, order) for name in names for side in ("torch", "jax") for order in (0, 1, 2)
+    }
+    for one in own:
+        assert float(one["max_ulp"]) <= budget("float32", one["order"])
+        if one["function"] in ELEMENTWISE:
+            told = [float(one["worst"][unit]) for unit in ("ulp", "ulp_of_truth")]
+            assert error(one["function"], one["order"], one["worst"]) == pytest.approx(told, rel=1e-9)
 
 
 def error(name: str, order: int, point: Mapping[str, Any]) -> tuple[float, float]:

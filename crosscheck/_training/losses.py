@@ -16,6 +16,7 @@ import numpy as np
 from packaging.specifiers import SpecifierSet
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format
+from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._truth.balls import precision
 
 BITS = 512
@@ -203,8 +204,7 @@ def _error(got: float, loss: str, order: int, at: float, label: float, fmt: Form
         value = float(exact)
         if not np.isfinite(got):
             return value, np.inf
-        exponent = int(np.clip(np.frexp(value)[1] - 1, fmt.e_min, fmt.e_max)) if value else fmt.e_min
-        return value, float(abs(flint.arb(got) - exact) * flint.arb(2) ** (fmt.precision - 1 - exponent))
+        return value, float(abs(flint.arb(got) - exact) / flint.arb(float(unit_of(fmt, np.array(value)))))
 
 
 def _limit(order: int, label: float) -> float:

@@ -13,7 +13,6 @@ from crosscheck._compare.results import directions
 from crosscheck._compare.source import sources
 from crosscheck._frameworks.programs import Array, Inputs, layout
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._report.snippet import array, prints
 from crosscheck._report.snippet import snippet as code
 from crosscheck._verdict.records import Comparison, Point
 
@@ -66,7 +65,7 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
             lines.append("print(torch_value(*torch_by).requires_grad)  # False: autograd finds no way to the input")
             continue
         lines += _torch(call, record.order) if side == "torch" else _jax(call, record.order, compiled=compiled)
-        lines.append(f"print({side}_y{_place(record, inputs, point)}.item()){prints(got)}")
+        lines.append(f"print({side}_y{_place(record, inputs, point)}.item())  # prints {got!r}")
     if point.truth is not None and not np.isnan(point.truth):
         lines.append(f"# the truth is {point.truth!r}")
     return code(imports, lines[1:], settings)
@@ -74,10 +73,11 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
 
 def _made(side: str, values: str, leaf: Array, dtype: str, more: str = "") -> str:
     """Code that makes an array of either framework."""
+    make, module = ("torch.tensor", "torch") if side == "torch" else ("jnp.array", "jnp")
     kind = dtype if is_float(leaf) else leaf.dtype.name
     if side == "jax" and kind.endswith("int64") and dtype != "float64":
         kind = kind.replace("64", "32")  # JAX has no wider ones then
-    return array(side, values, kind, more)
+    return f"{make}({values}, dtype={module}.{kind}{more})"
 
 
 def _torch(call: str, order: int) -> list[str]:

@@ -1,6 +1,5 @@
 """The backends: bits in and out unchanged, derivatives, refusals, and no trace left in a framework's settings."""
 
-import platform
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -320,20 +319,21 @@ def test_the_environment_says_what_results_depend_on(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("torch_says", "machine", "numpy_finds", "expected"),
+    ("torch_says", "architecture", "numpy_finds", "expected"),
     [
-        ("DEFAULT", "aarch64", ["NEON", "NEON_FP16", "NEON_VFPV4", "ASIMD"], "NEON"),
+        ("DEFAULT", "arm64", ["NEON", "ASIMD", "ASIMDHP", "SVE"], "SVE"),
         ("DEFAULT", "arm64", ["NEON", "NEON_FP16", "NEON_VFPV4", "ASIMD"], "NEON"),
         ("DEFAULT", "x86_64", ["SSE", "SSE2", "SSE3"], "DEFAULT"),
         ("AVX2", "x86_64", ["X86_V2", "X86_V3"], "AVX2"),
     ],
 )
 def test_arm_is_no_environment_of_an_old_x86_cpu(
-    monkeypatch: pytest.MonkeyPatch, torch_says: str, machine: str, numpy_finds: list[str], expected: str
+    monkeypatch: pytest.MonkeyPatch, torch_says: str, architecture: str, numpy_finds: list[str], expected: str
 ) -> None:
     """torch calls the instructions DEFAULT on both, and what is on record of one must not be held against the other."""
+    features = {"architecture": architecture, "sve": "SVE" in numpy_finds}
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: torch_says)
-    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": {"baseline": numpy_finds}})
     described = cast(dict[str, Any], environment())
     assert [described[name]["capability"] for name in NAMES] == [expected] * 2

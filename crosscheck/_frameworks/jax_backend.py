@@ -139,6 +139,7 @@ CAPABILITIES = {
     "AVX512_FP16": {"AVX512_SPR"},
     "AVX512": {"AVX512_SKX", "X86_V4"},
     "AVX2": {"AVX2", "X86_V3"},
+    "SVE": {"SVE"},
     "NEON": {"NEON"},
 }
 """By torch's name, the names of which numpy has one where a CPU has these instructions."""

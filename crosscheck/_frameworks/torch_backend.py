@@ -225,13 +225,13 @@ def release() -> None:
 def capability() -> str:
     """torch's name for the CPU's instructions, where that says which they are.
 
-    It is NEON where torch says DEFAULT of ARM as of x86 without AVX2, and AVX512_FP16 where float16 has instructions of its
-    own, with which JAX computes.
+    It is SVE or NEON where torch says DEFAULT of ARM, as of x86 without AVX2, and AVX512_FP16 where float16 has instructions
+    of its own, with which JAX computes.
     """
-    name = str(torch.backends.cpu.get_cpu_capability())
-    if name == "DEFAULT" and platform.machine() in ("aarch64", "arm64"):
-        return "NEON"
-    return "AVX512_FP16" if name == "AVX512" and torch.cpu.get_capabilities().get("avx512_fp16") else name
+    name, here = str(torch.backends.cpu.get_cpu_capability()), torch.cpu.get_capabilities()
+    if name == "DEFAULT" and here.get("architecture") == "arm64":
+        return "SVE" if here.get("sve") else "NEON"
+    return "AVX512_FP16" if name == "AVX512" and here.get("avx512_fp16") else name
 
 
 def environment(device: str) -> Mapping[str, object]:

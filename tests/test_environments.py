@@ -18,6 +18,7 @@ from crosscheck import Activation, Report, Seen
 
 ANYWHERE = Seen(torch=">=0", jax=">=0", capabilities=("DEFAULT", "AVX2", "AVX512", "AVX512_FP16"))
 ELSEWHERE = Seen(torch=">=0", jax=">=0", capabilities=("none",))
+THIS = Seen(torch=">=0", jax=">=0", capabilities=(str(HERE.capability),))
 
 
 def put_on_record(monkeypatch: pytest.MonkeyPatch, *records: Record) -> None:
@@ -61,9 +62,11 @@ def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> 
     said = " ".join(str(report).split())
     assert said.startswith("PASSED: hard_tanh: ")
     assert f"; new disagreements of the frameworks in {len(new)} comparisons: this environment is not on record. " in said
-    assert "New, on record in no environment: hard_tanh value, float32 eager: torch: definition" in said
+    assert "New, not on record of torch-0-jax-0-none: hard_tanh value, float32 eager: torch: definition" in said
     assert f"torch {torch.__version__}, jax {jax.__version__}, cpu" in said
-    assert report.data()["summary"]["new"] == len(new)
+    assert "the frameworks are compared with torch-0-jax-0-none, the nearest that is; " in said
+    summary = report.data()["summary"]
+    assert (summary["new"], summary["compared_with"]) == (len(new), "torch-0-jax-0-none")
 
 
 @pytest.mark.usefixtures("nothing_on_record")
@@ -155,7 +158,7 @@ def test_an_environment_is_on_record_by_its_releases_its_device_and_its_cpu(
 @pytest.mark.parametrize(
     ("seen", "by", "passed"),
     [
-        (ANYWHERE, "a command", True),
+        (THIS, "a command", True),
         (ELSEWHERE, "a command", False),
         (ELSEWHERE, None, True),
     ],
@@ -164,7 +167,7 @@ def test_an_environment_is_on_record_by_its_releases_its_device_and_its_cpu(
 def test_where_a_command_recorded_the_environment_nothing_else_covers(
     monkeypatch: pytest.MonkeyPatch, seen: Seen, by: str | None, passed: bool
 ) -> None:
-    put_on_record(monkeypatch, Record(ANYWHERE, {}, by), Record(ELSEWHERE, {}))
+    put_on_record(monkeypatch, Record(THIS, {}, by), Record(ELSEWHERE, {}))
     relu = crosscheck.activations["relu"]
     (deviation,) = (one for one in relu.deviations if one.id == "relu-negative-zero")
     regions = tuple(dataclasses.replace(region, seen=(seen,)) for region in deviation.regions)
@@ -174,12 +177,61 @@ def test_where_a_command_recorded_the_environment_nothing_else_covers(
 
 def test_a_record_of_a_command_counts_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bounds and regions are those of one CPU; what another one shows is by hand, or of its own file."""
-    put_on_record(monkeypatch, Record(ANYWHERE, {}), Record(ELSEWHERE, {}, "a command"))
+    put_on_record(monkeypatch, Record(THIS, {}), Record(ELSEWHERE, {}, "a command"))
     relu = crosscheck.activations["relu"]
-    (region,) = relu.deviations[0].regions
-    regions = [dataclasses.replace(region, seen=(seen,)) for seen in (ANYWHERE, ELSEWHERE)]
+    region, *_ = relu.deviations[0].regions
+    regions = [dataclasses.replace(region, seen=(seen,)) for seen in (THIS, ELSEWHERE)]
     deviation = dataclasses.replace(relu.deviations[0], regions=tuple(regions))
     assert recorded_here.regions_here(deviation, HERE) == (regions[0],)
+
+
+def record(torch: str, jax: str, device: str, *capabilities: str) -> Record:
+    return Record(Seen(f"~={torch}.0", f"~={jax}.0", device, capabilities), {})
+
+
+RECORDS = (
+    record("2.15", "0.12", "gpu", "AVX512"),
+    record("2.13", "0.10", "cpu", "AVX2", "AVX512"),
+    record("2.15", "0.12", "cpu", "AVX512"),
+)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (Environment("2.13.0+cpu", "0.10.0", "cpu", "AVX512"), ("~=2.13.0", "cpu", "AVX512")),
+        (Environment("2.13.9", "0.10.7", "cpu", "AVX2"), ("~=2.13.0", "cpu", "AVX2")),
+        (Environment("2.13.0", "0.10.0", "cpu", "AVX512_FP16"), ("~=2.13.0", "cpu", "AVX512")),
+        (Environment("2.13.0", "0.10.0", "cpu", "DEFAULT"), ("~=2.13.0", "cpu", "AVX2")),
+        (Environment("2.13.0", "0.10.0", "cpu", "NEON"), ("~=2.13.0", "cpu", "AVX2")),
+        (Environment("2.13.0", "0.10.0", "cpu", "AVX2 in JAX"), ("~=2.13.0", "cpu", "AVX2")),
+        (Environment("2.16.0.dev1", "0.13.1", "cpu", "AVX2"), ("~=2.15.0", "cpu", "AVX512")),
+        (Environment("2.14.0", "0.12.0", "cpu", "AVX2"), ("~=2.15.0", "cpu", "AVX512")),
+        (Environment("2.12.0", "0.10.0", "cpu", "AVX512"), ("~=2.13.0", "cpu", "AVX512")),
+        (Environment("3.0.0", "0.10.0", "cpu", "AVX2"), ("~=2.13.0", "cpu", "AVX2")),
+        (Environment("2.15.3", None, "cpu", "AVX2"), ("~=2.15.0", "cpu", "AVX512")),
+        (Environment("2.13.0", "0.10.0", "gpu", "AVX2"), ("~=2.15.0", "gpu", "AVX512")),
+    ],
+    ids=str,
+)
+def test_the_nearest_on_record_is_by_device_then_releases_then_cpu(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment, expected: tuple[str, str, str]
+) -> None:
+    put_on_record(monkeypatch, *RECORDS)
+    seen = recorded_here.nearest(environment)
+    assert (seen.torch, seen.device, *seen.capabilities) == expected
+
+
+@pytest.mark.parametrize("further", ["AVX512", "AVX2"])
+def test_where_nothing_is_on_record_only_the_nearest_record_counts(monkeypatch: pytest.MonkeyPatch, further: str) -> None:
+    near, far = (Seen("~=99.0.0", "~=99.0.0", capabilities=(name,)) for name in ("AVX2", "AVX512"))
+    put_on_record(monkeypatch, Record(far, {}, "a command"), Record(near, {}, "a command"))
+    relu = crosscheck.activations["relu"]
+    region, *_ = relu.deviations[0].regions
+    regions = {seen.capabilities[0]: dataclasses.replace(region, seen=(seen,)) for seen in (near, far)}
+    deviation = dataclasses.replace(relu.deviations[0], regions=(regions[further],))
+    here = Environment("99.1.0", "99.0.0", "cpu", "DEFAULT")
+    assert recorded_here.regions_here(deviation, here) == ((regions[further],) if further == "AVX2" else ())
 
 
 def test_explain_says_where_a_deviation_was_seen_and_where_not(

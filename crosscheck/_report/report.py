@@ -31,6 +31,7 @@ class Report(Written):
         skipped: What was requested and cannot be run here, such as ``jax``, ``float16 in jax`` or ``compile``, and why.
         recorded: Whether the package has on record what the frameworks ship does in this environment. If not, what
             is new there does not fail, unless the run is strict.
+        compared_with: The name of the record with which that was compared: of this environment, or of the nearest one.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -39,6 +40,7 @@ class Report(Written):
     deviations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     recorded: bool = True
+    compared_with: str = ""
 
     @property
     def compared(self) -> int:
@@ -96,6 +98,7 @@ def report_data(report: Report) -> dict[str, Any]:
             "points": report.compared,
             "new": sum(comparison.new for comparison in report.comparisons),
             "recorded": report.recorded,
+            "compared_with": report.compared_with,
             "deviations": sorted(report.deviations),
             "skipped": [f"{what}: {why}" for what, why in report.skipped.items()],
             "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],

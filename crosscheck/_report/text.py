@@ -54,15 +54,16 @@ def document(report: Report) -> Document:
 def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
     """What fails, what is new, and what the run says of declared deviations, by title."""
     yield "Not declared, so this run fails", list(_disagreements(one for one in report.comparisons if not one.passed))
-    yield "New, on record in no environment", list(_disagreements(one for one in report.comparisons if one.new))
+    yield f"New, not on record of {report.compared_with}", list(_disagreements(one for one in report.comparisons if one.new))
     refuted = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed]
     yield "Declared deviations that this run refutes", refuted
     unseen = dict.fromkeys(finding.deviation for finding in report.findings if not finding.failed)
     yield "Declared deviations that need not show in this environment or sample, and do not; the JSON says where", [*unseen]
     if not report.recorded:
         here = Environment.of(report.environment, report.comparisons[0].device if report.comparisons else "cpu")
-        consequence = "new disagreements of the frameworks do not fail here; with --strict they do"
-        yield "This environment is not on record", [f"{here}: {consequence}"]
+        how = f"the frameworks are compared with {report.compared_with}, the nearest that is"
+        consequence = "what is new does not fail here; with --strict it does"
+        yield "This environment is not on record", [f"{here}: {how}; {consequence}"]
     yield "Not run here", [f"{what}: {why}" for what, why in report.skipped.items()]
 
 

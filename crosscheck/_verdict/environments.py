@@ -1,4 +1,4 @@
-"""Environments: which one this is, where a deviation was observed, and whether anything is on record of this one."""
+"""Environments: which one this is, where a deviation was observed, and which record counts here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from crosscheck._recorded.files import records
 from crosscheck._records.deviations import Deviation, Region, Seen
 from crosscheck._records.implementations import FRAMEWORKS, Implementation
 from crosscheck._records.records import Activation
+
+CAPABILITIES = ("DEFAULT", "AVX2", "AVX512", "AVX512_FP16")
+"""Of CPUs, as torch names them; each has the instructions of those before it."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,51 @@ def of_here(activation: Activation, environment: Environment) -> Activation:
 
 
 def regions_here(deviation: Deviation, environment: Environment) -> tuple[Region, ...]:
-    """The regions that count here: those of this environment's own file if a command wrote it, else those by hand.
+    """The regions that count here: those of the nearest environment, if a command recorded it, else all that are by hand.
 
-    Where nothing is on record of the environment, all of them. A region that is in no file counts everywhere.
+    A region that is in no file counts everywhere.
     """
-    own = [record.seen for record in records() if record.by and environment.matches(record.seen, environment.sides)]
-    others: set[Seen] = set()
-    if on_record(environment):
-        others = {record.seen for record in records() if (record.seen not in own if own else record.by)}
-    return tuple(region for region in deviation.regions if not region.seen or not set(region.seen) <= others)
+    here = nearest(environment)
+    by_command = {record.seen for record in records() if record.by}
+
+    def counts(region: Region) -> bool:
+        return here in region.seen if here in by_command else not set(region.seen) <= by_command
+
+    return tuple(region for region in deviation.regions if not region.seen or counts(region))
+
+
+def nearest(environment: Environment) -> Seen:
+    """The environment on record with which what the frameworks ship is compared here: this one, or else the nearest.
+
+    That is one of the same device if there is any; of these the one that is the fewest major releases away, torch's and
+    JAX's together, then the fewest minor ones, then micro ones; of these the one with the CPU capability that is the fewest
+    steps away among ``CAPABILITIES``; any other stands for the first of them. Of equals it is the first by name.
+    """
+    seen = [replace(record.seen, capabilities=(one,)) for record in records() for one in record.seen.capabilities]
+    return min(seen, key=lambda one: _apart(environment, one))
+
+
+def _apart(environment: Environment, seen: Seen) -> tuple[bool, bool, list[int], int]:
+    """How far an environment on record is: whether it is another one, on another device, by its releases, by its CPU."""
+    releases = [(_release(getattr(environment, side)), _release(getattr(seen, side))) for side in environment.sides]
+    (capability,) = seen.capabilities
+    return (
+        not environment.matches(seen, environment.sides),
+        environment.device != seen.device,
+        [sum(abs(here[i] - there[i]) for here, there in releases) for i in range(3)],
+        abs(_step(environment.capability) - _step(capability)),
+    )
+
+
+def _release(version: str) -> tuple[int, int, int]:
+    """The first three numbers of a version, or of a range of versions."""
+    major, minor, micro = map(int, [*re.findall(r"\d+", version), 0, 0, 0][:3])
+    return major, minor, micro
+
+
+def _step(capability: str | None) -> int:
+    name = str(capability).partition(" ")[0]
+    return CAPABILITIES.index(name) if name in CAPABILITIES else 0
 
 
 def on_record(environment: Environment) -> bool:

@@ -17,6 +17,7 @@ from crosscheck._frameworks import backend
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
+from crosscheck._recorded.files import name_of
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, MODES_OF, NATIVES, USUAL_MODES, Implementation
 from crosscheck._records.interface import MissingFrameworkError
@@ -24,7 +25,7 @@ from crosscheck._records.names import DEVICES, DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import settle
-from crosscheck._verdict.environments import Environment, of_here, on_record
+from crosscheck._verdict.environments import Environment, nearest, of_here, on_record
 from crosscheck._verdict.judged import Judged
 from crosscheck._verify.run import run
 from crosscheck._verify.search import THOROUGH_EFFORT
@@ -197,6 +198,7 @@ def verified(
         deviations={id_: told for report in reports for id_, told in report.deviations.items()},
         skipped=skipped | lost,
         recorded=on_record(here),
+        compared_with=name_of(nearest(here)),
     )
     return whole, [seen for _, seen in found]
 

@@ -12,8 +12,8 @@ import rational
 from contract import CAUSES, PASSING
 from floats import FORMATS, Float64Array, Format
 from judging import scale
-from truths import Truth
 
+from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import (
     CODE,
     FIRST_PASSING,

@@ -72,6 +72,12 @@ def test_a_file_holds_deviations_of_the_catalogue_only_and_in_its_order(path: Pa
     assert list(held) == [id_ for id_ in DECLARED if id_ in held]
 
 
+@each_file
+def test_a_region_has_as_few_intervals_as_a_person_can_read(path: Path) -> None:
+    most = {id_: max(len(region.intervals) for region in regions) for id_, regions in read(path).deviations.items()}
+    assert {id_: count for id_, count in most.items() if count > 8} == {}
+
+
 def test_each_environment_has_one_file() -> None:
     seen = [read(path).seen for path in FILES]
     assert len(set(seen)) == len(seen) > 1

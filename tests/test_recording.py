@@ -94,6 +94,20 @@ def test_a_record_of_today_is_what_is_measured(right: Regions) -> None:
     assert {LOST_TAIL, "sigmoid-exp-overflow"} <= right.keys()
 
 
+def test_regions_must_hold_at_their_own_ends_and_anchors(right: Regions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run to come is at these inputs too, some of which no sample had before."""
+    once, tried = recording.run, dict[int, Activation]()
+
+    def noted(activation: Activation, plan: Any) -> Any:
+        tried[plan.seed] = activation
+        return once(activation, plan)
+
+    monkeypatch.setattr(recording, "run", noted)
+    assert check("sigmoid").exit_code == 0
+    (deviation,) = (one for one in tried[max(tried)].deviations if one.id == LOST_TAIL)
+    assert deviation.regions == right[LOST_TAIL]
+
+
 @pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_in_a_record_is_found_and_named(
     monkeypatch: pytest.MonkeyPatch, right: Regions, fault: Callable[[Region], Region], said: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, product
 from math import inf, isfinite, nan
 
 import numpy as np
@@ -79,15 +79,15 @@ def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexpla
     """The regions of each deviation here, and what matches none.
 
     What is on record of this environment is measured anew. What that does not cover is given to the nearest region, of any
-    environment, with the same cause, implementations, order and dtype.
+    environment, with the same cause, implementations, order and dtype: of regions of rows of its length first.
     """
     deviations = measured.activation.deviations
     found = {
         deviation.id: [new for region in measured.on_record[deviation.id] for new in _again(measured, deviation, region)]
         for deviation in deviations
     }
-    for deviation in deviations:
-        for template, wanted in _matched(measured, found, deviation):
+    for of_lengths, deviation in product((True, False), deviations):
+        for template, wanted in _matched(measured, found, deviation, of_lengths=of_lengths):
             found[deviation.id] += _new(measured, deviation, template, wanted)
     return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(_unexplained(measured, found))
 
@@ -105,6 +105,7 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
     seen = [one.key for one, at in shown if at.any()]
     region = replace(
         region,
+        capability=None,
         dtypes=tuple(dtype for dtype in region.dtypes if any(key.dtype == dtype for key in seen)) or region.dtypes,
         modes=tuple(mode for mode in region.modes if any(key.mode == mode for key in seen)),
     )
@@ -163,7 +164,8 @@ def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wan
     apart = [(value, value) for value in (0.0, -0.0, nan) if points.shows_at(value)]
     errors = [one.ulp[where[one.failing]] for one, where in wanted]
     largest = max((float(np.nan_to_num(some, nan=0.0).max(initial=0.0)) for some in errors), default=0.0)
-    small = largest <= _small(region)
+    # the other entries of a row decide too, so that a number that shows it says little of those beside it
+    small = measured.activation.rows or largest <= _small(region)
     for scattered in (small, not small):
         made = _finished(measured, deviation, region, [*apart, *drawn(points.shown, shown, scattered=scattered)])
         if made:
@@ -184,7 +186,8 @@ def _finished(
         return None
     held = [one for one in region.anchors if lie_in(np.array([one.input]), intervals).any()]
     region = replace(region, intervals=tuple(intervals), anchors=(Anchor(intervals[0][0], {}),))
-    shows = showing(measured.alone(deviation, region), region, measured.judged)
+    alone = measured.alone(deviation, region)
+    shows = showing(alone, region, measured.judged)
     strict = [one for one in shows if one.strict]
     largest = max((one.largest(region) for one in shows), default=0.0)
     bound = inf
@@ -268,9 +271,9 @@ def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator
 
 
 def _matched(
-    measured: Measured, found: Mapping[str, Sequence[Region]], deviation: Deviation
+    measured: Measured, found: Mapping[str, Sequence[Region]], deviation: Deviation, *, of_lengths: bool
 ) -> Iterator[tuple[Region, Wanted]]:
-    """What no region covers and may have the reason of this deviation, by its nearest region."""
+    """What no region covers and may have the reason of this deviation, by its nearest region ``of_lengths`` or of any."""
     groups: dict[int, list[tuple[Judged, BoolArray]]] = {}
     for one, open_ in _open(measured, found):
         x = widen(one.x)
@@ -281,7 +284,7 @@ def _matched(
             and region.order == one.key.order
             and one.key.dtype in region.dtypes
             and one.key.mode in deviation.modes
-            and (not region.lengths or one.key.length in region.lengths)
+            and (one.key.length in region.lengths if of_lengths else not region.lengths)
             and all(one.parameters[name] == value for name, value in region.parameters.items())
         ]
         if not templates:

@@ -31,13 +31,12 @@ from crosscheck._report.files import write_whole
 from crosscheck._report.journal import Journal, digest
 from crosscheck._verdict.deviations import regions_within
 from crosscheck._verdict.environments import Environment
-from crosscheck._verdict.judged import Judged
 from crosscheck._verify.run import run
 from crosscheck._verify.task import LONG_IN_NATIVES, Plan
 from crosscheck._verify.verify import lacks, let_go, pool
 
-SEEDS = (0, 1, 2, 3)
-"""The samples: regions are drawn around all but the last; where they do not hold for that, around it too."""
+SEEDS, AGAIN = (0, 1, 2), (3, 4)
+"""The samples around which regions are drawn, and those for which they must hold; around one for which they do not, too."""
 USED = {**dict.fromkeys((*ROWS, *COLUMNS), DTYPES), **dict.fromkeys((VOCABULARY, LONGEST), LONG_IN_NATIVES)}
 """The lengths of rows at the first seed; at the others there are no rows as long as a vocabulary."""
 
@@ -103,7 +102,7 @@ def record(out: Path, *, progress: Callable[[str, str, float], None] | None = No
         raise UsageError(f"a record needs every dtype and every mode: {'; '.join(missing.values())}")
     path = path_in(out)
     on_record = by_name().get(name_of(seen), Record(seen, {})).deviations
-    header = {"by": by, "functions": list(activations), "seeds": list(SEEDS), "crosscheck's source": digest(*ROOMS)}
+    header = {"by": by, "functions": list(activations), "seeds": [*SEEDS, *AGAIN], "crosscheck's source": digest(*ROOMS)}
     again = "the same command"
     journal = Journal(path.with_suffix(".journal"), header, resume=True, work="recording", again=again)
     try:
@@ -175,30 +174,40 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
         if regions := scope.of(deviation, (*known[deviation.id], *deviation.regions)):
             deviations.append(replace(deviation, regions=regions))
     activation = replace(activations[name], deviations=tuple(deviations))
-    runs: list[list[Judged]] = []
-    for seed in SEEDS:
-        first = seed == SEEDS[0]
-        dtypes = tuple(one for one in scope.dtypes if first or activation.rows or FORMATS[one].bits > 16)
-        lengths = USED if first else dict.fromkeys((*ROWS, *COLUMNS), DTYPES)
-        plan = Plan(
-            dtypes=dtypes,
-            orders=ORDERS,
-            implementations=NATIVES,
-            modes=scope.modes,
-            device="cpu",
-            seed=seed,
-            lengths=lengths,
-            search=None,
-            eager_in_jax=(None, 8, 1000),
-            layout=scope.layout and first,
-        )
-        runs.append([*run(activation, plan)])
-    measure = Measured(activation, runs, seen, known)
-    fitted, unexplained = fit(replace(measure, runs=runs[:-1]))
-    if unexplained or not borne_out(replace(measure, runs=runs[-1:]), fitted):
+    measure = Measured(activation, [[*run(activation, _plan(activation, scope, seed))] for seed in SEEDS], seen, known)
+    fitted, unexplained = fit(measure)
+    for seed in AGAIN:
+        # at the ends and anchors of what was found, too, as in each run from now on
+        found = replace(activation, deviations=tuple(_with(deviation, fitted) for deviation in activation.deviations))
+        again = [*run(found, _plan(activation, scope, seed))]
+        if not unexplained and borne_out(replace(measure, runs=[again]), fitted):
+            break
+        measure = replace(measure, runs=[*measure.runs, again])
         fitted, unexplained = fit(measure)
     let_go()
     return Part(fitted, tuple(unexplained))
+
+
+def _with(deviation: Deviation, found: Mapping[str, tuple[Region, ...]]) -> Deviation:
+    """The deviation with the regions that were found of it; its own where it was not."""
+    return replace(deviation, regions=found.get(deviation.id, deviation.regions))
+
+
+def _plan(activation: Activation, scope: Scope, seed: int) -> Plan:
+    """What is run with a seed: with the first all of it, with others what varies with the seed."""
+    first = seed == SEEDS[0]
+    return Plan(
+        dtypes=tuple(one for one in scope.dtypes if first or activation.rows or FORMATS[one].bits > 16),
+        orders=ORDERS,
+        implementations=NATIVES,
+        modes=scope.modes,
+        device="cpu",
+        seed=seed,
+        lengths=USED if first else dict.fromkeys((*ROWS, *COLUMNS), DTYPES),
+        search=None,
+        eager_in_jax=(None, 8, 1000),
+        layout=scope.layout and (first or seed in AGAIN),
+    )
 
 
 def _parts(

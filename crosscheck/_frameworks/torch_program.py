@@ -60,6 +60,11 @@ class TorchProgram:
         ]
         return described, values, changed
 
+    def values(self, leaves: Sequence[Any]) -> list[Any]:
+        """What it returns for these tensors, flat."""
+        _, values = describe(self._call(leaves), "torch")
+        return [value if hasattr(value, "dtype") else torch.as_tensor(value) for value in values]
+
     def flat(self, order: int, absent: set[int] | None = None) -> Callable[..., list[Any]]:
         """(inputs, cotangents, tangents) -> results; a gradient that is not there is zeros, and noted in ``absent``."""
         count, wrt = len(self.inputs.leaves), self.inputs.wrt
@@ -68,8 +73,7 @@ class TorchProgram:
             leaves = [tensor.detach() for tensor in arguments[:count]]
             by = [leaves[i].requires_grad_() for i in wrt]
             with torch.set_grad_enabled(order > 0):
-                _, values = describe(self._call(leaves), "torch")
-            results = [value if hasattr(value, "dtype") else torch.as_tensor(value) for value in values]
+                results = self.values(leaves)
             if order == 0:
                 return results
             differentiable = [value for value in results if value.is_floating_point()]

@@ -46,6 +46,9 @@ from crosscheck._shadow.torch_operations import (
     written_by,
 )
 
+Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any]], None]
+"""Is given an operation's plan, its arguments, its result, and a function from a tensor to its shadow."""
+
 _ONE_THREAD = 2**16
 """Up to so many elements a program is run by one thread: its operations are too short for others to be woken for them."""
 
@@ -194,10 +197,12 @@ class _Lifting(TorchDispatchMode):
         narrow: Callable[[Any], None],
         opaque: set[str],
         constants: dict[float, float],
+        observer: Observer | None,
     ) -> None:
         super().__init__()
         self._shadows = shadows
         self._rounding = rounding
+        self._observer = observer
         self._constants = constants
         self._narrow = narrow
         self._opaque = opaque
@@ -210,6 +215,14 @@ class _Lifting(TorchDispatchMode):
                 return func.decompose(*args, **kwargs)
         if plan.view:
             return self._view(plan, func, args, kwargs)
+        result = self._both(plan, func, args, kwargs)
+        if self._observer is not None:
+            with _disable_current_modes(), torch.no_grad():
+                self._observer(plan, args, kwargs, result, self._shadows.of)
+        return result
+
+    def _both(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
+        """The operation as it is, and on the shadows."""
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
         self.draws |= plan.drawn and plan.name not in EMPTY
         result = func(*args, **kwargs)
@@ -371,6 +384,8 @@ class TorchLifted:
         """The numbers that operations got in the runs so far, and what they get instead: themselves, unless it is set."""
         self.draws = False
         """Whether the last run drew random numbers."""
+        self.observer: Observer | None = None
+        """Is called after every operation of a run that is no view of its operand."""
 
     @property
     def met(self) -> Met:
@@ -397,7 +412,9 @@ class TorchLifted:
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
-            lifting = stack.enter_context(_Lifting(shadows, rounding, self._meet, self._opaque, self.constants))
+            lifting = stack.enter_context(
+                _Lifting(shadows, rounding, self._meet, self._opaque, self.constants, self.observer)
+            )
             results = list(self._program(*tensors))
         self.draws = lifting.draws
         with torch.no_grad():

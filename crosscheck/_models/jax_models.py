@@ -1,0 +1,96 @@
+"""Models of JAX as functions of their weights: modules of flax and equinox, and functions of a tree of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, widen
+from crosscheck._arithmetic.ulp import round_once
+from crosscheck._frameworks.programs import Array, Inputs, Outputs, describe
+from crosscheck._records.errors import UsageError
+
+
+@dataclass
+class JaxModel:
+    """A model of JAX.
+
+    Attributes:
+        names: Of its weights and other arrays, such as ``['blocks'][0]['w']``.
+        weights: Their values, floats in the dtype.
+        function: Of (weights, inputs), both flat, to the flat outputs.
+        outputs: What it returned when it was traced last.
+        changed: The arrays of a module that its call changed, such as running statistics; they follow the outputs.
+    """
+
+    names: tuple[str, ...]
+    weights: tuple[Array, ...]
+    function: Callable[[list[Any], list[Any]], list[Any]]
+    outputs: Outputs | None = None
+    changed: tuple[str, ...] = ()
+
+
+def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
+    """The model as a function of its weights.
+
+    Raises:
+        UsageError: If ``model`` is neither a module that holds its weights nor a function with ``params``.
+    """
+    if params is None:
+        if hasattr(model, "unbind") and getattr(model, "scope", None) is not None:
+            module, tree = model.unbind()
+
+            def call(variables: Any, *arguments: Any) -> Any:
+                return module.apply(variables, *arguments)
+
+        else:
+            tree = model
+
+            def call(variables: Any, *arguments: Any) -> Any:
+                return variables(*arguments)
+
+            if jax.tree_util.treedef_is_leaf(jax.tree.structure(model)):
+                raise UsageError(
+                    "jax_model: got a function without its parameters, expected a module of flax or equinox that holds "
+                    "them, or params=, the tree that the function takes first"
+                )
+    else:
+        tree, call = params, model
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    names, arrays, places, others = [], [], [], [leaf for _, leaf in paths]
+    for place, (path, leaf) in enumerate(paths):
+        if isinstance(leaf, jax.Array | np.ndarray) and not _is_key(leaf):
+            names.append(jax.tree_util.keystr(path).removesuffix(".value"))
+            arrays.append(_cast(leaf, inputs.fmt.name))
+            places.append(place)
+
+    def function(weights: list[Any], leaves: list[Any]) -> list[Any]:
+        parts = list(others)
+        for place, weight in zip(places, weights, strict=True):
+            parts[place] = weight
+        built = jax.tree.unflatten(structure, parts)
+        outputs, found = describe(call(built, *inputs.tree.build(list(leaves))), "JAX")
+        after = jax.tree.leaves(built)
+        changed = {name: after[place] for name, place in zip(names, places, strict=True) if after[place] is not parts[place]}
+        result.outputs, result.changed = outputs, tuple(changed)
+        return [jnp.asarray(one) for one in (*found, *changed.values())]
+
+    result = JaxModel(tuple(names), tuple(arrays), function)
+    return result
+
+
+def _is_key(leaf: Any) -> bool:
+    """Whether a leaf is the state of a generator of random numbers."""
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _cast(leaf: Any, dtype: str) -> Array:
+    array = np.asarray(leaf)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    return np.asarray(round_once(widen(array), FORMATS[dtype]))

@@ -1,0 +1,321 @@
+"""A model of JAX as one flat list of steps, whatever library wrote it: calls are put in place, scans are unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.layouts import View, broadcast_features
+from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use
+from crosscheck._shadow.base import tracing
+from crosscheck._shadow.jax_equations import (
+    Constants,
+    closed_program,
+    exact_constants,
+    inner_program,
+    is_exp_of_minus_square,
+    is_float,
+    scanned,
+)
+
+MOST_UNROLLED = 1024
+"""A scan of more steps is run as one operation, without landmarks inside."""
+_NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation: of the jaxpr, or a function that stands for what unrolling needs."""
+
+    operation: Operation
+    equation: Any
+    function: Callable[..., Any] | None
+    inputs: tuple[Any, ...]
+    """Numbers of values, or literals."""
+    outputs: tuple[int, ...]
+
+
+@dataclass
+class JaxProgramFlat:
+    """A traced model.
+
+    Attributes:
+        steps: What it does, in order, without what nothing depends on.
+        constants: The values that it closes over, by number.
+        given: The numbers of its weights and of its inputs.
+        names: The names of the weights.
+        results: The numbers, or literals, of what it returns.
+        kinds: What each value is made of, by number.
+        origins: The weights that a value is computed from, by number.
+        maker: The step that makes a value, by number.
+        exact: The constants before they were rounded.
+        avals: Shape and dtype of each value.
+    """
+
+    dtype: str
+    names: tuple[str, ...]
+    steps: list[Step] = field(default_factory=list)
+    constants: dict[int, Any] = field(default_factory=dict)
+    weights: list[int] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    kinds: dict[int, int] = field(default_factory=dict)
+    origins: dict[int, frozenset[str]] = field(default_factory=dict)
+    maker: dict[int, int] = field(default_factory=dict)
+    exact: Constants = field(default_factory=dict)
+    avals: dict[int, Any] = field(default_factory=dict)
+
+    def last_uses(self) -> dict[int, list[int]]:
+        """The values that no step after one needs, by that step; what it returns is needed to the end."""
+        last = {one: step.operation.index for step in self.steps for one in step.inputs if isinstance(one, int)}
+        found: dict[int, list[int]] = {}
+        for number, step in last.items():
+            if number not in self.results:
+                found.setdefault(step, []).append(number)
+        return found
+
+
+def trace(
+    function: Callable[..., Any], weights: Sequence[Array], names: Sequence[str], inputs: Sequence[Array], dtype: str
+) -> JaxProgramFlat:
+    """A function of (weights, inputs), both flat, that returns a flat list, as steps."""
+
+    def program(*leaves: Any) -> list[Any]:
+        return function(list(leaves[: len(weights)]), list(leaves[len(weights) :]))
+
+    with jax.enable_x64(dtype == "float64"), tracing():
+        shapes = [jax.ShapeDtypeStruct(one.shape, jax.dtypes.canonicalize_dtype(one.dtype)) for one in [*weights, *inputs]]
+        closed = jax.make_jaxpr(program)(*shapes)
+    exact = exact_constants(program, shapes, closed) if dtype != "float64" else {}
+    return _Flattening(dtype, tuple(names), exact).run(closed)
+
+
+class _Flattening:
+    def __init__(self, dtype: str, names: tuple[str, ...], exact: Constants) -> None:
+        self.flat = JaxProgramFlat(dtype, names, exact=exact)
+        self._numbers = count()
+
+    def run(self, closed: ClosedJaxpr) -> JaxProgramFlat:
+        flat = self.flat
+        given = [self._new(DATA, var.aval) for var in closed.jaxpr.invars]
+        flat.weights, flat.inputs = given[: len(flat.names)], given[len(flat.names) :]
+        for number, name in zip(flat.weights, flat.names, strict=True):
+            flat.kinds[number] = WEIGHT if is_float(flat.avals[number]) else CONSTANT
+            flat.origins[number] = frozenset([name])
+        flat.results = self._inline(closed, given, "")
+        _drop_unused(flat)
+        return flat
+
+    def _new(self, kind: int, aval: Any) -> int:
+        number = next(self._numbers)
+        self.flat.kinds[number], self.flat.avals[number] = kind, aval
+        return number
+
+    def _constant(self, value: Any) -> int:
+        number = self._new(CONSTANT, value)
+        self.flat.constants[number] = value
+        return number
+
+    def _inline(self, closed: ClosedJaxpr, arguments: Sequence[Any], stack: str) -> list[Any]:
+        jaxpr: Jaxpr = closed.jaxpr
+        values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(self._constant, closed.consts), strict=True))
+        values.update(zip(jaxpr.invars, arguments, strict=True))
+
+        def read(atom: Any) -> Any:
+            return atom if isinstance(atom, Literal) else values[atom]
+
+        for equation in jaxpr.eqns:
+            given = [read(atom) for atom in equation.invars]
+            path = "/".join(filter(None, (stack, str(equation.source_info.name_stack))))
+            values.update(zip(equation.outvars, self._equation(equation, given, path), strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _equation(self, equation: Any, given: list[Any], path: str) -> Sequence[Any]:
+        name = equation.primitive.name
+        if name not in _NOT_INLINED and not is_exp_of_minus_square(equation) and (inside := inner_program(equation)):
+            return self._inline(inside, given, path)
+        if name == "scan" and equation.params["length"] <= MOST_UNROLLED and self._of_weights(equation, given):
+            return self._unrolled(equation, given, path)
+        return self._step(name, equation, None, given, [atom.aval for atom in equation.outvars], path)
+
+    def _of_weights(self, equation: Any, given: list[Any]) -> bool:
+        """Whether weights are among what a scan takes."""
+        return any(isinstance(one, int) and self.flat.kinds[one] == WEIGHT for one in given)
+
+    def _unrolled(self, equation: Any, given: list[Any], path: str) -> list[Any]:
+        params = equation.params
+        consts, carry, xs = scanned(params, given)
+        inside = closed_program(params["jaxpr"])
+        stacked: list[list[Any]] = []
+        order = range(params["length"])
+        for i in reversed(order) if params["reverse"] else order:
+            slices = [self._slice(x, i, aval, path) for x, aval in zip(xs, self._avals(inside, len(xs)), strict=True)]
+            results = self._inline(inside, [*consts, *carry, *slices], path)
+            carry = results[: len(carry)]
+            stacked.append(results[len(carry) :])
+        if params["reverse"]:
+            stacked.reverse()
+        ys = [
+            self._step("stack", None, lambda *parts: jnp.stack(parts), list(parts), [atom.aval], path)[0]
+            for parts, atom in zip(zip(*stacked, strict=True), equation.outvars[len(carry) :], strict=True)
+        ]
+        return [*carry, *ys]
+
+    @staticmethod
+    def _avals(inside: ClosedJaxpr, last: int) -> list[Any]:
+        invars = inside.jaxpr.invars
+        return [var.aval for var in invars[len(invars) - last :]]
+
+    def _slice(self, x: Any, i: int, aval: Any, path: str) -> Any:
+        return self._step("slice", None, lambda value: lax.index_in_dim(value, i, keepdims=False), [x], [aval], path)[0]
+
+    def _step(
+        self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
+    ) -> tuple[int, ...]:
+        flat = self.flat
+        numbers = [one for one in given if isinstance(one, int)]
+        kind = max((flat.kinds[one] for one in numbers), default=CONSTANT)
+        outputs = tuple(self._new(kind, aval) for aval in avals)
+        origins = frozenset[str]().union(*(flat.origins.get(one, frozenset()) for one in numbers))
+        inputs = tuple(dict.fromkeys(flat.maker[one] for one in numbers if one in flat.maker))
+        index = len(flat.steps)
+        source = _source(equation) if equation is not None else ""
+        flat.steps.append(
+            Step(Operation(index, name, path, inputs, kind, source), equation, function, tuple(given), outputs)
+        )
+        for number in outputs:
+            flat.maker[number] = index
+            if kind == WEIGHT:
+                flat.origins[number] = origins
+        return outputs
+
+
+def _drop_unused(flat: JaxProgramFlat) -> None:
+    """Leave out what no result depends on: the n-th use of a weight that is used again would be another one."""
+    needed = {one for one in flat.results if isinstance(one, int)}
+    kept: list[Step] = []
+    for step in reversed(flat.steps):
+        effects = step.equation is not None and step.equation.effects
+        if effects or needed & set(step.outputs):
+            needed |= {one for one in step.inputs if isinstance(one, int)}
+            kept.append(step)
+    renumbered = {step.operation.index: index for index, step in enumerate(reversed(kept))}
+    flat.steps = [
+        Step(
+            Operation(
+                renumbered[old.index],
+                old.name,
+                old.path,
+                tuple(renumbered[one] for one in old.inputs if one in renumbered),
+                old.kind,
+                old.source,
+            ),
+            step.equation,
+            step.function,
+            step.inputs,
+            step.outputs,
+        )
+        for step in reversed(kept)
+        for old in [step.operation]
+    ]
+    flat.maker = {number: step.operation.index for step in flat.steps for number in step.outputs}
+
+
+def _source(equation: Any) -> str:
+    """The line of the user's code that an equation is from."""
+    traceback = equation.source_info.traceback
+    for frame in traceback.frames if traceback else ():
+        path = Path(frame.file_name)
+        if "site-packages" not in path.parts and "crosscheck" not in path.parts[-3:-1]:
+            return f"{path.name}:{frame.line_num}"
+    return ""
+
+
+def uses(flat: JaxProgramFlat, values: dict[int, Any]) -> list[tuple[Step, Use, int]]:
+    """The steps of data with weights, and the position of the data; ``values`` are those of weights, in float64."""
+    found: list[tuple[Step, Use, int]] = []
+    for step in flat.steps:
+        if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
+            continue
+        weights = [
+            place
+            for place, one in enumerate(step.inputs)
+            if isinstance(one, int) and flat.kinds[one] == WEIGHT and is_float(flat.avals[one])
+        ]
+        data = [place for place, one in enumerate(step.inputs) if isinstance(one, int) and flat.kinds[one] == DATA]
+        if not weights or step.equation is None:
+            continue
+        arrays = [np.asarray(values[step.inputs[place]]) for place in weights]
+        kind, operand, result, matrices = _described(flat, step, weights, data, arrays)
+        names = tuple("+".join(sorted(flat.origins[step.inputs[place]])) for place in weights)
+        found.append((step, Use(len(found), step.operation, names, matrices, kind, operand, result), data[0]))
+    return found
+
+
+def _described(
+    flat: JaxProgramFlat, step: Step, weights: list[int], data: list[int], arrays: list[Array]
+) -> tuple[str, View | None, View, tuple[Array, ...]]:
+    name, params = step.operation.name, step.equation.params
+    shape = tuple(step.equation.outvars[0].aval.shape)
+    last = View(shape, (len(shape) - 1,) if shape else ())
+    rows = tuple(array.reshape(1, -1) for array in arrays)
+    place, other = weights[0], data[0]
+    if name == "dot_general" and len(data) == 1:
+        contract, batch = params["dimension_numbers"]
+        if not batch[0]:
+            array = arrays[0]
+            free = [axis for axis in range(array.ndim) if axis not in contract[place]]
+            inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
+            matrix = array.transpose([*contract[place], *free]).reshape(inside, -1)
+            operand = View(tuple(step.equation.invars[other].aval.shape), tuple(contract[other]))
+            others = len(shape) - len(free)
+            features = tuple(range(others, len(shape))) if place == 1 else tuple(range(len(free)))
+            return "product", operand, View(shape, features), (matrix,)
+    if name == "conv_general_dilated" and place == 1:
+        numbers = params["dimension_numbers"]
+        out, inside, *space = numbers.rhs_spec
+        matrix = arrays[0].transpose([inside, *space, out]).reshape(-1, arrays[0].shape[out])
+        operand = View(tuple(step.equation.invars[0].aval.shape), (numbers.lhs_spec[1],))
+        return "convolution", operand, View(shape, (numbers.out_spec[1],)), (matrix,)
+    if name == "gather" and place == 0:
+        offsets = tuple(params["dimension_numbers"].offset_dims)
+        if arrays[0].ndim == 2 and len(offsets) == 1:
+            return "gather", None, View(shape, offsets), (arrays[0],)
+    if name in ("add", "sub", "mul", "div", "add_any") and len(data) == 1:
+        compact, axes = _before_broadcast(flat, step.inputs[place], shape)
+        view = View(shape, axes)
+        kind = "scale" if name in ("mul", "div") else "sum"
+        given = tuple(step.equation.invars[other].aval.shape)
+        matrix = arrays[0][tuple(slice(None) if axis in compact else slice(1) for axis in range(arrays[0].ndim))]
+        return kind, view if given == shape else None, view, (matrix.reshape(1, -1),)
+    return "other", None, last, rows
+
+
+def _before_broadcast(flat: JaxProgramFlat, number: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of a weight along which it was not broadcast; the axes of the result that are these."""
+    aval = tuple(flat.avals[number].shape)
+    axes: tuple[int, ...] = tuple(range(len(aval)))
+    while number in flat.maker:
+        step = flat.steps[flat.maker[number]]
+        if step.operation.name != "broadcast_in_dim":
+            break
+        before = tuple(flat.avals[step.inputs[0]].shape) if isinstance(step.inputs[0], int) else ()
+        dims = step.equation.params["broadcast_dimensions"]
+        axes = tuple(axis for axis, size in zip(dims, before, strict=True) if size == aval[axis] and axis in axes)
+        if any(size == 1 for size in before) and len(before) == len(aval):
+            number = step.inputs[0]
+            continue
+        break
+    kept = tuple(axis for axis in axes if aval[axis] > 1)
+    sizes = [size if axis in kept else 1 for axis, size in enumerate(aval)]
+    return kept, broadcast_features(sizes, shape)

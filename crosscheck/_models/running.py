@@ -1,0 +1,168 @@
+"""Running a flat program of JAX step by step, with the values at chosen steps seen, and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import Literal
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.uses import CONSTANT
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax_equations import is_float, wide_of, widened
+from crosscheck._shadow.jax_lift import QUIET, Interpreter
+
+Seen = Callable[[Any], Any]
+"""Is given a value, and returns what is put in its place; None for itself."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is called at a step: with its operand at a position, before it runs, and with its result, afterwards."""
+
+    operands: Mapping[int, Seen]
+    result: Seen | None = None
+
+
+class Run:
+    """One run, in float64 or in the dtype of the model.
+
+    Attributes:
+        values: Every value, by number.
+    """
+
+    def __init__(
+        self,
+        flat: JaxProgramFlat,
+        *,
+        wide: bool,
+        watched: Mapping[int, Watch] | None = None,
+        noise: Noise | None = None,
+        constants_only: bool = False,
+        loose: frozenset[str] = frozenset(),
+        keep: bool = True,
+    ) -> None:
+        """``loose`` names weights that are noisy too: those that torch does not hold, and were rounded for JAX.
+
+        Without ``keep``, values are dropped when nothing needs them any more.
+        """
+        self._last = {} if keep else flat.last_uses()
+        self.flat, self.wide, self._loose = flat, wide, loose
+        self._watched = watched or {}
+        self._noise, self._constants_only = noise, constants_only
+        self.values: dict[int, Any] = {}
+        unit = noise.unit if noise else QUIET.unit
+        seed = noise.seed if noise else QUIET.seed
+        self._interpreter = Interpreter(
+            flat.dtype, flat.exact, np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64), np.float64(unit), np.float64(0)
+        )
+
+    def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
+        """The results; with ``only``, nothing but steps of values of at most that kind is run."""
+        flat = self.flat
+        with jax.enable_x64(self.wide or flat.dtype == "float64"), jax.default_device(jax.devices("cpu")[0]):
+            for number, value in flat.constants.items():
+                constant = self.flat.exact.get(id(value), None) if self.wide else None
+                self.values[number] = self._disturbed(widened(value)) if self.wide else value
+                if constant is not None:
+                    self.values[number] = self._disturbed(constant)
+            for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
+                dtype = flat.avals[number].dtype  # of integers, the one that they were traced in
+                value = jnp.asarray(np.asarray(array).astype(wide_of(dtype) if self.wide else dtype))
+                self.values[number] = (
+                    self._disturbed(value) if flat.origins.get(number, frozenset()) & self._loose else value
+                )
+            for step in flat.steps:
+                if only is not None and step.operation.kind > only:
+                    continue
+                self._step(step)
+                for number in self._last.get(step.operation.index, ()):
+                    self.values.pop(number, None)
+            if only is not None:
+                return []
+            return [np.asarray(self._read(one)) for one in flat.results]
+
+    def _disturbed(self, constant: Any) -> Any:
+        """A constant with noise on it."""
+        if self._noise is None or not is_float(constant):
+            return constant
+        return self._interpreter._noisy(jnp.asarray(constant), 1.0)
+
+    def _read(self, one: Any) -> Any:
+        if not isinstance(one, Literal):
+            return self.values[one]
+        return self._disturbed(self._interpreter.literal(one)) if self.wide else np.asarray(one.val, one.aval.dtype)
+
+    def _step(self, step: Step) -> None:
+        watch = self._watched.get(step.operation.index)
+        if watch is not None:
+            for place, seen in watch.operands.items():
+                self._replace(step.inputs[place], seen(self.values[step.inputs[place]]))
+        given = [self._read(one) for one in step.inputs]
+        for number, value in zip(step.outputs, self.results(step, given), strict=True):
+            self.values[number] = value
+        if watch is not None and watch.result is not None:
+            self._replace(step.outputs[0], watch.result(self.values[step.outputs[0]]))
+
+    def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
+        if step.equation is None:
+            assert step.function is not None
+            return [step.function(*given)]
+        equation = step.equation
+        if self.wide:
+            noisy = self._noise is not None and (step.operation.kind == CONSTANT or not self._constants_only)
+            self._interpreter._silent = not noisy
+            return self._interpreter.run_equation(equation, given)
+        found = equation.primitive.bind(*given, **equation.primitive.get_bind_params(equation.params))
+        return found if equation.primitive.multiple_results else [found]
+
+    def again(self, number: int, value: Any, target: int, last: int) -> Any:
+        """What a value that is there would be if another one were another; steps after ``last`` are not run."""
+        here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
+        for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
+            if any(isinstance(one, int) and one in here for one in step.inputs):
+                given = [here[one] if isinstance(one, int) and one in here else self._read(one) for one in step.inputs]
+                here.update(zip(step.outputs, self.results(step, given), strict=True))
+        return here.get(target)
+
+    def put(self, number: int, value: Any) -> None:
+        """Let what has not run yet have another value."""
+        self._replace(number, value)
+
+    def _replace(self, number: int, value: Any) -> None:
+        """Put a value in the place of one, and of those that it was moved from."""
+        if value is None:
+            return
+        like = self.values[number]
+        self.values[number] = jnp.asarray(value, like.dtype)
+        while number in self.flat.maker:
+            step = self.flat.steps[self.flat.maker[number]]
+            if not step.inputs or not isinstance(step.inputs[0], int) or step.equation is None:
+                return
+            source = step.inputs[0]
+            before = _moved_back(step, self.values[number], self.flat.avals[source])
+            if before is None:
+                return
+            self.values[source] = before
+            number = source
+
+
+def _moved_back(step: Step, value: Any, aval: Any) -> Any:
+    """What a move of all elements was applied to; None where it is another operation."""
+    name, params = step.operation.name, step.equation.params
+    if (
+        name in ("reshape", "squeeze", "expand_dims", "copy", "copy_p") and params.get("dimensions") is None
+    ) or name == "squeeze":
+        return value.reshape(aval.shape)
+    if name == "transpose":
+        return lax.transpose(value, np.argsort(params["permutation"]))
+    if name == "broadcast_in_dim" and int(np.prod(value.shape)) == int(np.prod(aval.shape)):
+        return value.reshape(aval.shape)
+    return None

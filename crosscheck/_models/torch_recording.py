@@ -1,0 +1,287 @@
+"""What a model of torch does, operation by operation: in its dtype and in float64, with its modules and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._frameworks.torch_backend import to_array
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models.layouts import View, broadcast_features
+from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
+from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._shadow.torch_operations import Plan, tensors_in
+
+_OF_SHAPE = frozenset(
+    ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
+)
+"""What takes of its operand the shape alone."""
+
+
+@dataclass
+class TorchRecord:
+    """A run: every operation in order, the uses of weights among them, and what came out.
+
+    Attributes:
+        operations: Every operation that is no view of its operand.
+        uses: Those of data with weights.
+        weights: Parameters and buffers of floats by name, in float64, tied ones once.
+        tied: Other names of these, each with the one that is kept.
+        values: The results of operations on data, by their index.
+        outputs: The operation that gave each output.
+        names: The names of the outputs.
+        results: The outputs.
+        buffers: What running made of the buffers, in float64, by name: those that changed.
+        modules: The modules, by name.
+        calls: Each call of a module: its name, the operation that comes next, and its positional arguments.
+    """
+
+    operations: list[Operation]
+    uses: list[Use]
+    weights: dict[str, Array]
+    tied: dict[str, str]
+    values: dict[int, Values]
+    outputs: list[int | None]
+    names: tuple[str, ...]
+    results: list[Values]
+    buffers: dict[str, Array]
+    modules: dict[str, torch.nn.Module]
+    calls: list[tuple[str, int, Any]]
+
+
+class Observer:
+    """Is called with every operation of a run in float64, see ``crosscheck._shadow.torch_lift``."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.operations: list[Operation] = []
+        self.uses: list[Use] = []
+        self.values: dict[int, Values] = {}
+        self._kept: list[Any] = []
+        self._last: dict[int, int] = {}
+        self._origins: dict[int, tuple[int, frozenset[str]]] = {}
+        self._path: list[str] = [""]
+        self.calls: list[tuple[str, int, Any]] = []
+        self.weights: dict[str, Array] = {}
+        self.tied: dict[str, str] = {}
+        self._names: dict[int, str] = {}
+        for name, tensor in [
+            *module.named_parameters(remove_duplicate=False),
+            *module.named_buffers(remove_duplicate=False),
+        ]:
+            if not tensor.is_floating_point():
+                continue
+            key = _storage(tensor)
+            if key in self._names:
+                self.tied[name] = self._names[key]
+                continue
+            self._names[key] = name
+            self.weights[name] = _wide(tensor)
+            self._origins[key] = (WEIGHT, frozenset([name]))
+        self._module = module
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Follow which module is running."""
+        handles = []
+        for name, module in self._module.named_modules(remove_duplicate=False):
+            if name:
+                handles.append(module.register_forward_pre_hook(lambda _, given, name=name: self._entered(name, given)))
+                handles.append(module.register_forward_hook(lambda *_: self._left(), always_call=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _entered(self, name: str, given: Any) -> None:
+        self._path.append(name)
+        self.calls.append((name, len(self.operations), given))
+
+    def _left(self) -> None:
+        self._path.pop()
+
+    def given(self, tensors: Sequence[Any]) -> None:
+        """The inputs of the run."""
+        for tensor in tensors:
+            self._kept.append(tensor)
+            self._origins[_storage(tensor)] = (DATA, frozenset())
+
+    def __call__(self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any]) -> None:
+        """An operation that is no view has run."""
+        given = list(tensors_in([*args, *kwargs.values()]))
+        kinds = [self._origins.get(_storage(tensor), (CONSTANT, frozenset())) for tensor in given]
+        kind = CONSTANT if plan.name in _OF_SHAPE else max((one for one, _ in kinds), default=CONSTANT)
+        names = frozenset[str]().union(*(names for one, names in kinds if one == WEIGHT))
+        index = len(self.operations)
+        before = {key: self._last[key] for key in map(_storage, given) if key in self._last}
+        made = list(tensors_in(result))
+        operation = Operation(index, plan.name, self._path[-1], tuple(dict.fromkeys(before.values())), kind)
+        self.operations.append(operation)
+        for value in made:
+            key = _storage(value)
+            self._kept.append(value)
+            self._last[key] = index
+            self._origins[key] = (kind, names if kind == WEIGHT else frozenset())
+        if not made or kind != DATA:
+            return
+        self.values[index] = Values(_narrow(made[0]), _wide(wide(made[0])))
+        if names and made[0].is_floating_point():
+            weights = [(tensor, names) for tensor, (kind, names) in zip(given, kinds, strict=True) if kind == WEIGHT]
+            self.uses.append(self._use(operation, args, weights, made[0], wide, before))
+
+    def _use(
+        self,
+        operation: Operation,
+        args: Any,
+        weights: list[tuple[Any, frozenset[str]]],
+        result: Any,
+        wide: Callable[[Any], Any],
+        before: dict[int, int],
+    ) -> Use:
+        kind, position, operand, seen, main, matrix = described(
+            operation.name, args, [tensor for tensor, _ in weights], result
+        )
+        weights.sort(key=lambda one: one[0] is not main)
+        values = [_wide(wide(tensor)[_once(tensor)]) for tensor, _ in weights]
+        return Use(
+            index=len(self.uses),
+            operation=operation,
+            names=tuple("+".join(sorted(names)) for _, names in weights),
+            matrices=tuple(
+                matrix(value) if value.ndim > 1 and first else value.reshape(1, -1) for first, value in _numbered(values)
+            ),
+            kind=kind,
+            operand=operand,
+            result=seen,
+            given=None if operand is None else Values(_narrow(args[position]), _wide(wide(args[position]))),
+            origin=None if operand is None else before.get(_storage(args[position])),
+        )
+
+    def origin(self, tensor: Any) -> int | None:
+        """The operation that made a tensor."""
+        return self._last.get(_storage(tensor))
+
+
+def described(
+    name: str, args: Any, weights: list[Any], result: Any
+) -> tuple[str, int, View | None, View, Any, Callable[[Array], Array]]:
+    """An operation with weights: its kind, the position of its data, how that and the result are seen, the main weight
+    and what makes a matrix of it."""
+    shape = tuple(result.shape)
+    last = View(shape, (len(shape) - 1,) if shape else ())
+
+    def is_weight(position: int) -> bool:
+        return position < len(args) and any(args[position] is weight for weight in weights)
+
+    def seen(position: int, axis: int) -> View:
+        return View(tuple(args[position].shape), (axis,))
+
+    def flat(array: Array) -> Array:
+        return array.reshape(1, -1)
+
+    if name in ("mm", "addmm", "_addmm_activation"):
+        left, right = (0, 1) if name == "mm" else (1, 2)
+        if is_weight(right) and not is_weight(left):
+            return "product", left, seen(left, 1), last, args[right], lambda array: array
+        if is_weight(left) and not is_weight(right):
+            return "product", right, seen(right, 0), View(shape, (0,)), args[left], lambda array: array.T
+    if name in ("convolution", "_convolution", "convolution_overrideable") and is_weight(1) and not is_weight(0):
+        out = 1 if args[6] else 0  # of a transposed convolution the inputs come first
+
+        def matrix(array: Array) -> Array:
+            return np.moveaxis(array, out, -1).reshape(-1, array.shape[out])
+
+        return "convolution", 0, seen(0, 1), View(shape, (1,)), args[1], matrix
+    if name == "embedding" and is_weight(0):
+        return "gather", 1, None, last, args[0], lambda array: array
+    if name == "native_layer_norm":
+        features = tuple(range(len(shape) - len(args[1]), len(shape)))
+        return "norm", 0, None, View(shape, features), weights[0], flat
+    if name.startswith(("native_batch_norm", "_native_batch_norm", "native_group_norm")):
+        return "norm", 0, None, View(shape, (1,)), weights[0], flat
+    if name in ("add", "sub", "mul", "div") and isinstance(args[1], torch.Tensor):
+        position = 1 if any(args[0] is weight for weight in weights) else 0
+        main, moving = args[1 - position], args[position]
+        view = View(shape, broadcast_features([1 if once else size for size, once in _sizes(main)], shape))
+        kind = "sum" if name in ("add", "sub") else "scale"
+        return kind, position, view if tuple(moving.shape) == shape else None, view, main, flat
+    return "other", 0, None, last, weights[0], flat
+
+
+def _sizes(tensor: Any) -> list[tuple[int, bool]]:
+    """The size of each axis, and whether the tensor is expanded along it."""
+    return [(size, stride == 0) for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
+
+
+def _once(tensor: Any) -> tuple[slice, ...]:
+    """What indexes a tensor so that it has once what it was expanded from."""
+    return tuple(slice(1) if once else slice(None) for _, once in _sizes(tensor))
+
+
+def _numbered(values: list[Array]) -> list[tuple[bool, Array]]:
+    """Each value, and whether it is the first."""
+    return [(number == 0, value) for number, value in enumerate(values)]
+
+
+def _narrow(tensor: Any) -> Array:
+    return np.array(to_array(tensor.detach()))
+
+
+def _storage(tensor: Any) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _wide(tensor: Any) -> Array:
+    """A float tensor in float64, any other as it is."""
+    detached = tensor.detach().resolve_conj().resolve_neg().cpu()
+    return np.array((detached.to(torch.float64) if detached.is_floating_point() else detached).numpy())
+
+
+def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
+    """Run a model once, in its dtype and in float64, and record what it does; ``names`` are those of its outputs."""
+    module = program.function
+    observer = Observer(module)
+    flat = program.flat(0)
+    outputs: list[int | None] = []
+    narrow: list[Array] = []
+    buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+
+    def observed(*tensors: Any) -> list[Any]:
+        observer.given(tensors)
+        results = flat(*tensors)
+        outputs[:] = [observer.origin(one) for one in results]
+        with torch._C.DisableTorchFunction(), _disable_current_modes():  # else numpy is given what float64 came to
+            narrow[:] = map(_narrow, results)
+        return [*results, *buffers.values()]
+
+    lifted = TorchLifted(observed, program.inputs.fmt.name)
+    lifted.observer = observer
+    before = {name: _wide(buffer) for name, buffer in buffers.items()}
+    with observer.watching(), torch.no_grad():
+        wide = lifted.run([widened(leaf) for leaf in program.inputs.leaves])
+    after = dict(zip(buffers, wide[len(names) :], strict=True))
+    return TorchRecord(
+        observer.operations,
+        observer.uses,
+        observer.weights,
+        observer.tied,
+        observer.values,
+        outputs,
+        names,
+        [Values(*pair) for pair in zip(narrow, wide, strict=False)],
+        {name: value for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)},
+        dict(module.named_modules()),
+        observer.calls,
+    )
+
+
+def widened(leaf: Array) -> Array:
+    """A leaf of the inputs in float64, if it is a float."""
+    return leaf.astype(np.float64) if leaf.dtype.kind == "f" or leaf.dtype.name == "bfloat16" else leaf

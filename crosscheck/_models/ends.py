@@ -1,0 +1,79 @@
+"""What comes out of both models: outputs, and the running statistics that a call in training mode changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array, Outputs
+from crosscheck._models.jax_models import JaxModel
+from crosscheck._models.jax_recording import JaxProgramFlat
+from crosscheck._models.landmarks import Landmark, whole
+from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.uses import Values
+from crosscheck._records.errors import UsageError
+
+
+def ends(torch: TorchRecord, outputs: Outputs, model: JaxModel, flat: JaxProgramFlat) -> list[Landmark]:
+    """A landmark for each output, and for each buffer of torch that changes.
+
+    Raises:
+        UsageError: If the two models return other structures, or arrays of other sizes.
+    """
+    assert model.outputs is not None
+    theirs = model.outputs
+    state = 0
+    if not outputs.tree.same(theirs.tree):
+        pair = theirs.tree.kind == "sequence" and len(theirs.tree.children) == 2
+        state_names = theirs.names[len(outputs.names) :]
+        known = any(leaf.endswith(name.partition("]")[2]) for name in state_names for leaf in model.names)
+        if not pair or not outputs.tree.same(theirs.tree.children[0]) or not known:
+            raise UsageError(
+                f"jax_model: returned {theirs.tree}, expected what torch_model returns, {outputs.tree}, or a pair of that "
+                f"and a new state; wrap one of the two so that they return the same"
+            )
+        state = len(theirs.names) - len(outputs.names)
+    found = []
+    count = len(outputs.names)
+    for k, (name, values) in enumerate(zip(outputs.names, torch.results, strict=True)):
+        shape = theirs.shapes[k]
+        if prod(shape) != values.wide.size:
+            raise UsageError(
+                f"jax_model: its output {name} has the shape {shape}, torch's has {values.wide.shape}; "
+                f"wrap one of the two so that they return the same"
+            )
+        number = flat.results[k]
+        if isinstance(number, int) and number in flat.maker and values.wide.dtype == np.float64:
+            step = flat.steps[flat.maker[number]]
+            place = step.outputs.index(number)
+            if place == 0:
+                found.append(whole(f"output {name}", "", (flat, step), torch.outputs[k], values, end=True))
+    changed = {name: flat.results[count + k] for k, name in enumerate(theirs.names[count : count + state])}
+    changed |= dict(zip(model.changed, flat.results[count + state :], strict=True))
+    found += _buffers(torch, model, flat, changed)
+    return found
+
+
+def _buffers(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, changed: Mapping[str, object]) -> Iterator[Landmark]:
+    """The running statistics: each of JAX's is that of torch which held the same before."""
+    before = dict(zip(model.names, model.weights, strict=True))
+    taken: set[str] = set()
+    for name, number in changed.items():
+        leaf = next((one for one in before if name.endswith(one)), None)
+        if leaf is None or not isinstance(number, int) or number not in flat.maker:
+            continue
+        buffer = next((one for one in torch.buffers if one not in taken and _same(torch.weights[one], before[leaf])), None)
+        step = flat.steps[flat.maker[number]]
+        if buffer is None or step.outputs[0] != number:
+            continue
+        taken.add(buffer)
+        values = Values(torch.buffers[buffer], torch.buffers[buffer])
+        yield whole(buffer, buffer.rpartition(".")[0], (flat, step), None, values, end=True)
+
+
+def _same(one: Array, other: Array) -> bool:
+    return one.size == other.size and bool(
+        np.array_equal(np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None))
+    )

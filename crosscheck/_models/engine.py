@@ -1,0 +1,219 @@
+"""From two models to what is known of each landmark: errors in float64, what constants and rounding explain, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Inputs, Outputs
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models import jax_recording
+from crosscheck._models.ends import ends
+from crosscheck._models.forcing import FLOOR, Forced, Forcing
+from crosscheck._models.gradients import Gradient, gradients
+from crosscheck._models.jax_models import JaxModel, jax_model
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.landmarks import Landmark, distance, landmarks
+from crosscheck._models.pairing import Pair, pair
+from crosscheck._models.running import Run
+from crosscheck._models.torch_recording import TorchRecord, record
+from crosscheck._models.uses import WEIGHT, Use
+from crosscheck._records.errors import UsageError
+from crosscheck._shadow.base import Noise, UntraceableError
+
+DRAWS = 3
+CONSTANTS = 16.0
+"""A difference is one of functions if it is so many times what rounding the constants to the dtype makes of a result."""
+OPERATIONS = 64.0
+"""And so many times what rounding in float64 makes of it."""
+ROUNDINGS = 16.0
+"""A side is inaccurate if it errs by so many times what rounding every operation makes of it and the other side errs."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What the dtype makes of one landmark, all relative to the root mean square of torch's values.
+
+    Attributes:
+        torch: The error of torch here, of the same input.
+        jax: The error of JAX here, of the same input.
+        rounding: How far rounding every operation moves the result.
+        accumulated: How far the two are apart when each runs by itself.
+        drift: How far rounding moves JAX's result there when it runs by itself.
+    """
+
+    torch: float
+    jax: float
+    rounding: float
+    accumulated: float
+    drift: float
+
+    @property
+    def side(self) -> str | None:
+        """Who errs by more than rounding explains, and more than the other side does."""
+        limits = [ROUNDINGS * (self.rounding + other) for other in (self.jax, self.torch)]
+        beyond = [error > limit for error, limit in zip((self.torch, self.jax), limits, strict=True)]
+        return "torch" if beyond[0] else "jax" if beyond[1] else None
+
+
+@dataclass
+class Found:
+    """What a comparison of two models found, before it is put in words."""
+
+    torch: TorchRecord
+    model: JaxModel
+    flat: JaxProgramFlat
+    uses: list[tuple[Step, Use, int]]
+    pairs: list[Pair]
+    landmarks: list[Landmark]
+    located: Forced
+    tolerances: Mapping[int, float]
+    outputs: dict[str, int]
+    """The landmark of each output, by name."""
+    narrow: Forced | None = None
+    """JAX in the dtype, forced."""
+    accuracy: dict[int, Accuracy] = field(default_factory=dict)
+    gradients: list[Gradient] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def run(
+    torch_model: Any, jax_given: Any, params: Any, inputs: Inputs, jax_inputs: Inputs, *, order: int = 1, seed: int = 0
+) -> Found:
+    """Record torch, trace JAX, pair the weights, force, and locate; then measure what the dtype and gradients show."""
+    outputs = _ran(torch_model, inputs)
+    torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+    model = jax_model(jax_given, params, jax_inputs)
+    flat = _traced(model, jax_inputs)
+    weights = Run(flat, wide=True)
+    weights(model.weights, jax_inputs.leaves, only=WEIGHT)
+    uses = jax_recording.uses(flat, weights.values)
+    pairs = pair(torch.uses, [use for _, use, _ in uses])
+    last = ends(torch, outputs, model, flat)
+    marks = landmarks(torch, flat, uses, pairs, last)
+    numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
+    held = {name for one in pairs if one.how != "order" for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
+    forcing = Forcing(torch, flat, marks, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
+    located = forcing.located()
+    if any(error > FLOOR for error in located.errors.values()):
+        forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
+        located = forcing.located()
+    shown = {one.name: numbers[one.step, one.place] for one in last}
+    found = Found(torch, model, flat, uses, pairs, marks, located, forcing.tolerances, shown)
+    if lost := [name for name in torch.buffers if name not in shown]:
+        found.notes.append(
+            f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"
+        )
+    found.accuracy, found.narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
+    if order and not located.faults and outputs.floats:
+        wide = [one.wide for one in torch.results]
+        try:
+            found.gradients = gradients(
+                TorchProgram(torch_model, inputs, "cpu"),
+                model,
+                jax_inputs.leaves,
+                wide,
+                outputs.floats,
+                forcing.loose,
+                holders(torch, uses, pairs),
+                seed,
+            )
+        except UntraceableError as error:
+            raised = error.__cause__
+            found.notes.append(f"gradients were not compared: JAX raised {type(raised).__name__}: {_first_line(raised)}")
+    return found
+
+
+def _ran(torch_model: Any, inputs: Inputs) -> Outputs:
+    """What torch returns; a run in training mode changes running statistics, so each has a copy of the model."""
+    program = TorchProgram(torch_model, inputs, "cpu")
+    try:
+        outputs, _, _ = program.outputs()
+    except Exception as error:
+        raise UsageError(f"torch_model: it raised {type(error).__name__}: {_first_line(error)}") from error
+    if program.draws:
+        raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
+    return outputs
+
+
+def _traced(model: JaxModel, inputs: Inputs) -> JaxProgramFlat:
+    """JAX's steps."""
+    try:
+        flat = jax_recording.trace(model.function, model.weights, model.names, inputs.leaves, inputs.fmt.name)
+    except UntraceableError as error:
+        raised = error.__cause__ or error
+        if isinstance(raised, UsageError):
+            raise raised from None
+        raise UsageError(
+            f"jax_model: jax.make_jaxpr raises {type(raised).__name__}: {_first_line(raised)}; it must take these inputs "
+            f"and parameters, and branches on values must be jax.lax.cond or jax.numpy.where"
+        ) from raised
+    if drawn := [name for name in model.changed if name.endswith(".count")]:
+        raise UsageError(f"jax_model: it draws random numbers, from {drawn[0]}; call eval() on it, or set its dropout to 0")
+    return flat
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def holders(torch: TorchRecord, uses: Sequence[tuple[Step, Use, int]], pairs: Sequence[Pair]) -> dict[str, set[str]]:
+    """The arrays of JAX that hold the numbers of each weight of torch."""
+    found: dict[str, set[str]] = {}
+    for one in pairs:
+        name, other = torch.uses[one.torch[0]].names[one.torch[1]], uses[one.jax[0]][1].names[one.jax[1]]
+        if one.how != "order" and "+" not in name and "+" not in other:
+            found.setdefault(name, set()).add(other)
+    return found
+
+
+def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
+    """How far right models may differ in float64 at each landmark: what rounding constants, and float64, make of it."""
+    unit = 2.0**-precision
+    base = forcing.replaced(clean.left, wide=True)
+    found = dict.fromkeys(base.errors, FLOOR)
+    for draw in range(DRAWS):
+        noise = Noise(seed * 1000 + draw, unit)
+        constants = forcing.replaced(clean.left, wide=True, noise=noise, constants_only=True)
+        operations = forcing.replaced(clean.left, wide=True, noise=noise)
+        for number in base.errors:
+            moved = [_moved(run, base, number) for run in (constants, operations)]
+            limit = max(CONSTANTS * moved[0], OPERATIONS * moved[1] * 2.0**-53 / unit)
+            found[number] = max(found[number], limit)
+    return found
+
+
+def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tuple[dict[int, Accuracy], Forced]:
+    """What the dtype makes of each landmark at which the two models are the same in float64."""
+    wrong = {number for number, error in located.errors.items() if not error <= forcing.tolerances[number]}
+    unit = 2.0**-precision
+    truth = forcing.replaced(located.left, wide=True, narrow_values=True)
+    jax = forcing.replaced(located.left, wide=False, keep=True)
+    free, free_wide = forcing.free(wide=False), forcing.free(wide=True)
+    spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
+    for draw in range(DRAWS):
+        noise = Noise(seed * 1000 + draw, unit)
+        noisy = forcing.replaced(located.left, wide=True, narrow_values=True, noise=noise)
+        drifting = forcing.free(wide=True, noise=noise)
+        for number in spread:
+            spread[number] = max(spread[number], _moved(noisy, truth, number))
+            drift[number] = max(drift[number], _moved(drifting, free_wide, number))
+    found = {
+        number: Accuracy(
+            torch=truth.errors[number],
+            jax=_moved(jax, truth, number),
+            rounding=max(spread[number], unit),
+            accumulated=free.errors[number],
+            drift=drift[number],
+        )
+        for number in truth.errors
+        if number not in wrong
+    }
+    return found, jax
+
+
+def _moved(one: Forced, other: Forced, number: int) -> float:
+    return distance(np.asarray(one.values[number]), np.asarray(other.values[number]))

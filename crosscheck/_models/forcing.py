@@ -1,0 +1,350 @@
+"""Teacher forcing: JAX runs with torch's values at the landmarks, so that each stretch between them is judged by itself.
+
+What is found wrong is traced, within its stretch, to the first operation of torch whose result JAX does not have. A landmark
+whose stretch shares that operation is wrong for the same reason, and is no fault of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_recording import JaxProgramFlat
+from crosscheck._models.landmarks import Landmark, axes_of, distance, reordered, row_order
+from crosscheck._models.running import Run, Watch
+from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.uses import DATA
+from crosscheck._shadow.base import Noise
+
+FLOOR = 1e-9
+"""What float64 alone makes of a stretch, relative to its result."""
+FOUND = 1e-7
+"""An operation's result is found in JAX where all of its numbers are there, up to this, relatively, in whatever order."""
+MOST_TRIED = 40
+"""So many values of JAX at most are tried in the place of one of torch."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong by itself: the operation of torch, the landmark that shows it first, and all that show it.
+
+    The operation is negative where it is known of the landmark alone.
+    """
+
+    operation: int
+    landmark: int
+    how: str = ""
+    """``misplaced`` where JAX has its numbers in another order, ``changed`` where JAX has its result and changes it."""
+    shown: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Forced:
+    """A forced run: the error at each landmark before torch's value took its place, and the faults."""
+
+    errors: dict[int, float] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    values: dict[int, Array] = field(default_factory=dict)
+    results: list[Array] = field(default_factory=list)
+    left: set[int] = field(default_factory=set)
+    """Landmarks where JAX kept what it had."""
+    run: Run | None = None
+
+
+class Forcing:
+    """Runs of one model of JAX with the values of one of torch."""
+
+    def __init__(
+        self,
+        torch: TorchRecord,
+        flat: JaxProgramFlat,
+        landmarks: Sequence[Landmark],
+        weights: Sequence[Array],
+        inputs: Sequence[Array],
+        loose: frozenset[str],
+    ) -> None:
+        self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
+        self.weights, self.inputs = weights, inputs
+        self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
+        self._orders: dict[int, tuple[int, ...] | None] = {}
+        self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
+
+    def free(self, *, wide: bool, noise: Noise | None = None, constants_only: bool = False) -> Forced:
+        """A run with nothing replaced: the errors that have accumulated at each landmark."""
+
+        def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+            forced.values[number] = matrix
+            forced.errors[number] = distance(matrix, expected)
+            return False
+
+        return self._run(seen, wide=wide, noise=noise, constants_only=constants_only)
+
+    def replaced(
+        self,
+        skipped: set[int],
+        *,
+        wide: bool,
+        narrow_values: bool = False,
+        noise: Noise | None = None,
+        constants_only: bool = False,
+        keep: bool = False,
+    ) -> Forced:
+        """A run with torch's values at every landmark but those; what JAX had there is in ``values``, all in ``run``."""
+
+        def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+            forced.values[number] = matrix
+            forced.errors[number] = distance(matrix, expected)
+            return number not in skipped
+
+        return self._run(seen, wide=wide, narrow_values=narrow_values, noise=noise, constants_only=constants_only, keep=keep)
+
+    def located(self) -> Forced:
+        """A clean run in float64 that names what goes wrong by itself."""
+        search = _Search(self)
+        found = self._run(search.seen, wide=True, keep=True)
+        search.end(found)
+        return found
+
+    def _order(self, number: int, array: Array, expected: Array) -> tuple[int, ...] | None:
+        """In which order JAX's rows are torch's: told by the values, or where they differ, as before in the same module."""
+        if number not in self._orders:
+            landmark = self.landmarks[number]
+            like = (landmark.path, tuple(landmark.view.shape[axis] for axis in landmark.view.rows))
+            fits, order = row_order(landmark, array, expected)
+            if fits:
+                self._seen_orders[like] = order
+            self._orders[number] = order if fits else self._seen_orders.get(like)
+        return self._orders[number]
+
+    def order_of(self, landmark: Landmark) -> tuple[int, ...] | None:
+        """In which order the rows of JAX at a landmark are torch's, as far as it is known."""
+        return self._orders.get(self.landmarks.index(landmark))
+
+    def _run(
+        self,
+        seen: Callable[[Forced, int, Array, Array, Run], bool],
+        *,
+        wide: bool,
+        narrow_values: bool = False,
+        noise: Noise | None = None,
+        constants_only: bool = False,
+        keep: bool = False,
+    ) -> Forced:
+        forced = Forced()
+        operands: dict[int, dict[int, Callable[[Any], Any]]] = {}
+        results: dict[int, Callable[[Any], Any]] = {}
+        box: list[Run] = []
+
+        def callback(number: int, landmark: Landmark) -> Callable[[Any], Any]:
+            def call(value: Any) -> Any:
+                expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
+                array = np.asarray(value)
+                order = self._order(number, array, expected)
+                matrix = landmark.view.matrix(array, order)
+                if not seen(forced, number, matrix, expected, box[0]):
+                    forced.left.add(number)
+                    return None
+                known = ~np.isnan(np.asarray(expected, np.float64))
+                whole = expected if known.all() else np.where(known, expected, matrix)
+                return landmark.view.array(np.asarray(whole), order)
+
+            return call
+
+        for number, landmark in enumerate(self.landmarks):
+            if landmark.place < 0:
+                results[landmark.step] = callback(number, landmark)
+            else:
+                operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
+        watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
+        run = Run(
+            self.flat, wide=wide, watched=watched, noise=noise, constants_only=constants_only, loose=self.loose, keep=keep
+        )
+        box.append(run)
+        forced.results = run(self.weights, self.inputs)
+        forced.run = run if keep else None
+        return forced
+
+
+class _Search:
+    """Decides at each landmark what is replaced, and to which operation an error belongs."""
+
+    def __init__(self, forcing: Forcing) -> None:
+        self.forcing = forcing
+        self.torch, self.flat = forcing.torch, forcing.flat
+        self._right: set[int] = set()
+        """Operations of torch whose results JAX has, by itself or since they were put in place."""
+        self._settled: set[int] = set()
+        """Steps of JAX whose results torch has."""
+        self._suspects: dict[int, int] = {}
+        self._faults: dict[int, Fault] = {}
+        self._sorted: dict[int, Array] = {}
+        self._misplaced: set[int] = set()
+        """Operations of torch whose numbers JAX has, in another order than it should."""
+        self._changed: set[int] = set()
+        """Those whose results JAX has, and changes before it uses them."""
+
+    def seen(self, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+        landmark = self.forcing.landmarks[number]
+        error = forced.errors[number] = distance(matrix, expected)
+        forced.values[number] = matrix
+        if error <= self.forcing.tolerances[number]:
+            self._settle(landmark)
+            return True
+        own = landmark.operation
+        if own is not None and self.torch.operations[own].kind == DATA:
+            if _same_numbers(matrix, expected):
+                self._misplaced.add(own)
+                self._right.discard(own)
+            elif self._found(own, self._theirs(landmark, run)):
+                self._changed.add(own)
+                self._right.discard(own)
+        operation = self.first_missing(landmark, run)
+        if operation is None:  # an input, or running statistics: nothing else is wrong for the same reason
+            operation = -1 - number
+        if operation in self._faults or landmark.strong:
+            self._blame(operation, number)
+            self._mend(landmark, operation, expected, run)
+            self._settle(landmark)
+            return True
+        self._suspects[number] = operation
+        return False
+
+    def end(self, forced: Forced) -> None:
+        forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)
+
+    def _blame(self, operation: int, number: int) -> None:
+        fault = self._faults.setdefault(operation, Fault(operation, number, self._how(operation)))
+        fault.shown.append(number)
+
+    def _mend(self, landmark: Landmark, fault: int, expected: Array, run: Run) -> None:
+        """Give JAX what torch has between a fault and the landmark that shows it, where it is used again later on.
+
+        Such is the sum of residuals, which no weight marks: else one fault would show in all layers that follow.
+        """
+        if landmark.operation is None or fault < 0:
+            return
+        step = self.flat.steps[landmark.step]
+        target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        order = self.forcing.order_of(landmark)
+        wanted = np.asarray(expected)
+        for operation in reversed(self._stretch(landmark.operation)):
+            used = sum(operation in one.inputs for one in self.torch.operations)
+            if operation == landmark.operation or used < 2 or operation < fault:
+                continue
+            value = self.torch.values[operation].wide
+            for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
+                there = run.values.get(number)
+                if there is None or number == target or there.dtype != np.float64 or there.size != value.size:
+                    continue
+                shape = tuple(there.shape)
+                mended = reordered(value, shape, axes_of(shape, value.shape))
+                got = run.again(number, mended, target, landmark.step)
+                if got is not None and distance(landmark.view.matrix(np.asarray(got), order), wanted) <= FOUND:
+                    run.put(number, mended)
+                    self._right.add(operation)
+                    self._settle_value(number)
+                    return
+
+    def _how(self, operation: int) -> str:
+        return "misplaced" if operation in self._misplaced else "changed" if operation in self._changed else ""
+
+    def _settle(self, landmark: Landmark) -> None:
+        if landmark.operation is not None:
+            self._right.add(landmark.operation)
+        step = self.flat.steps[landmark.step]
+        if landmark.place < 0:
+            self._settled.add(landmark.step)
+        else:
+            self._settle_value(step.inputs[landmark.place])
+
+    def _settle_value(self, number: Any) -> None:
+        """A value that was replaced, and what it was moved from."""
+        while number in self.flat.maker:
+            step = self.flat.steps[self.flat.maker[number]]
+            self._settled.add(step.operation.index)
+            if step.operation.name not in ("reshape", "squeeze", "transpose", "broadcast_in_dim", "expand_dims"):
+                return
+            if not step.inputs or not isinstance(step.inputs[0], int):
+                return
+            number = step.inputs[0]
+
+    def first_missing(self, landmark: Landmark, run: Run) -> int | None:
+        """The first operation of torch on the way to a landmark whose result JAX does not have."""
+        if landmark.operation is None:
+            return None
+        stretch = self._stretch(landmark.operation)
+        theirs = self._theirs(landmark, run)
+        missing = {one for one in stretch if not self._found(one, theirs)}
+        # What JAX has later on was computed in another order, such as scaled before the product and not after it.
+        reached = set(stretch) - missing
+        for one in reversed(stretch):
+            if one in reached:
+                reached.update(self.torch.operations[one].inputs)
+        wrong = missing - reached
+        return next((one for one in stretch if one in wrong), landmark.operation)
+
+    def _stretch(self, operation: int) -> list[int]:
+        """The operations of data from what is settled to this one, in order."""
+        found: set[int] = set()
+        left = [operation]
+        while left:
+            index = left.pop()
+            if index in found or (index in self._right and index != operation):
+                continue
+            if self.torch.operations[index].kind != DATA or index not in self.torch.values:
+                continue
+            found.add(index)
+            left += self.torch.operations[index].inputs
+        return sorted(found)
+
+    def _theirs(self, landmark: Landmark, run: Run) -> dict[int, list[Array]]:
+        """JAX's values from what is settled to this landmark, sorted, by size."""
+        found: dict[int, list[Array]] = {}
+        for number in self._numbers(landmark):
+            value = run.values.get(number)
+            if value is not None and value.dtype == np.float64:
+                found.setdefault(int(value.size), []).append(np.sort(np.asarray(value), axis=None))
+        return found
+
+    def _numbers(self, landmark: Landmark) -> set[int]:
+        """JAX's values of data from what is settled to this landmark."""
+        step = self.flat.steps[landmark.step]
+        numbers: set[int] = set()
+        steps: set[int] = set()
+        if landmark.place < 0:
+            numbers.add(step.outputs[0])
+            left = list(step.inputs)
+        else:
+            left = [step.inputs[landmark.place]]
+        while left:
+            number = left.pop()
+            if not isinstance(number, int) or number in numbers or self.flat.kinds[number] != DATA:
+                continue
+            numbers.add(number)
+            maker = self.flat.maker.get(number)
+            if maker is None or maker in steps or maker in self._settled:
+                continue
+            steps.add(maker)
+            left += self.flat.steps[maker].inputs
+        return numbers
+
+    def _found(self, operation: int, theirs: Mapping[int, list[Array]]) -> bool:
+        if operation in self._misplaced | self._changed:
+            return False
+        value = self.torch.values[operation].wide
+        if value.dtype != np.float64:
+            return True
+        if operation not in self._sorted:
+            self._sorted[operation] = np.sort(value, axis=None)
+        mine = self._sorted[operation]
+        return any(distance(one[:, None], mine[:, None]) <= FOUND for one in theirs.get(value.size, []))
+
+
+def _same_numbers(matrix: Array, expected: Array) -> bool:
+    """Whether both hold the same, in whatever order."""
+    one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
+    return distance(one, other) <= FOUND

@@ -1,0 +1,189 @@
+"""Gradients by every parameter of torch, held against those of the arrays of JAX that hold the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from crosscheck._arithmetic.formats import IntArray
+from crosscheck._frameworks.programs import Array
+from crosscheck._frameworks.torch_backend import to_array
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models import jax_recording
+from crosscheck._models.jax_models import JaxModel
+from crosscheck._models.landmarks import distance
+from crosscheck._models.running import Run
+from crosscheck._models.torch_recording import widened
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.torch_lift import TorchLifted
+
+FLOOR = 1e-8
+"""What float64 alone makes of a gradient, relative to its size."""
+CONSTANTS = 16.0
+OPERATIONS = 64.0
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient by one parameter.
+
+    Attributes:
+        parameter: Its name in torch.
+        jax: The names of the arrays of JAX that hold its numbers.
+        share: For how many of its numbers JAX has a gradient, of 1.
+        error: How far the two are apart in float64, relative to the root mean square of torch's.
+        tolerance: How far rounding the constants to the dtype, and float64 itself, may bring them apart.
+        cause: ``missing`` where one side has none, ``definition`` where they differ; None where they agree, or JAX has
+            none of the numbers.
+    """
+
+    parameter: str
+    jax: tuple[str, ...]
+    share: float
+    error: float
+    tolerance: float
+    cause: str | None
+
+
+def gradients(
+    program: TorchProgram,
+    model: JaxModel,
+    jax_leaves: Sequence[Array],
+    outputs: Sequence[Array],
+    floats: Sequence[int],
+    loose: frozenset[str],
+    held: Mapping[str, set[str]],
+    seed: int,
+) -> list[Gradient]:
+    """By every parameter, of the outputs times one normal cotangent each, all in float64."""
+    rng = np.random.default_rng((seed, 7))
+    cotangents: list[Array] = [np.asarray(rng.standard_normal(outputs[k].shape)) for k in floats]
+    mine = _of_torch(program, cotangents, floats)
+    flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
+    given = [*jax_leaves, *cotangents]
+    base = Run(flat, wide=True)(model.weights, given)
+    clean = _joined(program, model, held, mine, base, [np.zeros(one.shape) for one in base])
+    if not any(one.cause for one in clean):
+        return clean
+    unit = 2.0**-program.inputs.fmt.precision
+    spreads = [np.zeros(one.shape) for one in base]
+    for draw in range(2):
+        noise = Noise(seed * 1000 + draw, unit)
+        constants = Run(flat, wide=True, noise=noise, constants_only=True, loose=loose)(model.weights, given)
+        operations = Run(flat, wide=True, noise=noise, loose=loose)(model.weights, given)
+        for k, clear in enumerate(base):
+            limit = np.abs(constants[k] - clear) * CONSTANTS + np.abs(operations[k] - clear) * (OPERATIONS * 2.0**-53 / unit)
+            spreads[k] = np.maximum(spreads[k], limit)
+    return _joined(program, model, held, mine, base, spreads)
+
+
+def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> dict[str, Array | None]:
+    module = program.function
+    parameters = dict(module.named_parameters())
+    absent: set[str] = set()
+
+    def run(*leaves: Any) -> list[Any]:
+        with torch.enable_grad():
+            results = program.values([leaf.detach() for leaf in leaves[: len(program.inputs.leaves)]])
+            chosen = [results[k] for k in floats]
+            found = torch.autograd.grad(
+                chosen, list(parameters.values()), list(leaves[len(program.inputs.leaves) :]), allow_unused=True
+            )
+        absent.update(name for name, one in zip(parameters, found, strict=True) if one is None)
+        return [torch.zeros_like(by) if one is None else one for one, by in zip(found, parameters.values(), strict=True)]
+
+    lifted = TorchLifted(run, program.inputs.fmt.name)
+    with torch.enable_grad():
+        found = lifted.run([*map(widened, program.inputs.leaves), *cotangents])
+    return {name: None if name in absent else one for name, one in zip(parameters, found, strict=True)}
+
+
+def _jax_program(
+    model: JaxModel, leaves: Sequence[Array], cotangents: Sequence[Array], floats: Sequence[int], dtype: str
+) -> jax_recording.JaxProgramFlat:
+    by = [k for k, array in enumerate(model.weights) if jnp.issubdtype(array.dtype, jnp.floating)]
+
+    def gradient(weights: list[Any], given: list[Any]) -> list[Any]:
+        inputs, along = given[: len(leaves)], given[len(leaves) :]
+
+        def scalar(chosen: list[Any]) -> Any:
+            whole = list(weights)
+            for k, one in zip(by, chosen, strict=True):
+                whole[k] = one
+            results = model.function(whole, list(inputs))
+            return sum((results[k] * one.reshape(results[k].shape)).sum() for k, one in zip(floats, along, strict=True))
+
+        found = dict(zip(by, jax.grad(scalar)([weights[k] for k in by]), strict=True))
+        return [found.get(k, jnp.zeros(())) for k in range(len(weights))]
+
+    narrow = [np.asarray(one).astype(model.weights[by[0]].dtype) for one in cotangents]
+    return jax_recording.trace(gradient, model.weights, model.names, [*leaves, *narrow], dtype)
+
+
+def _joined(
+    program: TorchProgram,
+    model: JaxModel,
+    held: Mapping[str, set[str]],
+    mine: dict[str, Array | None],
+    theirs: Sequence[Array],
+    spreads: Sequence[Array],
+) -> list[Gradient]:
+    """Number by number: an element of JAX's array belongs to that of torch which holds the same."""
+    leaves = {name: widened(np.asarray(weight)) for name, weight in zip(model.names, model.weights, strict=True)}
+    places = {name: k for k, name in enumerate(model.names)}
+    found = []
+    for name, parameter in program.function.named_parameters():
+        own = widened(to_array(parameter.detach()))
+        gradient, spread, known = np.zeros(own.size), np.zeros(own.size), np.zeros(own.size, bool)
+        holders = []
+        for leaf in sorted(held.get(name, set())) or _alone_alike(own, leaves):
+            at, there = _positions(own, leaves[leaf])
+            if at.size:
+                np.add.at(gradient, at, theirs[places[leaf]].ravel()[there])
+                np.add.at(spread, at, spreads[places[leaf]].ravel()[there])
+                known[at] = True
+                holders.append(leaf)
+        found.append(_judged(name, mine[name], gradient, spread, known, holders))
+    return found
+
+
+def _alone_alike(own: Array, leaves: Mapping[str, Array]) -> list[str]:
+    """The one array that holds the same numbers in some order; none where there are several."""
+    numbers = np.sort(own, axis=None)
+    alike = [k for k, one in leaves.items() if one.size == own.size and np.array_equal(np.sort(one, axis=None), numbers)]
+    return alike if len(alike) == 1 else []
+
+
+def _positions(own: Array, leaf: Array) -> tuple[IntArray, IntArray]:
+    """Where the same numbers stand in both: by the order of axes, else by numbers that occur once."""
+    index = np.arange(own.size).reshape(own.shape)
+    if leaf.size == own.size:
+        for order in permutations(range(own.ndim)):
+            if np.array_equal(own.transpose(order).ravel(), leaf.ravel()):
+                return index.transpose(order).ravel(), np.arange(leaf.size)
+    values, first, counts = np.unique(own.ravel(), return_index=True, return_counts=True)
+    numbers, where, times = np.unique(leaf.ravel(), return_index=True, return_counts=True)
+    _, here, there = np.intersect1d(values[counts == 1], numbers[times == 1], return_indices=True)
+    return first[counts == 1][here], where[times == 1][there]
+
+
+def _judged(name: str, mine: Array | None, theirs: Array, spread: Array, known: Array, holders: list[str]) -> Gradient:
+    share = float(known.mean()) if known.size else 0.0
+    if not known.any():
+        return Gradient(name, (), 0.0, 0.0, FLOOR, None)
+    one = np.zeros(theirs.shape) if mine is None else mine.ravel()
+    a, b = one[known][:, None], theirs[known][:, None]
+    size = float(np.sqrt(np.mean(a**2)))
+    tolerance = max(FLOOR, float(spread[known].max()) / size if size else 0.0)
+    error = distance(b, a)
+    cause = None
+    if not error <= tolerance:
+        cause = "missing" if (not a.any()) != (not b.any()) else "definition"
+    return Gradient(name, tuple(holders), share, error, tolerance, cause)

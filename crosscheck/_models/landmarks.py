@@ -1,0 +1,266 @@
+"""Landmarks: the places where both models hold the same quantity, if the port is right."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from math import prod
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.layouts import View
+from crosscheck._models.pairing import Pair
+from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.uses import DATA, Use, Values
+
+MOST_AXES = 5
+CLOSE = 1e-3
+"""Another order of axes is taken where it brings two arrays so near to each other, relatively."""
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """One place.
+
+    Attributes:
+        name: Of the weight, or of the operation.
+        path: The module of torch.
+        step: The step of JAX.
+        place: Which operand of that step it is; -1 for its result.
+        operation: The operation of torch whose result it is; None for an input.
+        expected: What torch has there, rows times features of JAX's array; NaN where JAX alone has something.
+        view: How JAX's array is seen.
+        shape: The shape of torch's array, where rows alone are compared.
+        fixed: Whether its axes are known: of outputs. Else the axes of rows may stand in another order in JAX.
+        strong: Whether both sides must have the same here. What is scaled or added up may be so in another order.
+    """
+
+    name: str
+    path: str
+    step: int
+    place: int
+    operation: int | None
+    expected: Values
+    view: View
+    strong: bool
+    fixed: bool = False
+
+
+def landmarks(
+    torch: TorchRecord,
+    flat: JaxProgramFlat,
+    jax_uses: Sequence[tuple[Step, Use, int]],
+    pairs: Sequence[Pair],
+    ends: Sequence[Landmark] = (),
+) -> list[Landmark]:
+    """Every landmark, in JAX's order: operands and results of paired uses, sums between them, and what comes out."""
+    by_torch: dict[tuple[int, int], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        by_torch[pair.torch].append(pair)
+    found: dict[tuple[int, int], Landmark] = {}
+    pieces: dict[tuple[int, int], list[tuple[Use, Pair, Values]]] = defaultdict(list)
+    for use in torch.uses:
+        for pair in by_torch[use.index, 0]:
+            step, other, position = jax_uses[pair.jax[0]]
+            if use.operand is not None and use.given is not None and other.operand is not None and _alike(use, other):
+                expected = _operand(use, pair)
+                if expected is not None and expected.wide.shape == other.operand.size:
+                    key = (step.operation.index, position)
+                    found[key] = Landmark(
+                        use.names[0],
+                        use.operation.path,
+                        *key,
+                        use.origin,
+                        expected,
+                        other.operand,
+                        use.kind not in ("scale", "sum"),
+                    )
+        for pair in _results(use, by_torch):
+            step, other, _ = jax_uses[pair.jax[0]]
+            pieces[step.operation.index, -1].append((use, pair, _result(torch, use)))
+    for key, some in pieces.items():
+        (step, other, _) = jax_uses[some[0][1].jax[0]]
+        expected = _joined(other.result, some)
+        if expected is not None:
+            use = some[0][0]
+            strong = use.kind not in ("scale", "sum", "other")
+            found[key] = Landmark(
+                use.names[0], use.operation.path, *key, use.operation.index, expected, other.result, strong
+            )
+    for landmark in _sums(torch, flat, jax_uses, pairs, set(found)):
+        found[landmark.step, landmark.place] = landmark
+    found |= {(landmark.step, landmark.place): landmark for landmark in ends}
+    return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] == -1, key[1]))]
+
+
+def _alike(use: Use, other: Use) -> bool:
+    """Whether both do the same with the weight."""
+    return use.kind == other.kind
+
+
+def _operand(use: Use, pair: Pair) -> Values | None:
+    assert use.operand is not None
+    assert use.given is not None
+    found = []
+    for array in (use.given.narrow, use.given.wide):
+        matrix = _part(use.operand.matrix(array), pair)
+        if pair.inputs is not None:
+            if len(pair.inputs) % matrix.shape[1]:
+                return None
+            if use.kind == "convolution":  # the inputs of its weight are channels times space
+                return None
+            matrix = matrix[:, pair.inputs]
+        found.append(matrix)
+    return Values(*found)
+
+
+def _part(matrix: Array, pair: Pair) -> Array:
+    number, of = pair.part
+    if len(matrix) % of:
+        return matrix
+    size = len(matrix) // of
+    return matrix[number * size : (number + 1) * size]
+
+
+def _results(use: Use, by_torch: Mapping[tuple[int, int], list[Pair]]) -> list[Pair]:
+    """The pairs at which JAX has the result of a use in torch: those of the weight that is applied last."""
+    slots = range(len(use.names))
+    if use.kind == "norm":
+        slot = 1 if by_torch.get((use.index, 1)) else 0
+        return by_torch.get((use.index, slot), [])
+    for slot in slots:
+        # Where the numbers differ, the result may be the same later on: one side adds two biases, the other their sum.
+        alike = [pair for pair in by_torch.get((use.index, slot), []) if pair.part[0] == 0 and pair.how != "order"]
+        covered = sum(len(pair.torch_features) for pair in alike)
+        if covered < use.matrices[slot].shape[1]:
+            return []
+    return by_torch.get((use.index, slots[-1]), [])
+
+
+def _result(torch: TorchRecord, use: Use) -> Values:
+    values = torch.values[use.operation.index]
+    return Values(use.result.matrix(values.narrow), use.result.matrix(values.wide))
+
+
+def _joined(view: View, pieces: Sequence[tuple[Use, Pair, Values]]) -> Values | None:
+    """What JAX's array must hold, out of the results of one or several uses in torch; NaN where torch has nothing."""
+    narrow = _whole(view, [(pair, values.narrow) for _, pair, values in pieces])
+    wide = _whole(view, [(pair, values.wide) for _, pair, values in pieces])
+    return None if narrow is None or wide is None else Values(narrow, wide)
+
+
+def _whole(view: View, pieces: Sequence[tuple[Pair, Array]]) -> Array | None:
+    rows, features = view.size
+    whole = np.full((rows, features), np.nan, pieces[0][1].dtype)
+    for pair, array in pieces:
+        matrix = _part(array, pair)
+        fits = matrix.shape[0] == rows and pair.jax_features.max(initial=0) < features
+        if not fits or pair.torch_features.max(initial=0) >= matrix.shape[1]:
+            return None
+        whole[:, pair.jax_features] = matrix[:, pair.torch_features]
+    return whole
+
+
+def _sums(
+    torch: TorchRecord,
+    flat: JaxProgramFlat,
+    jax_uses: Sequence[tuple[Step, Use, int]],
+    pairs: Sequence[Pair],
+    taken: set[tuple[int, int]],
+) -> Iterator[Landmark]:
+    """Sums of two arrays of data, such as residuals, between the same uses, where both sides have as many."""
+    anchors = _anchors(torch, jax_uses, pairs)
+    mine, theirs = defaultdict(list), defaultdict(list)
+    for operation in torch.operations:
+        if operation.name == "add" and operation.kind == DATA and operation.index in torch.values:
+            both = sum(torch.operations[one].kind == DATA for one in operation.inputs) > 1
+            value = torch.values[operation.index].wide
+            if both and value.size > 1 and value.dtype == np.float64:
+                mine[sum(one < operation.index for one, _ in anchors)].append(operation)
+    for step in flat.steps:
+        if step.operation.name == "add" and step.operation.kind == DATA:
+            shapes = [
+                tuple(flat.avals[one].shape) for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA
+            ]
+            out = tuple(flat.avals[step.outputs[0]].shape)
+            if shapes == [out, out] and step.inputs[0] != step.inputs[1] and prod(out) > 1:
+                theirs[sum(other < step.operation.index for _, other in anchors)].append(step)
+    for gap, operations in mine.items():
+        steps = theirs.get(gap, [])
+        if len(steps) != len(operations):
+            continue
+        for operation, step in zip(operations, steps, strict=True):
+            shape = tuple(flat.avals[step.outputs[0]].shape)
+            values = torch.values[operation.index]
+            if prod(shape) != values.wide.size or (step.operation.index, -1) in taken:
+                continue
+            yield whole("sum", operation.path, (flat, step), operation.index, values, end=False)
+
+
+def whole(
+    name: str, path: str, at: tuple[JaxProgramFlat, Step], operation: int | None, values: Values, *, end: bool
+) -> Landmark:
+    """A landmark of a result that no weight says how to see: its axes are torch's, or those of images, channels last."""
+    flat, step = at
+    shape = tuple(flat.avals[step.outputs[0]].shape)
+    order = axes_of(shape, values.wide.shape)
+    expected = Values(*(reordered(one, shape, order).reshape(-1, 1) for one in (values.narrow, values.wide)))
+    return Landmark(name, path, step.operation.index, -1, operation, expected, View(shape, ()), strong=end, fixed=end)
+
+
+def axes_of(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Which axis of torch's array each of JAX's is: of images the channels are last in JAX."""
+    if shape == like or len(shape) != len(like):
+        return None
+    last = (0, *range(2, len(like)), 1)
+    return last if tuple(like[axis] for axis in last) == shape else None
+
+
+def reordered(array: Array, shape: tuple[int, ...], order: tuple[int, ...] | None) -> Array:
+    """An array of torch with JAX's axes."""
+    return np.ascontiguousarray(array if order is None else array.transpose(order)).reshape(shape)
+
+
+def _anchors(torch: TorchRecord, jax_uses: Sequence[tuple[Step, Use, int]], pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """Operations and steps of paired uses that follow one another in the same order on both sides."""
+    points = sorted({(torch.uses[one.torch[0]].operation.index, jax_uses[one.jax[0]][0].operation.index) for one in pairs})
+    best: list[list[tuple[int, int]]] = []
+    for point in points:
+        at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
+        best[at : at + 1] = [[*(best[at - 1] if at else []), point]]
+    return best[-1] if best else []
+
+
+def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, tuple[int, ...] | None]:
+    """Whether JAX's array fits torch's, and in which order of the axes of its rows: None for their own."""
+    rows = landmark.view.rows
+    if landmark.fixed or near(landmark.view.matrix(array), expected):
+        return True, None
+    if not landmark.fixed and 1 < len(rows) <= MOST_AXES:
+        for order in permutations(range(len(rows))):
+            if near(landmark.view.matrix(array, order), expected):
+                return True, order
+    return False, None
+
+
+def near(matrix: Array, expected: Array) -> bool:
+    """Whether two matrices are the same but for small errors."""
+    return distance(matrix, expected) < CLOSE
+
+
+def distance(matrix: Array, expected: Array) -> float:
+    """The largest difference, relative to the root mean square of what is expected; infinite where one is not finite."""
+    known = ~np.isnan(expected) if np.isnan(expected).any() else np.ones(expected.shape, bool)
+    one, other = np.asarray(matrix, np.float64)[known], np.asarray(expected, np.float64)[known]
+    if not one.size:
+        return 0.0
+    finite = np.isfinite(one) & np.isfinite(other)
+    if not (finite | (one == other)).all():
+        return float("inf")
+    size = float(np.sqrt(np.mean(other[finite] ** 2))) if finite.any() else 0.0
+    apart = float(np.abs(one[finite] - other[finite]).max(initial=0.0))
+    return apart / size if size else (0.0 if apart == 0 else float("inf"))

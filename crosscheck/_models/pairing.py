@@ -1,0 +1,271 @@
+"""Which use of a weight in torch is which in JAX: by the values of the weight there, then by what stands around it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.uses import Use
+
+SAME = 1e-6
+"""Weights computed from others may differ by so much, relative to the largest."""
+NORM_SLOTS = ("scale", "sum", "sum", "other")
+_CLASS = {"convolution": "product", "gather": "gather", "product": "product", "scale": "scale", "sum": "sum"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One weight of one use."""
+
+    use: int
+    slot: int
+    name: str
+    matrix: Array
+    kind: str
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A weight of a use in torch and in JAX.
+
+    Attributes:
+        torch: The number of the use, and which of its weights it is.
+        jax: The same in JAX.
+        torch_features: Which outputs of the torch weight these are.
+        jax_features: Which outputs of the JAX weight are these, in the same order.
+        inputs: Where each input of the JAX weight stands in torch's; None where they have the same order.
+        part: Which part of torch's rows these are, and of how many: torch may apply a weight to all steps at once, JAX to
+            each.
+        how: ``values`` where both hold the same, ``order`` where only what stands around it says so; ``transposed``.
+    """
+
+    torch: tuple[int, int]
+    jax: tuple[int, int]
+    torch_features: Array
+    jax_features: Array
+    inputs: Array | None
+    how: str
+    part: tuple[int, int] = (0, 1)
+
+
+def entries(uses: Sequence[Use]) -> list[Entry]:
+    """Every weight of every use."""
+    found = []
+    for use in uses:
+        for slot, matrix in enumerate(use.matrices):
+            kind = _CLASS.get(use.kind, "other")
+            if use.kind == "norm":
+                kind = NORM_SLOTS[min(slot, 3)]
+            elif slot > 0 and use.kind in ("product", "convolution"):
+                kind = "sum"
+            found.append(Entry(use.index, slot, use.names[slot], matrix, kind, (int(matrix.shape[0]), int(matrix.shape[1]))))
+    return found
+
+
+def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
+    """Every weight of a use that has a partner."""
+    matching = _Matching(entries(torch_uses), entries(jax_uses))
+    matching.by(lambda entry: (entry.kind, entry.matrix.size, _fingerprint(entry.matrix)))
+    matching.by(lambda entry: (entry.matrix.size, _fingerprint(entry.matrix)))
+    matching.nearly()
+    matching.by_features()
+    matching.by_order()
+    return sorted(matching.pairs, key=lambda one: (one.torch, one.jax))
+
+
+def _fingerprint(matrix: Array) -> str:
+    return hashlib.sha256(np.sort(matrix, axis=None).tobytes()).hexdigest()
+
+
+class _Matching:
+    def __init__(self, torch: list[Entry], jax: list[Entry]) -> None:
+        self.torch, self.jax = torch, jax
+        self.pairs: list[Pair] = []
+        self._taken: tuple[set[int], set[int]] = (set(), set())
+
+    def left(self) -> tuple[list[int], list[int]]:
+        """What has no partner yet."""
+        sides = zip((self.torch, self.jax), self._taken, strict=True)
+        torch, jax = ([k for k in range(len(side)) if k not in taken] for side, taken in sides)
+        return torch, jax
+
+    def by(self, key: Callable[[Entry], Hashable]) -> None:
+        """Pair what has the same key: in order where both sides have as many, else between the same neighbours."""
+        groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for side, (numbers, items) in enumerate(zip(self.left(), (self.torch, self.jax), strict=True)):
+            for k in numbers:
+                groups[key(items[k])][side].append(k)
+        uneven = []
+        for torch, jax in groups.values():
+            if len(torch) == len(jax):
+                self._zip(torch, jax)
+            elif len(torch) == 1 and self.torch[torch[0]].kind == "product":
+                backward = self.torch[torch[0]].name.endswith("_reverse")  # torch applies it to the steps in their order
+                for number, j in enumerate(reversed(jax) if backward else jax):
+                    self._join(torch[0], j, "values", (number, len(jax)))
+            elif torch and jax:
+                uneven.append((torch, jax))
+        for torch, jax in uneven:
+            self._between(torch, jax)
+
+    def _zip(self, torch: Iterable[int], jax: Iterable[int], how: str = "values") -> None:
+        for t, j in zip(torch, jax, strict=True):
+            self._join(t, j, how)
+
+    def _join(self, t: int, j: int, how: str, part: tuple[int, int] = (0, 1)) -> None:
+        one, other = self.torch[t], self.jax[j]
+        self._taken[0].add(t)
+        self._taken[1].add(j)
+        arranged = arrange(one.matrix, other.matrix)
+        inputs, outputs, layout = arranged if arranged is not None else (None, None, None)
+        features = np.arange(one.shape[1])
+        self.pairs.append(
+            Pair(
+                (one.use, one.slot),
+                (other.use, other.slot),
+                features if outputs is None else outputs,
+                np.arange(other.shape[1]),
+                inputs,
+                layout or how,
+                part,
+            )
+        )
+
+    def _between(self, torch: list[int], jax: list[int], how: str = "values") -> None:
+        """Pair those that stand between the same pairs, where both sides have as many there."""
+        gaps: dict[tuple[int, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        anchors = self._anchors()
+        for side, numbers in enumerate((torch, jax)):
+            ends = [anchor[side] for anchor in anchors]
+            for k in numbers:
+                before = sum(end < k for end in ends)
+                gaps[before, 0][side].append(k)
+        for here, there in gaps.values():
+            if len(here) == len(there):
+                self._zip(here, there, how)
+
+    def _anchors(self) -> list[tuple[int, int]]:
+        """Pairs that stand in the same order on both sides: the longest such chain."""
+        place = {(entry.use, entry.slot): k for k, entry in enumerate(self.torch)}
+        other = {(entry.use, entry.slot): k for k, entry in enumerate(self.jax)}
+        points = sorted((place[one.torch], other[one.jax]) for one in self.pairs)
+        best: list[list[tuple[int, int]]] = []
+        for point in points:
+            at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
+            chain = [*(best[at - 1] if at else []), point]
+            best[at : at + 1] = [chain]
+        return best[-1] if best else []
+
+    def nearly(self) -> None:
+        """Pair what was computed from weights and so holds nearly the same."""
+        torch, jax = self.left()
+        sizes: dict[int, list[tuple[int, Array]]] = defaultdict(list)
+        for j in jax:
+            sizes[self.jax[j].matrix.size].append((j, np.sort(self.jax[j].matrix, axis=None)))
+        for t in torch:
+            mine = np.sort(self.torch[t].matrix, axis=None)
+            limit = SAME * float(np.abs(mine).max(initial=0.0))
+            for j, other in sizes[mine.size]:
+                if j not in self._taken[1] and limit > 0 and float(np.abs(mine - other).max()) <= limit:
+                    self._join(t, j, "values")
+                    break
+
+    def by_features(self) -> None:
+        """Pair what is split on one side and joined on the other, output by output."""
+        torch, jax = self.left()
+        where: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
+        for t in torch:
+            for feature, mark in enumerate(_marks(self.torch[t].matrix)):
+                where[mark].append((t, feature))
+        taken: set[tuple[int, int]] = set()
+        for j in jax:
+            found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+            for feature, mark in enumerate(_marks(self.jax[j].matrix)):
+                place = next((one for one in where.get(mark, []) if one not in taken), None)
+                if place is not None:
+                    taken.add(place)  # a weight that is applied again and again is so in the same order on both sides
+                    found[place[0]].append((feature, place[1]))
+            total = sum(map(len, found.values()))
+            if total < self.jax[j].shape[1] and not any(len(some) == self.torch[t].shape[1] for t, some in found.items()):
+                continue
+            for t, some in found.items():
+                self._part(t, j, np.array([b for _, b in some]), np.array([a for a, _ in some]))
+
+    def _part(self, t: int, j: int, theirs: Array, mine: Array) -> None:
+        one, other = self.torch[t], self.jax[j]
+        if one.shape[0] != other.shape[0]:
+            return
+        self._taken[0].add(t)
+        self._taken[1].add(j)
+        inputs = None
+        if not _close(one.matrix[:, theirs], other.matrix[:, mine]):
+            inputs = _rows(one.matrix[:, theirs], other.matrix[:, mine])
+        self.pairs.append(Pair((one.use, one.slot), (other.use, other.slot), theirs, mine, inputs, "values"))
+
+    def by_order(self) -> None:
+        """Pair what is left and has one shape, between the same neighbours: its values differ."""
+        torch, jax = self.left()
+        shapes = {(self.torch[t].kind, self.torch[t].shape) for t in torch}
+        for kind, shape in sorted(shapes):
+            self._between(
+                [t for t in torch if (self.torch[t].kind, self.torch[t].shape) == (kind, shape)],
+                [j for j in jax if (self.jax[j].kind, self.jax[j].shape) == (kind, shape)],
+                "order",
+            )
+
+
+def _marks(matrix: Array) -> list[Hashable]:
+    """What tells the outputs of a weight apart: the values of each, in whatever order."""
+    if matrix.shape[0] == 1 and matrix.shape[1] > 1 and len(np.unique(matrix)) < matrix.shape[1]:
+        return [(matrix.shape[0], float(value), k) for k, value in enumerate(matrix[0])]
+    columns = np.sort(matrix, axis=0)
+    return [(matrix.shape[0], columns[:, k].tobytes()) for k in range(matrix.shape[1])]
+
+
+def _close(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    scale = float(np.abs(one).max(initial=0.0))
+    return bool(np.all(np.abs(one - other) <= SAME * scale))
+
+
+Arranged = tuple[Array | None, Array | None, str | None]
+
+
+def arrange(torch: Array, jax: Array) -> Arranged | None:
+    """How JAX's matrix is torch's: ``jax == torch[inputs][:, outputs]``; None where it is not."""
+    if torch.shape != jax.shape:
+        return None
+    if _close(torch, jax):
+        return None, None, None
+    if torch.shape[0] == torch.shape[1] and _close(torch.T, jax):
+        return None, None, "transposed"
+    outputs = _matched(np.sort(torch, axis=0).T, np.sort(jax, axis=0).T)
+    if outputs is None:
+        return None
+    inputs = _rows(torch[:, outputs], jax)
+    if inputs is None:
+        return None
+    same = np.array_equal(outputs, np.arange(len(outputs)))
+    return (None if np.array_equal(inputs, np.arange(len(inputs))) else inputs), (None if same else outputs), None
+
+
+def _rows(torch: Array, jax: Array) -> Array | None:
+    """Where each row of JAX's matrix stands in torch's."""
+    return _matched(torch, jax)
+
+
+def _matched(torch: Array, jax: Array) -> Array | None:
+    """Where each row of one matrix stands in another that has the same rows; those that are alike in their order."""
+    order = np.lexsort(np.round(torch, 12).T[::-1]), np.lexsort(np.round(jax, 12).T[::-1])
+    if not _close(torch[order[0]], jax[order[1]]):
+        return None
+    found = np.empty(len(torch), np.int64)
+    found[order[1]] = order[0]
+    return found

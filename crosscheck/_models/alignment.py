@@ -1,0 +1,191 @@
+"""Where a model of JAX holds what a model of torch applies its weights to: arrays found again by their values."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.names import tokens
+from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.uses import Use
+
+FOUND = 1e-5
+"""Two arrays are the same up to this, relative to the root mean square: a table in float32 may be among what made them."""
+PRODUCTS = ("product", "convolution")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How one matrix is made of another: ``other[rows][:, inputs]``; None where they have the same order."""
+
+    rows: Array | None
+    inputs: Array | None
+
+
+@dataclass
+class Product:
+    """A weight of torch that data is multiplied by, with all that it is applied to.
+
+    Attributes:
+        name: Of the weight; of a computed one the names that it is computed from.
+        order: The number of its first use.
+        matrix: Its values, inputs times outputs.
+        kind: ``product`` or ``convolution``.
+        operands: What it is applied to, each as rows times features.
+        results: What comes out, before a bias is added.
+        bias: The name of the weight that is added to it next.
+    """
+
+    name: str
+    order: int
+    matrix: Array
+    kind: str
+    operands: list[Array]
+    results: list[Array]
+    bias: str | None
+
+
+def products(torch: TorchRecord) -> list[Product]:
+    """Every weight that data is multiplied by; one that is used several times is one."""
+    found: dict[tuple[str, int, bytes], Product] = {}
+    made = {use.operation.index for use in torch.uses if use.kind in PRODUCTS}
+    added: dict[int, str] = {}
+    for use in torch.uses:
+        if use.kind == "sum" and use.origin is not None:
+            added.setdefault(_moved_from(torch, use.origin, made), use.names[0])
+    for use in torch.uses:
+        if use.kind not in PRODUCTS or use.operand is None or use.given is None:
+            continue
+        result = use.result.matrix(torch.values[use.operation.index].wide)
+        bias = use.names[1] if len(use.names) > 1 and use.matrices[1].shape[1] == result.shape[1] else None
+        if bias is not None:
+            result = result - use.matrices[1]
+        elif len(use.names) == 1:
+            bias = added.get(use.operation.index)
+        key = (use.names[0], use.matrices[0].shape[1], use.matrices[0].tobytes()[:512])
+        product = found.setdefault(key, Product(use.names[0], use.index, use.matrices[0], use.kind, [], [], bias))
+        product.operands.append(use.operand.matrix(use.given.wide))
+        product.results.append(result)
+    return list(found.values())
+
+
+def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
+    """The operation that made the numbers which others have only copied since."""
+    found = operation
+    while found not in wanted and len(torch.operations[found].inputs) == 1:
+        before = torch.operations[found].inputs[0]
+        if before not in torch.values or torch.values[before].wide.size != torch.values[found].wide.size:
+            break
+        found = before
+    return found if found in wanted else operation
+
+
+def align(theirs: Array, mine: list[Array], length: float) -> Rows | None:
+    """How the rows of a matrix of JAX, of this root mean square, are rows of torch's; None where they are not."""
+    whole = mine[0] if len(mine) == 1 else np.concatenate(mine)
+    if whole.shape[1] != theirs.shape[1]:
+        return None
+    limit = FOUND * max(size_of(whole), 1e-30)
+    if whole.shape == theirs.shape and not math.isclose(length, size_of(whole), rel_tol=1e-3):
+        return None
+    if whole.shape == theirs.shape and _close(whole, theirs, limit):
+        return Rows(None, None)
+    filled = np.abs(theirs).max(1, initial=0.0) > limit
+    if not filled.any():
+        return Rows(np.zeros(len(theirs), np.int64), None) if (np.abs(whole).max(1, initial=0.0) <= limit).any() else None
+    rows = np.full(len(theirs), -1, np.int64)
+    rows[filled] = _nearest(_row_marks(theirs[filled]), _row_marks(whole))
+    taken = whole[rows[filled]]
+    if _close(taken, theirs[filled], limit):
+        return Rows(rows, None)
+    marks = np.random.default_rng(0).normal(size=len(taken))
+    inputs = _nearest((marks @ theirs[filled])[:, None], (marks @ taken)[:, None])
+    if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], theirs[filled], limit):
+        return Rows(rows, inputs)
+    return None
+
+
+def alike(theirs: Array, mine: Array) -> bool:
+    """Whether two arrays hold the same numbers, in whatever order."""
+    if theirs.size != mine.size:
+        return False
+    one, other = np.sort(theirs, axis=None), np.sort(mine, axis=None)
+    return _close(one, other, FOUND * max(size_of(mine), 1e-30))
+
+
+def size_of(array: Array) -> float:
+    """The root mean square."""
+    return float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+
+
+def _close(one: Array, other: Array, limit: float) -> bool:
+    return bool((np.abs(one - other) <= limit).all())
+
+
+def _row_marks(matrix: Array) -> Array:
+    """Numbers of a row that no order of its features changes."""
+    return np.stack([matrix.sum(1), np.square(matrix).sum(1), np.abs(matrix).max(1, initial=0.0)], axis=1)
+
+
+def _nearest(wanted: Array, among: Array) -> Array:
+    """The row that is nearest to each, looked for around the one whose first number is nearest."""
+    order = np.argsort(among[:, 0], kind="stable")
+    at = np.searchsorted(among[order, 0], wanted[:, 0])
+    best = np.zeros(len(wanted), np.int64)
+    least = np.full(len(wanted), np.inf)
+    for shift in (-2, -1, 0, 1, 2):
+        candidates = order[(at + shift).clip(0, len(order) - 1)]
+        apart = np.abs(among[candidates] - wanted).max(1)
+        better = apart < least
+        best[better], least[better] = candidates[better], apart[better]
+    return best
+
+
+@dataclass(frozen=True)
+class Row:
+    """A weight of torch that is no matrix of a product: a scale, a bias, a running statistic, a table.
+
+    Attributes:
+        name: Its name.
+        role: ``weight``, ``bias``, ``mean`` or ``var`` where the operation says so, ``table`` of an embedding.
+        order: The number of its first use.
+        use: The first use.
+        slot: Which of the use's weights it is.
+    """
+
+    name: str
+    role: str | None
+    order: int
+    use: Use
+    slot: int
+
+
+def rows(torch: TorchRecord) -> list[Row]:
+    """Every weight that is no matrix of a product."""
+    found: dict[str, Row] = {}
+    matrices: dict[str, int] = defaultdict(int)
+    for use in torch.uses:
+        for slot, names in enumerate(use.names):
+            if use.kind in PRODUCTS and slot == 0 and "+" not in names:
+                matrices[names] += 1
+                continue
+            for name in names.split("+"):
+                if name not in found or (found[name].role is None and "+" not in names):
+                    stated = [
+                        word for word in tokens(name) if word in ("mean", "var")
+                    ]  # one without a scale has other slots
+                    role = stated[-1] if stated else None if "+" in names else _role(use.kind, slot)
+                    found[name] = Row(name, role, use.index, use, slot)
+    return [row for row in found.values() if row.name not in matrices or row.role == "table"]
+
+
+def _role(kind: str, slot: int) -> str | None:
+    if kind == "norm":
+        return ("weight", "bias", "mean", "var")[slot] if slot < 4 else None
+    if kind in PRODUCTS:
+        return "bias"
+    return {"scale": "weight", "sum": "bias", "gather": "table"}.get(kind)

@@ -1,0 +1,40 @@
+"""Checks of arguments that the functions on whole models share, and the inputs of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from crosscheck import _arguments
+from crosscheck._frameworks.programs import Inputs
+from crosscheck._records.errors import UsageError
+from crosscheck._records.interface import framework as imported
+
+
+def both_inputs(
+    torch_model: Any,
+    jax_model: Any,
+    inputs: Any,
+    torch_to_jax: Callable[[list[Any]], Any] | None,
+    dtype: str,
+    seed: int,
+) -> tuple[Inputs, Inputs]:
+    """The inputs of torch and of JAX; raises ``UsageError`` for a model or a function that is none."""
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+        imported(name)
+    import torch
+
+    from crosscheck._compare.inputs import gather
+
+    if not isinstance(torch_model, torch.nn.Module):
+        raise UsageError(f"torch_model: got {type(torch_model).__name__}, expected a torch.nn.Module")
+    if not callable(jax_model):
+        raise UsageError(
+            f"jax_model: got {type(jax_model).__name__}, expected a module of flax or equinox, or a function with params="
+        )
+    _arguments.seed(seed)
+    mine = gather(inputs, dtype, None, 0, seed)
+    if torch_to_jax is None:
+        return mine, mine
+    _arguments.function("torch_to_jax", torch_to_jax)
+    return mine, gather(list(torch_to_jax(mine.tree.build(list(mine.leaves)))), dtype, None, 0, seed)

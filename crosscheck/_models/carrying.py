@@ -1,0 +1,429 @@
+"""Where each number of a JAX model's weights comes from in torch's: found by running both.
+
+torch has run with weights drawn at random. JAX runs operation by operation. Where a weight of JAX is needed that is not
+known yet, the data that it is applied to says which weight of torch it is: torch applies that one to the same numbers. What
+this leaves open, such as which of three projections of the same data is the query, is decided by names first. A decision is
+proven by what follows: if a later operand is one of torch's, all decisions that it depends on were right. If it is none,
+the other choices are tried, and if none leads there, JAX goes on with torch's operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import islice, permutations
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models import jax_recording
+from crosscheck._models.alignment import PRODUCTS, Product, Rows, align, alike, products, rows, size_of
+from crosscheck._models.choice import Choice
+from crosscheck._models.choices import MOST_ORDERS, Choices
+from crosscheck._models.jax_models import JaxModel
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.landmarks import distance
+from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, weight_operands, without_inputs
+from crosscheck._models.running import Run
+from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
+
+MOST_TRIALS = 120
+"""So many combinations of other choices are tried at one place."""
+TIE = 0.05
+"""Choices whose scores differ by less are as likely."""
+EMPTY = -1
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A choice that was made: at which step for which numbers, among which, and where the run stood before."""
+
+    step: int
+    key: tuple[int, int]
+    choices: tuple[Choice, ...]
+    taken: int
+    before: State
+
+    @property
+    def choice(self) -> Choice:
+        return self.choices[self.taken]
+
+
+@dataclass
+class State:
+    """A run that stands before a step.
+
+    Attributes:
+        at: The step.
+        values: Of data, by number.
+        sources: By array of JAX, the place in torch's of each number; and of a second one that is added to it.
+        made: By step, what a product is made of: weights of torch, and which of their outputs are which of JAX's.
+        open: Decisions that nothing has proven yet, in order.
+        proven: The numbers of JAX's arrays that are proven.
+        used: The numbers of torch's that have a partner.
+        forced: The numbers of values that torch's took the place of.
+        doubtful: Arrays of JAX that others of torch fit as well.
+        alone: Arrays of JAX that are proven by their own operation, but not by what follows.
+    """
+
+    at: int
+    values: dict[int, Any]
+    sources: dict[str, tuple[Array, Array]]
+    made: dict[int, list[tuple[Product, Array, Array]]] = field(default_factory=dict)
+    open: list[Decision] = field(default_factory=list)
+    proven: dict[str, Array] = field(default_factory=dict)
+    used: dict[str, Array] = field(default_factory=dict)
+    forced: frozenset[int] = frozenset()
+    doubtful: frozenset[str] = frozenset()
+    alone: frozenset[str] = frozenset()
+
+    def copy(self) -> State:
+        return State(
+            self.at,
+            dict(self.values),
+            dict(self.sources),
+            dict(self.made),
+            list(self.open),
+            dict(self.proven),
+            dict(self.used),
+            self.forced,
+            self.doubtful,
+            self.alone,
+        )
+
+
+class Carrying:
+    """One model of torch that has run, and one of JAX whose weights are looked for."""
+
+    def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
+        self.torch, self.model, self.flat = torch, model, flat
+        self.products, self.rows = products(torch), rows(torch)
+        self.mine = TorchPlaces(torch.weights)
+        self.given = float_arrays(model)
+        self.theirs = Places({name: value.shape for name, value in self.given.items()})
+        where = jax_places(model, flat, self.theirs)
+        addresses = [
+            self.theirs.of(name).astype(np.float64) if name in self.theirs.shapes else value
+            for name, value in zip(model.names, model.weights, strict=True)
+        ]
+        self.uses: dict[int, tuple[Use, int, tuple[Array | None, ...]]] = {
+            step.operation.index: (use, position, places)
+            for (step, use, position), places in zip(
+                jax_recording.uses(flat, without_inputs(flat, addresses)), where, strict=True
+            )
+        }
+        self.run = Run(flat, wide=True)
+        self.run(model.weights, inputs, only=CONSTANT)
+        self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
+        self._fixed = {number: value for number, value in self.run.values.items() if number not in self._leaves}
+        self._weights: dict[int, Any] = {}
+        self._weights_of: object = None
+        self.choices = Choices(self)
+
+    def find(self) -> State:
+        """Run to the end."""
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            state = self.start()
+            while state.at < len(self.flat.steps):
+                state = self.advance(state, {}, repairing=False)
+            return self.finish(state)
+
+    def start(self) -> State:
+        empty = {name: (np.full(value.shape, EMPTY), np.full(value.shape, EMPTY)) for name, value in self.given.items()}
+        return State(0, {}, empty)
+
+    # one step
+
+    def advance(self, state: State, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
+        """Run the next step; in a repair None is returned by raising Dead where it leads nowhere."""
+        step = self.flat.steps[state.at]
+        if step.operation.kind != DATA:
+            state.at += 1
+            return state
+        if weight_operands(self.flat, step):
+            state = self.evidence(state, step, script, repairing=repairing)
+            self.decide(state, step, script)
+        given = [self.value(state, one) for one in step.inputs]
+        for number, value in zip(step.outputs, self.run.results(step, given), strict=True):
+            state.values[number] = value
+        state.at += 1
+        return state
+
+    def value(self, state: State, one: Any) -> Any:
+        """Of an operand: data, a constant, or a weight as far as it is known."""
+        if not isinstance(one, int):
+            return self.run._read(one)
+        if self.flat.kinds[one] == WEIGHT:
+            return self.weight(state, one)
+        return state.values[one] if one in state.values else self._fixed[one]
+
+    def weight(self, state: State, number: int) -> Any:
+        """A weight, or what is computed from weights, as far as it is known."""
+        if self._weights_of is not state.sources:
+            self._weights, self._weights_of = {}, state.sources
+        if number not in self._weights:
+            if number in self._leaves:
+                self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]))
+            else:
+                step = self.flat.steps[self.flat.maker[number]]
+                given = [self.value(state, one) for one in step.inputs]
+                self._weights.update(zip(step.outputs, self.run.results(step, given), strict=True))
+        return self._weights[number]
+
+    def leaf(self, state: State, name: str) -> Array:
+        """An array of JAX with torch's numbers where they are known."""
+        first, second = state.sources[name]
+        found = np.where(first >= 0, self.mine.values[first], self.given[name])
+        return np.where(second >= 0, found + self.mine.values[second], found)
+
+    # evidence
+
+    def operand(self, state: State, step: Step) -> Array | None:
+        """The data that a weight is multiplied with, as rows times features."""
+        if step.operation.index not in self.uses:
+            return None
+        use, position, _ = self.uses[step.operation.index]
+        if use.kind not in PRODUCTS or use.operand is None:
+            return None
+        return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
+
+    def found(self, matrix: Array) -> list[tuple[Product, Rows]]:
+        """The weights of torch that are applied to this too."""
+        length = size_of(matrix)
+        aligned = [(product, align(matrix, product.operands, length)) for product in self.products]
+        return [(product, rows) for product, rows in aligned if rows is not None]
+
+    def evidence(self, state: State, step: Step, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
+        """See whether torch has the operand; if not, make other choices, or take torch's operand."""
+        matrix = self.operand(state, step)
+        if matrix is None:
+            return state
+        position = self.uses[step.operation.index][1]
+        if self.found(matrix):
+            if np.any(matrix):
+                state = self.prove(state, step.inputs[position], state.at, alone=not repairing)
+            return state
+        if repairing:
+            raise DeadEndError
+        repaired = self.repair(state, step.inputs[position], step.operation.index)
+        return repaired if repaired is not None else self.force(state, step)
+
+    def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
+        """All decisions that a value depends on were right; unless another one that is as likely leads there too."""
+        before = self.ancestors(state, number)
+        closing = [one for one in state.open if one.step in before]
+        for decision in closing:
+            if alone:
+                self.doubt(state, decision, closing, number, until)
+        for decision in closing:
+            self.close(state, decision)
+        return state
+
+    def close(self, state: State, decision: Decision) -> None:
+        """A decision was right."""
+        state.open.remove(decision)
+        for assignment in decision.choice.assignments:
+            for name, places in self.split(assignment.jax):
+                known = state.proven.get(name, np.zeros(self.theirs.shapes[name], bool)).copy()
+                known.reshape(-1)[places] = True
+                state.proven[name] = known
+
+    def doubt(self, state: State, decision: Decision, closing: Sequence[Decision], number: Any, until: int) -> None:
+        """Note the arrays for which another choice, as likely as the one that was made, leads to the same."""
+        for k, choice in enumerate(decision.choices):
+            if k == decision.taken or abs(choice.score - decision.choice.score) > TIE:
+                continue
+            script = {one.key: one.taken for one in closing if one is not decision and one.taken} | {decision.key: k}
+            trial = self.replay(decision, script, until)
+            if trial is None or not self.is_right(trial, number, until):
+                continue
+            for name, (first, _) in state.sources.items():
+                if not np.array_equal(first, trial.sources[name][0]) and (trial.sources[name][0] >= 0).any():
+                    state.doubtful |= {name}
+
+    def replay(self, decision: Decision, script: Mapping[tuple[int, int], int], until: int) -> State | None:
+        """The run from a decision on, with other choices; None where an operand on the way is none of torch's."""
+        trial = decision.before.copy()
+        try:
+            while trial.at < until:
+                trial = self.advance(trial, script, repairing=True)
+        except DeadEndError:
+            return None
+        return trial
+
+    def split(self, places: Array) -> Iterator[tuple[str, Array]]:
+        """Places in all of JAX's arrays, as places in each."""
+        owners = self.theirs.owners(places)
+        for owner in np.unique(owners):
+            name = self.theirs.names[owner]
+            yield name, places[owners == owner] - self.theirs.start(name)
+
+    def ancestors(self, state: State, number: Any) -> set[int]:
+        """The steps on data that a value depends on, as far as it is JAX's own."""
+        found: set[int] = set()
+        left = [number]
+        while left:
+            one = left.pop()
+            maker = self.flat.maker.get(one) if isinstance(one, int) and one not in state.forced else None
+            if maker is None or maker in found or self.flat.steps[maker].operation.kind != DATA:
+                continue
+            found.add(maker)
+            left += self.flat.steps[maker].inputs
+        return found
+
+    def repair(self, state: State, number: Any, until: int) -> State | None:
+        """Other choices for what a value depends on, until torch has it, as an operand or, at the end, as an output."""
+        before = self.ancestors(state, number)
+        doubtful = [one for one in state.open if one.step in before and len(one.choices) > 1]
+        losses = [[one.choices[0].score - choice.score for choice in one.choices] for one in doubtful]
+        for script in islice(_cheapest(losses), 1, MOST_TRIALS + 1):
+            chosen = dict(zip((one.key for one in doubtful), script, strict=True))
+            trial = self.replay(doubtful[next(k for k, one in enumerate(script) if one)], chosen, until)
+            if trial is not None and self.is_right(trial, number, until):
+                return self.prove(trial, number, until, alone=False)
+        return None
+
+    def is_right(self, state: State, number: Any, until: int) -> bool:
+        """Whether torch has a value: the operand of a step, or an output."""
+        if until < len(self.flat.steps):
+            matrix = self.operand(state, self.flat.steps[until])
+            return matrix is not None and bool(self.found(matrix))
+        value = np.asarray(self.value(state, number), np.float64)
+        return any(alike(value, result.wide) for result in self.torch.results)
+
+    def force(self, state: State, step: Step) -> State:
+        """Take torch's operand for the weight that this most likely is, by names, shapes, and how near the operands are."""
+        use, position, places = self.uses[step.operation.index]
+        value = np.asarray(self.value(state, step.inputs[position]), np.float64)
+        assert use.operand is not None
+        best: tuple[float, Array | None] = (-np.inf, None)
+        for product in self.choices.likely(state, step, places[0]):
+            for order in islice(permutations(range(len(use.operand.rows))), MOST_ORDERS):
+                matrix = use.operand.matrix(value, order)
+                for operand in product.operands:
+                    if operand.shape == matrix.shape:
+                        near = 2 * max(0.0, 1.0 - distance(matrix, operand))
+                        score = near + self.choices.score(state, product, places[0])
+                        if score > best[0]:
+                            best = score, use.operand.array(operand, order)
+        if best[1] is not None:
+            state.values[step.inputs[position]] = jnp.asarray(best[1])
+            state.forced |= {step.inputs[position]}
+        return state
+
+    def finish(self, state: State) -> State:
+        """The outputs are evidence too."""
+        for number in [one for one in self.flat.results if isinstance(one, int)]:
+            if not state.open or self.flat.kinds[number] != DATA:
+                continue
+            if self.is_right(state, number, len(self.flat.steps)):
+                state = self.prove(state, number, len(self.flat.steps))
+            else:
+                state = self.repair(state, number, len(self.flat.steps)) or state
+        for decision in [one for one in state.open if one.choice.sure]:
+            self.close(state, decision)
+            state.alone |= {name for own in decision.choice.assignments for name, _ in self.split(own.jax)}
+        return state
+
+    # decisions
+
+    def decide(self, state: State, step: Step, script: Mapping[tuple[int, int], int]) -> None:
+        """Choose what is not known of a step's weights."""
+        for slot, number in enumerate(weight_operands(self.flat, step)):
+            while True:
+                unknown = self.unknown(state, step, slot, number)
+                if unknown is None:
+                    break
+                key = (step.operation.index, int(unknown.reshape(-1)[0]))
+                choices = self.choices.of(state, step, slot, unknown)
+                if not choices:
+                    for name, places in self.split(unknown.reshape(-1)):
+                        self.assign(state, name, places, np.full(len(places), -2), None)
+                    continue
+                taken = min(script.get(key, 0), len(choices) - 1)
+                if script.get(key, 0) >= len(choices):
+                    raise DeadEndError
+                state.open.append(Decision(step.operation.index, key, tuple(choices), taken, state.copy()))
+                self.apply(state, choices[taken])
+        use = self.uses.get(step.operation.index)
+        if use is not None and use[0].kind in PRODUCTS and step.operation.index not in state.made:
+            self.choices.remember(state, step, use[2][0])
+
+    def unknown(self, state: State, step: Step, slot: int, number: int) -> Array | None:
+        """The places of JAX's numbers that a weight holds and that are not known: all of a matrix, or those of one array."""
+        entry = self.uses.get(step.operation.index)
+        seen = entry is not None and slot < len(entry[2]) and entry[0].kind != "other"
+        places = entry[2][slot] if entry is not None and seen else None
+        if places is not None and len(np.unique(places)) == places.size:
+            known = self.flat_sources(state, places)
+            return places if (known == EMPTY).any() else None
+        for name in sorted(self.flat.origins[number]):
+            if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
+                return self.theirs.of(name)
+        return None
+
+    def matters(self, state: State, name: str, number: int) -> bool:
+        """Whether a weight depends on an array's numbers; what a first state of zeros is multiplied with does not matter."""
+        places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
+        trial = state.copy()
+        self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
+        one, other = (np.asarray(self.weight(which, number)) for which in (state, trial))
+        return not np.array_equal(one, other)
+
+    def flat_sources(self, state: State, places: Array) -> Array:
+        """Where numbers of JAX's arrays stand in torch's."""
+        found = np.full(places.shape, EMPTY)
+        owners = self.theirs.owners(places)
+        for owner in np.unique(owners):
+            name = self.theirs.names[owner]
+            mask = owners == owner
+            found[mask] = state.sources[name][0].reshape(-1)[places[mask] - self.theirs.start(name)]
+        return found
+
+    def apply(self, state: State, choice: Choice) -> None:
+        """Make a choice."""
+        for one in choice.assignments:
+            owners = self.theirs.owners(one.jax)
+            for owner in np.unique(owners):
+                name, mask = self.theirs.names[owner], owners == owner
+                second = None if one.second is None else one.second[mask]
+                self.assign(state, name, one.jax[mask] - self.theirs.start(name), one.torch[mask], second)
+            for places in (one.torch, one.second):
+                if places is None:
+                    continue
+                kept = places[places >= 0]
+                for owner in np.unique(self.mine.owners(kept)):
+                    name = self.mine.names[owner]
+                    used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
+                    used.reshape(-1)[kept[self.mine.owners(kept) == owner] - self.mine.start(name)] = True
+                    state.used[name] = used
+        if choice.made is not None:
+            state.made[state.at] = list(choice.made)
+
+    def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
+        first, other = (one.copy() for one in state.sources[name])
+        first.reshape(-1)[places] = torch
+        other.reshape(-1)[places] = EMPTY if second is None else second
+        state.sources = {**state.sources, name: (first, other)}
+
+
+class DeadEndError(Exception):
+    """A choice leads nowhere."""
+
+
+def _cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
+    """A number for each list, so that the sum of what they stand for there grows; the first of each is the least."""
+    start = (0,) * len(losses)
+    left = [(sum(own[0] for own in losses), 0, start)]
+    while left:
+        total, last, numbers = heappop(left)
+        yield numbers
+        for k in range(last, len(losses)):
+            if numbers[k] + 1 < len(losses[k]):
+                more = losses[k][numbers[k] + 1] - losses[k][numbers[k]]
+                heappush(left, (total + more, k, (*numbers[:k], numbers[k] + 1, *numbers[k + 1 :])))

@@ -1,0 +1,181 @@
+"""``copy_weights``: a freshly made JAX model gets torch's weights, each match proven by a run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._models.places import regions
+from crosscheck._models.weights import WeightMatch, listing
+from crosscheck._records.errors import UsageError, said
+
+if TYPE_CHECKING:
+    from crosscheck._models.carrying import Carrying, State
+
+PROVEN = "a run with random weights"
+ALONE = "a run with random weights, by its own operation; what follows differs"
+NOT_PROVEN = "not proven: no run agreed with what was likeliest, so it was left as it was"
+AMBIGUOUS = "unidentifiable: several weights of equal shape are used alike, and names do not tell them apart"
+
+
+@undisturbed(alone=True)
+def copy_weights(
+    torch_model: Any,
+    jax_model: Any,
+    inputs: Any,
+    *,
+    params: Any = None,
+    torch_to_jax: Callable[[list[Any]], Any] | None = None,
+    seed: int = 0,
+) -> tuple[Any, tuple[WeightMatch, ...]]:
+    """Fill a JAX model with the weights of a model of PyTorch, in JAX's layout, each match proven by a run.
+
+    Both models run with numbers drawn at random in the place of the weights. JAX runs operation by operation: what a weight
+    is applied to says which weight of torch it is, and how the operation uses it says in which layout. Names decide only
+    where the data leaves several possibilities, and then a later operation must have torch's numbers too. What no run proves
+    stays as it was, and is said.
+
+    Args:
+        torch_model: A ``torch.nn.Module``. It is not changed.
+        jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
+            function of (params, *inputs), such as ``apply`` of linen or haiku. It is not changed.
+        inputs: The positional arguments of both, as for ``compare``.
+        params: The tree of JAX's parameters and state, for a function.
+        torch_to_jax: A function of the list of inputs, as arrays of numpy, that gives JAX's: for example with channels last.
+        seed: The seed of the random weights.
+
+    Returns:
+        What was given, ``params`` or a module, with torch's weights; and what is known of every weight of both models.
+
+    Raises:
+        UsageError: If an argument has a value that cannot be used.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+
+    Examples:
+        >>> import crosscheck, jax, numpy as np, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+        >>> zeros = jax.numpy.zeros
+        >>> params = {"w1": zeros((4, 8)), "b1": zeros(8), "w2": zeros((8, 2)), "b2": zeros(2)}
+        >>> def port(p, x):
+        ...     return jax.nn.gelu(x @ p["w1"] + p["b1"], approximate=False) @ p["w2"] + p["b2"]
+        >>> filled, matches = crosscheck.copy_weights(model, port, [np.ones((3, 4))], params=params)
+        >>> print(*(f"{match.torch} is {match.jax}, {match.layout}" for match in matches), sep="\\n")
+        0.weight is ['w1'], transposed
+        0.bias is ['b1'], the same
+        2.weight is ['w2'], transposed
+        2.bias is ['b2'], the same
+    """
+    from crosscheck._models.arguments import both_inputs
+
+    gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
+    return _copied(torch_model, jax_model, params, gathered, theirs, seed)
+
+
+def _copied(
+    torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int
+) -> tuple[Any, tuple[WeightMatch, ...]]:
+    from crosscheck._frameworks.torch_program import TorchProgram
+    from crosscheck._models import jax_recording
+    from crosscheck._models.carrying import Carrying
+    from crosscheck._models.jax_models import jax_model
+    from crosscheck._models.torch_recording import record
+    from crosscheck._shadow.base import UntraceableError
+
+    module = drawn(torch_model, seed)
+    outputs, _, _ = TorchProgram(module, inputs, "cpu").outputs()
+    recorded = record(TorchProgram(module, inputs, "cpu"), outputs.names)
+    model = jax_model(jax_given, params, jax_inputs)
+    try:
+        flat = jax_recording.trace(model.function, model.weights, model.names, jax_inputs.leaves, inputs.fmt.name)
+    except UntraceableError as error:
+        raise UsageError(
+            f"jax_model: got a model that raised {said(error.__cause__ or error)}; expected one that takes the inputs; "
+            "if it wants them in another layout, pass torch_to_jax="
+        ) from error
+    carrying = Carrying(recorded, model, flat, jax_inputs.leaves)
+    state = carrying.find()
+    tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
+    given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
+    arrays, matches = _results(carrying, state, given)
+    return _filled(jax_given, params, arrays), matches
+
+
+def drawn(module: Any, seed: int) -> Any:
+    """A copy with numbers drawn at random: no two weights alike, none 0, and positive what has to be."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: Any) -> Any:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    result = copy.deepcopy(module)
+    statistics = [one for one in result.named_buffers() if one[0].rpartition(".")[2] in ("running_mean", "running_var")]
+    with torch.no_grad():
+        for _, tensor in [*result.named_parameters(), *statistics]:
+            if not tensor.is_floating_point():
+                continue
+            if bool((tensor > 0).all()):
+                found = torch.exp(0.3 * normal(tensor.shape))
+            elif tensor.ndim < 2:
+                found = 0.3 * normal(tensor.shape)
+            else:
+                found = normal(tensor.shape) * max(1, tensor[0].numel()) ** -0.5
+            tensor.copy_(found)
+    return result
+
+
+def _results(
+    carrying: Carrying, state: State, given: Mapping[str, Array]
+) -> tuple[dict[str, Array], tuple[WeightMatch, ...]]:
+    """The arrays that are filled, and what is known of every weight."""
+    mine = carrying.mine
+    values = np.concatenate([np.empty(0), *(given[name].reshape(-1) for name in mine.names)])
+    arrays: dict[str, Array] = {}
+    sources: dict[str, Array] = {}
+    matches: list[WeightMatch] = []
+    reasons: dict[str, str] = {}
+    hows: dict[str, str] = {}
+    for name, (first, second) in state.sources.items():
+        proven = state.proven.get(name, np.zeros(first.shape, bool)) & (first >= 0)
+        if not proven.all() or name in state.doubtful:
+            if (first >= 0).any():
+                reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
+                owners = {mine.names[k] for k in np.unique(mine.owners(first)) if k >= 0}
+                reasons |= dict.fromkeys([name, *owners], reason)
+            continue
+        hows[name] = ALONE if name in state.alone else PROVEN
+        summed = second >= 0
+        arrays[name] = np.where(summed, values[first] + values[np.where(summed, second, 0)], values[first])
+        if not summed.any():
+            sources[name] = first
+            continue
+        names = [mine.names[k] for k in dict.fromkeys(mine.owners(np.stack([first, second])).reshape(-1).tolist()) if k >= 0]
+        words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
+        matches += [WeightMatch(one, name, words, hows[name], 0.0) for one in names]
+    matches += [WeightMatch(one.torch, one.jax, one.layout, hows[one.jax], 0.0) for one in regions(sources, mine)]
+    return arrays, listing(carrying.torch, carrying.model, carrying.flat, matches, reasons)
+
+
+def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> Any:
+    """What was given, with these arrays."""
+    import jax
+    import jax.numpy as jnp
+
+    bound = params is None and hasattr(jax_given, "unbind") and getattr(jax_given, "scope", None) is not None  # linen
+    module: Any = None
+    tree = jax_given if params is None else params
+    if bound:
+        module, tree = jax_given.unbind()
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    leaves = []
+    for path, leaf in paths:
+        name = jax.tree_util.keystr(path).removesuffix(".value")
+        leaves.append(jnp.asarray(arrays[name].reshape(leaf.shape), leaf.dtype) if name in arrays else leaf)
+    filled = jax.tree.unflatten(structure, leaves)
+    return module.bind(filled) if bound else filled

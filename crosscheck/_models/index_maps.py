@@ -1,0 +1,183 @@
+"""In words, how one array holds the numbers of another: from the place in one of each number of the other."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+
+Digit = tuple[int, int]
+"""The size and the stride of a part of an axis: an axis of 6 may be 2 x 3 with strides of its own."""
+_ORDINALS = ("first", "second", "third", "fourth")
+_SPACE = {3: "W", 4: "HW", 5: "DHW"}
+
+
+def ordinal(number: int) -> str:
+    """First, second, ..., 5th of a number that counts from 0."""
+    return _ORDINALS[number] if number < len(_ORDINALS) else f"{number + 1}th"
+
+
+def layout(places: Array, shape: tuple[int, ...]) -> str:
+    """How an array of numbers is made from one of a shape, given the flat place of each in that.
+
+    Args:
+        places: Of the array's shape: where each number stands in the other array, flattened.
+        shape: The other array's shape.
+    """
+    if places.shape == shape and np.array_equal(places.reshape(-1), np.arange(places.size)):
+        return "the same"
+    vectors = _separated(places)
+    if vectors is None:
+        return "permuted"
+    words: list[str] = []
+    digits: list[list[Digit]] = []
+    for vector in vectors:
+        found = _factored(vector)
+        if found is None:
+            blocks = _blocks(vector)
+            if blocks is None:
+                words.append(f"its {len(vector)} rows permuted" if len(vectors) > 1 else "permuted")
+                found = _factored(np.sort(vector) - vector.min())
+            else:
+                order, ordered = blocks
+                words.append(f"its {len(order)} parts in the order {', '.join(str(k + 1) for k in order)}")
+                found = _factored(ordered)
+        if found is None:
+            return "permuted"
+        digits.append(found)
+    return ", ".join([*_axes(digits, places, shape), *words]) or "the same"
+
+
+def _separated(places: Array) -> list[Array] | None:
+    """What each axis adds to the place, if each adds its own."""
+    origin = places.flat[0]
+    vectors = []
+    total = np.full((1,) * places.ndim, origin)
+    for axis, size in enumerate(places.shape):
+        vector = places[tuple(slice(None) if k == axis else 0 for k in range(places.ndim))] - origin
+        vectors.append(vector)
+        total = total + vector.reshape([size if k == axis else 1 for k in range(places.ndim)])
+    return vectors if np.array_equal(total, places) else None
+
+
+def _factored(vector: Array) -> list[Digit] | None:
+    """The digits of an axis, the slowest first; none of an axis of one."""
+    count = len(vector)
+    if count == 1:
+        return []
+    stride = int(vector[1] - vector[0])
+    steps = np.flatnonzero(np.diff(vector) != stride)
+    length = int(steps[0]) + 1 if len(steps) else count
+    if length == count:
+        return [(count, stride)]
+    if count % length:
+        return None
+    blocks = vector.reshape(-1, length)
+    if not np.array_equal(blocks - blocks[:, :1], np.broadcast_to(blocks[0] - blocks[0, 0], blocks.shape)):
+        return None
+    slower = _factored(blocks[:, 0])
+    return None if slower is None else [*slower, (length, stride)]
+
+
+def _blocks(vector: Array) -> tuple[list[int], Array] | None:
+    """An axis whose parts of one size stand in another order: that order, and the axis in its own."""
+    stride = int(vector[1] - vector[0])
+    steps = np.flatnonzero(np.diff(vector) != stride) + 1
+    length = int(np.gcd.reduce([*steps, len(vector)]))
+    if length < 2:
+        return None
+    blocks = vector.reshape(-1, length)
+    ranks = np.argsort(np.argsort(blocks[:, 0]))
+    return [int(rank) for rank in ranks], np.sort(vector) - vector.min()
+
+
+def _axes(digits: list[list[Digit]], places: Array, shape: tuple[int, ...]) -> list[str]:
+    """The permutation of the axes, what is split and what is folded."""
+    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+    def axis_of(stride: int) -> int:
+        return max(
+            (axis for axis, own in enumerate(strides) if own <= abs(stride) and shape[axis] > 1),
+            key=lambda axis: strides[axis],
+            default=len(shape) - 1,
+        )
+
+    owners = [[axis_of(stride) for _, stride in axis] for axis in digits]
+    every = [
+        (*digit, owner) for row, names in zip(digits, owners, strict=True) for digit, owner in zip(row, names, strict=True)
+    ]
+    flat = [owner for _, _, owner in every]
+    order = [owner for k, owner in enumerate(flat) if k == 0 or owner != flat[k - 1]]
+    words = _permutation(order, shape, places.shape)
+    flipped = {
+        owner for axis, own in zip(digits, owners, strict=True) for (_, s), owner in zip(axis, own, strict=True) if s < 0
+    }
+    if flipped:
+        in_space = len(shape) > 2 and flipped == {axis for axis in range(2, len(shape)) if shape[axis] > 1}
+        words.append("flipped in space" if in_space else f"flipped along {', '.join(map(str, sorted(flipped)))}")
+    words += _split(every, places, shape, strides)
+    words += _folded(digits, owners, every, shape)
+    return words
+
+
+def _permutation(order: list[int], shape: tuple[int, ...], result: tuple[int, ...]) -> list[str]:
+    several = [axis for axis, size in enumerate(shape) if size > 1]
+    if len(set(order)) != len(order):
+        return []  # an axis in several places: said as folded
+    if order == sorted(order):
+        return []
+    if len(order) == 2 and len(shape) == 2:
+        return ["transposed"]
+    if len(shape) in _SPACE and len(result) == len(shape):
+        space = _SPACE[len(shape)]
+        inside = list(range(2, len(shape)))
+        for names, last in (("OI", (1, 0)), ("IO", (0, 1))):
+            axes = [*inside, *last]
+            if [axis for axis in axes if axis in several] == order and tuple(shape[axis] for axis in axes) == result:
+                return [f"{names}{space} to {space}IO"]
+    if len(order) == 2:
+        return ["transposed"]
+    return [f"its axes in the order {', '.join(map(str, order))}"]
+
+
+def _split(every: list[tuple[int, int, int]], places: Array, shape: tuple[int, ...], strides: list[int]) -> list[str]:
+    """Which part of the other array this is."""
+    words = []
+    start = int(places.min())
+    for axis, size in enumerate(shape):
+        own = [(count, stride) for count, stride, owner in every if owner == axis]
+        covered = prod(count for count, _ in own)
+        if covered == size:
+            continue
+        first = start // strides[axis] % size
+        nearest = min((abs(stride) for _, stride in own), default=strides[axis])
+        if size % covered == 0 and nearest == strides[axis] and first % covered == 0:
+            words.append(f"split in {size // covered}: this is the {ordinal(first // covered)}")
+        else:
+            words.append(f"{covered} of {size} along {axis}, from {first} on")
+    return words
+
+
+def _folded(
+    digits: list[list[Digit]], owners: list[list[int]], every: list[tuple[int, int, int]], shape: tuple[int, ...]
+) -> list[str]:
+    """Axes that one side holds as one and the other as several."""
+    words = []
+    for axis in range(len(shape)):
+        if sum(axis in row for row in owners) > 1:
+            sizes = [count for count, _, owner in every if owner == axis]
+            words.append(f"heads folded: {prod(sizes)} as {' x '.join(map(str, sizes))}")
+    for row, names in zip(digits, owners, strict=True):
+        if any(abs(one[1]) < abs(other[1]) for one, other in pairwise(row)):
+            was = sorted(row, key=lambda digit: -abs(digit[1]))
+            words.append(f"the flattened {_sizes(was)} in the order {_sizes(row)}")
+        elif len(set(names)) > 1:
+            words.append(f"{_sizes(row)} flattened")
+    return words
+
+
+def _sizes(digits: list[Digit]) -> str:
+    return " x ".join(str(count) for count, _ in digits)

@@ -1,0 +1,73 @@
+"""How alike the names of two weights are: a weight is a kernel in flax and a ``w`` in haiku."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+_ALIKE = {
+    "weight": "kernel w weights embedding scale gamma g table",
+    "bias": "b biases beta offset",
+    "mean": "mu average",
+    "var": "variance std",
+    "query": "q wq qproj",
+    "key": "k wk kproj",
+    "value": "v wv vproj",
+    "out": "o wo outproj oproj proj output",
+    "linear": "fc dense lin",
+    "norm": "ln bn gn layernorm batchnorm groupnorm rmsnorm rms",
+    "attention": "attn selfattn mha multiheadattention self",
+    "mlp": "ffn ff feedforward",
+    "embed": "emb embeddings wte tok token tokens embedder",
+    "position": "pos wpe positions positional",
+    "head": "lmhead classifier logits",
+    "conv": "convolution convs",
+    "layer": "layers block blocks h stages stage",
+    "input": "i ih x inp",
+    "hidden": "hh recurrent",
+    "down": "downsample shortcut",
+}
+_CANONICAL = {alias: word for word, aliases in _ALIKE.items() for alias in aliases.split()}
+_ROLES = frozenset(["weight", "bias", "mean", "var"])
+_EMPTY = frozenset(["params", "batch", "stats", "running", "kernel", "state", "module", "model", "raw"])
+
+
+def tokens(name: str) -> tuple[str, ...]:
+    """The words of a name, in one form each, numbers among them."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    words = [part.lower() for part in parts]
+    return tuple(_CANONICAL.get(word, word) for word in words if word not in _EMPTY or word in _CANONICAL)
+
+
+def likeness(one: str, other: str) -> float:
+    """From -1, another role, to 1, the same words."""
+    mine, theirs = tokens(one), tokens(other)
+    if not mine or not theirs:
+        return 0.0
+    roles = [next((word for word in reversed(words) if word in _ROLES), None) for words in (mine, theirs)]
+    if None not in roles and roles[0] != roles[1]:
+        return -1.0
+    common = sum((Counter(mine) & Counter(theirs)).values())
+    return 2 * common / (len(mine) + len(theirs))
+
+
+def best(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
+    """Names that are more alike than either is to any other, again and again until none are."""
+    left, right = list(mine), list(theirs)
+    found: list[tuple[str, str]] = []
+    while left and right:
+        scores = {(one, other): likeness(one, other) for one in left for other in right}
+        pairs = [
+            (one, other)
+            for (one, other), score in scores.items()
+            if score >= 0
+            and all(score > scores[one, x] for x in right if x != other)
+            and all(score > scores[x, other] for x in left if x != one)
+        ]
+        if not pairs:
+            return found
+        found += pairs
+        left = [one for one in left if one not in {pair[0] for pair in pairs}]
+        right = [one for one in right if one not in {pair[1] for pair in pairs}]
+    return found

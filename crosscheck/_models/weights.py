@@ -1,0 +1,358 @@
+"""Which weight of a model of torch is which of a model of JAX, how it is laid out there, and why some have no partner."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_models import JaxModel
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.names import best
+from crosscheck._models.pairing import SAME, Pair
+from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
+from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.uses import WEIGHT, Use
+
+BY_VALUES = "both hold the same values"
+BY_POSITION = "position between its neighbours"
+BY_NAME = "its name, among those that hold the same values"
+UNMATCHED, UNUSED = "unmatched", "unused"
+INTEGERS = "not compared: it holds no floats"
+IN_JAX = "computed in JAX"
+UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
+
+
+@dataclass(frozen=True)
+class WeightMatch:
+    """What is known of a parameter or a buffer.
+
+    Attributes:
+        torch: Its name in torch's ``state_dict``; None for an array that JAX alone has.
+        jax: Its key path in JAX; None for one that torch alone has.
+        layout: How JAX holds torch's numbers, such as ``the same``, ``transposed`` or ``split in 3: this is the first``.
+        how: How the match was found.
+        difference: The largest absolute difference of their values; None where no match was found.
+        reason: Why it has no partner; None where it has one.
+    """
+
+    torch: str | None
+    jax: str | None
+    layout: str | None = None
+    how: str | None = None
+    difference: float | None = None
+    reason: str | None = None
+
+    @property
+    def matched(self) -> bool:
+        """Whether it has a partner."""
+        return self.reason is None
+
+
+def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
+    """The arrays that results depend on."""
+    read = {one for step in flat.steps for one in step.inputs if isinstance(one, int)} | {
+        one for one in flat.results if isinstance(one, int)
+    }
+    return {name for name, number in zip(model.names, flat.weights, strict=True) if number in read}
+
+
+def used_in_torch(torch: TorchRecord) -> set[str]:
+    """The weights that results depend on."""
+    needed: set[int] = set()
+    left = [one for one in torch.outputs if one is not None]
+    while left:
+        index = left.pop()
+        if index not in needed:
+            needed.add(index)
+            left += torch.operations[index].inputs
+    return {name for use in torch.uses if use.operation.index in needed for names in use.names for name in names.split("+")}
+
+
+def account(
+    torch: TorchRecord,
+    jax_model: JaxModel,
+    flat: JaxProgramFlat,
+    uses: Sequence[tuple[Step, Use, int]],
+    pairs: Sequence[Pair],
+) -> tuple[WeightMatch, ...]:
+    """What is known of every parameter and buffer of torch and of every array of JAX, torch's first, in its order."""
+    return _Account(torch, jax_model, flat, uses, pairs).matches()
+
+
+class _Account:
+    def __init__(
+        self,
+        torch: TorchRecord,
+        model: JaxModel,
+        flat: JaxProgramFlat,
+        uses: Sequence[tuple[Step, Use, int]],
+        pairs: Sequence[Pair],
+    ) -> None:
+        self.torch, self.model, self.flat = torch, model, flat
+        self.uses, self.pairs = [use for _, use, _ in uses], pairs
+        self.mine, self.theirs = torch.weights, float_arrays(model)
+        self.places = TorchPlaces(self.mine)
+        self.jax = Places({name: value.shape for name, value in self.theirs.items()})
+        self.flat_mine = self.places.values
+        self.sources = np.full(self.jax.total, -1, np.int64)
+        self.how: dict[tuple[str, str], str] = {}
+        self.transposed: set[tuple[str, str]] = set()
+        self.extra: list[WeightMatch] = []
+
+    def matches(self) -> tuple[WeightMatch, ...]:
+        counts = self._counts()
+        self.by_uses({"values", "transposed"}, lambda t, j: BY_VALUES if counts[t, j] == 1 else BY_POSITION)
+        self.by_fingerprints()
+        self.by_numbers()
+        self.by_sums()
+        self.by_uses({"order"}, lambda t, j: BY_POSITION)
+        return self.listed()
+
+    def _counts(self) -> dict[tuple[str, str], int]:
+        """Of each pair of arrays, how many others hold the same numbers as either."""
+        mine, theirs = ({name: _print(value) for name, value in side.items()} for side in (self.mine, self.theirs))
+        many: dict[Hashable, int] = defaultdict(int)
+        for side in (mine, theirs):
+            own: dict[Hashable, int] = defaultdict(int)
+            for key in side.values():
+                own[key] += 1
+            for key, number in own.items():
+                many[key] = max(many[key], number)
+        return defaultdict(
+            lambda: 1, {(t, j): max(many[mine[t]], many[theirs[j]]) for t in mine for j in theirs if mine[t] == theirs[j]}
+        )
+
+    def left(self) -> list[str]:
+        """JAX's arrays of which nothing is known."""
+        return [name for name in self.theirs if (self.source(name) < 0).all() and not self._explained(name)]
+
+    def _explained(self, name: str) -> bool:
+        return any(match.jax == name for match in self.extra)
+
+    def source(self, name: str) -> Array:
+        """Where each number of an array of JAX stands in torch's."""
+        return self.sources[self.jax.of(name)]
+
+    def taken(self) -> set[str]:
+        """torch's arrays that have a partner."""
+        known = np.unique(self.places.owners(self.sources))
+        return {self.places.names[k] for k in known if k >= 0} | {match.torch for match in self.extra if match.torch}
+
+    def by_uses(self, hows: set[str], how: Callable[[str, str], str]) -> None:
+        """What paired uses say of arrays whose numbers they use as they are."""
+        where = jax_places(self.model, self.flat, self.jax)
+        taken, unknown = self.taken(), set(self.left())
+        for pair in self.pairs:
+            use, other = self.torch.uses[pair.torch[0]], self.uses[pair.jax[0]]
+            name = use.names[pair.torch[1]]
+            if (pair.how or "values") not in hows or "+" in name or pair.jax[1] >= len(where[pair.jax[0]]):
+                continue
+            theirs = where[pair.jax[0]][pair.jax[1]]
+            mine = self.places.seen(name, use.matrices[pair.torch[1]])
+            known = "order" in hows and (name in taken or not set(other.names[pair.jax[1]].split("+")) <= unknown)
+            if known or theirs is None or mine is None or other.matrices[pair.jax[1]].shape != theirs.shape:
+                continue
+            if pair.how == "transposed":
+                mine = mine.T
+            elif pair.inputs is not None:
+                mine = mine[pair.inputs]
+            mine, theirs = mine[:, pair.torch_features], theirs[:, pair.jax_features]
+            if mine.shape != theirs.shape:
+                continue
+            free = self.sources[theirs] < 0
+            for owner in np.unique(self.jax.owners(theirs[free])):
+                key = (name, self.jax.names[owner])
+                self.how.setdefault(key, how(*key))
+                if pair.how == "transposed":
+                    self.transposed.add(key)
+            self.sources[theirs[free]] = mine[free]
+
+    def by_fingerprints(self) -> None:
+        """Whole arrays that hold the same numbers."""
+        groups: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        taken = self.taken()
+        for name, value in self.mine.items():
+            if name not in taken:
+                groups[_print(value)][0].append(name)
+        for name in self.left():
+            groups[_print(self.theirs[name])][1].append(name)
+        for mine, theirs in groups.values():
+            if len(mine) == 1:
+                for name in theirs:
+                    self._arranged(mine[0], name, BY_VALUES)
+            else:
+                for one, other in best(mine, theirs):
+                    self._arranged(one, other, BY_NAME)
+        for name in self.left():  # untied in JAX, or used twice: its partner has another already
+            same = [
+                one
+                for one, value in self.mine.items()
+                if value.size == self.theirs[name].size and _print(value) == _print(self.theirs[name])
+            ]
+            if len(same) == 1:
+                self._arranged(same[0], name, BY_VALUES)
+
+    def _arranged(self, mine: str, theirs: str, how: str) -> None:
+        array, other = self.mine[mine], self.theirs[theirs]
+        places = self.places.of(mine)
+        found = self.places.lookup(mine)
+        if found is not None:
+            source = found[1][np.searchsorted(found[0], other).clip(0, len(found[0]) - 1)]
+        else:
+            fits = [seen for seen in shaped(places, other.shape) if np.array_equal(self.flat_mine[seen], other)]
+            if not fits:
+                return
+            source = fits[0]
+        if np.array_equal(self.flat_mine[source], other) and array.size == other.size:
+            self.sources[self.jax.of(theirs)] = source
+            self.how[mine, theirs] = how
+
+    def by_numbers(self) -> None:
+        """Arrays that hold parts of torch's, or several of them, number by number."""
+        taken = self.taken()
+        names = [name for name in self.mine if name not in taken and self.places.lookup(name) is not None]
+        if not names or not self.left():
+            return
+        values = np.concatenate([self.mine[name].reshape(-1) for name in names])
+        places = np.concatenate([self.places.of(name).reshape(-1) for name in names])
+        order = np.argsort(values, kind="stable")
+        values, places = values[order], places[order]
+        alone = np.concatenate([[True], np.diff(values) > 0]) & np.concatenate([np.diff(values) > 0, [True]])
+        for name in self.left():
+            at = np.searchsorted(values, self.theirs[name]).clip(0, len(values) - 1)
+            if np.array_equal(values[at], self.theirs[name]) and alone[at].all():
+                source = places[at]
+                self.sources[self.jax.of(name)] = source
+                for owner in np.unique(self.places.owners(source)):
+                    self.how[self.places.names[owner], name] = BY_VALUES
+
+    def by_sums(self) -> None:
+        """Biases of which JAX has the sum, in all numbers or in some."""
+        for theirs in self.left():
+            array = self.theirs[theirs]
+            limit = SAME * float(np.abs(array).max(initial=0.0))
+            taken = self.taken()
+            alike = [name for name in self.mine if self.mine[name].shape == array.shape and limit > 0]
+            for one, other in permutations(alike, 2):
+                rest = array - self.mine[one]
+                added = np.abs(rest - self.mine[other]) <= limit
+                if one in taken or not (added | (np.abs(rest) <= limit)).all() or not added.any():
+                    continue
+                words = f"summed: {one} + {other}" + ("" if added.all() else f", in {added.sum()} of {added.size} numbers")
+                apart = float(np.abs(rest - np.where(added, self.mine[other], 0.0)).max())
+                self.extra += [WeightMatch(name, theirs, words, BY_VALUES, apart) for name in (one, other)]
+                break
+
+    def listed(self) -> tuple[WeightMatch, ...]:
+        """Everything, torch's first."""
+        alike = self._alike()
+        found: list[WeightMatch] = []
+        reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
+        sources = {name: self.source(name) for name in self.theirs}
+        for region in regions(sources, self.places):
+            name, place = region.torch, region.jax
+            if name in alike:
+                reasons[place] = UNIDENTIFIABLE
+                continue
+            apart = np.abs(self.theirs[place] - self.flat_mine[sources[place]])[region.mask]
+            words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
+            how = self.how.get((name, place), BY_VALUES)
+            found.append(WeightMatch(name, place, words, how, float(apart.max(initial=0.0))))
+        for name, places in sources.items():
+            missing = int((places < 0).sum())
+            if missing and not self._explained(name) and missing < places.size:
+                reasons[name] = f"{UNMATCHED}: {missing} of its {places.size} numbers"
+        return listing(self.torch, self.model, self.flat, [*found, *self.extra], reasons)
+
+    def _alike(self) -> set[str]:
+        """Weights of equal values that are applied to the same values in the same way: nothing tells them apart."""
+        uses: dict[str, list[Hashable]] = defaultdict(list)
+        for use in self.torch.uses:
+            index = use.operation.index
+            around = [self.torch.values[one].wide for one in (*use.operation.inputs, index) if one in self.torch.values]
+            given = _digest(use.given.wide) if use.given is not None else None
+            for slot, names in enumerate(use.names):
+                for name in names.split("+"):
+                    uses[name].append((use.kind, slot, given, tuple(map(_digest, around))))
+        groups: dict[Hashable, list[str]] = defaultdict(list)
+        for name, array in self.mine.items():
+            if name in uses:
+                groups[array.shape, _digest(array), tuple(uses[name])].append(name)
+        return {name for names in groups.values() if len(names) > 1 for name in names}
+
+
+def listing(
+    torch: TorchRecord,
+    model: JaxModel,
+    flat: JaxProgramFlat,
+    matches: Iterable[WeightMatch],
+    reasons: Mapping[str, str],
+) -> tuple[WeightMatch, ...]:
+    """Every weight of both models, torch's first: those that have partners, and why the others have none."""
+    found: dict[str, list[WeightMatch]] = defaultdict(list)
+    for match in matches:
+        assert match.torch is not None
+        found[match.torch].append(match)
+    lonely = [name for name in torch.weights if name not in found]
+    computed = _computed_in_jax(torch, model, flat, [name for name in lonely if name not in reasons])
+    used, used_there = used_in_torch(torch), used_in_jax(model, flat)
+    for name in lonely:
+        without = UNUSED if name not in used else IN_JAX if name in computed else UNMATCHED
+        found[name] = [WeightMatch(name, None, reason=reasons.get(name, without))]
+    sizes = dict(zip(model.names, (value.size for value in model.weights), strict=True))
+    listed: list[WeightMatch] = []
+    for name, array in torch.weights.items():
+        own = found[name]
+        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size][1:]
+        for other in [tied for tied, kept in torch.tied.items() if kept == name]:
+            if copies:  # JAX has a weight of its own for each name
+                k = copies.pop(0)
+                own[k] = replace(own[k], torch=other, how=f"tied to {name}")
+            else:
+                own.append(replace(own[0], torch=other, how=f"tied to {name}"))
+        listed += own
+    state = torch.modules[""].state_dict()
+    listed += [WeightMatch(name, None, reason=INTEGERS) for name, value in state.items() if not value.is_floating_point()]
+    partners = {match.jax for match in listed}
+    floats = float_arrays(model)
+    for name in model.names:
+        without = INTEGERS if name not in floats else UNMATCHED if name in used_there else UNUSED
+        if name not in partners or name in reasons:
+            listed.append(WeightMatch(None, name, reason=reasons.get(name, without)))
+    return tuple(listed)
+
+
+def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, names: list[str]) -> set[str]:
+    """Those weights of torch whose numbers JAX computes from constants."""
+    if not names:
+        return set()
+    found = set()
+    for number, value in without_inputs(flat, model.weights).items():
+        if flat.kinds[number] == WEIGHT:
+            continue
+        array = np.asarray(value)
+        for name in names:
+            mine = torch.weights[name]
+            if array.size == mine.size and array.dtype.kind in "fib" and _nearly(mine, array):
+                found.add(name)
+    return found
+
+
+def _nearly(one: Array, other: Array) -> bool:
+    mine, theirs = np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None)
+    return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))
+
+
+def _digest(array: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _print(array: Array) -> Hashable:
+    """What no permutation of an array's numbers changes."""
+    return array.size, hashlib.sha256((np.sort(array, axis=None) + 0.0).tobytes()).hexdigest()

@@ -22,6 +22,13 @@ from ._compare.inputs import uniform as uniform
 from ._compare.report import PairReport as PairReport
 from ._frameworks.base import NoDeviceError as NoDeviceError
 from ._frameworks.settings import precision as precision
+from ._models.copying import copy_weights as copy_weights
+from ._models.gradients import Gradient as Gradient
+from ._models.models import compare_models as compare_models
+from ._models.report import Fault as Fault
+from ._models.report import Layer as Layer
+from ._models.report import ModelsReport as ModelsReport
+from ._models.weights import WeightMatch as WeightMatch
 from ._records.deviations import Anchor as Anchor
 from ._records.deviations import Deviation as Deviation
 from ._records.deviations import Region as Region

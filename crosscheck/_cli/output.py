@@ -16,8 +16,7 @@ from crosscheck._cli.paths import output
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crosscheck._arrays.report import ArraysReport
-    from crosscheck._report.report import Report
+    from crosscheck._report.written import Documented
 
 
 @contextmanager
@@ -50,7 +49,7 @@ def save_figure(path: str, figure: Figure, option: str) -> None:
     echo(path)
 
 
-def save_all(report: Report | ArraysReport, json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
+def save_all(report: Documented, json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
     save(json_path, report.to_json)
     save(html_path, report.to_html, "--html")
     save(markdown_path, report.to_markdown, "--markdown")

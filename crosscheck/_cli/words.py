@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from crosscheck._compare.inputs import normal, uniform
@@ -18,6 +19,27 @@ from crosscheck._records.interface import framework
 
 def loaded(what: str, path: str) -> Callable[..., Any]:
     """The function at ``MODULE:FN``, where the module may lie in the working folder; raises ``UsageError``."""
+    found = named(what, path)
+    if not callable(found):
+        raise UsageError(f"{what}: {path} is {type(found).__name__}, expected a function to call")
+    if isinstance(found, type):
+        raise UsageError(f"{what}: {path} is a class; write a function that makes one and calls it, and name that")
+    return found
+
+
+def made(what: str, path: str, *, call: bool = True) -> Any:
+    """What stands at ``MODULE:NAME``: if that is a plain function or a class, and ``call`` says so, what it gives."""
+    found = named(what, path)
+    if not call or not isinstance(found, type | FunctionType):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise UsageError(f"{what}: {path}() {_raised(error)}") from error
+
+
+def named(what: str, path: str) -> Any:
+    """What stands at ``MODULE:NAME``; raises ``UsageError``."""
     name, _, attribute = path.partition(":")
     if not name or not attribute:
         raise UsageError(f"{what}: got {path!r}, expected MODULE:FN, such as torch.nn.functional:gelu")
@@ -42,17 +64,17 @@ def loaded(what: str, path: str) -> Callable[..., Any]:
             raise UsageError(f"{what}: {name} has no {part!r}{hint}") from None
         except Exception as error:  # a module may make its names when they are asked for
             raise UsageError(f"{what}: {_theirs(name, error)}") from error
-    if not callable(found):
-        raise UsageError(f"{what}: {path} is {type(found).__name__}, expected a function to call")
-    if isinstance(found, type):
-        raise UsageError(f"{what}: {path} is a class; write a function that makes one and calls it, and name that")
     return found
 
 
 def _theirs(module: str, error: BaseException) -> str:
     """Where the import of a module of the user's failed."""
+    return f"importing {module} {_raised(error)}"
+
+
+def _raised(error: BaseException) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"importing {module} raised {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+    return f"raised {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
 
 
 def described(ends: tuple[str, str] | None, shapes: tuple[str, ...]) -> list[Any] | None:

@@ -38,6 +38,7 @@ GROUPS = {
     "The catalogue": ("activations",),
     "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
+    "Whole models": ("compare_models", "ModelsReport", "Layer", "Fault", "Gradient", "copy_weights", "WeightMatch"),
     "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
     "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),

@@ -1,0 +1,67 @@
+"""The command that compares two whole models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crosscheck._cli import caching, options, paths
+from crosscheck._cli.command import Command
+from crosscheck._cli.options import numbers
+from crosscheck._cli.output import finish, one_message, save_all, save_figure, show, written
+from crosscheck._records.names import DTYPES
+
+
+@click.command(cls=Command)
+@click.argument("torch_model", metavar="MODULE:TORCH")
+@click.argument("jax_model", metavar="MODULE:JAX")
+@click.option("--inputs", required=True, metavar="MODULE:INPUTS", help="The list of inputs, or a function that gives it.")
+@click.option("--params", metavar="MODULE:PARAMS", help="JAX's parameters, or a function that gives them.")
+@click.option("--torch-to-jax", metavar="MODULE:FN", help="A function of the list of inputs that gives JAX's.")
+@options.dtype(*DTYPES)
+@options.orders("0 values, 1 gradients by every parameter too; 1 unless given.")
+@options.seed("cotangents and noise")
+@paths.figure("--figure", "Draw the error over depth")
+@written
+@caching.option
+def models(
+    torch_model: str,
+    jax_model: str,
+    inputs: str,
+    params: str | None,
+    torch_to_jax: str | None,
+    dtype: str,
+    orders: tuple[str, ...],
+    seed: int,
+    figure_path: str | None,
+    json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """Compare a model of torch with its port to JAX: my_port:torch_model my_port:jax_model --inputs my_port:inputs.
+
+    Each is a model, or a function without arguments that makes it. A module is looked for in the working folder too. Exit 0:
+    the port is right. 1: a layer goes wrong. 2: nothing could be compared.
+    """
+    from crosscheck._cli.words import loaded, made
+    from crosscheck._models.models import compare_models
+    from crosscheck._report.terminal import layout
+
+    given: dict[str, Any] = {"dtype": dtype, "seed": seed}
+    with one_message():
+        if orders:
+            given["order"] = max(numbers(orders), key=str)
+        if torch_to_jax is not None:
+            given["torch_to_jax"] = loaded("--torch-to-jax", torch_to_jax)
+        sides = made("the torch model", torch_model), made("the JAX model", jax_model, call=params is None)
+        arrays = made("--inputs", inputs)
+        if params is not None:
+            given["params"] = made("--params", params)
+        paths.of_this_command().read_modules()
+        report = compare_models(*sides, arrays, **given)
+    show(layout(report.document()))
+    if figure_path is not None and report.layers:
+        save_figure(figure_path, report.plot(), "--figure")
+    save_all(report, json_path, html_path, markdown_path)
+    finish(report.passed, compared=bool(report.layers))

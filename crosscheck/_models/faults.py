@@ -1,0 +1,281 @@
+"""From what was found to what is said: each fault with its module, its place in JAX and an explanation."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from math import isfinite
+
+import numpy as np
+
+from crosscheck._models.engine import Found
+from crosscheck._models.report import Fault, Layer
+from crosscheck._models.segment import explanation_by_compare
+from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
+
+EXACT = 2.0**-48
+"""Errors up to this, relatively, are none in float64."""
+UNEXPLAINED = 16.0
+"""Errors add up to at most so many times what rounding every operation makes of a result; else something was not seen."""
+MOVES = frozenset(
+    ["cat", "clone", "contiguous", "_reshape_alias", "_unsafe_view", "permute", "stack", "_to_copy", "roll", "flip"]
+)
+"""Operations that give the numbers that they are given."""
+SAID = {
+    "misplaced": "JAX has the same numbers there, in another order",
+    "changed": "JAX has this result, and changes it before it is used",
+}
+MOST_COMPARED = 4
+"""So many stretches at most are compared by themselves, which takes seconds each."""
+
+
+def faults(found: Found) -> list[Fault]:
+    """Everything that goes wrong by itself: in float64, in the dtype alone, in gradients."""
+    wrong = [_located(found, number, number < MOST_COMPARED) for number in range(len(found.located.faults))]
+    wrong += _inaccurate(found)
+    wrong += _gradients(found)
+    return wrong or list(_unseen(found))
+
+
+def layers(found: Found, wrong: Sequence[Fault]) -> list[Layer]:
+    """Every landmark."""
+    shows = {number: k for k, fault in enumerate(wrong) for number in fault.layers}
+    return [_layer(found, number, shows.get(number), wrong) for number in range(len(found.landmarks))]
+
+
+def _layer(found: Found, number: int, fault: int | None, wrong: Sequence[Fault]) -> Layer:
+    landmark = found.landmarks[number]
+    step = found.flat.steps[landmark.step]
+    error = found.located.errors[number]
+    accuracy = found.accuracy.get(number)
+    cause = "exact" if error <= EXACT else "rounding"
+    if fault is not None:
+        cause = wrong[fault].cause
+    return Layer(
+        name=landmark.name,
+        place="result" if landmark.place < 0 else "operand",
+        torch=landmark.path,
+        operation="" if landmark.operation is None else found.torch.operations[landmark.operation].name,
+        jax=step.operation.path,
+        source=step.operation.source,
+        error=error,
+        tolerance=found.tolerances[number],
+        accumulated=accuracy.accumulated if accuracy else None,
+        drift=accuracy.drift if accuracy else None,
+        torch_error=accuracy.torch if accuracy else None,
+        jax_error=accuracy.jax if accuracy else None,
+        rounding=accuracy.rounding if accuracy else None,
+        cause=cause,
+        side=None if fault is None else wrong[fault].side,
+        fault=fault,
+    )
+
+
+def _located(found: Found, number: int, compared: bool) -> Fault:
+    fault = found.located.faults[number]
+    landmark = found.landmarks[fault.landmark]
+    operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
+    path = landmark.path if operation is None else _path(found, operation, fault.how) or landmark.path
+    step = found.flat.steps[landmark.step]
+    error = found.located.errors[fault.landmark]
+    explanation = SAID.get(fault.how, "")
+    explanation = explanation or _explanation(found, fault.landmark, fault.operation)
+    if not explanation and compared and operation is not None:
+        explanation = explanation_by_compare(found, landmark, operation)
+    return Fault(
+        torch=path,
+        kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
+        operation=operation.name if operation else landmark.name,
+        jax=step.operation.path,
+        source=step.operation.source,
+        cause="definition" if isfinite(error) else "special",
+        side=None,
+        error=error,
+        explanation=explanation or _plainly(error),
+        layers=tuple(fault.shown),
+    )
+
+
+def _path(found: Found, operation: Operation, how: str) -> str:
+    """The module of an operation; where JAX lacks what was computed from weights for it, such as positions, of that."""
+    operations = found.torch.operations
+    if how == "changed":  # by what torch has a module for that does nothing here, such as dropout
+        idle = [name for name, following, _ in found.torch.calls if following == operation.index + 1]
+        empty = [name for name in idle if not any(one.path.startswith(name) for one in operations[operation.index + 1 :])]
+        return empty[0] if empty else ""
+    if how == "misplaced":
+        # Numbers are moved: by the first of the operations that do nothing else, or by views, which are none.
+        moving = []
+        while operation.name in MOVES and operation.inputs:
+            moving.append(operation.path)
+            operation = operations[operation.inputs[-1]]
+        return next(filter(None, reversed(moving)), "")
+    held = {pair.torch for pair in found.pairs if pair.how != "order"}
+    uses = [use for use in found.torch.uses if use.operation.index == operation.index]
+    if repeated := _repeated(found, uses):
+        return repeated[0]
+    if any((use.index, slot) not in held for use in uses for slot in range(len(use.names))):
+        made = [operations[one] for one in operation.inputs]
+        return next((one.path for one in made if one.kind == WEIGHT and one.path), operation.path)
+    return operation.path
+
+
+def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
+    """The module whose weights one side applies more often than the other, and what is to be said of it."""
+    mine = Counter(name for use in found.torch.uses for name in use.names)
+    often = Counter(name for _, use, _ in found.uses for name in use.names)
+    partner = {
+        found.torch.uses[one.torch[0]].names[one.torch[1]]: found.uses[one.jax[0]][1].names[one.jax[1]]
+        for one in found.pairs
+        if one.how == "values" and one.part == (0, 1)
+    }
+    other = {name: (count, often[partner[name]]) for name, count in mine.items() if name in partner}
+    wrong = {
+        name: counts for name, counts in other.items() if counts[0] != counts[1] and min(counts) > 0 and max(counts) > 1
+    }
+    names = [name for use in uses for name in use.names if name in wrong]
+    if not names:
+        return None
+    module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
+    times = wrong[names[0]]
+    return module, f"PyTorch applies {names[0]} {times[0]} times, JAX {times[1]}"
+
+
+def _plainly(error: float) -> str:
+    if not isfinite(error):
+        return "one side gives NaN or infinity where the other does not"
+    return f"JAX computes something else, {error:.2g} apart in float64"
+
+
+def _explanation(found: Found, number: int, operation: int) -> str:
+    """What is known without running anything: weights that differ, that one side lacks, statistics that move otherwise."""
+    if operation < 0:
+        return _statistics(found, number)
+    uses = [use for use in found.torch.uses if use.operation.index == operation]
+    pairs = {pair.torch: pair for pair in found.pairs}
+    if repeated := _repeated(found, uses):
+        return repeated[1]
+    for use in uses:
+        for slot, name in enumerate(use.names):
+            pair = pairs.get((use.index, slot))
+            if pair is None:
+                return f"JAX does not apply {name}, or another weight in its place"
+            if pair.how == "transposed":
+                return f"JAX has {name} transposed"
+            if pair.how == "order":
+                other = found.uses[pair.jax[0]][1]
+                return f"{name} holds other numbers than {other.names[min(pair.jax[1], len(other.names) - 1)]} in JAX"
+    return ""
+
+
+def _statistics(found: Found, number: int) -> str:
+    """How far JAX moves running statistics, as a multiple of how far torch does."""
+    landmark = found.landmarks[number]
+    before = found.torch.weights.get(landmark.name)
+    if before is None:
+        return ""
+    after = np.ravel(landmark.expected.wide)
+    theirs = np.ravel(found.located.values[number])
+    moved = after - before.ravel()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (theirs - before.ravel()) / moved
+    ratios = ratios[np.isfinite(ratios)]
+    if ratios.size and np.ptp(ratios) <= 1e-6 * abs(ratios).max():
+        return f"JAX moves {landmark.name} {ratios.mean():.6g} times as far as PyTorch does: its momentum, or n for n - 1"
+    return f"JAX updates {landmark.name} in another way"
+
+
+def _inaccurate(found: Found) -> Iterator[Fault]:
+    for number, accuracy in found.accuracy.items():
+        if accuracy.side is None:
+            continue
+        landmark = found.landmarks[number]
+        step = found.flat.steps[landmark.step]
+        error = accuracy.torch if accuracy.side == "torch" else accuracy.jax
+        who = "PyTorch" if accuracy.side == "torch" else "JAX"
+        yield Fault(
+            torch=landmark.path,
+            kind=type(found.torch.modules[landmark.path]).__name__ if landmark.path in found.torch.modules else "",
+            operation="" if landmark.operation is None else found.torch.operations[landmark.operation].name,
+            jax=step.operation.path,
+            source=step.operation.source,
+            cause="inaccurate",
+            side=accuracy.side,
+            error=error,
+            explanation=f"{who} errs by {error:.2g}, where rounding every operation makes {accuracy.rounding:.2g}",
+            layers=(number,),
+        )
+
+
+def _gradients(found: Found) -> Iterator[Fault]:
+    """Where gradients begin to go wrong: backward, after the last parameter whose gradient is wrong."""
+    wrong = [one for one in found.gradients if one.cause]
+    if not wrong:
+        return
+    order = {name: use.index for use in found.torch.uses for name in use.names}
+    last = max(wrong, key=lambda one: order.get(one.parameter, -1))
+    begins = order.get(last.parameter, -1)
+    right = {one.parameter for one in found.gradients if not one.cause}
+    after = next((use for use in found.torch.uses if use.index > begins and set(use.names) & right), None)
+    where = _stopped(found, begins, after) or last.parameter.rpartition(".")[0]
+    causes = {one.cause for one in wrong}
+    cause = "missing" if causes == {"missing"} else "definition"
+    what = "no gradient flows" if cause == "missing" else "the gradient is another one"
+    until = f" and before {after.names[0]}" if after is not None else ""
+    yield Fault(
+        torch=where,
+        kind=type(found.torch.modules[where]).__name__ if where in found.torch.modules else "",
+        operation="gradient",
+        jax=", ".join(last.jax[:2]),
+        source="",
+        cause=cause,
+        side=None,
+        error=max(one.error for one in wrong),
+        explanation=f"values agree, but backward {what} after {last.parameter}{until}; {len(wrong)} of "
+        f"{len(found.gradients)} gradients differ",
+        layers=(),
+    )
+
+
+def _stopped(found: Found, begins: int, after: Use | None) -> str:
+    """The module between the last wrong gradient and the next right one; a norm may be wrong by its input alone."""
+    first = found.torch.uses[begins].operation.index if begins >= 0 else -1
+    last = after.operation.index if after is not None else len(found.torch.operations)
+    inside = [one for one in found.torch.operations[first + 1 : last + 1] if one.kind == DATA]
+    if after is not None and after.kind != "norm":
+        inside = [one for one in inside if one.index != last]
+    computing = [one.path for one in inside if one.name not in MOVES | {"add"} and one.path]
+    return computing[-1] if computing else ""
+
+
+def _common(one: str, other: str) -> str:
+    """The innermost module that holds both."""
+    parts = []
+    for a, b in zip(one.split("."), other.split("."), strict=False):
+        if a != b:
+            break
+        parts.append(a)
+    return ".".join(parts)
+
+
+def _unseen(found: Found) -> Iterator[Fault]:
+    """An output that is further apart than rounding explains, although no stretch is wrong."""
+    for name, number in found.outputs.items():
+        accuracy = found.accuracy.get(number)
+        if accuracy is None or accuracy.accumulated <= UNEXPLAINED * max(accuracy.drift, accuracy.rounding):
+            continue
+        step = found.flat.steps[found.landmarks[number].step]
+        yield Fault(
+            torch="",
+            kind="",
+            operation=name,
+            jax=step.operation.path,
+            source=step.operation.source,
+            cause="inaccurate",
+            side=None,
+            error=accuracy.accumulated,
+            explanation=f"the {name} is {accuracy.accumulated:.2g} apart where rounding makes {accuracy.drift:.2g}: "
+            f"the landmarks do not show why",
+            layers=(number,),
+        )

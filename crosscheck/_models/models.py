@@ -1,0 +1,113 @@
+"""``compare_models``: it checks arguments, runs the engine, and makes the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from crosscheck import _arguments
+from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._models.copying import copy_weights
+from crosscheck._models.report import ModelsReport
+from crosscheck._records.errors import UsageError
+
+WEIGHTS = ("given", "copy")
+
+
+@undisturbed(alone=True)
+def compare_models(
+    torch_model: Any,
+    jax_model: Any,
+    inputs: Any,
+    *,
+    params: Any = None,
+    torch_to_jax: Callable[[list[Any]], Any] | None = None,
+    weights: str = "given",
+    order: int = 1,
+    dtype: str | Any = "float32",
+    seed: int = 0,
+) -> ModelsReport:
+    """Compare a model of PyTorch with its port to JAX: which layer goes wrong first, and what differs there?
+
+    Weights are matched by their values at the point of use, in any layout. Where a
+    weight enters the computation is a landmark. JAX runs with torch's values at the landmarks, so that each stretch between
+    two of them is judged by itself, in float64: a fault is not blamed on all that follows it.
+
+    Args:
+        torch_model: A ``torch.nn.Module``, in the mode (train or eval) to be compared. It is copied.
+        jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
+            function of (params, *inputs), such as ``apply`` of linen or haiku. It returns what torch returns, or a pair of
+            that and a new state.
+        inputs: The positional arguments of both, as for ``compare``.
+        params: The tree of JAX's parameters and state, for a function.
+        torch_to_jax: A function of the list of inputs, as arrays of numpy, that gives JAX's: for example with channels last.
+        weights: ``given`` where both models hold their weights; ``copy`` to carry torch's over first, as
+            ``copy_weights`` does.
+        order: 0 compares values, 1 gradients by every parameter too.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``: both models are cast to it.
+        seed: The seed of cotangents and noise.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If an argument has a value that cannot be used, or the models cannot be compared: they return other
+            structures, or JAX cannot trace its model.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+
+    Examples:
+        >>> import crosscheck, jax, numpy as np, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+        >>> params = {name: jax.numpy.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+        >>> def port(p, x):
+        ...     h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"])
+        ...     return h @ p["2.weight"].T + p["2.bias"]
+        >>> report = crosscheck.compare_models(model, port, [np.ones((3, 4))], params=params)
+        >>> report.passed, report.first.torch
+        (False, '1')
+    """
+    from crosscheck._models.arguments import both_inputs
+    from crosscheck._models.engine import run
+
+    if order not in (0, 1) or isinstance(order, bool):
+        raise UsageError(f"order: got {order!r}, expected 0 or 1")
+    _arguments.one_of("weights", weights, WEIGHTS)
+    dtype = _arguments.dtype(dtype)
+    begun = time.perf_counter()
+    gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
+    name = f"{type(torch_model).__name__} / {_name(jax_model)}"
+    if weights == "copy":
+        filled, _ = copy_weights(torch_model, jax_model, inputs, params=params, torch_to_jax=torch_to_jax, seed=seed)
+        jax_model, params = (filled, None) if params is None else (jax_model, filled)
+    found = run(torch_model, jax_model, params, gathered, theirs, order=order, seed=seed)
+    return _report(found, name, begun)
+
+
+def _name(model: Any) -> str:
+    return str(getattr(model, "__name__", None) or type(model).__name__)
+
+
+def _report(found: Any, name: str, begun: float) -> ModelsReport:
+    from crosscheck._models.faults import faults, layers
+    from crosscheck._models.weights import account
+
+    wrong = faults(found)
+    every = layers(found, wrong)
+    outputs = {
+        output.removeprefix("output "): (every[number].accumulated or 0.0, every[number].drift or 0.0)
+        for output, number in found.outputs.items()
+        if every[number].accumulated is not None
+    }
+    return ModelsReport(
+        name,
+        tuple(every),
+        tuple(wrong),
+        account(found.torch, found.model, found.flat, found.uses, found.pairs),
+        tuple(found.gradients),
+        outputs,
+        tuple(found.notes),
+        environment("cpu"),
+        time.perf_counter() - begun,
+    )

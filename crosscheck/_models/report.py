@@ -1,0 +1,315 @@
+"""The report on two models: one line, the story of what goes wrong, then every landmark, weight and gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
+from crosscheck._report.written import Documented
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from crosscheck._models.gradients import Gradient
+    from crosscheck._models.weights import WeightMatch
+
+SCHEMA = "crosscheck.models/1"
+MOST_FAULTS = 8
+MOST_ROWS = 400
+SIDES = {"torch": "PyTorch", "jax": "JAX", None: "not known"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One landmark: a place where both models hold the same quantity, if the port is right.
+
+    All errors are the largest difference of an element, relative to the root mean square of torch's values there.
+
+    Attributes:
+        name: The weight that is applied there, ``sum`` or an output.
+        place: ``operand`` for what the weight is applied to, ``result`` for what comes of it.
+        torch: The module of torch.
+        operation: The operation of torch that gives the value.
+        jax: Where it stands in JAX: the names of its modules and functions, as far as its library gives any.
+        source: The line of JAX's side.
+        error: The error made since the landmarks before, of the same values, in float64.
+        tolerance: How far right models may differ there in float64.
+        accumulated: How far the two are apart in the dtype where each runs by itself; None where it is wrong in float64.
+        drift: How far rounding alone moves JAX's value there; None likewise.
+        torch_error: The error of torch in the dtype, made since the landmarks before; None likewise.
+        jax_error: The same of JAX.
+        rounding: How far rounding every operation since then moves the value; None likewise.
+        cause: ``exact``, ``rounding``, ``inaccurate`` or ``definition``.
+        side: The side that is inaccurate; None where neither is, or nothing says which function is meant.
+        fault: The number of the fault that it shows; None where it shows none.
+    """
+
+    name: str
+    place: str
+    torch: str
+    operation: str
+    jax: str
+    source: str
+    error: float
+    tolerance: float
+    accumulated: float | None
+    drift: float | None
+    torch_error: float | None
+    jax_error: float | None
+    rounding: float | None
+    cause: str
+    side: str | None
+    fault: int | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong by itself, and not since something before it did.
+
+    Attributes:
+        torch: The module of torch whose computation JAX does not have.
+        kind: The class of that module.
+        operation: The operation of torch.
+        jax: Where it stands in JAX.
+        source: The line of JAX's side.
+        cause: ``definition``, ``inaccurate``, ``missing`` or ``special``.
+        side: The side at fault; None where nothing says which function is meant.
+        error: How large it is, as of a landmark.
+        explanation: What differs, as far as it is known.
+        layers: The numbers of the landmarks that show it.
+    """
+
+    torch: str
+    kind: str
+    operation: str
+    jax: str
+    source: str
+    cause: str
+    side: str | None
+    error: float
+    explanation: str
+    layers: tuple[int, ...]
+
+    @property
+    def where(self) -> str:
+        """The module, or the model itself."""
+        return self.torch or "the model itself"
+
+
+@dataclass(frozen=True)
+class ModelsReport(Documented):
+    """The result of ``compare_models``.
+
+    Attributes:
+        name: Both models.
+        layers: Every landmark, in the order in which JAX reaches them.
+        faults: What goes wrong by itself, in that order.
+        weights: Every parameter and buffer of torch and every array of JAX, and what became of it.
+        gradients: The verdict on the gradient by each parameter of torch.
+        outputs: For each output how far the two are apart where each runs by itself, and how far rounding may bring them.
+        notes: What else there is to say, such as what could not be compared.
+        environment: Versions, devices and settings on which the results may depend.
+        seconds: How long it took.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    faults: tuple[Fault, ...]
+    weights: tuple[WeightMatch, ...]
+    gradients: tuple[Gradient, ...]
+    outputs: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...]
+    environment: Mapping[str, object]
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared and nothing goes wrong."""
+        return bool(self.layers) and not self.faults
+
+    @property
+    def first(self) -> Fault | None:
+        """The first layer that goes wrong by itself."""
+        return self.faults[0] if self.faults else None
+
+    @property
+    def diverging(self) -> tuple[tuple[Fault, ...], ...]:
+        """All that go wrong by themselves, those that are alike together."""
+        ordered = sorted(self.faults, key=_alike)
+        groups = [tuple(group) for _, group in groupby(ordered, key=_alike)]
+        return tuple(sorted(groups, key=lambda group: self.faults.index(group[0])))
+
+    @property
+    def cause(self) -> str | None:
+        """The cause of the first fault; None where the two models agree."""
+        return self.first.cause if self.first else None
+
+    @property
+    def side(self) -> str | None:
+        """The side at fault in it; None where there is none, or it is not known."""
+        return self.first.side if self.first else None
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        if not self.layers:
+            return f"FAILED: {self.name}: nothing was compared."
+        places = f"{len(self.layers)} landmarks"
+        if self.first is None:
+            apart = [one for one, _ in self.outputs.values()]
+            largest = f"; the outputs are {max(apart):.2g} apart, by rounding" if apart else ""
+            return f"AGREE: {self.name}: the same function at all {places}{largest}."
+        more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
+        return f"DISAGREE ({self.first.cause}): {self.name}: first in {self.first.where}: {self.first.explanation}{more}."
+
+    def story(self) -> str:
+        """The verdict and its evidence.
+
+        Returns:
+            The text, in under 30 lines.
+        """
+        return "\n".join(_story(self))
+
+    def __str__(self) -> str:
+        return self.story()
+
+    def document(self) -> Document:
+        """The report as a document: the verdict, the story, the tree of layers, the figure of errors, weights, gradients.
+
+        Returns:
+            The document.
+        """
+        story = "\n".join(line.strip() for line in self.story().splitlines()[1:])
+        blocks: list[Block] = [Code(story)] if story else []
+        if self.layers:
+            blocks += [Heading("Every landmark"), Table(list(_layer_rows(self.layers)))]
+            blocks.append(Drawing(self.plot, "The error at each landmark, made there and accumulated"))
+        if self.weights:
+            blocks += [Heading("Every weight"), Table(list(_weight_rows(self.weights)))]
+        if self.gradients:
+            blocks += [Heading("Every gradient"), Table(list(_gradient_rows(self.gradients)))]
+        return Document(self.headline, self.passed, blocks, self.environment)
+
+    def plot(self) -> Figure:
+        """Draw the error over depth: made at each landmark in float64, accumulated, and the bound of rounding.
+
+        Returns:
+            A figure that belongs to no window.
+
+        Raises:
+            ValueError: If nothing was compared.
+        """
+        from crosscheck._models.figure import draw
+
+        return draw(self.layers, self.faults)
+
+    def data(self) -> dict[str, Any]:
+        """The report as plain data (schema ``crosscheck.models/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
+        return {
+            "schema": SCHEMA,
+            "environment": plain(dict(self.environment)),
+            "layers": [plain(dataclasses.asdict(one)) for one in self.layers],
+            "faults": [plain(dataclasses.asdict(one)) for one in self.faults],
+            "weights": [plain(dataclasses.asdict(one)) for one in self.weights],
+            "gradients": [plain(dataclasses.asdict(one)) for one in self.gradients],
+            "outputs": {name: plain({"apart": apart, "drift": drift}) for name, (apart, drift) in self.outputs.items()},
+            "notes": list(self.notes),
+            "summary": {
+                "passed": self.passed,
+                "headline": self.headline,
+                "cause": self.cause,
+                "side": self.side,
+                "first": self.first.torch if self.first else None,
+                "landmarks": len(self.layers),
+                "faults": len(self.faults),
+                "seconds": self.seconds,
+            },
+        }
+
+
+def _alike(fault: Fault) -> tuple[str, str, str, str]:
+    return fault.cause, fault.kind, fault.operation, fault.explanation
+
+
+def _story(report: ModelsReport) -> Iterator[str]:
+    yield report.headline
+    groups = report.diverging
+    for group in groups[:MOST_FAULTS]:
+        yield from _of_group(group)
+    if len(groups) > MOST_FAULTS:
+        yield f"  and {len(groups) - MOST_FAULTS} more kinds of faults"
+    if not report.faults and report.layers:
+        worst = max(report.layers, key=lambda layer: layer.accumulated or 0.0)
+        if worst.accumulated is not None and worst.drift is not None:
+            rounding = f"rounding alone moves JAX by {worst.drift:.2g} there"
+            yield f"  accumulated at most {worst.accumulated:.2g}, at {worst.name}; {rounding}"
+        yield f"  made between two landmarks, in float64: at most {max(layer.error for layer in report.layers):.2g}"
+    for name, (apart, drift) in list(report.outputs.items())[:4]:
+        yield f"  {name}: {apart:.2g} apart in the dtype; rounding alone moves it by {drift:.2g}"
+    if report.weights:
+        left = [one for one in report.weights if not one.matched]
+        yield f"  weights: {len(report.weights) - len(left)} matched, {len(left)} without a partner"
+        for one in left[:4]:
+            yield f"    {one.torch or one.jax}: {one.reason}"
+    bad = [one for one in report.gradients if one.cause]
+    if report.gradients:
+        yield f"  gradients: {len(report.gradients) - len(bad)} of {len(report.gradients)} agree"
+    for note in report.notes[:4]:
+        yield f"  note: {note}"
+
+
+def _of_group(group: Sequence[Fault]) -> Iterator[str]:
+    one = group[0]
+    count = f"{len(group)} x {one.kind}: " if len(group) > 1 else ""
+    yield f"  {count}{one.where} ({one.kind}, {one.operation}): {one.explanation}"
+    side = f"; at fault: {SIDES[one.side]}" if one.side else ""
+    where = " ".join(filter(None, (one.jax, one.source))) or "unnamed"
+    yield f"    an error of {one.error:.2g} made there{side}; JAX: {where}"
+    if len(group) > 1:
+        others = ", ".join(fault.where for fault in group[1:4])
+        yield f"    likewise {others}{', ...' if len(group) > 4 else ''}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _layer_rows(layers: Sequence[Layer]) -> Iterator[list[str]]:
+    yield ["landmark", "of", "module", "verdict", "made here", "accumulated", "rounding", "in JAX"]
+    for layer in layers[:MOST_ROWS]:
+        mark = {"exact": "ok", "rounding": "ok"}.get(layer.cause, layer.cause)
+        where = " ".join(filter(None, (layer.jax, layer.source)))
+        yield [
+            layer.name,
+            layer.place,
+            layer.torch,
+            mark,
+            _number(layer.error),
+            _number(layer.accumulated),
+            _number(layer.drift),
+            where,
+        ]
+    if len(layers) > MOST_ROWS:
+        yield [f"and {len(layers) - MOST_ROWS} more", *[""] * 7]
+
+
+def _weight_rows(weights: Sequence[WeightMatch]) -> Iterator[list[str]]:
+    yield ["torch", "JAX", "layout", "found by", "apart"]
+    for one in weights[:MOST_ROWS]:
+        yield [one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or "", _number(one.difference)]
+
+
+def _gradient_rows(gradients: Sequence[Gradient]) -> Iterator[list[str]]:
+    yield ["parameter", "JAX", "verdict", "apart"]
+    for one in gradients[:MOST_ROWS]:
+        verdict = one.cause or ("ok" if one.jax else "not compared: JAX has none of its numbers")
+        yield [one.parameter, ", ".join(one.jax), verdict, _number(one.error)]

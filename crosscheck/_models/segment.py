@@ -1,0 +1,124 @@
+"""One stretch by itself: the module of torch that goes wrong against what JAX has in its place, as ``compare`` sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jax.extend.core import Literal
+
+from crosscheck._compare.compare import compare
+from crosscheck._frameworks.torch_backend import to_array
+from crosscheck._models.engine import Found
+from crosscheck._models.forcing import FOUND
+from crosscheck._models.landmarks import Landmark, distance
+from crosscheck._models.uses import Operation
+
+
+def explanation_by_compare(found: Found, landmark: Landmark, operation: Operation) -> str:
+    """How the module and the stretch differ; empty where the stretch is not that of one module."""
+    module = found.torch.modules.get(operation.path)
+    if module is None or not operation.path or list(module.children()):
+        return ""
+    given = _given(found, operation)
+    function = None if given is None else _stretch(found, landmark, given)
+    if given is None or function is None:
+        return ""
+    try:
+        report = compare(module, function, [given], order=0, dtype=found.flat.dtype)
+    except Exception:  # a stretch that cannot be run by itself has no explanation; the fault stands all the same
+        return ""
+    if report.passed or report.cause in (None, "error"):  # an error is of the layout, which is no fault of a stretch
+        return ""
+    return report.headline.partition(f" / {function.__name__}: ")[2].rstrip(".")
+
+
+def _given(found: Found, operation: Operation) -> Any:
+    """The one array that a module was called with when it ran this operation."""
+    calls = [call for call in found.torch.calls if call[0] == operation.path and call[1] <= operation.index]
+    if not calls:
+        return None
+    tensors = [one for one in calls[-1][2] if isinstance(one, torch.Tensor)]
+    if len(tensors) != 1 or len(tensors) != len(calls[-1][2]) or not tensors[0].is_floating_point():
+        return None
+    return np.array(to_array(tensors[0].detach()))
+
+
+def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], Any] | None:
+    """What JAX computes from the value that is the module's argument to the landmark."""
+    run = found.narrow.run if found.narrow else None
+    if run is None:
+        return None
+    flat = found.flat
+    step = flat.steps[landmark.step]
+    target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+    wanted = np.sort(given.astype(np.float64), axis=None)[:, None]
+    ancestors = _ancestors(found, target)
+    starts = [
+        number
+        for number in ancestors
+        if number in run.values
+        and run.values[number].size == given.size
+        and distance(np.sort(np.asarray(run.values[number], np.float64), axis=None)[:, None], wanted) <= FOUND
+    ]
+    if not starts:
+        return None
+    start = max(starts)
+    if tuple(run.values[start].shape) != given.shape:
+        return None
+    inside = [one for one in flat.steps[: landmark.step + 1] if set(one.outputs) & ancestors]
+    values = run.values
+
+    def port(x: Any) -> Any:
+        if tuple(x.shape) == given.shape:
+            return same_shape(x)
+        # An elementwise function is asked for at other inputs, of other shapes.
+        parts = -(-x.size // given.size)
+        padded = jnp.resize(x.ravel(), (parts, *given.shape))
+        return jax.vmap(same_shape)(padded).ravel()[: x.size].reshape(x.shape)
+
+    def same_shape(x: Any) -> Any:
+        here: dict[int, Any] = {start: x}
+
+        def read(one: Any) -> Any:
+            if isinstance(one, int) and one in here:
+                return here[one]
+            exact = flat.exact.get(id(one)) if isinstance(one, Literal) else flat.exact.get(id(flat.constants.get(one)))
+            value = exact if exact is not None else one.val if isinstance(one, Literal) else values[one]
+            dtype = one.aval.dtype if isinstance(one, Literal) else value.dtype
+            return jnp.asarray(value, x.dtype if jnp.issubdtype(dtype, jnp.floating) else dtype)
+
+        for one in inside:
+            if not any(isinstance(number, int) and number in here for number in one.inputs) or start in one.outputs:
+                continue
+            operands = [read(number) for number in one.inputs]
+            if one.equation is None:
+                assert one.function is not None
+                results = [one.function(*operands)]
+            else:
+                primitive = one.equation.primitive
+                results = primitive.bind(*operands, **primitive.get_bind_params(one.equation.params))
+                results = results if primitive.multiple_results else [results]
+            here.update(zip(one.outputs, results, strict=True))
+        return here[target]
+
+    port.__name__ = step.operation.source or "the port"
+    return port
+
+
+def _ancestors(found: Found, target: int) -> set[int]:
+    numbers: set[int] = set()
+    left = [target]
+    while left:
+        number = left.pop()
+        if not isinstance(number, int) or number in numbers:
+            continue
+        numbers.add(number)
+        maker = found.flat.maker.get(number)
+        if maker is not None:
+            left += [one for one in found.flat.steps[maker].inputs if isinstance(one, int)]
+    return numbers

@@ -1,0 +1,248 @@
+"""Whole models: right ports are certified, and every planted bug is found in its layer, with nothing else blamed."""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from cli import run
+from torch import nn
+from zoo import ARCHITECTURES, Architecture, Port, installed
+from zoo.bugs import BUGS, Bug, planted, trios
+
+from crosscheck import ModelsReport, UsageError, compare_models
+
+SEED = 1
+USUAL = ("mlp-plain", "encoder-plain", "conv_batchnorm_train-plain")
+USUAL_BUGS = (
+    "encoder-plain-epsilon-in-one-layer",
+    "mlp-plain-stopped-gradient",
+    "conv_batchnorm_train-plain-momentum",
+    "resnet-plain-residual-missing",
+)
+BACKWARD = "moe-plain-stopped-gates"
+"""Two layers stop gradients: only the one that the backward pass meets first is named."""
+ONE_STRETCH = {"conv_batchnorm", "mlp"}
+"""Architectures of which three bugs at once stand between the same two weights, where one hides the other."""
+
+
+def usual(name: str, among: tuple[str, ...]) -> list[pytest.MarkDecorator]:
+    return [] if name in among else [pytest.mark.full]
+
+
+PORTS = [
+    pytest.param(one, library, id=f"{one.name}-{library}", marks=usual(f"{one.name}-{library}", USUAL))
+    for one in ARCHITECTURES.values()
+    for library in one.ports
+]
+
+
+def compared(architecture: Architecture, port: Port, seed: int = SEED, **options: Any) -> ModelsReport:
+    model = architecture.torch_model(seed)
+    inputs = architecture.inputs(seed)
+    return compare_models(model, port.model, inputs, params=port.params, torch_to_jax=port.torch_to_jax, **options)
+
+
+def here(library: str) -> None:
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+
+
+@pytest.mark.parametrize(("architecture", "library"), PORTS)
+def test_a_right_port_is_certified(architecture: Architecture, library: str) -> None:
+    here(library)
+    report = compared(architecture, architecture.jax(library, SEED))
+    assert report.passed, report.story()
+    assert report.headline.startswith("AGREE")
+    assert len(report.layers) > 4
+    assert report.gradients
+    assert not any(gradient.cause for gradient in report.gradients)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["mlp", "encoder", "resnet", "decoder"])
+def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    report = compared(architecture, architecture.jax("plain", SEED, dtype="bfloat16"), dtype="bfloat16")
+    assert report.passed, report.story()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2, 3, 4])
+@pytest.mark.parametrize(("architecture", "library"), PORTS)
+def test_a_right_port_is_certified_whatever_the_weights(architecture: Architecture, library: str, seed: int) -> None:
+    here(library)
+    report = compared(architecture, architecture.jax(library, seed), seed)
+    assert report.passed, report.story()
+
+
+@pytest.mark.parametrize(
+    ("library", "bug"), [pytest.param(bug.library, bug, id=bug.name, marks=usual(bug.name, USUAL_BUGS)) for bug in BUGS]
+)
+def test_a_bug_is_found_where_it_is(library: str, bug: Bug) -> None:
+    here(library)
+    report = compared(ARCHITECTURES[bug.architecture], bug.jax(SEED), order=int(bug.shows == "gradients"))
+    found = {fault.torch for fault in report.faults}
+    assert found == ({bug.where[-1]} if bug.name == BACKWARD else set(bug.where)), report.story()
+    assert not report.passed
+    assert report.first is not None
+    assert report.first.explanation
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("bugs", [pytest.param(bugs, id="+".join(bug.name for bug in bugs)) for bugs in trios()])
+def test_three_bugs_at_once_are_found(bugs: tuple[Bug, ...]) -> None:
+    here(bugs[0].library)
+    report = compared(ARCHITECTURES[bugs[0].architecture], planted(bugs, SEED), order=0)
+    where = {path for bug in bugs for path in bug.where}
+    found = {fault.torch for fault in report.faults}
+    assert found <= where, report.story()
+    if bugs[0].architecture not in ONE_STRETCH:
+        assert found == where, report.story()
+
+
+# The report
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(4, 8)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+
+def small() -> tuple[nn.Module, dict[str, Any], list[np.ndarray]]:
+    torch.manual_seed(0)
+    model = Small()
+    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    return model, params, [np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)]
+
+
+def port(p: dict[str, Any], x: Any, *, approximate: bool = False) -> Any:
+    h = jax.nn.gelu(x @ p["fc1.weight"].T + p["fc1.bias"], approximate=approximate)
+    return h @ p["fc2.weight"].T + p["fc2.bias"]
+
+
+def wrong(p: dict[str, Any], x: Any) -> Any:
+    return port(p, x, approximate=True)
+
+
+@pytest.fixture(scope="module")
+def failing() -> ModelsReport:
+    model, params, inputs = small()
+    return compare_models(model, wrong, inputs, params=params, order=0)
+
+
+def test_the_story_names_the_layer_and_what_both_sides_compute(failing: ModelsReport) -> None:
+    assert (failing.cause, failing.side) == ("definition", None)
+    assert failing.first is not None
+    assert (failing.first.torch, failing.first.kind) == ("act", "GELU")
+    assert failing.first.explanation.startswith("the PyTorch function is gelu, the JAX function is gelu_tanh")
+    assert failing.first.source.startswith("test_models.py:")
+    story = failing.story().splitlines()
+    assert story[0] == failing.headline
+    assert len(story) < 30
+
+
+def test_alike_faults_are_one_group(failing: ModelsReport) -> None:
+    assert [len(group) for group in failing.diverging] == [1]
+    report = compared(ARCHITECTURES["encoder"], next(one for one in BUGS if one.kind == "quick gelu").jax(SEED), order=0)
+    assert [len(group) for group in report.diverging] == [2]
+    assert "2 x GELU" in report.story()
+
+
+def test_the_report_is_written_and_drawn(failing: ModelsReport, tmp_path: Any) -> None:
+    failing.to_json(tmp_path / "a.json")
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert data["schema"] == "crosscheck.models/1"
+    assert data["summary"]["first"] == "act"
+    assert len(data["layers"]) == len(failing.layers)
+    failing.to_html(tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "Every landmark" in page
+    assert "<svg" in page
+    assert failing.plot().axes[0].get_yscale() == "log"
+    assert "act" in failing.markdown()
+
+
+def test_the_model_stays_as_it_was() -> None:
+    architecture = ARCHITECTURES["conv_batchnorm_train"]
+    model = architecture.torch_model(SEED)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    one = architecture.jax("plain", SEED)
+    compare_models(model, one.model, architecture.inputs(SEED), params=one.params, torch_to_jax=one.torch_to_jax, order=0)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+# Bad input
+
+
+def refused(*parts: str, **options: Any) -> None:
+    model, params, inputs = small()
+    given: dict[str, Any] = {"torch_model": model, "jax_model": port, "inputs": inputs, "params": params, **options}
+    with pytest.raises(UsageError) as error:
+        compare_models(given.pop("torch_model"), given.pop("jax_model"), given.pop("inputs"), **given)
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
+    x = np.ones((3, 4), np.float32)
+    refused("torch_model", "got function", "torch.nn.Module", torch_model=port)
+    refused("jax_model", "got int", jax_model=3)
+    refused("jax_model", "params=", params=None)
+    refused("order", "got 2", "0 or 1", order=2)
+    refused("dtype", dtype="float8")
+    refused("torch_model", "raised", inputs=[x, x])
+    refused("jax_model", "raised", "TypeError", jax_model=lambda p: p["fc1.weight"])
+    refused("jax_model", "returned", jax_model=lambda p, x: (port(p, x), port(p, x), port(p, x)))
+    refused("jax_model", "shape", jax_model=lambda p, x: port(p, x).sum())
+
+
+def test_a_model_that_draws_random_numbers_is_refused() -> None:
+    refused("torch_model", "random", "eval()", torch_model=nn.Sequential(Small(), nn.Dropout(0.5)).train())
+
+
+# The command
+
+FILE = """
+import jax, jax.numpy as jnp, numpy as np, torch
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+inputs = [np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)]
+def params():
+    return {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+def right(p, x, approximate=False):
+    h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=approximate)
+    return h @ p["2.weight"].T + p["2.bias"]
+def wrong(p, x):
+    return right(p, x, True)
+"""
+
+
+def test_the_command(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ported_model.py").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    given = ["--inputs", "ported_model:inputs", "--params", "ported_model:params", "--order", "0"]
+    right = run("models", "ported_model:model", "ported_model:right", *given)
+    assert right.exit_code == 0, right.output
+    assert "AGREE" in right.output
+    wrong = run("models", "ported_model:model", "ported_model:wrong", *given, "--json", "a.json", "--figure", "a.png")
+    assert wrong.exit_code == 1, wrong.output
+    assert "first in 1" in wrong.output
+    assert json.loads((tmp_path / "a.json").read_text())["summary"]["faults"] == 1
+    assert (tmp_path / "a.png").stat().st_size > 0
+    refused = run("models", "ported_model:mode", "ported_model:wrong", *given)
+    assert refused.exit_code == 2
+    assert "did you mean 'model'?" in refused.stderr

@@ -1,0 +1,53 @@
+"""What ``compare_models`` refuses, with one message, and the inputs that it takes."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import crosscheck
+
+MODEL = torch.nn.Linear(4, 2)
+PARAMS = {name: jnp.asarray(value.detach().numpy()) for name, value in MODEL.named_parameters()}
+INPUTS = [np.linspace(-1, 1, 12).reshape(3, 4)]
+
+
+def port(p: Any, x: Any) -> Any:
+    return x @ p["weight"].T + p["bias"]
+
+
+def branching(p: Any, x: Any) -> Any:
+    return port(p, x if x.sum() > 0 else -x)
+
+
+def in_numpy(p: Any, x: Any) -> Any:
+    return np.asarray(port(p, x))
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "said"),
+    [
+        (branching, PARAMS, "jax_model: jax.make_jaxpr raises TracerBoolConversionError: Attempted boolean conversion"),
+        (in_numpy, PARAMS, "jax_model: jax.make_jaxpr raises TracerArrayConversionError"),
+        (port, {"weight": PARAMS["weight"]}, "jax_model: jax.make_jaxpr raises KeyError: 'bias'"),
+        (lambda p, x: port(p, x)[:2], PARAMS, "has the shape (2, 2), torch's has (3, 2)"),
+        (port, None, "jax_model: got a function without its parameters"),
+        (3, PARAMS, "jax_model: got int, expected a module of flax or equinox, or a function with params="),
+    ],
+)
+def test_a_model_that_cannot_be_compared_is_refused_with_what_it_raised(model: Any, params: Any, said: str) -> None:
+    with pytest.raises(crosscheck.UsageError) as raised:
+        crosscheck.compare_models(MODEL, model, INPUTS, params=params, order=0)
+    assert said in str(raised.value)
+
+
+def test_integers_of_64_bits_are_indices_as_those_of_32() -> None:
+    table = torch.nn.Embedding(5, 3)
+    params = {"weight": jnp.asarray(table.weight.detach().numpy())}
+    for dtype in (np.int64, np.int32):
+        ids = np.array([[1, 2, 4]], dtype)
+        assert crosscheck.compare_models(table, lambda p, i: p["weight"][i], [ids], params=params, order=0).passed
+        wrong = crosscheck.compare_models(table, lambda p, i: p["weight"][i - 1], [ids], params=params, order=0)
+        assert wrong.cause == "definition"

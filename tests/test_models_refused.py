@@ -43,6 +43,23 @@ def test_a_model_that_cannot_be_compared_is_refused_with_what_it_raised(model: A
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (3, "torch_to_jax: got int, expected a function"),
+        (
+            lambda inputs: inputs[1],
+            "torch_to_jax: of the list of inputs it raised IndexError: list index out of range",
+        ),
+        (lambda inputs: inputs[0], "torch_to_jax: it returned ndarray, expected the list of JAX's inputs"),
+    ],
+)
+def test_a_wrong_layout_of_inputs_is_refused(function: Any, said: str) -> None:
+    with pytest.raises(crosscheck.UsageError) as raised:
+        crosscheck.compare_models(MODEL, port, INPUTS, params=PARAMS, torch_to_jax=function, order=0)
+    assert str(raised.value) == said
+
+
 def test_integers_of_64_bits_are_indices_as_those_of_32() -> None:
     table = torch.nn.Embedding(5, 3)
     params = {"weight": jnp.asarray(table.weight.detach().numpy())}

@@ -37,4 +37,11 @@ def both_inputs(
     if torch_to_jax is None:
         return mine, mine
     _arguments.function("torch_to_jax", torch_to_jax)
-    return mine, gather(list(torch_to_jax(mine.tree.build(list(mine.leaves)))), dtype, None, 0, seed)
+    given = list(mine.tree.build(list(mine.leaves)))
+    try:
+        made = torch_to_jax(given)
+    except Exception as error:
+        raise UsageError(f"torch_to_jax: of the list of inputs it raised {type(error).__name__}: {error}") from error
+    if not isinstance(made, list | tuple):
+        raise UsageError(f"torch_to_jax: it returned {type(made).__name__}, expected the list of JAX's inputs")
+    return mine, gather(list(made), dtype, None, 0, seed)

@@ -61,6 +61,7 @@ HOW = {
     "accept": (),
     "dtype": "float32",
 }
+MODELS = {"torch_to_jax": None, "order": 0, "dtype": "float32", "seed": 0}
 SWEPT = {"dtype": "bfloat16", "orders": 0, "implementations": "torch", "range": (1.0, 1.1), "device": "cpu", "out": None}
 FUNCTIONS: Mapping[str, Function] = {
     "verify": Function(
@@ -80,6 +81,10 @@ FUNCTIONS: Mapping[str, Function] = {
     "sweep, range": Function(crosscheck.sweep, {"what": "linear", **SWEPT}, ("dtype", "what")),
     "plot": Function(crosscheck.plot, {"what": "linear", "dtype": "float32", "range": (-1, 1)}),
     "compare": Function(crosscheck.compare, {**PAIR, **HOW}),
+    "compare_models": Function(
+        crosscheck.compare_models,
+        {"torch_model": torch.nn.Tanh(), "jax_model": lambda p, x: jnp.tanh(x), "inputs": [X], "params": {}, **MODELS},
+    ),
     "assert_agree": Function(crosscheck.assert_agree, {**PAIR, "order": 0, "modes": "eager"}),
     "identify": Function(crosscheck.identify, {"function": torch.tanh, "framework": "torch", "dtype": "float32", "seed": 0}),
     "perceptron": Function(

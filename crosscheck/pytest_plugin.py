@@ -6,15 +6,20 @@ pytest loads this module at every start, so it imports nothing but pytest until 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
     from crosscheck._compare.report import PairReport
+    from crosscheck._models.report import ModelsReport
     from crosscheck._report.report import Report
+
+    Judged = TypeVar("Judged", PairReport, ModelsReport)
+
+Made = TypeVar("Made")
 
 SCHEMA = "crosscheck.pytest/1"
 MOST_SHOWN = 20
@@ -53,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Crosscheck:
-    """The fixture's value, with ``crosscheck.assert_agree``, ``crosscheck.compare`` and ``crosscheck.verify``.
+    """The fixture's value, with ``assert_agree``, ``compare``, ``assert_models_agree``, ``compare_models`` and ``verify``.
 
     Each takes what the function of that name takes. Seed, device and dtype are those of the command line unless given.
     """
@@ -65,10 +70,7 @@ class Crosscheck:
     def assert_agree(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
         """Fail with the story unless the two agree; the report."""
         __tracebackhide__ = True
-        report = self.compare(torch_fn, jax_fn, inputs, **options)
-        if not report.passed:
-            raise AssertionError(report.story())
-        return report
+        return _passed(self.compare(torch_fn, jax_fn, inputs, **options))
 
     def compare(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
         """The report, whatever it says."""
@@ -76,11 +78,27 @@ class Crosscheck:
         import crosscheck
 
         given = self._given("seed", "device", "dtype")
-        try:
-            report = crosscheck.compare(torch_fn, jax_fn, inputs, **{**given, **options})
-        except crosscheck.UsageError as error:  # anew, without a traceback into what the test did not write
-            raise crosscheck.UsageError(str(error)) from None
-        self._keep("compare", report.headline, report)
+        report = _called(crosscheck.compare, torch_fn, jax_fn, inputs, **{**given, **options})
+        self._keep("compare", report.headline, report.passed, report.compared, report.data)
+        return report
+
+    def assert_models_agree(
+        self, torch_model: Any = None, jax_model: Any = None, inputs: Any = None, **options: Any
+    ) -> ModelsReport:
+        """Fail with the story unless the two models agree; the report."""
+        __tracebackhide__ = True
+        return _passed(self.compare_models(torch_model, jax_model, inputs, **options))
+
+    def compare_models(
+        self, torch_model: Any = None, jax_model: Any = None, inputs: Any = None, **options: Any
+    ) -> ModelsReport:
+        """The report on two whole models, whatever it says."""
+        __tracebackhide__ = True
+        import crosscheck
+
+        given = self._given("seed", "dtype")
+        report = _called(crosscheck.compare_models, torch_model, jax_model, inputs, **{**given, **options})
+        self._keep("compare_models", report.headline, report.passed, len(report.layers), report.data)
         return report
 
     def verify(self, what: Any = None, **options: Any) -> Report:
@@ -92,11 +110,8 @@ class Crosscheck:
         given = self._given("seed", "device")
         if dtype := self._given("dtype"):
             given["dtypes"] = [*dtype.values()]
-        try:
-            report = crosscheck.verify(what, **{**given, **options})
-        except crosscheck.UsageError as error:
-            raise crosscheck.UsageError(str(error)) from None
-        self._keep("verify", headline(report), report)
+        report = _called(crosscheck.verify, what, **{**given, **options})
+        self._keep("verify", headline(report), report.passed, report.compared, report.data)
         return report
 
     def _given(self, *names: str) -> dict[str, Any]:
@@ -104,17 +119,35 @@ class Crosscheck:
         values = {name: self._config.getoption(f"crosscheck_{name}") for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
-    def _keep(self, kind: str, headline: str, report: Report) -> None:
-        self.compared |= report.compared > 0
-        record: dict[str, Any] = {"test": self._test, "kind": kind, "passed": report.passed, "headline": headline}
+    def _keep(self, kind: str, headline: str, passed: bool, compared: int, data: Callable[[], Any]) -> None:
+        self.compared |= compared > 0
+        record: dict[str, Any] = {"test": self._test, "kind": kind, "passed": passed, "headline": headline}
         if self._config.getoption("crosscheck_json"):
-            record["report"] = report.data()
+            record["report"] = data()
         self._config.stash[RECORDS].append(record)
+
+
+def _called(function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
+    """What the function gives; a refusal is raised anew, without a traceback into what the test did not write."""
+    __tracebackhide__ = True
+    from crosscheck import UsageError
+
+    try:
+        return function(*arguments, **options)
+    except UsageError as error:
+        raise UsageError(str(error)) from None
+
+
+def _passed(report: Judged) -> Judged:
+    __tracebackhide__ = True
+    if not report.passed:
+        raise AssertionError(report.story())
+    return report
 
 
 @pytest.fixture
 def crosscheck(request: pytest.FixtureRequest) -> Iterator[Crosscheck]:
-    """Compare functions of PyTorch with those of JAX: ``assert_agree``, ``compare`` and ``verify``."""
+    """Compare functions and models of PyTorch with those of JAX: see ``Crosscheck``."""
     checker = Crosscheck(request.node.nodeid, request.config)
     yield checker
     if request.node.stash.get(PASSED, False) and not checker.compared:

@@ -38,6 +38,31 @@ def test_compare_takes_the_command_line_s_dtype_and_its_own(crosscheck):
     assert crosscheck.compare(torch.abs, jnp.abs, order=0).comparisons[0].dtype == "bfloat16"
     assert crosscheck.compare(torch.abs, jnp.abs, order=0, dtype="float16").comparisons[0].dtype == "float16"
 """
+MODELS = """
+import jax, numpy, pytest, torch
+
+MODEL = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU(), torch.nn.Linear(4, 2))
+PARAMS = {name: jax.numpy.asarray(value.detach().numpy()) for name, value in MODEL.named_parameters()}
+INPUTS = [numpy.linspace(-1, 1, 6).reshape(2, 3)]
+
+def port(p, x, approximate=False):
+    h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=approximate)
+    return h @ p["2.weight"].T + p["2.bias"]
+
+def test_right(crosscheck):
+    report = crosscheck.assert_models_agree(MODEL, port, INPUTS, params=PARAMS)
+    assert report.passed
+
+def test_wrong(crosscheck):
+    crosscheck.assert_models_agree(MODEL, lambda p, x: port(p, x, True), INPUTS, params=PARAMS, order=0)
+
+def test_looked_at(crosscheck):
+    report = crosscheck.compare_models(MODEL, lambda p, x: port(p, x, True), INPUTS, params=PARAMS, order=0)
+    assert report.first.torch == "1"
+
+def test_refused(crosscheck):
+    crosscheck.assert_models_agree(MODEL, port, INPUTS)
+"""
 NOTHING = """
 def test_nothing(crosscheck):
     pass
@@ -76,6 +101,24 @@ def test_what_differs_fails_with_the_story_and_nothing_of_the_plugin(pytester: p
         ]
     )
     assert "pytest_plugin.py" not in result.stdout.str()
+
+
+def test_models_are_compared_fail_with_the_story_and_are_in_the_json(pytester: pytest.Pytester) -> None:
+    result = run(pytester, MODELS, "--crosscheck-json", "all.json", "--crosscheck-seed", "7")
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            ">*crosscheck.assert_models_agree(MODEL, lambda p, x: port(p, x, True), INPUTS, params=PARAMS, order=0)",
+            "E *AssertionError: DISAGREE (definition): Sequential / <lambda>: first in 1: *",
+            ">*crosscheck.assert_models_agree(MODEL, port, INPUTS)",
+            "E *UsageError: jax_model: got a function without its parameters*",
+            "3 compared: 1 agree, 2 do not",
+        ]
+    )
+    assert "pytest_plugin.py" not in result.stdout.str()
+    tests = json.loads((pytester.path / "all.json").read_text())["tests"]
+    assert [(one["kind"], one["passed"]) for one in tests] == [("compare_models", passed) for passed in (True, False, False)]
+    assert [one["report"]["summary"]["first"] for one in tests] == [None, "1", "1"]
 
 
 def test_the_command_line_s_options_are_defaults(pytester: pytest.Pytester) -> None:

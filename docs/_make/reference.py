@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import griffe
+import jax
+import jax.numpy as jnp
 import jsonschema
 import numpy as np
+import torch
 from products import Content
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
@@ -24,6 +27,9 @@ from crosscheck._atlas.diff_report import DIFF_SCHEMA as ATLAS_DIFF
 from crosscheck._atlas.diff_report import AtlasDiffFile
 from crosscheck._atlas.report import SCHEMA as ATLAS
 from crosscheck._atlas.report import AtlasFile
+from crosscheck._models.gradients import Gradient
+from crosscheck._models.report import SCHEMA as MODELS
+from crosscheck._models.report import Fault, Layer
 from crosscheck._recorded.files import SCHEMA as RECORDED
 from crosscheck._recorded.files import RecordFile
 from crosscheck._recorded.files import files as recorded_files
@@ -107,13 +113,51 @@ class ArraysFile:
 
 
 @dataclass
-class TestEntry:
-    """What one call of the fixture compared; ``report`` is that of two functions, or of an activation."""
+class OutputOfModels:
+    """How far an output is apart where each model runs by itself, and how far rounding alone moves it."""
 
-    test: str
+    apart: float
+    drift: float
+
+
+@dataclass
+class ModelsSummary:
+    """The end of a report on two models; ``first`` is the module of torch that goes wrong first."""
+
     passed: bool
     headline: str
-    report: ReportFile
+    cause: str | None
+    side: str | None
+    first: str | None
+    landmarks: int
+    faults: int
+    seconds: float
+
+
+@dataclass
+class ModelsFile:
+    """What `crosscheck models --json` and `ModelsReport.to_json` write."""
+
+    schema: str
+    environment: dict[str, Any]
+    layers: list[Layer]
+    faults: list[Fault]
+    weights: list[Any]
+    gradients: list[Gradient]
+    outputs: dict[str, OutputOfModels]
+    notes: list[str]
+    summary: ModelsSummary
+
+
+@dataclass
+class TestEntry:
+    """What one call of the fixture compared; ``report`` is that of two functions, of two models, or of an activation."""
+
+    test: str
+    kind: str
+    passed: bool
+    headline: str
+    report: ReportFile | ModelsFile
 
 
 @dataclass
@@ -227,6 +271,7 @@ def arrays_example() -> dict[str, Any]:
 
 TESTED = """
 import jax.numpy as jnp
+import numpy as np
 import torch
 
 
@@ -236,6 +281,13 @@ def test_tanh(crosscheck):
 
 def test_scaled(crosscheck):
     crosscheck.assert_agree(torch.tanh, lambda x: jnp.tanh(x) * 1.001, order=0)
+
+
+def test_model(crosscheck):
+    model = torch.nn.Linear(3, 2)
+    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    port = lambda p, x: x @ p["weight"].T + p["bias"]
+    crosscheck.assert_models_agree(model, port, [np.eye(3)], params=params)
 """
 
 
@@ -245,6 +297,19 @@ def tests_example() -> dict[str, Any]:
         arguments = ("-q", "-p", "no:cacheprovider", "--crosscheck-json", "all.json")
         subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=folder, capture_output=True, check=False)
         return cast(dict[str, Any], json.loads(Path(folder, "all.json").read_text()))
+
+
+def models_example() -> dict[str, Any]:
+    """A port with another GELU."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.GELU(), torch.nn.Linear(3, 2))
+    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+
+    def port(p: Any, x: Any) -> Any:
+        h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"])
+        return h @ p["2.weight"].T + p["2.bias"]
+
+    return dict(crosscheck.compare_models(model, port, [np.eye(3)], params=params).data())
 
 
 def sweep_example() -> dict[str, Any]:
@@ -263,6 +328,7 @@ LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "atlas": (AtlasFile, ATLAS, atlas_example),
     "atlas-diff": (AtlasDiffFile, ATLAS_DIFF, atlas_diff_example),
     "arrays": (ArraysFile, ARRAYS, arrays_example),
+    "models": (ModelsFile, MODELS, models_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),
     "recorded": (RecordFile, RECORDED, recorded_example),

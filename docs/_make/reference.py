@@ -30,6 +30,7 @@ from crosscheck._atlas.report import AtlasFile
 from crosscheck._models.gradients import Gradient
 from crosscheck._models.report import SCHEMA as MODELS
 from crosscheck._models.report import Fault, Layer
+from crosscheck._models.weights import WeightMatch
 from crosscheck._recorded.files import SCHEMA as RECORDED
 from crosscheck._recorded.files import RecordFile
 from crosscheck._recorded.files import files as recorded_files
@@ -142,7 +143,7 @@ class ModelsFile:
     environment: dict[str, Any]
     layers: list[Layer]
     faults: list[Fault]
-    weights: list[Any]
+    weights: list[WeightMatch]
     gradients: list[Gradient]
     outputs: dict[str, OutputOfModels]
     notes: list[str]

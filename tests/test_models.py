@@ -204,7 +204,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
     refused("order", "got 2", "0 or 1", order=2)
     refused("dtype", dtype="float8")
     refused("torch_model", "raised", inputs=[x, x])
-    refused("jax_model", "raised", "TypeError", jax_model=lambda p: p["fc1.weight"])
+    refused("jax_model", "raises", "TypeError", jax_model=lambda p: p["fc1.weight"])
     refused("jax_model", "returned", jax_model=lambda p, x: (port(p, x), port(p, x), port(p, x)))
     refused("jax_model", "shape", jax_model=lambda p, x: port(p, x).sum())
 

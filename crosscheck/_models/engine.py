@@ -177,10 +177,10 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     found = dict.fromkeys(base.errors, FLOOR)
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
-        constants = forcing.replaced(clean.left, wide=True, noise=noise, constants_only=True)
-        operations = forcing.replaced(clean.left, wide=True, noise=noise)
+        constants = forcing.replaced(clean.left, wide=True, noise=noise, constants_only=True, against=base)
+        operations = forcing.replaced(clean.left, wide=True, noise=noise, against=base)
         for number in base.errors:
-            moved = [_moved(run, base, number) for run in (constants, operations)]
+            moved = [_finite(run.errors[number]) for run in (constants, operations)]
             limit = max(CONSTANTS * moved[0], OPERATIONS * moved[1] * 2.0**-53 / unit)
             found[number] = max(found[number], limit)
     return found
@@ -196,11 +196,11 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
-        noisy = forcing.replaced(located.left, wide=True, narrow_values=True, noise=noise)
-        drifting = forcing.free(wide=True, noise=noise)
+        noisy = forcing.replaced(located.left, wide=True, narrow_values=True, noise=noise, against=truth)
+        drifting = forcing.free(wide=True, noise=noise, against=free_wide)
         for number in spread:
-            spread[number] = max(spread[number], _moved(noisy, truth, number))
-            drift[number] = max(drift[number], _moved(drifting, free_wide, number))
+            spread[number] = max(spread[number], noisy.errors[number])
+            drift[number] = max(drift[number], drifting.errors[number])
     found = {
         number: Accuracy(
             torch=truth.errors[number],
@@ -217,3 +217,8 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
 
 def _moved(one: Forced, other: Forced, number: int) -> float:
     return distance(np.asarray(one.values[number]), np.asarray(other.values[number]))
+
+
+def _finite(error: float) -> float:
+    """Noise at which a result is not finite says nothing of how far it moves."""
+    return error if np.isfinite(error) else 0.0

@@ -124,9 +124,9 @@ def _path(found: Found, operation: Operation, how: str) -> str:
 def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
     """The module whose weights one side applies more often than the other, and what is to be said of it."""
     mine = Counter(name for use in found.torch.uses for name in use.names)
-    often = Counter(name for _, use, _ in found.uses for name in use.names)
+    often = Counter(_key(use, slot) for _, use, _ in found.uses for slot in range(len(use.names)))
     partner = {
-        found.torch.uses[one.torch[0]].names[one.torch[1]]: found.uses[one.jax[0]][1].names[one.jax[1]]
+        found.torch.uses[one.torch[0]].names[one.torch[1]]: _key(found.uses[one.jax[0]][1], one.jax[1])
         for one in found.pairs
         if one.how == "values" and one.part == (0, 1)
     }
@@ -140,6 +140,11 @@ def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
     module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
     times = wrong[names[0]]
     return module, f"PyTorch applies {names[0]} {times[0]} times, JAX {times[1]}"
+
+
+def _key(use: Use, slot: int) -> tuple[str, bytes]:
+    """A weight of JAX by its name and its numbers: slices of one array are weights of their own."""
+    return use.names[slot], use.matrices[slot].tobytes()
 
 
 def _plainly(error: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.landmarks import Landmark, axes_of, distance, reordered, row_order
-from crosscheck._models.running import Run, Watch
+from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
@@ -70,18 +71,14 @@ class Forcing:
         self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
         self.weights, self.inputs = weights, inputs
         self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
+        self.mends: dict[int, int] = {}
+        """Values of JAX that those of operations of torch take the place of, so that a fault is not seen again later on."""
         self._orders: dict[int, tuple[int, ...] | None] = {}
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
 
-    def free(self, *, wide: bool, noise: Noise | None = None, constants_only: bool = False) -> Forced:
+    def free(self, *, wide: bool, noise: Noise | None = None, against: Forced | None = None) -> Forced:
         """A run with nothing replaced: the errors that have accumulated at each landmark."""
-
-        def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
-            forced.values[number] = matrix
-            forced.errors[number] = distance(matrix, expected)
-            return False
-
-        return self._run(seen, wide=wide, noise=noise, constants_only=constants_only)
+        return self._run(_measuring(None, against), wide=wide, noise=noise)
 
     def replaced(
         self,
@@ -92,18 +89,26 @@ class Forcing:
         noise: Noise | None = None,
         constants_only: bool = False,
         keep: bool = False,
+        against: Forced | None = None,
     ) -> Forced:
-        """A run with torch's values at every landmark but those; what JAX had there is in ``values``, all in ``run``."""
+        """A run with torch's values at every landmark but those.
 
-        def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
-            forced.values[number] = matrix
-            forced.errors[number] = distance(matrix, expected)
-            return number not in skipped
-
-        return self._run(seen, wide=wide, narrow_values=narrow_values, noise=noise, constants_only=constants_only, keep=keep)
+        What JAX had there is in ``values``, and every value in ``run`` where they are to be kept. With ``against``, errors
+        are against the values of that run, and no values are kept.
+        """
+        return self._run(
+            _measuring(skipped, against),
+            wide=wide,
+            narrow_values=narrow_values,
+            noise=noise,
+            constants_only=constants_only,
+            keep=keep,
+            mends=self.mends,
+        )
 
     def located(self) -> Forced:
         """A clean run in float64 that names what goes wrong by itself."""
+        self.mends = {}
         search = _Search(self)
         found = self._run(search.seen, wide=True, keep=True)
         search.end(found)
@@ -133,6 +138,7 @@ class Forcing:
         noise: Noise | None = None,
         constants_only: bool = False,
         keep: bool = False,
+        mends: Mapping[int, int] = MappingProxyType({}),
     ) -> Forced:
         forced = Forced()
         operands: dict[int, dict[int, Callable[[Any], Any]]] = {}
@@ -159,6 +165,9 @@ class Forcing:
                 results[landmark.step] = callback(number, landmark)
             else:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
+        for value, operation in mends.items():
+            step = self.flat.maker[value]
+            results[step] = self._mended(results.get(step), value, operation, wide=wide and not narrow_values)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         run = Run(
             self.flat, wide=wide, watched=watched, noise=noise, constants_only=constants_only, loose=self.loose, keep=keep
@@ -167,6 +176,33 @@ class Forcing:
         forced.results = run(self.weights, self.inputs)
         forced.run = run if keep else None
         return forced
+
+    def _mended(self, seen: Seen | None, value: int, operation: int, *, wide: bool) -> Seen:
+        """What puts the result of an operation of torch in the place of a value, after a landmark there was seen."""
+
+        def call(given: Any) -> Any:
+            if seen is not None:
+                seen(given)
+            values = self.torch.values[operation]
+            array = values.wide if wide else values.narrow
+            shape = tuple(self.flat.avals[value].shape)
+            return reordered(array, shape, axes_of(shape, array.shape))
+
+        return call
+
+
+def _measuring(skipped: set[int] | None, against: Forced | None) -> Callable[[Forced, int, Array, Array, Run], bool]:
+    """What takes the error at each landmark; torch's value is put there but at those skipped, nowhere for None."""
+
+    def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+        if against is None:
+            forced.values[number] = matrix
+            forced.errors[number] = distance(matrix, expected)
+        else:
+            forced.errors[number] = distance(matrix, against.values[number])
+        return skipped is not None and number not in skipped
+
+    return seen
 
 
 class _Search:
@@ -237,7 +273,7 @@ class _Search:
                 continue
             value = self.torch.values[operation].wide
             for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
-                there = run.values.get(number)
+                there = run.values.get(number) if number in self.flat.maker else None
                 if there is None or number == target or there.dtype != np.float64 or there.size != value.size:
                     continue
                 shape = tuple(there.shape)
@@ -245,6 +281,8 @@ class _Search:
                 got = run.again(number, mended, target, landmark.step)
                 if got is not None and distance(landmark.view.matrix(np.asarray(got), order), wanted) <= FOUND:
                     run.put(number, mended)
+                    if self.flat.steps[self.flat.maker[number]].outputs[0] == number:
+                        self.forcing.mends[number] = operation
                     self._right.add(operation)
                     self._settle_value(number)
                     return

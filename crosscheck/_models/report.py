@@ -256,8 +256,9 @@ def _story(report: ModelsReport) -> Iterator[str]:
     for name, (apart, drift) in list(report.outputs.items())[:4]:
         yield f"  {name}: {apart:.2g} apart in the dtype; rounding alone moves it by {drift:.2g}"
     if report.weights:
-        left = [one for one in report.weights if not one.matched]
-        yield f"  weights: {len(report.weights) - len(left)} matched, {len(left)} without a partner"
+        counted = [one for one in report.weights if one.compared]
+        left = [one for one in counted if not one.matched]
+        yield f"  weights: {len(counted) - len(left)} matched, {len(left)} without a partner"
         for one in left[:4]:
             yield f"    {one.torch or one.jax}: {one.reason}"
     bad = [one for one in report.gradients if one.cause]

@@ -53,6 +53,11 @@ class WeightMatch:
         """Whether it has a partner."""
         return self.reason is None
 
+    @property
+    def compared(self) -> bool:
+        """Whether it holds floats; counters are not compared."""
+        return self.reason != INTEGERS
+
 
 def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
     """The arrays that results depend on."""

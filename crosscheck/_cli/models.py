@@ -19,6 +19,9 @@ from crosscheck._records.names import DTYPES
 @click.option("--inputs", required=True, metavar="MODULE:INPUTS", help="The list of inputs, or a function that gives it.")
 @click.option("--params", metavar="MODULE:PARAMS", help="JAX's parameters, or a function that gives them.")
 @click.option("--torch-to-jax", metavar="MODULE:FN", help="A function of the list of inputs that gives JAX's.")
+@click.option(
+    "--weights", metavar="HOW", default="given", help="given: both hold them; copy: torch's are carried over first."
+)
 @options.dtype(*DTYPES)
 @options.orders("0 values, 1 gradients by every parameter too; 1 unless given.")
 @options.seed("cotangents and noise")
@@ -31,6 +34,7 @@ def models(
     inputs: str,
     params: str | None,
     torch_to_jax: str | None,
+    weights: str,
     dtype: str,
     orders: tuple[str, ...],
     seed: int,
@@ -48,7 +52,7 @@ def models(
     from crosscheck._models.models import compare_models
     from crosscheck._report.terminal import layout
 
-    given: dict[str, Any] = {"dtype": dtype, "seed": seed}
+    given: dict[str, Any] = {"dtype": dtype, "seed": seed, "weights": weights}
     with one_message():
         if orders:
             given["order"] = max(numbers(orders), key=str)

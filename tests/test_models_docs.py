@@ -22,7 +22,10 @@ SAID = {
     "approximate=False": ("AGREE: Sequential / port: the same function at all 5 landmarks", "gradients: 6 of 6 agree"),
     "report.plot()": ("<svg", "Every landmark"),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
-    "running_var": ("JAX updates running_var in another way", "running_mean: "),
+    "running_var": (
+        "JAX updates running_var with 0.9375 times what PyTorch does, as n differs from n - 1",
+        "running_mean: ",
+    ),
 }
 """By what is in an example's code, what it prints; an example of which nothing is said here fails."""
 

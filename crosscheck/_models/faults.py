@@ -9,6 +9,7 @@ from math import isfinite
 
 import numpy as np
 
+from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import Found
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import explanation_by_compare
@@ -16,6 +17,8 @@ from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
 
 EXACT = 2.0**-48
 """Errors up to this, relatively, are none in float64."""
+SAME_RATIO = 1e-6
+"""Ratios that differ by no more than this, relatively, are one."""
 UNEXPLAINED = 16.0
 """Errors add up to at most so many times what rounding every operation makes of a result; else something was not seen."""
 MOVES = frozenset(
@@ -175,20 +178,28 @@ def _explanation(found: Found, number: int, operation: int) -> str:
 
 
 def _statistics(found: Found, number: int) -> str:
-    """How far JAX moves running statistics, as a multiple of how far torch does."""
+    """How JAX updates running statistics: with another momentum, or of another variance."""
     landmark = found.landmarks[number]
     before = found.torch.weights.get(landmark.name)
     if before is None:
         return ""
-    after = np.ravel(landmark.expected.wide)
+    old, mine = before.ravel(), np.ravel(landmark.expected.wide)
     theirs = np.ravel(found.located.values[number])
-    moved = after - before.ravel()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = (theirs - before.ravel()) / moved
-    ratios = ratios[np.isfinite(ratios)]
-    if ratios.size and np.ptp(ratios) <= 1e-6 * abs(ratios).max():
-        return f"JAX moves {landmark.name} {ratios.mean():.6g} times as far as PyTorch does: its momentum, or n for n - 1"
+    if steps := _ratio(theirs - old, mine - old):
+        return f"JAX moves {landmark.name} {steps:.6g} times as far as PyTorch does: its momentum is another one"
+    momentum = getattr(found.torch.modules.get(landmark.path), "momentum", None)
+    kept = (1 - momentum) * old if isinstance(momentum, float) else old
+    if times := _ratio(theirs - kept, mine - kept):
+        return f"JAX updates {landmark.name} with {times:.6g} times what PyTorch does, as n differs from n - 1"
     return f"JAX updates {landmark.name} in another way"
+
+
+def _ratio(theirs: Array, mine: Array) -> float | None:
+    """How many times as large one is as the other, where that is the same everywhere."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = theirs / mine
+    ratios = ratios[np.isfinite(ratios)]
+    return float(ratios.mean()) if ratios.size and np.ptp(ratios) <= SAME_RATIO * abs(ratios).max() else None
 
 
 def _inaccurate(found: Found) -> Iterator[Fault]:

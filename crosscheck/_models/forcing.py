@@ -215,7 +215,6 @@ class _Search:
         """Operations of torch whose results JAX has, by itself or since they were put in place."""
         self._settled: set[int] = set()
         """Steps of JAX whose results torch has."""
-        self._suspects: dict[int, int] = {}
         self._faults: dict[int, Fault] = {}
         self._sorted: dict[int, Array] = {}
         self._misplaced: set[int] = set()
@@ -246,8 +245,7 @@ class _Search:
             self._mend(landmark, operation, expected, run)
             self._settle(landmark)
             return True
-        self._suspects[number] = operation
-        return False
+        return False  # computed in another order, or to be seen at the next landmark that both sides must have
 
     def end(self, forced: Forced) -> None:
         forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)

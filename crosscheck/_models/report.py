@@ -237,7 +237,8 @@ class ModelsReport(Documented):
 
 
 def _alike(fault: Fault) -> tuple[str, str, str, str]:
-    return fault.cause, fault.kind, fault.operation, fault.explanation
+    what, _, _ = fault.explanation.partition(";")  # what follows says at how many elements
+    return fault.cause, fault.kind, fault.operation, what
 
 
 def _story(report: ModelsReport) -> Iterator[str]:

@@ -78,6 +78,7 @@ def test_a_key_knows_the_package_and_the_record(tmp_path: Path) -> None:
 
 def test_an_edited_package_changes_the_number_that_a_notebook_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # Python takes a file of the same second and size for the same
     page, measured = tmp_path / "one.ipynb", tmp_path / "measured.py"
     cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell("import measured\nprint(measured.NUMBER)")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), page)

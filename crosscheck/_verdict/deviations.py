@@ -182,11 +182,13 @@ def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> 
 def _covered(judged: Judged, deviations: Sequence[Deviation]) -> tuple[BoolArray, list[str]]:
     """Which of the failing points a deviation covers, and the ids of those that cover one."""
     codes, x = judged.codes[judged.failing], widen(judged.x[judged.failing])
-    covered, used = np.zeros(codes.shape, bool), []
+    covered = np.zeros(codes.shape, bool)
+    used: list[str] = []
     for deviation in deviations:
         for region in regions_of(deviation, judged):
             here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
-            used += [deviation.id] * bool(here.any())
+            if here.any():
+                used.append(deviation.id)
             covered |= here
     return covered, used
 

@@ -13,7 +13,7 @@ KEY = jax.random.key(0)
 
 
 def carried(module: Any, **arrays: Any) -> Any:
-    """The module with these arrays in the place of its own."""
+    """The module with these arrays as its weights."""
     names = list(arrays)
     return eqx.tree_at(
         lambda one: [getattr(one, name) for name in names], module, [jnp.asarray(value) for value in arrays.values()]

@@ -14,7 +14,7 @@ RNGS = nnx.Rngs(0)
 
 
 def carried(module: Any, **arrays: Any) -> Any:
-    """The module with these arrays in the place of its own."""
+    """The module with these arrays as its weights."""
     for name, value in arrays.items():
         variable = getattr(module, name)
         setattr(module, name, type(variable)(jnp.asarray(value)))

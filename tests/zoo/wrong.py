@@ -1,4 +1,4 @@
-"""Layers as they are ported wrongly: what the planted bugs put in the place of right ones."""
+"""Layers as they are ported wrongly: each planted bug has one of these instead of the right one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def layer_norm_unbiased(p: Params, x: Array, *, eps: float = 1e-5) -> Array:
 
 
 def layer_norm_uncentred(p: Params, x: Array, *, eps: float = 1e-5) -> Array:
-    """RMSNorm in the place of LayerNorm."""
+    """RMSNorm, where LayerNorm is right."""
     return x * lax.rsqrt((x**2).mean(-1, keepdims=True) + eps) * p["weight"] + p["bias"]
 
 
@@ -40,7 +40,7 @@ def layer_norm_stopped(p: Params, x: Array) -> Array:
 
 
 def rms_norm_centred(p: Params, x: Array, *, eps: float = 1e-6) -> Array:
-    """LayerNorm in the place of RMSNorm."""
+    """LayerNorm, where RMSNorm is right."""
     return layer_norm({"weight": p["weight"], "bias": 0}, x, eps=eps)
 
 

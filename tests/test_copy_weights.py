@@ -1,0 +1,222 @@
+"""Weights carried over to a model that was just made, by runs that prove each match."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from in_both import to_torch
+from ported import (
+    IDS,
+    IMAGE,
+    SEQUENCE,
+    Attention,
+    Chain,
+    Images,
+    Recurrent,
+    Tied,
+    Tree,
+    Twins,
+    X,
+    attend,
+    folded_attention,
+    folded_params,
+    image_params,
+    images,
+    joined_attention,
+    joined_params,
+    linear,
+    lstm,
+    lstm_params,
+    normals,
+    randomised,
+    scanned,
+    stacked_params,
+    told,
+    twin_params,
+    twins,
+    weights_of,
+)
+from torch import nn
+from zoo import ARCHITECTURES, Architecture, installed
+
+import crosscheck
+from crosscheck import UsageError
+
+
+def fresh(params: Tree) -> Tree:
+    """The same tree, with zeros."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
+
+
+def leaves(tree: Tree) -> dict[str, np.ndarray]:
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path).removesuffix(".value"): np.asarray(leaf)
+        for path, leaf in found
+        if isinstance(leaf, jax.Array | np.ndarray) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    }
+
+
+def apart(tree: Tree, expected: Tree) -> set[str]:
+    """The arrays that differ."""
+    mine, theirs = leaves(tree), leaves(expected)
+    assert mine.keys() == theirs.keys()
+    return {name for name in mine if not np.allclose(mine[name], theirs[name], rtol=0, atol=1e-6)}
+
+
+CARRIED: dict[str, tuple[Callable[[], nn.Module], Any, Callable[..., Tree], np.ndarray, Any]] = {
+    "split and folded": (Attention, folded_attention, folded_params, X, None),
+    "joined": (Attention, joined_attention, joined_params, X, None),
+    "images": (Images, images, image_params, IMAGE, lambda xs: [x.transpose(0, 2, 3, 1) for x in xs]),
+    "stacked": (Chain, scanned, stacked_params, X, None),
+    "tied": (Tied, lambda p, i: jnp.tanh(p["t"][i]) @ p["t"].T, lambda own: {"t": own["tokens.weight"]}, IDS, None),
+    "summed": (Recurrent, lstm, lstm_params, SEQUENCE, None),
+}
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_a_fresh_model_gets_the_weights(name: str) -> None:
+    made, port, params_of, x, torch_to_jax = CARRIED[name]
+    model = randomised(made())
+    expected = params_of(weights_of(model))
+    given = fresh(expected)
+    tree, matches = crosscheck.copy_weights(model, port, [x], params=given, torch_to_jax=torch_to_jax)
+    assert apart(tree, expected) == set()
+    assert jax.tree.structure(tree) == jax.tree.structure(given)
+    assert {match.reason for match in matches} <= {None, "not compared: it holds no floats"}
+    assert all(not leaf.any() for leaf in leaves(given).values())
+    arguments = torch_to_jax([x]) if torch_to_jax else [x]
+    with torch.no_grad():
+        np.testing.assert_allclose(port(tree, *arguments), model(to_torch(x)).numpy(), rtol=0, atol=1e-5)
+
+
+def test_joined_projections_in_another_order_are_carried_in_the_order_that_jax_uses() -> None:
+    model = randomised(Attention())
+
+    def port(p: Any, x: Any) -> Any:
+        v, q, k = (one.reshape(*one.shape[:-1], 2, -1) for one in jnp.split(linear(p["qkv"], x), 3, -1))
+        return linear(p["out"], attend(q, k, v).reshape(x.shape))
+
+    expected = joined_params(weights_of(model), (2, 0, 1))
+    tree, matches = crosscheck.copy_weights(model, port, [X], params=fresh(expected))
+    assert told(matches)["qkv.weight", "['qkv']['w']"] == "transposed, its 3 parts in the order 3, 1, 2"
+    # a bias of the keys changes no attention: only where it stands follows from the product
+    assert apart(tree, expected) == set()
+
+
+def test_names_that_mislead_do_not_matter_where_a_run_decides() -> None:
+    model = randomised(Attention())
+    expected = folded_params(weights_of(model))
+
+    def port(p: Any, x: Any) -> Any:  # what is called the query is the value
+        return folded_attention({**p, "query": p["value"], "value": p["query"]}, x)
+
+    tree, _ = crosscheck.copy_weights(model, port, [X], params=fresh(expected))
+    assert apart(tree, {**expected, "query": expected["value"], "value": expected["query"]}) == set()
+
+
+def test_what_neither_data_nor_names_tell_apart_is_left_as_it_was() -> None:
+    model = randomised(Twins())
+    expected = twin_params(weights_of(model))
+    tree, matches = crosscheck.copy_weights(model, twins, [X], params=fresh(expected))
+    assert apart(tree["head"], expected["head"]) == set()
+    assert not any(leaf.any() for name in ("one", "two") for leaf in leaves(tree[name]).values())
+    reasons = {match.torch or match.jax: match.reason for match in matches if not match.matched}
+    assert {"left.weight", "right.bias", "['one']['w']", "['two']['b']"} < reasons.keys()
+    assert all((reason or "").startswith("unidentifiable") for reason in reasons.values())
+
+
+def test_names_tell_apart_what_data_does_not() -> None:
+    model = randomised(Twins("two", "one"))
+    own = weights_of(model)
+    expected = {name: {"w": own[f"{name}.weight"].T, "b": own[f"{name}.bias"]} for name in ("one", "two", "head")}
+    tree, _ = crosscheck.copy_weights(model, twins, [X], params=fresh(expected))
+    assert apart(tree, expected) == set()
+
+
+def test_a_layer_that_is_wrong_keeps_nothing_else_from_being_carried() -> None:
+    model = randomised(nn.Sequential(*(layer for _ in range(3) for layer in (nn.Linear(4, 4), nn.GELU()))))
+
+    def port(p: Any, x: Any) -> Any:
+        for k, own in enumerate(p):
+            x = jax.nn.gelu(linear(own, x), approximate=k == 1)
+        return x
+
+    own = weights_of(model)
+    expected = [{"w": own[f"{2 * k}.weight"].T, "b": own[f"{2 * k}.bias"]} for k in range(3)]
+    tree, matches = crosscheck.copy_weights(model, port, [X], params=fresh(expected))
+    assert apart(tree, expected) == set()
+    how = {match.torch: match.how for match in matches}
+    assert how["2.weight"] == "a run with random weights, by its own operation; what follows differs"
+    assert how["0.weight"] == how["4.weight"] == "a run with random weights"
+
+
+def test_a_weight_without_a_partner_is_left_and_said() -> None:
+    model = randomised(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3, bias=False)))
+    own = weights_of(model)
+    expected = {"a": {"w": own["0.weight"].T, "b": own["0.bias"]}, "z": own["1.weight"].T, "spare": normals(5)}
+    given = {**fresh(expected), "spare": jnp.ones(5)}
+    tree, matches = crosscheck.copy_weights(model, lambda p, x: linear(p["a"], x) @ p["z"], [X], params=given)
+    assert apart(tree, {**expected, "spare": np.ones(5)}) == set()
+    assert told(matches)[None, "['spare']"] == "unused"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((abs, abs, [X]), "torch_model: got builtin_function_or_method, expected a torch.nn.Module"),
+        ((nn.Linear(4, 2), 3, [X]), "jax_model: got int, expected a module of flax or equinox, or a function"),
+        ((nn.Linear(4, 2), abs, [X]), "jax_model: got a function without its parameters"),
+    ],
+)
+def test_what_is_no_model_is_refused(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        crosscheck.copy_weights(*arguments)
+
+
+def test_a_model_that_draws_random_numbers_is_refused() -> None:
+    model = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5)).train()
+    with pytest.raises(UsageError, match=r"torch_model: it draws random numbers; call eval\(\)"):
+        crosscheck.copy_weights(model, linear, [X], params=fresh({"w": normals(4, 2), "b": normals(2)}))
+
+
+def test_the_difference_is_that_of_what_the_model_holds_then() -> None:
+    model = randomised(nn.Linear(4, 2))
+    given = {"w": jnp.zeros((4, 2), jnp.bfloat16), "b": jnp.zeros(2, jnp.float32)}
+    x = normals(3, 4)
+    tree, matches = crosscheck.copy_weights(model, lambda p, x: x @ p["w"] + p["b"], [x], params=given)
+    apart = {match.torch: match.difference for match in matches}
+    rounded = np.asarray(tree["w"]).astype(np.float64)
+    assert apart["weight"] == np.abs(rounded - model.weight.detach().double().numpy().T).max() > 0
+    assert apart["bias"] == 0
+
+
+def test_a_model_that_does_not_take_the_inputs_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"jax_model: jax.make_jaxpr raises TypeError.*these inputs.*torch_to_jax"):
+        crosscheck.copy_weights(nn.Linear(4, 2), lambda p, x: x @ p, [X], params=jnp.zeros((3, 2)))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("architecture", "library"),
+    [
+        pytest.param(one, library, id=f"{one.name}-{library}")
+        for one in ARCHITECTURES.values()
+        for library in one.ports
+        if not one.train
+    ],
+)
+def test_every_architecture_of_the_zoo_gets_its_weights(architecture: Architecture, library: str) -> None:
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+    model, port, right = architecture.torch_model(0), architecture.jax(library, fresh=True), architecture.jax(library)
+    tree, matches = crosscheck.copy_weights(
+        model, port.model, architecture.inputs(0), params=port.params, torch_to_jax=port.torch_to_jax
+    )
+    assert apart(tree, right.model if right.params is None else right.params) == set()
+    assert {match.reason for match in matches} <= {None, "not compared: it holds no floats"}
+    jax.clear_caches()

@@ -63,10 +63,13 @@ def test_a_right_port_is_certified(architecture: Architecture, library: str) -> 
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["mlp", "encoder", "resnet", "decoder"])
-def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "seed"), [("mlp", SEED), ("encoder", SEED), ("resnet", SEED), ("decoder", SEED), ("lstm", SEED), ("lstm", 2)]
+)
+def test_a_right_port_is_certified_in_bfloat16(name: str, seed: int) -> None:
+    """Of the LSTM JAX holds the sum of two biases, which is rounded."""
     architecture = ARCHITECTURES[name]
-    report = compared(architecture, architecture.jax("plain", SEED, dtype="bfloat16"), dtype="bfloat16")
+    report = compared(architecture, architecture.jax("plain", seed, dtype="bfloat16"), seed, dtype="bfloat16")
     assert report.passed, report.story()
 
 

@@ -19,7 +19,7 @@ SAID = {
         "epsilon 1e-05, the JAX function is standardize with axis -1, epsilon 1e-06",
         "\n  2 (GELU, gelu): the PyTorch function is gelu, ",
     ),
-    "approximate=False": ("AGREE: Sequential / port: the same function at all 5 landmarks", "gradients: 6 of 6 agree"),
+    "approximate=False": ("AGREE: Sequential / port: the same function at all 6 landmarks", "gradients: 6 of 6 agree"),
     "report.plot()": ("<svg", "Every landmark"),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
     "running_var": (

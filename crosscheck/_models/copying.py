@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._models.places import regions
 from crosscheck._models.weights import WeightMatch, listing
-from crosscheck._records.errors import UsageError, said
 
 if TYPE_CHECKING:
     from crosscheck._models.carrying import Carrying, State
@@ -35,10 +35,10 @@ def copy_weights(
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
     """Fill a JAX model with the weights of a model of PyTorch, in JAX's layout, each match proven by a run.
 
-    Both models run with numbers drawn at random in the place of the weights. JAX runs operation by operation: what a weight
-    is applied to says which weight of torch it is, and how the operation uses it says in which layout. Names decide only
-    where the data leaves several possibilities, and then a later operation must have torch's numbers too. What no run proves
-    stays as it was, and is said.
+    Both models run with random numbers as their weights. JAX runs operation by operation. The data that a weight is applied
+    to says which weight of torch it is, and the operation says in which layout. Names decide only where several weights fit
+    the data, and then a later operation must have torch's numbers too. A weight that no run proves keeps its value, and the
+    result says so.
 
     Args:
         torch_model: A ``torch.nn.Module``. It is not changed.
@@ -79,30 +79,25 @@ def copy_weights(
 def _copied(
     torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
-    from crosscheck._frameworks.torch_program import TorchProgram
-    from crosscheck._models import jax_recording
     from crosscheck._models.carrying import Carrying
-    from crosscheck._models.jax_models import jax_model
-    from crosscheck._models.torch_recording import record
-    from crosscheck._shadow.base import UntraceableError
+    from crosscheck._models.recording import recorded, traced
 
-    module = drawn(torch_model, seed)
-    outputs, _, _ = TorchProgram(module, inputs, "cpu").outputs()
-    recorded = record(TorchProgram(module, inputs, "cpu"), outputs.names)
-    model = jax_model(jax_given, params, jax_inputs)
-    try:
-        flat = jax_recording.trace(model.function, model.weights, model.names, jax_inputs.leaves, inputs.fmt.name)
-    except UntraceableError as error:
-        raise UsageError(
-            f"jax_model: got a model that raised {said(error.__cause__ or error)}; expected one that takes the inputs; "
-            "if it wants them in another layout, pass torch_to_jax="
-        ) from error
-    carrying = Carrying(recorded, model, flat, jax_inputs.leaves)
+    _, record = recorded(drawn(torch_model, seed), inputs)
+    model, flat = traced(jax_given, params, jax_inputs)
+    carrying = Carrying(record, model, flat, jax_inputs.leaves)
     state = carrying.find()
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
     given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
-    arrays, matches = _results(carrying, state, given)
-    return _filled(jax_given, params, arrays), matches
+    arrays, found, reasons = _results(carrying, state, given)
+    filled, held = _filled(jax_given, params, arrays)
+    matches = [replace(one, difference=_apart(arrays, held, str(one.jax), mask)) for one, mask in found]
+    return filled, listing(carrying.torch, carrying.model, carrying.flat, matches, reasons)
+
+
+def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
+    """How far what JAX's array holds now, in its own dtype, is from torch's numbers."""
+    apart = np.abs(held[name] - arrays[name].reshape(held[name].shape))
+    return float(apart.max(initial=0.0) if mask is None else apart[mask.reshape(apart.shape)].max(initial=0.0))
 
 
 def drawn(module: Any, seed: int) -> Any:
@@ -132,13 +127,13 @@ def drawn(module: Any, seed: int) -> Any:
 
 def _results(
     carrying: Carrying, state: State, given: Mapping[str, Array]
-) -> tuple[dict[str, Array], tuple[WeightMatch, ...]]:
-    """The arrays that are filled, and what is known of every weight."""
+) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
+    """The arrays to be filled, the matches, each with the part of the array that it is of, and why others have none."""
     mine = carrying.mine
     values = np.concatenate([np.empty(0), *(given[name].reshape(-1) for name in mine.names)])
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}
-    matches: list[WeightMatch] = []
+    matches: list[tuple[WeightMatch, Array | None]] = []
     reasons: dict[str, str] = {}
     hows: dict[str, str] = {}
     for name, (first, second) in state.sources.items():
@@ -157,13 +152,13 @@ def _results(
             continue
         names = [mine.names[k] for k in dict.fromkeys(mine.owners(np.stack([first, second])).reshape(-1).tolist()) if k >= 0]
         words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
-        matches += [WeightMatch(one, name, words, hows[name], 0.0) for one in names]
-    matches += [WeightMatch(one.torch, one.jax, one.layout, hows[one.jax], 0.0) for one in regions(sources, mine)]
-    return arrays, listing(carrying.torch, carrying.model, carrying.flat, matches, reasons)
+        matches += [(WeightMatch(one, name, words, hows[name]), None) for one in names]
+    matches += [(WeightMatch(one.torch, one.jax, one.layout, hows[one.jax]), one.mask) for one in regions(sources, mine)]
+    return arrays, matches, reasons
 
 
-def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> Any:
-    """What was given, with these arrays."""
+def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[Any, dict[str, Array]]:
+    """What was given, with these arrays; and what these hold then, in float64."""
     import jax
     import jax.numpy as jnp
 
@@ -174,8 +169,11 @@ def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> Any:
         module, tree = jax_given.unbind()
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
     leaves = []
+    held: dict[str, Array] = {}
     for path, leaf in paths:
         name = jax.tree_util.keystr(path).removesuffix(".value")
         leaves.append(jnp.asarray(arrays[name].reshape(leaf.shape), leaf.dtype) if name in arrays else leaf)
+        if name in arrays:
+            held[name] = np.asarray(leaves[-1]).astype(np.float64)
     filled = jax.tree.unflatten(structure, leaves)
-    return module.bind(filled) if bound else filled
+    return (module.bind(filled) if bound else filled), held

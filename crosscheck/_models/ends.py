@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import prod
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Outputs
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat
-from crosscheck._models.landmarks import Landmark, whole
+from crosscheck._models.landmarks import Landmark, axes_of, whole
+from crosscheck._models.names import likeness
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import Values
 from crosscheck._records.errors import UsageError
@@ -39,41 +39,36 @@ def ends(torch: TorchRecord, outputs: Outputs, model: JaxModel, flat: JaxProgram
     count = len(outputs.names)
     for k, (name, values) in enumerate(zip(outputs.names, torch.results, strict=True)):
         shape = theirs.shapes[k]
-        if prod(shape) != values.wide.size:
+        if shape != values.wide.shape and axes_of(shape, values.wide.shape) is None:
             raise UsageError(
                 f"jax_model: its output {name} has the shape {shape}, torch's has {values.wide.shape}; "
                 f"wrap one of the two so that they return the same"
             )
-        number = flat.results[k]
-        if isinstance(number, int) and number in flat.maker and values.wide.dtype == np.float64:
-            step = flat.steps[flat.maker[number]]
-            place = step.outputs.index(number)
-            if place == 0:
-                found.append(whole(f"output {name}", "", (flat, step), torch.outputs[k], values, end=True))
+        step = flat.steps[flat.maker[flat.results[k]]]
+        found.append(whole(f"output {name}", "", (flat, step), torch.outputs[k], values, end=True))
     changed = {name: flat.results[count + k] for k, name in enumerate(theirs.names[count : count + state])}
     changed |= dict(zip(model.changed, flat.results[count + state :], strict=True))
     found += _buffers(torch, model, flat, changed)
     return found
 
 
-def _buffers(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, changed: Mapping[str, object]) -> Iterator[Landmark]:
-    """The running statistics: each of JAX's is that of torch which held the same before."""
+def _buffers(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, changed: Mapping[str, int]) -> Iterator[Landmark]:
+    """The running statistics: each of JAX's is that of torch which held the same before, by the likest name of several."""
     before = dict(zip(model.names, model.weights, strict=True))
-    taken: set[str] = set()
+    left = list(torch.buffers)
     for name, number in changed.items():
         leaf = next((one for one in before if name.endswith(one)), None)
-        if leaf is None or not isinstance(number, int) or number not in flat.maker:
+        alike = [one for one in left if leaf is not None and _same(torch.weights[one], before[leaf])]
+        if not alike:
             continue
-        buffer = next((one for one in torch.buffers if one not in taken and _same(torch.weights[one], before[leaf])), None)
-        step = flat.steps[flat.maker[number]]
-        if buffer is None or step.outputs[0] != number:
-            continue
-        taken.add(buffer)
+        buffer = max(alike, key=lambda one: likeness(one, name))
+        left.remove(buffer)
         values = Values(torch.buffers[buffer], torch.buffers[buffer])
+        step = flat.steps[flat.maker[number]]
         yield whole(buffer, buffer.rpartition(".")[0], (flat, step), None, values, end=True)
 
 
 def _same(one: Array, other: Array) -> bool:
-    return one.size == other.size and bool(
-        np.array_equal(np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None))
-    )
+    """Whether two arrays hold the same numbers, in whatever order."""
+    mine, theirs = (np.sort(array.astype(np.float64), axis=None) for array in (one, other))
+    return np.array_equal(mine, theirs)

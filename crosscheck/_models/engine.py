@@ -8,27 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._frameworks.programs import Inputs, Outputs
+from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
 from crosscheck._models.ends import ends
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
-from crosscheck._models.gradients import Gradient, gradients
-from crosscheck._models.jax_models import JaxModel, jax_model
+from crosscheck._models.gradients import BackwardError, Gradient, gradients
+from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.landmarks import Landmark, distance, landmarks
 from crosscheck._models.pairing import Pair, pair
+from crosscheck._models.recording import recorded, traced
 from crosscheck._models.running import Run
-from crosscheck._models.torch_recording import TorchRecord, record
+from crosscheck._models.tolerances import allowed
+from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import WEIGHT, Use
-from crosscheck._records.errors import UsageError
-from crosscheck._shadow.base import Noise, UntraceableError
+from crosscheck._shadow.base import Noise
 
 DRAWS = 3
-CONSTANTS = 16.0
-"""A difference is one of functions if it is so many times what rounding the constants to the dtype makes of a result."""
-OPERATIONS = 64.0
-"""And so many times what rounding in float64 makes of it."""
 ROUNDINGS = 16.0
 """A side is inaccurate if it errs by so many times what rounding every operation makes of it and the other side errs."""
 
@@ -77,6 +74,8 @@ class Found:
     """JAX in the dtype, forced."""
     accuracy: dict[int, Accuracy] = field(default_factory=dict)
     gradients: list[Gradient] = field(default_factory=list)
+    raised: BackwardError | None = None
+    """What the backward pass of a side raised."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -84,10 +83,8 @@ def run(
     torch_model: Any, jax_given: Any, params: Any, inputs: Inputs, jax_inputs: Inputs, *, order: int = 1, seed: int = 0
 ) -> Found:
     """Record torch, trace JAX, pair the weights, force, and locate; then measure what the dtype and gradients show."""
-    outputs = _ran(torch_model, inputs)
-    torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
-    model = jax_model(jax_given, params, jax_inputs)
-    flat = _traced(model, jax_inputs)
+    outputs, torch = recorded(torch_model, inputs)
+    model, flat = traced(jax_given, params, jax_inputs)
     weights = Run(flat, wide=True)
     weights(model.weights, jax_inputs.leaves, only=WEIGHT)
     uses = jax_recording.uses(flat, weights.values)
@@ -109,55 +106,20 @@ def run(
         )
     found.accuracy, found.narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     if order and not located.faults and outputs.floats:
-        wide = [one.wide for one in torch.results]
         try:
             found.gradients = gradients(
                 TorchProgram(torch_model, inputs, "cpu"),
                 model,
                 jax_inputs.leaves,
-                wide,
+                [one.wide for one in torch.results],
                 outputs.floats,
                 forcing.loose,
                 holders(torch, uses, pairs),
                 seed,
             )
-        except UntraceableError as error:
-            raised = error.__cause__
-            found.notes.append(f"gradients were not compared: JAX raised {type(raised).__name__}: {_first_line(raised)}")
+        except BackwardError as error:
+            found.raised = error
     return found
-
-
-def _ran(torch_model: Any, inputs: Inputs) -> Outputs:
-    """What torch returns; a run in training mode changes running statistics, so each has a copy of the model."""
-    program = TorchProgram(torch_model, inputs, "cpu")
-    try:
-        outputs, _, _ = program.outputs()
-    except Exception as error:
-        raise UsageError(f"torch_model: it raised {type(error).__name__}: {_first_line(error)}") from error
-    if program.draws:
-        raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
-    return outputs
-
-
-def _traced(model: JaxModel, inputs: Inputs) -> JaxProgramFlat:
-    """JAX's steps."""
-    try:
-        flat = jax_recording.trace(model.function, model.weights, model.names, inputs.leaves, inputs.fmt.name)
-    except UntraceableError as error:
-        raised = error.__cause__ or error
-        if isinstance(raised, UsageError):
-            raise raised from None
-        raise UsageError(
-            f"jax_model: jax.make_jaxpr raises {type(raised).__name__}: {_first_line(raised)}; it must take these inputs "
-            f"and parameters, and branches on values must be jax.lax.cond or jax.numpy.where"
-        ) from raised
-    if drawn := [name for name in model.changed if name.endswith(".count")]:
-        raise UsageError(f"jax_model: it draws random numbers, from {drawn[0]}; call eval() on it, or set its dropout to 0")
-    return flat
-
-
-def _first_line(error: BaseException | None) -> str:
-    return next(iter(str(error).splitlines()), "")
 
 
 def holders(torch: TorchRecord, uses: Sequence[tuple[Step, Use, int]], pairs: Sequence[Pair]) -> dict[str, set[str]]:
@@ -173,16 +135,16 @@ def holders(torch: TorchRecord, uses: Sequence[tuple[Step, Use, int]], pairs: Se
 def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
     """How far right models may differ in float64 at each landmark: what rounding constants, and float64, make of it."""
     unit = 2.0**-precision
-    base = forcing.replaced(clean.left, wide=True)
+    options: dict[str, Any] = {"wide": True, "mended": False}  # what replaces a value hides how far constants move it
+    base = forcing.replaced(clean.left, **options)
     found = dict.fromkeys(base.errors, FLOOR)
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
-        constants = forcing.replaced(clean.left, wide=True, noise=noise, constants_only=True, against=base)
-        operations = forcing.replaced(clean.left, wide=True, noise=noise, against=base)
+        constants = forcing.replaced(clean.left, **options, noise=noise, constants_only=True, against=base)
+        operations = forcing.replaced(clean.left, **options, noise=noise, against=base)
         for number in base.errors:
             moved = [_finite(run.errors[number]) for run in (constants, operations)]
-            limit = max(CONSTANTS * moved[0], OPERATIONS * moved[1] * 2.0**-53 / unit)
-            found[number] = max(found[number], limit)
+            found[number] = max(found[number], float(allowed(moved[0], moved[1], unit)))
     return found
 
 
@@ -210,7 +172,8 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
             drift=drift[number],
         )
         for number in truth.errors
-        if number not in wrong
+        # rounding may turn an integer into another one, such as the largest of two that are nearly equal
+        if number not in wrong and forcing.landmarks[number].expected.wide.dtype == np.float64
     }
     return found, jax
 

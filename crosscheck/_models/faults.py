@@ -9,11 +9,13 @@ from math import isfinite
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import Found
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
+from crosscheck._records.errors import said
 
 EXACT = 2.0**-48
 """Errors up to this, relatively, are none in float64."""
@@ -38,6 +40,7 @@ def faults(found: Found) -> list[Fault]:
     wrong = [_located(found, number, number < MOST_COMPARED) for number in range(len(found.located.faults))]
     wrong += _inaccurate(found)
     wrong += _gradients(found)
+    wrong += _raised(found)
     return wrong or list(_unseen(found))
 
 
@@ -95,7 +98,7 @@ def _located(found: Found, number: int, compared: bool) -> Fault:
         cause="definition" if isfinite(error) else "special",
         side=None,
         error=error,
-        explanation=explanation or _plainly(error),
+        explanation=(explanation or _plainly(error)) + _hidden(found, error),
         layers=tuple(fault.shown),
     )
 
@@ -154,6 +157,12 @@ def _plainly(error: float) -> str:
     if not isfinite(error):
         return "one side gives NaN or infinity where the other does not"
     return f"JAX computes something else, {error:.2g} apart in float64"
+
+
+def _hidden(found: Found, error: float) -> str:
+    """What is said of a difference that the dtype rounds away."""
+    dtype = found.flat.dtype
+    return f"; at these inputs too little for {dtype} to show" if error < 2.0 ** -FORMATS[dtype].precision else ""
 
 
 def _explanation(found: Found, number: int, operation: int) -> str:
@@ -252,6 +261,15 @@ def _gradients(found: Found) -> Iterator[Fault]:
         f"{len(found.gradients)} gradients differ",
         layers=(),
     )
+
+
+def _raised(found: Found) -> Iterator[Fault]:
+    """A backward pass that raised: of one model there is a gradient, of the other there is none."""
+    if found.raised is not None:
+        who = {"torch": "PyTorch", "jax": "JAX"}[found.raised.side]
+        what = said(found.raised.__cause__ or found.raised)
+        side, text = found.raised.side, f"the backward pass of {who} raises {what}"
+        yield Fault("", "", "gradient", "", "", "error", side, float("inf"), text, ())
 
 
 def _stopped(found: Found, begins: int, after: Use | None) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.landmarks import Landmark, axes_of, distance, reordered, row_order
-from crosscheck._models.running import Run, Seen, Watch
+from crosscheck._models.running import Run, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
@@ -26,7 +26,7 @@ FLOOR = 1e-9
 FOUND = 1e-7
 """An operation's result is found in JAX where all of its numbers are there, up to this, relatively, in whatever order."""
 MOST_TRIED = 40
-"""So many values of JAX at most are tried in the place of one of torch."""
+"""A result of torch is tried as the value of so many of JAX's at most."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Forcing:
         self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
         self.weights, self.inputs = weights, inputs
         self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
-        self.mends: dict[int, int] = {}
-        """Values of JAX that those of operations of torch take the place of, so that a fault is not seen again later on."""
-        self._orders: dict[int, tuple[int, ...] | None] = {}
+        self.mends: dict[int, tuple[int, int]] = {}
+        """By landmark: a value of JAX, and the operation of torch whose result replaces it from there on."""
+        self.orders: dict[int, tuple[int, ...] | None] = {}
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
 
     def free(self, *, wide: bool, noise: Noise | None = None, against: Forced | None = None) -> Forced:
@@ -90,8 +90,9 @@ class Forcing:
         constants_only: bool = False,
         keep: bool = False,
         against: Forced | None = None,
+        mended: bool = True,
     ) -> Forced:
-        """A run with torch's values at every landmark but those.
+        """A run with torch's values at every landmark but those; ``mended`` as the search that located faults left it.
 
         What JAX had there is in ``values``, and every value in ``run`` where they are to be kept. With ``against``, errors
         are against the values of that run, and no values are kept.
@@ -103,7 +104,7 @@ class Forcing:
             noise=noise,
             constants_only=constants_only,
             keep=keep,
-            mends=self.mends,
+            mends=self.mends if mended else {},
         )
 
     def located(self) -> Forced:
@@ -116,18 +117,14 @@ class Forcing:
 
     def _order(self, number: int, array: Array, expected: Array) -> tuple[int, ...] | None:
         """In which order JAX's rows are torch's: told by the values, or where they differ, as before in the same module."""
-        if number not in self._orders:
+        if number not in self.orders:
             landmark = self.landmarks[number]
             like = (landmark.path, tuple(landmark.view.shape[axis] for axis in landmark.view.rows))
             fits, order = row_order(landmark, array, expected)
             if fits:
                 self._seen_orders[like] = order
-            self._orders[number] = order if fits else self._seen_orders.get(like)
-        return self._orders[number]
-
-    def order_of(self, landmark: Landmark) -> tuple[int, ...] | None:
-        """In which order the rows of JAX at a landmark are torch's, as far as it is known."""
-        return self._orders.get(self.landmarks.index(landmark))
+            self.orders[number] = order if fits else self._seen_orders.get(like)
+        return self.orders[number]
 
     def _run(
         self,
@@ -138,7 +135,7 @@ class Forcing:
         noise: Noise | None = None,
         constants_only: bool = False,
         keep: bool = False,
-        mends: Mapping[int, int] = MappingProxyType({}),
+        mends: Mapping[int, tuple[int, int]] = MappingProxyType({}),
     ) -> Forced:
         forced = Forced()
         operands: dict[int, dict[int, Callable[[Any], Any]]] = {}
@@ -151,11 +148,14 @@ class Forcing:
                 array = np.asarray(value)
                 order = self._order(number, array, expected)
                 matrix = landmark.view.matrix(array, order)
-                if not seen(forced, number, matrix, expected, box[0]):
+                put = seen(forced, number, landmark.compared(matrix), landmark.compared(expected), box[0])
+                if number in mends:
+                    value, operation = mends[number]
+                    box[0].put(value, self.mended(value, operation, wide=wide and not narrow_values))
+                if not put:
                     forced.left.add(number)
                     return None
-                known = ~np.isnan(np.asarray(expected, np.float64))
-                whole = expected if known.all() else np.where(known, expected, matrix)
+                whole = expected if landmark.known is None else np.where(landmark.known, expected, matrix)
                 return landmark.view.array(np.asarray(whole), order)
 
             return call
@@ -165,9 +165,6 @@ class Forcing:
                 results[landmark.step] = callback(number, landmark)
             else:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
-        for value, operation in mends.items():
-            step = self.flat.maker[value]
-            results[step] = self._mended(results.get(step), value, operation, wide=wide and not narrow_values)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         run = Run(
             self.flat, wide=wide, watched=watched, noise=noise, constants_only=constants_only, loose=self.loose, keep=keep
@@ -177,18 +174,12 @@ class Forcing:
         forced.run = run if keep else None
         return forced
 
-    def _mended(self, seen: Seen | None, value: int, operation: int, *, wide: bool) -> Seen:
-        """What puts the result of an operation of torch in the place of a value, after a landmark there was seen."""
-
-        def call(given: Any) -> Any:
-            if seen is not None:
-                seen(given)
-            values = self.torch.values[operation]
-            array = values.wide if wide else values.narrow
-            shape = tuple(self.flat.avals[value].shape)
-            return reordered(array, shape, axes_of(shape, array.shape))
-
-        return call
+    def mended(self, value: int, operation: int, *, wide: bool) -> Array:
+        """The result of an operation of torch, with the axes of the value of JAX that it takes the place of."""
+        values = self.torch.values[operation]
+        array = values.wide if wide else values.narrow
+        shape = tuple(self.flat.avals[value].shape)
+        return reordered(array, shape, axes_of(shape, array.shape))
 
 
 def _measuring(skipped: set[int] | None, against: Forced | None) -> Callable[[Forced, int, Array, Array, Run], bool]:
@@ -242,7 +233,7 @@ class _Search:
             operation = -1 - number
         if operation in self._faults or landmark.strong:
             self._blame(operation, number)
-            self._mend(landmark, operation, expected, run)
+            self._mend(number, operation, expected, run)
             self._settle(landmark)
             return True
         return False  # computed in another order, or to be seen at the next landmark that both sides must have
@@ -254,17 +245,17 @@ class _Search:
         fault = self._faults.setdefault(operation, Fault(operation, number, self._how(operation)))
         fault.shown.append(number)
 
-    def _mend(self, landmark: Landmark, fault: int, expected: Array, run: Run) -> None:
+    def _mend(self, at: int, fault: int, expected: Array, run: Run) -> None:
         """Give JAX what torch has between a fault and the landmark that shows it, where it is used again later on.
 
         Such is the sum of residuals, which no weight marks: else one fault would show in all layers that follow.
         """
+        landmark = self.forcing.landmarks[at]
         if landmark.operation is None or fault < 0:
             return
         step = self.flat.steps[landmark.step]
         target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
-        order = self.forcing.order_of(landmark)
-        wanted = np.asarray(expected)
+        order = self.forcing.orders[at]
         for operation in reversed(self._stretch(landmark.operation)):
             used = sum(operation in one.inputs for one in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
@@ -274,13 +265,14 @@ class _Search:
                 there = run.values.get(number) if number in self.flat.maker else None
                 if there is None or number == target or there.dtype != np.float64 or there.size != value.size:
                     continue
-                shape = tuple(there.shape)
-                mended = reordered(value, shape, axes_of(shape, value.shape))
+                mended = self.forcing.mended(number, operation, wide=True)
                 got = run.again(number, mended, target, landmark.step)
-                if got is not None and distance(landmark.view.matrix(np.asarray(got), order), wanted) <= FOUND:
+                if got is None:
+                    continue
+                matrix = landmark.compared(landmark.view.matrix(np.asarray(got), order))
+                if distance(matrix, expected) <= FOUND:
                     run.put(number, mended)
-                    if self.flat.steps[self.flat.maker[number]].outputs[0] == number:
-                        self.forcing.mends[number] = operation
+                    self.forcing.mends[at] = (number, operation)
                     self._right.add(operation)
                     self._settle_value(number)
                     return
@@ -349,24 +341,9 @@ class _Search:
     def _numbers(self, landmark: Landmark) -> set[int]:
         """JAX's values of data from what is settled to this landmark."""
         step = self.flat.steps[landmark.step]
-        numbers: set[int] = set()
-        steps: set[int] = set()
-        if landmark.place < 0:
-            numbers.add(step.outputs[0])
-            left = list(step.inputs)
-        else:
-            left = [step.inputs[landmark.place]]
-        while left:
-            number = left.pop()
-            if not isinstance(number, int) or number in numbers or self.flat.kinds[number] != DATA:
-                continue
-            numbers.add(number)
-            maker = self.flat.maker.get(number)
-            if maker is None or maker in steps or maker in self._settled:
-                continue
-            steps.add(maker)
-            left += self.flat.steps[maker].inputs
-        return numbers
+        if landmark.place >= 0:
+            return self.flat.ancestors([step.inputs[landmark.place]], self._settled)
+        return {step.outputs[0]} | self.flat.ancestors(step.inputs, self._settled)
 
     def _found(self, operation: int, theirs: Mapping[int, list[Array]]) -> bool:
         if operation in self._misplaced | self._changed:

@@ -18,16 +18,23 @@ from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
 from crosscheck._models.jax_models import JaxModel
-from crosscheck._models.landmarks import distance
+from crosscheck._models.landmarks import axes_of, distance
 from crosscheck._models.running import Run
+from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import widened
-from crosscheck._shadow.base import Noise
+from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch_lift import TorchLifted
 
 FLOOR = 1e-8
 """What float64 alone makes of a gradient, relative to its size."""
-CONSTANTS = 16.0
-OPERATIONS = 64.0
+
+
+class BackwardError(Exception):
+    """The backward pass of a side raised; ``side`` says which, and the cause is what it raised."""
+
+    def __init__(self, side: str) -> None:
+        super().__init__(side)
+        self.side = side
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,21 @@ def gradients(
     held: Mapping[str, set[str]],
     seed: int,
 ) -> list[Gradient]:
-    """By every parameter, of the outputs times one normal cotangent each, all in float64."""
+    """By every parameter that is trained, of the outputs times one normal cotangent each, all in float64.
+
+    Raises:
+        BackwardError: If the backward pass of a side raises.
+    """
     rng = np.random.default_rng((seed, 7))
     cotangents: list[Array] = [np.asarray(rng.standard_normal(outputs[k].shape)) for k in floats]
-    mine = _of_torch(program, cotangents, floats)
-    flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
+    try:
+        mine = _of_torch(program, cotangents, floats)
+    except Exception as error:
+        raise BackwardError("torch") from error
+    try:
+        flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
+    except UntraceableError as error:
+        raise BackwardError("jax") from error.__cause__
     given = [*jax_leaves, *cotangents]
     base = Run(flat, wide=True)(model.weights, given)
     clean = _joined(program, model, held, mine, base, [np.zeros(one.shape) for one in base])
@@ -79,23 +96,25 @@ def gradients(
         constants = Run(flat, wide=True, noise=noise, constants_only=True, loose=loose)(model.weights, given)
         operations = Run(flat, wide=True, noise=noise, loose=loose)(model.weights, given)
         for k, clear in enumerate(base):
-            limit = np.abs(constants[k] - clear) * CONSTANTS + np.abs(operations[k] - clear) * (OPERATIONS * 2.0**-53 / unit)
+            limit = allowed(np.abs(constants[k] - clear), np.abs(operations[k] - clear), unit)
             spreads[k] = np.maximum(spreads[k], limit)
     return _joined(program, model, held, mine, base, spreads)
 
 
 def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> dict[str, Array | None]:
-    module = program.function
-    parameters = dict(module.named_parameters())
+    parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
     absent: set[str] = set()
 
     def run(*leaves: Any) -> list[Any]:
         with torch.enable_grad():
             results = program.values([leaf.detach() for leaf in leaves[: len(program.inputs.leaves)]])
-            chosen = [results[k] for k in floats]
-            found = torch.autograd.grad(
-                chosen, list(parameters.values()), list(leaves[len(program.inputs.leaves) :]), allow_unused=True
-            )
+            along = zip(floats, leaves[len(program.inputs.leaves) :], strict=True)
+            chosen = [(results[k], one) for k, one in along if results[k].requires_grad]
+            by = list(parameters.values())
+            found: Sequence[Any] = [None] * len(by)
+            if chosen and by:
+                values, cotangents = zip(*chosen, strict=True)
+                found = torch.autograd.grad(values, by, cotangents, allow_unused=True)
         absent.update(name for name, one in zip(parameters, found, strict=True) if one is None)
         return [torch.zeros_like(by) if one is None else one for one, by in zip(found, parameters.values(), strict=True)]
 
@@ -118,7 +137,10 @@ def _jax_program(
             for k, one in zip(by, chosen, strict=True):
                 whole[k] = one
             results = model.function(whole, list(inputs))
-            return sum((results[k] * one.reshape(results[k].shape)).sum() for k, one in zip(floats, along, strict=True))
+            # a cotangent has torch's axes, the result JAX's
+            orders = [axes_of(results[k].shape, one.shape) for k, one in zip(floats, along, strict=True)]
+            seen = [one if order is None else one.transpose(order) for one, order in zip(along, orders, strict=True)]
+            return sum((results[k] * one.reshape(results[k].shape)).sum() for k, one in zip(floats, seen, strict=True))
 
         found = dict(zip(by, jax.grad(scalar)([weights[k] for k in by]), strict=True))
         return [found.get(k, jnp.zeros(())) for k in range(len(weights))]
@@ -140,6 +162,8 @@ def _joined(
     places = {name: k for k, name in enumerate(model.names)}
     found = []
     for name, parameter in program.function.named_parameters():
+        if name not in mine:
+            continue
         own = widened(to_array(parameter.detach()))
         gradient, spread, known = np.zeros(own.size), np.zeros(own.size), np.zeros(own.size, bool)
         holders = []

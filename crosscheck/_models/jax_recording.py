@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -54,7 +54,7 @@ class JaxProgramFlat:
         constants: The values that it closes over, by number.
         given: The numbers of its weights and of its inputs.
         names: The names of the weights.
-        results: The numbers, or literals, of what it returns.
+        results: The numbers of what it returns, each made by a step of its own.
         kinds: What each value is made of, by number.
         origins: The weights that a value is computed from, by number.
         maker: The step that makes a value, by number.
@@ -68,12 +68,26 @@ class JaxProgramFlat:
     constants: dict[int, Any] = field(default_factory=dict)
     weights: list[int] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
-    results: list[Any] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
     kinds: dict[int, int] = field(default_factory=dict)
     origins: dict[int, frozenset[str]] = field(default_factory=dict)
     maker: dict[int, int] = field(default_factory=dict)
     exact: Constants = field(default_factory=dict)
     avals: dict[int, Any] = field(default_factory=dict)
+
+    def ancestors(self, values: Iterable[Any], settled: Container[int] = ()) -> set[int]:
+        """These values and those of data that they are computed from; not beyond the steps that are settled."""
+        found: set[int] = set()
+        left = list(values)
+        while left:
+            number = left.pop()
+            if not isinstance(number, int) or number in found or self.kinds[number] != DATA:
+                continue
+            found.add(number)
+            maker = self.maker.get(number)
+            if maker is not None and maker not in settled:
+                left += self.steps[maker].inputs
+        return found
 
     def last_uses(self) -> dict[int, list[int]]:
         """The values that no step after one needs, by that step; what it returns is needed to the end."""
@@ -112,7 +126,11 @@ class _Flattening:
         for number, name in zip(flat.weights, flat.names, strict=True):
             flat.kinds[number] = WEIGHT if is_float(flat.avals[number]) else CONSTANT
             flat.origins[number] = frozenset([name])
-        flat.results = self._inline(closed, given, "")
+        # Each result has a step of its own, an input that is returned as it is too, so that all are compared alike.
+        flat.results = [
+            self._step("output", None, _itself, [one], [atom.aval], "")[0]
+            for one, atom in zip(self._inline(closed, given, ""), closed.jaxpr.outvars, strict=True)
+        ]
         _drop_unused(flat)
         return flat
 
@@ -200,9 +218,13 @@ class _Flattening:
         return outputs
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
 def _drop_unused(flat: JaxProgramFlat) -> None:
     """Leave out what no result depends on: the n-th use of a weight that is used again would be another one."""
-    needed = {one for one in flat.results if isinstance(one, int)}
+    needed = set(flat.results)
     kept: list[Step] = []
     for step in reversed(flat.steps):
         effects = step.equation is not None and step.equation.effects
@@ -232,7 +254,7 @@ def _drop_unused(flat: JaxProgramFlat) -> None:
 
 
 def _source(equation: Any) -> str:
-    """The line of the user's code that an equation is from."""
+    """The file and the line where the user's code asked for an equation."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
         path = Path(frame.file_name)

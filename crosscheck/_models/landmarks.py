@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from math import prod
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.layouts import View
-from crosscheck._models.pairing import Pair
+from crosscheck._models.pairing import Pair, in_order
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA, Use, Values
 
@@ -32,11 +33,11 @@ class Landmark:
         step: The step of JAX.
         place: Which operand of that step it is; -1 for its result.
         operation: The operation of torch whose result it is; None for an input.
-        expected: What torch has there, rows times features of JAX's array; NaN where JAX alone has something.
+        expected: What torch has there, rows times features of JAX's array.
         view: How JAX's array is seen.
-        shape: The shape of torch's array, where rows alone are compared.
         fixed: Whether its axes are known: of outputs. Else the axes of rows may stand in another order in JAX.
         strong: Whether both sides must have the same here. What is scaled or added up may be so in another order.
+        known: Which features torch has too; None for all.
     """
 
     name: str
@@ -48,6 +49,11 @@ class Landmark:
     view: View
     strong: bool
     fixed: bool = False
+    known: BoolArray | None = None
+
+    def compared(self, matrix: Array) -> Array:
+        """The features that both sides have."""
+        return matrix if self.known is None else matrix[:, self.known]
 
 
 def landmarks(
@@ -66,7 +72,7 @@ def landmarks(
     for use in torch.uses:
         for pair in by_torch[use.index, 0]:
             step, other, position = jax_uses[pair.jax[0]]
-            if use.operand is not None and use.given is not None and other.operand is not None and _alike(use, other):
+            if use.operand is not None and use.given is not None and other.operand is not None and use.kind == other.kind:
                 expected = _operand(use, pair)
                 if expected is not None and expected.wide.shape == other.operand.size:
                     key = (step.operation.index, position)
@@ -87,19 +93,21 @@ def landmarks(
         expected = _joined(other.result, some)
         if expected is not None:
             use = some[0][0]
-            strong = use.kind not in ("scale", "sum", "other")
+            known = np.isin(np.arange(other.result.size[1]), np.concatenate([pair.jax_features for _, pair, _ in some]))
             found[key] = Landmark(
-                use.names[0], use.operation.path, *key, use.operation.index, expected, other.result, strong
+                use.names[0],
+                use.operation.path,
+                *key,
+                use.operation.index,
+                expected,
+                other.result,
+                strong=use.kind not in ("scale", "sum", "other"),
+                known=None if known.all() else known,
             )
     for landmark in _sums(torch, flat, jax_uses, pairs, set(found)):
         found[landmark.step, landmark.place] = landmark
     found |= {(landmark.step, landmark.place): landmark for landmark in ends}
     return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] == -1, key[1]))]
-
-
-def _alike(use: Use, other: Use) -> bool:
-    """Whether both do the same with the weight."""
-    return use.kind == other.kind
 
 
 def _operand(use: Use, pair: Pair) -> Values | None:
@@ -138,7 +146,10 @@ def _results(use: Use, by_torch: Mapping[tuple[int, int], list[Pair]]) -> list[P
         covered = sum(len(pair.torch_features) for pair in alike)
         if covered < use.matrices[slot].shape[1]:
             return []
-    return by_torch.get((use.index, slots[-1]), [])
+    last, main = by_torch.get((use.index, slots[-1]), []), by_torch.get((use.index, 0), [])
+    if len(last) == len(main) == 1:  # the matrix says which outputs are which: a bias may be in a wrong order
+        return [replace(last[0], torch_features=main[0].torch_features, jax_features=main[0].jax_features)]
+    return last
 
 
 def _result(torch: TorchRecord, use: Use) -> Values:
@@ -147,7 +158,7 @@ def _result(torch: TorchRecord, use: Use) -> Values:
 
 
 def _joined(view: View, pieces: Sequence[tuple[Use, Pair, Values]]) -> Values | None:
-    """What JAX's array must hold, out of the results of one or several uses in torch; NaN where torch has nothing."""
+    """What JAX's array must hold, out of the results of one or several uses in torch; zeros where torch has nothing."""
     narrow = _whole(view, [(pair, values.narrow) for _, pair, values in pieces])
     wide = _whole(view, [(pair, values.wide) for _, pair, values in pieces])
     return None if narrow is None or wide is None else Values(narrow, wide)
@@ -155,7 +166,7 @@ def _joined(view: View, pieces: Sequence[tuple[Use, Pair, Values]]) -> Values | 
 
 def _whole(view: View, pieces: Sequence[tuple[Pair, Array]]) -> Array | None:
     rows, features = view.size
-    whole = np.full((rows, features), np.nan, pieces[0][1].dtype)
+    whole = np.zeros((rows, features), pieces[0][1].dtype)
     for pair, array in pieces:
         matrix = _part(array, pair)
         fits = matrix.shape[0] == rows and pair.jax_features.max(initial=0) < features
@@ -173,7 +184,7 @@ def _sums(
     taken: set[tuple[int, int]],
 ) -> Iterator[Landmark]:
     """Sums of two arrays of data, such as residuals, between the same uses, where both sides have as many."""
-    anchors = _anchors(torch, jax_uses, pairs)
+    anchors = in_order((torch.uses[one.torch[0]].operation.index, jax_uses[one.jax[0]][0].operation.index) for one in pairs)
     mine, theirs = defaultdict(list), defaultdict(list)
     for operation in torch.operations:
         if operation.name == "add" and operation.kind == DATA and operation.index in torch.values:
@@ -225,41 +236,31 @@ def reordered(array: Array, shape: tuple[int, ...], order: tuple[int, ...] | Non
     return np.ascontiguousarray(array if order is None else array.transpose(order)).reshape(shape)
 
 
-def _anchors(torch: TorchRecord, jax_uses: Sequence[tuple[Step, Use, int]], pairs: Sequence[Pair]) -> list[tuple[int, int]]:
-    """Operations and steps of paired uses that follow one another in the same order on both sides."""
-    points = sorted({(torch.uses[one.torch[0]].operation.index, jax_uses[one.jax[0]][0].operation.index) for one in pairs})
-    best: list[list[tuple[int, int]]] = []
-    for point in points:
-        at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
-        best[at : at + 1] = [[*(best[at - 1] if at else []), point]]
-    return best[-1] if best else []
-
-
 def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, tuple[int, ...] | None]:
     """Whether JAX's array fits torch's, and in which order of the axes of its rows: None for their own."""
     rows = landmark.view.rows
-    if landmark.fixed or near(landmark.view.matrix(array), expected):
+    expected = landmark.compared(expected)
+
+    def fits(order: tuple[int, ...] | None) -> bool:
+        return distance(landmark.compared(landmark.view.matrix(array, order)), expected) < CLOSE
+
+    if landmark.fixed or fits(None):
         return True, None
-    if not landmark.fixed and 1 < len(rows) <= MOST_AXES:
+    if 1 < len(rows) <= MOST_AXES:
         for order in permutations(range(len(rows))):
-            if near(landmark.view.matrix(array, order), expected):
+            if fits(order):
                 return True, order
     return False, None
 
 
-def near(matrix: Array, expected: Array) -> bool:
-    """Whether two matrices are the same but for small errors."""
-    return distance(matrix, expected) < CLOSE
-
-
 def distance(matrix: Array, expected: Array) -> float:
-    """The largest difference, relative to the root mean square of what is expected; infinite where one is not finite."""
-    known = ~np.isnan(expected) if np.isnan(expected).any() else np.ones(expected.shape, bool)
-    one, other = np.asarray(matrix, np.float64)[known], np.asarray(expected, np.float64)[known]
-    if not one.size:
-        return 0.0
+    """The largest difference, relative to the root mean square of what is expected.
+
+    Infinite where one is NaN or infinite and the other is not the same.
+    """
+    one, other = np.asarray(matrix, np.float64), np.asarray(expected, np.float64)
     finite = np.isfinite(one) & np.isfinite(other)
-    if not (finite | (one == other)).all():
+    if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
         return float("inf")
     size = float(np.sqrt(np.mean(other[finite] ** 2))) if finite.any() else 0.0
     apart = float(np.abs(one[finite] - other[finite]).max(initial=0.0))

@@ -79,6 +79,15 @@ def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
     return sorted(matching.pairs, key=lambda one: (one.torch, one.jax))
 
 
+def in_order(points: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest chain of points that rise on both sides."""
+    best: list[list[tuple[int, int]]] = []
+    for point in sorted(set(points)):
+        at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
+        best[at : at + 1] = [[*(best[at - 1] if at else []), point]]
+    return best[-1] if best else []
+
+
 def _fingerprint(matrix: Array) -> str:
     return hashlib.sha256(np.sort(matrix, axis=None).tobytes()).hexdigest()
 
@@ -139,28 +148,21 @@ class _Matching:
 
     def _between(self, torch: list[int], jax: list[int], how: str = "values") -> None:
         """Pair those that stand between the same pairs, where both sides have as many there."""
-        gaps: dict[tuple[int, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        gaps: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         anchors = self._anchors()
         for side, numbers in enumerate((torch, jax)):
             ends = [anchor[side] for anchor in anchors]
             for k in numbers:
-                before = sum(end < k for end in ends)
-                gaps[before, 0][side].append(k)
+                gaps[sum(end < k for end in ends)][side].append(k)
         for here, there in gaps.values():
             if len(here) == len(there):
                 self._zip(here, there, how)
 
     def _anchors(self) -> list[tuple[int, int]]:
-        """Pairs that stand in the same order on both sides: the longest such chain."""
+        """Pairs that stand in the same order on both sides."""
         place = {(entry.use, entry.slot): k for k, entry in enumerate(self.torch)}
         other = {(entry.use, entry.slot): k for k, entry in enumerate(self.jax)}
-        points = sorted((place[one.torch], other[one.jax]) for one in self.pairs)
-        best: list[list[tuple[int, int]]] = []
-        for point in points:
-            at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
-            chain = [*(best[at - 1] if at else []), point]
-            best[at : at + 1] = [chain]
-        return best[-1] if best else []
+        return in_order((place[one.torch], other[one.jax]) for one in self.pairs)
 
     def nearly(self) -> None:
         """Pair what was computed from weights and so holds nearly the same."""
@@ -205,7 +207,7 @@ class _Matching:
         self._taken[1].add(j)
         inputs = None
         if not _close(one.matrix[:, theirs], other.matrix[:, mine]):
-            inputs = _rows(one.matrix[:, theirs], other.matrix[:, mine])
+            inputs = _matched(one.matrix[:, theirs], other.matrix[:, mine])
         self.pairs.append(Pair((one.use, one.slot), (other.use, other.slot), theirs, mine, inputs, "values"))
 
     def by_order(self) -> None:
@@ -249,16 +251,11 @@ def arrange(torch: Array, jax: Array) -> Arranged | None:
     outputs = _matched(np.sort(torch, axis=0).T, np.sort(jax, axis=0).T)
     if outputs is None:
         return None
-    inputs = _rows(torch[:, outputs], jax)
+    inputs = _matched(torch[:, outputs], jax)
     if inputs is None:
         return None
     same = np.array_equal(outputs, np.arange(len(outputs)))
     return (None if np.array_equal(inputs, np.arange(len(inputs))) else inputs), (None if same else outputs), None
-
-
-def _rows(torch: Array, jax: Array) -> Array | None:
-    """Where each row of JAX's matrix stands in torch's."""
-    return _matched(torch, jax)
 
 
 def _matched(torch: Array, jax: Array) -> Array | None:

@@ -77,7 +77,7 @@ class Fault:
         operation: The operation of torch.
         jax: Where it stands in JAX.
         source: The line of JAX's side.
-        cause: ``definition``, ``inaccurate``, ``missing`` or ``special``.
+        cause: ``definition``, ``inaccurate``, ``missing``, ``special``, or ``error`` where a backward pass raises.
         side: The side at fault; None where nothing says which function is meant.
         error: How large it is, as of a landmark.
         explanation: What differs, as far as it is known.
@@ -264,7 +264,10 @@ def _story(report: ModelsReport) -> Iterator[str]:
             yield f"    {one.torch or one.jax}: {one.reason}"
     bad = [one for one in report.gradients if one.cause]
     if report.gradients:
-        yield f"  gradients: {len(report.gradients) - len(bad)} of {len(report.gradients)} agree"
+        compared = [one for one in report.gradients if one.jax]
+        left_out = len(report.gradients) - len(compared)
+        others = f"; {left_out} not compared: JAX has no array of their numbers" if left_out else ""
+        yield f"  gradients: {len(compared) - len(bad)} of {len(compared)} agree{others}"
     for note in report.notes[:4]:
         yield f"  note: {note}"
 

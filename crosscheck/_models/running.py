@@ -69,10 +69,7 @@ class Run:
         flat = self.flat
         with jax.enable_x64(self.wide or flat.dtype == "float64"), jax.default_device(jax.devices("cpu")[0]):
             for number, value in flat.constants.items():
-                constant = self.flat.exact.get(id(value), None) if self.wide else None
-                self.values[number] = self._disturbed(widened(value)) if self.wide else value
-                if constant is not None:
-                    self.values[number] = self._disturbed(constant)
+                self.values[number] = self._constant(value, flat.exact.get(id(value)))
             for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
                 dtype = flat.avals[number].dtype  # of integers, the one that they were traced in
                 value = jnp.asarray(np.asarray(array).astype(wide_of(dtype) if self.wide else dtype))
@@ -87,18 +84,36 @@ class Run:
                     self.values.pop(number, None)
             if only is not None:
                 return []
-            return [np.asarray(self._read(one)) for one in flat.results]
+            return [np.asarray(self.values[number]) for number in flat.results]
 
     def _disturbed(self, constant: Any) -> Any:
         """A constant with noise on it."""
         if self._noise is None or not is_float(constant):
             return constant
+        self._interpreter._silent = False
         return self._interpreter._noisy(jnp.asarray(constant), 1.0)
+
+    def _constant(self, value: Any, exact: Any) -> Any:
+        """A constant as the run has it: in float64, with noise where the dtype does not hold the number that was written.
+
+        What was written is known of a single number; an array may have been rounded before JAX got it.
+        """
+        if not self.wide or not is_float(value):
+            return value
+        wide = widened(value) if exact is None else exact
+        return self._disturbed(wide) if np.ndim(value) and exact is None else self._rounded(wide, value.dtype)
+
+    def _rounded(self, wide: Any, dtype: Any) -> Any:
+        """With noise, as rounding to a dtype would be: none on numbers that the dtype holds."""
+        if self._noise is None or not is_float(wide):
+            return wide
+        wide = jnp.asarray(wide)
+        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self._disturbed(wide))
 
     def _read(self, one: Any) -> Any:
         if not isinstance(one, Literal):
             return self.values[one]
-        return self._disturbed(self._interpreter.literal(one)) if self.wide else np.asarray(one.val, one.aval.dtype)
+        return self._constant(np.asarray(one.val, one.aval.dtype), self.flat.exact.get(id(one)))
 
     def _step(self, step: Step) -> None:
         watch = self._watched.get(step.operation.index)
@@ -112,19 +127,19 @@ class Run:
             self._replace(step.outputs[0], watch.result(self.values[step.outputs[0]]))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
-        if step.equation is None:
-            assert step.function is not None
-            return [step.function(*given)]
-        equation = step.equation
-        if self.wide:
-            noisy = self._noise is not None and (step.operation.kind == CONSTANT or not self._constants_only)
-            self._interpreter._silent = not noisy
-            return self._interpreter.run_equation(equation, given)
-        found = equation.primitive.bind(*given, **equation.primitive.get_bind_params(equation.params))
-        return found if equation.primitive.multiple_results else [found]
+        """What a step makes of its operands."""
+        if not self.wide or step.equation is None:
+            return as_it_is(step, given)
+        constant = step.operation.kind == CONSTANT
+        self._interpreter._silent = self._noise is None or constant or self._constants_only
+        found = self._interpreter.run_equation(step.equation, given)
+        if not constant:
+            return found
+        atoms = step.equation.outvars
+        return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
 
     def again(self, number: int, value: Any, target: int, last: int) -> Any:
-        """What a value that is there would be if another one were another; steps after ``last`` are not run."""
+        """What ``target`` would be if the value ``number`` were ``value``; steps after ``last`` are not run."""
         here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
         for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
             if any(isinstance(one, int) and one in here for one in step.inputs):
@@ -133,11 +148,12 @@ class Run:
         return here.get(target)
 
     def put(self, number: int, value: Any) -> None:
-        """Let what has not run yet have another value."""
-        self._replace(number, value)
+        """Let what has not run yet have another value, if anything needs it."""
+        if number in self.values:
+            self._replace(number, value)
 
     def _replace(self, number: int, value: Any) -> None:
-        """Put a value in the place of one, and of those that it was moved from."""
+        """Give a number another value, and also the numbers that it is a reshape or a transpose of."""
         if value is None:
             return
         like = self.values[number]
@@ -152,6 +168,16 @@ class Run:
                 return
             self.values[source] = before
             number = source
+
+
+def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
+    """What a step makes of its operands in their own dtypes."""
+    if step.equation is None:
+        assert step.function is not None
+        return [step.function(*given)]
+    primitive = step.equation.primitive
+    found = primitive.bind(*given, **primitive.get_bind_params(step.equation.params))
+    return found if primitive.multiple_results else [found]
 
 
 def _moved_back(step: Step, value: Any, aval: Any) -> Any:

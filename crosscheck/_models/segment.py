@@ -16,6 +16,7 @@ from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import FOUND
 from crosscheck._models.landmarks import Landmark, distance
+from crosscheck._models.running import as_it_is
 from crosscheck._models.uses import Operation
 
 
@@ -57,7 +58,7 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], An
     step = flat.steps[landmark.step]
     target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
     wanted = np.sort(given.astype(np.float64), axis=None)[:, None]
-    ancestors = _ancestors(found, target)
+    ancestors = flat.ancestors([target])
     starts = [
         number
         for number in ancestors
@@ -96,29 +97,8 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], An
             if not any(isinstance(number, int) and number in here for number in one.inputs) or start in one.outputs:
                 continue
             operands = [read(number) for number in one.inputs]
-            if one.equation is None:
-                assert one.function is not None
-                results = [one.function(*operands)]
-            else:
-                primitive = one.equation.primitive
-                results = primitive.bind(*operands, **primitive.get_bind_params(one.equation.params))
-                results = results if primitive.multiple_results else [results]
-            here.update(zip(one.outputs, results, strict=True))
+            here.update(zip(one.outputs, as_it_is(one, operands), strict=True))
         return here[target]
 
     port.__name__ = step.operation.source or "the port"
     return port
-
-
-def _ancestors(found: Found, target: int) -> set[int]:
-    numbers: set[int] = set()
-    left = [target]
-    while left:
-        number = left.pop()
-        if not isinstance(number, int) or number in numbers:
-            continue
-        numbers.add(number)
-        maker = found.flat.maker.get(number)
-        if maker is not None:
-            left += [one for one in found.flat.steps[maker].inputs if isinstance(one, int)]
-    return numbers

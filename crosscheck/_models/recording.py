@@ -1,0 +1,52 @@
+"""Both models run and traced, as every function on whole models begins; what a user can mend is said in one message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crosscheck._frameworks.programs import Inputs, Outputs
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models import jax_recording
+from crosscheck._models.jax_models import JaxModel, jax_model
+from crosscheck._models.jax_recording import JaxProgramFlat
+from crosscheck._models.torch_recording import TorchRecord, record
+from crosscheck._records.errors import UsageError, said
+from crosscheck._shadow.base import UntraceableError
+
+
+def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
+    """What torch returns, and what it does. A run in training mode changes statistics, so each has a copy of the model.
+
+    Raises:
+        UsageError: If it raises, or draws random numbers.
+    """
+    program = TorchProgram(torch_model, inputs, "cpu")
+    try:
+        outputs, _, _ = program.outputs()
+    except Exception as error:
+        raise UsageError(f"torch_model: it raised {said(error)}") from error
+    if program.draws:
+        raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
+    return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+
+
+def traced(jax_given: Any, params: Any, inputs: Inputs) -> tuple[JaxModel, JaxProgramFlat]:
+    """The model of JAX as a function of its weights, and its steps.
+
+    Raises:
+        UsageError: If it holds no weights, cannot be traced, or draws random numbers.
+    """
+    model = jax_model(jax_given, params, inputs)
+    try:
+        flat = jax_recording.trace(model.function, model.weights, model.names, inputs.leaves, inputs.fmt.name)
+    except UntraceableError as error:
+        raised = error.__cause__ or error
+        if isinstance(raised, UsageError):
+            raise raised from None
+        raise UsageError(
+            f"jax_model: jax.make_jaxpr raises {said(raised)}; it must take these inputs and parameters, in JAX's layout "
+            f"(torch_to_jax), and branches on values must be jax.lax.cond or jax.numpy.where"
+        ) from raised
+    if drawn := [name for name in model.changed if name.endswith(".count")]:
+        raise UsageError(f"jax_model: it draws random numbers, from {drawn[0]}; call eval() on it, or set its dropout to 0")
+    return model, flat

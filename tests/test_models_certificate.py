@@ -1,0 +1,207 @@
+"""What ``compare_models`` must not let pass: whatever a model returns is compared, and what differs there is said."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crosscheck import ModelsReport, UsageError, compare_models
+
+Function = Callable[[Any], Any]
+
+
+class Around(nn.Module):
+    """Two layers, and a function of their result."""
+
+    def __init__(self, of_torch: Function) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc1, self.norm, self.act, self.fc2 = nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 6)
+        self.of_torch = of_torch
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.of_torch(self.fc2(self.act(self.norm(self.fc1(x)))))
+
+
+def port(p: dict[str, Any], x: Any, *, epsilon: float = 1e-5) -> Any:
+    h = x @ p["fc1.weight"].T + p["fc1.bias"]
+    h = (h - h.mean(-1, keepdims=True)) * jax.lax.rsqrt(h.var(-1, keepdims=True) + epsilon)
+    h = jax.nn.relu(h * p["norm.weight"] + p["norm.bias"])
+    return h @ p["fc2.weight"].T + p["fc2.bias"]
+
+
+X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+
+
+def params_of(model: nn.Module) -> dict[str, Any]:
+    return {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+
+
+def compared(of_torch: Function, of_jax: Function, x: np.ndarray = X, order: int = 0, **options: Any) -> ModelsReport:
+    model = Around(of_torch)
+    return compare_models(model, lambda p, x: of_jax(port(p, x, **options)), [x], params=params_of(model), order=order)
+
+
+def itself(y: Any) -> Any:
+    return y
+
+
+def halves(y: Any) -> Any:
+    return y[:, :3], y[:, 3:]
+
+
+def test_every_output_is_compared_whatever_operation_gives_it() -> None:
+    assert compared(lambda y: tuple(y.split(3, 1)), lambda y: tuple(jnp.split(y, 2, 1))).passed
+    for k in (0, 1):
+
+        def wrong(y: Any, k: int = k) -> Any:
+            parts = jnp.split(y, 2, 1)
+            return tuple(2 * part if number == k else part for number, part in enumerate(parts))
+
+        assert compared(lambda y: tuple(y.split(3, 1)), wrong).cause == "definition"
+    swapped = compared(halves, lambda y: tuple(jnp.split(y, 2, 1))[::-1])
+    assert swapped.cause == "definition"
+    assert set(swapped.outputs) <= {"y[0]", "y[1]"}
+
+
+def test_integers_and_truth_values_are_compared() -> None:
+    assert compared(lambda y: (y, y.argmax(-1)), lambda y: (y, y.argmax(-1))).passed
+    assert not compared(lambda y: (y, y.argmax(-1)), lambda y: (y, (-y).argmax(-1))).passed
+    assert compared(lambda y: y > 0, lambda y: y > 0).passed
+    assert not compared(lambda y: y > 0, lambda y: y <= 0).passed
+
+
+def test_an_input_that_is_returned_is_compared() -> None:
+    model = nn.Linear(4, 2)
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.inner(x), x
+
+    params = params_of(model)
+    for factor, passed in ((1, True), (2, False)):
+        report = compare_models(
+            Both(), lambda p, x, c=factor: (x @ p["weight"].T + p["bias"], c * x), [X], params=params, order=0
+        )
+        assert report.passed is passed, report.story()
+
+
+def test_nan_where_the_other_side_has_a_number_is_seen() -> None:
+    def masked_torch(y: Any) -> Any:
+        return torch.softmax(y.masked_fill(torch.tensor([[True], [False], [False]]), -torch.inf), -1)
+
+    def masked(y: Any) -> Any:
+        return jax.nn.softmax(jnp.where(jnp.array([[True], [False], [False]]), -jnp.inf, y), -1)
+
+    assert compared(masked_torch, masked).passed
+    report = compared(masked_torch, lambda y: jnp.nan_to_num(masked(y)))
+    assert report.cause == "special"
+
+
+def test_a_bias_in_another_order_is_blamed_on_its_layer_alone() -> None:
+    model = Around(itself)
+    params = params_of(model)
+    params["fc1.bias"] = params["fc1.bias"][::-1]
+    report = compare_models(model, port, [X], params=params, order=0)
+    assert [fault.torch for fault in report.faults] == ["fc1"], report.story()
+
+
+@pytest.mark.parametrize("size", [1, 30, 300])
+def test_an_epsilon_is_found_however_large_the_activations_are(size: int) -> None:
+    assert compared(itself, itself, size * X).passed
+    report = compared(itself, itself, size * X, epsilon=1e-6)
+    assert [fault.torch for fault in report.faults] == ["norm"], report.story()
+
+
+def test_outputs_of_other_shapes_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"its output y has the shape \(3,\), torch's has \(3, 1\)"):
+        compared(lambda y: y[:, :1], lambda y: y[:, 0])
+
+
+# Gradients
+
+
+def test_parameters_that_are_not_trained_have_no_gradient_to_compare() -> None:
+    model = Around(itself)
+    model.fc1.requires_grad_(requires_grad=False)
+    report = compare_models(model, port, [X], params=params_of(model))
+    assert report.passed
+    assert {gradient.parameter for gradient in report.gradients} == {"norm.weight", "norm.bias", "fc2.weight", "fc2.bias"}
+
+
+def test_an_output_that_needs_no_gradient_is_no_error() -> None:
+    report = compared(lambda y: (y, y.detach()), lambda y: (y, jax.lax.stop_gradient(y)), order=1)
+    assert report.passed
+    assert len(report.gradients) == 6
+
+
+def test_a_backward_pass_that_raises_is_a_fault() -> None:
+    @jax.custom_vjp
+    def twice(y: Any) -> Any:
+        return 2 * y
+
+    def forward(y: Any) -> Any:
+        return 2 * y, None
+
+    def backward(*_: Any) -> Any:
+        raise RuntimeError("no backward pass here")
+
+    twice.defvjp(forward, backward)
+    report = compared(lambda y: 2 * y, twice, order=1)
+    assert (report.cause, report.side) == ("error", "jax")
+    assert "the backward pass of JAX raises RuntimeError: no backward pass here" in report.headline
+
+
+def test_a_gradient_that_jax_has_no_array_for_is_not_said_to_agree() -> None:
+    model = nn.LSTM(3, 4)
+    own = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    params = {"i": own["weight_ih_l0"].T, "h": own["weight_hh_l0"].T, "b": own["bias_ih_l0"] + own["bias_hh_l0"]}
+
+    class Outputs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = model
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.lstm(x)[0]
+
+    def lstm(p: Any, xs: Any) -> Any:
+        def step(carry: Any, x: Any) -> Any:
+            h, c = carry
+            i, f, g, o = jnp.split(x @ p["i"] + h @ p["h"] + p["b"], 4, -1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        zeros = jnp.zeros((xs.shape[1], 4), xs.dtype)
+        return jax.lax.scan(step, (zeros, zeros), xs)[1]
+
+    x = np.random.default_rng(1).normal(size=(3, 2, 3)).astype(np.float32)
+    report = compare_models(Outputs(), lstm, [x], params=jax.tree.map(jnp.asarray, params))
+    assert report.passed, report.story()
+    assert "gradients: 2 of 2 agree; 2 not compared: JAX has no array of their numbers" in report.story()
+
+
+def test_gradients_are_taken_along_the_same_cotangent_where_channels_are_last() -> None:
+    torch.manual_seed(0)
+    model = nn.Conv2d(2, 3, 3, bias=False)
+    kernel = jnp.asarray(model.weight.detach().numpy().transpose(2, 3, 1, 0))
+    image = np.random.default_rng(2).normal(size=(1, 2, 6, 5)).astype(np.float32)
+
+    def conv(p: Any, x: Any) -> Any:
+        return jax.lax.conv_general_dilated(x, p["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    report = compare_models(
+        model, conv, [image], params={"kernel": kernel}, torch_to_jax=lambda inputs: [inputs[0].transpose(0, 2, 3, 1)]
+    )
+    assert report.passed, report.story()
+    assert report.gradients[0].jax

@@ -169,10 +169,36 @@ def test_the_report_is_written_and_drawn(failing: ModelsReport, tmp_path: Any) -
     assert len(data["layers"]) == len(failing.layers)
     failing.to_html(tmp_path / "a.html")
     page = (tmp_path / "a.html").read_text()
-    assert "Every landmark" in page
+    assert "Every layer" in page
     assert "<svg" in page
     assert failing.plot().axes[0].get_yscale() == "log"
     assert "act" in failing.markdown()
+
+
+def test_the_tree_has_a_verdict_at_each_module(failing: ModelsReport) -> None:
+    head, *rows = failing.tree().splitlines()
+    assert head.split() == ["layer", "verdict", "cause", "made", "here", "accumulated", "rounding"]
+    told = {row.split()[0]: row.split() for row in rows}
+    assert list(told) == ["fc1", "act", "fc2", "output"]
+    assert told["act"][1:3] == ["DISAGREE", "definition"]
+    assert told["fc2"][1:3] == ["(2", "landmarks)"]
+    assert "agree" in told["fc1"]
+    assert "agree" in told["fc2"]  # which shows what goes wrong in act, and is right
+    assert str(failing) == f"{failing.story()}\n\n{failing.tree()}"
+
+
+@pytest.mark.full
+def test_layers_that_are_alike_and_right_are_one_row(tmp_path: Any) -> None:
+    bug = next(one for one in BUGS if one.name == "deep-plain-epsilon-in-one-layer")
+    report = compared(ARCHITECTURES[bug.architecture], bug.jax(SEED), order=0)
+    names = [row.strip().partition(" (")[0] for row in report.tree().splitlines()]
+    assert "0 to 29" in names
+    assert "31 to 59" in names
+    assert "0" not in names
+    report.to_html(tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("<details open") < 6
+    assert page.count("<details") > len(report.layers) / 4
 
 
 def test_the_model_stays_as_it_was() -> None:

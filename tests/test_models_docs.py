@@ -20,7 +20,7 @@ SAID = {
         "\n  2 (GELU, gelu): the PyTorch function is gelu, ",
     ),
     "approximate=False": ("AGREE: Sequential / port: the same function at all 6 landmarks", "gradients: 6 of 6 agree"),
-    "report.plot()": ("<svg", "Every landmark"),
+    "report.plot()": ("<svg", "Every layer", "<details open"),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
     "running_var": (
         "JAX updates running_var with 0.9375 times what PyTorch does, as n differs from n - 1",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from crosscheck._models.tree import tree
 from crosscheck._records.plain import plain
-from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
+from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SCHEMA = "crosscheck.models/1"
 MOST_FAULTS = 8
 MOST_ROWS = 400
+NARROW = 80
+"""As wide as the tree is at most, so that it fits any terminal."""
 SIDES = {"torch": "PyTorch", "jax": "JAX", None: "not known"}
 
 
@@ -175,8 +178,22 @@ class ModelsReport(Documented):
         """
         return "\n".join(_story(self))
 
+    def tree(self) -> str:
+        """The modules of the model with a verdict at each; what is inside a module is shown where something is wrong.
+
+        Returns:
+            The text, of lines of at most 80 characters; empty if nothing was compared.
+        """
+        from crosscheck._report.terminal import Fitted, as_text
+
+        return as_text(Fitted(self._tree.table), NARROW) if self.layers else ""
+
+    @property
+    def _tree(self) -> Tree:
+        return tree(self.layers, self.faults)
+
     def __str__(self) -> str:
-        return self.story()
+        return "\n\n".join(filter(None, (self.story(), self.tree())))
 
     def document(self) -> Document:
         """The report as a document: the verdict, the story, the tree of layers, the figure of errors, weights, gradients.
@@ -184,15 +201,15 @@ class ModelsReport(Documented):
         Returns:
             The document.
         """
-        story = "\n".join(line.strip() for line in self.story().splitlines()[1:])
+        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
         blocks: list[Block] = [Code(story)] if story else []
         if self.layers:
-            blocks += [Heading("Every landmark"), Table(list(_layer_rows(self.layers)))]
+            blocks += [Heading("Every layer"), self._tree]
             blocks.append(Drawing(self.plot, "The error at each landmark, made there and accumulated"))
         if self.weights:
-            blocks += [Heading("Every weight"), Table(list(_weight_rows(self.weights)))]
+            blocks.append(Folded("Every weight", Table(list(_weight_rows(self.weights)))))
         if self.gradients:
-            blocks += [Heading("Every gradient"), Table(list(_gradient_rows(self.gradients)))]
+            blocks.append(Folded("Every gradient", Table(list(_gradient_rows(self.gradients)))))
         return Document(self.headline, self.passed, blocks, self.environment)
 
     def plot(self) -> Figure:
@@ -286,25 +303,6 @@ def _of_group(group: Sequence[Fault]) -> Iterator[str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
-
-
-def _layer_rows(layers: Sequence[Layer]) -> Iterator[list[str]]:
-    yield ["landmark", "of", "module", "verdict", "made here", "accumulated", "rounding", "in JAX"]
-    for layer in layers[:MOST_ROWS]:
-        mark = {"exact": "ok", "rounding": "ok"}.get(layer.cause, layer.cause)
-        where = " ".join(filter(None, (layer.jax, layer.source)))
-        yield [
-            layer.name,
-            layer.place,
-            layer.torch,
-            mark,
-            _number(layer.error),
-            _number(layer.accumulated),
-            _number(layer.drift),
-            where,
-        ]
-    if len(layers) > MOST_ROWS:
-        yield [f"and {len(layers) - MOST_ROWS} more", *[""] * 7]
 
 
 def _weight_rows(weights: Sequence[WeightMatch]) -> Iterator[list[str]]:

@@ -37,6 +37,17 @@ STYLE = """
 .crosscheck th, .crosscheck td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #8884; }
 .crosscheck figure { margin: 1rem 0; overflow-x: auto; }
 .crosscheck svg { width: 100%; min-width: 30rem; height: auto; }
+.crosscheck details, .crosscheck summary { all: revert; }
+.crosscheck summary { cursor: pointer; }
+.crosscheck summary::before, .crosscheck summary::after { content: none; }
+.crosscheck .tree { font-size: .85rem; }
+.crosscheck .tree .row { display: grid; grid: auto / minmax(0, 1fr); grid-auto-flow: column; grid-auto-columns: 6.2rem; }
+.crosscheck .tree .row { gap: .5rem; padding: .1rem .2rem; border-bottom: 1px solid #8884; }
+.crosscheck .tree details > :not(summary) { margin-left: 1rem; }
+.crosscheck .tree summary > :first-child::before { content: "\\25b8\\a0"; }
+.crosscheck .tree details[open] > summary > :first-child::before { content: "\\25be\\a0"; }
+.crosscheck .tree .head, .crosscheck .tree .wrong { font-weight: 700; }
+.crosscheck .tree .wrong { box-shadow: inset .2rem 0 #d73027; padding-left: .4rem; }
 .crosscheck { container-type: inline-size; }
 @container (max-width: 40rem) {
   .crosscheck table, .crosscheck tbody, .crosscheck tr, .crosscheck td { display: block; }
@@ -47,6 +58,10 @@ STYLE = """
   .crosscheck td::before { content: attr(data-head) " "; opacity: .7; }
   .crosscheck td.key::before { content: none; }
   .crosscheck svg { width: auto; }
+  .crosscheck .tree .row { display: block; }
+  .crosscheck .tree .head, .crosscheck .tree span:empty { display: none; }
+  .crosscheck .tree span { display: inline-block; padding-right: .6rem; }
+  .crosscheck .tree span[data-head]::before { content: attr(data-head) " "; opacity: .7; font-weight: 400; }
 }
 """
 """On a narrow page each cell of a table is a line that begins with its column's head; ARIA roles keep it a table."""
@@ -88,6 +103,41 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """A row of a tree, and what is inside; ``wrong`` where that is to be seen at once."""
+
+    cells: Sequence[str]
+    branches: Sequence[Branch] = ()
+    wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Rows within rows, below a head. What is inside those where nothing is wrong is folded away, in a text left out."""
+
+    head: Sequence[str]
+    branches: Sequence[Branch]
+
+    @property
+    def unfolded(self) -> Iterator[tuple[int, Branch]]:
+        """What a text has of it, each with its depth: of what is inside only what leads to something wrong."""
+        yield from _unfolded(self.branches, 0)
+
+    @property
+    def table(self) -> Table:
+        """The same, as indented rows."""
+        return Table([self.head, *([f"{'  ' * depth}{one.cells[0]}", *one.cells[1:]] for depth, one in self.unfolded)])
+
+
+def _unfolded(branches: Sequence[Branch], depth: int) -> Iterator[tuple[int, Branch]]:
+    for one in branches:
+        if one.branches or not depth:
+            yield depth, one
+            if one.wrong:
+                yield from _unfolded(one.branches, depth + 1)
+
+
+@dataclass(frozen=True)
 class Drawing:
     """A figure, drawn when it is written, and what it shows in words; Markdown, which has no figures, leaves it out."""
 
@@ -95,7 +145,15 @@ class Drawing:
     caption: str
 
 
-Simple = Heading | Paragraph | Code | Table | Drawing
+@dataclass(frozen=True)
+class Folded:
+    """A long table that a page shows when it is asked to, and a terminal does not."""
+
+    title: str
+    table: Table
+
+
+Simple = Heading | Paragraph | Code | Table | Tree | Folded | Drawing
 Block = Simple | Lines
 
 
@@ -177,7 +235,18 @@ def _markdown(block: Simple) -> str:
     if isinstance(block, Table):
         head, *rows = (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in block.rows)
         return "\n".join([head, "|---" * len(block.rows[0]) + "|", *rows])
+    if isinstance(block, Folded):
+        return f"{_markdown(Heading(block.title))}\n\n{_markdown(block.table)}"
+    if isinstance(block, Tree):
+        return "\n".join(_item(depth, one, block.head) for depth, one in block.unfolded)
     return ""
+
+
+def _item(depth: int, branch: Branch, head: Sequence[str]) -> str:
+    """A branch as an item of a nested list."""
+    name, *said = branch.cells
+    told = (f"{what} {cell}" for what, cell in zip(head[1:], said, strict=True) if cell)
+    return f"{'  ' * depth}- **{_plain(name)}**: {_plain(', '.join(told))}"
 
 
 def _html(block: Simple, section_tag: str) -> str:
@@ -189,6 +258,12 @@ def _html(block: Simple, section_tag: str) -> str:
         return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
     if isinstance(block, Table):
         return f'<div class="wide" tabindex="0"><table role="table">{"".join(_rows(block))}</table></div>'
+    if isinstance(block, Folded):
+        inside = _html(block.table, section_tag)
+        return f'<details><summary class="section">{html.escape(block.title)}</summary>{inside}</details>'
+    if isinstance(block, Tree):
+        head = "".join(f"<span>{html.escape(cell)}</span>" for cell in block.head)
+        return f'<div class="tree"><div class="row head">{head}</div>{_branches(block.branches, block.head)}</div>'
     drawn, told = _svg(block.draw(), block.caption), html.escape(block.caption)
     return f'<figure tabindex="0">{drawn}<figcaption>{told}</figcaption></figure>'
 
@@ -200,6 +275,21 @@ def _rows(table: Table) -> Iterator[str]:
     for row in rows:
         cells = (f'<td role="cell" {which}>{cell}</td>' for which, cell in zip(of, row, strict=True))
         yield f'<tr role="row">{"".join(cells)}</tr>'
+
+
+def _branches(branches: Sequence[Branch], head: Sequence[str]) -> str:
+    return "".join(_branch(one, head) for one in branches)
+
+
+def _branch(branch: Branch, head: Sequence[str]) -> str:
+    name, *said = map(html.escape, branch.cells)
+    told = (f'<span data-head="{html.escape(what)}">{cell}</span>' for what, cell in zip(head[1:], said, strict=True))
+    row = f"<span>{name}</span>{''.join(told)}"
+    of = 'class="row wrong"' if branch.wrong else 'class="row"'
+    if not branch.branches:
+        return f"<div {of}>{row}</div>"
+    inside = _branches(branch.branches, head)
+    return f"<details{' open' * branch.wrong}><summary {of}>{row}</summary>{inside}</details>"
 
 
 def _svg(figure: Figure, caption: str) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, Rend
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from crosscheck._report.document import Code, Document, Drawing, Heading, Lines, Paragraph, Table
+from crosscheck._report.document import Code, Document, Drawing, Folded, Heading, Lines, Paragraph, Table, Tree
 from crosscheck._report.shown import shown
 
 WIDTH = 110
@@ -52,6 +52,10 @@ def layout(document: Document) -> RenderableType:
                     parts.append(Filled(f"  and {len(lines) - MOST_LINES} more; --json has them all"))
             case Table():
                 parts.append(Fitted(block))
+            case Tree():
+                parts.append(Fitted(block.table))
+            case Folded(title):
+                parts.append(Filled(f"{title}: --html, --markdown and --json have the table"))
     return Group(*parts)
 
 
@@ -137,16 +141,18 @@ def _stacked(block: Table, width: int) -> Group:
     head, *rows = block.rows
     parts: list[RenderableType] = []
     for row in rows:
-        parts.append(Filled(" ".join(filter(None, row[: block.keys])), style="bold"))
+        keys = " ".join(filter(None, row[: block.keys]))
+        margin = " " * (len(keys) - len(keys.lstrip(" ")) + 2)
+        parts.append(Filled(keys, style="bold"))
         line = ""
         for name, cell in zip(head[block.keys :], row[block.keys :], strict=True):
             if cell in ("", "-"):
                 continue
             said = f"{name} {cell}".strip()
-            joined = f"{line} | {said}" if line else f"  {said}"
+            joined = f"{line} | {said}" if line else margin + said
             if line and cell_len(joined) > width:
                 parts.append(Filled(line))
-                joined = f"  {said}"
+                joined = margin + said
             line = joined
         parts.append(Filled(line))
     return Group(*parts)
@@ -184,8 +190,8 @@ def print_rich(renderable: RenderableType) -> None:
     console.print(renderable, crop=False)
 
 
-def as_text(renderable: RenderableType) -> str:
+def as_text(renderable: RenderableType, width: int = WIDTH) -> str:
     """What rich would print, as plain text of one width."""
     buffer = io.StringIO()
-    Console(file=buffer, width=WIDTH, color_system=None).print(renderable, crop=False)
+    Console(file=buffer, width=width, color_system=None).print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

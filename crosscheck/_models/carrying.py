@@ -123,6 +123,7 @@ class Carrying:
         self._fixed = {number: value for number, value in self.run.values.items() if number not in self._leaves}
         self._weights: dict[int, Any] = {}
         self._weights_of: object = None
+        self._distinct: dict[tuple[int, int], bool] = {}
         self.choices = Choices(self)
 
     def find(self) -> State:
@@ -228,7 +229,7 @@ class Carrying:
         """A decision was right."""
         state.open.remove(decision)
         for assignment in decision.choice.assignments:
-            for name, places in self.split(assignment.jax):
+            for name, _, places in self.theirs.split(assignment.jax):
                 known = state.proven.get(name, np.zeros(self.theirs.shapes[name], bool)).copy()
                 known.reshape(-1)[places] = True
                 state.proven[name] = known
@@ -255,13 +256,6 @@ class Carrying:
         except DeadEndError:
             return None
         return trial
-
-    def split(self, places: Array) -> Iterator[tuple[str, Array]]:
-        """Places in all of JAX's arrays, as places in each."""
-        owners = self.theirs.owners(places)
-        for owner in np.unique(owners):
-            name = self.theirs.names[owner]
-            yield name, places[owners == owner] - self.theirs.start(name)
 
     def ancestors(self, state: State, number: Any) -> set[int]:
         """The steps on data that a value depends on, as far as it is JAX's own."""
@@ -327,7 +321,7 @@ class Carrying:
                 state = self.repair(state, number, len(self.flat.steps)) or state
         for decision in [one for one in state.open if one.choice.sure]:
             self.close(state, decision)
-            state.alone |= {name for own in decision.choice.assignments for name, _ in self.split(own.jax)}
+            state.alone |= {name for own in decision.choice.assignments for name, *_ in self.theirs.split(own.jax)}
         return state
 
     # decisions
@@ -342,7 +336,7 @@ class Carrying:
                 key = (step.operation.index, int(unknown.reshape(-1)[0]))
                 choices = self.choices.of(state, step, slot, unknown)
                 if not choices:
-                    for name, places in self.split(unknown.reshape(-1)):
+                    for name, _, places in self.theirs.split(unknown.reshape(-1)):
                         self.assign(state, name, places, np.full(len(places), -2), None)
                     continue
                 taken = min(script.get(key, 0), len(choices) - 1)
@@ -359,13 +353,19 @@ class Carrying:
         entry = self.uses.get(step.operation.index)
         seen = entry is not None and slot < len(entry[2]) and entry[0].kind != "other"
         places = entry[2][slot] if entry is not None and seen else None
-        if places is not None and len(np.unique(places)) == places.size:
+        if places is not None and self.distinct(step.operation.index, slot, places):
             known = self.flat_sources(state, places)
             return places if (known == EMPTY).any() else None
         for name in sorted(self.flat.origins[number]):
             if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
                 return self.theirs.of(name)
         return None
+
+    def distinct(self, step: int, slot: int, places: Array) -> bool:
+        """Whether a weight holds each of its numbers once."""
+        if (step, slot) not in self._distinct:
+            self._distinct[step, slot] = len(np.unique(places)) == places.size
+        return self._distinct[step, slot]
 
     def matters(self, state: State, name: str, number: int) -> bool:
         """Whether a weight depends on an array's numbers; what a first state of zeros is multiplied with does not matter."""
@@ -378,29 +378,19 @@ class Carrying:
     def flat_sources(self, state: State, places: Array) -> Array:
         """Where numbers of JAX's arrays stand in torch's."""
         found = np.full(places.shape, EMPTY)
-        owners = self.theirs.owners(places)
-        for owner in np.unique(owners):
-            name = self.theirs.names[owner]
-            mask = owners == owner
-            found[mask] = state.sources[name][0].reshape(-1)[places[mask] - self.theirs.start(name)]
+        for name, mask, own in self.theirs.split(places):
+            found[mask] = state.sources[name][0].reshape(-1)[own]
         return found
 
     def apply(self, state: State, choice: Choice) -> None:
         """Make a choice."""
         for one in choice.assignments:
-            owners = self.theirs.owners(one.jax)
-            for owner in np.unique(owners):
-                name, mask = self.theirs.names[owner], owners == owner
-                second = None if one.second is None else one.second[mask]
-                self.assign(state, name, one.jax[mask] - self.theirs.start(name), one.torch[mask], second)
+            for name, mask, own in self.theirs.split(one.jax):
+                self.assign(state, name, own, one.torch[mask], None if one.second is None else one.second[mask])
             for places in (one.torch, one.second):
-                if places is None:
-                    continue
-                kept = places[places >= 0]
-                for owner in np.unique(self.mine.owners(kept)):
-                    name = self.mine.names[owner]
+                for name, _, own in self.mine.split(places) if places is not None else ():
                     used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
-                    used.reshape(-1)[kept[self.mine.owners(kept) == owner] - self.mine.start(name)] = True
+                    used.reshape(-1)[own] = True
                     state.used[name] = used
         if choice.made is not None:
             state.made[state.at] = list(choice.made)

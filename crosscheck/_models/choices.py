@@ -63,19 +63,14 @@ class Choices:
 
     def names(self, places: Array) -> str:
         """The arrays of JAX that numbers stand in."""
-        owners = np.unique(self.of_run.theirs.owners(places))
-        return " ".join(self.of_run.theirs.names[k] for k in owners)
+        return " ".join(name for name, *_ in self.of_run.theirs.split(places))
 
     def _used(self, state: State, places: Array) -> float:
         """Which share of torch's numbers has a partner."""
-        mine = self.of_run.mine
-        total = 0
-        owners = mine.owners(places)
-        for owner in np.unique(owners):
-            name = mine.names[owner]
-            if name in state.used:
-                total += int(state.used[name].reshape(-1)[places[owners == owner] - mine.start(name)].sum())
-        return total / places.size
+        parts = self.of_run.mine.split(places)
+        return (
+            sum(int(state.used[name].reshape(-1)[own].sum()) for name, _, own in parts if name in state.used) / places.size
+        )
 
     def _used_columns(self, state: State, seen: Array) -> Array:
         """Of each output of a weight of torch, which share has a partner."""
@@ -98,19 +93,20 @@ class Choices:
         for product, rows in found:
             parts += [(product, seen) for seen in self._arranged(product, rows, use, places.shape[0])]
         name = self.names(places)
-        choices: list[Choice] = []
+        grouped: list[list[Choice]] = []
         for product, seen in parts:
+            grouped.append([])
             used = self._used_columns(state, seen)
             for columns, bonus in features(seen.shape[1], places.shape[1], name):
                 score = likeness(product.name, name) + bonus - 4 * float(used[columns].mean()) - 1e-4 * product.order
                 made = ((product, columns, np.arange(len(columns))),)
                 make = partial(_columns, places, seen, columns)
-                choices.append(Choice(make, (product.name,), made, score))
-        choices += self._joined(state, parts, places)
-        choices.sort(key=lambda one: -one.score)
-        if use.kind == "convolution" and len(choices) > 1:
-            agree = [self._agrees(state, step, use, one) for one in choices]
-            choices = [one for one, own in zip(choices, agree, strict=True) if own == max(agree)]
+                grouped[-1].append(Choice(make, (product.name,), made, score))
+        grouped = [own for own in [*grouped, self._joined(state, parts, places)] if own]
+        if use.kind == "convolution" and len(grouped) > 1:  # in which order its outputs are taken, the result cannot tell
+            agree = [self._agrees(state, step, use, own[0]) for own in grouped]
+            grouped = [own for own, found in zip(grouped, agree, strict=True) if found == max(agree)]
+        choices = sorted((one for own in grouped for one in own), key=lambda one: -one.score)
         if known and (len(choices) == 1 or choices[0].score - choices[1].score > SURE):
             choices[0] = replace(choices[0], sure=True)
         return choices[:MOST]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,19 @@ class Places:
         """The number of the array of each place; -1 where there is no place."""
         found = np.searchsorted(self._starts, places, side="right") - 1
         return np.where(places < 0, -1, found)
+
+    def split(self, places: Array) -> Iterator[tuple[str, Any, Array]]:
+        """By array: its name, which of the places are in it, and where they stand in it."""
+        if not places.size:
+            return
+        first, last = self.owners(np.array([places.min(), places.max()])).tolist()
+        if first == last >= 0:  # the usual case, without a search for each
+            yield self.names[first], ..., places - int(self._starts[first])
+            return
+        owners = self.owners(places)
+        for owner in np.unique(owners[owners >= 0]):
+            mask = owners == owner
+            yield self.names[owner], mask, places[mask] - int(self._starts[owner])
 
 
 class TorchPlaces(Places):

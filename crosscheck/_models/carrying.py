@@ -179,8 +179,7 @@ class Carrying:
     def leaf(self, state: State, name: str) -> Array:
         """An array of JAX with torch's numbers where they are known."""
         first, second = state.sources[name]
-        found = np.where(first >= 0, self.mine.values[first], self.given[name])
-        return np.where(second >= 0, found + self.mine.values[second], found)
+        return np.where(first >= 0, self.mine.numbers(first), self.given[name]) + self.mine.numbers(second)
 
     # evidence
 

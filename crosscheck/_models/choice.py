@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.alignment import Product
 
@@ -46,4 +48,5 @@ class Choice:
 
     def told(self) -> tuple[bytes, ...]:
         """What tells it from another one for the same places."""
-        return tuple(b"" if one is None else one.tobytes() for own in self.assignments for one in (own.torch, own.second))
+        parts = [one for own in self.assignments for one in (own.torch, own.second)]
+        return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)

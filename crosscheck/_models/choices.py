@@ -75,7 +75,7 @@ class Choices:
     def _used_columns(self, state: State, seen: Array) -> Array:
         """Of each output of a weight of torch, which share has a partner."""
         mine = self.of_run.mine
-        name = mine.names[int(mine.owners(seen[:1, :1])[0, 0])]
+        [(name, *_)] = mine.split(seen[:1, :1])
         if name not in state.used:
             return np.zeros(seen.shape[1])
         return np.asarray(state.used[name].reshape(-1)[seen - mine.start(name)].mean(0))

@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.settings import undisturbed
-from crosscheck._models.places import regions
+from crosscheck._models.places import TorchPlaces, regions
 from crosscheck._models.weights import WeightMatch, listing
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _results(
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
     """The arrays to be filled, the matches, each with the part of the array that it is of, and why others have none."""
     mine = carrying.mine
-    values = np.concatenate([np.empty(0), *(given[name].reshape(-1) for name in mine.names)])
+    values = TorchPlaces({name: given[name] for name in mine.names})
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}
     matches: list[tuple[WeightMatch, Array | None]] = []
@@ -141,16 +141,15 @@ def _results(
         if not proven.all() or name in state.doubtful:
             if (first >= 0).any():
                 reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
-                owners = {mine.names[k] for k in np.unique(mine.owners(first)) if k >= 0}
-                reasons |= dict.fromkeys([name, *owners], reason)
+                reasons |= dict.fromkeys([name, *(owner for owner, *_ in mine.split(first))], reason)
             continue
         hows[name] = ALONE if name in state.alone else PROVEN
         summed = second >= 0
-        arrays[name] = np.where(summed, values[first] + values[np.where(summed, second, 0)], values[first])
+        arrays[name] = values.numbers(first) + values.numbers(second)
         if not summed.any():
             sources[name] = first
             continue
-        names = [mine.names[k] for k in dict.fromkeys(mine.owners(np.stack([first, second])).reshape(-1).tolist()) if k >= 0]
+        names = [owner for owner, *_ in mine.split(np.stack([first, second]))]
         words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
         matches += [(WeightMatch(one, name, words, hows[name]), None) for one in names]
     matches += [(WeightMatch(one.torch, one.jax, one.layout, hows[one.jax]), one.mask) for one in regions(sources, mine)]

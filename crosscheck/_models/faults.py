@@ -148,9 +148,9 @@ def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
     return module, f"PyTorch applies {names[0]} {times[0]} times, JAX {times[1]}"
 
 
-def _key(use: Use, slot: int) -> tuple[str, bytes]:
+def _key(use: Use, slot: int) -> tuple[str, str]:
     """A weight of JAX by its name and its numbers: slices of one array are weights of their own."""
-    return use.names[slot], use.matrices[slot].tobytes()
+    return use.names[slot], use.digests[slot]
 
 
 def _plainly(error: float) -> str:

@@ -85,7 +85,7 @@ def gradients(
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
     given = [*jax_leaves, *cotangents]
-    base = Run(flat, wide=True)(model.weights, given)
+    base = Run(flat, wide=True, keep=False)(model.weights, given)
     clean = _joined(program, model, held, mine, base, [np.zeros(one.shape) for one in base])
     if not any(one.cause for one in clean):
         return clean
@@ -93,8 +93,8 @@ def gradients(
     spreads = [np.zeros(one.shape) for one in base]
     for draw in range(2):
         noise = Noise(seed * 1000 + draw, unit)
-        constants = Run(flat, wide=True, noise=noise, constants_only=True, loose=loose)(model.weights, given)
-        operations = Run(flat, wide=True, noise=noise, loose=loose)(model.weights, given)
+        constants = Run(flat, wide=True, noise=noise, constants_only=True, loose=loose, keep=False)(model.weights, given)
+        operations = Run(flat, wide=True, noise=noise, loose=loose, keep=False)(model.weights, given)
         for k, clear in enumerate(base):
             limit = allowed(np.abs(constants[k] - clear), np.abs(operations[k] - clear), unit)
             spreads[k] = np.maximum(spreads[k], limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from crosscheck._shadow.jax_equations import (
     is_float,
     scanned,
 )
+from crosscheck._shadow.jax_lift import Interpreter
 
 MOST_UNROLLED = 1024
 """A scan of more steps is run as one operation, without landmarks inside."""
@@ -74,6 +76,11 @@ class JaxProgramFlat:
     maker: dict[int, int] = field(default_factory=dict)
     exact: Constants = field(default_factory=dict)
     avals: dict[int, Any] = field(default_factory=dict)
+
+    @cached_property
+    def interpreter(self) -> Interpreter:
+        """What runs its equations in float64; it keeps what was compiled for noise."""
+        return Interpreter(self.dtype, self.exact, np.uint64(0), np.float64(0), np.float64(0))
 
     def ancestors(self, values: Iterable[Any], settled: Container[int] = ()) -> set[int]:
         """These values and those of data that they are computed from; not beyond the steps that are settled."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.uses import Use
+from crosscheck._models.uses import Use, digest
 
 SAME = 1e-6
 """Weights computed from others may differ by so much, relative to the largest."""
@@ -89,7 +88,7 @@ def in_order(points: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _fingerprint(matrix: Array) -> str:
-    return hashlib.sha256(np.sort(matrix, axis=None).tobytes()).hexdigest()
+    return digest(np.sort(matrix, axis=None))
 
 
 class _Matching:

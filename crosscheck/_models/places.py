@@ -34,6 +34,7 @@ class Places:
         self._starts = np.cumsum([0, *(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())])
         self._numbers = {name: k for k, name in enumerate(self.names)}
         self.total = int(self._starts[-1])
+        self.dtype = np.dtype(np.int32 if self.total < 2**31 else np.int64)
 
     def start(self, name: str) -> int:
         """The place of an array's first number."""
@@ -42,25 +43,21 @@ class Places:
     def of(self, name: str) -> Array:
         """The place of each number of an array, in its shape."""
         size = int(np.prod(self.shapes[name], dtype=np.int64))
-        return np.arange(self.start(name), self.start(name) + size).reshape(self.shapes[name])
-
-    def owners(self, places: Array) -> Array:
-        """The number of the array of each place; -1 where there is no place."""
-        found = np.searchsorted(self._starts, places, side="right") - 1
-        return np.where(places < 0, -1, found)
+        return np.arange(self.start(name), self.start(name) + size, dtype=self.dtype).reshape(self.shapes[name])
 
     def split(self, places: Array) -> Iterator[tuple[str, Any, Array]]:
-        """By array: its name, which of the places are in it, and where they stand in it."""
+        """By array, in the order in which they occur: its name, which of the places are in it, where they stand in it."""
         if not places.size:
             return
-        first, last = self.owners(np.array([places.min(), places.max()])).tolist()
+        first, last = np.searchsorted(self._starts, [places.min(), places.max()], side="right") - 1
         if first == last >= 0:  # the usual case, without a search for each
-            yield self.names[first], ..., places - int(self._starts[first])
+            yield self.names[first], ..., places - self.dtype.type(self._starts[first])
             return
-        owners = self.owners(places)
-        for owner in np.unique(owners[owners >= 0]):
-            mask = owners == owner
-            yield self.names[owner], mask, places[mask] - int(self._starts[owner])
+        owners = np.where(places < 0, -1, np.searchsorted(self._starts, places, side="right") - 1)
+        numbers, occurs = np.unique(owners, return_index=True)
+        for owner in numbers[np.argsort(occurs)]:
+            if owner >= 0:
+                yield self.names[owner], owners == owner, places[owners == owner] - self.dtype.type(self._starts[owner])
 
 
 class TorchPlaces(Places):
@@ -68,22 +65,28 @@ class TorchPlaces(Places):
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         super().__init__({name: value.shape for name, value in weights.items()})
-        self.values = np.concatenate([np.empty(0), *(value.reshape(-1) for value in weights.values())])
         self._weights = weights
         self._lookups: dict[str, tuple[Array, Array] | None] = {}
 
     def seen(self, name: str, matrix: Array) -> Array | None:
         """Where the numbers of a matrix stand; None where they are not those of this weight, or could be several of it."""
-        places = self.of(name)
-        if places.size == matrix.size:
-            for seen in _matrices(places):
-                if seen.shape == matrix.shape and np.array_equal(self.values[seen], matrix):
-                    return seen
+        weight = self._weights[name]
+        if weight.size == matrix.size:
+            for seen, places in zip(_matrices(weight), _matrices(self.of(name)), strict=True):
+                if seen.shape == matrix.shape and np.array_equal(seen, matrix):
+                    return places
         found = self.lookup(name)
         if found is None:
             return None
         order = np.searchsorted(found[0], matrix).clip(0, len(found[0]) - 1)
         return found[1][order] if np.array_equal(found[0][order], matrix) else None
+
+    def numbers(self, places: Array) -> Array:
+        """What stands at places; 0 where there is no place."""
+        found = np.zeros(places.shape)
+        for name, mask, own in self.split(places):
+            found[mask] = self._weights[name].reshape(-1)[own]
+        return found
 
     def lookup(self, name: str) -> tuple[Array, Array] | None:
         """The numbers of a weight, sorted, and their places, if no two are equal."""
@@ -92,17 +95,15 @@ class TorchPlaces(Places):
             order = np.argsort(values, kind="stable")
             found = values[order]
             distinct = len(found) < 2 or bool((np.diff(found) > 0).all())
-            self._lookups[name] = (found, order + self.start(name)) if distinct else None
+            self._lookups[name] = (found, (order + self.start(name)).astype(self.dtype)) if distinct else None
         return self._lookups[name]
 
 
 def float_arrays(model: JaxModel) -> dict[str, Array]:
-    """JAX's arrays of floats, in float64."""
-    return {
-        name: np.asarray(value, np.float64)
-        for name, value in zip(model.names, model.weights, strict=True)
-        if value.dtype.kind == "f" or value.dtype.name == "bfloat16"
-    }
+    """JAX's arrays of floats; those of bfloat16, with which numpy cannot do everything, in float32."""
+    named = zip(model.names, model.weights, strict=True)
+    floats = {name: value for name, value in named if value.dtype.kind == "f" or value.dtype.name == "bfloat16"}
+    return {name: value if value.dtype.kind == "f" else value.astype(np.float32) for name, value in floats.items()}
 
 
 def without_inputs(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
@@ -121,7 +122,9 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
     found: list[tuple[Array | None, ...]] = []
     for step, use, _ in uses_of(flat, without_inputs(flat, given)):
         moved = [is_moved(flat, number) for number in weight_operands(flat, step)]
-        found.append(tuple(np.rint(m).astype(np.int64) if ok else None for m, ok in zip(use.matrices, moved, strict=False)))
+        found.append(
+            tuple(np.rint(m).astype(places.dtype) if ok else None for m, ok in zip(use.matrices, moved, strict=False))
+        )
     return found
 
 
@@ -164,22 +167,20 @@ def regions(sources: Mapping[str, Array], torch: Places) -> list[Region]:
     """What each array of JAX holds of torch's, by the place in torch of each of its numbers; -1 where that is unknown."""
     found = []
     for name, places in sources.items():
-        owners = torch.owners(places)
-        present = [int(one) for one in dict.fromkeys(owners.reshape(-1).tolist()) if one >= 0]
-        for owner in present:
-            mask = owners == owner
-            whose = torch.names[owner]
-            found.append(Region(whose, name, _region(places - torch.start(whose), mask, torch, owner, present), mask))
+        masks = {owner: np.ones(places.shape, bool) if mask is ... else mask for owner, mask, _ in torch.split(places)}
+        present = list(masks)
+        for owner, mask in masks.items():
+            found.append(Region(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
     return found
 
 
-def _region(places: Array, mask: Array, torch: Places, owner: int, present: list[int]) -> str:
-    where = [np.unique(axis) for axis in np.nonzero(mask)]
+def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> str:
+    where = [np.arange(size) for size in mask.shape] if mask.all() else [np.unique(axis) for axis in np.nonzero(mask)]
     if mask.ndim and not mask[np.ix_(*where)].all():
         return "permuted"
     inside = places[np.ix_(*where)] if mask.ndim else places
     cut = [axis for axis, own in enumerate(where) if len(own) < mask.shape[axis]]
-    shape = torch.shapes[torch.names[owner]]
+    shape = torch.shapes[owner]
     if len(cut) == 1 and len(where[cut[0]]) == 1 and inside.ndim > len(shape):
         axis = cut[0]
         words = [layout(inside.reshape([n for k, n in enumerate(inside.shape) if k != axis]), shape)]
@@ -187,8 +188,7 @@ def _region(places: Array, mask: Array, torch: Places, owner: int, present: list
         return stacked if words == ["the same"] else f"{words[0]}, {stacked}"
     words = [layout(inside, shape)]
     if len(present) > 1:
-        names = ", ".join(torch.names[one] for one in present)
-        words.append(f"joined of {names}: this is the {ordinal(present.index(owner))}")
+        words.append(f"joined of {', '.join(present)}: this is the {ordinal(present.index(owner))}")
     return ", ".join(word for word in words if word != "the same") or "the same"
 
 

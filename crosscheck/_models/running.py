@@ -17,7 +17,7 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.uses import CONSTANT
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax_equations import is_float, wide_of, widened
-from crosscheck._shadow.jax_lift import QUIET, Interpreter
+from crosscheck._shadow.jax_lift import QUIET
 
 Seen = Callable[[Any], Any]
 """Is given a value, and returns what is put in its place; None for itself."""
@@ -58,11 +58,7 @@ class Run:
         self._watched = watched or {}
         self._noise, self._constants_only = noise, constants_only
         self.values: dict[int, Any] = {}
-        unit = noise.unit if noise else QUIET.unit
-        seed = noise.seed if noise else QUIET.seed
-        self._interpreter = Interpreter(
-            flat.dtype, flat.exact, np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64), np.float64(unit), np.float64(0)
-        )
+        self._interpreter = flat.interpreter.seeded(noise or QUIET)
 
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
         """The results; with ``only``, nothing but steps of values of at most that kind is run."""

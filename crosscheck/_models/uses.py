@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.layouts import View
 
 CONSTANT, WEIGHT, DATA = range(3)
 """What a value is made of; the largest of those of the operands is that of the result."""
+
+
+def digest(array: Array) -> str:
+    """What tells the numbers of an array from others."""
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Use:
         result: How the result is seen.
         given: The data, where the side records it.
         origin: The operation that made the data, where the side records it.
+        digests: Of the matrices, where these were dropped.
     """
 
     index: int
@@ -56,3 +65,8 @@ class Use:
     result: View
     given: Values | None = None
     origin: int | None = None
+    digests: tuple[str, ...] = ()
+
+    def without_numbers(self) -> Use:
+        """This use with the digests of its matrices in their place: these are as large as all weights together."""
+        return replace(self, matrices=(), digests=tuple(digest(one) for one in self.matrices))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from crosscheck._models.names import best
 from crosscheck._models.pairing import SAME, Pair
 from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
 from crosscheck._models.torch_recording import TorchRecord
-from crosscheck._models.uses import WEIGHT, Use
+from crosscheck._models.uses import WEIGHT, Use, digest
 
 BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
@@ -104,8 +103,9 @@ class _Account:
         self.mine, self.theirs = torch.weights, float_arrays(model)
         self.places = TorchPlaces(self.mine)
         self.jax = Places({name: value.shape for name, value in self.theirs.items()})
-        self.flat_mine = self.places.values
-        self.sources = np.full(self.jax.total, -1, np.int64)
+        self.sources = np.full(self.jax.total, -1, self.places.dtype)
+        self.known: tuple[set[str], set[str]] = (set(), set())
+        """The arrays of torch and of JAX of which something is known."""
         self.how: dict[tuple[str, str], str] = {}
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
@@ -135,10 +135,18 @@ class _Account:
 
     def left(self) -> list[str]:
         """JAX's arrays of which nothing is known."""
-        return [name for name in self.theirs if (self.source(name) < 0).all() and not self._explained(name)]
+        return [name for name in self.theirs if name not in self.known[1] and not self._explained(name)]
 
     def _explained(self, name: str) -> bool:
         return any(match.jax == name for match in self.extra)
+
+    def put(self, name: str, sources: Array, how: str, *torch: str) -> None:
+        """Let all numbers of an array of JAX come from these places of torch."""
+        self.sources[self.jax.of(name)] = sources
+        self.known[0].update(torch)
+        self.known[1].add(name)
+        for owner in torch:
+            self.how[owner, name] = how
 
     def source(self, name: str) -> Array:
         """Where each number of an array of JAX stands in torch's."""
@@ -146,11 +154,12 @@ class _Account:
 
     def taken(self) -> set[str]:
         """torch's arrays that have a partner."""
-        known = np.unique(self.places.owners(self.sources))
-        return {self.places.names[k] for k in known if k >= 0} | {match.torch for match in self.extra if match.torch}
+        return self.known[0] | {match.torch for match in self.extra if match.torch}
 
     def by_uses(self, hows: set[str], how: Callable[[str, str], str]) -> None:
         """What paired uses say of arrays whose numbers they use as they are."""
+        if not any((pair.how or "values") in hows for pair in self.pairs):
+            return
         where = jax_places(self.model, self.flat, self.jax)
         taken, unknown = self.taken(), set(self.left())
         for pair in self.pairs:
@@ -161,7 +170,7 @@ class _Account:
             theirs = where[pair.jax[0]][pair.jax[1]]
             mine = self.places.seen(name, use.matrices[pair.torch[1]])
             known = "order" in hows and (name in taken or not set(other.names[pair.jax[1]].split("+")) <= unknown)
-            if known or theirs is None or mine is None or other.matrices[pair.jax[1]].shape != theirs.shape:
+            if known or theirs is None or mine is None:
                 continue
             if pair.how == "transposed":
                 mine = mine.T
@@ -171,11 +180,12 @@ class _Account:
             if mine.shape != theirs.shape:
                 continue
             free = self.sources[theirs] < 0
-            for owner in np.unique(self.jax.owners(theirs[free])):
-                key = (name, self.jax.names[owner])
-                self.how.setdefault(key, how(*key))
+            for owner, *_ in self.jax.split(theirs[free]):
+                self.how.setdefault((name, owner), how(name, owner))
+                self.known[0].add(name)
+                self.known[1].add(owner)
                 if pair.how == "transposed":
-                    self.transposed.add(key)
+                    self.transposed.add((name, owner))
             self.sources[theirs[free]] = mine[free]
 
     def by_fingerprints(self) -> None:
@@ -210,13 +220,12 @@ class _Account:
         if found is not None:
             source = found[1][np.searchsorted(found[0], other).clip(0, len(found[0]) - 1)]
         else:
-            fits = [seen for seen in shaped(places, other.shape) if np.array_equal(self.flat_mine[seen], other)]
+            fits = [seen for seen in shaped(places, other.shape) if np.array_equal(self.places.numbers(seen), other)]
             if not fits:
                 return
             source = fits[0]
-        if np.array_equal(self.flat_mine[source], other) and array.size == other.size:
-            self.sources[self.jax.of(theirs)] = source
-            self.how[mine, theirs] = how
+        if np.array_equal(self.places.numbers(source), other) and array.size == other.size:
+            self.put(theirs, source, how, mine)
 
     def by_numbers(self) -> None:
         """Arrays that hold parts of torch's, or several of them, number by number."""
@@ -232,10 +241,7 @@ class _Account:
         for name in self.left():
             at = np.searchsorted(values, self.theirs[name]).clip(0, len(values) - 1)
             if np.array_equal(values[at], self.theirs[name]) and alone[at].all():
-                source = places[at]
-                self.sources[self.jax.of(name)] = source
-                for owner in np.unique(self.places.owners(source)):
-                    self.how[self.places.names[owner], name] = BY_VALUES
+                self.put(name, places[at], BY_VALUES, *(owner for owner, *_ in self.places.split(places[at])))
 
     def by_sums(self) -> None:
         """Biases of which JAX has the sum, in all numbers or in some."""
@@ -265,7 +271,7 @@ class _Account:
             if name in alike:
                 reasons[place] = UNIDENTIFIABLE
                 continue
-            apart = np.abs(self.theirs[place] - self.flat_mine[sources[place]])[region.mask]
+            apart = np.abs(self.theirs[place] - self.places.numbers(sources[place]))[region.mask]
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
             how = self.how.get((name, place), BY_VALUES)
             found.append(WeightMatch(name, place, words, how, float(apart.max(initial=0.0))))
@@ -281,14 +287,14 @@ class _Account:
         for use in self.torch.uses:
             index = use.operation.index
             around = [self.torch.values[one].wide for one in (*use.operation.inputs, index) if one in self.torch.values]
-            given = _digest(use.given.wide) if use.given is not None else None
+            given = digest(use.given.wide) if use.given is not None else None
             for slot, names in enumerate(use.names):
                 for name in names.split("+"):
-                    uses[name].append((use.kind, slot, given, tuple(map(_digest, around))))
+                    uses[name].append((use.kind, slot, given, tuple(map(digest, around))))
         groups: dict[Hashable, list[str]] = defaultdict(list)
         for name, array in self.mine.items():
             if name in uses:
-                groups[array.shape, _digest(array), tuple(uses[name])].append(name)
+                groups[array.shape, digest(array), tuple(uses[name])].append(name)
         return {name for names in groups.values() if len(names) > 1 for name in names}
 
 
@@ -354,10 +360,6 @@ def _nearly(one: Array, other: Array) -> bool:
     return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))
 
 
-def _digest(array: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
 def _print(array: Array) -> Hashable:
     """What no permutation of an array's numbers changes."""
-    return array.size, hashlib.sha256((np.sort(array, axis=None) + 0.0).tobytes()).hexdigest()
+    return array.size, digest(np.sort(array, axis=None).astype(np.float64) + 0.0)

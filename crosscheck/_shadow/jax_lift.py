@@ -8,6 +8,7 @@ of the one compiled program, so a clean run is the noisy program with a unit of 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -173,6 +174,15 @@ class Interpreter:
         # traced once for each shape; made anew, since what JAX keeps of a function goes when that goes
         self._disturb = jax.jit(partial(_disturb))
         self._disturb_and_flush = jax.jit(partial(_disturb_and_flush))
+
+    def seeded(self, noise: Noise) -> "Interpreter":
+        """Another one for the same program, with this noise, that shares what was compiled."""
+        found = copy(self)
+        found.narrow, found.opaque = set(), set()
+        found.elements = found.roundings = found._numbered = 0
+        found._silent = False
+        found._seed, found._unit = np.uint64(_mixed(noise.seed)), np.float64(noise.unit)
+        return found
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
         values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))

@@ -20,14 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models import jax_recording
 from crosscheck._models.alignment import PRODUCTS, Product, Rows, align, alike, products, rows, size_of
 from crosscheck._models.choice import Choice
 from crosscheck._models.choices import MOST_ORDERS, Choices
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.landmarks import distance
-from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, weight_operands, without_inputs
+from crosscheck._models.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
 from crosscheck._models.running import Run
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
@@ -106,16 +105,9 @@ class Carrying:
         self.mine = TorchPlaces(torch.weights)
         self.given = float_arrays(model)
         self.theirs = Places({name: value.shape for name, value in self.given.items()})
-        where = jax_places(model, flat, self.theirs)
-        addresses = [
-            self.theirs.of(name).astype(np.float64) if name in self.theirs.shapes else value
-            for name, value in zip(model.names, model.weights, strict=True)
-        ]
-        self.uses: dict[int, tuple[Use, int, tuple[Array | None, ...]]] = {
+        self.uses: dict[int, tuple[Use, int, Seen]] = {
             step.operation.index: (use, position, places)
-            for (step, use, position), places in zip(
-                jax_recording.uses(flat, without_inputs(flat, addresses)), where, strict=True
-            )
+            for step, use, position, places in jax_places(model, flat, self.theirs)
         }
         self.run = Run(flat, wide=True)
         self.run(model.weights, inputs, only=CONSTANT)

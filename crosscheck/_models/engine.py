@@ -90,7 +90,7 @@ def run(
     model, flat = traced(jax_given, params, jax_inputs)
     weights = Run(flat, wide=True)
     weights(model.weights, jax_inputs.leaves, only=WEIGHT)
-    uses = jax_recording.uses(flat, weights.values)
+    uses = jax_recording.uses(flat, weights.values.__getitem__)
     pairs = pair(torch.uses, [use for _, use, _ in uses])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
     del weights

@@ -91,6 +91,6 @@ def _is_key(leaf: Any) -> bool:
 
 def _cast(leaf: Any, dtype: str) -> Array:
     array = np.asarray(leaf)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
+    if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype == FORMATS[dtype].dtype:
         return array
     return np.asarray(round_once(widen(array), FORMATS[dtype]))

@@ -270,8 +270,8 @@ def _source(equation: Any) -> str:
     return ""
 
 
-def uses(flat: JaxProgramFlat, values: dict[int, Any]) -> list[tuple[Step, Use, int]]:
-    """The steps of data with weights, and the position of the data; ``values`` are those of weights, in float64."""
+def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:
+    """The steps of data with weights, and the position of the data; ``value`` is that of a weight, by number."""
     found: list[tuple[Step, Use, int]] = []
     for step in flat.steps:
         if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
@@ -284,7 +284,7 @@ def uses(flat: JaxProgramFlat, values: dict[int, Any]) -> list[tuple[Step, Use, 
         data = [place for place, one in enumerate(step.inputs) if isinstance(one, int) and flat.kinds[one] == DATA]
         if not weights or step.equation is None:
             continue
-        arrays = [np.asarray(values[step.inputs[place]]) for place in weights]
+        arrays = [np.asarray(value(step.inputs[place])) for place in weights]
         kind, operand, result, matrices = _described(flat, step, weights, data, arrays)
         names = tuple("+".join(sorted(flat.origins[step.inputs[place]])) for place in weights)
         found.append((step, Use(len(found), step.operation, names, matrices, kind, operand, result), data[0]))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
@@ -13,8 +14,8 @@ from crosscheck._models.index_maps import layout, ordinal
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jax_recording import uses as uses_of
-from crosscheck._models.running import Run
-from crosscheck._models.uses import WEIGHT
+from crosscheck._models.running import Run, as_it_is
+from crosscheck._models.uses import WEIGHT, Use
 
 MOVES = frozenset(
     [
@@ -23,6 +24,10 @@ MOVES = frozenset(
     ]
 )
 """Operations that put numbers elsewhere and leave them as they are."""
+
+
+Seen = tuple[Array | None, ...]
+"""Of each weight of a use, where its numbers stand."""
 
 
 class Places:
@@ -113,19 +118,27 @@ def without_inputs(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, 
     return run.values
 
 
-def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Array | None, ...]]:
-    """Of each use, where the numbers of its weights' matrices stand in JAX's arrays; None for what was computed."""
-    given = [
-        places.of(name).astype(np.float64) if name in places.shapes else value
-        for name, value in zip(model.names, model.weights, strict=True)
+def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:
+    """The uses, and where the numbers of their weights' matrices stand in JAX's arrays; None for what was computed."""
+    leaves = {number: name for number, name in zip(flat.weights, model.names, strict=True) if name in places.shapes}
+
+    def stand(number: int) -> Array:
+        if number in leaves:
+            return places.of(leaves[number])
+        if not is_moved(flat, number):
+            return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
+        step = flat.steps[flat.maker[number]]
+        given = [stand(one) for one in step.inputs]
+        if step.operation.name == "convert_element_type":
+            return given[0]
+        return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
+
+    with jax.enable_x64(places.dtype.itemsize > 4):
+        found = uses_of(flat, stand)
+    return [
+        (step, use, position, tuple(one if one.size and one.flat[0] >= 0 else None for one in use.matrices))
+        for step, use, position in found
     ]
-    found: list[tuple[Array | None, ...]] = []
-    for step, use, _ in uses_of(flat, without_inputs(flat, given)):
-        moved = [is_moved(flat, number) for number in weight_operands(flat, step)]
-        found.append(
-            tuple(np.rint(m).astype(places.dtype) if ok else None for m, ok in zip(use.matrices, moved, strict=False))
-        )
-    return found
 
 
 def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:

@@ -84,6 +84,7 @@ class Observer:
             self._names[key] = name
             self.weights[name] = _wide(tensor)
             self._origins[key] = (WEIGHT, frozenset([name]))
+        self._parameters = {_storage(one) for one in module.parameters()}
         self._module = module
 
     @contextmanager
@@ -149,7 +150,7 @@ class Observer:
             operation.name, args, [tensor for tensor, _ in weights], result
         )
         weights.sort(key=lambda one: one[0] is not main)
-        values = [_wide(wide(tensor)[_once(tensor)]) for tensor, _ in weights]
+        values = [self._numbers(wide(tensor)[_once(tensor)], tensor) for tensor, _ in weights]
         return Use(
             index=len(self.uses),
             operation=operation,
@@ -163,6 +164,10 @@ class Observer:
             given=None if operand is None else Values(_narrow(args[position]), _wide(wide(args[position]))),
             origin=None if operand is None else before.get(_storage(args[position])),
         )
+
+    def _numbers(self, wide: Any, tensor: Any) -> Array:
+        """Those of a weight; a parameter does not change in a run, so it is not copied, however often it is used."""
+        return np.asarray(wide.detach().numpy()) if _storage(tensor) in self._parameters else _wide(wide)
 
     def origin(self, tensor: Any) -> int | None:
         """The operation that made a tensor."""

@@ -160,7 +160,7 @@ class _Account:
         """What paired uses say of arrays whose numbers they use as they are."""
         if not any((pair.how or "values") in hows for pair in self.pairs):
             return
-        where = jax_places(self.model, self.flat, self.jax)
+        where = [seen for *_, seen in jax_places(self.model, self.flat, self.jax)]
         taken, unknown = self.taken(), set(self.left())
         for pair in self.pairs:
             use, other = self.torch.uses[pair.torch[0]], self.uses[pair.jax[0]]

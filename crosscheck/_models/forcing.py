@@ -16,7 +16,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.landmarks import Landmark, axes_of, distance, reordered, row_order
-from crosscheck._models.running import Run, Watch
+from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
@@ -144,20 +144,19 @@ class Forcing:
         mends: Mapping[int, tuple[int, int]] = MappingProxyType({}),
     ) -> Forced:
         forced = Forced()
-        operands: dict[int, dict[int, Callable[[Any], Any]]] = {}
-        results: dict[int, Callable[[Any], Any]] = {}
-        box: list[Run] = []
+        operands: dict[int, dict[int, Seen]] = {}
+        results: dict[int, Seen] = {}
 
-        def callback(number: int, landmark: Landmark) -> Callable[[Any], Any]:
-            def call(value: Any) -> Any:
+        def callback(number: int, landmark: Landmark) -> Seen:
+            def call(run: Run, value: Any) -> Any:
                 expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
                 array = np.asarray(value)
                 order = self._order(number, array, expected)
                 matrix = landmark.view.matrix(array, order)
-                put = seen(forced, number, landmark.compared(matrix), landmark.compared(expected), box[0])
+                put = seen(forced, number, landmark.compared(matrix), landmark.compared(expected), run)
                 if number in mends:
                     value, operation = mends[number]
-                    box[0].put(value, self.mended(value, operation, wide=wide and not narrow_values))
+                    run.put(value, self.mended(value, operation, wide=wide and not narrow_values))
                 if not put:
                     forced.left.add(number)
                     return None
@@ -175,7 +174,6 @@ class Forcing:
         run = Run(
             self.flat, wide=wide, watched=watched, noise=noise, constants_only=constants_only, loose=self.loose, keep=keep
         )
-        box.append(run)
         forced.results = run(self.weights, self.inputs)
         forced.run = run if keep else None
         return forced

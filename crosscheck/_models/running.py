@@ -19,8 +19,8 @@ from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax_equations import is_float, wide_of, widened
 from crosscheck._shadow.jax_lift import QUIET
 
-Seen = Callable[[Any], Any]
-"""Is given a value, and returns what is put in its place; None for itself."""
+Seen = Callable[["Run", Any], Any]
+"""Is given the run and a value, and returns what is put in its place; None for itself."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ class Run:
         watch = self._watched.get(step.operation.index)
         if watch is not None:
             for place, seen in watch.operands.items():
-                self._replace(step.inputs[place], seen(self.values[step.inputs[place]]))
+                self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
         given = [self._read(one) for one in step.inputs]
         for number, value in zip(step.outputs, self.results(step, given), strict=True):
             self.values[number] = value
         if watch is not None and watch.result is not None:
-            self._replace(step.outputs[0], watch.result(self.values[step.outputs[0]]))
+            self._replace(step.outputs[0], watch.result(self, self.values[step.outputs[0]]))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """What a step makes of its operands."""

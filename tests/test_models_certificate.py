@@ -205,3 +205,22 @@ def test_gradients_are_taken_along_the_same_cotangent_where_channels_are_last() 
     )
     assert report.passed, report.story()
     assert report.gradients[0].jax
+
+
+class DrawsInVain(nn.Linear):
+    """What it draws does not matter: it is not used, or drawn from a seed, as layers that may be dropped do it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.rand(())
+        np.random.seed(3)
+        return super().forward(x) * float(np.random.uniform())
+
+
+def test_a_model_that_draws_numbers_in_vain_is_compared() -> None:
+    model = DrawsInVain(4, 2)
+    scale = np.random.RandomState(3).uniform()
+    for factor, right in ((scale, True), (scale + 0.01, False)):
+        report = compare_models(
+            model, lambda p, x, by=factor: (x @ p["weight"].T + p["bias"]) * by, [X], params=params_of(model), order=0
+        )
+        assert report.passed is right

@@ -13,19 +13,24 @@ from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import UntraceableError
 
+DRAWN_AGAIN = 8
+"""A model that draws random numbers runs so many times more: few numbers may come out alike."""
+
 
 def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
     """What torch returns, and what it does. A run in training mode changes statistics, so each has a copy of the model.
 
     Raises:
-        UsageError: If it raises, or draws random numbers.
+        UsageError: If it raises, or what it returns depends on random numbers.
     """
     program = TorchProgram(torch_model, inputs, "cpu")
     try:
-        outputs, _, _ = program.outputs()
+        outputs, values, _ = program.outputs()
+        # A model may draw what it does not use, or seed what it draws from.
+        again = [TorchProgram(torch_model, inputs, "cpu").outputs()[1] for _ in range(DRAWN_AGAIN * program.draws)]
     except Exception as error:
         raise UsageError(f"torch_model: it raised {said(error)}") from error
-    if program.draws:
+    if any(one.tobytes() != other.tobytes() for run in again for one, other in zip(values, run, strict=True)):
         raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
     return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
 

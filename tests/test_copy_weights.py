@@ -220,3 +220,42 @@ def test_every_architecture_of_the_zoo_gets_its_weights(architecture: Architectu
     assert apart(tree, right.model if right.params is None else right.params) == set()
     assert {match.reason for match in matches} <= {None, "not compared: it holds no floats"}
     jax.clear_caches()
+
+
+def strided(p: Tree, x: Any, *, padding: Any, pool: Any) -> Any:
+    """Channels first, as torch has them."""
+    h = jax.lax.conv_general_dilated(x, p["conv1"], (2, 2), padding)
+    h = (h - p["mean"][:, None, None]) / jnp.sqrt(p["var"][:, None, None] + 1e-5) * p["scale"][:, None, None]
+    h = jax.nn.relu(h + p["shift"][:, None, None])
+    h = jax.lax.reduce_window(h, -jnp.inf, jax.lax.max, (1, 1, 3, 3), (1, 1, 2, 2), pool)
+    return jax.lax.conv_general_dilated(h, p["conv2"], (1, 1), "SAME").mean((2, 3)) @ p["w"] + p["b"]
+
+
+ONE_EACH = ((0, 0), (0, 0), (1, 1), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("padding", "pool", "wrong"),
+    [
+        ([(1, 1), (1, 1)], ONE_EACH, None),
+        ("SAME", ONE_EACH, "0"),
+        ([(1, 1), (1, 1)], "SAME", "3"),
+        ("SAME", "SAME", "0"),
+    ],
+)
+def test_the_weights_of_a_port_with_another_padding_are_found_and_the_padding_is_named(
+    padding: Any, pool: Any, wrong: str | None
+) -> None:
+    layers = [nn.Conv2d(3, 4, 3, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    layers += [nn.Conv2d(4, 6, 3, 1, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2)]
+    model = randomised(nn.Sequential(*layers)).eval()
+    shapes = {"conv1": (4, 3, 3, 3), **dict.fromkeys(("mean", "var", "scale", "shift"), (4,)), "conv2": (6, 4, 3, 3)}
+    params = {name: jnp.ones(shape) for name, shape in {**shapes, "w": (6, 2), "b": (2,)}.items()}
+
+    def port(p: Tree, x: Any) -> Any:
+        return strided(p, x, padding=padding, pool=pool)
+
+    report = crosscheck.compare_models(model, port, [normals(2, 3, 16, 16)], params=params, weights="copy", order=0)
+    assert [match.torch for match in report.weights if match.compared and not match.matched] == []
+    assert [fault.torch for fault in report.faults][:1] == ([] if wrong is None else [wrong])
+    assert len(report.faults) == (padding == "SAME") + (pool == "SAME")

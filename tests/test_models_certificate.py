@@ -224,3 +224,30 @@ def test_a_model_that_draws_numbers_in_vain_is_compared() -> None:
             model, lambda p, x, by=factor: (x @ p["weight"].T + p["bias"]) * by, [X], params=params_of(model), order=0
         )
         assert report.passed is right
+
+
+class RootMeanSquare(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight, self.out = nn.Parameter(torch.rand(4) + 0.5), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.weight * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)))
+
+
+@pytest.mark.parametrize(("epsilon", "right"), [(1e-6, True), (1e-5, False)])
+def test_what_is_computed_in_another_order_is_left_out_and_said(epsilon: float, right: bool) -> None:
+    def normed(p: dict[str, Any], x: Any) -> Any:
+        scale = jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + epsilon) * p["weight"]
+        return (x * scale) @ p["out.weight"].T + p["out.bias"]
+
+    model = RootMeanSquare()
+    report = compare_models(model, normed, [X], params=params_of(model), order=0)
+    assert report.passed is right
+    assert report.notes[0].startswith("not compared: weight; JAX has another quantity there")
+    assert "weight" not in [layer.name for layer in report.layers]
+    if right:
+        assert max(layer.error for layer in report.layers) < 1e-9
+    else:
+        assert all(report.layers[number].fault == 0 for number in report.faults[0].layers)

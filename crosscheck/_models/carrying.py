@@ -9,10 +9,10 @@ the other choices are tried, and if none leads there, JAX goes on with torch's o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from itertools import islice, permutations
+from math import isclose
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.alignment import PRODUCTS, Product, Rows, align, alike, products, rows, size_of
-from crosscheck._models.choice import Choice
+from crosscheck._models.choice import Choice, cheapest
 from crosscheck._models.choices import MOST_ORDERS, Choices
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
@@ -144,8 +144,36 @@ class Carrying:
         given = [self.value(state, one) for one in step.inputs]
         for number, value in zip(step.outputs, self.run.results(step, given), strict=True):
             state.values[number] = value
+        if step.operation.name == "conv_general_dilated":
+            self.correct(state, step)
         state.at += 1
         return state
+
+    def correct(self, state: State, step: Step) -> None:
+        """Go on with torch's result of a convolution, if its data leaves one weight alone, and JAX convolves in another way.
+
+        Such is another padding: no other weight mends it, and what follows must not be hidden by it.
+        """
+        decision = next((one for one in state.open if one.step == step.operation.index), None)
+        matrix = self.operand(state, step)
+        if decision is None or not decision.choice.sure or matrix is None:
+            return
+        view, value = self.uses[step.operation.index][0].result, np.asarray(state.values[step.outputs[0]])
+        for product, mine, theirs in decision.choice.made or ():
+            pairs = zip(product.operands, product.results, strict=True)
+            results = [result for operand, result in pairs if align(matrix, [operand], size_of(matrix)) is not None]
+            if len(results) != 1 or alike(view.matrix(value)[:, theirs], results[0][:, mine]):
+                continue
+            expected = results[0][:, mine]
+            if expected.shape != view.matrix(value)[:, theirs].shape:
+                continue
+            orders = islice(permutations(range(len(view.rows))), MOST_ORDERS)
+            order = min(orders, key=lambda order: distance(view.matrix(value, order)[:, theirs], expected))
+            whole = view.matrix(value, order).copy()
+            whole[:, theirs] = expected
+            value = view.array(whole, order)
+            state.values[step.outputs[0]] = jnp.asarray(value)
+            state.forced |= {step.outputs[0]}
 
     def value(self, state: State, one: Any) -> Any:
         """Of an operand: data, a constant, or a weight as far as it is known."""
@@ -203,7 +231,22 @@ class Carrying:
         if repairing:
             raise DeadEndError
         repaired = self.repair(state, step.inputs[position], step.operation.index)
-        return repaired if repaired is not None else self.force(state, step)
+        if repaired is not None:
+            return repaired
+        return self.force(self.salvaged(state, step.inputs[position]), step)
+
+    def salvaged(self, state: State, number: Any) -> State:
+        """What torch has on the way to a value that it does not have proves what that depends on."""
+        for index in sorted(self.ancestors(state, number), reverse=True):
+            step = self.flat.steps[index]
+            own = step.outputs[0]
+            closing = [one for one in state.open if one.step in self.ancestors(state, own)]
+            if closing and self.is_right(state, own, index + 1):
+                state = self.prove(state, own, index + 1)
+                state.alone |= {
+                    name for one in closing for own in one.choice.assignments for name, *_ in self.theirs.split(own.jax)
+                }
+        return state
 
     def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
         """All decisions that a value depends on were right; unless another one that is as likely leads there too."""
@@ -266,7 +309,7 @@ class Carrying:
         before = self.ancestors(state, number)
         doubtful = [one for one in state.open if one.step in before and len(one.choices) > 1]
         losses = [[one.choices[0].score - choice.score for choice in one.choices] for one in doubtful]
-        for script in islice(_cheapest(losses), 1, MOST_TRIALS + 1):
+        for script in islice(cheapest(losses), 1, MOST_TRIALS + 1):
             chosen = dict(zip((one.key for one in doubtful), script, strict=True))
             trial = self.replay(doubtful[next(k for k, one in enumerate(script) if one)], chosen, until)
             if trial is not None and self.is_right(trial, number, until):
@@ -274,12 +317,19 @@ class Carrying:
         return None
 
     def is_right(self, state: State, number: Any, until: int) -> bool:
-        """Whether torch has a value: the operand of a step, or an output."""
-        if until < len(self.flat.steps):
-            matrix = self.operand(state, self.flat.steps[until])
-            return matrix is not None and bool(self.found(matrix))
+        """Whether torch has a value: the operand of a step, what was computed before a step, or an output."""
         value = np.asarray(self.value(state, number), np.float64)
-        return any(alike(value, result.wide) for result in self.torch.results)
+        if until == len(self.flat.steps):
+            return any(alike(value, result.wide) for result in self.torch.results)
+        step = self.flat.steps[until]
+        matrix = self.operand(state, step)
+        if matrix is not None and step.inputs[self.uses[until][1]] == number:
+            return bool(self.found(matrix))
+        size = size_of(value)
+        return any(
+            one.wide.size == value.size and isclose(size_of(one.wide), size, rel_tol=1e-3) and alike(value, one.wide)
+            for one in self.torch.values.values()
+        )
 
     def force(self, state: State, step: Step) -> State:
         """Take torch's operand for the weight that this most likely is, by names, shapes, and how near the operands are."""
@@ -309,7 +359,7 @@ class Carrying:
             if self.is_right(state, number, len(self.flat.steps)):
                 state = self.prove(state, number, len(self.flat.steps))
             else:
-                state = self.repair(state, number, len(self.flat.steps)) or state
+                state = self.repair(state, number, len(self.flat.steps)) or self.salvaged(state, number)
         for decision in [one for one in state.open if one.choice.sure]:
             self.close(state, decision)
             state.alone |= {name for own in decision.choice.assignments for name, *_ in self.theirs.split(own.jax)}
@@ -395,16 +445,3 @@ class Carrying:
 
 class DeadEndError(Exception):
     """A choice leads nowhere."""
-
-
-def _cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
-    """A number for each list, so that the sum of what they stand for there grows; the first of each is the least."""
-    start = (0,) * len(losses)
-    left = [(sum(own[0] for own in losses), 0, start)]
-    while left:
-        total, last, numbers = heappop(left)
-        yield numbers
-        for k in range(last, len(losses)):
-            if numbers[k] + 1 < len(losses[k]):
-                more = losses[k][numbers[k] + 1] - losses[k][numbers[k]]
-                heappush(left, (total + more, k, (*numbers[:k], numbers[k] + 1, *numbers[k + 1 :])))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -50,3 +51,16 @@ class Choice:
         """What tells it from another one for the same places."""
         parts = [one for own in self.assignments for one in (own.torch, own.second)]
         return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)
+
+
+def cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
+    """A number for each list, so that the sum of what they stand for there grows; the first of each is the least."""
+    start = (0,) * len(losses)
+    left = [(sum(own[0] for own in losses), 0, start)]
+    while left:
+        total, last, numbers = heappop(left)
+        yield numbers
+        for k in range(last, len(losses)):
+            if numbers[k] + 1 < len(losses[k]):
+                more = losses[k][numbers[k] + 1] - losses[k][numbers[k]]
+                heappush(left, (total + more, k, (*numbers[:k], numbers[k] + 1, *numbers[k + 1 :])))

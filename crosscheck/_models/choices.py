@@ -37,6 +37,8 @@ ATTACHED = 14.0
 """The score of a bias that torch adds to the same product."""
 SURE = 3.0
 """The best choice leaves no other if its score is so much higher."""
+UNUSUAL = 4.0
+"""By so much less likely is a convolution's weight that is flipped where it usually is not."""
 UNLIKELY = 12.0
 """A choice with so much a lower score than the best one is none."""
 
@@ -94,11 +96,14 @@ class Choices:
             parts += [(product, seen) for seen in self._arranged(product, rows, use, places.shape[0])]
         name = self.names(places)
         grouped: list[list[Choice]] = []
-        for product, seen in parts:
+        for k, (product, seen) in enumerate(parts):
+            # of two arrangements of one weight the second is unlikely
+            again = k > 0 and parts[k - 1][0] is product
             grouped.append([])
             used = self._used_columns(state, seen)
             for columns, bonus in features(seen.shape[1], places.shape[1], name):
                 score = likeness(product.name, name) + bonus - 4 * float(used[columns].mean()) - 1e-4 * product.order
+                score -= UNUSUAL * again
                 made = ((product, columns, np.arange(len(columns))),)
                 make = partial(_columns, places, seen, columns)
                 grouped[-1].append(Choice(make, (product.name,), made, score))
@@ -122,10 +127,14 @@ class Choices:
             if len(seen) % len(rows.inputs):
                 return
             seen = seen.reshape(len(rows.inputs), -1, seen.shape[1])[rows.inputs].reshape(seen.shape)
-        yield seen
         channels = product.operands[0].shape[1]
-        if use.kind == "convolution" and len(seen) % channels == 0 and len(seen) > channels:
-            yield seen.reshape(channels, -1, seen.shape[1])[:, ::-1].reshape(seen.shape)
+        if use.kind != "convolution" or len(seen) % channels or len(seen) == channels:
+            yield seen
+            return
+        flipped = seen.reshape(channels, -1, seen.shape[1])[:, ::-1].reshape(seen.shape)
+        # Where no result tells, as the port is wrong here: torch's transposed convolutions alone, inputs first, are flipped.
+        transposed = seen.shape[1] > 1 and seen[0, 1] - seen[0, 0] < len(seen)
+        yield from (flipped, seen) if transposed else (seen, flipped)
 
     def _agrees(self, state: State, step: Step, use: Use, choice: Choice) -> int:
         """Whether what comes out with this choice is what torch has: 2 in its place, 1 somewhere, 0 not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from crosscheck import _arguments
@@ -100,10 +101,18 @@ def _report(found: Any, name: str, begun: float) -> ModelsReport:
         for output, number in found.outputs.items()
         if every[number].accumulated is not None
     }
+    left = [number for number in sorted(found.located.left) if every[number].fault is None]
+    if left:
+        names = ", ".join(every[number].name for number in left[:3])
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        found.notes.append(
+            f"not compared: {names}{more}; JAX has another quantity there, as if it scaled earlier; what follows is compared"
+        )
+    kept = {number: k for k, number in enumerate(one for one in range(len(every)) if one not in left)}
     return ModelsReport(
         name,
-        tuple(every),
-        tuple(wrong),
+        tuple(every[number] for number in kept),
+        tuple(replace(fault, layers=tuple(kept[number] for number in fault.layers)) for fault in wrong),
         account(found.torch, found.model, found.flat, found.uses, found.pairs),
         tuple(found.gradients),
         outputs,

@@ -41,13 +41,14 @@ STYLE = """
 .crosscheck summary { cursor: pointer; }
 .crosscheck summary::before, .crosscheck summary::after { content: none; }
 .crosscheck .tree { font-size: .85rem; }
-.crosscheck .tree .row { display: grid; grid: auto / minmax(0, 1fr); grid-auto-flow: column; grid-auto-columns: 6.2rem; }
-.crosscheck .tree .row { gap: .5rem; padding: .1rem .2rem; border-bottom: 1px solid #8884; }
-.crosscheck .tree details > :not(summary) { margin-left: 1rem; }
+.crosscheck .tree .row { display: grid; grid: auto / minmax(0, 1fr); grid-auto-flow: column; grid-auto-columns: 7.7em; }
+.crosscheck .tree .row { gap: .3em; padding: .1em .2em; border-bottom: 1px solid #8884; }
+.crosscheck .tree details { margin-block: 0; }
+.crosscheck .tree details > :not(summary) { margin-left: 1em; }
 .crosscheck .tree summary > :first-child::before { content: "\\25b8\\a0"; }
 .crosscheck .tree details[open] > summary > :first-child::before { content: "\\25be\\a0"; }
 .crosscheck .tree .head, .crosscheck .tree .wrong { font-weight: 700; }
-.crosscheck .tree .wrong { box-shadow: inset .2rem 0 #d73027; padding-left: .4rem; }
+.crosscheck .tree .wrong { box-shadow: inset .2em 0 #d73027; padding-left: .4em; }
 .crosscheck { container-type: inline-size; }
 @container (max-width: 40rem) {
   .crosscheck table, .crosscheck tbody, .crosscheck tr, .crosscheck td { display: block; }

@@ -28,6 +28,7 @@ from ._models.models import compare_models as compare_models
 from ._models.report import Fault as Fault
 from ._models.report import Layer as Layer
 from ._models.report import ModelsReport as ModelsReport
+from ._models.script import Segment as Segment
 from ._models.weights import WeightMatch as WeightMatch
 from ._records.deviations import Anchor as Anchor
 from ._records.deviations import Deviation as Deviation

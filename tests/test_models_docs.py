@@ -21,6 +21,7 @@ SAID = {
     ),
     "approximate=False": ("AGREE: Sequential / port: the same function at all 6 landmarks", "gradients: 6 of 6 agree"),
     "report.plot()": ("<svg", "Every layer", "<details open"),
+    "save_segments(": ("torch.ops.aten.gelu.default(", "lax.tanh(", "apart from PyTorch; the report says "),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
     "running_var": (
         "JAX updates running_var with 0.9375 times what PyTorch does, as n differs from n - 1",

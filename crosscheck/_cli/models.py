@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
-from crosscheck._cli.output import finish, one_message, save_all, save_figure, show, written
+from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
 from crosscheck._records.names import DTYPES
 
 
@@ -26,6 +27,7 @@ from crosscheck._records.names import DTYPES
 @options.orders("0 values, 1 gradients by every parameter too; 1 unless given.")
 @options.seed("cotangents and noise")
 @paths.figure("--figure", "Draw the error over depth")
+@click.option("--segments", metavar="FOLDER", help="Write a script for each fault that runs it by itself, and its arrays.")
 @written
 @caching.option
 def models(
@@ -39,6 +41,7 @@ def models(
     orders: tuple[str, ...],
     seed: int,
     figure_path: str | None,
+    segments: str | None,
     json_path: str | None,
     html_path: str | None,
     markdown_path: str | None,
@@ -52,6 +55,8 @@ def models(
     from crosscheck._models.models import compare_models
     from crosscheck._report.terminal import layout
 
+    if segments is not None:
+        paths.of_this_command().into("--segments", segments)
     given: dict[str, Any] = {"dtype": dtype, "seed": seed, "weights": weights}
     with one_message():
         if orders:
@@ -67,5 +72,11 @@ def models(
     show(layout(report.document()))
     if figure_path is not None and report.layers:
         save_figure(figure_path, report.plot(), "--figure")
+    if segments is not None:
+        for one in report.segments:
+            for name in one.files:
+                paths.of_this_command().write("--segments", os.path.join(segments, name))
+                echo(os.path.join(segments, name))
+        save(segments, lambda folder: report.save_segments(folder, force=True), "--segments")
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=bool(report.layers))

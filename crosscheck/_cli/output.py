@@ -33,7 +33,7 @@ def one_message() -> Iterator[None]:
         refuse(in_options(str(error)))
 
 
-def save(path: str | None, write: Callable[[str], None], option: str = "--json") -> None:
+def save(path: str | None, write: Callable[[str], object], option: str = "--json") -> None:
     if path is not None:
         try:
             write(path)

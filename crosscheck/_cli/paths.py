@@ -54,6 +54,13 @@ class Paths:
                 f"{option}: {path} exists, and crosscheck did not write it; give another name, or --force to overwrite it"
             )
 
+    def into(self, option: str, folder: str) -> None:
+        """Refuse a folder in which nothing can be written."""
+        if not os.path.isdir(folder):
+            refuse(f"{option}: got {folder!r}, which is no folder; make it first")
+        if not os.access(folder, os.W_OK):
+            refuse(f"{option}: the folder {folder} is not writable")
+
 
 def _check_not_read(option: str, written: str, what: str, read: str) -> None:
     if _same(written, read):

@@ -178,7 +178,7 @@ class Carrying:
     def value(self, state: State, one: Any) -> Any:
         """Of an operand: data, a constant, or a weight as far as it is known."""
         if not isinstance(one, int):
-            return self.run._read(one)
+            return self.run.read(one)
         if self.flat.kinds[one] == WEIGHT:
             return self.weight(state, one)
         return state.values[one] if one in state.values else self._fixed[one]

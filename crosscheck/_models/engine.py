@@ -69,6 +69,7 @@ class Found:
     uses: list[tuple[Step, Use, int]]
     pairs: list[Pair]
     landmarks: list[Landmark]
+    forcing: Forcing
     located: Forced
     tolerances: Mapping[int, float]
     outputs: dict[str, int]
@@ -104,7 +105,7 @@ def run(
         forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
         located = forcing.located()
     shown = {one.name: numbers[one.step, one.place] for one in last}
-    found = Found(torch, model, flat, uses, pairs, marks, located, forcing.tolerances, shown)
+    found = Found(torch, model, flat, uses, pairs, marks, forcing, located, forcing.tolerances, shown)
     if lost := [name for name in torch.buffers if name not in shown]:
         found.notes.append(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"

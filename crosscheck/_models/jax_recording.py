@@ -32,7 +32,7 @@ from crosscheck._shadow.jax_lift import Interpreter
 
 MOST_UNROLLED = 1024
 """A scan of more steps is run as one operation, without landmarks inside."""
-_NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
+NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class _Flattening:
 
     def _equation(self, equation: Any, given: list[Any], path: str) -> Sequence[Any]:
         name = equation.primitive.name
-        if name not in _NOT_INLINED and not is_exp_of_minus_square(equation) and (inside := inner_program(equation)):
+        if name not in NOT_INLINED and not is_exp_of_minus_square(equation) and (inside := inner_program(equation)):
             return self._inline(inside, given, path)
         if name == "scan" and equation.params["length"] <= MOST_UNROLLED and self._of_weights(equation, given):
             return self._unrolled(equation, given, path)

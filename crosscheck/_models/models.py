@@ -69,6 +69,7 @@ def compare_models(
         >>> report.passed, report.first.torch
         (False, '1')
     """
+    from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.arguments import both_inputs
     from crosscheck._models.engine import run
 
@@ -83,19 +84,21 @@ def compare_models(
         filled, _ = copy_weights(torch_model, jax_model, inputs, params=params, torch_to_jax=torch_to_jax, seed=seed)
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
     found = run(torch_model, jax_model, params, gathered, theirs, order=order, seed=seed)
-    return _report(found, name, begun)
+    return _report(found, name, TorchProgram(torch_model, gathered, "cpu"), begun)
 
 
 def _name(model: Any) -> str:
     return str(getattr(model, "__name__", None) or type(model).__name__)
 
 
-def _report(found: Any, name: str, begun: float) -> ModelsReport:
+def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     from crosscheck._models.faults import faults, layers
+    from crosscheck._models.stretches import segments
     from crosscheck._models.weights import account
 
     wrong = faults(found)
     every = layers(found, wrong)
+    made, not_made = segments(found, wrong, program)
     outputs = {
         output.removeprefix("output "): (every[number].accumulated or 0.0, every[number].drift or 0.0)
         for output, number in found.outputs.items()
@@ -116,7 +119,8 @@ def _report(found: Any, name: str, begun: float) -> ModelsReport:
         account(found.torch, found.model, found.flat, found.uses, found.pairs),
         tuple(found.gradients),
         outputs,
-        tuple(found.notes),
+        (*found.notes, *not_made),
         environment("cpu"),
+        tuple(made),
         time.perf_counter() - begun,
     )

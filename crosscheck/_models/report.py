@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crosscheck._arguments import path
+from crosscheck._models.script import Segment, save
 from crosscheck._models.tree import tree
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
@@ -117,6 +120,7 @@ class ModelsReport(Documented):
         outputs: For each output how far the two are apart where each runs by itself, and how far rounding may bring them.
         notes: What else there is to say, such as what could not be compared.
         environment: Versions, devices and settings on which the results may depend.
+        segments: For each fault at a landmark what both sides do there, as code that runs without the models.
         seconds: How long it took.
     """
 
@@ -128,6 +132,7 @@ class ModelsReport(Documented):
     outputs: Mapping[str, tuple[float, float]]
     notes: tuple[str, ...]
     environment: Mapping[str, object]
+    segments: tuple[Segment, ...] = field(default=(), compare=False, repr=False)
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -225,6 +230,35 @@ class ModelsReport(Documented):
 
         return draw(self.layers, self.faults)
 
+    def save_segments(self, folder: str | Path, *, force: bool = False) -> list[Path]:
+        """Write each segment as a script that runs it by itself, with its arrays in a ``.safetensors`` file beside it.
+
+        Args:
+            folder: Where they are written; it is made if it is not there.
+            force: Whether files that crosscheck did not write are replaced too.
+
+        Returns:
+            The scripts, one for each of ``segments``.
+
+        Raises:
+            UsageError: If a file is in the way that crosscheck did not write.
+            OSError: If a file cannot be written.
+
+        Examples:
+            >>> import crosscheck, jax, numpy as np, subprocess, sys, tempfile, torch
+            >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+            >>> params = {name: jax.numpy.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+            >>> def port(p, x):
+            ...     h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"])
+            ...     return h @ p["2.weight"].T + p["2.bias"]
+            >>> report = crosscheck.compare_models(model, port, [np.ones((3, 4))], params=params)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     [script] = report.save_segments(folder)
+            ...     script.name
+            '1-1.py'
+        """
+        return save(self.segments, path("folder", folder), force=force)
+
     def data(self) -> dict[str, Any]:
         """The report as plain data (schema ``crosscheck.models/1``).
 
@@ -285,6 +319,8 @@ def _story(report: ModelsReport) -> Iterator[str]:
         left_out = len(report.gradients) - len(compared)
         others = f"; {left_out} not compared: JAX has no array of their numbers" if left_out else ""
         yield f"  gradients: {len(compared) - len(bad)} of {len(compared)} agree{others}"
+    if report.segments:
+        yield "  each fault by itself: report.save_segments(folder) or --segments FOLDER writes a script that runs it"
     for note in report.notes[:4]:
         yield f"  note: {note}"
 

@@ -106,7 +106,8 @@ class Run:
         wide = jnp.asarray(wide)
         return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self._disturbed(wide))
 
-    def _read(self, one: Any) -> Any:
+    def read(self, one: Any) -> Any:
+        """A value, by its number, or a constant that stands in an equation."""
         if not isinstance(one, Literal):
             return self.values[one]
         return self._constant(np.asarray(one.val, one.aval.dtype), self.flat.exact.get(id(one)))
@@ -116,7 +117,7 @@ class Run:
         if watch is not None:
             for place, seen in watch.operands.items():
                 self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
-        given = [self._read(one) for one in step.inputs]
+        given = [self.read(one) for one in step.inputs]
         for number, value in zip(step.outputs, self.results(step, given), strict=True):
             self.values[number] = value
         if watch is not None and watch.result is not None:
@@ -139,7 +140,7 @@ class Run:
         here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
         for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
             if any(isinstance(one, int) and one in here for one in step.inputs):
-                given = [here[one] if isinstance(one, int) and one in here else self._read(one) for one in step.inputs]
+                given = [here[one] if isinstance(one, int) and one in here else self.read(one) for one in step.inputs]
                 here.update(zip(step.outputs, self.results(step, given), strict=True))
         return here.get(target)
 

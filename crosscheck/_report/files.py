@@ -18,6 +18,8 @@ SIGNED = re.compile(
       | \x89PNG .* tEXtSoftware\0crosscheck
       | <\?xml .* <dc:title>crosscheck</dc:title>
       | %PDF .* /Creator\ \(crosscheck\)
+      | "{3} [^\n]* Written\ by\ crosscheck\.\n
+      | .{8} \{"__metadata__":\{"generator":"crosscheck"\}
     )
     """,
     re.DOTALL | re.VERBOSE,

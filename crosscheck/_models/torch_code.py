@@ -1,0 +1,186 @@
+"""A stretch of a model of torch as code: the operations that reach the dispatcher, as torch.fx prints them."""
+
+from __future__ import annotations
+
+import keyword
+import operator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from torch.fx import Graph, Interpreter, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_aggregate
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._shadow.torch_operations import WIDE, plan_of
+
+_FREED = re.compile(r"(;  |^ *)(\w+ = )+None;? *$", re.MULTILINE)
+IMPORTS = {"inf": "from math import inf", "nan": "from math import nan", "device": "from torch import device"}
+"""What the code that torch.fx prints uses besides torch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """A function as code.
+
+    Attributes:
+        name: Its name.
+        lines: The function.
+        given: The values of its arguments, by name.
+        result: What it gives, where that is known.
+        said: What an argument is, by its name, where that is known.
+        imports: What it needs.
+    """
+
+    name: str
+    lines: list[str]
+    given: dict[str, Array]
+    said: dict[str, str]
+    imports: list[str]
+    result: Array | None = None
+
+
+def identifier(name: str) -> str:
+    """A name of a weight, such as ``['blocks'][0]['w']``, as one of Python."""
+    word = re.sub(r"\W+", "_", name).strip("_") or "x"
+    return f"{word}_" if keyword.iskeyword(word) or word == "torch" else f"x{word}" if word[0].isdecimal() else word
+
+
+def unused(name: str, used: Iterable[str]) -> str:
+    """A name that is not used yet."""
+    taken = set(used)
+    names = (name if not number else f"{name}_{number}" for number in count())
+    return next(one for one in names if one not in taken)
+
+
+class TorchGraph:
+    """What a model of torch dispatches, in float64."""
+
+    def __init__(self, program: TorchProgram, count: int) -> None:
+        """``count`` operations were recorded.
+
+        Raises:
+            ValueError: If the graph has others.
+        """
+        module = program.function
+        leaves = [torch.from_numpy(np.array(leaf)) for leaf in program.inputs.leaves]
+        state = {name: one.detach().clone() for name, one in (*module.named_parameters(), *module.named_buffers())}
+
+        # torch chooses its kernels also by whether a gradient will be asked for
+        by = {name for name, one in module.named_parameters() if one.requires_grad}
+        copies = {name: one.clone().requires_grad_(name in by) for name, one in state.items()}
+
+        def call(state: Any, *given: Any) -> Any:
+            return torch.func.functional_call(module, state, tuple(program.inputs.tree.build(list(given))))
+
+        with _as_recorded(), torch.no_grad():
+            self._module = make_fx(call)(copies, *leaves)
+        graph = self._module.graph
+        given = [node for node in graph.nodes if node.op == "placeholder"]
+        self._names = dict(zip(given, [*state, *program.inputs.names], strict=True))
+        self._state = [_wide_value(one) for one in (*state.values(), *leaves)]
+        self._operations = [node for node in graph.nodes if _computes(node)]
+        if len(self._operations) != count:
+            raise ValueError(f"torch.fx shows {len(self._operations)} operations, of {count}")
+        for node in graph.nodes:
+            node.args = map_aggregate(node.args, _wide_dtype)
+            node.kwargs = map_aggregate(node.kwargs, _wide_dtype)
+        self._module.recompile()
+
+    def segment(self, last: int, settled: Mapping[int, str]) -> Code:
+        """The operations that the result of the last is made by, from the results of those that are settled."""
+        target = self._result(last)
+        ends = {self._result(one): said for one, said in settled.items()}
+        graph = Graph()
+        copies: dict[Node, Node] = {}
+        starts: dict[Node, str] = {}
+        for node in _before(target, ends):
+            if node in ends or node.op != "call_function":
+                name = self._names.get(node, "x")
+                copies[node] = graph.placeholder(unused(identifier(name), (copies[one].name for one in starts)))
+                starts[node] = ends.get(node, f"PyTorch's {name}")
+            else:
+                copies[node] = graph.node_copy(node, copies.__getitem__)
+        graph.output(copies[target])
+        values = self._values([*starts, target])
+        printed = graph.python_code("self")
+        body = _FREED.sub("", printed.src.split(":\n", 1)[1]).rstrip().split("\n")
+        names = {node: copies[node].name for node in starts}
+        return Code(
+            "torch_segment",
+            [f"def torch_segment({', '.join(names.values())}):", *(line for line in body if line.strip())],
+            {name: values[node] for node, name in names.items()},
+            {name: starts[node] for node, name in names.items()},
+            ["import torch", *(IMPORTS[name] for name in printed.globals if name in IMPORTS and f"{name}" in printed.src)],
+            values[target],
+        )
+
+    def _result(self, operation: int) -> Node:
+        """The tensor that an operation gives; of several the first."""
+        node = self._operations[operation]
+        if not isinstance(node.meta.get("val"), tuple | list):
+            return node
+        first = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
+        return first[0] if first else node
+
+    def _values(self, wanted: Collection[Node]) -> dict[Node, Array]:
+        found: dict[Node, Array] = {}
+
+        class Kept(Interpreter):
+            def run_node(self, n: Node) -> Any:
+                value = super().run_node(n)
+                if n in wanted:
+                    found[n] = np.array(value.detach().numpy())
+                return value
+
+        with torch.no_grad():
+            Kept(self._module).run(*(one.clone() for one in self._state))
+        return found
+
+
+@contextmanager
+def _as_recorded() -> Iterator[None]:
+    """Without the kernels that do several operations at once, as when the model was recorded."""
+    mkldnn, fast = torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(mkldnn)
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _before(target: Node, ends: Collection[Node]) -> list[Node]:
+    """A node and those that it is made from, back to the ends, in the order of the graph."""
+    found: set[Node] = set()
+    left = [target]
+    while left:
+        node = left.pop()
+        if node not in found:
+            found.add(node)
+            if node not in ends or node is target:
+                left += node.all_input_nodes
+    return [node for node in target.graph.nodes if node in found]
+
+
+def _computes(node: Node) -> bool:
+    """Whether it is an operation as the record counts them: no view."""
+    return node.op == "call_function" and hasattr(node.target, "_schema") and not plan_of(node.target).view
+
+
+def _wide_value(tensor: Any) -> Any:
+    return tensor.to(torch.float64) if tensor.is_floating_point() else tensor
+
+
+def _wide_dtype(one: Any) -> Any:
+    return WIDE.get(one, one) if isinstance(one, torch.dtype) else one

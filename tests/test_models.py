@@ -175,6 +175,24 @@ def test_the_report_is_written_and_drawn(failing: ModelsReport, tmp_path: Any) -
     assert "act" in failing.markdown()
 
 
+def test_every_fault_is_explained_not_only_the_first() -> None:
+    """Six layers with one activation of another kind each, and the last with one of a third."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(one for _ in range(6) for one in (nn.Linear(4, 4), nn.GELU())), nn.Linear(4, 2))
+    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+
+    def relus(p: dict[str, Any], x: Any) -> Any:
+        for k in range(0, 12, 2):
+            x = (jax.nn.relu if k == 10 else jax.nn.silu)(x @ p[f"{k}.weight"].T + p[f"{k}.bias"])
+        return x @ p["12.weight"].T + p["12.bias"]
+
+    report = compare_models(model, relus, [np.random.default_rng(0).normal(size=(3, 4))], params=params, order=0)
+    assert [fault.torch for fault in report.faults] == ["1", "3", "5", "7", "9", "11"]
+    named = [fault.explanation.partition("the JAX function is ")[2] for fault in report.faults]
+    assert named == ["silu"] * 5 + ["relu"]
+    assert [len(group) for group in report.diverging] == [5, 1]
+
+
 def test_the_tree_has_a_verdict_at_each_module(failing: ModelsReport) -> None:
     head, *rows = failing.tree().splitlines()
     assert head.split() == ["layer", "verdict", "cause", "made", "here", "accumulated", "rounding"]

@@ -31,13 +31,12 @@ SAID = {
     "misplaced": "JAX has the same numbers there, in another order",
     "changed": "JAX has this result, and changes it before it is used",
 }
-MOST_COMPARED = 4
-"""So many stretches at most are compared by themselves, which takes seconds each."""
 
 
 def faults(found: Found) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, in the dtype alone, in gradients."""
-    wrong = [_located(found, number, number < MOST_COMPARED) for number in range(len(found.located.faults))]
+    known: dict[object, str] = {}
+    wrong = [_located(found, number, known) for number in range(len(found.located.faults))]
     wrong += _inaccurate(found)
     wrong += _gradients(found)
     wrong += _raised(found)
@@ -78,7 +77,7 @@ def _layer(found: Found, number: int, fault: int | None, wrong: Sequence[Fault])
     )
 
 
-def _located(found: Found, number: int, compared: bool) -> Fault:
+def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     fault = found.located.faults[number]
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
@@ -87,8 +86,8 @@ def _located(found: Found, number: int, compared: bool) -> Fault:
     error = found.located.errors[fault.landmark]
     explanation = SAID.get(fault.how, "")
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
-    if not explanation and compared and operation is not None:
-        explanation = explanation_by_compare(found, landmark, operation)
+    if not explanation and operation is not None:
+        explanation = explanation_by_compare(found, landmark, operation, known)
     return Fault(
         torch=path,
         kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",

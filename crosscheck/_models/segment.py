@@ -19,9 +19,15 @@ from crosscheck._models.landmarks import Landmark, distance
 from crosscheck._models.running import as_it_is
 from crosscheck._models.uses import Operation
 
+MOST_COMPARED = 12
+"""So many different stretches at most are compared by themselves, which takes seconds each."""
 
-def explanation_by_compare(found: Found, landmark: Landmark, operation: Operation) -> str:
-    """How the module and the stretch differ; empty where the stretch is not that of one module."""
+
+def explanation_by_compare(found: Found, landmark: Landmark, operation: Operation, known: dict[object, str]) -> str:
+    """How the module and the stretch differ; empty where the stretch is not that of one module.
+
+    ``known`` holds what was found so far: layers that are alike are compared once.
+    """
     module = found.torch.modules.get(operation.path)
     if module is None or not operation.path or list(module.children()):
         return ""
@@ -30,12 +36,21 @@ def explanation_by_compare(found: Found, landmark: Landmark, operation: Operatio
     if given is None or function is None:
         return ""
     try:
+        same = repr(module), str(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(given.shape, given.dtype)))
+        if same in known:
+            return known[same].partition(";")[0]  # what follows says at how many elements
+        if len(known) >= MOST_COMPARED:
+            return ""
+        known[same] = ""
         report = compare(module, function, [given], order=0, dtype=found.flat.dtype)
     except Exception:  # a stretch that cannot be run by itself has no explanation; the fault stands all the same
         return ""
-    if report.passed or report.cause in (None, "error"):  # an error is of the layout, which is no fault of a stretch
-        return ""
-    return report.headline.partition(f" / {function.__name__}: ")[2].rstrip(".")
+    if not report.passed and report.cause not in (
+        None,
+        "error",
+    ):  # an error is of the layout, which is no fault of a stretch
+        known[same] = report.headline.partition(f" / {function.__name__}: ")[2].rstrip(".")
+    return known[same]
 
 
 def _given(found: Found, operation: Operation) -> Any:

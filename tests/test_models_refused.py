@@ -68,3 +68,17 @@ def test_integers_of_64_bits_are_indices_as_those_of_32() -> None:
         assert crosscheck.compare_models(table, lambda p, i: p["weight"][i], [ids], params=params, order=0).passed
         wrong = crosscheck.compare_models(table, lambda p, i: p["weight"][i - 1], [ids], params=params, order=0)
         assert wrong.cause == "definition"
+
+
+def wide(p: Any, x: Any) -> Any:
+    """As the port, over a table of 10^14 numbers."""
+    return port(p, x) + 0 * jnp.broadcast_to(x.sum(), (10**7, 10**7)).max()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_comparison_that_does_not_fit_is_refused_before_it_runs(order: int) -> None:
+    with pytest.raises(crosscheck.UsageError) as raised:
+        crosscheck.compare_models(MODEL, wide, INPUTS, params=PARAMS, order=order)
+    need = {0: "1,600,000 GB", 1: "2,000,000 GB"}[order]
+    assert str(raised.value).startswith(f"inputs: the comparison needs about {need} of memory, and ")
+    assert str(raised.value).endswith(" are free; give a smaller batch, shorter inputs or a model of fewer layers")

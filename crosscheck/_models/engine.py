@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import jax_recording
+from crosscheck._models import jax_recording, memory
 from crosscheck._models.ends import ends
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
 from crosscheck._models.gradients import BackwardError, Gradient, gradients
@@ -18,10 +18,10 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.landmarks import Landmark, distance, landmarks
 from crosscheck._models.pairing import Pair, pair
-from crosscheck._models.recording import recorded, traced
+from crosscheck._models.recording import returned, traced
 from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
-from crosscheck._models.torch_recording import TorchRecord
+from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._models.uses import WEIGHT, Use
 from crosscheck._shadow.base import Noise
 
@@ -87,8 +87,10 @@ def run(
     torch_model: Any, jax_given: Any, params: Any, inputs: Inputs, jax_inputs: Inputs, *, order: int = 1, seed: int = 0
 ) -> Found:
     """Record torch, trace JAX, pair the weights, force, and locate; then measure what the dtype and gradients show."""
-    outputs, torch = recorded(torch_model, inputs)
+    outputs = returned(torch_model, inputs)
     model, flat = traced(jax_given, params, jax_inputs)
+    memory.check(flat, order)
+    torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
     weights = Run(flat, wide=True)
     weights(model.weights, jax_inputs.leaves, only=WEIGHT)
     uses = jax_recording.uses(flat, weights.values.__getitem__)

@@ -18,7 +18,13 @@ DRAWN_AGAIN = 8
 
 
 def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
-    """What torch returns, and what it does. A run in training mode changes statistics, so each has a copy of the model.
+    """What torch returns, and what it does."""
+    outputs = returned(torch_model, inputs)
+    return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+
+
+def returned(torch_model: Any, inputs: Inputs) -> Outputs:
+    """What torch returns. A run in training mode changes statistics, so each has a copy of the model.
 
     Raises:
         UsageError: If it raises, or what it returns depends on random numbers.
@@ -32,7 +38,7 @@ def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
         raise UsageError(f"torch_model: it raised {said(error)}") from error
     if any(one.tobytes() != other.tobytes() for run in again for one, other in zip(values, run, strict=True)):
         raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
-    return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+    return outputs
 
 
 def traced(jax_given: Any, params: Any, inputs: Inputs) -> tuple[JaxModel, JaxProgramFlat]:

@@ -137,6 +137,20 @@ def wrong(p: dict[str, Any], x: Any) -> Any:
     return port(p, x, approximate=True)
 
 
+def test_a_counter_of_a_weak_type_does_not_widen_what_it_is_combined_with() -> None:
+    """As that of equinox's batch normalisation, by which averages are divided."""
+    model, params, inputs = small()
+    params["count"] = jnp.asarray(0)
+
+    def counted(p: dict[str, Any], x: Any) -> Any:
+        h = jax.nn.gelu(x @ p["fc1.weight"].T + p["fc1.bias"], approximate=False)
+        h = h / jnp.where(p["count"] == 0, 1, 1 - 0.9 ** p["count"])
+        return jax.lax.dot(h, p["fc2.weight"].T) + p["fc2.bias"]
+
+    report = compare_models(model, counted, inputs, params=params, order=0, dtype="bfloat16")
+    assert report.passed, report.story()
+
+
 @pytest.fixture(scope="module")
 def failing() -> ModelsReport:
     model, params, inputs = small()

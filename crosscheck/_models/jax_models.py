@@ -90,7 +90,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _cast(leaf: Any, dtype: str) -> Array:
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf  # as it is: a counter of a weak type does not widen what it is combined with
     array = np.asarray(leaf)
-    if not jnp.issubdtype(array.dtype, jnp.floating) or array.dtype == FORMATS[dtype].dtype:
-        return array
-    return np.asarray(round_once(widen(array), FORMATS[dtype]))
+    return array if array.dtype == FORMATS[dtype].dtype else np.asarray(round_once(widen(array), FORMATS[dtype]))

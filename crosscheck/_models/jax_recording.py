@@ -115,7 +115,12 @@ def trace(
         return function(list(leaves[: len(weights)]), list(leaves[len(weights) :]))
 
     with jax.enable_x64(dtype == "float64"), tracing():
-        shapes = [jax.ShapeDtypeStruct(one.shape, jax.dtypes.canonicalize_dtype(one.dtype)) for one in [*weights, *inputs]]
+        shapes = [
+            jax.ShapeDtypeStruct(
+                one.shape, jax.dtypes.canonicalize_dtype(one.dtype), weak_type=getattr(one, "weak_type", False)
+            )
+            for one in [*weights, *inputs]
+        ]
         closed = jax.make_jaxpr(program)(*shapes)
     exact = exact_constants(program, shapes, closed) if dtype != "float64" else {}
     return _Flattening(dtype, tuple(names), exact).run(closed)

@@ -112,13 +112,18 @@ def slope_of_torch(architecture: Architecture) -> float:
 
 
 def slope_of_jax(architecture: Architecture, port: Port, library: str) -> float:
-    """The same, by JAX's gradients; converters are linear, so that they convert the direction too."""
+    """The same, by JAX's gradients; converters are affine, so that they convert the direction too."""
+
+    def converted(state: State) -> dict[int, Any]:
+        return opened(architecture.jax(library, dtype="float64", weights=lambda _: state))[0]
+
     arrays, call = opened(port)
-    changes, _ = opened(architecture.jax(library, dtype="float64", weights=lambda _: direction(architecture)))
+    changes = direction(architecture)
+    to, since = converted(changes), converted({name: 0 * value for name, value in changes.items()})
     inputs = port.laid_out(cast(architecture.inputs(SEED), "float64"))
     floating = {k: value for k, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.floating)}
     gradients = jax.jit(jax.grad(lambda some: weighted(call({**arrays, **some}, inputs)[0], jnp.asarray)))(floating)
-    return sum(float((gradients[k] * changes[k]).sum()) for k in gradients)
+    return sum(float((gradients[k] * (to[k] - since[k])).sum()) for k in gradients)
 
 
 def distances(expected: Arrays, got: Arrays) -> dict[str, float]:

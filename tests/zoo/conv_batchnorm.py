@@ -97,4 +97,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (4, 3, 8, 8))
 
 
-ARCHITECTURE = Architecture("conv_batchnorm", ConvNet, inputs, plain, ("nnx",))
+ARCHITECTURE = Architecture("conv_batchnorm", ConvNet, inputs, plain, ("nnx", "haiku"))

@@ -9,7 +9,7 @@ ARCHITECTURE = Architecture(
     ConvNet,
     inputs,
     plain_train,
-    ("nnx",),
+    ("nnx", "linen"),
     train=True,
     tolerances={"float64": 1e-10, "float32": 1e-4},
 )

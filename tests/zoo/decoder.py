@@ -189,4 +189,4 @@ def inputs(seed: int) -> list[Any]:
     return [np.random.default_rng(seed).integers(0, VOCABULARY, (2, 9)).astype(np.int32)]
 
 
-ARCHITECTURE = Architecture("decoder", Decoder, inputs, plain, ("linen",), float32_inside=("linen",))
+ARCHITECTURE = Architecture("decoder", Decoder, inputs, plain, ("linen", "equinox"), float32_inside=("linen", "equinox"))

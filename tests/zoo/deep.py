@@ -66,4 +66,6 @@ def inputs(seed: int) -> list[Any]:
 
 
 # In bfloat16 nothing of the inputs is left at the end.
-ARCHITECTURE = Architecture("deep", Deep, inputs, plain, ("equinox",), tolerances={"float64": 1e-10, "float32": 0.05})
+ARCHITECTURE = Architecture(
+    "deep", Deep, inputs, plain, ("equinox", "haiku"), tolerances={"float64": 1e-10, "float32": 0.05}
+)

@@ -129,4 +129,4 @@ def inputs(seed: int) -> list[Any]:
     return [ids, np.arange(7) >= lengths[:, None]]
 
 
-ARCHITECTURE = Architecture("encoder", Encoder, inputs, plain, ("nnx",), float32_inside=("nnx",))
+ARCHITECTURE = Architecture("encoder", Encoder, inputs, plain, ("nnx", "haiku"), float32_inside=("nnx",))

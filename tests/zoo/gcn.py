@@ -96,4 +96,4 @@ def inputs(seed: int) -> list[Any]:
     return [*normals(seed, (NODES, WIDTHS[0])), edges]
 
 
-ARCHITECTURE = Architecture("gcn", Graph, inputs, plain, ("haiku",))
+ARCHITECTURE = Architecture("gcn", Graph, inputs, plain, ("haiku", "nnx"))

@@ -90,4 +90,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (3, 7, 6), (2, 3, 8))
 
 
-ARCHITECTURE = Architecture("gru", Recurrent, inputs, plain, ("equinox",))
+ARCHITECTURE = Architecture("gru", Recurrent, inputs, plain, ("equinox", "linen"))

@@ -87,4 +87,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (3, 7, 6))
 
 
-ARCHITECTURE = Architecture("lstm", Recurrent, inputs, plain, ("nnx",))
+ARCHITECTURE = Architecture("lstm", Recurrent, inputs, plain, ("nnx", "haiku"))

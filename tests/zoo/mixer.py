@@ -81,4 +81,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (2, TOKENS, WIDTH))
 
 
-ARCHITECTURE = Architecture("mixer", Mixer, inputs, plain, ("haiku",))
+ARCHITECTURE = Architecture("mixer", Mixer, inputs, plain, ("haiku", "linen"))

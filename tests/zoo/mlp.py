@@ -48,4 +48,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (6, 8))
 
 
-ARCHITECTURE = Architecture("mlp", Perceptron, inputs, plain, ("equinox",))
+ARCHITECTURE = Architecture("mlp", Perceptron, inputs, plain, ("equinox", "linen"))

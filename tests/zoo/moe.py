@@ -122,4 +122,4 @@ def inputs(seed: int) -> list[Any]:
 
 
 # In bfloat16, rounding can send a token to another expert, as it does with seed 2.
-ARCHITECTURE = Architecture("moe", Sparse, inputs, plain, ("nnx",))
+ARCHITECTURE = Architecture("moe", Sparse, inputs, plain, ("nnx", "equinox"))

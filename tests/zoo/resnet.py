@@ -103,4 +103,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (2, 3, 8, 8))
 
 
-ARCHITECTURE = Architecture("resnet", ResNet, inputs, plain, ("linen",))
+ARCHITECTURE = Architecture("resnet", ResNet, inputs, plain, ("linen", "equinox"))

@@ -69,4 +69,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (4, 6))
 
 
-ARCHITECTURE = Architecture("scanned", Stack, inputs, plain, ("linen",))
+ARCHITECTURE = Architecture("scanned", Stack, inputs, plain, ("linen", "nnx"))

@@ -88,4 +88,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (2, 2, 8, 8))
 
 
-ARCHITECTURE = Architecture("unet", UNet, inputs, plain, ("nnx",))
+ARCHITECTURE = Architecture("unet", UNet, inputs, plain, ("nnx", "equinox"))

@@ -67,4 +67,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (5, 12))
 
 
-ARCHITECTURE = Architecture("vae", Autoencoder, inputs, plain, ("haiku",))
+ARCHITECTURE = Architecture("vae", Autoencoder, inputs, plain, ("haiku", "nnx"))

@@ -146,4 +146,4 @@ def inputs(seed: int) -> list[Any]:
     return normals(seed, (2, 3, 8, 8))
 
 
-ARCHITECTURE = Architecture("vit", VisionTransformer, inputs, plain, ("equinox",))
+ARCHITECTURE = Architecture("vit", VisionTransformer, inputs, plain, ("equinox", "linen"))

@@ -73,10 +73,11 @@ def pairs(session: nox.Session) -> None:
 
 @nox.session
 def models(session: nox.Session) -> None:
-    """Hold models of PyTorch against their ports to flax, equinox and haiku: tests/zoo."""
+    """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo."""
     session.install(".[all]", *group("models"))
-    files = sorted(str(path) for pattern in ("test_zoo.py", "test_models*.py") for path in Path("tests").glob(pattern))
-    session.run("pytest", "-m", "not slow and not gpu", *files, *session.posargs, env=COMPILED)
+    patterns = ("test_zoo.py", "test_models*.py", "test_copy_weights.py")
+    files = sorted(str(path) for pattern in patterns for path in Path("tests").glob(pattern))
+    run_tests(session, "not gpu", *files)
 
 
 @nox.session
@@ -109,10 +110,10 @@ def mutation(session: nox.Session) -> None:
     session.run("python", "-m", "mutation", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
-def run_tests(session: nox.Session, mark: str) -> None:
+def run_tests(session: nox.Session, mark: str, *files: str) -> None:
     """Run the tests of a mark, as many at once as there are cores, unless it is said otherwise."""
     at_once = [] if any(word.startswith("-n") for word in session.posargs) else ["-n", "auto"]
-    session.run("pytest", "-m", mark, *at_once, *session.posargs, env=COMPILED)
+    session.run("pytest", "-m", mark, *at_once, *files, *session.posargs, env=COMPILED)
 
 
 @nox.session

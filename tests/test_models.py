@@ -63,23 +63,25 @@ def test_a_right_port_is_certified(architecture: Architecture, library: str) -> 
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    ("name", "seed"), [("mlp", SEED), ("encoder", SEED), ("resnet", SEED), ("decoder", SEED), ("lstm", SEED), ("lstm", 2)]
-)
-def test_a_right_port_is_certified_in_bfloat16(name: str, seed: int) -> None:
-    """Of the LSTM JAX holds the sum of two biases, which is rounded."""
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
     architecture = ARCHITECTURES[name]
-    report = compared(architecture, architecture.jax("plain", seed, dtype="bfloat16"), seed, dtype="bfloat16")
+    report = compared(architecture, architecture.jax("plain", SEED, dtype="bfloat16"), dtype="bfloat16")
     assert report.passed, report.story()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 2, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("architecture", "library"), PORTS)
-def test_a_right_port_is_certified_whatever_the_weights(architecture: Architecture, library: str, seed: int) -> None:
+def test_a_right_port_is_certified_whatever_the_weights(
+    architecture: Architecture, library: str, dtype: str, seed: int
+) -> None:
+    """So in the session models, where the libraries are installed."""
     here(library)
-    report = compared(architecture, architecture.jax(library, seed), seed)
+    report = compared(architecture, architecture.jax(library, seed, dtype=dtype), seed, dtype=dtype)
     assert report.passed, report.story()
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from cli import run
+from ported import weights_of
 from torch import nn
 from zoo import ARCHITECTURES, Architecture, Port, installed
 from zoo.bugs import BUGS, Bug, planted, trios
@@ -137,6 +138,33 @@ def port(p: dict[str, Any], x: Any, *, approximate: bool = False) -> Any:
 
 def wrong(p: dict[str, Any], x: Any) -> Any:
     return port(p, x, approximate=True)
+
+
+class Parallel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 64) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([layer(x) for layer in self.layers], 1)
+
+
+def test_vectors_that_are_stacked_are_told_apart_where_many_of_their_numbers_are_alike() -> None:
+    """As numbers of bfloat16 are."""
+    torch.manual_seed(0)
+    model = Parallel()
+    layers = [weights_of(layer) for layer in model.layers]
+    params = jax.tree.map(lambda *arrays: jnp.stack(arrays), *layers)
+
+    def stacked(p: dict[str, Any], x: Any) -> Any:
+        return jnp.einsum("bi,noi->bno", x, p["weight"]) + p["bias"]
+
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    report = compare_models(model, stacked, [x], params=params, dtype="bfloat16")
+    assert report.passed, report.story()
+    assert {gradient.parameter: gradient.jax for gradient in report.gradients} == {
+        f"layers.{i}.{name}": (f"['{name}']",) for i in range(3) for name in ("weight", "bias")
+    }
 
 
 def test_a_counter_of_a_weak_type_does_not_widen_what_it_is_combined_with() -> None:
@@ -274,6 +302,14 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
 
 def test_a_model_that_draws_random_numbers_is_refused() -> None:
     refused("torch_model", "random", "eval()", torch_model=nn.Sequential(Small(), nn.Dropout(0.5)).train())
+
+
+@pytest.mark.full
+def test_a_module_of_nnx_that_draws_random_numbers_is_refused() -> None:
+    here("nnx")
+    one = ARCHITECTURES["vae"].jax("nnx", SEED, evaluated=False)
+    with pytest.raises(UsageError, match=r"jax_model: it draws random numbers, from .dropout.rngs.count; call eval\(\)"):
+        compared(ARCHITECTURES["vae"], one)
 
 
 # The command

@@ -229,7 +229,7 @@ class _Search:
             if _same_numbers(matrix, expected):
                 self._misplaced.add(own)
                 self._right.discard(own)
-            elif self._found(own, self._theirs(landmark, run)):
+            elif not landmark.beside and self._found(own, self._theirs(landmark, run)):
                 self._changed.add(own)
                 self._right.discard(own)
         operation = self.first_missing(landmark, run)
@@ -286,8 +286,10 @@ class _Search:
 
     def _settle(self, landmark: Landmark) -> None:
         if landmark.operation is not None:
-            self._right.add(landmark.operation)
+            self._right.update((landmark.operation, *landmark.beside))
         step = self.flat.steps[landmark.step]
+        if landmark.known is not None:
+            return  # what torch has no part of here is still to be searched
         if landmark.place < 0:
             self._settled.add(landmark.step)
         else:
@@ -308,7 +310,7 @@ class _Search:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
         if landmark.operation is None:
             return None
-        stretch = self._stretch(landmark.operation)
+        stretch = self._stretch(landmark.operation, *landmark.beside)
         theirs = self._theirs(landmark, run)
         missing = {one for one in stretch if not self._found(one, theirs)}
         # What JAX has later on was computed in another order, such as scaled before the product and not after it.
@@ -319,13 +321,13 @@ class _Search:
         wrong = missing - reached
         return next((one for one in stretch if one in wrong), landmark.operation)
 
-    def _stretch(self, operation: int) -> list[int]:
-        """The operations of data from what is settled to this one, in order."""
+    def _stretch(self, *operations: int) -> list[int]:
+        """The operations of data from what is settled to these, in order."""
         found: set[int] = set()
-        left = [operation]
+        left = list(operations)
         while left:
             index = left.pop()
-            if index in found or (index in self._right and index != operation):
+            if index in found or (index in self._right and index not in operations):
                 continue
             if self.torch.operations[index].kind != DATA or index not in self.torch.values:
                 continue
@@ -358,7 +360,17 @@ class _Search:
         if operation not in self._sorted:
             self._sorted[operation] = np.sort(value, axis=None)
         mine = self._sorted[operation]
-        return any(distance(one[:, None], mine[:, None]) <= FOUND for one in theirs.get(value.size, []))
+        return any(_holds(one, mine) for size, some in theirs.items() if not size % max(mine.size, 1) for one in some)
+
+
+def _holds(joined: Array, part: Array) -> bool:
+    """Whether the numbers of one array, or of several that are joined, are those of a part; all are sorted."""
+    if joined.size > part.size:
+        after = np.searchsorted(joined, part).clip(1, joined.size - 1)
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
+        joined = joined[nearest]
+    return distance(joined[:, None], part[:, None]) <= FOUND
 
 
 def _same_numbers(matrix: Array, expected: Array) -> bool:

@@ -306,15 +306,15 @@ def _described(
     place, other = weights[0], data[0]
     if name == "dot_general" and len(data) == 1:
         contract, batch = params["dimension_numbers"]
-        if not batch[0]:
-            array = arrays[0]
-            free = [axis for axis in range(array.ndim) if axis not in contract[place]]
-            inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
-            matrix = array.transpose([*contract[place], *free]).reshape(inside, -1)
-            operand = View(tuple(step.equation.invars[other].aval.shape), tuple(contract[other]))
-            others = len(shape) - len(free)
-            features = tuple(range(others, len(shape))) if place == 1 else tuple(range(len(free)))
-            return "product", operand, View(shape, features), (matrix,)
+        array, apart = arrays[0], batch[place]  # along the axes that are apart, each weight has data of its own
+        free = [axis for axis in range(array.ndim) if axis not in (*contract[place], *apart)]
+        inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
+        matrix = array.transpose([*contract[place], *apart, *free]).reshape(inside, -1)
+        given = tuple(step.equation.invars[other].aval.shape)
+        operand = None if apart else View(given, tuple(contract[other]))
+        first = len(shape) - len(free) if place == 1 else len(apart)
+        features = (*range(len(apart)), *range(first, first + len(free)))
+        return "other" if apart else "product", operand, View(shape, features), (matrix,)
     if name == "conv_general_dilated" and place == 1:
         numbers = params["dimension_numbers"]
         out, inside, *space = numbers.rhs_spec

@@ -38,6 +38,7 @@ class Landmark:
         fixed: Whether its axes are known: of outputs. Else the axes of rows may stand in another order in JAX.
         strong: Whether both sides must have the same here. What is scaled or added up may be so in another order.
         known: Which features torch has too; None for all.
+        beside: The operations of torch whose results it holds too, where JAX has several joined.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Landmark:
     strong: bool
     fixed: bool = False
     known: BoolArray | None = None
+    beside: tuple[int, ...] = ()
 
     def compared(self, matrix: Array) -> Array:
         """The features that both sides have."""
@@ -103,6 +105,7 @@ def landmarks(
                 other.result,
                 strong=use.kind not in ("scale", "sum", "other"),
                 known=None if known.all() else known,
+                beside=tuple(use.operation.index for use, _, _ in some[1:]),
             )
     for landmark in _sums(torch, flat, jax_uses, pairs, set(found)):
         found[landmark.step, landmark.place] = landmark

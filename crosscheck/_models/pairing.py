@@ -73,6 +73,7 @@ def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
     matching.by(lambda entry: (entry.kind, entry.matrix.size, _fingerprint(entry.matrix)))
     matching.by(lambda entry: (entry.matrix.size, _fingerprint(entry.matrix)))
     matching.nearly()
+    matching.by_pieces()
     matching.by_features()
     matching.by_order()
     return sorted(matching.pairs, key=lambda one: (one.torch, one.jax))
@@ -177,6 +178,25 @@ class _Matching:
                     self._join(t, j, "values")
                     break
 
+    def by_pieces(self) -> None:
+        """Pair rows of numbers of which one is a piece of the other; single numbers prove little, as many are alike."""
+        torch, jax = ([k for k in numbers if self._row(side, k)] for side, numbers in enumerate(self.left()))
+        free = {(side, k): np.ones(self._row(side, k), bool) for side, numbers in enumerate((torch, jax)) for k in numbers}
+        for t in torch:
+            for j in jax:
+                one, other = self.torch[t].matrix[0], self.jax[j].matrix[0]
+                at = _piece(one, other, free[1, j]) if len(one) <= len(other) else _piece(other, one, free[0, t])
+                mine, theirs = (slice(None), at) if len(one) <= len(other) else (at, slice(None))
+                if at is None or not free[0, t][mine].all() or not free[1, j][theirs].all():
+                    continue
+                free[0, t][mine], free[1, j][theirs] = False, False
+                self._part(t, j, np.arange(len(one))[mine], np.arange(len(other))[theirs])
+
+    def _row(self, side: int, k: int) -> int:
+        """How many numbers a weight has that is one row of them, and not always the same one."""
+        matrix = (self.torch, self.jax)[side][k].matrix
+        return matrix.shape[1] if matrix.shape[0] == 1 and np.ptp(matrix) > 0 else 0
+
     def by_features(self) -> None:
         """Pair what is split on one side and joined on the other, output by output."""
         torch, jax = self.left()
@@ -219,6 +239,13 @@ class _Matching:
                 [j for j in jax if (self.jax[j].kind, self.jax[j].shape) == (kind, shape)],
                 "order",
             )
+
+
+def _piece(row: Array, whole: Array, free: Array) -> slice | None:
+    """Where a row stands in a longer one, among numbers that are free."""
+    starts = np.flatnonzero(whole[: len(whole) - len(row) + 1] == row[0])
+    pieces = (slice(start, start + len(row)) for start in starts)
+    return next((one for one in pieces if free[one].all() and np.array_equal(whole[one], row)), None)
 
 
 def _marks(matrix: Array) -> list[Hashable]:

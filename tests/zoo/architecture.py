@@ -126,8 +126,8 @@ def initialised(tree: Any, seed: int) -> Any:
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
         name = jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
-        if "_ema" in name:  # haiku's averages of a mean and a variance
-            return jnp.full_like(leaf, "var_ema" in name)
+        if "_ema" in name:  # haiku's averages of a mean and a variance; what is hidden counts in training alone
+            return leaf if name.endswith("hidden") else jnp.full_like(leaf, "var_ema" in name)
         name = name.rpartition(".")[2]
         if name in ("b", "offset", "mean") or "bias" in name:
             return jnp.zeros_like(leaf)

@@ -178,6 +178,7 @@ BUGS = (
     Bug("gate order", "lstm", "plain", ("lstm",), {"split": wrong.gates_ifog}),
     Bug("gate order in one layer", "lstm", "plain", ("lstm",), {"1.split": wrong.gates_ifog}),
     Bug("forget bias", "lstm", "plain", ("lstm",), {"forget_bias": 1.0}),
+    Bug("gate order", "lstm", "haiku", ("lstm",), {"gates": (0, 1, 2, 3)}),
     Bug("forget bias", "lstm", "haiku", ("lstm",), {"forget_bias": 0.0}),
     Bug("cell for hidden", "lstm", "nnx", ("lstm",), {"swapped": True}),
     Bug("one bias of two", "lstm", "nnx", ("lstm",), weights=forgotten("lstm.bias_hh_l0", "lstm.bias_hh_l1")),
@@ -201,6 +202,34 @@ BUGS = (
     Bug("bias forgotten", "vit", "plain", ("blocks.1.attention.qkv",), weights=forgotten("blocks.1.attention.qkv.bias")),
     Bug("bias forgotten", "unet", "nnx", ("up2",), weights=forgotten("up2.bias")),
     Bug("bias forgotten", "resnet", "equinox", ("head",), weights=forgotten("head.bias")),
+    Bug(
+        "bias forgotten",
+        "moe",
+        "equinox",
+        ("blocks.0.mixture.experts.2.fc2",),
+        weights=forgotten("blocks.0.mixture.experts.2.fc2.bias"),
+    ),
+    Bug(
+        "bias forgotten",
+        "moe",
+        "plain",
+        ("blocks.1.mixture.experts.1.fc1",),
+        weights=forgotten("blocks.1.mixture.experts.1.fc1.bias"),
+    ),
+    Bug(
+        "half of the scale",
+        "moe",
+        "plain",
+        ("blocks.0.mixture.experts.3.fc1",),
+        weights=changed("blocks.0.mixture.experts.3.fc1.weight", lambda matrix: matrix / 2),
+    ),
+    Bug(
+        "transposed",
+        "moe",
+        "nnx",
+        ("blocks.1.mixture.router",),
+        weights=changed("blocks.1.mixture.router.weight", lambda rows: rows.T.reshape(rows.shape)),
+    ),
     Bug("tied weight not tied", "decoder", "plain", ("head",), {"untied": True}),
     # Convolutions and images.
     Bug("padding side", "conv_batchnorm", "plain", ("conv2",), {"padding": "SAME"}),
@@ -254,7 +283,6 @@ BUGS = (
     # Dropout left on.
     Bug("dropout left on", "vae", "plain", ("dropout",), {"dropout": wrong.dropout}),
     Bug("dropout left on", "vae", "haiku", ("dropout",), {"dropout": 0.1}),
-    Bug("dropout left on", "vae", "nnx", ("dropout",), {"evaluated": False}),
     # Narrow dtypes.
     Bug("bfloat16 inside", "mlp", "plain", ("act1",), {"act1": wrong.in_bfloat16(gelu)}),
     Bug("bfloat16 inside", "encoder", "plain", ("blocks.0.attention",), {"0.attention": wrong.attention_in_bfloat16}),

@@ -198,6 +198,33 @@ def test_the_story_names_the_layer_and_what_both_sides_compute(failing: ModelsRe
     assert len(story) < 30
 
 
+class Joined(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(4, 8)
+        self.fc2 = nn.Linear(3, 8, bias=False)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.fc1(x) + self.fc2(y)
+
+
+def test_weights_that_jax_has_joined_are_not_said_to_be_missing() -> None:
+    torch.manual_seed(0)
+    model = Joined()
+    own = weights_of(model)
+    params = {"w": np.concatenate((own["fc1.weight"].T, own["fc2.weight"].T)), "b": own["fc1.bias"] + 1}
+    random = np.random.default_rng(0)
+    inputs = [random.normal(size=(3, width)).astype(np.float32) for width in (4, 3)]
+
+    def joined(p: dict[str, Any], x: Any, y: Any) -> Any:
+        return jnp.concatenate((x, y), -1) @ p["w"] + p["b"]
+
+    report = compare_models(model, joined, inputs, params=params, order=0)
+    assert [(fault.torch, fault.explanation) for fault in report.faults] == [
+        ("fc1", "fc1.bias holds other numbers than ['b'] in JAX")
+    ]
+
+
 def test_alike_faults_are_one_group(failing: ModelsReport) -> None:
     assert [len(group) for group in failing.diverging] == [1]
     report = compared(ARCHITECTURES["encoder"], next(one for one in BUGS if one.kind == "quick gelu").jax(SEED), order=0)

@@ -175,6 +175,8 @@ def _explanation(found: Found, number: int, operation: int) -> str:
     for use in uses:
         for slot, name in enumerate(use.names):
             pair = pairs.get((use.index, slot))
+            if pair is None and _is_joined(found, name):
+                continue
             if pair is None:
                 return f"JAX does not apply {name}, or another weight in its place"
             if pair.how == "transposed":
@@ -183,6 +185,12 @@ def _explanation(found: Found, number: int, operation: int) -> str:
                 other = found.uses[pair.jax[0]][1]
                 return f"{name} holds other numbers than {other.names[min(pair.jax[1], len(other.names) - 1)]} in JAX"
     return ""
+
+
+def _is_joined(found: Found, name: str) -> bool:
+    """Whether a larger array of JAX holds the numbers of a weight."""
+    mine = found.torch.weights[name] if name in found.torch.weights else np.empty(0)
+    return any(mine.size < one.size and np.isin(mine, one.astype(np.float64)).all() for one in found.model.weights)
 
 
 def _statistics(found: Found, number: int) -> str:

@@ -51,6 +51,11 @@ from ._sweep.sweep import sweep as sweep
 from ._training.many_report import LossesReport as LossesReport
 from ._training.many_report import PerceptronsReport as PerceptronsReport
 from ._training.model import Perceptron as Perceptron
+from ._training.optimizer_judge import OptimizerRun as OptimizerRun
+from ._training.optimizer_report import OptimizerReport as OptimizerReport
+from ._training.optimizer_report import OptimizersReport as OptimizersReport
+from ._training.optimizers import compare_optimizers as compare_optimizers
+from ._training.optimizers import optimizers as optimizers
 from ._training.perceptron import losses as losses
 from ._training.perceptron import perceptron as perceptron
 from ._training.perceptron import perceptrons as perceptrons

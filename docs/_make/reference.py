@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import jsonschema
 import numpy as np
+import optax
 import torch
 from products import Content
 from pydantic import TypeAdapter
@@ -37,6 +38,8 @@ from crosscheck._recorded.files import files as recorded_files
 from crosscheck._report.report import SCHEMA, report_data
 from crosscheck._sweep.report import SCHEMA as SWEEP
 from crosscheck._sweep.report import SweepFile
+from crosscheck._training.optimizer_judge import OptimizerRun
+from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
@@ -68,6 +71,7 @@ GROUPS = {
         "PerceptronsReport",
         "LossesReport",
     ),
+    "Optimisers": ("compare_optimizers", "optimizers", "OptimizerReport", "OptimizersReport", "OptimizerRun"),
     "Records of an activation": ("Activation", "Limits", "Kink", "Native", "Deviation", "Region", "Anchor", "Seen"),
 }
 """The order in which people need them; names that are in no group, and errors, come last."""
@@ -157,6 +161,30 @@ class ModelsFile:
     outputs: dict[str, OutputOfModels]
     notes: list[str]
     summary: ModelsSummary
+
+
+@dataclass
+class OptimizerPair:
+    """What was seen of one pair of optimisers."""
+
+    torch: str
+    jax: str
+    passed: bool
+    skips: bool
+    cause: str | None
+    side: str | None
+    explanation: str
+    settings: dict[str, Any]
+    runs: list[OptimizerRun]
+
+
+@dataclass
+class OptimizersFile:
+    """What `OptimizerReport.to_json` and `OptimizersReport.to_json` write."""
+
+    schema: str
+    environment: dict[str, Any]
+    pairs: list[OptimizerPair]
 
 
 @dataclass
@@ -322,6 +350,11 @@ def models_example() -> dict[str, Any]:
     return dict(crosscheck.compare_models(model, port, [np.eye(3)], params=params).data())
 
 
+def optimizers_example() -> dict[str, Any]:
+    """Two defaults that differ."""
+    return dict(crosscheck.compare_optimizers(torch.optim.AdamW, optax.adamw(1e-3)).data())
+
+
 def sweep_example() -> dict[str, Any]:
     return dict(
         crosscheck.sweep("relu", dtype="bfloat16", orders=[0], implementations=["torch.native", "jax.native"]).data()
@@ -339,6 +372,7 @@ LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "atlas-diff": (AtlasDiffFile, ATLAS_DIFF, atlas_diff_example),
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "models": (ModelsFile, MODELS, models_example),
+    "optimizers": (OptimizersFile, OPTIMIZERS, optimizers_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),
     "recorded": (RecordFile, RECORDED, recorded_example),

@@ -1,0 +1,250 @@
+"""Whether two optimisers make the same of the same gradients: from which step they do not, by how much, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._training.optimizer_runs import (
+    KINDS,
+    OBJECTIVE,
+    Gradients,
+    Pair,
+    Trajectory,
+    gradients,
+    in_optax,
+    in_torch,
+    made,
+    needs_objective,
+)
+
+SAME = 1e-11
+"""What float64 makes of the same computation in another order, relative to how far the parameter has moved."""
+CONSTANT = 2.0**-22
+"""What a constant, such as a learning rate, that one side holds in float32 makes of it."""
+ROUNDINGS = 16.0
+"""A side is inaccurate if it errs by so many times what the other errs and the dtype's rounding of each step makes."""
+SKIPPED = "missing"
+"""The gradients that PyTorch and JAX cannot have alike: JAX has no None."""
+OTHERS = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
+"""Values that people give to options."""
+MOST_CHANGES, NEAREST, MOST_TRIED = 2, 8, 500
+"""So many options are changed at once, beginning with so many values of the one that comes nearest; so often in all."""
+SWITCHES = ("capturable", "differentiable", "foreach", "fused", "lr", "maximize")
+"""Options that are left as they are."""
+
+
+@dataclass(frozen=True)
+class OptimizerRun:
+    """One kind of gradients.
+
+    Attributes:
+        gradients: The kind.
+        meaning: What they are.
+        steps: How many steps were made.
+        apart: The largest difference of an element of a parameter in float64, relative to how far the parameter has moved.
+        first: The first step, from 1, after which they are further apart than float64 explains; None where they never are.
+        parameter: Where that is.
+        torch_error: How far torch in the dtype is from torch in float64, likewise.
+        jax_error: The same of JAX.
+        cause: ``exact``, ``rounding``, ``inaccurate``, ``definition`` or ``special``.
+        side: The side that is inaccurate; None where neither is, or nothing says which is meant.
+    """
+
+    gradients: str
+    meaning: str
+    steps: int
+    apart: float
+    first: int | None
+    parameter: str | None
+    torch_error: float
+    jax_error: float
+    cause: str
+    side: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether both sides do the same."""
+        return self.cause in ("exact", "rounding")
+
+
+def judge(pair: Pair, steps: int, dtype: str, seed: int) -> tuple[OptimizerRun, ...]:
+    """Every kind of gradients; of what asks for the function itself the objective alone."""
+    kinds = (OBJECTIVE,) if needs_objective(pair) else tuple(KINDS)
+    return tuple(_judged(pair, kind, steps, dtype, seed) for kind in kinds)
+
+
+def _given(pair: Pair, kind: str, steps: int, seed: int) -> Gradients | None:
+    return None if kind == OBJECTIVE else gradients(kind, pair.leaves, steps, seed)
+
+
+def _judged(pair: Pair, kind: str, steps: int, dtype: str, seed: int) -> OptimizerRun:
+    given = _given(pair, kind, steps, seed)
+    mine, theirs = in_torch(pair, given, steps, "float64"), in_optax(pair, given, steps, "float64")
+    moved = _moved(pair, mine, theirs)
+    apart = _apart(mine, theirs, moved)
+    errors = (0.0, 0.0)
+    if dtype != "float64":
+        narrow = in_torch(pair, given, steps, dtype), in_optax(pair, given, steps, dtype)
+        errors = float(_apart(narrow[0], mine, moved).max()), float(_apart(narrow[1], theirs, moved).max())
+    limit = SAME if dtype == "float64" else CONSTANT
+    over = np.argwhere(~(apart <= limit))
+    first, k = map(int, over[0]) if len(over) else (None, 0)
+    side = None
+    if np.isinf(apart).any() or np.isnan(apart).any():
+        cause = "special"
+    elif first is not None:
+        cause = "inaccurate" if apart.max() <= CONSTANT else "definition"
+        side = None if cause == "definition" else "jax"
+    else:
+        unit = steps * 2.0 ** -FORMATS[dtype].precision * _size(mine, moved)
+        beyond = [errors[k] > ROUNDINGS * (errors[1 - k] + unit) for k in (0, 1)]
+        side = "torch" if beyond[0] else "jax" if beyond[1] else None
+        cause = "inaccurate" if side else "exact" if errors == (0.0, 0.0) and not apart.any() else "rounding"
+    return OptimizerRun(
+        gradients=kind,
+        meaning=KINDS.get(kind, "those of a quadratic function, at the parameters of each side"),
+        steps=steps,
+        apart=float(np.nan_to_num(apart, nan=np.inf).max()),
+        first=None if first is None else first + 1,
+        parameter=None if first is None else pair.names[k],
+        torch_error=errors[0],
+        jax_error=errors[1],
+        cause=cause,
+        side=side,
+    )
+
+
+def _moved(pair: Pair, *trajectories: Trajectory) -> FloatArray:
+    """(steps, parameters): how far a parameter has moved up to a step, on either side, by the largest of its elements."""
+    ways = []
+    for trajectory in trajectories:
+        before = [pair.leaves, *trajectory[:-1]]
+        steps = [
+            [float(np.abs(one - other).max(initial=0.0)) for one, other in zip(*both, strict=True)]
+            for both in zip(trajectory, before, strict=True)
+        ]
+        ways.append(np.cumsum(np.array(steps), axis=0))
+    return np.asarray(np.fmax(*ways))
+
+
+def _apart(one: Trajectory, other: Trajectory, moved: FloatArray) -> FloatArray:
+    """(steps, parameters): the largest difference, beyond what rounding the parameter itself makes, by how far it moved."""
+    found = np.zeros(moved.shape)
+    for step, k in np.ndindex(*moved.shape):
+        a, b = one[step][k], other[step][k]
+        if np.array_equal(a, b, equal_nan=True):
+            continue
+        difference = float(np.abs(a - b).max())
+        rounding = 8 * (step + 1) * 2.0**-53 * float(np.abs(a).max())
+        found[step, k] = max(difference - rounding, 0.0) / moved[step, k] if moved[step, k] > 0 else np.inf
+        if np.isnan(difference):
+            found[step, k] = np.nan
+    return found
+
+
+def _size(trajectory: Trajectory, moved: FloatArray) -> float:
+    """How large the parameters are, relative to how far they move."""
+    sizes = [float(np.abs(one).max(initial=0.0)) / way for one, way in zip(trajectory[-1], moved[-1], strict=True) if way]
+    return max([1.0, *sizes])
+
+
+# why
+
+
+def explanation(pair: Pair, runs: Sequence[OptimizerRun], seed: int) -> str:
+    """What would make both the same, or how the one moves beside the other, as far as that is found."""
+    wrong = [run for run in runs if not run.passed and run.gradients != SKIPPED]
+    steps = min(wrong[0].steps, max(12, *((run.first or 0) + 6 for run in wrong)))
+    tried_on = [
+        (given, in_optax(pair, given, steps, "float64"))
+        for run in wrong
+        for given in [_given(pair, run.gradients, steps, seed)]
+    ]
+
+    def error(*changes: tuple[str, Any], among: Any = tried_on[:1]) -> float:
+        largest = 0.0
+        for given, theirs in among:
+            mine = in_torch(pair, given, steps, "float64", lambda optimizer: _change(optimizer, changes))
+            apart = _apart(mine, theirs, _moved(pair, mine, theirs))
+            largest = max(largest, float(np.nan_to_num(apart, nan=np.inf).max()))
+        return largest
+
+    options = dict(_options(pair))
+    nearest: list[tuple[tuple[str, Any], ...]] = [()]
+    for _ in range(MOST_CHANGES):
+        tried = []
+        more = ((*taken, one) for taken in nearest for one in _others(options) if one[0] not in dict(taken))
+        for changes in islice(more, MOST_TRIED):
+            with suppress(Exception):  # an option may not have every value
+                tried.append((error(*changes), changes))
+        tried.sort(key=lambda one: one[0])
+        for apart, changes in tried[:1]:
+            if apart <= CONSTANT and error(*changes, among=tried_on) <= CONSTANT:
+                words = " and ".join(f"{name}={value!r}" for name, value in changes)
+                now = " and ".join(repr(options[name]) for name, _ in changes)
+                return f"they would be the same with {words} in PyTorch, which has {now}"
+        best = {name for _, changes in tried[:1] for name, _ in changes}  # other values of one option may come as near
+        nearest = [changes for _, changes in tried if {name for name, _ in changes} == best][:NEAREST]
+    given, theirs = tried_on[0]
+    return _ratio(pair, in_torch(pair, given, steps, "float64"), theirs)
+
+
+def _change(optimizer: Any, changes: tuple[tuple[str, Any], ...]) -> None:
+    for group in optimizer.param_groups:
+        group.update(changes)
+
+
+def _options(pair: Pair) -> Iterator[tuple[str, Any]]:
+    """The options of torch's optimiser that are numbers, pairs of numbers or truth values, but for the learning rate."""
+
+    optimizer = made(pair)
+    for name, value in optimizer.param_groups[0].items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        known = name in optimizer.defaults and name not in SWITCHES
+        if known and all(isinstance(one, bool | int | float) for one in numbers):
+            yield name, value
+
+
+def _others(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, bool):
+            yield name, not value
+        elif isinstance(value, tuple):
+            for k in range(len(value)):
+                yield from ((name, (*value[:k], other, *value[k + 1 :])) for other in OTHERS if other != value[k])
+        else:
+            yield from ((name, other) for other in OTHERS if other != value)
+
+
+def _ratio(pair: Pair, mine: Trajectory, theirs: Trajectory) -> str:
+    """How many times as far JAX moves, where that is the same for all elements of a step."""
+    ratios = []
+    for step in range(len(mine)):
+        before = (pair.leaves, pair.leaves) if step == 0 else (mine[step - 1], theirs[step - 1])
+        a, b = (
+            np.concatenate([np.ravel(now - old) for now, old in zip(side[step], was, strict=True)])
+            for side, was in zip((mine, theirs), before, strict=True)
+        )
+        moving = np.abs(a) > 1e-6 * np.abs(a).max(initial=0.0)
+        if not moving.any():
+            ratios.append(np.nan)
+            continue
+        ratio = b[moving] / a[moving]
+        if not np.isfinite(ratio).all() or np.ptp(ratio) > 1e-5 * np.abs(ratio).max():
+            return ""
+        ratios.append(float(ratio.mean()))
+    known = [(step, ratio) for step, ratio in enumerate(ratios) if np.isfinite(ratio)]
+    others = [(step, ratio) for step, ratio in known if abs(ratio - 1) > 1e-6]
+    if not others:
+        return ""
+    (step, ratio), *rest = others
+    if all(abs(one - ratio) <= 1e-5 * abs(ratio) for _, one in rest) and len(others) == len(known):
+        return f"JAX moves {ratio:.6g} times as far as PyTorch at each step"
+    return f"the learning rates differ: at step {step + 1} JAX moves {ratio:.6g} times as far as PyTorch"

@@ -1,0 +1,195 @@
+"""Reports on optimisers: one pair, or the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Document, Paragraph, Table
+from crosscheck._report.written import Documented
+
+if TYPE_CHECKING:
+    from crosscheck._training.optimizer_judge import OptimizerRun
+
+SCHEMA = "crosscheck.optimizers/1"
+SKIPPED = "missing"
+"""The gradients that PyTorch and JAX cannot have alike: JAX has no None."""
+NONE = "where a gradient is None, PyTorch leaves the parameter and its state alone, and JAX, given zeros, does not"
+
+
+@dataclass(frozen=True)
+class OptimizerReport(Documented):
+    """The result of ``compare_optimizers``.
+
+    Attributes:
+        torch: The optimiser of PyTorch.
+        jax: The transformation of optax.
+        runs: One result for each kind of gradients.
+        explanation: Why they differ, as far as that was found; empty where they do not.
+        settings: Steps, dtype and seed.
+        environment: Versions, devices and settings on which the results may depend.
+    """
+
+    torch: str
+    jax: str
+    runs: tuple[OptimizerRun, ...]
+    explanation: str
+    settings: Mapping[str, object]
+    environment: Mapping[str, object]
+
+    @property
+    def judged(self) -> tuple[OptimizerRun, ...]:
+        """The runs that decide: all but the one in which gradients are None in PyTorch."""
+        return tuple(run for run in self.runs if run.gradients != SKIPPED)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, and both make the same of every kind of gradients that both can have."""
+        return bool(self.judged) and all(run.passed for run in self.judged)
+
+    @property
+    def skips(self) -> bool:
+        """Whether they are the same but where a gradient is None in PyTorch."""
+        return self.passed and any(not run.passed for run in self.runs if run.gradients == SKIPPED)
+
+    @property
+    def first(self) -> OptimizerRun | None:
+        """The first run in which they differ."""
+        return next((run for run in self.judged if not run.passed), None)
+
+    @property
+    def cause(self) -> str | None:
+        """The cause there; None where they agree."""
+        return self.first.cause if self.first else None
+
+    @property
+    def side(self) -> str | None:
+        """The side that is inaccurate there; None where neither is, or nothing says which function is meant."""
+        return self.first.side if self.first else None
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        name = f"{self.torch} / {self.jax}"
+        if not self.judged:
+            return f"FAILED: {name}: nothing was compared."
+        if self.first is None:
+            kinds = f"{len(self.judged)} kinds of gradients" if len(self.judged) > 1 else "one function"
+            note = f"; {NONE}" if self.skips else ""
+            return f"AGREE: {name}: the same after each of {self.judged[0].steps} steps, of {kinds}{note}."
+        return f"DISAGREE ({self.cause}): {name}: {self.difference}."
+
+    @property
+    def difference(self) -> str:
+        """What differs, and why as far as that was found."""
+        if self.first is None:
+            return ""
+        at = f"{self.first.apart:.2g} of the way apart"
+        if self.first.first is not None:
+            at += f", from step {self.first.first} on, in {self.first.parameter} ({self.first.gradients} gradients)"
+        return f"{self.explanation}; {at}" if self.explanation else at
+
+    def data(self) -> dict[str, object]:
+        """The report as plain data (schema ``crosscheck.optimizers/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
+        return {"schema": SCHEMA, "environment": plain(self.environment), "pairs": [self.record()]}
+
+    def record(self) -> dict[str, object]:
+        """The report without its environment.
+
+        Returns:
+            Plain data: one of the ``pairs`` of the schema.
+        """
+        return {
+            "torch": self.torch,
+            "jax": self.jax,
+            "passed": self.passed,
+            "skips": self.skips,
+            "cause": self.cause,
+            "side": self.side,
+            "explanation": self.explanation,
+            "settings": plain(self.settings),
+            "runs": [plain(asdict(run)) for run in self.runs],
+        }
+
+    def document(self) -> Document:
+        """The report as a document: the verdict, and a row for each kind of gradients.
+
+        Returns:
+            The document.
+        """
+        head = ["gradients", "verdict", "apart, in float64", "from step", "in", "torch's error", "JAX's error"]
+        blocks: list[Block] = [Table([head, *map(_cells, self.runs)])]
+        blocks += [Paragraph(f"{run.gradients}: {run.meaning}.") for run in self.runs]
+        return Document(self.headline, self.passed, blocks, self.environment)
+
+
+@dataclass(frozen=True)
+class OptimizersReport(Documented):
+    """The result of ``optimizers``.
+
+    Attributes:
+        pairs: One report for each pair.
+        environment: Versions, devices and settings on which the results may depend.
+        skipped: Pairs that cannot be run here, and why.
+    """
+
+    pairs: tuple[OptimizerReport, ...]
+    environment: Mapping[str, object]
+    skipped: Mapping[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every pair could be run. That some of them differ is what the table is for."""
+        return bool(self.pairs) and not self.skipped
+
+    @property
+    def headline(self) -> str:
+        """How many pairs are the same."""
+        same = sum(pair.passed for pair in self.pairs)
+        lost = f"; {len(self.skipped)} cannot be run here" if self.skipped else ""
+        return f"{len(self.pairs)} pairs of optimisers: {same} are the same, {len(self.pairs) - same} differ{lost}."
+
+    def data(self) -> dict[str, object]:
+        """The report as plain data (schema ``crosscheck.optimizers/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
+        return {
+            "schema": SCHEMA,
+            "environment": plain(self.environment),
+            "pairs": [pair.record() for pair in self.pairs],
+        }
+
+    def document(self) -> Document:
+        """The report as a document: the table.
+
+        Returns:
+            The document.
+        """
+        rows = [["PyTorch", "optax", "verdict", "None", "what differs"]]
+        rows += [
+            [pair.torch, pair.jax, "same" if pair.passed else "differ", "skipped" if pair.skips else "", pair.difference]
+            for pair in self.pairs
+        ]
+        blocks: list[Block] = [Table(rows, keys=2), Paragraph(f"None: {NONE}.")]
+        blocks += [Paragraph(f"Not run here: {name}: {why}") for name, why in self.skipped.items()]
+        return Document(self.headline, self.passed, blocks, self.environment)
+
+
+def _cells(run: OptimizerRun) -> list[str]:
+    return [
+        run.gradients,
+        run.cause + (f" ({run.side})" if run.side else ""),
+        f"{run.apart:.2g}",
+        "" if run.first is None else str(run.first),
+        run.parameter or "",
+        f"{run.torch_error:.2g}",
+        f"{run.jax_error:.2g}",
+    ]

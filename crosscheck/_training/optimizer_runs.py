@@ -1,0 +1,189 @@
+"""An optimiser of torch and one of optax, given the same gradients: the parameters that each makes of them, step by step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+
+from crosscheck._arithmetic.formats import FloatArray
+from crosscheck._frameworks.jax_backend import scope
+from crosscheck._records.errors import UsageError, said
+
+KINDS = {
+    "usual": "normal numbers, of another size at each step",
+    "zeros": "usual ones, from the middle on zeros",
+    "sparse": "usual ones, in which rows of the first axis are zeros, others at each step",
+    "tiny": "usual ones of 1e-9 and less, beside which an epsilon is large",
+    "missing": "usual ones, of which every third is None in PyTorch, as of a layer that was not used, and zeros in JAX",
+}
+"""The gradients that are tried."""
+OBJECTIVE = "objective"
+"""Those of a quadratic function, for what asks for the function itself, as a line search does."""
+
+Gradients = Sequence[Sequence[FloatArray | None]]
+"""By step, by parameter."""
+Trajectory = list[list[FloatArray]]
+"""The parameters after each step."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared.
+
+    Attributes:
+        torch: Of a list of parameters, the optimiser, or that and its schedulers.
+        optax: The transformation.
+        params: The parameters at the start, as JAX has them.
+        clip: What torch does to the gradients of a list of parameters before each step.
+        every: torch makes a step after so many gradients, which it adds up.
+    """
+
+    torch: Callable[[list[Any]], Any]
+    optax: Any
+    params: Any
+    clip: Callable[[list[Any]], Any] | None = None
+    every: int = 1
+
+    @property
+    def leaves(self) -> list[FloatArray]:
+        """The parameters, one after the other."""
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(self.params)]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names."""
+        return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(self.params)[0]]
+
+
+def gradients(kind: str, leaves: Sequence[FloatArray], steps: int, seed: int) -> Gradients:
+    """The gradients of a kind, each a number that float32 holds."""
+    rng = np.random.default_rng((seed, list(KINDS).index(kind)))
+    found: list[list[FloatArray | None]] = []
+    for step in range(steps):
+        size = 10.0 ** rng.uniform(-2, 0.5)
+        if kind == "tiny":
+            size *= 1e-10
+        elif kind == "zeros" and step >= steps // 2:
+            size = 0.0
+        row: list[FloatArray | None] = []
+        for k, leaf in enumerate(leaves):
+            gradient = np.asarray((size * rng.normal(size=leaf.shape)).astype(np.float32), np.float64)
+            if kind == "sparse" and gradient.ndim:
+                gradient[rng.random(len(gradient)) < 0.5] = 0.0
+            row.append(None if kind == "missing" and (step + k) % 3 == 2 else gradient)
+        found.append(row)
+    return found
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{what}: it raised {said(error)}") from error
+
+
+@_said("torch_optimizer")
+def in_torch(
+    pair: Pair, given: Gradients | None, steps: int, dtype: str, change: Callable[[Any], None] | None = None
+) -> Trajectory:
+    """torch's parameters; without ``given``, the gradients are those of the objective; ``change`` alters the optimiser."""
+    tensors = [torch.nn.Parameter(torch.tensor(leaf.astype(dtype))) for leaf in pair.leaves]
+    found = pair.torch(tensors)
+    optimizer, *schedulers = found if isinstance(found, tuple | list) else (found,)
+    if change is not None:
+        change(optimizer)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = sum((curvature(one.shape, dtype) * (one - 1) ** 2).sum() for one in tensors) / 2
+        loss.backward()
+        return loss
+
+    def curvature(shape: Any, dtype: str) -> Any:
+        return torch.tensor(_curvature(tuple(shape)).astype(dtype))
+
+    trajectory = []
+    for step in range(steps):
+        if given is None:
+            if pair.clip is not None:
+                closure()
+                pair.clip(tensors)
+            optimizer.step(closure)
+        else:
+            for tensor, gradient in zip(tensors, given[step], strict=True):
+                added = None if gradient is None else torch.tensor(gradient.astype(dtype))
+                held = tensor.grad if step % pair.every else None
+                tensor.grad = added if held is None else held if added is None else held + added
+            if (step + 1) % pair.every == 0:
+                if pair.clip is not None:
+                    pair.clip(tensors)
+                optimizer.step()
+        if (step + 1) % pair.every == 0:
+            for scheduler in schedulers:
+                scheduler.step()
+        trajectory.append([tensor.detach().numpy().astype(np.float64) for tensor in tensors])
+    return trajectory
+
+
+@_said("optax_transform")
+def in_optax(pair: Pair, given: Gradients | None, steps: int, dtype: str) -> Trajectory:
+    """optax's parameters."""
+    with scope(dtype, "cpu"):
+        structure = jax.tree.structure(pair.params)
+        params = jax.tree.unflatten(structure, [jnp.asarray(leaf.astype(dtype)) for leaf in pair.leaves])
+        transform = optax.with_extra_args_support(pair.optax)
+        state = transform.init(params)
+
+        def objective(params: Any) -> Any:
+            leaves = jax.tree.leaves(params)
+            return sum((jnp.asarray(_curvature(one.shape).astype(dtype)) * (one - 1) ** 2).sum() for one in leaves) / 2
+
+        @jax.jit
+        def step(params: Any, state: Any, gradient: Any) -> Any:
+            more = {}
+            if given is None:
+                value, gradient = jax.value_and_grad(objective)(params)
+                more = {"value": value, "grad": gradient, "value_fn": objective}
+            updates, state = transform.update(gradient, state, params, **more)
+            return optax.apply_updates(params, updates), state
+
+        found = []
+        for k in range(steps):
+            row = [None] * len(pair.leaves) if given is None else given[k]
+            arrays = [np.zeros_like(leaf) if one is None else one for one, leaf in zip(row, pair.leaves, strict=True)]
+            gradient = jax.tree.unflatten(structure, [jnp.asarray(one.astype(dtype)) for one in arrays])
+            params, state = step(params, state, gradient)
+            found.append([np.asarray(leaf).astype(np.float64) for leaf in jax.tree.leaves(params)])
+        return found
+
+
+@_said("torch_optimizer")
+def made(pair: Pair) -> Any:
+    """torch's optimiser, as it is at the start."""
+    found = pair.torch([torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
+    optimizer = found[0] if isinstance(found, tuple | list) else found
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise UsageError(f"torch_optimizer: it returned {type(optimizer).__name__}, expected an optimiser of torch.optim")
+    return optimizer
+
+
+def needs_objective(pair: Pair) -> bool:
+    """Whether torch's optimiser asks for the function itself, as a line search does."""
+    asked = inspect.signature(made(pair).step).parameters.get("closure")
+    return asked is not None and asked.default is inspect.Parameter.empty
+
+
+def _curvature(shape: tuple[int, ...]) -> FloatArray:
+    return np.linspace(0.1, 10, int(np.prod(shape))).reshape(shape)

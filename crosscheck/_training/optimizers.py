@@ -1,0 +1,207 @@
+"""``compare_optimizers`` and ``optimizers``: they check their arguments, run both sides and make the report."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosscheck import _arguments
+from crosscheck._arithmetic.formats import FloatArray
+from crosscheck._frameworks.environment import environment, version
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError, said
+from crosscheck._records.interface import framework
+from crosscheck._training.optimizer_report import OptimizerReport, OptimizersReport
+
+DTYPES = ("float32", "float64")
+MOST_STEPS = 100_000
+STEPS = 50
+PAIRS = Path(__file__).with_name("optimizer_pairs.toml")
+
+
+@undisturbed(alone=True)
+def compare_optimizers(
+    torch_optimizer: Callable[[list[Any]], Any],
+    optax_transform: Any,
+    params: Any = None,
+    *,
+    clip: Callable[[list[Any]], Any] | None = None,
+    every: int = 1,
+    steps: int = STEPS,
+    dtype: str | Any = "float32",
+    seed: int = 0,
+) -> OptimizerReport:
+    """Give an optimiser of PyTorch and one of optax the same gradients, and compare the parameters after each step.
+
+    In float64 the two must make the same of every kind of gradients: of normal ones, of zeros, of rows of zeros, and of
+    tiny ones, beside which an epsilon is large. Then each in the dtype is held against itself in float64. Where they
+    differ, PyTorch's options are changed one and two at a time, to see with which both would be the same.
+
+    Args:
+        torch_optimizer: Of a list of parameters, the optimiser, such as ``lambda params: torch.optim.Adam(params)``; or
+            that and its schedulers, which make a step after each of its steps.
+        optax_transform: A ``GradientTransformation`` of optax.
+        params: The parameters at the start, a tree of arrays of floats; a matrix, a vector and a number if left out.
+        clip: What PyTorch does to the gradients before each step, of the list of parameters:
+            ``lambda params: torch.nn.utils.clip_grad_norm_(params, 1.0)``.
+        every: PyTorch makes a step after so many gradients, which it adds up, as ``loss.backward()`` does.
+        steps: How many gradients there are.
+        dtype: ``float32`` or ``float64``.
+        seed: The seed of the gradients, and of parameters that are left out.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If an argument has a value that cannot be used, or a side raises.
+        MissingFrameworkError: If PyTorch, JAX or optax cannot be imported.
+
+    Examples:
+        >>> import crosscheck, optax, torch
+        >>> report = crosscheck.compare_optimizers(torch.optim.AdamW, optax.adamw(1e-3))
+        >>> report.passed, report.explanation
+        (False, 'they would be the same with weight_decay=0.0001 in PyTorch, which has 0.01')
+    """
+    name = _arguments.dtype(dtype, DTYPES)
+    _arguments.integer("steps", steps, 1, "steps=50 shows what differs in most optimisers")
+    _arguments.integer("every", every, 1, "every=1 makes a step after each gradient")
+    _arguments.seed(seed)
+    for what in ("torch", "jax", "optax"):
+        framework(what)
+    if not callable(torch_optimizer):
+        raise UsageError(
+            f"torch_optimizer: got {type(torch_optimizer).__name__}, expected a function of the list of parameters that "
+            "makes one, such as torch.optim.Adam"
+        )
+    if not (hasattr(optax_transform, "init") and hasattr(optax_transform, "update")):
+        raise UsageError(
+            f"optax_transform: got {type(optax_transform).__name__}, expected a GradientTransformation, such as "
+            "optax.adam(1e-3)"
+        )
+    if clip is not None and not callable(clip):
+        raise UsageError(f"clip: got {type(clip).__name__}, expected a function of the list of parameters, or None")
+    tree = _params(params, seed)
+    return _compared(torch_optimizer, optax_transform, tree, clip, every, (steps, name, seed), _environment())
+
+
+def _compared(
+    make: Callable[[list[Any]], Any],
+    transform: Any,
+    params: Any,
+    clip: Callable[[list[Any]], Any] | None,
+    every: int,
+    settings: tuple[int, str, int],
+    described: Mapping[str, object],
+    names: tuple[str, str] | None = None,
+) -> OptimizerReport:
+    from crosscheck._training.optimizer_judge import explanation, judge
+    from crosscheck._training.optimizer_runs import Pair, made
+
+    steps, dtype, seed = settings
+    pair = Pair(make, transform, params, clip, every)
+    runs = judge(pair, steps, dtype, seed)
+    wrong = any(not run.passed for run in runs if run.gradients != "missing")
+    return OptimizerReport(
+        *(names or (type(made(pair)).__name__, "optax")),
+        runs,
+        explanation(pair, runs, seed) if wrong else "",
+        {"steps": steps, "dtype": dtype, "seed": seed},
+        described,
+    )
+
+
+@undisturbed(alone=True)
+def optimizers(*, dtype: str | Any = "float32") -> OptimizersReport:
+    """Compare the optimisers of PyTorch with those of optax that are taken for them, and their schedules and clipping.
+
+    Args:
+        dtype: ``float32`` or ``float64``.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If the dtype is none of these.
+        MissingFrameworkError: If PyTorch, JAX or optax cannot be imported.
+
+    Examples:
+        >>> import crosscheck
+        >>> table = crosscheck.optimizers()
+        >>> [pair.passed for pair in table.pairs if pair.jax == "optax.adam(1e-3)"]
+        [True]
+    """
+    name = _arguments.dtype(dtype, DTYPES)
+    for what in ("torch", "jax", "optax"):
+        framework(what)
+    described = _environment()
+    found, skipped = [], {}
+    for entry in tomllib.loads(PAIRS.read_text(encoding="utf-8"))["pair"]:
+        try:
+            found.append(_of_table(entry, name, described))
+        except (AttributeError, UsageError) as error:  # this release does not have it
+            skipped[f"{entry['torch']} / {entry['optax']}"] = said(error)
+    return OptimizersReport(tuple(found), described, skipped)
+
+
+def _of_table(entry: Mapping[str, Any], dtype: str, described: Mapping[str, object]) -> OptimizerReport:
+    import jax
+    import optax
+    import torch
+
+    def make(params: list[Any]) -> Any:
+        optimizer = eval(entry["torch"], {"torch": torch, "params": params})
+        schedule = entry.get("schedule")
+        return (optimizer, eval(schedule, {"torch": torch, "optimizer": optimizer})) if schedule else optimizer
+
+    def clip(params: list[Any]) -> Any:
+        return eval(entry["clip"], {"torch": torch, "params": params})
+
+    every = entry.get("every", 1)
+    parts = [
+        entry["torch"],
+        entry.get("schedule"),
+        entry.get("clip"),
+        f"a step after {every} gradients" if every > 1 else None,
+    ]
+    params = _params(None, 0)
+    return _compared(
+        make,
+        eval(entry["optax"], {"jax": jax, "optax": optax}),
+        {"weight": params["weight"]} if entry.get("matrices") else params,
+        clip if "clip" in entry else None,
+        every,
+        (STEPS, dtype, 0),
+        described,
+        (", ".join(filter(None, parts)), entry["optax"]),
+    )
+
+
+def _params(given: Any, seed: int) -> Any:
+    """The tree of parameters, as arrays of float64 whose numbers float32 holds."""
+    import jax
+
+    if given is None:
+        rng = np.random.default_rng((seed, 1))
+        given = {"weight": rng.normal(size=(4, 3)), "bias": rng.normal(size=3), "scale": rng.normal(size=())}
+    if not jax.tree.leaves(given):
+        raise UsageError("params: got no array, expected a tree of arrays of floats, such as {'w': numpy.ones((2, 3))}")
+    return jax.tree.map(_floats, given)
+
+
+def _floats(leaf: Any) -> FloatArray:
+    detached = leaf.detach().cpu() if hasattr(leaf, "detach") else leaf
+    array = np.asarray(detached)
+    if array.dtype.kind != "f" or not array.size:
+        raise UsageError(f"params: got an array of {array.dtype} of shape {array.shape}, expected floats, at least one")
+    if not np.isfinite(array).all():
+        raise UsageError("params: got NaN or infinity, expected finite numbers")
+    return array.astype(np.float32).astype(np.float64)
+
+
+def _environment() -> dict[str, object]:
+    described = environment()
+    return {**described, "packages": {**dict(described["packages"]), "optax": version("optax")}}  # type: ignore[call-overload]

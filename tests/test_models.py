@@ -1,6 +1,7 @@
 """Whole models: right ports are certified, and every planted bug is found in its layer, with nothing else blamed."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -262,6 +263,18 @@ def test_every_fault_is_explained_not_only_the_first() -> None:
     named = [fault.explanation.partition("the JAX function is ")[2] for fault in report.faults]
     assert named == ["silu"] * 5 + ["relu"]
     assert [len(group) for group in report.diverging] == [5, 1]
+
+
+@pytest.mark.full
+def test_a_mistake_that_every_layer_makes_is_explained_once() -> None:
+    bug = next(one for one in BUGS if one.name == "deep-plain-epsilon-in-one-layer")
+    (norm,) = bug.options.values()
+    architecture = ARCHITECTURES[bug.architecture]
+    port = planted([replace(bug, options={f"{k}.norm": norm for k in range(60)})], SEED)
+    report = compared(architecture, port, order=0)
+    assert len(report.faults) == 60
+    assert [len(group) for group in report.diverging] == [60]
+    assert "60 x LayerNorm: layers.0.norm (LayerNorm, native_layer_norm): with 1e-05 in place of its 0.001" in report.story()
 
 
 def test_the_tree_has_a_verdict_at_each_module(failing: ModelsReport) -> None:

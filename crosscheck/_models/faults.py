@@ -155,7 +155,7 @@ def _key(use: Use, slot: int) -> tuple[str, str]:
 def _plainly(error: float) -> str:
     if not isfinite(error):
         return "one side gives NaN or infinity where the other does not"
-    return f"JAX computes something else, {error:.2g} apart in float64"
+    return f"JAX computes something else; {error:.2g} apart in float64"
 
 
 def _hidden(found: Found, error: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -33,13 +33,21 @@ class NoCodeError(Exception):
     """An equation cannot be written as a call."""
 
 
-def code(name: str, closed: ClosedJaxpr, given: Mapping[str, Array], said: Mapping[str, str]) -> Code:
+Form = tuple[Callable[[Any, Sequence[str]], str], bool]
+"""How an equation is written, and whether that gives a sequence of results."""
+
+
+def code(
+    name: str, closed: ClosedJaxpr, given: Mapping[str, Array], said: Mapping[str, str], forms: dict[object, Form]
+) -> Code:
     """A jaxpr of one result as a function, each equation as a line that was tried; arrays that it holds are arguments too.
+
+    ``forms`` holds what was found so far: equations that are alike are tried once.
 
     Raises:
         NoCodeError: If it loops, branches, or does what only its own tracing can write.
     """
-    writer = _Writer(given)
+    writer = _Writer(given, forms)
     (result,) = writer.program(closed, list(given))
     body = [*writer.lines, f"    return {result}"]
     needed = [line for used, line in IMPORTS.items() if any(re.search(used, one) for one in body)]
@@ -55,7 +63,8 @@ def result(made: Code) -> Array:
 
 
 class _Writer:
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], forms: dict[object, Form]) -> None:
+        self._forms = forms
         self.lines: list[str] = []
         self.constants: dict[str, Array] = {}
         self._used = {*names, *NAMES, *keyword.kwlist}
@@ -75,11 +84,17 @@ class _Writer:
             elif equation.primitive.name not in NOT_INLINED and (inside := inner_program(equation)):
                 names.update(zip(equation.outvars, self.program(inside, given), strict=True))
             else:
-                call, several = _call(equation, given)
+                write, several = self._form(equation)
                 made = [self._name(equation.primitive.name) for _ in equation.outvars]
-                self.lines.append(f"    {', '.join(made)}{',' * (several and len(made) == 1)} = {call}")
+                self.lines.append(f"    {', '.join(made)}{',' * (several and len(made) == 1)} = {write(equation, given)}")
                 names.update(zip(equation.outvars, made, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _form(self, equation: Any) -> Form:
+        key = equation.primitive, str(equation.params), str([atom.aval for atom in equation.invars])
+        if key not in self._forms:
+            self._forms[key] = _form(equation)
+        return self._forms[key]
 
     def _constant(self, value: Any) -> str:
         array = np.asarray(value)
@@ -96,9 +111,9 @@ class _Writer:
         return name
 
 
-def _call(equation: Any, given: Sequence[str]) -> tuple[str, bool]:
-    """The first way to write an equation that gives it again, and whether that gives a sequence of results."""
-    arguments = [f"a{k}" for k in range(len(given))]
+def _form(equation: Any) -> Form:
+    """The first way to write an equation that gives it again."""
+    arguments = [f"a{k}" for k in range(len(equation.invars))]
     shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
     wanted = jax.make_jaxpr(lambda *arrays: equation.primitive.bind(*arrays, **equation.params))(*shapes)
     for write in (_as_function, _as_function_of_list, _as_primitive):
@@ -108,7 +123,7 @@ def _call(equation: Any, given: Sequence[str]) -> tuple[str, bool]:
         except Exception:  # whatever a call raises that is not how this is written
             continue
         if _said(found) == _said(wanted):
-            return write(equation, given), isinstance(results, tuple | list)
+            return write, isinstance(results, tuple | list)
     raise NoCodeError(f"{equation.primitive.name} cannot be written as one call")
 
 

@@ -14,11 +14,12 @@ from jax.extend.core import Literal
 from crosscheck._compare.compare import compare
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._models.engine import Found
-from crosscheck._models.forcing import FOUND
 from crosscheck._models.landmarks import Landmark, distance
 from crosscheck._models.running import as_it_is
 from crosscheck._models.uses import Operation
 
+SAME = 1e-5
+"""What a module is given is found in JAX up to this, relatively: JAX rounds otherwise what is no landmark."""
 MOST_COMPARED = 12
 """So many different stretches at most are compared by themselves, which takes seconds each."""
 
@@ -79,7 +80,7 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], An
         for number in ancestors
         if number in run.values
         and run.values[number].size == given.size
-        and distance(np.sort(np.asarray(run.values[number], np.float64), axis=None)[:, None], wanted) <= FOUND
+        and distance(np.sort(np.asarray(run.values[number], np.float64), axis=None)[:, None], wanted) <= SAME
     ]
     if not starts:
         return None

@@ -13,7 +13,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import FOUND
-from crosscheck._models.jax_code import NoCodeError, code, result
+from crosscheck._models.jax_code import Form, NoCodeError, code, result
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.landmarks import distance
 from crosscheck._models.report import Fault
@@ -44,19 +44,21 @@ def segments(found: Found, faults: Sequence[Fault], program: TorchProgram) -> tu
         graph = TorchGraph(program, len(found.torch.operations))
     except Exception:  # whatever torch.fx raises at a model that it cannot trace: JAX's side can be shown all the same
         graph = None
-    made, notes = [], []
+    made, notes, forms = [], [], dict[object, Form]()
     for number, fault in enumerate(faults[: len(found.located.faults)]):
         try:
-            made.append(_segment(found, number, fault, run, graph))
+            made.append(_segment(found, number, fault, run, graph, forms))
         except NoCodeError as error:
             notes.append(f"the segment of {fault.where} cannot be saved: {error}")
     return made, notes
 
 
-def _segment(found: Found, number: int, fault: Fault, run: Run, graph: TorchGraph | None) -> Segment:
+def _segment(
+    found: Found, number: int, fault: Fault, run: Run, graph: TorchGraph | None, forms: dict[object, Form]
+) -> Segment:
     at = found.located.faults[number].landmark
     landmark, order = found.landmarks[at], found.forcing.orders[at]
-    theirs, got = _jax(found, at, run)
+    theirs, got = _jax(found, at, run, forms)
     expected = landmark.expected.wide
     error = found.located.errors[at]
     shown = distance(landmark.compared(landmark.view.matrix(got, order)), landmark.compared(expected))
@@ -105,7 +107,7 @@ def _value(found: Found, number: int) -> Any:
     return step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
 
 
-def _jax(found: Found, at: int, run: Run) -> tuple[Code, Array]:
+def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Code, Array]:
     """What JAX does from the settled landmarks to this one, and what that gives."""
     flat, mends = found.flat, found.forcing.mends
     target = _value(found, at)
@@ -125,10 +127,10 @@ def _jax(found: Found, at: int, run: Run) -> tuple[Code, Array]:
 
     values = [np.asarray(run.values[number]) for number in starts]
     names = _names(found, starts)
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         given = dict(zip(names, values, strict=True))
         said = {name: ends[number] for name, number in zip(names, starts, strict=True)}
-        made = code("jax_segment", jax.make_jaxpr(function)(*values), given, said)
+        made = code("jax_segment", jax.make_jaxpr(function)(*values), given, said, forms)
         return made, result(made)
 
 
@@ -172,12 +174,14 @@ def _torch(found: Found, at: int, graph: TorchGraph, whole: Array) -> Code | Non
     settled = {found.landmarks[one].operation for one in _settled(found, at)}
     settled |= {mends[one][1] for one in _settled(found, at) if one in mends}
     ends = {one for one in settled if one is not None and one != last and operations[one].kind == DATA}
-    made = graph.segment(last, {one: _where(found, one) for one in ends})
-    if found.landmarks[at].known is None:
-        assert made.result is not None
-        mine, theirs = (np.sort(one.astype(np.float64), axis=None)[:, None] for one in (made.result, whole))
-        if mine.shape != theirs.shape or not distance(mine, theirs) <= FOUND:
-            return None
+    try:
+        made = graph.segment(last, {one: (_where(found, one), found.torch.values[one].wide) for one in ends})
+    except Exception:  # whatever an operation raises in float64, or where something was written in place before it
+        return None
+    assert made.result is not None
+    mine, theirs = (np.sort(one.astype(np.float64), axis=None)[:, None] for one in (made.result, whole))
+    if found.landmarks[at].known is None and (mine.shape != theirs.shape or not distance(mine, theirs) <= FOUND):
+        return None
     return made
 
 

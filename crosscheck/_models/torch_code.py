@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.fx import Graph, Interpreter, Node
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_aggregate
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models.torch_recording import widened
 from crosscheck._shadow.torch_operations import WIDE, plan_of
 
 _FREED = re.compile(r"(;  |^ *)(\w+ = )+None;? *$", re.MULTILINE)
@@ -86,7 +87,7 @@ class TorchGraph:
         graph = self._module.graph
         given = [node for node in graph.nodes if node.op == "placeholder"]
         self._names = dict(zip(given, [*state, *program.inputs.names], strict=True))
-        self._state = [_wide_value(one) for one in (*state.values(), *leaves)]
+        self._given = dict(zip(given, [*state.values(), *leaves], strict=True))
         self._operations = [node for node in graph.nodes if _computes(node)]
         if len(self._operations) != count:
             raise ValueError(f"torch.fx shows {len(self._operations)} operations, of {count}")
@@ -95,33 +96,37 @@ class TorchGraph:
             node.kwargs = map_aggregate(node.kwargs, _wide_dtype)
         self._module.recompile()
 
-    def segment(self, last: int, settled: Mapping[int, str]) -> Code:
-        """The operations that the result of the last is made by, from the results of those that are settled."""
+    def segment(self, last: int, settled: Mapping[int, tuple[str, Array]]) -> Code:
+        """The operations that the result of the last is made by, from those that are settled: what these are, and give."""
         target = self._result(last)
-        ends = {self._result(one): said for one, said in settled.items()}
+        ends = {self._result(one): what for one, what in settled.items()}
         graph = Graph()
         copies: dict[Node, Node] = {}
-        starts: dict[Node, str] = {}
+        starts: dict[Node, tuple[str, Array]] = {}
         for node in _before(target, ends):
             if node in ends or node.op != "call_function":
                 name = self._names.get(node, "x")
                 copies[node] = graph.placeholder(unused(identifier(name), (copies[one].name for one in starts)))
-                starts[node] = ends.get(node, f"PyTorch's {name}")
+                starts[node] = ends.get(node) or (f"PyTorch's {name}", self._held(node))
             else:
                 copies[node] = graph.node_copy(node, copies.__getitem__)
         graph.output(copies[target])
-        values = self._values([*starts, target])
         printed = graph.python_code("self")
         body = _FREED.sub("", printed.src.split(":\n", 1)[1]).rstrip().split("\n")
         names = {node: copies[node].name for node in starts}
         return Code(
             "torch_segment",
             [f"def torch_segment({', '.join(names.values())}):", *(line for line in body if line.strip())],
-            {name: values[node] for node, name in names.items()},
-            {name: starts[node] for node, name in names.items()},
-            ["import torch", *(IMPORTS[name] for name in printed.globals if name in IMPORTS and f"{name}" in printed.src)],
-            values[target],
+            {name: starts[node][1] for node, name in names.items()},
+            {name: starts[node][0] for node, name in names.items()},
+            ["import torch", *(IMPORTS[name] for name in printed.globals if name in IMPORTS and name in printed.src)],
+            GraphModule(self._module, graph)(*(torch.tensor(array) for _, array in starts.values())).numpy(),
         )
+
+    def _held(self, node: Node) -> Array:
+        """A weight, an input or a constant, in float64."""
+        tensor = self._given[node] if node in self._given else getattr(self._module, str(node.target))
+        return np.asarray(widened(tensor.detach().numpy()))
 
     def _result(self, operation: int) -> Node:
         """The tensor that an operation gives; of several the first."""
@@ -130,20 +135,6 @@ class TorchGraph:
             return node
         first = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
         return first[0] if first else node
-
-    def _values(self, wanted: Collection[Node]) -> dict[Node, Array]:
-        found: dict[Node, Array] = {}
-
-        class Kept(Interpreter):
-            def run_node(self, n: Node) -> Any:
-                value = super().run_node(n)
-                if n in wanted:
-                    found[n] = np.array(value.detach().numpy())
-                return value
-
-        with torch.no_grad():
-            Kept(self._module).run(*(one.clone() for one in self._state))
-        return found
 
 
 @contextmanager
@@ -176,10 +167,6 @@ def _before(target: Node, ends: Collection[Node]) -> list[Node]:
 def _computes(node: Node) -> bool:
     """Whether it is an operation as the record counts them: no view."""
     return node.op == "call_function" and hasattr(node.target, "_schema") and not plan_of(node.target).view
-
-
-def _wide_value(tensor: Any) -> Any:
-    return tensor.to(torch.float64) if tensor.is_floating_point() else tensor
 
 
 def _wide_dtype(one: Any) -> Any:

@@ -120,7 +120,7 @@ class ModelsReport(Documented):
         outputs: For each output how far the two are apart where each runs by itself, and how far rounding may bring them.
         notes: What else there is to say, such as what could not be compared.
         environment: Versions, devices and settings on which the results may depend.
-        segments: For each fault at a landmark what both sides do there, as code that runs without the models.
+        segments: For each fault that float64 shows what both sides do there, as code that runs without the models.
         seconds: How long it took.
     """
 

@@ -251,3 +251,50 @@ def test_what_is_computed_in_another_order_is_left_out_and_said(epsilon: float, 
         assert max(layer.error for layer in report.layers) < 1e-9
     else:
         assert all(report.layers[number].fault == 0 for number in report.faults[0].layers)
+
+
+class Embedded(nn.Module):
+    """Attention within a window, of two embeddings and a table of positions."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.word, self.kind, self.window = nn.Embedding(9, 4), nn.Embedding(3, 4), window
+        self.q, self.k, self.out = (nn.Linear(4, 4, bias=False) for _ in range(3))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.word(ids) + self.kind(torch.zeros_like(ids))
+        angles = torch.arange(ids.shape[1])[:, None] * torch.tensor([0.3, 0.2, 0.1, 0.7])
+        q, k = self.q(x) * torch.cos(angles), self.k(x) * torch.cos(angles)
+        apart = torch.arange(ids.shape[1])[:, None] - torch.arange(ids.shape[1])
+        hidden = (apart < 0) | (apart >= self.window)
+        return self.out(torch.softmax((q @ k.mT).masked_fill(hidden, float("-inf")), -1) @ x)
+
+
+def embedded(p: dict[str, Any], ids: Any, *, window: int, kind: int) -> Any:
+    x = p["word.weight"][ids] + p["kind.weight"][jnp.full_like(ids, kind)]
+    angles = np.arange(ids.shape[1])[:, None] * np.float32([0.3, 0.2, 0.1, 0.7]).astype(np.float64)
+    table = jnp.asarray(np.cos(angles).astype(np.float32))
+    q, k = (x @ p["q.weight"].T) * table, (x @ p["k.weight"].T) * table
+    apart = jnp.arange(ids.shape[1])[:, None] - jnp.arange(ids.shape[1])
+    scores = jnp.where((apart < 0) | (apart >= window), -1e30, q @ k.mT)
+    return (jax.nn.softmax(scores, -1) @ x) @ p["out.weight"].T
+
+
+@pytest.mark.parametrize(
+    ("window", "kind", "where", "explanation"),
+    [
+        (3, 0, None, ""),
+        (4, 0, "", "PyTorch masks 10 of 128 places that JAX does not, such as [0, 3, 0]"),
+        (2, 0, "", "JAX masks 12 of 128 places that PyTorch does not, such as [0, 2, 0]"),
+        (3, 1, "kind", "JAX applies other numbers of kind.weight, as of other rows"),
+    ],
+)
+def test_a_mask_and_the_row_of_a_table_are_named(window: int, kind: int, where: str | None, explanation: str) -> None:
+    model = Embedded(3)
+    ids = np.random.default_rng(0).integers(0, 9, (2, 8))
+    report = compare_models(
+        model, lambda p, x: embedded(p, x, window=window, kind=kind), [ids], params=params_of(model), order=0
+    )
+    assert [fault.torch for fault in report.faults] == ([] if where is None else [where])
+    assert "".join(fault.explanation for fault in report.faults) == explanation

@@ -12,6 +12,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import Found
+from crosscheck._models.masks import other_mask
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
@@ -81,11 +82,15 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     fault = found.located.faults[number]
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
-    path = landmark.path if operation is None else _path(found, operation, fault.how) or landmark.path
+    path = _path(found, operation, fault.how) if operation is not None else ""
+    if not path and (operation is None or fault.how):
+        path = landmark.path
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
     explanation = SAID.get(fault.how, "")
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
+    if not explanation and operation is not None:
+        explanation = other_mask(found, landmark, operation.index)
     if not explanation and operation is not None:
         explanation = explanation_by_compare(found, landmark, operation, known)
     return Fault(
@@ -177,6 +182,8 @@ def _explanation(found: Found, number: int, operation: int) -> str:
             pair = pairs.get((use.index, slot))
             if pair is None and _is_joined(found, name):
                 continue
+            if (pair is None or pair.how == "order") and _has_all(found, name):
+                return f"JAX applies other numbers of {name}, as of other rows"
             if pair is None:
                 return f"JAX does not apply {name}, or another weight in its place"
             if pair.how == "transposed":
@@ -191,6 +198,16 @@ def _is_joined(found: Found, name: str) -> bool:
     """Whether a larger array of JAX holds the numbers of a weight."""
     mine = found.torch.weights[name] if name in found.torch.weights else np.empty(0)
     return any(mine.size < one.size and np.isin(mine, one.astype(np.float64)).all() for one in found.model.weights)
+
+
+def _has_all(found: Found, name: str) -> bool:
+    """Whether JAX uses an array that holds the numbers of a weight of torch."""
+    mine = found.torch.weights.get(name)
+    used = {one for _, use, _ in found.uses for names in use.names for one in names.split("+")}
+    return mine is not None and any(
+        other in used and value.size == mine.size and np.array_equal(np.sort(value, None), np.sort(mine, None))
+        for other, value in zip(found.model.names, found.model.weights, strict=True)
+    )
 
 
 def _statistics(found: Found, number: int) -> str:

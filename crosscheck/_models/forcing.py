@@ -25,6 +25,8 @@ FLOOR = 1e-9
 """What float64 alone makes of a stretch, relative to its result."""
 FOUND = 1e-7
 """An operation's result is found in JAX where all of its numbers are there, up to this, relatively, in whatever order."""
+MOST_FOUND = 1e-5
+"""And where rounding of constants, such as tables of positions, explains more, up to that, but no more than this."""
 MOST_TRIED = 40
 """A result of torch is tried as the value of so many of JAX's at most."""
 
@@ -229,10 +231,10 @@ class _Search:
             if _same_numbers(matrix, expected):
                 self._misplaced.add(own)
                 self._right.discard(own)
-            elif not landmark.beside and self._found(own, self._theirs(landmark, run)):
+            elif not landmark.beside and self._found(own, self._theirs(landmark, run), number):
                 self._changed.add(own)
                 self._right.discard(own)
-        operation = self.first_missing(landmark, run)
+        operation = self.first_missing(number, run)
         if operation is None:  # an input, or running statistics: nothing else is wrong for the same reason
             operation = -1 - number
         if operation in self._faults or landmark.strong:
@@ -306,13 +308,14 @@ class _Search:
                 return
             number = step.inputs[0]
 
-    def first_missing(self, landmark: Landmark, run: Run) -> int | None:
+    def first_missing(self, number: int, run: Run) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
+        landmark = self.forcing.landmarks[number]
         if landmark.operation is None:
             return None
         stretch = self._stretch(landmark.operation, *landmark.beside)
         theirs = self._theirs(landmark, run)
-        missing = {one for one in stretch if not self._found(one, theirs)}
+        missing = {one for one in stretch if not self._found(one, theirs, number)}
         # What JAX has later on was computed in another order, such as scaled before the product and not after it.
         reached = set(stretch) - missing
         for one in reversed(stretch):
@@ -351,7 +354,8 @@ class _Search:
             return self.flat.ancestors([step.inputs[landmark.place]], self._settled)
         return {step.outputs[0]} | self.flat.ancestors(step.inputs, self._settled)
 
-    def _found(self, operation: int, theirs: Mapping[int, list[Array]]) -> bool:
+    def _found(self, operation: int, theirs: Mapping[int, list[Array]], number: int) -> bool:
+        """Whether JAX has the result of an operation on the way to a landmark."""
         if operation in self._misplaced | self._changed:
             return False
         value = self.torch.values[operation].wide
@@ -360,17 +364,19 @@ class _Search:
         if operation not in self._sorted:
             self._sorted[operation] = np.sort(value, axis=None)
         mine = self._sorted[operation]
-        return any(_holds(one, mine) for size, some in theirs.items() if not size % max(mine.size, 1) for one in some)
+        limit = min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)
+        whole = [one for size, some in theirs.items() if not size % max(mine.size, 1) for one in some]
+        return any(_holds(one, mine, limit) for one in whole)
 
 
-def _holds(joined: Array, part: Array) -> bool:
+def _holds(joined: Array, part: Array, limit: float) -> bool:
     """Whether the numbers of one array, or of several that are joined, are those of a part; all are sorted."""
     if joined.size > part.size:
         after = np.searchsorted(joined, part).clip(1, joined.size - 1)
         with np.errstate(invalid="ignore"):  # infinity less infinity
             nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
         joined = joined[nearest]
-    return distance(joined[:, None], part[:, None]) <= FOUND
+    return distance(joined[:, None], part[:, None]) <= limit
 
 
 def _same_numbers(matrix: Array, expected: Array) -> bool:

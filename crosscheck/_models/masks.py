@@ -1,0 +1,51 @@
+"""Which places of an attention one side masks and the other does not: read off the probabilities that come out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.engine import Found
+from crosscheck._models.landmarks import Landmark
+from crosscheck._models.uses import DATA
+
+SUM = 1e-6
+"""Probabilities add up to one, up to this."""
+
+
+def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
+    """How the masks differ on the way from an operation to a landmark; empty where they do not, or there are none."""
+    mine = _of_torch(found, landmark, operation)
+    theirs = None if mine is None else _of_jax(found, landmark, mine.shape)
+    if mine is None or theirs is None:
+        return ""
+    sides = (("PyTorch", (mine == 0) & (theirs > 0)), ("JAX", (theirs == 0) & (mine > 0)))
+    said = [
+        f"{side} masks {where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"
+        for (side, where), other in zip(sides, ("JAX", "PyTorch"), strict=True)
+        if where.any()
+    ]
+    return ", and ".join(said)
+
+
+def _of_torch(found: Found, landmark: Landmark, operation: int) -> Array | None:
+    last = landmark.operation if landmark.operation is not None else operation
+    for one in found.torch.operations[operation : last + 1]:
+        if one.name in ("_softmax", "_safe_softmax") and one.index in found.torch.values:
+            return found.torch.values[one.index].wide
+    return None
+
+
+def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> Array | None:
+    """The last probabilities of as many numbers that JAX computes on the way to a landmark."""
+    flat, run = found.flat, found.located.run
+    step = flat.steps[landmark.step]
+    way = flat.ancestors(step.outputs[:1] if landmark.place < 0 else [step.inputs[landmark.place]])
+    for number in sorted(way, reverse=True):
+        value = run.values.get(number) if run is not None and flat.kinds[number] == DATA else None
+        if value is None or value.dtype != np.float64 or value.size != np.prod(shape) or value.shape[-1:] != shape[-1:]:
+            continue
+        array = np.asarray(value)
+        if (array >= 0).all() and (np.abs(array.sum(-1) - 1) <= SUM).all():
+            return array.reshape(shape)
+    return None

@@ -270,3 +270,5 @@ def test_the_weights_of_a_port_with_another_padding_are_found_and_the_padding_is
     assert [match.torch for match in report.weights if match.compared and not match.matched] == []
     assert [fault.torch for fault in report.faults][:1] == ([] if wrong is None else [wrong])
     assert len(report.faults) == (padding == "SAME") + (pool == "SAME")
+    for fault in report.faults:
+        assert fault.explanation == "PyTorch has the padding (1, 1) x (1, 1), JAX (0, 1) x (0, 1)"

@@ -31,8 +31,8 @@ from crosscheck._models.running import Run
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
 
-MOST_TRIALS = 120
-"""So many combinations of other choices are tried at one place."""
+MOST_TRIALS, FEWEST_TRIALS = 120, 6
+"""So many combinations of other choices are tried at one place, and half as many after each place where none helped."""
 TIE = 0.05
 """Choices whose scores differ by less are as likely."""
 EMPTY = -1
@@ -115,6 +115,7 @@ class Carrying:
         self._fixed = {number: value for number, value in self.run.values.items() if number not in self._leaves}
         self._weights: dict[int, Any] = {}
         self._weights_of: object = None
+        self._in_vain = 0
         self._distinct: dict[tuple[int, int], bool] = {}
         self.choices = Choices(self)
 
@@ -309,11 +310,13 @@ class Carrying:
         before = self.ancestors(state, number)
         doubtful = [one for one in state.open if one.step in before and len(one.choices) > 1]
         losses = [[one.choices[0].score - choice.score for choice in one.choices] for one in doubtful]
-        for script in islice(cheapest(losses), 1, MOST_TRIALS + 1):
+        trials = max(MOST_TRIALS >> self._in_vain, FEWEST_TRIALS)
+        for script in islice(cheapest(losses), 1, trials + 1):
             chosen = dict(zip((one.key for one in doubtful), script, strict=True))
             trial = self.replay(doubtful[next(k for k, one in enumerate(script) if one)], chosen, until)
             if trial is not None and self.is_right(trial, number, until):
                 return self.prove(trial, number, until, alone=False)
+        self._in_vain += 1
         return None
 
     def is_right(self, state: State, number: Any, until: int) -> bool:

@@ -16,6 +16,7 @@ from crosscheck._models.masks import other_mask
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
+from crosscheck._models.windows import other_window
 from crosscheck._records.errors import said
 
 EXACT = 2.0**-48
@@ -90,9 +91,8 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     explanation = SAID.get(fault.how, "")
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:
-        explanation = other_mask(found, landmark, operation.index)
-    if not explanation and operation is not None:
-        explanation = explanation_by_compare(found, landmark, operation, known)
+        explanation = other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
+        explanation = explanation or explanation_by_compare(found, landmark, operation, known)
     return Fault(
         torch=path,
         kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",

@@ -1,0 +1,79 @@
+"""How a convolution or a pooling is laid over its input on either side: window, strides, padding, dilation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crosscheck._models.engine import Found
+from crosscheck._models.landmarks import Landmark
+from crosscheck._models.uses import Operation
+
+POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+
+
+def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
+    """What differs between a convolution or a pooling of torch and JAX's; empty where that is not known."""
+    module = found.torch.modules.get(operation.path)
+    convolution = operation.name == "convolution"
+    if module is None or not (convolution or operation.name.startswith(POOLS)):
+        return ""
+    mine = _of_module(module)
+    theirs = [_of_jax(one.equation) for one in _steps(found, landmark, "conv" if convolution else "reduce_window")]
+    if len(theirs) != 1 or not mine:
+        return ""
+    said = [
+        f"{what} {_told(mine[what])}, JAX {_told(theirs[0][what])}"
+        for what in mine
+        if what in theirs[0] and mine[what] != theirs[0][what]
+    ]
+    return f"PyTorch has the {'; the '.join(said)}" if said else ""
+
+
+def _steps(found: Found, landmark: Landmark, name: str) -> list[Any]:
+    """JAX's operations of one kind whose result goes to a landmark, from the landmark before on."""
+    flat = found.flat
+    step = flat.steps[landmark.step]
+    target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+    settled = {one.step for one in found.landmarks if one.place < 0 and one.step < landmark.step}
+    way = flat.ancestors([target], settled) | set(step.outputs[:1] if landmark.place < 0 else ())
+    makers = {flat.maker[number] for number in way if number in flat.maker} - settled
+    return [flat.steps[one] for one in makers if flat.steps[one].operation.name.startswith(name)]
+
+
+def _of_module(module: Any) -> Mapping[str, list[Any]]:
+    """Of a module of torch that is no transposed convolution; by axis of space."""
+    kernel = getattr(module, "kernel_size", None)
+    if kernel is None or getattr(module, "transposed", False) or isinstance(module.padding, str):
+        return {}
+    rank = int(type(module).__name__[-2]) if type(module).__name__[-1:] == "d" else 0
+    padding = [(one, one) for one in _each(module.padding, rank)]
+    found = {"window": _each(kernel, rank), "strides": _each(module.stride, rank), "padding": padding}
+    return {**found, "dilation": _each(getattr(module, "dilation", 1), rank)} if rank else {}
+
+
+def _each(value: Any, rank: int) -> list[Any]:
+    return list(value) if isinstance(value, tuple) else [value] * rank
+
+
+def _of_jax(equation: Any) -> Mapping[str, list[Any]]:
+    """Of an equation; a pooling has axes that are not of space, which its window does not cover."""
+    params, shapes = equation.params, [one.aval.shape for one in equation.invars]
+    if "dimension_numbers" in params:
+        window = [shapes[1][axis] for axis in params["dimension_numbers"].rhs_spec[2:]]
+        strides, padding, dilation = params["window_strides"], params["padding"], params["rhs_dilation"]
+        axes = list(range(len(window)))
+    else:
+        window, strides = params["window_dimensions"], params["window_strides"]
+        padding, dilation = params["padding"], params["window_dilation"]
+        axes = [axis for axis, size in enumerate(window) if size > 1]
+    every = {"window": window, "strides": strides, "padding": padding, "dilation": dilation}
+    return {what: [tuple(one) if what == "padding" else int(one) for one in values] for what, values in _at(every, axes)}
+
+
+def _at(every: Mapping[str, Any], axes: list[int]) -> list[tuple[str, list[Any]]]:
+    return [(what, [values[axis] for axis in axes]) for what, values in every.items()]
+
+
+def _told(values: list[Any]) -> str:
+    return " x ".join(str(one) if isinstance(one, int) else f"({one[0]}, {one[1]})" for one in values)

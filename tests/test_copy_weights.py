@@ -272,3 +272,33 @@ def test_the_weights_of_a_port_with_another_padding_are_found_and_the_padding_is
     assert len(report.faults) == (padding == "SAME") + (pool == "SAME")
     for fault in report.faults:
         assert fault.explanation == "PyTorch has the padding (1, 1) x (1, 1), JAX (0, 1) x (0, 1)"
+
+
+def test_the_weights_of_a_port_with_another_epsilon_and_activation_are_found() -> None:
+    layers = [
+        nn.Linear(4, 6),
+        nn.LayerNorm(6),
+        nn.Linear(6, 8),
+        nn.GELU(),
+        nn.Linear(8, 6),
+        nn.LayerNorm(6),
+        nn.Linear(6, 2),
+    ]
+    model = randomised(nn.Sequential(*layers))
+    shapes = {name: value.shape for name, value in weights_of(model).items()}
+
+    def port(p: Tree, x: Any) -> Any:
+        def normed(h: Any, name: str) -> Any:
+            h = (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-3)
+            return h * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+        def dense(h: Any, name: str) -> Any:
+            return h @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+        h = jax.nn.gelu(dense(normed(dense(x, "0"), "1"), "2"))
+        return dense(normed(dense(h, "4"), "5"), "6")
+
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    report = crosscheck.compare_models(model, port, [normals(9, 4)], params=params, weights="copy", order=0)
+    assert all(match.matched for match in report.weights)
+    assert [fault.torch for fault in report.faults] == ["1", "3", "5"]

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, permutations
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.landmarks import distance
+from crosscheck._models.layouts import View
 from crosscheck._models.names import tokens
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import Use
 
 FOUND = 1e-5
 """Two arrays are the same up to this, relative to the root mean square: a table in float32 may be among what made them."""
+NEAR = 1e-2
+"""Operands that are no further apart, relatively, are the same quantity, computed by another function."""
+MOST_ORDERS = 24
+"""Axes are tried in so many orders."""
 PRODUCTS = ("product", "convolution")
 
 
@@ -143,6 +151,40 @@ def _nearest(wanted: Array, among: Array) -> Array:
         better = apart < least
         best[better], least[better] = candidates[better], apart[better]
     return best
+
+
+def near(view: View, value: Array, among: Sequence[Product]) -> Array | None:
+    """What torch applies a weight to that an array of JAX is all but, with the axes of that."""
+    for product in among:
+        for operand in product.operands:
+            if operand.size != value.size or not math.isclose(size_of(operand), size_of(value), rel_tol=NEAR):
+                continue
+            for order in islice(permutations(range(len(view.rows))), MOST_ORDERS):
+                matrix = view.matrix(value, order)
+                if matrix.shape == operand.shape and distance(matrix, operand) < NEAR:
+                    return view.array(operand, order)
+    return None
+
+
+def convolved(view: View, value: Array, given: Array, made: Sequence[tuple[Product, Array, Array]]) -> Array | None:
+    """torch's result of a convolution of what JAX convolves too, with JAX's axes; None where JAX has it, or another size.
+
+    ``made`` is what JAX's weight is made of: weights of torch, and which of their outputs are which of JAX's.
+    """
+    found = None
+    for product, mine, theirs in made:
+        pairs = zip(product.operands, product.results, strict=True)
+        results = [result[:, mine] for operand, result in pairs if align(given, [operand], size_of(given)) is not None]
+        matrix = view.matrix(value)
+        if len(results) != 1 or alike(matrix[:, theirs], results[0]) or len(matrix) != len(results[0]):
+            continue
+        expected = results[0]
+        orders = islice(permutations(range(len(view.rows))), MOST_ORDERS)
+        order = min(orders, key=lambda one: distance(view.matrix(value, one)[:, theirs], expected))
+        matrix = view.matrix(value, order).copy()
+        matrix[:, theirs] = expected
+        value = found = view.array(matrix, order)
+    return found
 
 
 @dataclass(frozen=True)

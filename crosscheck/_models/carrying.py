@@ -10,7 +10,6 @@ the other choices are tried, and if none leads there, JAX goes on with torch's o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice, permutations
 from math import isclose
 from typing import Any
@@ -20,14 +19,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.alignment import PRODUCTS, Product, Rows, align, alike, products, rows, size_of
+from crosscheck._models.alignment import (
+    MOST_ORDERS,
+    NEAR,
+    PRODUCTS,
+    Product,
+    Rows,
+    align,
+    alike,
+    convolved,
+    near,
+    products,
+    rows,
+    size_of,
+)
 from crosscheck._models.choice import Choice, cheapest
-from crosscheck._models.choices import MOST_ORDERS, Choices
+from crosscheck._models.choices import Choices
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.landmarks import distance
+from crosscheck._models.landmarks import axes_of, distance, reordered
 from crosscheck._models.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
 from crosscheck._models.running import Run
+from crosscheck._models.state import Decision, State
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
 
@@ -36,64 +49,6 @@ MOST_TRIALS, FEWEST_TRIALS = 120, 6
 TIE = 0.05
 """Choices whose scores differ by less are as likely."""
 EMPTY = -1
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A choice that was made: at which step for which numbers, among which, and where the run stood before."""
-
-    step: int
-    key: tuple[int, int]
-    choices: tuple[Choice, ...]
-    taken: int
-    before: State
-
-    @property
-    def choice(self) -> Choice:
-        return self.choices[self.taken]
-
-
-@dataclass
-class State:
-    """A run that stands before a step.
-
-    Attributes:
-        at: The step.
-        values: Of data, by number.
-        sources: By array of JAX, the place in torch's of each number; and of a second one that is added to it.
-        made: By step, what a product is made of: weights of torch, and which of their outputs are which of JAX's.
-        open: Decisions that nothing has proven yet, in order.
-        proven: The numbers of JAX's arrays that are proven.
-        used: The numbers of torch's that have a partner.
-        forced: The numbers of values that torch's took the place of.
-        doubtful: Arrays of JAX that others of torch fit as well.
-        alone: Arrays of JAX that are proven by their own operation, but not by what follows.
-    """
-
-    at: int
-    values: dict[int, Any]
-    sources: dict[str, tuple[Array, Array]]
-    made: dict[int, list[tuple[Product, Array, Array]]] = field(default_factory=dict)
-    open: list[Decision] = field(default_factory=list)
-    proven: dict[str, Array] = field(default_factory=dict)
-    used: dict[str, Array] = field(default_factory=dict)
-    forced: frozenset[int] = frozenset()
-    doubtful: frozenset[str] = frozenset()
-    alone: frozenset[str] = frozenset()
-
-    def copy(self) -> State:
-        return State(
-            self.at,
-            dict(self.values),
-            dict(self.sources),
-            dict(self.made),
-            list(self.open),
-            dict(self.proven),
-            dict(self.used),
-            self.forced,
-            self.doubtful,
-            self.alone,
-        )
 
 
 class Carrying:
@@ -160,20 +115,9 @@ class Carrying:
         if decision is None or not decision.choice.sure or matrix is None:
             return
         view, value = self.uses[step.operation.index][0].result, np.asarray(state.values[step.outputs[0]])
-        for product, mine, theirs in decision.choice.made or ():
-            pairs = zip(product.operands, product.results, strict=True)
-            results = [result for operand, result in pairs if align(matrix, [operand], size_of(matrix)) is not None]
-            if len(results) != 1 or alike(view.matrix(value)[:, theirs], results[0][:, mine]):
-                continue
-            expected = results[0][:, mine]
-            if expected.shape != view.matrix(value)[:, theirs].shape:
-                continue
-            orders = islice(permutations(range(len(view.rows))), MOST_ORDERS)
-            order = min(orders, key=lambda order: distance(view.matrix(value, order)[:, theirs], expected))
-            whole = view.matrix(value, order).copy()
-            whole[:, theirs] = expected
-            value = view.array(whole, order)
-            state.values[step.outputs[0]] = jnp.asarray(value)
+        found = convolved(view, value, matrix, decision.choice.made or ())
+        if found is not None:
+            state.values[step.outputs[0]] = jnp.asarray(found)
             state.forced |= {step.outputs[0]}
 
     def value(self, state: State, one: Any) -> Any:
@@ -229,12 +173,25 @@ class Carrying:
             if np.any(matrix):
                 state = self.prove(state, step.inputs[position], state.at, alone=not repairing)
             return state
+        operand = self.nearly(state, step)
+        if operand is not None:
+            number = step.inputs[position]
+            state = self.prove(state, number, state.at, alone=not repairing)
+            state.values[number] = jnp.asarray(operand)
+            state.forced |= {number}
+            return state
         if repairing:
             raise DeadEndError
         repaired = self.repair(state, step.inputs[position], step.operation.index)
         if repaired is not None:
             return repaired
         return self.force(self.salvaged(state, step.inputs[position]), step)
+
+    def nearly(self, state: State, step: Step) -> Array | None:
+        """torch's operand, if JAX's is all but that: something before is another function, such as another epsilon."""
+        use, position, _ = self.uses[step.operation.index]
+        assert use.operand is not None
+        return near(use.operand, np.asarray(self.value(state, step.inputs[position]), np.float64), self.products)
 
     def salvaged(self, state: State, number: Any) -> State:
         """What torch has on the way to a value that it does not have proves what that depends on."""
@@ -323,11 +280,13 @@ class Carrying:
         """Whether torch has a value: the operand of a step, what was computed before a step, or an output."""
         value = np.asarray(self.value(state, number), np.float64)
         if until == len(self.flat.steps):
-            return any(alike(value, result.wide) for result in self.torch.results)
+            results = [one.wide for one in self.torch.results if one.wide.size == value.size]
+            results = [reordered(one, value.shape, axes_of(value.shape, one.shape)) for one in results]
+            return any(alike(value, one) or distance(value, one) < NEAR for one in results)
         step = self.flat.steps[until]
         matrix = self.operand(state, step)
         if matrix is not None and step.inputs[self.uses[until][1]] == number:
-            return bool(self.found(matrix))
+            return bool(self.found(matrix)) or self.nearly(state, step) is not None
         size = size_of(value)
         return any(
             one.wide.size == value.size and isclose(size_of(one.wide), size, rel_tol=1e-3) and alike(value, one.wide)

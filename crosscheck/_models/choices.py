@@ -23,7 +23,8 @@ from crosscheck._models.places import MOVES, shaped
 from crosscheck._models.uses import DATA, Use
 
 if TYPE_CHECKING:
-    from crosscheck._models.carrying import Carrying, State
+    from crosscheck._models.carrying import Carrying
+    from crosscheck._models.state import State
 
 MOST = 48
 """So many choices are kept for a matrix."""

@@ -15,7 +15,8 @@ from crosscheck._models.places import TorchPlaces, regions
 from crosscheck._models.weights import WeightMatch, listing
 
 if TYPE_CHECKING:
-    from crosscheck._models.carrying import Carrying, State
+    from crosscheck._models.carrying import Carrying
+    from crosscheck._models.state import State
 
 PROVEN = "a run with random weights"
 ALONE = "a run with random weights, by its own operation; what follows differs"

@@ -302,3 +302,15 @@ def test_the_weights_of_a_port_with_another_epsilon_and_activation_are_found() -
     report = crosscheck.compare_models(model, port, [normals(9, 4)], params=params, weights="copy", order=0)
     assert all(match.matched for match in report.weights)
     assert [fault.torch for fault in report.faults] == ["1", "3", "5"]
+
+
+def test_a_weight_that_fits_none_of_its_data_is_left_and_said() -> None:
+    def port(p: Tree, x: Any) -> Any:
+        return jax.lax.conv_general_dilated(x, p["w"], (1, 1), "SAME")
+
+    model = randomised(nn.Conv2d(3, 4, 3, padding=1, bias=False))
+    _, matches = crosscheck.copy_weights(model, port, [normals(1, 3, 5, 5)], params={"w": jnp.ones((4, 3, 1, 1))})
+    assert [(match.torch, match.jax, match.matched) for match in matches] == [
+        ("weight", None, False),
+        (None, "['w']", False),
+    ]

@@ -298,3 +298,30 @@ def test_a_mask_and_the_row_of_a_table_are_named(window: int, kind: int, where: 
     )
     assert [fault.torch for fault in report.faults] == ([] if where is None else [where])
     assert "".join(fault.explanation for fault in report.faults) == explanation
+
+
+class OfImages(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.act, self.other = nn.Conv2d(3, 4, 3, padding=1), nn.Hardswish(), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.other(self.act(self.one(x)))
+
+
+def test_another_activation_between_layers_with_channels_last_is_named() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        for name, act in (("one", jax.nn.hard_sigmoid), ("other", itself)):
+            kernel = p[f"{name}.weight"].transpose(2, 3, 1, 0)
+            h = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x = act(h + p[f"{name}.bias"])
+        return x
+
+    model = OfImages()
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 5)).astype(np.float32)
+    report = compare_models(
+        model, port, [x], params=params_of(model), order=0, torch_to_jax=lambda own: [own[0].transpose(0, 2, 3, 1)]
+    )
+    assert [fault.torch for fault in report.faults] == ["act"]
+    assert report.faults[0].explanation == "the PyTorch function is hard_silu, the JAX function is hard_sigmoid"

@@ -176,7 +176,7 @@ class Carrying:
         operand = self.nearly(state, step)
         if operand is not None:
             number = step.inputs[position]
-            state = self.prove(state, number, state.at, alone=not repairing)
+            state = self.prove_alone(state, number, state.at, alone=not repairing)
             state.values[number] = jnp.asarray(operand)
             state.forced |= {number}
             return state
@@ -197,14 +197,18 @@ class Carrying:
         """What torch has on the way to a value that it does not have proves what that depends on."""
         for index in sorted(self.ancestors(state, number), reverse=True):
             step = self.flat.steps[index]
-            own = step.outputs[0]
-            closing = [one for one in state.open if one.step in self.ancestors(state, own)]
-            if closing and self.is_right(state, own, index + 1):
-                state = self.prove(state, own, index + 1)
-                state.alone |= {
-                    name for one in closing for own in one.choice.assignments for name, *_ in self.theirs.split(own.jax)
-                }
+            before = self.ancestors(state, step.outputs[0])
+            if any(one.step in before for one in state.open) and self.is_right(state, step.outputs[0], index + 1):
+                state = self.prove_alone(state, step.outputs[0], index + 1)
         return state
+
+    def prove_alone(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
+        """Prove what a value depends on, where what follows differs."""
+        before = self.ancestors(state, number)
+        for one in state.open:
+            if one.step in before:
+                state.alone |= {name for own in one.choice.assignments for name, *_ in self.theirs.split(own.jax)}
+        return self.prove(state, number, until, alone=alone)
 
     def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
         """All decisions that a value depends on were right; unless another one that is as likely leads there too."""

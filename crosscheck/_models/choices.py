@@ -113,7 +113,7 @@ class Choices:
             agree = [self._agrees(state, step, use, own[0]) for own in grouped]
             grouped = [own for own, found in zip(grouped, agree, strict=True) if found == max(agree)]
         choices = sorted((one for own in grouped for one in own), key=lambda one: -one.score)
-        if known and (len(choices) == 1 or choices[0].score - choices[1].score > SURE):
+        if known and choices and all(choices[0].score - one.score > SURE for one in choices[1:2]):
             choices[0] = replace(choices[0], sure=True)
         return choices[:MOST]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -32,11 +33,14 @@ def explanation_by_compare(found: Found, landmark: Landmark, operation: Operatio
     module = found.torch.modules.get(operation.path)
     if module is None or not operation.path or list(module.children()):
         return ""
-    given = _given(found, operation)
-    function = None if given is None else _stretch(found, landmark, given)
-    if given is None or function is None:
+    seen = _given(found, operation)
+    ends = None if seen is None else _stretch(found, landmark, seen)
+    if ends is None:
         return ""
+    given, function = ends
     try:
+        if given.shape != seen.shape and not _keeps_axes(found, module, given, operation):
+            return ""
         same = repr(module), str(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(given.shape, given.dtype)))
         if same in known:
             return known[same].partition(";")[0]  # what follows says at how many elements
@@ -65,8 +69,16 @@ def _given(found: Found, operation: Operation) -> Any:
     return np.array(to_array(tensors[0].detach()))
 
 
-def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], Any] | None:
-    """What JAX computes from the value that is the module's argument to the landmark."""
+def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Operation) -> bool:
+    """Whether a module does to its argument with JAX's axes what it did to it, as elementwise functions do."""
+    with torch.no_grad():
+        result = copy.deepcopy(module).double()(torch.from_numpy(given.astype(np.float64)))
+    mine, theirs = (np.sort(one, axis=None) for one in (found.torch.values[operation.index].wide, result.numpy()))
+    return mine.shape == theirs.shape and distance(theirs[:, None], mine[:, None]) <= SAME
+
+
+def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callable[[Any], Any]] | None:
+    """The module's argument, with the axes that it has in JAX, and what JAX computes from that to the landmark."""
     run = found.narrow.run if found.narrow else None
     if run is None:
         return None
@@ -85,8 +97,7 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], An
     if not starts:
         return None
     start = max(starts)
-    if tuple(run.values[start].shape) != given.shape:
-        return None
+    given = np.asarray(run.values[start]).astype(given.dtype) if run.values[start].shape != given.shape else given
     inside = [one for one in flat.steps[: landmark.step + 1] if set(one.outputs) & ancestors]
     values = run.values
 
@@ -117,4 +128,4 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> Callable[[Any], An
         return here[target]
 
     port.__name__ = step.operation.source or "the port"
-    return port
+    return given, port

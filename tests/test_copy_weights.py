@@ -314,3 +314,33 @@ def test_a_weight_that_fits_none_of_its_data_is_left_and_said() -> None:
         ("weight", None, False),
         (None, "['w']", False),
     ]
+
+
+class Graph(nn.Module):
+    """Attention along the edges of a graph, whose scores no product with a matrix gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection, self.a = nn.Linear(5, 4), nn.Parameter(torch.empty(2, 4))
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        h = self.projection(x).reshape(-1, 2, 2)
+        pairs = torch.cat([h[:, None].expand(6, 6, 2, 2), h[None].expand(6, 6, 2, 2)], -1).reshape(36, 2, 4)
+        scores = torch.einsum("bhc,hc->bh", pairs, self.a).reshape(6, 6, 2)
+        return torch.softmax(scores.masked_fill(edges[..., None] == 0, -9e15), 1).sum(0) @ h.reshape(6, 2, 2).mean(0)
+
+
+def test_a_mask_proves_no_weight() -> None:
+    def port(p: Tree, x: Any, edges: Any) -> Any:
+        h = linear(p["projection"], x).reshape(-1, 2, 2)
+        pairs = jnp.concatenate([jnp.broadcast_to(one, (6, 6, 2, 2)) for one in (h[:, None], h[None])], -1)
+        scores = jnp.einsum("bhc,hc->bh", pairs.reshape(36, 2, 4), p["a"]).reshape(6, 6, 2)
+        scores = jnp.where(edges[..., None] == 0, -9e15, scores)
+        return jax.nn.softmax(scores, 1).sum(0) @ h.mean(0)
+
+    model = randomised(Graph())
+    edges = np.tri(6, dtype=np.float32)
+    given = {"projection": {"w": jnp.zeros((5, 4)), "b": jnp.zeros(4)}, "a": jnp.ones((2, 4))}
+    tree, matches = crosscheck.copy_weights(model, port, [normals(6, 5), edges], params=given)
+    assert all(match.torch in (None, "a") for match in matches if match.jax == "['a']")
+    assert (np.asarray(tree["projection"]["w"]) == weights_of(model)["projection.weight"].T).all()

@@ -23,6 +23,8 @@ NEAR = 1e-2
 """Operands that are no further apart, relatively, are the same quantity, computed by another function."""
 MOST_ORDERS = 24
 """Axes are tried in so many orders."""
+MOST_APART = 1e4
+"""The largest number of an array is no more than so many times its median, or it says nothing of the others."""
 PRODUCTS = ("product", "convolution")
 
 
@@ -123,6 +125,12 @@ def alike(theirs: Array, mine: Array) -> bool:
         return False
     one, other = np.sort(theirs, axis=None), np.sort(mine, axis=None)
     return _close(one, other, FOUND * max(size_of(mine), 1e-30))
+
+
+def telling(array: Array) -> bool:
+    """Whether numbers can be told apart by their size: not where a mask has put some far beyond all others."""
+    sizes = np.abs(array[array != 0])
+    return bool(sizes.size and np.isfinite(sizes).all() and sizes.max() <= MOST_APART * np.median(sizes))
 
 
 def size_of(array: Array) -> float:

@@ -32,6 +32,7 @@ from crosscheck._models.alignment import (
     products,
     rows,
     size_of,
+    telling,
 )
 from crosscheck._models.choice import Choice, cheapest
 from crosscheck._models.choices import Choices
@@ -292,7 +293,7 @@ class Carrying:
         if matrix is not None and step.inputs[self.uses[until][1]] == number:
             return bool(self.found(matrix)) or self.nearly(state, step) is not None
         size = size_of(value)
-        return any(
+        return telling(value) and any(
             one.wide.size == value.size and isclose(size_of(one.wide), size, rel_tol=1e-3) and alike(value, one.wide)
             for one in self.torch.values.values()
         )

@@ -365,8 +365,11 @@ class _Search:
             self._sorted[operation] = np.sort(value, axis=None)
         mine = self._sorted[operation]
         limit = min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)
-        whole = [one for size, some in theirs.items() if not size % max(mine.size, 1) for one in some]
-        return any(_holds(one, mine, limit) for one in whole)
+        before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
+        # What picks some of its numbers, such as a pooling, is told from what it picks them from by its size alone.
+        picks = any(one.size > mine.size and _holds(np.sort(one, axis=None), mine, limit) for one in before)
+        sizes = [mine.size] if picks else [size for size in theirs if not size % max(mine.size, 1)]
+        return any(_holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
 
 
 def _holds(joined: Array, part: Array, limit: float) -> bool:

@@ -325,3 +325,13 @@ def test_another_activation_between_layers_with_channels_last_is_named() -> None
     )
     assert [fault.torch for fault in report.faults] == ["act"]
     assert report.faults[0].explanation == "the PyTorch function is hard_silu, the JAX function is hard_sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("bias", "axis", "blamed"), [(True, 0, {"fc2", "of_torch"}), (True, -1, {"fc2"}), (False, 0, {"of_torch"})]
+)
+def test_two_bugs_between_the_same_weights_are_both_named(*, bias: bool, axis: int, blamed: set[str]) -> None:
+    model = Around(nn.LogSoftmax(-1))
+    params = params_of(model) | ({"fc2.bias": jnp.zeros(6)} if bias else {})
+    report = compare_models(model, lambda p, x: jax.nn.log_softmax(port(p, x), axis), [X], params=params, order=0)
+    assert {fault.torch for fault in report.faults} == blamed

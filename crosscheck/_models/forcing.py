@@ -6,7 +6,7 @@ whose stretch shares that operation is wrong for the same reason, and is no faul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat
-from crosscheck._models.landmarks import Landmark, axes_of, distance, reordered, row_order
+from crosscheck._models.landmarks import Landmark, distance, orders_of, reordered, row_order
 from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA
@@ -43,6 +43,15 @@ class Fault:
     how: str = ""
     """``misplaced`` where JAX has its numbers in another order, ``changed`` where JAX has its result and changes it."""
     shown: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Mend:
+    """A value of JAX, the operation of torch whose result takes its place, and which of torch's axes each of its axes is."""
+
+    value: int
+    operation: int
+    order: tuple[int, ...] | None
 
 
 @dataclass
@@ -73,8 +82,8 @@ class Forcing:
         self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
         self.weights, self.inputs = weights, inputs
         self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
-        self.mends: dict[int, tuple[int, int]] = {}
-        """By landmark: a value of JAX, and the operation of torch whose result replaces it from there on."""
+        self.mends: dict[int, Mend] = {}
+        """By landmark: what is put right from there on."""
         self.orders: dict[int, tuple[int, ...] | None] = {}
         self._everywhere: Forced | None = None
         """A clean run with torch's values at every landmark."""
@@ -143,7 +152,7 @@ class Forcing:
         noise: Noise | None = None,
         constants_only: bool = False,
         keep: bool = False,
-        mends: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+        mends: Mapping[int, Mend] = MappingProxyType({}),
     ) -> Forced:
         forced = Forced()
         operands: dict[int, dict[int, Seen]] = {}
@@ -157,8 +166,7 @@ class Forcing:
                 matrix = landmark.view.matrix(array, order)
                 put = seen(forced, number, landmark.compared(matrix), landmark.compared(expected), run)
                 if number in mends:
-                    value, operation = mends[number]
-                    run.put(value, self.mended(value, operation, wide=wide and not narrow_values))
+                    run.put(mends[number].value, self.mended(mends[number], wide=wide and not narrow_values))
                 if not put:
                     forced.left.add(number)
                     return None
@@ -180,12 +188,10 @@ class Forcing:
         forced.run = run if keep else None
         return forced
 
-    def mended(self, value: int, operation: int, *, wide: bool) -> Array:
+    def mended(self, mend: Mend, *, wide: bool) -> Array:
         """The result of an operation of torch, with the axes of the value of JAX that it takes the place of."""
-        values = self.torch.values[operation]
-        array = values.wide if wide else values.narrow
-        shape = tuple(self.flat.avals[value].shape)
-        return reordered(array, shape, axes_of(shape, array.shape))
+        values = self.torch.values[mend.operation]
+        return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)
 
 
 def _measuring(skipped: set[int] | None, against: Forced | None) -> Callable[[Forced, int, Array, Array, Run], bool]:
@@ -212,7 +218,8 @@ class _Search:
         """Operations of torch whose results JAX has, by itself or since they were put in place."""
         self._settled: set[int] = set()
         """Steps of JAX whose results torch has."""
-        self._faults: dict[int, Fault] = {}
+        self._faults: dict[tuple[int, str], Fault] = {}
+        """By operation, and how it is wrong."""
         self._sorted: dict[int, Array] = {}
         self._misplaced: set[int] = set()
         """Operations of torch whose numbers JAX has, in another order than it should."""
@@ -231,14 +238,16 @@ class _Search:
             if _same_numbers(matrix, expected):
                 self._misplaced.add(own)
                 self._right.discard(own)
-            elif not landmark.beside and self._found(own, self._theirs(landmark, run), number):
+            elif not landmark.beside and self._found(own, self._theirs(number, run), number):
                 self._changed.add(own)
                 self._right.discard(own)
         operation = self.first_missing(number, run)
         if operation is None:  # an input, or running statistics: nothing else is wrong for the same reason
             operation = -1 - number
-        if operation in self._faults or landmark.strong:
-            self._blame(operation, number)
+        if (operation, self._how(operation)) in self._faults or landmark.strong:
+            self._blame(operation, self._how(operation), number)
+            if operation >= 0 and (hidden := self._hidden(number, operation, expected, run)):
+                self._blame(*hidden, number)
             self._mend(number, operation, expected, run)
             self._settle(landmark)
             return True
@@ -247,9 +256,64 @@ class _Search:
     def end(self, forced: Forced) -> None:
         forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)
 
-    def _blame(self, operation: int, number: int) -> None:
-        fault = self._faults.setdefault(operation, Fault(operation, number, self._how(operation)))
+    def _blame(self, operation: int, how: str, number: int) -> None:
+        fault = self._faults.setdefault((operation, how), Fault(operation, number, how))
         fault.shown.append(number)
+
+    def _hidden(self, at: int, fault: int, expected: Array, run: Run) -> tuple[int, str] | None:
+        """A second fault behind the first one of a stretch: an operation that is wrong of right operands, and how.
+
+        JAX gets torch's result of the first one, in the place of each of its values in turn. If in none of them that puts
+        the landmark right, what JAX makes of it is wrong too; where is told by the place from which most comes right.
+        """
+        landmark = self.forcing.landmarks[at]
+        if landmark.beside:  # each of the parts that JAX has joined is searched by itself
+            return None
+        path = self.torch.operations[fault].path
+        found: list[tuple[int, str]] = []
+        always: set[int] | None = None
+        for mend, here, matrix in self._trials(at, fault, run):
+            if distance(matrix, expected) <= self._limit(at):
+                return None
+            assert landmark.operation is not None
+            if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
+                continue  # of axes that were joined or split the order is not known
+            if _same_numbers(matrix, expected):
+                found.append((landmark.operation, "misplaced"))
+                continue
+            first, missing = self._lacking(at, self._theirs(at, run, here), given=fault)
+            always = missing if always is None else always & missing
+            operation = self.torch.operations[first]
+            if first > fault and operation.path != path and not missing & set(operation.inputs):
+                found.append((first, ""))
+        # What comes right from some place is not wrong, nor what is put right by its operands in some place.
+        left = [one for one in set(found) if one[1] or one[0] in (always or ())]
+        return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
+
+    def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: Run) -> bool:
+        operation, how = fault
+        given = [operation] if how else [one for one in self.torch.operations[operation].inputs if one in self.torch.values]
+        trials = (matrix for one in given for *_, matrix in self._trials(at, one, run))
+        return any(distance(matrix, expected) <= self._limit(at) for matrix in trials)
+
+    def _trials(self, at: int, operation: int, run: Run) -> Iterator[tuple[Mend, Mapping[int, Any], Array]]:
+        """JAX with torch's result of an operation in the place of one of its values after the other, axes as they fit.
+
+        Of each the values that change, and what comes to the landmark.
+        """
+        landmark, order = self.forcing.landmarks[at], self.forcing.orders[at]
+        step = self.flat.steps[landmark.step]
+        target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        like = self.torch.values[operation].wide
+        for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
+            there = run.values.get(number) if number in self.flat.maker else None
+            if there is None or number == target or there.dtype != np.float64 or there.size != like.size:
+                continue
+            for axes in orders_of(tuple(there.shape), like.shape):
+                mend = Mend(number, operation, axes)
+                here = run.again(number, self.forcing.mended(mend, wide=True), landmark.step)
+                if target in here:
+                    yield mend, here, landmark.compared(landmark.view.matrix(np.asarray(here[target]), order))
 
     def _mend(self, at: int, fault: int, expected: Array, run: Run) -> None:
         """Give JAX what torch has between a fault and the landmark that shows it, where it is used again later on.
@@ -259,28 +323,16 @@ class _Search:
         landmark = self.forcing.landmarks[at]
         if landmark.operation is None or fault < 0:
             return
-        step = self.flat.steps[landmark.step]
-        target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
-        order = self.forcing.orders[at]
         for operation in reversed(self._stretch(landmark.operation)):
             used = sum(operation in one.inputs for one in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
-            value = self.torch.values[operation].wide
-            for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
-                there = run.values.get(number) if number in self.flat.maker else None
-                if there is None or number == target or there.dtype != np.float64 or there.size != value.size:
-                    continue
-                mended = self.forcing.mended(number, operation, wide=True)
-                got = run.again(number, mended, target, landmark.step)
-                if got is None:
-                    continue
-                matrix = landmark.compared(landmark.view.matrix(np.asarray(got), order))
-                if distance(matrix, expected) <= FOUND:
-                    run.put(number, mended)
-                    self.forcing.mends[at] = (number, operation)
+            for mend, _, matrix in self._trials(at, operation, run):
+                if distance(matrix, expected) <= self._limit(at):
+                    run.put(mend.value, self.forcing.mended(mend, wide=True))
+                    self.forcing.mends[at] = mend
                     self._right.add(operation)
-                    self._settle_value(number)
+                    self._settle_value(mend.value)
                     return
 
     def _how(self, operation: int) -> str:
@@ -310,19 +362,22 @@ class _Search:
 
     def first_missing(self, number: int, run: Run) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
+        known = self.forcing.landmarks[number].operation is not None
+        return self._lacking(number, self._theirs(number, run))[0] if known else None
+
+    def _lacking(self, number: int, theirs: Mapping[int, list[Array]], given: int | None = None) -> tuple[int, set[int]]:
+        """The first operation on the way to a landmark whose result JAX does not have, and all; ``given`` it is given."""
         landmark = self.forcing.landmarks[number]
-        if landmark.operation is None:
-            return None
+        assert landmark.operation is not None
         stretch = self._stretch(landmark.operation, *landmark.beside)
-        theirs = self._theirs(landmark, run)
-        missing = {one for one in stretch if not self._found(one, theirs, number)}
+        missing = {one for one in stretch if one != given and not self._found(one, theirs, number)}
         # What JAX has later on was computed in another order, such as scaled before the product and not after it.
         reached = set(stretch) - missing
         for one in reversed(stretch):
             if one in reached:
                 reached.update(self.torch.operations[one].inputs)
         wrong = missing - reached
-        return next((one for one in stretch if one in wrong), landmark.operation)
+        return next((one for one in stretch if one in wrong), landmark.operation), missing
 
     def _stretch(self, *operations: int) -> list[int]:
         """The operations of data from what is settled to these, in order."""
@@ -338,11 +393,11 @@ class _Search:
             left += self.torch.operations[index].inputs
         return sorted(found)
 
-    def _theirs(self, landmark: Landmark, run: Run) -> dict[int, list[Array]]:
-        """JAX's values from what is settled to this landmark, sorted, by size."""
+    def _theirs(self, at: int, run: Run, here: Mapping[int, Any] = MappingProxyType({})) -> dict[int, list[Array]]:
+        """JAX's values from what is settled to a landmark, sorted, by size; some as they are ``here``."""
         found: dict[int, list[Array]] = {}
-        for number in self._numbers(landmark):
-            value = run.values.get(number)
+        for number in self._numbers(self.forcing.landmarks[at]):
+            value = here.get(number, run.values.get(number))
             if value is not None and value.dtype == np.float64:
                 found.setdefault(int(value.size), []).append(np.sort(np.asarray(value), axis=None))
         return found
@@ -364,12 +419,16 @@ class _Search:
         if operation not in self._sorted:
             self._sorted[operation] = np.sort(value, axis=None)
         mine = self._sorted[operation]
-        limit = min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)
+        limit = self._limit(number)
         before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
         # What picks some of its numbers, such as a pooling, is told from what it picks them from by its size alone.
         picks = any(one.size > mine.size and _holds(np.sort(one, axis=None), mine, limit) for one in before)
         sizes = [mine.size] if picks else [size for size in theirs if not size % max(mine.size, 1)]
         return any(_holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
+
+    def _limit(self, number: int) -> float:
+        """How far numbers may be apart at a landmark that are taken for the same."""
+        return min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)
 
 
 def _holds(joined: Array, part: Array, limit: float) -> bool:

@@ -234,6 +234,14 @@ def axes_of(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...] | 
     return last if tuple(like[axis] for axis in last) == shape else None
 
 
+def orders_of(shape: tuple[int, ...], like: tuple[int, ...]) -> list[tuple[int, ...] | None]:
+    """Every way in which torch's axes may be JAX's: their own order first; that alone where axes are joined or split."""
+    if len(shape) != len(like) or len(like) > MOST_AXES:
+        return [None]
+    fitting = [order for order in permutations(range(len(like))) if tuple(like[axis] for axis in order) == shape]
+    return [None if order == tuple(range(len(like))) else order for order in fitting]
+
+
 def reordered(array: Array, shape: tuple[int, ...], order: tuple[int, ...] | None) -> Array:
     """An array of torch with JAX's axes."""
     return np.ascontiguousarray(array if order is None else array.transpose(order)).reshape(shape)

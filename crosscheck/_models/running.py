@@ -135,14 +135,14 @@ class Run:
         atoms = step.equation.outvars
         return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
 
-    def again(self, number: int, value: Any, target: int, last: int) -> Any:
-        """What ``target`` would be if the value ``number`` were ``value``; steps after ``last`` are not run."""
+    def again(self, number: int, value: Any, last: int) -> dict[int, Any]:
+        """What would be otherwise if the value ``number`` were ``value``; steps after ``last`` are not run."""
         here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
         for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
             if any(isinstance(one, int) and one in here for one in step.inputs):
                 given = [here[one] if isinstance(one, int) and one in here else self.read(one) for one in step.inputs]
                 here.update(zip(step.outputs, self.results(step, given), strict=True))
-        return here.get(target)
+        return here
 
     def put(self, number: int, value: Any) -> None:
         """Let what has not run yet have another value, if anything needs it."""

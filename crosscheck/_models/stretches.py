@@ -112,7 +112,7 @@ def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Co
     flat, mends = found.flat, found.forcing.mends
     target = _value(found, at)
     ends = {_value(found, one): f"the {_place(found, one)}" for one in _settled(found, at)}
-    ends |= {mends[one][0]: f"after {found.landmarks[one].name}" for one in _settled(found, at) if one in mends}
+    ends |= {mends[one].value: f"after {found.landmarks[one].name}" for one in _settled(found, at) if one in mends}
     ends |= {number: f"JAX's {name}" for number, name in zip(flat.weights, flat.names, strict=True)}
     ends |= {number: f"input {k}" for k, number in enumerate(flat.inputs)}
     ends.pop(target, None)
@@ -172,7 +172,7 @@ def _torch(found: Found, at: int, graph: TorchGraph, whole: Array) -> Code | Non
     if last is None or operations[last].kind != DATA:
         return None
     settled = {found.landmarks[one].operation for one in _settled(found, at)}
-    settled |= {mends[one][1] for one in _settled(found, at) if one in mends}
+    settled |= {mends[one].operation for one in _settled(found, at) if one in mends}
     ends = {one for one in settled if one is not None and one != last and operations[one].kind == DATA}
     try:
         made = graph.segment(last, {one: (_where(found, one), found.torch.values[one].wide) for one in ends})

@@ -284,7 +284,8 @@ class _Search:
             first, missing = self._lacking(at, self._theirs(at, run, here), given=fault)
             always = missing if always is None else always & missing
             operation = self.torch.operations[first]
-            if first > fault and operation.path != path and not missing & set(operation.inputs):
+            behind = first != fault and fault in self._stretch(first)
+            if behind and operation.path != path and not missing & set(operation.inputs):
                 found.append((first, ""))
         # What comes right from some place is not wrong, nor what is put right by its operands in some place.
         left = [one for one in set(found) if one[1] or one[0] in (always or ())]

@@ -24,8 +24,8 @@ class Bug:
     architecture: str
     library: str
     where: tuple[str, ...]
-    """The innermost modules of torch whose step the port does wrongly. A step of the whole model, between its modules, is
-    counted to the module that it feeds, or is "" where it feeds none."""
+    """The innermost modules of torch whose step the port does wrongly; "" for a step of the model itself, between its
+    modules. Where the port moves numbers wrongly, the module that they are moved to."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the port."""
     weights: Callable[[State], State] = dict
@@ -252,9 +252,9 @@ BUGS = (
     # Reductions.
     Bug("mean for sum", "gcn", "plain", each(gcn.LAYERS, "", "layers"), {"gather": wrong.segment_mean}),
     Bug("degree without itself", "gcn", "plain", ("layers.1",), {"1.degrees": wrong.degrees_without_itself}),
-    Bug("sum for mean", "gcn", "plain", ("head",), {"pool": lambda x: x.sum(0)}),
-    Bug("maximum for mean", "resnet", "plain", ("head",), {"pool": lambda x: x.max((1, 2))}),
-    Bug("mean over the padding too", "encoder", "plain", ("head",), {"pool": lambda x, _: x.mean(1)}),
+    Bug("sum for mean", "gcn", "plain", ("",), {"pool": lambda x: x.sum(0)}),
+    Bug("maximum for mean", "resnet", "plain", ("",), {"pool": lambda x: x.max((1, 2))}),
+    Bug("mean over the padding too", "encoder", "plain", ("",), {"pool": lambda x, _: x.mean(1)}),
     Bug("mean for sum", "vae", "plain", ("",), {"kl": lambda mean, log: 0.5 * (mean**2 + jnp.exp(log) - 1 - log).mean(-1)}),
     Bug("softmax over the batch", "mlp", "plain", ("logs",), {"logs": partial(jax.nn.log_softmax, axis=0)}),
     # The mixture.

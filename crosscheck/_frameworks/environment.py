@@ -12,12 +12,13 @@ from crosscheck._records.errors import said
 from crosscheck._records.interface import MissingFrameworkError
 
 
-def environment(device: str = "cpu") -> dict[str, object]:
+def environment(device: str = "cpu", more: tuple[str, ...] = ()) -> dict[str, object]:
     """Versions, devices and settings on which results may depend; a framework that is missing says why.
 
-    By dtype it says what happens to subnormals, or under ``lacks`` why the backend cannot run that dtype.
+    By dtype it says what happens to subnormals, or under ``lacks`` why the backend cannot run that dtype. ``more`` names
+    other packages whose versions count.
     """
-    packages = ("torch-jax-crosscheck", "numpy", "ml_dtypes", "python-flint")
+    packages = ("torch-jax-crosscheck", "numpy", "ml_dtypes", "python-flint", *more)
     described: dict[str, object] = {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -30,8 +30,6 @@ CONSTANT = 2.0**-22
 """What a constant, such as a learning rate, that one side holds in float32 makes of it."""
 ROUNDINGS = 16.0
 """A side is inaccurate if it errs by so many times what the other errs and the dtype's rounding of each step makes."""
-SKIPPED = "missing"
-"""The gradients that PyTorch and JAX cannot have alike: JAX has no None."""
 OTHERS = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
 """Values that people give to options."""
 MOST_CHANGES, NEAREST, MOST_TRIED = 2, 8, 500
@@ -158,9 +156,8 @@ def _size(trajectory: Trajectory, moved: FloatArray) -> float:
 # why
 
 
-def explanation(pair: Pair, runs: Sequence[OptimizerRun], seed: int) -> str:
-    """What would make both the same, or how the one moves beside the other, as far as that is found."""
-    wrong = [run for run in runs if not run.passed and run.gradients != SKIPPED]
+def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
+    """What would make both the same in these runs, or how the one moves beside the other, as far as that is found."""
     steps = min(wrong[0].steps, max(12, *((run.first or 0) + 6 for run in wrong)))
     tried_on = [
         (given, in_optax(pair, given, steps, "float64"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FloatArray
-from crosscheck._frameworks.environment import environment, version
+from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, said
 from crosscheck._records.interface import framework
@@ -20,6 +21,7 @@ from crosscheck._training.optimizer_report import OptimizerReport, OptimizersRep
 DTYPES = ("float32", "float64")
 MOST_STEPS = 100_000
 STEPS = 50
+OPTAX = ("optax",)
 PAIRS = Path(__file__).with_name("optimizer_pairs.toml")
 
 
@@ -85,7 +87,7 @@ def compare_optimizers(
     if clip is not None and not callable(clip):
         raise UsageError(f"clip: got {type(clip).__name__}, expected a function of the list of parameters, or None")
     tree = _params(params, seed)
-    return _compared(torch_optimizer, optax_transform, tree, clip, every, (steps, name, seed), _environment())
+    return _compared(torch_optimizer, optax_transform, tree, clip, every, (steps, name, seed), environment(more=OPTAX))
 
 
 def _compared(
@@ -104,14 +106,10 @@ def _compared(
     steps, dtype, seed = settings
     pair = Pair(make, transform, params, clip, every)
     runs = judge(pair, steps, dtype, seed)
-    wrong = any(not run.passed for run in runs if run.gradients != "missing")
-    return OptimizerReport(
-        *(names or (type(made(pair)).__name__, "optax")),
-        runs,
-        explanation(pair, runs, seed) if wrong else "",
-        {"steps": steps, "dtype": dtype, "seed": seed},
-        described,
-    )
+    names = names or (type(made(pair)).__name__, "optax")
+    report = OptimizerReport(*names, runs, "", {"steps": steps, "dtype": dtype, "seed": seed}, described)
+    wrong = [run for run in report.judged if not run.passed]
+    return replace(report, explanation=explanation(pair, wrong, seed)) if wrong else report
 
 
 @undisturbed(alone=True)
@@ -137,7 +135,7 @@ def optimizers(*, dtype: str | Any = "float32") -> OptimizersReport:
     name = _arguments.dtype(dtype, DTYPES)
     for what in ("torch", "jax", "optax"):
         framework(what)
-    described = _environment()
+    described = environment(more=OPTAX)
     found, skipped = [], {}
     for entry in tomllib.loads(PAIRS.read_text(encoding="utf-8"))["pair"]:
         try:
@@ -200,8 +198,3 @@ def _floats(leaf: Any) -> FloatArray:
     if not np.isfinite(array).all():
         raise UsageError("params: got NaN or infinity, expected finite numbers")
     return array.astype(np.float32).astype(np.float64)
-
-
-def _environment() -> dict[str, object]:
-    described = environment()
-    return {**described, "packages": {**dict(described["packages"]), "optax": version("optax")}}  # type: ignore[call-overload]

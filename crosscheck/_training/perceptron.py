@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
-from crosscheck._frameworks.environment import environment, version
+from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
@@ -29,6 +29,7 @@ from crosscheck._training.tasks import GATES, Task, gate, random_points
 
 DTYPES = ("float32", "float64")
 TASKS = (*GATES, "points")
+OPTAX = ("optax",)
 MOST_SEEDS = 2**63 - 1
 MOST_STARTS = 100_000
 """Every gate from so many starts, for 1,000 epochs, takes a quarter of an hour."""
@@ -112,7 +113,7 @@ def perceptron(
     judged: dict[str, History] = dict(sound)
     judged |= {name: trains[name](FAULTS[fault].plant(setup), progress) for name, fault in planted.items()}
     judged |= {name: train(setup, progress) for name, train in replaced.items()}
-    return PerceptronReport(task.name, seed, planted, setup, judged, judge(setup, judged, controls), _environment())
+    return PerceptronReport(task.name, seed, planted, setup, judged, judge(setup, judged, controls), environment(more=OPTAX))
 
 
 @undisturbed(alone=True)
@@ -175,7 +176,7 @@ def perceptrons(
     logits = {name: train(many, progress) for name, train in trains.items()}
     control = trains["jax"](moved_many(many), progress)
     settings = {"seeds": seeds, "seed": seed, "epochs": epochs, "learning_rate": float(learning_rate), "dtype": dtype}
-    return PerceptronsReport(tuple(judge_many(names, many, logits, control)), settings, _environment())
+    return PerceptronsReport(tuple(judge_many(names, many, logits, control)), settings, environment(more=OPTAX))
 
 
 @undisturbed(alone=True)
@@ -194,18 +195,13 @@ def losses() -> LossesReport:
         >>> crosscheck.losses().passed
         True
     """
-    described = _environment()
+    described = environment(more=OPTAX)
     lacking = Lacking.of(described)
     skipped = lacking.of_those(FRAMEWORKS, ())
     run = [name for name in FRAMEWORKS if lacking.runs(name)]
     if "jax" in run:
         framework("optax")
     return LossesReport(tuple(judge_losses(run)), described, skipped)
-
-
-def _environment() -> dict[str, object]:
-    described = environment()
-    return {**described, "packages": {**dict(described["packages"]), "optax": version("optax")}}  # type: ignore[call-overload]
 
 
 def _task(what: str, seed: int) -> Task:

@@ -195,6 +195,24 @@ def test_the_story_names_the_layer_and_what_both_sides_compute(failing: ModelsRe
     assert len(story) < 30
 
 
+PORT = """
+import jax
+
+
+def port(p, x):
+    return jax.nn.gelu(x @ p["fc1.weight"].T + p["fc1.bias"]) @ p["fc2.weight"].T + p["fc2.bias"]
+"""
+
+
+def test_the_line_of_a_port_is_named_in_whatever_folder_it_is() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(PORT, "/home/someone/crosscheck/ports/my_port.py", "exec"), names)
+    model, params, inputs = small()
+    report = compare_models(model, names["port"], inputs, params=params, order=0)
+    assert report.first is not None
+    assert report.first.source == "my_port.py:6"
+
+
 class Joined(nn.Module):
     def __init__(self) -> None:
         super().__init__()

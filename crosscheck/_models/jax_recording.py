@@ -30,6 +30,7 @@ from crosscheck._shadow.jax_equations import (
 )
 from crosscheck._shadow.jax_lift import Interpreter
 
+PACKAGE = Path(__file__).parents[1]
 MOST_UNROLLED = 1024
 """A scan of more steps is run as one operation, without landmarks inside."""
 NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
@@ -270,7 +271,7 @@ def _source(equation: Any) -> str:
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
         path = Path(frame.file_name)
-        if "site-packages" not in path.parts and "crosscheck" not in path.parts[-3:-1]:
+        if "site-packages" not in path.parts and PACKAGE not in path.parents:
             return f"{path.name}:{frame.line_num}"
     return ""
 

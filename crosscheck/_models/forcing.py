@@ -263,8 +263,8 @@ class _Search:
     def _hidden(self, at: int, fault: int, expected: Array, run: Run) -> tuple[int, str] | None:
         """A second fault behind the first one of a stretch: an operation that is wrong of right operands, and how.
 
-        JAX gets torch's result of the first one, in the place of each of its values in turn. If in none of them that puts
-        the landmark right, what JAX makes of it is wrong too; where is told by the place from which most comes right.
+        One value of JAX after the other is replaced by torch's result of the first fault. If one replacement makes the
+        landmark right, there is no second fault. Else the second fault is the operation that comes last of those found.
         """
         landmark = self.forcing.landmarks[at]
         if landmark.beside:  # each of the parts that JAX has joined is searched by itself
@@ -298,9 +298,9 @@ class _Search:
         return any(distance(matrix, expected) <= self._limit(at) for matrix in trials)
 
     def _trials(self, at: int, operation: int, run: Run) -> Iterator[tuple[Mend, Mapping[int, Any], Array]]:
-        """JAX with torch's result of an operation in the place of one of its values after the other, axes as they fit.
+        """Replace one value of JAX after the other by torch's result of an operation, its axes in every order that fits.
 
-        Of each the values that change, and what comes to the landmark.
+        Gives each replacement, the values of JAX that it changes, and the value at the landmark after it.
         """
         landmark, order = self.forcing.landmarks[at], self.forcing.orders[at]
         step = self.flat.steps[landmark.step]
@@ -422,7 +422,7 @@ class _Search:
         mine = self._sorted[operation]
         limit = self._limit(number)
         before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
-        # What picks some of its numbers, such as a pooling, is told from what it picks them from by its size alone.
+        # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
         picks = any(one.size > mine.size and _holds(np.sort(one, axis=None), mine, limit) for one in before)
         sizes = [mine.size] if picks else [size for size in theirs if not size % max(mine.size, 1)]
         return any(_holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))

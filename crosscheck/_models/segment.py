@@ -50,10 +50,8 @@ def explanation_by_compare(found: Found, landmark: Landmark, operation: Operatio
         report = compare(module, function, [given], order=0, dtype=found.flat.dtype)
     except Exception:  # a stretch that cannot be run by itself has no explanation; the fault stands all the same
         return ""
-    if not report.passed and report.cause not in (
-        None,
-        "error",
-    ):  # an error is of the layout, which is no fault of a stretch
+    # an error is of the layout, which is no fault of a stretch
+    if not report.passed and report.cause not in (None, "error"):
         known[same] = report.headline.partition(f" / {function.__name__}: ")[2].rstrip(".")
     return known[same]
 

@@ -25,7 +25,7 @@ class Autoencoder(nnx.Module):
 
 
 def port(state: State, *, evaluated: bool = True) -> Port:
-    """The option ``evaluated`` switches dropout off; a module of flax is in training mode until it is told otherwise."""
+    """With ``evaluated`` the module is put into evaluation mode, without dropout. flax makes modules in training mode."""
     model = Autoencoder(state)
     if evaluated:
         model.eval()

@@ -115,6 +115,15 @@ def test_a_side_that_is_inaccurate_in_the_dtype_is_named() -> None:
     assert (report.cause, report.side) == ("inaccurate", "jax")
 
 
+def test_a_schedule_in_float32_is_inaccurate_in_float64_and_no_side_is_blamed_for_it() -> None:
+    def rounded(step: Any) -> Any:
+        return (0.1 * 0.5 ** (step // 5)).astype(jnp.float32)
+
+    report = compare_optimizers(scheduled, optax.sgd(rounded), steps=10, dtype="float64")
+    assert (report.cause, report.side) == ("inaccurate", None)
+    assert compare_optimizers(scheduled, optax.sgd(rounded), steps=10).passed
+
+
 def test_a_nan_is_special() -> None:
     broken = optax.stateless(lambda g, _: jax.tree.map(lambda x: jnp.where(x == 0, jnp.nan, x), g))
     report = compare_optimizers(SGD, optax.chain(broken, optax.sgd(0.1)), steps=10)

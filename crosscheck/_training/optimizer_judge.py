@@ -99,7 +99,6 @@ def _judged(pair: Pair, kind: str, steps: int, dtype: str, seed: int) -> Optimiz
         cause = "special"
     elif first is not None:
         cause = "inaccurate" if apart.max() <= CONSTANT else "definition"
-        side = None if cause == "definition" else "jax"
     else:
         unit = steps * 2.0 ** -FORMATS[dtype].precision * _size(mine, moved)
         beyond = [errors[k] > ROUNDINGS * (errors[1 - k] + unit) for k in (0, 1)]

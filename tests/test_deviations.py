@@ -120,6 +120,17 @@ def test_a_stale_maximum_fails() -> None:
     assert "stale" in failures(report)
 
 
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [(2.0**24, ""), (2.0**20, "more than the declared 1.049e+06"), (2.0**28, "is the largest measured (jit)")],
+)
+def test_a_mode_may_have_a_bound_of_its_own_which_must_hold_and_not_be_stale(bound: float, said: str) -> None:
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**24, max_ulp_in={"jit": bound})))
+    assert report.passed is not bool(said)
+    assert said in failures(report)
+    assert "eager" not in failures(report)
+
+
 def test_in_another_environment_an_absence_is_a_note_and_the_region_still_covers() -> None:
     region = dataclasses.replace(FLOAT32, intervals=((1.6, 103.98),), anchors=(Anchor(1.6, {}),))
     report = gradient_of(declared(region, seen=(Seen(torch="<1", jax="<0.1"),)))

@@ -83,6 +83,10 @@ FAULTS: dict[str, tuple[Callable[[Region], Region], str]] = {
     "a region widened": (lambda region: replace(region, intervals=((1.2, 103.98),)), "inputs "),
     "an anchor's last bit": (with_another_bit, "torch gives 0.0, was 1.401298464324817e-45"),
     "a bound ten times too large": (lambda region: replace(region, max_ulp=10 * region.max_ulp), "error at most "),
+    "a bound of a mode ten times too large": (
+        lambda region: replace(region, max_ulp_in={"jit": 10 * region.max_ulp}),
+        "; in jit at most ",
+    ),
     "an anchor that does not show it": (with_an_idle_anchor, "at 0.5: an anchor that does not show it"),
 }
 

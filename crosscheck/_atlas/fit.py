@@ -6,26 +6,35 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, product
-from math import inf, isfinite, nan
+from math import inf, isfinite, isinf, nan
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, IntArray, is_number, widen
+from crosscheck._atlas.bounds import bounded
 from crosscheck._atlas.intervals import Points, drawn, refitted
 from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import CAUSES, DTYPES, budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
-from crosscheck._verdict.deviations import SCATTERED, Showing, lie_in, missed_at, regions_of, showing, too_wide
+from crosscheck._verdict.deviations import (
+    SCATTERED,
+    Showing,
+    lie_in,
+    missed_at,
+    regions_of,
+    showing,
+    stale,
+    too_large,
+    too_wide,
+)
 from crosscheck._verdict.judged import ALONE, Judged
 
 MEASURED = ("definition", "inaccurate", "layout")
 """The causes whose error has a size."""
-MARGIN, LOOSE = 2.0, 5.0
-"""A bound is this much above the largest error measured; one on record is kept while it is at most so much above it."""
 NEAR = 2.0
-"""What lies no further than by this factor from a region may have the same reason."""
+"""What lies no further than by this factor from a region may have its reason; few inputs are tried in several layouts."""
 TRIED = 16
 """So many inputs that show it are tried as the anchor of a region."""
 
@@ -67,12 +76,18 @@ class Measured:
 def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
     """Whether regions that were drawn around other samples cover what these show, bounds included."""
     regions = {deviation.id: found.get(deviation.id, ()) for deviation in measured.activation.deviations}
-    return not any(_open(measured, regions)) and all(
-        one.largest(region) <= region.max_ulp
+    return not any(_open(measured, regions)) and not any(
+        _refuted(measured, measured.alone(deviation, region), region)
         for deviation in measured.activation.deviations
         for region in regions[deviation.id]
-        for one in showing(measured.alone(deviation, region), region, measured.judged)
     )
+
+
+def _refuted(measured: Measured, alone: Deviation, region: Region) -> list[str]:
+    """What a run says against a region of whose inputs all were tried."""
+    shows = showing(alone, region, measured.judged)
+    missed = (said for anchor in region.anchors for said in missed_at(anchor, alone, region, shows))
+    return [*too_large(region, shows), *stale(region, shows), *too_wide(alone, region, shows), *missed]
 
 
 def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
@@ -119,7 +134,7 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
 def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
     """Regions for what no region on record covers: one for all of it, or for each mode, or for each mode and parameters."""
     dtypes = tuple(dict.fromkeys(one.key.dtype for one, _ in wanted))
-    template = replace(template, seen=(), capability=None, dtypes=dtypes, max_ulp=inf)
+    template = replace(template, seen=(), capability=None, dtypes=dtypes, max_ulp=inf, max_ulp_in={})
     modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
     usual = tuple(mode for mode in modes if mode in USUAL_MODES)
     for choice in dict.fromkeys(((), usual, modes)):
@@ -165,9 +180,10 @@ def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wan
     errors = [one.ulp[where[one.failing]] for one, where in wanted]
     largest = max((float(np.nan_to_num(some, nan=0.0).max(initial=0.0)) for some in errors), default=0.0)
     # the other entries of a row decide too, so that a number that shows it says little of those beside it
-    small = measured.activation.rows or largest <= _small(region)
+    few = deviation.cause == "layout"
+    small = measured.activation.rows or few or largest <= _small(region)
     for scattered in (small, not small):
-        made = _finished(measured, deviation, region, [*apart, *drawn(points.shown, shown, scattered=scattered)])
+        made = _finished(measured, deviation, region, [*apart, *drawn(points.shown, shown, scattered=scattered, few=few)])
         if made:
             return [made]
     return []
@@ -186,44 +202,76 @@ def _finished(
         return None
     held = [one for one in region.anchors if lie_in(np.array([one.input]), intervals).any()]
     region = replace(region, intervals=tuple(intervals), anchors=(Anchor(intervals[0][0], {}),))
+    region = _bounded(measured, deviation, region)
     alone = measured.alone(deviation, region)
     shows = showing(alone, region, measured.judged)
     strict = [one for one in shows if one.strict]
-    largest = max((one.largest(region) for one in shows), default=0.0)
-    bound = inf
-    if deviation.cause in MEASURED and 0 < largest < inf:
-        kept = largest <= region.max_ulp <= LOOSE * largest
-        small = _small(region)
-        bound = small if largest <= small < MARGIN * largest else float(f"{MARGIN * largest:.3g}")
-        bound = region.max_ulp if kept else bound
-    region = replace(region, max_ulp=bound)
-    alone = measured.alone(deviation, region)
     if not strict or any(too_wide(alone, region, shows)):
         return None
+    runs = [showing(alone, region, run) for run in measured.runs]
 
     def shown(anchor: Anchor) -> bool:
-        return not missed_at(anchor, alone, region, shows)
+        tried = [some for some in runs if any(_tries(one.one, anchor) for one in some if one.strict)]
+        return bool(tried) and not any(missed_at(anchor, alone, region, some) for some in tried)
 
+    names = () if measured.activation.rows else deviation.implementations
     anchors = [
         Anchor(one.input, dict(_results(one.input, one.results, strict, shown)))
         for one in held
         if shown(Anchor(one.input, {}))
     ]
     if not anchors:
-        names = () if measured.activation.rows else deviation.implementations
-        at = next((value for value in _candidates(strict) if shown(Anchor(value, {}))), None)
-        if at is None:
-            return None
-        anchors = [Anchor(at, dict(_results(at, names, strict, shown)))]
-    return replace(region, anchors=tuple(anchors))
+        anchors = [Anchor(at, dict(_results(at, names, strict, shown))) for at in _candidates(strict, shown)]
+    if not anchors:
+        return None
+    if isinf(region.max_ulp) and not measured.activation.rows:
+        # an input that each run tries bears a bound out
+        more = [Anchor(at, dict(_results(at, names, strict, shown))) for at in _candidates(strict, shown, common=False)]
+        region = _bounded(measured, deviation, region, more)
+        anchors += more if isfinite(region.max_ulp) else []
+    return replace(region, anchors=tuple({repr(one.input): one for one in anchors}.values()))
 
 
-def _candidates(strict: Iterable[Showing]) -> list[float]:
-    """Inputs that show it: those that most of the comparisons have in common, then those of the largest errors."""
+def _tries(one: Judged, anchor: Anchor) -> bool:
+    return bool(is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype))).any())
+
+
+def _bounded(measured: Measured, deviation: Deviation, region: Region, anchors: Sequence[Anchor] = ()) -> Region:
+    """The region with the bounds of its errors; every run has those at the anchors."""
+    if deviation.cause not in MEASURED:
+        return replace(region, max_ulp=inf, max_ulp_in={})
+    alone = measured.alone(deviation, region)
+    runs = [showing(alone, region, run) for run in measured.runs]
+    strict = [here for shows in runs for here in shows if here.strict]
+    at_anchors: dict[tuple[str, str], float] = {}
+    for here, anchor in product(strict, anchors):
+        at = is_number(here.one.x[here.one.failing], anchor.input) & here.shown[here.one.failing]
+        setting = here.one.key.mode, here.one.key.dtype
+        at_anchors[setting] = max([at_anchors.get(setting, 0.0), *here.one.ulp[at].tolist()])
+    found: dict[str, dict[tuple[int, str], float]] = {}
+    for seed, shows in enumerate(runs):
+        for here in shows:
+            mode, dtype = here.one.key.mode, here.one.key.dtype
+            if (largest := max(here.largest(region), at_anchors.get((mode, dtype), 0.0) * here.strict)) > 0:
+                of_mode = found.setdefault(mode, {})
+                of_mode[seed, dtype] = max(largest, of_mode.get((seed, dtype), 0.0))
+    asked = {here.one.key.mode for here in strict}
+    errors = {mode: [*of_mode.values()] for mode, of_mode in found.items()}
+    return bounded(
+        region,
+        {mode: some for mode, some in errors.items() if mode in asked},
+        {mode: some for mode, some in errors.items() if mode not in asked},
+        _small(region),
+    )
+
+
+def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], *, common: bool = True) -> list[float]:
+    """The first input that can be an anchor: of those that show it in most of the comparisons, or of the largest errors."""
     found: list[tuple[IntArray, Float64Array]] = []
     for here in strict:
         at = here.shown[here.one.failing]
-        bits = widen(here.one.x[here.one.failing[at]]).astype(np.float64).view(np.int64)  # -0 is not 0, and NaN is itself
+        x = widen(here.one.x[here.one.failing[at]])
+        bits = np.where(np.isnan(x), nan, x).view(np.int64)  # -0 is not 0, and every NaN is the same
         every, where = np.unique(bits, return_inverse=True)
         errors = np.zeros(every.size)
         np.maximum.at(errors, where, np.nan_to_num(here.one.ulp[at], nan=0.0))
@@ -231,8 +279,9 @@ def _candidates(strict: Iterable[Showing]) -> list[float]:
     bits, where, counts = np.unique(np.concatenate([every for every, _ in found]), return_inverse=True, return_counts=True)
     largest = np.zeros(bits.size)
     np.maximum.at(largest, where, np.concatenate([errors for _, errors in found]))
-    order = np.lexsort((np.abs(bits.view(np.float64)), -largest, -counts))
-    return [float(value) for value in bits[order[:TRIED]].view(np.float64)]
+    order = np.lexsort((np.abs(bits.view(np.float64)), -largest, -counts * common))
+    tried = (float(value) for value in bits[order[:TRIED]].view(np.float64))
+    return list(islice((value for value in tried if shown(Anchor(value, {}))), 1))
 
 
 def _results(
@@ -291,7 +340,8 @@ def _matched(
             continue
         apart = np.stack([_apart(x, region) for region in templates])
         nearest = apart.argmin(axis=0)
-        mine = open_ & _shows(one, deviation) & (apart.min(axis=0) <= NEAR)
+        near = inf if deviation.cause == "layout" else NEAR
+        mine = open_ & _shows(one, deviation) & (apart.min(axis=0) <= near)
         for number, region in enumerate(templates):
             if (at := mine & (nearest == number)).any():
                 groups.setdefault(deviation.regions.index(region), []).append((one, at))

@@ -20,6 +20,8 @@ OUTERMOST = 5
 """The inputs next to an end tell how often it shows there."""
 FURTHER = 2.0
 """Intervals of new scattered errors reach further by this factor."""
+MUCH_FURTHER = 16.0
+"""And by this one where few inputs were tried."""
 GAP = 4.0
 """Scattered errors this many times apart, relatively, are in two intervals."""
 DENSE, STEP = 0.6, 0.2
@@ -111,8 +113,8 @@ def _margin(at: IntArray, hits: IntArray, points: Points) -> int:
     return max(by_chance, SPREAD * (max(ends) - min(ends)))
 
 
-def drawn(wanted: BoolArray, points: Points, *, scattered: bool) -> list[Interval]:
-    """Intervals that hold every wanted number; unless scattered, most numbers inside show it."""
+def drawn(wanted: BoolArray, points: Points, *, scattered: bool, few: bool = False) -> list[Interval]:
+    """Intervals that hold every wanted number; unless scattered, most numbers inside show it; ``few`` of them were tried."""
     result = [(value, value) for value in (-np.inf, np.inf) if wanted[points.x == value].any()]
     for sign in (-1, 1):
         part = np.flatnonzero(np.isfinite(points.x) & (np.sign(points.x) == sign))[::sign]
@@ -121,19 +123,20 @@ def drawn(wanted: BoolArray, points: Points, *, scattered: bool) -> list[Interva
         if not at.size:
             continue
         before = np.concatenate([[0], np.cumsum(points.shown[part])])  # so many of the numbers before each show it
-        few = at.size < OUTERMOST and not points.whole  # to tell what lies between from what lies outside
+        # to tell what lies between from what lies outside
+        alone = few or (at.size < OUTERMOST and not points.whole)
         groups = [[at[0], at[0]]]
         for i in at[1:]:
             first, last = groups[-1]
             dense = before[i + 1] - before[first] >= DENSE * (i + 1 - first)
             grows = dense and before[i + 1] - before[last] >= STEP * (i + 1 - last)
-            if (few or x[i] <= x[last] * GAP) if scattered else grows:
+            if (alone or x[i] <= x[last] * GAP) if scattered else grows:
                 groups[-1][1] = i
             else:
                 groups.append([i, i])
         for first, last in groups:
             least, most = (first, last) if points.whole else (max(first - 1, 0), min(last + 1, x.size - 1))
-            further = FURTHER if scattered and not points.whole else 1.0
+            further = 1.0 if points.whole or not scattered else MUCH_FURTHER if few else FURTHER
             low, high = rounded(float(x[least]) / further, -1), rounded(float(x[most]) * further, 1)
             result.append((low, high) if sign > 0 else (-high, -low))
     return result

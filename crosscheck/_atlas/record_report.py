@@ -184,14 +184,14 @@ def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Reg
 
 def _content(region: Region) -> str:
     """What two regions of one setting can differ in, as text, in which NaN equals itself and -0 is not 0."""
-    return repr((region.intervals, region.anchors, region.max_ulp))
+    return repr((region.intervals, region.anchors, region.max_ulp, sorted(region.max_ulp_in.items())))
 
 
 def _between(old: Region, new: Region, *, strict: bool) -> Iterator[str]:
     if repr(old.intervals) != repr(new.intervals):
         yield f"inputs {_intervals(new)}, was {_intervals(old)}"
-    if old.max_ulp != new.max_ulp:
-        yield f"error {_bound(new)}, was {_bound(old)}"
+    if _bounds(old) != _bounds(new):
+        yield f"error {_bounds(new)}, was {_bounds(old)}"
     before, after = ({repr(anchor.input): anchor for anchor in region.anchors} for region in (old, new))
     for at in dict.fromkeys([*before, *after]):
         if at in before and at in after:
@@ -216,7 +216,7 @@ def _setting(setting: Setting) -> str:
 
 
 def _told(region: Region) -> str:
-    return f"inputs {_intervals(region)}, error {_bound(region)}"
+    return f"inputs {_intervals(region)}, error {_bounds(region)}"
 
 
 def _intervals(region: Region) -> str:
@@ -225,5 +225,9 @@ def _intervals(region: Region) -> str:
     return ", ".join(told[:MOST_INTERVALS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _bound(region: Region) -> str:
-    return "of any size" if isinf(region.max_ulp) else f"at most {region.max_ulp:.4g} ULP"
+def _bounds(region: Region) -> str:
+    return "; ".join([_bound(region.max_ulp), *(f"in {mode} {_bound(bound)}" for mode, bound in region.max_ulp_in.items())])
+
+
+def _bound(bound: float) -> str:
+    return "of any size" if isinf(bound) else f"at most {bound:.4g} ULP"

@@ -74,8 +74,8 @@ class Outcome:
 class Area:
     """A region of a disagreement: closed intervals of inputs, for one order, some dtypes and modes, as ``Region`` has them.
 
-    ``max_ulp`` is the declared bound of the error in ULP, infinite where there is none; ``measured`` is how far it was
-    seen there in this run, empty where none of it was run.
+    ``max_ulp`` is the declared bound of the error in ULP in any of its modes, infinite where there is none; ``measured`` is
+    how far it was seen there in this run, empty where none of it was run.
     """
 
     order: int

@@ -115,7 +115,7 @@ def _declared_row(
                 lengths=region.lengths,
                 parameters=dict(region.parameters),
                 modes=deviation.modes_of(region),
-                max_ulp=region.max_ulp,
+                max_ulp=region.bound(),
                 measured=tuple(extents(deviation, region, judged)),
             )
             for region in deviation.regions

@@ -17,7 +17,15 @@ from crosscheck._records.plain import plain, restored
 
 SCHEMA = "crosscheck.recorded/1"
 FOLDER = Path(__file__).parent
-NOT_WRITTEN = {"max_ulp": inf, "lengths": (), "parameters": {}, "capability": None, "modes": (), "seen": ()}
+NOT_WRITTEN = {
+    "max_ulp": inf,
+    "lengths": (),
+    "parameters": {},
+    "capability": None,
+    "modes": (),
+    "seen": (),
+    "max_ulp_in": {},
+}
 """Fields of a region that are left out of a file where they have these values, their defaults."""
 
 

@@ -72,6 +72,7 @@ class Region:
             with this one, since others run other code, with other results.
         modes: The modes in which the deviation occurs here; those of the deviation unless given.
         seen: The environments in which it was observed here; those of the deviation unless given.
+        max_ulp_in: The bounds of modes that have another one than ``max_ulp``.
 
     Raises:
         SpecError: If a field has a wrong value, there is no interval or no anchor, or an anchor is in none of the intervals.
@@ -93,12 +94,15 @@ class Region:
     capability: str | None = None
     modes: tuple[str, ...] = ()
     seen: tuple[Seen, ...] = ()
+    max_ulp_in: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise SpecError(f"Region.order: got {self.order!r}, expected one of {ORDERS}")
         if not set(self.modes) <= set(MODES):
             raise SpecError(f"Region.modes: got {self.modes!r}, expected some of {MODES}")
+        if not set(self.max_ulp_in) <= set(self.modes or MODES):
+            raise SpecError(f"Region.max_ulp_in: got {tuple(self.max_ulp_in)}, expected some of {self.modes or MODES}")
         if said := fields.wrong(self, {"seen": SEENS}):
             raise SpecError(f"Region.{said}")
         if not self.dtypes or not set(self.dtypes) <= set(DTYPES):
@@ -111,6 +115,26 @@ class Region:
         for anchor in self.anchors:
             if not any(low <= anchor.input <= high or (isnan(low) and isnan(anchor.input)) for low, high in self.intervals):
                 raise SpecError(f"Region.anchors: {anchor.input} lies in none of the intervals {self.intervals}")
+
+    def bound(self, mode: str | None = None) -> float:
+        """Find the upper bound of the error in ULP.
+
+        Args:
+            mode: A mode; all of them unless given.
+
+        Returns:
+            The bound that holds in the mode, or in all of them.
+
+        Examples:
+            >>> from crosscheck import Anchor, Region
+            >>> anchors = (Anchor(1.0, {}),)
+            >>> region = Region(0, ("float32",), ((1.0, 2.0),), anchors, max_ulp=8.0, max_ulp_in={"compile": 60.0})
+            >>> region.bound("eager"), region.bound("compile"), region.bound()
+            (8.0, 60.0, 60.0)
+        """
+        if mode is None:
+            return max(self.max_ulp, *self.max_ulp_in.values()) if self.max_ulp_in else self.max_ulp
+        return self.max_ulp_in.get(mode, self.max_ulp)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite, isnan
+from math import isfinite, isnan
 
 import numpy as np
 
@@ -217,11 +217,8 @@ def examine(
             for anchor in region.anchors
             for message in missed_at(anchor, deviation, region, shows)
         ]
-        findings += [Finding(deviation.id, True, message) for message in _too_large(region, shows)]
-        largest = max((one.largest(region) for one in shows if one.strict), default=inf)
-        if must_occur and isfinite(region.max_ulp) and largest < region.max_ulp / STALE:
-            message = f"its declared maximum of {region.max_ulp:.4g} ULP is stale: {largest:.4g} ULP is the largest measured"
-            findings.append(Finding(deviation.id, True, message))
+        findings += [Finding(deviation.id, True, message) for message in too_large(region, shows)]
+        findings += [Finding(deviation.id, True, message) for message in stale(region, shows) if must_occur]
     return list(dict.fromkeys(findings))
 
 
@@ -258,7 +255,7 @@ def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing]) -> 
     """In which comparisons too few of a region's inputs show the deviation."""
     for here in shows:
         one, shown, inside = here.one, here.shown.sum(), here.inside.sum()
-        small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+        small = region.bound(one.key.mode) <= SCATTERED * budget(one.key.dtype, one.key.order)
         scattered = one.key.length or small or deviation.cause == "layout"
         if here.strict and 0 < shown < inside / 2 and not scattered:
             yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(one.key)})"
@@ -271,7 +268,7 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
         if (at := _points_at(one, anchor)).size:
             # the number by which an entry is known may occur in several rows: it must show in one of them; where it is
             # rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
-            small = region.max_ulp <= SCATTERED * budget(one.key.dtype, one.key.order)
+            small = region.bound(one.key.mode) <= SCATTERED * budget(one.key.dtype, one.key.order)
             key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
             key = replace(key, dtype="", mode="") if one.key.length and small else key
             missed.setdefault(key, []).append(_missed(one, anchor, at, deviation, _where(one.key)))
@@ -280,11 +277,26 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
     return [str(messages[0]) for messages in missed.values() if None not in messages]
 
 
-def _too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
+def too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
+    """In which comparisons an error is above the bound of their mode."""
     for one in shows:
-        if (largest := one.largest(region)) > region.max_ulp:
-            where = _where(one.one.key)
-            yield f"its error is {largest:.4g} ULP, more than the declared {region.max_ulp:.4g} ({where})"
+        key = one.one.key
+        if (largest := one.largest(region)) > (bound := region.bound(key.mode)):
+            yield f"its error is {largest:.4g} ULP, more than the declared {bound:.4g} ({_where(key)})"
+
+
+def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
+    """Which bounds are far above all that is measured where the deviation must show."""
+    measured: dict[str | None, list[float]] = {}
+    for one in shows:
+        mode = one.one.key.mode
+        if one.strict and isfinite(region.bound(mode)):
+            measured.setdefault(mode if mode in region.max_ulp_in else None, []).append(one.largest(region))
+    for own, errors in measured.items():
+        bound = region.max_ulp if own is None else region.bound(own)
+        if max(errors) < bound / STALE:
+            where = "" if own is None else f" ({own})"
+            yield f"its declared maximum of {bound:.4g} ULP is stale: {max(errors):.4g} ULP is the largest measured{where}"
 
 
 def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:

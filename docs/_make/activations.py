@@ -267,7 +267,7 @@ def regions(deviation: Deviation) -> str:
         inputs = ", ".join(interval(low, high) for low, high in one.intervals)
         lengths = ", ".join(map(str, one.lengths))
         values = ", ".join(f"{name} {value:g}" for name, value in one.parameters.items())
-        key = (ORDER_NAMES[one.order], inputs, lengths, values, "" if isinf(one.max_ulp) else f"{one.max_ulp:.3g} ULP")
+        key = (ORDER_NAMES[one.order], inputs, lengths, values, "" if isinf(one.bound()) else f"{one.bound():.3g} ULP")
         rows.setdefault(key, []).extend(one.dtypes)
     head = ["", "inputs", "rows of", "with", "error at most", "dtypes"]
     return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])

@@ -20,6 +20,8 @@ from ._compare.inputs import normal as normal
 from ._compare.inputs import stratified as stratified
 from ._compare.inputs import uniform as uniform
 from ._compare.report import PairReport as PairReport
+from ._dictionary.records import TranslatedPair as TranslatedPair
+from ._dictionary.records import Translation as Translation
 from ._frameworks.base import NoDeviceError as NoDeviceError
 from ._frameworks.settings import precision as precision
 from ._models.copying import copy_weights as copy_weights
@@ -60,6 +62,8 @@ from ._training.perceptron import losses as losses
 from ._training.perceptron import perceptron as perceptron
 from ._training.perceptron import perceptrons as perceptrons
 from ._training.report import PerceptronReport as PerceptronReport
+from ._translate.report import TranslationReport as TranslationReport
+from ._translate.translate import translate as translate
 from ._verdict.records import CauseCount as CauseCount
 from ._verdict.records import Comparison as Comparison
 from ._verdict.records import Diagnosis as Diagnosis

@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from crosscheck._cli import atlas, catalogue, compare, env, models, perceptron, sweep
+from crosscheck._cli import atlas, catalogue, compare, env, models, perceptron, sweep, translate
 from crosscheck._cli.ending import Commands
 
 RARELY = (100_000, 50, 100)
@@ -30,6 +30,7 @@ for command in (
     catalogue.plot,
     compare.compare,
     compare.diff,
+    translate.translate,
     models.models,
     sweep.sweep,
     perceptron.perceptron,

@@ -82,3 +82,10 @@ def inputs_done() -> Iterator[Callable[[int, int], None]]:
     """Takes the inputs that are done and those that there are."""
     with _bar("sweeping", None) as move:
         yield lambda done, total: move(completed=done, total=total)
+
+
+@contextmanager
+def entries_done() -> Iterator[Callable[[int, int], None]]:
+    """Takes the entries of the dictionary that are judged and those that there are."""
+    with _bar("judging", None) as move:
+        yield lambda done, total: move(completed=done, total=total)

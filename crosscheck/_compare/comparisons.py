@@ -23,6 +23,8 @@ from crosscheck._verdict.accept import Accepted
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Comparison, Point
 
+NAN_EVERYWHERE = "both sides are NaN everywhere"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -146,9 +148,7 @@ def comparison(
         uncovered=uncovered,
         undecided=int((np.isnan(verdict.truth) & compared).sum()),
         diagnosed=codes.size if excerpt is not None and points else None,
-        message=None
-        if points
-        else f"{'both sides are NaN everywhere' if codes.size else 'the result is empty'}, so nothing was compared",
+        message=None if points else f"{NAN_EVERYWHERE if codes.size else 'the result is empty'}, so nothing was compared",
         notes=tuple(dict.fromkeys((*(f"{ORDER_NAMES[place.order]}: {note}" for note in verdict.notes), *notes))),
         figures=measures,
         profile=_profile(results, verdict, x if elementwise else None, compared, fmt) if points else None,

@@ -40,6 +40,8 @@ from crosscheck._sweep.report import SCHEMA as SWEEP
 from crosscheck._sweep.report import SweepFile
 from crosscheck._training.optimizer_judge import OptimizerRun
 from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
+from crosscheck._translate.report import SCHEMA as DICTIONARY
+from crosscheck._translate.report import DictionaryFile
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
@@ -47,6 +49,7 @@ GROUPS = {
     "Judge": ("verify", "compare", "assert_agree", "explain", "plot", "sweep"),
     "The catalogue": ("activations",),
     "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
+    "The dictionary": ("translate", "TranslationReport", "Translation", "TranslatedPair"),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Whole models": (
         "compare_models",
@@ -355,6 +358,10 @@ def optimizers_example() -> dict[str, Any]:
     return dict(crosscheck.compare_optimizers(torch.optim.AdamW, optax.adamw(1e-3)).data())
 
 
+def dictionary_example() -> dict[str, Any]:
+    return dict(crosscheck.translate("hinge_embedding_loss", run=True).data())
+
+
 def sweep_example() -> dict[str, Any]:
     return dict(
         crosscheck.sweep("relu", dtype="bfloat16", orders=[0], implementations=["torch.native", "jax.native"]).data()
@@ -373,6 +380,7 @@ LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "arrays": (ArraysFile, ARRAYS, arrays_example),
     "models": (ModelsFile, MODELS, models_example),
     "optimizers": (OptimizersFile, OPTIMIZERS, optimizers_example),
+    "dictionary": (DictionaryFile, DICTIONARY, dictionary_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),
     "recorded": (RecordFile, RECORDED, recorded_example),

@@ -1,0 +1,95 @@
+"""The data files of the dictionary, read: one for each family, ``[[entry]]`` by ``[[entry]]``.
+
+An entry has ``torch``, the code that is judged and shown, and the code of its counterparts: ``jax``, ``optax``, ``flax``,
+``equinox``; or ``write``, code of JAX where no library has one. The first name that a code calls is what it is found by;
+``name`` and ``also`` give others. ``inputs`` are expressions by name; no derivative is taken by those that ``constant``
+names. ``at`` has edges: which inputs, in words, and those that change. ``default`` has both sides with their defaults,
+which differ, and what ``says`` how.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from crosscheck._dictionary.names import called, full
+from crosscheck._dictionary.records import LIBRARIES, TranslatedPair, Translation
+from crosscheck._records.errors import SpecError
+
+FOLDER = Path(__file__).parent
+USUAL = {"x": "normal(4, 6)"}
+"""The inputs of an entry that gives none."""
+KEYS = {"torch", "name", "what", "also", "inputs", "constant", "maps", "draws", "at", "default", "write", *LIBRARIES}
+
+
+def families(folder: Path = FOLDER) -> dict[str, str]:
+    """The title of each family, by its name."""
+    return {path.stem: str(_read(path)["title"]) for path in _files(folder)}
+
+
+def entries(folder: Path = FOLDER) -> tuple[Translation, ...]:
+    """Every entry, nothing of it judged."""
+    found = [_entry(path.stem, given) for path in _files(folder) for given in _read(path).get("entry", ())]
+    titles = [one.title for one in found]
+    if twice := sorted({title for title in titles if titles.count(title) > 1}):
+        raise SpecError(f'{", ".join(twice)}: two entries of one name; give each what it is: what = "..."')
+    return tuple(found)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.toml"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path.name}: {error}") from None
+
+
+def _entry(family: str, given: Mapping[str, Any]) -> Translation:
+    code = str(given.get("torch", "")).strip()
+    if wrong := given.keys() - KEYS:
+        raise SpecError(f"{family}: {code}: got {', '.join(sorted(wrong))}, expected some of {', '.join(sorted(KEYS))}")
+    if not code or not {*LIBRARIES, "write"} & given.keys():
+        raise SpecError(f"{family}: {code or 'an entry'}: expected torch, and what it is in JAX")
+    name = full(given["name"]) if "name" in given else called(code)
+    pairs = tuple(_pairs(given, code))
+    names = [name, *map(full, given.get("also", ()))]
+    names += [called(pair.code) for pair in pairs if pair.kind == "counterpart"]
+    return Translation(
+        name=name,
+        what=given.get("what", ""),
+        family=family,
+        names=tuple(dict.fromkeys(names)),
+        torch=code,
+        maps=given.get("maps", ""),
+        draws=given.get("draws", False),
+        pairs=pairs,
+    )
+
+
+def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
+    inputs = {} if given.get("draws") else given.get("inputs", USUAL)
+    constant = tuple(given.get("constant", ()))
+    offered = [("counterpart", library, given[library].strip()) for library in LIBRARIES if library in given]
+    if "write" in given:
+        offered.append(("written", "jax", given["write"].strip()))
+    for kind, library, code in offered:
+        yield TranslatedPair(kind, library, torch, code, inputs=inputs, constant=constant)
+    for at, changed in given.get("at", {}).items():
+        for _, library, code in offered:
+            yield TranslatedPair("edge", library, torch, code, at=at, inputs={**inputs, **changed}, constant=constant)
+    for one in given.get("default", ()):
+        (library,) = (library for library in LIBRARIES if library in one)
+        yield TranslatedPair(
+            "default",
+            library,
+            one.get("torch", torch).strip(),
+            one[library].strip(),
+            says=one["says"],
+            inputs=one.get("inputs", inputs),
+            constant=constant,
+        )

@@ -1,0 +1,23 @@
+"""The verdicts that are kept with the package, read without any framework: what a run over the whole dictionary wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crosscheck._dictionary.records import TranslatedPair, Translation
+
+KEPT = Path(__file__).with_name("verdicts.json")
+
+
+def kept(path: Path = KEPT) -> tuple[tuple[Translation, ...], Mapping[str, Any]]:
+    """Every entry with its verdicts, and the environment in which they were found."""
+    data = json.loads(path.read_text("utf-8"))
+    return tuple(_entry(one) for one in data["entries"]), data["environment"]
+
+
+def _entry(data: Mapping[str, Any]) -> Translation:
+    pairs = tuple(TranslatedPair(**{**pair, "constant": tuple(pair["constant"])}) for pair in data["pairs"])
+    return Translation(**{**data, "names": tuple(data["names"]), "pairs": pairs})

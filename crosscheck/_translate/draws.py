@@ -1,0 +1,59 @@
+"""Whether two pieces of code draw from one distribution: as many numbers of each, and the test of Kolmogorov and Smirnov."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._records.interface import framework
+from crosscheck._translate.code import SEED, function
+
+DRAWS = 20_000
+"""So many numbers at least are drawn of each."""
+CONFIDENCE = 1e-6
+"""Of two samples of one distribution, so few are taken for those of two."""
+
+
+def compare_draws(torch_code: str, jax_code: str, library: str) -> tuple[bool, str]:
+    """Whether both draw from one distribution, and what was measured of each."""
+    framework("jax"), framework("torch")
+    draw_torch = function(torch_code, "torch", ())
+    draw_jax = function(jax_code, library, ("key",))
+    import jax
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        torches = _enough(lambda _: draw_torch().detach().numpy())
+    keys = jax.random.split(jax.random.key(SEED), DRAWS)
+    jaxes = _enough(lambda i: np.asarray(draw_jax(keys[i])))
+    shapes = torches[0].shape, jaxes[0].shape
+    if shapes[0] != shapes[1]:
+        return False, f"the shapes differ: {shapes[0]} in PyTorch, {shapes[1]} in JAX"
+    x, y = (np.concatenate([one.ravel() for one in many]).astype(np.float64) for many in (torches, jaxes))
+    apart = _apart(x, y)
+    least = float(np.sqrt(-np.log(CONFIDENCE / 2) / 2) * np.sqrt((len(x) + len(y)) / (len(x) * len(y))))
+    same = apart <= least
+    told = f"{len(x):,} numbers of each: PyTorch {_measures(x)}, JAX {_measures(y)}; the distribution functions are "
+    return same, f"{told}{apart:.3f} apart, {'' if same else 'not '}within the {least:.3f} that chance explains"
+
+
+def _enough(draw: Any) -> list[Any]:
+    made: list[Any] = []
+    while sum(one.size for one in made) < DRAWS:
+        made.append(draw(len(made)))
+    return made
+
+
+def _apart(x: Float64Array, y: Float64Array) -> float:
+    """The largest distance of the two distribution functions."""
+    x, y = np.sort(x), np.sort(y)
+    both = np.concatenate([x, y])
+    of = [np.searchsorted(one, both, side="right") / len(one) for one in (x, y)]
+    return float(np.abs(of[0] - of[1]).max())
+
+
+def _measures(x: Float64Array) -> str:
+    return f"mean {x.mean():.3g}, standard deviation {x.std():.3g}, from {x.min():.3g} to {x.max():.3g}"

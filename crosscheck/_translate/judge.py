@@ -1,0 +1,83 @@
+"""The verdict on a pair of code: that of ``compare`` for functions, of their distributions for what draws numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck._compare.compare import compare
+from crosscheck._compare.comparisons import NAN_EVERYWHERE
+from crosscheck._compare.report import PairReport
+from crosscheck._dictionary.records import DIFFER, NOT_JUDGED, OFFERED, SAME, TranslatedPair, Translation
+from crosscheck._records.interface import MissingFrameworkError
+from crosscheck._translate.code import arrays, function
+from crosscheck._translate.draws import compare_draws
+
+DTYPES = ("float32", "float64")
+INPUT = re.compile(r"(?<=`)x(\d*)(?=[`\[])")
+LONGEST = 16
+"""Elements of an array that are shown."""
+
+
+def judged(entry: Translation, dtypes: tuple[str, ...] = DTYPES) -> Translation:
+    """An entry with the verdict of each of its pairs."""
+    return replace(entry, pairs=tuple(judge(pair, draws=entry.draws, dtypes=dtypes) for pair in entry.pairs))
+
+
+def judge(pair: TranslatedPair, *, draws: bool, dtypes: tuple[str, ...]) -> TranslatedPair:
+    """A pair with its verdict; where a library is missing, it is not judged, and says so."""
+    try:
+        return _drawn(pair) if draws else _compared(pair, dtypes)
+    except MissingFrameworkError as error:
+        return replace(pair, verdict=NOT_JUDGED, told=str(error))
+
+
+def _drawn(pair: TranslatedPair) -> TranslatedPair:
+    same, told = compare_draws(pair.torch, pair.code, pair.library)
+    return replace(pair, verdict=SAME if same else DIFFER, cause="exact" if same else "definition", told=told)
+
+
+def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
+    names = list(pair.inputs)
+    sides = function(pair.torch, "torch", names), function(pair.code, pair.library, names)
+    given = arrays(pair.inputs)
+    wrt = [k for k, name in enumerate(names) if given[k].dtype.kind == "f" and name not in pair.constant]
+    for dtype in dtypes if pair.kind in OFFERED else dtypes[:1]:
+        report = compare(sides[0], sides[1], given, dtype=dtype, modes="eager", order=int(bool(wrt)), wrt=wrt or None)
+        if not report.passed:
+            break
+    decisive = report.decisive
+    told = report.headline.partition(f"{decisive.function}: ")[2] if decisive else report.headline
+    told = _named(told, names)
+    if NAN_EVERYWHERE in report.headline:
+        return replace(pair, verdict=SAME, cause="exact", told="NaN in both")
+    if report.passed:
+        cause = "exact" if all(set(one.causes) <= {"exact"} for one in report.comparisons) else "rounding"
+        return replace(pair, verdict=SAME, cause=cause, side=None, told=told)
+    simplest = zip(pair.inputs, report.diagnosis.inputs.values(), strict=False)
+    shown = {name: said for name, value in simplest if (said := _said(value))}
+    if len(shown) < len(pair.inputs):
+        shown = dict(pair.inputs)
+    return replace(pair, verdict=DIFFER, cause=report.cause, side=report.side, told=told, shown=shown, got=_results(report))
+
+
+def _named(told: str, names: list[str]) -> str:
+    """What ``compare`` says, which numbers the inputs, with their names."""
+    return INPUT.sub(lambda found: names[int(found[1] or 0)], told)
+
+
+def _said(value: Any) -> str:
+    array = np.asarray(value)
+    return repr(array.astype(object).tolist()) if array.size <= LONGEST else ""
+
+
+def _results(report: PairReport) -> str:
+    """What both sides give at the simplest input, or where they are furthest apart."""
+    if report.decisive is None or report.cause is None or report.cause not in report.decisive.uncovered:
+        return ""
+    point = report.diagnosis.point or report.decisive.uncovered[report.cause].worst
+    of = "" if not report.decisive.order else "derivative: "
+    return f"{of}{point.got!r} in PyTorch, {point.expected!r} in JAX"

@@ -1,0 +1,96 @@
+"""``translate``: it looks a call up in the dictionary, and judges it again if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from crosscheck import _arguments
+from crosscheck._dictionary.entries import entries
+from crosscheck._dictionary.kept import kept
+from crosscheck._dictionary.names import found
+from crosscheck._dictionary.records import Translation
+from crosscheck._records.errors import UsageError
+from crosscheck._translate.report import TranslationReport
+
+PACKAGES = ("torch", "jax", "optax", "flax", "equinox")
+DTYPES = ("float32", "float64")
+
+
+def translate(
+    name: str | None = None,
+    *,
+    run: bool = False,
+    dtypes: Iterable[str] = DTYPES,
+    progress: Callable[[int, int], object] | None = None,
+) -> TranslationReport:
+    """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or a call of one of these.
+
+    The dictionary holds code for both sides that has been run and compared, as ``compare`` does it, at the inputs that it
+    names: where both are the same, at which inputs they are not, and whose defaults differ.
+
+    Args:
+        name: A name of PyTorch or of a library of JAX, in full or its last part: ``torch.nn.LayerNorm``, ``layer_norm``,
+            ``optax.l2_loss``. None for the whole dictionary.
+        run: Whether to judge again, with what is installed. Else the verdicts are those kept with the package, which
+            needs no framework.
+        dtypes: With ``run``, the dtypes to judge in: ``float32``, ``float64``.
+        progress: With ``run``, called after each entry, with how many are judged and how many there are.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If the dictionary has no such name; the message says which are near.
+        MissingFrameworkError: With ``run``, if PyTorch or JAX cannot be imported.
+
+    Examples:
+        >>> import crosscheck
+        >>> report = crosscheck.translate("torch.nn.HuberLoss")
+        >>> print(report.headline)
+        torch.nn.functional.huber_loss: the same, the defaults differ.
+    """
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"name: got {type(name).__name__}, expected a text, such as 'torch.nn.LayerNorm'")
+    chosen_dtypes = tuple(_arguments.dtype(dtype, DTYPES) for dtype in dtypes)
+    if not chosen_dtypes:
+        raise UsageError("dtypes: got none, expected some of float32, float64")
+    packages = _installed()
+    every, environment = (entries(), {"packages": packages}) if run else kept()
+    chosen = every if name is None else found(name, every)
+    if run:
+        chosen = tuple(_judged(chosen, chosen_dtypes, progress))
+    return TranslationReport(name or "", chosen, environment, _note(environment["packages"], packages))
+
+
+def _judged(
+    chosen: Sequence[Translation], dtypes: tuple[str, ...], progress: Callable[[int, int], object] | None
+) -> Iterator[Translation]:
+    from crosscheck._records.interface import framework
+    from crosscheck._translate.judge import judged
+
+    for needed in ("jax", "torch"):
+        framework(needed)
+    for number, entry in enumerate(chosen, 1):
+        yield judged(entry, dtypes)
+        if progress is not None:
+            progress(number, len(chosen))
+
+
+def _installed() -> dict[str, str | None]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _note(judged: Mapping[str, str | None], here: Mapping[str, str | None]) -> str:
+    """What is installed in another version than it was judged with."""
+    other = [f"{name} {here[name]}" for name, version in judged.items() if here[name] and here[name] != version]
+    if not other:
+        return ""
+    return f"Here {', '.join(other)} {'is' if len(other) == 1 else 'are'} installed: --run, or run=True, judges again."

@@ -1,0 +1,206 @@
+"""The dictionary: what a name means, what was judged of each entry, and that a wrong entry is seen."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import crosscheck
+from crosscheck import Translation, TranslationReport, UsageError, translate
+from crosscheck._cli.main import main
+from crosscheck._dictionary.entries import entries
+from crosscheck._records.errors import SpecError
+from crosscheck._translate.judge import judged
+
+FEWEST = 38
+FEWEST_DEFAULTS = 10
+
+
+@pytest.fixture(scope="module")
+def whole() -> TranslationReport:
+    return translate()
+
+
+def bare(entry: Translation) -> Translation:
+    """Without what was judged."""
+    pairs = [replace(pair, verdict="not judged", cause=None, side=None, told="", shown={}, got="") for pair in entry.pairs]
+    return replace(entry, pairs=tuple(pairs))
+
+
+def test_the_kept_verdicts_are_of_the_entries_as_they_are(whole: TranslationReport) -> None:
+    """Else `crosscheck translate --run --json crosscheck/_dictionary/verdicts.json` writes them anew."""
+    assert tuple(map(bare, whole.entries)) == entries()
+
+
+def test_every_entry_was_judged_and_is_as_it_says(whole: TranslationReport) -> None:
+    assert whole.passed
+    assert len(whole.entries) >= FEWEST
+    for entry in whole.entries:
+        assert entry.offered, entry.title
+        for pair in entry.pairs:
+            assert pair.verdict in ("same", "differ"), (entry.title, pair)
+            assert pair.expected, (entry.title, pair)
+
+
+def test_defaults_that_differ_have_the_input_that_shows_it(whole: TranslationReport) -> None:
+    defaults = [pair for entry in whole.entries for pair in entry.defaults]
+    assert sum(bool(entry.defaults) for entry in whole.entries) >= FEWEST_DEFAULTS
+    for pair in defaults:
+        assert pair.verdict == "differ", pair
+        assert pair.told
+        assert pair.shown or not pair.inputs, pair
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("torch.nn.functional.cross_entropy", "torch.nn.functional.cross_entropy"),
+        ("F.cross_entropy", "torch.nn.functional.cross_entropy"),
+        ("cross_entropy", "torch.nn.functional.cross_entropy"),
+        ("nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy"),
+        ("CrossEntropyLoss()", "torch.nn.functional.cross_entropy"),
+        ("crossentropyloss", "torch.nn.functional.cross_entropy"),
+        ("optax.softmax_cross_entropy_with_integer_labels", "torch.nn.functional.cross_entropy"),
+        ("optax.l2_loss", "torch.nn.functional.mse_loss"),
+        ("huber_loss", "torch.nn.functional.huber_loss"),
+    ],
+)
+def test_a_name_is_found_in_full_and_by_its_last_part(name: str, meant: str) -> None:
+    assert meant in translate(name).meanings
+
+
+@pytest.mark.parametrize("name", ["huber_los", "F.huberloss2", "", "."])
+def test_an_unknown_name_gets_the_nearest(name: str) -> None:
+    with pytest.raises(UsageError, match=r"name: the dictionary has no ") as error:
+        translate(name)
+    assert ("huber_loss" in str(error.value)) == ("hub" in name)
+
+
+@pytest.mark.parametrize(("name", "options"), [(3, {}), ("mse_loss", {"dtypes": ["int8"]}), ("mse_loss", {"dtypes": []})])
+def test_wrong_arguments_are_told(name: object, options: dict[str, list[str]]) -> None:
+    with pytest.raises(UsageError):
+        translate(name, **options)  # type: ignore[arg-type]
+
+
+def test_looking_up_imports_no_framework() -> None:
+    code = "import crosscheck, sys; crosscheck.translate('mse_loss'); print({'torch', 'jax', 'flax'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.full
+def test_a_run_finds_what_is_kept() -> None:
+    kept, run = translate("optax.l2_loss"), translate("optax.l2_loss", run=True)
+    for old, new in zip(kept.entries, run.entries, strict=True):
+        for a, b in zip(old.pairs, new.pairs, strict=True):
+            if b.verdict != "not judged":
+                assert (a.verdict, a.side, a.inputs) == (b.verdict, b.side, b.inputs)
+
+
+def one(tmp_path: Path, text: str) -> Translation:
+    (tmp_path / "family.toml").write_text(f'title = "A family"\n\n[[entry]]\n{text}\n', "utf-8")
+    (entry,) = entries(tmp_path)
+    return judged(entry, ("float32",))
+
+
+def test_a_counterpart_that_is_another_function_is_seen(tmp_path: Path) -> None:
+    entry = one(tmp_path, 'torch = "F.softplus(x)"\njax = "jax.nn.softplus(2 * x)"')
+    (pair,) = entry.pairs
+    assert (pair.verdict, pair.cause, pair.expected) == ("differ", "definition", False)
+    assert pair.shown
+    assert pair.got
+    assert "NOT the same in jax" in entry.summary
+
+
+def test_defaults_that_are_the_same_are_seen(tmp_path: Path) -> None:
+    entry = one(
+        tmp_path,
+        'torch = "torch.tanh(x)"\njax = "jnp.tanh(x)"\ndefault = [{jax = "jnp.tanh(x)", says = "nothing differs"}]',
+    )
+    assert [pair.expected for pair in entry.pairs] == [True, False]
+    report = TranslationReport("tanh", (entry,), {"packages": {}})
+    assert not report.passed
+
+
+def test_an_edge_that_differs_is_told_and_does_not_fail(tmp_path: Path) -> None:
+    entry = one(
+        tmp_path,
+        'torch = "torch.abs(x)"\njax = "jnp.where(x > 0, x, -x)"\nat."at 0" = {x = "array([0.0, 1.0])"}',
+    )
+    assert [pair.verdict for pair in entry.pairs] == ["same", "differ"]
+    assert entry.summary == "the same, but at 0"
+    assert TranslationReport("abs", (entry,), {"packages": {}}).passed
+
+
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [
+        ("jax.random.uniform(key, (50, 50))", True),
+        ("jax.random.uniform(key, (50, 50), minval=0.1)", False),
+        ("jax.random.uniform(key, (50, 50)) ** 1.2", False),
+        ("jax.random.uniform(key, (50, 51))", False),
+    ],
+)
+def test_another_distribution_is_seen(tmp_path: Path, code: str, same: bool) -> None:
+    entry = one(tmp_path, f'torch = "torch.rand(50, 50)"\ndraws = true\njax = "{code}"')
+    assert (entry.pairs[0].verdict == "same") == same, entry.pairs[0].told
+
+
+def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "equinox", None)
+    entry = one(tmp_path, 'torch = "torch.tanh(x)"\nequinox = "eqx.nn.Lambda(jnp.tanh)(x)"')
+    assert entry.summary == "not judged here"
+    assert "pip install 'torch-jax-crosscheck[dictionary]'" in entry.pairs[0].told
+    assert not TranslationReport("tanh", (entry,), {"packages": {}}).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('torch = "torch.tanh(x)"', "expected torch, and what it is in JAX"),
+        ('torch = "torch.tanh(x)"\njaxx = "jnp.tanh(x)"', "got jaxx, expected some of"),
+        ('torch = "torch.tanh(x)', "family.toml: "),
+        (
+            'torch = "torch.tanh(x)"\njax = "jnp.tanh(x)"\n[[entry]]\ntorch = "torch.tanh(x)"\njax = "jnp.tanh(x)"',
+            "two entries",
+        ),
+    ],
+)
+def test_an_entry_that_is_wrong_is_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        one(tmp_path, text)
+
+
+def test_the_command_tells_and_writes(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    result = CliRunner().invoke(main, ["translate", "nn.HuberLoss", "--json", str(path)])
+    assert result.exit_code == 0, result.output
+    for text in ("F.huber_loss(x, y, delta=1.0)", "optax.huber_loss(x, y, delta=1.0).mean()", "Judged with torch"):
+        assert text in result.output
+    data = json.loads(path.read_text("utf-8"))
+    assert data["schema"] == "crosscheck.dictionary/1"
+    assert [entry["name"] for entry in data["entries"]] == ["torch.nn.functional.huber_loss"]
+
+
+def test_the_command_refuses_an_unknown_name() -> None:
+    result = CliRunner().invoke(main, ["translate", "hubber_loss"])
+    assert result.exit_code == 2
+    assert "NAME: the dictionary has no 'hubber_loss'; the nearest are torch.nn.functional.huber_loss" in result.output
+
+
+def test_a_name_with_several_meanings_lists_them() -> None:
+    report = translate("softmax_cross_entropy_with_integer_labels")
+    assert len(report.meanings) > 1
+    assert "meanings: torch.nn.functional.cross_entropy, " in report.headline
+    for meaning in report.meanings:
+        assert meaning in str(report)
+
+
+def test_the_whole_dictionary_is_listed(whole: TranslationReport) -> None:
+    result = CliRunner().invoke(main, ["translate"])
+    assert result.exit_code == 0
+    assert f"{len(whole.entries)} calls of PyTorch" in result.output
+    assert crosscheck.translate("mse_loss").entries[0] in whole.entries

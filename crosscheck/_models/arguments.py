@@ -34,8 +34,15 @@ def both_inputs(
         )
     _arguments.seed(seed)
     mine = gather(inputs, dtype, None, 0, seed)
+    return mine, laid_out(mine, torch_to_jax, dtype, seed)
+
+
+def laid_out(mine: Inputs, torch_to_jax: Callable[[list[Any]], Any] | None, dtype: str, seed: int) -> Inputs:
+    """The inputs as JAX takes them; raises ``UsageError`` for a function that gives none."""
+    from crosscheck._compare.inputs import gather
+
     if torch_to_jax is None:
-        return mine, mine
+        return mine
     _arguments.function("torch_to_jax", torch_to_jax)
     given = list(mine.tree.build(list(mine.leaves)))
     try:
@@ -44,4 +51,4 @@ def both_inputs(
         raise UsageError(f"torch_to_jax: of the list of inputs it raised {type(error).__name__}: {error}") from error
     if not isinstance(made, list | tuple):
         raise UsageError(f"torch_to_jax: it returned {type(made).__name__}, expected the list of JAX's inputs")
-    return mine, gather(list(made), dtype, None, 0, seed)
+    return gather(list(made), dtype, None, 0, seed)

@@ -180,8 +180,8 @@ def _explanation(found: Found, number: int, operation: int) -> str:
     for use in uses:
         for slot, name in enumerate(use.names):
             pair = pairs.get((use.index, slot))
-            if pair is None and _is_joined(found, name):
-                continue
+            if pair is None and (_is_joined(found, name) or name in found.torch.buffers):
+                continue  # statistics that the operation changes are not applied by it
             if (pair is None or pair.how == "order") and _has_all(found, name):
                 return f"JAX applies other numbers of {name}, as of other rows"
             if pair is None:

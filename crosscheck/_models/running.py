@@ -62,25 +62,26 @@ class Run:
 
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
         """The results; with ``only``, nothing but steps of values of at most that kind is run."""
+        with jax.enable_x64(self.wide or self.flat.dtype == "float64"), jax.default_device(jax.devices("cpu")[0]):
+            return [np.asarray(one) for one in self.traced(weights, inputs, only)]
+
+    def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
+        """The same of what may be traced by JAX, where the caller has said whether there is float64."""
         flat = self.flat
-        with jax.enable_x64(self.wide or flat.dtype == "float64"), jax.default_device(jax.devices("cpu")[0]):
-            for number, value in flat.constants.items():
-                self.values[number] = self._constant(value, flat.exact.get(id(value)))
-            for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
-                dtype = flat.avals[number].dtype  # of integers, the one that they were traced in
-                value = jnp.asarray(np.asarray(array).astype(wide_of(dtype) if self.wide else dtype))
-                self.values[number] = (
-                    self._disturbed(value) if flat.origins.get(number, frozenset()) & self._loose else value
-                )
-            for step in flat.steps:
-                if only is not None and step.operation.kind > only:
-                    continue
-                self._step(step)
-                for number in self._last.get(step.operation.index, ()):
-                    self.values.pop(number, None)
-            if only is not None:
-                return []
-            return [np.asarray(self.values[number]) for number in flat.results]
+        for number, value in flat.constants.items():
+            self.values[number] = self._constant(value, flat.exact.get(id(value)))
+        for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
+            dtype = flat.avals[number].dtype  # of integers, the one that they were traced in
+            value = jnp.asarray(array).astype(wide_of(dtype) if self.wide else dtype)
+            disturbed = flat.origins.get(number, frozenset()) & self._loose
+            self.values[number] = self._disturbed(value) if disturbed else value
+        for step in flat.steps:
+            if only is not None and step.operation.kind > only:
+                continue
+            self._step(step)
+            for number in self._last.get(step.operation.index, ()):
+                self.values.pop(number, None)
+        return [] if only is not None else [self.values[number] for number in flat.results]
 
     def _disturbed(self, constant: Any) -> Any:
         """A constant with noise on it."""

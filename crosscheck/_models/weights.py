@@ -89,6 +89,19 @@ def account(
     return _Account(torch, jax_model, flat, uses, pairs).matches()
 
 
+def sources(
+    torch: TorchRecord,
+    jax_model: JaxModel,
+    flat: JaxProgramFlat,
+    uses: Sequence[tuple[Step, Use, int]],
+    pairs: Sequence[Pair],
+) -> dict[str, Array]:
+    """Where each number of each array of JAX stands in ``TorchPlaces(torch.weights)``; -1 where that is unknown."""
+    found = _Account(torch, jax_model, flat, uses, pairs)
+    found.matches()
+    return {name: found.source(name) for name in found.theirs}
+
+
 class _Account:
     def __init__(
         self,

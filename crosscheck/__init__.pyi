@@ -50,6 +50,7 @@ from ._sweep.records import SweepDifference as SweepDifference
 from ._sweep.records import SweepResult as SweepResult
 from ._sweep.report import SweepReport as SweepReport
 from ._sweep.sweep import sweep as sweep
+from ._training.drift import Drift as Drift
 from ._training.many_report import LossesReport as LossesReport
 from ._training.many_report import PerceptronsReport as PerceptronsReport
 from ._training.model import Perceptron as Perceptron
@@ -62,6 +63,9 @@ from ._training.perceptron import losses as losses
 from ._training.perceptron import perceptron as perceptron
 from ._training.perceptron import perceptrons as perceptrons
 from ._training.report import PerceptronReport as PerceptronReport
+from ._training.training import compare_training as compare_training
+from ._training.training_report import TrainingFault as TrainingFault
+from ._training.training_report import TrainingReport as TrainingReport
 from ._translate.report import TranslationReport as TranslationReport
 from ._translate.translate import translate as translate
 from ._verdict.records import CauseCount as CauseCount

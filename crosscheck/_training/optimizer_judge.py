@@ -172,11 +172,11 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
             largest = max(largest, float(np.nan_to_num(apart, nan=np.inf).max()))
         return largest
 
-    options = dict(_options(pair))
+    options = dict(options_of(made(pair)))
     nearest: list[tuple[tuple[str, Any], ...]] = [()]
     for _ in range(MOST_CHANGES):
         tried = []
-        more = ((*taken, one) for taken in nearest for one in _others(options) if one[0] not in dict(taken))
+        more = ((*taken, one) for taken in nearest for one in other_values(options) if one[0] not in dict(taken))
         for changes in islice(more, MOST_TRIED):
             with suppress(Exception):  # an option may not have every value
                 tried.append((error(*changes), changes))
@@ -197,10 +197,8 @@ def _change(optimizer: Any, changes: tuple[tuple[str, Any], ...]) -> None:
         group.update(changes)
 
 
-def _options(pair: Pair) -> Iterator[tuple[str, Any]]:
+def options_of(optimizer: Any) -> Iterator[tuple[str, Any]]:
     """The options of torch's optimiser that are numbers, pairs of numbers or truth values, but for the learning rate."""
-
-    optimizer = made(pair)
     for name, value in optimizer.param_groups[0].items():
         numbers = value if isinstance(value, tuple) else (value,)
         known = name in optimizer.defaults and name not in SWITCHES
@@ -208,7 +206,8 @@ def _options(pair: Pair) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _others(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def other_values(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each option with each other value that is tried."""
     for name, value in options.items():
         if isinstance(value, bool):
             yield name, not value

@@ -38,8 +38,11 @@ from crosscheck._recorded.files import files as recorded_files
 from crosscheck._report.report import SCHEMA, report_data
 from crosscheck._sweep.report import SCHEMA as SWEEP
 from crosscheck._sweep.report import SweepFile
+from crosscheck._training.drift import Drift
 from crosscheck._training.optimizer_judge import OptimizerRun
 from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
+from crosscheck._training.training_report import SCHEMA as TRAINING
+from crosscheck._training.training_report import TrainingFault
 from crosscheck._translate.report import SCHEMA as DICTIONARY
 from crosscheck._translate.report import DictionaryFile
 from crosscheck._verdict.records import Comparison, Finding
@@ -74,6 +77,7 @@ GROUPS = {
         "PerceptronsReport",
         "LossesReport",
     ),
+    "Trainings": ("compare_training", "TrainingReport", "TrainingFault", "Drift"),
     "Optimisers": ("compare_optimizers", "optimizers", "OptimizerReport", "OptimizersReport", "OptimizerRun"),
     "Records of an activation": ("Activation", "Limits", "Kink", "Native", "Deviation", "Region", "Anchor", "Seen"),
 }
@@ -188,6 +192,33 @@ class OptimizersFile:
     schema: str
     environment: dict[str, Any]
     pairs: list[OptimizerPair]
+
+
+@dataclass
+class TrainingSummary:
+    """The end of a report on two trainings; ``part`` and ``step`` are those of the first fault."""
+
+    passed: bool
+    headline: str
+    cause: str | None
+    side: str | None
+    steps: int
+    part: str | None
+    step: int | None
+
+
+@dataclass
+class TrainingFile:
+    """What `crosscheck training --json` and `TrainingReport.to_json` write."""
+
+    schema: str
+    environment: dict[str, Any]
+    faults: list[TrainingFault]
+    errors: list[dict[str, float]]
+    drift: Drift | None
+    weights: list[WeightMatch]
+    notes: list[str]
+    summary: TrainingSummary
 
 
 @dataclass
@@ -353,6 +384,28 @@ def models_example() -> dict[str, Any]:
     return dict(crosscheck.compare_models(model, port, [np.eye(3)], params=params).data())
 
 
+def training_example() -> dict[str, Any]:
+    import torch
+
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def torch_step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = ((model(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def jax_step(params: Any, x: Any, y: Any) -> Any:
+        loss, grads = jax.value_and_grad(lambda p: ((x @ p["w"].T + p["b"] - y) ** 2).mean())(params)
+        return jax.tree.map(lambda p, g: p - 0.05 * g, params, grads), loss
+
+    params = {"w": jax.numpy.asarray(model.weight.detach()), "b": jax.numpy.asarray(model.bias.detach())}
+    states = {"torch_state": (model, optimizer), "jax_state": params}
+    return dict(crosscheck.compare_training(torch_step, jax_step, [[np.eye(3), np.ones((3, 1))]] * 3, **states).data())
+
+
 def optimizers_example() -> dict[str, Any]:
     """Two defaults that differ."""
     return dict(crosscheck.compare_optimizers(torch.optim.AdamW, optax.adamw(1e-3)).data())
@@ -381,6 +434,7 @@ LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "models": (ModelsFile, MODELS, models_example),
     "optimizers": (OptimizersFile, OPTIMIZERS, optimizers_example),
     "dictionary": (DictionaryFile, DICTIONARY, dictionary_example),
+    "training": (TrainingFile, TRAINING, training_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),
     "recorded": (RecordFile, RECORDED, recorded_example),

@@ -1,0 +1,72 @@
+"""The command that compares two trainings step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crosscheck._cli import caching, options, paths
+from crosscheck._cli.command import Command
+from crosscheck._cli.output import finish, one_message, save_all, save_figure, show, written
+
+
+@click.command(cls=Command)
+@click.argument("torch_step", metavar="MODULE:TORCH_STEP")
+@click.argument("jax_step", metavar="MODULE:JAX_STEP")
+@click.option("--batches", required=True, metavar="MODULE:BATCHES", help="The batches, or a function that gives them.")
+@click.option(
+    "--torch-state",
+    required=True,
+    metavar="MODULE:STATE",
+    help="What a step of torch changes: (model, optimizer, scheduler).",
+)
+@click.option("--jax-state", required=True, metavar="MODULE:STATE", help="JAX's state at the start.")
+@click.option("--jax-batches", metavar="MODULE:BATCHES", help="JAX's batches, where it has others.")
+@click.option("--torch-to-jax", metavar="MODULE:FN", help="A function of a batch, as a list, that gives JAX's.")
+@click.option(
+    "--controls", type=int, metavar="N", default=8, show_default=True, help="Trainings of torch that start one ULP away."
+)
+@options.seed("controls and noise")
+@paths.figure("--figure", "Draw the error of each step and the drift")
+@written
+@caching.option
+def training(
+    torch_step: str,
+    jax_step: str,
+    batches: str,
+    torch_state: str,
+    jax_state: str,
+    jax_batches: str | None,
+    torch_to_jax: str | None,
+    controls: int,
+    seed: int,
+    figure_path: str | None,
+    json_path: str | None,
+    html_path: str | None,
+    markdown_path: str | None,
+) -> None:
+    """Compare two trainings: my_port:torch_step my_port:jax_step --batches my_port:batches --torch-state ... --jax-state ...
+
+    A step is a function: of torch, of a batch; of JAX, of the state and a batch. A module is looked for in the working
+    folder too. Exit 0: they do the same. 1: a part of the training differs. 2: nothing could be compared.
+    """
+    from crosscheck._cli.words import loaded, made
+    from crosscheck._report.terminal import layout
+    from crosscheck._training.training import compare_training
+
+    given: dict[str, Any] = {"controls": controls, "seed": seed}
+    with one_message():
+        steps = loaded("the step of torch", torch_step), loaded("the step of JAX", jax_step)
+        given["torch_state"] = made("--torch-state", torch_state)
+        given["jax_state"] = made("--jax-state", jax_state)
+        if jax_batches is not None:
+            given["jax_batches"] = made("--jax-batches", jax_batches)
+        if torch_to_jax is not None:
+            given["torch_to_jax"] = loaded("--torch-to-jax", torch_to_jax)
+        report = compare_training(*steps, made("--batches", batches), **given)
+    show(layout(report.document()))
+    if figure_path is not None and report.errors:
+        save_figure(figure_path, report.plot(), "--figure")
+    save_all(report, json_path, html_path, markdown_path)
+    finish(report.passed, compared=bool(report.errors))

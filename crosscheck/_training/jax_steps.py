@@ -1,0 +1,322 @@
+"""A training of JAX, step by step: the user's step as a flat program, where its gradients stand in it, and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._frameworks.jax_backend import scope
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._models import jax_recording
+from crosscheck._models.jax_models import JaxModel
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.running import Run, Seen, Watch
+from crosscheck._models.weights import used_in_jax
+from crosscheck._records.errors import UsageError, said
+from crosscheck._shadow.base import Noise, UntraceableError
+
+BACKWARD = "transpose("
+"""What JAX's name stack says of operations of a backward pass."""
+LOSS, GRADIENTS = "loss", "gradients"
+
+
+@dataclass(frozen=True)
+class JaxStep:
+    """What one step of JAX made, in float64 or in the dtype.
+
+    Attributes:
+        loss: The loss.
+        state: The arrays of the new state, by name.
+        gradients: What its backward pass gives, by the name of the parameter's array, where that is seen.
+        values: What else it returned, by name.
+        without: The arrays of the state to which the backward pass gives nothing.
+    """
+
+    loss: float
+    state: Mapping[str, Array]
+    gradients: Mapping[str, Array]
+    values: Mapping[str, Array]
+    without: frozenset[str] = frozenset()
+
+
+@dataclass
+class JaxSteps:
+    """The training of JAX.
+
+    Attributes:
+        step: Of (state, *batch), a new state and the loss, or a dict of values with ``loss``.
+        tree: The state at the start.
+        dtype: The dtype of its floats.
+    """
+
+    step: Callable[..., Any]
+    tree: Any
+    dtype: str
+    names: tuple[str, ...] = ()
+    start: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        paths, self._structure = jax.tree_util.tree_flatten_with_path(self.tree)
+        self._leaves = [leaf for _, leaf in paths]
+        self._places = [k for k, leaf in enumerate(self._leaves) if isinstance(leaf, jax.Array | np.ndarray | np.generic)]
+        keyed = [k for k in self._places if jnp.issubdtype(self._leaves[k].dtype, jax.dtypes.prng_key)]
+        self._places = [k for k in self._places if k not in keyed]
+        self.names = tuple(_name(paths[k][0]) for k in self._places)
+        self.start = {name: np.asarray(self._leaves[k]) for name, k in zip(self.names, self._places, strict=True)}
+        self._programs: dict[Any, Program] = {}
+        self._jitted = jax.jit(self.step)
+
+    def built(self, arrays: Mapping[str, Any]) -> Any:
+        """The state of these arrays."""
+        leaves = list(self._leaves)
+        for name, k in zip(self.names, self._places, strict=True):
+            leaves[k] = jnp.asarray(arrays[name], self._leaves[k].dtype)
+        return jax.tree.unflatten(self._structure, leaves)
+
+    def flat(self, state: Any) -> dict[str, Array]:
+        """The arrays of a state, by name."""
+        leaves = jax.tree.leaves(state)
+        return {name: np.asarray(leaves[k]) for name, k in zip(self.names, self._places, strict=True)}
+
+    def returned(self, result: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """The new state, the loss, and other values by name, of what the user's step returned.
+
+        Raises:
+            UsageError: If it is something else.
+        """
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise UsageError(
+                f"jax_step: it returned {_kind(result)}, expected a pair: the new state, and the loss or a dict of values "
+                f"with 'loss'"
+            )
+        state, values = result
+        if jax.tree.structure(state) != self._structure:
+            raise UsageError(
+                f"jax_step: the state that it returns has another structure than jax_state; expected "
+                f"{_short(self._structure)}, got {_short(jax.tree.structure(state))}"
+            )
+        values = dict(values) if isinstance(values, Mapping) else {LOSS: values}
+        loss = values.pop(LOSS, None)
+        if loss is None or jnp.size(loss) != 1:
+            what = "no loss" if loss is None else f"a loss of shape {jnp.shape(loss)}"
+            raise UsageError(f"jax_step: it returned {what}, expected a number: (state, loss) or (state, {{'loss': loss}})")
+        flat = {name + _name(path): leaf for name, one in values.items() for path, leaf in _with_paths(one)}
+        return state, jnp.reshape(loss, ()), flat
+
+    # runs
+
+    def program(self, batch: Inputs) -> Program:
+        """The flat program for batches of such shapes."""
+        key = tuple((leaf.shape, leaf.dtype) for leaf in batch.leaves)
+        if key not in self._programs:
+            self._programs[key] = self._traced(batch)
+        return self._programs[key]
+
+    def _traced(self, batch: Inputs) -> Program:
+        values: list[str] = []
+
+        def function(weights: list[Any], inputs: list[Any]) -> list[Any]:
+            state = self._with(weights)
+            new, loss, others = self.returned(self.step(state, *batch.tree.build(list(inputs))))
+            values[:] = others
+            leaves = jax.tree.leaves(new)
+            for name, k in zip(self.names, self._places, strict=True):
+                if jnp.shape(leaves[k]) != self.start[name].shape:
+                    raise UsageError(
+                        f"jax_step: its new state has the shape {jnp.shape(leaves[k])} in {name}, "
+                        f"expected {self.start[name].shape}, as in jax_state"
+                    )
+            return [loss, *(jnp.asarray(leaves[k]) for k in self._places), *map(jnp.asarray, others.values())]
+
+        arrays = [self.start[name] for name in self.names]
+        try:
+            flat = jax_recording.trace(function, arrays, self.names, batch.leaves, self.dtype)
+        except UntraceableError as error:
+            raised = error.__cause__ or error
+            if isinstance(raised, UsageError):
+                raise raised from None
+            raise UsageError(
+                f"jax_step: jax.make_jaxpr raises {said(raised)}; it must be a function of the state and a batch in JAX's "
+                f"layout (torch_to_jax) that jax.jit can trace"
+            ) from raised
+        return Program(flat, self.names, tuple(values), self.dtype)
+
+    def _with(self, weights: Sequence[Any]) -> Any:
+        leaves = list(self._leaves)
+        for k, one in zip(self._places, weights, strict=True):
+            leaves[k] = one
+        return jax.tree.unflatten(self._structure, leaves)
+
+    def loss(self, state: Mapping[str, Any]) -> Callable[..., Any]:
+        """The loss, of some arrays of the state and a batch; the others are those given here."""
+
+        def function(arrays: Mapping[str, Any], *batch: Any) -> Any:
+            held = {**state, **arrays}
+            return self.returned(self.step(self._with([held[name] for name in self.names]), *batch))[1]
+
+        return function
+
+    def loss_program(self, batch: Inputs) -> tuple[JaxModel, JaxProgramFlat]:
+        """What the loss is computed from, as a model: the arrays of the state that it depends on."""
+        loss = self.loss(self.start)
+
+        def made(names: tuple[str, ...]) -> tuple[JaxModel, JaxProgramFlat]:
+            def function(weights: list[Any], inputs: list[Any]) -> list[Any]:
+                return [loss(dict(zip(names, weights, strict=True)), *batch.tree.build(list(inputs)))]
+
+            arrays = tuple(self.start[name] for name in names)
+            model = JaxModel(names, arrays, function)
+            return model, jax_recording.trace(function, arrays, names, batch.leaves, self.dtype)
+
+        used = used_in_jax(*made(self.names))
+        return made(tuple(name for name in self.names if name in used))
+
+    def plain(self, state: Mapping[str, Array], batch: Inputs) -> JaxStep:
+        """One step in the dtype, compiled, as the user's program makes it."""
+        with scope(self.dtype, "cpu"):
+            result = self._jitted(self.built(state), *batch.tree.build(list(batch.leaves)))
+            new, loss, values = self.returned(result)
+            return JaxStep(float(loss), self.flat(new), {}, {name: np.asarray(one) for name, one in values.items()})
+
+
+@dataclass
+class Program:
+    """A step of JAX for batches of one shape.
+
+    Attributes:
+        flat: Its operations. It returns the loss, the new state, and other values.
+        names: The arrays of the state.
+        values: The names of the other values.
+    """
+
+    flat: JaxProgramFlat
+    names: tuple[str, ...]
+    values: tuple[str, ...]
+    dtype: str
+
+    @cached_property
+    def gradients(self) -> dict[str, int]:
+        """Where the gradient by each array of the state is: one that the step returns, else the one value of its shape that
+        the backward pass gives to what makes the new array."""
+        return self._returned() or {name: ends[0] for name, ends in self._ends.items() if len(ends) == 1}
+
+    @cached_property
+    def without(self) -> frozenset[str]:
+        """The arrays to which the backward pass gives nothing."""
+        return frozenset() if self._returned() else frozenset(name for name, ends in self._ends.items() if not ends)
+
+    @cached_property
+    def _ends(self) -> dict[str, list[int]]:
+        flat = self.flat
+        found = {}
+        for name, weight, result in zip(self.names, flat.weights, flat.results[1:], strict=False):
+            shape = flat.avals[weight].shape
+            seen: set[int] = set()
+            left, ends = [result], []
+            while left:
+                number = left.pop()
+                if number in seen or flat.avals[number].shape != shape:
+                    continue
+                seen.add(number)
+                step = self._maker(number)
+                if step is None:
+                    continue
+                if BACKWARD in step.operation.path:
+                    ends.append(number)
+                else:
+                    left += [one for one in step.inputs if isinstance(one, int)]
+            found[name] = ends
+        return found
+
+    def _returned(self) -> dict[str, int]:
+        """The gradients that the user's step returns, by the array whose path ends like theirs."""
+        flat = self.flat
+        found: dict[str, int] = {}
+        for value, result in zip(self.values, flat.results[1 + len(self.names) :], strict=True):
+            path, number = value.removeprefix(GRADIENTS), flat.steps[flat.maker[result]].inputs[0]
+            if path != value and isinstance(number, int) and number in flat.maker:
+                shape = flat.avals[result].shape
+                arrays = zip(self.names, flat.weights, strict=True)
+                found |= {
+                    name: number for name, weight in arrays if name.endswith(path) and flat.avals[weight].shape == shape
+                }
+        return found
+
+    def _maker(self, number: int) -> Step | None:
+        index = self.flat.maker.get(number)
+        return None if index is None else self.flat.steps[index]
+
+    def wide(
+        self,
+        state: Mapping[str, Array],
+        batch: Sequence[Array],
+        forced: Mapping[str, Array] | None = None,
+    ) -> JaxStep:
+        """One step in float64; with ``forced``, these are the gradients that go on from the backward pass."""
+        names = tuple(sorted(forced or {}))
+        if names not in self._compiled:
+            self._compiled[names] = jax.jit(partial(self._run, names))
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            arrays = [_widened(state[name]) for name in self.names]
+            given = [np.asarray((forced or {})[name], np.float64) for name in names]
+            results, gradients = self._compiled[names](arrays, list(map(_widened, batch)), given)
+            return self._step([np.asarray(one) for one in results], {k: np.asarray(v) for k, v in gradients.items()})
+
+    @cached_property
+    def _compiled(self) -> dict[tuple[str, ...], Any]:
+        return {}
+
+    def _run(self, names: tuple[str, ...], arrays: Any, batch: Any, forced: Any) -> Any:
+        held = dict(zip(names, forced, strict=True))
+        run = Run(self.flat, wide=True, watched=self._watched(held))
+        results = run.traced(arrays, batch)
+        seen = {name: run.values[number] for name, number in self.gradients.items() if name not in held}
+        return results, seen
+
+    def _watched(self, held: Mapping[str, Any]) -> dict[int, Watch]:
+        return {self.flat.maker[self.gradients[name]]: Watch({}, _always(one)) for name, one in held.items()}
+
+    def noisy(self, state: Mapping[str, Array], batch: Sequence[Array], noise: Noise, *, constants_only: bool) -> JaxStep:
+        """One step in float64 with noise."""
+        run = Run(self.flat, wide=True, noise=noise, constants_only=constants_only)
+        results = run([state[name] for name in self.names], batch)
+        return self._step(results, {name: np.asarray(run.values[number]) for name, number in self.gradients.items()})
+
+    def _step(self, results: Sequence[Array], gradients: Mapping[str, Array]) -> JaxStep:
+        loss, *others = results
+        count = len(self.names)
+        returned = dict(zip(self.values, others[count:], strict=True))
+        state = dict(zip(self.names, others[:count], strict=True))
+        return JaxStep(float(loss), state, gradients, returned, self.without)
+
+
+def _always(value: Any) -> Seen:
+    """Puts the same in the place of whatever is there."""
+    return lambda run, there: value
+
+
+def _widened(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind == "f" or array.dtype.name == "bfloat16" else array
+
+
+def _with_paths(tree: Any) -> list[tuple[Any, Any]]:
+    return list(jax.tree_util.tree_flatten_with_path(tree)[0])
+
+
+def _name(path: Any) -> str:
+    return str(jax.tree_util.keystr(path)).removesuffix(".value")
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+
+
+def _short(structure: Any) -> str:
+    text = str(structure).removeprefix("PyTreeDef(").removesuffix(")")
+    return text if len(text) < 90 else text[:87] + "..."

@@ -1,0 +1,188 @@
+"""Which array of JAX's state is which tensor of torch's training: parameters, statistics, what the optimiser keeps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models import jax_recording
+from crosscheck._models.names import likeness
+from crosscheck._models.pairing import pair
+from crosscheck._models.places import TorchPlaces
+from crosscheck._models.running import Run
+from crosscheck._models.torch_recording import record
+from crosscheck._models.uses import WEIGHT
+from crosscheck._models.weights import BY_NAME, WeightMatch, account, sources
+from crosscheck._records.errors import UsageError
+from crosscheck._training.jax_steps import JaxStep, JaxSteps
+from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps
+
+SLOTS = {
+    "mu": ("exp_avg",),
+    "nu": ("exp_avg_sq", "exp_inf", "square_avg"),
+    "nu_max": ("max_exp_avg_sq",),
+    "trace": ("momentum_buffer",),
+    "sum_of_squares": ("sum",),
+    "e_g": ("square_avg",),
+    "e_x": ("acc_delta",),
+    "momentum": ("momentum_buffer", "exp_avg"),
+}
+"""What optax calls what torch's optimisers keep."""
+AFTER = "both hold the same values after the first step"
+ALIKE = 1e-6
+"""Two arrays that are so near after a step from the same state, relatively, are the same quantity."""
+
+
+@dataclass
+class Partners:
+    """The arrays of JAX's state whose numbers torch has too.
+
+    Attributes:
+        weights: What is known of every weight of both models, as ``compare_models`` says it.
+        places: By array of JAX, where each of its numbers stands in torch's weights.
+        slots: By array of JAX, the array of its parameter and what torch's optimiser calls it.
+    """
+
+    weights: tuple[WeightMatch, ...]
+    places: dict[str, Array]
+    slots: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def of_weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays of torch's weights, or of gradients by them, as JAX holds them; NaN where torch has no such number."""
+        filled = {name: given.get(name, np.full(shape, np.nan)) for name, shape in self._shapes.items()}
+        places = TorchPlaces({name: np.asarray(array, np.float64) for name, array in filled.items()})
+        return {leaf: places.numbers(where) for leaf, where in self.places.items()}
+
+    def of_slots(self, given: Mapping[Slot, Array]) -> dict[str, Array]:
+        """What torch's optimiser keeps, as JAX holds it."""
+        by_key: dict[str, dict[str, Array]] = defaultdict(dict)
+        for (name, key), array in given.items():
+            if array.shape == self._shapes.get(name):
+                by_key[key][name] = array
+        arranged = {key: self.of_weights(arrays) for key, arrays in by_key.items()}
+        found = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
+        return {leaf: array for leaf, array in found.items() if not np.isnan(array).any()}
+
+    def owners(self, leaf: str) -> tuple[str, ...]:
+        """The tensors of torch whose numbers an array of JAX holds."""
+        owner, key = self.slots.get(leaf, (leaf, ""))
+        places = TorchPlaces({name: np.zeros(shape) for name, shape in self._shapes.items()})
+        return tuple(f"{key} of {name}" if key else name for name, *_ in places.split(self.places[owner]))
+
+
+def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs) -> Partners:
+    """Parameters, by what the forward pass of the first step does with them."""
+    jax.program(jax_batch)  # which says what is wrong with the step, if it cannot be traced
+    state = torch.state()
+    module = torch.forward(batch)
+    try:
+        recorded = record(TorchProgram(module, batch, "cpu"), ("loss",))
+    finally:
+        torch.restore(state)
+    model, flat = jax.loss_program(jax_batch)
+    weights = Run(flat, wide=True)
+    weights(model.weights, jax_batch.leaves, only=WEIGHT)
+    uses = jax_recording.uses(flat, weights.values.__getitem__)
+    pairs = pair(recorded.uses, [use for _, use, _ in uses])
+    accounted = account(recorded, model, flat, uses, pairs)
+    places = {leaf: where for leaf, where in sources(recorded, model, flat, uses, pairs).items() if (where >= 0).all()}
+    shapes = {name: array.shape for name, array in recorded.weights.items()}
+    # the sums of two biases, and what JAX computes, have no place: there JAX keeps its own
+    if not places:
+        raise UsageError(
+            "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
+            "trainings start from the same weights: carry torch's over, as copy_weights does"
+        )
+    return Partners(accounted, places, {}, shapes)
+
+
+def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
+    """What is not used in the forward pass, by what the first step makes of it: statistics, and what the optimiser keeps."""
+    _statistics(found, mine, theirs)
+    by_parameter = {
+        leaf: owner
+        for leaf in theirs.state
+        if leaf not in found.places
+        for owner in found.places
+        if _is_of(leaf, owner)
+        and theirs.state[leaf].shape == found.places[owner].shape
+        and theirs.state[leaf].dtype.kind == "f"
+    }
+    keys = {key for _, key in mine.slots.wide}
+    for leaf, owner in by_parameter.items():
+        named = [key for key in SLOTS.get(_field(leaf, owner), ()) if key in keys]
+        known = {key: _slot(found, owner, key, mine.slots.wide) for key in keys}
+        same = [key for key, array in known.items() if array is not None and _apart(theirs.state[leaf], array) <= ALIKE]
+        if chosen := [key for key in named if key in same] or named[:1] or (same if len(same) == 1 else []):
+            found.slots[leaf] = (owner, chosen[0])
+
+
+def _slot(found: Partners, owner: str, key: str, slots: Mapping[Slot, Array]) -> Array | None:
+    whole = Partners((), {owner: found.places[owner]}, {owner: (owner, key)}, found._shapes)
+    return whole.of_slots(slots).get(owner)
+
+
+def _is_of(leaf: str, owner: str) -> bool:
+    """Whether the path of an array ends like that of a parameter, as in a tree of the parameters' structure."""
+    for cut in range(len(owner)):
+        if owner[cut] in "[." and leaf.endswith(owner[cut:]) and leaf != owner:
+            return True
+        if owner[cut] in "[." and cut > 0 and cut > owner.find("]"):
+            return False
+    return False
+
+
+def _field(leaf: str, owner: str) -> str:
+    """The name of the field that holds a tree of the parameters' structure, such as ``mu``."""
+    for cut in range(len(owner)):
+        if owner[cut] in "[." and leaf.endswith(owner[cut:]):
+            before = leaf[: len(leaf) - len(owner[cut:])]
+            return before.rpartition(".")[2].strip("[]'\"") if "." in before else before.strip("[]'\"")
+    return ""
+
+
+def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
+    """Buffers that the step changes, each with the array of JAX that has become the same, else with the likest name."""
+    left = [name for name in found._shapes if name in mine.weights.wide and not _has_place(found, name)]
+    free = [leaf for leaf, array in theirs.state.items() if leaf not in found.places and array.dtype.kind == "f"]
+    places = TorchPlaces({name: np.zeros(shape) for name, shape in found._shapes.items()})
+    for near in (True, False):
+        for name in list(left):
+            array = mine.weights.wide[name]
+            alike = [leaf for leaf in free if theirs.state[leaf].shape == array.shape]
+            if near:
+                alike = [leaf for leaf in alike if _apart(theirs.state[leaf], array) <= ALIKE]
+            scored = sorted(alike, key=lambda leaf: -likeness(name, leaf))
+            if scored and (near or likeness(name, scored[0]) > 0):
+                found.places[scored[0]] = places.of(name)
+                found.weights = _listed(found.weights, name, scored[0], AFTER if near else BY_NAME)
+                free.remove(scored[0])
+                left.remove(name)
+
+
+def _listed(weights: tuple[WeightMatch, ...], name: str, leaf: str, how: str) -> tuple[WeightMatch, ...]:
+    """What is known of every weight, with a partner for this buffer."""
+    match = WeightMatch(name, leaf, "the same", how, 0.0)
+    return tuple(match if one.torch == match.torch else one for one in weights if one.jax != leaf)
+
+
+def _has_place(found: Partners, name: str) -> bool:
+    places = TorchPlaces({one: np.zeros(shape) for one, shape in found._shapes.items()})
+    own = places.of(name)
+    return any(np.isin(own.flat[:1], where).any() for where in found.places.values())
+
+
+def _apart(one: Array, other: Array) -> float:
+    size = float(np.abs(other).max(initial=0.0))
+    return float(np.abs(one - other).max(initial=0.0)) / size if size else np.inf
+
+
+def said(leaf: str, owners: tuple[str, ...]) -> str:
+    """What a tensor is called: torch's name, and JAX's."""
+    return f"{' + '.join(owners)} ({leaf})" if owners else leaf

@@ -1,0 +1,410 @@
+"""What is behind a departure: the data, the model, the loss, clipping, the schedule or the optimiser; what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._models import engine
+from crosscheck._models.faults import faults
+from crosscheck._records.errors import UsageError
+from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._training.jax_steps import LOSS, JaxStep
+from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
+from crosscheck._training.steps import (
+    CONSTANT,
+    FLOOR,
+    GRADIENTS,
+    SLOTS,
+    STATISTICS,
+    WEIGHTS,
+    Context,
+    Departure,
+    Found,
+    Moment,
+    far,
+    quantities,
+    with_torchs_gradients,
+)
+
+DATA, MODEL, CLIPPING, SCHEDULE, OPTIMISER = "data", "model", "clipping", "schedule", "optimiser"
+LINEAR = ("exp_avg", "momentum_buffer")
+"""What optimisers of torch keep that is linear in the gradients."""
+SAME_RATIO = 1e-4
+"""Ratios that differ by no more than this, relatively, are one; a ratio that is so near to a whole number is that."""
+NEAR_ONE = 1e-3
+NEARLY = 1e-5
+"""What is so near explains what was further apart."""
+ADDED = 1e-6
+"""What torch adds to a norm that it divides by; optax does not."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Which part of a training is at fault, and what differs there; empty where that was not found."""
+
+    stage: str
+    words: str
+
+
+def reason(
+    found: Found, departure: Departure, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int
+) -> Reason:
+    """Why the two differ."""
+    if departure.cause == "inaccurate":
+        return Reason(departure.stage if departure.stage != "update" else OPTIMISER, "")
+    if departure.stage == LOSS:
+        return _of_data(departure, jax_batches) or _of_loss(departure) or _of_model(found, departure, seed)
+    if departure.stage == GRADIENTS:
+        return Reason(GRADIENTS, _of_gradients(departure))
+    if departure.stage == STATISTICS:
+        return Reason(STATISTICS, _of_statistics(found, departure))
+    clipping = _of_clipping(found, departure)
+    if clipping is not None:
+        # an option, such as dampening, may do to a gradient what clipping does, by the same factor at each step
+        option = _of_optimizer(found, departure) if _steady(found, departure) else None
+        return option if option is not None and option.words else clipping
+    return _of_schedule(found, departure) or _of_optimizer(found, departure)
+
+
+# data
+
+
+def _of_data(departure: Departure, jax_batches: Sequence[Inputs]) -> Reason | None:
+    """Whether JAX would have torch's loss with an input that is shifted, turned around, or of another batch."""
+    context = departure.context
+    for words, leaves in _other_data(context.number - 1, context.jax_batch, jax_batches):
+        other = context.program.wide(context.state, leaves)
+        if far(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1])) <= FLOOR:
+            return Reason(DATA, f"JAX has PyTorch's loss with {words}")
+    return None
+
+
+def _other_data(number: int, batch: Inputs, batches: Sequence[Inputs]) -> Iterator[tuple[str, Sequence[Array]]]:
+    near = [(by, words) for by, words in ((-1, "before"), (1, "after")) if 0 <= number + by < len(batches)]
+    shapes = [leaf.shape for leaf in batch.leaves]
+    for by, words in near:
+        if [leaf.shape for leaf in batches[number + by].leaves] == shapes:
+            yield f"the batch of the step {words}", batches[number + by].leaves
+    for k, leaf in enumerate(batch.leaves):
+        for words, other in _others(leaf):
+            yield f"{batch.names[k]} {words}", [*batch.leaves[:k], other, *batch.leaves[k + 1 :]]
+        for by, words in near:
+            other = batches[number + by].leaves[k]
+            if other.shape == leaf.shape:
+                yield f"{batch.names[k]} of the step {words}", [*batch.leaves[:k], other, *batch.leaves[k + 1 :]]
+
+
+def _others(leaf: Array) -> Iterator[tuple[str, Array]]:
+    for axis in (axis for axis in range(leaf.ndim) if leaf.shape[axis] > 1):
+        for by in (1, -1):
+            yield f"shifted by {by} along axis {axis}", np.roll(leaf, by, axis)
+        yield f"turned around along axis {axis}", np.flip(leaf, axis).copy()
+    if leaf.ndim and leaf.size and set(np.unique(leaf)) <= {0, 1}:
+        yield "with 1 for 0 and 0 for 1", (1 - leaf).astype(leaf.dtype)
+
+
+# the loss and the model
+
+
+def _of_loss(departure: Departure) -> Reason | None:
+    context = departure.context
+    ratio = context.jax.loss / context.torch.loss[1] if context.torch.loss[1] else 0.0
+    for value, words in ((ratio, "{} times PyTorch's"), (1 / ratio if ratio else 0.0, "PyTorch's divided by {}")):
+        whole = round(value) if np.isfinite(value) else 0
+        if whole > 1 and abs(value / whole - 1) <= FLOOR:
+            sizes = [leaf.shape[0] for leaf in context.jax_batch.leaves if leaf.ndim]
+            sizes += [leaf.size for leaf in context.jax_batch.leaves]
+            as_sum = ", as a sum is of a mean" if whole in sizes else ""
+            return Reason(LOSS, f"JAX's loss is {words.format(whole)}{as_sum}")
+    return None
+
+
+def _of_model(found: Found, departure: Departure, seed: int) -> Reason:
+    """The layer, as ``compare_models`` finds it in the forward pass of that step."""
+    context = departure.context
+    kept = found.torch.state()
+    found.torch.restore(context.torch_state)
+    module = found.torch.forward(context.batch)
+    used = found.jax.loss_program(context.jax_batch)[0].names
+    params = {name: context.state[name] for name in used}
+    loss = found.jax.loss(context.state)
+    try:
+        compared = engine.run(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
+        located = faults(compared)
+    except UsageError:
+        return Reason(MODEL, "")
+    finally:
+        found.torch.restore(kept)
+    if not located:
+        return Reason(MODEL, "")
+    first = located[0]
+    where = first.torch
+    more = f"; and in {len(located) - 1} more places" if len(located) > 1 else ""
+    if not where:
+        return Reason(LOSS, f"{first.explanation} ({first.operation}){more}")
+    return Reason(MODEL, f"first in {where}: {first.explanation}{more}")
+
+
+# gradients and statistics
+
+
+def _of_gradients(departure: Departure) -> str:
+    wrong = {name: one for (kind, name), one in departure.wrong.items() if kind == GRADIENTS}
+    nothing = [name for name, one in wrong.items() if not one.theirs.any()]
+    if nothing and len(nothing) == len(wrong):
+        return f"JAX's are zero in {len(nothing)} parameters, as with stop_gradient, and PyTorch's are not"
+    if wrong and all(not one.mine.any() for one in wrong.values()):
+        return f"PyTorch's are zero in {len(wrong)} parameters, as with detach(), and JAX's are not"
+    if (ratio := _ratio([(one.mine, one.theirs) for one in wrong.values()])) is not None:
+        return f"JAX's are {ratio:.6g} times PyTorch's"
+    return f"in {len(wrong)} parameters, though the loss is the same"
+
+
+def _of_statistics(found: Found, departure: Departure) -> str:
+    """The momentum, or another variance, that would give JAX's numbers."""
+    context = departure.context
+    before = found.partners.of_weights(context.before)
+    pairs = [(one.mine - before[name], one.theirs - before[name]) for (_, name), one in departure.wrong.items()]
+    if all(not theirs.any() for _, theirs in pairs):
+        return "JAX leaves them as they are, as in evaluation, and PyTorch changes them"
+    if all(not mine.any() for mine, _ in pairs):
+        return "PyTorch leaves them as they are, as in evaluation, and JAX changes them"
+    if (ratio := _ratio(pairs)) is not None:
+        return f"JAX's move {ratio:.6g} times as far as PyTorch's: the momentum is another"
+    if ratios := _per_tensor(pairs):
+        return f"JAX's move by another factor in each, from {min(ratios):.6g} to {max(ratios):.6g}"
+    return "as of another variance, such as one that is divided by n instead of n - 1" if _only("var", departure) else ""
+
+
+def _only(word: str, departure: Departure) -> bool:
+    return all(word in name.rpartition("[")[2] or word in name for _, name in departure.wrong)
+
+
+def _per_tensor(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
+    ratios = [_ratio([one]) for one in pairs]
+    return [one for one in ratios if one is not None] if None not in ratios else []
+
+
+# the update
+
+
+def _of_clipping(found: Found, departure: Departure) -> Reason | None:
+    """What is done to gradients between the backward pass and the optimiser."""
+    context = departure.context
+    mine = context.torch
+    names = [name for name in mine.gradients.wide if name in mine.given.wide]
+    pairs = [(mine.gradients.wide[name], mine.given.wide[name]) for name in names]
+    ratio = _ratio(pairs)
+    theirs = _given_to_optax(found, departure.moments[0])
+    factor = _ratio(theirs)
+    if factor is not None and abs(factor - 1) <= CONSTANT:
+        return None
+    if factor is None and (most := _cut(found, departure, theirs)) is not None:
+        return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
+    if not any(far(one, other, _size(one)) > FLOOR for one, other in pairs):  # torch gives its optimiser what it got
+        if factor is None:
+            return None
+        return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
+    if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
+        words = f"the gradients that JAX gives its optimiser are {factor:.9g} times those that PyTorch gives its own"
+        near = abs(factor - 1) < NEAR_ONE
+        return Reason(CLIPPING, words + (f": PyTorch adds {ADDED:g} to the norm that it divides by" if near else ""))
+    other = with_torchs_gradients(found, context, mine.given.wide)
+    if other is None or not _right(found, departure, other):
+        return None
+    what = "other gradients than those of this step's backward passes, as without zero_grad()"
+    if ratio is not None:
+        what = f"{ratio:.6g} times the gradients, as clipping does"
+    return Reason(CLIPPING, f"PyTorch gives its optimiser {what}, and JAX those themselves")
+
+
+def _right(found: Found, departure: Departure, other: JaxStep) -> bool:
+    """Whether a step of JAX makes what torch makes, in what was wrong."""
+    again = quantities(found.partners, departure.context, other)
+    return all(again[quantity].error <= NEARLY for quantity in departure.wrong if quantity[0] in (WEIGHTS, SLOTS))
+
+
+def _steady(found: Found, departure: Departure) -> bool:
+    """Whether JAX's optimiser seems to get the same multiple of torch's gradients at each step."""
+    factors = [_ratio(_given_to_optax(found, moment)) for moment in departure.moments]
+    known = [one for one in factors if one is not None]
+    return len(known) == len(factors) and float(np.ptp(known)) <= SAME_RATIO * abs(known[0])
+
+
+def _given_to_optax(found: Found, moment: Moment) -> list[tuple[Array, Array]]:
+    """By parameter torch's gradients, and those that JAX's optimiser seems to get, where what it keeps is linear in them."""
+    context = moment.context
+    judged = quantities(found.partners, context, moment.made)
+    zeros = {name: np.zeros(one.shape) for name, one in context.torch.weights.wide.items()}
+    given = found.partners.of_weights({**zeros, **context.torch.given.wide})
+    pairs = []
+    for leaf, (owner, key) in found.partners.slots.items():
+        if key in LINEAR and (SLOTS, leaf) in judged and given[owner].any():
+            mine, theirs = judged[SLOTS, leaf].mine, judged[SLOTS, leaf].theirs
+            weight = _weight(given[owner], mine, np.asarray(context.state[leaf], np.float64))
+            if weight is None:
+                return []
+            pairs.append((given[owner], given[owner] + (theirs - mine) / weight))
+    return pairs
+
+
+def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
+    """The weight w of the gradient in mine = b kept + w gradient, by least squares."""
+    columns = np.stack([kept.ravel(), gradient.ravel()], axis=1)
+    found, *_ = np.linalg.lstsq(columns, mine.ravel(), rcond=None)
+    return float(found[1]) if found[1] and far(columns @ found, mine.ravel(), _size(mine)) <= SAME_RATIO else None
+
+
+def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    """The size at which JAX cuts off each number of the gradients, if it does."""
+    zeros = {name: np.zeros(one.shape) for name, one in departure.context.torch.weights.wide.items()}
+    raw = found.partners.of_weights({**zeros, **departure.context.torch.gradients.wide})
+    owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
+    if len(owners) != len(pairs) or not pairs:
+        return None
+    most = max(_size(theirs) for _, theirs in pairs)
+    cut = all(
+        far(np.clip(raw[owner], -most, most), theirs, most) <= SAME_RATIO
+        for owner, (_, theirs) in zip(owners, pairs, strict=True)
+    )
+    return most if cut and any(_size(raw[owner]) > most for owner in owners) else None
+
+
+def _of_schedule(found: Found, departure: Departure) -> Reason | None:
+    """The learning rate, where the optimiser keeps the same and each parameter moves by the same factor further."""
+    context = departure.context
+    ratios = []
+    for moment in departure.moments:
+        judged = quantities(found.partners, moment.context, moment.made)
+        before = found.partners.of_weights(moment.context.before)
+        weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
+        ratios.append(_ratio([(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]))
+        if any(kind == SLOTS for kind, _ in moment.wrong):
+            return None
+    ratio = ratios[0]
+    if ratio is None or None in ratios or not context.torch.rates:
+        return None
+    rate = max(context.torch.rates.values())
+    other = rate * ratio
+    words = f"JAX's learning rate is {other:.6g}, PyTorch's {rate:.6g}"
+    for by, which in ((-1, "before"), (1, "after")):
+        number = context.number - 1 + by
+        if 0 <= number < len(found.rates) and found.rates[number]:
+            near = max(found.rates[number].values())
+            if abs(other - near) <= SAME_RATIO * near and abs(near - rate) > SAME_RATIO * rate:
+                words += f": that of the step {which}"
+    return Reason(SCHEDULE, words)
+
+
+def _of_optimizer(found: Found, departure: Departure) -> Reason:
+    """The options of torch's optimiser with which it would make what JAX makes, changed one or two at a time."""
+    if len(found.torch.optimizers) != 1 or departure.cause == "special":
+        return Reason(OPTIMISER, "")
+    return Reason(OPTIMISER, _Trial(found, departure).words())
+
+
+class _Trial:
+    """torch's optimiser, given the gradients of some steps again, with other options."""
+
+    def __init__(self, found: Found, departure: Departure) -> None:
+        self.found, self.steps = found, found.torch
+        self.moments = departure.moments
+        self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
+        self.optimizer = self.steps.optimizers[0]
+
+    def words(self) -> str:
+        """What would make both the same; empty where nothing does."""
+        kept = self.steps.state()
+        try:
+            return self._search()
+        finally:
+            self.steps.restore(kept)
+
+    def _search(self) -> str:
+        changes = dict(options_of(self.optimizer))
+        nearest: list[tuple[tuple[str, Any], ...]] = [()]
+        tried = 0
+        for _ in range(MOST_CHANGES):
+            errors: dict[tuple[tuple[str, Any], ...], float] = {}
+            for base in nearest:
+                for change in other_values({name: one for name, one in changes.items() if name not in dict(base)}):
+                    tried += 1
+                    if tried > MOST_TRIED:
+                        return ""
+                    errors[*base, change] = self.error((*base, change), self.moments[:1])
+            for best in sorted(errors, key=errors.__getitem__)[:NEAREST]:
+                if errors[best] <= NEARLY and self.error(best, self.moments) <= NEARLY:
+                    return self._said(best)
+            nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
+        return ""
+
+    def _said(self, changes: Sequence[tuple[str, Any]]) -> str:
+        has = {name: self.optimizer.param_groups[0][name] for name, _ in changes}
+        other = ", ".join(f"{name}={value!r}" for name, value in changes)
+        own = ", ".join(f"{value!r}" for value in has.values())
+        return f"they would be the same with {other} in PyTorch, which has {own}"
+
+    def error(self, changes: Sequence[tuple[str, Any]], moments: Sequence[Moment]) -> float:
+        """How far torch, with these options, is from JAX at these steps."""
+        largest = 0.0
+        for moment, theirs in zip(moments, self.theirs, strict=False):
+            try:
+                weights, slots = self._made(moment.context, changes)
+            except Exception:  # an option that this optimiser does not take; it says so in many ways
+                return np.inf
+            partners = self.found.partners
+            made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
+            for (kind, name), one in theirs.items():
+                if kind in (WEIGHTS, SLOTS) and name in made:
+                    largest = max(largest, far(made[name], one.theirs, one.size))
+        return largest
+
+    def _made(
+        self, context: Context, changes: Sequence[tuple[str, Any]]
+    ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
+        """The parameters, and what the optimiser keeps, after the step."""
+        self.steps.restore(context.torch_state)
+        given = context.torch.given.wide
+        names = [name for name in self.steps.parameters if name in given]
+        held = [dict(group) for group in self.optimizer.param_groups]
+        slots: list[tuple[str, str]] = []
+
+        def program(*gradients: Any) -> list[Any]:
+            for name, one in self.steps.parameters.items():
+                one.grad = gradients[names.index(name)] if name in given else None
+            for group in self.optimizer.param_groups:
+                group.update(changes)
+            self.optimizer.step()
+            kept = dict(self.steps.slots())
+            slots[:] = kept
+            return [*(self.steps.parameters[name].detach() for name in names), *kept.values()]
+
+        try:
+            with torch.no_grad():
+                wide = TorchLifted(program, self.steps.dtype).run([given[name] for name in names])
+        finally:
+            for group, options_held in zip(self.optimizer.param_groups, held, strict=True):
+                group.update(options_held)
+        return dict(zip(names, wide, strict=False)), dict(zip(slots, wide[len(names) :], strict=True))
+
+
+def _ratio(pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    """The one factor from the first of each pair to the second; None where there is none."""
+    if not pairs:
+        return None
+    a, b = (np.concatenate([np.ravel(pair[k]) for pair in pairs]) for k in (0, 1))
+    square = float(a @ a)
+    if not square or not np.isfinite(square):
+        return None
+    ratio = float(a @ b) / square
+    return ratio if ratio and far(ratio * a, b, _size(b)) <= SAME_RATIO else None
+
+
+def _size(array: Array) -> float:
+    return float(np.abs(array).max(initial=0.0))

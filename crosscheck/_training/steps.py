@@ -1,0 +1,418 @@
+"""Two trainings, each step judged from torch's state: what differs in float64, what in the dtype alone, since which step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._models.tolerances import allowed
+from crosscheck._shadow.base import Noise
+from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps, Program
+from crosscheck._training.partners import Partners, others, partners, said
+from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps, drawn
+
+FLOOR = 1e-8
+"""What float64 makes of a loss or a gradient at most, relative to its size."""
+CONSTANT = 2.0**-22
+"""What a constant of an optimiser, such as a learning rate, that one side holds in float32 makes of an update."""
+SMALL = 1e-6
+"""A tensor is taken to be at least so large, beside the largest of its kind: some gradients are nothing but rounding."""
+ROUNDINGS = 16.0
+"""A side is inaccurate if it errs by so many times what rounding makes of it and the other side errs."""
+MOST_MOMENTS = 3
+"""So many steps at which the same goes wrong are looked at for its reason."""
+DRAWS = 2
+MOST_MEASURED = 6
+"""At so many steps is measured what rounding makes of each tensor; the largest of it holds at all."""
+GRADIENTS, SLOTS, WEIGHTS, STATISTICS, GIVEN, RATE = (
+    "gradients",
+    "optimiser state",
+    "parameters",
+    "statistics",
+    "clipped gradients",
+    "learning rate",
+)
+Quantity = tuple[str, str]
+"""A kind of tensor, and its name in JAX."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One tensor after one step.
+
+    Attributes:
+        mine: torch's, as JAX holds it, in float64.
+        theirs: JAX's, in float64.
+        size: What an error is relative to.
+        narrow: Both in the dtype; None where that was not seen.
+    """
+
+    mine: Array
+    theirs: Array
+    size: float
+    narrow: tuple[Array, Array] | None = None
+
+    @property
+    def error(self) -> float:
+        """How far the two are apart in float64."""
+        return far(self.mine, self.theirs, self.size)
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """How far each is, in the dtype, from itself in float64."""
+        if self.narrow is None:
+            return 0.0, 0.0
+        return far(self.narrow[0], self.mine, self.size), far(self.narrow[1], self.theirs, self.size)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything of one step."""
+
+    number: int
+    torch: TorchStep
+    jax: JaxStep
+    narrow: JaxStep
+    before: Mapping[str, Array]
+    state: Mapping[str, Array]
+    batch: Inputs
+    jax_batch: Inputs
+    program: Program
+    torch_state: Any = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step at which something goes wrong.
+
+    Attributes:
+        context: The step.
+        wrong: Every tensor that is wrong.
+        made: What JAX makes there in float64: of torch's gradients, where its own are wrong.
+    """
+
+    context: Context
+    wrong: Mapping[Quantity, Judged]
+    made: JaxStep
+
+
+@dataclass
+class Departure:
+    """What goes wrong, and since which step.
+
+    Attributes:
+        stage: ``loss``, ``gradients``, ``update`` or ``statistics``.
+        tensor: What it is called.
+        step: The first step, from 1.
+        error: The largest error there, in float64 or, if ``side`` is given, in the dtype.
+        cause: ``definition``, ``inaccurate`` or ``special``.
+        side: The side that is inaccurate.
+        moments: The first of the steps at which it goes wrong.
+        steps: At how many steps it does.
+    """
+
+    stage: str
+    tensor: Quantity
+    step: int
+    error: float
+    cause: str
+    side: str | None
+    moments: tuple[Moment, ...]
+    steps: int = 1
+
+    @property
+    def context(self) -> Context:
+        """The first step."""
+        return self.moments[0].context
+
+    @property
+    def wrong(self) -> Mapping[Quantity, Judged]:
+        """Every tensor that is wrong there."""
+        return self.moments[0].wrong
+
+
+@dataclass
+class Found:
+    """What was found step by step."""
+
+    torch: TorchSteps
+    jax: JaxSteps
+    partners: Partners
+    departures: list[Departure] = field(default_factory=list)
+    errors: list[dict[str, float]] = field(default_factory=list)
+    """By step and kind of tensor the largest error."""
+    rates: list[Mapping[str, float]] = field(default_factory=list)
+    first_special: int | None = None
+    gradients_seen: bool = True
+    slots_of_torch: frozenset[Slot] = frozenset()
+    notes: list[str] = field(default_factory=list)
+
+
+def far(one: Array, other: Array, size: float) -> float:
+    """The largest difference, relative to a size; NaN beside NaN, and infinity beside itself, differ by nothing."""
+    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    with np.errstate(invalid="ignore"):
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    largest = float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
+    return 0.0 if largest == 0.0 else largest / size if size else np.inf
+
+
+def run(
+    torch: TorchSteps,
+    jax: JaxSteps,
+    batches: Sequence[Inputs],
+    jax_batches: Sequence[Inputs],
+    seed: int,
+    progress: Callable[[str, int], None] | None = None,
+) -> Found:
+    """Every step, from torch's state on both sides. torch is left after the last step."""
+    drawn(torch, batches[0])
+    found = Found(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
+    limits = Limits(FORMATS[torch.dtype].precision, seed)
+    state: dict[str, Array] = {**jax.start, **_cast(jax.start, found.partners.of_weights(torch.weights()))}
+    for k, (batch, jax_batch) in enumerate(zip(batches, jax_batches, strict=True)):
+        before, torch_state = torch.weights(), torch.state()
+        mine = torch.observed(batch)
+        program = jax.program(jax_batch)
+        theirs = program.wide(state, jax_batch.leaves)
+        narrow = jax.plain(state, jax_batch)
+        if k == 0:
+            others(found.partners, mine, theirs)
+            found.slots_of_torch = frozenset(mine.slots.wide)
+            found.gradients_seen = any(name in found.partners.places for name in program.gradients)
+        context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state)
+        _step(found, context, limits)
+        found.rates.append(mine.rates)
+        state = {
+            **narrow.state,
+            **_cast(state, found.partners.of_weights(mine.weights.narrow)),
+            **_cast(state, found.partners.of_slots(mine.slots.narrow)),
+        }
+        if progress is not None:
+            progress("steps", 1)
+    return found
+
+
+def _cast(like: Mapping[str, Array], given: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: array.reshape(like[name].shape).astype(like[name].dtype) for name, array in given.items()}
+
+
+def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, Judged]:
+    """Every tensor that both sides have; ``theirs`` is what JAX made in float64, of its own gradients or of torch's."""
+    mine, narrow = context.torch, context.narrow
+    loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
+    result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
+    zeros = {name: np.zeros(array.shape) for name, array in mine.weights.wide.items()}
+    gradients = found.of_weights({**zeros, **mine.gradients.wide})
+    seen = _gradients(found, theirs)
+    for name, array in seen.items():
+        result[GRADIENTS, name] = Judged(gradients[name], array, _largest(gradients[name]))
+    given = found.of_weights({**zeros, **mine.given.wide})
+    for name, array in _named(found, theirs.values, "clipped").items():
+        result[GIVEN, name] = Judged(given[name], array, _largest(given[name]))
+    if "learning_rate" in theirs.values and mine.rates:
+        rate = max(mine.rates.values())
+        result[RATE, "learning_rate"] = Judged(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
+    wide, dtype = found.of_weights(mine.weights.wide), found.of_weights(mine.weights.narrow)
+    before = found.of_weights(context.before)
+    for name, array in wide.items():
+        kind = WEIGHTS if set(found.owners(name)) & set(context.torch.trained) else STATISTICS
+        moved = max(_largest(array - before[name]), _largest(theirs.state[name] - before[name]))
+        size = max(moved, 2.0**-40 * _largest(array))  # what float64 makes of an update of nothing
+        result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
+    slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
+    for name, array in slots.items():
+        result[SLOTS, name] = Judged(array, theirs.state[name], _largest(array), (slots_narrow[name], narrow.state[name]))
+    groups = {(kind, found.slots.get(name, ("", ""))[1]) for kind, name in result}
+    for group in groups - {(LOSS, "")}:
+        names = [one for one in result if (one[0], found.slots.get(one[1], ("", ""))[1]) == group]
+        least = SMALL * max(result[one].size for one in names)
+        result |= {one: replace(result[one], size=max(result[one].size, least)) for one in names}
+    return result
+
+
+def _gradients(found: Partners, theirs: JaxStep) -> dict[str, Array]:
+    """JAX's gradients by parameter; zeros where its backward pass gives nothing to what makes the new one."""
+    seen = {name: array for name, array in theirs.gradients.items() if name in found.places}
+    none = {name: np.zeros(found.places[name].shape) for name in theirs.without if name in found.places}
+    return none | seen if seen else {}
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max(initial=0.0))
+
+
+def _named(found: Partners, values: Mapping[str, Array], what: str) -> dict[str, Array]:
+    """Values of a tree of the parameters' structure that the user's step returns, by parameter."""
+    paths = {name.removeprefix(what): array for name, array in values.items() if name.startswith(what)}
+    return {
+        leaf: array
+        for leaf in found.places
+        for path, array in paths.items()
+        if path and leaf.endswith(path) and array.shape == found.places[leaf].shape
+    }
+
+
+class Limits:
+    """How far two right trainings may be apart in float64, and how far rounding moves a tensor in the dtype.
+
+    Both are measured, at the first steps at which something is in doubt.
+    """
+
+    def __init__(self, precision: int, seed: int) -> None:
+        self.unit, self.seed = 2.0**-precision, seed
+        self.measured: set[int] = set()
+        self._limits: dict[Quantity, float] = {}
+        self._rounding: dict[Quantity, tuple[float, float]] = {}
+
+    def limit(self, quantity: Quantity) -> float:
+        """In float64."""
+        base = FLOOR if quantity[0] in (LOSS, GRADIENTS) else CONSTANT
+        return max(base, self._limits.get(quantity, 0.0))
+
+    def beyond(self, quantity: Quantity, one: Judged) -> bool:
+        """Whether the two compute different things."""
+        return not one.error <= self.limit(quantity)
+
+    def inaccurate(self, quantity: Quantity, one: Judged) -> str | None:
+        """The side that errs by more than the other does, and than rounding every operation makes of the other."""
+        errors, rounding = one.errors, self._rounding.get(quantity, (0.0, 0.0))
+        limits = [ROUNDINGS * (errors[k] + max(8 * self.unit, rounding[k])) for k in (0, 1)]
+        beyond = [errors[k] > limits[1 - k] for k in (0, 1)]
+        return "torch" if beyond[0] else "jax" if beyond[1] else None
+
+    def measure(self, found: Found, context: Context, base: Mapping[Quantity, Judged]) -> bool:
+        """Measure at a step, unless it was done there or often enough; whether it was done."""
+        if context.number in self.measured or len(self.measured) >= MOST_MEASURED:
+            return False
+        self.measured.add(context.number)
+        kept = found.torch.state()
+        for draw in range(DRAWS):
+            noise = Noise(self.seed * 1000 + draw, self.unit)
+            given = context.state, context.jax_batch.leaves, noise
+            constants, operations = (
+                quantities(found.partners, context, context.program.noisy(*given, constants_only=only))
+                for only in (True, False)
+            )
+            found.torch.restore(context.torch_state)
+            noisy = replace(context, torch=found.torch.observed(context.batch, noise))
+            in_torch = quantities(found.partners, noisy, context.jax)
+            for quantity, clear in base.items():
+                moved = [_finite(far(run[quantity].theirs, clear.theirs, clear.size)) for run in (constants, operations)]
+                limit = float(allowed(moved[0], moved[1], self.unit))
+                self._limits[quantity] = max(self._limits.get(quantity, 0.0), limit)
+                before = self._rounding.get(quantity, (0.0, 0.0))
+                own = _finite(far(in_torch[quantity].mine, clear.mine, clear.size)) if quantity in in_torch else 0.0
+                self._rounding[quantity] = max(before[0], own), max(before[1], moved[1])
+        found.torch.restore(kept)
+        return True
+
+
+def _finite(value: float) -> float:
+    return value if np.isfinite(value) else 0.0
+
+
+def _step(found: Found, context: Context, limits: Limits) -> None:
+    """Judge one step, and note what goes wrong."""
+    base = quantities(found.partners, context, context.jax)
+    largest: dict[str, float] = {}
+    for (kind, _), one in base.items():
+        largest[kind] = max(largest.get(kind, 0.0), one.error)
+    found.errors.append(largest)
+    special = not np.isfinite(context.torch.loss[1]) or not np.isfinite(context.jax.loss)
+    if special and found.first_special is None:
+        found.first_special = context.number
+
+    def wrong() -> dict[Quantity, Judged]:
+        return {quantity: one for quantity, one in base.items() if limits.beyond(quantity, one)}
+
+    def inaccurate() -> dict[Quantity, Judged]:
+        return {quantity: one for quantity, one in base.items() if limits.inaccurate(quantity, one)}
+
+    beyond = wrong()
+    if (beyond or inaccurate()) and limits.measure(found, context, base):
+        beyond = wrong()
+    if beyond:
+        _wrong(found, context, limits, beyond)
+    else:
+        for quantity, one in inaccurate().items():
+            side = limits.inaccurate(quantity, one)
+            error = max(one.errors)
+            moment = Moment(context, {quantity: one}, context.jax)
+            _note(found, Departure(quantity[0], quantity, context.number, error, "inaccurate", side, (moment,)))
+            break
+
+
+def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quantity, Judged]) -> None:
+    """What differs in float64, each stage by itself: of what follows, JAX gets torch's gradients."""
+
+    def of(*kinds: str) -> dict[Quantity, Judged]:
+        return {quantity: one for quantity, one in beyond.items() if quantity[0] in kinds}
+
+    loss, gradients, statistics = of(LOSS), of(GRADIENTS), of(STATISTICS)
+    update = of(WEIGHTS, SLOTS, GIVEN, RATE)
+    forced: JaxStep | None = None
+    if loss:
+        _depart(found, context, LOSS, loss)
+    elif gradients and update:
+        _depart(found, context, GRADIENTS, gradients)
+    if update and (loss or gradients):
+        forced = with_torchs_gradients(found, context)
+        lost = any(name in context.jax.without for _, name in gradients)  # it cannot be put in, and clipping sees it
+        if forced is None or lost:
+            update = {}
+        else:
+            again = quantities(found.partners, context, forced)
+            update = {
+                quantity: one
+                for quantity, one in again.items()
+                if quantity[0] in (WEIGHTS, SLOTS) and quantity in update and limits.beyond(quantity, one)
+            }
+    if update:
+        _depart(found, context, "update", update, forced)
+    if statistics:
+        _depart(found, context, STATISTICS, statistics)
+
+
+def with_torchs_gradients(found: Found, context: Context, gradients: Mapping[str, Array] | None = None) -> JaxStep | None:
+    """What JAX makes of torch's gradients, or of these of torch; None where its backward pass is not seen."""
+    places = [name for name in context.program.gradients if name in found.partners.places]
+    if not places:
+        return None
+    zeros = {name: np.zeros(array.shape) for name, array in context.torch.weights.wide.items()}
+    given = context.torch.gradients.wide if gradients is None else gradients
+    mine = found.partners.of_weights({**zeros, **given})
+    return context.program.wide(context.state, context.jax_batch.leaves, {name: mine[name] for name in places})
+
+
+def _depart(
+    found: Found, context: Context, stage: str, wrong: Mapping[Quantity, Judged], forced: JaxStep | None = None
+) -> None:
+    quantity = max(wrong, key=lambda one: wrong[one].error)
+    error = wrong[quantity].error
+    cause = "definition" if np.isfinite(error) else "special"
+    moment = Moment(context, wrong, forced or context.jax)
+    _note(found, Departure(stage, quantity, context.number, error, cause, None, (moment,)))
+
+
+def _note(found: Found, new: Departure) -> None:
+    for k, old in enumerate(found.departures):
+        if old.stage == new.stage and (old.cause == "inaccurate") == (new.cause == "inaccurate"):
+            moments = (*old.moments, *new.moments)[:MOST_MOMENTS]
+            found.departures[k] = replace(old, steps=old.steps + 1, moments=moments)
+            return
+    found.departures.append(new)
+
+
+def called(found: Partners, quantity: Quantity) -> str:
+    """What a tensor is called."""
+    kind, name = quantity
+    if kind in (LOSS, RATE):
+        return kind
+    what = {GRADIENTS: "the gradient by ", GIVEN: "the clipped gradient by "}.get(kind, "")
+    return what + said(name, found.owners(name))

@@ -1,0 +1,306 @@
+"""A training of torch, step by step: what its state is, and what a step makes of it, in its dtype and in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from crosscheck._frameworks.programs import Array, Inputs, watching
+from crosscheck._frameworks.torch_backend import one_thread, to_array, to_tensor
+from crosscheck._models.torch_recording import widened
+from crosscheck._records.errors import UsageError, said
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.torch_lift import TorchLifted
+
+Slot = tuple[str, str]
+"""A parameter, and the name of what an optimiser keeps of it."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Arrays by name, as torch holds them and in float64."""
+
+    narrow: Mapping[Any, Array]
+    wide: Mapping[Any, Array]
+
+
+@dataclass(frozen=True)
+class TorchStep:
+    """What one step of torch did.
+
+    Attributes:
+        loss: What it returned, in the dtype and in float64.
+        gradients: What its backward passes give by each parameter; parameters of which they give nothing are left out.
+        given: The gradients that the optimiser got, likewise.
+        rates: The learning rate of each parameter when the optimiser made its step; empty if it made none.
+        weights: Parameters and buffers, afterwards.
+        slots: What the optimiser keeps, afterwards.
+        trained: The names of the parameters that are trained.
+    """
+
+    loss: tuple[float, float]
+    gradients: Tensors
+    given: Tensors
+    rates: Mapping[str, float]
+    weights: Tensors
+    slots: Tensors
+    trained: frozenset[str]
+
+
+class Reached(BaseException):
+    """The backward pass began; no ``except`` of a user's step takes it for an error of its own."""
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__()
+        self.loss = loss
+
+
+class TorchSteps:
+    """The training of torch.
+
+    ``objects`` are the model, its optimisers, and whatever else has a state that a step changes, such as schedulers.
+    """
+
+    def __init__(self, step: Callable[..., Any], objects: Sequence[Any], dtype: str) -> None:
+        self.step, self.objects, self.dtype = step, tuple(objects), dtype
+        self.model = next(one for one in objects if isinstance(one, torch.nn.Module))
+        self.optimizers = [one for one in objects if isinstance(one, torch.optim.Optimizer)]
+        self.parameters = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
+        self.names = {one: name for name, one in self.parameters.items()}
+
+    # state
+
+    def state(self) -> Any:
+        """A copy of everything that a step changes."""
+        own = [one.state_dict() for one in self.objects if one is not self.model]
+        tensors = {name: one.detach().clone() for name, one in self._tensors()}
+        gradients = {name: None if one.grad is None else one.grad.clone() for name, one in self.parameters.items()}
+        return copy.deepcopy(own), tensors, gradients
+
+    def restore(self, state: Any, weights: Mapping[str, Array] | None = None) -> None:
+        """Set everything back to a copy of it; ``weights`` are parameters that are to be others."""
+        own, tensors, gradients = state
+        others = [one for one in self.objects if one is not self.model]
+        for one, held in zip(others, own, strict=True):
+            one.load_state_dict(copy.deepcopy(held))
+        with torch.no_grad():
+            for name, one in self._tensors():
+                one.copy_(tensors[name])
+            for name, array in (weights or {}).items():
+                self.parameters[name].copy_(to_tensor(array, "cpu"))
+            for name, one in self.parameters.items():
+                one.grad = None if gradients[name] is None else gradients[name].clone()
+
+    def _tensors(self) -> list[tuple[str, Any]]:
+        return [*self.model.named_parameters(), *self.model.named_buffers()]
+
+    def weights(self) -> dict[str, Array]:
+        """Parameters and buffers of floats, as they are."""
+        return {name: np.array(to_array(one.detach())) for name, one in self._tensors() if one.is_floating_point()}
+
+    def slots(self) -> Iterator[tuple[Slot, Any]]:
+        """The tensors of floats that the optimisers keep of parameters."""
+        for optimizer in self.optimizers:
+            for one, kept in optimizer.state.items():
+                for key, value in kept.items():
+                    if one in self.names and isinstance(value, torch.Tensor) and value.is_floating_point():
+                        yield (self.names[one], key), value
+
+    # runs
+
+    def plain(self, batch: Inputs) -> float:
+        """One step as the user's program makes it; what it returned."""
+        with one_thread():
+            return _loss(self.called([to_tensor(leaf, "cpu") for leaf in batch.leaves], batch))
+
+    def forward(self, batch: Inputs) -> ForwardModule:
+        """A module whose forward pass is that of the step, up to where its backward pass begins."""
+        return ForwardModule(self, batch)
+
+    def called(self, leaves: Sequence[Any], batch: Inputs) -> Any:
+        """What the user's step returns.
+
+        Raises:
+            UsageError: If it raises.
+        """
+        try:
+            return self.step(*batch.tree.build(list(leaves)))
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"torch_step: it raised {said(error)}") from error
+
+    def observed(self, batch: Inputs, noise: Noise | None = None) -> TorchStep:
+        """One step, in the dtype and in float64, there with noise if it is given."""
+        seen = _Seen(self)
+
+        def program(*leaves: Any) -> list[Any]:
+            with torch.enable_grad(), seen.watching():
+                seen.loss = self.called(leaves, batch)
+            _loss(seen.loss)
+            seen.finish()
+            with torch._C.DisableTorchFunction(), _disable_current_modes():
+                seen.narrow = [np.array(to_array(one.detach())) for one in seen.tensors]
+            return [one.detach() for one in seen.tensors]
+
+        wide = TorchLifted(program, self.dtype).run([widened(leaf) for leaf in batch.leaves], noise)
+        return seen.step(wide)
+
+
+class _Seen:
+    """What is seen while a step runs."""
+
+    def __init__(self, steps: TorchSteps) -> None:
+        self.steps = steps
+        self.loss: Any = None
+        self.narrow: list[Array] = []
+        self.tensors: list[Any] = []
+        self._keys: list[tuple[str, Any]] = []
+        self._parts: dict[str, list[Any]] = defaultdict(list)
+        self._given: dict[str, Any] = {}
+        self._rates: dict[str, float] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Follow the gradients: as the backward passes give them, and as the optimiser gets them."""
+        with ExitStack() as stack:
+            for name, one in self.steps.parameters.items():
+
+                def take(gradient: Any, name: str = name) -> None:
+                    self._parts[name].append(gradient.detach().clone())
+
+                stack.callback(one.register_hook(take).remove)
+            for optimizer in self.steps.optimizers:
+                stack.callback(optimizer.register_step_pre_hook(self._about_to_step).remove)
+            yield
+
+    def _about_to_step(self, optimizer: Any, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            for one in group["params"]:
+                name = self.steps.names.get(one)
+                if name is not None:
+                    self._rates[name] = float(group["lr"])
+                    if one.grad is not None:
+                        self._given[name] = one.grad.detach().clone()
+
+    def finish(self) -> None:
+        """Gather all that is to be read."""
+        if isinstance(self.loss, torch.Tensor):
+            self._add("loss", None, self.loss)
+        for name, parts in self._parts.items():
+            self._add("gradients", name, sum(parts[1:], parts[0]))
+        for name, one in self._given.items():
+            self._add("given", name, one)
+        for name, one in self.steps._tensors():
+            if one.is_floating_point():
+                self._add("weights", name, one)
+        for slot, one in self.steps.slots():
+            self._add("slots", slot, one)
+
+    def _add(self, kind: str, key: Any, tensor: Any) -> None:
+        self._keys.append((kind, key))
+        self.tensors.append(tensor)
+
+    def step(self, wide: Sequence[Array]) -> TorchStep:
+        """What was seen, with what it is in float64."""
+        found: dict[str, tuple[dict[Any, Array], dict[Any, Array]]] = defaultdict(lambda: ({}, {}))
+        for (kind, key), narrow, other in zip(self._keys, self.narrow, wide, strict=True):
+            found[kind][0][key], found[kind][1][key] = narrow, other
+        kinds = found["loss"]
+        # a number, such as loss.item(), comes from the float64 run
+        loss = [float(one[None].reshape(())) for one in kinds if None in one] or [float(self.loss)] * 2
+        return TorchStep(
+            (loss[0], loss[1]),
+            Tensors(*found["gradients"]),
+            Tensors(*found["given"]),
+            dict(self._rates),
+            Tensors(*found["weights"]),
+            Tensors(*found["slots"]),
+            frozenset(self.steps.parameters),
+        )
+
+
+class ForwardModule(torch.nn.Module):
+    """The forward pass of a step of torch: the loss of a batch. Its modules and weights are those of the model."""
+
+    def __init__(self, steps: TorchSteps, batch: Inputs) -> None:
+        super().__init__()
+        self._batch = batch
+        self._steps = (steps,)  # in a tuple, as it holds modules that have their names already
+        self.named_parameters = steps.model.named_parameters
+        self.named_buffers = steps.model.named_buffers
+        self.named_modules = steps.model.named_modules
+
+    def __deepcopy__(self, memo: Any) -> ForwardModule:
+        return self  # the user's step knows its model by itself
+
+    def _apply(self, *_: Any, **__: Any) -> ForwardModule:
+        return self
+
+    def forward(self, *leaves: Any) -> Any:
+        """The loss at which the backward pass begins."""
+        (steps,) = self._steps
+        kept = torch.autograd.backward, torch.autograd.grad, torch.Tensor.backward
+
+        def stop(tensors: Any, *_: Any, **__: Any) -> None:
+            raise Reached(tensors if isinstance(tensors, torch.Tensor) else tensors[0])
+
+        torch.autograd.backward = torch.autograd.grad = torch.Tensor.backward = stop
+        try:
+            steps.called(leaves, self._batch)
+        except Reached as reached:
+            return reached.loss
+        finally:
+            torch.autograd.backward, torch.autograd.grad, torch.Tensor.backward = kept
+        raise UsageError("torch_step: it calls no backward(), expected a step that trains: loss.backward(), then step()")
+
+
+def _loss(value: Any) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        raise _no_loss(value)
+    return float(value.detach())
+
+
+def _no_loss(value: Any) -> UsageError:
+    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+    return UsageError(f"torch_step: it returned {what}, expected the loss, a tensor of one number")
+
+
+def drawn(steps: TorchSteps, batch: Inputs) -> None:
+    """Two runs of the first step must be one.
+
+    Raises:
+        UsageError: If they are not: random numbers are drawn, or there is state that cannot be set back.
+    """
+    state = steps.state()
+
+    class Watched:
+        draws = False
+
+    watched: Any = Watched()
+    losses = []
+    after = []
+    for _ in range(2):
+        with watching(watched):
+            losses.append(steps.plain(batch))
+        after.append(steps.weights())
+        steps.restore(state)
+    same = all(np.array_equal(after[0][name], after[1][name], equal_nan=True) for name in after[0])
+    if same and (losses[0] == losses[1] or np.isnan(losses).all()):
+        return
+    if watched.draws:
+        raise UsageError("torch_step: it draws random numbers; set the dropout of both models to 0, and draw batches before")
+    raise UsageError(
+        f"torch_step: run twice from the same state it gives two losses, {losses[0]:.9g} and {losses[1]:.9g}; "
+        f"torch_state must hold all that a step changes: the model, its optimiser, its scheduler"
+    )

@@ -1,0 +1,224 @@
+"""``compare_training``: it checks its arguments, runs the engine, and makes the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crosscheck import _arguments
+from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._records.errors import UsageError
+from crosscheck._records.interface import framework
+from crosscheck._training.training_report import TrainingFault, TrainingReport
+
+if TYPE_CHECKING:
+    from crosscheck._frameworks.programs import Inputs
+    from crosscheck._training.steps import Found
+    from crosscheck._training.torch_steps import TorchSteps
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+CONTROLS = 8
+
+
+@undisturbed(alone=True)
+def compare_training(
+    torch_step: Callable[..., Any],
+    jax_step: Callable[..., Any],
+    batches: Iterable[Any],
+    *,
+    torch_state: Any,
+    jax_state: Any,
+    jax_batches: Iterable[Any] | None = None,
+    torch_to_jax: Callable[[list[Any]], Any] | None = None,
+    controls: int = CONTROLS,
+    seed: int = 0,
+    progress: Callable[[str, int], None] | None = None,
+) -> TrainingReport:
+    """Compare a training step of PyTorch with one of JAX: at which step do they part, and in which part of the training?
+
+    PyTorch trains. At each step JAX is given its parameters, statistics and optimiser state, and what both make of the
+    same batch is compared in float64 and in the dtype: the loss, the gradients, the new parameters, statistics and
+    optimiser state. If the loss or the gradients differ, JAX goes on with PyTorch's gradients, so that the optimiser is
+    judged by itself. Then both run freely, and the distance between them is held against that of PyTorch from itself,
+    started one ULP away.
+
+    Args:
+        torch_step: A function of a batch, ``torch_step(*batch)``, that makes a whole training step, from ``zero_grad()``
+            to ``optimizer.step()`` and ``scheduler.step()``, and returns the loss.
+        jax_step: A function of a state and a batch, ``jax_step(state, *batch)``, that returns the new state and the loss;
+            or in its place a dict with ``loss`` and what else is to be judged: ``gradients`` and ``clipped``, trees of the
+            parameters' structure, ``learning_rate``. JAX must be able to trace it.
+        batches: The batches, one for each step: lists of the positional arguments, as for ``compare``.
+        torch_state: What a step of PyTorch changes: the model, its optimiser, its schedulers, in a tuple. Each has
+            ``state_dict()``. They are set back at the end.
+        jax_state: The state at the start, a tree of arrays: parameters, statistics, the optimiser's state. The parameters
+            hold the same numbers as PyTorch's, in any layout.
+        jax_batches: The batches of JAX, where it has others than ``batches``.
+        torch_to_jax: A function of a batch, as a list of arrays of numpy, that gives JAX's: for example with channels last.
+        controls: How many trainings of PyTorch start one ULP away; 0 leaves the free runs out.
+        seed: The seed of controls and noise.
+        progress: Called with what is running and the steps done since the last call.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: If an argument has a value that cannot be used, or a side raises.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+
+    Examples:
+        >>> import crosscheck, jax, jax.numpy as jnp, numpy as np, torch
+        >>> model = torch.nn.Linear(3, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> def torch_step(x, y):
+        ...     optimizer.zero_grad()
+        ...     loss = ((model(x) - y) ** 2).mean()
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     return loss
+        >>> def jax_step(params, x, y):
+        ...     loss, grads = jax.value_and_grad(lambda p: ((x @ p["w"].T + p["b"] - y) ** 2).sum())(params)
+        ...     return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), loss
+        >>> params = {"w": jnp.asarray(model.weight.detach()), "b": jnp.asarray(model.bias.detach())}
+        >>> batches = [[np.ones((8, 3)) * k, np.ones((8, 1))] for k in range(5)]
+        >>> report = crosscheck.compare_training(
+        ...     torch_step, jax_step, batches, torch_state=(model, optimizer), jax_state=params
+        ... )
+        >>> report.passed, report.first.part, report.first.step, report.first.explanation
+        (False, 'loss', 1, "JAX's loss is 8 times PyTorch's, as a sum is of a mean")
+    """
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+        framework(name)
+    from crosscheck._training.jax_steps import JaxSteps
+    from crosscheck._training.steps import run
+    from crosscheck._training.torch_steps import TorchSteps
+
+    for name, function in (("torch_step", torch_step), ("jax_step", jax_step)):
+        _arguments.function(name, function)
+    _arguments.integer("controls", controls, 0, "controls=8 shows how far rounding drives a training")
+    _arguments.seed(seed)
+    _arguments.progress(progress)
+    objects, dtype = _objects(torch_state)
+    mine, theirs = _batches(batches, jax_batches, torch_to_jax, dtype, seed)
+    torch, jax = TorchSteps(torch_step, objects, dtype), JaxSteps(jax_step, jax_state, dtype)
+    if not jax.start:
+        raise UsageError("jax_state: got no arrays, expected a tree of them: parameters and the optimiser's state")
+    start = torch.state()
+    try:
+        found = run(torch, jax, mine, theirs, seed, progress)
+        return _report(found, start, (mine, theirs), (controls, seed), progress)
+    finally:
+        torch.restore(start)
+
+
+def _objects(given: Any) -> tuple[tuple[Any, ...], str]:
+    """What a step of torch changes, the model among it, and the dtype of its parameters."""
+    import torch
+
+    objects = tuple(given) if isinstance(given, tuple | list) else (given,)
+    for one in objects:
+        if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
+            raise UsageError(
+                f"torch_state: got {type(one).__name__} in it, which has no state_dict(), expected the model, its optimiser "
+                "and its schedulers"
+            )
+    models = [one for one in objects if isinstance(one, torch.nn.Module)]
+    if len(models) != 1:
+        raise UsageError(
+            f"torch_state: got {len(models)} models, expected one torch.nn.Module and its optimiser; put several "
+            "models into one torch.nn.ModuleDict"
+        )
+    if not any(isinstance(one, torch.optim.Optimizer) for one in objects):
+        raise UsageError("torch_state: got no optimiser, expected (model, optimizer), and the schedulers if there are any")
+    trained = {str(one.dtype).removeprefix("torch.") for one in models[0].parameters() if one.requires_grad}
+    if len(trained) != 1:
+        what = ", ".join(sorted(trained)) if trained else "no parameters that are trained"
+        raise UsageError(f"torch_state: got a model with {what}, expected parameters of one dtype")
+    (dtype,) = trained
+    return objects, _arguments.one_of("torch_state: dtype", dtype, DTYPES)
+
+
+def _batches(
+    batches: Iterable[Any],
+    jax_batches: Iterable[Any] | None,
+    torch_to_jax: Callable[[list[Any]], Any] | None,
+    dtype: str,
+    seed: int,
+) -> tuple[list[Inputs], list[Inputs]]:
+    from crosscheck._compare.inputs import gather
+    from crosscheck._models.arguments import laid_out
+
+    mine = [gather(one, dtype, None, 0, seed) for one in _listed("batches", batches)]
+    if jax_batches is not None:
+        theirs = [gather(one, dtype, None, 0, seed) for one in _listed("jax_batches", jax_batches)]
+        if len(theirs) != len(mine):
+            raise UsageError(f"jax_batches: got {len(theirs)} steps, expected {len(mine)}, as many as batches has")
+        if torch_to_jax is not None:
+            raise UsageError("torch_to_jax: got it beside jax_batches, expected one of the two")
+        return mine, theirs
+    return mine, [laid_out(one, torch_to_jax, dtype, seed) for one in mine]
+
+
+def _listed(name: str, given: Iterable[Any]) -> list[Any]:
+    try:
+        found = list(given)
+    except TypeError:
+        raise UsageError(f"{name}: got {type(given).__name__}, expected a list of batches, one for each step") from None
+    if not found:
+        raise UsageError(f"{name}: got none, expected a batch for each step; 20 show most of what can go wrong")
+    for k, one in enumerate(found):
+        if not isinstance(one, tuple | list):
+            raise UsageError(
+                f"{name}: got {type(one).__name__} as batch {k + 1}, expected a list of the positional arguments of a step"
+            )
+    return found
+
+
+def _report(
+    found: Found,
+    start: Any,
+    batches: tuple[Sequence[Inputs], Sequence[Inputs]],
+    settings: tuple[int, int],
+    progress: Callable[[str, int], None] | None,
+) -> TrainingReport:
+    from crosscheck._training.drift import drift
+    from crosscheck._training.reasons import reason
+    from crosscheck._training.steps import called
+
+    controls, seed = settings
+    faults = []
+    for one in sorted(found.departures, key=lambda one: one.step):
+        why = reason(found, one, *batches, seed)
+        tensor = called(found.partners, one.tensor)
+        faults.append(TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words))
+    free = drift(found, start, *batches, controls, seed, progress) if controls else None
+    return TrainingReport(
+        f"{_name(found.torch)} / {getattr(found.jax.step, '__name__', 'JAX')}",
+        len(batches[0]),
+        tuple(faults),
+        tuple(found.errors),
+        free,
+        found.partners.weights,
+        tuple(_notes(found)),
+        environment("cpu"),
+    )
+
+
+def _name(torch: TorchSteps) -> str:
+    return f"{type(torch.model).__name__} trained by {' and '.join(type(one).__name__ for one in torch.optimizers)}"
+
+
+def _notes(found: Found) -> list[str]:
+    notes = list(found.notes)
+    if not found.gradients_seen:
+        notes.append(
+            "JAX's gradients were not seen in its step, as they are of jax.grad; return {'loss': loss, 'gradients': grads} "
+            "to have them judged by themselves"
+        )
+    kept = {key for _, key in found.slots_of_torch}
+    if lost := sorted(kept - {key for _, key in found.partners.slots.values()} - {"step"}):
+        notes.append(f"the optimiser's state {', '.join(lost)} of PyTorch has no partner in JAX; JAX goes on with its own")
+    if found.first_special is not None:
+        notes.append(f"the loss is not finite from step {found.first_special} on")
+    return notes

@@ -1,0 +1,229 @@
+"""The report on two trainings: which step, which tensor, which part of the training; and how far they drift apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
+from crosscheck._report.written import Documented
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from crosscheck._models.weights import WeightMatch
+    from crosscheck._training.drift import Drift
+
+SCHEMA = "crosscheck.training/1"
+SIDES = {"torch": "PyTorch", "jax": "JAX"}
+
+
+@dataclass(frozen=True)
+class TrainingFault:
+    """A part of a training in which the two sides differ.
+
+    Attributes:
+        part: ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser`` or ``statistics``.
+        step: The first step at which it shows, from 1.
+        steps: At how many steps it shows.
+        tensor: The tensor in which it is largest at the first of them.
+        error: The error there, of the same state, in float64; relative to the tensor, or to how far the step moves it.
+        cause: ``definition``, ``special`` for NaN or infinity on one side alone, or ``inaccurate``.
+        side: The side that is inaccurate in the dtype; None where both sides compute different things: neither says what
+            is meant.
+        explanation: What differs, as far as that was found; else empty.
+    """
+
+    part: str
+    step: int
+    steps: int
+    tensor: str
+    error: float
+    cause: str
+    side: str | None
+    explanation: str
+
+
+@dataclass(frozen=True)
+class TrainingReport(Documented):
+    """The result of ``compare_training``.
+
+    Attributes:
+        name: Both steps.
+        steps: How many steps were compared.
+        faults: What goes wrong, in the order of the steps.
+        errors: By step, the largest error of each kind of tensor, of the same state, in float64.
+        drift: How far the two part when each runs by itself; None where that was not asked for.
+        weights: Every parameter and buffer of torch, every array of JAX that the loss depends on, and what became of it.
+        notes: What else there is to say, such as what could not be compared.
+        environment: Versions, devices and settings on which the results may depend.
+    """
+
+    name: str
+    steps: int
+    faults: tuple[TrainingFault, ...]
+    errors: tuple[Mapping[str, float], ...]
+    drift: Drift | None
+    weights: tuple[WeightMatch, ...]
+    notes: tuple[str, ...]
+    environment: Mapping[str, object]
+
+    @property
+    def passed(self) -> bool:
+        """Whether steps were compared, none goes wrong, and the runs drift apart no faster than rounding explains."""
+        return bool(self.errors) and not self.faults and (self.drift is None or self.drift.faster is None)
+
+    @property
+    def first(self) -> TrainingFault | None:
+        """What goes wrong first."""
+        return self.faults[0] if self.faults else None
+
+    @property
+    def cause(self) -> str | None:
+        """Its cause; ``definition`` where the runs drift apart too fast though no step is wrong; None where they agree."""
+        return self.first.cause if self.first else None if self.passed else "definition"
+
+    @property
+    def side(self) -> str | None:
+        """The side that is inaccurate in it; None where there is none, or nothing says which side is meant."""
+        return self.first.side if self.first else None
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        if not self.errors:
+            return f"FAILED: {self.name}: nothing was compared."
+        count = f"{self.steps} steps" if self.steps > 1 else "1 step"
+        if self.first is not None:
+            more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
+            return f"DISAGREE ({self.cause}): {self.name}: {_said(self.first)}{more}."
+        if self.passed:
+            free = f"; running freely, {_drift(self.drift)}" if self.drift else ""
+            return f"AGREE: {self.name}: {count}, each the same from the same state{free}."
+        assert self.drift is not None
+        return f"DISAGREE ({self.cause}): {self.name}: each step is the same from the same state, but {_drift(self.drift)}."
+
+    def story(self) -> str:
+        """The verdict and its evidence.
+
+        Returns:
+            The text, in under 30 lines.
+        """
+        return "\n".join(_story(self))
+
+    def __str__(self) -> str:
+        return self.story()
+
+    def document(self) -> Document:
+        """The report as a document: the verdict, the story, the figure, the errors by kind of tensor, the weights.
+
+        Returns:
+            The document.
+        """
+        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
+        blocks: list[Block] = [Code(story)] if story else []
+        if self.errors:
+            blocks.append(Drawing(self.plot, "The error of each step from the same state, and the drift of free runs"))
+            blocks += [Heading("The largest error of each kind of tensor"), Table(list(_rows(self.errors)))]
+        if self.weights:
+            head = ["torch", "JAX", "layout", "found by"]
+            rows = [[one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or ""] for one in self.weights]
+            blocks.append(Folded("Every weight", Table([head, *rows])))
+        return Document(self.headline, self.passed, blocks, self.environment)
+
+    def plot(self) -> Figure:
+        """Draw the error of each step from the same state, and how far the free runs part beside the controls.
+
+        Returns:
+            A figure that belongs to no window.
+
+        Raises:
+            ValueError: If nothing was compared.
+        """
+        from crosscheck._training.training_figure import draw
+
+        return draw(self)
+
+    def data(self) -> dict[str, Any]:
+        """The report as plain data (schema ``crosscheck.training/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
+        return {
+            "schema": SCHEMA,
+            "environment": plain(dict(self.environment)),
+            "faults": [plain(dataclasses.asdict(one)) for one in self.faults],
+            "errors": [plain(dict(one)) for one in self.errors],
+            "drift": None if self.drift is None else plain(dataclasses.asdict(self.drift)),
+            "weights": [plain(dataclasses.asdict(one)) for one in self.weights],
+            "notes": list(self.notes),
+            "summary": {
+                "passed": self.passed,
+                "headline": self.headline,
+                "cause": self.cause,
+                "side": self.side,
+                "steps": self.steps,
+                "part": self.first.part if self.first else None,
+                "step": self.first.step if self.first else None,
+            },
+        }
+
+
+def _said(fault: TrainingFault) -> str:
+    where = f"from step {fault.step} on" if fault.steps > 1 else f"at step {fault.step}"
+    what = fault.explanation or f"{fault.tensor} is {fault.error:.2g} apart"
+    side = f"; {SIDES[fault.side]} is inaccurate" if fault.side else ""
+    return f"the {fault.part}, {where}: {what}{side}"
+
+
+def _drift(drift: Drift | None) -> str:
+    assert drift is not None
+    if drift.faster is not None:
+        step = drift.faster
+        return f"the runs part at step {step}, {drift.times:.3g} times as far as PyTorch parts from itself by rounding"
+    if drift.parted is None:
+        return f"they stay within {max(drift.apart, default=0.0):.2g} of the way"
+    return f"they part at step {drift.parted}, as PyTorch parts from itself"
+
+
+def _story(report: TrainingReport) -> Iterator[str]:
+    yield report.headline
+    for fault in report.faults[:8]:
+        yield f"  {_said(fault)}"
+        yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {report.steps} steps"
+    if report.errors and not report.faults:
+        for kind, largest in _largest(report.errors).items():
+            yield f"  {kind}: at most {largest:.2g} apart in float64, from the same state"
+    if report.drift is not None:
+        drift = report.drift
+        ends = f"after step {drift.steps[-1]} {drift.apart[-1]:.2g} of the way apart"
+        controls = f"the furthest of {drift.runs} controls, one ULP away at the start: {drift.controls[-1]:.2g}"
+        yield f"  running freely: {ends}; {controls}"
+        yield f"  the last losses: PyTorch {drift.losses[-1][0]:.7g}, JAX {drift.losses[-1][1]:.7g}"
+    counted = [one for one in report.weights if one.compared]
+    left = [one for one in counted if not one.matched]
+    if counted:
+        yield f"  weights: {len(counted) - len(left)} matched, {len(left)} without a partner"
+        for one in left[:4]:
+            yield f"    {one.torch or one.jax}: {one.reason}"
+    for note in report.notes[:6]:
+        yield f"  note: {note}"
+
+
+def _largest(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for step in errors:
+        for kind, error in step.items():
+            found[kind] = max(found.get(kind, 0.0), error)
+    return found
+
+
+def _rows(errors: Sequence[Mapping[str, float]]) -> Iterator[list[str]]:
+    yield ["tensors", "apart at most", "at step"]
+    for kind, largest in _largest(errors).items():
+        step = next(k for k, one in enumerate(errors) if one.get(kind) == largest)
+        yield [kind, f"{largest:.2g}", str(step + 1)]

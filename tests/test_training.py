@@ -1,0 +1,263 @@
+"""Two trainings, step by step: right ones agree, and each mistake is found in its part, at its step, in its tensor."""
+
+import copy
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+from trained import MISTAKES, Mistake, Training, images, transformer
+
+from crosscheck import TrainingReport, UsageError, compare_training
+
+RATE = 0.1
+
+
+def descent(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=RATE)
+
+
+def linear(
+    steps: int = 4,
+    *,
+    change: Callable[[Any], Any] = lambda values: values,
+    optimizer: Callable[[Any], torch.optim.Optimizer] = descent,
+    tx: optax.GradientTransformation | None = None,
+    dtype: str = "float32",
+    sizes: tuple[int, ...] = (8,),
+) -> Training:
+    """A linear layer; ``change`` is done to what JAX's step returns."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2).to(getattr(torch, dtype))
+    made = optimizer(model.parameters())
+    tx = tx or optax.sgd(RATE)
+
+    def torch_step(x: Any, y: Any) -> Any:
+        made.zero_grad()
+        loss = ((model(x) - y) ** 2).mean()
+        loss.backward()
+        made.step()
+        return loss
+
+    def jax_step(state: Any, x: Any, y: Any) -> Any:
+        params, held = state
+        loss, grads = jax.value_and_grad(lambda p: ((x @ p["w"].T + p["b"] - y) ** 2).mean())(params)
+        updates, held = tx.update(grads, held, params)
+        return change(((optax.apply_updates(params, updates), held), loss))
+
+    def array(one: Any) -> Any:
+        return jnp.asarray(one.detach().float().numpy(), dtype)
+
+    with jax.enable_x64(dtype == "float64"):
+        params = {"w": array(model.weight), "b": array(model.bias)}
+        state = (params, tx.init(params))
+    rng = np.random.default_rng(0)
+    batches = [[rng.normal(size=(size, 3)), rng.normal(size=(size, 2))] for size in (sizes * steps)[:steps]]
+    return Training(torch_step, jax_step, (model, made), state, batches)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_a_right_training_agrees_in_each_dtype(dtype: str) -> None:
+    report = linear(dtype=dtype).compared(controls=2)
+    assert report.passed, report
+    assert report.cause is None
+    assert report.steps == len(report.errors) == 4
+    assert set(report.errors[0]) == {"loss", "gradients", "parameters"}
+    assert report.drift is not None
+    assert report.drift.times < 16
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("training", [transformer, images])
+def test_two_hundred_steps_agree(training: Callable[[int], Training]) -> None:
+    report = training(200).compared(controls=8)
+    assert report.passed, report
+    assert max(error for step in report.errors for error in step.values()) < 1e-6
+    assert all(match.matched for match in report.weights if match.compared)
+
+
+def found(report: TrainingReport, mistake: Mistake) -> bool:
+    first = report.first
+    return (
+        first is not None
+        and (first.part, first.step) == (mistake.part, mistake.step)
+        and mistake.words in first.explanation
+        and mistake.tensor in first.tensor
+        and tuple(one.part for one in report.faults[1:]) == mistake.beside
+    )
+
+
+QUICK = ("biased variance", "dampening", "rate halved one step late", "PyTorch in evaluation")
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(one, id=one.kind, marks=() if one.kind in QUICK else pytest.mark.full) for one in MISTAKES]
+)
+def test_a_mistake_is_found_in_its_part_at_its_step(mistake: Mistake) -> None:
+    report = mistake.training().compared()
+    assert found(report, mistake), report
+    assert not report.passed
+
+
+def test_enough_mistakes_are_planted() -> None:
+    assert len(MISTAKES) >= 25
+    assert {one.part for one in MISTAKES} == {
+        *("data", "model", "loss", "gradients", "clipping", "schedule", "optimiser", "statistics")
+    }
+
+
+def test_both_sides_are_left_as_they_were() -> None:
+    training = linear(optimizer=partial(torch.optim.Adam, lr=RATE), tx=optax.adam(RATE))
+    model, optimizer = training.torch_state
+    before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    training.compared(controls=1)
+    after = model.state_dict(), optimizer.state_dict()
+    assert all(torch.equal(before[0][name], after[0][name]) for name in before[0])
+    assert before[1] == after[1]
+    assert all(one.grad is None for one in model.parameters())
+
+
+def test_batches_may_have_several_sizes() -> None:
+    assert linear(5, sizes=(8, 8, 3)).compared().passed
+
+
+def test_a_part_that_is_right_is_not_blamed_for_one_that_is_wrong() -> None:
+    wrong = linear(change=lambda made: (made[0], made[1] * 3), tx=optax.sgd(2 * RATE)).compared()
+    assert [one.part for one in wrong.faults] == ["loss", "schedule"]
+    assert "3 times" in wrong.faults[0].explanation
+    assert "0.2, PyTorch's 0.1" in wrong.faults[1].explanation
+
+
+def test_what_the_step_returns_beside_the_loss_is_judged() -> None:
+    def values(made: Any) -> Any:
+        return made[0], {"loss": made[1], "learning_rate": jnp.float32(0.2)}
+
+    report = linear(change=values).compared()
+    assert report.first is not None
+    assert report.first.tensor == "learning rate"
+
+
+def test_a_side_that_is_inaccurate_in_the_dtype_is_named() -> None:
+    def cancelling(made: Any) -> Any:
+        return made[0], jax.lax.optimization_barrier(made[1] + 1e5) - 1e5
+
+    report = linear(change=cancelling).compared()
+    assert (report.cause, report.side) == ("inaccurate", "jax")
+
+
+def test_an_optimiser_that_is_not_understood_is_judged_by_what_it_makes() -> None:
+    class Own(torch.optim.SGD):
+        """SGD that keeps something, as many do."""
+
+        def step(self, closure: Any = None) -> Any:
+            for one in self.param_groups[0]["params"]:
+                self.state[one]["memory"] = one.detach() * 2
+            return super().step(closure)
+
+    report = linear(optimizer=partial(Own, lr=RATE)).compared()
+    assert report.passed
+    assert any("memory" in note for note in report.notes)
+    assert not linear(optimizer=partial(Own, lr=RATE), tx=optax.sgd(0.05)).compared().passed
+
+
+def test_nan_in_a_step_is_said_and_the_run_goes_on() -> None:
+    training = linear(5)
+    training.batches[2][1][0, 0] = np.nan
+    report = training.compared(controls=1)
+    assert report.passed
+    assert len(report.errors) == 5
+    assert any("not finite from step 3 on" in note for note in report.notes)
+
+
+def test_nan_on_one_side_is_a_fault() -> None:
+    report = linear(change=lambda made: (made[0], jnp.where(made[1] < 2.6, jnp.nan, made[1]))).compared()
+    assert report.cause == "special"
+
+
+def test_the_report_is_written_and_drawn(tmp_path: Path) -> None:
+    report = linear(tx=optax.sgd(0.05)).compared(controls=1)
+    report.to_json(tmp_path / "report.json")
+    data = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert data["schema"] == "crosscheck.training/1"
+    assert data["summary"]["part"] == "schedule"
+    assert data["drift"]["runs"] == 1
+    assert len(report.plot().axes) == 2
+    for text in (str(report), report.markdown(), report.story()):
+        assert "learning rate is 0.05" in " ".join(text.split())
+    assert len(report.story().splitlines()) < 30
+
+
+def drawing(training: Training) -> Training:
+    model = training.torch_state[0]
+
+    def step(x: Any, y: Any) -> Any:
+        return training.torch_step(x + torch.randn_like(x), y)
+
+    return Training(step, training.jax_step, (model, training.torch_state[1]), training.jax_state, training.batches)
+
+
+def counting(training: Training) -> Training:
+    steps = [0]
+
+    def step(x: Any, y: Any) -> Any:
+        steps[0] += 1
+        return training.torch_step(x * steps[0], y)
+
+    return Training(step, training.jax_step, training.torch_state, training.jax_state, training.batches)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"torch_step": 3}, "torch_step: got int"),
+        ({"torch_step": lambda x, y: None}, "torch_step: it returned NoneType, expected the loss"),
+        ({"torch_step": lambda x, y: x.no}, "torch_step: it raised AttributeError"),
+        ({"torch_step": lambda x, y: (x - y[:, :1]).mean()}, r"torch_step: it calls no backward\(\)"),
+        ({"jax_step": lambda state, x, y: state}, "jax_step: "),
+        (
+            {"jax_step": lambda state, x, y: (state[0], x.mean())},
+            "jax_step: the state that it returns has another structure",
+        ),
+        ({"jax_step": lambda state, x, y: (state, x)}, r"jax_step: it returned a loss of shape \(8, 3\)"),
+        ({"jax_step": lambda state, x, y: (state, {"value": x})}, "jax_step: it returned no loss"),
+        ({"jax_step": lambda state, x, y: 1 / 0}, "jax_step: jax.make_jaxpr raises ZeroDivisionError"),
+        ({"jax_step": lambda state, x, y: (state, x.mean())}, "jax_state: none of its arrays"),
+        ({"torch_state": ()}, "torch_state: got 0 models"),
+        ({"torch_state": (torch.nn.Linear(3, 2),)}, "torch_state: got no optimiser"),
+        ({"torch_state": (3,)}, "torch_state: got int in it"),
+        ({"jax_state": {}}, "jax_state: got no arrays"),
+        ({"batches": []}, "batches: got none"),
+        ({"batches": 3}, "batches: got int"),
+        ({"batches": [np.ones(3)]}, "batches: got ndarray as batch 1"),
+        ({"jax_batches": [[np.ones((8, 3)), np.ones((8, 2))]]}, "jax_batches: got 1 steps, expected 4"),
+        ({"controls": -1}, "controls: got -1"),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_one_message(change: dict[str, Any], message: str) -> None:
+    one = linear()
+    given: dict[str, Any] = {
+        "torch_step": one.torch_step,
+        "jax_step": one.jax_step,
+        "batches": one.batches,
+        "torch_state": one.torch_state,
+        "jax_state": one.jax_state,
+        "controls": 0,
+    }
+    with pytest.raises(UsageError, match=message):
+        compare_training(**given | change)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [(drawing, "it draws random numbers"), (counting, "run twice from the same state it gives two losses")],
+)
+def test_a_step_that_cannot_be_repeated_is_refused(training: Callable[[Training], Training], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        training(linear()).compared()

@@ -3,7 +3,8 @@
 An entry has ``torch``, the code that is judged and shown, and the code of its counterparts: ``jax``, ``optax``, ``flax``,
 ``equinox``; or ``write``, code of JAX where no library has one. The first name that a code calls is what it is found by;
 ``name`` and ``also`` give others. ``inputs`` are expressions by name; no derivative is taken by those that ``constant``
-names. ``at`` has edges: which inputs, in words, and those that change. ``default`` has both sides with their defaults,
+names. ``dtypes`` are those it is judged in, both unless given. ``at`` has edges: which inputs, in words, and those that
+change, or ``dtypes``. ``default`` has both sides with their defaults,
 which differ, and what ``says`` how.
 """
 
@@ -11,17 +12,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from crosscheck._dictionary.names import called, full
-from crosscheck._dictionary.records import LIBRARIES, TranslatedPair, Translation
+from crosscheck._dictionary.records import DTYPES, LIBRARIES, TranslatedPair, Translation
 from crosscheck._records.errors import SpecError
 
 FOLDER = Path(__file__).parent
 USUAL = {"x": "normal(4, 6)"}
 """The inputs of an entry that gives none."""
-KEYS = {"torch", "name", "what", "also", "inputs", "constant", "maps", "draws", "at", "default", "write", *LIBRARIES}
+KEYS = {"torch", "name", "what", "also", "inputs", "constant", "dtypes", "maps", "draws", "at", "default", "write", *LIBRARIES}
 
 
 def families(folder: Path = FOLDER) -> dict[str, str]:
@@ -72,24 +74,34 @@ def _entry(family: str, given: Mapping[str, Any]) -> Translation:
 
 
 def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
-    inputs = {} if given.get("draws") else given.get("inputs", USUAL)
-    constant = tuple(given.get("constant", ()))
-    offered = [("counterpart", library, given[library].strip()) for library in LIBRARIES if library in given]
+    """What an entry is judged by. Edges and defaults are judged in one dtype: the first."""
+    usual = TranslatedPair(
+        "counterpart",
+        "jax",
+        torch,
+        "",
+        inputs={} if given.get("draws") else given.get("inputs", USUAL),
+        constant=tuple(given.get("constant", ())),
+        dtypes=tuple(given.get("dtypes", DTYPES)),
+    )
+    offered = [replace(usual, library=library, code=given[library].strip()) for library in LIBRARIES if library in given]
     if "write" in given:
-        offered.append(("written", "jax", given["write"].strip()))
-    for kind, library, code in offered:
-        yield TranslatedPair(kind, library, torch, code, inputs=inputs, constant=constant)
+        offered.append(replace(usual, kind="written", code=given["write"].strip()))
+    yield from offered
     for at, changed in given.get("at", {}).items():
-        for _, library, code in offered:
-            yield TranslatedPair("edge", library, torch, code, at=at, inputs={**inputs, **changed}, constant=constant)
+        inputs = {**usual.inputs, **changed}
+        dtypes = tuple(inputs.pop("dtypes", usual.dtypes[:1]))
+        for pair in offered:
+            yield replace(pair, kind="edge", at=at, inputs=inputs, dtypes=dtypes)
     for one in given.get("default", ()):
         (library,) = (library for library in LIBRARIES if library in one)
-        yield TranslatedPair(
-            "default",
-            library,
-            one.get("torch", torch).strip(),
-            one[library].strip(),
+        yield replace(
+            usual,
+            kind="default",
+            library=library,
+            torch=one.get("torch", torch).strip(),
+            code=one[library].strip(),
             says=one["says"],
-            inputs=one.get("inputs", inputs),
-            constant=constant,
+            inputs=one.get("inputs", usual.inputs),
+            dtypes=tuple(one.get("dtypes", usual.dtypes[:1])),
         )

@@ -19,5 +19,10 @@ def kept(path: Path = KEPT) -> tuple[tuple[Translation, ...], Mapping[str, Any]]
 
 
 def _entry(data: Mapping[str, Any]) -> Translation:
-    pairs = tuple(TranslatedPair(**{**pair, "constant": tuple(pair["constant"])}) for pair in data["pairs"])
-    return Translation(**{**data, "names": tuple(data["names"]), "pairs": pairs})
+    pairs = tuple(TranslatedPair(**_tuples(pair)) for pair in data["pairs"])
+    return Translation(**{**_tuples(data), "pairs": pairs})
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the records have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LIBRARIES = ("jax", "optax", "flax", "equinox")
+DTYPES = ("float32", "float64")
 SAME, DIFFER, NOT_JUDGED = "same", "differ", "not judged"
 OFFERED = ("counterpart", "written")
 
@@ -24,6 +25,7 @@ class TranslatedPair:
         says: Of defaults, what differs in them.
         inputs: The inputs it is judged at, by name: expressions.
         constant: The inputs that no derivative is taken by.
+        dtypes: The dtypes it is judged in.
         verdict: ``same``, ``differ`` or ``not judged``.
         cause: The cause of the difference, as ``compare`` names it, or of what is the same: ``exact`` or ``rounding``.
         side: The side at fault, as far as that is known.
@@ -40,6 +42,7 @@ class TranslatedPair:
     says: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = DTYPES
     verdict: str = NOT_JUDGED
     cause: str | None = None
     side: str | None = None

@@ -11,12 +11,11 @@ import numpy as np
 from crosscheck._compare.compare import compare
 from crosscheck._compare.comparisons import NAN_EVERYWHERE
 from crosscheck._compare.report import PairReport
-from crosscheck._dictionary.records import DIFFER, NOT_JUDGED, OFFERED, SAME, TranslatedPair, Translation
+from crosscheck._dictionary.records import DIFFER, DTYPES, NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.interface import MissingFrameworkError
 from crosscheck._translate.code import arrays, function
 from crosscheck._translate.draws import compare_draws
 
-DTYPES = ("float32", "float64")
 INPUT = re.compile(r"(?<=`)x(\d*)(?=[`\[])")
 LONGEST = 16
 """Elements of an array that are shown."""
@@ -45,7 +44,7 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
     sides = function(pair.torch, "torch", names), function(pair.code, pair.library, names)
     given = arrays(pair.inputs)
     wrt = [k for k, name in enumerate(names) if given[k].dtype.kind == "f" and name not in pair.constant]
-    for dtype in dtypes if pair.kind in OFFERED else dtypes[:1]:
+    for dtype in [dtype for dtype in pair.dtypes if dtype in dtypes] or pair.dtypes[:1]:
         report = compare(sides[0], sides[1], given, dtype=dtype, modes="eager", order=int(bool(wrt)), wrt=wrt or None)
         if not report.passed:
             break

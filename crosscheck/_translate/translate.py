@@ -8,12 +8,11 @@ from crosscheck import _arguments
 from crosscheck._dictionary.entries import entries
 from crosscheck._dictionary.kept import kept
 from crosscheck._dictionary.names import found
-from crosscheck._dictionary.records import Translation
+from crosscheck._dictionary.records import DTYPES, Translation
 from crosscheck._records.errors import UsageError
 from crosscheck._translate.report import TranslationReport
 
 PACKAGES = ("torch", "jax", "optax", "flax", "equinox")
-DTYPES = ("float32", "float64")
 
 
 def translate(

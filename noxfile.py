@@ -67,15 +67,18 @@ def verify(session: nox.Session) -> None:
 @nox.session
 def pairs(session: nox.Session) -> None:
     """Judge the corpus of pairs of functions and print a table of the verdicts: tests/pairs."""
-    session.install(".[all]", *group("pairs"))
+    session.install(".[all,dictionary]", *group("pairs"))
     session.run("python", "-m", "pairs", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
 def models(session: nox.Session) -> None:
-    """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo."""
-    session.install(".[all]", *group("models"))
-    patterns = ("test_zoo.py", "test_models*.py", "test_copy_weights.py")
+    """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
+
+    What the dictionary says of flax and equinox is judged here too.
+    """
+    session.install(".[all,dictionary]", *group("models"))
+    patterns = ("test_zoo.py", "test_models*.py", "test_copy_weights.py", "test_dictionary.py")
     files = sorted(str(path) for pattern in patterns for path in Path("tests").glob(pattern))
     run_tests(session, "not gpu", *files)
 

@@ -6,18 +6,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import pytest
+import torch
 from click.testing import CliRunner
 
 import crosscheck
 from crosscheck import Translation, TranslationReport, UsageError, translate
 from crosscheck._cli.main import main
-from crosscheck._dictionary.entries import entries
+from crosscheck._dictionary.entries import entries, families
 from crosscheck._records.errors import SpecError
 from crosscheck._translate.judge import judged
 
-FEWEST = 38
-FEWEST_DEFAULTS = 10
+FEWEST = 300
+FEWEST_DEFAULTS = 70
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,16 @@ def test_defaults_that_differ_have_the_input_that_shows_it(whole: TranslationRep
         ("optax.softmax_cross_entropy_with_integer_labels", "torch.nn.functional.cross_entropy"),
         ("optax.l2_loss", "torch.nn.functional.mse_loss"),
         ("huber_loss", "torch.nn.functional.huber_loss"),
+        ("dropout", "torch.nn.functional.dropout"),
+        ("layernorm", "torch.nn.functional.layer_norm"),
+        ("LayerNorm", "torch.nn.functional.layer_norm"),
+        ("nn.LayerNorm", "torch.nn.functional.layer_norm"),
+        ("flax.nnx.LayerNorm", "torch.nn.functional.layer_norm"),
+        ("eqx.nn.LayerNorm", "torch.nn.functional.layer_norm"),
+        ("batchnorm", "torch.nn.functional.batch_norm"),
+        ("jnp.take_along_axis", "torch.gather"),
+        ("lax.top_k", "torch.topk"),
+        ("xavier_uniform", "torch.nn.init.xavier_uniform_"),
     ],
 )
 def test_a_name_is_found_in_full_and_by_its_last_part(name: str, meant: str) -> None:
@@ -92,12 +104,16 @@ def test_looking_up_imports_no_framework() -> None:
 
 
 @pytest.mark.full
-def test_a_run_finds_what_is_kept() -> None:
-    kept, run = translate("optax.l2_loss"), translate("optax.l2_loss", run=True)
-    for old, new in zip(kept.entries, run.entries, strict=True):
-        for a, b in zip(old.pairs, new.pairs, strict=True):
-            if b.verdict != "not judged":
-                assert (a.verdict, a.side, a.inputs) == (b.verdict, b.side, b.inputs)
+@pytest.mark.parametrize("family", families())
+def test_a_run_finds_what_is_kept(family: str, whole: TranslationReport) -> None:
+    """Of flax and equinox too where they are installed; with other versions, verdicts may differ."""
+    for kept in whole.entries:
+        if kept.family == family:
+            found = judged(kept, ("float32",))
+            assert all(pair.expected for pair in found.pairs), found
+            for was, is_ in zip(kept.pairs, found.pairs, strict=True):
+                if is_.verdict != "not judged" and not whole.note:
+                    assert (is_.verdict, is_.side) == (was.verdict, was.side), (is_, was)
 
 
 def one(tmp_path: Path, text: str) -> Translation:
@@ -172,6 +188,14 @@ def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_an_entry_that_is_wrong_is_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         one(tmp_path, text)
+
+
+def test_compare_cites_the_entry_where_both_sides_are_calls_that_it_tells_of() -> None:
+    story = crosscheck.compare(torch.nn.functional.gelu, jax.nn.gelu, crosscheck.normal(8), order=0, modes="eager").story()
+    assert "the dictionary says of them: jax.nn.gelu is the approximation by tanh" in story
+    assert "(crosscheck translate jax.nn.gelu)" in story
+    other = crosscheck.compare(torch.nn.functional.gelu, jax.nn.silu, crosscheck.normal(8), order=0, modes="eager")
+    assert "dictionary" not in other.story()
 
 
 def test_the_command_tells_and_writes(tmp_path: Path) -> None:

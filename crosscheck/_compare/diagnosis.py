@@ -14,6 +14,7 @@ from crosscheck._compare.identify import identify
 from crosscheck._compare.snippet import snippet
 from crosscheck._compare.where import where
 from crosscheck._compare.worst import EVALUATIONS, Fault, Simplest, simplest
+from crosscheck._dictionary.citing import cited
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -59,6 +60,8 @@ def diagnose(
     given = Simplest(None, request.inputs, judged, unfinished=False)
     found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side)), given)
     point = found.judged.record.uncovered[cause].worst
+    if told := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
+        notes.append(f"the dictionary says of them: {told}")
     if found.unfinished:
         notes.append(
             f"the search for a simpler input was stopped after {EVALUATIONS:,} evaluations; this is the best so far"

@@ -23,7 +23,21 @@ from crosscheck._records.errors import SpecError
 FOLDER = Path(__file__).parent
 USUAL = {"x": "normal(4, 6)"}
 """The inputs of an entry that gives none."""
-KEYS = {"torch", "name", "what", "also", "inputs", "constant", "dtypes", "maps", "draws", "at", "default", "write", *LIBRARIES}
+KEYS = {
+    "torch",
+    "name",
+    "what",
+    "also",
+    "inputs",
+    "constant",
+    "dtypes",
+    "maps",
+    "draws",
+    "at",
+    "default",
+    "write",
+    *LIBRARIES,
+}
 
 
 def families(folder: Path = FOLDER) -> dict[str, str]:
@@ -65,7 +79,7 @@ def _entry(family: str, given: Mapping[str, Any]) -> Translation:
         name=name,
         what=given.get("what", ""),
         family=family,
-        names=tuple(dict.fromkeys(names)),
+        names=tuple(filter(None, dict.fromkeys(names))),
         torch=code,
         maps=given.get("maps", ""),
         draws=given.get("draws", False),

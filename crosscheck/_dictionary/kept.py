@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from crosscheck._dictionary.records import TranslatedPair, Translation
 KEPT = Path(__file__).with_name("verdicts.json")
 
 
+@cache
 def kept(path: Path = KEPT) -> tuple[tuple[Translation, ...], Mapping[str, Any]]:
     """Every entry with its verdicts, and the environment in which they were found."""
     data = json.loads(path.read_text("utf-8"))

@@ -49,11 +49,11 @@ def full(name: str) -> str:
 
 
 def called(code: str) -> str:
-    """The full name of what a code is about: the first thing of a library that it calls."""
+    """The full name of what a code is about: the first thing of a library that it calls; empty where it calls none."""
     dotted = filter(None, (_dotted(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)))
     at = dict(sorted(dotted))  # of those that begin at one place, the longest stays
     names = [name for name in map(full, at.values()) if name.partition(".")[0] in ROOTS]
-    return next((name for name in names if name not in HELPERS), names[0] if names else code)
+    return next((name for name in names if name not in HELPERS), names[0] if names else "")
 
 
 def _dotted(node: ast.expr) -> tuple[tuple[int, int], str] | None:

@@ -10,7 +10,7 @@ from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._records.interface import framework
 from crosscheck._translate.code import SEED, function
 
-DRAWS = 20_000
+DRAWS = 60_000
 """So many numbers at least are drawn of each."""
 DIGITS = 5
 CONFIDENCE = 1e-6
@@ -51,9 +51,9 @@ def _enough(draw: Any) -> list[Any]:
 def _apart(x: Float64Array, y: Float64Array) -> float:
     """The largest distance of the two distribution functions; numbers that rounding tells apart count as the same."""
     largest = max(np.abs(x).max(), np.abs(y).max()) or 1.0
-    x, y = (np.sort(np.round(one / largest, DIGITS)) for one in (x, y))
-    both = np.concatenate([x, y])
-    of = [np.searchsorted(one, both, side="right") / len(one) for one in (x, y)]
+    rounded = [np.sort(np.round(one / largest, DIGITS)) for one in (x, y)]
+    both = np.concatenate(rounded)
+    of = [np.searchsorted(one, both, side="right") / len(one) for one in rounded]
     return float(np.abs(of[0] - of[1]).max())
 
 

@@ -14,6 +14,9 @@ from crosscheck._report.written import Documented
 SCHEMA = "crosscheck.dictionary/1"
 NAMES = {"jax": "JAX", "optax": "optax", "flax": "flax", "equinox": "equinox"}
 
+FEW = 6
+"""So many uses of several calls are shown whole."""
+
 
 class DictionaryFile(TypedDict):
     """What the file has of the dictionary."""
@@ -90,8 +93,10 @@ class TranslationReport(Documented):
             The document.
         """
         several = len(self.meanings) > 1 or not self.asked
-        blocks: list[Block] = [_table(self.entries)] if several else list(_blocks(self.entries))
-        if several and self.asked:
+        blocks: list[Block] = [_table(self.entries)] if several else []
+        if self.asked and (not several or len(self.entries) <= FEW):
+            blocks += _blocks(self.entries)
+        elif self.asked:
             blocks.append(Paragraph(f"Ask for one by its full name, such as {self.meanings[0]}."))
         blocks.append(Paragraph(f"Judged with {judged_with(self.environment)}.{self.note and ' '}{self.note}"))
         return Document(self.headline, self.passed, blocks)
@@ -113,7 +118,7 @@ def _table(entries: tuple[Translation, ...]) -> Table:
 def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
     for entry in entries:
         if len(entries) > 1:
-            yield Heading(f"{entry.what or 'in general'}: {entry.summary}")
+            yield Heading(f"{entry.title}: {entry.summary}")
         yield Code(f"# PyTorch\n{entry.torch}", "python")
         for pair in entry.offered:
             own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, where nothing has its name"

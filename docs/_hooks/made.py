@@ -20,7 +20,7 @@ FOLDER = "build/docs"
 MAKE = "run `python docs/_make` where PyTorch and JAX are installed, or `nox -s make`"
 STYLE = re.compile(r"\s*<style>\s*</style>\s*$")
 """The style sheet that mkdocs-jupyter adds; the template has emptied it."""
-SECTIONS = {"Tutorials": "tutorials/*.ipynb", "Activations": "activations/*.md"}
+SECTIONS = {"Tutorials": "tutorials/*.ipynb", "Activations": "activations/*.md", "Dictionary": "dictionary/*.md"}
 """The sections of the navigation that list what was made."""
 
 

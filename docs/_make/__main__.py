@@ -1,7 +1,7 @@
 """Make what the documentation shows of running code: `python docs/_make [PART ...] [--again]`.
 
-PART is `notebooks`, `examples`, `catalogue` or `reference`; without one, all are made. MkDocs then renders it, without
-PyTorch and JAX.
+PART is `notebooks`, `examples`, `catalogue`, `dictionary` or `reference`; without one, all are made. MkDocs then renders
+it, without PyTorch and JAX.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import notebooks  # noqa: E402
 import products  # noqa: E402
 from products import Maker  # noqa: E402
 
-PARTS = ("notebooks", "examples", "catalogue", "reference")
+PARTS = ("notebooks", "examples", "catalogue", "dictionary", "reference")
 
 
 def main() -> None:
@@ -76,6 +76,12 @@ def make_catalogue(maker: Maker, docs: Path) -> None:
     activations.make(maker)
 
 
+def make_dictionary(maker: Maker, docs: Path) -> None:
+    import dictionary
+
+    dictionary.make(maker)
+
+
 def make_reference(maker: Maker, docs: Path) -> None:
     import reference
 
@@ -86,6 +92,7 @@ MAKE = {
     "notebooks": make_notebooks,
     "examples": make_examples,
     "catalogue": make_catalogue,
+    "dictionary": make_dictionary,
     "reference": make_reference,
 }
 

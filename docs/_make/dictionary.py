@@ -1,0 +1,162 @@
+"""The pages of the dictionary: one for each family, with a tab for each library, and one that says how to read them."""
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+import examples
+import products
+from products import Content, Maker
+
+import crosscheck
+from crosscheck import TranslatedPair, Translation, TranslationReport
+from crosscheck._dictionary.entries import families
+from crosscheck._translate.draws import DRAWS
+from crosscheck._translate.report import NAMES, edges, judged_with, said, shown
+
+FOLDER = "dictionary"
+IMPORTS = """import math
+import torch, torch.nn.functional as F; from torch import nn
+import jax, jax.numpy as jnp; from jax import lax
+import optax; from flax import nnx; import equinox as eqx"""
+HOW = f"""| an entry says | which means |
+|---|---|
+| the same | values and gradients are the same up to what rounding explains, with the arguments as they are written |
+| the same distribution | of what draws numbers: {DRAWS:,} of each side, with seeds, held against each other by the test of \
+Kolmogorov and Smirnov; by chance, one in a million such tests fails |
+| no counterpart: write this | no library has a function for it; the code that is shown was judged too |
+| but where ... | at these inputs they differ: [the cause](../method.md#causes), the simplest input, and what both give |
+| the defaults differ | what one writes first is not the same: both codes, and the input that shows it |"""
+NO_ANCHOR = re.compile(r"[^a-z0-9]+")
+
+
+def make(maker: Maker) -> None:
+    """The pages, from the verdicts that are kept."""
+    report = crosscheck.translate()
+    kept = products.PACKAGE / "_dictionary" / "verdicts.json"
+    maker.make("dictionary", products.key(families(), files=[kept, *products.package()]), lambda: files(report))
+
+
+def files(report: TranslationReport) -> dict[str, Content]:
+    made: dict[str, Content] = {f"site/{FOLDER}/index.md": "\n\n".join(overview(report))}
+    for family, title in families().items():
+        entries = [entry for entry in report.entries if entry.family == family]
+        made[f"site/{FOLDER}/{family}.md"] = "\n\n".join(page(title, entries))
+    return made
+
+
+def overview(report: TranslationReport) -> Iterator[str]:
+    """How to read the dictionary, what is in it, and the defaults that differ."""
+    yield front("What a call of PyTorch is in JAX, optax, flax and equinox: code for both sides that was run and compared.")
+    yield "# Dictionary"
+    yield (
+        "What a call of PyTorch is in JAX, optax, flax nnx and equinox, or the other way round. Both sides of each entry "
+        "were run at the same inputs, and [`crosscheck.compare`](../compare.md) judged values and gradients, in float32 and "
+        f"float64: no verdict is typed, and no tolerance chosen. {report.headline} "
+        f"Judged with {judged_with(report.environment)}."
+    )
+    yield "On the command line, with names of either side, in full or their last part; `--run` judges again here:"
+    line = "$ crosscheck translate nn.RMSNorm\n"
+    yield f"```console\n{line}{examples.command(line)}```"
+    yield "## How to read it"
+    yield HOW
+    yield f"The code uses these names:\n\n```python\n{IMPORTS}\n```"
+    yield "Some of what differs stands in no documentation: [undocumented disagreements](../undocumented.md)."
+    yield "## Families"
+    rows = ["| family | calls |", "|---|---|"]
+    for family, title in families().items():
+        names = dict.fromkeys(entry.name for entry in report.entries if entry.family == family)
+        links = ", ".join(f"[{short(name)}]({family}.md#{anchor(name)})" for name in names)
+        rows.append(f"| [{title}]({family}.md) | {links} |")
+    yield "\n".join(rows)
+    yield "## Defaults that differ"
+    rows = ["| call | what differs | PyTorch, JAX | at |", "|---|---|---|---|"]
+    for entry in report.entries:
+        for pair in entry.defaults:
+            code = "<br>".join(f"`{last_line(one)}`" for one in (pair.torch, pair.code))
+            link = f"[{short(entry.name)}]({entry.family}.md#{anchor(entry.title)})"
+            rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(shown(pair) or pair.told)} |")
+    yield "\n".join(rows)
+
+
+def page(title: str, entries: list[Translation]) -> Iterator[str]:
+    """A family: its calls, and the uses of each."""
+    calls = ", ".join(dict.fromkeys(short(entry.name) for entry in entries))
+    yield front(f"{title}, from PyTorch to JAX: {calls}."[:280])
+    yield f"# {title}"
+    yield "[How to read it](index.md). The code was run as it is shown."
+    for name, uses in groupby(sorted(entries, key=lambda one: order(entries, one)), lambda one: one.name):
+        several = list(uses)
+        yield heading(2, name, name, short(name))
+        for entry in several:
+            if entry.what:
+                yield heading(3, entry.what, entry.title, entry.what)
+            yield from described(entry)
+
+
+def order(entries: list[Translation], entry: Translation) -> tuple[int, int]:
+    """The uses of a call stand together, where its first one does."""
+    return next(i for i, one in enumerate(entries) if one.name == entry.name), entries.index(entry)
+
+
+def described(entry: Translation) -> Iterator[str]:
+    names = [f"`{name}`" for name in entry.names if name != entry.name]
+    yield f"{entry.summary[0].upper()}{entry.summary[1:]}." + (f" Also {', '.join(names)}." if names else "")
+    yield "\n".join([tab("PyTorch", entry.torch, at(entry.offered[0])), *map(offered, entry.offered)])
+    if entry.maps:
+        yield prose(entry.maps)
+    for edge in edges(entry):
+        yield f"**But {edge.at}** ({edge.libraries}): {prose(edge.told)}"
+    for pair in entry.defaults:
+        below = "; ".join(filter(None, (prose(said(pair)), prose(shown(pair)))))
+        yield f'!!! warning "The defaults: {prose(pair.says)}"'
+        yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{below}")
+
+
+def offered(pair: TranslatedPair) -> str:
+    title = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written"
+    return tab(title, pair.code, prose(said(pair)))
+
+
+def tab(title: str, code: str, below: str) -> str:
+    return f'=== "{title}"\n\n' + indented(f"```python\n{code}\n```\n\n{below}") + "\n"
+
+
+def at(pair: TranslatedPair) -> str:
+    """The inputs it is judged at."""
+    inputs = "; ".join(f"{name} = {value}" for name, value in pair.inputs.items())
+    return prose(f"judged at {inputs}") if inputs else "drawn with seeds"
+
+
+def short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())
+
+
+def heading(level: int, text: str, title: str, label: str) -> str:
+    return f'{"#" * level} {prose(text)} {{ #{anchor(title)} data-toc-label="{label}" }}'
+
+
+def anchor(title: str) -> str:
+    return NO_ANCHOR.sub("-", title.lower()).strip("-")
+
+
+def prose(text: str) -> str:
+    """Text that Markdown takes for nothing else, but for code between backticks."""
+    parts = text.split("`")
+    return "`".join(part if i % 2 else re.sub(r"([\\*_\[\]<>|#])", r"\\\1", part) for i, part in enumerate(parts))
+
+
+def cell(text: str) -> str:
+    return prose(" ".join(text.split()))
+
+
+def last_line(code: str) -> str:
+    return code.splitlines()[-1].replace("|", "\\|")
+
+
+def front(description: str) -> str:
+    return f"---\ndescription: {description!r}\n---"

@@ -129,7 +129,7 @@ def at(pair: TranslatedPair) -> str:
 
 
 def short(name: str) -> str:
-    return name.rpartition(".")[2]
+    return name.rpartition(".")[2].strip("_")
 
 
 def indented(text: str) -> str:

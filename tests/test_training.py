@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 import torch
-from trained import MISTAKES, Mistake, Training, images, transformer
+from trained import MISTAKES, Mistake, Training, images, sequences, transformer
 
 from crosscheck import TrainingReport, UsageError, compare_training
 
@@ -122,6 +122,14 @@ def test_both_sides_are_left_as_they_were() -> None:
     assert all(torch.equal(before[0][name], after[0][name]) for name in before[0])
     assert before[1] == after[1]
     assert all(one.grad is None for one in model.parameters())
+
+
+@pytest.mark.full
+def test_a_sum_that_jax_trains_moves_half_as_far_as_what_torch_adds_up() -> None:
+    report = sequences().compared()
+    assert [one.part for one in report.faults] == ["optimiser"], report
+    assert "JAX trains the sum of" in report.faults[0].explanation
+    assert all(match.matched for match in report.weights if match.compared)
 
 
 def test_batches_may_have_several_sizes() -> None:

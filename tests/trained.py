@@ -53,7 +53,8 @@ def clip_exactly(norm: float = NORM) -> optax.GradientTransformation:
     """As PyTorch's ``clip_grad_norm_``, which adds 1e-6 to the norm; optax does not."""
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        factor = jnp.minimum(norm / (optax.global_norm(updates) + 1e-6), 1.0)
+        length = jnp.sqrt(sum((one**2).sum() for one in jax.tree.leaves(updates)))
+        factor = jnp.minimum(norm / (length + 1e-6), 1.0)
         return jax.tree.map(lambda one: one * factor, updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
@@ -191,6 +192,30 @@ def images(
     params, statistics = parted(port.params)
     state = (params, statistics, transform.init(params))
     return Training(torch_step, jax_step, (net, optimizer, scheduler), state, batches, {"torch_to_jax": channels_last})
+
+
+def sequences(steps: int = 4) -> Training:
+    """An LSTM, whose two biases JAX holds as their sum, trained by SGD."""
+    net = ARCHITECTURES["lstm"].torch_model(0).train()
+    port = ARCHITECTURES["lstm"].jax("plain", 0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+
+    def first(outputs: Any) -> Any:
+        return outputs[0] if isinstance(outputs, tuple | list) else outputs
+
+    def torch_step(*inputs: Any) -> Any:
+        optimizer.zero_grad()
+        value = (first(net(*inputs)) ** 2).mean()
+        value.backward()
+        optimizer.step()
+        return value
+
+    def jax_step(params: Any, *inputs: Any) -> Any:
+        value, by = jax.value_and_grad(lambda p: (first(port.model(p, *inputs)) ** 2).mean())(params)
+        return jax.tree.map(lambda one, gradient: one - 0.05 * gradient, params, by), value
+
+    batches = [ARCHITECTURES["lstm"].inputs(seed) for seed in range(steps)]
+    return Training(torch_step, jax_step, (net, optimizer), port.params, batches)
 
 
 # the mistakes
@@ -335,7 +360,11 @@ MISTAKES = (
         tensor="running",
     ),
     Mistake(
-        "biased variance", partial(images, bn2=partial(batch_norm_train, unbiased=False)), "statistics", tensor="running_var"
+        "biased variance",
+        partial(images, bn2=partial(batch_norm_train, unbiased=False)),
+        "statistics",
+        "divides the variance by n, PyTorch by n - 1",
+        tensor="running_var",
     ),
     Mistake("statistics of evaluation", partial(images, bn2=running), "model", "bn2", beside=("statistics",)),
     Mistake("PyTorch in evaluation", partial(images, train=False), "model", "bn1", beside=("statistics",)),

@@ -27,6 +27,10 @@ IN_JAX = "computed in JAX"
 UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
 
 
+Sum = tuple[str, str, Array]
+"""Two weights of torch that an array of JAX holds the sum of, and of which of its numbers; the others are of the first."""
+
+
 @dataclass(frozen=True)
 class WeightMatch:
     """What is known of a parameter or a buffer.
@@ -95,11 +99,11 @@ def sources(
     flat: JaxProgramFlat,
     uses: Sequence[tuple[Step, Use, int]],
     pairs: Sequence[Pair],
-) -> dict[str, Array]:
-    """Where each number of each array of JAX stands in ``TorchPlaces(torch.weights)``; -1 where that is unknown."""
+) -> tuple[dict[str, Array], dict[str, Sum]]:
+    """Where each number of JAX's arrays stands in ``TorchPlaces(torch.weights)``, -1 where that is unknown; and the sums."""
     found = _Account(torch, jax_model, flat, uses, pairs)
     found.matches()
-    return {name: found.source(name) for name in found.theirs}
+    return {name: found.source(name) for name in found.theirs}, found.sums
 
 
 class _Account:
@@ -122,6 +126,7 @@ class _Account:
         self.how: dict[tuple[str, str], str] = {}
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
+        self.sums: dict[str, Sum] = {}
 
     def matches(self) -> tuple[WeightMatch, ...]:
         counts = self._counts()
@@ -271,6 +276,7 @@ class _Account:
                 words = f"summed: {one} + {other}" + ("" if added.all() else f", in {added.sum()} of {added.size} numbers")
                 apart = float(np.abs(rest - np.where(added, self.mine[other], 0.0)).max())
                 self.extra += [WeightMatch(name, theirs, words, BY_VALUES, apart) for name in (one, other)]
+                self.sums[theirs] = (one, other, added)
                 break
 
     def listed(self) -> tuple[WeightMatch, ...]:

@@ -157,7 +157,7 @@ class JaxSteps:
         """The loss, of some arrays of the state and a batch; the others are those given here."""
 
         def function(arrays: Mapping[str, Any], *batch: Any) -> Any:
-            held = {**state, **arrays}
+            held = {name: jnp.asarray(one) for name, one in {**state, **arrays}.items()}
             return self.returned(self.step(self._with([held[name] for name in self.names]), *batch))[1]
 
         return function

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from crosscheck._models.places import TorchPlaces
 from crosscheck._models.running import Run
 from crosscheck._models.torch_recording import record
 from crosscheck._models.uses import WEIGHT
-from crosscheck._models.weights import BY_NAME, WeightMatch, account, sources
+from crosscheck._models.weights import BY_NAME, Sum, WeightMatch, account, sources
 from crosscheck._records.errors import UsageError
 from crosscheck._training.jax_steps import JaxStep, JaxSteps
 from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps
@@ -33,6 +35,8 @@ SLOTS = {
     "momentum": ("momentum_buffer", "exp_avg"),
 }
 """What optax calls what torch's optimisers keep."""
+STEP_OF_PATH = re.compile(r"\[[^\]]*\]|\.\w+")
+"""One step of a path of JAX, such as ``['w']`` or ``.mu``."""
 AFTER = "both hold the same values after the first step"
 ALIKE = 1e-6
 """Two arrays that are so near after a step from the same state, relatively, are the same quantity."""
@@ -45,17 +49,29 @@ class Partners:
     Attributes:
         weights: What is known of every weight of both models, as ``compare_models`` says it.
         places: By array of JAX, where each of its numbers stands in torch's weights.
+        shapes: Those of torch's weights, by name.
+        buffers: The names of those that are not trained, but move.
+        sums: The arrays of JAX that are sums of two weights; there, ``places`` are those of the first.
         slots: By array of JAX, the array of its parameter and what torch's optimiser calls it.
     """
 
     weights: tuple[WeightMatch, ...]
     places: dict[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
+    buffers: frozenset[str]
+    sums: Mapping[str, Sum] = field(default_factory=dict)
     slots: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def of_weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays of torch's weights, or of gradients by them, as JAX holds them; NaN where torch has no such number."""
-        filled = {name: given.get(name, np.full(shape, np.nan)) for name, shape in self._shapes.items()}
+        """Arrays of torch's weights, as JAX holds them; NaN where torch has no such number."""
+        found = self.of_gradients(given)
+        for leaf, (_, other, added) in self.sums.items():
+            found[leaf] = found[leaf] + np.where(added, given.get(other, np.nan), 0.0)
+        return found
+
+    def of_gradients(self, given: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays of gradients by torch's weights, likewise; that by a sum is that by each of what is added up."""
+        filled = {name: given.get(name, np.full(shape, np.nan)) for name, shape in self.shapes.items()}
         places = TorchPlaces({name: np.asarray(array, np.float64) for name, array in filled.items()})
         return {leaf: places.numbers(where) for leaf, where in self.places.items()}
 
@@ -63,17 +79,25 @@ class Partners:
         """What torch's optimiser keeps, as JAX holds it."""
         by_key: dict[str, dict[str, Array]] = defaultdict(dict)
         for (name, key), array in given.items():
-            if array.shape == self._shapes.get(name):
+            if array.shape == self.shapes.get(name):
                 by_key[key][name] = array
-        arranged = {key: self.of_weights(arrays) for key, arrays in by_key.items()}
+        arranged = {key: self.of_gradients(arrays) for key, arrays in by_key.items()}
         found = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
         return {leaf: array for leaf, array in found.items() if not np.isnan(array).any()}
 
     def owners(self, leaf: str) -> tuple[str, ...]:
         """The tensors of torch whose numbers an array of JAX holds."""
         owner, key = self.slots.get(leaf, (leaf, ""))
-        places = TorchPlaces({name: np.zeros(shape) for name, shape in self._shapes.items()})
-        return tuple(f"{key} of {name}" if key else name for name, *_ in places.split(self.places[owner]))
+        names = self.sums[owner][:2] if owner in self.sums else [name for name, *_ in self._empty.split(self.places[owner])]
+        return tuple(f"{key} of {name}" if key else name for name in names)
+
+    @property
+    def _empty(self) -> TorchPlaces:
+        return TorchPlaces({name: np.zeros(shape) for name, shape in self.shapes.items()})
+
+    def place(self, name: str) -> Array:
+        """Where the numbers of a tensor of torch stand."""
+        return self._empty.of(name)
 
 
 def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs) -> Partners:
@@ -91,67 +115,58 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     uses = jax_recording.uses(flat, weights.values.__getitem__)
     pairs = pair(recorded.uses, [use for _, use, _ in uses])
     accounted = account(recorded, model, flat, uses, pairs)
-    places = {leaf: where for leaf, where in sources(recorded, model, flat, uses, pairs).items() if (where >= 0).all()}
+    where, sums = sources(recorded, model, flat, uses, pairs)
+    places = {leaf: one for leaf, one in where.items() if (one >= 0).all()}
     shapes = {name: array.shape for name, array in recorded.weights.items()}
-    # the sums of two biases, and what JAX computes, have no place: there JAX keeps its own
+    buffers = frozenset(name for name, _ in torch.model.named_buffers())
     if not places:
         raise UsageError(
             "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
             "trainings start from the same weights: carry torch's over, as copy_weights does"
         )
-    return Partners(accounted, places, {}, shapes)
+    found = Partners(accounted, places, shapes, buffers, sums)
+    places |= {leaf: found.place(one) for leaf, (one, _, _) in sums.items()}
+    return found
 
 
 def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
     """What is not used in the forward pass, by what the first step makes of it: statistics, and what the optimiser keeps."""
     _statistics(found, mine, theirs)
-    by_parameter = {
-        leaf: owner
-        for leaf in theirs.state
-        if leaf not in found.places
-        for owner in found.places
-        if _is_of(leaf, owner)
-        and theirs.state[leaf].shape == found.places[owner].shape
-        and theirs.state[leaf].dtype.kind == "f"
-    }
     keys = {key for _, key in mine.slots.wide}
-    for leaf, owner in by_parameter.items():
-        named = [key for key in SLOTS.get(_field(leaf, owner), ()) if key in keys]
-        known = {key: _slot(found, owner, key, mine.slots.wide) for key in keys}
-        same = [key for key, array in known.items() if array is not None and _apart(theirs.state[leaf], array) <= ALIKE]
+    for leaf, array in theirs.state.items():
+        if leaf in found.places or array.dtype.kind != "f":
+            continue
+        owner, field_name = _of_parameter(found, leaf, array.shape)
+        known = {key: _slot(found, owner, key, mine.slots.wide) for key in keys} if owner else {}
+        named = [key for key in SLOTS.get(field_name, ()) if key in known]
+        same = [key for key, one in known.items() if one is not None and _apart(array, one) <= ALIKE]
         if chosen := [key for key in named if key in same] or named[:1] or (same if len(same) == 1 else []):
             found.slots[leaf] = (owner, chosen[0])
 
 
+def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str]:
+    """The array of the parameter whose path ends most like that of a leaf, and what stands before, such as ``mu``."""
+    parts = STEP_OF_PATH.findall(leaf)
+    ends: dict[str, int] = {}
+    for owner, places in found.places.items():
+        pairs = zip(reversed(parts), reversed(STEP_OF_PATH.findall(owner)), strict=False)
+        ends[owner] = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) if places.shape == shape else 0
+    longest = max(ends.values(), default=0)
+    alike = [owner for owner, length in ends.items() if length == longest]
+    if not longest or len(alike) != 1:
+        return "", ""
+    before = [part.strip("[]'\".") for part in parts[: len(parts) - longest]]
+    return alike[0], next((part for part in reversed(before) if part in SLOTS), "")
+
+
 def _slot(found: Partners, owner: str, key: str, slots: Mapping[Slot, Array]) -> Array | None:
-    whole = Partners((), {owner: found.places[owner]}, {owner: (owner, key)}, found._shapes)
-    return whole.of_slots(slots).get(owner)
-
-
-def _is_of(leaf: str, owner: str) -> bool:
-    """Whether the path of an array ends like that of a parameter, as in a tree of the parameters' structure."""
-    for cut in range(len(owner)):
-        if owner[cut] in "[." and leaf.endswith(owner[cut:]) and leaf != owner:
-            return True
-        if owner[cut] in "[." and cut > 0 and cut > owner.find("]"):
-            return False
-    return False
-
-
-def _field(leaf: str, owner: str) -> str:
-    """The name of the field that holds a tree of the parameters' structure, such as ``mu``."""
-    for cut in range(len(owner)):
-        if owner[cut] in "[." and leaf.endswith(owner[cut:]):
-            before = leaf[: len(leaf) - len(owner[cut:])]
-            return before.rpartition(".")[2].strip("[]'\"") if "." in before else before.strip("[]'\"")
-    return ""
+    return replace(found, slots={owner: (owner, key)}).of_slots(slots).get(owner)
 
 
 def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
     """Buffers that the step changes, each with the array of JAX that has become the same, else with the likest name."""
-    left = [name for name in found._shapes if name in mine.weights.wide and not _has_place(found, name)]
+    left = [name for name in found.shapes if name in found.buffers and not _has_place(found, name)]
     free = [leaf for leaf, array in theirs.state.items() if leaf not in found.places and array.dtype.kind == "f"]
-    places = TorchPlaces({name: np.zeros(shape) for name, shape in found._shapes.items()})
     for near in (True, False):
         for name in list(left):
             array = mine.weights.wide[name]
@@ -160,7 +175,7 @@ def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
                 alike = [leaf for leaf in alike if _apart(theirs.state[leaf], array) <= ALIKE]
             scored = sorted(alike, key=lambda leaf: -likeness(name, leaf))
             if scored and (near or likeness(name, scored[0]) > 0):
-                found.places[scored[0]] = places.of(name)
+                found.places[scored[0]] = found.place(name)
                 found.weights = _listed(found.weights, name, scored[0], AFTER if near else BY_NAME)
                 free.remove(scored[0])
                 left.remove(name)
@@ -173,8 +188,7 @@ def _listed(weights: tuple[WeightMatch, ...], name: str, leaf: str, how: str) ->
 
 
 def _has_place(found: Partners, name: str) -> bool:
-    places = TorchPlaces({one: np.zeros(shape) for one, shape in found._shapes.items()})
-    own = places.of(name)
+    own = found.place(name)
     return any(np.isin(own.flat[:1], where).any() for where in found.places.values())
 
 

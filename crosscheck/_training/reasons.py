@@ -64,6 +64,10 @@ def reason(
         return Reason(GRADIENTS, _of_gradients(departure))
     if departure.stage == STATISTICS:
         return Reason(STATISTICS, _of_statistics(found, departure))
+    sums = [found.partners.sums.get(found.partners.slots.get(name, (name, ""))[0]) for _, name in departure.wrong]
+    if all(sums):
+        names = " + ".join(next(one for one in sums if one is not None)[:2])
+        return Reason(OPTIMISER, f"JAX trains the sum of {names}, PyTorch both of them: together they move twice as far")
     clipping = _of_clipping(found, departure)
     if clipping is not None:
         # an option, such as dampening, may do to a gradient what clipping does, by the same factor at each step
@@ -161,7 +165,8 @@ def _of_gradients(departure: Departure) -> str:
         return f"JAX's are zero in {len(nothing)} parameters, as with stop_gradient, and PyTorch's are not"
     if wrong and all(not one.mine.any() for one in wrong.values()):
         return f"PyTorch's are zero in {len(wrong)} parameters, as with detach(), and JAX's are not"
-    if (ratio := _ratio([(one.mine, one.theirs) for one in wrong.values()])) is not None:
+    ratio = _ratio([(one.mine, one.theirs) for one in wrong.values()])
+    if ratio is not None and abs(ratio - 1) > SAME_RATIO:
         return f"JAX's are {ratio:.6g} times PyTorch's"
     return f"in {len(wrong)} parameters, though the loss is the same"
 
@@ -179,11 +184,25 @@ def _of_statistics(found: Found, departure: Departure) -> str:
         return f"JAX's move {ratio:.6g} times as far as PyTorch's: the momentum is another"
     if ratios := _per_tensor(pairs):
         return f"JAX's move by another factor in each, from {min(ratios):.6g} to {max(ratios):.6g}"
-    return "as of another variance, such as one that is divided by n instead of n - 1" if _only("var", departure) else ""
+    return _of_variance(found, departure)
 
 
-def _only(word: str, departure: Departure) -> bool:
-    return all(word in name.rpartition("[")[2] or word in name for _, name in departure.wrong)
+def _of_variance(found: Found, departure: Departure) -> str:
+    """Whether JAX divides by n, where PyTorch divides by n - 1."""
+    counts = set()
+    for (_, leaf), one in departure.wrong.items():
+        (name, *_) = found.partners.owners(leaf)
+        momentum = getattr(found.torch.model.get_submodule(name.rpartition(".")[0]), "momentum", None)
+        if not isinstance(momentum, float):
+            return ""
+        kept = (1 - momentum) * found.partners.of_weights(departure.context.before)[leaf]
+        ratio = _ratio([(one.mine - kept, one.theirs - kept)])
+        count = 1 / (1 - ratio) if ratio is not None and ratio < 1 else 0.0
+        if count < NEARLY or abs(count / round(count) - 1) > SAME_RATIO:
+            return ""
+        counts.add(round(count))
+    which = ", ".join(f"n = {count:,}" for count in sorted(counts))
+    return f"JAX divides the variance by n, PyTorch by n - 1, with {which}"
 
 
 def _per_tensor(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
@@ -242,7 +261,7 @@ def _given_to_optax(found: Found, moment: Moment) -> list[tuple[Array, Array]]:
     context = moment.context
     judged = quantities(found.partners, context, moment.made)
     zeros = {name: np.zeros(one.shape) for name, one in context.torch.weights.wide.items()}
-    given = found.partners.of_weights({**zeros, **context.torch.given.wide})
+    given = found.partners.of_gradients({**zeros, **context.torch.given.wide})
     pairs = []
     for leaf, (owner, key) in found.partners.slots.items():
         if key in LINEAR and (SLOTS, leaf) in judged and given[owner].any():
@@ -264,7 +283,7 @@ def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
 def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
     """The size at which JAX cuts off each number of the gradients, if it does."""
     zeros = {name: np.zeros(one.shape) for name, one in departure.context.torch.weights.wide.items()}
-    raw = found.partners.of_weights({**zeros, **departure.context.torch.gradients.wide})
+    raw = found.partners.of_gradients({**zeros, **departure.context.torch.gradients.wide})
     owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
     if len(owners) != len(pairs) or not pairs:
         return None

@@ -174,7 +174,8 @@ def run(
     drawn(torch, batches[0])
     found = Found(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
     limits = Limits(FORMATS[torch.dtype].precision, seed)
-    state: dict[str, Array] = {**jax.start, **_cast(jax.start, found.partners.of_weights(torch.weights()))}
+    # JAX gets torch's numbers in float64: a sum of two of them is none of the dtype
+    state: dict[str, Array] = {**jax.start, **found.partners.of_weights(torch.weights())}
     for k, (batch, jax_batch) in enumerate(zip(batches, jax_batches, strict=True)):
         before, torch_state = torch.weights(), torch.state()
         mine = torch.observed(batch)
@@ -188,18 +189,11 @@ def run(
         context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state)
         _step(found, context, limits)
         found.rates.append(mine.rates)
-        state = {
-            **narrow.state,
-            **_cast(state, found.partners.of_weights(mine.weights.narrow)),
-            **_cast(state, found.partners.of_slots(mine.slots.narrow)),
-        }
+        given = found.partners.of_weights(mine.weights.narrow), found.partners.of_slots(mine.slots.narrow)
+        state = {**narrow.state, **given[0], **given[1]}
         if progress is not None:
             progress("steps", 1)
     return found
-
-
-def _cast(like: Mapping[str, Array], given: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: array.reshape(like[name].shape).astype(like[name].dtype) for name, array in given.items()}
 
 
 def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, Judged]:
@@ -208,11 +202,11 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
     result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
     zeros = {name: np.zeros(array.shape) for name, array in mine.weights.wide.items()}
-    gradients = found.of_weights({**zeros, **mine.gradients.wide})
+    gradients = found.of_gradients({**zeros, **mine.gradients.wide})
     seen = _gradients(found, theirs)
     for name, array in seen.items():
         result[GRADIENTS, name] = Judged(gradients[name], array, _largest(gradients[name]))
-    given = found.of_weights({**zeros, **mine.given.wide})
+    given = found.of_gradients({**zeros, **mine.given.wide})
     for name, array in _named(found, theirs.values, "clipped").items():
         result[GIVEN, name] = Judged(given[name], array, _largest(given[name]))
     if "learning_rate" in theirs.values and mine.rates:
@@ -386,7 +380,7 @@ def with_torchs_gradients(found: Found, context: Context, gradients: Mapping[str
         return None
     zeros = {name: np.zeros(array.shape) for name, array in context.torch.weights.wide.items()}
     given = context.torch.gradients.wide if gradients is None else gradients
-    mine = found.partners.of_weights({**zeros, **given})
+    mine = found.partners.of_gradients({**zeros, **given})
     return context.program.wide(context.state, context.jax_batch.leaves, {name: mine[name] for name in places})
 
 

@@ -1,5 +1,6 @@
 """The dictionary: what a name means, what was judged of each entry, and that a wrong entry is seen."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -106,14 +107,15 @@ def test_looking_up_imports_no_framework() -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("family", families())
 def test_a_run_finds_what_is_kept(family: str, whole: TranslationReport) -> None:
-    """Of flax and equinox too where they are installed; with other versions, verdicts may differ."""
-    for kept in whole.entries:
-        if kept.family == family:
-            found = judged(kept, ("float32",))
-            assert all(pair.expected for pair in found.pairs), found
-            for was, is_ in zip(kept.pairs, found.pairs, strict=True):
-                if is_.verdict != "not judged" and not whole.note:
-                    assert (is_.verdict, is_.side) == (was.verdict, was.side), (is_, was)
+    """Whole where flax and equinox are installed, as in the session models; else without the edges, which take longest."""
+    edges = importlib.util.find_spec("flax") is not None
+    for entry in whole.entries:
+        kept = replace(entry, pairs=tuple(pair for pair in entry.pairs if edges or pair.kind != "edge"))
+        found = judged(kept, ("float32",)) if entry.family == family else kept
+        for was, is_ in zip(kept.pairs, found.pairs, strict=True):
+            assert is_.expected, is_
+            if is_.verdict != "not judged" and not whole.note:  # with other versions, a verdict may be another one
+                assert (is_.verdict, is_.side) == (was.verdict, was.side), (is_, was)
 
 
 def one(tmp_path: Path, text: str) -> Translation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,9 @@ def judged(entry: Translation, dtypes: tuple[str, ...] = DTYPES) -> Translation:
 def judge(pair: TranslatedPair, *, draws: bool, dtypes: tuple[str, ...]) -> TranslatedPair:
     """A pair with its verdict; where a library is missing, it is not judged, and says so."""
     try:
-        return _drawn(pair) if draws else _compared(pair, dtypes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a framework warns of is not what is judged
+            return _drawn(pair) if draws else _compared(pair, dtypes)
     except MissingFrameworkError as error:
         return replace(pair, verdict=NOT_JUDGED, told=str(error))
 

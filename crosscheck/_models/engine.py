@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._models.uses import WEIGHT, Use
+from crosscheck._models.weights import Accounted, account
 from crosscheck._shadow.base import Noise
 
 DRAWS = 3
@@ -68,6 +69,7 @@ class Found:
     flat: JaxProgramFlat
     uses: list[tuple[Step, Use, int]]
     pairs: list[Pair]
+    weights: Accounted
     landmarks: list[Landmark]
     forcing: Forcing
     located: Forced
@@ -97,6 +99,7 @@ def run(
     pairs = pair(torch.uses, [use for _, use, _ in uses])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
     del weights
+    accounted = account(torch, model, flat, uses, pairs)
     last = ends(torch, outputs, model, flat)
     marks = landmarks(torch, flat, uses, pairs, last)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
@@ -107,7 +110,7 @@ def run(
         forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
         located = forcing.located()
     shown = {one.name: numbers[one.step, one.place] for one in last}
-    found = Found(torch, model, flat, uses, pairs, marks, forcing, located, forcing.tolerances, shown)
+    found = Found(torch, model, flat, uses, pairs, accounted, marks, forcing, located, forcing.tolerances, shown)
     if lost := [name for name in torch.buffers if name not in shown]:
         found.notes.append(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"
@@ -122,21 +125,11 @@ def run(
                 [one.wide for one in torch.results],
                 outputs.floats,
                 forcing.loose,
-                holders(torch, uses, pairs),
+                accounted,
                 seed,
             )
         except BackwardError as error:
             found.raised = error
-    return found
-
-
-def holders(torch: TorchRecord, uses: Sequence[tuple[Step, Use, int]], pairs: Sequence[Pair]) -> dict[str, set[str]]:
-    """The arrays of JAX that hold the numbers of each weight of torch."""
-    found: dict[str, set[str]] = {}
-    for one in pairs:
-        name, other = torch.uses[one.torch[0]].names[one.torch[1]], uses[one.jax[0]][1].names[one.jax[1]]
-        if one.how != "order" and "+" not in name and "+" not in other:
-            found.setdefault(name, set()).add(other)
     return found
 
 

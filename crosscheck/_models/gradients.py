@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import jax
@@ -12,16 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from crosscheck._arithmetic.formats import IntArray
 from crosscheck._frameworks.programs import Array
-from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of, distance
+from crosscheck._models.places import Places
 from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import widened
+from crosscheck._models.weights import Accounted
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch_lift import TorchLifted
 
@@ -66,7 +66,7 @@ def gradients(
     outputs: Sequence[Array],
     floats: Sequence[int],
     loose: frozenset[str],
-    held: Mapping[str, set[str]],
+    accounted: Accounted,
     seed: int,
 ) -> list[Gradient]:
     """By every parameter that is trained, of the outputs times one normal cotangent each, all in float64.
@@ -86,7 +86,7 @@ def gradients(
         raise BackwardError("jax") from error.__cause__
     given = [*jax_leaves, *cotangents]
     base = Run(flat, wide=True, keep=False)(model.weights, given)
-    clean = _joined(program, model, held, mine, base, [np.zeros(one.shape) for one in base])
+    clean = _joined(program, model, accounted, mine, base, [np.zeros(one.shape) for one in base])
     if not any(one.cause for one in clean):
         return clean
     unit = 2.0**-program.inputs.fmt.precision
@@ -98,7 +98,7 @@ def gradients(
         for k, clear in enumerate(base):
             limit = allowed(np.abs(constants[k] - clear), np.abs(operations[k] - clear), unit)
             spreads[k] = np.maximum(spreads[k], limit)
-    return _joined(program, model, held, mine, base, spreads)
+    return _joined(program, model, accounted, mine, base, spreads)
 
 
 def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> dict[str, Array | None]:
@@ -152,50 +152,48 @@ def _jax_program(
 def _joined(
     program: TorchProgram,
     model: JaxModel,
-    held: Mapping[str, set[str]],
+    accounted: Accounted,
     mine: dict[str, Array | None],
     theirs: Sequence[Array],
     spreads: Sequence[Array],
 ) -> list[Gradient]:
-    """Number by number: an element of JAX's array belongs to that of torch which holds the same."""
-    leaves = {name: widened(np.asarray(weight)) for name, weight in zip(model.names, model.weights, strict=True)}
-    places = {name: k for k, name in enumerate(model.names)}
-    found = []
-    for name, parameter in program.function.named_parameters():
-        if name not in mine:
-            continue
-        own = widened(to_array(parameter.detach()))
-        gradient, spread, known = np.zeros(own.size), np.zeros(own.size), np.zeros(own.size, bool)
-        holders = []
-        for leaf in sorted(held.get(name, set())) or _alone_alike(own, leaves):
-            at, there = _positions(own, leaves[leaf])
-            if at.size:
-                np.add.at(gradient, at, theirs[places[leaf]].ravel()[there])
-                np.add.at(spread, at, spreads[places[leaf]].ravel()[there])
-                known[at] = True
-                holders.append(leaf)
-        found.append(_judged(name, mine[name], gradient, spread, known, holders))
-    return found
+    """JAX's gradients, number by number where torch has the same number; by a sum, where it has what is added up."""
+    shapes = {name: tuple(one.shape) for name, one in _weights(program)}
+    places = Places(shapes)
+    gradient, spread = np.zeros(places.total), np.zeros(places.total)
+    known = np.zeros(places.total, bool)
+    holders: dict[str, list[str]] = defaultdict(list)
+
+    def add(leaf: str, number: int, where: Array) -> None:
+        seen = where >= 0
+        np.add.at(gradient, where[seen], theirs[number][seen])
+        np.add.at(spread, where[seen], spreads[number][seen])
+        known[where[seen]] = True
+        for owner, *_ in places.split(where):
+            holders[owner].append(leaf)
+
+    for number, leaf in enumerate(model.names):
+        if leaf in accounted.sums:
+            one, other, added = accounted.sums[leaf]
+            add(leaf, number, places.of(one))
+            add(leaf, number, np.where(added, places.of(other), places.dtype.type(-1)))
+        elif leaf in accounted.places:
+            add(leaf, number, accounted.places[leaf])
+    at = {name: places.of(name).ravel() for name in mine if name in shapes}  # a view of another has no numbers of its own
+    return [
+        _judged(name, mine[name], gradient[where], spread[where], known[where], holders[name]) for name, where in at.items()
+    ]
 
 
-def _alone_alike(own: Array, leaves: Mapping[str, Array]) -> list[str]:
-    """The one array that holds the same numbers in some order; none where there are several."""
-    numbers = np.sort(own, axis=None)
-    alike = [k for k, one in leaves.items() if one.size == own.size and np.array_equal(np.sort(one, axis=None), numbers)]
-    return alike if len(alike) == 1 else []
-
-
-def _positions(own: Array, leaf: Array) -> tuple[IntArray, IntArray]:
-    """Where the same numbers stand in both: by the order of axes, else by numbers that occur once."""
-    index = np.arange(own.size).reshape(own.shape)
-    if leaf.size == own.size:
-        for order in permutations(range(own.ndim)):
-            if np.array_equal(own.transpose(order).ravel(), leaf.ravel()):
-                return index.transpose(order).ravel(), np.arange(leaf.size)
-    values, first, counts = np.unique(own.ravel(), return_index=True, return_counts=True)
-    numbers, where, times = np.unique(leaf.ravel(), return_index=True, return_counts=True)
-    _, here, there = np.intersect1d(values[counts == 1], numbers[times == 1], return_indices=True)
-    return first[counts == 1][here], where[times == 1][there]
+def _weights(program: TorchProgram) -> Iterator[tuple[str, Any]]:
+    """Parameters and buffers of floats, each once, as the record of torch has them."""
+    seen = set()
+    module = program.function
+    for name, one in [*module.named_parameters(), *module.named_buffers()]:
+        key = one.untyped_storage()._cdata
+        if one.is_floating_point() and key not in seen:
+            seen.add(key)
+            yield name, one
 
 
 def _judged(name: str, mine: Array | None, theirs: Array, spread: Array, known: Array, holders: list[str]) -> Gradient:

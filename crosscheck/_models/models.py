@@ -94,7 +94,6 @@ def _name(model: Any) -> str:
 def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     from crosscheck._models.faults import faults, layers
     from crosscheck._models.stretches import segments
-    from crosscheck._models.weights import account
 
     wrong = faults(found)
     every = layers(found, wrong)
@@ -116,7 +115,7 @@ def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
         name,
         tuple(every[number] for number in kept),
         tuple(replace(fault, layers=tuple(kept[number] for number in fault.layers)) for fault in wrong),
-        account(found.torch, found.model, found.flat, found.uses, found.pairs),
+        found.weights.matches,
         tuple(found.gradients),
         outputs,
         (*found.notes, *not_made),

@@ -82,28 +82,33 @@ def used_in_torch(torch: TorchRecord) -> set[str]:
     return {name for use in torch.uses if use.operation.index in needed for names in use.names for name in names.split("+")}
 
 
+@dataclass(frozen=True)
+class Accounted:
+    """What is known of the weights of two models.
+
+    Attributes:
+        matches: Of every parameter and buffer of torch and of every array of JAX, torch's first, in its order.
+        places: By array of JAX, where each of its numbers stands in ``TorchPlaces`` of torch's weights; -1 where torch has
+            no such number. What is matched by its position alone holds others.
+        sums: The arrays of JAX that are sums of two weights.
+    """
+
+    matches: tuple[WeightMatch, ...]
+    places: Mapping[str, Array]
+    sums: Mapping[str, Sum]
+
+
 def account(
     torch: TorchRecord,
     jax_model: JaxModel,
     flat: JaxProgramFlat,
     uses: Sequence[tuple[Step, Use, int]],
     pairs: Sequence[Pair],
-) -> tuple[WeightMatch, ...]:
-    """What is known of every parameter and buffer of torch and of every array of JAX, torch's first, in its order."""
-    return _Account(torch, jax_model, flat, uses, pairs).matches()
-
-
-def sources(
-    torch: TorchRecord,
-    jax_model: JaxModel,
-    flat: JaxProgramFlat,
-    uses: Sequence[tuple[Step, Use, int]],
-    pairs: Sequence[Pair],
-) -> tuple[dict[str, Array], dict[str, Sum]]:
-    """Where each number of JAX's arrays stands in ``TorchPlaces(torch.weights)``, -1 where that is unknown; and the sums."""
+) -> Accounted:
+    """What is known of the weights of two models."""
     found = _Account(torch, jax_model, flat, uses, pairs)
-    found.matches()
-    return {name: found.source(name) for name in found.theirs}, found.sums
+    matches = found.matches()
+    return Accounted(matches, found.same, found.sums)
 
 
 class _Account:
@@ -127,6 +132,7 @@ class _Account:
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
         self.sums: dict[str, Sum] = {}
+        self.same: dict[str, Array] = {}
 
     def matches(self) -> tuple[WeightMatch, ...]:
         counts = self._counts()
@@ -134,6 +140,7 @@ class _Account:
         self.by_fingerprints()
         self.by_numbers()
         self.by_sums()
+        self.same = {name: self.source(name).copy() for name in self.theirs}
         self.by_uses({"order"}, lambda t, j: BY_POSITION)
         return self.listed()
 

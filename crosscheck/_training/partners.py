@@ -19,7 +19,7 @@ from crosscheck._models.places import TorchPlaces
 from crosscheck._models.running import Run
 from crosscheck._models.torch_recording import record
 from crosscheck._models.uses import WEIGHT
-from crosscheck._models.weights import BY_NAME, Sum, WeightMatch, account, sources
+from crosscheck._models.weights import BY_NAME, Sum, WeightMatch, account
 from crosscheck._records.errors import UsageError
 from crosscheck._training.jax_steps import JaxStep, JaxSteps
 from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps
@@ -115,8 +115,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     uses = jax_recording.uses(flat, weights.values.__getitem__)
     pairs = pair(recorded.uses, [use for _, use, _ in uses])
     accounted = account(recorded, model, flat, uses, pairs)
-    where, sums = sources(recorded, model, flat, uses, pairs)
-    places = {leaf: one for leaf, one in where.items() if (one >= 0).all()}
+    places = {leaf: one for leaf, one in accounted.places.items() if (one >= 0).all()}
     shapes = {name: array.shape for name, array in recorded.weights.items()}
     buffers = frozenset(name for name, _ in torch.model.named_buffers())
     if not places:
@@ -124,8 +123,8 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
             "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
             "trainings start from the same weights: carry torch's over, as copy_weights does"
         )
-    found = Partners(accounted, places, shapes, buffers, sums)
-    places |= {leaf: found.place(one) for leaf, (one, _, _) in sums.items()}
+    found = Partners(accounted.matches, places, shapes, buffers, accounted.sums)
+    places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,12 +147,19 @@ def _of_model(found: Found, departure: Departure, seed: int) -> Reason:
         found.torch.restore(kept)
     if not located:
         return Reason(MODEL, "")
-    first = located[0]
+    first = replace(located[0], explanation=_named(located[0].explanation, used))
     where = first.torch
     more = f"; and in {len(located) - 1} more places" if len(located) > 1 else ""
     if not where:
         return Reason(LOSS, f"{first.explanation} ({first.operation}){more}")
     return Reason(MODEL, f"first in {where}: {first.explanation}{more}")
+
+
+def _named(words: str, names: Sequence[str]) -> str:
+    """With the names of JAX's arrays as they are; as keys of the tree that was compared they have brackets around them."""
+    for name in names:
+        words = words.replace(f"[{name!r}]", name)
+    return words
 
 
 # gradients and statistics

@@ -26,6 +26,8 @@ ROUNDINGS = 16.0
 """A side is inaccurate if it errs by so many times what rounding makes of it and the other side errs."""
 MOST_MOMENTS = 3
 """So many steps at which the same goes wrong are looked at for its reason."""
+DOUBTFUL = 2.0**14
+"""Rounding a constant may be amplified so many times; what is further apart is not explained by it, and not measured."""
 DRAWS = 2
 MOST_MEASURED = 6
 """At so many steps is measured what rounding makes of each tensor; the largest of it holds at all."""
@@ -329,7 +331,8 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
         return {quantity: one for quantity, one in base.items() if limits.inaccurate(quantity, one)}
 
     beyond = wrong()
-    if (beyond or inaccurate()) and limits.measure(found, context, base):
+    doubtful = any(one.error <= DOUBTFUL * limits.unit for one in beyond.values()) if beyond else bool(inaccurate())
+    if doubtful and limits.measure(found, context, base):
         beyond = wrong()
     if beyond:
         _wrong(found, context, limits, beyond)
@@ -369,6 +372,13 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
             }
     if update:
         _depart(found, context, "update", update, forced)
+    if loss:  # what comes before a normalisation may be what is wrong, but where one side leaves its statistics alone
+        before = found.partners.of_weights(context.before)
+        statistics = {
+            (kind, name): one
+            for (kind, name), one in statistics.items()
+            if np.array_equal(one.mine, before[name]) or np.array_equal(one.theirs, before[name])
+        }
     if statistics:
         _depart(found, context, STATISTICS, statistics)
 

@@ -131,6 +131,10 @@ def _objects(given: Any) -> tuple[tuple[Any, ...], str]:
         )
     if not any(isinstance(one, torch.optim.Optimizer) for one in objects):
         raise UsageError("torch_state: got no optimiser, expected (model, optimizer), and the schedulers if there are any")
+    if elsewhere := {one.device.type for one in models[0].parameters()} - {"cpu"}:
+        raise UsageError(
+            f"torch_state: got a model on {elsewhere.pop()}, expected one on the CPU, where both sides are compared"
+        )
     trained = {str(one.dtype).removeprefix("torch.") for one in models[0].parameters() if one.requires_grad}
     if len(trained) != 1:
         what = ", ".join(sorted(trained)) if trained else "no parameters that are trained"

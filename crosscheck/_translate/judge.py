@@ -73,7 +73,16 @@ def _named(told: str, names: list[str]) -> str:
 
 def _said(value: Any) -> str:
     array = np.asarray(value)
-    return repr(array.astype(object).tolist()) if array.size <= LONGEST else ""
+    if array.size > LONGEST:
+        return ""
+    if array.dtype.kind != "f":
+        return repr(array.tolist())
+    return repr(np.array([*map(_short, array.ravel())], object).reshape(array.shape).tolist())
+
+
+def _short(number: Any) -> float:
+    """A number with the digits that its dtype holds."""
+    return float(str(number))
 
 
 def _results(report: PairReport) -> str:
@@ -82,4 +91,6 @@ def _results(report: PairReport) -> str:
         return ""
     point = report.diagnosis.point or report.decisive.uncovered[report.cause].worst
     of = "" if not report.decisive.order else "derivative: "
-    return f"{of}{point.got!r} in PyTorch, {point.expected!r} in JAX"
+    held = np.float32 if report.decisive.dtype == "float32" else np.float64
+    got, expected = (one if float(one).is_integer() else _short(held(one)) for one in (point.got, point.expected))
+    return f"{of}{got!r} in PyTorch, {expected!r} in JAX"

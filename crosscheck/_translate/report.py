@@ -124,12 +124,14 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
             own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, where nothing has its name"
             yield Code(f"# {own}: {said(pair)}\n{pair.code}", "python")
         if entry.maps:
-            yield Paragraph(entry.maps)
+            yield Code(entry.maps)
         for edge in edges(entry):
-            yield Paragraph(f"But {edge.at}: {edge.libraries}: {edge.told}")
+            yield Code(f"But {edge.at}, {edge.libraries}: {edge.told}")
         for pair in entry.defaults:
-            yield Paragraph(f"The defaults: {pair.says}: {said(pair)}")
-            yield Code(f"{pair.torch}\n{pair.code}\n# {shown(pair)}", "python")
+            yield Code(f"The defaults: {pair.says}: {said(pair)}")
+            yield Code(f"{pair.torch}\n{pair.code}", "python")
+            if pair.shown:
+                yield Code(shown(pair))
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def said(pair: TranslatedPair) -> str:
         return f"not judged: {told}"
     if pair.verdict == SAME:
         return "the same but for rounding" if pair.cause == "rounding" else told
-    return f"{pair.cause}, {told}"
+    return f"{told} ({pair.cause})"
 
 
 def shown(pair: TranslatedPair) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from crosscheck import _arguments
 from crosscheck._dictionary.entries import entries
 from crosscheck._dictionary.kept import kept
 from crosscheck._dictionary.names import found
-from crosscheck._dictionary.records import DTYPES, Translation
+from crosscheck._dictionary.records import Translation
 from crosscheck._records.errors import UsageError
 from crosscheck._translate.report import TranslationReport
 
@@ -19,7 +18,6 @@ def translate(
     name: str | None = None,
     *,
     run: bool = False,
-    dtypes: Iterable[str] = DTYPES,
     progress: Callable[[int, int], object] | None = None,
 ) -> TranslationReport:
     """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or a call of one of these.
@@ -32,7 +30,6 @@ def translate(
             ``optax.l2_loss``. None for the whole dictionary.
         run: Whether to judge again, with what is installed. Else the verdicts are those kept with the package, which
             needs no framework.
-        dtypes: With ``run``, the dtypes to judge in: ``float32``, ``float64``.
         progress: With ``run``, called after each entry, with how many are judged and how many there are.
 
     Returns:
@@ -50,27 +47,22 @@ def translate(
     """
     if name is not None and not isinstance(name, str):
         raise UsageError(f"name: got {type(name).__name__}, expected a text, such as 'torch.nn.LayerNorm'")
-    chosen_dtypes = tuple(_arguments.dtype(dtype, DTYPES) for dtype in dtypes)
-    if not chosen_dtypes:
-        raise UsageError("dtypes: got none, expected some of float32, float64")
     packages = _installed()
     every, environment = (entries(), {"packages": packages}) if run else kept()
     chosen = every if name is None else found(name, every)
     if run:
-        chosen = tuple(_judged(chosen, chosen_dtypes, progress))
+        chosen = tuple(_judged(chosen, progress))
     return TranslationReport(name or "", chosen, environment, _note(environment["packages"], packages))
 
 
-def _judged(
-    chosen: Sequence[Translation], dtypes: tuple[str, ...], progress: Callable[[int, int], object] | None
-) -> Iterator[Translation]:
+def _judged(chosen: Sequence[Translation], progress: Callable[[int, int], object] | None) -> Iterator[Translation]:
     from crosscheck._records.interface import framework
     from crosscheck._translate.judge import judged
 
     for needed in ("jax", "torch"):
         framework(needed)
     for number, entry in enumerate(chosen, 1):
-        yield judged(entry, dtypes)
+        yield judged(entry)
         if progress is not None:
             progress(number, len(chosen))
 

@@ -102,7 +102,7 @@ def order(entries: list[Translation], entry: Translation) -> tuple[int, int]:
 def described(entry: Translation) -> Iterator[str]:
     names = [f"`{name}`" for name in entry.names if name != entry.name]
     yield f"{entry.summary[0].upper()}{entry.summary[1:]}." + (f" Also {', '.join(names)}." if names else "")
-    yield "\n".join([tab("PyTorch", entry.torch, at(entry.offered[0])), *map(offered, entry.offered)])
+    yield "\n".join([tab("PyTorch", entry.torch, at(entry.offered[0])), *(offered(pair, entry) for pair in entry.offered)])
     if entry.maps:
         yield prose(entry.maps)
     for edge in edges(entry):
@@ -113,9 +113,12 @@ def described(entry: Translation) -> Iterator[str]:
         yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{below}")
 
 
-def offered(pair: TranslatedPair) -> str:
-    title = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written"
-    return tab(title, pair.code, prose(said(pair)))
+def offered(pair: TranslatedPair, entry: Translation) -> str:
+    """A tab; what is written for JAX has that of JAX, unless a function of its own has it."""
+    own = pair.kind == "counterpart"
+    taken = not own and any(one.kind == "counterpart" and one.library == "jax" for one in entry.offered)
+    below = prose(said(pair)) if own else f"no function of its own; {prose(said(pair))}"
+    return tab("JAX, written" if taken else NAMES[pair.library], pair.code, below)
 
 
 def tab(title: str, code: str, below: str) -> str:

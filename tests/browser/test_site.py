@@ -136,7 +136,16 @@ def test_choosing_jax_once_chooses_it_everywhere(browser: Chromium, site: str) -
     WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: chosen(browser) == {"JAX"})
 
 
-@pytest.mark.parametrize(("words", "page"), [("softmax", "activations/softmax/"), ("compare", "compare/")])
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("softmax", "activations/softmax/"),
+        ("compare", "compare/"),
+        ("layernorm", "dictionary/normalisation/"),
+        ("cross_entropy", "dictionary/losses/"),
+        ("optax.l2_loss", "dictionary/losses/"),
+    ],
+)
 def test_search_finds(browser: Chromium, site: str, words: str, page: str) -> None:
     browser.open(f"{site}/")
     box = browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input")

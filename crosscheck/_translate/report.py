@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from crosscheck._dictionary.records import NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.plain import plain
@@ -16,14 +16,6 @@ NAMES = {"jax": "JAX", "optax": "optax", "flax": "flax", "equinox": "equinox"}
 
 FEW = 6
 """So many uses of several calls are shown whole."""
-
-
-class DictionaryFile(TypedDict):
-    """What the file has of the dictionary."""
-
-    schema: str
-    environment: dict[str, Any]
-    entries: list[Translation]
 
 
 @dataclass(frozen=True)

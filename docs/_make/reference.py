@@ -28,6 +28,7 @@ from crosscheck._atlas.diff_report import DIFF_SCHEMA as ATLAS_DIFF
 from crosscheck._atlas.diff_report import AtlasDiffFile
 from crosscheck._atlas.report import SCHEMA as ATLAS
 from crosscheck._atlas.report import AtlasFile
+from crosscheck._dictionary.records import Translation
 from crosscheck._models.gradients import Gradient
 from crosscheck._models.report import SCHEMA as MODELS
 from crosscheck._models.report import Fault, Layer
@@ -44,7 +45,6 @@ from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
 from crosscheck._training.training_report import SCHEMA as TRAINING
 from crosscheck._training.training_report import TrainingFault
 from crosscheck._translate.report import SCHEMA as DICTIONARY
-from crosscheck._translate.report import DictionaryFile
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck.pytest_plugin import SCHEMA as TESTS
 
@@ -219,6 +219,15 @@ class TrainingFile:
     weights: list[WeightMatch]
     notes: list[str]
     summary: TrainingSummary
+
+
+@dataclass
+class DictionaryFile:
+    """What `TranslationReport.to_json` writes: the entries that were asked for, or all."""
+
+    schema: str
+    environment: dict[str, Any]
+    entries: list[Translation]
 
 
 @dataclass

@@ -143,6 +143,60 @@ def test_a_part_that_is_right_is_not_blamed_for_one_that_is_wrong() -> None:
     assert "0.2, PyTorch's 0.1" in wrong.faults[1].explanation
 
 
+def test_gradients_that_are_added_up_over_steps_and_an_average_of_the_model_agree() -> None:
+    model = torch.nn.Linear(3, 2)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+
+    class Count:
+        """Which step it is; the optimiser makes its own after every second one."""
+
+        number = 0
+
+        def state_dict(self) -> dict[str, int]:
+            return {"number": self.number}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.number = state["number"]
+
+    count = Count()
+
+    def torch_step(batch: Any) -> Any:
+        loss = ((model(batch["x"]) - batch["y"]) ** 2).mean()
+        (loss / 2).backward()
+        count.number += 1
+        if count.number % 2 == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update_parameters(model)
+        return loss.item()
+
+    tx = optax.MultiSteps(optax.adam(RATE), 2)
+
+    def jax_step(state: Any, batch: Any) -> Any:
+        params, held = state
+        loss, grads = jax.value_and_grad(lambda p: ((batch["x"] @ p["w"].T + p["b"] - batch["y"]) ** 2).mean())(params)
+        updates, held = tx.update(grads, held, params)
+        return (optax.apply_updates(params, updates), held), loss
+
+    params = {"w": jnp.asarray(model.weight.detach().numpy()), "b": jnp.asarray(model.bias.detach().numpy())}
+    batches = [[dict(zip("xy", batch, strict=True))] for batch in linear(6).batches]
+    state = (params, tx.init(params))
+    training = Training(torch_step, jax_step, (model, optimizer, count, average), state, batches)
+    report = training.compared(controls=1)
+    assert report.passed, (report.story(), report.drift)
+
+
+def test_an_option_of_one_group_of_parameters_is_named() -> None:
+    def grouped(parameters: Any) -> torch.optim.Optimizer:
+        weight, bias = parameters
+        return torch.optim.AdamW([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}], lr=RATE, weight_decay=0.1)
+
+    report = linear(optimizer=grouped, tx=optax.adamw(RATE, weight_decay=0.1)).compared()
+    assert report.first is not None
+    assert "with weight_decay=0.1 in PyTorch's group 2 of parameters, which has 0.0" in report.first.explanation
+
+
 def test_what_the_step_returns_beside_the_loss_is_judged() -> None:
     def values(made: Any) -> Any:
         return made[0], {"loss": made[1], "learning_rate": jnp.float32(0.2)}
@@ -237,7 +291,7 @@ def counting(training: Training) -> Training:
         ({"jax_step": lambda state, x, y: (state, {"value": x})}, "jax_step: it returned no loss"),
         ({"jax_step": lambda state, x, y: 1 / 0}, "jax_step: jax.make_jaxpr raises ZeroDivisionError"),
         ({"jax_step": lambda state, x, y: (state, x.mean())}, "jax_state: none of its arrays"),
-        ({"torch_state": ()}, "torch_state: got 0 models"),
+        ({"torch_state": ()}, "torch_state: got no optimiser"),
         ({"torch_state": (torch.nn.Linear(3, 2),)}, "torch_state: got no optimiser"),
         ({"torch_state": (3,)}, "torch_state: got int in it"),
         ({"jax_state": {}}, "jax_state: got no arrays"),

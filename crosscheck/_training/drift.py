@@ -29,6 +29,7 @@ class Drift:
         steps: The steps at which they were compared, from 1.
         apart: How far JAX is from PyTorch after each of these.
         controls: The largest distance of PyTorch's controls from it.
+        rounding: The largest error that a step in the dtype has made so far, from the same state, relative to the step.
         losses: The losses of PyTorch and of JAX at each of these.
         runs: How many controls there were.
     """
@@ -36,18 +37,23 @@ class Drift:
     steps: tuple[int, ...]
     apart: tuple[float, ...]
     controls: tuple[float, ...]
+    rounding: tuple[float, ...]
     losses: tuple[tuple[float, float], ...]
     runs: int
 
     @property
     def times(self) -> float:
-        """How many times as far JAX is from PyTorch as the furthest control, at the worst step."""
-        return max(map(_ratio, self.apart, self.controls), default=0.0)
+        """How many times as far JAX is from PyTorch as the furthest control and a step's rounding, at the worst step."""
+        return max(map(_ratio, self.apart, self._explained), default=0.0)
+
+    @property
+    def _explained(self) -> list[float]:
+        return [control + one for control, one in zip(self.controls, self.rounding, strict=True)]
 
     @property
     def faster(self) -> int | None:
         """The first step after which that is more than rounding explains; None where it never is."""
-        both = zip(self.steps, self.apart, self.controls, strict=True)
+        both = zip(self.steps, self.apart, self._explained, strict=True)
         return next((step for step, one, control in both if _ratio(one, control) > TIMES_CONTROLS), None)
 
     @property
@@ -104,6 +110,7 @@ def drift(
         tuple(k + 1 for k in kept),
         tuple(distances),
         tuple(float(one) for one in largest),
+        tuple(float(max(found.rounding[: k + 1])) for k in kept),
         tuple((one, other) for (one, _), (other, _) in zip(mine, theirs, strict=True)),
         controls,
     )

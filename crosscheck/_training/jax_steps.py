@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -247,6 +247,19 @@ class Program:
                     name: number for name, weight in arrays if name.endswith(path) and flat.avals[weight].shape == shape
                 }
         return found
+
+    def sources(self, names: Collection[str]) -> frozenset[str]:
+        """The arrays of the state that new ones are computed from."""
+        flat = self.flat
+        left = [result for name, result in zip(self.names, flat.results[1:], strict=False) if name in names]
+        seen: set[int] = set()
+        while left:
+            number = left.pop()
+            if number not in seen:
+                seen.add(number)
+                step = self._maker(number)
+                left += [one for one in step.inputs if isinstance(one, int)] if step is not None else []
+        return frozenset(name for name, number in zip(self.names, flat.weights, strict=True) if number in seen)
 
     def _maker(self, number: int) -> Step | None:
         index = self.flat.maker.get(number)

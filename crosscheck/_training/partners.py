@@ -104,7 +104,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     """Parameters, by what the forward pass of the first step does with them."""
     jax.program(jax_batch)  # which says what is wrong with the step, if it cannot be traced
     state = torch.state()
-    module = torch.forward(batch)
+    module = torch.forward()
     try:
         recorded = record(TorchProgram(module, batch, "cpu"), ("loss",))
     finally:

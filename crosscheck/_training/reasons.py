@@ -16,21 +16,8 @@ from crosscheck._records.errors import UsageError
 from crosscheck._shadow.torch_lift import TorchLifted
 from crosscheck._training.jax_steps import LOSS, JaxStep
 from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
-from crosscheck._training.steps import (
-    CONSTANT,
-    FLOOR,
-    GRADIENTS,
-    SLOTS,
-    STATISTICS,
-    WEIGHTS,
-    Context,
-    Departure,
-    Found,
-    Moment,
-    far,
-    quantities,
-    with_torchs_gradients,
-)
+from crosscheck._training.quantities import GRADIENTS, SLOTS, STATISTICS, WEIGHTS, Context, far, quantities
+from crosscheck._training.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
 
 DATA, MODEL, CLIPPING, SCHEDULE, OPTIMISER = "data", "model", "clipping", "schedule", "optimiser"
 LINEAR = ("exp_avg", "momentum_buffer")
@@ -134,7 +121,7 @@ def _of_model(found: Found, departure: Departure, seed: int) -> Reason:
     context = departure.context
     kept = found.torch.state()
     found.torch.restore(context.torch_state)
-    module = found.torch.forward(context.batch)
+    module = found.torch.forward()
     used = found.jax.loss_program(context.jax_batch)[0].names
     params = {name: context.state[name] for name in used}
     loss = found.jax.loss(context.state)
@@ -362,26 +349,36 @@ class _Trial:
                 for change in other_values({name: one for name, one in changes.items() if name not in dict(base)}):
                     tried += 1
                     if tried > MOST_TRIED:
-                        return ""
+                        return self._in_one_group()
                     errors[*base, change] = self.error((*base, change), self.moments[:1])
             for best in sorted(errors, key=errors.__getitem__)[:NEAREST]:
                 if errors[best] <= NEARLY and self.error(best, self.moments) <= NEARLY:
                     return self._said(best)
             nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
+        return self._in_one_group()
+
+    def _in_one_group(self) -> str:
+        """The same of an option of one group of parameters, where there are several."""
+        groups = self.optimizer.param_groups
+        for number in range(len(groups) if len(groups) > 1 else 0):
+            options = {name: groups[number][name] for name, _ in options_of(self.optimizer)}
+            for change in other_values(options):
+                if self.error([change], self.moments, number) <= NEARLY:
+                    return self._said([change], number)
         return ""
 
-    def _said(self, changes: Sequence[tuple[str, Any]]) -> str:
-        has = {name: self.optimizer.param_groups[0][name] for name, _ in changes}
+    def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None) -> str:
         other = ", ".join(f"{name}={value!r}" for name, value in changes)
-        own = ", ".join(f"{value!r}" for value in has.values())
-        return f"they would be the same with {other} in PyTorch, which has {own}"
+        own = ", ".join(f"{self.optimizer.param_groups[group or 0][name]!r}" for name, _ in changes)
+        where = "PyTorch" if group is None else f"PyTorch's group {group + 1} of parameters"
+        return f"they would be the same with {other} in {where}, which has {own}"
 
-    def error(self, changes: Sequence[tuple[str, Any]], moments: Sequence[Moment]) -> float:
-        """How far torch, with these options, is from JAX at these steps."""
+    def error(self, changes: Sequence[tuple[str, Any]], moments: Sequence[Moment], group: int | None = None) -> float:
+        """How far torch, with these options in a group of parameters or in all, is from JAX at these steps."""
         largest = 0.0
         for moment, theirs in zip(moments, self.theirs, strict=False):
             try:
-                weights, slots = self._made(moment.context, changes)
+                weights, slots = self._made(moment.context, changes, group)
             except Exception:  # an option that this optimiser does not take; it says so in many ways
                 return np.inf
             partners = self.found.partners
@@ -392,7 +389,7 @@ class _Trial:
         return largest
 
     def _made(
-        self, context: Context, changes: Sequence[tuple[str, Any]]
+        self, context: Context, changes: Sequence[tuple[str, Any]], chosen: int | None
     ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
         """The parameters, and what the optimiser keeps, after the step."""
         self.steps.restore(context.torch_state)
@@ -404,8 +401,9 @@ class _Trial:
         def program(*gradients: Any) -> list[Any]:
             for name, one in self.steps.parameters.items():
                 one.grad = gradients[names.index(name)] if name in given else None
-            for group in self.optimizer.param_groups:
-                group.update(changes)
+            for number, group in enumerate(self.optimizer.param_groups):
+                if chosen in (None, number):
+                    group.update(changes)
             self.optimizer.step()
             kept = dict(self.steps.slots())
             slots[:] = kept

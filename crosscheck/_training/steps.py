@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,80 +11,38 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models.tolerances import allowed
 from crosscheck._shadow.base import Noise
-from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps, Program
-from crosscheck._training.partners import Partners, others, partners, said
-from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps, drawn
+from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps
+from crosscheck._training.partners import Partners, others, partners
+from crosscheck._training.quantities import (
+    GIVEN,
+    GRADIENTS,
+    RATE,
+    SLOTS,
+    STATISTICS,
+    WEIGHTS,
+    Context,
+    Judged,
+    Quantity,
+    far,
+    quantities,
+)
+from crosscheck._training.torch_steps import Slot, TorchSteps, drawn
 
 FLOOR = 1e-8
 """What float64 makes of a loss or a gradient at most, relative to its size."""
 CONSTANT = 2.0**-22
 """What a constant of an optimiser, such as a learning rate, that one side holds in float32 makes of an update."""
-SMALL = 1e-6
-"""A tensor is taken to be at least so large, beside the largest of its kind: some gradients are nothing but rounding."""
 ROUNDINGS = 16.0
 """A side is inaccurate if it errs by so many times what rounding makes of it and the other side errs."""
 MOST_MOMENTS = 3
 """So many steps at which the same goes wrong are looked at for its reason."""
+OWN = 2.0**10
+"""So many roundings may be in an update, where JAX goes on with a state of its optimiser of its own."""
 DOUBTFUL = 2.0**14
 """Rounding a constant may be amplified so many times; what is further apart is not explained by it, and not measured."""
 DRAWS = 2
 MOST_MEASURED = 6
 """At so many steps is measured what rounding makes of each tensor; the largest of it holds at all."""
-GRADIENTS, SLOTS, WEIGHTS, STATISTICS, GIVEN, RATE = (
-    "gradients",
-    "optimiser state",
-    "parameters",
-    "statistics",
-    "clipped gradients",
-    "learning rate",
-)
-Quantity = tuple[str, str]
-"""A kind of tensor, and its name in JAX."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One tensor after one step.
-
-    Attributes:
-        mine: torch's, as JAX holds it, in float64.
-        theirs: JAX's, in float64.
-        size: What an error is relative to.
-        narrow: Both in the dtype; None where that was not seen.
-    """
-
-    mine: Array
-    theirs: Array
-    size: float
-    narrow: tuple[Array, Array] | None = None
-
-    @property
-    def error(self) -> float:
-        """How far the two are apart in float64."""
-        return far(self.mine, self.theirs, self.size)
-
-    @property
-    def errors(self) -> tuple[float, float]:
-        """How far each is, in the dtype, from itself in float64."""
-        if self.narrow is None:
-            return 0.0, 0.0
-        return far(self.narrow[0], self.mine, self.size), far(self.narrow[1], self.theirs, self.size)
-
-
-@dataclass(frozen=True)
-class Context:
-    """Everything of one step."""
-
-    number: int
-    torch: TorchStep
-    jax: JaxStep
-    narrow: JaxStep
-    before: Mapping[str, Array]
-    state: Mapping[str, Array]
-    batch: Inputs
-    jax_batch: Inputs
-    program: Program
-    torch_state: Any = None
 
 
 @dataclass(frozen=True)
@@ -148,20 +105,19 @@ class Found:
     departures: list[Departure] = field(default_factory=list)
     errors: list[dict[str, float]] = field(default_factory=list)
     """By step and kind of tensor the largest error."""
+    rounding: list[float] = field(default_factory=list)
+    """By step how far all parameters of a side in the dtype are from those in float64, relative to how far the step moves
+    them."""
     rates: list[Mapping[str, float]] = field(default_factory=list)
     first_special: int | None = None
     gradients_seen: bool = True
     slots_of_torch: frozenset[Slot] = frozenset()
     notes: list[str] = field(default_factory=list)
 
-
-def far(one: Array, other: Array, size: float) -> float:
-    """The largest difference, relative to a size; NaN beside NaN, and infinity beside itself, differ by nothing."""
-    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    with np.errstate(invalid="ignore"):
-        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
-    largest = float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
-    return 0.0 if largest == 0.0 else largest / size if size else np.inf
+    @property
+    def without_partner(self) -> set[str]:
+        """What torch's optimiser keeps, but for its count of steps, that JAX has none of."""
+        return {key for _, key in self.slots_of_torch} - {key for _, key in self.partners.slots.values()} - {"step"}
 
 
 def run(
@@ -184,9 +140,12 @@ def run(
         program = jax.program(jax_batch)
         theirs = program.wide(state, jax_batch.leaves)
         narrow = jax.plain(state, jax_batch)
-        if k == 0:
+        if k == 0 or frozenset(mine.slots.wide) != found.slots_of_torch:  # an optimiser may make its first step later
             others(found.partners, mine, theirs)
             found.slots_of_torch = frozenset(mine.slots.wide)
+            mapped = {*found.partners.places, *found.partners.slots}
+            own = program.sources(mapped) - mapped
+            limits.own = any(jax.start[name].dtype.kind == "f" for name in own)
             found.gradients_seen = any(name in found.partners.places for name in program.gradients)
         context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state)
         _step(found, context, limits)
@@ -198,62 +157,6 @@ def run(
     return found
 
 
-def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, Judged]:
-    """Every tensor that both sides have; ``theirs`` is what JAX made in float64, of its own gradients or of torch's."""
-    mine, narrow = context.torch, context.narrow
-    loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
-    result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
-    zeros = {name: np.zeros(array.shape) for name, array in mine.weights.wide.items()}
-    gradients = found.of_gradients({**zeros, **mine.gradients.wide})
-    seen = _gradients(found, theirs)
-    for name, array in seen.items():
-        result[GRADIENTS, name] = Judged(gradients[name], array, _largest(gradients[name]))
-    given = found.of_gradients({**zeros, **mine.given.wide})
-    for name, array in _named(found, theirs.values, "clipped").items():
-        result[GIVEN, name] = Judged(given[name], array, _largest(given[name]))
-    if "learning_rate" in theirs.values and mine.rates:
-        rate = max(mine.rates.values())
-        result[RATE, "learning_rate"] = Judged(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
-    wide, dtype = found.of_weights(mine.weights.wide), found.of_weights(mine.weights.narrow)
-    before = found.of_weights(context.before)
-    for name, array in wide.items():
-        kind = WEIGHTS if set(found.owners(name)) & set(context.torch.trained) else STATISTICS
-        moved = max(_largest(array - before[name]), _largest(theirs.state[name] - before[name]))
-        size = max(moved, 2.0**-40 * _largest(array))  # what float64 makes of an update of nothing
-        result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
-    slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
-    for name, array in slots.items():
-        result[SLOTS, name] = Judged(array, theirs.state[name], _largest(array), (slots_narrow[name], narrow.state[name]))
-    groups = {(kind, found.slots.get(name, ("", ""))[1]) for kind, name in result}
-    for group in groups - {(LOSS, "")}:
-        names = [one for one in result if (one[0], found.slots.get(one[1], ("", ""))[1]) == group]
-        least = SMALL * max(result[one].size for one in names)
-        result |= {one: replace(result[one], size=max(result[one].size, least)) for one in names}
-    return result
-
-
-def _gradients(found: Partners, theirs: JaxStep) -> dict[str, Array]:
-    """JAX's gradients by parameter; zeros where its backward pass gives nothing to what makes the new one."""
-    seen = {name: array for name, array in theirs.gradients.items() if name in found.places}
-    none = {name: np.zeros(found.places[name].shape) for name in theirs.without if name in found.places}
-    return none | seen if seen else {}
-
-
-def _largest(array: Array) -> float:
-    return float(np.abs(array).max(initial=0.0))
-
-
-def _named(found: Partners, values: Mapping[str, Array], what: str) -> dict[str, Array]:
-    """Values of a tree of the parameters' structure that the user's step returns, by parameter."""
-    paths = {name.removeprefix(what): array for name, array in values.items() if name.startswith(what)}
-    return {
-        leaf: array
-        for leaf in found.places
-        for path, array in paths.items()
-        if path and leaf.endswith(path) and array.shape == found.places[leaf].shape
-    }
-
-
 class Limits:
     """How far two right trainings may be apart in float64, and how far rounding moves a tensor in the dtype.
 
@@ -263,12 +166,15 @@ class Limits:
     def __init__(self, precision: int, seed: int) -> None:
         self.unit, self.seed = 2.0**-precision, seed
         self.measured: set[int] = set()
+        self.own = False
         self._limits: dict[Quantity, float] = {}
         self._rounding: dict[Quantity, tuple[float, float]] = {}
 
     def limit(self, quantity: Quantity) -> float:
         """In float64."""
         base = FLOOR if quantity[0] in (LOSS, GRADIENTS) else CONSTANT
+        if self.own and quantity[0] in (WEIGHTS, SLOTS):
+            base = max(base, OWN * self.unit)
         return max(base, self._limits.get(quantity, 0.0))
 
     def beyond(self, quantity: Quantity, one: Judged) -> bool:
@@ -320,6 +226,7 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
     for (kind, _), one in base.items():
         largest[kind] = max(largest.get(kind, 0.0), one.error)
     found.errors.append(largest)
+    found.rounding.append(_rounding(base, found.partners.of_weights(context.before)))
     special = not np.isfinite(context.torch.loss[1]) or not np.isfinite(context.jax.loss)
     if special and found.first_special is None:
         found.first_special = context.number
@@ -343,6 +250,18 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
             moment = Moment(context, {quantity: one}, context.jax)
             _note(found, Departure(quantity[0], quantity, context.number, error, "inaccurate", side, (moment,)))
             break
+
+
+def _rounding(base: Mapping[Quantity, Judged], before: Mapping[str, Array]) -> float:
+    moved = 0.0
+    sides = np.zeros(2)
+    for (kind, name), one in base.items():
+        if kind == WEIGHTS and one.narrow is not None:
+            moved += float(np.sum((one.mine - before[name]) ** 2))
+            for side, wide in enumerate((one.mine, one.theirs)):
+                sides[side] += float(np.sum((np.asarray(one.narrow[side], np.float64) - wide) ** 2))
+    errors = float(sides.max())
+    return float(np.sqrt(errors / moved)) if moved and np.isfinite(errors) else 0.0
 
 
 def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quantity, Judged]) -> None:
@@ -411,12 +330,3 @@ def _note(found: Found, new: Departure) -> None:
             found.departures[k] = replace(old, steps=old.steps + 1, moments=moments)
             return
     found.departures.append(new)
-
-
-def called(found: Partners, quantity: Quantity) -> str:
-    """What a tensor is called."""
-    kind, name = quantity
-    if kind in (LOSS, RATE):
-        return kind
-    what = {GRADIENTS: "the gradient by ", GIVEN: "the clipped gradient by "}.get(kind, "")
-    return what + said(name, found.owners(name))

@@ -63,6 +63,14 @@ class Reached(BaseException):
         self.loss = loss
 
 
+def trained(objects: Sequence[Any]) -> list[Any]:
+    """The modules whose parameters an optimiser has; not an average of a model, which follows it."""
+    groups = [group for one in objects if isinstance(one, torch.optim.Optimizer) for group in one.param_groups]
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    modules = [one for one in objects if isinstance(one, torch.nn.Module)]
+    return [one for one in modules if any(id(parameter) in held for parameter in one.parameters())]
+
+
 class TorchSteps:
     """The training of torch.
 
@@ -71,8 +79,8 @@ class TorchSteps:
 
     def __init__(self, step: Callable[..., Any], objects: Sequence[Any], dtype: str) -> None:
         self.step, self.objects, self.dtype = step, tuple(objects), dtype
-        self.model = next(one for one in objects if isinstance(one, torch.nn.Module))
         self.optimizers = [one for one in objects if isinstance(one, torch.optim.Optimizer)]
+        self.model = trained(objects)[0]
         self.parameters = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
         self.names = {one: name for name, one in self.parameters.items()}
 
@@ -119,20 +127,20 @@ class TorchSteps:
     def plain(self, batch: Inputs) -> float:
         """One step as the user's program makes it; what it returned."""
         with one_thread():
-            return _loss(self.called([to_tensor(leaf, "cpu") for leaf in batch.leaves], batch))
+            return _loss(self.called(*batch.tree.build([to_tensor(leaf, "cpu") for leaf in batch.leaves])))
 
-    def forward(self, batch: Inputs) -> ForwardModule:
+    def forward(self) -> ForwardModule:
         """A module whose forward pass is that of the step, up to where its backward pass begins."""
-        return ForwardModule(self, batch)
+        return ForwardModule(self)
 
-    def called(self, leaves: Sequence[Any], batch: Inputs) -> Any:
+    def called(self, *batch: Any) -> Any:
         """What the user's step returns.
 
         Raises:
             UsageError: If it raises.
         """
         try:
-            return self.step(*batch.tree.build(list(leaves)))
+            return self.step(*batch)
         except UsageError:
             raise
         except Exception as error:
@@ -144,7 +152,7 @@ class TorchSteps:
 
         def program(*leaves: Any) -> list[Any]:
             with torch.enable_grad(), seen.watching():
-                seen.loss = self.called(leaves, batch)
+                seen.loss = self.called(*batch.tree.build(list(leaves)))
             _loss(seen.loss)
             seen.finish()
             with torch._C.DisableTorchFunction(), _disable_current_modes():
@@ -231,9 +239,8 @@ class _Seen:
 class ForwardModule(torch.nn.Module):
     """The forward pass of a step of torch: the loss of a batch. Its modules and weights are those of the model."""
 
-    def __init__(self, steps: TorchSteps, batch: Inputs) -> None:
+    def __init__(self, steps: TorchSteps) -> None:
         super().__init__()
-        self._batch = batch
         self._steps = (steps,)  # in a tuple, as it holds modules that have their names already
         self.named_parameters = steps.model.named_parameters
         self.named_buffers = steps.model.named_buffers
@@ -245,7 +252,7 @@ class ForwardModule(torch.nn.Module):
     def _apply(self, *_: Any, **__: Any) -> ForwardModule:
         return self
 
-    def forward(self, *leaves: Any) -> Any:
+    def forward(self, *batch: Any) -> Any:
         """The loss at which the backward pass begins."""
         (steps,) = self._steps
         kept = torch.autograd.backward, torch.autograd.grad, torch.Tensor.backward
@@ -255,7 +262,7 @@ class ForwardModule(torch.nn.Module):
 
         torch.autograd.backward = torch.autograd.grad = torch.Tensor.backward = stop
         try:
-            steps.called(leaves, self._batch)
+            steps.called(*batch)
         except Reached as reached:
             return reached.loss
         finally:

@@ -116,6 +116,8 @@ def _objects(given: Any) -> tuple[tuple[Any, ...], str]:
     """What a step of torch changes, the model among it, and the dtype of its parameters."""
     import torch
 
+    from crosscheck._training.torch_steps import trained
+
     objects = tuple(given) if isinstance(given, tuple | list) else (given,)
     for one in objects:
         if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
@@ -123,23 +125,23 @@ def _objects(given: Any) -> tuple[tuple[Any, ...], str]:
                 f"torch_state: got {type(one).__name__} in it, which has no state_dict(), expected the model, its optimiser "
                 "and its schedulers"
             )
-    models = [one for one in objects if isinstance(one, torch.nn.Module)]
-    if len(models) != 1:
-        raise UsageError(
-            f"torch_state: got {len(models)} models, expected one torch.nn.Module and its optimiser; put several "
-            "models into one torch.nn.ModuleDict"
-        )
     if not any(isinstance(one, torch.optim.Optimizer) for one in objects):
         raise UsageError("torch_state: got no optimiser, expected (model, optimizer), and the schedulers if there are any")
+    models = trained(objects)
+    if len(models) != 1:
+        raise UsageError(
+            f"torch_state: got {len(models)} models whose parameters the optimiser has, expected one torch.nn.Module and "
+            "its optimiser; put several models into one torch.nn.ModuleDict"
+        )
     if elsewhere := {one.device.type for one in models[0].parameters()} - {"cpu"}:
         raise UsageError(
             f"torch_state: got a model on {elsewhere.pop()}, expected one on the CPU, where both sides are compared"
         )
-    trained = {str(one.dtype).removeprefix("torch.") for one in models[0].parameters() if one.requires_grad}
-    if len(trained) != 1:
-        what = ", ".join(sorted(trained)) if trained else "no parameters that are trained"
+    dtypes = {str(one.dtype).removeprefix("torch.") for one in models[0].parameters() if one.requires_grad}
+    if len(dtypes) != 1:
+        what = ", ".join(sorted(dtypes)) if dtypes else "no parameters that are trained"
         raise UsageError(f"torch_state: got a model with {what}, expected parameters of one dtype")
-    (dtype,) = trained
+    (dtype,) = dtypes
     return objects, _arguments.one_of("torch_state: dtype", dtype, DTYPES)
 
 
@@ -187,8 +189,8 @@ def _report(
     progress: Callable[[str, int], None] | None,
 ) -> TrainingReport:
     from crosscheck._training.drift import drift
+    from crosscheck._training.quantities import called
     from crosscheck._training.reasons import reason
-    from crosscheck._training.steps import called
 
     controls, seed = settings
     faults = []
@@ -220,8 +222,7 @@ def _notes(found: Found) -> list[str]:
             "JAX's gradients were not seen in its step, as they are of jax.grad; return {'loss': loss, 'gradients': grads} "
             "to have them judged by themselves"
         )
-    kept = {key for _, key in found.slots_of_torch}
-    if lost := sorted(kept - {key for _, key in found.partners.slots.values()} - {"step"}):
+    if lost := sorted(found.without_partner):
         notes.append(f"the optimiser's state {', '.join(lost)} of PyTorch has no partner in JAX; JAX goes on with its own")
     if found.first_special is not None:
         notes.append(f"the loss is not finite from step {found.first_special} on")

@@ -1,0 +1,146 @@
+"""The tensors of one step that both trainings have, and how far they are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._training.jax_steps import LOSS, JaxStep, Program
+from crosscheck._training.partners import Partners, said
+from crosscheck._training.torch_steps import TorchStep
+
+SMALL = 1e-6
+"""A tensor is taken to be at least so large, beside the largest of its kind: some gradients are nothing but rounding."""
+GRADIENTS, SLOTS, WEIGHTS, STATISTICS, GIVEN, RATE = (
+    "gradients",
+    "optimiser state",
+    "parameters",
+    "statistics",
+    "clipped gradients",
+    "learning rate",
+)
+Quantity = tuple[str, str]
+"""A kind of tensor, and its name in JAX."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One tensor after one step.
+
+    Attributes:
+        mine: torch's, as JAX holds it, in float64.
+        theirs: JAX's, in float64.
+        size: What an error is relative to.
+        narrow: Both in the dtype; None where that was not seen.
+    """
+
+    mine: Array
+    theirs: Array
+    size: float
+    narrow: tuple[Array, Array] | None = None
+
+    @property
+    def error(self) -> float:
+        """How far the two are apart in float64."""
+        return far(self.mine, self.theirs, self.size)
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """How far each is, in the dtype, from itself in float64."""
+        if self.narrow is None:
+            return 0.0, 0.0
+        return far(self.narrow[0], self.mine, self.size), far(self.narrow[1], self.theirs, self.size)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything of one step."""
+
+    number: int
+    torch: TorchStep
+    jax: JaxStep
+    narrow: JaxStep
+    before: Mapping[str, Array]
+    state: Mapping[str, Array]
+    batch: Inputs
+    jax_batch: Inputs
+    program: Program
+    torch_state: Any = None
+
+
+def far(one: Array, other: Array, size: float) -> float:
+    """The largest difference, relative to a size; NaN beside NaN, and infinity beside itself, differ by nothing."""
+    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    with np.errstate(invalid="ignore"):
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    largest = float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
+    return 0.0 if largest == 0.0 else largest / size if size else np.inf
+
+
+def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, Judged]:
+    """Every tensor that both sides have; ``theirs`` is what JAX made in float64, of its own gradients or of torch's."""
+    mine, narrow = context.torch, context.narrow
+    loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
+    result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
+    zeros = {name: np.zeros(array.shape) for name, array in mine.weights.wide.items()}
+    gradients = found.of_gradients({**zeros, **mine.gradients.wide})
+    seen = _gradients(found, theirs)
+    for name, array in seen.items():
+        result[GRADIENTS, name] = Judged(gradients[name], array, _largest(gradients[name]))
+    given = found.of_gradients({**zeros, **mine.given.wide})
+    for name, array in _named(found, theirs.values, "clipped").items():
+        result[GIVEN, name] = Judged(given[name], array, _largest(given[name]))
+    if "learning_rate" in theirs.values and mine.rates:
+        rate = max(mine.rates.values())
+        result[RATE, "learning_rate"] = Judged(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
+    wide, dtype = found.of_weights(mine.weights.wide), found.of_weights(mine.weights.narrow)
+    before = found.of_weights(context.before)
+    for name, array in wide.items():
+        kind = WEIGHTS if set(found.owners(name)) & set(context.torch.trained) else STATISTICS
+        moved = max(_largest(array - before[name]), _largest(theirs.state[name] - before[name]))
+        size = max(moved, 2.0**-40 * _largest(array))  # what float64 makes of an update of nothing
+        result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
+    slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
+    for name, array in slots.items():
+        result[SLOTS, name] = Judged(array, theirs.state[name], _largest(array), (slots_narrow[name], narrow.state[name]))
+    groups = {(kind, found.slots.get(name, ("", ""))[1]) for kind, name in result}
+    for group in groups - {(LOSS, "")}:
+        names = [one for one in result if (one[0], found.slots.get(one[1], ("", ""))[1]) == group]
+        least = SMALL * max(result[one].size for one in names)
+        result |= {one: replace(result[one], size=max(result[one].size, least)) for one in names}
+    return result
+
+
+def _gradients(found: Partners, theirs: JaxStep) -> dict[str, Array]:
+    """JAX's gradients by parameter; zeros where its backward pass gives nothing to what makes the new one."""
+    seen = {name: array for name, array in theirs.gradients.items() if name in found.places}
+    none = {name: np.zeros(found.places[name].shape) for name in theirs.without if name in found.places}
+    return none | seen if seen else {}
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max(initial=0.0))
+
+
+def _named(found: Partners, values: Mapping[str, Array], what: str) -> dict[str, Array]:
+    """Values of a tree of the parameters' structure that the user's step returns, by parameter."""
+    paths = {name.removeprefix(what): array for name, array in values.items() if name.startswith(what)}
+    return {
+        leaf: array
+        for leaf in found.places
+        for path, array in paths.items()
+        if path and leaf.endswith(path) and array.shape == found.places[leaf].shape
+    }
+
+
+def called(found: Partners, quantity: Quantity) -> str:
+    """What a tensor is called."""
+    kind, name = quantity
+    if kind in (LOSS, RATE):
+        return kind
+    what = {GRADIENTS: "the gradient by ", GIVEN: "the clipped gradient by "}.get(kind, "")
+    return what + said(name, found.owners(name))

@@ -11,7 +11,7 @@ from math import inf, isfinite, isinf, nan
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, IntArray, is_number, widen
-from crosscheck._atlas.bounds import bounded
+from crosscheck._atlas.bounds import FAR, MARGIN, bounded
 from crosscheck._atlas.intervals import Points, drawn, refitted
 from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
 from crosscheck._records.implementations import USUAL_MODES
@@ -19,8 +19,10 @@ from crosscheck._records.names import CAUSES, DTYPES, budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.deviations import (
+    LONG,
     SCATTERED,
     Showing,
+    covers,
     lie_in,
     missed_at,
     regions_of,
@@ -98,16 +100,30 @@ def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexpla
     """
     deviations = measured.activation.deviations
     found = {
-        deviation.id: [new for region in measured.on_record[deviation.id] for new in _again(measured, deviation, region)]
+        deviation.id: [
+            new
+            for region in measured.on_record[deviation.id]
+            for part in _by_length(region)
+            for new in _again(measured, deviation, part)
+        ]
         for deviation in deviations
     }
     for of_lengths, deviation in product((True, False), deviations):
         for template, wanted in _matched(measured, found, deviation, of_lengths=of_lengths):
-            found[deviation.id] += _new(measured, deviation, template, wanted)
+            for part in _by_length(template):
+                of_part = [pair for pair in wanted if not part.lengths or pair[0].key.length in part.lengths]
+                found[deviation.id] += _new(measured, deviation, part, of_part) if of_part else []
     return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(_unexplained(measured, found))
 
 
 Wanted = Sequence[tuple[Judged, BoolArray]]
+
+
+def _by_length(region: Region) -> list[Region]:
+    """A region of each length of the longest rows, since few runs have all of these, and one of the other lengths."""
+    others = tuple(length for length in region.lengths if length < LONG)
+    parts = [*([others] if others else []), *((length,) for length in region.lengths if length >= LONG)]
+    return [replace(region, lengths=lengths) for lengths in parts] or [region]
 
 
 def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Region]:
@@ -116,7 +132,7 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
     there = [one for one in measured.judged if regions_of(alone, one)]
     if deviation.cause == "error":
         return [region] * any(one.message is not None for one in there)
-    shown = [(one, _shows(one, deviation) & lie_in(widen(one.x), region.intervals)) for one in there]
+    shown = [(one, _at(one, covers(deviation, region, one))) for one in there]
     seen = [one.key for one, at in shown if at.any()]
     region = replace(
         region,
@@ -153,8 +169,11 @@ def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wan
     return result
 
 
-def _shows(one: Judged, deviation: Deviation) -> BoolArray:
-    return np.asarray(one.codes == CODE[deviation.cause])
+def _at(one: Judged, failing: BoolArray) -> BoolArray:
+    """Of all points, which are these of the failing ones."""
+    result = np.zeros(one.x.shape, bool)
+    result[one.failing] = failing
+    return result
 
 
 def _points(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> Points:
@@ -174,7 +193,8 @@ def _points(measured: Measured, deviation: Deviation, region: Region, shown: Wan
 def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wanted) -> list[Region]:
     """A region for what shows almost everywhere in its intervals; where that does not hold, for what does here and there."""
     points = _points(measured, deviation, region, wanted)
-    every = [(one, _shows(one, deviation)) for one in measured.judged]
+    anywhere = replace(region, intervals=((-inf, inf), (-0.0, -0.0), (nan, nan)), max_ulp=inf, max_ulp_in={})
+    every = [(one, _at(one, covers(deviation, anywhere, one))) for one in measured.judged]
     shown = _points(measured, deviation, region, every)
     apart = [(value, value) for value in (0.0, -0.0, nan) if points.shows_at(value)]
     errors = [one.ulp[where[one.failing]] for one, where in wanted]
@@ -225,8 +245,9 @@ def _finished(
     if not anchors:
         return None
     if isinf(region.max_ulp) and not measured.activation.rows:
-        # an input that each run tries bears a bound out
-        more = [Anchor(at, dict(_results(at, names, strict, shown))) for at in _candidates(strict, shown, common=False)]
+        # an input that each run tries bears a bound out; far from the largest error, around which the cause may be another
+        enough = max(one.largest(region) for one in strict) * MARGIN / FAR
+        more = [Anchor(at, dict(_results(at, names, strict, shown))) for at in _candidates(strict, shown, enough)]
         region = _bounded(measured, deviation, region, more)
         anchors += more if isfinite(region.max_ulp) else []
     return replace(region, anchors=tuple({repr(one.input): one for one in anchors}.values()))
@@ -265,8 +286,8 @@ def _bounded(measured: Measured, deviation: Deviation, region: Region, anchors: 
     )
 
 
-def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], *, common: bool = True) -> list[float]:
-    """The first input that can be an anchor: of those that show it in most of the comparisons, or of the largest errors."""
+def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], enough: float = 0.0) -> list[float]:
+    """The first input that can be an anchor: of those that most comparisons show, or of those with ``enough`` error."""
     found: list[tuple[IntArray, Float64Array]] = []
     for here in strict:
         at = here.shown[here.one.failing]
@@ -279,7 +300,8 @@ def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], *, c
     bits, where, counts = np.unique(np.concatenate([every for every, _ in found]), return_inverse=True, return_counts=True)
     largest = np.zeros(bits.size)
     np.maximum.at(largest, where, np.concatenate([errors for _, errors in found]))
-    order = np.lexsort((np.abs(bits.view(np.float64)), -largest, -counts * common))
+    order = np.lexsort((np.abs(bits.view(np.float64)), *((largest,) if enough else (-largest, -counts))))
+    order = order[largest[order] >= enough]
     tried = (float(value) for value in bits[order[:TRIED]].view(np.float64))
     return list(islice((value for value in tried if shown(Anchor(value, {}))), 1))
 
@@ -308,15 +330,12 @@ def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator
         if found[deviation.id]
     ]
     for one in measured.judged:
-        left, codes = one.failing, one.codes
+        left = np.ones(one.failing.shape, bool)
         for deviation in settled:
-            for region in regions_of(deviation, one) if left.size else ():
-                covered = lie_in(widen(one.x[left]), region.intervals) & (codes[left] == CODE[deviation.cause])
-                left = left[~covered]
-        if left.size:
-            open_ = np.zeros(codes.shape, bool)
-            open_[left] = True
-            yield one, open_
+            for region in regions_of(deviation, one) if left.any() else ():
+                left &= ~covers(deviation, region, one)
+        if left.any():
+            yield one, _at(one, left)
 
 
 def _matched(
@@ -341,7 +360,7 @@ def _matched(
         apart = np.stack([_apart(x, region) for region in templates])
         nearest = apart.argmin(axis=0)
         near = inf if deviation.cause == "layout" else NEAR
-        mine = open_ & _shows(one, deviation) & (apart.min(axis=0) <= near)
+        mine = open_ & (one.codes == CODE[deviation.cause]) & (apart.min(axis=0) <= near)
         for number, region in enumerate(templates):
             if (at := mine & (nearest == number)).any():
                 groups.setdefault(deviation.regions.index(region), []).append((one, at))

@@ -97,6 +97,20 @@ def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArr
     return inside
 
 
+def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
+    """Which of the failing points are a deviation in one of its regions.
+
+    What computes another function loses digits too. Which is the larger part of an error is told by its neighbours, and may
+    change with the sample, so both are the deviation, up to the region's bound. So they are where the bound is small.
+    """
+    codes, bound = judged.codes[judged.failing], region.bound(judged.key.mode)
+    shows = codes == CODE[deviation.cause]
+    small = bound <= SCATTERED * budget(judged.key.dtype, judged.key.order)
+    if deviation.cause == "definition" or (deviation.cause == "inaccurate" and small):
+        shows |= np.isin(codes, [CODE["definition"], CODE["inaccurate"]]) & (judged.ulp <= bound)
+    return lie_in(widen(judged.x[judged.failing]), region.intervals) & shows
+
+
 def settle(
     judged: Sequence[Judged],
     activation: Activation,
@@ -181,12 +195,11 @@ def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> 
 
 def _covered(judged: Judged, deviations: Sequence[Deviation]) -> tuple[BoolArray, list[str]]:
     """Which of the failing points a deviation covers, and the ids of those that cover one."""
-    codes, x = judged.codes[judged.failing], widen(judged.x[judged.failing])
-    covered = np.zeros(codes.shape, bool)
+    covered = np.zeros(judged.failing.shape, bool)
     used: list[str] = []
     for deviation in deviations:
         for region in regions_of(deviation, judged):
-            here = lie_in(x, region.intervals) & (codes == CODE[deviation.cause])
+            here = covers(deviation, region, judged)
             if here.any():
                 used.append(deviation.id)
             covered |= here
@@ -271,7 +284,7 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
             small = region.bound(one.key.mode) <= SCATTERED * budget(one.key.dtype, one.key.order)
             key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
             key = replace(key, dtype="", mode="") if one.key.length and small else key
-            missed.setdefault(key, []).append(_missed(one, anchor, at, deviation, _where(one.key)))
+            missed.setdefault(key, []).append(_missed(one, anchor, at, (deviation, region), _where(one.key)))
     if not missed and any(here.strict for here in shows):
         return [f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"]
     return [str(messages[0]) for messages in missed.values() if None not in messages]
@@ -304,7 +317,9 @@ def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray
     if region not in regions_of(deviation, one) or not bears_out(deviation, one):
         return None
     inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
-    return (inside, inside & (one.codes == CODE[deviation.cause])) if inside.any() else None
+    shown = np.zeros(inside.shape, bool)
+    shown[one.failing] = covers(deviation, region, one)
+    return (inside, inside & shown) if inside.any() else None
 
 
 def _largest(one: Judged, shown: BoolArray) -> float:
@@ -351,11 +366,11 @@ def _points_at(one: Judged, anchor: Anchor) -> IntArray:
     return np.flatnonzero(at & (one.codes != NOT_JUDGED)).astype(np.int64)
 
 
-def _missed(one: Judged, anchor: Anchor, at: IntArray, deviation: Deviation, where: str) -> str | None:
+def _missed(one: Judged, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:
     """Why a deviation is not as declared at an anchor, or None where it is."""
     here = np.zeros(one.x.shape, bool)
     here[at] = True
-    failing = np.flatnonzero(here[one.failing] & (one.codes[one.failing] == CODE[deviation.cause]))
+    failing = np.flatnonzero(here[one.failing] & covers(*what, one))
     if not failing.size:
         return f"it does not occur at its anchor {anchor.input!r} ({where})"
     declared_results = [anchor.results.get(implementation) for implementation in one.key.implementations]

@@ -55,9 +55,10 @@ class TranslationReport(Documented):
         if not self.asked:
             differ = sum(bool(entry.defaults) for entry in self.entries)
             own = sum(any(pair.kind == "counterpart" for pair in entry.offered) for entry in self.entries)
+            uses = len(self.entries)
             return (
-                f"{len(self.entries)} calls of PyTorch: {own} have a counterpart in JAX, {len(self.entries) - own} have "
-                f"none and say what to write; the defaults of {differ} differ."
+                f"{uses} uses of {len(self.meanings)} calls of PyTorch: {own} have a counterpart in JAX, {uses - own} have none "
+                f"and say what to write; the defaults of {differ} differ."
             )
         if len(self.meanings) > 1:
             return f"{self.asked} has {len(self.meanings)} meanings: {', '.join(self.meanings)}."
@@ -113,7 +114,7 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
             yield Heading(f"{entry.title}: {entry.summary}")
         yield Code(f"# PyTorch\n{entry.torch}", "python")
         for pair in entry.offered:
-            own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, where nothing has its name"
+            own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written out"
             yield Code(f"# {own}: {said(pair)}\n{pair.code}", "python")
         if entry.maps:
             yield Code(entry.maps)

@@ -11,6 +11,7 @@ from products import Content, Maker
 import crosscheck
 from crosscheck import TranslatedPair, Translation, TranslationReport
 from crosscheck._dictionary.entries import families
+from crosscheck._dictionary.names import called
 from crosscheck._translate.draws import DRAWS
 from crosscheck._translate.report import NAMES, edges, judged_with, said, shown
 
@@ -73,9 +74,9 @@ def overview(report: TranslationReport) -> Iterator[str]:
     rows = ["| call | what differs | PyTorch, JAX | at |", "|---|---|---|---|"]
     for entry in report.entries:
         for pair in entry.defaults:
-            code = "<br>".join(f"`{last_line(one)}`" for one in (pair.torch, pair.code))
+            code = "<br>".join(f"`{in_a_cell(one)}`" for one in (pair.torch, pair.code))
             link = f"[{short(entry.name)}]({entry.family}.md#{anchor(entry.title)})"
-            rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(shown(pair) or pair.told)} |")
+            rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(shown(pair) if pair.got else pair.told)} |")
     yield "\n".join(rows)
 
 
@@ -157,8 +158,9 @@ def cell(text: str) -> str:
     return prose(" ".join(text.split()))
 
 
-def last_line(code: str) -> str:
-    return code.splitlines()[-1].replace("|", "\\|")
+def in_a_cell(code: str) -> str:
+    """The code where it is one line, else what it calls."""
+    return (called(code) if "\n" in code else code).replace("|", "\\|")
 
 
 def front(description: str) -> str:

@@ -57,8 +57,8 @@ class TranslationReport(Documented):
             own = sum(any(pair.kind == "counterpart" for pair in entry.offered) for entry in self.entries)
             uses = len(self.entries)
             return (
-                f"{uses} uses of {len(self.meanings)} calls of PyTorch: {own} have a counterpart in JAX, {uses - own} have none "
-                f"and say what to write; the defaults of {differ} differ."
+                f"{uses} uses of {len(self.meanings)} calls of PyTorch: {own} have a counterpart in JAX, {uses - own} have "
+                f"none and say what to write; the defaults of {differ} differ."
             )
         if len(self.meanings) > 1:
             return f"{self.asked} has {len(self.meanings)} meanings: {', '.join(self.meanings)}."

@@ -46,7 +46,7 @@ def training(
     html_path: str | None,
     markdown_path: str | None,
 ) -> None:
-    """Compare two trainings: my_port:torch_step my_port:jax_step --batches my_port:batches --torch-state ... --jax-state ...
+    """Compare two trainings: my_port:torch_step my_port:jax_step --batches my_port:batches, and the states of both.
 
     A step is a function: of torch, of a batch; of JAX, of the state and a batch. A module is looked for in the working
     folder too. Exit 0: they do the same. 1: a part of the training differs. 2: nothing could be compared.

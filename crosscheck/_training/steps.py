@@ -184,6 +184,8 @@ class Limits:
     def inaccurate(self, quantity: Quantity, one: Judged) -> str | None:
         """The side that errs by more than the other does, and than rounding every operation makes of the other."""
         errors, rounding = one.errors, self._rounding.get(quantity, (0.0, 0.0))
+        if quantity[0] in (WEIGHTS, SLOTS):
+            errors, rounding = one.usual_errors, (max(rounding), max(rounding))
         limits = [ROUNDINGS * (errors[k] + max(8 * self.unit, rounding[k])) for k in (0, 1)]
         beyond = [errors[k] > limits[1 - k] for k in (0, 1)]
         return "torch" if beyond[0] else "jax" if beyond[1] else None
@@ -277,17 +279,15 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
         _depart(found, context, LOSS, loss)
     elif gradients and update:
         _depart(found, context, GRADIENTS, gradients)
-    if update and (loss or gradients):
+    if update:  # of a gradient near 0 an optimiser may make a large difference out of a small one
         forced = with_torchs_gradients(found, context)
         lost = any(name in context.jax.without for _, name in gradients)  # it cannot be put in, and clipping sees it
         if forced is None or lost:
-            update = {}
+            update = {} if loss or gradients else update
         else:
             again = quantities(found.partners, context, forced)
             update = {
-                quantity: one
-                for quantity, one in again.items()
-                if quantity[0] in (WEIGHTS, SLOTS) and quantity in update and limits.beyond(quantity, one)
+                quantity: one for quantity, one in again.items() if quantity in update and limits.beyond(quantity, one)
             }
     if update:
         _depart(found, context, "update", update, forced)

@@ -134,7 +134,9 @@ def test_a_mode_may_have_a_bound_of_its_own_which_must_hold_and_not_be_stale(bou
 @pytest.mark.parametrize(("bound", "passed"), [(2.0**24, True), (2.0**20, False)])
 def test_another_function_loses_digits_too_up_to_its_bound(bound: float, passed: bool) -> None:
     """Which of both an error is may change with the sample."""
-    assert gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=bound), cause="definition")).passed is passed
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=bound), cause="definition"))
+    assert all(comparison.passed for comparison in report.comparisons) is passed
+    assert "is stale: 0 ULP" in failures(report)  # a bound is about the errors of its own cause
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(2.0, False), (1 + 2.0**-20, True)])

@@ -103,11 +103,11 @@ def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     What computes another function loses digits too. Which is the larger part of an error is told by its neighbours, and may
     change with the sample, so both are the deviation, up to the region's bound. So they are where the bound is small.
     """
-    codes, bound = judged.codes[judged.failing], region.bound(judged.key.mode)
+    codes = judged.codes[judged.failing]
     shows = codes == CODE[deviation.cause]
-    small = bound <= SCATTERED * budget(judged.key.dtype, judged.key.order)
-    if deviation.cause == "definition" or (deviation.cause == "inaccurate" and small):
-        shows |= np.isin(codes, [CODE["definition"], CODE["inaccurate"]]) & (judged.ulp <= bound)
+    if deviation.cause == "definition" or (deviation.cause == "inaccurate" and _small(region, judged.key)):
+        either = np.isin(codes, [CODE["definition"], CODE["inaccurate"]])
+        shows |= either & (judged.ulp <= region.bound(judged.key.mode))
     return lie_in(widen(judged.x[judged.failing]), region.intervals) & shows
 
 
@@ -239,37 +239,52 @@ def examine(
 class Showing:
     """A comparison in which a deviation must show: which points lie in the region, and which of these show it.
 
-    ``strict`` is whether it must show at the region's anchors, in this mode.
+    ``measured`` are those whose errors the bound is about: of its own cause, unless the bound is small. ``strict`` is
+    whether it must show at the region's anchors, in this mode.
     """
 
     one: Judged
     inside: BoolArray
     shown: BoolArray
+    measured: BoolArray
     strict: bool
 
     def largest(self, region: Region) -> float:
-        """The largest error of the points that show it, in ULP; 0 where none has one to measure.
+        """The largest error of its own cause, in ULP; 0 where none has one to measure.
 
         What is summed up in a row as long as a vocabulary is another error than the one declared of any length.
         """
         if (self.one.key.length or 0) >= LONG and not region.lengths:
             return 0.0
-        return _largest(self.one, self.shown)
+        return _largest(self.one, self.measured)
 
 
 def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
     """The comparisons in which a deviation must show in a region, as far as that was tried."""
     strict = strict_modes(deviation, region)
-    pairs = ((one, _shown(deviation, region, one)) for one in judged)
-    return [Showing(one, *found, one.key.mode in strict) for one, found in pairs if found is not None]
+    pairs = ((one, found) for one in judged if (found := _shown(deviation, region, one)) is not None)
+    return [
+        Showing(
+            one,
+            inside,
+            shown,
+            shown & ((one.codes == CODE[deviation.cause]) | _small(region, one.key)),
+            one.key.mode in strict,
+        )
+        for one, (inside, shown) in pairs
+    ]
+
+
+def _small(region: Region, key: Key) -> bool:
+    """Whether a region's bound is so small that it may show here and there, as either cause."""
+    return region.bound(key.mode) <= SCATTERED * budget(key.dtype, key.order)
 
 
 def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing]) -> Iterator[str]:
     """In which comparisons too few of a region's inputs show the deviation."""
     for here in shows:
         one, shown, inside = here.one, here.shown.sum(), here.inside.sum()
-        small = region.bound(one.key.mode) <= SCATTERED * budget(one.key.dtype, one.key.order)
-        scattered = one.key.length or small or deviation.cause == "layout"
+        scattered = one.key.length or _small(region, one.key) or deviation.cause == "layout"
         if here.strict and 0 < shown < inside / 2 and not scattered:
             yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(one.key)})"
 
@@ -281,9 +296,8 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
         if (at := _points_at(one, anchor)).size:
             # the number by which an entry is known may occur in several rows: it must show in one of them; where it is
             # rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
-            small = region.bound(one.key.mode) <= SCATTERED * budget(one.key.dtype, one.key.order)
             key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
-            key = replace(key, dtype="", mode="") if one.key.length and small else key
+            key = replace(key, dtype="", mode="") if one.key.length and _small(region, one.key) else key
             missed.setdefault(key, []).append(_missed(one, anchor, at, (deviation, region), _where(one.key)))
     if not missed and any(here.strict for here in shows):
         return [f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"]
@@ -335,7 +349,9 @@ def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> l
         if deviation.cause == "error" and region in regions_of(deviation, one):
             found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
         for here in showing(deviation, region, [one]):
-            found.setdefault(key, []).append((int(here.shown.sum()), int(here.inside.sum()), _largest(here.one, here.shown)))
+            found.setdefault(key, []).append(
+                (int(here.shown.sum()), int(here.inside.sum()), _largest(here.one, here.measured))
+            )
     return [
         Extent(*key, sum(shown for shown, _, _ in some), sum(of for _, of, _ in some), max(ulp for _, _, ulp in some))
         for key, some in found.items()

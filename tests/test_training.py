@@ -132,6 +132,25 @@ def test_a_sum_that_jax_trains_moves_half_as_far_as_what_torch_adds_up() -> None
     assert all(match.matched for match in report.weights if match.compared)
 
 
+def test_a_parameter_without_a_partner_is_not_certified() -> None:
+    training = linear()
+    params, held = training.jax_state
+
+    def jax_step(state: Any, x: Any, y: Any) -> Any:
+        """With the bias as the sum of two arrays."""
+        params, held = state
+        whole = {"w": params["w"], "b": params["b"] + params["more"]}
+        (new, held), loss = training.jax_step((whole, held), x, y)
+        moved = new["b"] - whole["b"]
+        return ({"w": new["w"], "b": params["b"] + moved / 2, "more": params["more"] + moved / 2}, held), loss
+
+    state = ({"w": params["w"], "b": params["b"] / 2, "more": params["b"] / 2}, held)
+    report = Training(training.torch_step, jax_step, training.torch_state, state, training.batches).compared()
+    assert not report.passed
+    assert (report.faults[-1].part, report.faults[-1].cause) == ("parameters", "missing")
+    assert len(report.errors) == 1
+
+
 def test_batches_may_have_several_sizes() -> None:
     assert linear(5, sizes=(8, 8, 3)).compared().passed
 

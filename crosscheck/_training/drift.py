@@ -110,7 +110,7 @@ def drift(
         tuple(k + 1 for k in kept),
         tuple(distances),
         tuple(float(one) for one in largest),
-        tuple(float(max(found.rounding[: k + 1])) for k in kept),
+        tuple(max(found.rounding[: k + 1]) for k in kept),
         tuple((one, other) for (one, _), (other, _) in zip(mine, theirs, strict=True)),
         controls,
     )

@@ -51,6 +51,7 @@ class Partners:
         places: By array of JAX, where each of its numbers stands in torch's weights.
         shapes: Those of torch's weights, by name.
         buffers: The names of those that are not trained, but move.
+        used: The arrays of JAX that the loss depends on.
         sums: The arrays of JAX that are sums of two weights; there, ``places`` are those of the first.
         slots: By array of JAX, the array of its parameter and what torch's optimiser calls it.
     """
@@ -59,6 +60,7 @@ class Partners:
     places: dict[str, Array]
     shapes: Mapping[str, tuple[int, ...]]
     buffers: frozenset[str]
+    used: frozenset[str]
     sums: Mapping[str, Sum] = field(default_factory=dict)
     slots: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -123,7 +125,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
             "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
             "trainings start from the same weights: carry torch's over, as copy_weights does"
         )
-    found = Partners(accounted.matches, places, shapes, buffers, accounted.sums)
+    found = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
     places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
     return found
 

@@ -111,8 +111,9 @@ class Found:
     rates: list[Mapping[str, float]] = field(default_factory=list)
     first_special: int | None = None
     gradients_seen: bool = True
+    lost: tuple[str, ...] = ()
+    """Arrays of JAX that are trained and hold no numbers of torch's."""
     slots_of_torch: frozenset[Slot] = frozenset()
-    notes: list[str] = field(default_factory=list)
 
     @property
     def without_partner(self) -> set[str]:
@@ -150,6 +151,10 @@ def run(
         context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state)
         _step(found, context, limits)
         found.rates.append(mine.rates)
+        lost = [name for name in found.partners.used - set(found.partners.places) if _moves(state[name], theirs.state[name])]
+        if lost:  # the numbers that torch has in their place are not known, so later steps do not begin alike
+            found.lost = tuple(sorted(lost))
+            break
         given = found.partners.of_weights(mine.weights.narrow), found.partners.of_slots(mine.slots.narrow)
         state = {**narrow.state, **given[0], **given[1]}
         if progress is not None:
@@ -219,6 +224,10 @@ class Limits:
 
 def _finite(value: float) -> float:
     return value if np.isfinite(value) else 0.0
+
+
+def _moves(before: Array, after: Array) -> bool:
+    return after.dtype.kind == "f" and not np.array_equal(before, after, equal_nan=True)
 
 
 def _step(found: Found, context: Context, limits: Limits) -> None:

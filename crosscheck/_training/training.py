@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from crosscheck import _arguments
@@ -198,6 +199,10 @@ def _report(
         why = reason(found, one, *batches, seed)
         tensor = called(found.partners, one.tensor)
         faults.append(TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words))
+    if found.lost:
+        more = f" and {len(found.lost) - 1} more" if len(found.lost) > 1 else ""
+        words = f"{found.lost[0]}{more} of JAX: no partner in PyTorch, so only the first step is judged from the same state"
+        faults.append(TrainingFault("parameters", 1, 1, found.lost[0], inf, "missing", None, words))
     free = drift(found, start, *batches, controls, seed, progress) if controls else None
     return TrainingReport(
         f"{_name(found.torch)} / {getattr(found.jax.step, '__name__', 'JAX')}",
@@ -216,7 +221,7 @@ def _name(torch: TorchSteps) -> str:
 
 
 def _notes(found: Found) -> list[str]:
-    notes = list(found.notes)
+    notes = []
     if not found.gradients_seen:
         notes.append(
             "JAX's gradients were not seen in its step, as they are of jax.grad; return {'loss': loss, 'gradients': grads} "

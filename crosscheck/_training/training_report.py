@@ -26,12 +26,14 @@ class TrainingFault:
     """A part of a training in which the two sides differ.
 
     Attributes:
-        part: ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser`` or ``statistics``.
+        part: ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser``, ``statistics`` or
+            ``parameters``.
         step: The first step at which it shows, from 1.
         steps: At how many steps it shows.
         tensor: The tensor in which it is largest at the first of them.
         error: The error there, of the same state, in float64; relative to the tensor, or to how far the step moves it.
-        cause: ``definition``, ``special`` for NaN or infinity on one side alone, or ``inaccurate``.
+        cause: ``definition``, ``special`` for NaN or infinity on one side alone, ``inaccurate``, or ``missing`` for
+            parameters without a partner.
         side: The side that is inaccurate in the dtype; None where both sides compute different things: neither says what
             is meant.
         explanation: What differs, as far as that was found; else empty.
@@ -96,7 +98,7 @@ class TrainingReport(Documented):
         """The verdict in one line."""
         if not self.errors:
             return f"FAILED: {self.name}: nothing was compared."
-        count = f"{self.steps} steps" if self.steps > 1 else "1 step"
+        count = f"{len(self.errors)} steps" if len(self.errors) > 1 else "1 step"
         if self.first is not None:
             more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
             return f"DISAGREE ({self.cause}): {self.name}: {_said(self.first)}{more}."
@@ -194,7 +196,7 @@ def _story(report: TrainingReport) -> Iterator[str]:
     yield report.headline
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
-        yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {report.steps} steps"
+        yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"
     if report.errors and not report.faults:
         for kind, largest in _largest(report.errors).items():
             yield f"  {kind}: at most {largest:.2g} apart in float64, from the same state"

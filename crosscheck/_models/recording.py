@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from crosscheck._frameworks.programs import Inputs, Outputs
@@ -41,6 +43,18 @@ def returned(torch_model: Any, inputs: Inputs) -> Outputs:
     return outputs
 
 
+@contextmanager
+def traceable(what: str, must: str) -> Iterator[None]:
+    """Whatever JAX raises when it traces a user's function is said in one message, with what the function must be."""
+    try:
+        yield
+    except UntraceableError as error:
+        raised = error.__cause__ or error
+        if isinstance(raised, UsageError):
+            raise raised from None
+        raise UsageError(f"{what}: jax.make_jaxpr raises {said(raised)}; {must}") from raised
+
+
 def traced(jax_given: Any, params: Any, inputs: Inputs) -> tuple[JaxModel, JaxProgramFlat]:
     """The model of JAX as a function of its weights, and its steps.
 
@@ -48,16 +62,12 @@ def traced(jax_given: Any, params: Any, inputs: Inputs) -> tuple[JaxModel, JaxPr
         UsageError: If it holds no weights, cannot be traced, or draws random numbers.
     """
     model = jax_model(jax_given, params, inputs)
-    try:
+    must = (
+        "it must take these inputs and parameters, in JAX's layout (torch_to_jax), and branches on values must be "
+        "jax.lax.cond or jax.numpy.where"
+    )
+    with traceable("jax_model", must):
         flat = jax_recording.trace(model.function, model.weights, model.names, inputs.leaves, inputs.fmt.name)
-    except UntraceableError as error:
-        raised = error.__cause__ or error
-        if isinstance(raised, UsageError):
-            raise raised from None
-        raise UsageError(
-            f"jax_model: jax.make_jaxpr raises {said(raised)}; it must take these inputs and parameters, in JAX's layout "
-            f"(torch_to_jax), and branches on values must be jax.lax.cond or jax.numpy.where"
-        ) from raised
     if drawn := [name for name in model.changed if name.endswith(".count")]:
         raise UsageError(f"jax_model: it draws random numbers, from {drawn[0]}; call eval() on it, or set its dropout to 0")
     return model, flat

@@ -16,10 +16,11 @@ from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import jax_recording
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.recording import traceable
 from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.weights import used_in_jax
-from crosscheck._records.errors import UsageError, said
-from crosscheck._shadow.base import Noise, UntraceableError
+from crosscheck._records.errors import UsageError
+from crosscheck._shadow.base import Noise
 
 BACKWARD = "transpose("
 """What JAX's name stack says of operations of a backward pass."""
@@ -135,16 +136,9 @@ class JaxSteps:
             return [loss, *(jnp.asarray(leaves[k]) for k in self._places), *map(jnp.asarray, others.values())]
 
         arrays = [self.start[name] for name in self.names]
-        try:
+        must = "it must be a function of the state and a batch in JAX's layout (torch_to_jax) that jax.jit can trace"
+        with traceable("jax_step", must):
             flat = jax_recording.trace(function, arrays, self.names, batch.leaves, self.dtype)
-        except UntraceableError as error:
-            raised = error.__cause__ or error
-            if isinstance(raised, UsageError):
-                raise raised from None
-            raise UsageError(
-                f"jax_step: jax.make_jaxpr raises {said(raised)}; it must be a function of the state and a batch in JAX's "
-                f"layout (torch_to_jax) that jax.jit can trace"
-            ) from raised
         return Program(flat, self.names, tuple(values), self.dtype)
 
     def _with(self, weights: Sequence[Any]) -> Any:

@@ -1,9 +1,13 @@
-"""Bounds of errors on record: they hold with other seeds, and are stale with none."""
+"""Bounds of errors on record: they must hold, be near to what is measured, and do so with other seeds."""
 
+import dataclasses
 from math import inf
+from typing import Any
 
 import pytest
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, declared, failures, gradient_of
 
+import crosscheck
 from crosscheck import Anchor, Region
 from crosscheck._atlas.bounds import bounded
 
@@ -49,3 +53,47 @@ def test_a_bound_holds_and_is_not_stale_in_any_run(
 @pytest.mark.parametrize(("old", "kept"), [(110.0, True), (490.0, True), (510.0, False), (99.0, False)])
 def test_a_bound_on_record_is_kept_while_it_is_near(old: float, kept: bool) -> None:
     assert bounded(region(old), {"eager": [100.0]}, {}, SMALL).max_ulp == (old if kept else 200.0)
+
+
+def test_an_error_beyond_the_declared_maximum_fails() -> None:
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**20)))
+    assert not report.passed
+    assert "more than the declared" in failures(report)
+
+
+def test_a_stale_maximum_fails() -> None:
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**28)))
+    assert not report.passed
+    assert "stale" in failures(report)
+
+
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [(2.0**24, ""), (2.0**20, "more than the declared 1.049e+06"), (2.0**28, "is the largest measured (jit)")],
+)
+def test_a_mode_may_have_a_bound_of_its_own_which_must_hold_and_not_be_stale(bound: float, said: str) -> None:
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**24, max_ulp_in={"jit": bound})))
+    assert report.passed is not bool(said)
+    assert said in failures(report)
+    assert "eager" not in failures(report)
+
+
+@pytest.mark.parametrize(("bound", "passed"), [(2.0**24, True), (2.0**20, False)])
+def test_another_function_loses_digits_too_up_to_its_bound(bound: float, passed: bool) -> None:
+    """Which of both an error is may change with the sample."""
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=bound), cause="definition"))
+    assert all(comparison.passed for comparison in report.comparisons) is passed
+    assert "is stale: 0 ULP" in failures(report)  # a bound is about the errors of its own cause
+
+
+@pytest.mark.parametrize(("factor", "passed"), [(2.0, False), (1 + 2.0**-20, True)])
+def test_lost_digits_are_another_function_only_where_they_are_few(factor: float, passed: bool) -> None:
+    region = Region(0, ("float32",), ((-inf, inf),), (Anchor(0.5, {}),), inf if factor == 2 else 16.0)
+    deviation = dataclasses.replace(LOST_TAIL, regions=(region,), cause="inaccurate", implementations=("torch.native",))
+    linear = dataclasses.replace(
+        crosscheck.activations["linear"], deviations=(dataclasses.replace(deviation, seen=ANYWHERE),)
+    )
+    options: Any = {"dtypes": ["float32"], "orders": [0], "implementations": ["torch.native"]}
+    report = crosscheck.verify(linear, **options, replace={"torch.native": lambda x: x * factor})
+    assert any("definition" in comparison.causes for comparison in report.comparisons)
+    assert report.passed is passed

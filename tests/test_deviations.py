@@ -11,41 +11,18 @@ import torch
 from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, failures, gradient_of
 from floats import FORMATS, following, widen
 from judging import CODE
 from kept import environment
 from recorded_here import Environment, examined_here, on_record, seen_here
 
 import crosscheck
-from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Report, Seen
+from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Seen
 from crosscheck._verdict.deviations import settle
 
 Run = Callable[[str], Verified]
-ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
-"""A test of how strict a declaration is holds in every environment."""
 HERE = Environment.of(environment())
-SIGMOID = crosscheck.activations["sigmoid"]
-LOST_TAIL = next(deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-derivative-lost-tail")
-FLOAT32 = dataclasses.replace(
-    next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",))), seen=()
-)
-
-
-def gradient_of(activation: Activation, **options: Any) -> Report:
-    return crosscheck.verify(
-        activation, dtypes=["float32"], orders=[1], implementations=["torch.native", "jax.native"], **options
-    )
-
-
-def declared(*regions: Region, **changes: Any) -> Activation:
-    """sigmoid with the lost tail alone, in float32, declared as given."""
-    deviation = dataclasses.replace(LOST_TAIL, regions=regions, **{"seen": ANYWHERE, **changes})
-    overflow = [deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-exp-overflow"]
-    return dataclasses.replace(SIGMOID, deviations=(deviation, *overflow))
-
-
-def failures(report: Report) -> str:
-    return "\n".join(finding.message for finding in report.findings if finding.failed)
 
 
 def test_the_declaration_as_it_stands_passes() -> None:
@@ -106,50 +83,6 @@ def test_an_anchor_at_which_it_does_not_occur_fails() -> None:
     report = gradient_of(declared(region))
     assert not report.passed
     assert "does not occur at its anchor 0.5" in failures(report)
-
-
-def test_an_error_beyond_the_declared_maximum_fails() -> None:
-    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**20)))
-    assert not report.passed
-    assert "more than the declared" in failures(report)
-
-
-def test_a_stale_maximum_fails() -> None:
-    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**28)))
-    assert not report.passed
-    assert "stale" in failures(report)
-
-
-@pytest.mark.parametrize(
-    ("bound", "said"),
-    [(2.0**24, ""), (2.0**20, "more than the declared 1.049e+06"), (2.0**28, "is the largest measured (jit)")],
-)
-def test_a_mode_may_have_a_bound_of_its_own_which_must_hold_and_not_be_stale(bound: float, said: str) -> None:
-    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**24, max_ulp_in={"jit": bound})))
-    assert report.passed is not bool(said)
-    assert said in failures(report)
-    assert "eager" not in failures(report)
-
-
-@pytest.mark.parametrize(("bound", "passed"), [(2.0**24, True), (2.0**20, False)])
-def test_another_function_loses_digits_too_up_to_its_bound(bound: float, passed: bool) -> None:
-    """Which of both an error is may change with the sample."""
-    report = gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=bound), cause="definition"))
-    assert all(comparison.passed for comparison in report.comparisons) is passed
-    assert "is stale: 0 ULP" in failures(report)  # a bound is about the errors of its own cause
-
-
-@pytest.mark.parametrize(("factor", "passed"), [(2.0, False), (1 + 2.0**-20, True)])
-def test_lost_digits_are_another_function_only_where_they_are_few(factor: float, passed: bool) -> None:
-    region = Region(0, ("float32",), ((-inf, inf),), (Anchor(0.5, {}),), inf if factor == 2 else 16.0)
-    deviation = dataclasses.replace(LOST_TAIL, regions=(region,), cause="inaccurate", implementations=("torch.native",))
-    linear = dataclasses.replace(
-        crosscheck.activations["linear"], deviations=(dataclasses.replace(deviation, seen=ANYWHERE),)
-    )
-    options: Any = {"dtypes": ["float32"], "orders": [0], "implementations": ["torch.native"]}
-    report = crosscheck.verify(linear, **options, replace={"torch.native": lambda x: x * factor})
-    assert any("definition" in comparison.causes for comparison in report.comparisons)
-    assert report.passed is passed
 
 
 def test_in_another_environment_an_absence_is_a_note_and_the_region_still_covers() -> None:

@@ -1,0 +1,32 @@
+"""sigmoid's lost tail as a deviation that is declared as a test wishes, and what the run then says of it."""
+
+import dataclasses
+from typing import Any
+
+import crosscheck
+from crosscheck import Activation, Region, Report, Seen
+
+ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
+"""A test of how strict a declaration is holds in every environment."""
+SIGMOID = crosscheck.activations["sigmoid"]
+LOST_TAIL = next(deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-derivative-lost-tail")
+FLOAT32 = dataclasses.replace(
+    next(region for region in LOST_TAIL.regions if (region.order, region.dtypes) == (1, ("float32",))), seen=()
+)
+
+
+def gradient_of(activation: Activation, **options: Any) -> Report:
+    return crosscheck.verify(
+        activation, dtypes=["float32"], orders=[1], implementations=["torch.native", "jax.native"], **options
+    )
+
+
+def declared(*regions: Region, **changes: Any) -> Activation:
+    """sigmoid with the lost tail alone, in float32, declared as given."""
+    deviation = dataclasses.replace(LOST_TAIL, regions=regions, **{"seen": ANYWHERE, **changes})
+    overflow = [deviation for deviation in SIGMOID.deviations if deviation.id == "sigmoid-exp-overflow"]
+    return dataclasses.replace(SIGMOID, deviations=(deviation, *overflow))
+
+
+def failures(report: Report) -> str:
+    return "\n".join(finding.message for finding in report.findings if finding.failed)

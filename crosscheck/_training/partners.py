@@ -66,14 +66,17 @@ class Partners:
 
     def of_weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of torch's weights, as JAX holds them; NaN where torch has no such number."""
-        found = self.of_gradients(given)
+        found = self._arranged(given, np.nan)
         for leaf, (_, other, added) in self.sums.items():
             found[leaf] = found[leaf] + np.where(added, given.get(other, np.nan), 0.0)
         return found
 
     def of_gradients(self, given: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays of gradients by torch's weights, likewise; that by a sum is that by each of what is added up."""
-        filled = {name: given.get(name, np.full(shape, np.nan)) for name, shape in self.shapes.items()}
+        """Arrays of gradients by torch's weights, as JAX holds them; 0 where torch has none. By a sum: that by one part."""
+        return self._arranged(given, 0.0)
+
+    def _arranged(self, given: Mapping[str, Array], missing: float) -> dict[str, Array]:
+        filled = {name: given.get(name, np.full(shape, missing)) for name, shape in self.shapes.items()}
         places = TorchPlaces({name: np.asarray(array, np.float64) for name, array in filled.items()})
         return {leaf: places.numbers(where) for leaf, where in self.places.items()}
 
@@ -83,7 +86,7 @@ class Partners:
         for (name, key), array in given.items():
             if array.shape == self.shapes.get(name):
                 by_key[key][name] = array
-        arranged = {key: self.of_gradients(arrays) for key, arrays in by_key.items()}
+        arranged = {key: self._arranged(arrays, np.nan) for key, arrays in by_key.items()}
         found = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
         return {leaf: array for leaf, array in found.items() if not np.isnan(array).any()}
 

@@ -95,12 +95,11 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     mine, narrow = context.torch, context.narrow
     loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
     result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
-    zeros = {name: np.zeros(array.shape) for name, array in mine.weights.wide.items()}
-    gradients = found.of_gradients({**zeros, **mine.gradients.wide})
+    gradients = found.of_gradients(mine.gradients.wide)
     seen = _gradients(found, theirs)
     for name, array in seen.items():
         result[GRADIENTS, name] = Judged(gradients[name], array, _largest(gradients[name]))
-    given = found.of_gradients({**zeros, **mine.given.wide})
+    given = found.of_gradients(mine.given.wide)
     for name, array in _named(found, theirs.values, "clipped").items():
         result[GIVEN, name] = Judged(given[name], array, _largest(given[name]))
     if "learning_rate" in theirs.values and mine.rates:

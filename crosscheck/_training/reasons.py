@@ -24,9 +24,11 @@ LINEAR = ("exp_avg", "momentum_buffer")
 """What optimisers of torch keep that is linear in the gradients."""
 SAME_RATIO = 1e-4
 """Ratios that differ by no more than this, relatively, are one; a ratio that is so near to a whole number is that."""
-NEAR_ONE = 1e-3
+ROUGHLY = 0.3
+"""A factor that differs from 1 by a millionth is known to so much of that, beside constants in float32."""
 NEARLY = 1e-5
-"""What is so near explains what was further apart."""
+MUCH = 0.1
+"""What explains a difference leaves at most so near an error, and at most so much of the difference."""
 ADDED = 1e-6
 """What torch adds to a norm that it divides by; optax does not."""
 
@@ -191,8 +193,10 @@ def _of_variance(found: Found, departure: Departure) -> str:
             return ""
         kept = (1 - momentum) * found.partners.of_weights(departure.context.before)[leaf]
         ratio = _ratio([(one.mine - kept, one.theirs - kept)])
-        count = 1 / (1 - ratio) if ratio is not None and ratio < 1 else 0.0
-        if count < NEARLY or abs(count / round(count) - 1) > SAME_RATIO:
+        if ratio is None or not 0 < ratio < 1:
+            return ""
+        count = 1 / (1 - ratio)
+        if abs(count / round(count) - 1) > SAME_RATIO:
             return ""
         counts.add(round(count))
     which = ", ".join(f"n = {count:,}" for count in sorted(counts))
@@ -226,8 +230,9 @@ def _of_clipping(found: Found, departure: Departure) -> Reason | None:
         return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
     if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
         words = f"the gradients that JAX gives its optimiser are {factor:.9g} times those that PyTorch gives its own"
-        near = abs(factor - 1) < NEAR_ONE
-        return Reason(CLIPPING, words + (f": PyTorch adds {ADDED:g} to the norm that it divides by" if near else ""))
+        norm = float(np.sqrt(sum(float(np.sum(raw**2)) for raw, _ in pairs)))
+        added = abs((factor - 1) * norm / ADDED - 1) <= ROUGHLY
+        return Reason(CLIPPING, words + (f": PyTorch adds {ADDED:g} to the norm that it divides by" if added else ""))
     other = with_torchs_gradients(found, context, mine.given.wide)
     if other is None or not _right(found, departure, other):
         return None
@@ -240,7 +245,13 @@ def _of_clipping(found: Found, departure: Departure) -> Reason | None:
 def _right(found: Found, departure: Departure, other: JaxStep) -> bool:
     """Whether a step of JAX makes what torch makes, in what was wrong."""
     again = quantities(found.partners, departure.context, other)
-    return all(again[quantity].error <= NEARLY for quantity in departure.wrong if quantity[0] in (WEIGHTS, SLOTS))
+    wrong = {quantity: one for quantity, one in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
+    return all(again[quantity].error <= _explained(one.error) for quantity, one in wrong.items())
+
+
+def _explained(error: float) -> float:
+    """What may be left of an error by what explains it."""
+    return min(NEARLY, MUCH * error)
 
 
 def _steady(found: Found, departure: Departure) -> bool:
@@ -254,8 +265,7 @@ def _given_to_optax(found: Found, moment: Moment) -> list[tuple[Array, Array]]:
     """By parameter torch's gradients, and those that JAX's optimiser seems to get, where what it keeps is linear in them."""
     context = moment.context
     judged = quantities(found.partners, context, moment.made)
-    zeros = {name: np.zeros(one.shape) for name, one in context.torch.weights.wide.items()}
-    given = found.partners.of_gradients({**zeros, **context.torch.given.wide})
+    given = found.partners.of_gradients(context.torch.given.wide)
     pairs = []
     for leaf, (owner, key) in found.partners.slots.items():
         if key in LINEAR and (SLOTS, leaf) in judged and given[owner].any():
@@ -276,8 +286,7 @@ def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
 
 def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
     """The size at which JAX cuts off each number of the gradients, if it does."""
-    zeros = {name: np.zeros(one.shape) for name, one in departure.context.torch.weights.wide.items()}
-    raw = found.partners.of_gradients({**zeros, **departure.context.torch.gradients.wide})
+    raw = found.partners.of_gradients(departure.context.torch.gradients.wide)
     owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
     if len(owners) != len(pairs) or not pairs:
         return None
@@ -292,14 +301,14 @@ def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]
 def _of_schedule(found: Found, departure: Departure) -> Reason | None:
     """The learning rate, where the optimiser keeps the same and each parameter moves by the same factor further."""
     context = departure.context
+    if any(kind == SLOTS for moment in departure.moments for kind, _ in moment.wrong):
+        return None
     ratios = []
     for moment in departure.moments:
         judged = quantities(found.partners, moment.context, moment.made)
         before = found.partners.of_weights(moment.context.before)
         weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
         ratios.append(_ratio([(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]))
-        if any(kind == SLOTS for kind, _ in moment.wrong):
-            return None
     ratio = ratios[0]
     if ratio is None or None in ratios or not context.torch.rates:
         return None
@@ -330,11 +339,13 @@ class _Trial:
         self.moments = departure.moments
         self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
         self.optimizer = self.steps.optimizers[0]
+        self.limit = 0.0
 
     def words(self) -> str:
         """What would make both the same; empty where nothing does."""
         kept = self.steps.state()
         try:
+            self.limit = _explained(self.error((), self.moments))
             return self._search()
         finally:
             self.steps.restore(kept)
@@ -352,7 +363,7 @@ class _Trial:
                         return self._in_one_group()
                     errors[*base, change] = self.error((*base, change), self.moments[:1])
             for best in sorted(errors, key=errors.__getitem__)[:NEAREST]:
-                if errors[best] <= NEARLY and self.error(best, self.moments) <= NEARLY:
+                if errors[best] <= self.limit and self.error(best, self.moments) <= self.limit:
                     return self._said(best)
             nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
         return self._in_one_group()
@@ -363,7 +374,7 @@ class _Trial:
         for number in range(len(groups) if len(groups) > 1 else 0):
             options = {name: groups[number][name] for name, _ in options_of(self.optimizer)}
             for change in other_values(options):
-                if self.error([change], self.moments, number) <= NEARLY:
+                if self.error([change], self.moments, number) <= self.limit:
                     return self._said([change], number)
         return ""
 

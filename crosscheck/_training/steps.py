@@ -316,9 +316,7 @@ def with_torchs_gradients(found: Found, context: Context, gradients: Mapping[str
     places = [name for name in context.program.gradients if name in found.partners.places]
     if not places:
         return None
-    zeros = {name: np.zeros(array.shape) for name, array in context.torch.weights.wide.items()}
-    given = context.torch.gradients.wide if gradients is None else gradients
-    mine = found.partners.of_gradients({**zeros, **given})
+    mine = found.partners.of_gradients(context.torch.gradients.wide if gradients is None else gradients)
     return context.program.wide(context.state, context.jax_batch.leaves, {name: mine[name] for name in places})
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -290,11 +291,7 @@ def drawn(steps: TorchSteps, batch: Inputs) -> None:
         UsageError: If they are not: random numbers are drawn, or there is state that cannot be set back.
     """
     state = steps.state()
-
-    class Watched:
-        draws = False
-
-    watched: Any = Watched()
+    watched: Any = SimpleNamespace(draws=False)
     losses = []
     after = []
     for _ in range(2):

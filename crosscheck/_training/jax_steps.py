@@ -304,7 +304,7 @@ class Program:
 
 
 def _always(value: Any) -> Seen:
-    """Puts the same in the place of whatever is there."""
+    """Makes a run take this value at a step, whatever the step has computed."""
     return lambda run, there: value
 
 

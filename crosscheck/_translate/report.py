@@ -41,7 +41,7 @@ class TranslationReport(Documented):
 
     @property
     def passed(self) -> bool:
-        """Whether something was judged, all that is offered is the same, and all defaults that are told apart differ."""
+        """Whether a pair was judged, each offered code gives what PyTorch gives, and each pair of defaults differs."""
         return self.compared > 0 and all(pair.expected for entry in self.entries for pair in entry.pairs)
 
     @property

@@ -100,8 +100,9 @@ def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArr
 def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     """Which of the failing points are a deviation in one of its regions.
 
-    What computes another function loses digits too. Which is the larger part of an error is told by its neighbours, and may
-    change with the sample, so both are the deviation, up to the region's bound. So they are where the bound is small.
+    A region of a ``definition`` covers points that were judged ``inaccurate`` too, up to its bound: the verdict on a point
+    takes the cause of the points beside it, and other points are beside it in another sample. Where the bound is small, a
+    region of an ``inaccurate`` side likewise covers a ``definition``.
     """
     codes = judged.codes[judged.failing]
     shows = codes == CODE[deviation.cause]

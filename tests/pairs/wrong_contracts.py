@@ -22,7 +22,7 @@ def broken(side: str | None, name: str, torch_fn: Any, jax_fn: Any, make: Any = 
 
 
 def refuse(x: Any) -> Any:
-    raise NotImplementedError("not ported yet")  # a planted fault: a side that raises, as an unfinished port does
+    raise RuntimeError("this side raises")  # a planted fault: the verdict must be `error`, with the side that raised
 
 
 def assign_in_place(x: Any) -> Any:

@@ -5,7 +5,7 @@ Nothing is run here, and no framework is imported. What was not made is an error
 
 import json
 import re
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from mkdocs.structure.pages import Page
 
 FOLDER = "build/docs"
 MAKE = "run `python docs/_make` where PyTorch and JAX are installed, or `nox -s make`"
+MADE_WITH = "made_with"
+"""The file of a product that says with what it was computed."""
 STYLE = re.compile(r"\s*<style>\s*</style>\s*$")
 """The style sheet that mkdocs-jupyter adds; the template has emptied it."""
-SECTIONS = {"Tutorials": "tutorials/*.ipynb", "Activations": "activations/*.md", "Dictionary": "dictionary/*.md"}
+SECTIONS = {"Learn": "tutorials/*.ipynb", "Activations": "activations/*.md", "Dictionary": "dictionary/*.md"}
 """The sections of the navigation that list what was made."""
 
 
@@ -39,7 +41,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for section in config.nav or ():
         for title, pattern in SECTIONS.items():
             if title in section:
-                section[title] += [uri for uri in sorted(found) if Path(uri).match(pattern) and uri not in section[title]]
+                section[title][1:1] = [
+                    uri for uri in sorted(found) if Path(uri).match(pattern) and uri not in section[title]
+                ]
     return config
 
 
@@ -85,8 +89,20 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown
 
 
-def on_page_content(html: str, page: Page, **_: object) -> str:
-    """Offer an executed notebook for download, below its title."""
+def made_with(page: Page, config: MkDocsConfig) -> str:
+    """With what the numbers of a page were computed, "" of one that has none."""
+    folder = Path(config.config_file_path).parent / FOLDER
+    products = [folder / ("examples-" + page.file.src_uri.replace("/", "-"))]
+    if found := made(config).get(page.file.src_uri):
+        products.append(folder / found.relative_to(folder).parts[0])
+    said = [path.read_text("utf-8") for product in products if (path := product / MADE_WITH).is_file()]
+    return next(filter(None, said), "")
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: object) -> str:
+    """Say at the end with what a page's numbers were computed; offer an executed notebook below its title."""
+    if said := made_with(page, config):
+        html += f'<p class="made-with small">Computed with {escape(said)}.</p>'
     if not page.file.src_uri.endswith(".ipynb"):
         return html
     name = Path(page.file.src_uri).name

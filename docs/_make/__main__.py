@@ -85,7 +85,7 @@ def make_dictionary(maker: Maker, docs: Path) -> None:
 def make_reference(maker: Maker, docs: Path) -> None:
     import reference
 
-    maker.make("reference", products.key(files=products.package()), reference.files)
+    maker.make("reference", products.key(files=products.package()), reference.files, made_with="")
 
 
 MAKE = {

@@ -1,4 +1,4 @@
-"""The pages of the dictionary: one for each family, with a tab for each library, and one that says how to read them."""
+"""The pages of the dictionary: one for each family, with the code of each library, and one that says how to read them."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,8 @@ def make(maker: Maker) -> None:
     """The pages, from the verdicts that are kept."""
     report = crosscheck.translate()
     kept = products.PACKAGE / "_dictionary" / "verdicts.json"
-    maker.make("dictionary", products.key(families(), files=[kept, *products.package()]), lambda: files(report))
+    key = products.key(families(), files=[kept, *products.package()])
+    maker.make("dictionary", key, lambda: files(report), made_with=judged_with(report.environment))
 
 
 def files(report: TranslationReport) -> dict[str, Content]:
@@ -52,24 +53,24 @@ def overview(report: TranslationReport) -> Iterator[str]:
     yield "# Dictionary"
     yield (
         "What a call of PyTorch is in JAX, optax, flax nnx and equinox, or the other way round. Both sides of each entry "
-        "were run at the same inputs, and [`crosscheck.compare`](../compare.md) judged values and gradients, in float32 and "
-        f"float64: no verdict is typed, and no tolerance chosen. {report.headline} "
-        f"Judged with {judged_with(report.environment)}."
+        "were run at the same inputs, and [`crosscheck.compare`](../compare.md) judged their values and gradients, in "
+        "float32 and float64."
     )
-    yield "On the command line, with names of either side, in full or their last part; `--run` judges again here:"
+    yield "## Find a call"
+    rows = ["| family | calls |", "|---|---|"]
+    for family, title in families().items():
+        names = dict.fromkeys(entry.name for entry in report.entries if entry.family == family)
+        links = ", ".join(f"[{known_as(report, name)}]({family}.md#{anchor(name)})" for name in names)
+        rows.append(f"| [{title}]({family}.md) | {links} |")
+    yield "\n".join(rows)
+    yield f"{report.headline} Judged with {judged_with(report.environment)}."
+    yield "On the command line, names of either side are found, in full or by their last part; `--run` judges again here:"
     line = "$ crosscheck translate nn.RMSNorm\n"
     yield f"```console\n{line}{examples.command(line)}```"
     yield "## How to read it"
     yield HOW
     yield f"The code uses these names:\n\n```python\n{IMPORTS}\n```"
-    yield "Some of what differs stands in no documentation: [undocumented disagreements](../undocumented.md)."
-    yield "## Families"
-    rows = ["| family | calls |", "|---|---|"]
-    for family, title in families().items():
-        names = dict.fromkeys(entry.name for entry in report.entries if entry.family == family)
-        links = ", ".join(f"[{short(name)}]({family}.md#{anchor(name)})" for name in names)
-        rows.append(f"| [{title}]({family}.md) | {links} |")
-    yield "\n".join(rows)
+    yield "Some of the differences are in no documentation: [undocumented disagreements](../undocumented.md)."
     yield "## Defaults that differ"
     rows = ["| call | what differs | PyTorch, JAX | at |", "|---|---|---|---|"]
     for entry in report.entries:
@@ -103,7 +104,8 @@ def order(entries: list[Translation], entry: Translation) -> tuple[int, int]:
 def described(entry: Translation) -> Iterator[str]:
     names = [f"`{name}`" for name in entry.names if name != entry.name]
     yield f"{entry.summary[0].upper()}{entry.summary[1:]}." + (f" Also {', '.join(names)}." if names else "")
-    yield "\n".join([tab("PyTorch", entry.torch, at(entry.offered[0])), *(offered(pair, entry) for pair in entry.offered)])
+    yield labelled("PyTorch", entry.torch, at(entry.offered[0]))
+    yield from (offered(pair) for pair in entry.offered)
     if entry.maps:
         yield prose(entry.maps)
     for edge in edges(entry):
@@ -114,16 +116,15 @@ def described(entry: Translation) -> Iterator[str]:
         yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{below}")
 
 
-def offered(pair: TranslatedPair, entry: Translation) -> str:
-    """A tab; what is written for JAX has that of JAX, unless a function of its own has it."""
-    own = pair.kind == "counterpart"
-    taken = not own and any(one.kind == "counterpart" and one.library == "jax" for one in entry.offered)
-    below = prose(said(pair)) if own else f"no function of its own; {prose(said(pair))}"
-    return tab("JAX, written" if taken else NAMES[pair.library], pair.code, below)
+def offered(pair: TranslatedPair) -> str:
+    """The code of one library; what is written for JAX, where it has no function, says so."""
+    library = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written out"
+    return labelled(library, pair.code, prose(said(pair)))
 
 
-def tab(title: str, code: str, below: str) -> str:
-    return f'=== "{title}"\n\n' + indented(f"```python\n{code}\n```\n\n{below}") + "\n"
+def labelled(label: str, code: str, what: str) -> str:
+    """Code below what it is: all libraries are seen at once."""
+    return f"**{label}**: {what}\n{{ .code-label }}\n\n```python\n{code}\n```"
 
 
 def at(pair: TranslatedPair) -> str:
@@ -134,6 +135,13 @@ def at(pair: TranslatedPair) -> str:
 
 def short(name: str) -> str:
     return name.rpartition(".")[2].strip("_")
+
+
+def known_as(report: TranslationReport, name: str) -> str:
+    """A call by its last part, and by that of its module, where it has one: people look for either."""
+    names = (one for entry in report.entries if entry.name == name for one in entry.names if one.startswith("torch.nn."))
+    modules = [short(one) for one in names if short(one)[0].isupper()]
+    return " / ".join(dict.fromkeys([short(name), *modules][:2]))
 
 
 def indented(text: str) -> str:

@@ -1,5 +1,6 @@
 """What is made for the documentation: folders, whole or not there, made again when what they rest on changes."""
 
+import datetime
 import hashlib
 import json
 import re
@@ -10,11 +11,17 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from crosscheck._frameworks.environment import environment
+from crosscheck._verdict.environments import Environment
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PACKAGE = ROOT / "crosscheck"
 KEY = "key"
 """The file in a product's folder that says from what it was made."""
+MADE_WITH = "made_with"
+"""The one that says with what: versions, the CPU, and the day."""
+CPU = Path("/proc/cpuinfo")
 IMPORTED = re.compile(r"^from crosscheck\._catalogue import (\w+)$", re.MULTILINE)
 
 Content = str | bytes
@@ -28,8 +35,11 @@ class Maker:
         self.names: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def make(self, name: str, key: str, content: Callable[[], dict[str, Content]]) -> bool:
-        """Write the files of a product, by their path in its folder; what ends in the middle leaves the old ones."""
+    def make(self, name: str, key: str, content: Callable[[], dict[str, Content]], made_with: str | None = None) -> bool:
+        """Write the files of a product, by their path in its folder; what ends in the middle leaves the old ones.
+
+        ``made_with`` says with what its numbers were computed; here and now unless it is given, "" where there are none.
+        """
         self.names.add(name)
         target = self.folder / name
         if not self.again and (target / KEY).is_file() and (target / KEY).read_text("utf-8") == key:
@@ -37,7 +47,7 @@ class Maker:
         files = content()
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             new = Path(folder, "new")
-            for path, text in {**files, KEY: key}.items():
+            for path, text in {**files, KEY: key, MADE_WITH: here_and_now() if made_with is None else made_with}.items():
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
                 (new / path).write_bytes(text if isinstance(text, bytes) else text.encode())
             if target.exists():
@@ -51,6 +61,15 @@ class Maker:
         for path in self.folder.glob(f"{prefix}*"):
             if path.name not in self.names:
                 shutil.rmtree(path)
+
+
+def here_and_now() -> str:
+    """With what is computed today: the frameworks, the CPU and its instructions, Python, the day."""
+    described = environment()
+    cpu = re.search(r"^model name\s*: (.*)$", CPU.read_text("utf-8"), re.MULTILINE) if CPU.is_file() else None
+    parts = [str(Environment.of(described)), *([cpu[1]] if cpu else []), f"Python {described['python']}"]
+    today = datetime.date.today()
+    return f"{', '.join(parts)}, on {today.day} {today:%B %Y}"
 
 
 def key(*parts: object, files: Iterable[Path] = ()) -> str:

@@ -20,6 +20,7 @@ PIXEL = "from PIL import Image\nfrom IPython.display import display\ndisplay(Ima
 sys.path.append(str(HOOKS))
 
 import links  # noqa: E402
+import made  # noqa: E402
 import maths  # noqa: E402
 import metadata  # noqa: E402
 
@@ -66,7 +67,7 @@ def build(tmp_path: Path) -> Build:
             *("attr_list", "md_in_html", "pymdownx.details", "pymdownx.superfences"),
             {"pymdownx.arithmatex": {"generic": True}},
         ],
-        "nav": [{"Home": "index.md"}, {"Tutorials": ["tutorials/index.md"]}],
+        "nav": [{"Home": "index.md"}, {"Learn": ["tutorials/index.md"]}],
         "validation": configuration()["validation"],
     }
     (tmp_path / "mkdocs.yml").write_text(json.dumps(config))
@@ -174,6 +175,13 @@ def test_prose_is_edited_without_making_anything(build: Build) -> None:
     assert ">42\n" in page
 
 
+def test_a_page_with_results_says_with_what_they_were_computed_and_another_does_not(build: Build, tmp_path: Path) -> None:
+    assert "made-with" not in build()
+    page = build(index_md='# Home\n\n```python exec="true"\nprint(6 * 7)\n```')
+    assert re.search(r'<p class="made-with small">Computed with cpu, .*Python 3\.\d+\.\d+, on \d+ \w+ 20\d\d\.</p>', page)
+    assert "made-with" in (tmp_path / "site" / "tutorials" / "zero" / "index.html").read_text("utf-8")
+
+
 def test_programs_find_every_page_with_what_it_is_about(build: Build, tmp_path: Path) -> None:
     build(
         index_md='# Home\n\nThe "first" page, on `assert_agree`.',
@@ -225,6 +233,14 @@ def test_a_formula_becomes_mathml() -> None:
 
 def test_the_site_has_a_page_for_each_notebook_and_activation() -> None:
     """Nothing lists them but what was made."""
-    for title, page in (("Tutorials", "tutorials/index.md"), ("Activations", "activations/index.md")):
-        (listed,) = [section[title] for section in configuration()["nav"] if title in section]
-        assert listed == [page]
+    nav = {title: pages for section in configuration()["nav"] for title, pages in section.items()}
+    for title, pattern in made.SECTIONS.items():
+        first, *others = nav[title]
+        assert first == f"{Path(pattern).parent}/index.md"
+        assert not [page for page in others if Path(page).match(pattern)]
+
+
+def test_the_first_row_says_what_a_reader_comes_for() -> None:
+    first = [title for section in configuration()["nav"] for title in section]
+    assert {"Learn", "Port a model", "Dictionary", "Activations", "Disagreements", "Compare", "Reference"} <= set(first)
+    assert len(first) <= 10  # more do not fit beside each other

@@ -23,13 +23,18 @@ NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
 
 sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
 
+import activations  # noqa: E402
 import blocks  # noqa: E402
 import examples  # noqa: E402
 import formulas  # noqa: E402
+import headings  # noqa: E402
+import issues  # noqa: E402
 import notebooks  # noqa: E402
 import products  # noqa: E402
 import reference  # noqa: E402
 import rooms  # noqa: E402
+import tolerances  # noqa: E402
+import verdict  # noqa: E402
 from products import Maker  # noqa: E402
 
 
@@ -221,6 +226,99 @@ def test_the_schemas_know_what_is_written_and_nothing_else() -> None:
     assert set(comparison) == set(reference.example("report")["comparisons"][0])
     arrays = reference.schema("arrays")["$defs"]["ArrayComparison"]["properties"]
     assert set(arrays) == set(reference.example("arrays")["comparisons"][0])
+
+
+def tolerance(record: Any) -> tolerances.Tolerance:
+    """That of the value in float32."""
+    (found,) = [one for one in tolerances.measured(record) if (one.dtype, one.order) == ("float32", 0)]
+    return found
+
+
+def test_a_tolerance_holds_and_less_would_not() -> None:
+    sigmoid = crosscheck.activations["sigmoid"]
+    relative, absolute = [float(one.split()[1]) for one in str(tolerance(sigmoid)).split(" or ")]
+    x = np.linspace(tolerances.LOW, tolerances.HIGH, tolerances.COUNT).astype(np.float32)
+    torch, jax = sigmoid.torch.native(torch_tensor(x)).numpy(), np.asarray(sigmoid.jax.native(x))
+    for how, most in (("rtol", relative), ("atol", absolute)):
+        np.testing.assert_allclose(torch, jax, **{"rtol": 0, how: most})
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(torch, jax, **{"rtol": 0, how: 0.8 * most})
+
+
+def torch_tensor(x: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(x)
+
+
+def test_a_framework_that_is_wrong_widens_its_tolerance() -> None:
+    # The arguments that match the definition are what is measured: here the planted ones are another function's.
+    gelu = crosscheck.activations["gelu"]
+    natives = {**gelu.natives, "jax": dataclasses.replace(gelu.natives["jax"], matched={"approximate": True})}
+    assert tolerance(dataclasses.replace(gelu, natives=natives)).atol > 100 * tolerance(gelu).atol
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.23456e-7, "1.3e-7"), (1.2e-7, "1.2e-7"), (0.5, "5.0e-1")])
+def test_a_tolerance_is_rounded_up(value: float, shown: str) -> None:
+    assert tolerances.up(value) == shown
+    assert float(shown) >= value
+
+
+@pytest.fixture(scope="module")
+def squareplus() -> Any:
+    return activations.explanation("squareplus")
+
+
+def test_a_disagreement_is_called_by_what_happens(squareplus: Any) -> None:
+    seen = {one.id: one for one in squareplus.disagreements}
+    said = {one.id: headings.heading(squareplus.activation, one, seen[one.id]) for one in squareplus.activation.deviations}
+    assert said["squareplus-at-infinity"] == "JAX: the value is NaN at x = −∞, not 0"
+    assert said["squareplus-float64-gradient-overflow"] == "JAX: the gradient is that of another function, in float64"
+    assert not [id_ for id_, text in said.items() if id_ in text]
+    assert len(set(said.values())) == len(said)
+
+
+def test_the_severest_disagreements_come_first(squareplus: Any) -> None:
+    _, *rows = verdict.listed(squareplus)
+    order = [re.findall(r"#([\w-]+)\)", link)[0] for link, _ in rows]
+    assert order[:2] == ["squareplus-overflow", "squareplus-at-infinity"]  # a bug, then what is none, of one cause
+    assert order[-1] == "squareplus-layout-jax"
+    assert sorted(order) == sorted(one.id for one in squareplus.activation.deviations)
+
+
+def test_the_verdict_says_whether_the_functions_are_the_same(squareplus: Any) -> None:
+    assert "**PyTorch has no such function.**" in verdict.same(squareplus.activation)
+    assert "3 of them look like bugs" in verdict.known(squareplus.activation)
+    gelu, relu = crosscheck.activations["gelu"], crosscheck.activations["relu"]
+    assert "Write `jax.nn.gelu(x, approximate=False)`." in verdict.same(gelu)
+    assert verdict.same(relu) == "**PyTorch and JAX compute the same function.**"
+    assert verdict.known(dataclasses.replace(relu, deviations=())) == "No disagreement is known."
+
+
+@pytest.mark.parametrize(("name", "side"), [(n, s) for n, one in crosscheck.activations.items() for s in one.natives])
+def test_what_to_write_runs_and_is_the_function(name: str, side: str) -> None:
+    """The call that a page shows gives what crosscheck's own implementation gives."""
+    import jax
+    import torch
+
+    record = crosscheck.activations[name]
+    x = np.array([[0.25, 0.5, 1.5, 3.0]], np.float32) * (-1 if record.domain[1] <= 0 else 1)
+    given = torch_tensor(x) if side == "torch" else jax.numpy.asarray(x)
+    got = eval(verdict.call(record, side), {"torch": torch, "jax": jax, "x": given})
+    np.testing.assert_allclose(np.asarray(got), np.asarray(getattr(record, side)(given)), rtol=1e-5, atol=1e-6)
+
+
+def test_an_issue_has_a_program_that_runs_and_the_versions(squareplus: Any) -> None:
+    deviation = next(one for one in squareplus.activation.deviations if one.id == "squareplus-overflow")
+    one = next(one for one in squareplus.disagreements if one.id == deviation.id)
+    text = issues.text(squareplus, deviation, one)
+    assert text.startswith("# `jax.nn.squareplus`: the value is ∞ at x = −1e+300, not 1e-300\n")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert examples.python(code, {}).startswith("inf here;")
+    assert re.search(r"Seen with torch \d.*, jax \d.*, Python 3\.\d+", text)
+    button = issues.button(squareplus, deviation, one)
+    assert "\n" not in button
+    assert "&quot;here; inf" in button
 
 
 def test_a_derivative_is_shown_as_differentiated() -> None:

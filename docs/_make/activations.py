@@ -12,8 +12,13 @@ import disagreements
 import examples
 import figures
 import formulas
+import issues
 import products
+import tolerances
+import verdict
+from headings import NAMES, heading
 from products import Content, Maker
+from tolerances import Tolerance
 
 import crosscheck
 from crosscheck import Activation, Deviation
@@ -30,7 +35,8 @@ from crosscheck._verify.sight import Sighting
 FOLDER = "activations"
 ROWS = "rows.html"
 """The rows of the page with every disagreement, beside what is on the site."""
-NAMES = {"torch": "PyTorch", "jax": "JAX"}
+TOLERANCES = "tolerances.json"
+"""How far apart two right results are, for the table of all functions."""
 
 described = cache(environment)
 
@@ -45,17 +51,27 @@ def make(maker: Maker) -> None:
         )
     maker.forget("activation-")
     rows = {name: (maker.folder / f"activation-{name}" / ROWS).read_text("utf-8") for name in crosscheck.activations}
-    pages = {f"site/{FOLDER}/index.md": gallery(), f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values()))}
+    found = {name: json.loads((maker.folder / f"activation-{name}" / TOLERANCES).read_text("utf-8")) for name in rows}
+    pages = {
+        f"site/{FOLDER}/index.md": gallery() + verdict.all_tolerances(found, described_here()),
+        f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values())),
+    }
     maker.make("catalogue", products.key(*pages.values()), lambda: pages)
 
 
 def files(record: Activation) -> dict[str, Content]:
     made = explanation(record.name)
+    found = tolerances.measured(record)
     return {
-        f"site/{FOLDER}/{record.name}.md": "\n\n".join(page(made)),
+        f"site/{FOLDER}/{record.name}.md": "\n\n".join(page(made, found)),
         ROWS: "".join(disagreements.rows(record, made)),
+        TOLERANCES: json.dumps([[one.dtype, one.order, str(one)] for one in found]),
         **{f"site/{FOLDER}/{name}": content for name, content in figures.pictures(record)},
     }
+
+
+def described_here() -> str:
+    return str(Environment.of(described()))
 
 
 def explanation(name: str) -> Explanation:
@@ -100,45 +116,55 @@ def picture(record: Activation, kind: str = "") -> str:
     )
 
 
-def page(made: Explanation) -> Iterator[str]:
+def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
+    """The verdict first, then what to write, then what a reader may want to know."""
     record = made.activation
+    here = Environment.of(described())
     yield f"---\ndescription: {json.dumps(summary(record))}\n---"
     yield f"# {record.name}"
     yield summary(record)
-    yield picture(record)
+    yield from verdict.verdict(made, found)
+    yield "## What to write"
+    yield tabs({side: verdict.what_to_write(record, side) for side in NAMES})
+    yield from verdict.how_far(found, described_here())
+    yield table(tolerances.table(found))
+    yield "## Known disagreements"
+    if made.disagreements:
+        yield "What the frameworks ship departs here from the exact result, or from each other:"
+        yield table(verdict.listed(made))
+    else:
+        yield "None: at every input that was tried both are within the budget, and agree."
+    yield f"## Formula and derivative\n\n{picture(record)}"
     if record.rows:
         yield f"The picture shows {drawn(record)[2]}, and its derivative by x."
-    yield f"## Formula and derivative\n\n$$\n{record.latex}\n$$"
+    yield f"$$\n{record.latex}\n$$"
     formula = formulas.derivative(record)
     if formula:
         yield f"Its derivative:\n\n$$\nf'(x) = {formula}\n$$"
     yield "In a form that keeps its digits in floating point, the first and the second derivative are"
     yield f"- {doc(record.derivative)}\n- {doc(record.second_derivative)}"
     yield facts(record)
-    yield "## crosscheck's own, for PyTorch and for JAX { data-search-exclude }"
-    yield tabs({side: usage(record, side) for side in NAMES})
-    yield "What PyTorch and JAX ship themselves:"
-    yield tabs({side: shipped(record, side) for side in NAMES})
     yield "## How accurate they are"
     yield (
         "The error in [ULP](../method.md#the-error-in-ulp), in float32: of own torch and own jax, which are crosscheck's, "
         f"and of torch and jax, what the frameworks ship.\n\n{picture(record, 'errors')}"
     )
-    yield "## Where the frameworks deviate"
-    if not made.disagreements:
-        yield "No deviation is declared: at every input that was tried they are within the budget, and agree."
-    else:
-        yield (
-            f"Declared: {len(made.disagreements)}. [Each is checked](../method.md#deviations) at every run of "
-            "`crosscheck verify`. The results below were computed when this page was built."
-        )
-        here = of_here(record, Environment.of(described()))
-        by_id = {deviation.id: deviation for deviation in here.deviations}
-        for one in made.disagreements:
-            yield from disagreement(made, one, by_id[str(one.id)])
-    yield "## What to write instead { data-search-exclude }"
+    yield "## crosscheck's own, for PyTorch and for JAX { data-search-exclude }"
     yield instead(record)
+    yield tabs({side: usage(record, side) for side in NAMES})
+    yield "Their code, where `m` is the framework's functions under numpy's names:"
     yield tabs({side: implementation(record, side) for side in NAMES})
+    yield "What PyTorch and JAX ship themselves:"
+    yield tabs({side: shipped(record, side) for side in NAMES})
+    if made.disagreements:
+        yield "## The disagreements one by one"
+        yield (
+            "[Each is checked](../method.md#deviations) at every run of `crosscheck verify`. The results were computed when "
+            "this page was built."
+        )
+        seen = {str(one.id): one for one in made.disagreements}
+        for deviation in sorted(of_here(record, here).deviations, key=verdict.severest_first):
+            yield from disagreement(made, seen[deviation.id], deviation)
 
 
 def facts(record: Activation) -> str:
@@ -207,25 +233,31 @@ def shipped(record: Activation, side: str) -> str:
 
 
 def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
+    """What happens, why, where, and a program that shows it; its id is small, below a heading that people understand."""
+    said = heading(made.activation, deviation, one)
+    yield f"### {said} {{ #{deviation.id} }}"
+    bug = "It looks like a bug of the framework. " if one.bug else ""
     who = on_screen(one.implementations)
-    yield f"### {one.id}"
-    yield f"{who}: [{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}. {one.reason} [Source]({one.link})"
-    if one.bug:
-        yield "It looks like a bug of the framework."
-    if one.seen_in:
-        yield " ".join(environments(one, deviation))
+    yield f"{bug}{one.reason} [Source]({one.link})"
+    cause = f"[{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}"
+    yield (
+        " ".join([f"`{deviation.id}`, {who}: {cause}.", *(environments(one, deviation) if one.seen_in else ())])
+        + "\n{ .small }"
+    )
     sighting = one.sighting
     if sighting is None:
         return
     yield "<div data-search-exclude markdown>"
     yield sighted(sighting, one.cause)
-    yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
     code = {result: fenced(made.snippet(sighting, result)) for result in sighting.results}
     if one.cause == "layout":  # results of one framework
         shown = "\n\n".join(f"{result.label}:\n\n{text}" for result, text in code.items())
     else:
         shown = tabs({Implementation.of(result.implementation).side: text for result, text in code.items()})
-    yield f'??? example "Reproduce it"\n\n{indented(shown)}'
+    if one.cause not in issues.MINE:
+        yield issues.button(made, deviation, one)
+    yield f'???{"+" * one.bug} example "Reproduce it"\n\n{indented(shown)}'
+    yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
     yield "</div>"
 
 
@@ -286,13 +318,10 @@ def interval(low: float, high: float) -> str:
 
 
 def instead(record: Activation) -> str:
-    said = f"`crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried, "
-    said += "in both frameworks, and differentiable twice. "
-    matched = {side: native for side, native in record.natives.items() if native.matched}
-    if matched:
-        calls = " and ".join(shipped(record, side).rstrip(".") for side in matched)
-        said += f"To stay with what is shipped, give the arguments that match the definition: {calls}. "
-    return said + "Its code, `m` being the framework's functions under numpy's names:"
+    return (
+        f"`crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried, in both frameworks, "
+        "and differentiable twice."
+    )
 
 
 def implementation(record: Activation, side: str) -> str:

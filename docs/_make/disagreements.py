@@ -1,10 +1,13 @@
 """The page with every disagreement: one table, complete without a script, that a small script sorts and filters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
+
+from headings import heading
 
 import crosscheck
 from crosscheck import Activation, Deviation
+from crosscheck._recorded.files import by_name
 from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES, Implementation
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
 from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
@@ -22,10 +25,10 @@ search:
 
 # Every disagreement
 
-All that is declared about what the frameworks ship, with an input, what they gave there when this page was built, and
-the exact result, correctly rounded. Each row has a link of its own (**#**), and leads to its reason and to a snippet that
-reproduces it.
-[How to read it](atlas.md), [what the causes mean](method.md#causes); `crosscheck atlas` prints it for your environment.
+What is known to be wrong, or chosen differently, in the activation functions that the frameworks ship. Each row leads to
+the reason, to a program that reproduces it and to the text of an issue. In the last column: what they gave at one input
+when this page was built, and the exact result, correctly rounded. [How to read it](atlas.md),
+[what the causes mean](method.md#causes); `crosscheck atlas` prints the list for your environment.
 
 <script defer src="../{SCRIPT}"></script>
 """
@@ -46,24 +49,31 @@ def rows(record: Activation, made: Explanation) -> Iterator[str]:
 def form() -> str:
     """What can be asked for; without a script it stays hidden, and the table is whole."""
     choices = {
-        "function": [record.name for record in crosscheck.activations.values() if record.deviations],
-        "cause": list(CAUSES[:7]),
-        "order": list(ORDER_NAMES),
-        "dtype": list(DTYPES),
-        "mode": list(MODES),
-        "side": ["torch", "jax"],
+        "bug": {"yes": "looks like a bug", "no": "does not"},
+        "framework": {"torch": "PyTorch", "jax": "JAX"},
+        "function": named(record.name for record in crosscheck.activations.values() if record.deviations),
+        "cause": named(CAUSES[:7]),
+        "order": named(ORDER_NAMES),
+        "dtype": named(DTYPES),
+        "mode": named(MODES),
+        "version": {name: name.replace("-", " ") for name in by_name()},
     }
     fields = "".join(
         f'<label>{name}<select name="{name}"><option value="">all</option>'
-        + "".join(f"<option>{escape(one)}</option>" for one in options)
+        + "".join(f'<option value="{escape(value)}">{escape(label)}</option>' for value, label in options.items())
         + "</select></label>"
         for name, options in choices.items()
     )
     return (
         f'<form class="atlas-form" hidden aria-label="Which disagreements">{fields}'
-        '<label>text<input name="text" type="search"></label>'
+        '<label>words, such as layer_norm or jax.nn.gelu<input name="text" type="search"></label>'
         '<button type="reset">reset</button><output aria-live="polite"></output></form>'
     )
+
+
+def named(values: Iterable[str]) -> dict[str, str]:
+    """Choices that are called what they are."""
+    return {value: value for value in values}
 
 
 def table(rows: str) -> Iterator[str]:
@@ -87,14 +97,18 @@ def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
         "order": "|".join(orders),
         "dtype": "|".join(dtypes),
         "mode": "|".join(modes),
-        "side": "|".join(sides),
+        "framework": "|".join(sides),
+        "version": "|".join(one.seen_in),
+        "bug": "yes" if deviation.bug else "no",
     }
+    natives = (f"<code>{record.natives[side].path}</code>" for side in sides)
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     page = f"../activations/{record.name}/#{deviation.id}"
     cells = (
-        f'<a href="#row-{deviation.id}" aria-label="link to this row">#</a> <a href="{page}">{deviation.id}</a>'
-        + (" <strong>bug</strong>" if deviation.bug else ""),
-        f'<a href="../activations/{record.name}/">{record.name}</a>',
+        f'<a href="{page}">{escape(heading(record, deviation, one))}</a>'
+        + (" <strong>looks like a bug</strong>" if deviation.bug else "")
+        + f'<br><small><a href="#row-{deviation.id}" aria-label="link to this row">#</a> {deviation.id}</small>',
+        f'<a href="../activations/{record.name}/">{record.name}</a><br><small>{"<br>".join(natives)}</small>',
         f'<span title="{escape(SENTENCES[deviation.cause])}">{deviation.cause}</span>',
         ", ".join(orders),
         ", ".join(dtypes),

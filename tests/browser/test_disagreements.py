@@ -1,5 +1,6 @@
 """The table of disagreements: whole without a script, filtered and sorted with one, by links too."""
 
+import re
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ def shown(browser: Chromium, name: str) -> list[str]:
 
 
 def choose(browser: Chromium, name: str, value: str) -> None:
-    Select(browser.driver.find_element(By.NAME, name)).select_by_visible_text(value)
+    Select(browser.driver.find_element(By.NAME, name)).select_by_value(value)
 
 
 def test_without_a_script_every_row_is_there(browser: Chromium, site: str) -> None:
@@ -38,7 +39,9 @@ def test_without_a_script_every_row_is_there(browser: Chromium, site: str) -> No
         ("order", "second derivative"),
         ("dtype", "float16"),
         ("mode", "compile"),
-        ("side", "jax"),
+        ("framework", "jax"),
+        ("version", "torch-2.15-jax-0.12-avx2"),
+        ("bug", "yes"),
     ],
 )
 def test_it_is_filtered_by_each_of_its_properties(browser: Chromium, site: str, name: str, value: str) -> None:
@@ -70,10 +73,28 @@ def test_a_row_has_a_link_of_its_own_and_leads_to_its_reproducer(browser: Chromi
     browser.open(f"{site}/{PAGE}#row-softshrink-compiled-nan")
     row: Any = browser.driver.find_element(By.ID, "row-softshrink-compiled-nan")
     assert browser.ask("document.querySelector('tr:target').id") == "row-softshrink-compiled-nan"
-    row.find_element(By.LINK_TEXT, "softshrink-compiled-nan").click()
+    row.find_element(By.CSS_SELECTOR, "a[href$='#softshrink-compiled-nan']").click()
     there = "location.hash === '#softshrink-compiled-nan' && location.pathname.endsWith('/activations/softshrink/')"
     WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: browser.ask(there))
     assert "torch.compile" in browser.ask("document.querySelector('article').textContent")
+
+
+@pytest.mark.parametrize(("words", "function"), [("layer_norm", "standardize"), ("jax.nn.gelu", "gelu")])
+def test_a_native_name_finds_its_rows(browser: Chromium, site: str, words: str, function: str) -> None:
+    browser.open(f"{site}/{PAGE}?text={words}")
+    assert function in shown(browser, "function")
+    assert set(shown(browser, "function")) <= {function, f"{function}_tanh"}
+
+
+def test_the_text_of_an_issue_is_copied_with_the_versions(browser: Chromium, site: str) -> None:
+    browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"], "origin": site})
+    browser.open(f"{site}/activations/softshrink/#softshrink-compiled-nan")
+    browser.driver.find_element(By.CSS_SELECTOR, "#softshrink-compiled-nan ~ div .issue button").click()
+    read = "navigator.clipboard.readText().then(done, one => done(String(one)))"
+    copied = browser.driver.execute_async_script(f"const done = arguments[0]; setTimeout(() => {read}, 200)")
+    assert copied.startswith("# `torch.nn.functional.softshrink`: ")
+    assert "```python\nimport torch\n" in copied
+    assert re.search(r"Seen with torch \d[^\n]*, jax \d[^\n]*, Python 3", copied)
 
 
 def test_it_is_sorted_by_a_column_up_and_down(browser: Chromium, site: str) -> None:

@@ -1,0 +1,134 @@
+"""The head of an activation's page: the verdict, what to write, and how far apart two right results lie."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import tolerances
+from headings import NAMES, heading, orders, who
+from tolerances import HIGH, LOW, Tolerance
+
+from crosscheck import Activation, Deviation
+from crosscheck._records.implementations import MATCHED, Implementation
+from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
+from crosscheck._verify.explanation import Explanation
+
+KINDS = {
+    "error": "an error",
+    "missing": "no derivative",
+    "special": "a wrong NaN, infinity or zero",
+    "definition": "another function",
+    "inaccurate": "lost digits",
+    "layout": "results that depend on the place in the array",
+    "convention": "another choice, where nobody is wrong",
+}
+
+
+def verdict(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
+    """Two lines: whether the two are the same function, and how large a difference is normal."""
+    record = made.activation
+    yield '!!! abstract "The verdict"'
+    lines = (f"{same(record)} {known(record)}", usual(record, found))
+    yield "\n\n".join(f"    {line}" for line in lines if line)
+
+
+def same(record: Activation) -> str:
+    if lacking := [NAMES[side] for side in NAMES if side not in record.natives]:
+        return f"**{' and '.join(lacking)} has no such function.** crosscheck has it for both."
+    others = [one for one in record.deviations if one.cause == "definition"]
+    by_default = [one for one in others if any(Implementation.of(name).kind != MATCHED for name in one.implementations)]
+    if not by_default:
+        return "**PyTorch and JAX compute the same function.**"
+    what = " and ".join(f"[{who(record, one.implementations)}, in the {orders(one)}](#{one.id})" for one in by_default)
+    mends = [f"`{call(record, side)}`" for side, native in record.natives.items() if native.matched]
+    write = f" Write {' and '.join(mends)}." if mends else ""
+    return f"**PyTorch and JAX compute different functions by default.** The one that differs: {what}.{write}"
+
+
+def known(record: Activation) -> str:
+    count, bugs = len(record.deviations), sum(one.bug for one in record.deviations)
+    if not count:
+        return "No disagreement is known."
+    ones = "disagreements](#known-disagreements) are" if count > 1 else "disagreement](#known-disagreements) is"
+    look = "looks like a bug" if bugs == 1 else "look like bugs"
+    return f"[{count} {ones} known" + (f"; {bugs} of them {look}." if bugs else ".")
+
+
+def usual(record: Activation, found: list[Tolerance]) -> str:
+    """The tolerance of float32."""
+    cells = {one.order: str(one) for one in found if one.dtype == "float32"}
+    if set(cells) != {0, 1}:
+        return ""
+    value, gradient = ("none" if text == "equal" else f"up to {text}" for _, text in sorted(cells.items()))
+    return (
+        f"**A normal difference**, in float32 and for x from {LOW:g} to {HIGH:g}, is {value} in the value and {gradient} in "
+        "the gradient. A larger one is a mistake in the port."
+    )
+
+
+def call(record: Activation, side: str) -> str:
+    """The call that computes this function."""
+    native = record.natives[side]
+    if native.call:
+        values = {**record.parameters, **({"axis": -1} if record.rows else {})}
+        for name, value in values.items():
+            text = f"{value:g}" if value == int(value) else repr(value)
+            written = re.sub(rf"(?<![.\w]){name}(?![\w(=])", text, native.call) if name in native.call else native.call
+            native = replace(native, call=written)
+        return native.call
+    arguments = dict(native.matched)
+    if record.rows:
+        arguments = {native.parameters.get("axis", "axis"): record.parameters.get("axis", -1), **arguments}
+    named = "".join(f", {key}={value!r}" for key, value in arguments.items())
+    return f"{native.path}()(x)" if native.path.rpartition(".")[2][0].isupper() else f"{native.path}(x{named})"
+
+
+def what_to_write(record: Activation, side: str) -> str:
+    """What the framework ships, and crosscheck's own."""
+    shipped = f"y = {call(record, side)}  # shipped\n" if side in record.natives else ""
+    own = f"y = crosscheck.activations.{record.name}.{side}(x)  # crosscheck's own"
+    return f"```python\n{shipped}{own}\n```"
+
+
+def how_far(found: list[Tolerance], built: str) -> Iterator[str]:
+    """What the table of tolerances says."""
+    yield "## How far apart two right results are"
+    yield (
+        "The largest difference between the calls above, shipped where there is one, measured at "
+        f"{tolerances.COUNT:,} inputs from {LOW:g} to {HIGH:g} (fewer in 16 bits; none at a kink), with {built}. Either "
+        "tolerance holds alone, as `rtol` or as `atol` of `numpy.testing.assert_allclose`. Where no `rtol` is given, "
+        "results near 0 share no digit, so that none would hold."
+    )
+
+
+def all_tolerances(found: Mapping[str, Sequence[tuple[str, int, str]]], built: str) -> str:
+    """The tolerances of every function, by dtype."""
+    lines = [
+        "\n\n## Tolerances",
+        "So far are PyTorch and JAX apart where both are right: the largest difference between the calls on each function's "
+        f"page, for x from {LOW:g} to {HIGH:g}, measured with {built}. `rtol` and `atol` are those of "
+        "`numpy.testing.assert_allclose`; each holds alone.",
+        "| function | of | " + " | ".join(DTYPES) + " |\n|---|---|" + "---|" * len(DTYPES),
+    ]
+    rows = []
+    for name, cells in found.items():
+        said = {(dtype, order): text for dtype, order, text in cells}
+        for order in sorted({order for _, order in said}):
+            texts = (said.get((dtype, order), "").replace(" or ", "<br>") for dtype in DTYPES)
+            rows.append(f"| [{name}]({name}.md) | {ORDER_NAMES[order]} | {' | '.join(texts)} |")
+    return "\n\n".join(lines) + "\n" + "\n".join(rows)
+
+
+def severest_first(deviation: Deviation) -> tuple[int, bool]:
+    """By cause, worst first, and of one cause what looks like a bug."""
+    return CAUSES.index(deviation.cause), not deviation.bug
+
+
+def listed(made: Explanation) -> list[list[str]]:
+    """The disagreements as rows of a table, each leading to what is known of it."""
+    seen = {one.id: one for one in made.disagreements}
+    rows = [["severest first", ""]]
+    for deviation in sorted(made.activation.deviations, key=severest_first):
+        said = heading(made.activation, deviation, seen[deviation.id])
+        rows.append([f"[{said}](#{deviation.id})", "**looks like a bug**" if deviation.bug else KINDS[deviation.cause]])
+    return rows

@@ -86,6 +86,18 @@ def test_another_function_loses_digits_too_up_to_its_bound(bound: float, passed:
     assert "is stale: 0 ULP" in failures(report)  # a bound is about the errors of its own cause
 
 
+@pytest.mark.parametrize(("bound", "is_stale"), [(5.37e21, False), (5.37e23, True)])
+def test_a_bound_of_another_function_is_borne_out_by_lost_digits_beside_it(bound: float, is_stale: bool) -> None:
+    """An error that the inputs beside it do not share is judged as lost digits, however large."""
+    gelu = crosscheck.activations["gelu_tanh"]
+    (deviation,) = (one for one in gelu.deviations if one.id == "gelu-tanh-torch-default-is-erf")
+    at = -7.76288709195299
+    region = Region(0, ("float64",), ((-8.2, -0.003), (0.003, 6.7)), (Anchor(at, {}),), bound)
+    gelu = dataclasses.replace(gelu, deviations=(dataclasses.replace(deviation, regions=(region,), seen=ANYWHERE),))
+    options: Any = {"dtypes": ["float64"], "orders": [0], "implementations": ["torch.native"], "seed": 1}
+    assert ("is stale" in failures(crosscheck.verify(gelu, **options))) is is_stale
+
+
 @pytest.mark.parametrize(("factor", "passed"), [(2.0, False), (1 + 2.0**-20, True)])
 def test_lost_digits_are_another_function_only_where_they_are_few(factor: float, passed: bool) -> None:
     region = Region(0, ("float32",), ((-inf, inf),), (Anchor(0.5, {}),), inf if factor == 2 else 16.0)

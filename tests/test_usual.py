@@ -140,6 +140,15 @@ def test_the_side_that_does_not_deviate_is_not_differentiated() -> None:
     assert "that deviates" in found[other, "normal"].said
 
 
+@pytest.mark.full
+def test_a_row_as_long_as_a_vocabulary_is_not_given_to_gradcheck() -> None:
+    """Its Jacobian takes tens of gigabytes."""
+    _, found = noticed("log_softmax", "log_softmax-long-row", 0)
+    assert found[ASSERT_CLOSE, "anchors"].noticed is not None
+    assert found[GRADCHECK, "anchors"].noticed is None
+    assert "the whole Jacobian" in found[GRADCHECK, "anchors"].said
+
+
 @pytest.mark.parametrize("name", ["relu", "log1mexp", "softmax"])
 def test_normal_inputs_are_seeded_and_lie_in_the_domain(name: str) -> None:
     sample = normal(activations[name], "float32")

@@ -250,14 +250,14 @@ class Showing:
     measured: BoolArray
     strict: bool
 
-    def largest(self, region: Region) -> float:
-        """The largest error of its own cause, in ULP; 0 where none has one to measure.
+    def largest(self, region: Region, *, either: bool = False) -> float:
+        """The largest error of its own cause, or of ``either`` that it covers, in ULP; 0 where none has one to measure.
 
         What is summed up in a row as long as a vocabulary is another error than the one declared of any length.
         """
         if (self.one.key.length or 0) >= LONG and not region.lengths:
             return 0.0
-        return _largest(self.one, self.measured)
+        return _largest(self.one, self.shown if either else self.measured)
 
 
 def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
@@ -314,17 +314,22 @@ def too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
 
 
 def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """Which bounds are far above all that is measured where the deviation must show."""
-    measured: dict[str | None, list[float]] = {}
+    """Which bounds are far above all that is measured where the deviation must show.
+
+    What is measured is of either cause that the region covers, since that may change with the sample; where its own does
+    not occur at all, it is nothing.
+    """
+    measured: dict[str | None, list[Showing]] = {}
     for one in shows:
         mode = one.one.key.mode
         if one.strict and isfinite(region.bound(mode)):
-            measured.setdefault(mode if mode in region.max_ulp_in else None, []).append(one.largest(region))
-    for own, errors in measured.items():
+            measured.setdefault(mode if mode in region.max_ulp_in else None, []).append(one)
+    for own, of_bound in measured.items():
         bound = region.max_ulp if own is None else region.bound(own)
-        if max(errors) < bound / STALE:
+        occurs = any(one.measured.any() for one in of_bound)
+        if (largest := max(one.largest(region, either=occurs) for one in of_bound)) < bound / STALE:
             where = "" if own is None else f" ({own})"
-            yield f"its declared maximum of {bound:.4g} ULP is stale: {max(errors):.4g} ULP is the largest measured{where}"
+            yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
 
 
 def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:

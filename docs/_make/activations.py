@@ -120,7 +120,7 @@ def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
     """The verdict first, then what to write, then what a reader may want to know."""
     record = made.activation
     here = Environment.of(described())
-    yield f"---\ndescription: {json.dumps(summary(record))}\n---"
+    yield f"---\ndescription: {json.dumps(summary(record))}\nsearch:\n  boost: {boost(record.name)}\n---"
     yield f"# {record.name}"
     yield summary(record)
     yield from verdict.verdict(made, found)
@@ -165,6 +165,11 @@ def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
         seen = {str(one.id): one for one in made.disagreements}
         for deviation in sorted(of_here(record, here).deviations, key=verdict.severest_first):
             yield from disagreement(made, seen[deviation.id], deviation)
+
+
+def boost(name: str) -> int:
+    """How much a search prefers a page: that of gelu before that of gelu_tanh, and either before those that mention it."""
+    return 4 if any(other != name and other.startswith(name) for other in crosscheck.activations) else 2
 
 
 def facts(record: Activation) -> str:

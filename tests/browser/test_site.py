@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE_S, SITE, Chromium, pages, serve
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -153,6 +154,26 @@ def test_search_finds(browser: Chromium, site: str, words: str, page: str) -> No
     box.send_keys(words)
     found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.getAttribute('href'))"
     until(browser, f"{found}.some(one => one.includes(arguments[0]))", page)
+
+
+@pytest.mark.parametrize("words", ["gelu", "relu", "softmax", "silu"])
+def test_search_ranks_a_function_first_that_is_called_so(browser: Chromium, site: str, words: str) -> None:
+    browser.open(f"{site}/")
+    box = browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input")
+    box.click()
+    box.send_keys(words)
+    first = "document.querySelector('.md-search-result__link')?.getAttribute('href')"
+    until(browser, f"({first} ?? '').includes(arguments[0])", f"/activations/{words}/")
+
+
+def test_a_word_is_explained_by_a_tooltip(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/method/")
+    word = browser.driver.find_element(By.CSS_SELECTOR, "article abbr")
+    ActionChains(browser.driver).move_to_element(word).perform()
+    until(
+        browser,
+        "[...document.querySelectorAll('.md-tooltip2--active, [role=tooltip]')].some(one => one.textContent.length > 20)",
+    )
 
 
 def test_the_reader_can_switch_the_scheme(browser: Chromium, site: str) -> None:

@@ -15,14 +15,17 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 HOOKS = ROOT / "docs" / "_hooks"
+CONFIGURATION = ROOT / "mkdocs.yml"
 PIXEL = "from PIL import Image\nfrom IPython.display import display\ndisplay(Image.new('1', (1, 1)))"
 
 sys.path.append(str(HOOKS))
 
+import glossary  # noqa: E402
 import links  # noqa: E402
 import made  # noqa: E402
 import maths  # noqa: E402
 import metadata  # noqa: E402
+import repository  # noqa: E402
 
 Build = Callable[..., str]
 
@@ -35,7 +38,7 @@ def configuration() -> dict[str, Any]:
     """The real site's, but for what is an object of Python."""
     loader = type("Loader", (yaml.SafeLoader,), {})
     loader.add_multi_constructor("", lambda *_: None)  # type: ignore[attr-defined]
-    return dict(yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), loader))
+    return dict(yaml.load(CONFIGURATION.read_text("utf-8"), loader))
 
 
 def plugin() -> dict[str, Any]:
@@ -62,21 +65,29 @@ def build(tmp_path: Path) -> Build:
         "site_description": "A small site.",
         "theme": {"name": None, "custom_dir": "theme"},
         "plugins": [{"mkdocs-jupyter": plugin() | {"custom_template": str(ROOT / plugin()["custom_template"])}}],
+        "repo_url": "!REPO_URL",
         "hooks": [str(ROOT / hook) for hook in configuration()["hooks"]],
         "markdown_extensions": [
-            *("attr_list", "md_in_html", "pymdownx.details", "pymdownx.superfences"),
+            *("abbr", "attr_list", "md_in_html", "pymdownx.details", "pymdownx.superfences"),
             {"pymdownx.arithmatex": {"generic": True}},
         ],
-        "nav": [{"Home": "index.md"}, {"Learn": ["tutorials/index.md"]}],
+        "nav": [{"Home": "index.md"}, {"Learn": ["tutorials/index.md"]}, "glossary.md"],
         "validation": configuration()["validation"],
     }
-    (tmp_path / "mkdocs.yml").write_text(json.dumps(config))
+    # JSON is YAML, but for the environment variable.
+    text = json.dumps(config).replace(
+        '"!REPO_URL"', str(re.findall("!ENV .*REPO_URL.*?]", CONFIGURATION.read_text("utf-8"))[0])
+    )
+    (tmp_path / "mkdocs.yml").write_text(text)
     (tmp_path / "theme").mkdir()
-    (tmp_path / "theme" / "main.html").write_text("<!doctype html><title>small</title>{{ page.content }}")
+    (tmp_path / "theme" / "main.html").write_text(
+        "<!doctype html><title>small</title>{{ page.edit_url or '' }}{{ page.content }}"
+    )
     (tmp_path / "docs" / "tutorials").mkdir(parents=True)
 
     def run(make: bool = True, **pages: str) -> str:
         content = {"index.md": "# Home", "tutorials/index.md": "# Tutorials", "tutorials/zero.ipynb": notebook("# Zero")}
+        content["glossary.md"] = "# Glossary"
         named = {name.replace("__", "/").replace("_", "."): text for name, text in pages.items()}
         for name, text in (content | named).items():
             (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
@@ -193,6 +204,65 @@ def test_programs_find_every_page_with_what_it_is_about(build: Build, tmp_path: 
     assert '- [Home](index.html): The "first" page, on assert_agree.\n' in text
     assert "- [Tutorials](tutorials/): What to learn.\n" in text
     assert "- [One](tutorials/one/): How it is.\n" in text
+
+
+def test_a_page_leads_to_its_source_where_the_repository_is_known(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install = "# Home\n\nInstall git+URL-OF-THE-REPOSITORY."
+    monkeypatch.delenv("REPO_URL", raising=False)
+    page = build(index_md=install)
+    assert "github.com" not in page
+    assert "git+URL-OF-THE-REPOSITORY." in page
+    monkeypatch.setenv("REPO_URL", "https://github.com/owner/name")
+    page = build(make=False, index_md=install)
+    assert "https://github.com/owner/name/edit/main/docs/index.md" in page
+    assert "git+https://github.com/owner/name." in page
+    notebook = (tmp_path / "site" / "tutorials" / "zero" / "index.html").read_text("utf-8")
+    assert "https://github.com/owner/name/edit/main/docs/tutorials/zero.ipynb" in notebook
+    assert 'href="https://colab.research.google.com/github/owner/name/blob/main/docs/tutorials/zero.ipynb"' in notebook
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("tutorials/1-gradients.ipynb", "activations/index.md", "activations/gelu.md", "disagreements.md"),
+        *("dictionary/index.md", "reference/api.md"),
+    ],
+)
+def test_the_source_of_a_made_page_is_there(place: str) -> None:
+    assert (ROOT / repository.source_of(place)).exists()
+    assert repository.source_of(place)
+
+
+def test_a_page_that_is_its_own_source_has_no_other() -> None:
+    assert {repository.source_of(place) for place in ("index.md", "tutorials/index.md", "reference/cli.md")} == {""}
+
+
+GLOSSARY = """# Glossary
+
+**ULP**
+:   The `unit` in the [last](index.md) place. More of it.
+
+**kink, kinks**
+:   A corner
+    of it.
+"""
+
+
+def test_a_word_is_explained_where_it_stands_first(build: Build) -> None:
+    page = build(index_md="# ULP\n\nAn ULP, two ULP, `ULP`, kinks.", glossary_md=GLOSSARY)
+    assert page.count("<abbr") == 2
+    assert 'An <abbr title="The unit in the last place.">ULP</abbr>, two ULP' in page
+    assert '<abbr title="A corner of it.">kinks</abbr>' in page
+
+
+def test_every_entry_of_the_glossary_is_read() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    known = glossary.words(text)
+    assert {"ULP", "kink", "binade", "enclosure", "VJP"} <= set(known)
+    assert text.count("\n:   ") == len(glossary.ENTRY.findall(text))
+    assert all(meaning.endswith(".") and len(meaning) < 200 for meaning in known.values())
 
 
 @pytest.mark.parametrize(

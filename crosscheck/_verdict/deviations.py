@@ -250,14 +250,17 @@ class Showing:
     measured: BoolArray
     strict: bool
 
-    def largest(self, region: Region, *, either: bool = False) -> float:
-        """The largest error of its own cause, or of ``either`` that it covers, in ULP; 0 where none has one to measure.
+    def largest(self, region: Region, *, at_anchors: bool = False) -> float:
+        """The largest error of its own cause, and of any ``at_anchors`` that it covers, in ULP; 0 where there is none.
 
         What is summed up in a row as long as a vocabulary is another error than the one declared of any length.
         """
         if (self.one.key.length or 0) >= LONG and not region.lengths:
             return 0.0
-        return _largest(self.one, self.shown if either else self.measured)
+        counted = self.measured.copy()
+        for anchor in region.anchors if at_anchors else ():
+            counted |= self.shown & _is_at(self.one, anchor)
+        return _largest(self.one, counted)
 
 
 def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
@@ -316,8 +319,8 @@ def too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
 def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
     """Which bounds are far above all that is measured where the deviation must show.
 
-    What is measured is of either cause that the region covers, since that may change with the sample; where its own does
-    not occur at all, it is nothing.
+    An error at an anchor counts even where it was judged as the other cause that the region covers, which may change with
+    the sample; where its own does not occur at all, nothing does.
     """
     measured: dict[str | None, list[Showing]] = {}
     for one in shows:
@@ -327,7 +330,7 @@ def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
     for own, of_bound in measured.items():
         bound = region.max_ulp if own is None else region.bound(own)
         occurs = any(one.measured.any() for one in of_bound)
-        if (largest := max(one.largest(region, either=occurs) for one in of_bound)) < bound / STALE:
+        if (largest := max(one.largest(region, at_anchors=occurs) for one in of_bound)) < bound / STALE:
             where = "" if own is None else f" ({own})"
             yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
 
@@ -384,8 +387,11 @@ def bears_out(deviation: Deviation, one: Judged) -> bool:
 
 def _points_at(one: Judged, anchor: Anchor) -> IntArray:
     """The indices of the judged points at an anchor."""
-    at = is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
-    return np.flatnonzero(at & (one.codes != NOT_JUDGED)).astype(np.int64)
+    return np.flatnonzero(_is_at(one, anchor) & (one.codes != NOT_JUDGED)).astype(np.int64)
+
+
+def _is_at(one: Judged, anchor: Anchor) -> BoolArray:
+    return is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
 
 
 def _missed(one: Judged, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:

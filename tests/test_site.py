@@ -169,13 +169,15 @@ def test_every_public_name_is_documented(name: str) -> None:
 def test_an_undocumented_public_name_fails_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crosscheck, "_found", crosscheck._catalogue._found, raising=False)
     with pytest.raises(reference.UndocumentedError, match="without a docstring: _found"):
-        list(reference.api([*crosscheck.__all__, "_found"]))
+        reference.pages([*crosscheck.__all__, "_found"])
 
 
 def test_every_public_name_is_on_the_page() -> None:
-    page = "\n".join(reference.api(crosscheck.__all__))
-    for name in crosscheck.__all__:
-        assert len(re.findall(rf"^::: crosscheck\.\S+\.{name}$", page, re.MULTILINE)) == 1
+    found = reference.pages(crosscheck.__all__)
+    assert sorted(name for names in found.values() for name in names) == sorted(crosscheck.__all__)
+    overview = reference.overview(found)
+    rows = re.findall(r"^\| \[`(\w+)`\]\(python/[\w-]+\.md#crosscheck\.\S+\.\1\) \| \S.* \|$", overview, re.MULTILINE)
+    assert sorted(rows) == sorted(crosscheck.__all__)
 
 
 @pytest.mark.parametrize(

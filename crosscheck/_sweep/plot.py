@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import frexp
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,41 +20,43 @@ if TYPE_CHECKING:
     from crosscheck._sweep.records import SweepResult
     from crosscheck._sweep.report import SweepReport
 
+WIDTH, LETTERS = 7.2, 80
+"""In inches, and how many letters of a title stand beside each other there."""
 CORRECT = 0.5
 """The error, in ULP, that is drawn for a binade in which every result is correctly rounded."""
 
 
 def draw(report: SweepReport) -> Figure:
-    """A column for each order; it belongs to no window."""
+    """Two panels for each order, one below the other: beside each other they are too small to read on paper or a phone."""
     orders = sorted({result.order for result in report.results})
-    figure = Figure(figsize=(7.2 * len(orders), 8), layout="constrained")
-    axes = figure.subplots(2, len(orders), squeeze=False, height_ratios=(3, 2))
+    figure = Figure(figsize=(WIDTH, 6.5 * len(orders) + 1), layout="constrained")
+    axes = figure.subplots(2 * len(orders), 1, height_ratios=(3, 2) * len(orders))
     low = min((_exponent(one.low) for result in report.results for one in result.binades), default=-1)
     high = max((_exponent(one.low) for result in report.results for one in result.binades), default=1)
-    figure.suptitle(report.headline, fontsize=13, color=GREY)
-    for column, order in enumerate(orders):
+    figure.suptitle(fill(report.headline, LETTERS), fontsize=12, color=GREY)
+    for above, below, order in zip(axes[::2], axes[1::2], orders, strict=True):
         results = [result for result in report.results if result.order == order]
-        _over_inputs(axes[0, column], results, low - 1, high + 1)
+        _over_inputs(above, results, low - 1, high + 1)
         limit = budget(report.dtype, order)
-        axes[0, column].axhline(limit, color=GREY, linestyle=(0, (6, 4)), linewidth=1, label="budget")
-        _scale(axes[0, column], max([limit, *(one.ulp for result in results for one in result.binades)]))
-        axes[0, column].set_title(ORDER_NAMES[order])
-        _sizes(axes[1, column], results)
-    for one in axes.flat:
+        above.axhline(limit, color=GREY, linestyle=(0, (6, 4)), linewidth=1, label="budget")
+        _scale(above, max([limit, *(one.ulp for result in results for one in result.binades)]))
+        above.set_title(ORDER_NAMES[order])
+        _sizes(below, results)
+    for one in axes:
         in_grey(one)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    about = legend({result.implementation for result in report.results})
-    below = figure.legend(
+    handles, labels = axes[0].get_legend_handles_labels()
+    about = fill(legend({result.implementation for result in report.results}), LETTERS)
+    named = figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=len(labels),
+        ncols=min(len(labels), 4),
         frameon=False,
         handlelength=4,
         title=about,
         title_fontsize=9,
     )
-    for text in (*below.get_texts(), below.get_title()):
+    for text in (*named.get_texts(), named.get_title()):
         text.set_color(GREY)
     return figure
 

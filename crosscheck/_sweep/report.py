@@ -140,7 +140,7 @@ class SweepReport(Documented):
         """Draw the largest error in each binade of the inputs, and how many results have an error of which size.
 
         Returns:
-            A figure with a column for each order.
+            A figure with two panels for each order.
         """
         from crosscheck._sweep.plot import draw
 

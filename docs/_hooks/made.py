@@ -22,7 +22,12 @@ MADE_WITH = "made_with"
 """The file of a product that says with what it was computed."""
 STYLE = re.compile(r"\s*<style>\s*</style>\s*$")
 """The style sheet that mkdocs-jupyter adds; the template has emptied it."""
-SECTIONS = {"Learn": "tutorials/*.ipynb", "Activations": "activations/*.md", "Dictionary": "dictionary/*.md"}
+SECTIONS = {
+    "Learn": "tutorials/*.ipynb",
+    "Activations": "activations/*.md",
+    "Dictionary": "dictionary/*.md",
+    "Reference": "reference/python/*.md",
+}
 """The sections of the navigation that list what was made."""
 
 

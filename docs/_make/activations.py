@@ -111,8 +111,9 @@ def picture(record: Activation, kind: str = "") -> str:
         "small": ("-small", "", "svg"),
         "errors": ("-errors", f"{record.name}: the error of each implementation in ULP", "png"),
     }[kind]
+    plot = " .plot" if suffix == "png" else ""  # wide on a phone too: its letters are small
     return "".join(
-        f"![{text}]({record.name}{kind}-{scheme}.{suffix}#only-{scheme}){{ loading=lazy }}" for scheme in figures.INKS
+        f"![{text}]({record.name}{kind}-{scheme}.{suffix}#only-{scheme}){{ loading=lazy{plot} }}" for scheme in figures.INKS
     )
 
 

@@ -108,7 +108,7 @@ def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
         f'<a href="{page}">{escape(heading(record, deviation, one))}</a>'
         + (" <strong>looks like a bug</strong>" if deviation.bug else "")
         + f'<br><small><a href="#row-{deviation.id}" aria-label="link to this row">#</a> {deviation.id}</small>',
-        f'<a href="../activations/{record.name}/">{record.name}</a><br><small>{"<br>".join(natives)}</small>',
+        f'<a href="../activations/{record.name}/">{record.name}</a> <br><small>{" <br>".join(natives)}</small>',
         f'<span title="{escape(SENTENCES[deviation.cause])}">{deviation.cause}</span>',
         ", ".join(orders),
         ", ".join(dtypes),
@@ -127,4 +127,4 @@ def example(sighting: Sighting) -> str:
         lines.append(f"{result.label}: <code>{escape(got)}</code>")
     if sighting.exact is not None:
         lines.append(f"exact: <code>{sighting.exact!r}</code>")
-    return "<br>".join(lines)
+    return " <br>".join(lines)

@@ -1,8 +1,11 @@
-"""The reference: every public name, documented or the making fails, and the JSON schemas, which real reports must obey."""
+"""The reference: a page for each capability, where every public name is documented, and the JSON schemas.
+
+Real reports must obey the schemas; a public name without a docstring fails the making.
+"""
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import griffe
@@ -12,7 +15,7 @@ from products import Content
 import crosscheck
 
 GROUPS = {
-    "Judge": ("verify", "compare", "assert_agree", "explain", "plot", "sweep"),
+    "Verify and compare": ("verify", "compare", "assert_agree", "explain", "plot", "sweep", "identify"),
     "The catalogue": ("activations",),
     "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
     "The dictionary": ("translate", "TranslationReport", "Translation", "TranslatedPair"),
@@ -29,7 +32,7 @@ GROUPS = {
     ),
     "Settings": ("precision",),
     "Inputs for compare": ("uniform", "normal", "stratified", "every_value"),
-    "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding"),
+    "Reports": ("Report", "PairReport", "Comparison", "CauseCount", "Point", "Finding", "Diagnosis", "Identity"),
     "Every input": ("SweepReport", "SweepResult", "SweepDifference", "Binade"),
     "Train a perceptron": (
         "perceptron",
@@ -42,9 +45,13 @@ GROUPS = {
     ),
     "Trainings": ("compare_training", "TrainingReport", "TrainingFault", "Drift"),
     "Optimisers": ("compare_optimizers", "optimizers", "OptimizerReport", "OptimizersReport", "OptimizerRun"),
-    "Records of an activation": ("Activation", "Limits", "Kink", "Native", "Deviation", "Region", "Anchor", "Seen"),
+    "Records of an activation": ("Activation", "Limits", "Kink", "Native", "Deviation", "Region", "Anchor", "Seen", "Range"),
 }
-"""The order in which people need them; names that are in no group, and errors, come last."""
+"""By capability, in the order in which people need them; names that are in no group, and errors, come last."""
+
+
+PYTHON = "python"
+"""The folder of the pages, below that of the reference."""
 
 
 class UndocumentedError(Exception):
@@ -53,28 +60,46 @@ class UndocumentedError(Exception):
 
 def files() -> dict[str, Content]:
     """The page on the Python interface, and each layout of JSON as a schema and an example."""
-    made: dict[str, Content] = {"api.md": "\n\n".join(api(crosscheck.__all__))}
+    found = pages(crosscheck.__all__)
+    made: dict[str, Content] = {"api.md": overview(found)}
+    for title, names in found.items():
+        made[f"{PYTHON}/{slug(title)}.md"] = "\n\n".join([f"# {title}", *map(entry, names)])
     for name in LAYOUTS:
         made[f"{name}.schema.json"] = json.dumps(schema(name), indent=2)
         made[f"{name}.example.json"] = json.dumps(example(name), indent=2, allow_nan=False)
     return {f"site/reference/{name}": text for name, text in made.items()}
 
 
-def api(names: list[str]) -> Iterator[str]:
-    """The page on the Python interface."""
+def pages(names: Sequence[str]) -> dict[str, list[str]]:
+    """The names on each page, by its title: a page for each capability."""
     missing = [name for name in names if not documented(name)]
     if missing:
         raise UndocumentedError(f"public names without a docstring: {', '.join(missing)}")
-    yield "# Python\n\nEverything public is a name of `crosscheck` itself. Importing it imports neither framework."
     grouped = {name for group in GROUPS.values() for name in group}
     rest = [name for name in names if name not in grouped]
     errors = [name for name in rest if name.endswith("Error")]
     others = [name for name in rest if name not in errors]
-    for title, group in {**GROUPS, "More": others, "Errors": errors}.items():
-        entries = [entry(name) for name in group if name in names]
-        if entries:
-            yield f"## {title}"
-            yield from entries
+    found = {title: [name for name in group if name in names] for title, group in GROUPS.items()}
+    return {title: group for title, group in {**found, "More": others, "Errors": errors}.items() if group}
+
+
+def overview(found: Mapping[str, Sequence[str]]) -> str:
+    """The page that leads to the others: every public name, and what it is in a sentence."""
+    blocks = ["# Python", "Everything public is a name of `crosscheck` itself. Importing it imports neither framework."]
+    for title, names in found.items():
+        blocks.append(f"## {title}")
+        rows = [f"| [`{name}`]({PYTHON}/{slug(title)}.md#{full(name)}) | {sentence(name)} |" for name in names]
+        blocks.append("\n".join(["| name | what it is |", "|---|---|", *rows]))
+    return "\n\n".join(blocks)
+
+
+def slug(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def sentence(name: str) -> str:
+    """The first line of a name's docstring."""
+    return str(source()[f"{home(name)}.{name}"].docstring.value).partition("\n")[0].replace("``", "`").replace("|", "\\|")
 
 
 def home(name: str) -> str:
@@ -92,5 +117,10 @@ def source() -> Any:
     return griffe.load("crosscheck")
 
 
+def full(name: str) -> str:
+    """Where a public name is defined, which is its anchor too."""
+    return f"crosscheck.{home(name)}.{name}"
+
+
 def entry(name: str) -> str:
-    return f"::: crosscheck.{home(name)}.{name}\n    options:\n      heading_level: 3"
+    return f"::: {full(name)}\n    options:\n      heading_level: 2"

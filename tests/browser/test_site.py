@@ -13,7 +13,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 PAGES = pages()
 ACTIVATIONS = [page for page in PAGES if page.count("/") == 2 and page.startswith("activations/")]
 PHONE = 390
-MOST_BYTES = 1_200_000
+MOST_BYTES, MOST_OF_HTML = 800_000, 600_000
+SMALLEST_LETTERS = 8
+"""In pixels, of a figure on a phone."""
 
 
 def complaints(browser: Chromium, address: str) -> list[str]:
@@ -91,6 +93,61 @@ def test_a_page_is_light_to_load(browser: Chromium, site: str, page: str) -> Non
     entries = "[...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
     size = browser.ask(f"{entries}.reduce((sum, one) => sum + one.encodedBodySize, 0)")
     assert 10_000 < size < MOST_BYTES
+    assert (SITE / page / "index.html").stat().st_size < MOST_OF_HTML
+
+
+def test_the_index_of_the_search_is_fetched_when_somebody_turns_to_it(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/compare/")
+    fetched = "performance.getEntriesByType('resource').some(one => one.name.endsWith('search_index.json'))"
+    assert not browser.ask(fetched)
+    browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input").click()
+    until(browser, fetched)
+
+
+def small_letters(browser: Chromium, address: str) -> list[str]:
+    """Figures on a phone whose letters are too small to read: of drawings their height, of pictures their scale."""
+    browser.size(PHONE, 844)
+    browser.open(address)
+    # Matplotlib draws letters as paths, in points, at a font size of 10 or a little less.
+    drawn = "[...document.querySelectorAll('article .crosscheck figure svg')]"
+    points = browser.ask(f"{drawn}.map(one => 10 * one.getBoundingClientRect().width / one.viewBox.baseVal.width)")
+    pictures = "[...document.querySelectorAll('article img.plot')].filter(one => one.offsetWidth)"
+    pixels = browser.ask(f"{pictures}.map(one => 14 * one.offsetWidth / one.naturalWidth)")  # 10 points at 100 dots an inch
+    return [f"letters of {size} pixels" for size in (*points, *pixels) if size < SMALLEST_LETTERS]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A figure as wide as a page of paper, drawn as wide as a phone."""
+    folder = tmp_path_factory.mktemp("small")
+    svg = "<svg viewBox='0 0 1000 500' style='width: 500px'></svg>"
+    head = "<!doctype html><link rel=icon href=data:,>"
+    (folder / "index.html").write_text(f"{head}<article><div class=crosscheck><figure>{svg}</figure></div></article>")
+    yield from serve(folder)
+
+
+def test_a_figure_that_is_too_small_is_seen(browser: Chromium, small: str) -> None:
+    assert small_letters(browser, f"{small}/") == ["letters of 5 pixels"]
+
+
+@pytest.mark.parametrize("page", ["accuracy/", "sweep/", "compare/", "training/", "tutorials/3-plots/", "activations/gelu/"])
+def test_a_figure_can_be_read_on_a_phone(browser: Chromium, site: str, page: str) -> None:
+    assert small_letters(browser, f"{site}/{page}") == []
+
+
+@pytest.mark.parametrize("page", ["activations/gelu/", "accuracy/", "dictionary/"])
+def test_a_table_is_cards_on_a_phone_and_a_table_elsewhere(browser: Chromium, site: str, page: str) -> None:
+    browser.open(f"{site}/{page}")
+    cell = "getComputedStyle(document.querySelector('table[data-cards] td:nth-child(2)'), arguments[0])"
+    row = "getComputedStyle(document.querySelector('table[data-cards] tbody tr')).display"
+    assert browser.ask(row) == "table-row"
+    browser.size(PHONE, 844)
+    assert browser.ask(row) == "flex"
+    assert browser.ask(f"{cell}.content", "::before") != "none"
+    wide = (
+        "[...document.querySelectorAll('table[data-cards]')].filter(one => one.getBoundingClientRect().right > innerWidth)"
+    )
+    assert browser.ask(f"{wide}.length") == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

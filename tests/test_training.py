@@ -151,6 +151,35 @@ def test_a_parameter_without_a_partner_is_not_certified() -> None:
     assert len(report.errors) == 1
 
 
+def test_another_start_is_told_and_the_steps_are_judged_all_the_same() -> None:
+    def moved(training: Training) -> TrainingReport:
+        params, held = training.jax_state
+        state = (jax.tree.map(lambda one: one + 0.01, params), held)
+        return Training(training.torch_step, training.jax_step, training.torch_state, state, training.batches).compared()
+
+    report = moved(linear())
+    assert [(one.part, one.step) for one in report.faults] == [("start", 1)]
+    assert "bias" in report.faults[0].tensor
+    assert len(report.errors) == 4
+    assert all(match.matched and match.difference for match in report.weights)
+    assert [one.part for one in moved(linear(tx=optax.sgd(2 * RATE))).faults] == ["start", "schedule"]
+
+
+def test_gradients_that_jax_alone_adds_up_are_told() -> None:
+    def accumulated(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+        def update(updates: Any, state: Any, params: Any = None) -> Any:
+            total = jax.tree.map(jnp.add, state[0], updates)
+            updates, held = tx.update(total, state[1], params)
+            return updates, (total, held)
+
+        return optax.GradientTransformation(lambda params: (jax.tree.map(jnp.zeros_like, params), tx.init(params)), update)
+
+    report = linear(tx=accumulated(optax.sgd(RATE))).compared()
+    (fault,) = report.faults
+    assert (fault.part, fault.step) == ("clipping", 2)
+    assert "JAX gives its optimiser the sum of all gradients so far" in fault.explanation
+
+
 def test_batches_may_have_several_sizes() -> None:
     assert linear(5, sizes=(8, 8, 3)).compared().passed
 

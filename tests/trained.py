@@ -244,6 +244,13 @@ class Mistake:
     beside: tuple[str, ...] = ()
 
 
+def other_label(batches: list[Any]) -> list[Any]:
+    """The batches, with another first label in the third."""
+    labels = batches[2][1].copy()
+    labels[0, 0] = (labels[0, 0] + 1) % VOCABULARY
+    return [*batches[:2], [batches[2][0], labels], *batches[3:]]
+
+
 def half_loss(logits: Any, labels: Any) -> Any:
     return mean_loss(logits, labels) / 2
 
@@ -313,6 +320,13 @@ MISTAKES = (
         partial(transformer, jax_batches=lambda batches: [batches[-1], *batches[:-1]]),
         "data",
         "the batch of the step after",
+    ),
+    Mistake(
+        "one label is another",
+        partial(transformer, jax_batches=other_label),
+        "data",
+        "x1 as PyTorch has it: 1 of its 36 numbers differs",
+        step=3,
     ),
     Mistake("sum for mean", partial(transformer, loss=sum_loss), "loss", "36 times PyTorch's, as a sum is of a mean"),
     Mistake("half the loss", partial(transformer, loss=half_loss), "loss", "divided by 2"),

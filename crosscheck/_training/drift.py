@@ -9,6 +9,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._training.partners import Partners
 from crosscheck._training.steps import Found
 
 TIMES_CONTROLS = 16.0
@@ -66,69 +67,99 @@ def _ratio(one: float, control: float) -> float:
     return 0.0 if one == 0.0 else one / control if control else np.inf
 
 
-def drift(
-    found: Found,
-    start: object,
-    batches: Sequence[Inputs],
-    jax_batches: Sequence[Inputs],
-    controls: int,
-    seed: int,
-    progress: Callable[[str, int], None] | None = None,
-) -> Drift:
-    """Run torch, JAX and the controls; torch is left after the last step of a control."""
+Ran = tuple[float, Mapping[str, Array]]
+"""What a step of a free run leaves: its loss and, by name, the parameters or the state after it."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Both trainings, each running by itself.
+
+    Attributes:
+        steps: The steps that were kept, from 1.
+        start: torch's parameters at the start.
+        jax_start: JAX's state at the start: torch's numbers, where it holds them.
+        torch: What each of these steps of torch leaves, with its parameters.
+        jax: The same of JAX, with its state.
+        partners: Which array of JAX holds which numbers of torch.
+    """
+
+    steps: tuple[int, ...]
+    start: Mapping[str, Array]
+    jax_start: Mapping[str, Array]
+    torch: tuple[Ran, ...]
+    jax: tuple[Ran, ...]
+    partners: Partners
+
+
+def free_runs(found: Found, start: object, batches: Sequence[Inputs], jax_batches: Sequence[Inputs]) -> Runs:
+    """Run torch and JAX; torch is left after its last step."""
     torch = found.torch
     torch.restore(start)
     first = {name: array for name, array in torch.weights().items() if name in torch.parameters}
     size = sum(array.nbytes for array in first.values())
     every = max(1, -(-len(batches) * size // MOST_KEPT))
-    kept = [k for k in range(len(batches)) if k % every == 0 or k == len(batches) - 1]
+    steps = tuple(k + 1 for k in range(len(batches)) if k % every == 0 or k == len(batches) - 1)
+    jax_start = dict(found.jax.start)
+    if not found.partners.starts:
+        for leaf, array in found.partners.of_weights(first).items():
+            if not np.isnan(array).any():
+                jax_start[leaf] = array.astype(jax_start[leaf].dtype).reshape(jax_start[leaf].shape)
+    mine = tuple(_in_torch(found, batches, steps))
+    return Runs(steps, first, jax_start, mine, tuple(_in_jax(found, jax_start, jax_batches, steps)), found.partners)
 
-    def in_torch() -> Iterator[tuple[float, dict[str, Array]]]:
-        for k, batch in enumerate(batches):
-            loss = torch.plain(batch)
-            if k in kept:
-                yield loss, {name: array for name, array in torch.weights().items() if name in first}
-        if progress is not None:
-            progress("controls", 1)
 
-    mine = list(in_torch())
-    ways = [_way(weights, first) for _, weights in mine]
-    largest = np.zeros(len(kept))
+def drift(
+    found: Found,
+    start: object,
+    batches: Sequence[Inputs],
+    runs: Runs,
+    controls: int,
+    seed: int,
+    progress: Callable[[str, int], None] | None = None,
+) -> Drift:
+    """How far both are apart, beside the controls; torch is left after the last step of a control."""
+    torch, first = found.torch, runs.start
+    ways = [_way(weights, first) for _, weights in runs.torch]
+    largest = np.zeros(len(ways))
     for control in range(controls):
         torch.restore(start, _moved(first, torch.dtype, (seed, control)))
-        runs = zip(in_torch(), mine, ways, strict=True)
-        apart = [_share(_way(weights, other), way) for (_, weights), (_, other), way in runs]
-        largest = np.fmax(largest, apart)
-    theirs = list(_in_jax(found, first, jax_batches, kept))
+        kept = zip(_in_torch(found, batches, runs.steps), runs.torch, ways, strict=True)
+        largest = np.fmax(largest, [_share(_way(weights, other), way) for (_, weights), (_, other), way in kept])
+        if progress is not None:
+            progress("controls", 1)
     distances = []
-    for (_, state), (_, weights), way in zip(theirs, mine, ways, strict=True):
+    for (_, state), (_, weights), way in zip(runs.jax, runs.torch, ways, strict=True):
         arranged = found.partners.of_weights(weights)
         trained = [leaf for leaf in arranged if set(found.partners.owners(leaf)) <= set(first)]
         one = _way({leaf: state[leaf] for leaf in trained}, {leaf: arranged[leaf] for leaf in trained})
         distances.append(_share(one, way))
     return Drift(
-        tuple(k + 1 for k in kept),
+        runs.steps,
         tuple(distances),
         tuple(float(one) for one in largest),
-        tuple(max(found.rounding[: k + 1]) for k in kept),
-        tuple((one, other) for (one, _), (other, _) in zip(mine, theirs, strict=True)),
+        tuple(max(found.rounding[:step]) for step in runs.steps),
+        tuple((one, other) for (one, _), (other, _) in zip(runs.torch, runs.jax, strict=True)),
         controls,
     )
 
 
-def _in_jax(
-    found: Found, first: Mapping[str, Array], batches: Sequence[Inputs], kept: Sequence[int]
-) -> Iterator[tuple[float, Mapping[str, Array]]]:
-    state: Mapping[str, Array] = found.jax.start
-    arranged = {leaf: array for leaf, array in found.partners.of_weights(first).items() if not np.isnan(array).any()}
-    state = {
-        **state,
-        **{leaf: array.astype(state[leaf].dtype).reshape(state[leaf].shape) for leaf, array in arranged.items()},
-    }
+def _in_torch(found: Found, batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
+    kept = frozenset(steps)
+    for k, batch in enumerate(batches):
+        loss = found.torch.plain(batch)
+        if k + 1 in kept:
+            weights = found.torch.weights()
+            yield loss, {name: weights[name] for name in found.torch.parameters}
+
+
+def _in_jax(found: Found, start: Mapping[str, Array], batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
+    kept = frozenset(steps)
+    state = start
     for k, batch in enumerate(batches):
         made = found.jax.plain(state, batch)
         state = made.state
-        if k in kept:
+        if k + 1 in kept:
             yield made.loss, state
 
 

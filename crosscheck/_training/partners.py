@@ -54,6 +54,7 @@ class Partners:
         used: The arrays of JAX that the loss depends on.
         sums: The arrays of JAX that are sums of two weights; there, ``places`` are those of the first.
         slots: By array of JAX, the array of its parameter and what torch's optimiser calls it.
+        starts: By array of JAX, how far it is from torch's numbers at the start, relatively, where no array holds them.
     """
 
     weights: tuple[WeightMatch, ...]
@@ -63,6 +64,7 @@ class Partners:
     used: frozenset[str]
     sums: Mapping[str, Sum] = field(default_factory=dict)
     slots: dict[str, tuple[str, str]] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
 
     def of_weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of torch's weights, as JAX holds them; NaN where torch has no such number."""
@@ -74,6 +76,14 @@ class Partners:
     def of_gradients(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of gradients by torch's weights, as JAX holds them; 0 where torch has none. By a sum: that by one part."""
         return self._arranged(given, 0.0)
+
+    def in_torch(self, state: Mapping[str, Array]) -> dict[str, Array]:
+        """The numbers of JAX's arrays, as torch holds its weights; NaN where JAX has no such number."""
+        found = {name: np.full(shape, np.nan) for name, shape in self.shapes.items()}
+        for leaf, where in self.places.items():
+            for name, mask, own in self._empty.split(where):
+                found[name].reshape(-1)[own] = np.asarray(state[leaf], np.float64)[mask]
+        return found
 
     def _arranged(self, given: Mapping[str, Array], missing: float) -> dict[str, Array]:
         filled = {name: given.get(name, np.full(shape, missing)) for name, shape in self.shapes.items()}
@@ -123,14 +133,35 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     places = {leaf: one for leaf, one in accounted.places.items() if (one >= 0).all()}
     shapes = {name: array.shape for name, array in recorded.weights.items()}
     buffers = frozenset(name for name, _ in torch.model.named_buffers())
-    if not places:
-        raise UsageError(
-            "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
-            "trainings start from the same weights: carry torch's over, as copy_weights does"
-        )
     found = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
+    if not places:
+        _by_name(found, recorded.weights, dict(zip(model.names, model.weights, strict=True)))
     places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
     return found
+
+
+def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+    """Pair parameters whose numbers differ at the start: each with the one of its shape that has the likest name.
+
+    Raises:
+        UsageError: If an array has none, or two that are as likely.
+    """
+    left = [name for name in mine if name not in found.buffers]
+    for leaf, array in (theirs or {"": np.empty(0)}).items():
+        alike = sorted((name for name in left if mine[name].shape == array.shape), key=lambda one: -likeness(one, leaf))
+        if not alike or (len(alike) > 1 and likeness(alike[0], leaf) == likeness(alike[1], leaf)):
+            raise UsageError(
+                "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
+                "trainings start from the same weights: carry torch's over, as copy_weights does"
+            )
+        name = alike[0]
+        left.remove(name)
+        found.places[leaf] = found.place(name)
+        found.starts[leaf] = _apart(np.asarray(array, np.float64), np.asarray(mine[name], np.float64))
+        found.weights = (
+            *(one for one in found.weights if name != one.torch and leaf != one.jax),
+            WeightMatch(name, leaf, "the same", BY_NAME, found.starts[leaf]),
+        )
 
 
 def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:

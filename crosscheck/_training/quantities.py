@@ -67,7 +67,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything of one step."""
+    """Everything of one step; ``summed`` are torch's gradients of all steps before, added up."""
 
     number: int
     torch: TorchStep
@@ -78,7 +78,8 @@ class Context:
     batch: Inputs
     jax_batch: Inputs
     program: Program
-    torch_state: Any = None
+    torch_state: Any
+    summed: Mapping[str, Array]
 
 
 def far(one: Array, other: Array, size: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from crosscheck._models import engine
 from crosscheck._models.faults import faults
 from crosscheck._records.errors import UsageError
 from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._training.data import other_data
 from crosscheck._training.jax_steps import LOSS, JaxStep
 from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
 from crosscheck._training.quantities import GRADIENTS, SLOTS, STATISTICS, WEIGHTS, Context, far, quantities
@@ -48,7 +49,8 @@ def reason(
     if departure.cause == "inaccurate":
         return Reason(departure.stage if departure.stage != "update" else OPTIMISER, "")
     if departure.stage == LOSS:
-        return _of_data(departure, jax_batches) or _of_loss(departure) or _of_model(found, departure, seed)
+        other = other_data(departure, jax_batches)
+        return Reason(DATA, other) if other else _of_loss(departure) or _of_model(found, departure, seed)
     if departure.stage == GRADIENTS:
         return Reason(GRADIENTS, _of_gradients(departure))
     if departure.stage == STATISTICS:
@@ -63,43 +65,6 @@ def reason(
         option = _of_optimizer(found, departure) if _steady(found, departure) else None
         return option if option is not None and option.words else clipping
     return _of_schedule(found, departure) or _of_optimizer(found, departure)
-
-
-# data
-
-
-def _of_data(departure: Departure, jax_batches: Sequence[Inputs]) -> Reason | None:
-    """Whether JAX would have torch's loss with an input that is shifted, turned around, or of another batch."""
-    context = departure.context
-    for words, leaves in _other_data(context.number - 1, context.jax_batch, jax_batches):
-        other = context.program.wide(context.state, leaves)
-        if far(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1])) <= FLOOR:
-            return Reason(DATA, f"JAX has PyTorch's loss with {words}")
-    return None
-
-
-def _other_data(number: int, batch: Inputs, batches: Sequence[Inputs]) -> Iterator[tuple[str, Sequence[Array]]]:
-    near = [(by, words) for by, words in ((-1, "before"), (1, "after")) if 0 <= number + by < len(batches)]
-    shapes = [leaf.shape for leaf in batch.leaves]
-    for by, words in near:
-        if [leaf.shape for leaf in batches[number + by].leaves] == shapes:
-            yield f"the batch of the step {words}", batches[number + by].leaves
-    for k, leaf in enumerate(batch.leaves):
-        for words, other in _others(leaf):
-            yield f"{batch.names[k]} {words}", [*batch.leaves[:k], other, *batch.leaves[k + 1 :]]
-        for by, words in near:
-            other = batches[number + by].leaves[k]
-            if other.shape == leaf.shape:
-                yield f"{batch.names[k]} of the step {words}", [*batch.leaves[:k], other, *batch.leaves[k + 1 :]]
-
-
-def _others(leaf: Array) -> Iterator[tuple[str, Array]]:
-    for axis in (axis for axis in range(leaf.ndim) if leaf.shape[axis] > 1):
-        for by in (1, -1):
-            yield f"shifted by {by} along axis {axis}", np.roll(leaf, by, axis)
-        yield f"turned around along axis {axis}", np.flip(leaf, axis).copy()
-    if leaf.ndim and leaf.size and set(np.unique(leaf)) <= {0, 1}:
-        yield "with 1 for 0 and 0 for 1", (1 - leaf).astype(leaf.dtype)
 
 
 # the loss and the model
@@ -328,7 +293,14 @@ def _of_optimizer(found: Found, departure: Departure) -> Reason:
     """The options of torch's optimiser with which it would make what JAX makes, changed one or two at a time."""
     if len(found.torch.optimizers) != 1 or departure.cause == "special":
         return Reason(OPTIMISER, "")
-    return Reason(OPTIMISER, _Trial(found, departure).words())
+    kept = found.torch.state()
+    try:
+        trial = _Trial(found, departure)
+        if trial.sums():
+            return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
+        return Reason(OPTIMISER, trial.words())
+    finally:
+        found.torch.restore(kept)
 
 
 class _Trial:
@@ -339,18 +311,19 @@ class _Trial:
         self.moments = departure.moments
         self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
         self.optimizer = self.steps.optimizers[0]
-        self.limit = 0.0
+        self.summed = False
+        self.limit = _explained(self.error((), self.moments))
+
+    def sums(self) -> bool:
+        """Whether both would be the same if torch's optimiser got the sum of all gradients so far."""
+        self.summed = True
+        try:
+            return self.error((), self.moments) <= self.limit
+        finally:
+            self.summed = False
 
     def words(self) -> str:
         """What would make both the same; empty where nothing does."""
-        kept = self.steps.state()
-        try:
-            self.limit = _explained(self.error((), self.moments))
-            return self._search()
-        finally:
-            self.steps.restore(kept)
-
-    def _search(self) -> str:
         changes = dict(options_of(self.optimizer))
         nearest: list[tuple[tuple[str, Any], ...]] = [()]
         tried = 0
@@ -404,7 +377,9 @@ class _Trial:
     ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
         """The parameters, and what the optimiser keeps, after the step."""
         self.steps.restore(context.torch_state)
-        given = context.torch.given.wide
+        given = dict(context.torch.given.wide)
+        if self.summed:
+            given = {name: one + context.summed.get(name, 0.0) for name, one in given.items()}
         names = [name for name in self.steps.parameters if name in given]
         held = [dict(group) for group in self.optimizer.param_groups]
         slots: list[tuple[str, str]] = []

@@ -40,6 +40,9 @@ OWN = 2.0**10
 """So many roundings may be in an update, where JAX goes on with a state of its optimiser of its own."""
 DOUBTFUL = 2.0**14
 """Rounding a constant may be amplified so many times; what is further apart is not explained by it, and not measured."""
+DOUBTFUL_IN_FLOAT64 = 1e-5
+"""So far apart may float64 put what cancels, such as the gradient of a loss that is nearly 0."""
+IN_FLOAT64 = 2.0**-53
 DRAWS = 2
 MOST_MEASURED = 6
 """At so many steps is measured what rounding makes of each tensor; the largest of it holds at all."""
@@ -135,6 +138,7 @@ def run(
     limits = Limits(FORMATS[torch.dtype].precision, seed)
     # JAX gets torch's numbers in float64: a sum of two of them is none of the dtype
     state: dict[str, Array] = {**jax.start, **found.partners.of_weights(torch.weights())}
+    summed: dict[str, Array] = {}
     for k, (batch, jax_batch) in enumerate(zip(batches, jax_batches, strict=True)):
         before, torch_state = torch.weights(), torch.state()
         mine = torch.observed(batch)
@@ -148,8 +152,9 @@ def run(
             own = program.sources(mapped) - mapped
             limits.own = any(jax.start[name].dtype.kind == "f" for name in own)
             found.gradients_seen = any(name in found.partners.places for name in program.gradients)
-        context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state)
+        context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state, summed)
         _step(found, context, limits)
+        summed = {**summed, **{name: one + summed.get(name, 0.0) for name, one in mine.gradients.wide.items()}}
         found.rates.append(mine.rates)
         lost = [name for name in found.partners.used - set(found.partners.places) if _moves(state[name], theirs.state[name])]
         if lost:  # the numbers that torch has in their place are not known, so later steps do not begin alike
@@ -173,7 +178,7 @@ class Limits:
         self.measured: set[int] = set()
         self.own = False
         self._limits: dict[Quantity, float] = {}
-        self._rounding: dict[Quantity, tuple[float, float]] = {}
+        self.rounding: dict[Quantity, tuple[float, float]] = {}
 
     def limit(self, quantity: Quantity) -> float:
         """In float64."""
@@ -182,13 +187,17 @@ class Limits:
             base = max(base, OWN * self.unit)
         return max(base, self._limits.get(quantity, 0.0))
 
+    def doubtful(self, one: Judged) -> bool:
+        """Whether rounding may be behind a difference, of constants or, where float64 is the dtype itself, of operations."""
+        return one.error <= max(DOUBTFUL * self.unit, DOUBTFUL_IN_FLOAT64)
+
     def beyond(self, quantity: Quantity, one: Judged) -> bool:
         """Whether the two compute different things."""
         return not one.error <= self.limit(quantity)
 
     def inaccurate(self, quantity: Quantity, one: Judged) -> str | None:
         """The side that errs by more than the other does, and than rounding every operation makes of the other."""
-        errors, rounding = one.errors, self._rounding.get(quantity, (0.0, 0.0))
+        errors, rounding = one.errors, self.rounding.get(quantity, (0.0, 0.0))
         if quantity[0] in (WEIGHTS, SLOTS):
             errors, rounding = one.usual_errors, (max(rounding), max(rounding))
         limits = [ROUNDINGS * (errors[k] + max(8 * self.unit, rounding[k])) for k in (0, 1)]
@@ -215,9 +224,9 @@ class Limits:
                 moved = [_finite(far(run[quantity].theirs, clear.theirs, clear.size)) for run in (constants, operations)]
                 limit = float(allowed(moved[0], moved[1], self.unit))
                 self._limits[quantity] = max(self._limits.get(quantity, 0.0), limit)
-                before = self._rounding.get(quantity, (0.0, 0.0))
+                before = self.rounding.get(quantity, (0.0, 0.0))
                 own = _finite(far(in_torch[quantity].mine, clear.mine, clear.size)) if quantity in in_torch else 0.0
-                self._rounding[quantity] = max(before[0], own), max(before[1], moved[1])
+                self.rounding[quantity] = max(before[0], own), max(before[1], moved[1])
         found.torch.restore(kept)
         return True
 
@@ -237,7 +246,10 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
     for (kind, _), one in base.items():
         largest[kind] = max(largest.get(kind, 0.0), one.error)
     found.errors.append(largest)
-    found.rounding.append(_rounding(base, found.partners.of_weights(context.before)))
+    if limits.unit == IN_FLOAT64 and context.number & (context.number - 1) == 0:
+        limits.measure(found, context, base)  # which nothing else shows: the dtype is the one that it would be held against
+    noise = max((max(one) for (kind, _), one in limits.rounding.items() if kind == WEIGHTS), default=0.0)
+    found.rounding.append(max(noise, _rounding(base, found.partners.of_weights(context.before), limits.unit)))
     special = not np.isfinite(context.torch.loss[1]) or not np.isfinite(context.jax.loss)
     if special and found.first_special is None:
         found.first_special = context.number
@@ -249,7 +261,7 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
         return {quantity: one for quantity, one in base.items() if limits.inaccurate(quantity, one)}
 
     beyond = wrong()
-    doubtful = any(one.error <= DOUBTFUL * limits.unit for one in beyond.values()) if beyond else bool(inaccurate())
+    doubtful = any(limits.doubtful(one) for one in beyond.values()) if beyond else bool(inaccurate())
     if doubtful and limits.measure(found, context, base):
         beyond = wrong()
     if beyond:
@@ -263,15 +275,17 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
             break
 
 
-def _rounding(base: Mapping[Quantity, Judged], before: Mapping[str, Array]) -> float:
-    moved = 0.0
+def _rounding(base: Mapping[Quantity, Judged], before: Mapping[str, Array], unit: float) -> float:
+    """How far the new parameters of a side are from those in float64, or rounding each of them once would put them."""
+    moved = rounded = 0.0
     sides = np.zeros(2)
     for (kind, name), one in base.items():
         if kind == WEIGHTS and one.narrow is not None:
             moved += float(np.sum((one.mine - before[name]) ** 2))
+            rounded += float(np.sum((unit * one.mine) ** 2))
             for side, wide in enumerate((one.mine, one.theirs)):
                 sides[side] += float(np.sum((np.asarray(one.narrow[side], np.float64) - wide) ** 2))
-    errors = float(sides.max())
+    errors = max(float(sides.max()), rounded)
     return float(np.sqrt(errors / moved)) if moved and np.isfinite(errors) else 0.0
 
 

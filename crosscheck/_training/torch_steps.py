@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,8 @@ from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.torch_lift import TorchLifted
 
+SMALL = 2**16
+"""So many parameters have a model whose steps are faster in one thread."""
 Slot = tuple[str, str]
 """A parameter, and the name of what an optimiser keeps of it."""
 
@@ -124,6 +126,10 @@ class TorchSteps:
                         yield (self.names[one], key), value
 
     # runs
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Few threads for a small model, for all of its steps: to ask for them at each one takes longer than the step."""
+        return one_thread() if sum(one.numel() for one in self.parameters.values()) <= SMALL else nullcontext()
 
     def plain(self, batch: Inputs) -> float:
         """One step as the user's program makes it; what it returned."""

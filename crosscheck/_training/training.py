@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
     from crosscheck._frameworks.programs import Inputs
+    from crosscheck._training.drift import Runs
+    from crosscheck._training.jax_steps import JaxSteps
     from crosscheck._training.steps import Found
     from crosscheck._training.torch_steps import TorchSteps
 
@@ -92,7 +94,6 @@ def compare_training(
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
         framework(name)
     from crosscheck._training.jax_steps import JaxSteps
-    from crosscheck._training.steps import run
     from crosscheck._training.torch_steps import TorchSteps
 
     for name, function in (("torch_step", torch_step), ("jax_step", jax_step)):
@@ -101,16 +102,39 @@ def compare_training(
     _arguments.seed(seed)
     _arguments.progress(progress)
     objects, dtype = _objects(torch_state)
-    mine, theirs = _batches(batches, jax_batches, torch_to_jax, dtype, seed)
-    torch, jax = TorchSteps(torch_step, objects, dtype), JaxSteps(jax_step, jax_state, dtype)
+    both = _batches(batches, jax_batches, torch_to_jax, dtype, seed)
+    report, _ = judge(
+        TorchSteps(torch_step, objects, dtype), JaxSteps(jax_step, jax_state, dtype), both, controls, seed, progress
+    )
+    return report
+
+
+def judge(
+    torch: TorchSteps,
+    jax: JaxSteps,
+    batches: tuple[Sequence[Inputs], Sequence[Inputs]],
+    controls: int,
+    seed: int,
+    progress: Callable[[str, int], None] | None = None,
+) -> tuple[TrainingReport, Runs | None]:
+    """The report, and the free runs, where there are controls that they are held against. torch is set back."""
+    from crosscheck._training.drift import drift, free_runs
+    from crosscheck._training.steps import run
+
     if not jax.start:
         raise UsageError("jax_state: got no arrays, expected a tree of them: parameters and the optimiser's state")
     start = torch.state()
     try:
-        found = run(torch, jax, mine, theirs, seed, progress)
-        return _report(found, start, (mine, theirs), (controls, seed), progress)
+        with torch.threads():
+            found = run(torch, jax, *batches, seed, progress)
+            faults = tuple(_faults(found, *batches, seed))
+            runs = free_runs(found, start, *batches) if controls else None
+            free = drift(found, start, batches[0], runs, controls, seed, progress) if runs else None
     finally:
         torch.restore(start)
+    name = f"{_name(torch)} / {getattr(jax.step, '__name__', 'JAX')}"
+    steps, errors, weights = len(batches[0]), tuple(found.errors), found.partners.weights
+    return TrainingReport(name, steps, faults, errors, free, weights, tuple(_notes(found)), environment("cpu")), runs
 
 
 def _objects(given: Any) -> tuple[tuple[Any, ...], str]:
@@ -182,38 +206,34 @@ def _listed(name: str, given: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _report(
-    found: Found,
-    start: Any,
-    batches: tuple[Sequence[Inputs], Sequence[Inputs]],
-    settings: tuple[int, int],
-    progress: Callable[[str, int], None] | None,
-) -> TrainingReport:
-    from crosscheck._training.drift import drift
+def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int) -> Iterator[TrainingFault]:
+    """What goes wrong, in the order of the steps."""
     from crosscheck._training.quantities import called
     from crosscheck._training.reasons import reason
 
-    controls, seed = settings
-    faults = []
+    yield from _other_start(found)
     for one in sorted(found.departures, key=lambda one: one.step):
-        why = reason(found, one, *batches, seed)
+        why = reason(found, one, batches, jax_batches, seed)
         tensor = called(found.partners, one.tensor)
-        faults.append(TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words))
+        yield TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words)
     if found.lost:
         more = f" and {len(found.lost) - 1} more" if len(found.lost) > 1 else ""
         words = f"{found.lost[0]}{more} of JAX: no partner in PyTorch, so only the first step is judged from the same state"
-        faults.append(TrainingFault("parameters", 1, 1, found.lost[0], inf, "missing", None, words))
-    free = drift(found, start, *batches, controls, seed, progress) if controls else None
-    return TrainingReport(
-        f"{_name(found.torch)} / {getattr(found.jax.step, '__name__', 'JAX')}",
-        len(batches[0]),
-        tuple(faults),
-        tuple(found.errors),
-        free,
-        found.partners.weights,
-        tuple(_notes(found)),
-        environment("cpu"),
-    )
+        yield TrainingFault("parameters", 1, 1, found.lost[0], inf, "missing", None, words)
+
+
+def _other_start(found: Found) -> Iterator[TrainingFault]:
+    """That JAX starts from other weights, which does not keep the steps from being judged: they begin with torch's."""
+    from crosscheck._training.quantities import WEIGHTS, called
+
+    starts = found.partners.starts
+    if starts:
+        furthest = max(starts, key=starts.__getitem__)
+        words = (
+            "JAX starts from other weights; the steps are judged from PyTorch's, as if copy_weights had carried them over"
+        )
+        tensor = called(found.partners, (WEIGHTS, furthest))
+        yield TrainingFault("start", 1, 1, tensor, starts[furthest], "definition", None, words)
 
 
 def _name(torch: TorchSteps) -> str:

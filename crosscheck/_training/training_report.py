@@ -26,8 +26,8 @@ class TrainingFault:
     """A part of a training in which the two sides differ.
 
     Attributes:
-        part: ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser``, ``statistics`` or
-            ``parameters``.
+        part: ``start``, ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser``,
+            ``statistics`` or ``parameters``.
         step: The first step at which it shows, from 1.
         steps: At how many steps it shows.
         tensor: The tensor in which it is largest at the first of them.

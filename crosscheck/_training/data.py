@@ -1,0 +1,62 @@
+"""Whether the data are behind a loss that differs: with which other batch would JAX have torch's loss?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._training.quantities import far
+from crosscheck._training.steps import FLOOR, Departure
+
+Other = tuple[str, Sequence[Array]]
+"""What another batch is, in words, and its arrays."""
+
+
+def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
+    """What JAX would have to be given to have torch's loss at the first step that differs; empty where that is not found."""
+    context = departure.context
+    for words, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
+        other = context.program.wide(context.state, leaves)
+        if far(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1])) <= FLOOR:
+            return f"JAX has PyTorch's loss with {words}"
+    return ""
+
+
+def _others(number: int, torch_batch: Inputs, batch: Inputs, batches: Sequence[Inputs]) -> Iterator[Other]:
+    """Other batches: those of the steps beside, torch's, and the batch with one array in another way."""
+    near = [(batches[number + by], words) for by, words in ((-1, "before"), (1, "after")) if 0 <= number + by < len(batches)]
+    shapes = [leaf.shape for leaf in batch.leaves]
+    for other, words in near:
+        if [leaf.shape for leaf in other.leaves] == shapes:
+            yield f"the batch of the step {words}", other.leaves
+    for k, leaf in enumerate(batch.leaves):
+        changed = list(_turned(leaf))
+        for own in torch_batch.leaves[k : k + 1]:  # a pipeline of its own may give JAX fewer arrays, or more
+            changed += _as_in_torch(own, leaf)
+        changed += [
+            (f"of the step {words}", other.leaves[k]) for other, words in near if other.leaves[k].shape == leaf.shape
+        ]
+        for words, array in changed:
+            yield f"{batch.names[k]} {words}", [*batch.leaves[:k], array, *batch.leaves[k + 1 :]]
+
+
+def _turned(leaf: Array) -> Iterator[tuple[str, Array]]:
+    for axis in (axis for axis in range(leaf.ndim) if leaf.shape[axis] > 1):
+        for by in (1, -1):
+            yield f"shifted by {by} along axis {axis}", np.roll(leaf, by, axis)
+        yield f"turned around along axis {axis}", np.flip(leaf, axis).copy()
+    if leaf.ndim and leaf.size and set(np.unique(leaf)) <= {0, 1}:
+        yield "with 1 for 0 and 0 for 1", (1 - leaf).astype(leaf.dtype)
+
+
+def _as_in_torch(own: Array, leaf: Array) -> Iterator[tuple[str, Array]]:
+    """torch's array, where that has the shape of JAX's and other numbers."""
+    if own.shape != leaf.shape or np.array_equal(own, leaf, equal_nan=own.dtype.kind == "f"):
+        return
+    places = np.argwhere(own != leaf)
+    first = tuple(int(k) for k in places[0])
+    count = f"{len(places):,} of its {leaf.size:,} numbers {'differ' if len(places) > 1 else 'differs'}"
+    where = f" at {list(first)}" if first else ""
+    yield f"as PyTorch has it: {count}, first {leaf[first]:g} for PyTorch's {own[first]:g}{where}", own

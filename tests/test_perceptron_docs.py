@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 PAGE = (DOCS / "perceptron.md").read_text(encoding="utf-8")
 SAID = {
     "--gate or": ("AGREE: or, float32, 1,000 epochs: they differ by rounding.", "accuracy     100%          100%"),
-    "--plant learning-rate": ("DISAGREE: or,", "jax has the fault 'learning-rate', first seen at epoch 1", "0.2, not 0.1"),
+    "--plant learning-rate": ("DISAGREE: or,", "jax's schedule, from epoch 1 on: JAX's learning rate is 0.2, PyTorch's 0.1"),
     "--seeds 1000": ("AGREE: 16 gates from 1,000 starts each", "Never learned, in either framework: xor, xnor."),
     "--losses": ("PASSED: ", "no undeclared difference", "torch-value-lost-tail"),
     "report.agree": ("True 1.0 1.0",),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from trainings import TRAIN
+from trainings import PREPARE
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport, UsageError
@@ -17,8 +17,8 @@ from crosscheck import Perceptron, PerceptronReport, UsageError
 
 @pytest.fixture(scope="module")
 def learned() -> PerceptronReport:
-    """Logical OR, as the command trains it."""
-    return crosscheck.perceptron("or")
+    """Logical OR."""
+    return crosscheck.perceptron("or", learning_rate=1.0, epochs=100)
 
 
 def test_json_holds_every_loss(learned: PerceptronReport, tmp_path: Path) -> None:
@@ -27,26 +27,27 @@ def test_json_holds_every_loss(learned: PerceptronReport, tmp_path: Path) -> Non
     assert data["schema"] == "crosscheck.perceptron/1"
     assert (data["gate"], data["agree"]) == ("or", True)
     assert data["environment"]["packages"]["optax"]
-    for name in TRAIN:
+    for name in PREPARE:
         side = data["frameworks"][name]
         assert np.array_equal(np.float32(side["losses"]), learned.histories[name]["loss"])
         assert (side["accuracy"], side["predictions"]) == (1.0, [0, 1, 1, 1])
     assert data["first_difference"].keys() == {"epoch", "tensor", "index", "torch", "jax"}
+    assert data["comparisons"]["own"]["summary"]["passed"]
 
 
-def test_the_text_shows_every_hundredth_loss_and_the_verdict(learned: PerceptronReport) -> None:
+def test_the_text_shows_every_tenth_loss_and_the_verdict(learned: PerceptronReport) -> None:
     text = str(learned)
-    assert text.startswith("AGREE: or, float32, 1,000 epochs: they differ by rounding.")
+    assert text.startswith("AGREE: or, float32, 100 epochs: they differ by rounding.")
     shown = [line.split()[0] for line in text.splitlines()[3:14]]
-    assert shown == ["1", *(f"{n}00" for n in range(1, 10)), "1,000"]
-    for part in ("accuracy", "[0, 1, 1, 1]", "First difference: epoch", "Had the start moved by one ulp"):
+    assert shown == ["1", *(f"{n}0" for n in range(1, 11))]
+    for part in ("accuracy", "[0, 1, 1, 1]", "First difference: epoch", "started one ulp away"):
         assert part in text
 
 
 def test_the_figure_shows_losses_difference_and_boundary(learned: PerceptronReport) -> None:
     first, second, third = learned.plot().axes
     drawn = {line.get_label(): line.get_ydata() for line in first.lines}
-    for name in TRAIN:
+    for name in PREPARE:
         assert np.array_equal(drawn[name], learned.histories[name]["loss"].astype(float))
     assert second.get_yscale() == "log"
     points = np.concatenate([collection.get_offsets() for collection in third.collections[-2:]])
@@ -82,7 +83,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "dtype": (lambda: crosscheck.perceptron(dtype="float31"), "did you mean 'float32'?"),
     "fault": (lambda: crosscheck.perceptron(plant={"jax": "sums"}), "did you mean 'sum'?"),
     "side": (lambda: crosscheck.perceptron(plant={"torhc": "sum"}), "did you mean 'torch'?"),
-    "replaced": (lambda: crosscheck.perceptron(replace={"numpy": TRAIN["torch"]}), "unknown framework 'numpy'"),
+    "replaced": (lambda: crosscheck.perceptron(replace={"numpy": PREPARE["torch"]}), "unknown framework 'numpy'"),
     "flat x": (lambda: crosscheck.perceptron(data=([0.0, 1.0], Y)), "data: x: got shape (2,), expected (points, inputs)"),
     "y too long": (lambda: crosscheck.perceptron(data=(X, [0, 1, 1])), "data: y: got shape (3, 1) for x of shape (2, 2)"),
     "label": (lambda: crosscheck.perceptron(data=(X, [0, 2])), "data: y: got the label 2, expected 0 or 1"),

@@ -1,8 +1,8 @@
-"""The trainings of both frameworks, from a setup to a history, that tests of the perceptron plant faults in."""
+"""The trainings of both frameworks, from a setup to a step and its state, that tests of the perceptron plant faults in."""
 
 from crosscheck._training import jax_training, torch_training
-from crosscheck._training.records import TENSORS, History, Setup
+from crosscheck._training.records import Setup
 
-__all__ = ["TENSORS", "TRAIN", "History", "Setup"]
+__all__ = ["PREPARE", "Setup"]
 
-TRAIN = {"torch": torch_training.train, "jax": jax_training.train}
+PREPARE = {"torch": torch_training.prepare, "jax": jax_training.prepare}

@@ -30,7 +30,7 @@ class Drift:
         steps: The steps at which they were compared, from 1.
         apart: How far JAX is from PyTorch after each of these.
         controls: The largest distance of PyTorch's controls from it.
-        rounding: The largest error that a step in the dtype has made so far, from the same state, relative to the step.
+        rounding: What the rounding of the steps so far adds up to, as of independent errors.
         losses: The losses of PyTorch and of JAX at each of these.
         runs: How many controls there were.
     """
@@ -44,7 +44,7 @@ class Drift:
 
     @property
     def times(self) -> float:
-        """How many times as far JAX is from PyTorch as the furthest control and a step's rounding, at the worst step."""
+        """How many times as far JAX is from PyTorch as the furthest control and the steps' rounding, at the worst step."""
         return max(map(_ratio, self.apart, self._explained), default=0.0)
 
     @property
@@ -128,6 +128,8 @@ def drift(
         largest = np.fmax(largest, [_share(_way(weights, other), way) for (_, weights), (_, other), way in kept])
         if progress is not None:
             progress("controls", 1)
+    added_up = np.sqrt(np.cumsum(np.square(found.rounding)))
+    last = len(added_up)  # the comparison may have ended before the runs do
     distances = []
     for (_, state), (_, weights), way in zip(runs.jax, runs.torch, ways, strict=True):
         arranged = found.partners.of_weights(weights)
@@ -138,7 +140,7 @@ def drift(
         runs.steps,
         tuple(distances),
         tuple(float(one) for one in largest),
-        tuple(max(found.rounding[:step]) for step in runs.steps),
+        tuple(_share(float(added_up[min(step, last) - 1]), way) for step, way in zip(runs.steps, ways, strict=True)),
         tuple((one, other) for (one, _), (other, _) in zip(runs.torch, runs.jax, strict=True)),
         controls,
     )

@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format
 from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._truth.balls import precision
 
 BITS = 512
@@ -171,6 +172,15 @@ def judge_losses(frameworks: Collection[str]) -> list[LossPoint]:
                 for order, result in enumerate(results):
                     points += list(_judged(loss, implementation, order, x, y, result, fmt))
     return points
+
+
+def loses_digits(loss: str, framework: str, x: FloatArray, y: FloatArray) -> bool:
+    """Whether a declared difference of the loss that this framework is trained with occurs at one of these outputs."""
+    implementation = IMPLEMENTATIONS[loss][FRAMEWORKS.index(framework)]
+    results = _run(loss, x.ravel(), y.ravel(), (framework,))[implementation]
+    fmt = FORMATS[str(x.dtype)]
+    judged = (_judged(loss, implementation, order, x.ravel(), y.ravel(), one, fmt) for order, one in enumerate(results))
+    return any(point.declared is not None for points in judged for point in points)
 
 
 def stale(points: list[LossPoint]) -> list[str]:

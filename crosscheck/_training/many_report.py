@@ -10,9 +10,8 @@ from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.written import Documented
-from crosscheck._training.agreement import TIMES_CONTROL
 from crosscheck._training.losses import DIFFERENCES, LossPoint, stale
-from crosscheck._training.many import GateResult
+from crosscheck._training.many import TIMES_CONTROL, GateResult
 from crosscheck._training.report import SCHEMA
 
 

@@ -10,6 +10,7 @@ from itertools import takewhile
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import widen
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
@@ -54,7 +55,7 @@ class Partners:
         used: The arrays of JAX that the loss depends on.
         sums: The arrays of JAX that are sums of two weights; there, ``places`` are those of the first.
         slots: By array of JAX, the array of its parameter and what torch's optimiser calls it.
-        starts: By array of JAX, how far it is from torch's numbers at the start, relatively, where no array holds them.
+        starts: By array of JAX that starts elsewhere, how far it is from torch's numbers, relatively.
     """
 
     weights: tuple[WeightMatch, ...]
@@ -136,6 +137,8 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     found = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
     if not places:
         _by_name(found, recorded.weights, dict(zip(model.names, model.weights, strict=True)))
+    starts = {leaf: _apart(widen(jax.start[leaf]), array) for leaf, array in found.of_weights(torch.weights()).items()}
+    found.starts |= {leaf: apart for leaf, apart in starts.items() if apart}
     places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
     return found
 
@@ -157,11 +160,8 @@ def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Ar
         name = alike[0]
         left.remove(name)
         found.places[leaf] = found.place(name)
-        found.starts[leaf] = _apart(np.asarray(array, np.float64), np.asarray(mine[name], np.float64))
-        found.weights = (
-            *(one for one in found.weights if name != one.torch and leaf != one.jax),
-            WeightMatch(name, leaf, "the same", BY_NAME, found.starts[leaf]),
-        )
+        others = (one for one in found.weights if name != one.torch and leaf != one.jax)
+        found.weights = *others, WeightMatch(name, leaf, "the same", BY_NAME, _apart(widen(array), widen(mine[name])))
 
 
 def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
@@ -228,8 +228,8 @@ def _has_place(found: Partners, name: str) -> bool:
 
 
 def _apart(one: Array, other: Array) -> float:
-    size = float(np.abs(other).max(initial=0.0))
-    return float(np.abs(one - other).max(initial=0.0)) / size if size else np.inf
+    apart, size = float(np.abs(one - other).max(initial=0.0)), float(np.abs(other).max(initial=0.0))
+    return 0.0 if not apart else apart / size if size else np.inf
 
 
 def said(leaf: str, owners: tuple[str, ...]) -> str:

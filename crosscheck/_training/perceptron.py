@@ -16,33 +16,34 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import framework
-from crosscheck._training.agreement import judge, moved
 from crosscheck._training.faults import FAULTS
 from crosscheck._training.losses import judge_losses
 from crosscheck._training.many import judge_many, moved_many
 from crosscheck._training.many_report import LossesReport, PerceptronsReport
 from crosscheck._training.many_setup import gates_and_seeds
 from crosscheck._training.model import check_weights
-from crosscheck._training.records import History, Progress, Setup, Train, Weights
-from crosscheck._training.report import PerceptronReport
+from crosscheck._training.records import History, Prepare, Progress, Setup, Side, Weights
+from crosscheck._training.report import OWN, PerceptronReport
 from crosscheck._training.tasks import GATES, Task, gate, random_points
+from crosscheck._training.training_report import TrainingReport
 
 DTYPES = ("float32", "float64")
 TASKS = (*GATES, "points")
 OPTAX = ("optax",)
+ROOM = "crosscheck._training"
 MOST_SEEDS = 2**63 - 1
 MOST_STARTS = 100_000
 """Every gate from so many starts, for 1,000 epochs, takes a quarter of an hour."""
 SECONDS_OF_A_START = 1.3e-4
 """What torch takes to draw one."""
 STARTS_AT_ONCE = 1000
-CONTROLS = (np.inf, -np.inf)
-"""Every weight moved by one ulp up, and down."""
+CONTROLS = 8
+"""Trainings of PyTorch from weights one ulp away."""
 
 
-def trainings(planted: int) -> int:
-    """How many trainings ``perceptron`` runs: one and its controls in each framework, and one for each planted fault."""
-    return len(FRAMEWORKS) * (1 + len(CONTROLS)) + planted
+def trainings(judged: int) -> int:
+    """How many trainings ``perceptron`` runs to judge so many that are not the frameworks' own."""
+    return max(1, judged) * (1 + CONTROLS)
 
 
 @undisturbed(alone=True)
@@ -57,12 +58,13 @@ def perceptron(
     seed: int = 0,
     dtype: str | Any = "float32",
     plant: Mapping[str, str] | None = None,
-    replace: Mapping[str, Train] | None = None,
+    replace: Mapping[str, Prepare] | None = None,
     progress: Progress | None = None,
 ) -> PerceptronReport:
     """Train the same perceptron in both frameworks, from the same start and on the same data, and compare step for step.
 
-    A training that overflows gives a report that does not agree.
+    It is the smallest example of ``compare_training``, which judges it. A training that overflows gives a report that does
+    not agree.
 
     Args:
         what: A gate (``or``, ``xor``, ...), learned with BCEWithLogits, or ``points``: ten random points with random labels,
@@ -77,7 +79,8 @@ def perceptron(
         dtype: ``float32`` or ``float64``, by name or as a dtype of PyTorch, JAX or numpy.
         plant: A fault to plant in a framework, by name: ``plant={"jax": "flipped-label"}``. That is how the check is
             checked.
-        replace: By framework, a function from a setup to a history in place of its training.
+        replace: By framework, a function that makes its training in place of crosscheck's: of a ``Setup``, a pair of a step
+            and its state, as ``compare_training`` takes them. The step gets the inputs and the labels.
         progress: Called with what is running and the epochs done since the last call.
 
     Returns:
@@ -105,15 +108,19 @@ def perceptron(
         framework(name)
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
     setup = Setup(x, y, start, task.logits, float(learning_rate), epochs)
-    trains: dict[str, Train] = {
-        name: importlib.import_module(f"crosscheck._training.{name}_training").train for name in FRAMEWORKS
-    }
-    sound = {name: train(setup, progress) for name, train in trains.items()}
-    controls = [(sound[name], train(moved(setup, at), progress)) for name, train in trains.items() for at in CONTROLS]
-    judged: dict[str, History] = dict(sound)
-    judged |= {name: trains[name](FAULTS[fault].plant(setup), progress) for name, fault in planted.items()}
-    judged |= {name: train(setup, progress) for name, train in replaced.items()}
-    return PerceptronReport(task.name, seed, planted, setup, judged, judge(setup, judged, controls), environment(more=OPTAX))
+    made = {name: importlib.import_module(f"{ROOM}.{name}_training").prepare for name in FRAMEWORKS}
+    own: dict[str, Side] = {name: (setup, prepare) for name, prepare in made.items()}
+    others: dict[str, Side] = {name: (FAULTS[fault](setup), made[name]) for name, fault in planted.items()}
+    others |= {name: (setup, prepare) for name, prepare in replaced.items()}
+    compare = importlib.import_module(f"{ROOM}.sides").compare
+    reports: dict[str, TrainingReport] = {}
+    histories: dict[str, History] = {}
+    for judged in others or (OWN,):
+        sides = own | {name: side for name, side in others.items() if name == judged}
+        reports[judged], run = compare(sides["torch"], sides["jax"], CONTROLS, progress)
+        histories |= {name: history for name, history in run.items() if name not in others or name == judged}
+    ordered = {name: histories[name] for name in FRAMEWORKS}
+    return PerceptronReport(task.name, seed, planted, setup, ordered, reports, environment(more=OPTAX))
 
 
 @undisturbed(alone=True)

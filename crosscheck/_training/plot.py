@@ -28,7 +28,7 @@ def draw(report: PerceptronReport) -> Figure:
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.subplots(1, 2 + flat)
     verdict = "agree" if report.agree else "disagree"
-    figure.suptitle(f"{report.gate}, {report.setup.dtype}: torch and jax {verdict} ({report.agreement.cause})", fontsize=14)
+    figure.suptitle(f"{report.gate}, {report.setup.dtype}: torch and jax {verdict} ({report.cause})", fontsize=14)
     epochs = np.arange(1, report.setup.epochs + 1)
     losses = {name: report.histories[name]["loss"].astype(np.float64) for name in FRAMEWORKS}
     _losses(axes[0], epochs, losses)

@@ -47,7 +47,7 @@ def reason(
 ) -> Reason:
     """Why the two differ."""
     if departure.cause == "inaccurate":
-        return Reason(departure.stage if departure.stage != "update" else OPTIMISER, "")
+        return Reason(departure.stage if departure.stage in (LOSS, GRADIENTS, STATISTICS) else OPTIMISER, "")
     if departure.stage == LOSS:
         other = other_data(departure, jax_batches)
         return Reason(DATA, other) if other else _of_loss(departure) or _of_model(found, departure, seed)
@@ -273,13 +273,18 @@ def _of_schedule(found: Found, departure: Departure) -> Reason | None:
         judged = quantities(found.partners, moment.context, moment.made)
         before = found.partners.of_weights(moment.context.before)
         weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
-        ratios.append(_ratio([(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]))
+        moves = [(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]
+        ratio = _ratio(moves)
+        left = [far(mine * (ratio or 0.0), theirs, _size(mine)) for mine, theirs in moves]
+        error = max(far(mine, theirs, _size(mine)) for mine, theirs in moves)
+        ratios.append(ratio if max(left) <= MUCH * error else None)
     ratio = ratios[0]
     if ratio is None or None in ratios or not context.torch.rates:
         return None
     rate = max(context.torch.rates.values())
     other = rate * ratio
-    words = f"JAX's learning rate is {other:.6g}, PyTorch's {rate:.6g}"
+    digits = 6 if abs(ratio - 1) > SAME_RATIO else 9
+    words = f"JAX's learning rate is {other:.{digits}g}, PyTorch's {rate:.{digits}g}"
     for by, which in ((-1, "before"), (1, "after")):
         number = context.number - 1 + by
         if 0 <= number < len(found.rates) and found.rates[number]:

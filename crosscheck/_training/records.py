@@ -1,23 +1,18 @@
-"""What is trained and what a training leaves behind: frozen records of numpy arrays, the same for both frameworks."""
+"""What is trained: frozen records of numpy arrays, the same for both frameworks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format
+from crosscheck._arithmetic.formats import FloatArray
 
 Weights = Mapping[str, FloatArray]
 """``weight`` (outputs, inputs) and ``bias`` (outputs,), laid out as in torch.nn.Linear."""
 
 Progress = Callable[[str, int], None]
 """Called with what is running and the epochs that it has done since the last call."""
-
-TENSORS = ("outputs", "loss", "gradient.weight", "gradient.bias", "weight", "bias")
-"""What is recorded at each epoch, in the order in which an epoch computes it."""
 
 
 @dataclass(frozen=True)
@@ -47,42 +42,22 @@ class Setup:
     def dtype(self) -> str:
         return str(self.x.dtype)
 
-    @property
-    def format(self) -> Format:
-        return FORMATS[self.dtype]
 
+class Steps(NamedTuple):
+    """One framework's side of a training: its step and its state, as ``compare_training`` takes them.
 
-@dataclass(frozen=True)
-class History:
-    """One training, tensor by tensor, in the setup's dtype.
-
-    ``loss`` (epochs,), ``gradient.weight`` and ``gradient.bias`` (epochs, ...) are of each epoch; ``weight`` and ``bias``
-    (epochs + 1, ...) are the start and what each epoch leaves, ``outputs`` (epochs + 1, points, outputs) what they give.
+    The step gets the inputs and labels of the setup at each epoch. ``state`` of torch is a tuple of the model and its
+    optimiser.
     """
 
-    tensors: Mapping[str, FloatArray]
-
-    def __getitem__(self, tensor: str) -> FloatArray:
-        return self.tensors[tensor]
-
-    @property
-    def final(self) -> FloatArray:
-        """The outputs (points, outputs) after the last epoch."""
-        return self["outputs"][-1]
-
-    @property
-    def first_not_finite(self) -> int | None:
-        """The first epoch whose loss is NaN or infinite."""
-        lost = np.flatnonzero(~np.isfinite(self["loss"]))
-        return int(lost[0]) + 1 if lost.size else None
+    step: Callable[..., Any]
+    state: Any
 
 
-class Train(Protocol):
-    """One framework's training."""
+Prepare = Callable[[Setup], Steps]
+"""Makes one framework's side of the training that a setup describes."""
 
-    def __call__(self, setup: Setup, progress: Progress | None = None) -> History: ...
-
-
-def epoch_of(tensor: str, index: int) -> int:
-    """The epoch, from 1, of an index along a tensor's first axis; 0 is the start, the last outputs are one past the end."""
-    return index if tensor in ("weight", "bias") else index + 1
+Side = tuple[Setup, Prepare]
+"""One framework's side of a training: what it depends on, and what makes it."""
+History = Mapping[str, FloatArray]
+"""What a training leaves: ``loss`` (epochs,), and ``weight`` and ``bias`` (epochs + 1, ...), the start and each epoch's."""

@@ -1,21 +1,26 @@
-"""Two trainings of a perceptron, or many, to be printed, asked and written down."""
+"""Two trainings of a perceptron, to be printed, asked and written down."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, FloatArray
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._records.implementations import FRAMEWORKS
+from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._report.written import Documented
-from crosscheck._training.agreement import TIMES_CONTROL, Agreement
+from crosscheck._training.formula import sigmoid
+from crosscheck._training.losses import loses_digits
+from crosscheck._training.many import predicted
 from crosscheck._training.records import History, Setup
+from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,14 +28,52 @@ if TYPE_CHECKING:
 SCHEMA = "crosscheck.perceptron/1"
 ROWS = 10
 """Epochs that are shown: every 100th of 1,000."""
+OWN = "own"
+"""The comparison of both frameworks' own trainings."""
+TENSORS = ("loss", "weight", "bias")
+"""What is kept of each epoch, in the order in which it is computed."""
 
 MEANING = {
     "exact": "bit for bit the same",
     "rounding": "they differ by rounding",
-    "inaccurate": "they drift apart by more than rounding explains, though each step is right within rounding",
+    "definition": "each epoch is the same from the same state, but they drift apart by more than rounding explains",
 }
 
 _KNOWN = "what the losses are known to lose far out"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a training.
+
+    Attributes:
+        framework: Whose training it is; None where nothing says which side is meant.
+        part: As in ``TrainingFault``, or ``overflow`` for a loss that stopped being finite.
+        epoch: The first epoch at which it shows, from 1.
+        tensor: The tensor in which it is largest there.
+        message: What differs.
+        cause: One of crosscheck's causes.
+        declared: Whether the loss is known to lose these digits far out, as ``losses`` shows. That is no disagreement.
+    """
+
+    framework: str | None
+    part: str
+    epoch: int
+    tensor: str
+    message: str
+    cause: str
+    declared: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first number in which two trainings are not bit-equal; epoch 0 is the start."""
+
+    epoch: int
+    tensor: str
+    index: tuple[int, ...]
+    torch: float
+    jax: float
 
 
 @dataclass(frozen=True)
@@ -42,8 +85,10 @@ class PerceptronReport(Documented):
         seed: The seed of the start.
         planted: The faults that were planted, by framework.
         setup: What both trainings depend on.
-        histories: Every tensor of every epoch, by framework.
-        agreement: The verdict: cause, first and largest difference, growth, faults.
+        histories: By framework, what it trains to by itself: ``loss`` (epochs,), and ``weight`` and ``bias``
+            (epochs + 1, ...), the start and what each epoch leaves.
+        comparisons: What ``compare_training`` says: of the two frameworks' own trainings, under ``own``, or of each
+            training that is another, under its framework, beside the other framework's own.
         environment: Versions, devices and settings on which the results may depend.
     """
 
@@ -52,18 +97,79 @@ class PerceptronReport(Documented):
     planted: Mapping[str, str]
     setup: Setup
     histories: Mapping[str, History]
-    agreement: Agreement
+    comparisons: Mapping[str, TrainingReport]
     environment: Mapping[str, object]
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong, by framework."""
+        return tuple(self._findings())
+
+    def _findings(self) -> Iterator[Finding]:
+        for judged, report in self.comparisons.items():
+            for fault in report.faults:
+                side = fault.side or (None if judged == OWN else judged)
+                words = fault.explanation or f"{fault.tensor} is {fault.error:.2g} apart, relatively"
+                yield Finding(side, fault.part, fault.step, fault.tensor, words, fault.cause, self._declared(fault))
+        for framework in FRAMEWORKS:
+            loss = self.histories[framework]["loss"]
+            lost = np.flatnonzero(~np.isfinite(loss))
+            if lost.size:
+                words = f"the loss stopped being finite and is {loss[lost[0]]}; a smaller learning rate keeps it finite"
+                yield Finding(framework, "overflow", int(lost[0]) + 1, "loss", words, "special")
+
+    def _declared(self, fault: TrainingFault) -> bool:
+        if fault.cause != "inaccurate" or fault.side is None or fault.part not in ("loss", "gradients"):
+            return False
+        outputs = self._outputs(fault.side, fault.step - 1)
+        return loses_digits("logits" if self.setup.logits else "probabilities", fault.side, outputs, self.setup.y)
+
+    def _outputs(self, framework: str, epoch: int) -> FloatArray:
+        """What the model gives (points, outputs), of the weights after an epoch, in the dtype."""
+        weight, bias = (self.histories[framework][name][epoch].astype(np.float64) for name in ("weight", "bias"))
+        with np.errstate(all="ignore"):
+            logits = self.setup.x.astype(np.float64) @ weight.T + bias
+            return (logits if self.setup.logits else sigmoid(logits)).astype(self.setup.dtype)
+
+    @property
+    def declared(self) -> bool:
+        """Whether what the losses are known to lose far out is part of what explains the difference."""
+        return any(one.declared for one in self.findings)
+
+    @property
+    def cause(self) -> str:
+        """The worst of crosscheck's causes.
+
+        ``exact`` (bit-equal) and ``rounding`` agree. The others are those of ``compare_training``; a loss that stopped being
+        finite is ``special``.
+        """
+        causes = [one.cause for one in self.findings if not one.declared]
+        causes += [one.cause for one in self.comparisons.values() if one.cause is not None and not one.faults]
+        causes.append("rounding" if self.first else "exact")
+        return min(causes, key=CAUSES.index)
 
     @property
     def agree(self) -> bool:
         """Whether both trainings agree, learned or not."""
-        return self.agreement.agree
+        return self.cause in PASSING
 
     @property
     def passed(self) -> bool:
         """The same as ``agree``, under the name that every report has."""
         return self.agree
+
+    @cached_property
+    def first(self) -> Difference | None:
+        """The first number in which the two are not bit-equal, as each trains by itself."""
+        found = []
+        for rank, name in enumerate(TENSORS):
+            a, b = (self.histories[framework][name] for framework in FRAMEWORKS)
+            unequal = np.argwhere((a != b) & ~(np.isnan(a) & np.isnan(b)))
+            if len(unequal):
+                at = tuple(int(k) for k in unequal[0])
+                epoch = at[0] + (name == "loss")
+                found.append((epoch, rank, Difference(epoch, name, at[1:], float(a[at]), float(b[at]))))
+        return min(found, key=lambda one: one[:2])[2] if found else None
 
     def predictions(self, framework: str) -> BoolArray:
         """The predictions of a framework after the last epoch.
@@ -74,11 +180,8 @@ class PerceptronReport(Documented):
         Returns:
             Whether the sigmoid is at least a half (points, outputs).
         """
-        final = self.histories[framework].final.astype(np.float64)
-        if self.setup.logits:
-            with np.errstate(over="ignore"):
-                final = (1 / (1 + np.exp(-final))).astype(self.setup.x.dtype)
-        return np.asarray(final >= 0.5)
+        final = self._outputs(framework, -1)
+        return predicted(final) if self.setup.logits else np.asarray(final >= 0.5)
 
     def accuracy(self, framework: str) -> float:
         """The share of the labels that a framework predicts.
@@ -95,12 +198,11 @@ class PerceptronReport(Documented):
     def headline(self) -> str:
         """The verdict in one line."""
         what = f"{self.gate}, {self.setup.dtype}, {self.setup.epochs:,} epochs"
-        if not self.agreement.findings:
-            known = f" and by {_KNOWN} (crosscheck perceptron --losses)" if self.agreement.declared else ""
-            return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {MEANING[self.agreement.cause]}{known}."
-        first = self.agreement.findings[0]
-        where = f"first seen at epoch {first.epoch} in {first.tensor}"
-        return f"DISAGREE: {what}: {first.framework} has the fault {first.fault!r}, {where}."
+        wrong = [one for one in self.findings if not one.declared]
+        if wrong:
+            return f"DISAGREE: {what}: {_said(wrong[0])}."
+        known = f" and by {_KNOWN} (crosscheck perceptron --losses)" if self.declared else ""
+        return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {MEANING[self.cause]}{known}."
 
     def data(self) -> dict[str, object]:
         """The report as plain data (schema ``crosscheck.perceptron/1``).
@@ -116,7 +218,7 @@ class PerceptronReport(Documented):
         Returns:
             The data without ``schema`` and ``environment``.
         """
-        verdict, setup = self.agreement, self.setup
+        setup = self.setup
         return {
             "gate": self.gate,
             "settings": {
@@ -137,12 +239,14 @@ class PerceptronReport(Documented):
                 for name, history in self.histories.items()
             },
             "agree": self.agree,
-            "cause": verdict.cause,
-            "declared": verdict.declared,
-            "first_difference": plain(asdict(verdict.first)) if verdict.first else None,
-            "largest_difference": {name: plain(asdict(one)) for name, one in verdict.largest.items()},
-            "growth": {str(epoch): plain({"frameworks": a, "control": b}) for epoch, (a, b) in verdict.growth.items()},
-            "faults": [plain(asdict(finding)) for finding in verdict.findings],
+            "cause": self.cause,
+            "declared": self.declared,
+            "first_difference": plain(asdict(self.first)) if self.first else None,
+            "faults": [plain(asdict(one)) for one in self.findings],
+            "comparisons": {
+                name: {key: value for key, value in report.data().items() if key not in ("schema", "environment", "errors")}
+                for name, report in self.comparisons.items()
+            },
         }
 
     def plot(self) -> Figure:
@@ -161,10 +265,15 @@ class PerceptronReport(Documented):
         Returns:
             The document.
         """
-        evidence = map(Paragraph, (*_faults(self), *_first(self), *_size(self)))
+        evidence = map(Paragraph, (*_faults(self), *_first(self), *_drift(self)))
         figure = Drawing(self.plot, f"{self.gate}: the losses of both trainings, and how far they are apart")
         blocks: list[Block] = [_losses(self), _results(self), Heading("Differences"), *evidence, figure]
         return Document(self.headline, self.passed, blocks, self.environment)
+
+
+def _said(one: Finding) -> str:
+    whose = f"{one.framework}'s " if one.framework else ""
+    return f"{whose}{one.part}, from epoch {one.epoch} on: {one.message}"
 
 
 def _losses(report: PerceptronReport) -> Table:
@@ -192,15 +301,15 @@ def _results(report: PerceptronReport) -> Table:
 def _faults(report: PerceptronReport) -> Iterator[str]:
     for name, fault in report.planted.items():
         yield f"Planted in {name}: {fault}."
-    for finding in report.agreement.findings:
-        where = f"from epoch {finding.epoch} on, first in {finding.tensor}"
-        yield f"{finding.framework}: {finding.fault}, {where}: {finding.message}."
+    for one in report.findings:
+        known = f": {_KNOWN}" if one.declared else ""
+        yield f"{_said(one)}, first in {one.tensor}{known}."
 
 
 def _first(report: PerceptronReport) -> Iterator[str]:
-    first = report.agreement.first
+    first = report.first
     if first is None:
-        yield "No difference: every tensor is bit-equal at every epoch."
+        yield "No difference: loss and weights are bit-equal at every epoch."
         return
     where = f"{first.tensor}{list(first.index) if first.index else ''}"
     fmt = FORMATS[report.setup.dtype]
@@ -210,18 +319,18 @@ def _first(report: PerceptronReport) -> Iterator[str]:
     yield f"First difference: epoch {first.epoch}, {where}: torch {first.torch!r}, jax {first.jax!r}, {units:.3g} ulp apart."
 
 
-def _size(report: PerceptronReport) -> Iterator[str]:
-    verdict = report.agreement
-    if verdict.first is None:
-        return
-    tensor, largest = max(verdict.largest.items(), key=lambda item: item[1].difference)
-    yield f"Largest difference: {largest.difference:.2g}, in {tensor} at epoch {largest.epoch}."
-    growth = {f"epoch {epoch:,}": pair for epoch, pair in verdict.growth.items() if epoch}
-    yield "How far the weights are apart: " + ", ".join(f"{a:.2g} at {epoch}" for epoch, (a, _) in growth.items()) + "."
-    yield "Had the start moved by one ulp: " + ", ".join(f"{b:.2g} at {epoch}" for epoch, (_, b) in growth.items()) + "."
-    if verdict.agree:
-        known = f" together with {_KNOWN}" if verdict.declared else ""
+def _drift(report: PerceptronReport) -> Iterator[str]:
+    for drift in (one.drift for one in report.comparisons.values() if one.drift is not None):
+        shown = [k for k in (10**power - 1 for power in range(len(str(len(drift.steps))))) if k < len(drift.steps)]
+        shown += [len(drift.steps) - 1] if shown[-1] != len(drift.steps) - 1 else []
+        for words, distances in (
+            ("How far the weights are apart, of the way that they have gone", drift.apart),
+            (f"PyTorch's from themselves, started one ulp away, {drift.runs} times", drift.controls),
+        ):
+            yield f"{words}: " + ", ".join(f"{distances[k]:.2g} at epoch {drift.steps[k]:,}" for k in shown) + "."
+    if report.agree and report.first is not None:
+        known = f" and {_KNOWN} explain" if report.declared else " explains"
         yield (
-            f"Cause: {verdict.cause}. Every step of both sides follows from the step before within rounding, and no tensor "
-            f"is further apart than {TIMES_CONTROL:g} times the control explains{known}."
+            f"Cause: {report.cause}. Every epoch is the same from the same state, and the weights part no further than "
+            f"rounding{known}."
         )

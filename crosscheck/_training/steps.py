@@ -109,8 +109,7 @@ class Found:
     errors: list[dict[str, float]] = field(default_factory=list)
     """By step and kind of tensor the largest error."""
     rounding: list[float] = field(default_factory=list)
-    """By step how far all parameters of a side in the dtype are from those in float64, relative to how far the step moves
-    them."""
+    """By step what rounding does to the new parameters, as a root mean square."""
     rates: list[Mapping[str, float]] = field(default_factory=list)
     first_special: int | None = None
     gradients_seen: bool = True
@@ -248,8 +247,7 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
     found.errors.append(largest)
     if limits.unit == IN_FLOAT64 and context.number & (context.number - 1) == 0:
         limits.measure(found, context, base)  # which nothing else shows: the dtype is the one that it would be held against
-    noise = max((max(one) for (kind, _), one in limits.rounding.items() if kind == WEIGHTS), default=0.0)
-    found.rounding.append(max(noise, _rounding(base, found.partners.of_weights(context.before), limits.unit)))
+    found.rounding.append(_rounding(base, limits))
     special = not np.isfinite(context.torch.loss[1]) or not np.isfinite(context.jax.loss)
     if special and found.first_special is None:
         found.first_special = context.number
@@ -275,18 +273,22 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
             break
 
 
-def _rounding(base: Mapping[Quantity, Judged], before: Mapping[str, Array], unit: float) -> float:
-    """How far the new parameters of a side are from those in float64, or rounding each of them once would put them."""
-    moved = rounded = 0.0
-    sides = np.zeros(2)
-    for (kind, name), one in base.items():
-        if kind == WEIGHTS and one.narrow is not None:
-            moved += float(np.sum((one.mine - before[name]) ** 2))
-            rounded += float(np.sum((unit * one.mine) ** 2))
+def _rounding(base: Mapping[Quantity, Judged], limits: Limits) -> float:
+    """The root mean square, over all parameters, of what rounding does to a step, on the side on which it does more.
+
+    That is what the dtype makes of it, at least one rounding of each, and what noise has shown.
+    """
+    total = np.zeros(3)
+    count = 0
+    for quantity, one in base.items():
+        if quantity[0] == WEIGHTS and one.narrow is not None:
             for side, wide in enumerate((one.mine, one.theirs)):
-                sides[side] += float(np.sum((np.asarray(one.narrow[side], np.float64) - wide) ** 2))
-    errors = max(float(sides.max()), rounded)
-    return float(np.sqrt(errors / moved)) if moved and np.isfinite(errors) else 0.0
+                total[side] += float(np.sum((np.asarray(one.narrow[side], np.float64) - wide) ** 2))
+            noise = max(limits.rounding.get(quantity, (0.0, 0.0))) * one.size if limits.unit == IN_FLOAT64 else 0.0
+            total[2] += float(np.sum(np.maximum(limits.unit * np.abs(one.mine), noise) ** 2))
+            count += one.mine.size
+    largest = float(total.max())
+    return float(np.sqrt(largest / count)) if count and np.isfinite(largest) else 0.0
 
 
 def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quantity, Judged]) -> None:

@@ -101,7 +101,7 @@ def compare_training(
     _arguments.integer("controls", controls, 0, "controls=8 shows how far rounding drives a training")
     _arguments.seed(seed)
     _arguments.progress(progress)
-    objects, dtype = _objects(torch_state)
+    objects, dtype = objects_of(torch_state)
     both = _batches(batches, jax_batches, torch_to_jax, dtype, seed)
     report, _ = judge(
         TorchSteps(torch_step, objects, dtype), JaxSteps(jax_step, jax_state, dtype), both, controls, seed, progress
@@ -137,7 +137,7 @@ def judge(
     return TrainingReport(name, steps, faults, errors, free, weights, tuple(_notes(found)), environment("cpu")), runs
 
 
-def _objects(given: Any) -> tuple[tuple[Any, ...], str]:
+def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
     """What a step of torch changes, the model among it, and the dtype of its parameters."""
     import torch
 

@@ -1,34 +1,21 @@
 """Trainings of the perceptron that are not what their setup says."""
 
-import ml_dtypes
-import numpy as np
-from trainings import TRAIN, History
+import jax.numpy as jnp
 
 from detection.trained import Trained, descend, trainer
 
-FIRST = {
-    "sum": "1 loss",
-    "no-reset": "2 gradient.weight",
-    "flipped-label": "1 loss",
-    "transposed": "1 outputs",
-    "learning-rate": "1 weight",
-    "start": "0 weight",
+PARTS = {
+    "sum": ("loss", 1),
+    "no-reset": ("clipping", 2),
+    "flipped-label": ("data", 1),
+    "transposed": ("data", 1),
+    "learning-rate": ("schedule", 1),
+    "start": ("start", 1),
 }
 
 
-def unknown(name, train, at, **options):
-    return Trained(name=name, kind="trainings", train=train, cause="unknown", side="jax", at=at, **options)
-
-
-def momentum():
-    velocity = {}
-
-    def step(epoch, weights, gradients, rate):
-        for name, gradient in gradients.items():
-            velocity[name] = gradient + (0.9 * velocity[name] if epoch > 1 else 0)
-        return descend(epoch, weights, velocity, rate)
-
-    return step
+def another(name, train, part, epoch=1, **options):
+    return Trained(name=name, kind="trainings", train=train, cause=part, side="jax", at=f"epoch {epoch}", **options)
 
 
 def decayed(epoch, weights, gradients, rate):
@@ -40,11 +27,11 @@ def without_bias(epoch, weights, gradients, rate):
 
 
 def slower(epoch, weights, gradients, rate):
-    return descend(epoch, weights, gradients, rate * 0.5 if epoch > 20 else rate)
+    return descend(epoch, weights, gradients, rate * jnp.where(epoch > 20, 0.5, 1.0))
 
 
 def one_epoch_left_out(epoch, weights, gradients, rate):
-    return weights if epoch == 7 else descend(epoch, weights, gradients, rate)
+    return descend(epoch, weights, gradients, rate * (epoch != 7))
 
 
 def upwards(epoch, weights, gradients, rate):
@@ -53,23 +40,16 @@ def upwards(epoch, weights, gradients, rate):
 
 def in_sixteen_bits(epoch, weights, gradients, rate):
     stepped = descend(epoch, weights, gradients, rate)
-    return {name: w.astype(ml_dtypes.bfloat16).astype(w.dtype) for name, w in stepped.items()}
+    return {name: w.astype(jnp.bfloat16).astype(w.dtype) for name, w in stepped.items()}
 
 
-def last_point_left_out(pull):
-    return np.concatenate([pull[:-1], 0 * pull[-1:]])
+def last_point_left_out(losses):
+    return losses[:-1].sum() / losses.size
 
 
-def changed(tensor, index, factor):
-    """One recorded number, of which nothing follows."""
-
-    def train(setup, progress=None):
-        history = TRAIN["jax"](setup)
-        array = history[tensor].copy()
-        array[index] *= factor
-        return History({**history.tensors, tensor: array})
-
-    return train
+def one_gradient(epoch, weights, gradients, rate):
+    changed = {**gradients, "bias": gradients["bias"] * jnp.where(epoch == 4, 1 + 1e-6, 1.0)}
+    return descend(epoch, weights, changed, rate)
 
 
 FAULTS = [
@@ -79,22 +59,23 @@ FAULTS = [
             kind="trainings",
             fault=fault,
             what=what,
-            cause=fault,
+            cause=part,
             side=side,
-            at=FIRST[fault],
+            at=f"epoch {epoch}",
         )
-        for fault in FIRST
+        for fault, (part, epoch) in PARTS.items()
         for what, side in (("or", "torch"), ("points", "jax"))
     ),
-    unknown("momentum", trainer(momentum()), "2 weight"),
-    unknown("weight decay", trainer(decayed), "1 weight"),
-    unknown("the bias is not trained", trainer(without_bias), "1 bias"),
-    unknown("another rate from epoch 21 on", trainer(slower), "21 weight"),
-    unknown("one epoch changes nothing", trainer(one_epoch_left_out), "7 weight"),
-    unknown("uphill", trainer(upwards), "1 weight"),
-    unknown("weights kept in bfloat16", trainer(in_sixteen_bits), "1 weight"),
-    unknown("the last point left out", trainer(weigh=last_point_left_out), "1 gradient.weight"),
-    unknown("one loss of the history", changed("loss", 11, 1.001), "12 loss"),
-    unknown("the last outputs", changed("outputs", -1, 1.01), f"{41} outputs"),
-    unknown("one gradient in float64", changed("gradient.bias", 3, 1 + 1e-9), "4 gradient.bias", dtype="float64"),
+    another("momentum", trainer(momentum=0.9), "optimiser", 2),
+    another("weight decay", trainer(decayed), "optimiser"),
+    another("the bias is not trained", trainer(without_bias), "gradients"),
+    another("another rate from epoch 21 on", trainer(slower), "schedule", 21),
+    another("one epoch changes nothing", trainer(one_epoch_left_out), "optimiser", 7),
+    another("uphill", trainer(upwards), "schedule"),
+    another("weights kept in bfloat16", trainer(in_sixteen_bits), "optimiser"),
+    another("the last point left out", trainer(reduce=last_point_left_out), "loss"),
+    another(
+        "one loss of the history", trainer(returned=lambda epoch, loss: loss * jnp.where(epoch == 12, 1.001, 1)), "loss", 12
+    ),
+    another("one gradient in float64", trainer(one_gradient), "optimiser", 4, dtype="float64"),
 ]

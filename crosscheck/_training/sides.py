@@ -1,0 +1,69 @@
+"""The training of a perceptron as ``compare_training`` takes it, and what it trains to by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from crosscheck._compare.inputs import gather
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._records.errors import UsageError
+from crosscheck._training.drift import Runs
+from crosscheck._training.jax_steps import JaxSteps
+from crosscheck._training.records import History, Prepare, Progress, Setup, Side, Steps
+from crosscheck._training.torch_steps import TorchSteps
+from crosscheck._training.training import judge, objects_of
+from crosscheck._training.training_report import TrainingReport
+
+
+def compare(
+    torch: Side, jax: Side, controls: int, progress: Progress | None = None
+) -> tuple[TrainingReport, dict[str, History]]:
+    """What the engine says of two trainings, and their histories by framework."""
+    (mine, in_torch), (theirs, in_jax) = ((setup, _made(prepare, setup)) for setup, prepare in (torch, jax))
+
+    def advance(what: str, count: int) -> None:
+        if progress is not None:
+            progress("both" if what == "steps" else "torch", count if what == "steps" else mine.epochs)
+
+    objects, dtype = objects_of(in_torch.state)
+    sides = TorchSteps(in_torch.step, objects, dtype), JaxSteps(in_jax.step, in_jax.state, dtype)
+    report, runs = judge(*sides, (_batches(mine), _batches(theirs)), controls, 0, advance)
+    assert runs is not None
+    return report, _histories(mine, runs)
+
+
+def _batches(setup: Setup) -> list[Inputs]:
+    """The whole data at each epoch."""
+    return [gather([setup.x, setup.y], setup.dtype, None, 0, 0)] * setup.epochs
+
+
+def _made(prepare: Prepare, setup: Setup) -> Steps:
+    made = prepare(setup)
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise UsageError(f"replace: got {type(made).__name__} from its function, expected a pair: a step and its state")
+    return Steps(*made)
+
+
+def _histories(setup: Setup, runs: Runs) -> dict[str, History]:
+    """Losses and weights by framework, as PyTorch lays the weights out."""
+    roles = {}
+    for role, array in setup.weights.items():
+        names = [name for name, one in runs.start.items() if one.shape == array.shape]
+        if len(names) != 1:
+            shapes = ", ".join(f"{name} {one.shape}" for name, one in runs.start.items())
+            raise UsageError(
+                f"replace: got a model with {shapes}, expected one parameter of shape {array.shape}: the {role}"
+            )
+        roles[role] = names[0]
+    weights: dict[str, Sequence[Mapping[str, Array]]] = {
+        "torch": [runs.start, *(one for _, one in runs.torch)],
+        "jax": [runs.partners.in_torch(one) for one in (runs.jax_start, *(state for _, state in runs.jax))],
+    }
+    losses = {"torch": runs.torch, "jax": runs.jax}
+    return {
+        framework: {"loss": np.array([loss for loss, _ in losses[framework]], setup.dtype)}
+        | {role: np.stack([one[name] for one in held]).astype(setup.dtype) for role, name in roles.items()}
+        for framework, held in weights.items()
+    }

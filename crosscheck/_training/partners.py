@@ -137,9 +137,11 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     found = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
     if not places:
         _by_name(found, recorded.weights, dict(zip(model.names, model.weights, strict=True)))
-    starts = {leaf: _apart(widen(jax.start[leaf]), array) for leaf, array in found.of_weights(torch.weights()).items()}
-    found.starts |= {leaf: apart for leaf, apart in starts.items() if apart}
     places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
+    for leaf, array in found.of_weights(torch.weights()).items():
+        apart = _apart(widen(jax.start[leaf]), array)
+        if apart and leaf not in found.sums:  # a sum is rounded
+            found.starts[leaf] = apart
     return found
 
 

@@ -275,9 +275,8 @@ def _of_schedule(found: Found, departure: Departure) -> Reason | None:
         weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
         moves = [(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]
         ratio = _ratio(moves)
-        left = [far(mine * (ratio or 0.0), theirs, _size(mine)) for mine, theirs in moves]
-        error = max(far(mine, theirs, _size(mine)) for mine, theirs in moves)
-        ratios.append(ratio if max(left) <= MUCH * error else None)
+        left, error = (max(_size(mine * by - theirs) for mine, theirs in moves) for by in (ratio or 0.0, 1.0))
+        ratios.append(ratio if left <= MUCH * error else None)
     ratio = ratios[0]
     if ratio is None or None in ratios or not context.torch.rates:
         return None

@@ -20,8 +20,8 @@ def scalar_rest(id_: str, *, of: str, more: str = "", implementations: tuple[str
         id=id_,
         cause="layout",
         implementations=implementations,
-        reason=f"torch has vectorised and scalar code for {of}, which differ. An input in the rest of an array that fills "
-        f"no vector, or in a view with gaps, meets the scalar code. {more}".rstrip(),
+        reason=f"torch has vectorised and scalar code for {of}, and their results differ. The scalar code computes the last "
+        f"entries of an array, which fill no vector, and those of a view with gaps. {more}".rstrip(),
         link="https://github.com/pytorch/pytorch/pull/197018",
         modes=("eager",),
     )
@@ -46,8 +46,8 @@ def compiled_expm1(id_: str) -> Deviation:
         id=id_,
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch.compile makes of expm1 what it makes of exp(x) - 1 on the CPU: near 0 the difference drops the digits "
-        "of x, and below the rounding of 1 the value is 0, although the exact one is a normal number.",
+        reason="On the CPU torch.compile computes expm1 as exp(x) - 1. Near 0 that difference loses the digits of x; where "
+        "exp(x) rounds to 1 the value is 0, although the exact one is a normal number.",
         link="https://github.com/pytorch/pytorch/issues/189803",
         modes=("compile",),
         bug=True,
@@ -60,7 +60,7 @@ def compiled_zero(id_: str) -> Deviation:
         id=id_,
         cause="convention",
         implementations=(TORCH, "jax.native"),
-        reason="torch.compile makes exp(x) - 1 of expm1: of -0, and of the subnormals that JAX takes for -0, that is +0. "
+        reason="torch.compile computes expm1 as exp(x) - 1. At -0, and at the subnormals that JAX takes for -0, that is +0. "
         "JAX keeps the sign.",
         link="https://github.com/pytorch/pytorch/issues/189803",
         modes=("compile",),
@@ -73,8 +73,8 @@ def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
         id=id_,
         cause="convention",
         implementations=(TORCH, "jax.native"),
-        reason="torch.compile takes the gradient from a decomposition that asks whether x lies beyond the bound of a piece. "
-        f"NaN does not, and gets the slope of the last piece, {torch:.5g}; JAX's is {'NaN' if isnan(jax) else f'{jax:g}'}.",
+        reason="torch.compile computes the gradient piece by piece, comparing x with the bounds of the pieces. NaN is "
+        f"beyond none, and gets the slope of the last piece, {torch:.5g}; JAX's is {'NaN' if isnan(jax) else f'{jax:g}'}.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
         modes=("compile",),
     )

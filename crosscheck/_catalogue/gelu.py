@@ -116,8 +116,8 @@ DEVIATIONS = (
         id="gelu-second-derivative-overflow",
         cause="special",
         implementations=(TORCH,),
-        reason="torch composes the second derivative of operations, of which one squares x: where that is infinite, "
-        "infinity times an underflowed e^(-x^2/2) is NaN. The exact value is 0.",
+        reason="torch computes the second derivative in several operations, one of which squares x. Where the square is "
+        "infinite, it is multiplied with an e^(-x^2/2) that is 0, which gives NaN. The exact value is 0.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
         bug=True,
     ),
@@ -125,8 +125,8 @@ DEVIATIONS = (
         id="gelu-jax-default-overflow",
         cause="special",
         implementations=(DEFAULT,),
-        reason="JAX's default is the approximation by tanh. Its derivatives multiply a power of x, infinite out there, with "
-        "the derivative of tanh, 0 out there.",
+        reason="JAX's default is the approximation by tanh. At large x its derivatives multiply a power of x, which is "
+        "infinite, with the derivative of tanh, which is 0: the product is NaN.",
         link=JAX_SOURCE,
     ),
     recorded(
@@ -181,8 +181,8 @@ DEVIATIONS = (
         id="gelu-second-derivative-squared-input",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch composes the second derivative of operations that each round, x^2 first: e^(-x^2/2) multiplies the "
-        "error of its argument by up to x^2/2.",
+        reason="torch computes the second derivative in several operations, each of which rounds. The first is x^2, and "
+        "e^(-x^2/2) multiplies the error of its argument by up to x^2/2.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
     ),
     recorded(

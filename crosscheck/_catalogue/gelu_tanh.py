@@ -127,14 +127,16 @@ DEVIATIONS = (
         id="gelu-tanh-overflow",
         cause="special",
         implementations=(MATCHED,),
-        reason="The derivatives multiply a power of x, infinite out there, with the derivative of tanh, 0 out there.",
+        reason="At large x the derivatives multiply a power of x, which is infinite, with the derivative of tanh, which is "
+        "0: the product is NaN.",
         link=COMPOSED,
     ),
     recorded(
         id="gelu-tanh-overflow-jax",
         cause="special",
         implementations=(JAX,),
-        reason="The derivatives multiply a power of x, infinite out there, with the derivative of tanh, 0 out there.",
+        reason="At large x the derivatives multiply a power of x, which is infinite, with the derivative of tanh, which is "
+        "0: the product is NaN.",
         link=JAX_SOURCE,
     ),
     recorded(
@@ -157,7 +159,7 @@ DEVIATIONS = (
         id="gelu-tanh-torch-default-lost-digits",
         cause="inaccurate",
         implementations=(DEFAULT,),
-        reason="Where torch's default differs by little, or is all lost digits itself, its errors are the larger part. "
+        reason="Where torch's default, the exact GELU, hardly differs, or has lost its digits, its own errors decide. "
         "oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals; where it is not taken, torch keeps a tail of the "
         "gradient that the approximation by tanh has lost.",
         link=ONEDNN,

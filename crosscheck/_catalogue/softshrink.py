@@ -59,8 +59,8 @@ DEVIATIONS = (
         id="softshrink-compiled-nan",
         cause="special",
         implementations=("torch.native",),
-        reason="torch.compile makes of softshrink a choice between x - sign(x) lambda and x * 0, where the product is there "
-        "to keep NaN, and folds the product to 0: so NaN becomes 0.",
+        reason="torch.compile computes softshrink as x - sign(x) lambda or, near 0 and at NaN, as x * 0. The product is "
+        "meant to keep NaN, but the compiler replaces it by 0.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_refs/nn/functional/__init__.py",
         modes=("compile",),
         bug=True,

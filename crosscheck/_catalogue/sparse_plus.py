@@ -46,8 +46,8 @@ DEVIATIONS = (
         id="sparse-plus-gradient-overflow",
         cause="special",
         implementations=(JAX,),
-        reason="JAX selects one of three branches that it differentiates all. The gradient 2 (x + 1) of the parabola, which "
-        "is not selected out there, is infinite for the largest floats (in float16 from 32768 on), and 0 times it is NaN.",
+        reason="JAX differentiates all three branches and then selects one. For the largest floats (in float16 from 32768 "
+        "on) the gradient 2 (x + 1) of the parabola is infinite. It is not selected there, but 0 times it is NaN.",
         link="https://docs.jax.dev/en/latest/faq.html#gradients-contain-nan-where-using-where",
         bug=True,
     ),

@@ -143,10 +143,17 @@ def test_the_side_that_does_not_deviate_is_not_differentiated() -> None:
 @pytest.mark.full
 def test_a_row_as_long_as_a_vocabulary_is_not_given_to_gradcheck() -> None:
     """Its Jacobian takes tens of gigabytes."""
-    _, found = noticed("log_softmax", "log_softmax-long-row", 0)
+    atlas, found = noticed("log_softmax", "log_softmax-long-row", 0)
     assert found[ASSERT_CLOSE, "anchors"].noticed is not None
     assert found[GRADCHECK, "anchors"].noticed is None
     assert "the whole Jacobian" in found[GRADCHECK, "anchors"].said
+    ((at, *_),) = (row.inputs for row in atlas.rows)
+    assert at.place is not None
+    assert f"in a row of {at.place.length}" in str(atlas)
+    assert not at.place.bits  # a file with them has megabytes for each
+    drawn: dict[str, Any] = {"numpy": np}
+    exec("\n".join(at.place.made), drawn)
+    assert at.place.length == drawn["row"].size
 
 
 @pytest.mark.parametrize("name", ["relu", "log1mexp", "softmax"])

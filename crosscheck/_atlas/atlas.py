@@ -16,7 +16,7 @@ from crosscheck._atlas.file import read
 from crosscheck._atlas.noticed import Checks
 from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.report import Atlas
-from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row
+from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row, without_long_rows
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
@@ -136,7 +136,7 @@ def _rows(
         beside = others(activation, first.parameters, one.implementations, first.mode, lacking, first.dtype)
         sighting = sight_uncovered(activation, one, beside)
         undeclared.append(undeclared_row(activation, one.implementations, one.order, one.cause, one.comparisons, sighting))
-    return [*declared, *undeclared]
+    return [without_long_rows(row) for row in (*declared, *undeclared)]
 
 
 def atlas_diff(

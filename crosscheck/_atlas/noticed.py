@@ -140,7 +140,7 @@ class Checks:
     def _slopes_at_anchors(self, row: AtlasRow, implementation: str) -> Iterator[_Tried]:
         checked = [at for at in row.inputs if at.dtype in CHECKED] or row.inputs
         for at in checked:
-            too_long = SLOPES[Implementation.of(implementation).side] == GRADCHECK and at.place and len(at.place.bits) > LONG
+            too_long = SLOPES[Implementation.of(implementation).side] == GRADCHECK and at.place and at.place.length >= LONG
             if not too_long and implementation in {one.name for one in self._implementations(at.parameters)}:
                 yield self._slope(implementation, _wide(at), dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
 

@@ -23,13 +23,17 @@ class Place:
     """The entry of a row at which a function of rows is looked at.
 
     ``bits`` are those of the row's entries and ``direction`` those of the cotangent of its derivatives; ``position`` is
-    the entry's, None where the whole row has one result. The array holds ``copies`` rows.
+    the entry's, None where the whole row has one result. The array holds ``copies`` rows. Of a row as
+    long as a vocabulary an atlas has no bits but the lines of numpy by which it was ``made`` and then rounded; its
+    direction is ``numpy.random.default_rng(length).standard_normal(length)``.
     """
 
     bits: tuple[str, ...]
     direction: tuple[str, ...]
     position: int | None
     copies: int
+    length: int = 0
+    made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def examples(row: AtlasRow) -> list[str]:
 
 def place(at: Input) -> str:
     parameters = "".join(f", {name} = {value:g}" for name, value in at.parameters.items() if name != "axis")
-    row = f" in a row of {len(at.place.bits)}" if at.place else ""
+    row = f" in a row of {at.place.length or len(at.place.bits)}" if at.place else ""
     return f"{at.x.decimal}{row} ({at.dtype}{parameters})"
 
 

@@ -16,7 +16,7 @@ from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
 from crosscheck._records.records import Activation
-from crosscheck._verdict.deviations import Extent, extents
+from crosscheck._verdict.deviations import LONG, Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck._verify.implementations import implementations_of
@@ -244,7 +244,9 @@ def others(
 
 def _input(region: int, sighting: Sighting) -> Input:
     row = sighting.row
-    place = None if row is None else Place(row.bits, row.direction, row.position, row.sampled)
+    place = None if row is None else Place(row.bits, row.direction, row.position, row.sampled, len(row.bits))
+    if row and place and place.length >= LONG:
+        place = replace(place, made=row.made)
     x = replace(number(sighting.input, sighting.dtype), bits=sighting.input_bits)  # which NaN it is
     return Input(region, sighting.order, sighting.dtype, dict(sighting.parameters), x, place)
 
@@ -264,6 +266,15 @@ def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]
         for one in sighting.results
         if one.implementation in there
     )
+
+
+def without_long_rows(row: AtlasRow) -> AtlasRow:
+    """The row without the bits of rows as long as a vocabulary, which would fill the file; the lines that make them stay."""
+
+    def short(place: Place | None) -> Place | None:
+        return replace(place, bits=(), direction=()) if place and place.made else place
+
+    return replace(row, inputs=tuple(replace(at, place=short(at.place)) for at in row.inputs))
 
 
 def set_beside(rows: Sequence[AtlasRow]) -> tuple[AtlasRow, ...]:

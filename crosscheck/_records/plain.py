@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from math import inf, nan
 from typing import Any
 
-LATER = {"layout", "modes", "at_overflow", "subnormal", "worst_subnormal"}
+LATER = {"layout", "modes", "at_overflow", "subnormal", "worst_subnormal", "length", "made"}
 """Fields that the first files lack; a default stands for what they mean then."""
 
 

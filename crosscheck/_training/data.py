@@ -20,7 +20,7 @@ def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
     for words, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
         other = context.program.wide(context.state, leaves)
         if far(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1])) <= FLOOR:
-            return f"JAX has PyTorch's loss with {words}"
+            return f"JAX would have PyTorch's loss with {words}"
     return ""
 
 

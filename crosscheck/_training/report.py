@@ -303,7 +303,7 @@ def _faults(report: PerceptronReport) -> Iterator[str]:
         yield f"Planted in {name}: {fault}."
     for one in report.findings:
         known = f": {_KNOWN}" if one.declared else ""
-        yield f"{_said(one)}, first in {one.tensor}{known}."
+        yield f"{_said(one)}; largest in {one.tensor}{known}."
 
 
 def _first(report: PerceptronReport) -> Iterator[str]:

@@ -12,6 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 PAGES = pages()
 ACTIVATIONS = [page for page in PAGES if page.count("/") == 2 and page.startswith("activations/")]
+WITH_NUMBERS = "activations|dictionary|disagreements|accuracy|sweep|detection|tutorials/."
 PHONE = 390
 MOST_BYTES, MOST_OF_HTML = 800_000, 600_000
 SMALLEST_LETTERS = 8
@@ -67,6 +68,12 @@ def test_a_page_says_what_it_is(browser: Chromium, site: str, page: str) -> None
     assert all(len(text) > (2 if "title" in name else 10) for name, text in said.items()), said
     assert len(said["name=description"]) < 400
     assert "<" not in said["property='og:title'"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if re.match(WITH_NUMBERS, page)])
+def test_a_page_with_numbers_says_with_what_they_were_computed(page: str) -> None:
+    text = (SITE / page / "index.html").read_text(encoding="utf-8")
+    assert re.search(r'<p class="made-with small">Computed with torch \d[^<]*, jax \d[^<]*</p>', text)
 
 
 def test_pages_say_different_things(browser: Chromium, site: str) -> None:

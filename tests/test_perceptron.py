@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from contract import TRAINING_FAULTS
-from trainings import PREPARE, Setup
+from trainings import PREPARE
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport
@@ -231,7 +231,7 @@ def test_faults_on_both_sides_are_both_named() -> None:
 
 
 def test_a_transposed_weight_matrix_is_named() -> None:
-    def turned(setup: Setup) -> Any:
+    def turned(setup: Any) -> Any:
         return PREPARE["jax"](replace(setup, weights={**setup.weights, "weight": setup.weights["weight"].T.copy()}))
 
     x = np.random.default_rng(0).normal(size=(6, 2))
@@ -243,7 +243,7 @@ def test_a_transposed_weight_matrix_is_named() -> None:
 def test_a_training_of_another_kind_is_judged() -> None:
     """In JAX, with kernels of shape (inputs, outputs) and without optax; in PyTorch, with a module of another name."""
 
-    def plain(setup: Setup) -> Any:
+    def plain(setup: Any) -> Any:
         def loss(params: Any, x: Any, y: Any) -> Any:
             z = x @ params["kernel"] + params["b"]
             return jnp.mean(jax.nn.softplus(z) - y * z)
@@ -254,7 +254,7 @@ def test_a_training_of_another_kind_is_judged() -> None:
 
         return step, {"kernel": jnp.asarray(setup.weights["weight"].T), "b": jnp.asarray(setup.weights["bias"])}
 
-    def module(setup: Setup) -> Any:
+    def module(setup: Any) -> Any:
         model = torch.nn.Sequential(torch.nn.Linear(2, 1))
         with torch.no_grad():
             for one, array in zip(model.parameters(), setup.weights.values(), strict=True):
@@ -282,7 +282,7 @@ def test_a_training_of_another_kind_is_judged() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str) -> None:
-    def faster(setup: Setup) -> Any:
+    def faster(setup: Any) -> Any:
         return PREPARE["jax"](replace(setup, learning_rate=setup.learning_rate * 1.00001))
 
     report = crosscheck.perceptron("or", dtype=dtype, epochs=5, replace={"jax": faster})
@@ -292,7 +292,7 @@ def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str)
 def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
     """Weights that are always rounded up."""
 
-    def upwards(setup: Setup) -> Any:
+    def upwards(setup: Any) -> Any:
         step, state = PREPARE["jax"](setup)
 
         def wrong(state: Any, x: Any, y: Any) -> Any:
@@ -309,7 +309,7 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
 
 
 def test_a_start_moved_by_one_ulp_is_another_start() -> None:
-    def moved(setup: Setup) -> Any:
+    def moved(setup: Any) -> Any:
         weights = {name: np.nextafter(one, np.inf, dtype=one.dtype) for name, one in setup.weights.items()}
         return PREPARE["jax"](replace(setup, weights=weights))
 
@@ -332,7 +332,7 @@ def test_overflow_names_the_epoch_and_the_framework() -> None:
 
 
 def test_a_nan_on_one_side_is_a_finding_of_that_side() -> None:
-    def spoiled(setup: Setup) -> Any:
+    def spoiled(setup: Any) -> Any:
         step, state = PREPARE["jax"](setup)
         return (lambda state, x, y: (step(state, x, y)[0], step(state, x, y)[1] * jnp.nan)), state
 

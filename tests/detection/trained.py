@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from trainings import Setup
 
 import crosscheck
 from crosscheck import PerceptronReport
@@ -36,10 +35,10 @@ def trainer(
     reduce: Callable[[Any], Any] = mean,
     returned: Callable[[Any, Any], Any] = lambda epoch, loss: loss,
     momentum: float = 0.0,
-) -> Callable[[Setup], Any]:
+) -> Callable[[Any], Any]:
     """A training in JAX with another step, another reduction of the losses, or another loss that is returned."""
 
-    def prepare(setup: Setup) -> Any:
+    def prepare(setup: Any) -> Any:
         def objective(weights: Any, x: Any, y: Any) -> Any:
             return reduce(optax.sigmoid_binary_cross_entropy(x @ weights["weight"].T + weights["bias"], y))
 
@@ -66,7 +65,7 @@ class Trained(Fault):
 
     what: str = "or"
     fault: str | None = None
-    train: Callable[[Setup], Any] | None = None
+    train: Callable[[Any], Any] | None = None
     dtype: str = "float32"
     epochs: int = EPOCHS
 

@@ -13,16 +13,15 @@ from truths import STARTS, Sample, Truth, matches, precision
 
 import crosscheck
 from crosscheck._truth import doubles, rows
-from crosscheck._truth.doubles import Doubles, Namespace, decide
 
-M = Namespace()
+M = doubles.Namespace()
 RNG = np.random.default_rng(5)
 PLAIN = np.concatenate(
     [RNG.standard_normal(300) * 10.0 ** RNG.integers(-12, 12, 300), RNG.uniform(-800, 800, 300), [0.0, 1.0, -1.0, 2.0**-80]]
 )
 OTHER = np.concatenate([RNG.standard_normal(600) * 10.0 ** RNG.integers(-12, 12, 600), [3.0, -1.0, 1.0, 1.0]])
 POSITIVE = np.abs(PLAIN) + 2.0**-60
-Pair = tuple[Callable[..., Doubles], Callable[..., Any], tuple[Float64Array, ...]]
+Pair = tuple[Callable[..., doubles.Doubles], Callable[..., Any], tuple[Float64Array, ...]]
 
 OPERATIONS: dict[str, Pair] = {
     "sum": (lambda a, b: a + b, lambda a, b: a + b, (PLAIN, OTHER)),
@@ -49,7 +48,7 @@ def misses(name: str) -> list[int]:
     operation, exact, inputs = OPERATIONS[name]
     M._last = None  # it would give what it has computed before
     with np.errstate(all="ignore"):
-        result = operation(*map(Doubles, inputs))
+        result = operation(*map(doubles.Doubles, inputs))
     power = np.broadcast_to(result.power, result.shape)
     wrong = []
     with precision(4000):
@@ -70,14 +69,14 @@ def test_an_enclosure_holds_the_exact_result(name: str) -> None:
 @pytest.mark.parametrize("name", ["exponential", "logarithm", "tanh"])
 def test_a_constant_that_is_off_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the 28th digit of log(2)."""
-    off = Doubles(doubles.LOG2.high, doubles.LOG2.low * (1 + 1e-11), doubles.LOG2.radius)
+    off = doubles.Doubles(doubles.LOG2.high, doubles.LOG2.low * (1 + 1e-11), doubles.LOG2.radius)
     monkeypatch.setattr(doubles, "LOG2", off)
     assert misses(name)
 
 
 def test_a_sum_along_a_row_holds_the_exact_one() -> None:
     row = RNG.standard_normal(999) * 10.0 ** RNG.integers(-20, 20, 999)
-    result = M.sum(Doubles(row), -1)
+    result = M.sum(doubles.Doubles(row), -1)
     with precision(4000):
         exact = sum((arb(float(entry)) for entry in row), arb(0))
         error = abs(exact - arb(float(result.high[0])) - arb(float(result.low[0])))
@@ -87,7 +86,7 @@ def test_a_sum_along_a_row_holds_the_exact_one() -> None:
 
 def test_what_is_masked_is_nothing_and_what_is_not_defined_is_not_known() -> None:
     with np.errstate(all="ignore"):
-        a = Doubles(np.array([-np.inf, 0.0]))
+        a = doubles.Doubles(np.array([-np.inf, 0.0]))
         assert M.exp(a).high.tolist() == [0, 1]
         assert M.exp(a).radius[0] == 0
         assert np.isinf((a - a).radius[0])
@@ -114,7 +113,7 @@ def test_results_are_decided_as_rational_numbers_are(fmt: Format) -> None:
     highs = [float(high) for high in highs if p < 53 or high not in (1 + 2.0**-p, 1 + 3 * 2.0**-p)]
     pairs = [(high, step * 2.0**-60 * high) for high in highs for step in (-1, 0, 1)]
     high, low = np.array(pairs).T
-    rounded, residual, exponent, decided = decide(Doubles(high, low), fmt)
+    rounded, residual, exponent, decided = doubles.decide(doubles.Doubles(high, low), fmt)
     assert decided.all()
     sides = np.full(high.shape, np.nan).astype(fmt.dtype)
     truth = Truth(fmt, rounded.astype(fmt.dtype), residual, exponent, decided, ~decided, sides, sides)
@@ -125,7 +124,7 @@ def test_results_are_decided_as_rational_numbers_are(fmt: Format) -> None:
 def test_what_is_not_known_well_enough_is_not_decided() -> None:
     fmt = FORMATS["float32"]
     radius = np.array([2.0**-50, 2.0**-43])
-    assert decide(Doubles(np.ones(2), np.zeros(2), radius), fmt)[3].tolist() == [True, False]
+    assert doubles.decide(doubles.Doubles(np.ones(2), np.zeros(2), radius), fmt)[3].tolist() == [True, False]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])

@@ -127,7 +127,7 @@ def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
     yield from verdict.verdict(made, found)
     yield "## What to write"
     yield tabs({side: verdict.what_to_write(record, side) for side in NAMES})
-    yield from verdict.how_far(found, described_here())
+    yield from verdict.how_far(record, described_here())
     yield table(tolerances.table(found))
     yield "## Known disagreements"
     if made.disagreements:

@@ -11,6 +11,7 @@ from tolerances import HIGH, LOW, Tolerance
 from crosscheck import Activation, Deviation
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
+from crosscheck._verify.curves import drawn
 from crosscheck._verify.explanation import Explanation
 
 KINDS = {
@@ -90,7 +91,7 @@ def what_to_write(record: Activation, side: str) -> str:
     return f"```python\n{shipped}{own}\n```"
 
 
-def how_far(found: list[Tolerance], built: str) -> Iterator[str]:
+def how_far(record: Activation, built: str) -> Iterator[str]:
     """What the table of tolerances says."""
     yield "## How far apart two right results are"
     yield (
@@ -98,6 +99,7 @@ def how_far(found: list[Tolerance], built: str) -> Iterator[str]:
         f"{tolerances.COUNT:,} inputs from {LOW:g} to {HIGH:g} (fewer in 16 bits; none at a kink), with {built}. Either "
         "tolerance holds alone, as `rtol` or as `atol` of `numpy.testing.assert_allclose`. Where no `rtol` is given, "
         "results near 0 share no digit, so that none would hold."
+        + (f" Here x is {drawn(record)[2]}." if record.rows else "")
     )
 
 

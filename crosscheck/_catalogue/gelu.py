@@ -51,8 +51,9 @@ def _ratio(a: Any) -> Any:
 
 def _value(m: Any, x: Any, halves: Halves) -> Any:
     """-y below 0 and x - y above, y = a R(a) e^(-a^2/2) for a = |x|; near 0, x (1/2 + Phi's odd part)."""
-    a, _, _, e, g, c = _bell(m, x, halves)
-    y = grown(TAIL[0], _ratio(a) * polynomial(TAIL[1:], _ratio(a)), g) * e * c
+    a, h, l, e, g, c = _bell(m, x, halves)  # noqa: E741
+    t = _ratio(h) + 8 * l / ((a + 4) * (h + 4))  # _ratio(a), of which h is rounded less
+    y = grown(TAIL[0], t * polynomial(TAIL[1:], t), g) * e * c
     near = x * (0.5 + x * polynomial(SERIES, x * x / -2))
     return m.where(a < 0.875, near, m.where(x > 0, x - y, -y))
 

@@ -20,16 +20,21 @@ def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
     """(s(b) v, a s(b) s(-b) v), s being the sigmoid."""
     a, e, c, z, open_ = _parts(m, x, axis)
     one = m.where(open_, v, v * e) / (1 + z) * m.where(open_, 1, c)
-    return m.concatenate((one, a * e / (1 + z) ** 2 * v * c), axis)
+    return m.concatenate((one, a * e / _square(z) * v * c), axis)
 
 
 def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     """(s' w_b v, s' (w_a - w_b a tanh(b/2)) v) with s' = s(b) s(-b), w_a and w_b being the halves of w."""
     a, e, c, z, _ = _parts(m, x, axis)
     p, q = halves(w, axis)
-    slope = e / (1 + z) ** 2
+    slope = e / _square(z)
     t = m.tanh(halves(x, axis)[1] / 2)
     return m.concatenate((slope * q * v * c, (slope * p - slope * a * t * q) * v * c), axis)
+
+
+def _square(z: Any) -> Any:
+    """(1 + z)^2, in which a small z is rounded once."""
+    return 1 + z * (2 + z)
 
 
 def _parts(m: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any, Any]:

@@ -214,7 +214,7 @@ def _statistics(found: Found, number: int) -> str:
     """How JAX updates running statistics: with another momentum, or of another variance."""
     landmark = found.landmarks[number]
     before = found.torch.weights.get(landmark.name)
-    if before is None or before.shape != landmark.expected.wide.shape:
+    if before is None or before.size != np.size(landmark.expected.wide):
         return ""
     old, mine = before.ravel(), np.ravel(landmark.expected.wide)
     theirs = np.ravel(found.located.values[number])

@@ -25,6 +25,7 @@ sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
 
 import activations  # noqa: E402
 import blocks  # noqa: E402
+import disagreements  # noqa: E402
 import examples  # noqa: E402
 import formulas  # noqa: E402
 import headings  # noqa: E402
@@ -366,3 +367,14 @@ def test_every_formula_is_free_of_sympy_s_own_words() -> None:
     shown = [formulas.derivative(record) for record in crosscheck.activations.values()]
     assert sum(one is not None for one in shown) > 20
     assert not [one for one in shown if one and re.search(r"ITE|Piecewise|wedge|otherwise", one)]
+
+
+def test_each_choice_of_disagreements_that_a_page_links_to_can_be_made() -> None:
+    """What the form of the list does not know it ignores, and shows too much."""
+    fields = dict(re.findall(r'<select name="(\w+)">(.*?)</select>', disagreements.form()))
+    pages = (page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    linked = [query for page in pages for query in re.findall(r"disagreements\.md\?([^)#]+)", page)]
+    assert linked
+    for choice in (one for query in linked for one in query.split("&")):
+        name, _, value = choice.partition("=")
+        assert f'<option value="{value}">' in fields.get(name, ""), choice

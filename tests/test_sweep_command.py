@@ -38,7 +38,7 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
     assert (data["schema"], data["function"], data["dtype"]) == ("crosscheck.sweep/1", "gelu", "float32")
     assert [one["inputs"] for one in data["results"]] == [257] * 10
     with Image.open(files["figure"]) as image:
-        assert image.size > (1000, 500)
+        assert min(image.size) > 500
         assert len(image.convert("RGB").getcolors(2**24) or ()) > 20
     table = run("--table", str(tmp_path))
     assert table.exit_code == 0

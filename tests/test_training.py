@@ -165,6 +165,25 @@ def test_another_start_is_told_and_the_steps_are_judged_all_the_same() -> None:
     assert [one.part for one in moved(linear(tx=optax.sgd(2 * RATE))).faults] == ["start", "schedule"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [(True, False, "first False for PyTorch's True at [0]"), (1234567, 8, "first 8 for PyTorch's 1234567 at [0]")],
+)
+def test_numbers_of_a_batch_that_differ_are_told_whatever_they_are(one: Any, other: Any, said: str) -> None:
+    training = linear(1)
+
+    def torch_step(x: Any, y: Any, extra: Any) -> Any:
+        return training.torch_step(x * (1 + extra.sum() % 5), y)
+
+    def jax_step(state: Any, x: Any, y: Any, extra: Any) -> Any:
+        return training.jax_step(state, x * (1 + extra.sum() % 5), y)
+
+    batches, others = ([[*training.batches[0], np.array([value, one, one])]] for value in (one, other))
+    made = Training(torch_step, jax_step, training.torch_state, training.jax_state, batches)
+    (fault,) = made.compared(jax_batches=others).faults
+    assert (fault.part, said in fault.explanation) == ("data", True), fault
+
+
 def test_gradients_that_jax_alone_adds_up_are_told() -> None:
     def accumulated(tx: optax.GradientTransformation) -> optax.GradientTransformation:
         def update(updates: Any, state: Any, params: Any = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,10 +54,17 @@ def _turned(leaf: Array) -> Iterator[tuple[str, Array]]:
 
 def _as_in_torch(own: Array, leaf: Array) -> Iterator[tuple[str, Array]]:
     """torch's array, where that has the shape of JAX's and other numbers."""
-    if own.shape != leaf.shape or np.array_equal(own, leaf, equal_nan=own.dtype.kind == "f"):
+    if own.shape != leaf.shape:
         return
-    places = np.argwhere(own != leaf)
+    places = np.argwhere(~np.isclose(leaf, own, rtol=0, atol=0, equal_nan=True))
+    if not len(places):
+        return
     first = tuple(int(k) for k in places[0])
     count = f"{len(places):,} of its {leaf.size:,} numbers {'differ' if len(places) > 1 else 'differs'}"
     where = f" at {list(first)}" if first else ""
-    yield f"as PyTorch has it: {count}, first {leaf[first]:g} for PyTorch's {own[first]:g}{where}", own
+    yield f"as PyTorch has it: {count}, first {_shown(leaf[first])} for PyTorch's {_shown(own[first])}{where}", own
+
+
+def _shown(number: Any) -> str:
+    """A number in a few digits; an integer, such as a token's, in all of them."""
+    return f"{number:g}" if number.dtype.kind == "f" else str(number)

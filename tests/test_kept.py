@@ -19,19 +19,21 @@ from click.testing import CliRunner
 from truths import Truth, samples
 
 import crosscheck
-from crosscheck import _cache
 from crosscheck._cli import caching
 from crosscheck._truth import kept
 
 SIGMOID, SOFTMAX = crosscheck.activations.sigmoid, crosscheck.activations.softmax
 ORDERS = (0, 1, 2)
+VARIABLE = "CROSSCHECK_CACHE_DIR"
+LARGEST = 2**30
+"""How many bytes a command may leave, as the documentation says."""
 Look = Callable[..., dict[int, Truth]]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where things are kept."""
-    monkeypatch.setenv(_cache.VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "kept"))
     kept._sources.cache_clear()
     yield tmp_path / "kept"
     kept._sources.cache_clear()
@@ -75,7 +77,7 @@ def test_a_kept_truth_is_the_computed_one_to_the_bit(
     activation: Any, dtype: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as nothing_kept:
-        nothing_kept.setenv(_cache.VARIABLE, "")
+        nothing_kept.setenv(VARIABLE, "")
         computed = look(activation, dtype)
     assert not files(folder)
     first = look(activation, dtype)
@@ -210,32 +212,28 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(folder: Path, monkeypatch
     @click.command()
     @caching.option
     def command() -> None:
-        click.echo(os.environ[_cache.VARIABLE] or "nothing")
+        click.echo(os.environ[VARIABLE] or "nothing")
 
     assert CliRunner().invoke(command).output == "nothing\n"
 
 
-def test_no_more_is_left_than_the_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = _cache.folder("truths")
-    assert place is not None
+def test_a_command_leaves_no_more_than_the_bound(folder: Path) -> None:
+    programs = Path(variables(env={VARIABLE: str(folder)})["JAX_COMPILATION_CACHE_DIR"])
     yours = folder / "yours.txt"
-    paths = [place / name for name in ("oldest", "older", "new")]
-    for number, path in enumerate(paths):
-        _cache.write(path, os.urandom(2000))
+    paths = [programs / name for name in ("oldest", "older", "new")]
+    for number, (path, size) in enumerate([(yours, LARGEST), *zip(paths, (1, LARGEST - 1, 1), strict=True)]):
+        path.touch()
+        os.truncate(path, size)
         os.utime(path, (1e9 + number, 1e9 + number))
-    yours.write_bytes(b"0" * 5000)
-    os.utime(yours, (0, 0))
-    monkeypatch.setattr(_cache, "LARGEST", sum(path.stat().st_size for path in paths))
-    _cache.trim()
-    assert files(folder) == sorted([yours, *paths])
-    monkeypatch.setattr(_cache, "LARGEST", _cache.LARGEST - 1)
-    _cache.trim()
+    variables(env={VARIABLE: str(folder)})
+    assert files(folder) == sorted([yours, *paths[1:]])
+    variables(env={VARIABLE: str(folder)})
     assert files(folder) == sorted([yours, *paths[1:]])
 
 
 def test_the_documentation_says_the_bound() -> None:
     page = Path(__file__).parents[1] / "docs" / "everyday.md"
-    assert f"at most {_cache.LARGEST / 2**30:g} GiB is left" in page.read_text(encoding="utf-8")
+    assert f"at most {LARGEST / 2**30:g} GiB is left" in page.read_text(encoding="utf-8")
 
 
 # The commands

@@ -1,4 +1,4 @@
-"""``dump`` and ``compare_arrays``: they check arrays that were computed elsewhere, write them, and compare them."""
+"""``dump`` and ``compare_arrays``: write arrays to a file, and compare arrays that were computed elsewhere."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from crosscheck._report.files import write_whole
 
 FLOATS = tuple(fmt.dtype for fmt in FLOAT_FORMATS.values())
 ULP = 4.0
-"""The limit unless another is given: the budget of a value."""
+"""The limit in ULP if none is given: the budget of a value."""
 
 
 def dump(path: str | Path, /, **arrays: Any) -> None:
-    """Write arrays of PyTorch, JAX or numpy to a file, to be compared where the other framework is.
+    """Write arrays of PyTorch, JAX or numpy to a file, to compare them on a machine that has the other framework.
 
     The file is written whole or not at all; an existing one is replaced.
 
@@ -65,16 +65,16 @@ def compare_arrays(
 ) -> ArraysReport:
     """Compare arrays that were computed elsewhere, element by element.
 
-    NaN equals NaN, and -0 equals 0; the width of integers does not count. If both ``ulp`` and a tolerance are given, an
-    element may be within either. The report says of each array with which tolerances it passes: results of long sums may
-    differ by far more than 4 ULP and be right.
+    NaN equals NaN, and -0 equals 0. Integers of different width are compared by value. If both ``ulp`` and a tolerance are
+    given, an element passes if it is within either. The report says for each array which tolerances it passes: results of
+    long sums may differ by far more than 4 ULP and be right.
 
     Args:
         a: An array, or a mapping of names to arrays, of PyTorch, JAX or numpy: float64, float32, bfloat16, float16, integers
             or booleans.
-        b: The same; arrays of one name have the same shape and dtype as in ``a``, else the report says so, and fails.
-        truth: The exact values in float64, where they are known: then the report says which side differs more from them.
-            Arrays whose names it lacks are compared without.
+        b: The same. Arrays of one name need the same shape and dtype as in ``a``; otherwise the report says so, and fails.
+        truth: The exact values in float64, if they are known. The report then says which side differs more from them.
+            Arrays whose names are missing here are compared without a truth.
         ulp: The allowed difference in ULP of the larger element; 4 if no limit is given.
         rtol: The relative part of the allowed difference ``atol + rtol * |b|``.
         atol: The absolute part.
@@ -83,7 +83,7 @@ def compare_arrays(
         The report.
 
     Raises:
-        UsageError: If no array can be compared with one of the same name; the message has all names that are wrong.
+        UsageError: If no array can be compared with one of the same name; the message names all that are wrong.
 
     Examples:
         >>> import crosscheck, numpy as np
@@ -119,7 +119,7 @@ def compare_arrays(
 def compare_files(
     a: str, b: str, truth: str | None, *, ulp: float | None, rtol: float | None, atol: float | None
 ) -> ArraysReport:
-    """The same for files of arrays."""
+    """Compare files of arrays as ``compare_arrays`` compares arrays."""
     true = None if truth is None else Arrays(truth, "--truth")
     return compare_arrays(Arrays(a, "A"), Arrays(b, "B"), true, ulp=ulp, rtol=rtol, atol=atol)
 
@@ -132,7 +132,7 @@ def _limits(ulp: float | None, rtol: float | None, atol: float | None) -> Limits
 
 
 def _check_alike(name: str, a: Array, b: Array, truth: Array | None) -> None:
-    """Raise ``UsageError`` where arrays of one name cannot be compared; of integers, signed or not, any width will do."""
+    """Raise ``UsageError`` where arrays of one name cannot be compared. Integers may have any width, signed or not."""
     integers = a.dtype.kind in "iu" and b.dtype.kind in "iu"
     if a.shape != b.shape or (a.dtype != b.dtype and not integers):
         raise UsageError(f"{name}: got {a.dtype} {a.shape} and {b.dtype} {b.shape}, expected the same shape and dtype")
@@ -147,7 +147,7 @@ def _named(given: Any, what: str) -> Mapping[str, Any]:
 
 
 def _numbers(array: Any, name: str) -> Array:
-    """As an array of numpy; torch is asked only where it made the array."""
+    """The array as numpy's. torch is imported only if the array is a tensor of torch."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
         array = array.detach().cpu()
@@ -156,7 +156,7 @@ def _numbers(array: Any, name: str) -> Array:
         found = np.asarray(array)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: got {type(array).__name__}, expected an array of numbers: {error}") from None
-    found = found.astype(found.dtype.newbyteorder("="), copy=False)  # files of other machines
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)  # files may have the other byte order
     if found.dtype.kind not in "iub" and found.dtype not in FLOATS:
         raise UsageError(
             f"{name}: got dtype {found.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"

@@ -26,21 +26,21 @@ ALONE = "array"
 """The name of the one array of a .npy file."""
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 ORDER = "crosscheck.order"
-"""Where a .safetensors file, which sorts its arrays, says in which order they were given."""
+"""The key under which a .safetensors file, which sorts its arrays, holds the order in which they were given."""
 RAW = np.dtype("V2")
-"""What numpy's own formats make of bfloat16, of which they keep the size only."""
+"""The dtype that numpy's own formats give to bfloat16: they keep only its size."""
 
 
 class Arrays(Mapping[str, Array]):
-    """The arrays of a file by name, each read when it is asked for; that of a .npy file is called ``array``.
+    """The arrays of a file by name, each read when it is looked up; that of a .npy file is called ``array``.
 
-    Raises ``UsageError`` for a file that is not there, is not what its ending says, is cut short or damaged, or holds
-    Python objects.
+    Raises ``UsageError`` for a file that is missing, damaged or cut short, that does not have the format of its ending, or
+    that holds Python objects.
     """
 
     def __init__(self, path: str | Path, what: str = "path") -> None:
         self.path, self._what = Path(path), what
-        if not os.path.isfile(self.path):  # which raises nothing, whatever the name
+        if not os.path.isfile(self.path):  # isfile raises nothing for any name
             raise self._wrong("does not exist or is not a file")
         if self.path.suffix not in FORMATS:
             raise self._wrong(f"ends in {self.path.suffix!r}, expected one of {', '.join(FORMATS)}")
@@ -48,7 +48,7 @@ class Arrays(Mapping[str, Array]):
         weakref.finalize(self, files.close)
         try:
             self._readers = FORMATS[self.path.suffix][0](self.path, files)
-        except Exception as error:  # whatever the libraries make of damaged bytes
+        except Exception as error:  # the libraries raise many kinds for damaged bytes
             raise self._damaged(error) from error
 
     def __getitem__(self, name: str) -> Array:
@@ -60,7 +60,7 @@ class Arrays(Mapping[str, Array]):
         return array.view(BFLOAT16) if array.dtype == RAW else array
 
     def __contains__(self, name: object) -> bool:
-        return name in self._readers  # a mapping's own reads the array to know
+        return name in self._readers  # Mapping.__contains__ would read the array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
@@ -97,7 +97,7 @@ def _write_npy(arrays: Mapping[str, Array]) -> bytes:
 
 
 def _read_npz(path: Path, files: ExitStack) -> Readers:
-    if not zipfile.is_zipfile(path):  # numpy would take anything else for one array, or for Python objects
+    if not zipfile.is_zipfile(path):  # numpy would read other files as one array or as Python objects
         raise TypeError("it is no archive of arrays, as .npz files are")
     opened = np.load(path, allow_pickle=False)
     files.enter_context(opened)
@@ -105,7 +105,7 @@ def _read_npz(path: Path, files: ExitStack) -> Readers:
 
 
 def _write_npz(arrays: Mapping[str, Array]) -> bytes:
-    """Not by numpy's savez: it takes the names as its own arguments, so that none can be called ``file``."""
+    """Write without numpy's savez: it takes the names as its own arguments, so no array could be called ``file``."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in arrays:

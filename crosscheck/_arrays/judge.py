@@ -1,6 +1,6 @@
-"""Two arrays against each other, or both against a third that holds the truth: figures, and where they are worst.
+"""Compare two arrays with each other, or both with a third that holds the truth: figures, and the worst elements.
 
-Arrays may be larger than what several copies of them would leave of the memory: they are read piece by piece.
+Arrays may be so large that copies of them do not fit into memory: they are read piece by piece.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from crosscheck._arrays.files import BFLOAT16, Array
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
 
 PIECE = 2**18
-"""Elements looked at together: few enough for the processor's cache, enough to make numpy's overhead small."""
+"""The number of elements in a piece: it fits the processor's cache, and is large enough to hide numpy's overhead."""
 THREADS = 2
 MOST_WORST = 5
 FINE = 41
-"""Errors are counted by their float64 bits but for the last 41: eleven bits of the mantissa stay, three decimal digits."""
+"""Errors are counted by their float64 bits without the last 41: eleven bits of the mantissa stay, three decimal digits."""
 BUCKETS = 2 ** (63 - FINE)
 
 
 def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: Limits) -> ArrayComparison:
-    """Both arrays have the same shape and dtype, or are integers of any width; ``truth`` has the same shape."""
+    """Compare arrays of the same shape and dtype, or integers of any width; ``truth`` has the same shape."""
     pieces = list(_pieces(a.size))
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     flat_truth = None if truth is None else truth.reshape(-1)
@@ -41,7 +41,7 @@ def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: Lim
         return _Piece(piece.start, flat_a[piece], flat_b[piece], true, limits)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        # a few at a time: what was looked at waits in memory until it is added
+        # a few at a time: a finished piece stays in memory until it is added
         for first in range(0, len(pieces), 2 * THREADS):
             for seen in pool.map(look, pieces[first : first + 2 * THREADS]):
                 whole.add(seen)
@@ -55,7 +55,7 @@ def _pieces(size: int) -> Iterator[slice]:
 
 @cache
 def _units(fmt: Format) -> Float64Array:
-    """The unit in the last place by the exponent bits of a number of the format."""
+    """The unit in the last place, indexed by the exponent bits of a number of the format."""
     fields = np.arange(2 ** (fmt.bits - fmt.precision))
     return ulp(np.clip(np.maximum(fields, 1) - (1 - fmt.e_min), fmt.e_min, fmt.e_max), fmt)
 
@@ -80,12 +80,12 @@ class _Piece:
 
     def _measure(self, limits: Limits) -> None:
         x, y = self.a.astype(np.float64), self.b.astype(np.float64)
-        # integers as they are: float64 does not hold them all
+        # integers are not converted: float64 does not hold them all
         same = (self.a == self.b) | (np.isnan(x) & np.isnan(y))
         apart = np.where(same, 0.0, np.abs(x - y))
         if self.a.dtype.kind in "iu":
             apart = np.where(same, 0.0, np.maximum(apart, 1.0))
-        self.finite = np.isfinite(apart)  # else one of them is not finite and the other another number
+        self.finite = np.isfinite(apart)  # elsewhere one is not finite, and the other differs
         self.apart = apart
         self.relative = np.where(apart == 0, 0.0, apart / np.abs(y))
         self.squares = float(np.sum(np.square(y, where=np.isfinite(y), out=np.zeros_like(y))))
@@ -107,7 +107,7 @@ class _Piece:
 
 @dataclass
 class _Whole:
-    """What is known of all pieces so far, of as many elements as there are in all."""
+    """The totals over all pieces so far."""
 
     size: int
     elements: int = 0
@@ -184,7 +184,7 @@ class _Whole:
         )
 
     def _side(self) -> str | None:
-        """Who is farther from the truth at the elements beyond the limit."""
+        """The side that is farther from the truth at the elements beyond the limit."""
         if not self.beyond:
             return None
         a, b = self.at_fault
@@ -192,7 +192,7 @@ class _Whole:
 
 
 class _Errors:
-    """Counts of errors by size, from which percentiles follow to three digits, and the largest exactly."""
+    """Counts of errors by size: they give percentiles to three digits, and the largest error exactly."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(BUCKETS, np.int64)

@@ -1,4 +1,4 @@
-"""What a comparison of arrays gives: plain, frozen, ready to be written down."""
+"""The records of a comparison of arrays: plain and frozen."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from crosscheck._arithmetic.profile import Profile
 
 @dataclass(frozen=True)
 class Limits:
-    """How far apart two elements may be: in ULP of the larger one, or ``atol + rtol * |b|``; None is not asked for.
+    """How far apart two elements may be: in ULP of the larger one, or ``atol + rtol * |b|``. None means no such limit.
 
-    Where both are given, an element may be within either.
+    Where both are given, an element passes if it is within either.
     """
 
     ulp: float | None

@@ -1,4 +1,4 @@
-"""The comparison of saved arrays as text and JSON: the answer in one line, then each name, then where it is worst."""
+"""The comparison of saved arrays as text and JSON: the verdict in one line, then each name, then the worst elements."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class ArraysReport(Written):
 
     Attributes:
         comparisons: One record for each name that both sides have, in the order of ``a``.
-        only_a: Names that only ``a`` has. With any of these the report fails, since something was not compared.
-        only_b: Names that only ``b`` has, likewise.
+        only_a: Names that only ``a`` has. If there are any, the report fails, since something was not compared.
+        only_b: Names that only ``b`` has. If there are any, the report fails too.
         limits: The allowed differences.
-        refused: Why arrays that both sides have could not be compared, by name; with any of these the report fails.
+        refused: For each array that could not be compared, by name, the reason. If there are any, the report fails.
     """
 
     comparisons: tuple[ArrayComparison, ...]
@@ -49,12 +49,12 @@ class ArraysReport(Written):
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, all of what either side has, and every element is within the limits."""
+        """Whether something was compared, no array was left out, and every element is within the limits."""
         return self.compared > 0 and not self._left_out and all(one.passed for one in self.comparisons)
 
     @property
     def first(self) -> ArrayComparison | None:
-        """The first array that fails, in the order of ``a``: of layers, the one where a difference begins."""
+        """The first array that fails, in the order of ``a``. For layers, this is where the difference begins."""
         return next((one for one in self.comparisons if not one.passed), None)
 
     @property
@@ -174,7 +174,7 @@ def _ranked(report: ArraysReport) -> list[ArrayComparison]:
 
 
 def _in_order(comparisons: Sequence[ArrayComparison], first: int) -> Iterator[str]:
-    """What begins where: the arrays in the order of A, from the one before the first that fails."""
+    """Where the difference begins: the arrays in the order of A, from the one before the first that fails."""
     yield ""
     yield f"in the order of A, where array {first + 1} of {len(comparisons)} is the first to differ:"
     part = comparisons[max(first - 1, 0) :][:MOST_SHOWN]
@@ -184,7 +184,7 @@ def _in_order(comparisons: Sequence[ArrayComparison], first: int) -> Iterator[st
 
 
 def _passes(one: ArrayComparison) -> str:
-    """The tolerances of which each is enough."""
+    """The tolerances that would pass; each alone is enough."""
     figures = one.figures
     if one.special or not one.elements:
         return ""
@@ -235,6 +235,6 @@ def _element(one: Element) -> str:
 
 
 def _up(value: float) -> str:
-    """Two digits, rounded up, so that it holds."""
+    """Two digits, rounded up, so that the limit holds."""
     short = float(f"{value:.1e}")
     return f"{short if short >= value else short + 10.0 ** int(f'{value:.1e}'.split('e')[1]) / 10:.2g}"

@@ -1,4 +1,4 @@
-"""``atlas`` and ``atlas_diff``: they check their arguments, run ``verify`` and make the rows."""
+"""``atlas`` and ``atlas_diff``: check the arguments, run ``verify`` and make the rows."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ def atlas(
     progress: Progress | None = None,
     processes: int = 1,
 ) -> Atlas:
-    """Find every disagreement of the frameworks about activations, in one table, by running ``verify``.
+    """Run ``verify``, and list every disagreement of the frameworks about activations in one table.
 
-    All orders and implementations are run, on the CPU, and functions of rows at rows of every length unless ``quick``. Each
-    declared deviation is run once more at every anchor of its regions, with all implementations.
+    All orders and implementations are run, on the CPU. Functions of rows are run at rows of every length, unless ``quick``.
+    Each declared deviation is also run at every anchor of its regions, with all implementations.
 
     Args:
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
         dtypes: As in ``verify``.
-        modes: As in ``verify``, but all modes unless given or ``quick``. In modes beyond ``eager`` and ``jit``, only the
-            frameworks' functions are run: those of crosscheck have no disagreement there.
-        layout: As in ``verify``, but True unless given or ``quick``.
+        modes: As in ``verify``, but all modes by default, unless ``quick``. In modes other than ``eager`` and ``jit``, only
+            the frameworks' functions are run: crosscheck's own have no disagreement there.
+        layout: As in ``verify``, but True by default, unless ``quick``.
         seed: As in ``verify``.
         quick: As in ``verify``.
         without: As in ``verify``.
         usual: Whether to measure which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
-            ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads`` notice each declared disagreement, at their
-            defaults. This takes longer than everything else.
+            ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads``, with default arguments, notice each declared
+            disagreement. This takes longer than all the rest.
         progress: As in ``verify``.
         processes: As in ``verify``.
 
@@ -72,9 +72,9 @@ def atlas(
 
     Raises:
         UsageError: If an argument has an unknown value.
-        UnknownActivationError: If the catalogue lacks this name.
+        UnknownActivationError: If the catalogue has no activation of this name.
         SpecError: If a record contradicts its own definition.
-        MissingFrameworkError: If neither framework can be imported. Where one cannot, the atlas is of the other.
+        MissingFrameworkError: If neither framework can be imported. If one cannot, the atlas covers only the other.
 
     Examples:
         >>> import crosscheck
@@ -146,14 +146,14 @@ def atlas_diff(
     progress: Progress | None = None,
     processes: int = 1,
 ) -> AtlasDiff:
-    """Compare the disagreements of two environments: which vanished, appeared, grew or shrank.
+    """Compare the disagreements of two environments: which ones vanished, appeared, grew or shrank.
 
-    What only one of the two atlases covers is not compared. The number of inputs that show a disagreement, and its largest
-    error, are compared if both atlases have the same seed, and both or neither are ``quick``.
+    Only what both atlases cover is compared. The number of inputs that show a disagreement, and its largest error, are
+    compared if both atlases have the same seed, and both or neither are ``quick``.
 
     Args:
         old: An atlas, or the path of the JSON that ``Atlas.to_json`` or ``crosscheck atlas --json`` wrote.
-        new: The same; None makes an atlas of what ``old`` covers, here and now.
+        new: The same. None makes an atlas of what ``old`` covers, in this environment.
         progress: As in ``verify``, for the atlas that is made.
         processes: As in ``verify``, for the atlas that is made.
 
@@ -161,8 +161,8 @@ def atlas_diff(
         The differences.
 
     Raises:
-        UsageError: If a file is missing, cut short, of another schema or not an atlas, if nothing was compared in an atlas,
-            or if the two have nothing in common.
+        UsageError: If a file is missing, cut short, has another schema or is not an atlas, if an atlas compared nothing, or
+            if the two have nothing in common.
 
     Examples:
         >>> import crosscheck

@@ -1,4 +1,4 @@
-"""Two atlases side by side: what changed, and in what their environments differ."""
+"""The differences between two atlases: what changed, and how their environments differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crosscheck._report.written import Documented
 
 DIFF_SCHEMA = "crosscheck.atlas-diff/1"
 MOST_DETAILS = 6
-"""So many lines of a change are printed; the JSON has them all."""
+"""The number of lines of a change that are printed; the JSON has all lines."""
 TOLD = {
     "appeared": "Appeared",
     "grew": "Grew",
@@ -26,12 +26,12 @@ TOLD = {
     "results": "Other results at the same inputs",
 }
 NOT_COMPARED = ("platform",)
-"""Of an environment, what no result depends on beyond what else it says."""
+"""The fields of an environment that are not compared: results depend on nothing in them that other fields lack."""
 
 
 @dataclass(frozen=True)
 class AtlasDiffFile:
-    """What ``crosscheck atlas --diff --json`` writes; ``environment`` has by name what differs, old and new."""
+    """What ``crosscheck atlas --diff --json`` writes; ``environment`` holds what differs by name, old and new."""
 
     schema: str
     environment: Mapping[str, tuple[Any, Any]]
@@ -47,13 +47,13 @@ class AtlasDiff(Documented):
 
     Attributes:
         changes: One record for each disagreement and kind of change: its ``kind`` (``appeared``, ``grew``, ``vanished``,
-            ``shrank`` or ``results``), ``id``, ``function``, ``cause``, whether it is ``declared``, and ``details``, a line
-            each.
+            ``shrank`` or ``results``), ``id``, ``function`` and ``cause``, whether it is ``declared``, and its ``details``,
+            one line each.
         notes: What was not compared, and why.
         old_environment: Versions, devices and settings of the old atlas.
-        new_environment: Those of the new one.
+        new_environment: Versions, devices and settings of the new atlas.
         old: The counts and the verdict of the old atlas.
-        new: Those of the new one.
+        new: The counts and the verdict of the new atlas.
     """
 
     changes: tuple[Change, ...]
@@ -65,12 +65,12 @@ class AtlasDiff(Documented):
 
     @property
     def changed(self) -> bool:
-        """Whether any disagreement differs; a difference of only the environments does not count."""
+        """Whether any disagreement differs. Environments that differ are not a change."""
         return bool(self.changes)
 
     @property
     def environment(self) -> dict[str, tuple[Any, Any]]:
-        """What differs between the environments, by dotted name: the old value and the new one, None where it is missing."""
+        """What differs between the environments, by dotted name: the old value and the new one, None for a missing one."""
         old, new = (dict(_flat(one)) for one in (self.old_environment, self.new_environment))
         return {
             name: (old.get(name), new.get(name))
@@ -128,7 +128,7 @@ def headline(diff: AtlasDiff) -> str:
 
 
 def printed(diff: AtlasDiff) -> Document:
-    """What is printed of the differences: of each change the first details."""
+    """What is printed of the differences: the first details of each change."""
     blocks: list[Block] = [Paragraph(note) for note in diff.notes]
     if diff.environment:
         blocks.append(Table([["environment", "old", "new"], *_environment_rows(diff)]))

@@ -1,4 +1,4 @@
-"""What was recorded of an environment, and in what two records differ, as reports."""
+"""Reports on what was recorded of an environment, and on how two records differ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_INTERVALS = 4
 
 @dataclass(frozen=True)
 class Recording(Documented):
-    """What ``crosscheck atlas --record`` did: where the file is, how large, how much is in it, and what has no reason."""
+    """What ``crosscheck atlas --record`` did: the file, its size, how much it holds, and what has no reason."""
 
     path: Path
     size: int
@@ -66,7 +66,7 @@ class Recording(Documented):
 
 @dataclass(frozen=True)
 class RecordChange:
-    """In what two records differ about one deviation, a line each; ``kind`` is ``appeared``, ``vanished`` or ``changed``."""
+    """How two records differ about one deviation, one line each; ``kind`` is ``appeared``, ``vanished`` or ``changed``."""
 
     id: str
     kind: str
@@ -75,7 +75,7 @@ class RecordChange:
 
 @dataclass(frozen=True)
 class RecordDiff(Documented):
-    """In what two records differ; ``unexplained`` is what a run of today showed that matches no reason."""
+    """How two records differ; ``unexplained`` is what today's run showed and no reason matches."""
 
     old: str
     new: str
@@ -86,7 +86,7 @@ class RecordDiff(Documented):
 
     @property
     def passed(self) -> bool:
-        """Whether they are the same."""
+        """Whether the records are the same."""
         return not self.changes and not self.unexplained
 
     def headline(self) -> str:
@@ -137,7 +137,7 @@ def differences(
     *,
     strict: bool,
 ) -> RecordDiff:
-    """In what two named records differ. ``strict`` is whether an anchor must be the other's too, not its result alone."""
+    """How two named records differ. ``strict``: whether the anchors must be the same too, not only their results."""
     (old_name, before), (new_name, after) = old, new
     changes = []
     same = 0
@@ -183,7 +183,7 @@ def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Reg
 
 
 def _content(region: Region) -> str:
-    """What two regions of one setting can differ in, as text, in which NaN equals itself and -0 is not 0."""
+    """Everything in which two regions of one setting can differ, as text: there NaN equals itself, and -0 is not 0."""
     return repr((region.intervals, region.anchors, region.max_ulp, sorted(region.max_ulp_in.items())))
 
 

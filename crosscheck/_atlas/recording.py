@@ -1,4 +1,4 @@
-"""What is on record of this environment, measured: a file written whole, or held against the one on record."""
+"""Measure what is on record of this environment: write it to a file, or compare it with the file on record."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from crosscheck._verify.task import LONG_IN_NATIVES, Plan
 from crosscheck._verify.verify import lacks, let_go, pool
 
 SEEDS, AGAIN = (0, 1, 2), (3, 4)
-"""The samples around which regions are drawn, and those for which they must hold; around one for which they do not, too."""
+"""The seeds around whose samples regions are drawn, and those that check them. Where a check fails, its sample is added."""
 USED = {**dict.fromkeys((*ROWS, *COLUMNS), DTYPES), **dict.fromkeys((VOCABULARY, LONGEST), LONG_IN_NATIVES)}
-"""The lengths of rows at the first seed; at the others there are no rows as long as a vocabulary."""
+"""The lengths of rows at the first seed. With the other seeds, no rows are as long as a vocabulary."""
 
 ROOMS = ("_arithmetic", "_atlas", "_catalogue", "_frameworks", "_recorded", "_records", "_truth", "_verdict", "_verify")
 """The rooms of the package on which a record depends."""
@@ -46,14 +46,14 @@ ROOMS = ("_arithmetic", "_atlas", "_catalogue", "_frameworks", "_recorded", "_re
 
 @dataclass(frozen=True)
 class Scope:
-    """What is measured: all of it, unless less is asked for."""
+    """What is measured: by default, everything."""
 
     dtypes: tuple[str, ...] = DTYPES
     modes: tuple[str, ...] = MODES
     layout: bool = True
 
     def of(self, deviation: Deviation, regions: Iterable[Region]) -> tuple[Region, ...]:
-        """The regions of a deviation of which anything is measured."""
+        """The regions of a deviation in which something is measured."""
         return regions_within(deviation, regions, self.dtypes, self.modes, layout=self.layout)
 
 
@@ -62,14 +62,14 @@ WHOLE = Scope()
 
 @dataclass(frozen=True)
 class Part:
-    """What was found of one activation: the regions of its deviations here, and what matches none."""
+    """What was found about one activation: the regions of its deviations here, and what matches no reason."""
 
     deviations: Mapping[str, tuple[Region, ...]]
     unexplained: tuple[Unexplained, ...]
 
 
 def here() -> tuple[Seen, str]:
-    """This environment as a file names it, and what records it."""
+    """This environment as a file names it, and a description of what records it."""
     if lost := lacking().frameworks:
         raise UsageError(f"what is on record is of both frameworks: {'; '.join(lost.values())}")
     described = environment("cpu")
@@ -94,8 +94,8 @@ def path_in(out: Path) -> Path:
 def record(out: Path, *, progress: Callable[[str, str, float], None] | None = None, processes: int = 1) -> Recording:
     """Measure the whole catalogue, and write the file of this environment into a folder.
 
-    What is done is kept in a journal beside it, so that a recording that was interrupted goes on. Raises ``UsageError``
-    where a mode cannot be run, since the file would lack it, or where the folder cannot be written.
+    Finished activations are kept in a journal beside the file, so that an interrupted recording can continue. Raises
+    ``UsageError`` where a mode cannot be run, since the file would lack it, or where the folder cannot be written.
     """
     seen, by = here()
     if missing := not_run(WHOLE):
@@ -138,7 +138,7 @@ def check(
     progress: Callable[[str, str, float], None] | None = None,
     processes: int = 1,
 ) -> RecordDiff:
-    """What the file on record of this environment and a run of today do not share, about some activations of the catalogue.
+    """The differences between the file on record of this environment and a run of today, for some activations.
 
     Raises ``UsageError`` where nothing is on record of this environment.
     """
@@ -167,7 +167,7 @@ def check(
 
 @undisturbed(alone=True)
 def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[Region, ...]]) -> Part:
-    """What the natives of an activation do here, as regions; its inputs are those on record too."""
+    """What the natives of an activation do here, as regions. Its inputs include those on record."""
     deviations, known = [], {}
     for deviation in activations[name].deviations:
         known[deviation.id] = scope.of(deviation, on_record.get(deviation.id, ()))
@@ -177,7 +177,7 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
     measure = Measured(activation, [[*run(activation, _plan(activation, scope, seed))] for seed in SEEDS], seen, known)
     fitted, unexplained = fit(measure)
     for seed in AGAIN:
-        # at the ends and anchors of what was found, too, as in each run from now on
+        # also at the ends and anchors that were found, as later runs do
         found = replace(activation, deviations=tuple(_with(deviation, fitted) for deviation in activation.deviations))
         again = [*run(found, _plan(activation, scope, seed))]
         if not unexplained and borne_out(replace(measure, runs=[again]), fitted):
@@ -189,12 +189,12 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
 
 
 def _with(deviation: Deviation, found: Mapping[str, tuple[Region, ...]]) -> Deviation:
-    """The deviation with the regions that were found of it; its own where it was not."""
+    """The deviation with the regions that were found; with its own if none were found."""
     return replace(deviation, regions=found.get(deviation.id, deviation.regions))
 
 
 def _plan(activation: Activation, scope: Scope, seed: int) -> Plan:
-    """What is run with a seed: with the first all of it, with others what varies with the seed."""
+    """What is run with a seed: everything with the first seed, with the others only what depends on the seed."""
     first = seed == SEEDS[0]
     return Plan(
         dtypes=tuple(one for one in scope.dtypes if first or activation.rows or FORMATS[one].bits > 16),
@@ -218,7 +218,7 @@ def _parts(
     progress: Callable[[str, str, float], None] | None,
     processes: int,
 ) -> Iterator[tuple[str, Part]]:
-    """Each activation as it is done."""
+    """Each activation when it is done."""
     measure = partial(measured, scope=scope, seen=seen, on_record=on_record)
     with pool(min(processes, len(names))) as workers:
         begun = {workers.submit(measure, name): name for name in names} if workers else {}
@@ -238,6 +238,6 @@ def _plain(part: Part) -> dict[str, Any]:
 
 
 def _restored(piece: Mapping[str, Any]) -> Part:
-    """A part out of a journal."""
+    """A part read from a journal."""
     deviations = {id_: regions_of(id_, lines) for id_, lines in piece["deviations"].items()}
     return Part(deviations, restored(tuple[Unexplained, ...], piece["unexplained"]))

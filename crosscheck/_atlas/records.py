@@ -1,4 +1,4 @@
-"""What an atlas holds: plain, frozen records that JSON can hold, and that are read back from it."""
+"""The records of an atlas: plain and frozen. JSON can hold them, and they are read back from it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Place:
-    """The entry of a row at which a function of rows is looked at.
+    """The entry of a row at which a function of rows is judged.
 
-    ``bits`` are those of the row's entries and ``direction`` those of the cotangent of its derivatives; ``position`` is
-    the entry's, None where the whole row has one result. The array holds ``copies`` rows. Of a row as
-    long as a vocabulary an atlas has no bits but the lines of numpy by which it was ``made`` and then rounded; its
+    ``bits`` are the bits of the row's entries, and ``direction`` those of the cotangent of its derivatives. ``position`` is
+    the position of the entry, None where the whole row has one result. The array holds ``copies`` rows. For a row as long
+    as a vocabulary, an atlas holds no bits but the lines of numpy by which the row was ``made`` before it was rounded; its
     direction is ``numpy.random.default_rng(length).standard_normal(length)``.
     """
 
@@ -41,8 +41,8 @@ class Input:
     """An input with the setting it was run in.
 
     Attributes:
-        region: The number of the row's region that it lies in, from 0.
-        x: The input; of a function of rows the number that identifies the entry at ``place``: see ``Region``.
+        region: The number of the region of the atlas row that contains it, from 0.
+        x: The input. For a function of rows, the number that identifies the entry at ``place``: see ``Region``.
     """
 
     region: int
@@ -54,16 +54,16 @@ class Input:
 
 
 LAYOUTS = {"array": "", "alone": "alone", **{view: f"in a view {view}" for view in VIEWS}}
-"""Where the input of an ``Outcome`` stood, in words."""
+"""Where the input of an ``Outcome`` was placed, in words."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an implementation gave at an input, run in a mode.
+    """The result of an implementation at an input, in a mode.
 
-    ``ulp`` is the error against the exact result, in the unit that it is judged by, NaN where none can be measured. Where
-    the implementation raised, or found no derivative, ``got`` is None and ``message`` says so. ``layout`` is ``array``, of
-    copies of the input, or ``alone``, or a view of another array: ``with gaps``, for instance.
+    ``ulp`` is the error against the exact result in the unit of the judgement, NaN where none can be measured. If the
+    implementation raised or found no derivative, ``got`` is None and ``message`` says so. ``layout`` is ``array`` (of copies
+    of the input), ``alone``, or a view of another array, such as ``with gaps``.
     """
 
     implementation: str
@@ -79,7 +79,7 @@ class Area:
     """A region of a disagreement: closed intervals of inputs, for one order, some dtypes and modes, as ``Region`` has them.
 
     ``max_ulp`` is the declared bound of the error in ULP in any of its modes, infinite where there is none; ``measured`` is
-    how far it was seen there in this run, empty where none of it was run.
+    the largest error that this run observed there, empty where nothing of it was run.
     """
 
     order: int
@@ -94,9 +94,9 @@ class Area:
 
 @dataclass(frozen=True)
 class Beside:
-    """Another row about the same function, of the same cause and with an order in common, and in what the two differ.
+    """Another row about the same function, with the same cause and an order in common, and how the two differ.
 
-    ``differs`` has some of ``implementations``, ``dtypes``, ``region`` (the inputs) and ``mechanism`` (the reason).
+    ``differs`` lists some of ``implementations``, ``dtypes``, ``region`` (the inputs) and ``mechanism`` (the reason).
     """
 
     id: str
@@ -105,7 +105,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class SeenIn:
-    """An environment in which a disagreement was seen before: version ranges as ``packaging`` writes them."""
+    """An environment in which a disagreement was observed before: version ranges as ``packaging`` writes them."""
 
     torch: str
     jax: str
@@ -115,15 +115,15 @@ class SeenIn:
 
 @dataclass(frozen=True)
 class Noticed:
-    """Whether a check that people use notices a disagreement, measured.
+    """Whether a check that people use notices a disagreement, as measured.
 
     Attributes:
         check: ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``, ``torch.autograd.gradcheck`` or
-            ``jax.test_util.check_grads``, at their defaults.
-        inputs: ``anchors``, those of the row, or ``normal``, those of 1,000 seeded standard normal ones that lie in its
-            regions.
+            ``jax.test_util.check_grads``, with default arguments.
+        inputs: ``anchors``, the anchors of the row, or ``normal``, those of 1,000 seeded standard normal inputs that lie in
+            its regions.
         noticed: True or False, or None where the check does not apply.
-        said: What the check said where it noticed it, in one line; else why it does not apply, or nothing.
+        said: What the check printed, in one line, if it noticed it; otherwise why it does not apply, or nothing.
     """
 
     check: str
@@ -136,32 +136,32 @@ class Noticed:
 class AtlasRow:
     """One disagreement, declared or not.
 
-    ``inputs``, ``results`` and ``truth`` are examples that belong together by their position. Each region that was run has
-    at least one.
+    ``inputs``, ``results`` and ``truth`` are examples; those at the same position belong together. Each region that was run
+    has at least one.
 
     Attributes:
-        id: The id of the deviation; of a disagreement that is not declared, what it is about.
+        id: The id of the deviation. For a disagreement that is not declared, a description of it.
         declared: Whether it is declared.
         function: The name of the activation.
         natives: The functions of the frameworks that are judged, by implementation: ``{"jax.native": "jax.nn.gelu"}``.
         implementations: The implementations that deviate.
-        dtypes: The dtypes in which they may.
+        dtypes: The dtypes in which it may occur.
         orders: The orders: 0 for the value, 1 for the gradient, 2 for the second derivative.
         modes: The modes.
-        region: Where it occurs; at how many of the inputs there in this run, and with which largest error.
+        region: Where it occurs, at how many of the inputs there in this run, and with which largest error.
         inputs: The inputs.
-        results: The results of every implementation there, also of crosscheck's own.
+        results: The results of every implementation there, including crosscheck's own.
         truth: The exact results, correctly rounded; None where nothing defines one.
         cause: Why the results differ.
-        side: The framework whose result it is, or ``both``. Where the cause is ``convention``, no result is wrong.
+        side: The framework whose implementations deviate, or ``both``. If the cause is ``convention``, no result is wrong.
         reason: The mechanism.
         link: Where the mechanism is described.
         bug: Whether it looks like a mistake of the framework.
         seen: Whether this run observed it.
         seen_in: The environments in which it was observed before.
         beside: The rows with the same function, order and cause, and what differs in them.
-        findings: What refutes its declaration in this run, such as an error beyond the declared bound.
-        usual: Whether the usual checks notice it; empty where this was not measured.
+        findings: What contradicts its declaration in this run, such as an error beyond the declared bound.
+        usual: Whether the usual checks notice it; empty if this was not measured.
     """
 
     id: str
@@ -189,15 +189,15 @@ class AtlasRow:
 
     @property
     def passed(self) -> bool:
-        """Whether it is declared, and nothing refutes the declaration."""
+        """Whether it is declared, and nothing contradicts the declaration."""
         return self.declared and not self.findings
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What an atlas was made of: another one of the same coverage has the same inputs.
+    """What an atlas was made of. Two atlases with the same coverage have the same inputs.
 
-    In modes beyond eager and jit what the frameworks ship was run alone. ``layout`` is whether results were compared
+    In modes other than eager and jit, only what the frameworks ship was run. ``layout`` is whether results were compared
     in several layouts.
     """
 
@@ -209,7 +209,7 @@ class Coverage:
     layout: bool = False
 
     def has(self, row: AtlasRow) -> bool:
-        """Whether a disagreement can be seen in what was run."""
+        """Whether a disagreement can be observed in what was run."""
         looked = self.layout or row.cause != "layout"
         return looked and bool(set(row.dtypes) & set(self.dtypes)) and bool(set(row.modes) & set(self.modes))
 
@@ -219,9 +219,9 @@ class Change:
     """How one disagreement differs between two atlases.
 
     Attributes:
-        kind: ``vanished`` or ``appeared``; ``grew`` where it shows at more inputs or with a larger error, else ``shrank``;
-            ``results`` where an implementation gives another result at the same input.
-        details: What it is in, a line each: ``float32 gradient, jax.native jit: 1,203 inputs, was 877``.
+        kind: ``vanished`` or ``appeared``; ``grew`` if it shows at more inputs or with a larger error, otherwise ``shrank``;
+            ``results`` if an implementation gives another result at the same input.
+        details: One line for each setting: ``float32 gradient, jax.native jit: 1,203 inputs, was 877``.
     """
 
     kind: str
@@ -233,4 +233,4 @@ class Change:
 
 
 KINDS = ("appeared", "grew", "vanished", "shrank", "results")
-"""In the order in which a person who upgrades wants to read them."""
+"""The kinds of change, in the order in which a person who upgrades wants to read them."""

@@ -21,12 +21,12 @@ from crosscheck._report.written import Documented
 
 SCHEMA = "crosscheck.atlas/1"
 FIRST_DTYPE = "float32"
-"""An example in it is shown rather than one in another."""
+"""An example in this dtype is preferred to one in another dtype."""
 
 
 @dataclass(frozen=True)
 class AtlasSummary:
-    """The end of an atlas: how many rows of which kind; ``distinct`` are those seen that differ in region or mechanism."""
+    """The end of an atlas: the number of rows of each kind; ``distinct`` is the number of those in ``Atlas.distinct``."""
 
     passed: bool
     points: int
@@ -55,7 +55,7 @@ class Atlas(Documented):
     """The result of ``atlas``.
 
     Attributes:
-        rows: One for each disagreement: the declared deviations, then what is not declared.
+        rows: One for each disagreement: the declared deviations first, then those that are not declared.
         environment: Versions, devices and settings on which the results may depend.
         coverage: What was run: ``functions``, ``dtypes``, ``modes``, ``layout``, ``seed`` and ``quick``.
         compared: The number of points that were judged; 0 means that nothing was compared.
@@ -75,7 +75,7 @@ class Atlas(Documented):
 
     @property
     def distinct(self) -> tuple[AtlasRow, ...]:
-        """The rows that were observed, without those that differ neither in region nor in mechanism from an earlier one."""
+        """The rows that were observed, without those that have the region and the mechanism of an earlier one."""
         return tuple(distinct(row for row in self.rows if row.seen))
 
     def summary(self) -> AtlasSummary:
@@ -138,7 +138,7 @@ def _count(n: int, what: str) -> str:
 
 
 def printed(atlas: Atlas) -> Document:
-    """What is printed of the atlas: every row in short, those that fail first."""
+    """What is printed of the atlas: every row in short form, the failing ones first."""
     blocks: list[Block] = []
     if atlas.rows:
         rows = [
@@ -172,13 +172,13 @@ def status(row: AtlasRow) -> str:
 
 
 def settings(row: AtlasRow) -> str:
-    """Which derivatives, in which dtypes, and in which modes where these are not the usual ones."""
+    """The derivatives, the dtypes, and the modes if these are not the usual ones."""
     modes = "" if set(row.modes) & set(USUAL_MODES) else f"; in {', '.join(row.modes)}"
     return f"{', '.join(ORDER_NAMES[order] for order in row.orders)}; {', '.join(row.dtypes)}{modes}"
 
 
 def examples(row: AtlasRow) -> list[str]:
-    """For each order the first example, in float32 where there is one, in a line: the results and the exact one."""
+    """One line for the first example of each order, in float32 where there is one: the results and the exact result."""
     told = []
     for order in row.orders:
         found = [one for one in zip(row.inputs, row.results, row.truth, strict=True) if one[0].order == order]

@@ -1,4 +1,4 @@
-"""``compare``, ``assert_agree`` and ``identify``: they check arguments, run the two functions and make the report."""
+"""``compare``, ``assert_agree`` and ``identify``: check the arguments, run the two functions and make the report."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ def compare(
     seed: int = 0,
     accept: Iterable[Acceptable] = (),
 ) -> PairReport:
-    """Compare a function of PyTorch with one of JAX: do they agree up to what rounding explains, and which side is wrong?
+    """Compare a function of PyTorch with one of JAX: does rounding explain all differences, and if not, which side is wrong?
 
-    Each comparison of the report has ``figures``, over the elements that are finite on both sides: ``abs_p50``, ``abs_p99``
-    and ``abs_max``, the median, the 99th percentile and the maximum of the absolute difference; the same for ``rel``
-    (relative to the result of JAX) and ``ulp`` (in ULP of the larger result); ``torch_ulp`` and ``jax_ulp``, the largest
-    error of each side against the truth, in ULP of the truth, NaN where no truth is known; ``rtol`` and ``atol``, the
-    smallest that would pass; ``assert_close_notices`` and ``assert_allclose_notices``, whether the checks of PyTorch and
-    numpy would fail.
+    Each comparison in the report has ``figures``, taken over the elements that are finite on both sides. ``abs_p50``,
+    ``abs_p99`` and ``abs_max`` are the median, the 99th percentile and the maximum of the absolute difference; ``rel_...``
+    are the same relative to the result of JAX, and ``ulp_...`` in ULP of the larger result. ``torch_ulp`` and ``jax_ulp``
+    are the largest error of each side against the truth, in ULP of the truth, NaN if no truth is known. ``rtol`` and
+    ``atol`` are the smallest that would pass. ``assert_close_notices`` and ``assert_allclose_notices`` say whether the
+    checks of PyTorch and numpy would fail.
 
     Args:
-        torch_fn: A function, or a ``torch.nn.Module``, which is copied and cast to ``dtype``. It returns an array, or a
-            tree of arrays: dicts, lists, tuples, dataclasses, and nodes registered with JAX, such as modules of equinox.
+        torch_fn: A function, or a ``torch.nn.Module``, which is copied and cast to ``dtype``. It returns an array, or a tree
+            of arrays: dicts, lists, tuples, dataclasses, and nodes registered with JAX, such as modules of equinox.
         jax_fn: A function whose result has the same structure, shapes and dtypes; or a module of flax (``nnx``, or ``linen``
             bound to its variables) or equinox, which is copied and cast too.
         inputs: A list or tuple of positional arguments. Each is an array of numpy, PyTorch or JAX, a number, a tree of
             these, or a description: ``uniform``, ``normal``, ``stratified`` or ``every_value``. A bare array is one
             argument. Floats are converted to ``dtype``; integers and booleans are kept. None for ``stratified()``.
-        order: 0 compares values, 1 gradients too, 2 second derivatives too. Of a function that is not elementwise, these are
-            vector-Jacobian products with seeded normal vectors. None for 1, or 0 where no input is a float.
+        order: 0 compares values, 1 gradients too, 2 second derivatives too. If a function is not elementwise, the
+            derivatives are vector-Jacobian products with seeded normal vectors. None means 1, or 0 if no input is a float.
         dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``, by name or as a dtype of PyTorch, JAX or numpy.
-        wrt: The positions of the inputs to differentiate by; None for all.
-        exact: For elementwise functions, what they compute: a definition ``f(m, x)``, a record, or a name of the catalogue.
-            The truth is then proven, as for the catalogue. Without it, the truth is inferred from runs in float64 under
-            noise.
+        wrt: The positions of the inputs to differentiate with respect to; None for all.
+        exact: For elementwise functions, what they should compute: a definition ``f(m, x)``, a record, or a name of the
+            catalogue. The truth is then proven, as for the catalogue. Without it, the truth is inferred from runs in float64
+            under noise.
         device: ``cpu`` or ``gpu``.
         modes: How JAX is run: ``eager``, ``jit`` or both.
         seed: The seed of inputs, vectors and noise.
-        accept: Known disagreements: ids of deviations of the catalogue, or pairs ``(cause, (low, high))`` of a cause and an
-            interval of inputs, ``(cause, None)`` for all inputs. The report shows them, and they pass.
+        accept: Known disagreements, which are shown and pass: ids of deviations of the catalogue, or pairs ``(cause, (low,
+            high))`` of a cause and an interval of inputs; ``(cause, None)`` means all inputs.
 
     Returns:
-        The report. It also has whatever the functions raise.
+        The report. Exceptions that the functions raise are in the report.
 
     Raises:
         UsageError: If an argument has a value that cannot be used.
@@ -85,7 +85,7 @@ def compare(
         >>> print(report.headline)
         DISAGREE (definition): gelu / gelu: the PyTorch function is gelu, the JAX function is gelu_tanh.
     """
-    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         imported(name)
     from crosscheck._compare.comparisons import Request
     from crosscheck._compare.diagnosis import diagnose
@@ -167,11 +167,11 @@ def assert_agree(torch_fn: Callable[..., Any], jax_fn: Callable[..., Any], input
 def identify(
     function: Callable[..., Any], framework: str, *, dtype: str | Any = "float32", seed: int = 0
 ) -> Identity | None:
-    """Find the function of the catalogue that a function is, and its parameters.
+    """Find out which function of the catalogue a function is, and with which parameters.
 
     The values of the function, in float64 under noise, are compared with the proven truth of every function of the
-    catalogue, at the stratified inputs of ``dtype``; parameters are fitted first. A deviation of a framework's own
-    implementation, such as NaN at an infinity, does not hide what a function is.
+    catalogue, at the stratified inputs of ``dtype``. Parameters are fitted first. A known deviation of what a framework
+    ships, such as NaN at an infinity, does not prevent the match.
 
     Args:
         function: A function of one array, or a ``torch.nn.Module``.
@@ -180,7 +180,7 @@ def identify(
         seed: The seed of the inputs and the noise.
 
     Returns:
-        The function of the catalogue; None if it is none of them.
+        The function of the catalogue; None if it matches none.
 
     Raises:
         UsageError: If an argument has an unknown value.

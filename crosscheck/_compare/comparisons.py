@@ -1,4 +1,4 @@
-"""From a verdict to the record that leaves: counts, worst elements, figures, what was accepted."""
+"""Make the record of a comparison from a verdict: counts, worst elements, figures, what was accepted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAN_EVERYWHERE = "both sides are NaN everywhere"
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be compared, checked."""
+    """The checked arguments of a comparison."""
 
     torch: Callable[..., Any]
     jax: Callable[..., Any]
@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Place:
-    """Which comparison of a request it is: output, order, the input differentiated by, mode; and the result's index."""
+    """The comparison of a request: output, order, the input to differentiate by, mode; and the index of the result."""
 
     request: Request
     output: str
@@ -56,10 +56,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The elements or rows that are ``chosen`` from all, of which ``sampled`` were not chosen for being far apart.
+    """The ``chosen`` elements or rows of a larger whole; ``sampled`` marks those not chosen for being far apart.
 
-    ``shape`` is how all of them lie: that of the whole input for elements, the length of its first axis for rows.
-    ``equal`` is how many elements are the same to the bit, per result.
+    ``shape`` is the shape of the whole: of the input for elements, the length of its first axis for rows. ``equal`` is the
+    number of elements that are the same to the bit, per result.
     """
 
     chosen: IntArray
@@ -68,11 +68,11 @@ class Excerpt:
     equal: list[int]
 
     def total(self, size: int) -> int:
-        """How many elements the whole result has, of which a part of this size is judged."""
+        """The number of elements of the whole result, from the size of the part that is judged."""
         return math.prod(self.shape) * (size // len(self.chosen))
 
     def element(self, place: Sequence[Any]) -> tuple[Any, ...]:
-        """Where an element of the part is in the whole result."""
+        """The index in the whole result of an element of the part."""
         return (*np.unravel_index(int(self.chosen[place[0]]), self.shape), *place[1:])
 
     def is_sampled(self, shape: tuple[int, ...]) -> BoolArray:
@@ -82,7 +82,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Judged:
-    """The record of one result, and what it was made from.
+    """The record of one result, and the data behind it.
 
     ``failing`` marks the elements that fail it; ``x`` is the input of each element of an elementwise function, or None.
     """
@@ -94,7 +94,7 @@ class Judged:
     x: Array | None
 
     def show(self, cause: str, side: str | None) -> BoolArray:
-        """The elements that fail for this cause, and with this side at fault."""
+        """The elements that fail for this cause, with this side at fault."""
         at_fault = np.isin(self.sides, [SIDES.index(side), BOTH]) if side != "both" else self.sides > 0
         return np.asarray(self.failing & (self.codes == CODE[cause]) & (at_fault | (side is None)))
 
@@ -108,7 +108,7 @@ def comparison(
     notes: Sequence[str],
     excerpt: Excerpt | None,
 ) -> Judged:
-    """The record of one result; ``x`` is the input whose elements stand where the result's do, where there is one."""
+    """The record of one result; ``x`` is the input whose elements correspond to those of the result, if there is one."""
     request, codes = place.request, verdict.codes
     fmt = request.inputs.fmt
     compared = (codes != NOT_JUDGED) & ~(np.isnan(to_float64(results[0])) & np.isnan(to_float64(results[1])))
@@ -157,14 +157,14 @@ def comparison(
 
 
 def _profile(results: tuple[Array, Array], verdict: Verdict, x: Array | None, compared: BoolArray, fmt: Format) -> Profile:
-    """Of the distances in ULP of the larger result: over the input, or over the elements where none belongs to each."""
+    """The profile of distances in ULP of the larger result: over ``x``, or over the elements without it."""
     _, _, ulp = _apart(results, fmt)
     columns = Columns.of_elements(0, ulp.size, ulp.size) if x is None or not is_float(x) else Columns.of(x.ravel())
     return profile(columns, ulp, (verdict.codes == CODE["special"]).ravel(), compared.ravel())
 
 
 def _apart(results: tuple[Array, Array], fmt: Format) -> tuple[list[Float64Array], Float64Array, Float64Array]:
-    """Both results, flat, the ULP of the larger one, and how many of it they are apart."""
+    """Both results, flat, the ULP of the larger one, and their distance in this ULP."""
     got = [to_float64(result).ravel() for result in results]
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.fmax(np.abs(got[0]), np.abs(got[1]))
@@ -173,13 +173,13 @@ def _apart(results: tuple[Array, Array], fmt: Format) -> tuple[list[Float64Array
 
 
 def _side(sides: Sides) -> str | None:
-    """Who is at fault at some elements: one side, or both, if each is somewhere; None where nobody is known to be."""
+    """The side at fault at some elements: ``both`` if each is at fault somewhere, None if no side is known to be."""
     at_fault = set(np.unique(sides).tolist()) - {0}
     return SIDES[at_fault.pop() if len(at_fault) == 1 else BOTH if at_fault else 0]
 
 
 def _of_all(causes: Mapping[str, CauseCount], total: int, equal: int) -> dict[str, CauseCount]:
-    """Counts of all the elements: what was not looked at passes, and by rounding unless it is the same to the bit."""
+    """Counts for all elements. Those that were not judged pass: by rounding, unless they are the same to the bit."""
     counts = {cause: count.count for cause, count in causes.items()}
     counts["exact"] = equal
     rest = total - sum(count for cause, count in counts.items() if cause != "rounding")
@@ -195,7 +195,7 @@ def _count(
     request: Request,
     excerpt: Excerpt | None,
 ) -> dict[str, CauseCount]:
-    """Each cause's count and worst element: the one furthest apart, in ULP of the larger result."""
+    """The count and the worst element of each cause: the largest distance, in ULP of the larger result."""
     found: dict[str, CauseCount] = {}
     got, unit, ulp = _apart(results, request.inputs.fmt)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -204,7 +204,7 @@ def _count(
     plain = np.zeros(ulp.shape) if value is None else -np.abs(np.nan_to_num(to_float64(value), nan=np.inf)).ravel()
     for code in np.unique(verdict.codes[where]):
         at = np.flatnonzero(where & (verdict.codes == code))
-        # among equals, and where there is no distance, the plainest input
+        # among equal distances, or without one, the plainest input
         first = int(at[np.lexsort((plain[at], np.nan_to_num(ulp[at], nan=np.inf, posinf=np.inf)))[-1]])
         element: Sequence[Any] = np.unravel_index(first, where.shape)
         if excerpt is not None:
@@ -227,13 +227,13 @@ EVALUATE = {
     "torch": "a module in training mode needs .eval()",
     "jax": "a module in training mode needs .eval() (flax.nnx) or equinox.nn.inference_mode",
 }
-"""What to do with a module that draws, or changes itself."""
+"""What to do with a module that draws random numbers or changes itself."""
 TRAINING = re.compile(r"[Cc]annot mutate|requires a key|needs PRNG")
-"""What flax and equinox say of a module in training mode that is called as in inference."""
+"""What flax and equinox raise when a module in training mode is called as in inference."""
 
 
 def failed(request: Request, message: str, side: str | None, mode: str = "eager", order: int = 0) -> Comparison:
-    """What running the functions showed before anything could be compared."""
+    """The record of a failure that came before anything could be compared."""
     return Comparison(
         function=request.name,
         parameters={},
@@ -255,7 +255,7 @@ def failed(request: Request, message: str, side: str | None, mode: str = "eager"
 
 
 def raised(request: Request, exceptions: Mapping[str, Exception], mode: str = "eager", order: int = 0) -> Comparison:
-    """A side that raised, or both; where its values could be had before, it is the derivative that raised."""
+    """The record of exceptions, of one side or both. If values were computed before, the derivative raised."""
     names = {"torch": "torch", "jax": "JAX"}
     what = f"{ORDER_NAMES[order]} of the " if order else ""
     said = []

@@ -1,4 +1,4 @@
-"""Does a side's derivative contradict the side's own function? Asked of central differences of its float64 runs."""
+"""Does a side's derivative contradict its own function? Central differences of its float64 runs answer this."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from crosscheck._frameworks.programs import Array, Directions, Inputs
 STEP = 2.0**-17
 """The distance of a central difference, relative to the input: about the cube root of float64's roundoff."""
 UNCERTAIN = 8
-"""A difference may be off by this many times what halving its distance changes."""
+"""The error of a difference is taken to be this many times what halving its step changes."""
 ROUNDING = 1e-6
-"""And by this much of its terms, which float64's rounding leaves of a difference."""
+"""And this share of its terms, for the rounding of float64."""
 
 
 class Contradiction:
@@ -33,7 +33,7 @@ class Contradiction:
         self.floats = sorted({k for order, k, _ in places if order == 1})
 
     def sides(self, result: int, where: BoolArray) -> tuple[BoolArray, BoolArray]:
-        """Per side, which of the elements ``where`` contradict the difference of the next lower order."""
+        """For each side, which of the elements ``where`` contradict the difference of the next lower order."""
         found = []
         for side in (0, 1):
             try:
@@ -78,7 +78,7 @@ class Contradiction:
             return np.asarray(np.abs(differences[1] - own) > unsure)
 
     def _direction(self, result: int) -> Float64Array:
-        """What an elementwise derivative is multiplied with, compared with the next lower order."""
+        """The factor of each element of an elementwise derivative, in the comparison with the next lower order."""
         order, k, by = self.places[result]
         of = (
             self.along.cotangents[self.floats.index(k)]
@@ -88,7 +88,7 @@ class Contradiction:
         return np.asarray(of, np.float64)
 
     def _along(self, side: int, order: int, k: int, by: int, v: Float64Array) -> float:
-        """The change of what the derivative is the gradient of, between the inputs moved by v and by -v, halved."""
+        """Half the change, between the inputs moved by v and by -v, of the function whose gradient the derivative is."""
         x = self.runs.arguments[by]
         up, down = (self._potential(side, order, k, x + d, by) for d in (v, -v))
         return (up - down) / 2
@@ -106,7 +106,7 @@ class Contradiction:
         return total
 
     def _lower(self, result: int) -> int:
-        """The result of the next lower order: the value, or the same gradient."""
+        """The result of the next lower order: the value, or the gradient by the same input."""
         order, k, by = self.places[result]
         return self.places.index((order - 1, k, by if order > 1 else None))
 

@@ -1,4 +1,4 @@
-"""What is reported beyond the verdict of a disagreement: which known function a side is, the simplest input, a snippet."""
+"""What a report adds to a disagreement: which known function a side is, the simplest input, a snippet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from crosscheck._verdict.records import Comparison, Diagnosis, Identity
 Found = TypeVar("Found")
 
 BY_OTHER_FUNCTIONS = ("special", "definition")
-"""The causes of what two functions give that are not the same: it is asked how they differ."""
+"""The causes with which different functions disagree. For these, it is searched how the functions differ."""
 
 
 def diagnose(
@@ -39,17 +39,17 @@ def diagnose(
     side: str | None,
     catalogue: Mapping[str, Activation],
 ) -> Diagnosis:
-    """Diagnose what fails; ``decisive`` is the comparison that is reported, with its cause and side."""
+    """Diagnose what fails; ``decisive`` is the reported comparison, with its cause and side."""
     judged = next((one for one in failing if one.record is decisive), None)
     if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
     notes: list[str] = []
 
     def tried(what: str, find: Callable[[], Found], otherwise: Found) -> Found:
-        """The verdict stands whatever goes wrong in what is only told with it: that is a note."""
+        """An exception in a diagnosis becomes a note: it does not change the verdict."""
         try:
             return find()
-        except Exception as error:  # of functions that may be anything, at inputs that they were not given
+        except Exception as error:  # the user's functions may raise anything at other inputs
             notes.append(f"{what} could not be found: {type(error).__name__}: {first_line(error)}")
             return otherwise
 
@@ -91,7 +91,7 @@ def identities_of(request: Request, catalogue: Mapping[str, Activation]) -> dict
 def identity_of(
     framework: str, function: Callable[..., Any], inputs: Inputs, catalogue: Mapping[str, Activation], seed: int
 ) -> Identity | None:
-    """Which function of the catalogue a function of one float array is; the other inputs stay as they are."""
+    """The function of the catalogue that a function of one float array is; the other inputs keep their values."""
     (at,) = inputs.floats
 
     def lift(x: FloatArray) -> Lifted:
@@ -105,9 +105,9 @@ def identity_of(
 
 def _where(request: Request, judged: Judged, cause: str, side: str | None) -> str:
     record = judged.record
-    if record.diagnosed is not None:  # what was not looked at may differ too
+    if record.diagnosed is not None:  # elements that were not judged may differ too
         return ""
-    of = record.wrt or record.output  # a derivative has the shape of what it is taken by
+    of = record.wrt or record.output  # a derivative has the shape of the input that it is taken by
     return where(judged.show(cause, side), of, judged.x, request.inputs.fmt)
 
 

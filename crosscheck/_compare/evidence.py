@@ -1,4 +1,4 @@
-"""What is measured of a pair before anything is said of it: results, float64 results, and what noise does to these."""
+"""The measurements behind a verdict on a pair: results, float64 results, and how noise moves these."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DRAWS = 8
 MORE_DRAWS = 24
 NEIGHBOURS = 32
 DISTANCE = 2.0**-20
-"""How far the neighbours of an input lie, relative to it."""
+"""The distance of the neighbours of an input, relative to the input."""
 SOURCES = 32
-"""Of more inputs than these some share a bit."""
+"""With more inputs than these, some inputs share a bit."""
 COARSER = 2.0**10
 
 
@@ -28,7 +28,7 @@ Hull = tuple[Float64Array, Float64Array]
 
 
 def drawn_roundoff(fmt: Format) -> float:
-    """The unit roundoff of the noise: the dtype's, but more than float64's own, which would drown in the lifted float64.
+    """The unit roundoff of the noise: the dtype's, but larger than float64's own, so that the noise stands out in float64.
 
     Its effect is scaled down afterwards.
     """
@@ -44,12 +44,12 @@ class Measured:
         jax_wide: The lifted result of JAX.
         conditioning: How much the lifted result moves when the inputs move by the dtype's roundoff: the root mean square
             over draws.
-        torch_spread: How much the lifted result of PyTorch moves when every operation rounds to the dtype.
-        jax_spread: The same of JAX.
-        torch_fragile: Where that rounding made a finite lifted result of PyTorch NaN or infinite, or the other way round.
-        jax_fragile: The same of JAX.
+        torch_spread: How much the lifted result of PyTorch moves under noise, when every operation rounds to the dtype.
+        jax_spread: The same for JAX.
+        torch_fragile: Where this noise made a finite lifted result of PyTorch NaN or infinite, or the other way round.
+        jax_fragile: The same for JAX.
         flushed: The lifted result of JAX when subnormal intermediates are flushed.
-        sources: On which of the float inputs each element depends, a bit for each.
+        sources: The float inputs on which each element depends, one bit for each input.
     """
 
     torch_wide: Float64Array
@@ -64,7 +64,7 @@ class Measured:
 
 
 class Runs:
-    """The lifted programs of both sides, and what has been run with them."""
+    """The lifted programs of both sides, and their runs so far."""
 
     def __init__(self, inputs: Inputs, along: Directions, lifted: tuple[Lifted, Flushing], seed: int) -> None:
         self.inputs, self.lifted, self.seed = inputs, lifted, seed
@@ -97,7 +97,7 @@ class Runs:
         ]
 
     def largest(self, result: int) -> tuple[Float64Array, Float64Array]:
-        """Per side how far the lifted result moves at most, under many more draws of either kind of noise."""
+        """For each side, the largest change of the lifted result under many more draws of both kinds of noise."""
         far = []
         for clean, runs in zip(self._clean, self._many_noisy, strict=True):
             with np.errstate(invalid="ignore", over="ignore"):
@@ -113,7 +113,7 @@ class Runs:
         return torch, jax
 
     def neighbours(self, result: int) -> tuple[Float64Array, Float64Array]:
-        """Both sides' lifted results at neighbouring inputs, a row each."""
+        """Both sides' lifted results at neighbouring inputs, one row for each neighbour."""
         torch, jax = (np.stack([_float(run[result]) for run in runs]) for runs in self._around)
         return torch, jax
 
@@ -134,10 +134,10 @@ class Runs:
         return near
 
     def tied(self, result: int, places: IntArray) -> tuple[Hull, Hull]:
-        """Per side the hull of the lifted results where each of these entries is once the largest and once the smallest.
+        """For each side, the hull of the lifted results with each entry once as the largest and once as the smallest.
 
-        The entries are ranked from the one behind a place on, and round to that place: so it is the largest of any entries
-        that were equal, whichever these are, and the one behind it the smallest.
+        The entries are ranked cyclically, from the one after a place to that place. So whichever entries were equal, the
+        place is the largest of them, and the one after it the smallest.
         """
         shape = self._clean[0][result].shape
         found = [(np.full(shape, np.inf), np.full(shape, -np.inf)) for _ in (0, 1)]
@@ -155,7 +155,7 @@ class Runs:
 
     @staticmethod
     def _ordinary(x: Array) -> Float64Array:
-        """The magnitude of each number; of 0 that of the others, so that its neighbours are as far off as theirs."""
+        """The magnitude of each number. 0 gets that of the others, so that its neighbours are as far away as theirs."""
         size = np.abs(x)
         ordinary = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 1.0
         return np.asarray(np.where(size > 0, size, ordinary or 1.0))
@@ -178,7 +178,7 @@ class Runs:
         rng = np.random.default_rng((self.seed, 1, draw))
         moved = list(self.arguments)
         for i in self.inputs.floats:
-            with np.errstate(invalid="ignore", over="ignore"):  # of a signalling NaN; of the largest floats
+            with np.errstate(invalid="ignore", over="ignore"):  # a signalling NaN is invalid; the largest floats overflow
                 moved[i] = moved[i] * (1 + self._drawn * rng.uniform(-1, 1, moved[i].shape))
         return moved
 
@@ -187,8 +187,8 @@ class Runs:
         return [self._tried(side, self.arguments, Noise(seed, self._drawn)) for seed in seeds]
 
     def _tried(self, side: int, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
-        """A run at moved inputs or under noise. A function may refuse what lies beyond the inputs given, as a cross entropy
-        does beyond 0 and 1: then inputs are moved within the range of those given only, and without noise."""
+        """A run at moved inputs or under noise. A function may refuse inputs outside of the given range, as a cross entropy
+        refuses those outside of 0 to 1. Then inputs are moved only within the given range, and without noise."""
         try:
             return self.lifted[side].run(arguments, noise)
         except Exception:
@@ -209,7 +209,7 @@ class Runs:
         return self.lifted[1].run_flushed(flushed)
 
     def _spread(self, side: int, runs: list[list[Array]]) -> list[tuple[Float64Array, BoolArray]]:
-        """Per result the root mean square of what finite results moved by, and where finite became not finite or back."""
+        """For each result, the root mean square change of finite results, and where finite became not finite or back."""
         spreads = []
         for result, clean in enumerate(self._clean[side]):
             total, counted = np.zeros(clean.shape), np.zeros(clean.shape)
@@ -248,19 +248,19 @@ def is_float(array: Array) -> bool:
 
 
 def to_float64(array: Array) -> Float64Array:
-    """The same values in float64; integers and booleans too."""
+    """The same values in float64, also of integers and booleans."""
     return widen(array) if is_float(array) else array.astype(np.float64)
 
 
 def independent(
     function: Callable[[Array], list[Array]], x: Array, values: list[Array], *, rows: bool = False
 ) -> BoolArray | None:
-    """Which outputs depend, element by element or row by row, on the input alone that is at the same place.
+    """Which outputs depend, element by element or row by row, only on the input at the same place.
 
-    None if none does. Rows are along the first axis.
+    None if no output does. Rows are along the first axis.
 
-    For every two places there is a bit in which their numbers differ. Where that bit is set, and then where it is not,
-    the elements are replaced by others; an output must not change where the input did not.
+    The numbers of any two places differ in some bit. For each bit, the elements whose number has it are replaced, then those
+    whose number lacks it: an output must not change where the input did not.
     """
     shape = x.shape[:1] if rows else x.shape
     alone = np.array([(value.shape[:1] if rows else value.shape) == shape for value in values])
@@ -281,6 +281,6 @@ def independent(
 
 
 def same_bits(a: Array, b: Array) -> BoolArray:
-    """Where two arrays of one dtype hold the same, NaNs being alike."""
+    """Where two arrays of one dtype hold equal numbers; NaN equals NaN."""
     with np.errstate(invalid="ignore"):
         return np.asarray((a == b) | ~(a == a) & ~(b == b))  # noqa: PLR0124 - of whatever dtype, integers too

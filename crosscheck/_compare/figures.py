@@ -1,4 +1,4 @@
-"""How far apart two results are, as numbers a user can act on: tolerances, percentiles, what the usual checks would say."""
+"""How far two results differ, in numbers: tolerances, percentiles, and whether the usual checks would fail."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ TINY = 1e-300
 def figures(
     results: tuple[Array, Array], verdict: Verdict, compared: BoolArray, fmt: Format, sampled: BoolArray | None = None
 ) -> dict[str, float | bool]:
-    """Measures of two results, over the elements that were compared and are finite on both sides.
+    """Measures of the differences, over the elements that were compared and are finite on both sides.
 
-    ``abs_p50, abs_p99, abs_max`` the absolute difference; ``rel_...`` relative to JAX's result; ``ulp_...`` in ULP of the
-    larger result, the percentiles of those ``sampled``; ``torch_ulp, jax_ulp`` each side's largest error against the truth,
-    in ULP of it, or of its terms where these are larger and elements have terms in common, NaN where no truth is known;
-    ``rtol`` and ``atol`` the smallest with which an ``allclose`` passes, the other one being 0; ``assert_close_notices`` and
-    ``assert_allclose_notices`` whether torch's and numpy's checks with their defaults would fail.
+    ``abs_p50, abs_p99, abs_max``: the absolute difference. ``rel_...``: relative to JAX's result. ``ulp_...``: in ULP of the
+    in ULP of the larger result, percentiles over the ``sampled``. ``torch_ulp, jax_ulp``: each side's largest error against
+    the truth, in ULP of it, or of its terms if these are larger and elements have terms in common; NaN if no truth is known.
+    ``rtol``, ``atol``: the smallest with which ``allclose`` passes if the other is 0. ``assert_close_notices``,
+    ``assert_allclose_notices``: whether torch's and numpy's checks fail with their default arguments.
     """
     x, y = (to_float64(one) for one in results)
     floats = is_float(results[0])

@@ -1,4 +1,4 @@
-"""The elements of very long results that are furthest apart: those on which they are diagnosed."""
+"""The elements at which very long results differ most: the disagreement is diagnosed on these."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PROBE = 2**14
 
 
 def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) -> tuple[IntArray, list[int]]:
-    """The items, along the first axis, in which two lists of results are furthest apart; how many elements are the same.
+    """The items, along the first axis, at which two lists of results differ most; the number of equal elements per result.
 
-    Items are elements, or rows. Shares of the ``count`` are those with the largest of each measure of ``_apart``.
+    Items are elements, or rows. Each measure of ``_apart`` contributes a share of the ``count``: its largest items.
     """
     found: list[IntArray] = []
     equal = []
@@ -28,7 +28,7 @@ def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) ->
         probe = np.linspace(0, items - 1, min(PROBE, step)).astype(np.int64)
         measures = _apart(a[probe], b[probe], fmt)
         each = max(1, count // (len(measures) * len(jax)))
-        # beyond this lie about twice as many as are wanted
+        # about twice as many as are wanted are larger than this
         share = 1 - min(1.0, 2 * each / items)
         limits = [np.quantile(measure, share, method="lower") for measure in measures]
         candidates: list[tuple[IntArray, ...]] = []
@@ -43,10 +43,10 @@ def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) ->
 
 
 def _apart(a: Array, b: Array, fmt: Format) -> list[Array]:
-    """How far items are apart at most: absolutely, relative to the element, and of rows relative to the row's largest one.
+    """The largest differences of items: absolute, relative to the element, and for rows relative to the row's largest one.
 
-    Where terms cancel, a small element is far apart relative to itself in a right row too: that would hide a wrong row of
-    small numbers, which the last measure shows. In float32 where that holds the results, as it is only for sorting.
+    Where terms cancel, a small element of a correct row has a large relative difference, too. That would hide a wrong row of
+    small numbers; the last measure shows it. Only for sorting, so float32 is used where it holds the results.
     """
     kind = np.float64 if fmt.bits == 64 else np.float32
     x: Array = a.astype(kind)
@@ -66,12 +66,12 @@ def picked(results: list[Result], places: IntArray) -> list[Result]:
 
 
 def near(a: Result, b: Result, fmt: Format) -> bool:
-    """Whether a part gives what the whole gave, as vectorised and scalar code do."""
+    """Whether a part gives what the whole gave, up to the difference of vectorised and scalar code."""
     if a is None or b is None:
         return a is b
     x, y = widen(a), widen(b)
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.nan_to_num(np.maximum(np.abs(x), np.abs(y)))
-        size = size.max(axis=tuple(range(1, size.ndim)), keepdims=True)  # of a row the largest
+        size = size.max(axis=tuple(range(1, size.ndim)), keepdims=True)  # the largest of each row
         apart = np.abs(x - y) <= 64 * unit_of(fmt, size)
     return bool((apart | same_bits(x, y)).all())

@@ -1,4 +1,4 @@
-"""How two different functions differ: hypotheses are tried one after the other, and one that is proven is reported."""
+"""How two different functions differ: hypotheses are tried one after the other, and the first that is proven is reported."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from crosscheck._compare.how_outputs import of_outputs, swapped
 from crosscheck._compare.trials import Change, Trials
 
 MOST_ELEMENTS = 2**20
-"""Inputs of more elements in all are left alone."""
+"""If the inputs have more elements in all, no hypothesis is tried."""
 
 
 def how(request: Request, judged: Judged) -> str | None:
-    """How the two sides differ in one result, as a clause; None where none of the hypotheses is proven."""
+    """How the two sides differ in one result, as a clause; None if no hypothesis is proven."""
     if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
         return None
     trials = Trials(request, judged)
@@ -30,7 +30,7 @@ def how(request: Request, judged: Judged) -> str | None:
 
 
 def _changes(trials: Trials) -> Iterator[Change]:
-    """From the simplest on: of the results, of the inputs, of numbers inside."""
+    """The hypotheses, simplest first: changes of the results, of the inputs, of numbers inside the functions."""
     yield from of_outputs(trials)
     if trials.order == 0:
         yield from swapped(trials)

@@ -1,4 +1,4 @@
-"""Which numbers inside a function would have to be others for it to give what the other side's gives."""
+"""Which numbers inside a function would have to change for it to give the results of the other side."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from crosscheck._shadow.jax_lift import JaxLifted
 from crosscheck._shadow.torch_lift import TorchLifted
 
 MOST = 64
-"""Programs with more numbers, or more operations, are left alone."""
+"""Programs with more numbers, or more operations, are not searched."""
 SMALL = 2**14
-"""Of inputs of more elements nothing is fitted."""
+"""With more elements in the inputs, no number is fitted."""
 MOST_TOGETHER = 3
-"""So many numbers at most are exchanged together."""
+"""At most so many numbers are exchanged together."""
 MOST_DIFFERENT = 5
 STEP = 2.0**-10
 MOVES = 1e-9
-"""A result that moves by less, relative to its size, is not what the step changes."""
+"""A result that moves by less, relative to its size, does not depend on the step."""
 WORDS = {
     "add": "sum",
     "div": "quotient",
@@ -42,7 +42,7 @@ WORDS = {
     "select_n": "choice",
     "sub": "difference",
 }
-"""What is meant by the names of JAX's operations."""
+"""Names of JAX's operations in words."""
 
 
 class Constants:
@@ -137,7 +137,7 @@ class Constants:
     # Numbers that are fitted.
 
     def fitted(self) -> Iterator[Change]:
-        """Each number, or all that are equal, by what it would have to be."""
+        """Each number, or all equal numbers together, replaced by the number that would make the results agree."""
         for side in (JAX, TORCH) if self.few and self.small else ():
             own = self.numbers[side]
             fit = Fit(self.trials, 1 - side)
@@ -151,7 +151,7 @@ class Constants:
                     yield self._change(side, CONSTANTS, values, self._in_place(side, values, number.said) + number.why)
 
     def operations(self) -> Iterator[Change]:
-        """A factor, then an offset, of the result of one of JAX's operations; that of fewest digits first."""
+        """A factor, then an offset, of the result of one of JAX's operations; the one with the fewest digits first."""
         if self.program is None or not self.few or not self.small:
             return
         fit = Fit(self.trials, TORCH)
@@ -180,14 +180,14 @@ class Constants:
 
         apart = fit.apart(run, start)
         moved = np.abs(fit.apart(run, start + STEP * (abs(start) or 1.0)) - apart)
-        if (moved[np.abs(apart) > STEP] < MOVES).any() or not (moved > 0).any():  # it does not change what differs
+        if (moved[np.abs(apart) > STEP] < MOVES).any() or not (moved > 0).any():  # the step moves none of it
             return None
         starts = (start,) if kind == PLUS or not start else (start, -start, start / 16, start * 16)
         return fit.best(run, starts)
 
 
 def _beside(number: float) -> tuple[float, ...]:
-    """The next integers, of an exponent for example."""
+    """The next integers: the number may be an exponent."""
     return (number + 1, number - 1) if float(number).is_integer() else ()
 
 

@@ -1,4 +1,4 @@
-"""On which parts of the inputs each side's result depends: what one side masks, or mixes, shows in it."""
+"""The parts of the inputs on which each side's result depends: this shows what one side masks or mixes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FACTOR = 1.25
 
 
 def of_dependence(trials: Trials) -> str | None:
-    """What moves one side's result, at any input tried, and not the other's: the first such thing, as a clause."""
+    """The first part of an input that moves one side's result and not the other's at any input tried, as a clause."""
     if sum(one.size for one in trials.given) > MOST_ELEMENTS:
         return None
     for at in trials.inputs.floats:
@@ -35,7 +35,7 @@ def of_dependence(trials: Trials) -> str | None:
 
 
 def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
-    """For each slice of an input which elements of the result it moves; None where nothing can be said."""
+    """For each slice of an input, which elements of the result it moves; None if that cannot be measured."""
     found: BoolArray | None = None
     for trial, arguments in enumerate(trials.arguments):
         clean = trials.result(side, trial)
@@ -47,7 +47,7 @@ def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
             for other in _others(arguments[at], (*(slice(None),) * axis, i)):
                 try:
                     result = trials.run(side, [*arguments[:at], other, *arguments[at + 1 :]])
-                except Exception:  # a function that refuses these inputs
+                except Exception:  # the function may refuse these inputs
                     return None
                 if result.shape != clean.shape:
                     return None
@@ -60,7 +60,7 @@ def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
 
 
 def _others(leaf: Array, place: tuple[int | slice, ...]) -> Iterator[Array]:
-    """The array with other numbers at a place: larger ones, and some beyond all others, which a maximum or a median sees."""
+    """The array with other numbers at a place: larger ones, and some beyond all others, to move a maximum or a median."""
     low, high = float(np.nanmin(leaf)), float(np.nanmax(leaf))
     for value in (leaf[place] * FACTOR, high + (high - low), low - (high - low)):
         other = leaf.copy()
@@ -69,7 +69,7 @@ def _others(leaf: Array, place: tuple[int | slice, ...]) -> Iterator[Array]:
 
 
 def _differences(trials: Trials, place: tuple[int, int], own: BoolArray, other: BoolArray) -> Iterator[str]:
-    """What is to be said of one side, {0}, where its result moves with less than that of the other, {1}."""
+    """The clause for one side, {0}, where its result depends on less than that of the other, {1}."""
     at, axis = place
     name, leaf = trials.inputs.names[at], trials.inputs.leaves[at]
     ignored = ~own.any(axis=tuple(range(1, own.ndim))) & other.any(axis=tuple(range(1, own.ndim)))

@@ -1,4 +1,4 @@
-"""The number with which one side gives what the other gives."""
+"""Fit the number with which one side gives what the other gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosscheck._frameworks.programs import Array
 
 EVALUATIONS = 30
 FITTED = 1e-7
-"""How far the results may be apart, relative to their sizes, after a fit that is worth the proof."""
+"""The largest difference of the results, relative to their sizes, after a fit that is worth the proof."""
 FAR = 1e3
 
 
@@ -26,18 +26,18 @@ class Fit:
         self._sizes = sizes_of(self._target)[self._finite]
 
     def apart(self, run: Callable[[float], Array], value: float) -> Float64Array:
-        """How far the results are from the target, relative to their sizes; far where there are none."""
+        """The differences of the results from the target, relative to their sizes; large where there is no result."""
         with np.errstate(all="ignore"):
             try:
                 found = run(value)
-            except Exception:  # a number that an operation refuses
+            except Exception:  # an operation may refuse the number
                 found = np.empty(0)
             if found.shape != self._target.shape:
                 return np.full(self._sizes.size, FAR)
             return np.clip(np.nan_to_num((found - self._target)[self._finite] / self._sizes, nan=FAR), -FAR, FAR)
 
     def best(self, run: Callable[[float], Array], starts: Sequence[float]) -> float | None:
-        """The number at which they are the same; None where none is found from these starts on."""
+        """The number at which the results agree; None if no start leads to one."""
         if not self._sizes.size:
             return None
         for start in starts:

@@ -1,4 +1,4 @@
-"""At which inputs one side gives what the other gives at the given ones: exchanged, transposed, scaled, left out."""
+"""The inputs at which one side gives what the other gives at the given ones: exchanged, transposed, scaled, left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crosscheck._shadow.base import Noise
 
 MOST_AXES = 4
 STARTS = (1.0, -1.0, 0.25, 4.0, 0.0625, 16.0)
-"""From which the factor of an input is fitted."""
+"""The start values for fitting the factor of an input."""
 NOTHING = 1e-12
 
 Arguments = Sequence[Array]
@@ -24,7 +24,7 @@ Moving = Callable[[Arguments], Arguments]
 
 
 def of_inputs(trials: Trials) -> Iterator[Change]:
-    """Each of them gives a claim that is worth a proof, as far as the given inputs show."""
+    """The changes of the inputs that make the sides agree at the given inputs, so that they are worth a proof."""
     for said, moved, side, after in (*_rearranged(trials), *_replaced(trials)):
         if trials.spent:
             return
@@ -32,7 +32,7 @@ def of_inputs(trials: Trials) -> Iterator[Change]:
         with np.errstate(all="ignore"):
             try:
                 found = change.run(trials.given, None)
-            except Exception:  # the user's function may refuse inputs of another shape, in any way
+            except Exception:  # the user's function may raise anything at another shape
                 continue
         if near(found, trials.given_results[change.target]):
             yield change
@@ -54,7 +54,7 @@ Rearranged = tuple[str, Moving, int, Callable[[Array], Array]]
 
 
 def _rearranged(trials: Trials) -> Iterator[Rearranged]:
-    """PyTorch's program runs at inputs of other shapes too, so it is the one that gets them."""
+    """Inputs exchanged, transposed or reversed. PyTorch's program gets them: it also runs at inputs of other shapes."""
     inputs, result = trials.inputs, trials.given_results[JAX]
     for i, k in combinations(range(len(inputs.leaves)), 2):
         if (inputs.leaves[i].shape, inputs.leaves[i].dtype) == (inputs.leaves[k].shape, inputs.leaves[k].dtype):
@@ -109,7 +109,7 @@ OF_FLOATS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def _replaced(trials: Trials) -> Iterator[Rearranged]:
-    """Inputs that one side leaves out, masks of the opposite meaning, indices that count from elsewhere."""
+    """Inputs that one side leaves out, masks of the opposite meaning, indices that start at another number."""
     inputs = trials.inputs
     for at, (name, leaf) in enumerate(zip(inputs.names, inputs.leaves, strict=True)):
         for said, function in {"b": OF_BOOLEANS, "i": OF_INTEGERS, "u": OF_INTEGERS}.get(leaf.dtype.kind, OF_FLOATS).items():
@@ -118,7 +118,7 @@ def _replaced(trials: Trials) -> Iterator[Rearranged]:
 
 
 def fitted(trials: Trials) -> Iterator[Change]:
-    """An input times a number, or plus one."""
+    """An input times a number, or plus a number."""
     fit = Fit(trials, JAX)
     for at in trials.inputs.floats:
         name = trials.inputs.names[at]

@@ -1,4 +1,4 @@
-"""What a fitted number is, in words: a short one, a known constant, or one that the shapes of the inputs give."""
+"""A fitted number in words: a short number, a known constant, or one that follows from the shapes of the inputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
 
 CLOSE = 1e-8
-"""How near a fitted number is to what it is."""
+"""How near a fitted number must be to the number that is reported."""
 NOTHING = 1e-12
 COARSE = 1e-2
-"""As near in the dtype, where inputs of another shape are tried."""
+"""The same in the dtype, where inputs of another shape are tried."""
 DIGITS = 6
 
 CONSTANTS: Mapping[str, float] = {
@@ -58,7 +58,7 @@ OF_COUNTS: Mapping[str, tuple[Function, str]] = {
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is meant, how it is said, and where it comes from, to be said after it."""
+    """A number, its text, and the explanation that follows the text."""
 
     value: float
     said: str
@@ -66,13 +66,13 @@ class Number:
 
     @property
     def plainness(self) -> tuple[int, bool, bool]:
-        """Few characters before many, positive before negative, powers of ten before others."""
+        """The sort key: few characters before many, positive before negative, powers of ten before others."""
         digits = self.said.strip("-").replace("e-0", "e-")
         return len(digits.lstrip("0.")), self.value < 0, "1" not in digits
 
 
 def plain(value: float) -> Number:
-    """The number itself: of few digits, an inverse of a small integer, or a constant of mathematics, where it is one."""
+    """The number itself, or the inverse of a small integer or the constant of mathematics that it is near to."""
     if abs(value) < NOTHING:
         return Number(0.0, "0")
     sign = "-" if value < 0 else ""
@@ -91,14 +91,14 @@ def plain(value: float) -> Number:
 
 
 def of_shapes(trials: Trials, value: float) -> Iterator[Number]:
-    """The factor between the sides by how many elements there are, where another count of them changes it so."""
+    """The factor between the sides as a function of the number of elements, if it changes with that number."""
     for number, (count, function) in _of_counts(trials.inputs, value):
         if _follows(trials, count, function):
             yield number
 
 
 def of_counts(inputs: Inputs, value: float) -> Iterator[Number]:
-    """A number by how many elements there are, but for small integers and their inverses, which need no such reason."""
+    """A number as a function of the number of elements. Small integers and their inverses need no such explanation."""
     if plain(value).said.removeprefix("-") not in map(str, range(10)):
         yield from (number for number, _ in _of_counts(inputs, value))
 
@@ -114,7 +114,7 @@ def _of_counts(inputs: Inputs, value: float) -> Iterator[tuple[Number, tuple[Cou
 
 
 def of_change(inputs: Inputs, old: float, new: float) -> str:
-    """Why one number stands for another, where they are how many elements there are, and one less, or 1."""
+    """Why one number replaces another, if they are the number of elements and one more or less, or this number and 1."""
     for name, count in _counts(inputs):
         n = count(inputs)
         if n > 1 and old == n and abs(new - old) == 1:
@@ -138,7 +138,7 @@ def _size(at: int, axis: int | None, inputs: Inputs) -> int:
 
 
 def _follows(trials: Trials, count: Count, function: Function) -> bool:
-    """Whether with fewer elements the factor between the sides is what the function gives for these."""
+    """Whether, with fewer elements, the factor between the sides is what the function gives for their number."""
     inputs, request, k = trials.inputs, trials.request, trials.index
     sizes = dict.fromkeys(size for leaf in inputs.leaves for size in leaf.shape)
     if trials.order:
@@ -151,7 +151,7 @@ def _follows(trials: Trials, count: Count, function: Function) -> bool:
         try:
             torch = TorchProgram(request.torch, fewer, request.device).outputs()[1][k]
             jax = JaxProgram(request.jax, fewer, request.device, ("eager",)).outputs()[1][k]
-        except Exception:  # the user's function may refuse inputs of other sizes, in any way
+        except Exception:  # the user's function may raise anything at other sizes
             continue
         if torch.shape != jax.shape or not is_float(torch):
             continue
@@ -164,7 +164,7 @@ def _follows(trials: Trials, count: Count, function: Function) -> bool:
 
 
 def factor(source: np.ndarray, target: np.ndarray) -> float:
-    """The number nearest to which the target is the source multiplied; NaN where there is none."""
+    """The factor by which the source best gives the target; NaN if there is none."""
     with np.errstate(all="ignore"):
         both = np.isfinite(source) & np.isfinite(target)
         s, t = source[both], target[both]

@@ -1,4 +1,4 @@
-"""What one side's result is of the other's: a multiple, a function of it, a part cut off, another order of its elements."""
+"""How one side's result follows from the other's: a multiple, a function of it, a part cut off, another order."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ ALONG_AN_AXIS: dict[str, Callable[..., Float64Array]] = {
     "less its maximum:": lambda y, axis: y - y.max(axis, keepdims=True),
 }
 MOST_MOVED = 2**16
-"""Results of more elements are not searched for another order of elements."""
+"""Results with more elements are not searched for another order of elements."""
 MOST_SHIFTS = 64
 MOST_AXES = 4
 MOST_LISTED = 8
 
 
 def of_outputs(trials: Trials) -> Iterator[Change]:
-    """What JAX's result may be of PyTorch's, or the other way round, as far as the results at the given inputs allow."""
+    """The ways in which one side's result may follow from the other's, as far as the given inputs show."""
     for said, function, source, view in _found(trials):
         target = 1 - source
 
@@ -104,7 +104,7 @@ def _functions(given: Float64Array) -> Iterator[tuple[str, Function]]:
 
 
 def _cut_off(given: Float64Array, target: Float64Array) -> Iterator[tuple[str, Function]]:
-    """Where one value stands for all that differs: cut off beyond it, or put at these places."""
+    """One value replaces every element that differs: those beyond it, or those at certain places."""
     other = (given != target) & ~(np.isnan(given) & np.isnan(target))
     values = np.unique(target[other])
     if not 0 < values.size <= 2 or not other.any() or other.all():
@@ -126,7 +126,7 @@ def _cut_off(given: Float64Array, target: Float64Array) -> Iterator[tuple[str, F
 
 
 def _moved(torch: Float64Array, jax: Float64Array, floats: bool) -> Iterator[Found]:
-    """Another order of the same elements."""
+    """The same elements in another order."""
     for said, function in _orders(torch):
         if near(function(torch), jax):
             yield f"what {{}} gives, {said}", function, TORCH, np.asarray
@@ -145,7 +145,7 @@ def _moved(torch: Float64Array, jax: Float64Array, floats: bool) -> Iterator[Fou
                 np.asarray,
             )
     if floats and near(np.sort(torch, axis=None), np.sort(jax, axis=None)):
-        # the order depends on the inputs: what is proven is that the elements are the same, each as often
+        # the order depends on the inputs: it is proven only that both have the same elements
         yield "the same elements as {}, in another order", np.asarray, TORCH, partial(np.sort, axis=None)
 
 
@@ -177,7 +177,7 @@ def _orders(given: Float64Array) -> Iterator[tuple[str, Function]]:
 
 
 def _shifts(given: Float64Array) -> Iterator[tuple[str, Function, Function]]:
-    """Moved by a few places; what comes in at the end is not compared."""
+    """Moved by a few places; the elements that move in at the end are not compared."""
     for axis in range(given.ndim):
         for steps in (1, -1, 2, -2, 3, -3):
             if abs(steps) < given.shape[axis] // 2 + 1:
@@ -203,7 +203,7 @@ def _rolled(steps: int, axis: int, ndim: int) -> str:
 
 
 def _slices_in_order(torch: Float64Array, jax: Float64Array, axis: int) -> IntArray | None:
-    """Which of PyTorch's slices each of JAX's is, if each is another."""
+    """For each of JAX's slices the equal slice of PyTorch; None if a slice has none."""
     size = torch.shape[axis]
     if not 2 < size <= MOST_SHIFTS:
         return None
@@ -219,7 +219,7 @@ def _axes(axes: Sequence[int]) -> str:
 
 
 def swapped(trials: Trials) -> Iterator[Change]:
-    """Another output of PyTorch in its place."""
+    """Another output of PyTorch instead of this one."""
     jax = trials.given_results[JAX]
     names = trials.outputs.names
     for k, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Which function of the catalogue a function is: a candidate by a few values, then a proof on the stratified inputs."""
+"""Which function of the catalogue a function is: a few values suggest one, and the stratified inputs prove it."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from crosscheck._verdict.records import Identity
 PROBES = np.array(
     [-7.375, -4.125, -2.625, -1.75, -1.125, -0.6875, -0.375, -0.15625, 0.1875, 0.5, 0.9375, 1.3125, 2.75, 7.875]
 )
-"""Inputs that tell the functions of the catalogue from each other; every dtype holds them."""
+"""Inputs at which the functions of the catalogue differ from each other; every dtype holds them."""
 MOST_INPUTS = 2**14
 MOST_JUMPS = 4
 JUMP = 2.0**-40
-"""By how much a function must change between two neighbouring float64 numbers to jump there, relative to its values."""
+"""A function jumps between neighbouring float64 numbers if it changes by more than this, relative to its values."""
 HALVINGS = 64
 FIT = 0.02
-"""A fit is off by less, relative to 1 and the value, where the function is that one, even a fit that ended too early."""
+"""If the fitted function is the right one, a fit differs by less than this, relative to 1 and the value, also unfinished."""
 NEGLIGIBLE = 1e-20
-"""A fitted parameter nearer to 0 is 0."""
+"""A fitted parameter that is nearer to 0 becomes 0."""
 ROWS = (24, 8)
 DIGITS = 17
 SPECIAL_FUNCTIONS = 2.0**-40
-"""How far what the frameworks ship is off in float64, relatively: XLA's erfc by up to 3,000 ULP in its tail."""
+"""The relative error in float64 of what the frameworks ship: XLA's erfc errs by up to 3,000 ULP in its tail."""
 HUGE = 1e100
-"""What is farther off than so much is not this function; the squares of more would overflow."""
+"""A larger difference shows another function; the squares of larger numbers would overflow."""
 FLUSHED = 2.0**-1000
-"""What a subnormal of float64, which XLA flushes on the way, comes to in a result."""
+"""The largest change of a result when XLA flushes an intermediate subnormal of float64."""
 BITS = 128
 
 Lift = Callable[[FloatArray], Lifted]
-"""A function, lifted for one array of floats, in the dtype, as its input."""
+"""A function, lifted for an input that is one array of floats, in the dtype."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the lifted function gives at some inputs, and by how much rounding may move that."""
+    """The lifted function's values at some inputs, and how much rounding may move them."""
 
     x: FloatArray
     wide: Float64Array
@@ -62,7 +62,7 @@ class _Seen:
     run: Callable[[Float64Array], Float64Array]
 
     def probes(self, more: Float64Array) -> _Seen:
-        """The same at the probes and at more inputs, of float64, which no rounding moves away from a jump."""
+        """The same at the probes and at more inputs in float64, which rounding does not move across a jump."""
         wide = self.run(np.resize(more, self.x.shape))[: more.size] if more.size else more
         rounding = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(wide)) + FLUSHED
         few = slice(0, PROBES.size)
@@ -74,7 +74,7 @@ class _Seen:
         )
 
     def differs(self, truth: Float64Array) -> tuple[Any, Any]:
-        """Where the function is another one: in float64, and so much so that the dtype shows it. NaN is no value in both."""
+        """Where the function is another one: in float64, and by so much that the dtype shows it. NaN equals NaN."""
         with np.errstate(invalid="ignore"):  # both infinite
             apart = np.abs(self.wide - truth)
         apart[np.isnan(self.wide) & np.isnan(truth)] = 0
@@ -85,9 +85,9 @@ class _Seen:
 def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed: int) -> Identity | None:
     """Which function of the catalogue it is, or quick-gelu, as far as the dtype shows; None for none of them.
 
-    A function with parameters is recognised at any value of them. Of several that it could be, the one that float64 does
-    not tell apart from it, then the one with the fewest parameters, then one that both frameworks ship, then the one with
-    the shortest name: ELU and CELU are the same where alpha is 1.
+    A function with parameters is recognised at any value of them. If several functions fit, the order is: the one from which
+    float64 can tell it apart nowhere, the one with the fewest parameters, one that both frameworks ship, the one with the
+    shortest name. For example, ELU and CELU are the same where alpha is 1.
     """
     catalogue = {**catalogue, **OTHERS}
     x = stratified(fmt, seed=seed, near=(0.0, -1.0, 1.0))
@@ -116,13 +116,13 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
 
 
 def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
-    """None for what fails on this array, or returns neither one of its shape, or half of it, nor a number a row."""
+    """None if it fails on this array, or its result has neither this shape, nor half of it, nor one number for each row."""
     wide = widen(x)
     unit = drawn_roundoff(fmt)
     try:
         lifted = lift(x)
         clean, *noisy = (lifted.run([wide], noise) for noise in (None, *(Noise(1 + draw, unit) for draw in range(DRAWS))))
-    except Exception:  # a function of the user's, called with an array it was not made for
+    except Exception:  # the user's function may raise anything at this array
         return None
     shapes = [x.shape, *((size,) for size in x.shape)]  # a row may be reduced to a number
     if x.ndim == 2:  # or to half of it
@@ -131,7 +131,7 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         moved = np.array([np.nan_to_num(run[0] - clean[0]) for run in noisy])
-        largest = np.abs(moved).max(axis=0)  # divided out, or the squares of large results would overflow
+        largest = np.abs(moved).max(axis=0)  # divided out: the squares of large results would overflow
         spread = largest * np.sqrt(np.mean((moved / np.where(largest > 0, largest, 1.0)) ** 2, axis=0))
         own = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(clean[0]))
         rounding = quantile(x.size) * 2.0**-53 / unit * spread + own + FLUSHED
@@ -139,9 +139,9 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
 
 
 def _jumps(seen: _Seen) -> Float64Array:
-    """The float64 numbers on either side of each jump, by bisection; none where it jumps often.
+    """The float64 numbers on either side of each jump, by bisection; none if there are many jumps.
 
-    It goes on in that half of an interval in whose middle the function is farther from the straight line between its ends.
+    Bisection continues in the half where the function's middle is farther from the straight line between the ends.
     """
     x = np.sort(widen(seen.x))
     value = seen.run(x)
@@ -167,7 +167,7 @@ def _middle(seen: _Seen, low: Float64Array, high: Float64Array) -> tuple[Float64
 
 
 def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float64Array) -> Iterator[tuple[int, Identity]]:
-    """Each function that it is, and at how many inputs float64 still tells them apart."""
+    """Each function that it is, and the number of inputs at which float64 still tells them apart."""
     probes = seen.probes(jumps)
     for activation in catalogue.values():
         if activation.rows:
@@ -188,7 +188,7 @@ def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float6
 
 
 def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[str, float] | None:
-    """The parameters, of few digits, with which it is this function at the probes; None where there are none."""
+    """The parameters, of few digits, with which it is this function at the probes; None if there are none."""
     names = list(activation.parameters)
 
     def at_probes(values: Iterable[float]) -> Float64Array:
@@ -209,7 +209,7 @@ def _searched(
     values: Float64Array,
     differs: Callable[[list[float]], tuple[Any, Any]],
 ) -> list[float] | None:
-    """The parameters with which nothing ``differs``: the default ones, or those fitted to the values, of few digits."""
+    """The parameters with which nothing ``differs``: the default values, or fitted values of few digits."""
     if not differs(default)[1].any():
         return default
     for start, free, jump in _starts(default, jumps):
@@ -228,16 +228,16 @@ def _searched(
 
 
 def _near(fitted: Float64Array, values: Float64Array, jumps: Float64Array) -> bool:
-    """Whether the fit is worth the proof. On the wrong side of a jump it may be far off all the same."""
+    """Whether the fit is worth the proof. As many values may be far off as there are numbers beside jumps."""
     with np.errstate(invalid="ignore"):
         far = np.abs(fitted - values) > FIT * (1 + np.abs(values))
     return int(far.sum()) <= jumps.size
 
 
 def _starts(default: list[float], jumps: Float64Array) -> Iterator[tuple[list[float], list[int], float | None]]:
-    """Where to start the fit, the indices of the parameters to fit, and the jump that the one left out is to explain."""
+    """The starts of a fit, the indices of the fitted parameters, and the jump from which the other parameter follows."""
     finite = [k for k, value in enumerate(default) if np.isfinite(value)]
-    # a second start, nearer to 0: from the first one the way to CELU's alpha of 0.125 leads past 0
+    # a second start, nearer to 0: from the first one, the fit of CELU's alpha of 0.125 steps past 0
     for start in ([value + 0.1 for value in default], [value / 4 for value in default]) if default else ():
         if not jumps.size:
             yield start, finite, None
@@ -247,7 +247,7 @@ def _starts(default: list[float], jumps: Float64Array) -> Iterator[tuple[list[fl
 
 
 def _moved(activation: Activation, values: list[float], free: list[int], jump: float) -> list[float]:
-    """With the parameter that is not fitted such that the kink that it moves, being proportional to it, is at the jump."""
+    """The values, with the one that is not fitted such that its kink, which is proportional to it, is at the jump."""
     try:
         places = [kink.at for kink in activation.kinks_at(dict(zip(activation.parameters, values, strict=True)))]
     except ZeroDivisionError:
@@ -261,7 +261,7 @@ def _moved(activation: Activation, values: list[float], free: list[int], jump: f
 def _least_squares(
     function: Callable[[list[float]], Float64Array], values: Float64Array, start: list[float], free: list[int]
 ) -> list[float]:
-    """The parameters nearest to which the function has these values; those that are not free stay as they are."""
+    """The parameters with which the function is nearest to these values; those that are not free keep theirs."""
 
     def filled(given: Float64Array) -> list[float]:
         chosen = dict(zip(free, given.tolist(), strict=True))
@@ -317,7 +317,7 @@ def _rows_differ(
 
 
 def _numpy_rows(activation: Activation, x: Float64Array, names: list[str], values: list[float]) -> Float64Array:
-    """The function of rows with these parameters in float64, flat, for a fit; far off where it has no value."""
+    """The function of rows with these parameters in float64, flat, for a fit; a large number where it has no value."""
     with np.errstate(all="ignore"):
         result = activation.definition(np, x, axis=-1, **dict(zip(names, values, strict=True)))
     return np.nan_to_num(np.asarray(result, np.float64), nan=HUGE).ravel()

@@ -1,4 +1,4 @@
-"""What two functions are called with: arrays of any framework, trees of them, and descriptions of arrays."""
+"""The inputs of two functions: arrays of any framework, trees of these, and descriptions of arrays."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ DESCRIPTIONS = (Uniform, Normal, Stratified, EveryValue)
 
 
 def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uniform:
-    """Describe numbers that are uniform in ``[low, high)``, an input of ``compare``.
+    """Describe numbers that are uniform in ``[low, high)``, as an input of ``compare``.
 
     Args:
-        low: The lower end.
-        high: The upper end.
+        low: The lower end, included.
+        high: The upper end, excluded.
         shape: The shape of the array.
 
     Returns:
@@ -101,7 +101,7 @@ def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uni
 
 
 def normal(shape: Shape = (1024,), *, mean: float = 0.0, std: float = 1.0) -> Normal:
-    """Describe normally distributed numbers, an input of ``compare``.
+    """Describe normally distributed numbers, as an input of ``compare``.
 
     Args:
         shape: The shape of the array.
@@ -127,10 +127,10 @@ def normal(shape: Shape = (1024,), *, mean: float = 0.0, std: float = 1.0) -> No
 
 
 def stratified() -> Stratified:
-    """Describe the inputs at which the catalogue is judged, an input of ``compare``.
+    """Describe the inputs at which the catalogue is judged, as an input of ``compare``.
 
-    They are all values of a 16-bit dtype. Of a wider dtype, they are a seeded sample of every binade and of [-20, 20], with
-    0, -1, 1 and their neighbours, the edges of the subnormals, the largest numbers, the infinities and NaN.
+    For a 16-bit dtype, they are all its values. For a wider dtype, they are a seeded sample of every binade and of
+    [-20, 20], with 0, -1, 1 and their neighbours, the edges of the subnormals, the largest numbers, the infinities and NaN.
 
     Returns:
         The description.
@@ -144,7 +144,7 @@ def stratified() -> Stratified:
 
 
 def every_value() -> EveryValue:
-    """Describe every value of a 16-bit dtype, infinities and NaNs included, an input of ``compare``.
+    """Describe every value of a 16-bit dtype, infinities and NaNs included, as an input of ``compare``.
 
     Returns:
         The description.
@@ -160,7 +160,7 @@ def every_value() -> EveryValue:
 
 
 def _number(value: Any) -> float:
-    """NaN where it is none."""
+    """The value as a float; NaN if it is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -175,7 +175,7 @@ def _shape(shape: Shape) -> tuple[int, ...]:
 
 
 def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> Inputs:
-    """Check the inputs and convert them to numpy arrays of the dtype; without an order, floats are differentiated by.
+    """Check the inputs and convert them to arrays of numpy. ``order`` None selects the floats for derivatives.
 
     Raises:
         UsageError: If an input or a position in ``wrt`` cannot be used.
@@ -245,7 +245,7 @@ def _leaf(value: Any, fmt: Format, name: str, seed: tuple[int, int]) -> np.ndarr
 
 
 def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:
-    """An array of numpy with the same values; arrays of the frameworks are known by what they offer."""
+    """An array of numpy with the same values; a framework's array is recognised by its methods."""
     module = type(value).__module__.partition(".")[0]
     if module == "torch" and hasattr(value, "detach"):
         if value.is_complex():

@@ -1,8 +1,8 @@
-"""A JAX program in ball arithmetic: its jaxpr, evaluated on Arb's balls until every result is known to the last bit.
+"""A JAX program in ball arithmetic: its jaxpr, evaluated on Arb's balls until every result can be rounded to float64.
 
-This is the truth where there is no wider dtype to run in. Floats are object arrays of balls, anything else is an ordinary
-array. A comparison that balls cannot decide is None among booleans, and what it selects from becomes one ball around all of
-it. A NaN ball is a number that nothing is known of. Infinities stand for themselves as far as a mask needs that.
+This gives the truth where no wider dtype exists. Floats are object arrays of balls; other values are ordinary arrays.
+A comparison that balls cannot decide is None in an array of booleans. A selection by None gives one ball that covers both
+values. A NaN ball is an unknown number. Infinities are kept as far as masks need them.
 """
 
 import math
@@ -49,23 +49,23 @@ from crosscheck._truth.elements import (
 )
 
 BUDGET = 10**6
-"""Microseconds that a program may take at each level: not measured, which would make results depend on the machine, but by
-what its operations take in general.
+"""Microseconds that a program may take at each precision: not measured, since results would then depend on the machine,
+but estimated from its operations.
 """
 OPERATION, OPENING = 30, 5000
-"""Microseconds that it takes to begin an operation, and to find the program inside a primitive."""
+"""Estimated microseconds to begin an operation, and to find the program inside a primitive."""
 PRODUCTS = 32
-"""Products inside a product of matrices that take as long as an element does elsewhere."""
+"""The products in a product of matrices that take as long as one element of another operation."""
 
 
 def enclose(program: Program, arguments: Sequence[Array]) -> list[Array] | None:
-    """What ``program`` gives in exact arithmetic at ``arguments``, correctly rounded to float64; None if it cannot be told.
+    """What ``program`` gives at ``arguments`` in exact arithmetic, rounded to float64; None if it cannot be computed.
 
-    The program is traced for float64. A float in it or among the arguments is the number that it holds; a narrower one that
-    is written into the program is the decimal, as in ``jax_lift``, and a cast to a narrower dtype does nothing. A float
-    result is NaN where no number exists, where it depends on an argument that is not finite, and where the enclosure stays
-    too wide to round. Other results are as they are. None is for a program with an operation that has no counterpart in
-    balls, that goes on by an undecidable comparison, or that takes more than ``BUDGET``. A failure to trace passes through.
+    The program is traced for float64. A float in it, or among the arguments, is the number that it holds; a narrower float
+    written into the program is its decimal, as in ``jax_lift``; a cast to a narrower dtype does nothing. A float result is
+    NaN where no number exists, where it depends on an argument that is not finite, and where the enclosure stays too wide to
+    round. Other results are exact. None is returned if balls lack an operation of the program, if it branches on an
+    undecidable comparison, or if it takes more than ``BUDGET``. An exception in tracing passes through.
     """
     if any(map(np.iscomplexobj, arguments)):
         return None
@@ -92,7 +92,7 @@ def _entered(argument: Array) -> Array:
 
 
 def _rounded(value: Array, before: Array | None) -> Array:
-    """One result; what ``before`` knows already stays."""
+    """One result; numbers that ``before`` already has are kept."""
     if value.dtype != object:
         return value
     if any(ball is None or isinstance(ball, bool) for ball in value.flat):
@@ -103,7 +103,7 @@ def _rounded(value: Array, before: Array | None) -> Array:
 
 
 class _Evaluator:
-    """Runs a jaxpr on balls, at flint's precision of the moment."""
+    """Runs a jaxpr on balls, at flint's current precision."""
 
     def __init__(self, level: int) -> None:
         self._level, self._left = level, float(BUDGET)
@@ -131,7 +131,7 @@ class _Evaluator:
 
     def _run_equation(self, equation: Any, values: list[Any]) -> Sequence[Any]:
         name = equation.primitive.name
-        if not equation.outvars:  # prints
+        if not equation.outvars:  # it prints
             return []
         if name in SAME:
             return values
@@ -160,7 +160,7 @@ class _Evaluator:
         return self._closed(inside, values)
 
     def _cost(self, equation: Any) -> float:
-        """Microseconds, without those of the programs inside."""
+        """Estimated microseconds, without those of the programs inside."""
         name = equation.primitive.name
         sizes = [
             sum(math.prod(getattr(a.aval, "shape", ())) for a in atoms) for atoms in (equation.invars, equation.outvars)

@@ -34,7 +34,7 @@ from crosscheck._truth.elements import (
 
 
 class BeyondBallsError(Exception):
-    """The program has an operation that balls have not, or too many of them."""
+    """The program has an operation that balls do not have, or too many operations."""
 
 
 SAME = frozenset(
@@ -44,11 +44,11 @@ SAME = frozenset(
     """.split()
 )
 MADE_OF_INTEGERS = frozenset(["bitcast_convert_type", "empty", "empty2", "iota"])
-"""What makes floats of no floats, and exactly."""
+"""Operations that make floats, exactly, from values that are not floats."""
 
 
 def constant(value: Any) -> Any:
-    """As a value of the evaluator: a narrow scalar by its decimal."""
+    """The value for the evaluator: a narrow scalar becomes its decimal."""
     if not is_float(value):
         return value if jnp.issubdtype(value.dtype, jax.dtypes.extended) else np.asarray(value)
     if jnp.issubdtype(value.dtype, np.complexfloating):
@@ -61,7 +61,7 @@ def balls_of(value: Any) -> Array:
 
 
 def has_balls(values: Sequence[Any]) -> bool:
-    """Or booleans that are not all decided."""
+    """Whether any value holds balls, or booleans that are not all decided."""
     return any(value.dtype == object for value in values)
 
 
@@ -70,12 +70,12 @@ def listed(result: Any) -> Sequence[Any]:
 
 
 def numpy_of(value: Any) -> Any:
-    """The module that arrays such as this are for: keys are JAX's own."""
+    """The module that handles such arrays: JAX for its keys, else numpy."""
     return np if isinstance(value, np.ndarray) else jnp
 
 
 def where_decided(on: Array, new: Any, old: Any) -> Any:
-    """Under ``vmap`` each element of a batch leaves a loop by itself; the axes of ``on`` are the first of the others'."""
+    """Select, for a loop under ``vmap``: each element of a batch leaves the loop by itself. ``on`` has the first axes."""
     return numpy_of(new).where(on.reshape(on.shape + (1,) * (new.ndim - on.ndim)), new, old) if on.ndim else new
 
 
@@ -96,12 +96,12 @@ def each_entry(f: Callable[..., Any], *values: Any) -> Array:
 
 
 def _array(result: Any) -> Array:
-    """numpy makes a plain object of an array without axes."""
+    """An array without axes, where numpy returned a plain object."""
     return result if isinstance(result, np.ndarray) else _objects([result], ())
 
 
 def _typed(result: Array, aval: Any) -> Array:
-    """Objects that are not balls, in their own dtype; booleans stay objects where one is undecided."""
+    """Objects that are not balls, in their own dtype; booleans stay objects if one is undecided."""
     if is_float(aval):
         return result
     if any(one is None for one in result.flat):
@@ -170,7 +170,7 @@ def _dot(equation: Any, values: list[Any]) -> Array:
 
 
 def _order(keys: Sequence[Array], *, descending: bool = False) -> Array:
-    """The places along the last axis in the order of the keys, the first one first; equal elements stay in order."""
+    """The order of the keys along the last axis, the first key first; equal elements keep their order."""
     shape = keys[0].shape
     places = np.empty((math.prod(shape[:-1]), shape[-1]), np.int64)
     for i, rows in enumerate(zip(*(key.reshape(places.shape).tolist() for key in keys), strict=True)):
@@ -208,7 +208,7 @@ def _extreme(equation: Any, values: list[Any]) -> Array:
 
 
 def _move(equation: Any, values: list[Any]) -> list[Any]:
-    """Whatever only moves data, by moving the places of its elements."""
+    """Run an operation that only moves data: it moves the indices of the elements."""
     params, dtype = dict(equation.params), equation.outvars[0].aval.dtype
     filling = arb.nan()
     if params.get("fill_value") is not None:
@@ -281,4 +281,4 @@ OPERATIONS: dict[str, Callable[[Any, list[Any]], Any]] = {
     "dot_general": _dot,
 }
 OF_BOOLEANS = frozenset("and eq ne not or reduce_and reduce_or select_n xor".split()) | CONVERSIONS.keys() | _MOVES.keys()
-"""What is done with booleans of which some are undecided."""
+"""The operations on booleans of which some are undecided."""

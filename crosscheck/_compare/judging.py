@@ -1,4 +1,4 @@
-"""The verdict on each result of a pair, from all that was measured of it."""
+"""The verdict on each result of a pair, from its measurements."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def judge_results(
     factors = [_factor(place, outputs, request.inputs, along, alone) for place in places]
     notes = [*about_truth, *_notes(sides, lifted)]
     jumps: set[int] = set()
-    """The outputs whose values differ at these very inputs alone."""
+    """The outputs whose values differ only at these very inputs."""
     for i, (order, k, by) in enumerate(places):
         torch = ran.torch[i]
         x = _input_of(request.inputs, k, by, alone)
@@ -77,7 +77,7 @@ def judge_results(
             if order:
                 _missing(verdict, (torch, jax), measured[i], contradiction, i)
             place = Place(request, outputs.names[k], order, by, mode, i)
-            if order and alone is not None and alone[k]:  # it is reported without what it was multiplied with
+            if order and alone is not None and alone[k]:  # it is reported without its factor
                 got, jax = (widen(one) / factors[i] if is_float(one) else one for one in (got, jax))
                 verdict.truth /= factors[i]
             yield comparison(place, (got, jax), verdict, x, alone is not None, notes, excerpt)
@@ -86,7 +86,7 @@ def judge_results(
 def _factor(
     place: tuple[int, int, int | None], outputs: Outputs, inputs: Inputs, along: Directions, alone: BoolArray | None
 ) -> Float64Array:
-    """What the derivative of an elementwise output is multiplied with at each element; 1 for anything else."""
+    """The factor of the derivative of an elementwise output at each element; 1 for any other result."""
     order, k, by = place
     factor = np.ones(())
     if order and alone is not None and alone[k]:
@@ -97,7 +97,7 @@ def _factor(
 
 
 def _input_of(inputs: Inputs, k: int, by: int | None, alone: BoolArray | None) -> Array | None:
-    """The input whose elements stand at the places of a result's elements, where there is one."""
+    """The input whose elements correspond to the elements of a result, if there is one."""
     if by is not None:
         return inputs.leaves[by]
     return inputs.leaves[inputs.floats[0]] if alone is not None and alone[k] else None
@@ -115,13 +115,13 @@ def _exact(
 
 
 def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[list[Array] | None, list[str]]:
-    """In float64, where no wider dtype is, JAX's program in ball arithmetic; and what to say of the truth."""
+    """In float64, which has no wider dtype: JAX's program in ball arithmetic, and notes about the truth."""
     if request.inputs.fmt.precision < 53 or request.exact is not None or side.untraceable:
         return None, []
     try:
         found = enclose(side.flat(request.order), [*request.inputs.leaves, *along.arrays])
         why = "has no counterpart in ball arithmetic"
-    except Exception as error:  # of a program that may be anything; what it costs is evidence, and that is said
+    except Exception as error:  # the program may raise anything; a note says that this evidence is missing
         found, why = None, f"could not be followed in ball arithmetic ({type(error).__name__})"
     if found is None:
         return None, [f"float64 has no wider dtype, and this program {why}: the truth is that of the better side"]
@@ -131,7 +131,7 @@ def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[li
 def _missing(
     verdict: Verdict, results: tuple[Result, Result], measured: Measured, contradiction: Contradiction, i: int
 ) -> None:
-    """A gradient that is not there, or zero everywhere although the function moves with its input."""
+    """A gradient that is missing, or zero everywhere although the function changes with its input."""
     zero = [
         (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
         for result, wide in zip(results, (measured.torch_wide, measured.jax_wide), strict=True)

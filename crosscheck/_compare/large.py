@@ -1,4 +1,4 @@
-"""Functions of very many elements or rows that do not depend on each other: all are compared, a part is diagnosed."""
+"""Functions of very many independent elements or rows: all are compared, and a part is diagnosed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from crosscheck._compare.results import (
 from crosscheck._frameworks.programs import Array, Directions
 
 LARGE = 2**17
-"""A function of more elements is diagnosed on a subset of them, if what it does with them does not depend on the others."""
+"""A function of more elements is diagnosed on a subset of them, if its results at these do not depend on the others."""
 LEAST_ROWS = 8
 
 
 def large(request: Request, at: int) -> Outcome | None:
-    """Compare functions of very many elements: all of them with each other, a part of them thoroughly.
+    """Compare functions of very many elements: all with each other, and a part thoroughly.
 
-    The part holds the elements that are furthest apart and a sample of all; or the rows, along the first axis, where each
-    result depends on one of them. None where results depend on others, or where a part gives something else than the whole.
+    The part consists of the elements that differ most and a sample of all; or of rows, along the first axis, if each result
+    depends on one row. None if results depend on several, or if the part alone gives something else than the whole.
     """
     whole = request.inputs.leaves[at]
     outcome = _of_items(request, at, whole.ravel())
@@ -40,7 +40,7 @@ def large(request: Request, at: int) -> Outcome | None:
 
 
 def _of_items(request: Request, at: int, whole: Array) -> Outcome | None:
-    """The same for items along the first axis: elements, which have one axis, or rows."""
+    """The same for the items along the first axis: elements of an array with one axis, or rows."""
     rows = whole.ndim > 1
     count = max(SUBSET // 2 // (whole.size // len(whole)), LEAST_ROWS)
     sample = np.unique(np.linspace(0, len(whole) - 1, count).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Functions that are identified and are not in the catalogue."""
+"""Functions outside of the catalogue that are identified too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proven truth of an elementwise pair whose definition the caller gives."""
+"""The proven truth of an elementwise pair, from the definition that the caller gives."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from crosscheck._truth.evaluate import enclosed, truth
 
 
 def proven(exact: Activation | Callable[..., Any], x: FloatArray, orders: Sequence[int]) -> dict[int, Float64Array]:
-    """The exact value and derivatives in float64, or better than that where the dtype is narrower; NaN where there are none.
+    """The exact value and derivatives in float64, or more precise if the dtype is narrower; NaN where there are none.
 
-    ``exact`` is a record, or a definition ``f(m, x)`` over the namespace ``m``; ``x`` of any shape. Raises
-    ``UsageError`` for a definition that raises, that gives no number, or that has no value at any of the inputs.
+    ``exact`` is a record, or a definition ``f(m, x)`` over the namespace ``m``; ``x`` has any shape. Raises ``UsageError``
+    if the definition raises, does not give a number, or has no value at any of the inputs.
     """
     flat = x.ravel()
     if isinstance(exact, Activation):
@@ -34,7 +34,7 @@ def proven(exact: Activation | Callable[..., Any], x: FloatArray, orders: Sequen
 
 
 def _noting(definition: Callable[..., Any], raised: list[Exception]) -> Callable[..., Any]:
-    """The definition, which keeps the first exception: at some inputs one only says that there is no value."""
+    """The definition, noting the first exception: one at some inputs only says that there is no value."""
 
     def noted(m: Any, x: Any) -> Any:
         try:

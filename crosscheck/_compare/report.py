@@ -1,4 +1,4 @@
-"""The report on two functions: one line a person can act on, then the evidence."""
+"""The report on two functions: first the verdict in one line, then the evidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUG = {
     "definition": "computes another function",
     "inaccurate": "loses digits that rounding does not explain",
 }
-"""What the side at fault does."""
+"""What the side at fault does wrong."""
 
 DIFFER = {
     "missing": "one side has no gradient",
@@ -34,7 +34,7 @@ DIFFER = {
     "inaccurate": "one side loses digits that rounding does not explain",
     "convention": "PyTorch and JAX make different choices where both are valid (a kink, a tie); nobody is wrong",
 }
-"""What is said where no side is at fault, or none is known to be."""
+"""The verdict if no side is at fault, or none is known to be."""
 
 NO_SIDE = {
     "convention": "none",
@@ -42,21 +42,21 @@ NO_SIDE = {
     "definition": "not known: nothing says which of the two functions is meant",
     "inaccurate": "not known: nothing says which result is the true one",
 }
-"""Of a cause without a side: why it has none."""
+"""Why a cause without a side has none."""
 
 MOST_NOTES = 6
 MOST_CURVES = 4
 MOST_AGREEING = 8
 MUCH = 8
-"""A side is said to be nearer the truth where the other errs by this many times as much, and ULP."""
+"""A side is called nearer to the truth if the other's error is this many times as large, and as many ULP."""
 DIGIT = re.compile(r"\d")
 WIDEST = 300
-"""Characters of a line; names and other people's messages may be long."""
+"""The most characters of a line; names and messages of exceptions may be long."""
 MOST_SHOWN = 12
 A_SHARE = 1e-3
-"""Results that are this far apart, relatively, are said to be so by a percentage."""
+"""Differences larger than this, relatively, are given as a percentage."""
 MANY = 50
-"""Functions that differ at this many times the elements at which one is NaN or infinite are said to differ, first of all."""
+"""If two functions differ at this many times as many elements as are NaN or infinite on one side, that comes first."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class PairReport(Report):
 
     Attributes:
         exceptions: What a side raised, by ``torch`` and ``jax``.
-        diagnosis: Of a report that fails: the function of the catalogue that each side is, the simplest inputs that show the
-            disagreement, and a snippet of Python that shows it.
+        diagnosis: For a report that fails: the function of the catalogue that each side is, the simplest inputs that show
+            the disagreement, and a snippet of Python that shows it.
     """
 
     exceptions: Mapping[str, Exception] = field(default_factory=dict)
@@ -76,8 +76,8 @@ class PairReport(Report):
     def decisive(self) -> Comparison | None:
         """The comparison that says most about the verdict.
 
-        Of those that fail, it is one of the worst cause, and of the lowest order among these. But values that come from two
-        different functions come first, unless a derivative is NaN or infinite at as many elements as the values differ at.
+        Among those that fail, it has the worst cause, and then the lowest order. But a comparison of values from two
+        different functions comes first, unless a derivative is NaN or infinite at as many elements as the values differ at.
         """
         failing = [comparison for comparison in self.comparisons if not comparison.passed]
         if not failing:
@@ -93,12 +93,12 @@ class PairReport(Report):
 
     @property
     def side(self) -> str | None:
-        """The side at fault: ``torch``, ``jax`` or ``both``; None where neither is, or it is not known."""
+        """The side at fault: ``torch``, ``jax`` or ``both``; None if neither is, or if it is not known."""
         return None if self.passed or self.decisive is None else _side(self.decisive)
 
     @property
     def ran(self) -> bool:
-        """Whether there was something to compare: not where both functions raise."""
+        """Whether there was something to compare. If both functions raise, there was not."""
         return bool(self.comparisons) and (len(self.exceptions) < len(FRAMEWORKS) or self.compared > 0)
 
     @property
@@ -165,7 +165,7 @@ class PairReport(Report):
 
 
 def _failing(comparison: Comparison) -> str:
-    """The cause that fails it: the worst, but another function comes first where it shows nearly everywhere."""
+    """The cause that fails it: the worst one, but another function comes first if it shows nearly everywhere."""
     if not comparison.uncovered:
         return comparison.cause or "error"
     counts = {cause: count.count for cause, count in comparison.uncovered.items()}
@@ -176,13 +176,13 @@ def _failing(comparison: Comparison) -> str:
 
 
 def _at(comparison: Comparison, cause: str) -> int:
-    """At how many elements a cause fails it."""
+    """The number of elements at which a cause fails it."""
     count = comparison.uncovered.get(cause)
     return 0 if count is None else count.count
 
 
 def _side(comparison: Comparison) -> str | None:
-    """Who is at fault in what fails it."""
+    """The side at fault in what fails it."""
     count = comparison.uncovered.get(_failing(comparison))
     return comparison.side if count is None else count.side
 
@@ -208,7 +208,7 @@ def _headline(report: PairReport) -> str:
 
 
 def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
-    """How and where two functions differ, as far as it is known; else what they give at the worst place."""
+    """How and where two functions differ, as far as it is known; otherwise their results at the worst place."""
     cause, side = _failing(decisive), _side(decisive)
     of = "" if decisive.order == 0 else f"the {ORDER_NAMES[decisive.order]}: "
     told = [
@@ -229,7 +229,7 @@ def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
 
 
 def _example(point: Point) -> str:
-    """What both sides give at a place, in as few digits as show that they differ."""
+    """What both sides give at a place, with as few digits as show the difference."""
     got, expected = next(
         pair
         for digits in (3, 6, 9, 17)
@@ -287,7 +287,7 @@ def _story(report: PairReport) -> Iterator[str]:
         yield from _figures(decisive)
     for id_, (cause, reason) in list(report.deviations.items())[:4]:
         yield f"  accepted  {id_} ({cause}): {reason}"
-    # of notes that differ in their numbers alone, as those of both modes do, the first
+    # of notes that differ only in their numbers, such as those of both modes, the first
     told = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
     notes = [*report.diagnosis.notes, *_nearer(report), *reversed(told.values())]
     for note in notes[:MOST_NOTES]:
@@ -297,7 +297,7 @@ def _story(report: PairReport) -> Iterator[str]:
 
 
 def _agreeing(report: PairReport) -> Iterator[str]:
-    """What agrees in every mode, by order: the outputs, and what their derivatives are by."""
+    """What agrees in every mode, by order: the outputs, and the inputs of their derivatives."""
     passed: dict[tuple[int, str, str], bool] = {}
     for c in report.comparisons:
         key = c.order, c.output, c.wrt
@@ -310,7 +310,7 @@ def _agreeing(report: PairReport) -> Iterator[str]:
 
 
 def _nearer(report: PairReport) -> Iterator[str]:
-    """Where two agree and one is much nearer the truth: how near."""
+    """If both agree and one is much nearer to the truth: how near."""
     for order in ORDERS if report.passed else ():
         errors = [(c.figures["torch_ulp"], c.figures["jax_ulp"]) for c in report.comparisons if c.order == order]
         known = [pair for pair in errors if not isnan(pair[0])]
@@ -346,7 +346,7 @@ def _evidence(point: Point, comparison: Comparison) -> Iterator[str]:
 
 
 def _apart(point: Point) -> str:
-    """How far both results are apart: in ULP while these are few, else as a share."""
+    """The difference of both results: in ULP if these are few, otherwise as a share."""
     larger = max(abs(point.got), abs(point.expected))
     share = abs(point.got - point.expected) / larger if larger else 0.0
     return f"{share:.2%}" if share > A_SHARE and point.ulp > MANY else f"{point.ulp:.4g} ULP"
@@ -369,14 +369,14 @@ def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _array(array: Any) -> str:
-    """The array where it is short, else its shape."""
+    """The array if it is short, otherwise its shape."""
     return repr(array.astype(object).tolist()) if array.size <= MOST_SHOWN else f"an array of shape {array.shape}"
 
 
 def _figures(comparison: Comparison) -> Iterator[str]:
     f = comparison.figures
     yield f"  measured  {_where(comparison)}, {comparison.points:,} elements"
-    percent = f["rel_p99"] > A_SHARE  # so far apart nobody counts ULP
+    percent = f["rel_p99"] > A_SHARE  # nobody counts ULP at such a distance
     rows = [("ulp", "ULP", ".3g")] * (not percent) + [
         ("abs", "absolute", ".3g"),
         ("rel", "relative", ".2%" if percent else ".3g"),

@@ -1,4 +1,4 @@
-"""What running both functions shows, before anything is judged."""
+"""What running both functions shows before anything is judged."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Comparison
 
 SUBSET = 2**15
-"""So many elements of very many are diagnosed."""
+"""The number of elements of a large result that are diagnosed."""
 NAMES = {"torch": "torch", "jax": "JAX"}
 
 
 @dataclass
 class Outcome:
-    """The comparisons, those of them that were judged and fail with their arrays, and the exceptions that a side raised."""
+    """The comparisons, the failing ones with their arrays, and the exceptions that a side raised."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     failing: list[Judged] = field(default_factory=list)
     exceptions: dict[str, Exception] = field(default_factory=dict)
     request: Request | None = None
-    """What was judged, where it is a part of what was asked for."""
+    """What was judged, if it is only a part of the request."""
 
     def add(self, judged: Iterable[Judged]) -> None:
         for one in judged:
@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ran:
-    """What both sides gave: JAX's results per mode, those of a mode that raised left out."""
+    """What both sides gave: JAX's results by mode, without modes that raised."""
 
     torch: list[Result]
     jax: Mapping[str, list[Result]]
@@ -57,7 +57,7 @@ def programs(request: Request) -> tuple[TorchProgram, JaxProgram]:
 def first_runs(
     request: Request, sides: tuple[TorchProgram, JaxProgram], outcome: Outcome
 ) -> tuple[Outputs, list[Array]] | None:
-    """Both functions, run twice without derivatives; None where that already decides the verdict."""
+    """Run both functions twice without derivatives; None if that already decides the verdict."""
     found: list[tuple[Outputs, list[Array]]] = []
     for side in sides:
         try:
@@ -92,7 +92,7 @@ def first_runs(
 
 
 def _check_order(request: Request) -> None:
-    """Refuse functions that raise as they were given, and run the other way round."""
+    """Refuse functions that raise as given, but run when exchanged."""
     try:
         for side in programs(replace(request, torch=request.jax, jax=request.torch)):
             side.outputs()
@@ -102,7 +102,7 @@ def _check_order(request: Request) -> None:
 
 
 def _mismatch(torch: Outputs, jax: Outputs) -> str | None:
-    """How the outputs differ in structure, shape or dtype; the width of integers does not count."""
+    """How the outputs differ in structure, shape or dtype; the width of integers may differ."""
     if not torch.tree.same(jax.tree):
         return f"the outputs differ in structure: torch returned {torch.tree}, JAX {jax.tree}"
     for k, name in enumerate(torch.names):
@@ -119,7 +119,7 @@ def _mismatch(torch: Outputs, jax: Outputs) -> str | None:
 def independent_outputs(side: TorchProgram, inputs: Inputs, values: list[Array], *, rows: bool = False) -> BoolArray | None:
     """Which outputs are elementwise functions of the one float array, or functions of its rows along the first axis.
 
-    It is tried on a part of a large array.
+    A part of a large array is tried.
     """
     arrays = [i for i, leaf in enumerate(inputs.leaves) if leaf.ndim]
     if len(arrays) > 1 or len(inputs.floats) != 1 or (arrays and arrays[0] != inputs.floats[0]):
@@ -138,14 +138,14 @@ def independent_outputs(side: TorchProgram, inputs: Inputs, values: list[Array],
 
     try:
         return independent(function, x, values, rows=rows)
-    except Exception:  # it refuses some other inputs, so what it does element by element cannot be told
+    except Exception:  # it refuses some other inputs, so this cannot be found out
         return None
 
 
 def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, request: Request) -> Directions:
-    """Of an elementwise function powers of two, so that its derivatives are those of each element; else normal numbers.
+    """Powers of two for an elementwise function, so that its derivatives belong to each element; otherwise normal numbers.
 
-    1 and -1, and where the input is ordinary 2 and 16 too, which show what is not linear in them.
+    The powers are 1 and -1, and at ordinary inputs also 2 and 16: these show what is not linear in them.
     """
     along = Directions()
     if request.order == 0:
@@ -169,11 +169,11 @@ def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, reques
 
 
 ORDINARY = (2.0**-10, 4.0)
-"""The magnitudes of inputs at which a product with 16 hardly overflows, nor is subnormal."""
+"""The magnitudes of inputs for which a product with 16 seldom overflows or is subnormal."""
 
 
 def _sizes(x: Float64Array) -> Float64Array:
-    """1, 2 and 16 in turn where inputs are ordinary, else 1."""
+    """1, 2 and 16 in turn where inputs are ordinary, otherwise 1."""
     low, high = ORDINARY
     with np.errstate(invalid="ignore"):
         ordinary = (low <= np.abs(x)) & (np.abs(x) <= high)
@@ -181,7 +181,7 @@ def _sizes(x: Float64Array) -> Float64Array:
 
 
 def results_of(request: Request, sides: tuple[TorchProgram, JaxProgram], along: Directions, outcome: Outcome) -> Ran | None:
-    """Everything in the dtype, twice in torch, since a backward pass may draw too; None where nothing is left to judge."""
+    """All results in the dtype, twice in torch, whose backward pass may draw too; None if nothing is left to judge."""
     torch, jax = sides
     results: dict[str, list[Result]] = {}
     try:
@@ -220,7 +220,7 @@ def results_of(request: Request, sides: tuple[TorchProgram, JaxProgram], along: 
 
 
 def _repeats(side: TorchProgram | JaxProgram, first: Sequence[Result], again: Sequence[Result]) -> bool:
-    """Whether two runs give the same. The last digits may differ, as sums by threads do; then the side is ``uneven``."""
+    """Whether two runs agree. The last digits may differ, as sums by threads do; the side is ``uneven`` then."""
     for a, b in zip(first, again, strict=True):
         if a is None or b is None:
             if a is not b:

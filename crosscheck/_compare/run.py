@@ -1,4 +1,4 @@
-"""A pair from its functions to its comparisons: what running it shows, then the verdict on each result."""
+"""Run a pair of functions, and judge each result."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from crosscheck._records.errors import UsageError
 
 
 def run(request: Request) -> Outcome:
-    """Compare two functions. Whatever running them shows is in the outcome; raises for the arguments' faults alone.
+    """Compare two functions. What running them shows is in the outcome; only wrong arguments raise.
 
-    Where derivatives alone raise, what is below them is still judged.
+    If only derivatives raise, the lower orders are still judged.
     """
     outcome = _run(request)
     found = outcome.comparisons

@@ -1,4 +1,4 @@
-"""Python code that shows a disagreement again: both functions, the input, both results and the truth."""
+"""Python code that reproduces a disagreement: both functions, the input, both results and the truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ELEMENTS = 256
 
 
 class _Code(str):
-    """Code inside a structure of Python's, printed as it is."""
+    """Code in a Python structure, printed as it is."""
 
     __slots__ = ()
 
@@ -30,9 +30,9 @@ class _Code(str):
 
 
 def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> str | None:
-    """Code that prints what either framework gives at the element, where the inputs are few enough to be written out.
+    """Code that prints what each framework gives at the element; None if the inputs are too many to be written out.
 
-    A function that has no source to be pasted is left as ``...``, with a comment that says so.
+    A function without source that can be pasted becomes ``...``, with a comment that says so.
     """
     if sum(leaf.size for leaf in inputs.leaves) > MOST_ELEMENTS or request.device != "cpu":
         return None
@@ -48,7 +48,7 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
     result = record.output.removeprefix("y")
     for side, got in (("torch", point.got), ("jax", point.expected)):
         compiled = side == "jax" and record.mode == "jit"
-        # what a compiled value has as its arguments is no constant to the compiler
+        # the compiler does not treat arguments as constants
         by = {i: names[i] for i in (inputs.wrt if record.order else range(len(names)) if compiled else ())}
         made = [_Code(by.get(i) or _made(side, names[i], leaf, dtype)) for i, leaf in enumerate(inputs.leaves)]
         call = f"{side}_fn({', '.join(map(repr, inputs.tree.build(made)))}){result}"
@@ -72,11 +72,11 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
 
 
 def _made(side: str, values: str, leaf: Array, dtype: str, more: str = "") -> str:
-    """Code that makes an array of either framework."""
+    """Code that makes an array of a framework."""
     make, module = ("torch.tensor", "torch") if side == "torch" else ("jnp.array", "jnp")
     kind = dtype if is_float(leaf) else leaf.dtype.name
     if side == "jax" and kind.endswith("int64") and dtype != "float64":
-        kind = kind.replace("64", "32")  # JAX has no wider ones then
+        kind = kind.replace("64", "32")  # JAX has no wider integers then
     return f"{make}({values}, dtype={module}.{kind}{more})"
 
 
@@ -98,7 +98,7 @@ def _jax(call: str, order: int, *, compiled: bool) -> list[str]:
 
 
 def _along(request: Request, inputs: Inputs, judged: Judged) -> list[Array]:
-    """The cotangent of the output, and the directions of the second derivative; ones where each element stands alone."""
+    """The cotangent of the output, and the directions of the second derivative; ones for elementwise results."""
     outputs, _, _ = TorchProgram(request.torch, inputs, request.device).outputs()
     k = outputs.floats.index(outputs.names.index(judged.record.output))
     along = directions(outputs, inputs, None, replace(request, order=judged.record.order))
@@ -108,7 +108,7 @@ def _along(request: Request, inputs: Inputs, judged: Judged) -> list[Array]:
 
 
 def _absent(request: Request, inputs: Inputs, record: Comparison) -> bool:
-    """Whether torch finds no gradient at all of the output."""
+    """Whether torch finds no gradient of the output at all."""
     side = TorchProgram(request.torch, inputs, request.device)
     outputs, _, _ = side.outputs()
     along = directions(outputs, inputs, None, replace(request, order=record.order))
@@ -121,13 +121,13 @@ def _absent(request: Request, inputs: Inputs, record: Comparison) -> bool:
 
 
 def _place(record: Comparison, inputs: Inputs, point: Point) -> str:
-    """The index of the element in what was evaluated."""
+    """The index of the element in the evaluated result."""
     element = f"[{', '.join(map(str, point.element))}]" if point.element else ""
     return f"[{[inputs.names[i] for i in inputs.wrt].index(record.wrt)}]{element}" if record.order else element
 
 
 def _written(array: Array, fmt: Format) -> str:
-    """An array as nested lists, each float by the shortest decimal that is rounded to it."""
+    """An array as nested lists; each float is the shortest decimal that rounds to it."""
     if not is_float(array):
         return repr(array.tolist())
     numbers = np.array([shortest(x, fmt) for x in widen(array).ravel().tolist()])

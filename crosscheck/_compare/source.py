@@ -1,4 +1,4 @@
-"""A function as Python source that makes it again: by its import, or by its own text."""
+"""A function as Python source that makes it again: its import, or its own text."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PUBLIC = (
     *("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft", "jax", "jax.numpy", "jax.nn", "jax.lax"),
     *("jax.numpy.linalg", "jax.scipy.special", "jax.scipy.linalg", "numpy", "numpy.linalg"),
 )
-"""Where functions of the frameworks are looked for first, since many say that they live in a private module."""
+"""Modules that are searched first: many functions of the frameworks name a private module as their home."""
 MOST_ELEMENTS = 64
 
 
 class _NoSourceError(Exception):
-    """Something has no source that could be pasted."""
+    """Something has no source that can be pasted."""
 
 
 def sources(functions: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The imports, and the lines that assign each function to its name.
 
-    A function that cannot be written down is left as ``...``, with a comment that says so.
+    A function that cannot be written as code becomes ``...``, with a comment that says so.
     """
     found = _Source()
     lines: list[str] = []
@@ -52,7 +52,7 @@ class _Source:
         self._named: dict[str, Any] = {}
 
     def expression(self, value: Any) -> str:
-        """Code that gives the value; what it needs is added to the imports and lines."""
+        """Code that gives the value; the imports and lines that it needs are added."""
         if value is None or isinstance(value, bool | int | str):
             return repr(value)
         if isinstance(value, float):
@@ -127,7 +127,7 @@ class _Source:
 
 
 def _closure(function: FunctionType) -> dict[str, Any]:
-    """What a function has closed over; a cell is empty where the function that encloses it has not assigned the name."""
+    """The variables in the closure of a function; one that is not assigned yet has an empty cell."""
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -157,7 +157,7 @@ def _path(value: Any) -> tuple[str, str] | None:
 
 
 def _text(function: FunctionType) -> tuple[str, Any]:
-    """The source of a function as it is written, and its node."""
+    """The source of a function as written, and its node."""
     try:
         lines, _ = inspect.findsource(function)
     except (OSError, TypeError) as error:
@@ -179,7 +179,7 @@ def _text(function: FunctionType) -> tuple[str, Any]:
 
 
 def _holds(node: Any, code: CodeType) -> bool:
-    """Whether a node is where the code comes from: it starts on its line and spans all that the code does."""
+    """Whether the code comes from a node: the node starts on its line and spans all of it."""
     if node.lineno != code.co_firstlineno:
         return False
     body = node.body if isinstance(node, ast.Lambda) else node
@@ -194,7 +194,7 @@ def _spans(code: CodeType) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
 
 
 def _free(node: Any) -> list[str]:
-    """The names that a function takes from outside, in the order of their use."""
+    """The names that a function uses from outside, in the order of use."""
     bound = {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
     names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
     bound |= {one.id for one in names if isinstance(one.ctx, ast.Store)}

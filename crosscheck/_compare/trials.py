@@ -1,4 +1,4 @@
-"""Both sides of a pair in float64 at the given inputs and at fresh ones; what changes one into the other is proven there."""
+"""Both sides of a pair in float64, at given and new inputs: a change of one side into the other is proven there."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ NAMES = ("PyTorch", "JAX")
 FRESH = 2
 DRAWS = 3
 SPREADS = 64
-"""Results may differ by this many times what float64's rounding, imitated, moves either of them by at most."""
+"""Results may differ by this many times the largest change of either under float64's rounding, imitated as noise."""
 ALIKE = 2.0**-40
-"""And by so much of themselves, as the frameworks' own functions are off in float64."""
+"""They may also differ by this share of themselves, the error of the frameworks' functions in float64."""
 NEAR = 1e-6
-"""What is this near, relative to its size, is worth the proof."""
+"""A difference smaller than this, relative to the size, is worth the proof."""
 COST = (10, 1)
-"""What a run of either side costs, in runs of JAX's compiled program of few elements."""
+"""The cost of a run of either side, in runs of JAX's compiled program of few elements."""
 ELEMENTS = 2**12
-"""So many elements cost as much again."""
+"""This many elements add the cost of one run."""
 MOST_COST = 20_000
 MOST = 2**12
-"""So many elements of an elementwise function are looked at."""
+"""The most elements of an elementwise function that are tried."""
 
 Run = Callable[[Sequence[Array], Noise | None], Array]
 """A result from the arguments of the pair's programs, in float64."""
@@ -44,13 +44,13 @@ Run = Callable[[Sequence[Array], Noise | None], Array]
 
 @dataclass(frozen=True)
 class Change:
-    """Something done to one side that makes it give what the other side gives.
+    """A change of one side that makes it give what the other side gives.
 
     Attributes:
         said: How the sides differ, as a clause.
-        run: The changed side's result.
-        target: The side whose result that is.
-        view: What of both sides' results is the same then.
+        run: The result of the changed side.
+        target: The side whose result it then gives.
+        view: The part or function of both results that is then equal.
     """
 
     said: str
@@ -60,7 +60,7 @@ class Change:
 
 
 class Trials:
-    """One result of a pair, by both sides, at the given inputs first, then at fresh ones."""
+    """One result of a pair, from both sides: first at the given inputs, then at new ones."""
 
     def __init__(self, request: Request, judged: Judged) -> None:
         record = judged.record
@@ -86,7 +86,7 @@ class Trials:
         return [*map(_wide, self.inputs.leaves), *self._along]
 
     def _fresh(self) -> list[list[Array]]:
-        """Other arguments, within the range of the given ones: mixtures of shuffled ones, and all of them made smaller."""
+        """Other arguments in the range of the given ones: mixtures of shuffled ones, and the given ones made smaller."""
         found = []
         for trial in range(FRESH):
             rng = np.random.default_rng((self.request.seed, 5, trial))
@@ -100,7 +100,7 @@ class Trials:
 
     @property
     def spent(self) -> bool:
-        """Whether enough has been tried; runs are counted, not seconds, so that what is found is the same everywhere."""
+        """Whether enough was tried. Runs are counted, not seconds, so that every machine finds the same."""
         return self._cost > MOST_COST
 
     @property
@@ -112,7 +112,7 @@ class Trials:
     def draws(self) -> list[str]:
         """The sides that draw random numbers."""
         torch, jax = self.lifted
-        self.result(TORCH)  # a program of torch is seen to draw when it runs
+        self.result(TORCH)  # whether a program of torch draws is known after a run
         return [NAMES[TORCH]] * getattr(torch, "draws", False) + [NAMES[JAX]] * getattr(jax, "draws", False)
 
     def run(self, side: int, arguments: Sequence[Array], noise: Noise | None = None) -> Array:
@@ -120,13 +120,13 @@ class Trials:
         return np.asarray(self.lifted[side].run(arguments, noise)[self.index], np.float64)
 
     def of(self, index: int) -> Trials:
-        """The same of another output."""
+        """The trials of another output."""
         other = copy(self)
         other.index, other._results = index, {}
         return other
 
     def result(self, side: int, trial: int = 0) -> Array | None:
-        """The result at the arguments of a trial; None where the function refuses these."""
+        """The result at the arguments of a trial; None if the function refuses these."""
         if (side, trial) not in self._results:
             try:
                 self._results[side, trial] = self.run(side, self.arguments[trial])
@@ -144,7 +144,7 @@ class Trials:
         return torch, jax
 
     def first(self, changes: Iterable[Change]) -> Change | None:
-        """The first change that is proven; None where enough has been tried."""
+        """The first change that is proven; None if enough was tried before."""
         for change in changes:
             if self.spent:
                 break
@@ -153,7 +153,7 @@ class Trials:
         return None
 
     def proves(self, change: Change) -> bool:
-        """Whether the changed side gives what the other one does, at every input that both accept, and at fresh ones."""
+        """Whether the changed side gives what the other side gives, at the given and at new inputs that both accept."""
         confirmed = 0
         for trial, arguments in enumerate(self.arguments):
             target = self.result(change.target, trial)
@@ -167,10 +167,10 @@ class Trials:
         return confirmed > 1
 
     def _same(self, change: Change, arguments: Sequence[Array], target: Array) -> bool | None:
-        """None where nothing finite is left to compare."""
+        """None if nothing finite is left to compare."""
         try:
             got = change.run(arguments, None)
-        except Exception:  # the user's function may refuse the changed inputs, in any way
+        except Exception:  # the user's function may raise anything at the changed inputs
             return False
         got, target = change.view(got), change.view(target)
         if got.shape != target.shape or not near(got, target):
@@ -191,7 +191,7 @@ class Trials:
 
 
 def near(got: Array, target: Array) -> bool:
-    """Whether two results are worth a proof that they are the same: not finite at the same places, and near elsewhere."""
+    """Whether a proof that two results are equal is worth a try: they are near, and NaN or infinite at the same places."""
     if got.shape != target.shape:
         return False
     finite = np.isfinite(target)
@@ -204,7 +204,7 @@ def near(got: Array, target: Array) -> bool:
 
 
 def sizes_of(result: Float64Array) -> Float64Array:
-    """How large each element is; a small one as most are, since others may have left their rounding in it."""
+    """The size of each element; a small one counts as large as most, since others may have left their rounding in it."""
     size = np.abs(np.where(np.isfinite(result), result, 0.0))
     return np.asarray(np.maximum(size, np.median(size[size > 0]) if size.any() else 0.0))
 

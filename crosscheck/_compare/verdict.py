@@ -1,6 +1,6 @@
-"""The rule: from what was measured of one result of a pair to a cause and a side for each of its elements.
+"""The rule that gives each element of a result a cause and a side, from the measurements.
 
-No tolerance enters it. What rounding explains is measured, by runs in float64 under noise.
+It has no tolerance. Runs in float64 under noise measure what rounding explains.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ NEITHER, TORCH, JAX, BOTH = range(4)
 SIDES = (None, "torch", "jax", "both")
 
 CHANCE = 1e-4
-"""The chance that rounding alone exceeds its bound somewhere in a result, were it normally distributed."""
+"""The chance that rounding alone exceeds its bound somewhere in a result, if it were normally distributed."""
 FLOAT64_ULPS = 8
 SLICE = 8
-"""Fewer elements at the same index of an axis than these tell nothing of the size of others."""
+"""Slices with fewer elements along an axis than this say nothing about the size of others."""
 VISIBLE_ULPS = 2
-"""Results of functions that differ in float64 and are this near in the dtype do not show it."""
+"""Functions that differ in float64, but whose results are this near in the dtype, show no difference there."""
 SHOWS = 4
-"""A gap between two functions is hidden by the dtype up to this many times what the roundoff of the inputs moves them by."""
+"""The dtype hides a gap between two functions of up to this many times what the roundoff of the inputs moves them by."""
 SHOWS_INSIDE = 2
-"""And up to this many times what the rounding of each operation moves the better of the two by."""
+"""It also hides one of up to this many times what the rounding of operations moves the better of the two by."""
 OTHERS = 4
-"""A side may err this many times as much as the other one does at the element, or typically does."""
+"""A side may have this many times the error that the other side has at the element, or typically."""
 COMMON_BITS = 6
-"""How many bits a small element may lose to large ones that it has terms in common with, but half of its digits at most."""
+"""The bits that a small element may lose to large ones with which it shares terms, but at most half of its digits."""
 VANISHES = 2.0**-10
-"""A gap that is this many times smaller at all neighbours is one at the input alone."""
+"""A gap that is this many times smaller at all neighbours exists only at the input itself."""
 
 Sides = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the rule may ask when the numbers at hand do not settle it; each answer costs further runs.
+    """What the rule asks for when the measurements do not decide; each answer costs further runs.
 
     Attributes:
-        neighbours: Both sides' lifted results at neighbouring inputs, a row each.
-        tied: Per side the hull of the lifted results where of many equal entries of the inputs those at the given places,
-            flat indices, are each once the largest and once the smallest.
-        largest: How much each side's lifted result moves at most under many more draws of noise.
-        contradicted: Which elements of the given ones contradict the central difference of the own lower order, per side.
-        jumps: Whether the two functions differ in value at these very inputs alone; then no derivative there says who errs.
+        neighbours: Both sides' lifted results at neighbouring inputs, one row for each neighbour.
+        tied: Per side, the hull of the lifted results when, of many equal entries of the inputs, each of those at the given
+            flat indices is once the largest and once the smallest.
+        largest: The largest change of each side's lifted result under many more draws of noise.
+        contradicted: Per side, which of the given elements contradict the central difference of its own lower order.
+        jumps: Whether the values of the functions differ only at these inputs; then no derivative there says who is wrong.
     """
 
     neighbours: Callable[[], tuple[Float64Array, Float64Array]]
@@ -64,7 +64,7 @@ class Question:
 
 @dataclass
 class Verdict:
-    """One code and one side per element; the truth, NaN where none is known; errors against it; what else to say."""
+    """The code and the side of each element; the truth, NaN where unknown; errors against it; further remarks."""
 
     codes: Codes
     sides: Sides
@@ -72,14 +72,14 @@ class Verdict:
     torch_error: Float64Array
     jax_error: Float64Array
     terms: Float64Array
-    """How large the terms are that each element is made of, where elements have terms in common, else 0."""
+    """The size of the terms of each element, where elements have terms in common, otherwise 0."""
     notes: list[str] = field(default_factory=list)
     jumps: bool = False
-    """Whether values differ at these very inputs alone."""
+    """Whether the values differ only at these inputs."""
 
 
 def quantile(count: int) -> float:
-    """How many times the measured spread rounding may reach: Student's t for the draws and the number of elements."""
+    """The number of measured spreads that rounding may reach: Student's t for these numbers of draws and elements."""
     return float(stdtrit(DRAWS - 1, 1 - CHANCE / (2 * max(count, 1))))
 
 
@@ -99,11 +99,10 @@ def judge(
 ) -> Verdict:
     """Judge one result, given in the dtype by both sides.
 
-    ``exact`` is the proven truth, NaN where there is none; ``enclosed`` what JAX's program gives in exact arithmetic, NaN
-    where that is not known, which is the truth where the two functions agree; ``not_judged`` marks elements that have none
-    to be judged by, ``at_nan`` those of a NaN input, whose value is NaN; ``count`` is how many elements these were chosen
-    from. Where elements of one result depend on the same inputs, rounding of the large ones reaches the small;
-    ``elementwise`` says that each stands alone.
+    ``exact`` is the proven truth, NaN where there is none. ``enclosed`` is what JAX's program gives in exact arithmetic, NaN
+    where unknown; it is the truth where the two functions agree. ``not_judged`` marks elements without a truth, ``at_nan``
+    those at a NaN input, whose value is NaN. ``count`` is the number of elements from which these were chosen. If elements
+    of one result depend on the same inputs, the rounding of large ones reaches small ones; ``elementwise`` excludes this.
     """
     x, y = to_float64(torch), to_float64(jax)
     rule = _Rule(
@@ -155,9 +154,9 @@ class _Rule:
             self.unit = unit_of(fmt, np.abs(np.nan_to_num(self.truth))) if floats else np.zeros(x.shape)
 
     def _settle_truth(self, exact: Float64Array | None, enclosed: Float64Array | None) -> None:
-        """The truth, where it is known, and how unsure it is.
+        """The truth, where it is known, and its uncertainty.
 
-        ``wrong`` marks, per side, the float64 results that the exact truth refutes.
+        ``wrong`` marks, per side, the float64 results that the exact truth contradicts.
         """
         a, b = self.wide
         finite = np.isfinite(a), np.isfinite(b)
@@ -169,11 +168,11 @@ class _Rule:
         self.agree = same | (finite[0] & finite[1] & (np.abs(a - b) <= self.tolerance))
         better = np.where(self.spreads[0] <= self.spreads[1], a, b)
         better = np.where(self.agree, better, np.nan)
-        # a side that overflows or divides by zero even in float64 leaves the truth to the other
+        # if a side overflows or divides by zero even in float64, the other gives the truth
         alone = finite[0] != finite[1]
         self.truth = np.where(alone, np.where(finite[0], a, b), better)
         self.known = self.agree | alone
-        # in float64 the truth itself has only the digits of the better side
+        # in float64, the truth has only the digits of the better side
         self.unsure = min_of(self.spreads) if self.fmt.precision == 53 else np.zeros(a.shape)
         if enclosed is not None:
             decided = self.agree & ~np.isnan(enclosed)
@@ -189,7 +188,7 @@ class _Rule:
             self.known |= given
 
     def share_rounding(self) -> None:
-        """Let each element err by some roundoffs of those that may have terms in common with it: see ``common_size``."""
+        """Allow each element some roundoffs of those that may have terms in common with it: see ``common_size``."""
         m = self.measured
         moves = (m.conditioning + m.torch_spread + m.jax_spread) > 0
         size = np.abs(np.where(np.isfinite(self.truth), self.truth, 0.0))
@@ -198,7 +197,7 @@ class _Rule:
         self.common = min(2.0**COMMON_BITS * roundoff, float(np.sqrt(roundoff))) * np.maximum(self.terms, size)
 
     def special(self, codes: Codes, sides: Sides, same: BoolArray) -> None:
-        """Wrong NaN and infinities."""
+        """Judge NaN and infinities."""
         finite = np.isfinite(self.x), np.isfinite(self.y)
         differ = ~same & ~(finite[0] & finite[1])
         if not differ.any():
@@ -227,7 +226,7 @@ class _Rule:
         sides[wrong] = chosen[wrong]
 
     def finite(self, codes: Codes, sides: Sides, same: BoolArray) -> None:
-        """Finite results that are not the same, and with a proven truth also those that are."""
+        """Judge finite results that differ, and with a proven truth also those that are equal."""
         both = np.isfinite(self.x) & np.isfinite(self.y)
         refuted = self._refuted(both)
         codes[refuted[0] | refuted[1]] = CODE["definition"]
@@ -251,7 +250,7 @@ class _Rule:
         self._difference(left & ~known & ~near, codes, sides)
 
     def _refuted(self, both: BoolArray) -> tuple[BoolArray, BoolArray]:
-        """Per side where it computes another function than the proven truth, and the dtype shows it."""
+        """Per side, where it computes another function than the proven truth, and the dtype shows it."""
         shows = SHOWS * self.measured.conditioning + self.unit
         found = []
         for wrong, wide, got in zip(self.wrong, self.wide, (self.x, self.y), strict=True):
@@ -261,7 +260,7 @@ class _Rule:
         return found[0], found[1]
 
     def _accuracy(self, known: BoolArray, codes: Codes, sides: Sides) -> None:
-        """Where the truth is known: a side may err as rounding does, and as the other side does."""
+        """Where the truth is known: each side may err as rounding and the other side do."""
         if not known.any():
             return
         m = self.measured
@@ -291,7 +290,7 @@ class _Rule:
         sides[beyond[1]] |= JAX
 
     def _rounding(self) -> Float64Array:
-        """What the roundoff of the inputs and of the result explains."""
+        """The differences that the roundoff of the inputs and of the result explains."""
         return self.measured.conditioning + self.unit / 2 + self.fmt.smallest_subnormal
 
     def _underflow(self, result: Float64Array) -> BoolArray:
@@ -318,7 +317,7 @@ class _Rule:
         )
 
     def _difference(self, differ: BoolArray, codes: Codes, sides: Sides) -> None:
-        """Where the functions differ in float64 too, and the dtype shows it: a choice, or another function."""
+        """Where the functions differ in float64 too, and the dtype shows it: another valid choice, or another function."""
         if not differ.any():
             return
         around = self.ask.neighbours()
@@ -333,7 +332,7 @@ class _Rule:
         inside = [_within(got, hull, size) for got, hull in zip((self.x, self.y), hulls, strict=True)]
         self._try_ties(vanishes & ~(inside[0] & inside[1]), hulls, size, inside)
         choice = vanishes & inside[0] & inside[1]
-        # an index, a label or a truth value is used for what it is: another one is another result
+        # an index, a label or a truth value is never rounded: another one is another result
         codes[choice] = CODE["convention" if self.floats else "definition"]
         outside = vanishes & ~choice
         codes[outside] = CODE["definition"]
@@ -344,7 +343,7 @@ class _Rule:
             sides[outside & ~inside[0]] |= TORCH
             sides[outside & ~inside[1]] |= JAX
         rest = differ & ~vanishes
-        # constants inside a function are rounded too, and move what the inputs, such as ids, do not
+        # constants are rounded too: they move results that inputs such as ids do not
         shows = np.maximum(SHOWS * self.measured.conditioning, SHOWS_INSIDE * min_of(self.spreads))
         hidden = rest & (gap <= np.where(self._jumps_under_noise(around), 0.0, shows) + size)
         if hidden.any():
@@ -359,9 +358,9 @@ class _Rule:
             sides[rest & wrong[1] & ~wrong[0]] = JAX
 
     def _jumps_under_noise(self, around: tuple[Float64Array, Float64Array]) -> BoolArray:
-        """Where noise moves a result by a jump, as at a tie, and not since it is steep: then it hides no gap.
+        """Where noise moves a result because it jumps, as at a tie, not because it is steep. Such noise hides no gap.
 
-        What is steep moves in proportion to the distance of a neighbour, and a jump is as large at any distance.
+        A steep result moves in proportion to the distance of a neighbour; a jump is as large at any distance.
         """
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             apart = [np.sqrt(np.mean((near - wide) ** 2, axis=0)) for near, wide in zip(around, self.wide, strict=True)]
@@ -370,9 +369,9 @@ class _Rule:
             return np.asarray(np.abs(times) < np.abs(times - in_proportion))
 
     def _try_ties(self, outside: BoolArray, hulls: list[Hull], size: Float64Array, inside: list[BoolArray]) -> None:
-        """Let what a side chooses at a tie lie between its results where each entry is the largest, or the smallest.
+        """At ties, allow a side all results between those where each entry is the largest, or the smallest.
 
-        Neighbours at random seldom show an entry of many as that. Of very many, those furthest outside stand for the others.
+        Random neighbours seldom show one entry of many as that. Of very many entries, those furthest outside are tried.
         """
         if not outside.any():
             return
@@ -388,16 +387,16 @@ class _Rule:
 
 
 MOST_TIED = 256
-"""So many entries at most are tried at a tie, one by one: those whose results are furthest outside."""
+"""The most entries that are tried at a tie, one by one: those whose results are furthest outside."""
 DISTANCE_SLACK = 1e-3
 
 
 def common_size(size: Float64Array, moves: BoolArray, sources: IntArray) -> Float64Array:
-    """How large the elements are that may have terms in common with each element, as their root mean square.
+    """The root mean square of the elements that may have terms in common with each element.
 
-    Rounding reaches an element from what it depends on alone. So a constant, which does not move under noise, takes no part,
-    nor does an element that depends on other inputs. Of the rest those at the same index of some axis are taken, if they are
-    smaller than all are: the columns of a matrix, say, that large ones were joined to.
+    Rounding reaches an element only from what it depends on. So constants, which noise does not move, are left out, and so
+    are elements that depend on other inputs. Of the others, those at the same index of some axis are taken if they are
+    smaller than the rest: the columns of a matrix, for example, to which large columns were joined.
     """
     found = np.zeros(size.shape)
     for source in np.unique(sources):
@@ -419,7 +418,7 @@ def _root_mean_square(size: Float64Array, where: BoolArray, axis: tuple[int, ...
 
 
 def _within(got: Float64Array, hull: Hull, size: Float64Array) -> BoolArray:
-    """Where results lie between those at neighbouring inputs, but for rounding; ``size`` is an ULP of them."""
+    """Where results lie between those at neighbouring inputs, up to rounding; ``size`` is an ULP of them."""
     low, high = hull
     with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(_outside(got, hull) <= 4 * size + DISTANCE_SLACK * (high - low))

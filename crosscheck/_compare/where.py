@@ -1,4 +1,4 @@
-"""Where two results differ, in words: as a range of inputs, or as slices of the result."""
+"""Describe where two results differ: as a range of inputs, or as slices of the result."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, shortest, widen
 
 MOST_LISTED = 3
-"""So many single indices of an axis are listed; more of them that follow no rule are not."""
+"""The most single indices of an axis that are listed; more that follow no rule are not."""
 MOSTLY = 0.5
-"""A region is named where at least this share of it differs; and nothing outside of it does."""
+"""A region is named if at least this share of it differs, and nothing outside of it does."""
 
 
 def where(failing: BoolArray, name: str, x: FloatArray | None = None, fmt: Format | None = None) -> str:
-    """Where elements fail, for a sentence: ``everywhere``, ``in all of `y[:, 2]```, ``where x is 3.5 or more``.
+    """Describe where elements fail: ``everywhere``, ``in all of `y[:, 2]```, ``where x is 3.5 or more``.
 
-    ``x`` is the input of each element of an elementwise function, of the format ``fmt``. What is said holds for these
-    elements: whatever fails lies in the region, and unless a number of elements is given, the whole region fails.
+    ``x`` is the input of each element of an elementwise function, of the format ``fmt``. Every failing element lies in the
+    described region; unless a number of elements is given, the whole region fails.
     """
     count = int(failing.sum())
     if count == failing.size:
@@ -41,7 +41,7 @@ def where(failing: BoolArray, name: str, x: FloatArray | None = None, fmt: Forma
 
 
 def region(marked: BoolArray, name: str) -> str | None:
-    """What is marked, as slices of what has this name; None where no name fits."""
+    """The marked elements, as slices of the array with this name; None if no slices fit."""
     if marked.all():
         return f"`{name}`"
     return next((said for found, said in _sorted_regions(marked, name) if found.sum() == marked.sum()), None)
@@ -56,7 +56,7 @@ def _short(x: float, fmt: Format) -> str:
 
 
 def _of_inputs(failing: BoolArray, x: Float64Array, fmt: Format) -> str | None:
-    """As a range of the inputs, or of their magnitudes, in which all of them fail, and none outside does."""
+    """A range of the inputs, or of their magnitudes, in which all of them fail, and outside of which none does."""
     number = np.isfinite(x)
     if (failing & ~number).any() or not failing.any():
         return None
@@ -77,7 +77,7 @@ def _of_inputs(failing: BoolArray, x: Float64Array, fmt: Format) -> str | None:
 
 
 def _regions(failing: BoolArray, name: str) -> Iterator[tuple[BoolArray, str]]:
-    """Regions that have a name and hold all that fails; all indices of some axes, or all but these, and diagonals."""
+    """Regions with a name that hold all failing elements: all indices of some axes, all but some, and diagonals."""
     if (box := _box(failing, name)) is not None:
         yield box
     if failing.ndim > 1 and min(failing.shape) > 2:
@@ -109,7 +109,7 @@ def _others(ndim: int, axis: int) -> tuple[int, ...]:
 
 
 def _box(marked: BoolArray, name: str) -> tuple[BoolArray, str] | None:
-    """The smallest box of indices that holds what is marked, where each axis has a short name for its indices."""
+    """The smallest box of indices that holds the marked elements, if the indices of each axis have a short name."""
     if not marked.any() or marked.ndim == 0:
         return None
     indices = [np.flatnonzero(marked.any(axis=_others(marked.ndim, axis))) for axis in range(marked.ndim)]
@@ -127,7 +127,7 @@ def _box(marked: BoolArray, name: str) -> tuple[BoolArray, str] | None:
 
 
 def _slice(at: IntArray, size: int) -> str | None:
-    """The indices of an axis as they are written in brackets."""
+    """The indices of an axis, as written in brackets."""
     if at.size == size:
         return ":"
     if at.size == 1:
@@ -143,7 +143,7 @@ def _slice(at: IntArray, size: int) -> str | None:
 
 
 def _words(at: IntArray, size: int, axis: int, ndim: int) -> str:
-    """The same in words, where these say more."""
+    """The same in words, if these say more."""
     of = f" of axis {axis}" if ndim > 1 else ""
     if at.size == size:
         return ""

@@ -1,4 +1,4 @@
-"""From a failing comparison to its worst input nearby, and to the simplest input that still shows it."""
+"""From a failing comparison, search a worse input nearby, then the simplest input that still fails."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Point
 
 EVALUATIONS = 2000
-"""After so many evaluations of both functions the best that was found so far is taken, so that all runs find the same."""
+"""The number of evaluations of both functions, after which the best result so far is taken: so all runs find the same."""
 ROUNDS = 4
 NEAR = 32
-"""How many neighbours on each side of the worst input are tried, besides those a power of two of ULP away."""
+"""How many neighbours on each side of the worst input are tried, besides those at a power of two of ULP."""
 KEPT_GAP = 256
-"""A simpler input is a candidate while the two results are at least this fraction as far apart as before."""
+"""A simpler input is a candidate if the distance of the results is at least this fraction of the distance before."""
 ROUNDING_GAP = 128
-"""But at least this many roundoffs, unless they were not before."""
+"""The distance must also be at least this many roundoffs, unless it was smaller before."""
 SOME = 256
-"""Arrays of up to so many elements are simplified slice by slice."""
+"""Arrays of up to this many elements are simplified slice by slice."""
 FEW = 32
-"""And those of up to so many element by element."""
+"""Arrays of up to this many elements are also simplified element by element."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What must still be shown: this cause, with this side at fault, in this result."""
+    """The fault that simpler inputs must still show: this cause, with this side at fault, in this result."""
 
     request: Request
     judged: Judged
@@ -46,13 +46,13 @@ class Fault:
     side: str | None
 
     def at(self, inputs: Inputs) -> Judged | None:
-        """The comparison at other inputs, where it shows the fault; None where it does not."""
+        """The comparison at other inputs, if it shows the fault; otherwise None."""
         record = self.judged.record
         request = replace(self.request, inputs=inputs, order=record.order, modes=(record.mode,))
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # infinities are tried too
                 failing = run(request).failing
-        except UsageError:  # a definition was given, and at these inputs the functions are not elementwise
+        except UsageError:  # ``exact`` was given, and at these inputs the functions are not elementwise
             return None
         for one in failing:
             same = (one.record.output, one.record.wrt, one.record.order) == (record.output, record.wrt, record.order)
@@ -68,7 +68,7 @@ class Fault:
 class Simplest:
     """The worst input nearby, for an elementwise function; the simplest inputs, and the comparison at them.
 
-    ``unfinished`` says that the evaluations ended before all was tried.
+    ``unfinished`` says that the evaluations ended before everything was tried.
     """
 
     worst: Point | None
@@ -78,7 +78,7 @@ class Simplest:
 
 
 def simplest(fault: Fault) -> Simplest:
-    """Search near the worst input for a worse one, then shrink."""
+    """Search near the worst input for a worse one, then simplify."""
     inputs = fault.request.inputs
     unfinished = False
     if fault.judged.x is not None and len(inputs.floats) == 1:
@@ -95,7 +95,7 @@ def simplest(fault: Fault) -> Simplest:
 
 
 def _search(fault: Fault) -> Point:
-    """The worst input that is found from the worst one on, in steps of ULP and by powers of two."""
+    """The worst input that is found near the given one, in steps of ULP and by powers of two."""
     inputs = fault.request.inputs
     (at,) = inputs.floats
     worst = fault.point(fault.judged)
@@ -136,7 +136,7 @@ def _simplest_number(fault: Fault, worst: Point) -> tuple[Inputs, Judged] | None
 
 
 def _round_numbers(x: float, fmt: Format) -> Array:
-    """Numbers from the simplest on: integers, short decimals, powers of ten and two; then ``x`` in ever more digits."""
+    """Numbers, simplest first: integers, short decimals, powers of ten and two; then ``x`` with more and more digits."""
     short = {float(n) for n in range(-128, 129)} | {n / 10 for n in range(-100, 101)}
     short |= {sign * base**k for sign in (-1.0, 1.0) for base in (2.0, 10.0) for k in range(-20, 21)}
     short |= {float("inf"), float("-inf"), float("nan")}
@@ -150,23 +150,23 @@ def _round_numbers(x: float, fmt: Format) -> Array:
 
 
 def _filled(numbers: Array) -> Array:
-    """The last one repeated, up to a multiple of 64.
+    """The numbers, with the last one repeated, up to a multiple of 64.
 
-    JAX keeps what it compiled of each operation for each length, for as long as the process lives: with few lengths that is
-    little, however many functions are compared.
+    JAX keeps a compiled program of each operation for each length as long as the process runs. Few different lengths keep
+    that memory small.
     """
     return np.pad(numbers, (0, -numbers.size % 64), mode="edge")
 
 
 def _plainness(x: float) -> tuple[bool, int, float, bool]:
-    """Finite before infinite, few digits before many, near 1 before far, positive before negative."""
+    """The sort key: finite before infinite, few digits before many, near 1 before far, positive before negative."""
     if not np.isfinite(x):
         return True, 0, 0.0, x < 0
     digits, _, exponent = f"{abs(x):.16e}".partition("e")
     return False, len(digits.rstrip("0").rstrip(".")) + abs(int(exponent)), abs(x), x < 0
 
 
-# Any other function: sizes first, then values, by how far the results are apart; what is found is judged.
+# Any other function: first sizes, then values, by the distance of the results; what is found is judged.
 
 
 def _shrunk(fault: Fault, gap: _Gap) -> tuple[Inputs, Judged] | None:
@@ -197,7 +197,7 @@ def _shrunk(fault: Fault, gap: _Gap) -> tuple[Inputs, Judged] | None:
 
 
 class _Gap:
-    """How far both sides' results are apart, relative to the largest element; cheap, and compiled once per shapes."""
+    """The distance of both sides' results, relative to the largest element; cheap, and compiled once for each shape."""
 
     def __init__(self, fault: Fault) -> None:
         record = fault.judged.record
@@ -208,7 +208,7 @@ class _Gap:
         self.left, self.stopped = EVALUATIONS, False
 
     def __call__(self, inputs: Inputs) -> float | None:
-        """None where a function refuses the inputs, and once there were enough."""
+        """None if a function refuses the inputs, and after enough evaluations."""
         if not self.left:
             self.stopped = True
             return None
@@ -227,7 +227,7 @@ class _Gap:
             a = self.torch.results(self.order, along, "eager")[at]
             with jax_side.scope():
                 b = np.asarray(program(*inputs.leaves, *along.arrays)[at])
-        except Exception:  # the user's function may refuse inputs of other sizes, in any way
+        except Exception:  # the user's function may raise anything at other sizes
             return None
         return _apart(a, b)
 
@@ -252,15 +252,15 @@ def _first_kept(start: Inputs, candidates: Iterator[Inputs], keeps: Keeps) -> In
 
 
 Parts = Mapping[int, tuple[int, int]]
-"""Of all axes of one size, where the part begins and ends that is left of them."""
+"""For each group of axes of one size, the begin and the end of the part that is left."""
 
 
 def _smallest(fault: Fault, keeps: Keeps) -> Inputs:
-    """The inputs with all axes cut as far as the results stay apart."""
+    """The inputs with all axes cut as far as the results still differ."""
     start = fault.request.inputs
     failing = fault.judged.failing
     element = fault.point(fault.judged).element or ()
-    if not failing.ndim or fault.judged.record.diagnosed is not None:  # then it is that of a larger array
+    if not failing.ndim or fault.judged.record.diagnosed is not None:  # it has the index in a larger array
         element = next(map(tuple, np.argwhere(failing).tolist()), ())
     worst = dict(zip(failing.shape, element, strict=True))
     tried: set[tuple[tuple[int, int], ...]] = set()
@@ -277,9 +277,9 @@ def _smallest(fault: Fault, keeps: Keeps) -> Inputs:
 
 
 def _smaller(parts: Parts, worst: Mapping[int, int]) -> Iterator[Parts]:
-    """Axes that had one size are cut together: all of them to very few elements, then those of one size after another.
+    """Cut axes of one size together: first all of them to very few elements, then those of one size after another.
 
-    A part begins where the whole does, at the worst element's index, or where it ends with the whole.
+    A part begins at the start of the whole or at the worst element's index, or ends at the end of the whole.
     """
 
     def begins(size: int, count: int) -> tuple[int, ...]:
@@ -301,7 +301,7 @@ def _smaller(parts: Parts, worst: Mapping[int, int]) -> Iterator[Parts]:
 
 
 def cut(inputs: Inputs, parts: Parts) -> Inputs:
-    """A part of all inputs."""
+    """The same part of all inputs."""
     leaves = []
     for leaf in inputs.leaves:
         part = leaf[tuple(slice(*parts.get(size, (0, size))) for size in leaf.shape)].copy()
@@ -315,7 +315,7 @@ def cut(inputs: Inputs, parts: Parts) -> Inputs:
 
 
 Part = tuple[int | slice, ...]
-"""What an array is indexed with."""
+"""An index of an array."""
 
 
 def _slices(shape: tuple[int, ...]) -> Iterator[Part]:
@@ -339,7 +339,7 @@ def _rounded(inputs: Inputs, at: int, part: Part, digits: Sequence[int]) -> Iter
     plain = np.isin(values, (0, 1)).all()
     zeros, *more = np.zeros_like(values), np.ones_like(values), *(np.round(values, d) for d in digits)
     for other in (zeros, *(() if plain else more)):
-        if np.array_equal(other, values):  # as plain as it gets
+        if np.array_equal(other, values):  # it cannot get simpler
             return
         leaf = inputs.leaves[at].copy()
         leaf[part] = round_once(np.asarray(other), inputs.fmt)

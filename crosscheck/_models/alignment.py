@@ -1,4 +1,4 @@
-"""Where a model of JAX holds what a model of torch applies its weights to: arrays found again by their values."""
+"""Find the arrays in a JAX model to which it applies a weight, by comparing their values with those of torch."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import Use
 
 FOUND = 1e-5
-"""Two arrays are the same up to this, relative to the root mean square: a table in float32 may be among what made them."""
+"""Arrays count as the same up to this, relative to the root mean square: a float32 table may have made one of them."""
 NEAR = 1e-2
-"""Operands that are no further apart, relatively, are the same quantity, computed by another function."""
+"""Operands that differ by less than this, relatively, are the same quantity, computed by another function."""
 MOST_ORDERS = 24
-"""Axes are tried in so many orders."""
+"""The most orders of axes that are tried."""
 MOST_APART = 1e4
-"""The largest number of an array is no more than so many times its median, or it says nothing of the others."""
+"""The largest number of an array is at most this many times its median; otherwise it hides the others."""
 PRODUCTS = ("product", "convolution")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How one matrix is made of another: ``other[rows][:, inputs]``; None where they have the same order."""
+    """How one matrix follows from another: ``other[rows][:, inputs]``; None means the same order."""
 
     rows: Array | None
     inputs: Array | None
@@ -38,16 +38,16 @@ class Rows:
 
 @dataclass
 class Product:
-    """A weight of torch that data is multiplied by, with all that it is applied to.
+    """A weight of torch that multiplies data, with all the data that it multiplies.
 
     Attributes:
-        name: Of the weight; of a computed one the names that it is computed from.
+        name: The name of the weight; for a computed weight, the names of those that it is computed from.
         order: The number of its first use.
         matrix: Its values, inputs times outputs.
         kind: ``product`` or ``convolution``.
-        operands: What it is applied to, each as rows times features.
-        results: What comes out, before a bias is added.
-        bias: The name of the weight that is added to it next.
+        operands: The data that it multiplies, each as rows times features.
+        results: The results, before a bias is added.
+        bias: The name of the weight that is added next.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Product:
 
 
 def products(torch: TorchRecord) -> list[Product]:
-    """Every weight that data is multiplied by; one that is used several times is one."""
+    """Every weight that multiplies data; one that is used several times is listed once."""
     found: dict[tuple[str, int, bytes], Product] = {}
     made = {use.operation.index for use in torch.uses if use.kind in PRODUCTS}
     added: dict[int, str] = {}
@@ -84,7 +84,7 @@ def products(torch: TorchRecord) -> list[Product]:
 
 
 def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
-    """The operation that made the numbers which others have only copied since."""
+    """The operation that made these numbers; later operations only copied them."""
     found = operation
     while found not in wanted and len(torch.operations[found].inputs) == 1:
         before = torch.operations[found].inputs[0]
@@ -95,7 +95,7 @@ def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
 
 
 def align(theirs: Array, mine: list[Array], length: float) -> Rows | None:
-    """How the rows of a matrix of JAX, of this root mean square, are rows of torch's; None where they are not."""
+    """How the rows of a matrix of JAX, of this root mean square, are rows of torch's; None if they are not."""
     whole = mine[0] if len(mine) == 1 else np.concatenate(mine)
     if whole.shape[1] != theirs.shape[1]:
         return None
@@ -120,7 +120,7 @@ def align(theirs: Array, mine: list[Array], length: float) -> Rows | None:
 
 
 def alike(theirs: Array, mine: Array) -> bool:
-    """Whether two arrays hold the same numbers, in whatever order."""
+    """Whether two arrays hold the same numbers, in any order."""
     if theirs.size != mine.size:
         return False
     one, other = np.sort(theirs, axis=None), np.sort(mine, axis=None)
@@ -128,7 +128,7 @@ def alike(theirs: Array, mine: Array) -> bool:
 
 
 def telling(array: Array) -> bool:
-    """Whether numbers can be told apart by their size: not where a mask has put some far beyond all others."""
+    """Whether the numbers differ enough in size to identify an array; they do not if a mask made some of them huge."""
     sizes = np.abs(array[array != 0])
     return bool(sizes.size and np.isfinite(sizes).all() and sizes.max() <= MOST_APART * np.median(sizes))
 
@@ -143,12 +143,12 @@ def _close(one: Array, other: Array, limit: float) -> bool:
 
 
 def _row_marks(matrix: Array) -> Array:
-    """Numbers of a row that no order of its features changes."""
+    """Numbers of a row that do not change if its features change their order."""
     return np.stack([matrix.sum(1), np.square(matrix).sum(1), np.abs(matrix).max(1, initial=0.0)], axis=1)
 
 
 def _nearest(wanted: Array, among: Array) -> Array:
-    """The row that is nearest to each, looked for around the one whose first number is nearest."""
+    """The nearest row to each row, searched for around the one with the nearest first number."""
     order = np.argsort(among[:, 0], kind="stable")
     at = np.searchsorted(among[order, 0], wanted[:, 0])
     best = np.zeros(len(wanted), np.int64)
@@ -162,7 +162,7 @@ def _nearest(wanted: Array, among: Array) -> Array:
 
 
 def near(view: View, value: Array, among: Sequence[Product]) -> Array | None:
-    """What torch applies a weight to that an array of JAX is all but, with the axes of that."""
+    """The operand of torch that an array of JAX nearly equals, with the axes of that array."""
     for product in among:
         for operand in product.operands:
             if operand.size != value.size or not math.isclose(size_of(operand), size_of(value), rel_tol=NEAR):
@@ -175,9 +175,9 @@ def near(view: View, value: Array, among: Sequence[Product]) -> Array | None:
 
 
 def convolved(view: View, value: Array, given: Array, made: Sequence[tuple[Product, Array, Array]]) -> Array | None:
-    """torch's result of a convolution of what JAX convolves too, with JAX's axes; None where JAX has it, or another size.
+    """torch's result of a convolution of the data that JAX convolves, with JAX's axes; None if JAX has it, or another size.
 
-    ``made`` is what JAX's weight is made of: weights of torch, and which of their outputs are which of JAX's.
+    ``made`` is what JAX's weight consists of: weights of torch, and which of their outputs are which of JAX's.
     """
     found = None
     for product, mine, theirs in made:
@@ -197,14 +197,14 @@ def convolved(view: View, value: Array, given: Array, made: Sequence[tuple[Produ
 
 @dataclass(frozen=True)
 class Row:
-    """A weight of torch that is no matrix of a product: a scale, a bias, a running statistic, a table.
+    """A weight of torch that is not the matrix of a product: a scale, a bias, a running statistic, a table.
 
     Attributes:
         name: Its name.
-        role: ``weight``, ``bias``, ``mean`` or ``var`` where the operation says so, ``table`` of an embedding.
+        role: ``weight``, ``bias``, ``mean`` or ``var`` if the operation shows it, ``table`` for an embedding.
         order: The number of its first use.
         use: The first use.
-        slot: Which of the use's weights it is.
+        slot: The position of the weight among those of the use.
     """
 
     name: str
@@ -215,7 +215,7 @@ class Row:
 
 
 def rows(torch: TorchRecord) -> list[Row]:
-    """Every weight that is no matrix of a product."""
+    """Every weight that is not the matrix of a product."""
     found: dict[str, Row] = {}
     matrices: dict[str, int] = defaultdict(int)
     for use in torch.uses:
@@ -227,7 +227,7 @@ def rows(torch: TorchRecord) -> list[Row]:
                 if name not in found or (found[name].role is None and "+" not in names):
                     stated = [
                         word for word in tokens(name) if word in ("mean", "var")
-                    ]  # one without a scale has other slots
+                    ]  # without a scale, the slots are different
                     role = stated[-1] if stated else None if "+" in names else _role(use.kind, slot)
                     found[name] = Row(name, role, use.index, use, slot)
     return [row for row in found.values() if row.name not in matrices or row.role == "table"]

@@ -1,4 +1,4 @@
-"""Checks of arguments that the functions on whole models share, and the inputs of both sides."""
+"""Checks of arguments that the functions on whole models share, and the inputs for both sides."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def both_inputs(
     dtype: str,
     seed: int,
 ) -> tuple[Inputs, Inputs]:
-    """The inputs of torch and of JAX; raises ``UsageError`` for a model or a function that is none."""
-    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+    """The inputs for torch and for JAX; raises ``UsageError`` if a model, the inputs or ``torch_to_jax`` cannot be used."""
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         imported(name)
     import torch
 
@@ -38,7 +38,7 @@ def both_inputs(
 
 
 def laid_out(mine: Inputs, torch_to_jax: Callable[[list[Any]], Any] | None, dtype: str, seed: int) -> Inputs:
-    """The inputs as JAX takes them; raises ``UsageError`` for a function that gives none."""
+    """The inputs as JAX takes them; raises ``UsageError`` if the function does not return inputs."""
     from crosscheck._compare.inputs import gather
 
     if torch_to_jax is None:

@@ -1,10 +1,10 @@
-"""Where each number of a JAX model's weights comes from in torch's: found by running both.
+"""Find out, by running both models, from which number of torch's weights each number of a JAX model's weights comes.
 
-torch has run with weights drawn at random. JAX runs operation by operation. Where a weight of JAX is needed that is not
-known yet, the data that it is applied to says which weight of torch it is: torch applies that one to the same numbers. What
-this leaves open, such as which of three projections of the same data is the query, is decided by names first. A decision is
-proven by what follows: if a later operand is one of torch's, all decisions that it depends on were right. If it is none,
-the other choices are tried, and if none leads there, JAX goes on with torch's operand.
+torch has run with random weights. JAX runs operation by operation. If JAX needs a weight that is not known yet, the data
+that it is applied to shows which weight of torch it is: torch applies that weight to the same numbers. If several fit, as
+when three projections of the same data may be the query, names decide first. What follows proves a decision: if a later
+operand is one of torch's, all decisions that it depends on were right. If not, the other choices are tried; if none leads to
+such an operand, JAX continues with torch's operand.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
 
 MOST_TRIALS, FEWEST_TRIALS = 120, 6
-"""So many combinations of other choices are tried at one place, and half as many after each place where none helped."""
+"""The most combinations of other choices that are tried at one place; half as many after each place where none helped."""
 TIE = 0.05
-"""Choices whose scores differ by less are as likely."""
+"""Choices whose scores differ by less count as equally likely."""
 EMPTY = -1
 
 
 class Carrying:
-    """One model of torch that has run, and one of JAX whose weights are looked for."""
+    """A model of torch that has run, and a model of JAX whose weights are searched."""
 
     def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
         self.torch, self.model, self.flat = torch, model, flat
@@ -90,7 +90,7 @@ class Carrying:
     # one step
 
     def advance(self, state: State, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
-        """Run the next step; in a repair None is returned by raising Dead where it leads nowhere."""
+        """Run the next step. A repair raises ``DeadEndError`` if the step leads nowhere."""
         step = self.flat.steps[state.at]
         if step.operation.kind != DATA:
             state.at += 1
@@ -107,9 +107,9 @@ class Carrying:
         return state
 
     def correct(self, state: State, step: Step) -> None:
-        """Go on with torch's result of a convolution, if its data leaves one weight alone, and JAX convolves in another way.
+        """Continue with torch's result of a convolution, if its data fits only one weight, and JAX convolves in another way.
 
-        Such is another padding: no other weight mends it, and what follows must not be hidden by it.
+        Another padding is an example: no other weight would correct it, and it must not hide the faults that follow.
         """
         decision = next((one for one in state.open if one.step == step.operation.index), None)
         matrix = self.operand(state, step)
@@ -122,7 +122,7 @@ class Carrying:
             state.forced |= {step.outputs[0]}
 
     def value(self, state: State, one: Any) -> Any:
-        """Of an operand: data, a constant, or a weight as far as it is known."""
+        """The value of an operand: data, a constant, or a weight as far as it is known."""
         if not isinstance(one, int):
             return self.run.read(one)
         if self.flat.kinds[one] == WEIGHT:
@@ -130,7 +130,7 @@ class Carrying:
         return state.values[one] if one in state.values else self._fixed[one]
 
     def weight(self, state: State, number: int) -> Any:
-        """A weight, or what is computed from weights, as far as it is known."""
+        """A weight, or a value that is computed from weights, as far as it is known."""
         if self._weights_of is not state.sources:
             self._weights, self._weights_of = {}, state.sources
         if number not in self._weights:
@@ -159,13 +159,13 @@ class Carrying:
         return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
 
     def found(self, matrix: Array) -> list[tuple[Product, Rows]]:
-        """The weights of torch that are applied to this too."""
+        """The weights of torch that are also applied to this data."""
         length = size_of(matrix)
         aligned = [(product, align(matrix, product.operands, length)) for product in self.products]
         return [(product, rows) for product, rows in aligned if rows is not None]
 
     def evidence(self, state: State, step: Step, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
-        """See whether torch has the operand; if not, make other choices, or take torch's operand."""
+        """Check whether torch has the operand; if not, make other choices, or take torch's operand."""
         matrix = self.operand(state, step)
         if matrix is None:
             return state
@@ -189,13 +189,13 @@ class Carrying:
         return self.force(self.salvaged(state, step.inputs[position]), step)
 
     def nearly(self, state: State, step: Step) -> Array | None:
-        """torch's operand, if JAX's is all but that: something before is another function, such as another epsilon."""
+        """torch's operand, if JAX's nearly equals it: an earlier function differs a little, as with another epsilon."""
         use, position, _ = self.uses[step.operation.index]
         assert use.operand is not None
         return near(use.operand, np.asarray(self.value(state, step.inputs[position]), np.float64), self.products)
 
     def salvaged(self, state: State, number: Any) -> State:
-        """What torch has on the way to a value that it does not have proves what that depends on."""
+        """Values of torch on the way to a value that torch lacks prove the decisions that they depend on."""
         for index in sorted(self.ancestors(state, number), reverse=True):
             step = self.flat.steps[index]
             before = self.ancestors(state, step.outputs[0])
@@ -204,7 +204,7 @@ class Carrying:
         return state
 
     def prove_alone(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
-        """Prove what a value depends on, where what follows differs."""
+        """Prove what a value depends on, although what follows differs."""
         before = self.ancestors(state, number)
         for one in state.open:
             if one.step in before:
@@ -212,7 +212,7 @@ class Carrying:
         return self.prove(state, number, until, alone=alone)
 
     def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
-        """All decisions that a value depends on were right; unless another one that is as likely leads there too."""
+        """Prove all decisions that a value depends on, unless another, equally likely decision leads to it too."""
         before = self.ancestors(state, number)
         closing = [one for one in state.open if one.step in before]
         for decision in closing:
@@ -223,7 +223,7 @@ class Carrying:
         return state
 
     def close(self, state: State, decision: Decision) -> None:
-        """A decision was right."""
+        """Mark a decision as right."""
         state.open.remove(decision)
         for assignment in decision.choice.assignments:
             for name, _, places in self.theirs.split(assignment.jax):
@@ -232,7 +232,7 @@ class Carrying:
                 state.proven[name] = known
 
     def doubt(self, state: State, decision: Decision, closing: Sequence[Decision], number: Any, until: int) -> None:
-        """Note the arrays for which another choice, as likely as the one that was made, leads to the same."""
+        """Note the arrays for which another, equally likely choice leads to the same values."""
         for k, choice in enumerate(decision.choices):
             if k == decision.taken or abs(choice.score - decision.choice.score) > TIE:
                 continue
@@ -245,7 +245,7 @@ class Carrying:
                     state.doubtful |= {name}
 
     def replay(self, decision: Decision, script: Mapping[tuple[int, int], int], until: int) -> State | None:
-        """The run from a decision on, with other choices; None where an operand on the way is none of torch's."""
+        """Run again from a decision on, with other choices; None if an operand on the way is none of torch's."""
         trial = decision.before.copy()
         try:
             while trial.at < until:
@@ -255,7 +255,7 @@ class Carrying:
         return trial
 
     def ancestors(self, state: State, number: Any) -> set[int]:
-        """The steps on data that a value depends on, as far as it is JAX's own."""
+        """The steps on data that a value depends on, back to values taken from torch."""
         found: set[int] = set()
         left = [number]
         while left:
@@ -268,7 +268,7 @@ class Carrying:
         return found
 
     def repair(self, state: State, number: Any, until: int) -> State | None:
-        """Other choices for what a value depends on, until torch has it, as an operand or, at the end, as an output."""
+        """Try other choices for what a value depends on, until torch has it, as an operand or at the end as an output."""
         before = self.ancestors(state, number)
         doubtful = [one for one in state.open if one.step in before and len(one.choices) > 1]
         losses = [[one.choices[0].score - choice.score for choice in one.choices] for one in doubtful]
@@ -282,7 +282,7 @@ class Carrying:
         return None
 
     def is_right(self, state: State, number: Any, until: int) -> bool:
-        """Whether torch has a value: the operand of a step, what was computed before a step, or an output."""
+        """Whether torch has a value: the operand of a step, a value computed before a step, or an output."""
         value = np.asarray(self.value(state, number), np.float64)
         if until == len(self.flat.steps):
             results = [one.wide for one in self.torch.results if one.wide.size == value.size]
@@ -299,7 +299,7 @@ class Carrying:
         )
 
     def force(self, state: State, step: Step) -> State:
-        """Take torch's operand for the weight that this most likely is, by names, shapes, and how near the operands are."""
+        """Take torch's operand of the weight that this most likely is, by names, shapes, and similarity of the operands."""
         use, position, places = self.uses[step.operation.index]
         value = np.asarray(self.value(state, step.inputs[position]), np.float64)
         assert use.operand is not None
@@ -319,7 +319,7 @@ class Carrying:
         return state
 
     def finish(self, state: State) -> State:
-        """The outputs are evidence too."""
+        """Check the outputs: they are evidence too."""
         for number in [one for one in self.flat.results if isinstance(one, int)]:
             if not state.open or self.flat.kinds[number] != DATA:
                 continue
@@ -335,7 +335,7 @@ class Carrying:
     # decisions
 
     def decide(self, state: State, step: Step, script: Mapping[tuple[int, int], int]) -> None:
-        """Choose what is not known of a step's weights."""
+        """Choose the weights of a step that are not known."""
         for slot, number in enumerate(weight_operands(self.flat, step)):
             while True:
                 unknown = self.unknown(state, step, slot, number)
@@ -357,7 +357,7 @@ class Carrying:
             self.choices.remember(state, step, use[2][0])
 
     def unknown(self, state: State, step: Step, slot: int, number: int) -> Array | None:
-        """The places of JAX's numbers that a weight holds and that are not known: all of a matrix, or those of one array."""
+        """The unknown places of JAX's numbers that a weight holds: all of a matrix, or those of one array."""
         entry = self.uses.get(step.operation.index)
         seen = entry is not None and slot < len(entry[2]) and entry[0].kind != "other"
         places = entry[2][slot] if entry is not None and seen else None
@@ -376,7 +376,7 @@ class Carrying:
         return self._distinct[step, slot]
 
     def matters(self, state: State, name: str, number: int) -> bool:
-        """Whether a weight depends on an array's numbers; what a first state of zeros is multiplied with does not matter."""
+        """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter."""
         places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
         trial = state.copy()
         self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
@@ -384,7 +384,7 @@ class Carrying:
         return not np.array_equal(one, other)
 
     def flat_sources(self, state: State, places: Array) -> Array:
-        """Where numbers of JAX's arrays stand in torch's."""
+        """The places in torch's arrays of numbers of JAX's arrays."""
         found = np.full(places.shape, EMPTY)
         for name, mask, own in self.theirs.split(places):
             found[mask] = state.sources[name][0].reshape(-1)[own]

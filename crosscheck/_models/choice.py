@@ -1,4 +1,4 @@
-"""What an unknown weight of JAX may be made of: one possibility."""
+"""A choice: what an unknown weight of JAX may consist of."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.alignment import Product
 
 Made = tuple[Product, Array, Array]
-"""A weight of torch that a product is made of, and which of its outputs are which of JAX's."""
+"""A weight of torch that is part of a product's weight, and which of its outputs are which of JAX's."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Places in JAX's arrays, the places in torch's whose numbers they get, and those of a second one that is added."""
+    """Places in JAX's arrays, the places in torch's from which their numbers come, and those of a second array to add."""
 
     jax: Array
     torch: Array
@@ -26,14 +26,14 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Choice:
-    """One possibility.
+    """One possibility for an unknown weight.
 
     Attributes:
-        given: What it gives to JAX's arrays, or what says that: there are many choices, and few are made.
-        made: Of a product: what it is made of.
+        given: The assignments, or a function that makes them: there are many choices, and few are applied.
+        made: For a product: its parts.
         names: The weights of torch.
         score: How likely it is by names and place, larger is likelier.
-        sure: Whether the data leaves no other.
+        sure: Whether the data leaves no other possibility.
     """
 
     given: tuple[Assignment, ...] | Callable[[], tuple[Assignment, ...]]
@@ -44,17 +44,17 @@ class Choice:
 
     @property
     def assignments(self) -> tuple[Assignment, ...]:
-        """What it gives to JAX's arrays."""
+        """The numbers that it gives to JAX's arrays."""
         return self.given() if callable(self.given) else self.given
 
     def told(self) -> tuple[bytes, ...]:
-        """What tells it from another one for the same places."""
+        """A key that differs from those of other choices for the same places."""
         parts = [one for own in self.assignments for one in (own.torch, own.second)]
         return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)
 
 
 def cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
-    """A number for each list, so that the sum of what they stand for there grows; the first of each is the least."""
+    """Indices, one for each list, in the order of the sum of the losses there; the first loss of each list is its least."""
     start = (0,) * len(losses)
     left = [(sum(own[0] for own in losses), 0, start)]
     while left:

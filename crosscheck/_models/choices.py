@@ -1,4 +1,4 @@
-"""Which weights of torch a weight of JAX may be, and in which order of its numbers, the likeliest first."""
+"""The weights of torch that a weight of JAX may be, and the order of its numbers, likeliest first."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
     from crosscheck._models.state import State
 
 MOST = 48
-"""So many choices are kept for a matrix."""
+"""The most choices that are kept for a matrix."""
 MOST_ORDERS = 24
-"""Several weights in one are tried in so many orders."""
+"""The most orders that are tried of several weights in one."""
 MOST_ROWS = 8
-"""And for a scale or a bias."""
+"""The most choices that are kept for a scale or a bias."""
 AROUND = 40
-"""What a scale is applied to is looked for among so many operations before it."""
+"""The number of earlier operations among which the data of a scale is searched."""
 ATTACHED = 14.0
 """The score of a bias that torch adds to the same product."""
 SURE = 3.0
-"""The best choice leaves no other if its score is so much higher."""
+"""The best choice excludes the others if its score is larger by this."""
 UNUSUAL = 4.0
-"""By so much less likely is a convolution's weight that is flipped where it usually is not."""
+"""The score is less by this for a convolution's weight that is flipped where that is unusual."""
 UNLIKELY = 12.0
-"""A choice with so much a lower score than the best one is none."""
+"""A choice whose score is less than the best one by this is not tried."""
 
 
 class Choices:
-    """Of one search."""
+    """The choices of one search."""
 
     def __init__(self, carrying: Carrying) -> None:
         self.of_run = carrying
         self._given: dict[str, list[tuple[Array, float]]] = {}
 
     def of(self, state: State, step: Step, slot: int, unknown: Array) -> list[Choice]:
-        """For weights that a step uses and that are not known: all of a matrix, or one array."""
+        """The choices for the unknown weights of a step: all of a matrix, or one array."""
         entry = self.of_run.uses.get(step.operation.index)
         if entry is not None and slot == 0 and entry[2][0] is unknown:
             use = entry[0]
@@ -65,18 +65,18 @@ class Choices:
         return self._rows(state, step, entry[0] if entry is not None else None, unknown)
 
     def names(self, places: Array) -> str:
-        """The arrays of JAX that numbers stand in."""
+        """The arrays of JAX that contain these numbers."""
         return " ".join(name for name, *_ in self.of_run.theirs.split(places))
 
     def _used(self, state: State, places: Array) -> float:
-        """Which share of torch's numbers has a partner."""
+        """The share of torch's numbers that have a partner."""
         parts = self.of_run.mine.split(places)
         return (
             sum(int(state.used[name].reshape(-1)[own].sum()) for name, _, own in parts if name in state.used) / places.size
         )
 
     def _used_columns(self, state: State, seen: Array) -> Array:
-        """Of each output of a weight of torch, which share has a partner."""
+        """For each output of a weight of torch, the share of its numbers that have a partner."""
         mine = self.of_run.mine
         [(name, *_)] = mine.split(seen[:1, :1])
         if name not in state.used:
@@ -90,7 +90,7 @@ class Choices:
         assert matrix is not None
         found = self.of_run.found(matrix)
         known = bool(found) and bool(np.any(matrix))
-        if not found:  # torch has no such data: by names and shapes alone
+        if not found:  # torch has no such data: names and shapes decide
             found = [(product, Rows(None, None)) for product in self.likely(state, step, places)]
         parts: list[tuple[Product, Array]] = []
         for product, rows in found:
@@ -109,7 +109,7 @@ class Choices:
                 make = partial(_columns, places, seen, columns)
                 grouped[-1].append(Choice(make, (product.name,), made, score))
         grouped = [own for own in [*grouped, self._joined(state, parts, places)] if own]
-        if use.kind == "convolution" and len(grouped) > 1:  # in which order its outputs are taken, the result cannot tell
+        if use.kind == "convolution" and len(grouped) > 1:  # the result does not show the order of its outputs
             agree = [self._agrees(state, step, use, own[0]) for own in grouped]
             grouped = [own for own, found in zip(grouped, agree, strict=True) if found == max(agree)]
         choices = sorted((one for own in grouped for one in own), key=lambda one: -one.score)
@@ -118,7 +118,7 @@ class Choices:
         return choices[:MOST]
 
     def _arranged(self, product: Product, rows: Rows, use: Use, inputs: int) -> Iterator[Array]:
-        """torch's matrix with the inputs in JAX's order; of a convolution also flipped in space."""
+        """torch's matrix with the inputs in JAX's order; for a convolution also flipped in space."""
         if "+" in product.name:
             return
         seen = self.of_run.mine.seen(product.name, product.matrix)
@@ -133,12 +133,12 @@ class Choices:
             yield seen
             return
         flipped = seen.reshape(channels, -1, seen.shape[1])[:, ::-1].reshape(seen.shape)
-        # Where no result tells, as the port is wrong here: torch's transposed convolutions alone, inputs first, are flipped.
+        # If no result shows it, as the port is wrong here: only torch's transposed convolutions, inputs first, are flipped.
         transposed = seen.shape[1] > 1 and seen[0, 1] - seen[0, 0] < len(seen)
         yield from (flipped, seen) if transposed else (seen, flipped)
 
     def _agrees(self, state: State, step: Step, use: Use, choice: Choice) -> int:
-        """Whether what comes out with this choice is what torch has: 2 in its place, 1 somewhere, 0 not."""
+        """Whether torch has the result of this choice: 2 if in its place, 1 if somewhere, 0 if not."""
         value = self._result(state, step, choice)
         found = 0
         for product, mine, theirs in choice.made or ():
@@ -152,17 +152,17 @@ class Choices:
         return found
 
     def _result(self, state: State, step: Step, choice: Choice) -> Array:
-        """What a step gives with a choice."""
+        """The result of a step with a choice."""
         trial = state.copy()
         self.of_run.apply(trial, choice)
         given = [self.of_run.value(trial, one) for one in step.inputs]
         return np.asarray(self.of_run.run.results(step, given)[0])
 
     def _joined(self, state: State, parts: Sequence[tuple[Product, Array]], places: Array) -> list[Choice]:
-        """Several weights of torch in one of JAX's."""
+        """The choices in which one weight of JAX consists of several of torch's."""
         total = places.shape[1]
         free = [(product, seen) for product, seen in parts if seen.shape[1] < total and self._used(state, seen) < 1]
-        if sum(seen.shape[1] for _, seen in free) != total:  # the data goes elsewhere too
+        if sum(seen.shape[1] for _, seen in free) != total:  # the data has other uses too
             alike_ones = [[one for one in free if one[1].shape[1] == width] for width in {seen.shape[1] for _, seen in free}]
             free = next((own for own in alike_ones if sum(seen.shape[1] for _, seen in own) == total), [])
         if len(free) < 2:
@@ -190,7 +190,7 @@ class Choices:
         return choices
 
     def likely(self, state: State, step: Step, places: Array | None) -> list[Product]:
-        """The weights of torch that one of JAX's may be by its shape; the one that it is, where that is known."""
+        """The weights of torch that one of JAX's may be by its shape; only the right one, if that is known."""
         made = state.made.get(step.operation.index)
         if made is None and places is not None:
             self.remember(state, step, places)
@@ -206,7 +206,7 @@ class Choices:
         return found
 
     def score(self, state: State, product: Product, places: Array | None) -> float:
-        """How likely one of these is by its name, its shape and its place."""
+        """The score of one of these, by its name, its shape and its place."""
         seen = self.of_run.mine.seen(product.name, product.matrix)
         if places is None or seen is None:
             return 0.0
@@ -214,7 +214,7 @@ class Choices:
         return likeness(product.name, self.names(places)) - split - 4 * self._used(state, seen) - 1e-3 * product.order
 
     def remember(self, state: State, step: Step, places: Array | None) -> None:
-        """Of a product whose weight was known already: what it is made of."""
+        """Record the parts of a product whose weight was known already."""
         if places is None:
             return
         sources = self.of_run.flat_sources(state, places)
@@ -291,7 +291,7 @@ class Choices:
             yield from (part.reshape(places.shape) for part in mine.reshape(-1, places.size))
 
     def _anything(self, state: State, name: str, places: Array) -> list[Choice]:
-        """Any weight of as many numbers."""
+        """Any weight with the same number of numbers."""
         mine = self.of_run.mine
         choices = []
         for own in mine.names:
@@ -301,7 +301,7 @@ class Choices:
         return choices
 
     def _stacks(self, state: State, name: str, places: Array) -> list[Choice]:
-        """Weights whose names differ in one number alone, one after the other."""
+        """Weights whose names differ only in one number, one after the other."""
         mine = self.of_run.mine
         groups: dict[tuple[str, str, tuple[int, ...]], list[tuple[int, str]]] = {}
         for own, shape in mine.shapes.items():
@@ -322,7 +322,7 @@ class Choices:
         return choices
 
     def _role(self, step: Step, use: Use | None, places: Array) -> str | None:
-        """What an array is for, by the operation that it enters and by its name."""
+        """The role of an array, by the operation that uses it and by its name."""
         stated = [word for word in tokens(self.names(places)) if word in ("mean", "var")]
         if stated:
             return stated[-1]
@@ -350,7 +350,7 @@ class Choices:
         return found
 
     def _flows(self, row: Row, near: Sequence[tuple[Array, float]]) -> bool:
-        """Whether JAX has lately computed what torch applies a weight to."""
+        """Whether JAX has just computed the operand to which torch applies a weight."""
         if row.name not in self._given:
             torch = self.of_run.torch
             given = [row.use.given.wide] if row.use.given is not None else []
@@ -392,7 +392,7 @@ class Choices:
         return choices
 
     def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Choice]:
-        """With the other bias of its layer added, in all numbers or in two parts of three: torch's LSTM and GRU have two."""
+        """The choices with the layer's other bias added, in all numbers or in two thirds: torch's LSTM and GRU have two."""
         mine = self.of_run.mine
         for row in self.of_run.rows:
             other = mine.of(row.name).reshape(-1)
@@ -406,7 +406,7 @@ class Choices:
                 yield Choice((Assignment(flat, one, most),), (*names, row.name), None, score - 2.1 + near)
 
     def _behind(self, state: State, number: int) -> list[tuple[list[Made], int]]:
-        """The products with weights whose sum a value is, and how many outputs each has."""
+        """The products with weights whose sum a value is, and the number of outputs of each."""
         flat = self.of_run.flat
         left, found = [number], []
         while left:
@@ -424,5 +424,5 @@ class Choices:
 
 
 def _columns(places: Array, seen: Array, columns: Array) -> tuple[Assignment, ...]:
-    """A matrix of JAX gets some outputs of one of torch."""
+    """The assignment of some outputs of a matrix of torch to one of JAX."""
     return (Assignment(places.reshape(-1), seen[:, columns].reshape(-1)),)

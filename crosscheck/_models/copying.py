@@ -1,4 +1,4 @@
-"""``copy_weights``: a freshly made JAX model gets torch's weights, each match proven by a run."""
+"""``copy_weights``: give a new JAX model the weights of torch, and prove each match by a run."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def copy_weights(
     torch_to_jax: Callable[[list[Any]], Any] | None = None,
     seed: int = 0,
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
-    """Fill a JAX model with the weights of a model of PyTorch, in JAX's layout, each match proven by a run.
+    """Fill a JAX model with the weights of a PyTorch model, in JAX's layout, and prove each match by a run.
 
-    Both models run with random numbers as their weights. JAX runs operation by operation. The data that a weight is applied
-    to says which weight of torch it is, and the operation says in which layout. Names decide only where several weights fit
-    the data, and then a later operation must have torch's numbers too. A weight that no run proves keeps its value, and the
-    result says so.
+    Both models run with random numbers as weights, JAX operation by operation. The data to which a weight is applied shows
+    which weight of torch it is, and the operation shows the layout. If several weights fit the data, their names decide, and
+    a later operation must confirm it with torch's numbers. A weight that no run proves keeps its value, and the result says
+    so.
 
     Args:
         torch_model: A ``torch.nn.Module``. It is not changed.
         jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
             function of (params, *inputs), such as ``apply`` of linen or haiku. It is not changed.
         inputs: The positional arguments of both, as for ``compare``.
-        params: The tree of JAX's parameters and state, for a function.
-        torch_to_jax: A function of the list of inputs, as arrays of numpy, that gives JAX's: for example with channels last.
+        params: The pytree of JAX's parameters and state, if ``jax_model`` is a function.
+        torch_to_jax: A function that converts the list of inputs, as numpy arrays, to JAX's: for example to channels last.
         seed: The seed of the random weights.
 
     Returns:
-        What was given, ``params`` or a module, with torch's weights; and what is known of every weight of both models.
+        A copy of ``params`` or of the module with torch's weights, and a record for every weight of both models.
 
     Raises:
         UsageError: If an argument has a value that cannot be used.
@@ -96,13 +96,13 @@ def _copied(
 
 
 def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
-    """How far what JAX's array holds now, in its own dtype, is from torch's numbers."""
+    """The difference between the numbers that JAX's array now holds, in its own dtype, and torch's."""
     apart = np.abs(held[name] - arrays[name].reshape(held[name].shape))
     return float(apart.max(initial=0.0) if mask is None else apart[mask.reshape(apart.shape)].max(initial=0.0))
 
 
 def drawn(module: Any, seed: int) -> Any:
-    """A copy with numbers drawn at random: no two weights alike, none 0, and positive what has to be."""
+    """A copy with random numbers: no two weights alike, none 0, and positive ones where they must be."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -129,7 +129,7 @@ def drawn(module: Any, seed: int) -> Any:
 def _results(
     carrying: Carrying, state: State, given: Mapping[str, Array]
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
-    """The arrays to be filled, the matches, each with the part of the array that it is of, and why others have none."""
+    """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     mine = carrying.mine
     values = TorchPlaces({name: given[name] for name in mine.names})
     arrays: dict[str, Array] = {}
@@ -158,7 +158,7 @@ def _results(
 
 
 def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[Any, dict[str, Array]]:
-    """What was given, with these arrays; and what these hold then, in float64."""
+    """The model or ``params`` with these arrays, and the numbers that they then hold, in float64."""
     import jax
     import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""What comes out of both models: outputs, and the running statistics that a call in training mode changes."""
+"""What both models return: outputs, and the running statistics that a call in training mode changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ends(torch: TorchRecord, outputs: Outputs, model: JaxModel, flat: JaxProgram
     """A landmark for each output, and for each buffer of torch that changes.
 
     Raises:
-        UsageError: If the two models return other structures, or arrays of other sizes.
+        UsageError: If the two models return different structures, or arrays of different sizes.
     """
     assert model.outputs is not None
     theirs = model.outputs
@@ -53,7 +53,7 @@ def ends(torch: TorchRecord, outputs: Outputs, model: JaxModel, flat: JaxProgram
 
 
 def _buffers(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, changed: Mapping[str, int]) -> Iterator[Landmark]:
-    """The running statistics: each of JAX's is that of torch which held the same before, by the likest name of several."""
+    """The running statistics: each of JAX's belongs to that of torch with the same old values; of several, by its name."""
     before = dict(zip(model.names, model.weights, strict=True))
     left = list(torch.buffers)
     for name, number in changed.items():
@@ -69,6 +69,6 @@ def _buffers(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, changed:
 
 
 def _same(one: Array, other: Array) -> bool:
-    """Whether two arrays hold the same numbers, in whatever order."""
+    """Whether two arrays hold the same numbers, in any order."""
     mine, theirs = (np.sort(array.astype(np.float64), axis=None) for array in (one, other))
     return np.array_equal(mine, theirs)

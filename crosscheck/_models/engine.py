@@ -1,4 +1,4 @@
-"""From two models to what is known of each landmark: errors in float64, what constants and rounding explain, faults."""
+"""Compare two models: the errors at each landmark in float64, what constants and rounding explain, and the faults."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from crosscheck._models.weights import Accounted, account
 from crosscheck._shadow.base import Noise
 
 DRAWS = 3
-"""Draws of noise, where the first one leaves something in doubt."""
+"""The number of draws of noise if the first one leaves doubt."""
 NEAR = 4.0
-"""Errors that add up to so many times what one draw of noise makes are not in doubt."""
+"""There is no doubt if the errors add up to less than this many times the change under one draw of noise."""
 ROUNDINGS = 16.0
-"""A side is inaccurate if it errs by so many times what rounding every operation makes of it and the other side errs."""
+"""A side is inaccurate if its error is this many times the effect of rounding every operation and the other's error."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What the dtype makes of one landmark, all relative to the root mean square of torch's values.
+    """The errors in the dtype at one landmark, relative to the root mean square of torch's values.
 
     Attributes:
-        torch: The error of torch here, of the same input.
-        jax: The error of JAX here, of the same input.
-        rounding: How far rounding every operation moves the result.
-        accumulated: How far the two are apart when each runs by itself.
-        drift: How far rounding moves JAX's result there when it runs by itself.
+        torch: The error of torch here, for the same input.
+        jax: The error of JAX here, for the same input.
+        rounding: How far the rounding of every operation moves the result.
+        accumulated: How far the two differ when each runs by itself.
+        drift: How far rounding moves JAX's result when JAX runs by itself.
     """
 
     torch: float
@@ -54,7 +54,7 @@ class Accuracy:
 
     @property
     def side(self) -> str | None:
-        """Who errs by more than rounding explains, and more than the other side does."""
+        """The side whose error is larger than rounding explains, and larger than the other side's."""
         limits = [ROUNDINGS * (self.rounding + other) for other in (self.jax, self.torch)]
         beyond = [error > limit for error, limit in zip((self.torch, self.jax), limits, strict=True)]
         return "torch" if beyond[0] else "jax" if beyond[1] else None
@@ -62,7 +62,7 @@ class Accuracy:
 
 @dataclass
 class Found:
-    """What a comparison of two models found, before it is put in words."""
+    """The results of a comparison of two models, before they are put into words."""
 
     torch: TorchRecord
     model: JaxModel
@@ -77,18 +77,18 @@ class Found:
     outputs: dict[str, int]
     """The landmark of each output, by name."""
     narrow: Forced | None = None
-    """JAX in the dtype, forced."""
+    """The forced run of JAX in the dtype."""
     accuracy: dict[int, Accuracy] = field(default_factory=dict)
     gradients: list[Gradient] = field(default_factory=list)
     raised: BackwardError | None = None
-    """What the backward pass of a side raised."""
+    """The exceptions that backward passes raised."""
     notes: list[str] = field(default_factory=list)
 
 
 def run(
     torch_model: Any, jax_given: Any, params: Any, inputs: Inputs, jax_inputs: Inputs, *, order: int = 1, seed: int = 0
 ) -> Found:
-    """Record torch, trace JAX, pair the weights, force, and locate; then measure what the dtype and gradients show."""
+    """Record torch, trace JAX, pair the weights, force, and locate faults; then measure the dtype and gradients."""
     outputs = returned(torch_model, inputs)
     model, flat = traced(jax_given, params, jax_inputs)
     memory.check(flat, order)
@@ -134,9 +134,9 @@ def run(
 
 
 def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
-    """How far right models may differ in float64 at each landmark: what rounding constants, and float64, make of it."""
+    """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64."""
     unit = 2.0**-precision
-    options: dict[str, Any] = {"wide": True, "mended": False}  # what replaces a value hides how far constants move it
+    options: dict[str, Any] = {"wide": True, "mended": False}  # a replaced value would hide how far constants move it
     base = forcing.replaced(clean.left, **options)
     found = dict.fromkeys(base.errors, FLOOR)
     for draw in range(DRAWS):
@@ -152,13 +152,13 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
 
 
 def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tuple[dict[int, Accuracy], Forced]:
-    """What the dtype makes of each landmark at which the two models are the same in float64."""
+    """The accuracy in the dtype at each landmark at which the two models agree in float64."""
     wrong = {number for number, error in located.errors.items() if not error <= forcing.tolerances[number]}
     unit = 2.0**-precision
     truth = forcing.replaced(located.left, wide=True, narrow_values=True)
     jax = forcing.replaced(located.left, wide=False, keep=bool(located.faults))
     free, free_wide = forcing.free(wide=False), forcing.free(wide=True)
-    # rounding may turn an integer into another one, such as the largest of two that are nearly equal
+    # rounding may change an integer, such as the index of the largest of two nearly equal numbers
     floats = {number for number in truth.errors if forcing.landmarks[number].expected.wide.dtype == np.float64}
     judged = sorted(floats - wrong)
     errors = {number: _moved(jax, truth, number) for number in judged}
@@ -191,5 +191,5 @@ def _moved(one: Forced, other: Forced, number: int) -> float:
 
 
 def _finite(error: float) -> float:
-    """Noise at which a result is not finite says nothing of how far it moves."""
+    """Noise under which a result is not finite does not show how far it moves."""
     return error if np.isfinite(error) else 0.0

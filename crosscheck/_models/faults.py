@@ -1,4 +1,4 @@
-"""From what was found to what is said: each fault with its module, its place in JAX and an explanation."""
+"""Put into words what was found: each fault with its module, its place in JAX and an explanation."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from crosscheck._models.windows import other_window
 from crosscheck._records.errors import said
 
 EXACT = 2.0**-48
-"""Errors up to this, relatively, are none in float64."""
+"""Relative errors up to this do not count in float64."""
 SAME_RATIO = 1e-6
-"""Ratios that differ by no more than this, relatively, are one."""
+"""Ratios that differ by less than this, relatively, count as equal."""
 UNEXPLAINED = 16.0
-"""Errors add up to at most so many times what rounding every operation makes of a result; else something was not seen."""
+"""Errors add up to at most this many times the effect of rounding every operation; a larger sum shows a missed fault."""
 MOVES = frozenset(
     ["cat", "clone", "contiguous", "_reshape_alias", "_unsafe_view", "permute", "stack", "_to_copy", "roll", "flip"]
 )
-"""Operations that give the numbers that they are given."""
+"""Operations whose results are the numbers that they are given."""
 SAID = {
     "misplaced": "JAX has the same numbers there, in another order",
     "changed": "JAX has this result, and changes it before it is used",
@@ -36,7 +36,7 @@ SAID = {
 
 
 def faults(found: Found) -> list[Fault]:
-    """Everything that goes wrong by itself: in float64, in the dtype alone, in gradients."""
+    """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
     known: dict[object, str] = {}
     wrong = [_located(found, number, known) for number in range(len(found.located.faults))]
     wrong += _inaccurate(found)
@@ -46,7 +46,7 @@ def faults(found: Found) -> list[Fault]:
 
 
 def layers(found: Found, wrong: Sequence[Fault]) -> list[Layer]:
-    """Every landmark."""
+    """A record of every landmark."""
     shows = {number: k for k, fault in enumerate(wrong) for number in fault.layers}
     return [_layer(found, number, shows.get(number), wrong) for number in range(len(found.landmarks))]
 
@@ -108,14 +108,14 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
 
 
 def _path(found: Found, operation: Operation, how: str) -> str:
-    """The module of an operation; where JAX lacks what was computed from weights for it, such as positions, of that."""
+    """The module of an operation, or of a value, such as positions, that torch computes from weights and JAX lacks."""
     operations = found.torch.operations
-    if how == "changed":  # by what torch has a module for that does nothing here, such as dropout
+    if how == "changed":  # by a module of torch that does nothing here, such as dropout
         idle = [name for name, following, _ in found.torch.calls if following == operation.index + 1]
         empty = [name for name in idle if not any(one.path.startswith(name) for one in operations[operation.index + 1 :])]
         return empty[0] if empty else ""
     if how == "misplaced":
-        # Numbers are moved: by the first of the operations that do nothing else, or by views, which are none.
+        # Numbers are moved: by the first operation that does nothing else, or by views, which are not recorded.
         moving = []
         while operation.name in MOVES and operation.inputs:
             moving.append(operation.path)
@@ -132,7 +132,7 @@ def _path(found: Found, operation: Operation, how: str) -> str:
 
 
 def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
-    """The module whose weights one side applies more often than the other, and what is to be said of it."""
+    """The module whose weights one side applies more often than the other, and the explanation."""
     mine = Counter(name for use in found.torch.uses for name in use.names)
     often = Counter(_key(use, slot) for _, use, _ in found.uses for slot in range(len(use.names)))
     partner = {
@@ -153,7 +153,7 @@ def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
 
 
 def _key(use: Use, slot: int) -> tuple[str, str]:
-    """A weight of JAX by its name and its numbers: slices of one array are weights of their own."""
+    """The name and the numbers of a weight of JAX: slices of one array are different weights."""
     return use.names[slot], use.digests[slot]
 
 
@@ -164,13 +164,13 @@ def _plainly(error: float) -> str:
 
 
 def _hidden(found: Found, error: float) -> str:
-    """What is said of a difference that the dtype rounds away."""
+    """The remark on a difference that the dtype rounds away."""
     dtype = found.flat.dtype
     return f"; at these inputs too little for {dtype} to show" if error < 2.0 ** -FORMATS[dtype].precision else ""
 
 
 def _explanation(found: Found, number: int, operation: int) -> str:
-    """What is known without running anything: weights that differ, that one side lacks, statistics that move otherwise."""
+    """What is known without further runs: weights that differ, that one side lacks, statistics that move differently."""
     if operation < 0:
         return _statistics(found, number)
     uses = [use for use in found.torch.uses if use.operation.index == operation]
@@ -181,7 +181,7 @@ def _explanation(found: Found, number: int, operation: int) -> str:
         for slot, name in enumerate(use.names):
             pair = pairs.get((use.index, slot))
             if pair is None and (_is_joined(found, name) or name in found.torch.buffers):
-                continue  # statistics that the operation changes are not applied by it
+                continue  # the operation changes these statistics and does not apply them
             if (pair is None or pair.how == "order") and _has_all(found, name):
                 return f"JAX applies other numbers of {name}, as of other rows"
             if pair is None:
@@ -211,7 +211,7 @@ def _has_all(found: Found, name: str) -> bool:
 
 
 def _statistics(found: Found, number: int) -> str:
-    """How JAX updates running statistics: with another momentum, or of another variance."""
+    """How JAX updates running statistics: with another momentum, or with another variance."""
     landmark = found.landmarks[number]
     before = found.torch.weights.get(landmark.name)
     if before is None or before.size != np.size(landmark.expected.wide):
@@ -228,7 +228,7 @@ def _statistics(found: Found, number: int) -> str:
 
 
 def _ratio(theirs: Array, mine: Array) -> float | None:
-    """How many times as large one is as the other, where that is the same everywhere."""
+    """The ratio of one to the other, if it is the same everywhere."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = theirs / mine
     ratios = ratios[np.isfinite(ratios)]
@@ -288,7 +288,7 @@ def _gradients(found: Found) -> Iterator[Fault]:
 
 
 def _raised(found: Found) -> Iterator[Fault]:
-    """A backward pass that raised: of one model there is a gradient, of the other there is none."""
+    """A backward pass that raised: one model has a gradient, and the other has none."""
     if found.raised is not None:
         who = {"torch": "PyTorch", "jax": "JAX"}[found.raised.side]
         what = said(found.raised.__cause__ or found.raised)
@@ -297,7 +297,7 @@ def _raised(found: Found) -> Iterator[Fault]:
 
 
 def _stopped(found: Found, begins: int, after: Use | None) -> str:
-    """The module between the last wrong gradient and the next right one; a norm may be wrong by its input alone."""
+    """The module between the last wrong gradient and the next right one; only the input of a norm may be wrong."""
     first = found.torch.uses[begins].operation.index if begins >= 0 else -1
     last = after.operation.index if after is not None else len(found.torch.operations)
     inside = [one for one in found.torch.operations[first + 1 : last + 1] if one.kind == DATA]
@@ -308,7 +308,7 @@ def _stopped(found: Found, begins: int, after: Use | None) -> str:
 
 
 def _common(one: str, other: str) -> str:
-    """The innermost module that holds both."""
+    """The innermost module that contains both."""
     parts = []
     for a, b in zip(one.split("."), other.split("."), strict=False):
         if a != b:
@@ -318,7 +318,7 @@ def _common(one: str, other: str) -> str:
 
 
 def _unseen(found: Found) -> Iterator[Fault]:
-    """An output that is further apart than rounding explains, although no stretch is wrong."""
+    """An output whose difference is larger than rounding explains, although no stretch is wrong."""
     for name, number in found.outputs.items():
         accuracy = found.accuracy.get(number)
         if accuracy is None or accuracy.accumulated <= UNEXPLAINED * max(accuracy.drift, accuracy.rounding):

@@ -1,7 +1,7 @@
 """Teacher forcing: JAX runs with torch's values at the landmarks, so that each stretch between them is judged by itself.
 
-What is found wrong is traced, within its stretch, to the first operation of torch whose result JAX does not have. A landmark
-whose stretch shares that operation is wrong for the same reason, and is no fault of its own.
+A wrong stretch is traced to the first operation of torch in it whose result JAX does not have. If the stretch of another
+landmark contains that operation, it is wrong for the same reason, and is not a second fault.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
 
 FLOOR = 1e-9
-"""What float64 alone makes of a stretch, relative to its result."""
+"""The error of a stretch that is due to float64, relative to its result."""
 FOUND = 1e-7
-"""An operation's result is found in JAX where all of its numbers are there, up to this, relatively, in whatever order."""
+"""JAX has the result of an operation if it has all of its numbers, in any order, up to this relative difference."""
 MOST_FOUND = 1e-5
-"""And where rounding of constants, such as tables of positions, explains more, up to that, but no more than this."""
+"""The same limit where rounded constants, such as tables of positions, explain larger differences."""
 MOST_TRIED = 40
-"""A result of torch is tried as the value of so many of JAX's at most."""
+"""The most values of JAX that are replaced by one result of torch."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong by itself: the operation of torch, the landmark that shows it first, and all that show it.
+    """A fault: the operation of torch, the landmark that shows it first, and all landmarks that show it.
 
-    The operation is negative where it is known of the landmark alone.
+    The operation is negative if only the landmark is known.
     """
 
     operation: int
     landmark: int
     how: str = ""
-    """``misplaced`` where JAX has its numbers in another order, ``changed`` where JAX has its result and changes it."""
+    """``misplaced`` if JAX has its numbers in another order, ``changed`` if JAX has its result and then changes it."""
     shown: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Mend:
-    """A value of JAX, the operation of torch whose result takes its place, and which of torch's axes each of its axes is."""
+    """A value of JAX, the operation of torch whose result replaces it, and the axis of torch for each of its axes."""
 
     value: int
     operation: int
@@ -56,19 +56,19 @@ class Mend:
 
 @dataclass
 class Forced:
-    """A forced run: the error at each landmark before torch's value took its place, and the faults."""
+    """A forced run: the error at each landmark before torch's value replaced JAX's, and the faults."""
 
     errors: dict[int, float] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     values: dict[int, Array] = field(default_factory=dict)
     results: list[Array] = field(default_factory=list)
     left: set[int] = field(default_factory=set)
-    """Landmarks where JAX kept what it had."""
+    """Landmarks where JAX's value was kept."""
     run: Run | None = None
 
 
 class Forcing:
-    """Runs of one model of JAX with the values of one of torch."""
+    """Runs of a model of JAX with values of a model of torch."""
 
     def __init__(
         self,
@@ -83,14 +83,14 @@ class Forcing:
         self.weights, self.inputs = weights, inputs
         self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
         self.mends: dict[int, Mend] = {}
-        """By landmark: what is put right from there on."""
+        """For each landmark, the replacements that correct what follows it."""
         self.orders: dict[int, tuple[int, ...] | None] = {}
         self._everywhere: Forced | None = None
         """A clean run with torch's values at every landmark."""
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
 
     def free(self, *, wide: bool, noise: Noise | None = None, against: Forced | None = None) -> Forced:
-        """A run with nothing replaced: the errors that have accumulated at each landmark."""
+        """A run without replacements: the errors that have accumulated at each landmark."""
         return self._run(_measuring(None, against), wide=wide, noise=noise)
 
     def replaced(
@@ -105,10 +105,10 @@ class Forcing:
         against: Forced | None = None,
         mended: bool = True,
     ) -> Forced:
-        """A run with torch's values at every landmark but those; ``mended`` as the search that located faults left it.
+        """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
 
-        What JAX had there is in ``values``, and every value in ``run`` where they are to be kept. With ``against``, errors
-        are against the values of that run, and no values are kept.
+        JAX's values there are in ``values``, and every value in ``run`` if they are to be kept. With ``against``, errors are
+        relative to the values of that run, and no values are kept.
         """
         return self._run(
             _measuring(skipped, against),
@@ -121,7 +121,7 @@ class Forcing:
         )
 
     def located(self) -> Forced:
-        """A clean run in float64 that names what goes wrong by itself."""
+        """A clean run in float64 that names each fault."""
         self.mends = {}
         if self._everywhere is None:
             self._everywhere = self._run(_measuring(set(), None), wide=True)
@@ -133,7 +133,7 @@ class Forcing:
         return found
 
     def _order(self, number: int, array: Array, expected: Array) -> tuple[int, ...] | None:
-        """In which order JAX's rows are torch's: told by the values, or where they differ, as before in the same module."""
+        """The order of torch's rows in JAX: found by the values, or if they differ, as earlier in the same module."""
         if number not in self.orders:
             landmark = self.landmarks[number]
             like = (landmark.path, tuple(landmark.view.shape[axis] for axis in landmark.view.rows))
@@ -189,13 +189,13 @@ class Forcing:
         return forced
 
     def mended(self, mend: Mend, *, wide: bool) -> Array:
-        """The result of an operation of torch, with the axes of the value of JAX that it takes the place of."""
+        """The result of an operation of torch, with the axes of the value of JAX that it replaces."""
         values = self.torch.values[mend.operation]
         return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)
 
 
 def _measuring(skipped: set[int] | None, against: Forced | None) -> Callable[[Forced, int, Array, Array, Run], bool]:
-    """What takes the error at each landmark; torch's value is put there but at those skipped, nowhere for None."""
+    """A function that takes the error at each landmark and puts torch's value there, except at ``skipped``; None is all."""
 
     def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
         if against is None:
@@ -209,22 +209,22 @@ def _measuring(skipped: set[int] | None, against: Forced | None) -> Callable[[Fo
 
 
 class _Search:
-    """Decides at each landmark what is replaced, and to which operation an error belongs."""
+    """Decides for each landmark what is replaced, and which operation causes an error."""
 
     def __init__(self, forcing: Forcing) -> None:
         self.forcing = forcing
         self.torch, self.flat = forcing.torch, forcing.flat
         self._right: set[int] = set()
-        """Operations of torch whose results JAX has, by itself or since they were put in place."""
+        """Operations of torch whose results JAX has, by itself or by a replacement."""
         self._settled: set[int] = set()
         """Steps of JAX whose results torch has."""
         self._faults: dict[tuple[int, str], Fault] = {}
-        """By operation, and how it is wrong."""
+        """Faults by operation, and by how it is wrong."""
         self._sorted: dict[int, Array] = {}
         self._misplaced: set[int] = set()
-        """Operations of torch whose numbers JAX has, in another order than it should."""
+        """Operations of torch whose numbers JAX has, in a wrong order."""
         self._changed: set[int] = set()
-        """Those whose results JAX has, and changes before it uses them."""
+        """Operations whose results JAX has, and changes before it uses them."""
 
     def seen(self, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
         landmark = self.forcing.landmarks[number]
@@ -242,7 +242,7 @@ class _Search:
                 self._changed.add(own)
                 self._right.discard(own)
         operation = self.first_missing(number, run)
-        if operation is None:  # an input, or running statistics: nothing else is wrong for the same reason
+        if operation is None:  # an input or running statistics: no other landmark shares its fault
             operation = -1 - number
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
@@ -251,7 +251,7 @@ class _Search:
             self._mend(number, operation, expected, run)
             self._settle(landmark)
             return True
-        return False  # computed in another order, or to be seen at the next landmark that both sides must have
+        return False  # in another order, or visible at the next landmark that both sides must have
 
     def end(self, forced: Forced) -> None:
         forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)
@@ -261,10 +261,10 @@ class _Search:
         fault.shown.append(number)
 
     def _hidden(self, at: int, fault: int, expected: Array, run: Run) -> tuple[int, str] | None:
-        """A second fault behind the first one of a stretch: an operation that is wrong of right operands, and how.
+        """A second fault behind the first one of a stretch: an operation that is wrong at right operands, and how.
 
-        One value of JAX after the other is replaced by torch's result of the first fault. If one replacement makes the
-        landmark right, there is no second fault. Else the second fault is the operation that comes last of those found.
+        torch's result of the first fault replaces one value of JAX after the other. If one replacement makes the landmark
+        right, there is no second fault. Otherwise the second fault is the last of the operations that are found.
         """
         landmark = self.forcing.landmarks[at]
         if landmark.beside:  # each of the parts that JAX has joined is searched by itself
@@ -277,7 +277,7 @@ class _Search:
                 return None
             assert landmark.operation is not None
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
-                continue  # of axes that were joined or split the order is not known
+                continue  # the order of joined or split axes is not known
             if _same_numbers(matrix, expected):
                 found.append((landmark.operation, "misplaced"))
                 continue
@@ -287,7 +287,7 @@ class _Search:
             behind = first != fault and fault in self._stretch(first)
             if behind and operation.path != path and not missing & set(operation.inputs):
                 found.append((first, ""))
-        # What comes right from some place is not wrong, nor what is put right by its operands in some place.
+        # What is right after some replacement is not wrong, nor is what its operands correct after some replacement.
         left = [one for one in set(found) if one[1] or one[0] in (always or ())]
         return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
 
@@ -298,9 +298,9 @@ class _Search:
         return any(distance(matrix, expected) <= self._limit(at) for matrix in trials)
 
     def _trials(self, at: int, operation: int, run: Run) -> Iterator[tuple[Mend, Mapping[int, Any], Array]]:
-        """Replace one value of JAX after the other by torch's result of an operation, its axes in every order that fits.
+        """Replace one value of JAX after the other by torch's result of an operation, with its axes in all orders that fit.
 
-        Gives each replacement, the values of JAX that it changes, and the value at the landmark after it.
+        Yields each replacement, the values of JAX that it changes, and the value at the landmark after it.
         """
         landmark, order = self.forcing.landmarks[at], self.forcing.orders[at]
         step = self.flat.steps[landmark.step]
@@ -317,9 +317,9 @@ class _Search:
                     yield mend, here, landmark.compared(landmark.view.matrix(np.asarray(here[target]), order))
 
     def _mend(self, at: int, fault: int, expected: Array, run: Run) -> None:
-        """Give JAX what torch has between a fault and the landmark that shows it, where it is used again later on.
+        """Give JAX torch's values between a fault and the landmark that shows it, if JAX uses them again later on.
 
-        Such is the sum of residuals, which no weight marks: else one fault would show in all layers that follow.
+        An example is the sum of residuals, which no weight marks: one fault would show in all layers that follow.
         """
         landmark = self.forcing.landmarks[at]
         if landmark.operation is None or fault < 0:
@@ -344,14 +344,14 @@ class _Search:
             self._right.update((landmark.operation, *landmark.beside))
         step = self.flat.steps[landmark.step]
         if landmark.known is not None:
-            return  # what torch has no part of here is still to be searched
+            return  # features that torch does not have here are still to be searched
         if landmark.place < 0:
             self._settled.add(landmark.step)
         else:
             self._settle_value(step.inputs[landmark.place])
 
     def _settle_value(self, number: Any) -> None:
-        """A value that was replaced, and what it was moved from."""
+        """Mark as known a value that was replaced, and the values from which it was moved."""
         while number in self.flat.maker:
             step = self.flat.steps[self.flat.maker[number]]
             self._settled.add(step.operation.index)
@@ -367,12 +367,12 @@ class _Search:
         return self._lacking(number, self._theirs(number, run))[0] if known else None
 
     def _lacking(self, number: int, theirs: Mapping[int, list[Array]], given: int | None = None) -> tuple[int, set[int]]:
-        """The first operation on the way to a landmark whose result JAX does not have, and all; ``given`` it is given."""
+        """The first operation on the way to a landmark whose result JAX does not have, and all such operations."""
         landmark = self.forcing.landmarks[number]
         assert landmark.operation is not None
         stretch = self._stretch(landmark.operation, *landmark.beside)
         missing = {one for one in stretch if one != given and not self._found(one, theirs, number)}
-        # What JAX has later on was computed in another order, such as scaled before the product and not after it.
+        # JAX computed in another order what it has later on: it scaled, for example, before the product and not after it.
         reached = set(stretch) - missing
         for one in reversed(stretch):
             if one in reached:
@@ -381,7 +381,7 @@ class _Search:
         return next((one for one in stretch if one in wrong), landmark.operation), missing
 
     def _stretch(self, *operations: int) -> list[int]:
-        """The operations of data from what is settled to these, in order."""
+        """The operations on data between the known values and these operations, in order."""
         found: set[int] = set()
         left = list(operations)
         while left:
@@ -395,7 +395,7 @@ class _Search:
         return sorted(found)
 
     def _theirs(self, at: int, run: Run, here: Mapping[int, Any] = MappingProxyType({})) -> dict[int, list[Array]]:
-        """JAX's values from what is settled to a landmark, sorted, by size; some as they are ``here``."""
+        """JAX's values between the known values and a landmark, sorted, by size; those in ``here`` replace its own."""
         found: dict[int, list[Array]] = {}
         for number in self._numbers(self.forcing.landmarks[at]):
             value = here.get(number, run.values.get(number))
@@ -404,7 +404,7 @@ class _Search:
         return found
 
     def _numbers(self, landmark: Landmark) -> set[int]:
-        """JAX's values of data from what is settled to this landmark."""
+        """JAX's values of data between the known values and this landmark."""
         step = self.flat.steps[landmark.step]
         if landmark.place >= 0:
             return self.flat.ancestors([step.inputs[landmark.place]], self._settled)
@@ -428,21 +428,21 @@ class _Search:
         return any(_holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
 
     def _limit(self, number: int) -> float:
-        """How far numbers may be apart at a landmark that are taken for the same."""
+        """The largest difference of numbers that count as the same at a landmark."""
         return min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)
 
 
 def _holds(joined: Array, part: Array, limit: float) -> bool:
-    """Whether the numbers of one array, or of several that are joined, are those of a part; all are sorted."""
+    """Whether the numbers of one array, or of several joined ones, are those of a part; all are sorted."""
     if joined.size > part.size:
         after = np.searchsorted(joined, part).clip(1, joined.size - 1)
-        with np.errstate(invalid="ignore"):  # infinity less infinity
+        with np.errstate(invalid="ignore"):  # infinity minus infinity
             nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
         joined = joined[nearest]
     return distance(joined[:, None], part[:, None]) <= limit
 
 
 def _same_numbers(matrix: Array, expected: Array) -> bool:
-    """Whether both hold the same, in whatever order."""
+    """Whether both hold the same numbers, in any order."""
     one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
     return distance(one, other) <= FOUND

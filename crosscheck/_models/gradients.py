@@ -1,4 +1,4 @@
-"""Gradients by every parameter of torch, held against those of the arrays of JAX that hold the same numbers."""
+"""Gradients by every parameter of torch, compared with those of the arrays of JAX that hold the same numbers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch_lift import TorchLifted
 
 FLOOR = 1e-8
-"""What float64 alone makes of a gradient, relative to its size."""
+"""The error of a gradient that is due to float64, relative to its size."""
 
 
 class BackwardError(Exception):
-    """The backward pass of a side raised; ``side`` says which, and the cause is what it raised."""
+    """The backward pass of a side raised; ``side`` is the side, and ``__cause__`` what it raised."""
 
     def __init__(self, side: str) -> None:
         super().__init__(side)
@@ -44,11 +44,11 @@ class Gradient:
     Attributes:
         parameter: Its name in torch.
         jax: The names of the arrays of JAX that hold its numbers.
-        share: For how many of its numbers JAX has a gradient, of 1.
-        error: How far the two are apart in float64, relative to the root mean square of torch's.
-        tolerance: How far rounding the constants to the dtype, and float64 itself, may bring them apart.
-        cause: ``missing`` where one side has none, ``definition`` where they differ; None where they agree, or JAX has
-            none of the numbers.
+        share: The share, from 0 to 1, of its numbers for which JAX has a gradient.
+        error: The difference of the two in float64, relative to the root mean square of torch's gradient.
+        tolerance: The difference that rounding the constants to the dtype, and float64 itself, explain.
+        cause: ``missing`` if one side has no gradient, ``definition`` if they differ; None if they agree, or if JAX has none
+            of the numbers.
     """
 
     parameter: str
@@ -69,7 +69,7 @@ def gradients(
     accounted: Accounted,
     seed: int,
 ) -> list[Gradient]:
-    """By every parameter that is trained, of the outputs times one normal cotangent each, all in float64.
+    """The gradients by every trained parameter, of the outputs times one normal cotangent each, all in float64.
 
     Raises:
         BackwardError: If the backward pass of a side raises.
@@ -137,7 +137,7 @@ def _jax_program(
             for k, one in zip(by, chosen, strict=True):
                 whole[k] = one
             results = model.function(whole, list(inputs))
-            # a cotangent has torch's axes, the result JAX's
+            # a cotangent has torch's axes, the result has JAX's
             orders = [axes_of(results[k].shape, one.shape) for k, one in zip(floats, along, strict=True)]
             seen = [one if order is None else one.transpose(order) for one, order in zip(along, orders, strict=True)]
             return sum((results[k] * one.reshape(results[k].shape)).sum() for k, one in zip(floats, seen, strict=True))
@@ -157,7 +157,7 @@ def _joined(
     theirs: Sequence[Array],
     spreads: Sequence[Array],
 ) -> list[Gradient]:
-    """JAX's gradients, number by number where torch has the same number; by a sum, where it has what is added up."""
+    """JAX's gradients, added up for each number of torch. The gradient of a sum counts for both of its summands."""
     shapes = {name: tuple(one.shape) for name, one in _weights(program)}
     places = Places(shapes)
     gradient, spread = np.zeros(places.total), np.zeros(places.total)
@@ -179,14 +179,14 @@ def _joined(
             add(leaf, number, np.where(added, places.of(other), places.dtype.type(-1)))
         elif leaf in accounted.places:
             add(leaf, number, accounted.places[leaf])
-    at = {name: places.of(name).ravel() for name in mine if name in shapes}  # a view of another has no numbers of its own
+    at = {name: places.of(name).ravel() for name in mine if name in shapes}  # a view has no numbers of its own
     return [
         _judged(name, mine[name], gradient[where], spread[where], known[where], holders[name]) for name, where in at.items()
     ]
 
 
 def _weights(program: TorchProgram) -> Iterator[tuple[str, Any]]:
-    """Parameters and buffers of floats, each once, as the record of torch has them."""
+    """Parameters and buffers of floats, each once, with the names of the record of torch."""
     seen = set()
     module = program.function
     for name, one in [*module.named_parameters(), *module.named_buffers()]:

@@ -1,4 +1,4 @@
-"""In words, how one array holds the numbers of another: from the place in one of each number of the other."""
+"""Describe in words how one array holds the numbers of another, given the place there of each number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 
 Digit = tuple[int, int]
-"""The size and the stride of a part of an axis: an axis of 6 may be 2 x 3 with strides of its own."""
+"""The size and the stride of a part of an axis: an axis of 6 may be 2 x 3, each with its own stride."""
 _ORDINALS = ("first", "second", "third", "fourth")
 _SPACE = {3: "W", 4: "HW", 5: "DHW"}
 
@@ -21,10 +21,10 @@ def ordinal(number: int) -> str:
 
 
 def layout(places: Array, shape: tuple[int, ...]) -> str:
-    """How an array of numbers is made from one of a shape, given the flat place of each in that.
+    """Describe how an array is made from another array of a given shape.
 
     Args:
-        places: Of the array's shape: where each number stands in the other array, flattened.
+        places: For each number of the array, its place in the other array, flattened; in the shape of the array.
         shape: The other array's shape.
     """
     if places.shape == shape and np.array_equal(places.reshape(-1), np.arange(places.size)):
@@ -52,7 +52,7 @@ def layout(places: Array, shape: tuple[int, ...]) -> str:
 
 
 def _separated(places: Array) -> list[Array] | None:
-    """What each axis adds to the place, if each adds its own."""
+    """What each axis adds to the place, if they add independently."""
     origin = places.flat[0]
     vectors = []
     total = np.full((1,) * places.ndim, origin)
@@ -64,7 +64,7 @@ def _separated(places: Array) -> list[Array] | None:
 
 
 def _factored(vector: Array) -> list[Digit] | None:
-    """The digits of an axis, the slowest first; none of an axis of one."""
+    """The digits of an axis, the slowest first; none for an axis of length 1."""
     count = len(vector)
     if count == 1:
         return []
@@ -83,7 +83,7 @@ def _factored(vector: Array) -> list[Digit] | None:
 
 
 def _blocks(vector: Array) -> tuple[list[int], Array] | None:
-    """An axis whose parts of one size stand in another order: that order, and the axis in its own."""
+    """For an axis whose parts of one size are in another order: that order, and the axis in its own order."""
     stride = int(vector[1] - vector[0])
     steps = np.flatnonzero(np.diff(vector) != stride) + 1
     length = int(np.gcd.reduce([*steps, len(vector)]))
@@ -95,7 +95,7 @@ def _blocks(vector: Array) -> tuple[list[int], Array] | None:
 
 
 def _axes(digits: list[list[Digit]], places: Array, shape: tuple[int, ...]) -> list[str]:
-    """The permutation of the axes, what is split and what is folded."""
+    """The permutation of the axes, and which are split or folded."""
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
     def axis_of(stride: int) -> int:
@@ -126,7 +126,7 @@ def _axes(digits: list[list[Digit]], places: Array, shape: tuple[int, ...]) -> l
 def _permutation(order: list[int], shape: tuple[int, ...], result: tuple[int, ...]) -> list[str]:
     several = [axis for axis, size in enumerate(shape) if size > 1]
     if len(set(order)) != len(order):
-        return []  # an axis in several places: said as folded
+        return []  # an axis in several places is described as folded
     if order == sorted(order):
         return []
     if len(order) == 2 and len(shape) == 2:
@@ -164,7 +164,7 @@ def _split(every: list[tuple[int, int, int]], places: Array, shape: tuple[int, .
 def _folded(
     digits: list[list[Digit]], owners: list[list[int]], every: list[tuple[int, int, int]], shape: tuple[int, ...]
 ) -> list[str]:
-    """Axes that one side holds as one and the other as several."""
+    """Axes that one side holds as one axis and the other side as several."""
     words = []
     for axis in range(len(shape)):
         if sum(axis in row for row in owners) > 1:

@@ -1,4 +1,4 @@
-"""A stretch of a model of JAX as code: the equations of its jaxpr as calls of jax.lax."""
+"""A stretch of a JAX model as code: the equations of its jaxpr as calls of jax.lax."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck._models.torch_code import Code, unused
 from crosscheck._shadow.jax_equations import inner_program
 
 NAMES = {"lax": lax, "np": np, "primitives": primitives, "inf": np.inf, "nan": np.nan}
-"""What the code may use."""
+"""The names that the code may use."""
 IMPORTS = {
     r"\blax\.": "from jax import lax",
     r"\bprimitives\.": "from jax.extend.core import primitives",
@@ -34,18 +34,18 @@ class NoCodeError(Exception):
 
 
 Form = tuple[Callable[[Any, Sequence[str]], str], bool]
-"""How an equation is written, and whether that gives a sequence of results."""
+"""How an equation is written, and whether it then gives a sequence of results."""
 
 
 def code(
     name: str, closed: ClosedJaxpr, given: Mapping[str, Array], said: Mapping[str, str], forms: dict[object, Form]
 ) -> Code:
-    """A jaxpr of one result as a function, each equation as a line that was tried; arrays that it holds are arguments too.
+    """A jaxpr with one result as a function: each equation is a line that was tried. Arrays in it become arguments.
 
-    ``forms`` holds what was found so far: equations that are alike are tried once.
+    ``forms`` holds the forms found so far: equal equations are tried once.
 
     Raises:
-        NoCodeError: If it loops, branches, or does what only its own tracing can write.
+        NoCodeError: If it loops, branches, or has an operation that no call gives.
     """
     writer = _Writer(given, forms)
     (result,) = writer.program(closed, list(given))
@@ -56,7 +56,7 @@ def code(
 
 
 def result(made: Code) -> Array:
-    """What the code gives."""
+    """The result of the code."""
     names = dict(NAMES)
     exec("\n".join(made.lines), names)
     return np.asarray(names[made.name](*made.given.values()))
@@ -99,7 +99,7 @@ class _Writer:
     def _constant(self, value: Any) -> str:
         array = np.asarray(value)
         if not array.ndim:
-            plain = array.dtype.name in ("float64", "int64", "bool")  # what Python's own numbers are
+            plain = array.dtype.name in ("float64", "int64", "bool")  # the dtypes of Python's own numbers
             return repr(array.item()) if plain else f"np.{array.dtype.name}({array.item()!r})"
         name = self._name("constant")
         self.constants[name] = array
@@ -112,7 +112,7 @@ class _Writer:
 
 
 def _form(equation: Any) -> Form:
-    """The first way to write an equation that gives it again."""
+    """The first form of an equation that gives the equation again."""
     arguments = [f"a{k}" for k in range(len(equation.invars))]
     shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
     wanted = jax.make_jaxpr(lambda *arrays: equation.primitive.bind(*arrays, **equation.params))(*shapes)
@@ -120,7 +120,7 @@ def _form(equation: Any) -> Form:
         try:
             function = eval(f"lambda {', '.join(arguments)}: {write(equation, arguments)}", dict(NAMES))
             found, results = jax.make_jaxpr(function, return_shape=True)(*shapes)
-        except Exception:  # whatever a call raises that is not how this is written
+        except Exception:  # a wrong form may raise anything
             continue
         if _said(found) == _said(wanted):
             return write, isinstance(results, tuple | list)
@@ -128,7 +128,7 @@ def _form(equation: Any) -> Form:
 
 
 def _said(closed: ClosedJaxpr) -> str:
-    """What a jaxpr does, however it is laid out; a number of numpy's among its parameters is that number."""
+    """What a jaxpr does, in a text that does not depend on its layout; numpy's numbers are written as plain ones."""
     return re.sub(r"np\.\w+\((.*?)\)", r"\1", "".join(str(closed.jaxpr).split()))
 
 
@@ -151,7 +151,7 @@ def _lax(equation: Any) -> str:
 
 
 def _options(equation: Any) -> Iterator[str]:
-    """The parameters that the function of that name takes, but for those that are as they are unless given."""
+    """The parameters that the function of that name takes, without those at their default values."""
     taken: Mapping[str, Any] = inspect.signature(getattr(lax, _lax(equation))).parameters
     for name, value in equation.params.items():
         if name in taken and value is not None and value is not taken[name].default:

@@ -21,10 +21,10 @@ class JaxModel:
     """A model of JAX.
 
     Attributes:
-        names: Of its weights and other arrays, such as ``['blocks'][0]['w']``.
+        names: The names of its weights and other arrays, such as ``['blocks'][0]['w']``.
         weights: Their values, floats in the dtype.
-        function: Of (weights, inputs), both flat, to the flat outputs.
-        outputs: What it returned when it was traced last.
+        function: A function of (weights, inputs), both flat, that returns the flat outputs.
+        outputs: What it returned when it was last traced.
         changed: The arrays of a module that its call changed, such as running statistics; they follow the outputs.
     """
 
@@ -85,12 +85,12 @@ def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
 
 
 def _is_key(leaf: Any) -> bool:
-    """Whether a leaf is the state of a generator of random numbers."""
+    """Whether a leaf is the state of a random number generator."""
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _cast(leaf: Any, dtype: str) -> Array:
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        return leaf  # as it is: a counter of a weak type does not widen what it is combined with
+        return leaf  # unchanged: a counter of a weak type does not widen other operands
     array = np.asarray(leaf)
     return array if array.dtype == FORMATS[dtype].dtype else np.asarray(round_once(widen(array), FORMATS[dtype]))

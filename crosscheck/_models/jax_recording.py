@@ -1,4 +1,4 @@
-"""A model of JAX as one flat list of steps, whatever library wrote it: calls are put in place, scans are unrolled."""
+"""A JAX model as one flat list of steps, for any library: calls are inlined, scans are unrolled."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from crosscheck._shadow.jax_lift import Interpreter
 
 PACKAGE = Path(__file__).parents[1]
 MOST_UNROLLED = 1024
-"""A scan of more steps is run as one operation, without landmarks inside."""
+"""A scan with more steps is run as one operation, without landmarks inside."""
 NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
 
 
 @dataclass(frozen=True)
 class Step:
-    """One equation: of the jaxpr, or a function that stands for what unrolling needs."""
+    """One equation: of the jaxpr, or a function that replaces one in unrolling."""
 
     operation: Operation
     equation: Any
@@ -53,12 +53,12 @@ class JaxProgramFlat:
     """A traced model.
 
     Attributes:
-        steps: What it does, in order, without what nothing depends on.
-        constants: The values that it closes over, by number.
+        steps: Its steps, in order, without those on which nothing depends.
+        constants: The constants in it, by number.
         given: The numbers of its weights and of its inputs.
         names: The names of the weights.
-        results: The numbers of what it returns, each made by a step of its own.
-        kinds: What each value is made of, by number.
+        results: The numbers of its results, each made by a step of its own.
+        kinds: What each value depends on, by number.
         origins: The weights that a value is computed from, by number.
         maker: The step that makes a value, by number.
         exact: The constants before they were rounded.
@@ -80,11 +80,11 @@ class JaxProgramFlat:
 
     @cached_property
     def interpreter(self) -> Interpreter:
-        """What runs its equations in float64; it keeps what was compiled for noise."""
+        """Runs its equations in float64, and keeps what was compiled for noise."""
         return Interpreter(self.dtype, self.exact, np.uint64(0), np.float64(0), np.float64(0))
 
     def ancestors(self, values: Iterable[Any], settled: Container[int] = ()) -> set[int]:
-        """These values and those of data that they are computed from; not beyond the steps that are settled."""
+        """These values and the values of data that they are computed from, back to the steps that are settled."""
         found: set[int] = set()
         left = list(values)
         while left:
@@ -98,7 +98,7 @@ class JaxProgramFlat:
         return found
 
     def last_uses(self) -> dict[int, list[int]]:
-        """The values that no step after one needs, by that step; what it returns is needed to the end."""
+        """For each step, the values that no later step needs; results are needed to the end."""
         last = {one: step.operation.index for step in self.steps for one in step.inputs if isinstance(one, int)}
         found: dict[int, list[int]] = {}
         for number, step in last.items():
@@ -110,7 +110,7 @@ class JaxProgramFlat:
 def trace(
     function: Callable[..., Any], weights: Sequence[Array], names: Sequence[str], inputs: Sequence[Array], dtype: str
 ) -> JaxProgramFlat:
-    """A function of (weights, inputs), both flat, that returns a flat list, as steps."""
+    """The steps of a function of (weights, inputs), both flat, that returns a flat list."""
 
     def program(*leaves: Any) -> list[Any]:
         return function(list(leaves[: len(weights)]), list(leaves[len(weights) :]))
@@ -139,7 +139,7 @@ class _Flattening:
         for number, name in zip(flat.weights, flat.names, strict=True):
             flat.kinds[number] = WEIGHT if is_float(flat.avals[number]) else CONSTANT
             flat.origins[number] = frozenset([name])
-        # Each result has a step of its own, an input that is returned as it is too, so that all are compared alike.
+        # Each result gets a step of its own, even an input that is returned unchanged, so that all are compared alike.
         flat.results = [
             self._step("output", None, _itself, [one], [atom.aval], "")[0]
             for one, atom in zip(self._inline(closed, given, ""), closed.jaxpr.outvars, strict=True)
@@ -180,7 +180,7 @@ class _Flattening:
         return self._step(name, equation, None, given, [atom.aval for atom in equation.outvars], path)
 
     def _of_weights(self, equation: Any, given: list[Any]) -> bool:
-        """Whether weights are among what a scan takes."""
+        """Whether the operands of a scan include weights."""
         return any(isinstance(one, int) and self.flat.kinds[one] == WEIGHT for one in given)
 
     def _unrolled(self, equation: Any, given: list[Any], path: str) -> list[Any]:
@@ -236,7 +236,7 @@ def _itself(value: Any) -> Any:
 
 
 def _drop_unused(flat: JaxProgramFlat) -> None:
-    """Leave out what no result depends on: the n-th use of a weight that is used again would be another one."""
+    """Remove steps on which no result depends: an unused use of a weight would shift the count of its uses."""
     needed = set(flat.results)
     kept: list[Step] = []
     for step in reversed(flat.steps):
@@ -267,7 +267,7 @@ def _drop_unused(flat: JaxProgramFlat) -> None:
 
 
 def _source(equation: Any) -> str:
-    """The file and the line where the user's code asked for an equation."""
+    """The file and the line of the user's code that an equation comes from."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
         path = Path(frame.file_name)
@@ -277,7 +277,7 @@ def _source(equation: Any) -> str:
 
 
 def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:
-    """The steps of data with weights, and the position of the data; ``value`` is that of a weight, by number."""
+    """The steps of data with weights, and the position of the data; ``value`` gives a weight by its number."""
     found: list[tuple[Step, Use, int]] = []
     for step in flat.steps:
         if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
@@ -307,7 +307,7 @@ def _described(
     place, other = weights[0], data[0]
     if name == "dot_general" and len(data) == 1:
         contract, batch = params["dimension_numbers"]
-        array, apart = arrays[0], batch[place]  # along the axes that are apart, each weight has data of its own
+        array, apart = arrays[0], batch[place]  # along the batch axes, each weight has data of its own
         free = [axis for axis in range(array.ndim) if axis not in (*contract[place], *apart)]
         inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
         matrix = array.transpose([*contract[place], *apart, *free]).reshape(inside, -1)
@@ -337,7 +337,7 @@ def _described(
 
 
 def _before_broadcast(flat: JaxProgramFlat, number: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes of a weight along which it was not broadcast; the axes of the result that are these."""
+    """The axes of a weight along which it was not broadcast; the axes of the result that correspond to them."""
     aval = tuple(flat.avals[number].shape)
     axes: tuple[int, ...] = tuple(range(len(aval)))
     while number in flat.maker:

@@ -20,25 +20,25 @@ from crosscheck._models.uses import DATA, Use, Values
 
 MOST_AXES = 5
 CLOSE = 1e-3
-"""Another order of axes is taken where it brings two arrays so near to each other, relatively."""
+"""Another order of axes is used if it brings the relative difference of two arrays below this."""
 
 
 @dataclass(frozen=True)
 class Landmark:
-    """One place.
+    """A place where both models hold the same quantity.
 
     Attributes:
-        name: Of the weight, or of the operation.
+        name: The name of the weight, or of the operation.
         path: The module of torch.
         step: The step of JAX.
-        place: Which operand of that step it is; -1 for its result.
-        operation: The operation of torch whose result it is; None for an input.
-        expected: What torch has there, rows times features of JAX's array.
-        view: How JAX's array is seen.
-        fixed: Whether its axes are known: of outputs. Else the axes of rows may stand in another order in JAX.
-        strong: Whether both sides must have the same here. What is scaled or added up may be so in another order.
-        known: Which features torch has too; None for all.
-        beside: The operations of torch whose results it holds too, where JAX has several joined.
+        place: The position among the operands of that step; -1 for its result.
+        operation: The operation of torch that gives the value; None for an input.
+        expected: torch's value there, as rows times features of JAX's array.
+        view: Which axes of JAX's array are rows, and which are features.
+        fixed: Whether the axes are known, as for outputs. Otherwise the axes of rows may have another order in JAX.
+        strong: Whether both sides must agree here. Scaled or summed values may come in another order of operations.
+        known: The features that torch has too; None for all.
+        beside: The operations of torch whose results it also holds, if JAX has several joined.
     """
 
     name: str
@@ -65,7 +65,7 @@ def landmarks(
     pairs: Sequence[Pair],
     ends: Sequence[Landmark] = (),
 ) -> list[Landmark]:
-    """Every landmark, in JAX's order: operands and results of paired uses, sums between them, and what comes out."""
+    """Every landmark, in JAX's order: operands and results of paired uses, sums between them, and outputs."""
     by_torch: dict[tuple[int, int], list[Pair]] = defaultdict(list)
     for pair in pairs:
         by_torch[pair.torch].append(pair)
@@ -144,13 +144,13 @@ def _results(use: Use, by_torch: Mapping[tuple[int, int], list[Pair]]) -> list[P
         slot = 1 if by_torch.get((use.index, 1)) else 0
         return by_torch.get((use.index, slot), [])
     for slot in slots:
-        # Where the numbers differ, the result may be the same later on: one side adds two biases, the other their sum.
+        # If the numbers differ, a later result may still be the same: one side adds two biases, the other their sum.
         alike = [pair for pair in by_torch.get((use.index, slot), []) if pair.part[0] == 0 and pair.how != "order"]
         covered = sum(len(pair.torch_features) for pair in alike)
         if covered < use.matrices[slot].shape[1]:
             return []
     last, main = by_torch.get((use.index, slots[-1]), []), by_torch.get((use.index, 0), [])
-    if len(last) == len(main) == 1:  # the matrix says which outputs are which: a bias may be in a wrong order
+    if len(last) == len(main) == 1:  # the matrix shows which outputs are which; a bias may have a wrong order
         return [replace(last[0], torch_features=main[0].torch_features, jax_features=main[0].jax_features)]
     return last
 
@@ -161,7 +161,7 @@ def _result(torch: TorchRecord, use: Use) -> Values:
 
 
 def _joined(view: View, pieces: Sequence[tuple[Use, Pair, Values]]) -> Values | None:
-    """What JAX's array must hold, out of the results of one or several uses in torch; zeros where torch has nothing."""
+    """What JAX's array must hold, made of the results of one or several uses in torch; zeros where torch has nothing."""
     narrow = _whole(view, [(pair, values.narrow) for _, pair, values in pieces])
     wide = _whole(view, [(pair, values.wide) for _, pair, values in pieces])
     return None if narrow is None or wide is None else Values(narrow, wide)
@@ -186,7 +186,7 @@ def _sums(
     pairs: Sequence[Pair],
     taken: set[tuple[int, int]],
 ) -> Iterator[Landmark]:
-    """Sums of two arrays of data, such as residuals, between the same uses, where both sides have as many."""
+    """Sums of two arrays of data, such as residuals, between the same uses, if both sides have the same number of them."""
     anchors = in_order((torch.uses[one.torch[0]].operation.index, jax_uses[one.jax[0]][0].operation.index) for one in pairs)
     mine, theirs = defaultdict(list), defaultdict(list)
     for operation in torch.operations:
@@ -218,7 +218,7 @@ def _sums(
 def whole(
     name: str, path: str, at: tuple[JaxProgramFlat, Step], operation: int | None, values: Values, *, end: bool
 ) -> Landmark:
-    """A landmark of a result that no weight says how to see: its axes are torch's, or those of images, channels last."""
+    """A landmark at a result that no weight describes: its axes are torch's, or those of images with channels last."""
     flat, step = at
     shape = tuple(flat.avals[step.outputs[0]].shape)
     order = axes_of(shape, values.wide.shape)
@@ -227,7 +227,7 @@ def whole(
 
 
 def axes_of(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Which axis of torch's array each of JAX's is: of images the channels are last in JAX."""
+    """The axis of torch's array for each of JAX's axes: images have channels last in JAX."""
     if shape == like or len(shape) != len(like):
         return None
     last = (0, *range(2, len(like)), 1)
@@ -235,7 +235,7 @@ def axes_of(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...] | 
 
 
 def orders_of(shape: tuple[int, ...], like: tuple[int, ...]) -> list[tuple[int, ...] | None]:
-    """Every way in which torch's axes may be JAX's: their own order first; that alone where axes are joined or split."""
+    """Every possible order of torch's axes in JAX, their own order first; only that if axes are joined or split."""
     if len(shape) != len(like) or len(like) > MOST_AXES:
         return [None]
     fitting = [order for order in permutations(range(len(like))) if tuple(like[axis] for axis in order) == shape]
@@ -248,7 +248,7 @@ def reordered(array: Array, shape: tuple[int, ...], order: tuple[int, ...] | Non
 
 
 def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, tuple[int, ...] | None]:
-    """Whether JAX's array fits torch's, and in which order of the axes of its rows: None for their own."""
+    """Whether JAX's array fits torch's, and the order of the axes of its rows: None for their own order."""
     rows = landmark.view.rows
     expected = landmark.compared(expected)
 
@@ -267,7 +267,7 @@ def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, 
 def distance(matrix: Array, expected: Array) -> float:
     """The largest difference, relative to the root mean square of what is expected.
 
-    Infinite where one is NaN or infinite and the other is not the same.
+    Infinite if one is NaN or infinite and the other is not equal to it.
     """
     one, other = np.asarray(matrix, np.float64), np.asarray(expected, np.float64)
     finite = np.isfinite(one) & np.isfinite(other)

@@ -1,7 +1,7 @@
-"""How an array is seen from a weight: rows times features, whatever axes its library puts first.
+"""Arrays as rows times features, as a weight sees them, for any order of axes.
 
 The weight of a matrix product, a convolution or an embedding is a matrix of inputs times outputs; that of a scale or a
-bias is one row of outputs. What it is applied to, and what results, are rows times inputs and rows times outputs.
+bias is one row of outputs. Its operand is rows times inputs, and its result is rows times outputs.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from crosscheck._frameworks.programs import Array
 
 @dataclass(frozen=True)
 class View:
-    """The axes of an array that are rows, in their order, and those that are features, in theirs."""
+    """The axes of an array that are rows, in order, and those that are features, in order."""
 
     shape: tuple[int, ...]
     features: tuple[int, ...]
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """The other axes."""
+        """The axes that are rows."""
         return tuple(axis for axis in range(len(self.shape)) if axis not in self.features)
 
     @property
     def size(self) -> tuple[int, int]:
-        """How many rows and how many features there are."""
+        """The number of rows and the number of features."""
         return prod(self.shape[axis] for axis in self.rows), prod(self.shape[axis] for axis in self.features)
 
     def matrix(self, array: Array, order: Sequence[int] | None = None) -> Array:
-        """Rows times features; ``order`` takes the axes of the rows in another order than theirs."""
+        """The array as rows times features; ``order`` is another order of the axes of the rows."""
         rows = [self.rows[k] for k in order] if order is not None else list(self.rows)
         return np.asarray(array).transpose([*rows, *self.features]).reshape(self.size)
 
     def array(self, matrix: Array, order: Sequence[int] | None = None) -> Array:
-        """The array that has this matrix."""
+        """The array with this matrix."""
         axes = [*([self.rows[k] for k in order] if order is not None else self.rows), *self.features]
         moved = np.asarray(matrix).reshape([self.shape[axis] for axis in axes])
         return np.ascontiguousarray(moved.transpose(np.argsort(axes)))
 
 
 def broadcast_features(weight: Sequence[int], result: Sequence[int]) -> tuple[int, ...]:
-    """The axes of a result along which a weight that is broadcast to it has several numbers; the last where it has one."""
+    """The axes of a result along which a broadcast weight has several numbers; the last axis if it has one number."""
     padded = (1,) * (len(result) - len(weight)) + tuple(weight)
     found = tuple(axis for axis, size in enumerate(padded) if size > 1)
     return found or tuple(range(max(0, len(result) - 1), len(result)))

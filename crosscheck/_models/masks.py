@@ -1,4 +1,4 @@
-"""Which places of an attention one side masks and the other does not: read off the probabilities that come out."""
+"""Find the places of an attention that only one side masks, from the probabilities that come out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from crosscheck._models.landmarks import Landmark
 from crosscheck._models.uses import DATA
 
 SUM = 1e-6
-"""Probabilities add up to one, up to this."""
+"""The sum of probabilities differs from 1 by less than this."""
 
 
 def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
-    """How the masks differ on the way from an operation to a landmark; empty where they do not, or there are none."""
+    """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
     mine = _of_torch(found, landmark, operation)
     theirs = None if mine is None else _of_jax(found, landmark, mine.shape)
     if mine is None or theirs is None:
@@ -37,7 +37,7 @@ def _of_torch(found: Found, landmark: Landmark, operation: int) -> Array | None:
 
 
 def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> Array | None:
-    """The last probabilities of as many numbers that JAX computes on the way to a landmark."""
+    """The last probabilities of the same size that JAX computes on the way to a landmark."""
     flat, run = found.flat, found.located.run
     step = flat.steps[landmark.step]
     way = flat.ancestors(step.outputs[:1] if landmark.place < 0 else [step.inputs[landmark.place]])

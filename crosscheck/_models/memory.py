@@ -1,4 +1,4 @@
-"""What a comparison needs of memory, told by the traced model before anything is kept, and what there is."""
+"""The memory that a comparison needs, estimated from the traced model before anything is kept; the memory that is free."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from crosscheck._records.errors import UsageError
 
 GROUPS = Path("/sys/fs/cgroup")
 LIMITS = (("memory.max", "memory.current", ""), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/"))
-"""Where a group of processes has its limit, what it uses, and how that is made up, in versions 2 and 1."""
+"""For each version of control groups, 2 and 1: the files with the limit and the usage, and the folder of statistics."""
 
 
 def check(flat: JaxProgramFlat, order: int) -> None:
-    """Refuse a comparison that does not fit.
+    """Refuse a comparison that does not fit into memory.
 
     Raises:
-        UsageError: If it needs more than there is.
+        UsageError: If it needs more than is free.
     """
     need, there = needed(flat, order), available()
     if there is not None and need > there:
@@ -33,9 +33,9 @@ def check(flat: JaxProgramFlat, order: int) -> None:
 
 
 def needed(flat: JaxProgramFlat, order: int) -> int:
-    """About so many bytes, if the two agree: what transformers of 10 to 116 million parameters took, up to a fifth.
+    """The estimated bytes, if the models agree: measured for transformers of 10 to 116 million parameters, within a fifth.
 
-    Every result of torch is kept in the dtype and in float64, and JAX has as many. Weights are there several times.
+    Every result of torch is kept in the dtype and in float64, and so is every result of JAX. Weights are kept several times.
     """
     size = FORMATS[flat.dtype].dtype.itemsize
     weights = sum(prod(flat.avals[number].shape) for number in flat.weights)
@@ -44,7 +44,7 @@ def needed(flat: JaxProgramFlat, order: int) -> int:
 
 
 def available() -> int | None:
-    """The bytes that may still be used, of the machine and of the group that this process is in; None if nothing says."""
+    """The bytes that are free, on the machine and in this process's group; None if this is unknown."""
     return min(_available(), default=None)
 
 
@@ -53,7 +53,7 @@ def _available() -> Iterator[int]:
         lines = Path("/proc/meminfo").read_text().splitlines()
         yield next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     for limit, usage, folder in LIMITS:
-        with suppress(OSError, ValueError):  # without a limit it is the word max
+        with suppress(OSError, ValueError):  # without a limit, the file holds the word max
             left = int((GROUPS / limit).read_text()) - int((GROUPS / usage).read_text())
             kept = dict(line.split() for line in (GROUPS / folder / "memory.stat").read_text().splitlines())
             yield left + int(kept.get("inactive_file", 0))

@@ -1,4 +1,4 @@
-"""``compare_models``: it checks arguments, runs the engine, and makes the report."""
+"""``compare_models``: check the arguments, run the engine, and make the report."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ def compare_models(
 ) -> ModelsReport:
     """Compare a model of PyTorch with its port to JAX: which layer goes wrong first, and what differs there?
 
-    Weights are matched by their values at the point of use, in any layout. Where a
-    weight enters the computation is a landmark. JAX runs with torch's values at the landmarks, so that each stretch between
-    two of them is judged by itself, in float64: a fault is not blamed on all that follows it.
+    Weights are matched by the values with which they enter the computation, in any layout. These places are landmarks. JAX
+    runs with torch's values at the landmarks. So each stretch between two landmarks is judged alone, in float64, and a fault
+    does not affect the verdict on what follows it.
 
     Args:
         torch_model: A ``torch.nn.Module``, in the mode (train or eval) to be compared. It is copied.
         jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
             function of (params, *inputs), such as ``apply`` of linen or haiku. It returns what torch returns, or a pair of
-            that and a new state.
+            that and its new state.
         inputs: The positional arguments of both, as for ``compare``.
-        params: The tree of JAX's parameters and state, for a function.
-        torch_to_jax: A function of the list of inputs, as arrays of numpy, that gives JAX's: for example with channels last.
-        weights: ``given`` where both models hold their weights; ``copy`` to carry torch's over first, as
+        params: The pytree of JAX's parameters and state, if ``jax_model`` is a function.
+        torch_to_jax: A function that converts the list of inputs, as numpy arrays, to JAX's: for example to channels last.
+        weights: ``given`` to compare the models with their own weights; ``copy`` to copy torch's weights to JAX first, as
             ``copy_weights`` does.
-        order: 0 compares values, 1 gradients by every parameter too.
-        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``: both models are cast to it.
+        order: 0 compares values; 1 also compares the gradients by every parameter.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``. Both models are cast to it.
         seed: The seed of cotangents and noise.
 
     Returns:
         The report.
 
     Raises:
-        UsageError: If an argument has a value that cannot be used, or the models cannot be compared: they return other
-            structures, or JAX cannot trace its model.
+        UsageError: If an argument has a value that cannot be used, or the models cannot be compared: their results have
+            different structures, or JAX cannot trace its model.
         MissingFrameworkError: If PyTorch or JAX cannot be imported.
 
     Examples:

@@ -1,4 +1,4 @@
-"""How alike the names of two weights are: a weight is a kernel in flax and a ``w`` in haiku."""
+"""How similar the names of two weights are: a weight is called kernel in flax and ``w`` in haiku."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _EMPTY = frozenset(["params", "batch", "stats", "running", "kernel", "state", "m
 
 
 def tokens(name: str) -> tuple[str, ...]:
-    """The words of a name, in one form each, numbers among them."""
+    """The words of a name, each in one form, numbers among them."""
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     words = [part.lower() for part in parts]
     return tuple(_CANONICAL.get(word, word) for word in words if word not in _EMPTY or word in _CANONICAL)
 
 
 def likeness(one: str, other: str) -> float:
-    """From -1, another role, to 1, the same words."""
+    """From -1 for another role to 1 for the same words."""
     mine, theirs = tokens(one), tokens(other)
     if not mine or not theirs:
         return 0.0
@@ -53,7 +53,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def best(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
-    """Names that are more alike than either is to any other, again and again until none are."""
+    """Pairs of names, each more similar to the other than to any name that is left; repeated until none is found."""
     left, right = list(mine), list(theirs)
     found: list[tuple[str, str]] = []
     while left and right:

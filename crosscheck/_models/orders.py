@@ -1,4 +1,4 @@
-"""In which order, and which part, the outputs of a weight of torch may stand in JAX's."""
+"""The order, and the part, in which JAX may hold the outputs of a weight of torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PARTS = {3: (("query", "key", "value"), ("r", "z", "n")), 4: (("i", "f", "g", "
 
 
 def features(mine: int, theirs: int, name: str) -> Iterator[tuple[Array, float]]:
-    """Which outputs of torch's JAX's are, and what speaks for that."""
+    """Which of torch's outputs JAX may have, and the score of each possibility."""
     if theirs == mine:
         yield np.arange(mine), 0.0
         for k, order in enumerate(_orders(mine)):
@@ -34,7 +34,7 @@ def features(mine: int, theirs: int, name: str) -> Iterator[tuple[Array, float]]
 
 
 def _orders(size: int) -> Iterator[Array]:
-    """Other orders of outputs: parts in another order, and heads before parts or after."""
+    """Other orders of outputs: parts in another order, and heads before or after parts."""
     for parts in (3, 4, 2):
         if size % parts == 0:
             blocks = np.arange(size).reshape(parts, -1)
@@ -48,7 +48,7 @@ def _orders(size: int) -> Iterator[Array]:
 
 
 def _part(name: str, parts: int, number: int) -> float:
-    """Whether a name says which part of a joined weight it is."""
+    """The score of this part of a joined weight by the name."""
     words = [*tokens(name), *re.findall(r"[a-z]+", name.lower())]
     words += [word[1] for word in words if len(word) == 2 and word[0] in "ih"]
     for known in _PARTS.get(parts, ()):

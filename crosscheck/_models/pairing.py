@@ -1,4 +1,4 @@
-"""Which use of a weight in torch is which in JAX: by the values of the weight there, then by what stands around it."""
+"""Match the uses of weights in torch and in JAX: by the values of the weights there, then by the neighbouring uses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.uses import Use, digest
 
 SAME = 1e-6
-"""Weights computed from others may differ by so much, relative to the largest."""
+"""The largest difference of weights that are computed from others, relative to the largest number."""
 NORM_SLOTS = ("scale", "sum", "sum", "other")
 _CLASS = {"convolution": "product", "gather": "gather", "product": "product", "scale": "scale", "sum": "sum"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One weight of one use."""
+    """One weight of a use."""
 
     use: int
     slot: int
@@ -31,17 +31,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """A weight of a use in torch and in JAX.
+    """A weight of a use in torch, and its partner in JAX.
 
     Attributes:
-        torch: The number of the use, and which of its weights it is.
+        torch: The number of the use, and the position of the weight in it.
         jax: The same in JAX.
         torch_features: Which outputs of the torch weight these are.
         jax_features: Which outputs of the JAX weight are these, in the same order.
-        inputs: Where each input of the JAX weight stands in torch's; None where they have the same order.
-        part: Which part of torch's rows these are, and of how many: torch may apply a weight to all steps at once, JAX to
-            each.
-        how: ``values`` where both hold the same, ``order`` where only what stands around it says so; ``transposed``.
+        inputs: For each input of the JAX weight, its place in torch's; None if the order is the same.
+        part: Which part of torch's rows these are, and of how many: torch may apply a weight to all steps at once, and JAX
+            to each.
+        how: ``values`` if both hold the same values, ``order`` if only the neighbouring uses match them; ``transposed``.
     """
 
     torch: tuple[int, int]
@@ -68,7 +68,7 @@ def entries(uses: Sequence[Use]) -> list[Entry]:
 
 
 def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
-    """Every weight of a use that has a partner."""
+    """Every weight of a use that has a partner, with it."""
     matching = _Matching(entries(torch_uses), entries(jax_uses))
     matching.by(lambda entry: (entry.kind, entry.matrix.size, _fingerprint(entry.matrix)))
     matching.by(lambda entry: (entry.matrix.size, _fingerprint(entry.matrix)))
@@ -80,7 +80,7 @@ def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
 
 
 def in_order(points: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest chain of points that rise on both sides."""
+    """The longest chain of points that increase on both sides."""
     best: list[list[tuple[int, int]]] = []
     for point in sorted(set(points)):
         at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
@@ -99,13 +99,13 @@ class _Matching:
         self._taken: tuple[set[int], set[int]] = (set(), set())
 
     def left(self) -> tuple[list[int], list[int]]:
-        """What has no partner yet."""
+        """The weights without a partner so far."""
         sides = zip((self.torch, self.jax), self._taken, strict=True)
         torch, jax = ([k for k in range(len(side)) if k not in taken] for side, taken in sides)
         return torch, jax
 
     def by(self, key: Callable[[Entry], Hashable]) -> None:
-        """Pair what has the same key: in order where both sides have as many, else between the same neighbours."""
+        """Pair weights with the same key: in order if both sides have equally many, else between the same neighbours."""
         groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for side, (numbers, items) in enumerate(zip(self.left(), (self.torch, self.jax), strict=True)):
             for k in numbers:
@@ -115,7 +115,7 @@ class _Matching:
             if len(torch) == len(jax):
                 self._zip(torch, jax)
             elif len(torch) == 1 and self.torch[torch[0]].kind == "product":
-                backward = self.torch[torch[0]].name.endswith("_reverse")  # torch applies it to the steps in their order
+                backward = self.torch[torch[0]].name.endswith("_reverse")  # torch applies it to the steps in forward order
                 for number, j in enumerate(reversed(jax) if backward else jax):
                     self._join(torch[0], j, "values", (number, len(jax)))
             elif torch and jax:
@@ -147,7 +147,7 @@ class _Matching:
         )
 
     def _between(self, torch: list[int], jax: list[int], how: str = "values") -> None:
-        """Pair those that stand between the same pairs, where both sides have as many there."""
+        """Pair the weights between the same pairs, if both sides have equally many there."""
         gaps: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         anchors = self._anchors()
         for side, numbers in enumerate((torch, jax)):
@@ -159,13 +159,13 @@ class _Matching:
                 self._zip(here, there, how)
 
     def _anchors(self) -> list[tuple[int, int]]:
-        """Pairs that stand in the same order on both sides."""
+        """Pairs in the same order on both sides."""
         place = {(entry.use, entry.slot): k for k, entry in enumerate(self.torch)}
         other = {(entry.use, entry.slot): k for k, entry in enumerate(self.jax)}
         return in_order((place[one.torch], other[one.jax]) for one in self.pairs)
 
     def nearly(self) -> None:
-        """Pair what was computed from weights and so holds nearly the same."""
+        """Pair values that were computed from weights, and so are only nearly the same."""
         torch, jax = self.left()
         sizes: dict[int, list[tuple[int, Array]]] = defaultdict(list)
         for j in jax:
@@ -179,7 +179,7 @@ class _Matching:
                     break
 
     def by_pieces(self) -> None:
-        """Pair rows of numbers of which one is a piece of the other; single numbers prove little, as many are alike."""
+        """Pair rows of numbers of which one is a piece of the other; single numbers prove little, as many are equal."""
         torch, jax = ([k for k in numbers if self._row(side, k)] for side, numbers in enumerate(self.left()))
         free = {(side, k): np.ones(self._row(side, k), bool) for side, numbers in enumerate((torch, jax)) for k in numbers}
         for t in torch:
@@ -193,12 +193,12 @@ class _Matching:
                 self._part(t, j, np.arange(len(one))[mine], np.arange(len(other))[theirs])
 
     def _row(self, side: int, k: int) -> int:
-        """How many numbers a weight has that is one row of them, and not always the same one."""
+        """The length of a weight that is one row of numbers, not all of them equal."""
         matrix = (self.torch, self.jax)[side][k].matrix
         return matrix.shape[1] if matrix.shape[0] == 1 and np.ptp(matrix) > 0 else 0
 
     def by_features(self) -> None:
-        """Pair what is split on one side and joined on the other, output by output."""
+        """Pair weights that are split on one side and joined on the other, output by output."""
         torch, jax = self.left()
         where: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
         for t in torch:
@@ -210,7 +210,7 @@ class _Matching:
             for feature, mark in enumerate(_marks(self.jax[j].matrix)):
                 place = next((one for one in where.get(mark, []) if one not in taken), None)
                 if place is not None:
-                    taken.add(place)  # a weight that is applied again and again is so in the same order on both sides
+                    taken.add(place)  # repeated uses of a weight have the same order on both sides
                     found[place[0]].append((feature, place[1]))
             total = sum(map(len, found.values()))
             if total < self.jax[j].shape[1] and not any(len(some) == self.torch[t].shape[1] for t, some in found.items()):
@@ -230,7 +230,7 @@ class _Matching:
         self.pairs.append(Pair((one.use, one.slot), (other.use, other.slot), theirs, mine, inputs, "values"))
 
     def by_order(self) -> None:
-        """Pair what is left and has one shape, between the same neighbours: its values differ."""
+        """Pair the remaining weights of one shape between the same neighbours: their values differ."""
         torch, jax = self.left()
         shapes = {(self.torch[t].kind, self.torch[t].shape) for t in torch}
         for kind, shape in sorted(shapes):
@@ -242,14 +242,14 @@ class _Matching:
 
 
 def _piece(row: Array, whole: Array, free: Array) -> slice | None:
-    """Where a row stands in a longer one, among numbers that are free."""
+    """The place of a row in a longer one, among numbers that are free."""
     starts = np.flatnonzero(whole[: len(whole) - len(row) + 1] == row[0])
     pieces = (slice(start, start + len(row)) for start in starts)
     return next((one for one in pieces if free[one].all() and np.array_equal(whole[one], row)), None)
 
 
 def _marks(matrix: Array) -> list[Hashable]:
-    """What tells the outputs of a weight apart: the values of each, in whatever order."""
+    """A key for each output of a weight: its values, in any order."""
     if matrix.shape[0] == 1 and matrix.shape[1] > 1 and len(np.unique(matrix)) < matrix.shape[1]:
         return [(matrix.shape[0], float(value), k) for k, value in enumerate(matrix[0])]
     columns = np.sort(matrix, axis=0)
@@ -267,7 +267,7 @@ Arranged = tuple[Array | None, Array | None, str | None]
 
 
 def arrange(torch: Array, jax: Array) -> Arranged | None:
-    """How JAX's matrix is torch's: ``jax == torch[inputs][:, outputs]``; None where it is not."""
+    """How JAX's matrix follows from torch's: ``jax == torch[inputs][:, outputs]``; None if it does not."""
     if torch.shape != jax.shape:
         return None
     if _close(torch, jax):
@@ -285,7 +285,7 @@ def arrange(torch: Array, jax: Array) -> Arranged | None:
 
 
 def _matched(torch: Array, jax: Array) -> Array | None:
-    """Where each row of one matrix stands in another that has the same rows; those that are alike in their order."""
+    """The place of each row of one matrix in another with the same rows; equal rows keep their order."""
     order = np.lexsort(np.round(torch, 12).T[::-1]), np.lexsort(np.round(jax, 12).T[::-1])
     if not _close(torch[order[0]], jax[order[1]]):
         return None

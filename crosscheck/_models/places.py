@@ -1,4 +1,4 @@
-"""Where each number of a weight stands: in torch's arrays, in JAX's, and in what operations see of them."""
+"""The place of each number of a weight: in torch's arrays, in JAX's, and in the operands of operations."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ MOVES = frozenset(
         *("slice", "squeeze", "stack", "transpose"),
     ]
 )
-"""Operations that put numbers elsewhere and leave them as they are."""
+"""Operations that move numbers without changing them."""
 
 
 Seen = tuple[Array | None, ...]
-"""Of each weight of a use, where its numbers stand."""
+"""For each weight of a use, the places of its numbers."""
 
 
 class Places:
-    """The numbers of several arrays, counted through."""
+    """The numbers of several arrays, counted across all of them."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
@@ -51,11 +51,11 @@ class Places:
         return np.arange(self.start(name), self.start(name) + size, dtype=self.dtype).reshape(self.shapes[name])
 
     def split(self, places: Array) -> Iterator[tuple[str, Any, Array]]:
-        """By array, in the order in which they occur: its name, which of the places are in it, where they stand in it."""
+        """For each array, in the order of occurrence: its name, which of the places are in it, and the places within it."""
         if not places.size:
             return
         first, last = np.searchsorted(self._starts, [places.min(), places.max()], side="right") - 1
-        if first == last >= 0:  # the usual case, without a search for each
+        if first == last >= 0:  # the usual case, which needs no search
             yield self.names[first], ..., places - self.dtype.type(self._starts[first])
             return
         owners = np.where(places < 0, -1, np.searchsorted(self._starts, places, side="right") - 1)
@@ -66,7 +66,7 @@ class Places:
 
 
 class TorchPlaces(Places):
-    """The numbers of torch's weights, found again in what operations see of them."""
+    """The numbers of torch's weights, and where they appear in the operands of operations."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         super().__init__({name: value.shape for name, value in weights.items()})
@@ -74,7 +74,7 @@ class TorchPlaces(Places):
         self._lookups: dict[str, tuple[Array, Array] | None] = {}
 
     def seen(self, name: str, matrix: Array) -> Array | None:
-        """Where the numbers of a matrix stand; None where they are not those of this weight, or could be several of it."""
+        """The places of the numbers of a matrix; None if they are not numbers of this weight, or are ambiguous."""
         weight = self._weights[name]
         if weight.size == matrix.size:
             for seen, places in zip(_matrices(weight), _matrices(self.of(name)), strict=True):
@@ -87,14 +87,14 @@ class TorchPlaces(Places):
         return found[1][order] if np.array_equal(found[0][order], matrix) else None
 
     def numbers(self, places: Array) -> Array:
-        """What stands at places; 0 where there is no place."""
+        """The numbers at places; 0 without a place."""
         found = np.zeros(places.shape)
         for name, mask, own in self.split(places):
             found[mask] = self._weights[name].reshape(-1)[own]
         return found
 
     def lookup(self, name: str) -> tuple[Array, Array] | None:
-        """The numbers of a weight, sorted, and their places, if no two are equal."""
+        """The numbers of a weight, sorted, and their places; None if two are equal."""
         if name not in self._lookups:
             values = self._weights[name].reshape(-1)
             order = np.argsort(values, kind="stable")
@@ -105,21 +105,21 @@ class TorchPlaces(Places):
 
 
 def float_arrays(model: JaxModel) -> dict[str, Array]:
-    """JAX's arrays of floats; those of bfloat16, with which numpy cannot do everything, in float32."""
+    """JAX's arrays of floats; those of bfloat16 as float32, since numpy lacks operations for it."""
     named = zip(model.names, model.weights, strict=True)
     floats = {name: value for name, value in named if value.dtype.kind == "f" or value.dtype.name == "bfloat16"}
     return {name: value if value.dtype.kind == "f" else value.astype(np.float32) for name, value in floats.items()}
 
 
 def without_inputs(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
-    """What JAX computes from weights and constants alone, by number."""
+    """The values that JAX computes from weights and constants alone, by number."""
     run = Run(flat, wide=True)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
     return run.values
 
 
 def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:
-    """The uses, and where the numbers of their weights' matrices stand in JAX's arrays; None for what was computed."""
+    """The uses, and the places in JAX's arrays of the numbers of their weights; None for computed numbers."""
     leaves = {number: name for number, name in zip(flat.weights, model.names, strict=True) if name in places.shapes}
 
     def stand(number: int) -> Array:
@@ -151,7 +151,7 @@ def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:
 
 
 def is_moved(flat: JaxProgramFlat, number: int) -> bool:
-    """Whether a value holds nothing but numbers of weights."""
+    """Whether a value consists only of numbers of weights."""
     left = [number]
     while left:
         one = left.pop()
@@ -168,7 +168,7 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
 
 @dataclass(frozen=True)
 class Region:
-    """The part of one array of JAX that is from one array of torch, and how it is laid out."""
+    """The part of one array of JAX that comes from one array of torch, and its layout."""
 
     torch: str
     jax: str
@@ -177,7 +177,7 @@ class Region:
 
 
 def regions(sources: Mapping[str, Array], torch: Places) -> list[Region]:
-    """What each array of JAX holds of torch's, by the place in torch of each of its numbers; -1 where that is unknown."""
+    """For each array of JAX, its parts from torch, by the place in torch of each number; -1 for an unknown place."""
     found = []
     for name, places in sources.items():
         masks = {owner: np.ones(places.shape, bool) if mask is ... else mask for owner, mask, _ in torch.split(places)}
@@ -206,7 +206,7 @@ def _region(places: Array, mask: Array, torch: Places, owner: str, present: list
 
 
 def _matrices(places: Array) -> Iterable[Array]:
-    """The ways in which torch's operations see a weight."""
+    """The forms in which torch's operations use a weight."""
     yield places.reshape(1, -1)
     if places.ndim == 2:
         yield from (places.T, places)
@@ -216,7 +216,7 @@ def _matrices(places: Array) -> Iterable[Array]:
 
 
 def shaped(places: Array, shape: tuple[int, ...]) -> Iterable[Array]:
-    """The usual ways in which JAX holds a weight: its axes in another order, or folded."""
+    """The usual forms in which JAX holds a weight: its axes in another order, or folded."""
     axes = tuple(range(places.ndim))
     orders = [axes, axes[::-1]]
     if places.ndim > 2:

@@ -1,4 +1,4 @@
-"""Both models run and traced, as every function on whole models begins; what a user can mend is said in one message."""
+"""Run torch's model and trace JAX's; errors that a user can correct become one message."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import UntraceableError
 
 DRAWN_AGAIN = 8
-"""A model that draws random numbers runs so many times more: few numbers may come out alike."""
+"""A model that draws random numbers is run this many more times, to find numbers that differ."""
 
 
 def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
-    """What torch returns, and what it does."""
+    """What torch returns, and the record of its operations."""
     outputs = returned(torch_model, inputs)
     return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
 
 
 def returned(torch_model: Any, inputs: Inputs) -> Outputs:
-    """What torch returns. A run in training mode changes statistics, so each has a copy of the model.
+    """What torch returns. A run in training mode changes statistics, so each run gets a copy of the model.
 
     Raises:
         UsageError: If it raises, or what it returns depends on random numbers.
@@ -34,7 +34,7 @@ def returned(torch_model: Any, inputs: Inputs) -> Outputs:
     program = TorchProgram(torch_model, inputs, "cpu")
     try:
         outputs, values, _ = program.outputs()
-        # A model may draw what it does not use, or seed what it draws from.
+        # A model may draw numbers that it does not use, or seed its own generator.
         again = [TorchProgram(torch_model, inputs, "cpu").outputs()[1] for _ in range(DRAWN_AGAIN * program.draws)]
     except Exception as error:
         raise UsageError(f"torch_model: it raised {said(error)}") from error
@@ -45,7 +45,7 @@ def returned(torch_model: Any, inputs: Inputs) -> Outputs:
 
 @contextmanager
 def traceable(what: str, must: str) -> Iterator[None]:
-    """Whatever JAX raises when it traces a user's function is said in one message, with what the function must be."""
+    """An exception of JAX while it traces a user's function becomes one message with what the function must be."""
     try:
         yield
     except UntraceableError as error:

@@ -1,4 +1,4 @@
-"""The report on two models: one line, the story of what goes wrong, then every landmark, weight and gradient."""
+"""The report on two models: the verdict in one line, each fault, then every landmark, weight and gradient."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ SCHEMA = "crosscheck.models/1"
 MOST_FAULTS = 8
 MOST_ROWS = 400
 NARROW = 80
-"""As wide as the tree is at most, so that it fits any terminal."""
+"""The largest width of the tree, so that it fits any terminal."""
 SIDES = {"torch": "PyTorch", "jax": "JAX", None: "not known"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One landmark: a place where both models hold the same quantity, if the port is right.
+    """A landmark: a place where both models hold the same quantity, if the port is correct.
 
-    All errors are the largest difference of an element, relative to the root mean square of torch's values there.
+    Each error is the largest difference of an element, relative to the root mean square of torch's values there.
 
     Attributes:
-        name: The weight that is applied there, ``sum`` or an output.
-        place: ``operand`` for what the weight is applied to, ``result`` for what comes of it.
+        name: The name of the weight that is applied there, or ``sum``, or the name of an output.
+        place: ``operand`` for the data to which the weight is applied, ``result`` for the result.
         torch: The module of torch.
         operation: The operation of torch that gives the value.
-        jax: Where it stands in JAX: the names of its modules and functions, as far as its library gives any.
-        source: The line of JAX's side.
-        error: The error made since the landmarks before, of the same values, in float64.
-        tolerance: How far right models may differ there in float64.
-        accumulated: How far the two are apart in the dtype where each runs by itself; None where it is wrong in float64.
-        drift: How far rounding alone moves JAX's value there; None likewise.
-        torch_error: The error of torch in the dtype, made since the landmarks before; None likewise.
-        jax_error: The same of JAX.
-        rounding: How far rounding every operation since then moves the value; None likewise.
+        jax: The place in JAX: the names of its modules and functions, if its library provides them.
+        source: The line of JAX's code.
+        error: The error in float64 made since the previous landmarks, given the same values there.
+        tolerance: The largest error in float64 of correct models.
+        accumulated: The difference in the dtype when each model runs by itself; None if the landmark is wrong in float64.
+        drift: How far rounding alone moves JAX's value there; None if the landmark is wrong in float64.
+        torch_error: The error of torch in the dtype made since the previous landmarks; None like ``drift``.
+        jax_error: The error of JAX, likewise.
+        rounding: How far the rounding of every operation since then moves the value; None like ``drift``.
         cause: ``exact``, ``rounding``, ``inaccurate`` or ``definition``.
-        side: The side that is inaccurate; None where neither is, or nothing says which function is meant.
-        fault: The number of the fault that it shows; None where it shows none.
+        side: The side that is inaccurate; None if neither is, or if it is unknown which function is meant.
+        fault: The number of the fault that shows here; None if none does.
     """
 
     name: str
@@ -75,19 +75,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong by itself, and not since something before it did.
+    """A fault of its own, not a consequence of an earlier one.
 
     Attributes:
-        torch: The module of torch whose computation JAX does not have.
+        torch: The module of torch whose result JAX does not have.
         kind: The class of that module.
         operation: The operation of torch.
-        jax: Where it stands in JAX.
-        source: The line of JAX's side.
-        cause: ``definition``, ``inaccurate``, ``missing``, ``special``, or ``error`` where a backward pass raises.
-        side: The side at fault; None where nothing says which function is meant.
-        error: How large it is, as of a landmark.
+        jax: The place in JAX.
+        source: The line of JAX's code.
+        cause: ``definition``, ``inaccurate``, ``missing``, ``special``, or ``error`` if a backward pass raises.
+        side: The side at fault; None if it is unknown which function is meant.
+        error: The size of the error, as in ``Layer``.
         explanation: What differs, as far as it is known.
-        layers: The numbers of the landmarks that show it.
+        layers: The numbers of the landmarks at which it shows.
     """
 
     torch: str
@@ -103,7 +103,7 @@ class Fault:
 
     @property
     def where(self) -> str:
-        """The module, or the model itself."""
+        """The name of the module, or the model itself."""
         return self.torch or "the model itself"
 
 
@@ -112,16 +112,16 @@ class ModelsReport(Documented):
     """The result of ``compare_models``.
 
     Attributes:
-        name: Both models.
+        name: The names of both models.
         layers: Every landmark, in the order in which JAX reaches them.
-        faults: What goes wrong by itself, in that order.
-        weights: Every parameter and buffer of torch and every array of JAX, and what became of it.
+        faults: The faults, in that order.
+        weights: A record for every parameter and buffer of torch and every array of JAX.
         gradients: The verdict on the gradient by each parameter of torch.
-        outputs: For each output how far the two are apart where each runs by itself, and how far rounding may bring them.
-        notes: What else there is to say, such as what could not be compared.
+        outputs: For each output, the difference when each model runs by itself, and how much of it rounding explains.
+        notes: Other remarks, such as what could not be compared.
         environment: Versions, devices and settings on which the results may depend.
-        segments: For each fault that float64 shows what both sides do there, as code that runs without the models.
-        seconds: How long it took.
+        segments: For each fault that float64 shows, the operations of both sides as code that runs without the models.
+        seconds: The duration in seconds.
     """
 
     name: str
@@ -142,24 +142,24 @@ class ModelsReport(Documented):
 
     @property
     def first(self) -> Fault | None:
-        """The first layer that goes wrong by itself."""
+        """The first fault."""
         return self.faults[0] if self.faults else None
 
     @property
     def diverging(self) -> tuple[tuple[Fault, ...], ...]:
-        """All that go wrong by themselves, those that are alike together."""
+        """All faults, in groups of similar ones."""
         ordered = sorted(self.faults, key=_alike)
         groups = [tuple(group) for _, group in groupby(ordered, key=_alike)]
         return tuple(sorted(groups, key=lambda group: self.faults.index(group[0])))
 
     @property
     def cause(self) -> str | None:
-        """The cause of the first fault; None where the two models agree."""
+        """The cause of the first fault; None if the two models agree."""
         return self.first.cause if self.first else None
 
     @property
     def side(self) -> str | None:
-        """The side at fault in it; None where there is none, or it is not known."""
+        """The side of the first fault; None if there is no fault, or the side is not known."""
         return self.first.side if self.first else None
 
     @property
@@ -184,7 +184,7 @@ class ModelsReport(Documented):
         return "\n".join(_story(self))
 
     def tree(self) -> str:
-        """The modules of the model with a verdict at each; what is inside a module is shown where something is wrong.
+        """The modules of the model, each with a verdict; the inside of a module is shown if something in it is wrong.
 
         Returns:
             The text, of lines of at most 80 characters; empty if nothing was compared.
@@ -218,7 +218,7 @@ class ModelsReport(Documented):
         return Document(self.headline, self.passed, blocks, self.environment)
 
     def plot(self) -> Figure:
-        """Draw the error over depth: made at each landmark in float64, accumulated, and the bound of rounding.
+        """Draw the error over depth: the error made at each landmark in float64, the accumulated one, and rounding's bound.
 
         Returns:
             A figure that belongs to no window.
@@ -231,17 +231,17 @@ class ModelsReport(Documented):
         return draw(self.layers, self.faults)
 
     def save_segments(self, folder: str | Path, *, force: bool = False) -> list[Path]:
-        """Write each segment as a script that runs it by itself, with its arrays in a ``.safetensors`` file beside it.
+        """Write each segment as a script that runs alone, with its arrays in a ``.safetensors`` file beside it.
 
         Args:
-            folder: Where they are written; it is made if it is not there.
-            force: Whether files that crosscheck did not write are replaced too.
+            folder: The folder for the files; it is made if it does not exist.
+            force: Whether to replace files that crosscheck did not write, too.
 
         Returns:
-            The scripts, one for each of ``segments``.
+            The paths of the scripts, one for each of ``segments``.
 
         Raises:
-            UsageError: If a file is in the way that crosscheck did not write.
+            UsageError: If a file of that name exists that crosscheck did not write.
             OSError: If a file cannot be written.
 
         Examples:
@@ -288,7 +288,7 @@ class ModelsReport(Documented):
 
 
 def _alike(fault: Fault) -> tuple[str, str, str, str]:
-    what, _, _ = fault.explanation.partition(";")  # what follows says at how many elements
+    what, _, _ = fault.explanation.partition(";")  # the rest says at how many elements
     return fault.cause, fault.kind, fault.operation, what
 
 

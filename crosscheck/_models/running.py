@@ -1,4 +1,4 @@
-"""Running a flat program of JAX step by step, with the values at chosen steps seen, and replaced."""
+"""Run a flat program of JAX step by step, observe the values at chosen steps, and replace them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from crosscheck._shadow.jax_equations import is_float, wide_of, widened
 from crosscheck._shadow.jax_lift import QUIET
 
 Seen = Callable[["Run", Any], Any]
-"""Is given the run and a value, and returns what is put in its place; None for itself."""
+"""A function of the run and a value, which returns the replacement; None to keep the value."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What is called at a step: with its operand at a position, before it runs, and with its result, afterwards."""
+    """What is called at a step: with the operand at a position before the step runs, and with its result afterwards."""
 
     operands: Mapping[int, Seen]
     result: Seen | None = None
@@ -49,9 +49,9 @@ class Run:
         loose: frozenset[str] = frozenset(),
         keep: bool = True,
     ) -> None:
-        """``loose`` names weights that are noisy too: those that torch does not hold, and were rounded for JAX.
+        """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
 
-        Without ``keep``, values are dropped when nothing needs them any more.
+        Without ``keep``, a value is dropped when no later step needs it.
         """
         self._last = {} if keep else flat.last_uses()
         self.flat, self.wide, self._loose = flat, wide, loose
@@ -61,17 +61,17 @@ class Run:
         self._interpreter = flat.interpreter.seeded(noise or QUIET)
 
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
-        """The results; with ``only``, nothing but steps of values of at most that kind is run."""
+        """The results. With ``only``, only steps whose values are at most of that kind are run."""
         with jax.enable_x64(self.wide or self.flat.dtype == "float64"), jax.default_device(jax.devices("cpu")[0]):
             return [np.asarray(one) for one in self.traced(weights, inputs, only)]
 
     def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
-        """The same of what may be traced by JAX, where the caller has said whether there is float64."""
+        """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
         flat = self.flat
         for number, value in flat.constants.items():
             self.values[number] = self._constant(value, flat.exact.get(id(value)))
         for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
-            dtype = flat.avals[number].dtype  # of integers, the one that they were traced in
+            dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
             value = jnp.asarray(array).astype(wide_of(dtype) if self.wide else dtype)
             disturbed = flat.origins.get(number, frozenset()) & self._loose
             self.values[number] = self._disturbed(value) if disturbed else value
@@ -91,9 +91,9 @@ class Run:
         return self._interpreter._noisy(jnp.asarray(constant), 1.0)
 
     def _constant(self, value: Any, exact: Any) -> Any:
-        """A constant as the run has it: in float64, with noise where the dtype does not hold the number that was written.
+        """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
 
-        What was written is known of a single number; an array may have been rounded before JAX got it.
+        The number in the source is known only for scalars; an array may have been rounded before JAX received it.
         """
         if not self.wide or not is_float(value):
             return value
@@ -101,14 +101,14 @@ class Run:
         return self._disturbed(wide) if np.ndim(value) and exact is None else self._rounded(wide, value.dtype)
 
     def _rounded(self, wide: Any, dtype: Any) -> Any:
-        """With noise, as rounding to a dtype would be: none on numbers that the dtype holds."""
+        """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
         if self._noise is None or not is_float(wide):
             return wide
         wide = jnp.asarray(wide)
         return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self._disturbed(wide))
 
     def read(self, one: Any) -> Any:
-        """A value, by its number, or a constant that stands in an equation."""
+        """A value, by its number, or a constant in an equation."""
         if not isinstance(one, Literal):
             return self.values[one]
         return self._constant(np.asarray(one.val, one.aval.dtype), self.flat.exact.get(id(one)))
@@ -125,7 +125,7 @@ class Run:
             self._replace(step.outputs[0], watch.result(self, self.values[step.outputs[0]]))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
-        """What a step makes of its operands."""
+        """The results of a step for its operands."""
         if not self.wide or step.equation is None:
             return as_it_is(step, given)
         constant = step.operation.kind == CONSTANT
@@ -137,7 +137,7 @@ class Run:
         return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
 
     def again(self, number: int, value: Any, last: int) -> dict[int, Any]:
-        """What would be otherwise if the value ``number`` were ``value``; steps after ``last`` are not run."""
+        """The values that would change if the value ``number`` were ``value``; steps after ``last`` are not run."""
         here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
         for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
             if any(isinstance(one, int) and one in here for one in step.inputs):
@@ -146,12 +146,12 @@ class Run:
         return here
 
     def put(self, number: int, value: Any) -> None:
-        """Let what has not run yet have another value, if anything needs it."""
+        """Replace a value for the steps that have not run yet, if any of them needs it."""
         if number in self.values:
             self._replace(number, value)
 
     def _replace(self, number: int, value: Any) -> None:
-        """Give a number another value, and also the numbers that it is a reshape or a transpose of."""
+        """Replace a value, and also the values of which it is a reshape or a transpose."""
         if value is None:
             return
         like = self.values[number]
@@ -169,7 +169,7 @@ class Run:
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
-    """What a step makes of its operands in their own dtypes."""
+    """The results of a step for its operands in their own dtypes."""
     if step.equation is None:
         assert step.function is not None
         return [step.function(*given)]
@@ -179,7 +179,7 @@ def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
 
 
 def _moved_back(step: Step, value: Any, aval: Any) -> Any:
-    """What a move of all elements was applied to; None where it is another operation."""
+    """The operand of a step that only moves all elements, from its result; None for another operation."""
     name, params = step.operation.name, step.equation.params
     if (
         name in ("reshape", "squeeze", "expand_dims", "copy", "copy_p") and params.get("dimensions") is None

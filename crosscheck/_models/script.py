@@ -1,4 +1,4 @@
-"""A segment of two models as two files: a script of what both sides do there, and the arrays that they do it to."""
+"""A segment of two models as two files: a script with the operations of both sides, and the arrays that it uses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SIGNATURE = {"generator": GENERATOR}
 
 @dataclass(frozen=True)
 class Segment:
-    """What PyTorch and JAX do between the landmarks before a fault and the one that shows it, without the models.
+    """The operations of PyTorch and JAX between the landmarks before a fault and the one that shows it, without the models.
 
     Attributes:
-        fault: The number of the fault among those of the report.
-        name: What its files are called.
-        code: A script that loads ``arrays`` from the file beside it, runs both sides, and prints how far they are apart.
-        arrays: PyTorch's values, the weights, and what PyTorch makes of them, by name.
+        fault: The number of the fault in the report.
+        name: The name of its files, without the ending.
+        code: A script that loads ``arrays`` from the file beside it, runs both sides, and prints the largest difference.
+        arrays: PyTorch's values, the weights, and PyTorch's results, by name.
     """
 
     fault: int
@@ -40,11 +40,11 @@ class Segment:
 
 
 def save(segments: Sequence[Segment], folder: Path, *, force: bool) -> list[Path]:
-    """Write the files of every segment, and give the scripts.
+    """Write the files of every segment, and return the paths of the scripts.
 
     Raises:
-        UsageError: If one is there that crosscheck did not write, unless forced.
-        OSError: If one cannot be written.
+        UsageError: If a file exists that crosscheck did not write, unless ``force``.
+        OSError: If a file cannot be written.
     """
     from safetensors.numpy import save as packed
 
@@ -64,12 +64,12 @@ def save(segments: Sequence[Segment], folder: Path, *, force: bool) -> list[Path
 
 
 def file_name(number: int, where: str) -> str:
-    """What the files of a fault are called."""
+    """The name of the files of a fault."""
     return re.sub(r"[^\w.-]", "_", f"{number + 1}-{where}")
 
 
 def _stored(array: Array) -> Array:
-    """An array in float32 where that holds its numbers."""
+    """The array as float32, if that holds its numbers."""
     if array.dtype == np.float64:
         with np.errstate(over="ignore"):
             narrow = array.astype(np.float32)

@@ -1,4 +1,4 @@
-"""One stretch by itself: the module of torch that goes wrong against what JAX has in its place, as ``compare`` sees it."""
+"""One stretch alone: the wrong module of torch, compared by ``compare`` with the steps of JAX in its place."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from crosscheck._models.running import as_it_is
 from crosscheck._models.uses import Operation
 
 SAME = 1e-5
-"""What a module is given is found in JAX up to this, relatively: JAX rounds otherwise what is no landmark."""
+"""The largest relative difference of a module's argument in JAX: values between landmarks are rounded differently."""
 MOST_COMPARED = 12
-"""So many different stretches at most are compared by themselves, which takes seconds each."""
+"""The most different stretches that are compared alone, which takes seconds each."""
 
 
 def explanation_by_compare(found: Found, landmark: Landmark, operation: Operation, known: dict[object, str]) -> str:
-    """How the module and the stretch differ; empty where the stretch is not that of one module.
+    """How the module and the stretch differ; empty if the stretch is not that of one module.
 
-    ``known`` holds what was found so far: layers that are alike are compared once.
+    ``known`` holds the results so far: equal layers are compared once.
     """
     module = found.torch.modules.get(operation.path)
     if module is None or not operation.path or list(module.children()):
@@ -43,21 +43,21 @@ def explanation_by_compare(found: Found, landmark: Landmark, operation: Operatio
             return ""
         same = repr(module), str(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(given.shape, given.dtype)))
         if same in known:
-            return known[same].partition(";")[0]  # what follows says at how many elements
+            return known[same].partition(";")[0]  # the rest says at how many elements
         if len(known) >= MOST_COMPARED:
             return ""
         known[same] = ""
         report = compare(module, function, [given], order=0, dtype=found.flat.dtype)
-    except Exception:  # a stretch that cannot be run by itself has no explanation; the fault stands all the same
+    except Exception:  # a stretch that cannot be run alone has no explanation, but remains a fault
         return ""
-    # an error is of the layout, which is no fault of a stretch
+    # an error of the layout is no fault of a stretch
     if not report.passed and report.cause not in (None, "error"):
         known[same] = report.headline.partition(f" / {function.__name__}: ")[2].rstrip(".")
     return known[same]
 
 
 def _given(found: Found, operation: Operation) -> Any:
-    """The one array that a module was called with when it ran this operation."""
+    """The one array with which a module was called when it ran this operation."""
     calls = [call for call in found.torch.calls if call[0] == operation.path and call[1] <= operation.index]
     if not calls:
         return None
@@ -68,7 +68,7 @@ def _given(found: Found, operation: Operation) -> Any:
 
 
 def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Operation) -> bool:
-    """Whether a module does to its argument with JAX's axes what it did to it, as elementwise functions do."""
+    """Whether a module commutes with a change of its argument's axes to JAX's, as elementwise functions do."""
     with torch.no_grad():
         result = copy.deepcopy(module).double()(torch.from_numpy(given.astype(np.float64)))
     mine, theirs = (np.sort(one, axis=None) for one in (found.torch.values[operation.index].wide, result.numpy()))
@@ -76,7 +76,7 @@ def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Op
 
 
 def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callable[[Any], Any]] | None:
-    """The module's argument, with the axes that it has in JAX, and what JAX computes from that to the landmark."""
+    """The module's argument with its axes in JAX, and JAX's program from there to the landmark."""
     run = found.narrow.run if found.narrow else None
     if run is None:
         return None
@@ -102,7 +102,7 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callabl
     def port(x: Any) -> Any:
         if tuple(x.shape) == given.shape:
             return same_shape(x)
-        # An elementwise function is asked for at other inputs, of other shapes.
+        # An elementwise function is also compared at other inputs, of other shapes.
         parts = -(-x.size // given.size)
         padded = jnp.resize(x.ravel(), (parts, *given.shape))
         return jax.vmap(same_shape)(padded).ravel()[: x.size].reshape(x.shape)

@@ -1,4 +1,4 @@
-"""Where a search for JAX's weights stands: what is known, and what was decided and is not proven yet."""
+"""The state of a search for JAX's weights: what is known, and the decisions that are not proven yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosscheck._models.choice import Choice
 
 @dataclass(frozen=True)
 class Decision:
-    """A choice that was made: at which step for which numbers, among which, and where the run stood before."""
+    """A decision: the step, the numbers, the choices, and the state before it."""
 
     step: int
     key: tuple[int, int]
@@ -27,18 +27,18 @@ class Decision:
 
 @dataclass
 class State:
-    """A run that stands before a step.
+    """The state of a run before a step.
 
     Attributes:
         at: The step.
-        values: Of data, by number.
-        sources: By array of JAX, the place in torch's of each number; and of a second one that is added to it.
-        made: By step, what a product is made of: weights of torch, and which of their outputs are which of JAX's.
+        values: The values of data, by number.
+        sources: For each array of JAX, the place in torch's of each number, and that of a second number to add.
+        made: For each step, the parts of a product: weights of torch, and which of their outputs are which of JAX's.
         open: Decisions that nothing has proven yet, in order.
         proven: The numbers of JAX's arrays that are proven.
-        used: The numbers of torch's that have a partner.
-        forced: The numbers of values that torch's took the place of.
-        doubtful: Arrays of JAX that others of torch fit as well.
+        used: The numbers of torch that have a partner.
+        forced: The numbers of the values that torch's values replaced.
+        doubtful: Arrays of JAX that other arrays of torch fit as well.
         alone: Arrays of JAX that are proven by their own operation, but not by what follows.
     """
 

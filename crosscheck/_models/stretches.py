@@ -1,4 +1,4 @@
-"""The segment of each fault: what leads, on both sides, from values that were put in place to the landmark that shows it."""
+"""The segment of each fault: the operations of both sides from known values to the landmark that shows the fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from crosscheck._models.uses import DATA
 from crosscheck._report.snippet import snippet
 
 SAME = 1e-3
-"""A segment by itself shows the error of the report, up to this, relatively."""
+"""A segment alone shows the error of the report, up to this relative difference."""
 APART = '''def apart(one, other):
     """The largest difference of an element, relative to the root mean square of the other."""
     return np.abs(one - other).max() / np.sqrt(np.mean(other**2))'''
@@ -35,14 +35,14 @@ WIDE = 'arrays = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for n
 
 
 def segments(found: Found, faults: Sequence[Fault], program: TorchProgram) -> tuple[list[Segment], list[str]]:
-    """Of the faults at landmarks those that can be run by themselves, and what there is to say of the others."""
+    """The segments of faults that can be run alone, and remarks on the others."""
     if not found.located.faults:
         return [], []
     run = found.forcing.replaced(found.located.left, wide=True, keep=True).run
     assert run is not None
     try:
         graph = TorchGraph(program, len(found.torch.operations))
-    except Exception:  # whatever torch.fx raises at a model that it cannot trace: JAX's side can be shown all the same
+    except Exception:  # torch.fx may raise anything; JAX's side can still be shown
         graph = None
     made, notes, forms = [], [], dict[object, Form]()
     for number, fault in enumerate(faults[: len(found.located.faults)]):
@@ -76,7 +76,7 @@ def _segment(
 
 
 def _kept(arrays: dict[str, Array], name: str, value: Array) -> str:
-    """The name by which an array is saved, once where both sides have it."""
+    """The name under which an array is saved; an array of both sides is saved once."""
     for other, held in arrays.items():
         if held.shape == value.shape and held.dtype == value.dtype and np.array_equal(held, value, equal_nan=True):
             return other
@@ -96,19 +96,19 @@ def _call(side: Code, names: Sequence[str]) -> str:
 
 
 def _settled(found: Found, at: int) -> Iterator[int]:
-    """The landmarks before this one at which JAX got torch's values."""
+    """The earlier landmarks at which JAX got torch's values."""
     return (number for number in range(at) if number not in found.located.left)
 
 
 def _value(found: Found, number: int) -> Any:
-    """The value of JAX that a landmark is."""
+    """The value of JAX at a landmark."""
     landmark = found.landmarks[number]
     step = found.flat.steps[landmark.step]
     return step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
 
 
 def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Code, Array]:
-    """What JAX does from the settled landmarks to this one, and what that gives."""
+    """JAX's steps from the known landmarks to this one, and their result."""
     flat, mends = found.flat, found.forcing.mends
     target = _value(found, at)
     ends = {_value(found, one): f"the {_place(found, one)}" for one in _settled(found, at)}
@@ -135,7 +135,7 @@ def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Co
 
 
 def _between(found: Found, target: int, ends: Mapping[int, str]) -> tuple[list[Step], list[int]]:
-    """The steps from the ends to a value, in order, and the ends that they begin at."""
+    """The steps from the ends to a value, in order, and the ends at which they begin."""
     flat = found.flat
     steps, starts, left, seen = set[int](), set[int](), [target], set[int]()
     while left:
@@ -152,7 +152,7 @@ def _between(found: Found, target: int, ends: Mapping[int, str]) -> tuple[list[S
 
 
 def _names(found: Found, starts: Sequence[int]) -> list[str]:
-    """What JAX's arguments are called: weights as they are there, others x."""
+    """The names of JAX's arguments: weights keep theirs, others are called x."""
     weights = dict(zip(found.flat.weights, found.flat.names, strict=True))
     names: list[str] = []
     for number in starts:
@@ -166,7 +166,7 @@ def _place(found: Found, number: int) -> str:
 
 
 def _torch(found: Found, at: int, graph: TorchGraph, whole: Array) -> Code | None:
-    """What torch does there; None where torch.fx shows another result than what was recorded."""
+    """torch's operations there; None if torch.fx gives another result than the record."""
     operations, mends = found.torch.operations, found.forcing.mends
     last = found.landmarks[at].operation
     if last is None or operations[last].kind != DATA:
@@ -176,7 +176,7 @@ def _torch(found: Found, at: int, graph: TorchGraph, whole: Array) -> Code | Non
     ends = {one for one in settled if one is not None and one != last and operations[one].kind == DATA}
     try:
         made = graph.segment(last, {one: (_where(found, one), found.torch.values[one].wide) for one in ends})
-    except Exception:  # whatever an operation raises in float64, or where something was written in place before it
+    except Exception:  # an operation may raise in float64, or after an in-place change
         return None
     assert made.result is not None
     mine, theirs = (np.sort(one.astype(np.float64), axis=None)[:, None] for one in (made.result, whole))
@@ -191,7 +191,7 @@ def _where(found: Found, operation: int) -> str:
 
 
 def _script(fault: Fault, error: float, calls: Mapping[Code, str], again: str, whole: bool) -> str:
-    """The script, which needs nothing of the models; not ``whole`` where torch has some of the features alone."""
+    """The script, which does not need the models; ``whole`` is whether torch has all of the features."""
     where = " ".join(filter(None, (fault.jax, fault.source)))
     said = f"The report: {fault.explanation}; an error of {error:.2g}."
     head = [

@@ -1,4 +1,4 @@
-"""How far right models may differ in float64: by what rounding constants to the dtype makes of a result, and by float64."""
+"""The largest difference of correct models in float64: from rounding the constants to the dtype, and from float64."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 
 CONSTANTS = 16.0
-"""A difference is one of functions if it is so many times what rounding the constants to the dtype makes of a result."""
+"""The functions differ if a difference is this many times the effect of rounding the constants to the dtype."""
 OPERATIONS = 64.0
-"""And so many times what rounding in float64 makes of it."""
+"""It must also be this many times the effect of rounding in float64."""
 
 Moved = TypeVar("Moved", float, Array)
 
 
 def allowed(constants: Moved, operations: Moved, unit: float) -> Moved:
-    """The limit, of how far a result moved under noise of the dtype's unit roundoff: on constants alone, on operations."""
+    """The limit, from the changes under noise of the dtype's unit roundoff: on constants alone, and on operations."""
     return np.maximum(CONSTANTS * constants, OPERATIONS * operations * (2.0**-53 / unit))

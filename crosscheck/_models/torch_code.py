@@ -25,7 +25,7 @@ from crosscheck._shadow.torch_operations import WIDE, plan_of
 
 _FREED = re.compile(r"(;  |^ *)(\w+ = )+None;? *$", re.MULTILINE)
 IMPORTS = {"inf": "from math import inf", "nan": "from math import nan", "device": "from torch import device"}
-"""What the code that torch.fx prints uses besides torch."""
+"""The names besides torch that the code printed by torch.fx uses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ class Code:
         name: Its name.
         lines: The function.
         given: The values of its arguments, by name.
-        result: What it gives, where that is known.
-        said: What an argument is, by its name, where that is known.
-        imports: What it needs.
+        result: Its result, if that is known.
+        said: Descriptions of arguments, by name, if they are known.
+        imports: The imports that it needs.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Code:
 
 
 def identifier(name: str) -> str:
-    """A name of a weight, such as ``['blocks'][0]['w']``, as one of Python."""
+    """The name of a weight, such as ``['blocks'][0]['w']``, as a name in Python."""
     word = re.sub(r"\W+", "_", name).strip("_") or "x"
     return f"{word}_" if keyword.iskeyword(word) or word == "torch" else f"x{word}" if word[0].isdecimal() else word
 
@@ -63,19 +63,19 @@ def unused(name: str, used: Iterable[str]) -> str:
 
 
 class TorchGraph:
-    """What a model of torch dispatches, in float64."""
+    """The operations that a model of torch dispatches, in float64."""
 
     def __init__(self, program: TorchProgram, count: int) -> None:
-        """``count`` operations were recorded.
+        """``count`` is the number of recorded operations.
 
         Raises:
-            ValueError: If the graph has others.
+            ValueError: If the graph has another number of operations.
         """
         module = program.function
         leaves = [torch.from_numpy(np.array(leaf)) for leaf in program.inputs.leaves]
         state = {name: one.detach().clone() for name, one in (*module.named_parameters(), *module.named_buffers())}
 
-        # torch chooses its kernels also by whether a gradient will be asked for
+        # torch's choice of kernels also depends on whether a gradient may be needed
         by = {name for name, one in module.named_parameters() if one.requires_grad}
         copies = {name: one.clone().requires_grad_(name in by) for name, one in state.items()}
 
@@ -97,7 +97,7 @@ class TorchGraph:
         self._module.recompile()
 
     def segment(self, last: int, settled: Mapping[int, tuple[str, Array]]) -> Code:
-        """The operations that the result of the last is made by, from those that are settled: what these are, and give."""
+        """The operations from the settled ones to the last one, what the settled ones give, and the result."""
         target = self._result(last)
         ends = {self._result(one): what for one, what in settled.items()}
         graph = Graph()
@@ -129,7 +129,7 @@ class TorchGraph:
         return np.asarray(widened(tensor.detach().numpy()))
 
     def _result(self, operation: int) -> Node:
-        """The tensor that an operation gives; of several the first."""
+        """The tensor that an operation returns; the first of several."""
         node = self._operations[operation]
         if not isinstance(node.meta.get("val"), tuple | list):
             return node
@@ -139,7 +139,7 @@ class TorchGraph:
 
 @contextmanager
 def _as_recorded() -> Iterator[None]:
-    """Without the kernels that do several operations at once, as when the model was recorded."""
+    """Disable fused kernels, as when the model was recorded."""
     mkldnn, fast = torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled()
     torch._C._set_mkldnn_enabled(False)
     torch.backends.mha.set_fastpath_enabled(False)
@@ -152,7 +152,7 @@ def _as_recorded() -> Iterator[None]:
 
 
 def _before(target: Node, ends: Collection[Node]) -> list[Node]:
-    """A node and those that it is made from, back to the ends, in the order of the graph."""
+    """A node and the nodes that it is made from, back to the ends, in the order of the graph."""
     found: set[Node] = set()
     left = [target]
     while left:
@@ -165,7 +165,7 @@ def _before(target: Node, ends: Collection[Node]) -> list[Node]:
 
 
 def _computes(node: Node) -> bool:
-    """Whether it is an operation as the record counts them: no view."""
+    """Whether it is an operation that the record counts: not a view."""
     return node.op == "call_function" and hasattr(node.target, "_schema") and not plan_of(node.target).view
 
 

@@ -1,4 +1,4 @@
-"""What a model of torch does, operation by operation: in its dtype and in float64, with its modules and weights."""
+"""Record a model of torch, operation by operation: in its dtype and in float64, with its modules and weights."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from crosscheck._shadow.torch_operations import Plan, tensors_in
 _OF_SHAPE = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
 )
-"""What takes of its operand the shape alone."""
+"""Operations that use only the shape of their operand."""
 
 
 @dataclass
 class TorchRecord:
-    """A run: every operation in order, the uses of weights among them, and what came out.
+    """A run: every operation in order, the uses of weights among them, and the outputs.
 
     Attributes:
-        operations: Every operation that is no view of its operand.
-        uses: Those of data with weights.
+        operations: Every operation that is not a view of its operand.
+        uses: The operations on data with weights.
         weights: Parameters and buffers of floats by name, in float64, tied ones once.
-        tied: Other names of these, each with the one that is kept.
+        tied: Other names of these weights, each with the name that is kept.
         values: The results of operations on data, by their index.
         outputs: The operation that gave each output.
         names: The names of the outputs.
         results: The outputs.
-        buffers: What running made of the buffers, in float64, by name: those that changed.
+        buffers: The values of the buffers that the run changed, in float64, by name.
         modules: The modules, by name.
-        calls: Each call of a module: its name, the operation that comes next, and its positional arguments.
+        calls: Each call of a module: its name, the index of the next operation, and its positional arguments.
     """
 
     operations: list[Operation]
@@ -57,7 +57,7 @@ class TorchRecord:
 
 
 class Observer:
-    """Is called with every operation of a run in float64, see ``crosscheck._shadow.torch_lift``."""
+    """Called with every operation of a run in float64; see ``crosscheck._shadow.torch_lift``."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.operations: list[Operation] = []
@@ -89,7 +89,7 @@ class Observer:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Follow which module is running."""
+        """Track which module is running."""
         handles = []
         for name, module in self._module.named_modules(remove_duplicate=False):
             if name:
@@ -109,13 +109,13 @@ class Observer:
         self._path.pop()
 
     def given(self, tensors: Sequence[Any]) -> None:
-        """The inputs of the run."""
+        """Record the inputs of the run."""
         for tensor in tensors:
             self._kept.append(tensor)
             self._origins[_storage(tensor)] = (DATA, frozenset())
 
     def __call__(self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any]) -> None:
-        """An operation that is no view has run."""
+        """Record an operation that is not a view."""
         given = list(tensors_in([*args, *kwargs.values()]))
         kinds = [self._origins.get(_storage(tensor), (CONSTANT, frozenset())) for tensor in given]
         kind = CONSTANT if plan.name in _OF_SHAPE else max((one for one, _ in kinds), default=CONSTANT)
@@ -166,7 +166,7 @@ class Observer:
         )
 
     def _numbers(self, wide: Any, tensor: Any) -> Array:
-        """Those of a weight; a parameter does not change in a run, so it is not copied, however often it is used."""
+        """The numbers of a weight; a parameter does not change in a run, so it is copied once."""
         return np.asarray(wide.detach().numpy()) if _storage(tensor) in self._parameters else _wide(wide)
 
     def origin(self, tensor: Any) -> int | None:
@@ -177,8 +177,8 @@ class Observer:
 def described(
     name: str, args: Any, weights: list[Any], result: Any
 ) -> tuple[str, int, View | None, View, Any, Callable[[Array], Array]]:
-    """An operation with weights: its kind, the position of its data, how that and the result are seen, the main weight
-    and what makes a matrix of it."""
+    """An operation with weights: its kind, the position of its data, the views of the data and of the result, the main
+    weight, and the function that makes a matrix of it."""
     shape = tuple(result.shape)
     last = View(shape, (len(shape) - 1,) if shape else ())
 
@@ -198,7 +198,7 @@ def described(
         if is_weight(left) and not is_weight(right):
             return "product", right, seen(right, 0), View(shape, (0,)), args[left], lambda array: array.T
     if name in ("convolution", "_convolution", "convolution_overrideable") and is_weight(1) and not is_weight(0):
-        out = 1 if args[6] else 0  # of a transposed convolution the inputs come first
+        out = 1 if args[6] else 0  # a transposed convolution has the inputs first
 
         def matrix(array: Array) -> Array:
             return np.moveaxis(array, out, -1).reshape(-1, array.shape[out])
@@ -226,12 +226,12 @@ def _sizes(tensor: Any) -> list[tuple[int, bool]]:
 
 
 def _once(tensor: Any) -> tuple[slice, ...]:
-    """What indexes a tensor so that it has once what it was expanded from."""
+    """An index that gives a tensor as it was before it was expanded."""
     return tuple(slice(1) if once else slice(None) for _, once in _sizes(tensor))
 
 
 def _numbered(values: list[Array]) -> list[tuple[bool, Array]]:
-    """Each value, and whether it is the first."""
+    """Each value, and whether it is its first occurrence."""
     return [(number == 0, value) for number, value in enumerate(values)]
 
 
@@ -244,13 +244,13 @@ def _storage(tensor: Any) -> int:
 
 
 def _wide(tensor: Any) -> Array:
-    """A float tensor in float64, any other as it is."""
+    """A float tensor in float64, any other tensor unchanged."""
     detached = tensor.detach().resolve_conj().resolve_neg().cpu()
     return np.array((detached.to(torch.float64) if detached.is_floating_point() else detached).numpy())
 
 
 def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
-    """Run a model once, in its dtype and in float64, and record what it does; ``names`` are those of its outputs."""
+    """Run a model once, in its dtype and in float64, and record its operations; ``names`` are those of its outputs."""
     module = program.function
     observer = Observer(module)
     flat = program.flat(0)
@@ -262,7 +262,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         observer.given(tensors)
         results = flat(*tensors)
         outputs[:] = [observer.origin(one) for one in results]
-        with torch._C.DisableTorchFunction(), _disable_current_modes():  # else numpy is given what float64 came to
+        with torch._C.DisableTorchFunction(), _disable_current_modes():  # otherwise numpy gets the float64 result
             narrow[:] = map(_narrow, results)
         return [*results, *buffers.values()]
 
@@ -288,5 +288,5 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
 
 
 def widened(leaf: Array) -> Array:
-    """A leaf of the inputs in float64, if it is a float."""
+    """A leaf of the inputs in float64 if it is a float."""
     return leaf.astype(np.float64) if leaf.dtype.kind == "f" or leaf.dtype.name == "bfloat16" else leaf

@@ -1,4 +1,4 @@
-"""The tree of a model: its modules, and at each what its landmarks show."""
+"""The tree of a model: its modules, each with what its landmarks show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = ("layer", "verdict", "cause", "made here", "accumulated", "rounding")
 
 @dataclass
 class _Node:
-    """A module: the landmarks and faults that are its own, and the modules in it."""
+    """A module: its own landmarks and faults, and the modules in it."""
 
     name: str
     layers: list[Layer] = field(default_factory=list)
@@ -48,7 +48,7 @@ class _Node:
 
 
 def tree(layers: Sequence[Layer], faults: Sequence[Fault]) -> Tree:
-    """Every module that has landmarks or faults, in the order in which JAX reaches them; layers that are alike together."""
+    """Every module with landmarks or faults, in the order in which JAX reaches them; similar layers are grouped."""
     root = _Node("")
     for number, layer in enumerate(layers):
         for fault in faults:
@@ -79,7 +79,7 @@ def _inside(node: _Node, faults: Sequence[Fault]) -> Iterator[Branch]:
 
 
 def _together(node: _Node) -> object:
-    """Equal for layers that are shown as one: numbered, alike, and right."""
+    """Equal for layers that are shown as one: numbered, similar, and correct."""
     return node.alike if node.name.isdecimal() and not node.all_faults else id(node)
 
 
@@ -88,7 +88,7 @@ def _of_nodes(nodes: Sequence[_Node], name: str) -> tuple[str, ...]:
     faults = [fault for node in nodes for fault in node.all_faults]
     own: Sequence[Fault | Layer] = faults or [
         layer for layer in layers if layer.fault is None
-    ]  # others show the fault of another module
+    ]  # other landmarks show the fault of another module
     count = f" ({len(layers)} landmarks)" if len(layers) > 1 else ""
     causes = [one.cause for one in own]
     return (
@@ -102,7 +102,7 @@ def _of_nodes(nodes: Sequence[_Node], name: str) -> tuple[str, ...]:
 
 
 def _of_layer(layer: Layer, faults: Sequence[Fault]) -> tuple[str, ...]:
-    """A landmark; what shows a fault is no mistake of the module that it belongs to."""
+    """A landmark. If it shows a fault, its own module need not be wrong."""
     where = " ".join(filter(None, (layer.jax, layer.source)))
     name = f"{layer.name.rpartition('.')[2]} {layer.place}" + f", {where}" * bool(where)
     if layer.fault is not None:

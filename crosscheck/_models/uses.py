@@ -1,4 +1,4 @@
-"""The words that both sides share: an operation of a model, and the use of a weight, which is where a landmark may be."""
+"""The records that both sides share: an operation of a model, and the use of a weight, where a landmark may be."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.layouts import View
 
 CONSTANT, WEIGHT, DATA = range(3)
-"""What a value is made of; the largest of those of the operands is that of the result."""
+"""What a value depends on; a result has the largest of its operands' kinds."""
 
 
 def digest(array: Array) -> str:
-    """What tells the numbers of an array from others."""
+    """A key that differs for arrays with different numbers."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: its name, the module or function that it stands in, and the operations whose results it takes."""
+    """One operation: its name, its module or function, and the operations whose results it uses."""
 
     index: int
     name: str
@@ -46,14 +46,14 @@ class Use:
     Attributes:
         index: Its number among the uses of its side.
         operation: The operation.
-        names: The weights, the main one first; of what was computed from several the names of all, joined by ``+``.
-        matrices: Their values at this point, in float64, as matrices of inputs times outputs, or one row of outputs.
+        names: The weights, the main one first; for a value computed from several, all their names, joined by ``+``.
+        matrices: Their values here, in float64, as matrices of inputs times outputs, or as one row of outputs.
         kind: ``product``, ``convolution``, ``gather``, ``scale``, ``sum``, ``norm`` or ``other``.
-        operand: How the data is seen from the main weight; None where that is not known.
-        result: How the result is seen.
-        given: The data, where the side records it.
-        origin: The operation that made the data, where the side records it.
-        digests: Of the matrices, where these were dropped.
+        operand: How the main weight sees the data, as rows times features; None if that is not known.
+        result: How it sees the result.
+        given: The data, if the side records it.
+        origin: The operation that made the data, if the side records it.
+        digests: The digests of the matrices, if the matrices were dropped.
     """
 
     index: int
@@ -68,5 +68,5 @@ class Use:
     digests: tuple[str, ...] = ()
 
     def without_numbers(self) -> Use:
-        """This use with the digests of its matrices in their place: these are as large as all weights together."""
+        """This use with the digests of its matrices instead of these, which are as large as all weights together."""
         return replace(self, matrices=(), digests=tuple(digest(one) for one in self.matrices))

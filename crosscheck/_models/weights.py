@@ -1,4 +1,4 @@
-"""Which weight of a model of torch is which of a model of JAX, how it is laid out there, and why some have no partner."""
+"""Match the weights of a model of torch with those of a model of JAX: their layout there, and why some have no partner."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, u
 
 
 Sum = tuple[str, str, Array]
-"""Two weights of torch that an array of JAX holds the sum of, and of which of its numbers; the others are of the first."""
+"""Two weights of torch whose sum a JAX array holds, and for which numbers; the other numbers are the first weight's."""
 
 
 @dataclass(frozen=True)
 class WeightMatch:
-    """What is known of a parameter or a buffer.
+    """The match of a parameter or a buffer.
 
     Attributes:
-        torch: Its name in torch's ``state_dict``; None for an array that JAX alone has.
-        jax: Its key path in JAX; None for one that torch alone has.
+        torch: Its name in torch's ``state_dict``; None for an array that only JAX has.
+        jax: Its key path in JAX; None for one that only torch has.
         layout: How JAX holds torch's numbers, such as ``the same``, ``transposed`` or ``split in 3: this is the first``.
         how: How the match was found.
-        difference: The largest absolute difference of their values; None where no match was found.
-        reason: Why it has no partner; None where it has one.
+        difference: The largest absolute difference of their values; None if no match was found.
+        reason: Why it has no partner; None if it has one.
     """
 
     torch: str | None
@@ -63,7 +63,7 @@ class WeightMatch:
 
 
 def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
-    """The arrays that results depend on."""
+    """The arrays of JAX on which results depend."""
     read = {one for step in flat.steps for one in step.inputs if isinstance(one, int)} | {
         one for one in flat.results if isinstance(one, int)
     }
@@ -71,7 +71,7 @@ def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
 
 
 def used_in_torch(torch: TorchRecord) -> set[str]:
-    """The weights that results depend on."""
+    """The weights of torch on which results depend."""
     needed: set[int] = set()
     left = [one for one in torch.outputs if one is not None]
     while left:
@@ -84,12 +84,12 @@ def used_in_torch(torch: TorchRecord) -> set[str]:
 
 @dataclass(frozen=True)
 class Accounted:
-    """What is known of the weights of two models.
+    """The matches of the weights of two models.
 
     Attributes:
-        matches: Of every parameter and buffer of torch and of every array of JAX, torch's first, in its order.
-        places: By array of JAX, where each of its numbers stands in ``TorchPlaces`` of torch's weights; -1 where torch has
-            no such number. What is matched by its position alone holds others.
+        matches: Those of every parameter and buffer of torch and of every array of JAX, torch's first, in its order.
+        places: For each array of JAX, the place of each of its numbers in ``TorchPlaces`` of torch's weights; -1 if torch
+            has no such number. For arrays that only their position matches, the numbers differ.
         sums: The arrays of JAX that are sums of two weights.
     """
 
@@ -105,7 +105,7 @@ def account(
     uses: Sequence[tuple[Step, Use, int]],
     pairs: Sequence[Pair],
 ) -> Accounted:
-    """What is known of the weights of two models."""
+    """Match the weights of two models."""
     found = _Account(torch, jax_model, flat, uses, pairs)
     matches = found.matches()
     return Accounted(matches, found.same, found.sums)
@@ -127,7 +127,7 @@ class _Account:
         self.jax = Places({name: value.shape for name, value in self.theirs.items()})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
         self.known: tuple[set[str], set[str]] = (set(), set())
-        """The arrays of torch and of JAX of which something is known."""
+        """The arrays of torch and of JAX that have a match."""
         self.how: dict[tuple[str, str], str] = {}
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
@@ -145,7 +145,7 @@ class _Account:
         return self.listed()
 
     def _counts(self) -> dict[tuple[str, str], int]:
-        """Of each pair of arrays, how many others hold the same numbers as either."""
+        """For each pair of arrays, how many others hold the same numbers as either of them."""
         mine, theirs = ({name: _print(value) for name, value in side.items()} for side in (self.mine, self.theirs))
         many: dict[Hashable, int] = defaultdict(int)
         for side in (mine, theirs):
@@ -159,14 +159,14 @@ class _Account:
         )
 
     def left(self) -> list[str]:
-        """JAX's arrays of which nothing is known."""
+        """JAX's arrays without a match so far."""
         return [name for name in self.theirs if name not in self.known[1] and not self._explained(name)]
 
     def _explained(self, name: str) -> bool:
         return any(match.jax == name for match in self.extra)
 
     def put(self, name: str, sources: Array, how: str, *torch: str) -> None:
-        """Let all numbers of an array of JAX come from these places of torch."""
+        """Record that all numbers of an array of JAX come from these places of torch."""
         self.sources[self.jax.of(name)] = sources
         self.known[0].update(torch)
         self.known[1].add(name)
@@ -174,7 +174,7 @@ class _Account:
             self.how[owner, name] = how
 
     def source(self, name: str) -> Array:
-        """Where each number of an array of JAX stands in torch's."""
+        """The place in torch's arrays of each number of an array of JAX."""
         return self.sources[self.jax.of(name)]
 
     def taken(self) -> set[str]:
@@ -182,7 +182,7 @@ class _Account:
         return self.known[0] | {match.torch for match in self.extra if match.torch}
 
     def by_uses(self, hows: set[str], how: Callable[[str, str], str]) -> None:
-        """What paired uses say of arrays whose numbers they use as they are."""
+        """Match arrays whose numbers paired uses apply unchanged."""
         if not any((pair.how or "values") in hows for pair in self.pairs):
             return
         where = [seen for *_, seen in jax_places(self.model, self.flat, self.jax)]
@@ -214,7 +214,7 @@ class _Account:
             self.sources[theirs[free]] = mine[free]
 
     def by_fingerprints(self) -> None:
-        """Whole arrays that hold the same numbers."""
+        """Match whole arrays that hold the same numbers."""
         groups: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         taken = self.taken()
         for name, value in self.mine.items():
@@ -229,7 +229,7 @@ class _Account:
             else:
                 for one, other in best(mine, theirs):
                     self._arranged(one, other, BY_NAME)
-        for name in self.left():  # untied in JAX, or used twice: its partner has another already
+        for name in self.left():  # untied in JAX, or used twice: its partner is matched already
             same = [
                 one
                 for one, value in self.mine.items()
@@ -253,7 +253,7 @@ class _Account:
             self.put(theirs, source, how, mine)
 
     def by_numbers(self) -> None:
-        """Arrays that hold parts of torch's, or several of them, number by number."""
+        """Match arrays that hold parts of torch's, or several of them, number by number."""
         taken = self.taken()
         names = [name for name in self.mine if name not in taken and self.places.lookup(name) is not None]
         if not names or not self.left():
@@ -269,7 +269,7 @@ class _Account:
                 self.put(name, places[at], BY_VALUES, *(owner for owner, *_ in self.places.split(places[at])))
 
     def by_sums(self) -> None:
-        """Biases of which JAX has the sum, in all numbers or in some."""
+        """Match biases whose sum JAX has, in all numbers or in some."""
         for theirs in self.left():
             array = self.theirs[theirs]
             limit = SAME * float(np.abs(array).max(initial=0.0))
@@ -287,7 +287,7 @@ class _Account:
                 break
 
     def listed(self) -> tuple[WeightMatch, ...]:
-        """Everything, torch's first."""
+        """All matches, torch's first."""
         alike = self._alike()
         found: list[WeightMatch] = []
         reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
@@ -308,7 +308,7 @@ class _Account:
         return listing(self.torch, self.model, self.flat, [*found, *self.extra], reasons)
 
     def _alike(self) -> set[str]:
-        """Weights of equal values that are applied to the same values in the same way: nothing tells them apart."""
+        """Weights of equal values that are applied to the same values in the same way: nothing distinguishes them."""
         uses: dict[str, list[Hashable]] = defaultdict(list)
         for use in self.torch.uses:
             index = use.operation.index
@@ -331,7 +331,7 @@ def listing(
     matches: Iterable[WeightMatch],
     reasons: Mapping[str, str],
 ) -> tuple[WeightMatch, ...]:
-    """Every weight of both models, torch's first: those that have partners, and why the others have none."""
+    """Every weight of both models, torch's first: its partner, or why it has none."""
     found: dict[str, list[WeightMatch]] = defaultdict(list)
     for match in matches:
         assert match.torch is not None
@@ -366,7 +366,7 @@ def listing(
 
 
 def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, names: list[str]) -> set[str]:
-    """Those weights of torch whose numbers JAX computes from constants."""
+    """The weights of torch whose numbers JAX computes from constants."""
     if not names:
         return set()
     found = set()
@@ -387,5 +387,5 @@ def _nearly(one: Array, other: Array) -> bool:
 
 
 def _print(array: Array) -> Hashable:
-    """What no permutation of an array's numbers changes."""
+    """A key of an array that does not change if its numbers are permuted."""
     return array.size, digest(np.sort(array, axis=None).astype(np.float64) + 0.0)

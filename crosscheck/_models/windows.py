@@ -1,4 +1,4 @@
-"""How a convolution or a pooling is laid over its input on either side: window, strides, padding, dilation."""
+"""The windows of a convolution or a pooling on either side: size, strides, padding, dilation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "
 
 
 def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
-    """What differs between a convolution or a pooling of torch and JAX's; empty where that is not known."""
+    """How a convolution or a pooling of torch differs from JAX's; empty if that is not known."""
     module = found.torch.modules.get(operation.path)
     convolution = operation.name == "convolution"
     if module is None or not (convolution or operation.name.startswith(POOLS)):
@@ -31,7 +31,7 @@ def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
 
 
 def _steps(found: Found, landmark: Landmark, name: str) -> list[Any]:
-    """JAX's operations of one kind whose result goes to a landmark, from the landmark before on."""
+    """JAX's operations of one kind whose result reaches a landmark, since the landmark before it."""
     flat = found.flat
     step = flat.steps[landmark.step]
     target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
@@ -42,7 +42,7 @@ def _steps(found: Found, landmark: Landmark, name: str) -> list[Any]:
 
 
 def _of_module(module: Any) -> Mapping[str, list[Any]]:
-    """Of a module of torch that is no transposed convolution; by axis of space."""
+    """The window of a module of torch that is not a transposed convolution; by axis of space."""
     kernel = getattr(module, "kernel_size", None)
     if kernel is None or getattr(module, "transposed", False) or isinstance(module.padding, str):
         return {}
@@ -57,7 +57,7 @@ def _each(value: Any, rank: int) -> list[Any]:
 
 
 def _of_jax(equation: Any) -> Mapping[str, list[Any]]:
-    """Of an equation; a pooling has axes that are not of space, which its window does not cover."""
+    """The window of an equation. A pooling also has axes that are not of space: its window has size 1 there."""
     params, shapes = equation.params, [one.aval.shape for one in equation.invars]
     if "dimension_numbers" in params:
         window = [shapes[1][axis] for axis in params["dimension_numbers"].rhs_spec[2:]]

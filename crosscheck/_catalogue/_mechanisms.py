@@ -1,4 +1,4 @@
-"""Deviations that several functions share, since one mechanism of a framework is behind them."""
+"""Deviations that several functions share, because one mechanism of a framework causes them."""
 
 from math import isnan, nan
 
@@ -15,7 +15,7 @@ LONG_SUM = (
 
 
 def scalar_rest(id_: str, *, of: str, more: str = "", implementations: tuple[str, ...] = (TORCH,)) -> Deviation:
-    """torch's two kinds of code, ``of`` which functions."""
+    """torch's vectorised and scalar code differ; ``of`` names the functions that they compute."""
     return recorded(
         id=id_,
         cause="layout",
@@ -28,7 +28,7 @@ def scalar_rest(id_: str, *, of: str, more: str = "", implementations: tuple[str
 
 
 def compiled_anew(id_: str, *, more: str = CANCELLED, implementation: str = "jax.native") -> Deviation:
-    """XLA's program for a shape."""
+    """XLA compiles another program for another shape or layout."""
     return recorded(
         id=id_,
         cause="layout",
@@ -41,7 +41,7 @@ def compiled_anew(id_: str, *, more: str = CANCELLED, implementation: str = "jax
 
 
 def compiled_expm1(id_: str) -> Deviation:
-    """Of a function that is expm1 near 0, up to a factor."""
+    """The lost digits, under torch.compile, of a function that is expm1 near 0, up to a factor."""
     return recorded(
         id=id_,
         cause="inaccurate",
@@ -55,7 +55,7 @@ def compiled_expm1(id_: str) -> Deviation:
 
 
 def compiled_zero(id_: str) -> Deviation:
-    """Of the same function: its zeros."""
+    """The sign of such a function's zeros, under torch.compile."""
     return recorded(
         id=id_,
         cause="convention",
@@ -68,7 +68,7 @@ def compiled_zero(id_: str) -> Deviation:
 
 
 def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
-    """Of a gradient in pieces: the two slopes at NaN."""
+    """The gradient at NaN, under torch.compile, of a function in pieces: that of ``torch`` and that of ``jax``."""
     return recorded(
         id=id_,
         cause="convention",
@@ -81,7 +81,7 @@ def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
 
 
 def composed_gradient(id_: str) -> Deviation:
-    """Of a gradient that torch has a kernel for, and composes under torch.func."""
+    """The gradient that torch has a kernel for, but computes in several operations under torch.func."""
     return recorded(
         id=id_,
         cause="inaccurate",

@@ -1,4 +1,4 @@
-"""GLU, the gated linear unit: a sigmoid(b), a and b being the halves of a row. Lets a layer choose what it passes on."""
+"""GLU, the gated linear unit: a sigmoid(b), a and b being the halves of a row. b decides how much of a passes."""
 
 from math import frexp
 from typing import Any
@@ -38,7 +38,7 @@ def _square(z: Any) -> Any:
 
 
 def _parts(m: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any, Any]:
-    """(a, e, c, z, b > 0) with z = e c = e^-|b|, c being 1 unless that is tiny: what meets e first keeps its digits."""
+    """(a, e, c, z, b > 0) with z = e c = e^-|b|, c being 1 unless that is tiny: multiply by e first, to keep digits."""
     a, b = halves(x, axis)
     d = m.minimum(m.abs(b), FAR)
     half = m.where(m.greater(d, 600), d / 2, 0)
@@ -47,7 +47,7 @@ def _parts(m: Any, x: Any, axis: int) -> tuple[Any, Any, Any, Any, Any]:
 
 
 def value(framework: Any, x: Any, axis: int) -> Any:
-    """As silu: above 0, a / (1 + z); below, a meets e before c."""
+    """As in silu: a / (1 + z) above 0; below, a is multiplied by e before c."""
     a, b = halves(x, axis)
     m = numpy_of(framework)
     return m.where(m.isinf(a) & m.isfinite(b), a, _gated(framework, a, b))

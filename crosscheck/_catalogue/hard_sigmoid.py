@@ -1,4 +1,4 @@
-"""Hard sigmoid: (x + 3) / 6 between 0 and 1. A line in sigmoid's place where exp is too dear; saturates for good."""
+"""Hard sigmoid: (x + 3) / 6, clipped to between 0 and 1. It approximates the sigmoid without exp, by three lines."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def value(framework: Any, x: Any) -> Any:
-    """By comparisons that NaN fails, so that it stays."""
+    """Computed by comparisons that are false at NaN, so that NaN stays NaN."""
     m = numpy_of(framework)
     return m.where(x <= -3, 0.0, m.where(x >= 3, 1.0, (x + 3) / 6))
 

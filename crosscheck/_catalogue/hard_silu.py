@@ -1,4 +1,4 @@
-"""Hard SiLU, also called hard swish: x times hard sigmoid(x). Made of a parabola between two lines; not monotonic."""
+"""Hard SiLU, also called hard swish: x times hard sigmoid(x). A parabola between two lines; not monotonic."""
 
 from math import inf
 from typing import Any
@@ -24,7 +24,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def value(framework: Any, x: Any) -> Any:
-    """By comparisons that NaN fails, so that it stays."""
+    """Computed by comparisons that are false at NaN, so that NaN stays NaN."""
     m = numpy_of(framework)
     return m.where(x <= -3, 0.0, m.where(x >= 3, x, x * ((x + 3) / 6)))
 

@@ -1,4 +1,4 @@
-"""Hard tanh: max(-1, min(x, 1)). Bounded as tanh is, at the cost of two comparisons; its slope at -1 and 1 is a choice."""
+"""Hard tanh: max(-1, min(x, 1)). Bounded as tanh is, by two comparisons; its slope at -1 and 1 is a choice."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def value(framework: Any, x: Any) -> Any:
-    """By comparisons that NaN fails, so that it stays."""
+    """Computed by comparisons that are false at NaN, so that NaN stays NaN."""
     m = numpy_of(framework)
     return m.where(x <= -1, -1.0, m.where(x >= 1, 1.0, x))
 

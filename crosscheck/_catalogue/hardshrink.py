@@ -1,4 +1,4 @@
-"""Hardshrink: x where |x| > lambda, 0 otherwise. Drops what is small and keeps the rest as it is, with a jump between."""
+"""Hardshrink: x where |x| > lambda, 0 otherwise. It keeps large inputs, sets small ones to 0, and jumps between."""
 
 from math import inf
 from typing import Any
@@ -24,7 +24,7 @@ def second_derivative(m: Any, x: Any, lambd: float = 0.5) -> Any:
 
 
 def value(framework: Any, x: Any, lambd: Any) -> Any:
-    """By a comparison that NaN fails, so that it stays."""
+    """Computed by a comparison that is false at NaN, so that NaN stays NaN."""
     return numpy_of(framework).where(abs(x) <= at_most(framework, x, lambd), 0.0, x)
 
 

@@ -34,7 +34,7 @@ def gradient(framework: Any, x: Any) -> Any:
 
 
 def second(framework: Any, x: Any) -> Any:
-    """Given, or torch would find no path from the gradient back to the input."""
+    """Given, since torch would otherwise find no path from the gradient back to the input."""
     return numpy_of(framework).zeros_like(x)
 
 

@@ -1,4 +1,4 @@
-"""log1mexp: log(1 - e^-x) for x > 0. The log-probability of what has the complement's log-probability -x."""
+"""log1mexp: log(1 - e^-x) for x > 0. If -x is the logarithm of a probability p, this is the logarithm of 1 - p."""
 
 from math import inf, nan
 from typing import Any

@@ -1,4 +1,4 @@
-"""Log-sigmoid: log(sigmoid(x)) without its overflow. The log-likelihood of a logistic model, never infinite."""
+"""Log-sigmoid: log(sigmoid(x)), computed without overflow. A logistic model's log-likelihood, finite for every finite x."""
 
 from math import inf
 from typing import Any

@@ -1,4 +1,4 @@
-"""Log-softmax: z_j - log(sum_k e^z_k) along an axis, the logarithm of softmax. The cross-entropy of scores is made of it."""
+"""Log-softmax: z_j - log(sum_k e^z_k) along an axis, the logarithm of softmax. Cross-entropy losses use it."""
 
 from math import inf
 from typing import Any

@@ -1,4 +1,4 @@
-"""Logmeanexp: log(mean_k e^z_k) along an axis, a smooth maximum that keeps equal entries. Averages in log space."""
+"""Logmeanexp: log(mean_k e^z_k) along an axis, an average in log space. A smooth maximum; equal entries give that entry."""
 
 from math import inf
 from typing import Any

@@ -31,7 +31,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def _tail(m: Any, x: Any) -> tuple[Any, Any, Any]:
-    """(a, e, c) with a = |x| and e^-a = e c, c being 1 unless e^-a is tiny: a factor that meets e first keeps its digits."""
+    """(a, e, c) with a = |x| and e^-a = e c, c being 1 unless e^-a is tiny: multiply by e first, to keep digits."""
     a = m.minimum(m.abs(x), FAR)
     half = m.where(a > 600, a / 2, 0)
     return a, m.exp(half - a), m.exp(-half)

@@ -37,7 +37,7 @@ def aligned(framework: Any, x: Any, weight: Any) -> Any:
 
 
 def value(framework: Any, x: Any, weight: Any) -> Any:
-    """The weight does not multiply infinity, or its gradient there would be 0 times that."""
+    """The weight does not multiply infinity: its gradient there would be 0 times infinity."""
     where = numpy_of(framework).where
     return where(x > 0, x, aligned(framework, x, weight) * where(x == inf, 0.0, x))
 
@@ -49,7 +49,7 @@ def gradient(framework: Any, x: Any, weight: Any) -> Any:
 
 
 def second(framework: Any, x: Any, weight: Any) -> Any:
-    """Given, or torch would find no path from the gradient back to the input."""
+    """Given, since torch would otherwise find no path from the gradient back to the input."""
     return numpy_of(framework).zeros_like(x)
 
 
@@ -58,7 +58,7 @@ def limits(weight: float) -> Limits:
 
 
 def kinks(weight: float) -> tuple[Kink, ...]:
-    """As torch's reverse mode chooses; its forward mode, which asks x >= 0 where the other asks x > 0, takes 1."""
+    """As torch's reverse mode chooses; its forward mode tests x >= 0 instead of x > 0, and takes 1."""
     source = "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.prelu.html"
     return (Kink(at=0.0, chosen={1: weight}, source=source),)
 

@@ -1,4 +1,4 @@
-"""ReLU6: min(max(0, x), 6). A ReLU that cannot grow beyond 6, which keeps its digits in formats of few bits."""
+"""ReLU6: min(max(0, x), 6). A ReLU that is at most 6, so that a format of few bits keeps its digits."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def value(framework: Any, x: Any) -> Any:
-    """By comparisons that NaN fails, so that it stays, and that give 0 for either zero."""
+    """Computed by comparisons that are false at NaN, so that NaN stays NaN; either zero gives 0."""
     m = numpy_of(framework)
     return m.where(x <= 0, 0.0, m.where(x >= 6, 6.0, x))
 

@@ -30,14 +30,14 @@ def second_derivative(m: Any, x: Any) -> Any:
 
 
 def _tail(m: Any, x: Any) -> tuple[Any, Any, Any]:
-    """(a, e, c) with a = |x| and e^-a = e c, c being 1 unless e^-a is tiny: a factor that meets e first keeps its digits."""
+    """(a, e, c) with a = |x| and e^-a = e c, c being 1 unless e^-a is tiny: multiply by e first, to keep digits."""
     a = m.minimum(m.abs(x), FAR)
     half = m.where(a > 600, a / 2, 0)
     return a, m.exp(half - a), m.exp(-half)
 
 
 def value(framework: Any, x: Any) -> Any:
-    """x / (1 + z) above 0; below, the factor x meets e before c."""
+    """x / (1 + z) above 0; below, x is multiplied by e before c."""
     m = numpy_of(framework)
     e, c, z, _ = bell(framework, size(framework, x))
     return m.where(x > 0, x, m.clip(x, -FAR, None) * e) / (1 + z) * m.where(x > 0, 1.0, c)

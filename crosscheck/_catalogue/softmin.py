@@ -1,4 +1,4 @@
-"""Softmin: e^-z_j / sum_k e^-z_k along an axis, softmax of -z. Turns costs into probabilities: the cheapest is likeliest."""
+"""Softmin: e^-z_j / sum_k e^-z_k along an axis, softmax of -z. Turns costs into probabilities, high ones for low costs."""
 
 from typing import Any
 

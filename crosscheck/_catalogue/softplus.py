@@ -1,7 +1,7 @@
-"""Softplus: log(1 + e^(beta x)) / beta, a smooth ReLU. Positive, so that it makes a scale or a variance of any number.
+"""Softplus: log(1 + e^(beta x)) / beta, a smooth ReLU. It is positive, so it can turn any number into a scale or a variance.
 
-Where beta x is above ``threshold`` it is x itself: a shortcut that saves the exponential, and a jump. There is none unless
-one is given. torch's own default is 20, and it needs one: above 88 its exponential overflows in float32.
+Where beta x is above ``threshold`` it is x itself. That saves the exponential, but makes a jump. There is no threshold
+unless one is given. torch's own default is 20, and torch needs one: above 88 its exponential overflows in float32.
 """
 
 from math import frexp, inf

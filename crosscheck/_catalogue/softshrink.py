@@ -1,4 +1,4 @@
-"""Softshrink: x moved towards 0 by lambda, and 0 where |x| <= lambda. What drops small values without a jump."""
+"""Softshrink: x moved towards 0 by lambda, and 0 where |x| <= lambda. It sets small inputs to 0 without a jump."""
 
 from math import inf
 from typing import Any
@@ -27,9 +27,9 @@ def second_derivative(m: Any, x: Any, lambd: float = 0.5) -> Any:
 
 
 def value(framework: Any, x: Any, lambd: Any) -> Any:
-    """By comparisons that NaN fails, so that it stays.
+    """Computed by comparisons that are false at NaN, so that NaN stays NaN.
 
-    A lambda that float32 does not hold is taken off in two parts: of what is left near a kink, its rounding would be much.
+    A lambda that float32 does not hold is subtracted in two parts: near a kink its rounding would be much of the result.
     """
     m = numpy_of(framework)
     small = abs(x) <= at_most(framework, x, lambd)

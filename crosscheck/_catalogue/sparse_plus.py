@@ -1,4 +1,4 @@
-"""Sparse plus: 0 up to -1, x from 1 on, a parabola between. Like softplus, but exactly 0 where it is off."""
+"""Sparse plus: 0 up to -1, x from 1 on, a parabola between. Like softplus, but it reaches 0 exactly."""
 
 from math import inf
 from typing import Any

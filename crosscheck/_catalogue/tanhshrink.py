@@ -1,4 +1,4 @@
-"""Tanhshrink: x minus tanh(x). Smooth, odd, unbounded: shrinks small inputs to nearly 0, as x^3/3, and large ones by 1."""
+"""Tanhshrink: x minus tanh(x). Smooth, odd, unbounded: about x^3/3 near 0; far from 0, |x| becomes smaller by 1."""
 
 from math import inf
 from typing import Any

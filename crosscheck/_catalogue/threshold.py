@@ -1,4 +1,4 @@
-"""Threshold: x where x > threshold, a fixed value otherwise. ReLU where both are 0; else it jumps at the threshold."""
+"""Threshold: x where x > threshold, a fixed value otherwise. If both are 0, it is ReLU; else it jumps at the threshold."""
 
 from math import inf
 from typing import Any
@@ -23,7 +23,7 @@ def second_derivative(m: Any, x: Any, threshold: float = 0.0, value: float = 0.5
 
 
 def replaced(framework: Any, x: Any, threshold: Any, value: Any) -> Any:
-    """By a comparison that NaN fails, so that it stays."""
+    """Computed by a comparison that is false at NaN, so that NaN stays NaN."""
     return numpy_of(framework).where(x <= at_most(framework, x, threshold), value, x)
 
 

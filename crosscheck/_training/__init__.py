@@ -1,1 +1,1 @@
-"""`crosscheck.perceptron`, `perceptrons` and `losses`: the same training in both frameworks, step by step."""
+"""`compare_training`, `compare_optimizers`, `perceptron`, `losses`: the same training in both frameworks, step by step."""

@@ -1,4 +1,4 @@
-"""Whether the data are behind a loss that differs: with which other batch would JAX have torch's loss?"""
+"""Whether the data explain a loss that differs: with which other batch would JAX have torch's loss?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from crosscheck._training.quantities import far
 from crosscheck._training.steps import FLOOR, Departure
 
 Other = tuple[str, Sequence[Array]]
-"""What another batch is, in words, and its arrays."""
+"""A description of another batch, and its arrays."""
 
 
 def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
-    """What JAX would have to be given to have torch's loss at the first step that differs; empty where that is not found."""
+    """The batch with which JAX would have torch's loss at the first step that differs; empty if none is found."""
     context = departure.context
     for words, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
         other = context.program.wide(context.state, leaves)
@@ -26,7 +26,7 @@ def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
 
 
 def _others(number: int, torch_batch: Inputs, batch: Inputs, batches: Sequence[Inputs]) -> Iterator[Other]:
-    """Other batches: those of the steps beside, torch's, and the batch with one array in another way."""
+    """Other batches: those of neighbouring steps, torch's, and the batch with one array changed."""
     near = [(batches[number + by], words) for by, words in ((-1, "before"), (1, "after")) if 0 <= number + by < len(batches)]
     shapes = [leaf.shape for leaf in batch.leaves]
     for other, words in near:
@@ -34,7 +34,7 @@ def _others(number: int, torch_batch: Inputs, batch: Inputs, batches: Sequence[I
             yield f"the batch of the step {words}", other.leaves
     for k, leaf in enumerate(batch.leaves):
         changed = list(_turned(leaf))
-        for own in torch_batch.leaves[k : k + 1]:  # a pipeline of its own may give JAX fewer arrays, or more
+        for own in torch_batch.leaves[k : k + 1]:  # JAX's own pipeline may give another number of arrays
             changed += _as_in_torch(own, leaf)
         changed += [
             (f"of the step {words}", other.leaves[k]) for other, words in near if other.leaves[k].shape == leaf.shape
@@ -53,7 +53,7 @@ def _turned(leaf: Array) -> Iterator[tuple[str, Array]]:
 
 
 def _as_in_torch(own: Array, leaf: Array) -> Iterator[tuple[str, Array]]:
-    """torch's array, where that has the shape of JAX's and other numbers."""
+    """torch's array, if it has the shape of JAX's and other numbers."""
     if own.shape != leaf.shape:
         return
     places = np.argwhere(~np.isclose(leaf, own, rtol=0, atol=0, equal_nan=True))
@@ -66,5 +66,5 @@ def _as_in_torch(own: Array, leaf: Array) -> Iterator[tuple[str, Array]]:
 
 
 def _shown(number: Any) -> str:
-    """A number in a few digits; an integer, such as a token's, in all of them."""
+    """A number in a few digits; an integer, such as a token's, in all its digits."""
     return f"{number:g}" if number.dtype.kind == "f" else str(number)

@@ -1,4 +1,4 @@
-"""Both trainings running freely: how far they part, beside how far torch parts from itself when it starts one ULP away."""
+"""Free runs of both trainings: their distance, beside that of torch from itself when it starts one ULP away."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from crosscheck._training.partners import Partners
 from crosscheck._training.steps import Found
 
 TIMES_CONTROLS = 16.0
-"""JAX rounds at each step in another way, a control only starts elsewhere: so many times as far is still rounding."""
+"""JAX rounds differently at each step, while a control only starts elsewhere: this many times its distance is rounding."""
 APART = 1e-3
-"""The runs have parted when they are so far apart, of the way that the training has gone."""
+"""The runs have parted if their distance is this share of the distance from the start."""
 MOST_KEPT = 2**28
-"""So many bytes of a trajectory are kept at most; of a longer one only some steps are compared."""
+"""The most bytes of a trajectory that are kept; of a longer one, only some steps are compared."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far two trainings that run by themselves are apart.
+    """The distance of two trainings that run freely.
 
-    All distances are the root mean square over all parameters, relative to how far PyTorch's have moved since the start.
+    Each distance is the root mean square over all parameters, relative to the distance of PyTorch's from the start.
 
     Attributes:
         steps: The steps at which they were compared, from 1.
-        apart: How far JAX is from PyTorch after each of these.
-        controls: The largest distance of PyTorch's controls from it.
-        rounding: What the rounding of the steps so far adds up to, as of independent errors.
-        losses: The losses of PyTorch and of JAX at each of these.
-        runs: How many controls there were.
+        apart: The distance of JAX from PyTorch after each of these steps.
+        controls: The largest distance of PyTorch's controls from PyTorch after each of these steps.
+        rounding: The sum of the rounding errors of the steps so far, added as independent errors.
+        losses: The losses of PyTorch and of JAX at each of these steps.
+        runs: The number of controls.
     """
 
     steps: tuple[int, ...]
@@ -44,7 +44,7 @@ class Drift:
 
     @property
     def times(self) -> float:
-        """How many times as far JAX is from PyTorch as the furthest control and the steps' rounding, at the worst step."""
+        """The ratio of JAX's distance to that of the furthest control and the steps' rounding, at the worst step."""
         return max(map(_ratio, self.apart, self._explained), default=0.0)
 
     @property
@@ -53,13 +53,13 @@ class Drift:
 
     @property
     def faster(self) -> int | None:
-        """The first step after which that is more than rounding explains; None where it never is."""
+        """The first step after which the distance is larger than rounding explains; None if there is none."""
         both = zip(self.steps, self.apart, self._explained, strict=True)
         return next((step for step, one, control in both if _ratio(one, control) > TIMES_CONTROLS), None)
 
     @property
     def parted(self) -> int | None:
-        """The first step after which the two are a thousandth of the way apart; None where they never are."""
+        """The first step after which the distance is a thousandth of that from the start; None if there is none."""
         return next((step for step, one in zip(self.steps, self.apart, strict=True) if not one <= APART), None)
 
 
@@ -68,19 +68,19 @@ def _ratio(one: float, control: float) -> float:
 
 
 Ran = tuple[float, Mapping[str, Array]]
-"""What a step of a free run leaves: its loss and, by name, the parameters or the state after it."""
+"""The results of a step of a free run: its loss and, by name, the parameters or the state after it."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Both trainings, each running by itself.
+    """Free runs of both trainings.
 
     Attributes:
         steps: The steps that were kept, from 1.
         start: torch's parameters at the start.
-        jax_start: JAX's state at the start: torch's numbers, where it holds them.
-        torch: What each of these steps of torch leaves, with its parameters.
-        jax: The same of JAX, with its state.
+        jax_start: JAX's state at the start: torch's numbers, if it has them.
+        torch: The results of torch at each of these steps, with its parameters.
+        jax: The results of JAX, with its state.
         partners: Which array of JAX holds which numbers of torch.
     """
 
@@ -93,7 +93,7 @@ class Runs:
 
 
 def free_runs(found: Found, start: object, batches: Sequence[Inputs], jax_batches: Sequence[Inputs]) -> Runs:
-    """Run torch and JAX; torch is left after its last step."""
+    """Run torch and JAX. Afterwards, torch has the state after its last step."""
     torch = found.torch
     torch.restore(start)
     first = {name: array for name, array in torch.weights().items() if name in torch.parameters}
@@ -118,7 +118,7 @@ def drift(
     seed: int,
     progress: Callable[[str, int], None] | None = None,
 ) -> Drift:
-    """How far both are apart, beside the controls; torch is left after the last step of a control."""
+    """The distance of both, beside the controls. Afterwards, torch has the state after the last step of a control."""
     torch, first = found.torch, runs.start
     ways = [_way(weights, first) for _, weights in runs.torch]
     largest = np.zeros(len(ways))
@@ -129,7 +129,7 @@ def drift(
         if progress is not None:
             progress("controls", 1)
     added_up = np.sqrt(np.cumsum(np.square(found.rounding)))
-    last = len(added_up)  # the comparison may have ended before the runs do
+    last = len(added_up)  # the comparison may have ended before the runs did
     distances = []
     for (_, state), (_, weights), way in zip(runs.jax, runs.torch, ways, strict=True):
         arranged = found.partners.of_weights(weights)
@@ -177,14 +177,14 @@ def _way(one: Mapping[str, Array], other: Mapping[str, Array]) -> float:
 
 
 def _share(one: float, way: float) -> float:
-    """A distance, of the way gone; where a run is not finite, both are, or they are infinitely far apart."""
+    """A distance relative to that from the start; 0 if both runs stop being finite, infinite if one does."""
     if not np.isfinite(one):
         return float(np.inf)
     return one / way if way and np.isfinite(way) else 0.0
 
 
 def _moved(weights: Mapping[str, Array], dtype: str, seed: tuple[int, int]) -> dict[str, Array]:
-    """Every number one ULP further up or down, at random."""
+    """The arrays with every number moved one ULP up or down, at random."""
     rng = np.random.default_rng(seed)
     fmt = FORMATS[dtype]
     moved = {}

@@ -1,4 +1,4 @@
-"""Mistakes that people make in a training, to be planted: each is a change of the setup."""
+"""Mistakes that people make in a training, for planting: each is a change of the setup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The formulas in float64 numpy, and the constants of the rule by which ``torch.nn.BCELoss`` departs from its own."""
+"""The formulas in float64 numpy, and the constants by which ``torch.nn.BCELoss`` departs from its own formula."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ LOG_FLOOR = -100.0
 """torch.nn.BCELoss's documentation: "Our solution is that BCELoss clamps its log function outputs to be >= -100"."""
 
 DENOMINATOR_FLOOR = float(np.float32(1e-12))
-"""Of the gradient: ``constexpr float EPSILON = 1e-12`` in aten/src/ATen/native/Loss.cpp, for float64 too."""
+"""For the gradient: ``constexpr float EPSILON = 1e-12`` in aten/src/ATen/native/Loss.cpp, in float64 too."""
 
 
 def sigmoid(z: Float64Array) -> Float64Array:
@@ -18,7 +18,7 @@ def sigmoid(z: Float64Array) -> Float64Array:
 
 
 def slope(z: Float64Array) -> Float64Array:
-    """The derivative of the sigmoid, with its digits far out."""
+    """The derivative of the sigmoid, accurate far out too."""
     return sigmoid(z) * sigmoid(-z)
 
 
@@ -33,5 +33,5 @@ def entropy(p: Float64Array, y: Float64Array) -> Float64Array:
 
 
 def entropy_slope(p: Float64Array, y: Float64Array) -> Float64Array:
-    """Its derivative by p, as torch defines it."""
+    """The derivative of ``entropy`` by p, as torch defines it."""
     return (p - y) / np.maximum(p * (1 - p), DENOMINATOR_FLOOR)

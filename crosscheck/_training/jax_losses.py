@@ -1,4 +1,4 @@
-"""Binary cross entropy in JAX: on probabilities by torch's rule, since optax has none; on logits by optax."""
+"""Binary cross entropy in JAX: on probabilities by torch's rule, which optax lacks; on logits by optax."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from crosscheck._training.formula import DENOMINATOR_FLOOR, LOG_FLOOR
 def binary_cross_entropy(p: Any, y: Any) -> Any:
     """``-(y log p + (1 - y) log(1 - p))`` elementwise, each logarithm at least -100, as ``torch.nn.BCELoss`` computes it.
 
-    Its gradient by p is torch's too, ``(p - y) / max(p (1 - p), 1e-12)``, and not that of the clamped logarithm.
+    Its gradient by p is also torch's, ``(p - y) / max(p (1 - p), 1e-12)``, not that of the clamped logarithm.
     Source: aten/src/ATen/native/Loss.cpp, binary_cross_entropy and its backward.
     """
     log_p, log_not_p = jnp.log(p), _log_not(p)
@@ -21,7 +21,7 @@ def binary_cross_entropy(p: Any, y: Any) -> Any:
 
 
 def _log_not(p: Any) -> Any:
-    """log(1 - p), not by log1p alone: XLA's float64 log1p on the CPU errs by 120 ULP near p = 0.41."""
+    """log(1 - p) without log1p, since XLA's float64 log1p on the CPU errs by 120 ULP near p = 0.41."""
     return jnp.where(p < 0.25, jnp.log1p(-p), jnp.log(1 - p))
 
 
@@ -33,7 +33,7 @@ def _gradient(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any,
 
 
 def plain(p: Any, y: Any) -> Any:
-    """The formula as it is written, without a clamp: what JAX makes of it at probabilities of 0 and 1."""
+    """The formula as written, without a clamp: it shows what JAX gives at probabilities of 0 and 1."""
     return -(y * jnp.log(p) + (1 - y) * jnp.log1p(-p))
 
 

@@ -31,7 +31,7 @@ def train_many(many: Many, progress: Progress | None = None) -> FloatArray:
 
 @functools.lru_cache(maxsize=4)
 def _program(epochs: int) -> Any:
-    """(weights, x, y, learning rate) -> logits; kept, so that the control is not compiled again."""
+    """(weights, x, y, learning rate) -> logits. It is kept, so that the control is not compiled again."""
 
     def loss(weights: Any, x: Any, y: Any) -> Any:
         return binary_cross_entropy_with_logits(apply(weights, x, logits=True), y).mean()

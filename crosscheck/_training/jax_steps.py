@@ -1,4 +1,4 @@
-"""A training of JAX, step by step: the user's step as a flat program, where its gradients stand in it, and its runs."""
+"""A training of JAX, step by step: the user's step as a flat program, the place of its gradients, and its runs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from crosscheck._records.errors import UsageError
 from crosscheck._shadow.base import Noise
 
 BACKWARD = "transpose("
-"""What JAX's name stack says of operations of a backward pass."""
+"""The text in JAX's name stack at operations of a backward pass."""
 LOSS, GRADIENTS = "loss", "gradients"
 
 
 @dataclass(frozen=True)
 class JaxStep:
-    """What one step of JAX made, in float64 or in the dtype.
+    """The results of one step of JAX, in float64 or in the dtype.
 
     Attributes:
         loss: The loss.
         state: The arrays of the new state, by name.
-        gradients: What its backward pass gives, by the name of the parameter's array, where that is seen.
-        values: What else it returned, by name.
-        without: The arrays of the state to which the backward pass gives nothing.
+        gradients: The results of its backward pass, by the name of the parameter's array, if they are found.
+        values: The other values that it returned, by name.
+        without: The arrays of the state that get no gradient from the backward pass.
     """
 
     loss: float
@@ -51,7 +51,7 @@ class JaxSteps:
     """The training of JAX.
 
     Attributes:
-        step: Of (state, *batch), a new state and the loss, or a dict of values with ``loss``.
+        step: A function of (state, *batch) that returns a new state and the loss, or a dict of values with ``loss``.
         tree: The state at the start.
         dtype: The dtype of its floats.
     """
@@ -74,7 +74,7 @@ class JaxSteps:
         self._jitted = jax.jit(self.step)
 
     def built(self, arrays: Mapping[str, Any]) -> Any:
-        """The state of these arrays."""
+        """The state with these arrays."""
         leaves = list(self._leaves)
         for name, k in zip(self.names, self._places, strict=True):
             leaves[k] = jnp.asarray(arrays[name], self._leaves[k].dtype)
@@ -86,10 +86,10 @@ class JaxSteps:
         return {name: np.asarray(leaves[k]) for name, k in zip(self.names, self._places, strict=True)}
 
     def returned(self, result: Any) -> tuple[Any, Any, dict[str, Any]]:
-        """The new state, the loss, and other values by name, of what the user's step returned.
+        """The new state, the loss, and other values by name, from the result of the user's step.
 
         Raises:
-            UsageError: If it is something else.
+            UsageError: If the result has another form.
         """
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise UsageError(
@@ -113,7 +113,7 @@ class JaxSteps:
     # runs
 
     def program(self, batch: Inputs) -> Program:
-        """The flat program for batches of such shapes."""
+        """The flat program for batches of these shapes."""
         key = tuple((leaf.shape, leaf.dtype) for leaf in batch.leaves)
         if key not in self._programs:
             self._programs[key] = self._traced(batch)
@@ -148,7 +148,7 @@ class JaxSteps:
         return jax.tree.unflatten(self._structure, leaves)
 
     def loss(self, state: Mapping[str, Any]) -> Callable[..., Any]:
-        """The loss, of some arrays of the state and a batch; the others are those given here."""
+        """The loss as a function of some arrays of the state and a batch; the other arrays are the given ones."""
 
         def function(arrays: Mapping[str, Any], *batch: Any) -> Any:
             held = {name: jnp.asarray(one) for name, one in {**state, **arrays}.items()}
@@ -157,7 +157,7 @@ class JaxSteps:
         return function
 
     def loss_program(self, batch: Inputs) -> tuple[JaxModel, JaxProgramFlat]:
-        """What the loss is computed from, as a model: the arrays of the state that it depends on."""
+        """The loss as a model: its weights are the arrays of the state on which it depends."""
         loss = self.loss(self.start)
 
         def made(names: tuple[str, ...]) -> tuple[JaxModel, JaxProgramFlat]:
@@ -172,7 +172,7 @@ class JaxSteps:
         return made(tuple(name for name in self.names if name in used))
 
     def plain(self, state: Mapping[str, Array], batch: Inputs) -> JaxStep:
-        """One step in the dtype, compiled, as the user's program makes it."""
+        """One step in the dtype, compiled, as the user's program runs it."""
         with scope(self.dtype, "cpu"):
             result = self._jitted(self.built(state), *batch.tree.build(list(batch.leaves)))
             new, loss, values = self.returned(result)
@@ -196,13 +196,13 @@ class Program:
 
     @cached_property
     def gradients(self) -> dict[str, int]:
-        """Where the gradient by each array of the state is: one that the step returns, else the one value of its shape that
-        the backward pass gives to what makes the new array."""
+        """The place of the gradient by each array of the state: a gradient that the step returns; otherwise the only value
+        of its shape that the backward pass hands to the computation of the new array."""
         return self._returned() or {name: ends[0] for name, ends in self._ends.items() if len(ends) == 1}
 
     @cached_property
     def without(self) -> frozenset[str]:
-        """The arrays to which the backward pass gives nothing."""
+        """The arrays that get no gradient from the backward pass."""
         return frozenset() if self._returned() else frozenset(name for name, ends in self._ends.items() if not ends)
 
     @cached_property
@@ -229,7 +229,7 @@ class Program:
         return found
 
     def _returned(self) -> dict[str, int]:
-        """The gradients that the user's step returns, by the array whose path ends like theirs."""
+        """The gradients that the user's step returns, by the array whose path has the same end."""
         flat = self.flat
         found: dict[str, int] = {}
         for value, result in zip(self.values, flat.results[1 + len(self.names) :], strict=True):
@@ -243,7 +243,7 @@ class Program:
         return found
 
     def sources(self, names: Collection[str]) -> frozenset[str]:
-        """The arrays of the state that new ones are computed from."""
+        """The arrays of the state from which these new arrays are computed."""
         flat = self.flat
         left = [result for name, result in zip(self.names, flat.results[1:], strict=False) if name in names]
         seen: set[int] = set()
@@ -265,7 +265,7 @@ class Program:
         batch: Sequence[Array],
         forced: Mapping[str, Array] | None = None,
     ) -> JaxStep:
-        """One step in float64; with ``forced``, these are the gradients that go on from the backward pass."""
+        """One step in float64; ``forced`` are gradients that replace those of the backward pass."""
         names = tuple(sorted(forced or {}))
         if names not in self._compiled:
             self._compiled[names] = jax.jit(partial(self._run, names))
@@ -304,7 +304,7 @@ class Program:
 
 
 def _always(value: Any) -> Seen:
-    """Makes a run take this value at a step, whatever the step has computed."""
+    """A function that makes a run use this value at a step, whatever the step computed."""
     return lambda run, there: value
 
 

@@ -1,4 +1,4 @@
-"""The training as one writes it in JAX: a pure step."""
+"""The training in JAX: a pure step."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The losses far out: each framework's against the proven value of the formula, and where they are known to differ.
+"""The losses at extreme inputs: each framework against the proven value of the formula, and the known differences.
 
-Every point is judged in ULP of the exact value, like an activation. A difference that is declared here must occur, and one
-that occurs must be declared.
+Every point is judged in ULP of the exact value, as activations are. Each difference that is declared here must occur,
+and each that occurs must be declared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crosscheck._truth.balls import precision
 
 BITS = 512
 BUDGET = (4.0, 5.0)
-"""ULP of the value and of the gradient, as for the catalogue."""
+"""The budget in ULP for the value and the gradient, as for the catalogue."""
 
 LOGITS = (0.0, 0.5, 1.0, 2.0, 5.0, 9.0, 17.0, 30.0, 50.0, 87.0, 88.0, 95.0, 100.0, 104.0, 700.0, 720.0, 745.0, 1e3, 1e4)
 PROBABILITIES = (0.0, 1e-300, 1e-100, 1e-45, 1e-38, 1e-30, 1e-13, 1e-11, 1e-3, 0.25, 0.375, 0.4140625, 0.5, 0.75, 0.999, 1.0)
@@ -58,7 +58,7 @@ ANY_VERSION = ">=0"
 
 @dataclass(frozen=True)
 class LossDifference:
-    """A known difference: whose, of the value (0) or the gradient (1), where, why, in which versions of JAX."""
+    """A known difference: implementation, value (0) or gradient (1), place, reason, and versions of JAX."""
 
     id: str
     loss: str
@@ -70,7 +70,7 @@ class LossDifference:
 
     @property
     def seen_here(self) -> bool:
-        """Whether it was seen in this version of JAX, so that it must occur."""
+        """Whether it was observed in this version of JAX, and so must occur."""
         return self.jax == ANY_VERSION or SpecifierSet(self.jax).contains(version("jax"), prereleases=True)
 
 
@@ -175,7 +175,7 @@ def judge_losses(frameworks: Collection[str]) -> list[LossPoint]:
 
 
 def loses_digits(loss: str, framework: str, x: FloatArray, y: FloatArray) -> bool:
-    """Whether a declared difference of the loss that this framework is trained with occurs at one of these outputs."""
+    """Whether a declared difference of this framework's training loss occurs at one of these outputs."""
     implementation = IMPLEMENTATIONS[loss][FRAMEWORKS.index(framework)]
     results = _run(loss, x.ravel(), y.ravel(), (framework,))[implementation]
     fmt = FORMATS[str(x.dtype)]
@@ -184,7 +184,7 @@ def loses_digits(loss: str, framework: str, x: FloatArray, y: FloatArray) -> boo
 
 
 def stale(points: list[LossPoint]) -> list[str]:
-    """The declared differences of what was run that did not occur, and were seen in this version of JAX."""
+    """The declared differences that were observed in this version of JAX, and did not occur in this run."""
     seen, run = {point.declared for point in points}, {point.implementation for point in points}
     return [one.id for one in DIFFERENCES if run & {*one.implementations} and one.seen_here and one.id not in seen]
 
@@ -205,7 +205,7 @@ def _judged(
 
 
 def _error(got: float, loss: str, order: int, at: float, label: float, fmt: Format) -> tuple[float, float]:
-    """The exact value and the error of a result in ULP of it."""
+    """The exact value, and the error of a result in ULP of it."""
     with precision(BITS):
         exact = EXACT[loss][order](flint.arb(at), label)
         if not exact.is_finite():
@@ -218,7 +218,7 @@ def _error(got: float, loss: str, order: int, at: float, label: float, fmt: Form
 
 
 def _limit(order: int, label: float) -> float:
-    """At a probability that is exactly wrong."""
+    """The limit at a probability of 0 or 1 with the other label."""
     return np.inf if order == 0 or label == 0 else -np.inf
 
 

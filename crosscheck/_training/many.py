@@ -1,8 +1,8 @@
 """Do the frameworks agree on every prediction of every gate, from every start?
 
-A logit within rounding of 0 may fall on either side; a control, the trainings from weights moved by one ulp, says how far
-rounding reaches, the dtype's roundoff at least: near a half the sigmoid does not resolve less. Such a logit is listed, and
-its prediction is not judged.
+A logit near 0 may fall on either side by rounding. A control, the trainings from weights moved by one ULP, measures this;
+the limit is at least the dtype's roundoff, since near a half the sigmoid does not resolve less. Such a logit is listed,
+and its prediction is not judged.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from crosscheck._training.formula import sigmoid
 from crosscheck._training.many_setup import Many
 
 TIMES_CONTROL = 16.0
-"""Frameworks round differently at each epoch, a control at first by its start alone: so many times as far is rounding."""
+"""Frameworks round at each epoch, while a control only starts elsewhere: this many times its change is rounding."""
 
 
 @dataclass(frozen=True)
 class OnBoundary:
-    """A logit so near 0 that rounding decides the prediction."""
+    """A logit so near to 0 that rounding decides the prediction."""
 
     seed: int
     point: int
@@ -33,16 +33,16 @@ class OnBoundary:
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate from all starts.
+    """The result of one gate from all starts.
 
     Attributes:
         truth: The labels of the points, as digits.
         predictions: By framework: (seeds, points) of 0 and 1.
         accuracy: By framework: (seeds,) between 0 and 1.
         apart: The largest difference of a logit between the frameworks.
-        control: The largest difference of a logit that one ulp in the start makes.
+        control: The largest change of a logit when the start moves by one ULP.
         boundary: The logits within rounding of 0: at most ``TIMES_CONTROL`` times the control, or the roundoff.
-        disagreements: (seed, point) where the predictions differ off the boundary, or a logit is not finite.
+        disagreements: The (seed, point) where predictions differ off the boundary, or a logit is not finite.
     """
 
     gate: str
@@ -59,7 +59,7 @@ class GateResult:
         return not self.disagreements
 
     def learned(self, framework: str) -> int:
-        """From how many starts every prediction is right."""
+        """The number of starts from which every prediction is right."""
         return int((self.accuracy[framework] == 1).sum())
 
 

@@ -1,4 +1,4 @@
-"""Every gate from many starts, and the losses far out: to be printed, asked and written down."""
+"""Reports on every gate from many starts, and on the losses at extreme inputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PerceptronsReport(Documented):
 
     @property
     def agree(self) -> bool:
-        """Whether the frameworks predict the same at every point of every gate from every start, off the boundary."""
+        """Whether the frameworks predict the same at every point of every gate from every start, except on the boundary."""
         return all(gate.agree for gate in self.gates)
 
     @property

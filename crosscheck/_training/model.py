@@ -1,4 +1,4 @@
-"""One description of the perceptron, from which either framework's is made."""
+"""One description of the perceptron, from which both frameworks' models are made."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Perceptron:
         """Make the perceptron in PyTorch.
 
         Args:
-            weights: ``weight`` (outputs, inputs) and ``bias`` (outputs,); the module has them bit for bit, and their dtype.
-                Without them, PyTorch initialises it.
-            dtype: The dtype without ``weights``.
+            weights: ``weight`` (outputs, inputs) and ``bias`` (outputs,), which the module gets bit for bit, with their
+                dtype. Without them, PyTorch initialises the module.
+            dtype: The dtype of the module without ``weights``.
 
         Returns:
             A ``torch.nn.Module``.

@@ -1,4 +1,4 @@
-"""Whether two optimisers make the same of the same gradients: from which step they do not, by how much, and why."""
+"""Whether two optimisers do the same with the same gradients: if not, since which step, by how much, and why."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from crosscheck._training.optimizer_runs import (
 )
 
 SAME = 1e-11
-"""What float64 makes of the same computation in another order, relative to how far the parameter has moved."""
+"""The error in float64 of the same computation in another order, relative to how far the parameter has moved."""
 CONSTANT = 2.0**-22
-"""What a constant, such as a learning rate, that one side holds in float32 makes of it."""
+"""The error from a constant, such as a learning rate, that one side holds in float32."""
 ROUNDINGS = 16.0
-"""A side is inaccurate if it errs by so many times what the other errs and the dtype's rounding of each step makes."""
+"""A side is inaccurate if its error is this many times that of the other and the dtype's rounding of each step."""
 OTHERS = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
-"""Values that people give to options."""
+"""Values that people often give to options."""
 MOST_CHANGES, NEAREST, MOST_TRIED = 2, 8, 500
-"""So many options are changed at once, beginning with so many values of the one that comes nearest; so often in all."""
+"""How many options are changed together; with how many values of the best one this begins; how many trials in all."""
 SWITCHES = ("capturable", "differentiable", "foreach", "fused", "lr", "maximize")
-"""Options that are left as they are."""
+"""Options that are not changed."""
 
 
 @dataclass(frozen=True)
 class OptimizerRun:
-    """One kind of gradients.
+    """The result for one kind of gradients.
 
     Attributes:
         gradients: The kind.
-        meaning: What they are.
-        steps: How many steps were made.
+        meaning: A description of the kind.
+        steps: The number of steps.
         apart: The largest difference of an element of a parameter in float64, relative to how far the parameter has moved.
-        first: The first step, from 1, after which they are further apart than float64 explains; None where they never are.
-        parameter: Where that is.
-        torch_error: How far torch in the dtype is from torch in float64, likewise.
-        jax_error: The same of JAX.
+        first: The first step, from 1, after which they differ by more than float64 explains; None if there is none.
+        parameter: The parameter with the largest difference.
+        torch_error: The error of torch in the dtype against torch in float64, relative in the same way.
+        jax_error: The same error of JAX.
         cause: ``exact``, ``rounding``, ``inaccurate``, ``definition`` or ``special``.
-        side: The side that is inaccurate; None where neither is, or nothing says which is meant.
+        side: The side that is inaccurate; None if neither is, or if it is unknown which is meant.
     """
 
     gradients: str
@@ -73,7 +73,7 @@ class OptimizerRun:
 
 
 def judge(pair: Pair, steps: int, dtype: str, seed: int) -> tuple[OptimizerRun, ...]:
-    """Every kind of gradients; of what asks for the function itself the objective alone."""
+    """Judge every kind of gradients; for an optimiser that evaluates the function itself, only the objective's."""
     kinds = (OBJECTIVE,) if needs_objective(pair) else tuple(KINDS)
     return tuple(_judged(pair, kind, steps, dtype, seed) for kind in kinds)
 
@@ -119,7 +119,7 @@ def _judged(pair: Pair, kind: str, steps: int, dtype: str, seed: int) -> Optimiz
 
 
 def _moved(pair: Pair, *trajectories: Trajectory) -> FloatArray:
-    """(steps, parameters): how far a parameter has moved up to a step, on either side, by the largest of its elements."""
+    """(steps, parameters): how far a parameter has moved up to a step, on either side, at its element that moved most."""
     ways = []
     for trajectory in trajectories:
         before = [pair.leaves, *trajectory[:-1]]
@@ -132,7 +132,7 @@ def _moved(pair: Pair, *trajectories: Trajectory) -> FloatArray:
 
 
 def _apart(one: Trajectory, other: Trajectory, moved: FloatArray) -> FloatArray:
-    """(steps, parameters): the largest difference, beyond what rounding the parameter itself makes, by how far it moved."""
+    """(steps, parameters): the largest difference, less the rounding of the parameter, relative to how far it moved."""
     found = np.zeros(moved.shape)
     for step, k in np.ndindex(*moved.shape):
         a, b = one[step][k], other[step][k]
@@ -147,7 +147,7 @@ def _apart(one: Trajectory, other: Trajectory, moved: FloatArray) -> FloatArray:
 
 
 def _size(trajectory: Trajectory, moved: FloatArray) -> float:
-    """How large the parameters are, relative to how far they move."""
+    """The size of the parameters, relative to how far they move."""
     sizes = [float(np.abs(one).max(initial=0.0)) / way for one, way in zip(trajectory[-1], moved[-1], strict=True) if way]
     return max([1.0, *sizes])
 
@@ -156,7 +156,7 @@ def _size(trajectory: Trajectory, moved: FloatArray) -> float:
 
 
 def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
-    """What would make both the same in these runs, or how the one moves beside the other, as far as that is found."""
+    """The change that would make both the same in these runs, or the ratio of their moves; empty if neither is found."""
     steps = min(wrong[0].steps, max(12, *((run.first or 0) + 6 for run in wrong)))
     tried_on = [
         (given, in_optax(pair, given, steps, "float64"))
@@ -186,7 +186,7 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
                 words = " and ".join(f"{name}={value!r}" for name, value in changes)
                 now = " and ".join(repr(options[name]) for name, _ in changes)
                 return f"they would be the same with {words} in PyTorch, which has {now}"
-        best = {name for _, changes in tried[:1] for name, _ in changes}  # other values of one option may come as near
+        best = {name for _, changes in tried[:1] for name, _ in changes}  # its other values may be as good
         nearest = [changes for _, changes in tried if {name for name, _ in changes} == best][:NEAREST]
     given, theirs = tried_on[0]
     return _ratio(pair, in_torch(pair, given, steps, "float64"), theirs)
@@ -198,7 +198,7 @@ def _change(optimizer: Any, changes: tuple[tuple[str, Any], ...]) -> None:
 
 
 def options_of(optimizer: Any) -> Iterator[tuple[str, Any]]:
-    """The options of torch's optimiser that are numbers, pairs of numbers or truth values, but for the learning rate."""
+    """The options of torch's optimiser that are numbers, pairs of numbers or booleans, without the learning rate."""
     for name, value in optimizer.param_groups[0].items():
         numbers = value if isinstance(value, tuple) else (value,)
         known = name in optimizer.defaults and name not in SWITCHES
@@ -207,7 +207,7 @@ def options_of(optimizer: Any) -> Iterator[tuple[str, Any]]:
 
 
 def other_values(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Each option with each other value that is tried."""
+    """Each option with each of the values to try."""
     for name, value in options.items():
         if isinstance(value, bool):
             yield name, not value
@@ -219,7 +219,7 @@ def other_values(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _ratio(pair: Pair, mine: Trajectory, theirs: Trajectory) -> str:
-    """How many times as far JAX moves, where that is the same for all elements of a step."""
+    """The ratio of JAX's move to torch's, if it is the same for all elements of a step."""
     ratios = []
     for step in range(len(mine)):
         before = (pair.leaves, pair.leaves) if step == 0 else (mine[step - 1], theirs[step - 1])

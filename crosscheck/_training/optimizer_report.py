@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "crosscheck.optimizers/1"
 SKIPPED = "missing"
-"""The gradients that PyTorch and JAX cannot have alike: JAX has no None."""
+"""The kind of gradients that only PyTorch has: JAX has no None."""
 NONE = "where a gradient is None, PyTorch leaves the parameter and its state alone, and JAX, given zeros, does not"
 
 
@@ -27,7 +27,7 @@ class OptimizerReport(Documented):
         torch: The optimiser of PyTorch.
         jax: The transformation of optax.
         runs: One result for each kind of gradients.
-        explanation: Why they differ, as far as that was found; empty where they do not.
+        explanation: Why they differ, as far as that was found; empty if they agree.
         settings: Steps, dtype and seed.
         environment: Versions, devices and settings on which the results may depend.
     """
@@ -41,17 +41,17 @@ class OptimizerReport(Documented):
 
     @property
     def judged(self) -> tuple[OptimizerRun, ...]:
-        """The runs that decide: all but the one in which gradients are None in PyTorch."""
+        """The runs that decide the verdict: all but the one in which gradients are None in PyTorch."""
         return tuple(run for run in self.runs if run.gradients != SKIPPED)
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, and both make the same of every kind of gradients that both can have."""
+        """Whether something was compared, and both do the same with every kind of gradients that both can have."""
         return bool(self.judged) and all(run.passed for run in self.judged)
 
     @property
     def skips(self) -> bool:
-        """Whether they are the same but where a gradient is None in PyTorch."""
+        """Whether they differ only where a gradient is None in PyTorch."""
         return self.passed and any(not run.passed for run in self.runs if run.gradients == SKIPPED)
 
     @property
@@ -61,12 +61,12 @@ class OptimizerReport(Documented):
 
     @property
     def cause(self) -> str | None:
-        """The cause there; None where they agree."""
+        """The cause in the first run in which they differ; None if they agree."""
         return self.first.cause if self.first else None
 
     @property
     def side(self) -> str | None:
-        """The side that is inaccurate there; None where neither is, or nothing says which function is meant."""
+        """The side that is inaccurate in that run; None if neither is, or if it is unknown which function is meant."""
         return self.first.side if self.first else None
 
     @property
@@ -83,7 +83,7 @@ class OptimizerReport(Documented):
 
     @property
     def difference(self) -> str:
-        """What differs, and why as far as that was found."""
+        """What differs, and why, as far as that was found."""
         if self.first is None:
             return ""
         at = f"{self.first.apart:.2g} of the way apart"
@@ -145,12 +145,12 @@ class OptimizersReport(Documented):
 
     @property
     def passed(self) -> bool:
-        """Whether every pair could be run. That some of them differ is what the table is for."""
+        """Whether every pair could be run. Pairs that differ do not count: the table is there to list them."""
         return bool(self.pairs) and not self.skipped
 
     @property
     def headline(self) -> str:
-        """How many pairs are the same."""
+        """The number of pairs that agree, in one line."""
         same = sum(pair.passed for pair in self.pairs)
         lost = f"; {len(self.skipped)} cannot be run here" if self.skipped else ""
         return f"{len(self.pairs)} pairs of optimisers: {same} are the same, {len(self.pairs) - same} differ{lost}."

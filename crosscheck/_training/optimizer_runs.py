@@ -1,4 +1,4 @@
-"""An optimiser of torch and one of optax, given the same gradients: the parameters that each makes of them, step by step."""
+"""Run an optimiser of torch and one of optax with the same gradients, and keep the parameters after each step."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ KINDS = {
     "tiny": "usual ones of 1e-9 and less, beside which an epsilon is large",
     "missing": "usual ones, of which every third is None in PyTorch, as of a layer that was not used, and zeros in JAX",
 }
-"""The gradients that are tried."""
+"""The kinds of gradients that are tried, and what they are."""
 OBJECTIVE = "objective"
-"""Those of a quadratic function, for what asks for the function itself, as a line search does."""
+"""The gradients of a quadratic function, for optimisers that evaluate the function itself, as a line search does."""
 
 Gradients = Sequence[Sequence[FloatArray | None]]
-"""By step, by parameter."""
+"""The gradients by step and by parameter."""
 Trajectory = list[list[FloatArray]]
 """The parameters after each step."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared.
+    """The two sides that are compared.
 
     Attributes:
-        torch: Of a list of parameters, the optimiser, or that and its schedulers.
+        torch: A function of a list of parameters that returns the optimiser, or a pair of it and its schedulers.
         optax: The transformation.
         params: The parameters at the start, as JAX has them.
-        clip: What torch does to the gradients of a list of parameters before each step.
-        every: torch makes a step after so many gradients, which it adds up.
+        clip: A function of the list of parameters that changes their gradients before each step of torch.
+        every: The number of gradients that torch adds up for one step.
     """
 
     torch: Callable[[list[Any]], Any]
@@ -55,17 +55,17 @@ class Pair:
 
     @property
     def leaves(self) -> list[FloatArray]:
-        """The parameters, one after the other."""
+        """The parameters in a flat list."""
         return [np.asarray(leaf) for leaf in jax.tree.leaves(self.params)]
 
     @property
     def names(self) -> list[str]:
-        """Their names."""
+        """The names of the parameters."""
         return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(self.params)[0]]
 
 
 def gradients(kind: str, leaves: Sequence[FloatArray], steps: int, seed: int) -> Gradients:
-    """The gradients of a kind, each a number that float32 holds."""
+    """The gradients of a kind; float32 holds each number."""
     rng = np.random.default_rng((seed, list(KINDS).index(kind)))
     found: list[list[FloatArray | None]] = []
     for step in range(steps):
@@ -98,7 +98,7 @@ def _said(what: str) -> Iterator[None]:
 def in_torch(
     pair: Pair, given: Gradients | None, steps: int, dtype: str, change: Callable[[Any], None] | None = None
 ) -> Trajectory:
-    """torch's parameters; without ``given``, the gradients are those of the objective; ``change`` alters the optimiser."""
+    """torch's parameters. Without ``given``, the gradients are the objective's. ``change`` alters the optimiser."""
     tensors = [torch.nn.Parameter(torch.tensor(leaf.astype(dtype))) for leaf in pair.leaves]
     found = pair.torch(tensors)
     optimizer, *schedulers = found if isinstance(found, tuple | list) else (found,)
@@ -139,7 +139,7 @@ def in_torch(
 
 @_said("optax_transform")
 def in_optax(pair: Pair, given: Gradients | None, steps: int, dtype: str) -> Trajectory:
-    """optax's parameters."""
+    """optax's parameters after each step."""
     with scope(dtype, "cpu"):
         structure = jax.tree.structure(pair.params)
         params = jax.tree.unflatten(structure, [jnp.asarray(leaf.astype(dtype)) for leaf in pair.leaves])
@@ -171,7 +171,7 @@ def in_optax(pair: Pair, given: Gradients | None, steps: int, dtype: str) -> Tra
 
 @_said("torch_optimizer")
 def made(pair: Pair) -> Any:
-    """torch's optimiser, as it is at the start."""
+    """torch's optimiser, before its first step."""
     found = pair.torch([torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
     optimizer = found[0] if isinstance(found, tuple | list) else found
     if not isinstance(optimizer, torch.optim.Optimizer):
@@ -180,7 +180,7 @@ def made(pair: Pair) -> Any:
 
 
 def needs_objective(pair: Pair) -> bool:
-    """Whether torch's optimiser asks for the function itself, as a line search does."""
+    """Whether torch's optimiser evaluates the function itself, as a line search does."""
     asked = inspect.signature(made(pair).step).parameters.get("closure")
     return asked is not None and asked.default is inspect.Parameter.empty
 

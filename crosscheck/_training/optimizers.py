@@ -1,4 +1,4 @@
-"""``compare_optimizers`` and ``optimizers``: they check their arguments, run both sides and make the report."""
+"""``compare_optimizers`` and ``optimizers``: check the arguments, run both sides and make the report."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def compare_optimizers(
 ) -> OptimizerReport:
     """Give an optimiser of PyTorch and one of optax the same gradients, and compare the parameters after each step.
 
-    In float64 the two must make the same of every kind of gradients: of normal ones, of zeros, of rows of zeros, and of
-    tiny ones, beside which an epsilon is large. Then each in the dtype is held against itself in float64. Where they
-    differ, PyTorch's options are changed one and two at a time, to see with which both would be the same.
+    In float64, both must do the same with every kind of gradients: normal ones, zeros, rows of zeros, and gradients so small
+    that an epsilon is large beside them. Then the run of each in the dtype is compared with its own in float64. If the two
+    differ, PyTorch's options are changed one and two at a time, to find values with which both would be the same.
 
     Args:
-        torch_optimizer: Of a list of parameters, the optimiser, such as ``lambda params: torch.optim.Adam(params)``; or
-            that and its schedulers, which make a step after each of its steps.
+        torch_optimizer: A function of a list of parameters that returns the optimiser, such as ``lambda params:
+            torch.optim.Adam(params)``; or a pair of it and its schedulers, which step after each of its steps.
         optax_transform: A ``GradientTransformation`` of optax.
-        params: The parameters at the start, a tree of arrays of floats; a matrix, a vector and a number if left out.
-        clip: What PyTorch does to the gradients before each step, of the list of parameters:
-            ``lambda params: torch.nn.utils.clip_grad_norm_(params, 1.0)``.
-        every: PyTorch makes a step after so many gradients, which it adds up, as ``loss.backward()`` does.
-        steps: How many gradients there are.
+        params: The parameters at the start, a pytree of arrays of floats. None for a matrix, a vector and a number.
+        clip: A function of the list of parameters that changes their gradients before each step of PyTorch: ``lambda params:
+            torch.nn.utils.clip_grad_norm_(params, 1.0)``.
+        every: The number of gradients that PyTorch adds up, as ``loss.backward()`` does, for one step.
+        steps: The number of gradients.
         dtype: ``float32`` or ``float64``.
-        seed: The seed of the gradients, and of parameters that are left out.
+        seed: The seed of the gradients, and of the parameters if ``params`` is None.
 
     Returns:
         The report.
@@ -114,7 +114,7 @@ def _compared(
 
 @undisturbed(alone=True)
 def optimizers(*, dtype: str | Any = "float32") -> OptimizersReport:
-    """Compare the optimisers of PyTorch with those of optax that are taken for them, and their schedules and clipping.
+    """Compare PyTorch's optimisers, schedules and clipping with those of optax that people use in their place.
 
     Args:
         dtype: ``float32`` or ``float64``.
@@ -123,7 +123,7 @@ def optimizers(*, dtype: str | Any = "float32") -> OptimizersReport:
         The report.
 
     Raises:
-        UsageError: If the dtype is none of these.
+        UsageError: If the dtype is another one.
         MissingFrameworkError: If PyTorch, JAX or optax cannot be imported.
 
     Examples:
@@ -179,7 +179,7 @@ def _of_table(entry: Mapping[str, Any], dtype: str, described: Mapping[str, obje
 
 
 def _params(given: Any, seed: int) -> Any:
-    """The tree of parameters, as arrays of float64 whose numbers float32 holds."""
+    """The pytree of parameters, as arrays of float64 whose numbers float32 holds."""
     import jax
 
     if given is None:

@@ -1,4 +1,4 @@
-"""Which array of JAX's state is which tensor of torch's training: parameters, statistics, what the optimiser keeps."""
+"""Match the arrays of JAX's state with the tensors of torch's training: parameters, statistics, the optimiser's state."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SLOTS = {
     "e_x": ("acc_delta",),
     "momentum": ("momentum_buffer", "exp_avg"),
 }
-"""What optax calls what torch's optimisers keep."""
+"""optax's names for the state of torch's optimisers."""
 STEP_OF_PATH = re.compile(r"\[[^\]]*\]|\.\w+")
 """One step of a path of JAX, such as ``['w']`` or ``.mu``."""
 AFTER = "both hold the same values after the first step"
 ALIKE = 1e-6
-"""Two arrays that are so near after a step from the same state, relatively, are the same quantity."""
+"""Two arrays are the same quantity if their relative difference is below this after a step from the same state."""
 
 
 @dataclass
@@ -48,14 +48,14 @@ class Partners:
     """The arrays of JAX's state whose numbers torch has too.
 
     Attributes:
-        weights: What is known of every weight of both models, as ``compare_models`` says it.
-        places: By array of JAX, where each of its numbers stands in torch's weights.
-        shapes: Those of torch's weights, by name.
-        buffers: The names of those that are not trained, but move.
-        used: The arrays of JAX that the loss depends on.
-        sums: The arrays of JAX that are sums of two weights; there, ``places`` are those of the first.
-        slots: By array of JAX, the array of its parameter and what torch's optimiser calls it.
-        starts: By array of JAX that starts elsewhere, how far it is from torch's numbers, relatively.
+        weights: A record for every weight of both models, as in ``compare_models``.
+        places: For each array of JAX, the place of each of its numbers in torch's weights.
+        shapes: The shapes of torch's weights, by name.
+        buffers: The names of the weights that are not trained, but change.
+        used: The arrays of JAX on which the loss depends.
+        sums: The arrays of JAX that are sums of two weights; for these, ``places`` are those of the first weight.
+        slots: For each array of JAX in the optimiser's state, the array of its parameter, and its name in torch's optimiser.
+        starts: For each array of JAX with another start, the relative difference from torch's numbers.
     """
 
     weights: tuple[WeightMatch, ...]
@@ -75,7 +75,7 @@ class Partners:
         return found
 
     def of_gradients(self, given: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays of gradients by torch's weights, as JAX holds them; 0 where torch has none. By a sum: that by one part."""
+        """Gradients by torch's weights, as JAX holds them; 0 where torch has none. For a sum, that by one summand."""
         return self._arranged(given, 0.0)
 
     def in_torch(self, state: Mapping[str, Array]) -> dict[str, Array]:
@@ -92,7 +92,7 @@ class Partners:
         return {leaf: places.numbers(where) for leaf, where in self.places.items()}
 
     def of_slots(self, given: Mapping[Slot, Array]) -> dict[str, Array]:
-        """What torch's optimiser keeps, as JAX holds it."""
+        """The state of torch's optimiser, as JAX holds it."""
         by_key: dict[str, dict[str, Array]] = defaultdict(dict)
         for (name, key), array in given.items():
             if array.shape == self.shapes.get(name):
@@ -112,13 +112,13 @@ class Partners:
         return TorchPlaces({name: np.zeros(shape) for name, shape in self.shapes.items()})
 
     def place(self, name: str) -> Array:
-        """Where the numbers of a tensor of torch stand."""
+        """The places of the numbers of a tensor of torch."""
         return self._empty.of(name)
 
 
 def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs) -> Partners:
-    """Parameters, by what the forward pass of the first step does with them."""
-    jax.program(jax_batch)  # which says what is wrong with the step, if it cannot be traced
+    """Match the parameters, by the operations of the first step's forward pass."""
+    jax.program(jax_batch)  # this raises UsageError if the step cannot be traced
     state = torch.state()
     module = torch.forward()
     try:
@@ -140,16 +140,16 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
     for leaf, array in found.of_weights(torch.weights()).items():
         apart = _apart(widen(jax.start[leaf]), array)
-        if apart and leaf not in found.sums:  # a sum is rounded
+        if apart and leaf not in found.sums:  # a sum has been rounded
             found.starts[leaf] = apart
     return found
 
 
 def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
-    """Pair parameters whose numbers differ at the start: each with the one of its shape that has the likest name.
+    """Pair parameters whose numbers differ at the start: each with that of its shape whose name is most similar.
 
     Raises:
-        UsageError: If an array has none, or two that are as likely.
+        UsageError: If an array has no such partner, or two that are equally likely.
     """
     left = [name for name in mine if name not in found.buffers]
     for leaf, array in (theirs or {"": np.empty(0)}).items():
@@ -167,7 +167,7 @@ def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Ar
 
 
 def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
-    """What is not used in the forward pass, by what the first step makes of it: statistics, and what the optimiser keeps."""
+    """Match what the forward pass does not use, by the results of the first step: statistics, and the optimiser's state."""
     _statistics(found, mine, theirs)
     keys = {key for _, key in mine.slots.wide}
     for leaf, array in theirs.state.items():
@@ -182,7 +182,7 @@ def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
 
 
 def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str]:
-    """The array of the parameter whose path ends most like that of a leaf, and what stands before, such as ``mu``."""
+    """The parameter's array whose path has the most similar end, and the part before that end, such as ``mu``."""
     parts = STEP_OF_PATH.findall(leaf)
     ends: dict[str, int] = {}
     for owner, places in found.places.items():
@@ -201,7 +201,7 @@ def _slot(found: Partners, owner: str, key: str, slots: Mapping[Slot, Array]) ->
 
 
 def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
-    """Buffers that the step changes, each with the array of JAX that has become the same, else with the likest name."""
+    """Match buffers that the step changes: with the array of JAX that has become equal, otherwise by name."""
     left = [name for name in found.shapes if name in found.buffers and not _has_place(found, name)]
     free = [leaf for leaf, array in theirs.state.items() if leaf not in found.places and array.dtype.kind == "f"]
     for near in (True, False):
@@ -219,7 +219,7 @@ def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
 
 
 def _listed(weights: tuple[WeightMatch, ...], name: str, leaf: str, how: str) -> tuple[WeightMatch, ...]:
-    """What is known of every weight, with a partner for this buffer."""
+    """The records of all weights, with a partner for this buffer."""
     match = WeightMatch(name, leaf, "the same", how, 0.0)
     return tuple(match if one.torch == match.torch else one for one in weights if one.jax != leaf)
 
@@ -235,5 +235,5 @@ def _apart(one: Array, other: Array) -> float:
 
 
 def said(leaf: str, owners: tuple[str, ...]) -> str:
-    """What a tensor is called: torch's name, and JAX's."""
+    """The name of a tensor in a report: torch's name, and JAX's."""
     return f"{' + '.join(owners)} ({leaf})" if owners else leaf

@@ -1,4 +1,4 @@
-"""``perceptron``, ``perceptrons`` and ``losses``: they check their arguments, run the trainings and make the report."""
+"""``perceptron``, ``perceptrons`` and ``losses``: check the arguments, run the trainings and make the report."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ OPTAX = ("optax",)
 ROOM = "crosscheck._training"
 MOST_SEEDS = 2**63 - 1
 MOST_STARTS = 100_000
-"""Every gate from so many starts, for 1,000 epochs, takes a quarter of an hour."""
+"""The largest number of starts: for all gates and 1,000 epochs, they take a quarter of an hour."""
 SECONDS_OF_A_START = 1.3e-4
-"""What torch takes to draw one."""
+"""The time in seconds in which torch draws one start."""
 STARTS_AT_ONCE = 1000
 CONTROLS = 8
-"""Trainings of PyTorch from weights one ulp away."""
+"""The number of trainings of PyTorch from weights that are one ULP away."""
 
 
 def trainings(judged: int) -> int:
-    """How many trainings ``perceptron`` runs to judge so many that are not the frameworks' own."""
+    """The number of trainings that ``perceptron`` runs to judge this many that are not the frameworks' own."""
     return max(1, judged) * (1 + CONTROLS)
 
 
@@ -61,27 +61,26 @@ def perceptron(
     replace: Mapping[str, Prepare] | None = None,
     progress: Progress | None = None,
 ) -> PerceptronReport:
-    """Train the same perceptron in both frameworks, from the same start and on the same data, and compare step for step.
+    """Train the same perceptron in both frameworks, from the same start and on the same data, and compare each step.
 
-    It is the smallest example of ``compare_training``, which judges it. A training that overflows gives a report that does
-    not agree.
+    ``compare_training`` judges it; the perceptron is its smallest example. If a training overflows, the report does not
+    agree.
 
     Args:
         what: A gate (``or``, ``xor``, ...), learned with BCEWithLogits, or ``points``: ten random points with random labels,
             drawn with ``seed`` and learned with BCE on probabilities.
         data: Data instead of ``what``: x (points, inputs), and y (points,) or (points, outputs) of zeros and ones.
-        logits: Whether ``data`` is learned on logits.
-        weights: The start: ``weight`` (outputs, inputs) and ``bias`` (outputs,). Without it, what ``torch.nn.Linear`` draws
-            after ``torch.manual_seed(seed)``.
+        logits: Whether ``data`` is learned with BCEWithLogits on logits, instead of BCE on probabilities.
+        weights: The start: ``weight`` (outputs, inputs) and ``bias`` (outputs,). None for the numbers that
+            ``torch.nn.Linear`` draws after ``torch.manual_seed(seed)``.
         epochs: The number of steps of SGD, each on all data.
         learning_rate: The learning rate.
         seed: The seed of the start and of ``points``.
         dtype: ``float32`` or ``float64``, by name or as a dtype of PyTorch, JAX or numpy.
-        plant: A fault to plant in a framework, by name: ``plant={"jax": "flipped-label"}``. That is how the check is
-            checked.
-        replace: By framework, a function that makes its training in place of crosscheck's: of a ``Setup``, a pair of a step
-            and its state, as ``compare_training`` takes them. The step gets the inputs and the labels.
-        progress: Called with what is running and the epochs done since the last call.
+        plant: A fault to plant in a framework, by name, to see that it is found: ``plant={"jax": "flipped-label"}``.
+        replace: By framework, a function that makes its training instead of crosscheck's: it takes a ``Setup`` and returns a
+            pair of a step and its state, as for ``compare_training``. The step gets the inputs and the labels.
+        progress: Called with what is running and the number of epochs done since the last call.
 
     Returns:
         The report.
@@ -137,7 +136,7 @@ def perceptrons(
     """Train every gate from many starts in both frameworks, vectorised, and compare every prediction.
 
     Args:
-        gates: Names of gates; all sixteen unless given.
+        gates: Names of gates; None for all sixteen.
         seeds: The number of starts.
         epochs: As in ``perceptron``.
         learning_rate: As in ``perceptron``.
@@ -188,14 +187,14 @@ def perceptrons(
 
 @undisturbed(alone=True)
 def losses() -> LossesReport:
-    """Judge the binary cross entropies of both frameworks at extreme logits and probabilities against the exact formula.
+    """Judge the binary cross entropies of both frameworks, at extreme logits and probabilities, against the exact formula.
 
     Returns:
         The report.
 
     Raises:
-        MissingFrameworkError: If neither framework can be imported, or optax beside JAX. Where one framework cannot, the
-            losses of the other are judged.
+        MissingFrameworkError: If neither framework can be imported, or JAX can but optax cannot. If one framework cannot,
+            only the losses of the other are judged.
 
     Examples:
         >>> import crosscheck
@@ -224,7 +223,7 @@ def _unknown_gate(name: object, known: tuple[str, ...]) -> str:
 
 
 def _settings(epochs: int, learning_rate: Any, seed: int, given: object) -> str:
-    """The name of the dtype that is given; each of the others must be one that it can be."""
+    """The name of the given dtype; raises unless the other settings can be used."""
     dtype = _arguments.dtype(given, DTYPES)
     _arguments.integer("epochs", epochs, 1, "epochs=1000 is what OR needs at a learning rate of 0.1")
     largest = FORMATS[dtype].largest
@@ -250,7 +249,7 @@ def _check_frameworks(given: Mapping[str, object]) -> None:
 
 
 def _data(data: object) -> tuple[FloatArray, FloatArray]:
-    """Inputs and labels as float64 arrays of two axes; ``UsageError`` where they do not match."""
+    """Inputs and labels as float64 arrays of two axes; ``UsageError`` if they do not match."""
     pair = _arguments.several(data)
     if len(pair) != 2:
         raise UsageError(f"data: got {type(data).__name__}, expected a pair of arrays, the inputs and the labels")

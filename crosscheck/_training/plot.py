@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 SIZE = (13, 4.6)
 LABELS = ("#CC79A7", "#009E73")
-"""Of the labels 0 and 1, by Okabe and Ito, apart from the frameworks' colours."""
+"""The colours of the labels 0 and 1, by Okabe and Ito; they differ from the frameworks' colours."""
 
 
 def draw(report: PerceptronReport) -> Figure:
-    """The figure; it belongs to no window. Without the boundary where the inputs are not two and the output one."""
+    """The figure; it belongs to no window. The boundary is drawn only for two inputs and one output."""
     flat = report.setup.x.shape[1] == 2 and report.setup.y.shape[1] == 1
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.subplots(1, 2 + flat)
@@ -50,7 +50,7 @@ def _losses(axes: Axes, epochs: Any, losses: dict[str, Float64Array]) -> None:
 
 
 def _difference(axes: Axes, epochs: Any, losses: dict[str, Float64Array], report: PerceptronReport) -> None:
-    """Points, not a line: an epoch without a difference has no place on a logarithmic axis, and is counted instead."""
+    """Points, not a line: on a logarithmic axis, epochs without a difference have no place, and are counted instead."""
     with np.errstate(invalid="ignore"):
         apart = _finite(np.abs(losses["torch"] - losses["jax"]))
     seen = apart > 0
@@ -68,7 +68,7 @@ def _difference(axes: Axes, epochs: Any, losses: dict[str, Float64Array], report
 
 
 def _boundary(axes: Axes, report: PerceptronReport) -> None:
-    """Where the sigmoid is a half in each framework, over the points; the side of the ones is shaded."""
+    """The line at which the sigmoid is a half in each framework, over the points; the side of the ones is shaded."""
     x, y = report.setup.x.astype(np.float64), report.setup.y[:, 0]
     margin = 0.35 * max(1.0, float(np.ptp(x)))
     (left, low), (right, high) = x.min(axis=0) - margin, x.max(axis=0) + margin

@@ -1,4 +1,4 @@
-"""The tensors of one step that both trainings have, and how far they are apart."""
+"""The tensors of one step that both trainings have, and their differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crosscheck._training.partners import Partners, said
 from crosscheck._training.torch_steps import TorchStep
 
 SMALL = 1e-6
-"""A tensor is taken to be at least so large, beside the largest of its kind: some gradients are nothing but rounding."""
+"""A tensor counts as at least this large, relative to the largest of its kind: some gradients consist only of rounding."""
 GRADIENTS, SLOTS, WEIGHTS, STATISTICS, GIVEN, RATE = (
     "gradients",
     "optimiser state",
@@ -29,13 +29,13 @@ Quantity = tuple[str, str]
 
 @dataclass(frozen=True)
 class Judged:
-    """One tensor after one step.
+    """One tensor, compared after one step.
 
     Attributes:
         mine: torch's, as JAX holds it, in float64.
         theirs: JAX's, in float64.
-        size: What an error is relative to.
-        narrow: Both in the dtype; None where that was not seen.
+        size: The size to which errors are relative.
+        narrow: Both tensors in the dtype; None if these were not recorded.
     """
 
     mine: Array
@@ -45,19 +45,19 @@ class Judged:
 
     @property
     def error(self) -> float:
-        """How far the two are apart in float64."""
+        """The difference of the two in float64."""
         return far(self.mine, self.theirs, self.size)
 
     @property
     def errors(self) -> tuple[float, float]:
-        """How far each is, in the dtype, from itself in float64."""
+        """For each side, the difference between the dtype and float64."""
         if self.narrow is None:
             return 0.0, 0.0
         return far(self.narrow[0], self.mine, self.size), far(self.narrow[1], self.theirs, self.size)
 
     @property
     def usual_errors(self) -> tuple[float, float]:
-        """The same of half the numbers: an optimiser turns the sign of a gradient that is all rounding into a whole step."""
+        """The same for half of the numbers: an optimiser may turn the sign of a gradient that is rounding into a whole step."""
         if self.narrow is None or not self.mine.size:
             return 0.0, 0.0
         sides = zip(self.narrow, (self.mine, self.theirs), strict=True)
@@ -67,7 +67,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything of one step; ``summed`` are torch's gradients of all steps before, added up."""
+    """The data of one step; ``summed`` is the sum of torch's gradients of all earlier steps."""
 
     number: int
     torch: TorchStep
@@ -83,7 +83,7 @@ class Context:
 
 
 def far(one: Array, other: Array, size: float) -> float:
-    """The largest difference, relative to a size; NaN beside NaN, and infinity beside itself, differ by nothing."""
+    """The largest difference, relative to a size; NaN and NaN, or equal infinities, count as equal."""
     a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
     with np.errstate(invalid="ignore"):
         apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
@@ -92,7 +92,7 @@ def far(one: Array, other: Array, size: float) -> float:
 
 
 def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, Judged]:
-    """Every tensor that both sides have; ``theirs`` is what JAX made in float64, of its own gradients or of torch's."""
+    """Every tensor that both sides have. ``theirs`` is JAX's step in float64, with its own gradients or with torch's."""
     mine, narrow = context.torch, context.narrow
     loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
     result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
@@ -111,7 +111,7 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     for name, array in wide.items():
         kind = WEIGHTS if set(found.owners(name)) & set(context.torch.trained) else STATISTICS
         moved = max(_largest(array - before[name]), _largest(theirs.state[name] - before[name]))
-        size = max(moved, 2.0**-40 * _largest(array))  # what float64 makes of an update of nothing
+        size = max(moved, 2.0**-40 * _largest(array))  # the error of float64 in an update of 0
         result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
     slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
     for name, array in slots.items():
@@ -125,7 +125,7 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
 
 
 def _gradients(found: Partners, theirs: JaxStep) -> dict[str, Array]:
-    """JAX's gradients by parameter; zeros where its backward pass gives nothing to what makes the new one."""
+    """JAX's gradients by parameter; zeros for parameters to which its backward pass gives nothing."""
     seen = {name: array for name, array in theirs.gradients.items() if name in found.places}
     none = {name: np.zeros(found.places[name].shape) for name in theirs.without if name in found.places}
     return none | seen if seen else {}
@@ -136,7 +136,7 @@ def _largest(array: Array) -> float:
 
 
 def _named(found: Partners, values: Mapping[str, Array], what: str) -> dict[str, Array]:
-    """Values of a tree of the parameters' structure that the user's step returns, by parameter."""
+    """By parameter, the values of a tree with the parameters' structure that the user's step returns."""
     paths = {name.removeprefix(what): array for name, array in values.items() if name.startswith(what)}
     return {
         leaf: array
@@ -147,7 +147,7 @@ def _named(found: Partners, values: Mapping[str, Array], what: str) -> dict[str,
 
 
 def called(found: Partners, quantity: Quantity) -> str:
-    """What a tensor is called."""
+    """The name of a tensor in a report."""
     kind, name = quantity
     if kind in (LOSS, RATE):
         return kind

@@ -1,4 +1,4 @@
-"""What is behind a departure: the data, the model, the loss, clipping, the schedule or the optimiser; what differs."""
+"""The reason of a departure: the data, the model, the loss, clipping, the schedule or the optimiser; what differs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from crosscheck._training.steps import CONSTANT, FLOOR, Departure, Found, Moment
 
 DATA, MODEL, CLIPPING, SCHEDULE, OPTIMISER = "data", "model", "clipping", "schedule", "optimiser"
 LINEAR = ("exp_avg", "momentum_buffer")
-"""What optimisers of torch keep that is linear in the gradients."""
+"""The state of torch's optimisers that is linear in the gradients."""
 SAME_RATIO = 1e-4
-"""Ratios that differ by no more than this, relatively, are one; a ratio that is so near to a whole number is that."""
+"""Ratios count as equal if their relative difference is below this; one so near to a whole number counts as that."""
 ROUGHLY = 0.3
-"""A factor that differs from 1 by a millionth is known to so much of that, beside constants in float32."""
+"""A factor that differs from 1 by a millionth is known only to this share of the difference, with constants in float32."""
 NEARLY = 1e-5
 MUCH = 0.1
-"""What explains a difference leaves at most so near an error, and at most so much of the difference."""
+"""An explanation must leave an error below this, and at most this share of the difference."""
 ADDED = 1e-6
-"""What torch adds to a norm that it divides by; optax does not."""
+"""The number that torch adds to a norm before it divides by it; optax does not."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Which part of a training is at fault, and what differs there; empty where that was not found."""
+    """The part of a training that is at fault, and what differs; empty if that was not found."""
 
     stage: str
     words: str
@@ -45,7 +45,7 @@ class Reason:
 def reason(
     found: Found, departure: Departure, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int
 ) -> Reason:
-    """Why the two differ."""
+    """Find out why the two differ."""
     if departure.cause == "inaccurate":
         return Reason(departure.stage if departure.stage in (LOSS, GRADIENTS, STATISTICS) else OPTIMISER, "")
     if departure.stage == LOSS:
@@ -61,7 +61,7 @@ def reason(
         return Reason(OPTIMISER, f"JAX trains the sum of {names}, PyTorch both of them: together they move twice as far")
     clipping = _of_clipping(found, departure)
     if clipping is not None:
-        # an option, such as dampening, may do to a gradient what clipping does, by the same factor at each step
+        # an option, such as dampening, may change gradients as clipping does, but by the same factor at each step
         option = _of_optimizer(found, departure) if _steady(found, departure) else None
         return option if option is not None and option.words else clipping
     return _of_schedule(found, departure) or _of_optimizer(found, departure)
@@ -84,7 +84,7 @@ def _of_loss(departure: Departure) -> Reason | None:
 
 
 def _of_model(found: Found, departure: Departure, seed: int) -> Reason:
-    """The layer, as ``compare_models`` finds it in the forward pass of that step."""
+    """The layer that ``compare_models`` finds in the forward pass of that step."""
     context = departure.context
     kept = found.torch.state()
     found.torch.restore(context.torch_state)
@@ -110,7 +110,7 @@ def _of_model(found: Found, departure: Departure, seed: int) -> Reason:
 
 
 def _named(words: str, names: Sequence[str]) -> str:
-    """With the names of JAX's arrays as they are; as keys of the tree that was compared they have brackets around them."""
+    """The text with JAX's names of arrays: in the compared tree they are keys, in brackets."""
     for name in names:
         words = words.replace(f"[{name!r}]", name)
     return words
@@ -177,7 +177,7 @@ def _per_tensor(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
 
 
 def _of_clipping(found: Found, departure: Departure) -> Reason | None:
-    """What is done to gradients between the backward pass and the optimiser."""
+    """The change of the gradients between the backward pass and the optimiser."""
     context = departure.context
     mine = context.torch
     names = [name for name in mine.gradients.wide if name in mine.given.wide]
@@ -189,7 +189,7 @@ def _of_clipping(found: Found, departure: Departure) -> Reason | None:
         return None
     if factor is None and (most := _cut(found, departure, theirs)) is not None:
         return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
-    if not any(far(one, other, _size(one)) > FLOOR for one, other in pairs):  # torch gives its optimiser what it got
+    if not any(far(one, other, _size(one)) > FLOOR for one, other in pairs):  # torch gives its optimiser unchanged gradients
         if factor is None:
             return None
         return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
@@ -208,14 +208,14 @@ def _of_clipping(found: Found, departure: Departure) -> Reason | None:
 
 
 def _right(found: Found, departure: Departure, other: JaxStep) -> bool:
-    """Whether a step of JAX makes what torch makes, in what was wrong."""
+    """Whether a step of JAX gives torch's results for everything that was wrong."""
     again = quantities(found.partners, departure.context, other)
     wrong = {quantity: one for quantity, one in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
     return all(again[quantity].error <= _explained(one.error) for quantity, one in wrong.items())
 
 
 def _explained(error: float) -> float:
-    """What may be left of an error by what explains it."""
+    """The largest error that an explanation may leave."""
     return min(NEARLY, MUCH * error)
 
 
@@ -227,7 +227,7 @@ def _steady(found: Found, departure: Departure) -> bool:
 
 
 def _given_to_optax(found: Found, moment: Moment) -> list[tuple[Array, Array]]:
-    """By parameter torch's gradients, and those that JAX's optimiser seems to get, where what it keeps is linear in them."""
+    """By parameter, torch's gradients and those that JAX's optimiser seems to get, if its state is linear in them."""
     context = moment.context
     judged = quantities(found.partners, context, moment.made)
     given = found.partners.of_gradients(context.torch.given.wide)
@@ -250,7 +250,7 @@ def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
 
 
 def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
-    """The size at which JAX cuts off each number of the gradients, if it does."""
+    """The size at which JAX clips each number of the gradients, if it does."""
     raw = found.partners.of_gradients(departure.context.torch.gradients.wide)
     owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
     if len(owners) != len(pairs) or not pairs:
@@ -264,7 +264,7 @@ def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]
 
 
 def _of_schedule(found: Found, departure: Departure) -> Reason | None:
-    """The learning rate, where the optimiser keeps the same and each parameter moves by the same factor further."""
+    """The learning rate, if the optimiser's state agrees and each parameter moves by the same factor further."""
     context = departure.context
     if any(kind == SLOTS for moment in departure.moments for kind, _ in moment.wrong):
         return None
@@ -294,7 +294,7 @@ def _of_schedule(found: Found, departure: Departure) -> Reason | None:
 
 
 def _of_optimizer(found: Found, departure: Departure) -> Reason:
-    """The options of torch's optimiser with which it would make what JAX makes, changed one or two at a time."""
+    """The options of torch's optimiser that would give JAX's results, changed one or two at a time."""
     if len(found.torch.optimizers) != 1 or departure.cause == "special":
         return Reason(OPTIMISER, "")
     kept = found.torch.state()
@@ -308,7 +308,7 @@ def _of_optimizer(found: Found, departure: Departure) -> Reason:
 
 
 class _Trial:
-    """torch's optimiser, given the gradients of some steps again, with other options."""
+    """Runs torch's optimiser on the gradients of some steps again, with other options."""
 
     def __init__(self, found: Found, departure: Departure) -> None:
         self.found, self.steps = found, found.torch
@@ -319,7 +319,7 @@ class _Trial:
         self.limit = _explained(self.error((), self.moments))
 
     def sums(self) -> bool:
-        """Whether both would be the same if torch's optimiser got the sum of all gradients so far."""
+        """Whether both would agree if torch's optimiser got the sum of all gradients so far."""
         self.summed = True
         try:
             return self.error((), self.moments) <= self.limit
@@ -327,7 +327,7 @@ class _Trial:
             self.summed = False
 
     def words(self) -> str:
-        """What would make both the same; empty where nothing does."""
+        """The change that would make both agree; empty if none does."""
         changes = dict(options_of(self.optimizer))
         nearest: list[tuple[tuple[str, Any], ...]] = [()]
         tried = 0
@@ -346,7 +346,7 @@ class _Trial:
         return self._in_one_group()
 
     def _in_one_group(self) -> str:
-        """The same of an option of one group of parameters, where there are several."""
+        """The same for an option of one group of parameters, if there are several."""
         groups = self.optimizer.param_groups
         for number in range(len(groups) if len(groups) > 1 else 0):
             options = {name: groups[number][name] for name, _ in options_of(self.optimizer)}
@@ -362,12 +362,12 @@ class _Trial:
         return f"they would be the same with {other} in {where}, which has {own}"
 
     def error(self, changes: Sequence[tuple[str, Any]], moments: Sequence[Moment], group: int | None = None) -> float:
-        """How far torch, with these options in a group of parameters or in all, is from JAX at these steps."""
+        """The difference between torch, with these options in one group of parameters or in all, and JAX at these steps."""
         largest = 0.0
         for moment, theirs in zip(moments, self.theirs, strict=False):
             try:
                 weights, slots = self._made(moment.context, changes, group)
-            except Exception:  # an option that this optimiser does not take; it says so in many ways
+            except Exception:  # the optimiser may raise anything at an option
                 return np.inf
             partners = self.found.partners
             made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
@@ -379,7 +379,7 @@ class _Trial:
     def _made(
         self, context: Context, changes: Sequence[tuple[str, Any]], chosen: int | None
     ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
-        """The parameters, and what the optimiser keeps, after the step."""
+        """The parameters and the optimiser's state after the step."""
         self.steps.restore(context.torch_state)
         given = dict(context.torch.given.wide)
         if self.summed:
@@ -409,7 +409,7 @@ class _Trial:
 
 
 def _ratio(pairs: Sequence[tuple[Array, Array]]) -> float | None:
-    """The one factor from the first of each pair to the second; None where there is none."""
+    """The factor from the first to the second of each pair, if all have the same; otherwise None."""
     if not pairs:
         return None
     a, b = (np.concatenate([np.ravel(pair[k]) for pair in pairs]) for k in (0, 1))

@@ -1,4 +1,4 @@
-"""What is trained: frozen records of numpy arrays, the same for both frameworks."""
+"""The records of a training: frozen, of numpy arrays, the same for both frameworks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Weights = Mapping[str, FloatArray]
 """``weight`` (outputs, inputs) and ``bias`` (outputs,), laid out as in torch.nn.Linear."""
 
 Progress = Callable[[str, int], None]
-"""Called with what is running and the epochs that it has done since the last call."""
+"""Called with what is running and the number of epochs done since the last call."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,9 @@ class Setup:
         x: Inputs (points, inputs).
         y: Labels (points, outputs), each 0 or 1.
         weights: The start.
-        logits: Whether the model ends in the linear layer and BCEWithLogits takes the sigmoid, or the sigmoid is the
-            model's.
-        reduction: ``mean`` or ``sum`` of the points' losses; another value than the default is a planted fault.
-        reset_gradient: Whether the gradient is forgotten between epochs; False is a planted fault.
+        logits: Whether the model returns logits, and BCEWithLogits applies the sigmoid; otherwise the model applies it.
+        reduction: ``mean`` or ``sum`` of the points' losses; a value other than the default is a planted fault.
+        reset_gradient: Whether the gradient is set to zero between epochs; False is a planted fault.
     """
 
     x: FloatArray
@@ -58,6 +57,6 @@ Prepare = Callable[[Setup], Steps]
 """Makes one framework's side of the training that a setup describes."""
 
 Side = tuple[Setup, Prepare]
-"""One framework's side of a training: what it depends on, and what makes it."""
+"""One framework's side of a training: its setup, and the function that makes the step."""
 History = Mapping[str, FloatArray]
-"""What a training leaves: ``loss`` (epochs,), and ``weight`` and ``bias`` (epochs + 1, ...), the start and each epoch's."""
+"""The results of a training: ``loss`` (epochs,), and ``weight`` and ``bias`` (epochs + 1, ...), from the start on."""

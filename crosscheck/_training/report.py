@@ -1,4 +1,4 @@
-"""Two trainings of a perceptron, to be printed, asked and written down."""
+"""The report on two trainings of a perceptron."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 SCHEMA = "crosscheck.perceptron/1"
 ROWS = 10
-"""Epochs that are shown: every 100th of 1,000."""
+"""The number of epochs that are shown: every 100th of 1,000."""
 OWN = "own"
 """The comparison of both frameworks' own trainings."""
 TENSORS = ("loss", "weight", "bias")
-"""What is kept of each epoch, in the order in which it is computed."""
+"""The tensors of each epoch that are kept, in the order of their computation."""
 
 MEANING = {
     "exact": "bit for bit the same",
@@ -44,16 +44,16 @@ _KNOWN = "what the losses are known to lose far out"
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a training.
+    """A difference between two trainings that rounding does not explain.
 
     Attributes:
-        framework: Whose training it is; None where nothing says which side is meant.
+        framework: The framework whose training is at fault; None if it is unknown which side is meant.
         part: As in ``TrainingFault``, or ``overflow`` for a loss that stopped being finite.
         epoch: The first epoch at which it shows, from 1.
-        tensor: The tensor in which it is largest there.
+        tensor: The tensor with the largest difference there.
         message: What differs.
         cause: One of crosscheck's causes.
-        declared: Whether the loss is known to lose these digits far out, as ``losses`` shows. That is no disagreement.
+        declared: Whether the loss is known to lose these digits at extreme inputs, as ``losses`` shows; it then passes.
     """
 
     framework: str | None
@@ -67,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first number in which two trainings are not bit-equal; epoch 0 is the start."""
+    """The first number that is not bit-equal in two trainings; epoch 0 is the start."""
 
     epoch: int
     tensor: str
@@ -84,11 +84,11 @@ class PerceptronReport(Documented):
         gate: What was learned.
         seed: The seed of the start.
         planted: The faults that were planted, by framework.
-        setup: What both trainings depend on.
-        histories: By framework, what it trains to by itself: ``loss`` (epochs,), and ``weight`` and ``bias``
-            (epochs + 1, ...), the start and what each epoch leaves.
-        comparisons: What ``compare_training`` says: of the two frameworks' own trainings, under ``own``, or of each
-            training that is another, under its framework, beside the other framework's own.
+        setup: The data, the start and the settings of both trainings.
+        histories: By framework, the results when it trains by itself: ``loss`` (epochs,), and ``weight`` and ``bias``
+            (epochs + 1, ...): the start and the values after each epoch.
+        comparisons: The results of ``compare_training``: for the two frameworks' own trainings, under ``own``; or for each
+            planted or replaced training, under its framework, compared with the other framework's own.
         environment: Versions, devices and settings on which the results may depend.
     """
 
@@ -102,7 +102,7 @@ class PerceptronReport(Documented):
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong, by framework."""
+        """The differences that rounding does not explain, by framework."""
         return tuple(self._findings())
 
     def _findings(self) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ class PerceptronReport(Documented):
         return loses_digits("logits" if self.setup.logits else "probabilities", fault.side, outputs, self.setup.y)
 
     def _outputs(self, framework: str, epoch: int) -> FloatArray:
-        """What the model gives (points, outputs), of the weights after an epoch, in the dtype."""
+        """The outputs of the model (points, outputs) with the weights after an epoch, in the dtype."""
         weight, bias = (self.histories[framework][name][epoch].astype(np.float64) for name in ("weight", "bias"))
         with np.errstate(all="ignore"):
             logits = self.setup.x.astype(np.float64) @ weight.T + bias
@@ -133,15 +133,15 @@ class PerceptronReport(Documented):
 
     @property
     def declared(self) -> bool:
-        """Whether what the losses are known to lose far out is part of what explains the difference."""
+        """Whether the digits that losses are known to lose at extreme inputs explain part of the difference."""
         return any(one.declared for one in self.findings)
 
     @property
     def cause(self) -> str:
         """The worst of crosscheck's causes.
 
-        ``exact`` (bit-equal) and ``rounding`` agree. The others are those of ``compare_training``; a loss that stopped being
-        finite is ``special``.
+        ``exact`` (bit-equal) and ``rounding`` agree. The others are those of ``compare_training``. If a loss stopped being
+        finite, the cause is ``special``.
         """
         causes = [one.cause for one in self.findings if not one.declared]
         causes += [one.cause for one in self.comparisons.values() if one.cause is not None and not one.faults]
@@ -150,7 +150,7 @@ class PerceptronReport(Documented):
 
     @property
     def agree(self) -> bool:
-        """Whether both trainings agree, learned or not."""
+        """Whether both trainings agree, even if neither has learned its task."""
         return self.cause in PASSING
 
     @property
@@ -160,7 +160,7 @@ class PerceptronReport(Documented):
 
     @cached_property
     def first(self) -> Difference | None:
-        """The first number in which the two are not bit-equal, as each trains by itself."""
+        """The first number that is not bit-equal when each framework trains by itself."""
         found = []
         for rank, name in enumerate(TENSORS):
             a, b = (self.histories[framework][name] for framework in FRAMEWORKS)
@@ -184,7 +184,7 @@ class PerceptronReport(Documented):
         return predicted(final) if self.setup.logits else np.asarray(final >= 0.5)
 
     def accuracy(self, framework: str) -> float:
-        """The share of the labels that a framework predicts.
+        """The share of the labels that a framework predicts correctly.
 
         Args:
             framework: ``torch`` or ``jax``.
@@ -260,7 +260,7 @@ class PerceptronReport(Documented):
         return draw(self)
 
     def document(self) -> Document:
-        """The report as a document: the losses, the predictions, where the trainings part, and a figure.
+        """The report as a document: the losses, the predictions, where the trainings differ, and a figure.
 
         Returns:
             The document.

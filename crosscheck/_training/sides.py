@@ -1,4 +1,4 @@
-"""The training of a perceptron as ``compare_training`` takes it, and what it trains to by itself."""
+"""Run the training of a perceptron by the engine of ``compare_training``, and each framework by itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck._training.training_report import TrainingReport
 def compare(
     torch: Side, jax: Side, controls: int, progress: Progress | None = None
 ) -> tuple[TrainingReport, dict[str, History]]:
-    """What the engine says of two trainings, and their histories by framework."""
+    """The engine's results on two trainings, and the history of each framework."""
     (mine, in_torch), (theirs, in_jax) = ((setup, _made(prepare, setup)) for setup, prepare in (torch, jax))
 
     def advance(what: str, count: int) -> None:
@@ -35,7 +35,7 @@ def compare(
 
 
 def _batches(setup: Setup) -> list[Inputs]:
-    """The whole data at each epoch."""
+    """All data, once for each epoch."""
     return [gather([setup.x, setup.y], setup.dtype, None, 0, 0)] * setup.epochs
 
 
@@ -47,7 +47,7 @@ def _made(prepare: Prepare, setup: Setup) -> Steps:
 
 
 def _histories(setup: Setup, runs: Runs) -> dict[str, History]:
-    """Losses and weights by framework, as PyTorch lays the weights out."""
+    """Losses and weights by framework, with weights in PyTorch's layout."""
     roles = {}
     for role, array in setup.weights.items():
         names = [name for name, one in runs.start.items() if one.shape == array.shape]

@@ -1,4 +1,4 @@
-"""Two trainings, each step judged from torch's state: what differs in float64, what in the dtype alone, since which step."""
+"""Judge each step of two trainings from torch's state: what differs in float64, what only in the dtype, since when."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from crosscheck._training.quantities import (
 from crosscheck._training.torch_steps import Slot, TorchSteps, drawn
 
 FLOOR = 1e-8
-"""What float64 makes of a loss or a gradient at most, relative to its size."""
+"""The largest error of a loss or a gradient that is due to float64, relative to its size."""
 CONSTANT = 2.0**-22
-"""What a constant of an optimiser, such as a learning rate, that one side holds in float32 makes of an update."""
+"""The error of an update from a constant of an optimiser, such as a learning rate, that one side holds in float32."""
 ROUNDINGS = 16.0
-"""A side is inaccurate if it errs by so many times what rounding makes of it and the other side errs."""
+"""A side is inaccurate if its error is this many times the effect of rounding and the other side's error."""
 MOST_MOMENTS = 3
-"""So many steps at which the same goes wrong are looked at for its reason."""
+"""The most steps with the same fault that are searched for its reason."""
 OWN = 2.0**10
-"""So many roundings may be in an update, where JAX goes on with a state of its optimiser of its own."""
+"""The number of roundings that an update may contain if JAX keeps its own optimiser state."""
 DOUBTFUL = 2.0**14
-"""Rounding a constant may be amplified so many times; what is further apart is not explained by it, and not measured."""
+"""Rounding a constant may be amplified by this factor; larger differences are faults, and rounding is not measured."""
 DOUBTFUL_IN_FLOAT64 = 1e-5
-"""So far apart may float64 put what cancels, such as the gradient of a loss that is nearly 0."""
+"""The largest difference that float64 may cause where terms cancel, as in the gradient of a loss that is nearly 0."""
 IN_FLOAT64 = 2.0**-53
 DRAWS = 2
 MOST_MEASURED = 6
-"""At so many steps is measured what rounding makes of each tensor; the largest of it holds at all."""
+"""The number of steps at which the effect of rounding on each tensor is measured; the largest effect is the limit."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Moment:
     Attributes:
         context: The step.
         wrong: Every tensor that is wrong.
-        made: What JAX makes there in float64: of torch's gradients, where its own are wrong.
+        made: JAX's step there in float64: with torch's gradients if its own are wrong.
     """
 
     context: Context
@@ -65,17 +65,17 @@ class Moment:
 
 @dataclass
 class Departure:
-    """What goes wrong, and since which step.
+    """A fault, and its first step.
 
     Attributes:
         stage: ``loss``, ``gradients``, ``update`` or ``statistics``.
-        tensor: What it is called.
+        tensor: The name of the tensor.
         step: The first step, from 1.
-        error: The largest error there, in float64 or, if ``side`` is given, in the dtype.
+        error: The largest error at that step, in float64, or in the dtype if ``side`` is given.
         cause: ``definition``, ``inaccurate`` or ``special``.
         side: The side that is inaccurate.
-        moments: The first of the steps at which it goes wrong.
-        steps: At how many steps it does.
+        moments: The first of the steps with the fault.
+        steps: The number of steps with the fault.
     """
 
     stage: str
@@ -94,32 +94,32 @@ class Departure:
 
     @property
     def wrong(self) -> Mapping[Quantity, Judged]:
-        """Every tensor that is wrong there."""
+        """Every tensor that is wrong at the first step."""
         return self.moments[0].wrong
 
 
 @dataclass
 class Found:
-    """What was found step by step."""
+    """The results of the step-by-step comparison."""
 
     torch: TorchSteps
     jax: JaxSteps
     partners: Partners
     departures: list[Departure] = field(default_factory=list)
     errors: list[dict[str, float]] = field(default_factory=list)
-    """By step and kind of tensor the largest error."""
+    """For each step and kind of tensor, the largest error."""
     rounding: list[float] = field(default_factory=list)
-    """By step what rounding does to the new parameters, as a root mean square."""
+    """For each step, the root mean square effect of rounding on the new parameters."""
     rates: list[Mapping[str, float]] = field(default_factory=list)
     first_special: int | None = None
     gradients_seen: bool = True
     lost: tuple[str, ...] = ()
-    """Arrays of JAX that are trained and hold no numbers of torch's."""
+    """Arrays of JAX that are trained and hold no numbers of torch."""
     slots_of_torch: frozenset[Slot] = frozenset()
 
     @property
     def without_partner(self) -> set[str]:
-        """What torch's optimiser keeps, but for its count of steps, that JAX has none of."""
+        """The parts of torch's optimiser state, without its count of steps, that JAX lacks."""
         return {key for _, key in self.slots_of_torch} - {key for _, key in self.partners.slots.values()} - {"step"}
 
 
@@ -131,11 +131,11 @@ def run(
     seed: int,
     progress: Callable[[str, int], None] | None = None,
 ) -> Found:
-    """Every step, from torch's state on both sides. torch is left after the last step."""
+    """Judge every step, from torch's state on both sides. Afterwards, torch has the state after the last step."""
     drawn(torch, batches[0])
     found = Found(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
     limits = Limits(FORMATS[torch.dtype].precision, seed)
-    # JAX gets torch's numbers in float64: a sum of two of them is none of the dtype
+    # JAX gets torch's numbers in float64: the dtype does not hold the sum of two of them
     state: dict[str, Array] = {**jax.start, **found.partners.of_weights(torch.weights())}
     summed: dict[str, Array] = {}
     for k, (batch, jax_batch) in enumerate(zip(batches, jax_batches, strict=True)):
@@ -144,7 +144,7 @@ def run(
         program = jax.program(jax_batch)
         theirs = program.wide(state, jax_batch.leaves)
         narrow = jax.plain(state, jax_batch)
-        if k == 0 or frozenset(mine.slots.wide) != found.slots_of_torch:  # an optimiser may make its first step later
+        if k == 0 or frozenset(mine.slots.wide) != found.slots_of_torch:  # an optimiser may begin later
             others(found.partners, mine, theirs)
             found.slots_of_torch = frozenset(mine.slots.wide)
             mapped = {*found.partners.places, *found.partners.slots}
@@ -156,7 +156,7 @@ def run(
         summed = {**summed, **{name: one + summed.get(name, 0.0) for name, one in mine.gradients.wide.items()}}
         found.rates.append(mine.rates)
         lost = [name for name in found.partners.used - set(found.partners.places) if _moves(state[name], theirs.state[name])]
-        if lost:  # the numbers that torch has in their place are not known, so later steps do not begin alike
+        if lost:  # torch's numbers for these are unknown, so later steps cannot begin equally
             found.lost = tuple(sorted(lost))
             break
         given = found.partners.of_weights(mine.weights.narrow), found.partners.of_slots(mine.slots.narrow)
@@ -167,9 +167,9 @@ def run(
 
 
 class Limits:
-    """How far two right trainings may be apart in float64, and how far rounding moves a tensor in the dtype.
+    """The largest differences of two correct trainings in float64, and the largest effects of rounding in the dtype.
 
-    Both are measured, at the first steps at which something is in doubt.
+    Both are measured, at the first steps with a doubt.
     """
 
     def __init__(self, precision: int, seed: int) -> None:
@@ -180,14 +180,14 @@ class Limits:
         self.rounding: dict[Quantity, tuple[float, float]] = {}
 
     def limit(self, quantity: Quantity) -> float:
-        """In float64."""
+        """The limit in float64."""
         base = FLOOR if quantity[0] in (LOSS, GRADIENTS) else CONSTANT
         if self.own and quantity[0] in (WEIGHTS, SLOTS):
             base = max(base, OWN * self.unit)
         return max(base, self._limits.get(quantity, 0.0))
 
     def doubtful(self, one: Judged) -> bool:
-        """Whether rounding may be behind a difference, of constants or, where float64 is the dtype itself, of operations."""
+        """Whether a difference may come from rounding: of constants, or in float64 itself of operations."""
         return one.error <= max(DOUBTFUL * self.unit, DOUBTFUL_IN_FLOAT64)
 
     def beyond(self, quantity: Quantity, one: Judged) -> bool:
@@ -195,7 +195,7 @@ class Limits:
         return not one.error <= self.limit(quantity)
 
     def inaccurate(self, quantity: Quantity, one: Judged) -> str | None:
-        """The side that errs by more than the other does, and than rounding every operation makes of the other."""
+        """The side whose error is larger than the other's, and larger than rounding every operation explains."""
         errors, rounding = one.errors, self.rounding.get(quantity, (0.0, 0.0))
         if quantity[0] in (WEIGHTS, SLOTS):
             errors, rounding = one.usual_errors, (max(rounding), max(rounding))
@@ -204,7 +204,7 @@ class Limits:
         return "torch" if beyond[0] else "jax" if beyond[1] else None
 
     def measure(self, found: Found, context: Context, base: Mapping[Quantity, Judged]) -> bool:
-        """Measure at a step, unless it was done there or often enough; whether it was done."""
+        """Measure at a step, unless that was done there or often enough; return whether it was done."""
         if context.number in self.measured or len(self.measured) >= MOST_MEASURED:
             return False
         self.measured.add(context.number)
@@ -239,14 +239,14 @@ def _moves(before: Array, after: Array) -> bool:
 
 
 def _step(found: Found, context: Context, limits: Limits) -> None:
-    """Judge one step, and note what goes wrong."""
+    """Judge one step, and note the faults."""
     base = quantities(found.partners, context, context.jax)
     largest: dict[str, float] = {}
     for (kind, _), one in base.items():
         largest[kind] = max(largest.get(kind, 0.0), one.error)
     found.errors.append(largest)
     if limits.unit == IN_FLOAT64 and context.number & (context.number - 1) == 0:
-        limits.measure(found, context, base)  # which nothing else shows: the dtype is the one that it would be held against
+        limits.measure(found, context, base)  # the dtype is float64 itself, so nothing else shows the rounding
     found.rounding.append(_rounding(base, limits))
     special = not np.isfinite(context.torch.loss[1]) or not np.isfinite(context.jax.loss)
     if special and found.first_special is None:
@@ -274,9 +274,9 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
 
 
 def _rounding(base: Mapping[Quantity, Judged], limits: Limits) -> float:
-    """The root mean square, over all parameters, of what rounding does to a step, on the side on which it does more.
+    """The root mean square effect of rounding on a step, over all parameters, on the side where it is larger.
 
-    That is what the dtype makes of it, at least one rounding of each, and what noise has shown.
+    It is the difference between the dtype and float64, at least one rounding of each number, and at least noise's effect.
     """
     total = np.zeros(3)
     count = 0
@@ -292,7 +292,7 @@ def _rounding(base: Mapping[Quantity, Judged], limits: Limits) -> float:
 
 
 def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quantity, Judged]) -> None:
-    """What differs in float64, each stage by itself: of what follows, JAX gets torch's gradients."""
+    """The differences in float64, each stage by itself: for the later stages, JAX gets torch's gradients."""
 
     def of(*kinds: str) -> dict[Quantity, Judged]:
         return {quantity: one for quantity, one in beyond.items() if quantity[0] in kinds}
@@ -304,9 +304,9 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
         _depart(found, context, LOSS, loss)
     elif gradients and update:
         _depart(found, context, GRADIENTS, gradients)
-    if update:  # of a gradient near 0 an optimiser may make a large difference out of a small one
+    if update:  # at a gradient near 0, an optimiser may amplify a small difference
         forced = with_torchs_gradients(found, context)
-        lost = any(name in context.jax.without for _, name in gradients)  # it cannot be put in, and clipping sees it
+        lost = any(name in context.jax.without for _, name in gradients)  # it cannot be replaced, and clipping uses it
         if forced is None or lost:
             update = {} if loss or gradients else update
         else:
@@ -316,7 +316,7 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
             }
     if update:
         _depart(found, context, "update", update, forced)
-    if loss:  # what comes before a normalisation may be what is wrong, but where one side leaves its statistics alone
+    if loss:  # the input of a normalisation may be wrong, unless one side does not change its statistics
         before = found.partners.of_weights(context.before)
         statistics = {
             (kind, name): one
@@ -328,7 +328,7 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
 
 
 def with_torchs_gradients(found: Found, context: Context, gradients: Mapping[str, Array] | None = None) -> JaxStep | None:
-    """What JAX makes of torch's gradients, or of these of torch; None where its backward pass is not seen."""
+    """JAX's step with torch's gradients, or with these; None if the place of its backward pass is not found."""
     places = [name for name in context.program.gradients if name in found.partners.places]
     if not places:
         return None

@@ -1,4 +1,4 @@
-"""What is learned: the sixteen gates of two inputs, and points with random labels."""
+"""The tasks: the sixteen gates of two inputs, and points with random labels."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ POINTS = 10
 
 
 class Task(NamedTuple):
-    """Inputs (points, inputs), labels (points, outputs), and whether it is learned on logits."""
+    """Inputs (points, inputs), labels (points, outputs), and whether logits are learned."""
 
     name: str
     x: Float64Array

@@ -14,8 +14,8 @@ from crosscheck._training.records import Weights
 class TorchPerceptron(torch.nn.Module):
     """One linear layer, then the catalogue's sigmoid unless ``logits``; weights as ``torch.nn.Linear`` draws them.
 
-    ``forward`` takes one input (inputs,) or a batch (..., inputs) and gives (outputs,) or (..., outputs). ``UsageError``
-    for another last axis.
+    ``forward`` takes one input (inputs,) or a batch (..., inputs) and returns (outputs,) or (..., outputs). It raises
+    ``UsageError`` for another last axis.
     """
 
     def __init__(self, input_dim: int, output_dim: int, *, logits: bool = False, dtype: Any = None) -> None:
@@ -33,7 +33,7 @@ class TorchPerceptron(torch.nn.Module):
         return {name: to_array(getattr(self.linear, name)).copy() for name in ("weight", "bias")}
 
     def load(self, weights: Weights) -> None:
-        """Take weights over, bit for bit; ``UsageError`` where a shape or dtype is another."""
+        """Copy these weights into the module, bit for bit; ``UsageError`` if a shape or dtype differs."""
         expected = self.weights()
         check_weights(weights, {name: array.shape for name, array in expected.items()}, str(expected["bias"].dtype))
         with torch.no_grad():
@@ -42,7 +42,7 @@ class TorchPerceptron(torch.nn.Module):
 
 
 def with_weights(weights: Weights, *, logits: bool) -> TorchPerceptron:
-    """A perceptron with these weights, in their dtype; torch's generator is left as it was."""
+    """A perceptron with these weights, in their dtype; torch's generator is not changed."""
     output_dim, input_dim = weights["weight"].shape[-2:]
     with torch.random.fork_rng(devices=[]):
         model = TorchPerceptron(input_dim, output_dim, logits=logits, dtype=getattr(torch, str(weights["bias"].dtype)))
@@ -51,7 +51,7 @@ def with_weights(weights: Weights, *, logits: bool) -> TorchPerceptron:
 
 
 def initial_weights(input_dim: int, output_dim: int, seed: int, dtype: str) -> Weights:
-    """What ``torch.nn.Linear`` starts with after ``torch.manual_seed(seed)``; torch's generator is left as it was."""
+    """The weights that ``torch.nn.Linear`` draws after ``torch.manual_seed(seed)``; torch's generator is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TorchPerceptron(input_dim, output_dim, dtype=getattr(torch, dtype)).weights()

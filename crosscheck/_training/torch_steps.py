@@ -1,4 +1,4 @@
-"""A training of torch, step by step: what its state is, and what a step makes of it, in its dtype and in float64."""
+"""A training of torch, step by step: its state, and the results of a step, in its dtype and in float64."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from crosscheck._shadow.base import Noise
 from crosscheck._shadow.torch_lift import TorchLifted
 
 SMALL = 2**16
-"""So many parameters have a model whose steps are faster in one thread."""
+"""A model with fewer parameters runs its steps faster in one thread."""
 Slot = tuple[str, str]
-"""A parameter, and the name of what an optimiser keeps of it."""
+"""A parameter, and the name of a tensor of the optimiser's state."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Tensors:
 
 @dataclass(frozen=True)
 class TorchStep:
-    """What one step of torch did.
+    """The results of one step of torch.
 
     Attributes:
-        loss: What it returned, in the dtype and in float64.
-        gradients: What its backward passes give by each parameter; parameters of which they give nothing are left out.
+        loss: The loss that it returned, in the dtype and in float64.
+        gradients: The gradient of its backward passes by each parameter, without parameters that get none.
         given: The gradients that the optimiser got, likewise.
-        rates: The learning rate of each parameter when the optimiser made its step; empty if it made none.
-        weights: Parameters and buffers, afterwards.
-        slots: What the optimiser keeps, afterwards.
+        rates: The learning rate of each parameter when the optimiser stepped; empty if it did not.
+        weights: Parameters and buffers after the step.
+        slots: The optimiser's state after the step.
         trained: The names of the parameters that are trained.
     """
 
@@ -59,7 +59,7 @@ class TorchStep:
 
 
 class Reached(BaseException):
-    """The backward pass began; no ``except`` of a user's step takes it for an error of its own."""
+    """The backward pass began; a BaseException, so that no ``except`` in a user's step catches it."""
 
     def __init__(self, loss: Any) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Reached(BaseException):
 
 
 def trained(objects: Sequence[Any]) -> list[Any]:
-    """The modules whose parameters an optimiser has; not an average of a model, which follows it."""
+    """The modules whose parameters an optimiser has; without averages of a model, which follow it."""
     groups = [group for one in objects if isinstance(one, torch.optim.Optimizer) for group in one.param_groups]
     held = {id(parameter) for group in groups for parameter in group["params"]}
     modules = [one for one in objects if isinstance(one, torch.nn.Module)]
@@ -77,7 +77,7 @@ def trained(objects: Sequence[Any]) -> list[Any]:
 class TorchSteps:
     """The training of torch.
 
-    ``objects`` are the model, its optimisers, and whatever else has a state that a step changes, such as schedulers.
+    ``objects`` are the model, its optimisers, and everything else with a state that a step changes, such as schedulers.
     """
 
     def __init__(self, step: Callable[..., Any], objects: Sequence[Any], dtype: str) -> None:
@@ -97,7 +97,7 @@ class TorchSteps:
         return copy.deepcopy(own), tensors, gradients
 
     def restore(self, state: Any, weights: Mapping[str, Array] | None = None) -> None:
-        """Set everything back to a copy of it; ``weights`` are parameters that are to be others."""
+        """Set everything back to a saved state; ``weights`` are parameters that get other values."""
         own, tensors, gradients = state
         others = [one for one in self.objects if one is not self.model]
         for one, held in zip(others, own, strict=True):
@@ -114,11 +114,11 @@ class TorchSteps:
         return [*self.model.named_parameters(), *self.model.named_buffers()]
 
     def weights(self) -> dict[str, Array]:
-        """Parameters and buffers of floats, as they are."""
+        """The current parameters and buffers of floats."""
         return {name: np.array(to_array(one.detach())) for name, one in self._tensors() if one.is_floating_point()}
 
     def slots(self) -> Iterator[tuple[Slot, Any]]:
-        """The tensors of floats that the optimisers keep of parameters."""
+        """The tensors of floats in the optimisers' state."""
         for optimizer in self.optimizers:
             for one, kept in optimizer.state.items():
                 for key, value in kept.items():
@@ -128,20 +128,20 @@ class TorchSteps:
     # runs
 
     def threads(self) -> AbstractContextManager[None]:
-        """Few threads for a small model, for all of its steps: to ask for them at each one takes longer than the step."""
+        """Few threads for a small model, during all of its steps: to set this at each step takes longer than the step."""
         return one_thread() if sum(one.numel() for one in self.parameters.values()) <= SMALL else nullcontext()
 
     def plain(self, batch: Inputs) -> float:
-        """One step as the user's program makes it; what it returned."""
+        """One step as the user's program runs it, and the loss that it returned."""
         with one_thread():
             return _loss(self.called(*batch.tree.build([to_tensor(leaf, "cpu") for leaf in batch.leaves])))
 
     def forward(self) -> ForwardModule:
-        """A module whose forward pass is that of the step, up to where its backward pass begins."""
+        """A module whose forward pass is that of the step, up to its backward pass."""
         return ForwardModule(self)
 
     def called(self, *batch: Any) -> Any:
-        """What the user's step returns.
+        """The result of the user's step.
 
         Raises:
             UsageError: If it raises.
@@ -171,7 +171,7 @@ class TorchSteps:
 
 
 class _Seen:
-    """What is seen while a step runs."""
+    """Records what happens while a step runs."""
 
     def __init__(self, steps: TorchSteps) -> None:
         self.steps = steps
@@ -185,7 +185,7 @@ class _Seen:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Follow the gradients: as the backward passes give them, and as the optimiser gets them."""
+        """Record the gradients: those of the backward passes, and those that the optimiser gets."""
         with ExitStack() as stack:
             for name, one in self.steps.parameters.items():
 
@@ -207,7 +207,7 @@ class _Seen:
                         self._given[name] = one.grad.detach().clone()
 
     def finish(self) -> None:
-        """Gather all that is to be read."""
+        """Gather everything that the result needs."""
         if isinstance(self.loss, torch.Tensor):
             self._add("loss", None, self.loss)
         for name, parts in self._parts.items():
@@ -225,7 +225,7 @@ class _Seen:
         self.tensors.append(tensor)
 
     def step(self, wide: Sequence[Array]) -> TorchStep:
-        """What was seen, with what it is in float64."""
+        """The results, with those in float64."""
         found: dict[str, tuple[dict[Any, Array], dict[Any, Array]]] = defaultdict(lambda: ({}, {}))
         for (kind, key), narrow, other in zip(self._keys, self.narrow, wide, strict=True):
             found[kind][0][key], found[kind][1][key] = narrow, other
@@ -248,13 +248,13 @@ class ForwardModule(torch.nn.Module):
 
     def __init__(self, steps: TorchSteps) -> None:
         super().__init__()
-        self._steps = (steps,)  # in a tuple, as it holds modules that have their names already
+        self._steps = (steps,)  # in a tuple, so that the modules in it are not registered twice
         self.named_parameters = steps.model.named_parameters
         self.named_buffers = steps.model.named_buffers
         self.named_modules = steps.model.named_modules
 
     def __deepcopy__(self, memo: Any) -> ForwardModule:
-        return self  # the user's step knows its model by itself
+        return self  # the user's step holds its own model
 
     def _apply(self, *_: Any, **__: Any) -> ForwardModule:
         return self
@@ -291,10 +291,10 @@ def _no_loss(value: Any) -> UsageError:
 
 
 def drawn(steps: TorchSteps, batch: Inputs) -> None:
-    """Two runs of the first step must be one.
+    """Check that two runs of the first step agree.
 
     Raises:
-        UsageError: If they are not: random numbers are drawn, or there is state that cannot be set back.
+        UsageError: If they do not: random numbers are drawn, or some state cannot be set back.
     """
     state = steps.state()
     watched: Any = SimpleNamespace(draws=False)

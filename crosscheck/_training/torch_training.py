@@ -1,4 +1,4 @@
-"""The training as one writes it in PyTorch."""
+"""The training in PyTorch."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from crosscheck._training.torch_model import with_weights
 
 
 def prepare(setup: Setup) -> Steps:
-    """A step of ``torch.optim.SGD`` on the whole batch, and the model and optimiser that it changes."""
+    """A step of ``torch.optim.SGD`` on all data, and the model and optimiser that it changes."""
     model = with_weights(setup.weights, logits=setup.logits)
     loss_of = (torch.nn.BCEWithLogitsLoss if setup.logits else torch.nn.BCELoss)(reduction=setup.reduction)
     optimizer = torch.optim.SGD(model.parameters(), lr=setup.learning_rate)
@@ -20,7 +20,7 @@ def prepare(setup: Setup) -> Steps:
         outputs = model(x)
         try:
             loss = loss_of(outputs, y)
-        except RuntimeError:  # BCELoss refuses NaN, and a report is more than an error
+        except RuntimeError:  # BCELoss refuses NaN; a report says more than an error
             loss = outputs.mean()
         loss.backward()
         optimizer.step()

@@ -1,4 +1,4 @@
-"""``compare_training``: it checks its arguments, runs the engine, and makes the report."""
+"""``compare_training``: check the arguments, run the engine, and make the report."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ def compare_training(
     seed: int = 0,
     progress: Callable[[str, int], None] | None = None,
 ) -> TrainingReport:
-    """Compare a training step of PyTorch with one of JAX: at which step do they part, and in which part of the training?
+    """Compare a training step of PyTorch with one of JAX: at which step, and in which part of the training, do they differ?
 
-    PyTorch trains. At each step JAX is given its parameters, statistics and optimiser state, and what both make of the
-    same batch is compared in float64 and in the dtype: the loss, the gradients, the new parameters, statistics and
-    optimiser state. If the loss or the gradients differ, JAX goes on with PyTorch's gradients, so that the optimiser is
-    judged by itself. Then both run freely, and the distance between them is held against that of PyTorch from itself,
+    PyTorch trains. At each step, JAX gets PyTorch's parameters, statistics and optimiser state. The results of both on the
+    same batch are compared in float64 and in the dtype: the loss, the gradients, the new parameters, statistics and
+    optimiser state. If the loss or the gradients differ, JAX continues with PyTorch's gradients, so that the optimiser is
+    judged by itself. Then both run freely. Their distance is compared with that between PyTorch and a control: PyTorch
     started one ULP away.
 
     Args:
         torch_step: A function of a batch, ``torch_step(*batch)``, that makes a whole training step, from ``zero_grad()``
             to ``optimizer.step()`` and ``scheduler.step()``, and returns the loss.
-        jax_step: A function of a state and a batch, ``jax_step(state, *batch)``, that returns the new state and the loss;
-            or in its place a dict with ``loss`` and what else is to be judged: ``gradients`` and ``clipped``, trees of the
-            parameters' structure, ``learning_rate``. JAX must be able to trace it.
+        jax_step: A function of a state and a batch, ``jax_step(state, *batch)``, that returns the new state and the loss.
+            Instead of the loss, it may return a dict with ``loss`` and other values to judge: ``gradients`` and ``clipped``,
+            trees of the parameters' structure, and ``learning_rate``. JAX must be able to trace it.
         batches: The batches, one for each step: lists of the positional arguments, as for ``compare``.
-        torch_state: What a step of PyTorch changes: the model, its optimiser, its schedulers, in a tuple. Each has
-            ``state_dict()``. They are set back at the end.
-        jax_state: The state at the start, a tree of arrays: parameters, statistics, the optimiser's state. The parameters
+        torch_state: Everything that a step of PyTorch changes, in a tuple: the model, its optimiser, its schedulers. Each
+            has ``state_dict()``. Their states are restored at the end.
+        jax_state: The state at the start, a pytree of arrays: parameters, statistics, the optimiser's state. The parameters
             hold the same numbers as PyTorch's, in any layout.
-        jax_batches: The batches of JAX, where it has others than ``batches``.
-        torch_to_jax: A function of a batch, as a list of arrays of numpy, that gives JAX's: for example with channels last.
-        controls: How many trainings of PyTorch start one ULP away; 0 leaves the free runs out.
-        seed: The seed of controls and noise.
-        progress: Called with what is running and the steps done since the last call.
+        jax_batches: The batches of JAX, if they are not ``batches``.
+        torch_to_jax: A function that converts a batch, as a list of numpy arrays, to JAX's: for example to channels last.
+        controls: The number of controls, trainings of PyTorch that start one ULP away. 0 omits the free runs.
+        seed: The seed of the controls and the noise.
+        progress: Called with what is running and the number of steps done since the last call.
 
     Returns:
         The report.
@@ -91,7 +91,7 @@ def compare_training(
         >>> report.passed, report.first.part, report.first.step, report.first.explanation
         (False, 'loss', 1, "JAX's loss is 8 times PyTorch's, as a sum is of a mean")
     """
-    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         framework(name)
     from crosscheck._training.jax_steps import JaxSteps
     from crosscheck._training.torch_steps import TorchSteps
@@ -117,7 +117,7 @@ def judge(
     seed: int,
     progress: Callable[[str, int], None] | None = None,
 ) -> tuple[TrainingReport, Runs | None]:
-    """The report, and the free runs, where there are controls that they are held against. torch is set back."""
+    """The report, and the free runs, if there are controls. torch's state is restored."""
     from crosscheck._training.drift import drift, free_runs
     from crosscheck._training.steps import run
 
@@ -138,7 +138,7 @@ def judge(
 
 
 def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
-    """What a step of torch changes, the model among it, and the dtype of its parameters."""
+    """The objects that a step of torch changes, including the model, and the dtype of its parameters."""
     import torch
 
     from crosscheck._training.torch_steps import trained
@@ -207,7 +207,7 @@ def _listed(name: str, given: Iterable[Any]) -> list[Any]:
 
 
 def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int) -> Iterator[TrainingFault]:
-    """What goes wrong, in the order of the steps."""
+    """The faults, in the order of the steps."""
     from crosscheck._training.quantities import called
     from crosscheck._training.reasons import reason
 
@@ -223,7 +223,7 @@ def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Input
 
 
 def _other_start(found: Found) -> Iterator[TrainingFault]:
-    """That JAX starts from other weights, which does not keep the steps from being judged: they begin with torch's."""
+    """A fault if JAX starts from other weights. The steps are still judged: each begins with torch's weights."""
     from crosscheck._training.quantities import WEIGHTS, called
 
     starts = found.partners.starts

@@ -1,4 +1,4 @@
-"""The figure of two trainings: the error of each step from the same state, and how far free runs part."""
+"""The figure of two trainings: the error of each step from the same state, and the distance of free runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report on two trainings: which step, which tensor, which part of the training; and how far they drift apart."""
+"""The report on two trainings: which step, tensor and part of the training differ, and how far free runs differ."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TrainingFault:
         part: ``start``, ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser``,
             ``statistics`` or ``parameters``.
         step: The first step at which it shows, from 1.
-        steps: At how many steps it shows.
-        tensor: The tensor in which it is largest at the first of them.
-        error: The error there, of the same state, in float64; relative to the tensor, or to how far the step moves it.
-        cause: ``definition``, ``special`` for NaN or infinity on one side alone, ``inaccurate``, or ``missing`` for
+        steps: The number of steps at which it shows.
+        tensor: The tensor with the largest error at the first of them.
+        error: The error there, from the same state, in float64; relative to the tensor, or to how far the step moves it.
+        cause: ``definition``, ``special`` for NaN or infinity on only one side, ``inaccurate``, or ``missing`` for
             parameters without a partner.
-        side: The side that is inaccurate in the dtype; None where both sides compute different things: neither says what
-            is meant.
-        explanation: What differs, as far as that was found; else empty.
+        side: The side that is inaccurate in the dtype; None if the sides compute different things, since it is unknown which
+            one is meant.
+        explanation: What differs, as far as that was found; otherwise empty.
     """
 
     part: str
@@ -54,13 +54,13 @@ class TrainingReport(Documented):
     """The result of ``compare_training``.
 
     Attributes:
-        name: Both steps.
-        steps: How many steps were compared.
-        faults: What goes wrong, in the order of the steps.
-        errors: By step, the largest error of each kind of tensor, of the same state, in float64.
-        drift: How far the two part when each runs by itself; None where that was not asked for.
-        weights: Every parameter and buffer of torch, every array of JAX that the loss depends on, and what became of it.
-        notes: What else there is to say, such as what could not be compared.
+        name: The names of both steps.
+        steps: The number of steps that were compared.
+        faults: The faults, in the order of the steps.
+        errors: For each step, the largest error of each kind of tensor, from the same state, in float64.
+        drift: The distance of the two when each runs freely; None if there are no controls.
+        weights: A record for every parameter and buffer of torch, and every array of JAX on which the loss depends.
+        notes: Other remarks, such as what could not be compared.
         environment: Versions, devices and settings on which the results may depend.
     """
 
@@ -75,22 +75,22 @@ class TrainingReport(Documented):
 
     @property
     def passed(self) -> bool:
-        """Whether steps were compared, none goes wrong, and the runs drift apart no faster than rounding explains."""
+        """Whether steps were compared, none has a fault, and the distance of the free runs is one that rounding explains."""
         return bool(self.errors) and not self.faults and (self.drift is None or self.drift.faster is None)
 
     @property
     def first(self) -> TrainingFault | None:
-        """What goes wrong first."""
+        """The first fault."""
         return self.faults[0] if self.faults else None
 
     @property
     def cause(self) -> str | None:
-        """Its cause; ``definition`` where the runs drift apart too fast though no step is wrong; None where they agree."""
+        """The cause of the first fault; ``definition`` if only the free runs differ by too much; None if they agree."""
         return self.first.cause if self.first else None if self.passed else "definition"
 
     @property
     def side(self) -> str | None:
-        """The side that is inaccurate in it; None where there is none, or nothing says which side is meant."""
+        """The side that is inaccurate in the first fault; None if there is no fault, or if neither side is known to be."""
         return self.first.side if self.first else None
 
     @property
@@ -137,7 +137,7 @@ class TrainingReport(Documented):
         return Document(self.headline, self.passed, blocks, self.environment)
 
     def plot(self) -> Figure:
-        """Draw the error of each step from the same state, and how far the free runs part beside the controls.
+        """Draw the error of each step from the same state, and the distance of the free runs beside that of the controls.
 
         Returns:
             A figure that belongs to no window.

@@ -1,4 +1,4 @@
-"""Checks of arguments that several public functions share, each said once."""
+"""Checks of arguments that several public functions share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Name = TypeVar("Name", str, int)
 
 
 def chosen(what: str | Activation | Iterable[str | Activation] | None) -> list[Activation]:
-    """The records that are named, each once; the catalogue for None."""
+    """The named records, each once; for None, those of the catalogue."""
     if what is None:
         return list(activations.values())
     items = several(what)
@@ -30,14 +30,14 @@ def chosen(what: str | Activation | Iterable[str | Activation] | None) -> list[A
 
 
 def activation_of(what: object) -> Activation:
-    """The one record that is named."""
+    """The one named record."""
     if not isinstance(what, str | Activation):
         raise UsageError(f"what: got {type(what).__name__}, expected the name of an activation or an Activation")
     return what if isinstance(what, Activation) else activations[what]
 
 
 def several(given: object) -> list[Any]:
-    """What an argument holds that may be one thing or several."""
+    """The values of an argument that may be one thing or several, as a list."""
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
@@ -50,10 +50,10 @@ def known(what: str, given: Name | Iterable[Name], among: tuple[Name, ...]) -> t
 
 
 def one_of(what: str, value: object, among: tuple[Name, ...]) -> Name:
-    """The value, which must be one of ``among``."""
+    """The value; it must be one of ``among``."""
     kind, names = type(among[0]), tuple(map(str, among))
     if isinstance(value, Integral) and not isinstance(value, bool):
-        value = int(value)  # one of numpy's is one too
+        value = int(value)  # an integer of numpy counts too
     if isinstance(value, kind) and not isinstance(value, bool) and value in among:
         return value
     if str(value) in names:
@@ -62,17 +62,17 @@ def one_of(what: str, value: object, among: tuple[Name, ...]) -> Name:
 
 
 def dtypes(given: object, among: tuple[str, ...] = DTYPES) -> tuple[str, ...]:
-    """The names of dtypes, which may be given as dtypes of a framework or of numpy, too."""
+    """The names of dtypes, which may also be given as dtypes of a framework or of numpy."""
     return known("dtype", map(_dtype_name, several(given)), among)
 
 
 def dtype(given: object, among: tuple[str, ...] = DTYPES) -> str:
-    """The same of one."""
+    """The name of a dtype, given in the same ways."""
     return one_of("dtype", _dtype_name(given), among)
 
 
 def _dtype_name(given: Any) -> Any:
-    """``torch.float32`` says its name; numpy knows those of JAX, ``jax.numpy.float32``, too."""
+    """The name: ``torch.float32`` contains it, and numpy knows JAX's dtypes, such as ``jax.numpy.float32``."""
     if type(given).__module__ == "torch":
         return str(given).removeprefix("torch.")
     if isinstance(given, type | np.dtype) or hasattr(given, "dtype"):
@@ -82,26 +82,26 @@ def _dtype_name(given: Any) -> Any:
 
 
 def function(name: str, value: object) -> None:
-    """Refuse what is no function."""
+    """Raise unless the value is a function."""
     if not callable(value):
         raise UsageError(f"{name}: got {type(value).__name__}, expected a function")
 
 
 def flags(**given: object) -> None:
-    """Refuse what is neither true nor false, such as an array, or a word that would be taken for true."""
+    """Raise unless each value is True or False: an array, or a word, might count as true."""
     for name, value in given.items():
         if not isinstance(value, bool | np.bool_):
             raise UsageError(f"{name}: got {type(value).__name__}, expected True or False")
 
 
 def progress(value: object) -> None:
-    """Refuse what cannot be told how far a long run is."""
+    """Raise unless the value can be called with the progress of a long run."""
     if value is not None:
         function("progress", value)
 
 
 def mapping(name: str, value: object, what: str) -> dict[Any, Any]:
-    """The value, which must be a mapping of what is said; None is an empty one."""
+    """The value, which must be a mapping of ``what``; None is an empty one."""
     if not isinstance(value, Mapping | None):
         raise UsageError(f"{name}: got {type(value).__name__}, expected a dict of {what}")
     return dict(value or {})

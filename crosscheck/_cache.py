@@ -1,4 +1,4 @@
-"""What is kept from run to run, in a folder: written whole, checked when it is read, and bounded."""
+"""A folder of data that is kept between runs: written whole, checked when read, and limited in size."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from stat import S_ISREG
 
 VARIABLE = "CROSSCHECK_CACHE_DIR"
-"""The environment variable that names the folder; where it is empty or not set, nothing is kept."""
+"""The environment variable that names the folder; if it is empty or not set, nothing is kept."""
 LARGEST = 2**30
-"""How many bytes are left when a command ends."""
+"""The number of bytes that a command leaves at most."""
 
 
 def folder(kind: str) -> Path | None:
-    """Where things of a kind are kept; None where nothing is."""
+    """The folder for data of a kind; None if nothing is kept."""
     place = _place()
     return place / kind if place else None
 
 
 def _place() -> Path | None:
-    """Apart for each processor: on another one, programs compiled here may not run, and sums may be rounded otherwise."""
+    """A folder for each processor: on another one, compiled programs may not run, and sums may be rounded differently."""
     named = os.environ.get(VARIABLE)
     return Path(named, _machine()) if named else None
 
@@ -40,7 +40,7 @@ def _machine() -> str:
 
 
 def read(path: Path) -> bytes | None:
-    """What was written there; None where nothing was, or where it is not what was written."""
+    """The content of a file; None if there is none, or if it is not what was written."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -51,7 +51,7 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write beside the place, then move there. What cannot be written is not kept."""
+    """Write to a temporary file, then move it to its place. An error means that nothing is kept."""
     body = zlib.compress(content, level=1)
     temporary = path.with_name(f".{secrets.token_hex(8)}")
     with suppress(OSError):
@@ -64,16 +64,16 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _checksum(path: Path, body: bytes) -> bytes:
-    """Of the name too, so that one thing is not taken for another."""
+    """The checksum of the content and of the name, so that a renamed file is not read as another one."""
     return hashlib.sha256(path.name.encode() + body).digest()
 
 
 def trim() -> None:
-    """Delete what was not used for longest, until no more than ``LARGEST`` bytes are left."""
+    """Delete the files that were not used for longest, until at most ``LARGEST`` bytes are left."""
     place = _place()
     found: list[tuple[float, int, Path]] = []
     for path in place.rglob("*") if place else ():
-        with suppress(OSError):  # another process has just deleted it
+        with suppress(OSError):  # another process may have deleted it
             stat = path.stat()
             if S_ISREG(stat.st_mode):
                 found.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))

@@ -1,4 +1,4 @@
-"""Processes that share work: Ctrl-C is not theirs to hear, and they never outlive the process that started them."""
+"""Processes that share work: they ignore Ctrl-C, and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ FEWER = "was it killed, or short of memory? each takes some 700 MB; share the wo
 
 
 class Workers(ProcessPoolExecutor):
-    """So many processes; started, not forked, which JAX forbids."""
+    """A pool of this many processes; they are started, not forked, since JAX forbids it."""
 
     def __init__(self, processes: int) -> None:
         super().__init__(processes, mp_context=get_context("spawn"), initializer=_begin)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        with _ctrl_c_held():  # the process that this may start inherits that, from its first moment on
+        with _ctrl_c_held():  # a process that this starts inherits the mask
             return super().submit(fn, *args, **kwargs)
 
 
 @contextmanager
 def none_left() -> Iterator[None]:
-    """Processes that were started in here are ended at once where an exception comes, such as Ctrl-C."""
+    """End the processes that were started in the block at once if an exception comes, such as Ctrl-C."""
     before = set(active_children())
     try:
         yield
@@ -50,7 +50,7 @@ def _ctrl_c_held() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Leave Ctrl-C to the parent, and end when the parent ends, in whatever way."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None

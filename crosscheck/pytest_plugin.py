@@ -1,6 +1,6 @@
-"""The fixture ``crosscheck`` for the tests of others: comparisons of their functions, and what all of them came to.
+"""The fixture ``crosscheck`` for tests of other projects: it compares their functions, and summarises all results.
 
-pytest loads this module at every start, so it imports nothing but pytest until a test asks for the fixture.
+pytest loads this module at every start, so it imports only pytest until a test uses the fixture.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCHEMA = "crosscheck.pytest/1"
 MOST_SHOWN = 20
 
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
-"""What the tests of this process compared: plain data, which can travel between processes."""
+"""The comparisons of the tests in this process, as plain data that can be sent between processes."""
 PASSED = pytest.StashKey[bool]()
 """Whether a test has passed, before its fixtures end."""
 

@@ -57,7 +57,7 @@ class Judged:
 
     @property
     def usual_errors(self) -> tuple[float, float]:
-        """The same for half of the numbers: an optimiser may turn the sign of a gradient that is rounding into a whole step."""
+        """The same for half of the numbers: an optimiser may turn the sign of an error of rounding into a whole step."""
         if self.narrow is None or not self.mine.size:
             return 0.0, 0.0
         sides = zip(self.narrow, (self.mine, self.theirs), strict=True)

@@ -1,4 +1,4 @@
-"""What a user knows of a pair and lives with: causes in regions of inputs, or declared deviations of the catalogue."""
+"""Disagreements that a user accepts: causes in regions of inputs, or declared deviations of the catalogue."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from crosscheck._verdict.causes import CODE, Codes
 
 @dataclass(frozen=True)
 class Acceptance:
-    """One cause that passes at inputs from ``low`` to ``high``, everywhere where these are None.
+    """One cause that passes at inputs from ``low`` to ``high``; if these are None, at all inputs.
 
-    ``name`` is how it is shown in a report.
+    ``name`` is its name in a report.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Acceptance:
     modes: tuple[str, ...] = MODES
 
     def covers(self, codes: Codes, x: FloatArray | None, order: int, dtype: str, mode: str) -> BoolArray:
-        """Which elements it covers; where no input stands at an element's place, only a region of everything does."""
+        """The elements that it covers. If elements have no input each, only an acceptance of all inputs covers them."""
         here = codes == CODE[self.cause]
         if order not in self.orders or dtype not in self.dtypes or mode not in self.modes:
             return np.zeros(codes.shape, bool)
@@ -43,7 +43,7 @@ class Acceptance:
 
 
 def declared(deviation: Deviation) -> list[Acceptance]:
-    """A deviation of the catalogue, wherever it is declared."""
+    """The acceptances of a deviation of the catalogue, in all of its regions."""
     return [
         Acceptance(deviation.id, deviation.cause, low, high, (region.order,), region.dtypes, deviation.modes_of(region))
         for region in deviation.regions
@@ -53,17 +53,17 @@ def declared(deviation: Deviation) -> list[Acceptance]:
 
 @dataclass(frozen=True)
 class Accepted:
-    """All that is accepted."""
+    """All acceptances of a comparison."""
 
     all: tuple[Acceptance, ...] = ()
 
     def open(self, codes: Codes, x: FloatArray | None, order: int, dtype: str, mode: str) -> BoolArray:
-        """Which elements pass by nothing that is accepted, whether or not they pass by themselves; those that fail count."""
+        """The failing elements that no acceptance covers; others may be included, since only failing ones count."""
         covered = np.zeros(codes.shape, bool)
         for one in self.all:
             covered |= one.covers(codes, x, order, dtype, mode)
         return ~covered
 
     def used(self, codes: Codes, x: FloatArray | None, order: int, dtype: str, mode: str) -> tuple[str, ...]:
-        """The names of those that cover something."""
+        """The names of the acceptances that cover something."""
         return tuple(dict.fromkeys(one.name for one in self.all if one.covers(codes, x, order, dtype, mode).any()))

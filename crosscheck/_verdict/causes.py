@@ -1,4 +1,4 @@
-"""From a point's numbers to its cause. Pure numpy: no framework, no formatting, no deviation is known here."""
+"""From the numbers of a point to its cause, in pure numpy: without frameworks, formatting or deviations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ NOT_JUDGED = np.uint8(255)
 FIRST_PASSING = min(CODE[cause] for cause in PASSING)
 
 CANCELLED, CANCELLED_IN_ROWS = 8, 1
-"""The truth counts as cancelled where it is below an eighth of the sum of its terms' magnitudes.
+"""The truth counts as cancelled if it is below an eighth of the sum of its terms' magnitudes.
 
-The derivative of a function of rows is a sum over the row, and counts as cancelled wherever it is smaller than that."""
+The derivative of a function of rows is a sum over the row; it counts as cancelled if it is smaller than that sum."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a result is judged with, besides the truth.
+    """The values with which a result is judged, besides the truth.
 
-    ``budget`` in ULP; ``at_zero`` is the truth at the input 0, for inputs flushed to it; ``scale`` the sum of the
-    magnitudes of the analytic formula's terms at each input, or None for a value; ``rows`` whether it is a function of rows.
+    ``budget`` is in ULP. ``at_zero`` is the truth at the input 0, for inputs flushed to it. ``scale`` is the sum of the
+    magnitudes of the analytic formula's terms at each input, None for a value. ``rows``: a function of rows.
     """
 
     budget: float
@@ -42,7 +42,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One code per point; the error in ULP of the truth, and in the unit that was judged by."""
+    """One code per point; the error in ULP of the truth, and in the unit of the judgement."""
 
     codes: Codes
     ulp: Float64Array
@@ -52,8 +52,7 @@ class Judgement:
 def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Judgement:
     """The cause at each point of one implementation against the exact results.
 
-    A finite point beyond the budget is ``inaccurate`` here; ``systematic`` tells which of them are
-    ``definition``.
+    A finite point beyond the budget is ``inaccurate`` here; ``systematic`` finds those that are ``definition``.
     """
     error = truth.error(got)
     unit_error = error * _to_unit(truth, setting.scale, setting.rows)
@@ -77,7 +76,7 @@ def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Jud
 
 
 def cancelled(truth: Truth, scale: Float64Array | None, rows: bool) -> BoolArray:
-    """Where the terms of the analytic formula cancel, so that an error counts in ULP of their ``scale``."""
+    """Where the terms of the analytic formula cancel, so that errors are in ULP of their ``scale``."""
     if scale is None:
         return np.zeros(truth.residual.shape, bool)
     factor = CANCELLED_IN_ROWS if rows else CANCELLED
@@ -93,7 +92,7 @@ def _to_unit(truth: Truth, scale: Float64Array | None, rows: bool) -> Float64Arr
 
 
 def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: Setting) -> BoolArray:
-    """Where a result is within the budget of another valid choice; False where there is none (NaN)."""
+    """Where a result is within the budget of another valid choice; False where there is no other choice (NaN)."""
     if np.isnan(widen(other)).all():
         return np.zeros(got.shape, bool)
     e = exponent(np.nan_to_num(widen(other)), truth.fmt)
@@ -104,9 +103,9 @@ def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: Setting) -
 def _flushed(
     x: Float64Array, got: FloatArray, wide: Float64Array, expected: Float64Array, truth: Truth, setting: Setting
 ) -> BoolArray:
-    """Where only a subnormal was lost: the result is 0 for a subnormal, or is right for the input 0.
+    """Where only a subnormal was lost: the result is 0 for a subnormal truth, or is correct for the input 0.
 
-    A truth within the budget above the smallest normal counts as subnormal: its rounding may have been one.
+    A truth above the smallest normal by less than the budget counts as subnormal: its rounding may have been one.
     """
     fmt = truth.fmt
     flushed = np.zeros(x.shape, bool)
@@ -126,19 +125,19 @@ def beyond(judgement: Judgement) -> IntArray:
     return np.flatnonzero(judgement.codes == CODE["inaccurate"])
 
 
-# Which of the points beyond the budget show another function, and which show lost digits
+# Which points beyond the budget show another function, and which show lost digits
 
 PROBED = 64
-"""Points beyond the budget that are looked at more closely; the others follow the nearest of these."""
+"""The number of points beyond the budget that are examined; the others get the cause of the nearest of these."""
 ROUNDING_IN_FLOAT64 = 2.0**-47
-"""An error in float64 up to this, relative to the function's own magnitude, is float64's rounding."""
+"""An error in float64 up to this, relative to the function's own magnitude, is rounding of float64."""
 SHARED_IN_FLOAT64 = 2.0**-30
 GROSS = 512.0
-"""So many times too large in float64, a result that is no small rest is another function's: scaled by the array's size."""
+"""A result in float64 that is too large by this factor, and not a small rest, is another function's: scaled by the size."""
 OFFSETS = np.array([s * o for o in (0.0073, 0.0117, 0.0191, 0.0249, 0.0313, 0.0411, 0.0523, 0.0587) for s in (1, -1)])
-"""Relative distances of the neighbouring inputs: wide enough to see different digits of a narrower format."""
+"""Relative distances of the neighbouring inputs: so large that their digits in a narrower format differ."""
 MOST_PROBED = (PROBED + 8) * (1 + OFFSETS.size)
-"""At how many inputs ``systematic`` runs an implementation in float64, at most."""
+"""The most inputs at which ``systematic`` runs an implementation in float64."""
 
 
 def systematic(
@@ -150,24 +149,24 @@ def systematic(
     in_float64: bool,
     of_values: bool = False,
 ) -> BoolArray:
-    """Which points beyond the budget are ``definition``: the implementation computes another function there.
+    """The points beyond the budget that are ``definition``: there, the implementation computes another function.
 
-    ``errors(inputs)`` runs the implementation in float64 and gives its signed errors and the truth. The error of another
-    function stays when the precision grows and has the same sign at the neighbouring inputs; an error that lost digits
-    make disappears in float64, or drowns in float64's own rounding (relative to ``magnitude``, the largest result on
-    ordinary inputs, and ``of_values`` to the input, since terms as large as it may have cancelled: they leave 0 or no less
-    than the input's own rounding), or flips its sign from neighbour to neighbour (digits lost inside, whatever the
-    precision). An error that only grows, or only shrinks, from neighbour to neighbour crosses zero there, as that of an
-    approximation does.
+    ``errors(inputs)`` runs the implementation in float64 and returns its signed errors and the truth. If it computes another
+    function, the error stays when the precision grows, and has the same sign at neighbouring inputs. If it loses digits, the
+    error disappears in float64, or is no larger than float64's rounding, or changes its sign from neighbour to neighbour
+    (digits lost inside, in any precision). That rounding is relative to ``magnitude``, the largest result at ordinary
+    inputs, and ``of_values`` to the input, since terms as large as the input may have cancelled: they leave 0 or no less
+    than the input's own rounding. An error that only grows, or only shrinks, over the neighbours crosses zero there, as that
+    of an approximation does.
     """
-    evenly = np.argsort(x)[np.linspace(0, x.size - 1, PROBED).astype(int)]  # or a gap between probes would be chance
+    evenly = np.argsort(x)[np.linspace(0, x.size - 1, PROBED).astype(int)]  # no gap by chance
     probed = np.unique(np.concatenate([np.argsort(relative_error)[-8:], evenly]))
     centre = x[probed]
     neighbours = np.where(centre[:, None] == 0, OFFSETS, centre[:, None] * (1 + OFFSETS))
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
     steps = np.diff(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])], axis=1)
-    crosses = np.asarray((steps > 0).all(axis=1) | (steps < 0).all(axis=1))  # which lost digits do not by chance
+    crosses = np.asarray((steps > 0).all(axis=1) | (steps < 0).all(axis=1))  # lost digits do not do so by chance
     size: float | Float64Array = magnitude
     if of_values:
         result = np.abs(true[: centre.size] + at)
@@ -175,7 +174,7 @@ def systematic(
         size = np.where(cancelled, np.maximum(magnitude, np.abs(centre)), magnitude)
     stays = _stays(at, around.T, true[: centre.size], relative_error[probed], size, crosses, in_float64=in_float64)
     order = np.argsort(centre)
-    place = np.searchsorted(centre[order], x)  # never beyond the last, as the smallest and the largest point are probed
+    place = np.searchsorted(centre[order], x)  # in range: the smallest and the largest point are probed
     low, high = order[place - 1], order[place]
     with np.errstate(invalid="ignore"):  # an infinite input is its own neighbour
         nearest = np.where(np.abs(x - centre[low]) <= np.abs(centre[high] - x), low, high)
@@ -197,16 +196,16 @@ def systematic_in_rows(
     *,
     in_float64: bool,
 ) -> BoolArray:
-    """``systematic`` for a function of rows: it is decided at some ``rows``, in ascending order, each of the given length.
+    """``systematic`` for a function of rows: decided at some ``rows``, in ascending order, each of the given length.
 
-    ``signed`` has the errors in float64 at these rows, flat, and then those at each of their ``NEARBY`` neighbours;
-    ``exact`` the truth at these rows. The points of other rows follow: they are ``definition`` where a point of these is.
+    ``signed`` has the errors in float64 at these rows, flat, then those at each of their ``NEARBY`` neighbours; ``exact``
+    has the truth at these rows. The points of all other rows are ``definition`` if any point of these rows is.
     """
     row, column = bad // length, bad % length
     probed = np.isin(row, rows)
     place = np.searchsorted(rows, row[probed]) * length + column[probed]
     at, around = signed[0, place], signed[1:, place]
-    crosses = np.zeros(at.shape, bool)  # too few neighbours to tell
+    crosses = np.zeros(at.shape, bool)  # there are too few neighbours to know
     stays = _stays(at, around, exact[place], relative_error[probed], magnitude, crosses, in_float64=in_float64)
     result = np.full(bad.shape, bool(stays.any()))
     result[probed] = stays
@@ -223,9 +222,9 @@ def _stays(
     *,
     in_float64: bool,
 ) -> BoolArray:
-    """Whether errors ``at`` inputs, in float64, are those of another function; ``around`` has a row per neighbour.
+    """Whether errors ``at`` inputs, in float64, are those of another function; ``around`` has a row for each neighbour.
 
-    ``crosses`` tells where their sign changes among the neighbours without flipping.
+    ``crosses`` is where their sign changes once among the neighbours.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         relative = np.abs(at / true)
@@ -243,7 +242,7 @@ def _stays(
 
 @dataclass(frozen=True)
 class PairJudgement:
-    """One code per point of two implementations compared with each other, and which of them is beyond its budget there."""
+    """One code per point of two implementations that are compared, and which of them is beyond its budget there."""
 
     codes: Codes
     at_fault: tuple[BoolArray, BoolArray]
@@ -256,11 +255,11 @@ def judge_pair(
     is_nan_input: BoolArray,
     small: BoolArray,
 ) -> PairJudgement:
-    """Two implementations with each other, through their causes against the exact results.
+    """Compare two implementations, by their causes against the exact results.
 
-    Bit-equal results are ``exact``; otherwise the worse cause stands, zeros of different sign differ by
-    ``convention``, but where they are ``small``, what rounding leaves of terms that cancel. Derivatives at NaN differ by
-    ``convention`` too, as no truth judges them.
+    Bit-equal results are ``exact``. Otherwise the worse cause counts. Zeros of different sign differ by ``convention``,
+    except where they are ``small``: the rounding of terms that cancel. Derivatives at NaN differ by ``convention`` too,
+    since no truth judges them.
     """
     a, b = (widen(side) for side in got)
     both_nan = np.isnan(a) & np.isnan(b)

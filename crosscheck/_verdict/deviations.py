@@ -1,4 +1,4 @@
-"""Declared deviations applied to a run: what they cover, and whether the run bears them out."""
+"""Apply declared deviations to a run: which points they cover, and whether the run confirms them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
 from crosscheck._verdict.records import Comparison, Finding
 
 STALE = 10
-"""A declared maximum more than this many times the measured one is stale."""
+"""A declared maximum is stale if it is more than this many times the measured one."""
 
 LONG = 50_000
-"""In rows of so many entries only a region that names their length has a bound that must hold."""
+"""For rows with at least this many entries, a bound must hold only in regions that name their length."""
 
 SCATTERED = 16
-"""An error up to this many budgets may show at few of a region's inputs: rounding exceeds the budget here and there.
+"""An error of up to this many budgets may show at few of a region's inputs: rounding exceeds the budget at some points.
 
-Such a region hides little, since its bound holds at each of its inputs; any other must show at half of them.
+Such a region hides little, since its bound holds at each of its inputs. Any other region must show at half of them.
 """
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How far a deviation was seen in one region: at how many of the inputs there, and with what largest error.
+    """How often and how strongly a deviation was observed in one region: the points, of how many, and the largest error.
 
-    ``max_ulp`` is in ULP, 0 where the cause has no error to measure. Where an implementation raises, ``points`` and ``of``
-    count the runs.
+    ``max_ulp`` is in ULP, 0 if the cause has no error to measure. If an implementation raises, ``points`` and ``of`` count
+    the runs.
     """
 
     implementation: str
@@ -52,8 +52,8 @@ class Extent:
 def strict_modes(deviation: Deviation, region: Region) -> set[str]:
     """The modes in which a deviation must show at a region's anchors, with the results declared there.
 
-    Those that are run unless others are asked for, if it is declared for any of these: in other modes the same fault may
-    show elsewhere, or as a zero of the other sign. Its maximum holds in all of its modes.
+    They are the modes that run by default, if it is declared for any of these: in other modes the same fault may show
+    elsewhere, or as a zero of the other sign. Its maximum holds in all of its modes.
     """
     modes = set(deviation.modes_of(region))
     return modes & set(USUAL_MODES) or modes
@@ -77,7 +77,7 @@ def regions_of(deviation: Deviation, judged: Judged) -> list[Region]:
 def regions_within(
     deviation: Deviation, regions: Iterable[Region], dtypes: Collection[str], modes: Collection[str], *, layout: bool
 ) -> tuple[Region, ...]:
-    """The regions of a deviation of which anything is seen in these dtypes and modes, and in several layouts or not."""
+    """The regions of a deviation that can be observed in these dtypes and modes, and in several layouts or not."""
     if deviation.cause == "layout" and not layout:
         return ()
     there = (
@@ -91,18 +91,18 @@ def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArr
     inside = np.zeros(x.shape, bool)
     for low, high in intervals:
         here = np.isnan(x) if isnan(low) else (low <= x) & (x <= high)
-        if low == high == 0:  # the named point -0 is not the named point 0
+        if low == high == 0:  # as named points, -0 and 0 differ
             here &= np.signbit(x) == np.signbit(low)
         inside |= here
     return inside
 
 
 def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
-    """Which of the failing points are a deviation in one of its regions.
+    """Which of the failing points a deviation covers in one of its regions.
 
-    A region of a ``definition`` covers points that were judged ``inaccurate`` too, up to its bound: the verdict on a point
-    takes the cause of the points beside it, and other points are beside it in another sample. Where the bound is small, a
-    region of an ``inaccurate`` side likewise covers a ``definition``.
+    A region of a ``definition`` also covers ``inaccurate`` points, up to its bound: the verdict on a point takes the cause
+    of the points beside it, and these differ from sample to sample. If the bound is small, a region of an ``inaccurate``
+    side also covers a ``definition``.
     """
     codes = judged.codes[judged.failing]
     shows = codes == CODE[deviation.cause]
@@ -120,10 +120,10 @@ def settle(
     without: Collection[str] = (),
     lenient: bool = False,
 ) -> tuple[list[Comparison], list[Finding]]:
-    """The comparisons of one activation under its declared deviations, and what the run says of each of these.
+    """The comparisons of one activation under its declared deviations, and the findings about these deviations.
 
-    ``without`` names deviations to be treated as if they were not declared. With ``lenient``, what the frameworks
-    ship does that no deviation covers is new and does not fail, and nothing that is found of a deviation does.
+    ``without`` names deviations that count as not declared. With ``lenient``, what the frameworks ship fails neither where
+    no deviation covers it, which is then new, nor by a finding.
     """
     active = [
         replace(deviation, regions=regions)
@@ -137,7 +137,7 @@ def settle(
 
 
 def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
-    """All that failed, and one note: a region that shrinks outside the recorded environments is not reported each time."""
+    """All failures, and one note: a region that shrinks outside the recorded environments is not reported each time."""
     notes = [finding for finding in findings if not finding.failed]
     more = f"; and {len(notes) - 1} more" if len(notes) > 1 else ""
     return [finding for finding in findings if finding.failed] + [
@@ -210,7 +210,7 @@ def _covered(judged: Judged, deviations: Sequence[Deviation]) -> tuple[BoolArray
 def examine(
     deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
 ) -> list[Finding]:
-    """Does each region hold: wide enough, not too wide, occurring at its anchors, within its bound?"""
+    """Check each region: wide enough, not too wide, observed at its anchors, within its bound."""
     if deviation.cause == "error":
         return [
             Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(one.key)})")
@@ -222,7 +222,7 @@ def examine(
     for region in (one for one in deviation.regions if examined_here(one, environment)):
         seen = seen_here(deviation, environment, region)
         lengths = [{one.key.length for one in judged if one.key.dtype == dtype} for dtype in region.dtypes]
-        # a run over some of the lengths of rows may lack those in which a deviation shows
+        # a run over some lengths of rows may lack those in which a deviation shows
         must_occur = seen and all(some <= {None} or some.issuperset(every_length) for some in lengths)
         shows = showing(deviation, region, judged)
         findings += [Finding(deviation.id, seen, message) for message in too_wide(deviation, region, shows)]
@@ -240,8 +240,8 @@ def examine(
 class Showing:
     """A comparison in which a deviation must show: which points lie in the region, and which of these show it.
 
-    ``measured`` are those whose errors the bound is about: of its own cause, unless the bound is small. ``strict`` is
-    whether it must show at the region's anchors, in this mode.
+    ``measured`` are the points with the deviation's own cause, or if the bound is small, all that show it; the bound is
+    about these. ``strict`` is whether the deviation must show at the region's anchors in this mode.
     """
 
     one: Judged
@@ -251,9 +251,9 @@ class Showing:
     strict: bool
 
     def largest(self, region: Region, *, at_anchors: bool = False) -> float:
-        """The largest error of its own cause, and of any ``at_anchors`` that it covers, in ULP; 0 where there is none.
+        """The largest measured error, and of any points ``at_anchors`` that it covers, in ULP; 0 if there are none.
 
-        What is summed up in a row as long as a vocabulary is another error than the one declared of any length.
+        In a row as long as a vocabulary, the summed error differs from the one declared for any length.
         """
         if (self.one.key.length or 0) >= LONG and not region.lengths:
             return 0.0
@@ -264,7 +264,7 @@ class Showing:
 
 
 def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
-    """The comparisons in which a deviation must show in a region, as far as that was tried."""
+    """The comparisons in which a deviation must show in a region, among those that were run."""
     strict = strict_modes(deviation, region)
     pairs = ((one, found) for one in judged if (found := _shown(deviation, region, one)) is not None)
     return [
@@ -280,12 +280,12 @@ def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> l
 
 
 def _small(region: Region, key: Key) -> bool:
-    """Whether a region's bound is so small that it may show here and there, as either cause."""
+    """Whether a region's bound is so small that it may show at few points, and as either cause."""
     return region.bound(key.mode) <= SCATTERED * budget(key.dtype, key.order)
 
 
 def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """In which comparisons too few of a region's inputs show the deviation."""
+    """The comparisons in which too few of a region's inputs show the deviation."""
     for here in shows:
         one, shown, inside = here.one, here.shown.sum(), here.inside.sum()
         scattered = one.key.length or _small(region, one.key) or deviation.cause == "layout"
@@ -294,12 +294,12 @@ def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing]) -> 
 
 
 def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Sequence[Showing]) -> list[str]:
-    """In what a deviation is not as declared at an anchor."""
+    """How a deviation differs at an anchor from what is declared."""
     missed: dict[Key, list[str | None]] = {}
     for one in (here.one for here in shows if here.strict):
         if (at := _points_at(one, anchor)).size:
-            # the number by which an entry is known may occur in several rows: it must show in one of them; where it is
-            # rounding beyond the budget here and there, in one dtype and mode of them, as not all are run
+            # the number that identifies an entry may occur in several rows: it must show in one of them; if it is rounding
+            # beyond the budget at few points, in one dtype and mode of them, as not all are run
             key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
             key = replace(key, dtype="", mode="") if one.key.length and _small(region, one.key) else key
             missed.setdefault(key, []).append(_missed(one, anchor, at, (deviation, region), _where(one.key)))
@@ -309,7 +309,7 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
 
 
 def too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """In which comparisons an error is above the bound of their mode."""
+    """The comparisons with an error above the bound of their mode."""
     for one in shows:
         key = one.one.key
         if (largest := one.largest(region)) > (bound := region.bound(key.mode)):
@@ -317,10 +317,10 @@ def too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
 
 
 def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """Which bounds are far above all that is measured where the deviation must show.
+    """The bounds that are far above everything that is measured where the deviation must show.
 
-    An error at an anchor counts even where it was judged as the other cause that the region covers, which may change with
-    the sample; where its own does not occur at all, nothing does.
+    An error at an anchor counts even if its cause is the other one that the region covers, which may change with the sample.
+    If the deviation's own cause does not occur at all, no error counts.
     """
     measured: dict[str | None, list[Showing]] = {}
     for one in shows:
@@ -336,7 +336,7 @@ def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
 
 
 def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:
-    """Which points lie in the region, and which of these show the deviation; None where it need not show."""
+    """The points that lie in the region, and those of them that show the deviation; None if it need not show."""
     if region not in regions_of(deviation, one) or not bears_out(deviation, one):
         return None
     inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
@@ -351,7 +351,7 @@ def _largest(one: Judged, shown: BoolArray) -> float:
 
 
 def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> list[Extent]:
-    """How far a deviation was seen in a region: for each implementation, dtype and mode in which that was run."""
+    """How often a deviation was observed in a region: for each implementation, dtype and mode that was run."""
     found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
     for one in judged:
         key = (one.key.implementation, one.key.against, one.key.dtype, one.key.mode)
@@ -373,10 +373,10 @@ def _where(key: Key) -> str:
 
 
 def bears_out(deviation: Deviation, one: Judged) -> bool:
-    """Whether a comparison is the one in which a deviation must show.
+    """Whether a deviation must show in this comparison.
 
-    That is each implementation against the exact results, except for a layout, and for a convention between two
-    implementations, which only the comparison of the two shows.
+    It must in each comparison of an implementation with the exact results, unless it is about the layout or a convention
+    between two implementations, which only the comparison of the two shows.
     """
     if one.message is not None:
         return False
@@ -395,7 +395,7 @@ def _is_at(one: Judged, anchor: Anchor) -> BoolArray:
 
 
 def _missed(one: Judged, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:
-    """Why a deviation is not as declared at an anchor, or None where it is."""
+    """Why a deviation is not as declared at an anchor; None if it is."""
     here = np.zeros(one.x.shape, bool)
     here[at] = True
     failing = np.flatnonzero(here[one.failing] & covers(*what, one))

@@ -1,4 +1,4 @@
-"""Environments: which one this is, where a deviation was observed, and which record counts here."""
+"""Environments: the one of this run, those in which a deviation was observed, and the record that applies here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosscheck._records.implementations import FRAMEWORKS, Implementation
 from crosscheck._records.records import Activation
 
 CAPABILITIES = ("DEFAULT", "AVX2", "AVX512", "AVX512_FP16")
-"""Of CPUs, as torch names them; each has the instructions of those before it."""
+"""The capabilities of CPUs, with torch's names; each includes the instructions of those before it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Environment:
     def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
         """From a report's description of its environment.
 
-        Where XLA_FLAGS chooses other instructions for JAX than torch uses, the capability names those of JAX.
+        If XLA_FLAGS selects other instructions for JAX than torch uses, the capability names those of JAX.
         """
         torch, jax = described["torch"], described["jax"]
         capability = torch.get("capability", jax.get("capability"))
@@ -41,7 +41,7 @@ class Environment:
         return cls(torch.get("version"), jax.get("version"), device, capability)
 
     def matches(self, seen: Seen, sides: Collection[str]) -> bool:
-        """Whether it is one in which a function of these frameworks was observed."""
+        """Whether a function of these frameworks that was observed in ``seen`` was observed in this environment."""
         versions = {"torch": (seen.torch, self.torch), "jax": (seen.jax, self.jax)}
         return (
             seen.device == self.device
@@ -55,7 +55,7 @@ class Environment:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The frameworks that there are."""
+        """The frameworks that are installed."""
         return tuple(side for side in FRAMEWORKS if getattr(self, side))
 
     def __str__(self) -> str:
@@ -64,19 +64,19 @@ class Environment:
 
 
 def seen_here(deviation: Deviation, environment: Environment, region: Region | None = None) -> bool:
-    """Whether the deviation was seen in this environment, in this region if one is given: it must occur at its anchors."""
+    """Whether the deviation was observed in this environment, in this region if given: it must then occur at its anchors."""
     sides = {Implementation.of(implementation).side for implementation in deviation.implementations}
     observed = (region.seen if region else ()) or deviation.seen
     return any(environment.matches(seen, sides) for seen in observed)
 
 
 def examined_here(region: Region, environment: Environment) -> bool:
-    """Whether a region's results are those of this CPU's code; one of another still covers what shows in it."""
+    """Whether a region's results come from this CPU's code; a region from another CPU still covers what shows in it."""
     return region.capability in (None, environment.capability)
 
 
 def of_here(activation: Activation, environment: Environment) -> Activation:
-    """An activation with the regions that its deviations have here; one that has none here keeps those of elsewhere."""
+    """An activation with the regions that its deviations have here; a deviation without regions here keeps its others."""
     deviations = (
         replace(deviation, regions=regions_here(deviation, environment) or deviation.regions)
         for deviation in activation.deviations
@@ -85,9 +85,9 @@ def of_here(activation: Activation, environment: Environment) -> Activation:
 
 
 def regions_here(deviation: Deviation, environment: Environment) -> tuple[Region, ...]:
-    """The regions that count here: those of the nearest environment, if a command recorded it, else all that are by hand.
+    """The regions that apply here: those of the nearest recorded environment; if there is none, all that are by hand.
 
-    A region that is in no file counts everywhere.
+    A region that is in no file applies everywhere.
     """
     here = nearest(environment)
     by_command = {record.seen for record in records() if record.by}
@@ -99,18 +99,18 @@ def regions_here(deviation: Deviation, environment: Environment) -> tuple[Region
 
 
 def nearest(environment: Environment) -> Seen:
-    """The environment on record with which what the frameworks ship is compared here: this one, or else the nearest.
+    """The recorded environment with which what the frameworks ship is compared: this one, otherwise the nearest.
 
-    That is one of the same device if there is any; of these the one that is the fewest major releases away, torch's and
-    JAX's together, then the fewest minor ones, then micro ones; of these the one with the CPU capability that is the fewest
-    steps away among ``CAPABILITIES``; any other stands for the first of them. Of equals it is the first by name.
+    The nearest has the same device if possible. Among these it has the fewest major releases, torch's and JAX's together,
+    between it and this one; then the fewest minor ones; then micro ones. Then it has the CPU capability with the fewest
+    steps among ``CAPABILITIES``; any other capability counts as the first of them. Among equals, it is the first by name.
     """
     seen = [replace(record.seen, capabilities=(one,)) for record in records() for one in record.seen.capabilities]
     return min(seen, key=lambda one: _apart(environment, one))
 
 
 def _apart(environment: Environment, seen: Seen) -> tuple[bool, bool, list[int], int]:
-    """How far an environment on record is: whether it is another one, on another device, by its releases, by its CPU."""
+    """The distance of a recorded environment: whether it is another one, on another device; by its releases; by its CPU."""
     releases = [(_release(getattr(environment, side)), _release(getattr(seen, side))) for side in environment.sides]
     (capability,) = seen.capabilities
     return (

@@ -1,4 +1,4 @@
-"""What one run keeps of a comparison: enough to summarise it, and to apply deviations to it again and again."""
+"""The data of a comparison that a run keeps: enough to summarise it, and to apply deviations to it repeatedly."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Point
 
 EXACT, ALONE = "exact", "alone"
-"""What an implementation is compared with, if not with another: the exact results, or its own in other layouts."""
+"""The other side of a comparison that is not an implementation: the exact results, or its own in a one-element array."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Which comparison it is. ``length`` is that of the rows, of a function of rows; a search may have found the inputs."""
+    """The comparison's key. ``length`` is that of the rows of a function of rows; a search may have found the inputs."""
 
     function: str
     case: int
@@ -45,10 +45,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Judged:
-    """The causes of one comparison's points and its summary figures.
+    """The causes of the points of one comparison, and its summary figures.
 
     ``failing`` holds the indices of the points whose cause does not pass; ``got``, ``expected``, ``ulp`` and
-    ``ulp_of_truth`` belong to these.
+    ``ulp_of_truth`` have one entry for each of these.
     """
 
     key: Key
@@ -86,8 +86,8 @@ def summarise(
 ) -> Judged:
     """Count the causes, find the worst points and keep the failing ones.
 
-    ``results`` are what was got and what was expected; ``errors`` the errors in the unit and in ULP of the truth;
-    ``columns`` those of the inputs.
+    ``results`` are the results and the expected ones; ``errors`` the errors in the unit and in ULP of the truth; ``columns``
+    the columns of the inputs.
     """
     got, expected = results
     ulp, ulp_of_truth = errors
@@ -125,7 +125,7 @@ def _excepted(
     results: tuple[FloatArray, FloatArray],
     errors: tuple[Float64Array, Float64Array],
 ) -> CauseCount | None:
-    """The inputs within the budget only because an error counts in ULP of the terms that cancel there."""
+    """The inputs within the budget only because their errors are in ULP of the terms that cancel there."""
     limit = budget(key.dtype, key.order)
     at = np.flatnonzero(counted & (errors[0] <= limit) & (errors[1] > limit))
     if not at.size:
@@ -137,7 +137,7 @@ def _excepted(
 def _point(
     x: FloatArray, i: int, results: tuple[FloatArray, FloatArray], errors: tuple[Float64Array, Float64Array], place: int
 ) -> Point:
-    """The input ``x[i]``, whose results and errors are in this place of theirs."""
+    """The point at the input ``x[i]``; ``place`` indexes its results and errors."""
     return Point(
         input=float(x[i]),
         input_bits=bits_of(x[i : i + 1]),
@@ -161,12 +161,12 @@ def count_causes(
     results: tuple[FloatArray, FloatArray],
     errors: tuple[Float64Array, Float64Array],
 ) -> dict[str, CauseCount]:
-    """Each cause's count and worst point; ``codes``, ``results`` and ``errors`` belong to the inputs ``x[indices]``."""
+    """The count and the worst point of each cause; ``codes``, ``results`` and ``errors`` belong to ``x[indices]``."""
     found = {}
     for code in np.unique(codes[codes != NOT_JUDGED]):
         at = np.flatnonzero(codes == code)
         ulp = np.nan_to_num(errors[0][at], nan=-1.0, posinf=np.inf)
-        # the largest error; among equals, and where there is none to measure, the input of least magnitude
+        # the largest error; among equals, or if none can be measured, the input of least magnitude
         tied = at[ulp == ulp.max()]
         worst = tied[np.abs(np.nan_to_num(widen(x[indices[tied]]), nan=np.inf)).argmin()]
         point = _point(x, int(indices[worst]), results, errors, int(worst))

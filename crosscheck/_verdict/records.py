@@ -1,4 +1,4 @@
-"""The records that leave the comparison: plain, frozen, ready to be written down."""
+"""The records of a comparison: plain and frozen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,18 +14,18 @@ from crosscheck._arithmetic.profile import Profile
 class Point:
     """One input, with the result there and the expected one.
 
-    Where two functions are compared of which nothing is known, a result may belong to no single input. Then ``input`` is NaN
-    and ``input_bits`` is empty.
+    Two functions may be compared whose results belong to no single input. Then ``input`` is NaN and ``input_bits`` is
+    empty.
 
     Attributes:
         input: The input.
         input_bits: Its bits in hexadecimal.
         got: The result.
-        expected: The exact result, correctly rounded; where two implementations are compared, the result of the other one.
-        ulp: The error in the unit of the comparison; NaN where there is none.
+        expected: The exact result, correctly rounded; or the result of the other implementation, if two are compared.
+        ulp: The error in the unit of the comparison; NaN if it has none.
         ulp_of_truth: The error in ULP of the exact result itself.
-        element: Of two functions, the place in the result, or for a derivative, in the input that it is taken by; else None.
-        truth: Of two functions, the true result, NaN where it is not known; else None.
+        element: For two functions, the index in the result, or for a derivative in the input to differentiate by; else None.
+        truth: For two functions, the true result, NaN if it is not known; else None.
     """
 
     input: float
@@ -40,12 +40,12 @@ class Point:
 
 @dataclass(frozen=True)
 class CauseCount:
-    """How many points have a cause, and the worst of them.
+    """The number of points with a cause, and the worst of them.
 
     Attributes:
         count: The number of points.
         worst: The worst of them.
-        side: The side at fault there, of two functions that are compared: ``torch``, ``jax``, ``both`` or None.
+        side: If two functions are compared, the side at fault at the worst point: ``torch``, ``jax``, ``both`` or None.
     """
 
     count: int
@@ -55,16 +55,16 @@ class CauseCount:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One implementation judged against the truth or another implementation, for one dtype, order, mode and device.
+    """One implementation, judged against the truth or another implementation, for one dtype, order, mode and device.
 
-    An error is in ULP of the exact result; where the terms of an analytic derivative cancel, in ULP of the sum of their
-    magnitudes.
+    An error is in ULP of the exact result. Where the terms of an analytic derivative cancel, it is in ULP of the sum of
+    their magnitudes.
 
     Attributes:
-        function: The name of the activation, or those of the two functions.
+        function: The name of the activation, or the names of the two functions.
         parameters: The values of its parameters.
-        output: The output that is judged.
-        wrt: The input that a derivative is taken by.
+        output: The name of the output that is judged.
+        wrt: The name of the input to differentiate by.
         implementation: What is judged, for example ``torch.native``.
         against: ``exact``, another implementation, or ``alone``: the implementation's own results in a one-element array.
         dtype: The dtype.
@@ -74,25 +74,25 @@ class Comparison:
         points: The number of inputs that were judged.
         exhaustive: Whether these are all values of the dtype.
         passed: The verdict.
-        new: Whether what is not covered is shown as new, and does not fail, since nothing is on record of this environment.
+        new: Whether points that no deviation covers are shown as new and pass, since this environment is not on record.
         cause: The worst cause; None where nothing was judged.
         causes: The count and the worst point of each cause.
         side: The side that is beyond the budget: ``torch``, ``jax``, ``both`` or None.
-        max_ulp: The largest error over the points with a normal truth whose cause is exact, rounding or inaccurate. Of two
+        max_ulp: The largest error over the points with a normal truth whose cause is exact, rounding or inaccurate. For two
             functions, the largest difference in ULP of the larger result.
         max_ulp_of_truth: The same, always in ULP of the exact result.
         excepted: Against ``exact``: the number of inputs that are within the budget only because of the unit for terms that
-            cancel, and the one of these with the largest error in ULP of the exact result. None where there are none.
+            cancel, and the input of these with the largest error in ULP of the exact result. None if there is no such input.
         max_abs: The largest absolute difference over the points with finite results.
         worst: The worst point of the worst cause.
         deviations: The ids of the declared deviations that cover points of this comparison.
         uncovered: For each failing cause, the count and the worst of the points that no declared deviation covers.
-        undecided: The number of inputs whose truth is not decided.
-        diagnosed: The number of points that were diagnosed, where these are a part of many that were compared.
+        undecided: The number of inputs at which the truth could not be decided.
+        diagnosed: The number of points that were diagnosed, if these are only a part of those compared.
         message: What an implementation raised, or None.
-        notes: What else there is to say of two functions.
+        notes: Other remarks on two functions.
         figures: Measures of the difference of two functions: see ``compare``.
-        profile: How large the errors are, and where; not part of the JSON. None where nothing was compared.
+        profile: The size and the place of the errors; not part of the JSON. None if nothing was compared.
     """
 
     function: str
@@ -149,10 +149,10 @@ class Identity:
     Attributes:
         name: The name of the function of the catalogue, or ``quick_gelu``: x times the sigmoid of 1.702 x.
         parameters: All its parameters, with the values at which it is that function.
-        inputs: The number of stratified inputs at which the two are the same.
-        exceptions: The number of other inputs at which the user's function gives NaN or an infinity where that of the
-            catalogue has a finite value.
-        also: Other functions of the catalogue with as many parameters that are the same function: PReLU is Leaky ReLU too.
+        inputs: The number of stratified inputs at which the two are equal.
+        exceptions: The number of other inputs at which the user's function gives NaN or an infinity, and that of the
+            catalogue gives a finite value.
+        also: Other functions of the catalogue with as many parameters that are the same function: PReLU is also Leaky ReLU.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Identity:
     also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        # A threshold that is infinite is none.
+        # An infinite threshold is no threshold.
         given = (f"no {name}" if isinf(value) else f"{name} {value!r}" for name, value in self.parameters.items())
         parameters = ", ".join(given)
         also = f" (also {', '.join(self.also)})" if self.also else ""
@@ -171,19 +171,19 @@ class Identity:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known of a disagreement between two functions beyond the verdict.
+    """What is known of a disagreement between two functions besides the verdict.
 
     Attributes:
-        identities: The function of the catalogue that each side is, by ``torch`` and ``jax``, None for none; empty where
-            neither is one.
-        how: How the functions differ, as a clause that was proven by runs in float64, at the given inputs and at others;
-            None where none is known.
-        where: Where they differ: as slices of the result, or as a range of inputs; empty where it has one element alone.
-        recognised: The ids of the deviations that cover what fails, of the functions of the catalogue that the sides are.
-        worst: The worst input that was found near the given ones, of an elementwise function.
-        inputs: The simplest inputs that show the disagreement, arrays by name.
+        identities: The function of the catalogue that each side is, by ``torch`` and ``jax``, or None; empty if neither side
+            is one.
+        how: How the functions differ, as a clause that runs in float64 proved, at the given inputs and at others; None if
+            that is not known.
+        where: Where they differ: as slices of the result, or as a range of inputs; empty for a single element.
+        recognised: The ids of the deviations of these functions of the catalogue that cover what fails.
+        worst: The worst input that was found near the given ones, for an elementwise function.
+        inputs: The simplest inputs that show the disagreement, as arrays by name.
         point: The element of the result that shows it with these inputs.
-        snippet: Python code that shows it with these inputs; None where they are too many to be written out.
+        snippet: Python code that shows it with these inputs; None if they are too many to be written out.
         notes: What was not done, and why.
     """
 

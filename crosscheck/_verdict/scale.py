@@ -1,7 +1,7 @@
-"""How large the terms of a formula are where they cancel: the formula run on values that carry their terms' magnitude.
+"""The size of the terms of a formula where they cancel: the formula runs on values that carry this size.
 
-For ``a + b`` the magnitudes add up, for a product they multiply; any function starts anew from its own result. So a
-formula's scale is the sum of the absolute values of its terms, and it cannot be declared wider than the formula is.
+For ``a + b`` the sizes are added, for a product multiplied; any other function begins with the size of its own result. So a
+formula's scale is the sum of the absolute values of its terms, and cannot be declared larger.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _terms(value: Any) -> Terms:
 
 
 class _Namespace:
-    """numpy's functions over ``Terms``."""
+    """numpy's functions for ``Terms``."""
 
     pi = np.pi
 
@@ -115,7 +115,7 @@ class _Namespace:
 
 
 def scale(formula: Callable[[Any, Any], Any], x: Float64Array, shape: tuple[int, ...] | None = None) -> Float64Array:
-    """The sum of the absolute values of a formula's terms at each input, in float64; NaN or infinite where it overflows.
+    """The sum of the absolute values of a formula's terms at each input, in float64; NaN or infinite if it overflows.
 
     The result has the shape of ``x``, unless another is given.
     """

@@ -1,6 +1,6 @@
-"""An implementation run again, otherwise: its value with a gradient, its gradient by another cotangent, the same once more.
+"""A second run of an implementation: its value with a gradient, its gradient by another cotangent, or the same again.
 
-None of this may change a result. Where it does, the worse of the two is judged.
+None of this may change a result. If it does, the worse result is judged.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class Results(Protocol):
 
 MODE = "eager"
 FACTORS = (1, -2, 4, -1, 2, -4)
-"""What the cotangent is multiplied with, in turn: exactly, and with it what a gradient is made of."""
+"""The factors of the cotangent, in turn: powers of two with signs, so that they change gradients exactly."""
 ORDINARY, MORE = 4.0, 4
-"""Up to this magnitude of the input nothing overflows, and it is multiplied with so much more."""
+"""Up to this magnitude, an input is ordinary, and its factor is multiplied with the second number."""
 MARGIN = 64
-"""Inputs within this factor of the largest number are left out: a product with the cotangent may overflow there.
+"""Inputs within this factor of the largest number are omitted: a product with the cotangent may overflow there.
 
-So are gradients that do."""
+Gradients that overflow are omitted, too."""
 
 
 @dataclass(frozen=True)
 class Again:
-    """One more run: ``run(sample, got)`` gives once more what was got, and that itself where it has nothing to say.
+    """A second run: ``run(sample, got)`` gives the result again, or ``got`` itself where it gives nothing.
 
-    ``why`` says how it was made.
+    ``why`` describes the run.
     """
 
     run: Results
@@ -45,7 +45,7 @@ class Again:
 
 
 def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
-    """How to get the result of an order once more, where there is another way; ``orders`` are those asked for."""
+    """The second way to get the result of an order, if there is one; ``orders`` are the requested ones."""
     if order == 0 and 1 in orders and runner.pull is not None:
         pull = runner.pull
         return Again(
@@ -59,12 +59,12 @@ def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
 
 
 def _factors(sample: Sample) -> FloatArray:
-    """One for each input, or row."""
+    """One factor for each input or row."""
     return _more(sample, np.resize(np.array(FACTORS), len(sample.x)))
 
 
 def _more(sample: Sample, factors: Float64Array) -> FloatArray:
-    """Factors for inputs, or rows, larger where these are ordinary."""
+    """The factors, larger for ordinary inputs or rows."""
     with np.errstate(invalid="ignore"):
         ordinary = (np.abs(widen(sample.x)) <= ORDINARY).reshape(len(sample.x), -1).all(axis=1)
     scaled = np.where(ordinary, MORE * factors, factors).astype(sample.x.dtype)
@@ -72,7 +72,7 @@ def _more(sample: Sample, factors: Float64Array) -> FloatArray:
 
 
 def _gradient(runner: Runner, sample: Sample, got: FloatArray | None) -> FloatArray | None:
-    """The gradient by multiples of the cotangent, divided by these: in turn, or where nothing was got, one that differs."""
+    """The gradient by multiples of the cotangent, divided by the factors: in turn, or without ``got``, one that differs."""
     if got is not None:
         return _multiple(runner, sample, _factors(sample), got)
     result = plain = runner.run(sample, 1, MODE)
@@ -99,7 +99,7 @@ def _multiple(runner: Runner, sample: Sample, factors: FloatArray, got: FloatArr
 
 
 def differ(got: FloatArray, other: FloatArray) -> BoolArray:
-    """Where two results differ in more than the sign of zero."""
+    """Where two results differ by more than the sign of zero."""
     a, b = widen(got), widen(other)
     return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
 
@@ -107,7 +107,7 @@ def differ(got: FloatArray, other: FloatArray) -> BoolArray:
 def worse(
     first: tuple[Judgement, FloatArray], second: tuple[Judgement, FloatArray]
 ) -> tuple[Judgement, FloatArray, BoolArray]:
-    """Of each point the judgement and the result that fail worse, and where these are the second."""
+    """For each point the judgement and the result that are worse, and where these are the second ones."""
     (a, got), (b, other) = first, second
     at = np.asarray((b.codes < a.codes) & (b.codes < FIRST_PASSING))
     judgement = Judgement(

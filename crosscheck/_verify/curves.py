@@ -1,4 +1,4 @@
-"""An activation over an interval: the curves of its value and its gradient, and the errors of each implementation there."""
+"""The curves of an activation over an interval: its value, its gradient, and the errors of each implementation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck._verify.sight import DEVICE, run_in, task_of
 
 @dataclass(frozen=True)
 class Curve:
-    """One implementation over the inputs: its results, and its errors in ULP in the unit that it is judged by."""
+    """One implementation at the inputs: its results, and its errors in the unit of the judgement."""
 
     implementation: str
     y: Float64Array
@@ -29,7 +29,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One order: the analytic curve in float64, the budget in ULP, the implementations, which could not be run, and why."""
+    """One order: the analytic curve in float64, the budget in ULP, the implementations, and why others could not be run."""
 
     order: int
     analytic: Float64Array
@@ -40,7 +40,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curves:
-    """An activation over an interval, at inputs of a dtype, ascending; ``where`` says whose entry x is, if of a row."""
+    """An activation at inputs of a dtype, ascending. For a function of rows, ``where`` says which entry of the row x is."""
 
     name: str
     parameters: Mapping[str, float]
@@ -55,7 +55,7 @@ ONE_GATE = (1, (1, 0), "the pair (1, x), where x is the gate")
 
 
 def drawn(activation: Activation) -> tuple[int, tuple[float, ...], str]:
-    """What is drawn of a function of rows: as which entry of a row x varies, the row, and that in words."""
+    """For a function of rows: the position of the entry x that varies, the row, and a description."""
     return ONE_GATE if activation.known_by == "gate" else ONE_ENTRY
 
 
@@ -64,8 +64,8 @@ def curves(
 ) -> Curves:
     """The value and the gradient of an activation at up to ``count`` inputs of a dtype, evenly spaced in an interval.
 
-    Inputs outside of the function's domain are left out. Those of a function of rows are of one entry x of a row, the
-    derivative being that by x: see ``drawn``.
+    Inputs outside of the function's domain are omitted. For a function of rows, x is one entry of a row, and the derivative
+    is that by x: see ``drawn``.
     """
     parameters = activation.parameters
     fmt = FORMATS[dtype]
@@ -101,7 +101,7 @@ def curves(
         for name in chosen:
             try:
                 run = run_in(task, name, "eager", len(sample.x))
-            except Exception as error:  # whatever an implementation raises is its result
+            except Exception as error:  # an exception is the implementation's result
                 missing[name] = said(error)
                 continue
             if run is None:

@@ -1,4 +1,4 @@
-"""An activation as a figure: function and gradient above, the errors in ULP below. Never pyplot: no global state."""
+"""An activation as a figure: function and gradient above, errors in ULP below. Without pyplot, so without global state."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from crosscheck._verify.curves import Curve, Curves, Panel
 
 SIZE = (12, 8)
 COLUMNS = 150
-"""The errors are drawn as their maximum in each of as many columns, or the worst inputs would hide behind the others."""
+"""The number of columns; each shows its largest error, since other errors would hide the worst."""
 
 
 LONG = 75
-"""A title that begins with more characters has two lines."""
+"""A title whose first part has more characters gets two lines."""
 TITLES = ("value", "gradient")
 LINEAR = 1.0
-"""Errors up to 1 ULP on a linear scale, the others on a logarithmic one."""
+"""Errors up to this many ULP are on a linear scale, larger ones on a logarithmic scale."""
 
 
 def draw(curves: Curves, lost: Collection[str] = ()) -> Figure:
-    """The figure; it belongs to no window. ``lost`` is what was not run, which the title says."""
+    """The figure; it belongs to no window. The title names what was not run, ``lost``."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, height_ratios=(3, 2))
     parameters = ", ".join(f"{name} = {value:g}" for name, value in curves.parameters.items())
@@ -110,9 +110,9 @@ def _largest(panel: Panel) -> float:
 
 
 def _columns(x: Float64Array) -> tuple[Float64Array, Any]:
-    """The middle of each column that holds inputs, and the column of each input."""
+    """The middle of each column with inputs, and the column of each input."""
     edges = np.linspace(0, 1, COLUMNS + 1)[1:-1]
-    half = x / 2  # since the difference of two inputs may overflow
+    half = x / 2  # the difference of two inputs may overflow
     place = np.searchsorted(edges, (half - half[0]) / (half[-1] - half[0]))
     _, column = np.unique(place, return_inverse=True)
     low, high = (np.array([x[column == i][at] for i in range(column.max() + 1)]) for at in (0, -1))
@@ -120,7 +120,7 @@ def _columns(x: Float64Array) -> tuple[Float64Array, Any]:
 
 
 def _worst(curve: Curve, column: Any, count: int) -> tuple[Float64Array, Any]:
-    """The largest error in each column, NaN where it holds none; and the columns with a NaN that should not be."""
+    """The largest error in each column, NaN if it has no input; and the columns with a NaN that is wrong."""
     worst = np.full(count, -1.0)
     finite = np.isfinite(curve.ulp)
     np.maximum.at(worst, column[finite], curve.ulp[finite])

@@ -1,4 +1,4 @@
-"""The public function that explains an activation and each disagreement about it."""
+"""``explain``: an activation, and each disagreement about it, in words."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from crosscheck._verify.verify import verify
 def explain(what: str | Activation) -> str:
     """Explain an activation: its definition and derivatives, and each disagreement of the frameworks about it.
 
-    The activation is verified first, which takes seconds.
+    The activation is verified first, which takes some seconds.
 
     Args:
         what: A name or alias of the catalogue, or a record.
 
     Returns:
-        The text. Each disagreement, declared or not, has an input, all results there, the cause, and a snippet that
+        The text. For each disagreement, declared or not, it has an input, all results there, the cause, and a snippet that
         reproduces it.
 
     Raises:
         UsageError: If ``what`` is not a name or a record.
-        UnknownActivationError: If the catalogue lacks this name.
+        UnknownActivationError: If the catalogue has no activation of this name.
 
     Examples:
         >>> import crosscheck
@@ -49,23 +49,23 @@ def explain(what: str | Activation) -> str:
 
 @undisturbed()
 def explanation(what: str | Activation, *, progress: Callable[[str, str, float], None] | None = None) -> Explanation:
-    """What ``explain`` prints, as data."""
+    """The explanation as data."""
     activation = activation_of(what)
     return explained(activation, verify(activation, progress=progress))
 
 
 @undisturbed()
 def explained(activation: Activation, report: Report) -> Explanation:
-    """The disagreements in a report on one activation, each looked at once more at one input."""
+    """The disagreements in a report on one activation, each run again at one input."""
     with formulas_of(activation):
         declared = [one for deviation in activation.deviations if (one := _declared(activation, deviation, report))]
         return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
 
 
 def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement | None:
-    """A declared deviation at the first anchor of its first region, of those observed in this environment if any is.
+    """A declared deviation at the first anchor of its first region, preferably of a region observed in this environment.
 
-    None where no implementation of it can be run here.
+    None if no implementation of it can be run here.
     """
     here, lacking = Environment.of(report.environment, "cpu"), Lacking.of(report.environment)
     counted = regions_here(deviation, here) or deviation.regions
@@ -100,7 +100,7 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
 
 
 def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
-    """What no deviation covers."""
+    """The disagreements that no deviation covers."""
     found = []
     for one in uncovered(activation, report):
         first = one.comparisons[0]
@@ -126,7 +126,7 @@ def _setting(comparison: Comparison) -> str:
 
 
 def _source(activation: Activation) -> Source:
-    """How code gets hold of a record: from the catalogue, or from the module or file in which it was defined."""
+    """How code imports or loads a record: from the catalogue, or from the module or file that defines it."""
     if activations.get(activation.name) is activation:
         return Source(("import crosscheck",), f"crosscheck.activations[{activation.name!r}]")
     module = getattr(activation.definition, "__globals__", {})

@@ -1,4 +1,4 @@
-"""An activation explained: what it means, and each disagreement with its cause and a snippet that reproduces it."""
+"""The explanation of an activation: its definition, and each disagreement with its cause and a snippet to reproduce it."""
 
 from __future__ import annotations
 
@@ -43,19 +43,18 @@ SENTENCES = {
     "digits and no more.",
     "exact": "The result is the exact one, correctly rounded.",
 }
-"""Each cause in one sentence for someone who meets floating point for the first time."""
+"""Each cause in one sentence, for readers who are new to floating point."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One disagreement. A declared one has the deviation's id, reason and link, and says whether this run showed it.
+    """One disagreement. A declared one has the deviation's id, reason and link.
 
-    Or whether the run ``looked_for`` it at all: in its modes, and in several layouts where it is one of these.
-
-    ``seen_in`` names the environments on record in which it was seen, ``not_seen_in`` those in which it was looked for and
-    not seen. ``declared_results`` are those of the anchor; ``elsewhere`` names further dtypes, orders, modes and parameters
-    at which an undeclared one shows; ``inputs`` counts the inputs that show it. Where an implementation raised whatever the
-    input, there is no sighting and ``message`` is what it raised.
+    ``seen`` is whether this run observed it, and ``looked_for`` whether the run could: in its modes and layouts. ``seen_in``
+    names the recorded environments in which it was observed, ``not_seen_in`` those in which it was searched and not
+    observed. ``declared_results`` are those of the anchor. ``elsewhere`` names other dtypes, orders, modes and parameters at
+    which an undeclared one shows, and ``inputs`` counts its inputs. If an implementation raised at every input, there is no
+    sighting, and ``message`` is what it raised.
     """
 
     id: str | None
@@ -78,7 +77,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Explanation:
-    """An activation with its disagreements, declared and not, and the report of the run that looked for them."""
+    """An activation, its disagreements, declared and not, and the report of the run that searched for them."""
 
     activation: Activation
     source: Source
@@ -87,14 +86,14 @@ class Explanation:
 
     @property
     def passed(self) -> bool:
-        """Whether every disagreement is declared and every declaration holds."""
+        """Whether every disagreement is declared, and every declaration holds."""
         return self.report.passed
 
     def __str__(self) -> str:
         return as_text(Filled(render(self)))
 
     def snippet(self, sighting: Sighting, result: Result) -> str:
-        """Python code that shows a result of a sighting again."""
+        """Python code that reproduces a result of a sighting."""
         here = Environment.of(self.report.environment)
         return snippet(self.activation, self.source, sighting, result, str(here))
 
@@ -131,7 +130,7 @@ class Explanation:
 
 
 def render(explanation: Explanation) -> str:
-    """The explanation as plain text; the snippets stand at the margin, so that they can be pasted."""
+    """The explanation as plain text; snippets begin at the margin, so that they can be pasted."""
     blocks = [_definition(explanation.activation), _verdict(explanation)]
     blocks += [_disagreement(explanation, i, one) for i, one in enumerate(explanation.disagreements, 1)]
     failed = [finding for finding in explanation.report.findings if finding.failed]

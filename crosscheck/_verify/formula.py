@@ -15,12 +15,12 @@ def described(function: object) -> str:
 
 
 def formula(definition: Callable[..., Any]) -> str:
-    """What a definition says in words; without these its code, where ``m.exp`` is ``exp``."""
+    """The words of a definition's docstring; without a docstring its code, where ``m.exp`` is written ``exp``."""
     if definition.__doc__:
         return described(definition)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(definition)))
-    except (OSError, SyntaxError, TypeError):  # made in a session, or within a line of other code
+    except (OSError, SyntaxError, TypeError):  # defined in a session, or in a line with other code
         return described(definition)
     written = next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), None)
     if written is None or not written.args.args:
@@ -30,7 +30,7 @@ def formula(definition: Callable[..., Any]) -> str:
 
 
 class _Bare(ast.NodeTransformer):
-    """Code without the name of the namespace."""
+    """Removes the name of the namespace from code."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace

@@ -1,4 +1,4 @@
-"""The implementations of an activation: who computes it, in which framework, as a function of x alone."""
+"""The implementations of an activation, each as a function of x alone that a framework runs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ Pull = Callable[[Sample, FloatArray], tuple[FloatArray, FloatArray | None]]
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs an implementation: ``run(sample, order, mode)`` gives its results, flat, or None where it finds no derivative.
+    """Runs an implementation: ``run(sample, order, mode)`` gives its results, flat, or None if it finds no derivative.
 
-    With a ``view``, one of ``VIEWS``, the implementation is given the same inputs as that view of another array.
-    ``pull(sample, factors)`` gives the value as it comes with a gradient, and the gradient by the cotangent times
-    ``factors``; formulas have none.
+    With a ``view``, one of ``VIEWS``, the implementation gets the same inputs as that view of another array. ``pull(sample,
+    factors)`` gives the value that comes with a gradient, and the gradient for the cotangent times ``factors``; formulas do
+    not have it.
     """
 
     run: Run
@@ -54,7 +54,7 @@ class Runner:
 
 @dataclass(frozen=True)
 class View:
-    """``base`` makes an array of the inputs, ``call`` a function of it, of which ``part`` takes what belongs to these."""
+    """``base`` makes an array that contains the inputs, ``call`` a function of it; ``part`` selects the inputs' results."""
 
     base: Callable[[FloatArray], FloatArray]
     part: Callable[[Any], Any]
@@ -68,7 +68,7 @@ VIEWS = {
     "of one more axis": View(lambda x: np.stack([x, x]), lambda a: a[0], lambda f, a: f(a)[0]),
     "of swapped axes": View(lambda x: np.stack([x, x], 1), lambda a: a[:, 0], lambda f, a: f(a.swapaxes(0, 1))[0]),
 }
-"""Of arrays of both frameworks."""
+"""The views, for arrays of both frameworks."""
 
 
 def runner(
@@ -78,9 +78,9 @@ def runner(
     device: str,
     replacement: Callable[..., Any] | None,
 ) -> Runner:
-    """How to run an implementation with these parameters. ``replacement`` is called in its place, with the parameters.
+    """Make the runner of an implementation with these parameters. ``replacement`` is called instead, with the parameters.
 
-    Raises what importing the framework or its function raises.
+    Raises what the import of the framework or of its function raises.
     """
     if implementation.side == "analytic":
         return Runner(partial(_analytic, activation, parameters, replacement), lambda dtype, mode: Flush(False, False))
@@ -96,7 +96,7 @@ def runner(
 
     def run(sample: Sample, order: int, mode: str, *, view: str | None = None) -> FloatArray | None:
         arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
-        turned = along_first and mode != "vmap"  # under which each row comes alone
+        turned = along_first and mode != "vmap"  # vmap passes each row alone
         if turned:
             arrays = [None if array is None else array.T for array in arrays]
         x, v, w = arrays
@@ -130,7 +130,7 @@ def function_of(
     parameters: Mapping[str, float],
     replacement: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Any]:
-    """An implementation, or what replaces it, as a function of x alone; raises what importing it raises."""
+    """An implementation or its replacement as a function of x alone; raises what its import raises."""
     if replacement is not None:
         return partial(replacement, **parameters)
     if implementation.own:
@@ -141,7 +141,7 @@ def function_of(
 
 
 def _with_axis(function: Callable[[Any], Any], axis: int) -> Callable[[Any], Any]:
-    """A function that drops the axis of the rows, with it, of length 1; whatever else it returns is left as it is."""
+    """A function that drops the axis of the rows, changed to keep it with length 1; other results are unchanged."""
 
     def kept(x: Any) -> Any:
         result = function(x)
@@ -176,7 +176,7 @@ def _analytic(
 
 
 class _Rows:
-    """numpy with sums along a row that are rounded once, so that the formula is judged and not the order of its sums."""
+    """numpy with sums along a row that are rounded once, so that the order of the sums does not affect the formula."""
 
     def sum(self, a: Float64Array, axis: int, keepdims: bool = False) -> Float64Array:
         total = np.apply_along_axis(_sum, axis, a)
@@ -191,10 +191,10 @@ def _sum(row: Float64Array) -> float:
 
 
 def covers(activation: Activation, implementation: Implementation, dtype: str, order: int, mode: str) -> bool:
-    """Whether an implementation has anything to say.
+    """Whether an implementation can be judged in a dtype, order and mode.
 
     The analytic formulas are derivatives, judged in float64. ``torch.compile`` does not differentiate twice. Forward mode
-    has derivatives alone, and those of a row are what is known, J^T v, where the Jacobian J is symmetric.
+    gives only derivatives; for rows, the known ones are J^T v, so it needs a symmetric Jacobian J.
     """
     if implementation.side == "analytic":
         return dtype == "float64" and order > 0

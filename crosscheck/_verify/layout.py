@@ -1,4 +1,4 @@
-"""Does a result depend on where its input stands: alone, at a position of an array, in a view of another array?"""
+"""Does a result depend on the place of its input: alone, at a position in an array, in a view of another array?"""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from crosscheck._verify.implementations import VIEWS, Runner
 from crosscheck._verify.sample import Sample
 
 LENGTHS = (1, 3, 8, 16, 17, 33)
-"""Around the widths of vector registers: whole ones, and those with a remainder."""
+"""Lengths near the widths of vector registers: whole registers, and some with a remainder."""
 COUNT = 33
-"""How many inputs are put at every position of every length."""
+"""The number of inputs that are put at every position of every length."""
 FIRST = 10
-"""How many of these are the first of the sample."""
+"""The number of these that are the first of the sample."""
 ROW = 8
-"""The length of the rows that are put so, of a function of rows."""
+"""The length of the rows, for a function of rows."""
 DTYPES = ("float32", "bfloat16")
 MODES = {"torch": "eager", "jax": "jit"}
-"""How each framework is run to tell: where its own kernels see a whole array."""
+"""The mode of each framework in which its own kernels get a whole array."""
 
 
 @dataclass
 class Layouts:
-    """What one implementation gave for the same inputs in several layouts.
+    """The results of one implementation for the same inputs in several layouts.
 
     Attributes:
         got: The result at each point.
-        expected: The result that it should be: that in a one-element array, or where there is none, that in the whole array.
+        expected: The correct result: that in a one-element array, or if there is none, that in the whole array.
         differs: Where the two are not the same.
-        places: The lengths and positions at which a result is not that in a one-element array.
-        views: How many points have another result in each view.
+        places: The lengths and positions with a result that differs from that in a one-element array.
+        views: For each view, the number of points with another result.
     """
 
     got: FloatArray
@@ -55,7 +55,7 @@ class Layouts:
 
 
 def _positions(positions: Sequence[int]) -> str:
-    """As ranges: 0 to 31, 33."""
+    """Positions as ranges: 0 to 31, 33."""
     ends = [p for p in positions if p + 1 not in positions]
     starts = [p for p in positions if p - 1 not in positions]
     ranges = [f"{low}" if low == high else f"{low} to {high}" for low, high in zip(starts, ends, strict=True)]
@@ -65,10 +65,10 @@ def _positions(positions: Sequence[int]) -> str:
 def layouts(
     run: Runner, sample: Sample, order: int, mode: str, whole: FloatArray, anchors: Sequence[float] = ()
 ) -> Layouts | None:
-    """Run an implementation on a sample in several layouts; ``whole`` is what it gave for all of it at once.
+    """Run an implementation on a sample in several layouts; ``whole`` is its result for the whole sample.
 
-    First in each of the views, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position: the
-    ``anchors``, the first of the sample, some of those that a view changed, and others. None where it gave no derivative.
+    First the sample in each of the views, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position:
+    the ``anchors``, the first of the sample, some that a view changed, and others. None if it gave no derivative.
     """
     found = Layouts(whole.copy(), whole.copy(), np.zeros(whole.shape, bool))
     differs = found.differs
@@ -102,7 +102,7 @@ def layouts(
                 here = points[at[position]][changed[position]]
                 found.got[here] = got[position][changed[position]]
                 differs[here] = True
-    # what changes in a view is told of the whole array; what was run alone, of that
+    # a change in a view is about the whole array; for inputs that ran alone, it is about that result
     differs[points] &= _differ(found.got[points], found.expected[points])
     return found
 
@@ -121,6 +121,6 @@ def _chosen(changed: BoolArray, declared: Sequence[int]) -> IntArray:
 
 
 def _differ(a: FloatArray, b: FloatArray) -> BoolArray:
-    """Where the bits differ, but for those of NaN."""
+    """Where the bits differ, except between NaNs."""
     unsigned = format_of(a).unsigned
     return np.asarray((a.view(unsigned) != b.view(unsigned)) & ~(np.isnan(widen(a)) & np.isnan(widen(b))))

@@ -1,4 +1,4 @@
-"""The public function that draws an activation with the errors of its implementations."""
+"""``plot``: an activation with the errors of its implementations."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from crosscheck._verify.curves_plot import draw
 PLOTTED = tuple(implementation for implementation in IMPLEMENTATIONS if implementation != "analytic")
 POINTS = 3000
 DRAWABLE = 1e300
-"""Beyond it matplotlib's own arithmetic overflows."""
+"""Larger numbers overflow in matplotlib's own arithmetic."""
 
 
 @undisturbed()
 def plot(what: str | Activation, *, dtype: str | Any = "float32", range: tuple[float, float] = (-10.0, 10.0)) -> Figure:
-    """Draw an activation and its gradient over an interval, and below them the error of each implementation in ULP.
+    """Draw an activation and its gradient over an interval, and below them the errors of each implementation in ULP.
 
     Args:
         what: A name or alias of the catalogue, or a record; its parameters have their default values.
@@ -38,8 +38,8 @@ def plot(what: str | Activation, *, dtype: str | Any = "float32", range: tuple[f
 
     Raises:
         UsageError: If an argument has an unknown value, or the interval is empty.
-        UnknownActivationError: If the catalogue lacks this name.
-        MissingFrameworkError: If neither framework can be imported. Where one cannot, the other is drawn, as the title says.
+        UnknownActivationError: If the catalogue has no activation of this name.
+        MissingFrameworkError: If neither framework can be imported. If one cannot, the other is drawn; the title says so.
 
     Examples:
         >>> import crosscheck

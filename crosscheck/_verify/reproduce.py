@@ -1,4 +1,4 @@
-"""Python code that shows again what an implementation gives at an input: a snippet to paste into a bug report."""
+"""Python code that reproduces an implementation's result at an input: a snippet to paste into a bug report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crosscheck._verify.sight import Result, Row, Sighting
 
 WIDTH = 110
 LONG = 32
-"""A longer row is not written out in a snippet but made as ``sampled_rows`` makes it."""
+"""A longer row is not written out in a snippet, but made as ``sampled_rows`` makes it."""
 
 PLAIN: tuple[tuple[str, ...], ...] = (
     (),
@@ -34,7 +34,7 @@ ROWS = (
     "gradient = lambda x, v: jax.vjp({seen}, x)[1](v)[0]",
     "second = lambda x, v, w: jax.vjp(lambda x: gradient(x, v), x)[1](w)[0]",
 )
-"""The derivatives of rows in JAX. The direction is an argument: of a constant XLA makes a program with other digits."""
+"""The derivatives of rows in JAX. The direction is an argument: XLA compiles a constant to a program with other digits."""
 
 VIEWED = {
     "with gaps": ("{2n}", "", "f(x[::2])", "0"),
@@ -42,16 +42,16 @@ VIEWED = {
     "of one more axis": ("{2n}", ".reshape(2, {n})", "f(x)[0]", "0, 0"),
     "of swapped axes": ("{2n}", ".reshape({n}, 2)", "f(x.swapaxes(0, 1))[0]", "0, 0"),
 }
-"""For a view: how many numbers the array has, its shape, what is made of it, and where the derivative is."""
+"""For each view: how many numbers the array has, its shape, the code of the view, and the index of the derivative."""
 
 
 Code = tuple[tuple[str, ...], list[str]]
-"""What is imported, and the lines that follow."""
+"""The imports, and the lines after them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """How Python code gets hold of a record: lines that come first, and an expression."""
+    """How Python code imports or loads a record: the first lines, and an expression."""
 
     lines: tuple[str, ...]
     expression: str
@@ -59,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A result to show again, with all that it takes."""
+    """A result to reproduce, with everything that it needs."""
 
     activation: Activation
     source: Source
@@ -72,13 +72,13 @@ class _Shown:
 
     @property
     def along_first(self) -> bool:
-        """Whether the rows lie along the first axis; under vmap each comes alone."""
+        """Whether the rows lie along the first axis; under vmap, each row is passed alone."""
         sighting = self.sighting
         return sighting.row is not None and sighting.parameters["axis"] == 0 and self.result.mode != "vmap"
 
 
 def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result, where: str) -> str:
-    """Python code that prints what an implementation gives at an input, beside what it gave in an environment: ``where``."""
+    """Python code that prints an implementation's result at an input, beside its result in an environment: ``where``."""
     write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.implementation).side]
     imports, lines = write(_Shown(activation, source, sighting, result))
     if result.got is None:
@@ -93,7 +93,7 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
 
 
 def _bits(shown: _Shown, name: str = "row") -> str:
-    """The bits of the input, or the row of that name, as many times as it was run, or as a view of the array needs."""
+    """The bits of the input, or of the row with that name, repeated as often as it was run, or as a view needs."""
     count, n = "{n}", shown.result.copies
     if shown.result.view:
         count, *_ = VIEWED[shown.result.view]
@@ -102,7 +102,7 @@ def _bits(shown: _Shown, name: str = "row") -> str:
 
 
 def _shape(shown: _Shown) -> str:
-    """How the array is laid out of which a view is taken."""
+    """The shape of the array from which a view is taken."""
     return VIEWED[shown.result.view][1].replace("{n}", str(shown.result.copies)) if shown.result.view else ""
 
 
@@ -117,7 +117,7 @@ def _numpy(sighting: Sighting) -> str:
 
 
 def _rows(sighting: Sighting) -> tuple[tuple[str, ...], list[str]]:
-    """What to import, and the lines that make the row and the direction of the derivative: lists of bits."""
+    """The imports, and the lines that make the row and the direction of the derivative: lists of bits."""
     row = sighting.row
     if row is None:
         return (), []
@@ -174,7 +174,7 @@ def _made_of_pairs(row: Row, number: int) -> list[str]:
 
 
 def _element(shown: _Shown) -> str:
-    """Where the result is."""
+    """The index of the result."""
     row = shown.sighting.row
     if shown.result.view and row is None and shown.sighting.order:
         return VIEWED[shown.result.view][3]
@@ -225,8 +225,8 @@ def _torch(shown: _Shown) -> Code:
 
 
 def _transformed(shown: _Shown, module: str, call: str, along: str) -> list[str]:
-    """The lines that compute y by the transformations of functions that the frameworks share: of x, one entry at a time, in
-    reverse mode, or along a direction in forward mode."""
+    """The lines that compute y by transformations that both frameworks have: one entry of x at a time, in reverse mode, or
+    along a direction in forward mode."""
     order, vmap = shown.sighting.order, shown.result.mode == "vmap"
     lines = [f"f = lambda x: {call}", "gradient = lambda x, v: ", "second = lambda x, v: "][: order + 1]
     for k in range(order):
@@ -295,7 +295,7 @@ def _analytic(shown: _Shown) -> Code:
     imports, lines = ("import numpy", *summing, *needed, *source.lines), rows
     lines.append(f"x = numpy.array({_bits(shown)}, numpy.{_unsigned(sighting)}).{view}{_said(sighting)}")
     m, arguments, element = "numpy", _arguments(sighting.parameters), "0"
-    if sighting.row:  # judged with the rows along the last axis, whatever the parameter, and with exact sums
+    if sighting.row:  # judged with the rows along the last axis, for any parameter, and with exact sums
         lines.append(f"v = numpy.array({_bits(shown, 'direction')}, numpy.{_unsigned(sighting)}).{view}")
         total = "math.fsum(row) if numpy.isfinite(row).all() else row.sum()"
         lines += ["m = types.SimpleNamespace(**vars(numpy))  # numpy, but that a sum is rounded once"]
@@ -309,7 +309,7 @@ def _analytic(shown: _Shown) -> Code:
 
 
 def _part(shown: _Shown) -> str:
-    """Of the direction, what the first differentiation starts from: an entry for each result of a row."""
+    """The part of the direction with which the first differentiation starts: an entry for each result of a row."""
     row, result = shown.sighting.row, shown.activation.result
     gaps = "[::2]" if row and shown.result.view else ""
     if row is None or result == "row":
@@ -319,7 +319,7 @@ def _part(shown: _Shown) -> str:
 
 
 def _call(shown: _Shown) -> tuple[tuple[str, ...], str]:
-    """What to import for an implementation, and the call that computes it."""
+    """The imports of an implementation, and the call that computes it."""
     implementation = Implementation.of(shown.result.implementation)
     framework = implementation.side
     parameters = shown.sighting.parameters

@@ -1,4 +1,4 @@
-"""One activation, all its implementations: run them, judge them against the exact results and against each other."""
+"""Run all implementations of one activation, and judge them against the exact results and against each other."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from crosscheck._verify.searched import searched
 from crosscheck._verify.task import Plan, Task, failed, judge_implementation, run_implementation, settings
 
 EXHAUSTIVE = ("bfloat16", "float16")
-"""In these dtypes every input of an elementwise function is tried: there is none left to search for."""
+"""In these dtypes, every input of an elementwise function is tried, so no search is needed."""
 PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
 PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile": ("compile", "jit")}
-"""How torch and JAX are run to be compared in a mode, where not both in it."""
+"""For the comparison of both frameworks in a mode: the mode of torch and the mode of JAX, if these are not that mode."""
 
 
 Progress = Callable[[str, str, float], None]
-"""Called with the activation's name, the dtype and order that are begun, and the share of the activation that is done."""
+"""Called with the activation's name, the dtype and order that begin, and the share of the activation that is done."""
 Begun = Callable[[str, float], None]
-"""Called with what is begun and the share of a dtype that is done."""
+"""Called with what begins and the share of a dtype that is done."""
 
 
 def run(activation: Activation, plan: Plan, progress: Progress | None = None) -> Iterator[Judged]:
-    """Every comparison of one activation, one by one as they are done."""
+    """Every comparison of one activation, each as soon as it is done."""
     cases = ({}, *activation.cases)
     runners: dict[int, dict[str, Runner]] = {case: {} for case in range(len(cases))}
     every = [(case, dtype) for case in range(len(cases)) for dtype in plan.dtypes]
@@ -84,7 +84,7 @@ def _one_dtype(
         def one(order: int, number: int = number, runs: int = runs, count: Iterator[int] = count) -> None:
             begun(ORDER_NAMES[order], (number + next(count) / runs) / parts)
 
-        # most of the time goes into JAX's compiler, which does not hold Python's lock
+        # JAX's compiler takes most of the time, and does not hold Python's lock
         with ThreadPoolExecutor(len(implementations) or 1) as pool:
             for implementation, ran in zip(
                 implementations, pool.map(partial(run_implementation, task, begun=one), implementations), strict=True
@@ -103,7 +103,7 @@ def _one_dtype(
 def _one_pair(
     task: Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
-    """The two frameworks with each other."""
+    """Compare the two frameworks with each other."""
     for mode, order in itertools.product(task.plan.modes, task.plan.orders):
         modes = PAIRED_MODES.get(mode, (mode, mode))
         settings = [(name, mode, order) for name, mode in zip(pair, modes, strict=True)]
@@ -134,7 +134,7 @@ def _one_pair(
 def _layouts(
     task: Task, implementation: Implementation, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
 ) -> Iterator[Judged]:
-    """An implementation with itself, where its input stands elsewhere."""
+    """Compare an implementation with itself in other layouts of its input."""
     for order in task.plan.orders:
         mode = layout.MODES.get(implementation.side, "")
         if (implementation.name, mode, order) not in results:

@@ -21,15 +21,15 @@ from crosscheck._verify.shapes import USED, RowShape
 
 @dataclass(frozen=True)
 class Sample:
-    """What the implementations are run at.
+    """The inputs of the implementations.
 
     Attributes:
         x: The input array.
         v: For a function of rows, the direction of its derivatives, in the same shape; else None.
-        at: The number that identifies each point, flat: the input, or that of ``coordinates``.
+        at: The number that identifies each point, flat: the input, or its number from ``coordinates``.
         known_by: What identifies the entries of a row, as in the record.
-        outputs: How many results a row has, if not one for each entry.
-        shapes: What the rows are, where they were drawn as people use them.
+        outputs: The number of results of a row, if it is not one for each entry.
+        shapes: The shapes of the rows, if they were drawn by these.
         searched: Whether a search found the rows.
     """
 
@@ -50,7 +50,7 @@ class Sample:
     def of_shapes(
         cls, shapes: Sequence[RowShape], length: int, activation: Activation, fmt: Format, *, searched: bool = False
     ) -> Sample:
-        """Rows of these shapes, with the directions of that length; pairs have a normal number for each gate."""
+        """Rows of these shapes and of that length, with their directions; pairs have a normal number for each gate."""
         mask = _mask(activation)
         if activation.known_by == "gate":
             half = length // 2
@@ -65,7 +65,7 @@ class Sample:
         return replace(sample, shapes=tuple(shapes), searched=searched)
 
     def lines(self, number: int) -> tuple[str, ...]:
-        """The lines of numpy that make a row of which the shape is known."""
+        """The lines of numpy that make a row whose shape is known."""
         if not self.shapes:
             return ()
         mask = -np.inf if np.isinf(widen(self.x[number])).any() else MASK
@@ -73,11 +73,11 @@ class Sample:
         return (*lines, "row = -row") if self.known_by == "smallest" else lines
 
     def also(self, x: FloatArray, v: FloatArray) -> Sample:
-        """Other rows, of the same function."""
+        """A sample with other rows, of the same function."""
         return Sample(x, v, coordinates(x, self.known_by), self.known_by, self.outputs)
 
     def known(self, order: int) -> FloatArray:
-        """The number by which each point is known: the value that a row is reduced to, by the row's largest entry."""
+        """The number that identifies each point: the row's largest entry if the value of an entire row is one number."""
         if order > 0 or self.outputs is None:
             return self.at
         if self.known_by == "gate":
@@ -86,7 +86,7 @@ class Sample:
 
     @property
     def cotangent(self) -> FloatArray | None:
-        """What reverse mode starts from: the direction, or so much of it as the rows have results."""
+        """The start of reverse mode: the direction, or as much of it as the rows have results."""
         return None if self.v is None else self.v[:, : self.outputs]
 
     @property
@@ -95,7 +95,7 @@ class Sample:
         return None if self.v is None else self.x.shape[1]
 
     def width(self, order: int) -> int:
-        """How many points of a row are known: its results, or its entries, by which these are differentiated."""
+        """The number of points of a row: its results, or for derivatives its entries."""
         return self.outputs if order == 0 and self.outputs is not None else int(self.x.shape[1])
 
     def truths(self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]) -> dict[int, Truth]:
@@ -104,9 +104,9 @@ class Sample:
     def scales(
         self, activation: Activation, orders: Sequence[int], parameters: Mapping[str, float]
     ) -> dict[int, Float64Array]:
-        """For each derivative, how large the analytic formula's terms are."""
+        """For each derivative, the size of the analytic formula's terms."""
         formulas = {1: activation.derivative, 2: activation.second_derivative}
-        if activation.result == "one":  # a sum too, whose terms may cancel
+        if activation.result == "one":  # this is a sum, too: its terms may cancel
             formulas[0] = activation.definition
         found = {}
         for order in orders:
@@ -122,7 +122,7 @@ class Sample:
         return found
 
     def rows(self, chosen: IntArray, factor: float) -> Sample:
-        """Some of the rows, in float64, times a factor."""
+        """Some of the rows, in float64, multiplied by a factor."""
         assert self.v is not None
         with np.errstate(over="ignore"):
             x, v = widen(self.x[chosen]) * factor, widen(self.v[chosen])
@@ -134,7 +134,7 @@ class Sample:
         return Sample(x, None, x) if self.v is None else self.also(x, self.v[chosen])
 
     def tiled(self, count: int) -> Sample:
-        """Inputs or rows repeated to a given number of them: JAX compiles anew for another shape."""
+        """Inputs or rows, repeated up to a given number: JAX compiles again for every shape."""
         x = np.resize(self.x, (count, *self.x.shape[1:]))
         if self.v is None:
             return Sample(x, None, x)
@@ -146,11 +146,11 @@ def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formul
 
 
 MASK = -1e4
-"""What people write for minus infinity."""
+"""The number that people write instead of minus infinity."""
 
 
 def _mask(activation: Activation) -> float:
-    """Minus infinity where the other entries have results beside two such entries, ``MASK`` where they have none."""
+    """Minus infinity, if two such entries leave results for the other entries; otherwise ``MASK``."""
     row = np.array([[1.0, 0.0, -np.inf, -np.inf]])
     row = -row if activation.known_by == "smallest" else row
     value = row_truth(activation, row, np.zeros_like(row), [0])[0]
@@ -158,9 +158,9 @@ def _mask(activation: Activation) -> float:
 
 
 def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:
-    """How far each entry lies below the row's largest, rounded; the row's largest value where that is not finite.
+    """The difference between each entry and its row's largest, rounded; the largest value itself where it is not finite.
 
-    Or how far it lies above the smallest, and the smallest. Or the gate of its pair.
+    Or the difference to the smallest, and the smallest; or the gate of its pair.
     """
     if known_by == "gate":
         return np.tile(x[:, x.shape[1] // 2 :], 2).ravel()
@@ -198,7 +198,7 @@ def samples(
         counts = {length: count for length, count in (ROWS if by_default else COLUMNS).items() if length in lengths}
         draw = sampled_pairs if activation.known_by == "gate" else sampled_rows
         for x, v in draw(fmt, counts, seed=seed):
-            # an entry far above the smallest is what one far below the largest is
+            # an entry far above the smallest corresponds to one far below the largest
             yield Sample.of_rows(-x if activation.known_by == "smallest" else x, v, activation)
         for length in (VOCABULARY, LONGEST):
             if length in lengths and by_default:
@@ -217,5 +217,5 @@ def samples(
 
 
 def taken(activation: Activation, length: int) -> int:
-    """The length, or one less where only even ones are taken."""
+    """The length, or one less if the function takes only even ones."""
     return length if activation.takes(length) else length - 1

@@ -1,4 +1,4 @@
-"""A search for the inputs at which a function errs most: the worst of those tried are changed, again and again.
+"""A search for the inputs with the largest errors: the worst inputs so far are changed, again and again.
 
 The rows of a function of rows are changed by their shapes, the inputs of an elementwise function by their bits.
 """
@@ -15,14 +15,14 @@ from crosscheck._records.records import VOCABULARY
 from crosscheck._verify.shapes import STARTS, RowShape
 
 Errors = Callable[[Sequence[RowShape]], Mapping[object, Float64Array]]
-"""The largest error in each of some rows, for each of the results that are judged, as a share of its budget."""
+"""The largest error in each of some rows, for each judged result, as a share of its budget."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many rows are tried, and of what lengths the worst are judged; they are searched for at the first of these.
+    """How many rows are tried, and the lengths at which the worst are judged; the search uses the first of these.
 
-    ``rounds`` is how often inputs of an elementwise function are tried, each time as many as are sampled; 0 is no search.
+    ``rounds`` is how often inputs of an elementwise function are tried, each time as many as the sample has; 0: no search.
     """
 
     rows: int
@@ -32,11 +32,11 @@ class Effort:
 
 USUAL_EFFORT, THOROUGH_EFFORT = Effort(33, (1000,)), Effort(330, (1000, VOCABULARY), rounds=20)
 PARENTS = 32
-"""How many of the worst inputs for each result are changed."""
+"""How many of the worst inputs are changed for each result."""
 
 
 def worst(errors: Errors, effort: Effort, at_once: int, seed: int) -> list[RowShape]:
-    """The ``at_once`` worst of the rows that were tried, first the worst for each of the results, then the next."""
+    """The ``at_once`` worst rows that were tried: first the worst for each of the results, then the next."""
     rng = np.random.default_rng(seed)
     tried: list[RowShape] = []
     found: dict[object, list[float]] = {}
@@ -55,8 +55,8 @@ def _worst_first(tried: Sequence[RowShape], found: Mapping[object, Sequence[floa
 
 
 def worst_first(found: Mapping[object, Sequence[float] | Float64Array]) -> list[int]:
-    """Every input's number once: the worst for each result, the results nearest to their budgets first; then the second
-    worst, and so on, so that no result crowds out another.
+    """The number of every input, once: the worst for each result, beginning with results nearest to their budgets; then the
+    second worst, and so on, so that every result has its inputs.
     """
     errors = [np.nan_to_num(np.asarray(of, np.float64), nan=np.inf) for of in found.values()]
     errors.sort(key=lambda of: -of.max())
@@ -65,7 +65,7 @@ def worst_first(found: Mapping[object, Sequence[float] | Float64Array]) -> list[
 
 
 def neighbours(x: FloatArray, errors: Mapping[object, Float64Array], seed: int) -> FloatArray:
-    """As many inputs as were tried, near the worst of these for each of the results: next to them up to a binade away."""
+    """As many inputs as were tried, near the worst of these for each result: from the next one to a binade away."""
     rng = np.random.default_rng(seed)
     parents = np.unique(np.concatenate([np.argsort(-np.nan_to_num(of, nan=np.inf))[:PARENTS] for of in errors.values()]))
     fmt = format_of(x)

@@ -1,4 +1,4 @@
-"""The inputs at which an own function errs most, searched for and judged like any others."""
+"""Search for the inputs at which crosscheck's own functions err most, and judge them as any others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from crosscheck._verify.task import Plan, Task, judge_implementation, run_implem
 OWN = {"torch": ("eager",), "jax": ("jit", "eager")}
 """The implementations that are searched, each in the first of these modes that is run."""
 AT_ONCE = 11
-"""How many rows are run at once: as many as the sample has of the first length, so that JAX need not compile again."""
+"""The number of rows in one run: as many as the sample has of the first length, so that JAX does not compile again."""
 
 
 def searched(
@@ -35,7 +35,7 @@ def searched(
     plan: Plan,
     runners: dict[str, Runner],
 ) -> Iterator[Judged]:
-    """The comparisons of the worst inputs that were found: of an elementwise function beside those of a sample."""
+    """The comparisons at the worst inputs that were found; for an elementwise function, in addition to those of a sample."""
     own = {
         Implementation(name): next(mode for mode in modes if mode in plan.modes)
         for name, modes in OWN.items()
@@ -73,7 +73,7 @@ def _rows(activation: Activation, dtype: str, plan: Plan, own: Own, make: Make) 
 
 
 def _inputs(sample: Sample, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
-    """Inputs near the worst of a sample, and near the worst of these, and so on; as many each time, for JAX's compiler."""
+    """Inputs near the worst of a sample, then near the worst of these, and so on; equally many, for JAX's compiler."""
     assert plan.search is not None
     x, share = sample.x, _share(make(sample), own)
     for number in range(plan.search.rounds - 1):
@@ -81,7 +81,7 @@ def _inputs(sample: Sample, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
         found = _share(make(_inputs_of(near)), own)
         x, share = _worst(x, near, share, found)
     near = neighbours(x, share, plan.seed + plan.search.rounds)
-    near[: x.size // 2] = x[: x.size // 2]  # the worst that were found are judged too
+    near[: x.size // 2] = x[: x.size // 2]  # the worst inputs that were found are judged too
     yield make(_inputs_of(near))
 
 
@@ -92,7 +92,7 @@ def _inputs_of(x: FloatArray) -> Sample:
 def _worst(
     x: FloatArray, near: FloatArray, share: Mapping[object, Float64Array], found: Mapping[object, Float64Array]
 ) -> tuple[FloatArray, dict[object, Float64Array]]:
-    """Of the inputs that were tried and those near them as many as there are of each, the worst of each result first."""
+    """The worst of the tried inputs and those near them, as many as of either; the worst for each result come first."""
     joined = {key: np.concatenate([share[key], found[key]]) for key in share}
     order = worst_first(joined)[: x.size]
     return np.concatenate([x, near])[order], {key: of[order] for key, of in joined.items()}
@@ -108,11 +108,11 @@ def _share(task: Task, own: Own) -> dict[object, Float64Array]:
 
 
 def _errors(task: Task, implementation: Implementation, order: int, mode: str) -> Float64Array:
-    """The largest error of a result in each row, as a share of the budget; infinite where it raises."""
+    """The largest error of a result in each row, as a share of the budget; infinite if it raises."""
     try:
         run = task.runner(implementation)
         got = run.run(task.sample, order, mode)
-    except Exception:  # it is told of where the rows are judged
+    except Exception:  # it is reported when the rows are judged
         return np.full(len(task.sample.x), np.inf)
     if got is None:
         return np.full(len(task.sample.x), np.inf)

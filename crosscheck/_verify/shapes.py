@@ -1,4 +1,4 @@
-"""Rows as they occur and rows that hurt: each is described by a few numbers, so that a search can change them."""
+"""Shapes of rows, usual ones and difficult ones: a few numbers describe each, so that a search can change them."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ KINDS: dict[str, tuple[Draw, str]] = {
     "tiny": (_tiny, "a spread of {share:.2g}"),
     "outliers": (_outliers, "normal entries, {some} being {distance:.4g} or its negative"),
 }
-"""How a row of each kind is drawn, and what is said of it."""
+"""How a row of each kind is drawn, and its description."""
 
 
 @dataclass(frozen=True)
 class RowShape:
-    """A row of any length: its kind, the numbers that this depends on, a level that is added, and a seed."""
+    """A row of any length: its kind, the numbers on which it depends, a level that is added, and a seed."""
 
     kind: str
     distance: float = 0.0
@@ -90,7 +90,7 @@ class RowShape:
         return said + (f", around {self.level:.4g}" if self.level else "")
 
     def draw(self, length: int, mask: float) -> Float64Array:
-        """The row; ``mask`` stands for what is masked."""
+        """The row; ``mask`` is the value of masked entries."""
         rng = np.random.default_rng([self.seed, length])
         row = self.level + KINDS[self.kind][0](rng, length, self.distance, self.share)
         return np.where(np.isinf(row), mask, row)
@@ -110,7 +110,7 @@ class RowShape:
         return (f"rng = numpy.random.default_rng([{self.seed}, {length}])", *of_kind)
 
     def mutated(self, rng: np.random.Generator) -> RowShape:
-        """A row that is alike: another distance, share or level, near by or a little further off."""
+        """A similar row: with a distance, share or level that differs a little."""
         step = rng.choice([0.02, 0.2, 1.0])
         return replace(
             self,
@@ -129,7 +129,7 @@ USED = (
     RowShape("masked", 3, 0.1),
     RowShape("tiny", 0, 0.01, 1000),
 )
-"""Rows as long as a vocabulary."""
+"""The rows as long as a vocabulary."""
 
 STARTS = (
     *USED,
@@ -150,4 +150,4 @@ STARTS = (
     RowShape("clusters", 15, 0.001),
     RowShape("tiny", 0, 1e-6, 1),
 )
-"""What a search begins with, the first of them in a short one."""
+"""The rows with which a search begins; a short search takes only the first of them."""

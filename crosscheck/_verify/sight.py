@@ -1,4 +1,4 @@
-"""A disagreement looked at once more at one input: what each implementation gives there."""
+"""A sighting: a disagreement run again at one input, with the result of each implementation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from crosscheck._verify.implementations import GAPS, VIEWS, Runner, implementati
 from crosscheck._verify.sample import Sample, samples
 
 REPEATED = 64
-"""A single input is run in an array of as many copies, so that vectorised kernels take their vectorised path."""
+"""The number of copies in the array of a single input, so that vectorised kernels take their vectorised path."""
 DEVICE = "cpu"
 Runners = dict[tuple[object, ...], Runner]
-"""By implementation and parameters, of one activation: JAX need not compile again what has run before."""
+"""The runners of one activation by implementation and parameters, kept so that JAX does not compile again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _implementations(task: _Task) -> dict[str, Implementation]:
 
 
 def _mode(implementation: Implementation, mode: str) -> str:
-    """The mode in which an implementation is run where one is asked for that it may not have."""
+    """The mode in which an implementation is run; another one than requested if it lacks that."""
     return mode if mode in implementation.modes else "eager"
 
 
@@ -74,10 +74,10 @@ def _runner(task: _Task, name: str) -> Runner:
 
 
 def run_in(task: _Task, name: str, mode: str, count: int, view: str = "") -> tuple[FloatArray, Judgement] | None:
-    """An implementation's results, flat, and how ``verify`` judges them; None where it finds no derivative.
+    """An implementation's results, flat, and the judgement of ``verify`` on them; None if it finds no derivative.
 
-    The inputs, or the rows, are run in an array of ``count``, repeated until there are as many, or as a ``view``
-    of another array. Raises whatever the implementation raises.
+    The inputs, or the rows, are repeated up to ``count`` in an array, or run as a ``view`` of another array. Raises what the
+    implementation raises.
     """
     sample = task.sample
     mode = _mode(_implementations(task)[name], mode)
@@ -101,11 +101,11 @@ def run_in(task: _Task, name: str, mode: str, count: int, view: str = "") -> tup
 
 @dataclass(frozen=True)
 class Result:
-    """What one implementation gives at one input: a number with its error in ULP, or what it raised.
+    """The result of one implementation at one input: a number with its error in ULP, or what it raised.
 
-    ``ulp`` is NaN where there is no truth or no error to measure; ``got`` is None where the implementation raised or found
-    no derivative, which ``message`` then tells. It was run in an array of so many ``copies`` of the input, or of its row;
-    with a ``view``, one of ``VIEWS``, in an array of that many that is a view of another one.
+    ``ulp`` is NaN if there is no truth or no error to measure. ``got`` is None if the implementation raised or found no
+    derivative; ``message`` then says so. It was run in an array with ``copies`` of the input, or of its row; with a
+    ``view``, one of ``VIEWS``, in an array of that length that is a view of another one.
     """
 
     implementation: str
@@ -118,7 +118,7 @@ class Result:
 
     @property
     def layout(self) -> str:
-        """The layout of its input in words, if that is another one than an array of copies."""
+        """The layout of its input in words, unless it is an array of copies."""
         return " alone" if self.copies == 1 else f" in a view {self.view}" if self.view else ""
 
     @property
@@ -129,13 +129,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """The row in which a function of rows is looked at, and the direction of its derivatives, as bits.
+    """The row at which a function of rows was run, and the direction of its derivatives, as bits.
 
-    ``position`` is that of the entry that is looked at, None where the whole row has one result; of half a row, that of the
-    result. ``extreme`` is the largest entry, or the smallest or the gate, if that is what the others are ``known_by``.
-    ``number`` is the row's among the ``sampled`` rows of its length, or None where it is not one of them. It is run in an
-    array of as many copies, since along the first axis their number decides whether torch takes its vectorised path.
-    ``made`` are the lines of numpy that make a row as long as a vocabulary.
+    ``position`` is that of the entry in question, None where the whole row has one result; for half a row, that of the
+    result. ``extreme`` is the largest entry, or the smallest or the gate, if the others are ``known_by`` that. ``number`` is
+    the number of the row among the ``sampled`` rows of its length, None if it is not one of them. It is run in an array of
+    as many copies, since along the first axis this number decides whether torch takes its vectorised path. ``made`` are the
+    lines of numpy that make a row as long as a vocabulary.
     """
 
     bits: tuple[str, ...]
@@ -153,7 +153,7 @@ class Row:
 class Sighting:
     """Some implementations at one input. ``exact`` is the correctly rounded truth, None where nothing defines one.
 
-    For a function of rows ``input`` is the number by which the entry is known, and ``row`` says where it is.
+    For a function of rows, ``input`` is the number that identifies the entry, and ``row`` is its row and position.
     """
 
     dtype: str
@@ -179,7 +179,7 @@ class Declared:
 
 
 def there(deviation: Deviation, lacking: Lacking, dtype: str | None = None) -> tuple[str, ...]:
-    """The implementations of a deviation that can be run here; none where it shows only between two, and one is lacking."""
+    """The implementations of a deviation that can be run here; none if it shows only between two, and one is missing."""
     found = tuple(name for name in deviation.implementations if lacking.runs(name, dtype))
     return () if deviation.cause == "convention" and len(found) < len(deviation.implementations) else found
 
@@ -197,14 +197,14 @@ def sight(
     beside: Sequence[tuple[str, str]] = (),
     runners: Runners | None = None,
 ) -> Sighting:
-    """What the implementations give at the one input ``x``, an array of one element.
+    """The results of the implementations at the one input ``x``, an array of one element.
 
-    For a function of rows ``x`` is the number by which an entry is known, and the row is the shortest sampled one in
-    which the implementations disagree at such an entry, as it is ``declared``, if it is; if they do not at these parameters,
-    the sighting is at others at which the function is verified. With ``layouts`` each implementation is also run with the
-    input, or its row, alone, and in a view with gaps; in those of the other views, too, that change the result. ``beside``
-    are further implementations, each with its mode, that are run at the same place; the sighting has their results last.
-    ``runners`` are kept from sighting to sighting of one activation.
+    For a function of rows, ``x`` is the number that identifies an entry. The row is the shortest sampled one in which the
+    implementations disagree at such an entry, and as it is ``declared``, if it is. If they do not at these parameters, the
+    sighting is at other parameters with which the function is verified. With ``layouts``, each implementation is also run
+    with the input, or its row, alone and in a view with gaps, and in those other views that change the result. ``beside``
+    are further implementations, each with its mode, that run at the same place; their results come last. ``runners`` are
+    kept between the sightings of one activation.
     """
     sample, row = Sample(x, None, x), None
     runners = {} if runners is None else runners
@@ -240,7 +240,7 @@ def sight_declared(
     beside: Sequence[tuple[str, str]] = (),
     runners: Runners | None = None,
 ) -> Sighting:
-    """What the implementations of a declared deviation give at one of its anchors, and others beside them."""
+    """The results of the implementations of a declared deviation at one of its anchors, and of others."""
     deviation, region = declared.deviation, declared.region
     return sight(
         activation,
@@ -263,7 +263,7 @@ def _result(task: _Task, name: str, mode: str, copies: int, view: str, position:
     mode = _mode(implementation, mode)
     try:
         run = run_in(task, name, mode, copies, view)
-    except Exception as error:  # whatever an implementation raises is its result
+    except Exception as error:  # an exception is the implementation's result
         return Result(name, None, np.nan, said(error), mode, copies, view)
     if run is None:
         return Result(name, None, np.nan, "finds no derivative", mode, copies, view)
@@ -314,14 +314,14 @@ def _in_a_row(
 def _disagreement(
     task: _Task, implementations: Sequence[str], mode: str, count: int, declared: Declared | None
 ) -> Float64Array:
-    """The first implementation's error at each point; -inf where they do not disagree, or not as it is declared."""
+    """The first implementation's error at each point; -inf where they do not disagree, or not as declared."""
     if declared and declared.deviation.cause == "layout":
         return _apart(task, implementations[0], mode, count)
     runs = []
     for name in implementations:
         try:
             run = run_in(task, name, mode, count)
-        except Exception:  # what it raises is shown later
+        except Exception:  # the exception is shown later
             run = None
         if run is None:
             return np.zeros(task.true.rounded.shape)
@@ -345,7 +345,7 @@ def _disagreement(
 
 
 def _apart(task: _Task, name: str, mode: str, count: int) -> Float64Array:
-    """How far apart an implementation's results of each row alone and among ``count`` are; -inf where they are the same."""
+    """The difference between an implementation's results of each row alone and among ``count``; -inf if there is none."""
     run = _runner(task, name).run
     layouts = [task.sample.tiled(count), *(task.sample.taken([i]) for i in range(len(task.sample.x)))]
     together, *alone = (run(sample, task.order, mode) for sample in layouts)

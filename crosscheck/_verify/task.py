@@ -1,4 +1,4 @@
-"""One implementation at one set of inputs: run in its modes, and judged against the exact results."""
+"""Run one implementation at one set of inputs, in its modes, and judge it against the exact results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from crosscheck._verify.sample import Sample
 from crosscheck._verify.search import USUAL_EFFORT, Effort
 
 EAGER_IN_JAX = (None, 8)
-"""The lengths of rows that JAX is run on eagerly: it compiles every operation anew for every length.
+"""The lengths of rows at which JAX runs eagerly: it compiles every operation again for every length.
 
 None stands for the inputs of an elementwise function.
 """
@@ -39,27 +39,27 @@ LENGTHS: Mapping[int, tuple[str, ...]] = {
     1000: ("float32", "float64"),
     VOCABULARY: ("float32", "bfloat16"),
 }
-"""The lengths of rows that are run unless others are asked for, each in these dtypes."""
+"""The lengths of rows that are run by default, each in these dtypes."""
 
 EVERY_LENGTH: Mapping[int, tuple[str, ...]] = dict.fromkeys((*ROWS, *COLUMNS, VOCABULARY, LONGEST), DTYPES)
 
 LONG_IN_NATIVES = ("float32",)
-"""The dtypes in which what the frameworks ship is run on rows as long as a vocabulary."""
+"""The dtypes in which what the frameworks ship is run at rows as long as a vocabulary."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: checked names, all of them known.
+    """The checked options of a run.
 
     Attributes:
-        per_binade: How many inputs of float64 and float32 are sampled in each binade.
-        uniform: How many inputs of these are sampled uniformly.
-        lengths: The lengths of the rows for functions of rows, each with the dtypes.
-        search: How much effort goes into the search for the rows at which the own functions of rows err most; None for none.
-        eager_in_jax: The lengths of rows at which JAX is run eagerly if also under jit.
+        per_binade: The number of inputs of float64 and float32 that are sampled in each binade.
+        uniform: The number of inputs of these dtypes that are sampled uniformly.
+        lengths: The lengths of the rows for functions of rows, each with its dtypes.
+        search: The effort of the search for rows at which crosscheck's own functions err most; None for no search.
+        eager_in_jax: The lengths of rows at which JAX runs eagerly when it also runs under jit.
         natives_in: The modes in which only what the frameworks ship is run.
-        layout: Whether an implementation's results are compared in several layouts too.
-        lacking: What cannot be run here, and so is not.
+        layout: Whether an implementation's results in several layouts are compared, too.
+        lacking: What cannot be run here, and so is left out.
     """
 
     dtypes: tuple[str, ...]
@@ -96,7 +96,7 @@ class Task:
     scales: Mapping[int, Float64Array]
     plan: Plan
     runners: dict[str, Runner]
-    """By implementation, filled at the first use; kept for the other inputs, for which JAX need not compile again."""
+    """By implementation, made at the first use; kept for the other inputs, so that JAX does not compile again."""
 
     @classmethod
     def of(
@@ -124,7 +124,7 @@ class Task:
         )
 
     def setting(self, run: Runner, order: int, mode: str) -> Setting:
-        """What a result of an order is judged with."""
+        """The values with which a result of an order is judged."""
         flush = run.flush(self.dtype, mode)
         return Setting(
             budget=budget(self.dtype, order),
@@ -146,7 +146,7 @@ class Task:
         return self._columns[min(order, 1)]
 
     def known(self, order: int) -> FloatArray:
-        """The number by which each point is known."""
+        """The number that identifies each point."""
         return self.sample.known(order)
 
     @property
@@ -178,7 +178,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Ran:
-    """What an implementation gave, or raised: whatever it raises is its result."""
+    """What an implementation gave or raised: an exception is its result, too."""
 
     order: int
     mode: str
@@ -203,7 +203,7 @@ def settings(task: Task, implementation: Implementation) -> list[tuple[str, int]
 
 
 def run_implementation(task: Task, implementation: Implementation, begun: Callable[[int], None] | None = None) -> list[Ran]:
-    """What it gives in each setting; ``begun`` is called with the order of each before it is run."""
+    """Its results in each setting; ``begun`` is called with each order before it runs."""
     found = []
     for mode, order in settings(task, implementation):
         if begun is not None:
@@ -233,7 +233,7 @@ def judge_implementation(
         if one.runner is not None:
             try:
                 judgement, got, notes = _judge_twice(task, one.runner, one, implementation.own)
-            except Exception as raised:  # in float64, where it was right in the dtype
+            except Exception as raised:  # it raised only in float64
                 error = raised
         if error is not None:
             yield failed(task, key, said(error), implementation.side)
@@ -257,7 +257,7 @@ def judge_implementation(
 
 
 def _worst_row(task: Task, judgement: Judgement, order: int) -> str:
-    """In which row a result errs most, among those whose truth is normal."""
+    """The row with the largest error of a result, among those whose truth is normal."""
     counted = counts_for_maximum(judgement.codes, task.truths[order]) | (judgement.codes < causes.FIRST_PASSING)
     of_rows = (
         np.where(counted, np.nan_to_num(judgement.ulp_of_unit, nan=np.inf), 0).reshape(len(task.sample.x), -1).max(axis=1)
@@ -267,9 +267,9 @@ def _worst_row(task: Task, judgement: Judgement, order: int) -> str:
 
 
 def _judge_twice(task: Task, run: Runner, one: Ran, own: bool) -> tuple[Judgement, FloatArray, tuple[str, ...]]:
-    """The judgement of a result, or at each point that of the same once more, where this is worse."""
+    """The judgement of a result; at each point where a second run is worse, the judgement of that."""
     order, mode = one.order, one.mode
-    # whether what a framework ships is another function is told by shorter rows: here it would take most of the time
+    # shorter rows show whether what a framework ships is another function; here it would take most of the time
     rerun = None if task.sample.shapes and not own else lambda sample: run.run(sample, order, mode)
     first = _judge(task, run, one.got, order, mode, rerun)
     if one.again is None or one.got_again is None:
@@ -288,7 +288,7 @@ Rerun = Callable[[Sample], FloatArray | None]
 def _judge(
     task: Task, run: Runner, got: FloatArray | None, order: int, mode: str, rerun: Rerun | None
 ) -> tuple[Judgement, FloatArray]:
-    """Judge a result; ``rerun`` gives it at other inputs. Without it, what is beyond the budget is ``inaccurate``."""
+    """Judge a result; ``rerun`` gives it at other inputs. Without it, points beyond the budget are ``inaccurate``."""
     true = task.truths[order]
     if got is None:
         got = np.zeros_like(task.known(order))
@@ -303,7 +303,7 @@ def _judge(
 
 
 def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int) -> Any:
-    """Which of the points beyond the budget are another function, told by running the implementation in float64."""
+    """Which points beyond the budget are another function's: a run of the implementation in float64 shows it."""
     activation, parameters = task.activation, task.parameters
     true = task.truths[order]
     x = widen(task.known(order))
@@ -323,7 +323,7 @@ def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int)
         result = rerun(sample.tiled(count))
         exact = sample.truths(activation, [order], parameters)[order]
         result = np.zeros_like(exact.rounded) if result is None else result[: exact.rounded.size]
-        # got minus the truth, the truth's own rounding included, or the error would drown in it
+        # got minus the truth, including the truth's own rounding, which would otherwise hide the error
         with np.errstate(invalid="ignore", over="ignore"):
             return np.nan_to_num((result - exact.rounded) - exact.residual * ulp(exact.exponent, exact.fmt)), exact.rounded
 
@@ -343,7 +343,7 @@ def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int)
 
 
 def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, length: int) -> IntArray:
-    """The rows to look at more closely: those of the largest errors and some others, fewer if they are long."""
+    """The rows to examine: those with the largest errors, and some others; fewer if they are long."""
     count = int(np.clip(1000 // length, 1, 6))
     largest = [np.argsort(np.nan_to_num(error))[-max(1, count // 3) :] for error in (absolute, relative)]
     spread = np.linspace(0, bad.size - 1, max(1, count // 3)).astype(int)
@@ -352,7 +352,7 @@ def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, 
 
 
 def failed(task: Task, key: Key, message: str, side: str) -> Judged:
-    """A comparison whose implementation raised."""
+    """The comparison of an implementation that raised."""
     empty = np.zeros(0)
     return Judged(
         key=key,

@@ -1,4 +1,4 @@
-"""What no deviation covers: grouped by the disagreement, and looked at once more at the worst input."""
+"""The points that no deviation covers: grouped by disagreement, and run again at the worst input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crosscheck._verify.sight import Sighting, sight
 
 @dataclass(frozen=True)
 class Uncovered:
-    """What no deviation covers: a disagreement in an order, of one cause, with the comparisons that show it."""
+    """A disagreement that no deviation covers: in an order, with one cause, and the comparisons that show it."""
 
     implementations: tuple[str, ...]
     order: int
@@ -27,9 +27,9 @@ class Uncovered:
 
 
 def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
-    """What no deviation covers, the worst cause first, its comparisons with the setting in which to look at it first.
+    """The disagreements that no deviation covers, worst cause first; each with its comparisons, in the order to show them.
 
-    Two implementations' disagreement is left out where one of them already disagrees with the exact results in that way.
+    A disagreement of two implementations is left out if one of them already disagrees with the exact results in that way.
     """
     groups: dict[tuple[tuple[str, ...], int, str], list[Comparison]] = {}
     for comparison in sorted(report.comparisons, key=lambda c: c.against != EXACT):
@@ -51,7 +51,7 @@ def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
 
 
 def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tuple[str, str]] = ()) -> Sighting | None:
-    """The worst input in the first setting, with others ``beside``; None if an implementation raised whatever the input."""
+    """The worst input in the first setting, with others ``beside``; None if an implementation raised at every input."""
     first = one.comparisons[0]
     count = first.uncovered.get(one.cause)
     if count is None:

@@ -1,4 +1,4 @@
-"""The public function that judges activations, and how a plan is carried out, by several processes if it is asked for."""
+"""``verify``: check the arguments, carry out the plan, in several processes if requested, and make the report."""
 
 from __future__ import annotations
 
@@ -66,48 +66,48 @@ def verify(
 
     Errors are in ULP, the unit in the last place: for a real number r and a format of precision p and exponents from e_min
     to e_max, ``ulp(r) = 2^(clamp(floor(log2|r|), e_min, e_max) - (p - 1))``, as on JAX's page on numerical accuracy
-    (https://docs.jax.dev/en/latest/accuracy.html). Functions of rows are judged at rows of 1 to 50,257 entries, and rows at
-    which crosscheck's own implementations err more are searched for.
+    (https://docs.jax.dev/en/latest/accuracy.html). Functions of rows are judged at rows of 1 to 50,257 entries. A search
+    finds further rows, at which crosscheck's own implementations err more.
 
     Args:
         what: The name or alias of an activation of the catalogue, a record, several of these, or None for the catalogue.
-        dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``, by name or as dtypes of a framework or
-            numpy; all unless given.
-        orders: 0 for the value, 1 for the gradient, 2 for the second derivative; all unless given.
+        dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``, by name or as dtypes of a framework or numpy;
+            None for all.
+        orders: Some of 0 for the value, 1 for the gradient, 2 for the second derivative; all by default.
         implementations: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched``,
-            ``jax.native.matched`` and ``analytic``; all unless given.
+            ``jax.native.matched`` and ``analytic``; all by default.
         modes: Some of ``eager``, ``jit`` (of JAX), ``compile`` (of PyTorch, values and gradients), ``vmap`` and ``forward``
-            (forward mode instead of reverse); the first two unless given. JAX runs ``vmap`` and ``forward`` under jit. What
-            cannot be run here is in ``report.skipped``.
-        layout: Whether to check too, in float32 and bfloat16, that an input gives the same bits in a one-element array, in
+            (forward mode instead of reverse); None for the first two. JAX runs ``vmap`` and ``forward`` under jit.
+            ``report.skipped`` names the modes that cannot be run here.
+        layout: Whether to check also, in float32 and bfloat16, that an input gives the same bits in a one-element array, in
             short arrays at every position, and in a view with gaps.
         device: ``cpu`` or ``gpu``.
         seed: The seed of the sampled inputs of float64 and float32.
-        quick: Whether to sample fewer inputs, take float32 unless ``dtypes`` is given, run JAX under jit unless ``modes`` is
-            given, and take rows of 100 entries without a search.
-        thorough: Whether to take rows of up to 131,072 entries in every dtype, and to search longer, also for inputs of
+        quick: Whether to save time: with fewer sampled inputs, only float32 unless ``dtypes`` is given, JAX only under jit
+            unless ``modes`` is given, and rows of 100 entries without a search.
+        thorough: Whether to use rows of up to 131,072 entries in every dtype, and to search longer, also for inputs of
             elementwise functions.
-        replace: Functions judged in an implementation's place, called with the framework's array and the parameters:
-            ``replace={"torch": my_sigmoid}``. That is how a fault is planted.
-        without: Ids of declared deviations that are treated as not declared; the run is strict then.
-        strict: Whether new disagreements of what the frameworks ship fail where nothing is on record of the
-            environment: of these releases on this device and CPU. They always fail where it is on record.
-        progress: Called with the name of the activation, what is begun of it, such as ``float32 gradient``, and the share of
-            the activation that is done.
-        processes: The number of processes that share the activations of the catalogue; each takes about 700 MB. More than
-            one needs a main module that can be imported again, under ``if __name__ == "__main__":``, as ``multiprocessing``
-            does.
+        replace: By implementation, a function that is judged instead, called with the framework's array and the parameters:
+            ``replace={"torch": my_sigmoid}``. Use it to plant a fault.
+        without: Ids of declared deviations that count as not declared; the run is then strict.
+        strict: Whether new disagreements of what the frameworks ship fail even if this environment (these releases on this
+            device and CPU) is not on record. If it is on record, they always fail.
+        progress: Called with the name of the activation, what begins, such as ``float32 gradient``, and the share of the
+            activation that is done.
+        processes: The number of processes that share the activations of the catalogue; each takes about 700 MB. For more
+            than one, the main module must be importable again: put its code under ``if __name__ == "__main__":``, as for
+            ``multiprocessing``.
 
     Returns:
-        The report. It also has whatever the functions raise.
+        The report. Exceptions that the functions raise are in the report.
 
     Raises:
         UsageError: If an argument has an unknown value.
-        UnknownActivationError: If the catalogue lacks this name.
+        UnknownActivationError: If the catalogue has no activation of this name.
         NoDeviceError: If a framework has no such device.
         SpecError: If a record contradicts its own definition.
-        MissingFrameworkError: If no framework of the implementations can be imported. Where one of two cannot, the other is
-            judged alone, which ``report.skipped`` says.
+        MissingFrameworkError: If no framework of the implementations can be imported. If one of two cannot, the other is
+            judged alone, and ``report.skipped`` says so.
 
     Examples:
         >>> import crosscheck, torch
@@ -163,12 +163,12 @@ def verified(
     release: bool = True,
     look: Look | None = None,
 ) -> tuple[Report, list[Any]]:
-    """A plan carried out: the report, and what ``look`` makes of each activation.
+    """Carry out a plan: the report, and the result of ``look`` for each activation.
 
-    ``release`` is whether each of several activations' compiled programs are let go of when it is done.
+    ``release`` is whether the compiled programs of each of several activations are released when it is done.
 
-    ``look`` is called where the activation was judged, which may be in another process, with its judged points and the
-    report on it alone; both it and what it returns are pickled then.
+    ``look`` is called where the activation was judged, possibly in another process, with its judged points and the report on
+    it alone; then both ``look`` and its result are pickled.
     """
     _arguments.progress(progress)
     left_out = _declared(without, chosen)
@@ -204,7 +204,7 @@ def verified(
 
 
 def _declared(without: Iterable[str], chosen: Sequence[Activation]) -> set[str]:
-    """The ids, each of a deviation of one of the activations."""
+    """The given ids; each must be that of a deviation of one of the activations."""
     given = set(_arguments.several(without))
     declared = tuple(deviation.id for activation in chosen for deviation in activation.deviations)
     for id_ in sorted(given.difference(declared), key=str):
@@ -216,7 +216,7 @@ def _declared(without: Iterable[str], chosen: Sequence[Activation]) -> set[str]:
 def _each(
     chosen: Sequence[Activation], judge: Callable[..., tuple[Report, Any]], processes: int, progress: Progress | None
 ) -> Iterator[tuple[Report, Any]]:
-    """What ``judge`` gives for each activation: those of the catalogue are shared among processes, if there are several."""
+    """The result of ``judge`` for each activation; if there are several processes, they share those of the catalogue."""
     shared = [activation.name for activation in chosen if activation is activations.get(activation.name)]
     with pool(min(processes, len(shared))) as workers:
         ahead = {name: workers.submit(judge, name) for name in shared} if workers else {}
@@ -253,7 +253,7 @@ def _judge(
     look: Look | None,
     progress: Progress | None = None,
 ) -> tuple[Report, Any]:
-    """All of one activation; by its name in another process, since a record does not travel there."""
+    """Judge one activation; given by its name in another process, since a record is not sent there."""
     given = activations[what] if isinstance(what, str) else what
     activation = of_here(given, here)
     with formulas_of(given):
@@ -268,13 +268,13 @@ def _judge(
     with formulas_of(given):
         looked = look(activation, judged, report) if look else None
     if several:
-        let_go()  # or the programs of all activations would fill the memory
+        let_go()  # the programs of all activations would fill the memory
     return report, looked
 
 
 @contextmanager
 def pool(processes: int) -> Iterator[Workers | None]:
-    """None for one process. What has not begun when an exception comes, such as an interruption, is not begun."""
+    """None for one process. After an exception, such as an interruption, work that has not begun is dropped."""
     if processes < 2:
         yield None
         return
@@ -289,9 +289,9 @@ def pool(processes: int) -> Iterator[Workers | None]:
 
 
 def let_go() -> None:
-    """Of the frameworks' compiled programs."""
+    """Release the frameworks' compiled programs."""
     for name in ("jax", "torch"):
         with suppress(MissingFrameworkError):
             backend(name).release()
-    with suppress(AttributeError, TypeError):  # another C library than glibc, which keeps what is freed
+    with suppress(AttributeError, TypeError):  # glibc keeps freed memory; other C libraries lack this
         ctypes.CDLL(None).malloc_trim(0)

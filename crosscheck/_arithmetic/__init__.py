@@ -1,1 +1,1 @@
-"""Floating-point formats, ULP, which inputs are sampled, profiles of errors: numpy and ml_dtypes only."""
+"""Floating-point formats, ULP, the sampled inputs, profiles of errors: with numpy and ml_dtypes only."""

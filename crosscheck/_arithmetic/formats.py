@@ -60,7 +60,7 @@ FORMATS = {
 
 
 def format_of(array: FloatArray) -> Format:
-    """The format of an array; ``TypeError`` for a dtype that is none of the four."""
+    """The format of an array; ``TypeError`` if its dtype is none of the four."""
     for fmt in FORMATS.values():
         if array.dtype == fmt.dtype:
             return fmt
@@ -82,7 +82,7 @@ def is_number(x: FloatArray, number: float) -> BoolArray:
 
 
 def shortest(x: float, fmt: Format) -> float:
-    """The float of fewest decimal digits that the format rounds to its value ``x``; ``x`` itself if it is not finite."""
+    """The float with the fewest decimal digits that the format rounds to ``x``; ``x`` itself if it is not finite."""
     if not isfinite(x):
         return x
     with np.errstate(over="ignore"):
@@ -102,7 +102,7 @@ def every_value(fmt: Format) -> FloatArray:
 def to_ordinal(array: FloatArray) -> IntArray:
     """Integers that order the values as the reals do; neighbours differ by 1 and both zeros are 0.
 
-    NaNs map beyond the infinities.
+    NaNs map to integers beyond the infinities.
     """
     fmt = format_of(array)
     bits = np.asarray(array, order="C").view(fmt.unsigned).astype(np.uint64)

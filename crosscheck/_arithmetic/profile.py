@@ -1,4 +1,4 @@
-"""How large errors are, and where: how many there are of each size, and the largest in each of some columns of inputs."""
+"""The sizes and places of errors: the number of errors of each size, and the largest in each of some columns of inputs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, 
 
 COLUMNS = 96
 LOWEST, HIGHEST = -1, 24
-"""Errors are counted by powers of two between these, in ULP."""
+"""Errors are counted by powers of two between these exponents, in ULP."""
 SIZES = ("0", *(f"{2.0**k:g}" if k < 11 else f"2^{k}" for k in range(LOWEST, HIGHEST + 1)), "more", "NaN, inf")
-"""The sizes: none, up to so many ULP, more, and a NaN or infinity on one side only."""
+"""The sizes: none, up to a number of ULP, larger, and a NaN or infinity on only one side."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Profile:
     """The errors of one comparison.
 
     Attributes:
-        by: ``input``, or ``element`` where no single input belongs to a result.
-        x: Of up to 96 columns, of as many inputs each in the order of their size, the input in the middle.
-        worst: Of each column the largest error in ULP, infinite where only one side is NaN or infinite.
-        counts: How many errors there are of each of ``SIZES``: none, up to half an ULP, up to 1, 2, 4, ... 2^24, more, not
+        by: ``input``, or ``element`` if a result belongs to no single input.
+        x: The middle input of each of up to 96 columns; each column has equally many inputs, in the order of their size.
+        worst: The largest error in ULP of each column, infinite where only one side is NaN or infinite.
+        counts: The number of errors of each of ``SIZES``: none, up to half an ULP, up to 1, 2, 4, ... 2^24, more, not
             finite.
     """
 
@@ -44,26 +44,26 @@ class Columns:
 
     @classmethod
     def of(cls, x: FloatArray) -> Columns:
-        """Of inputs, in their order by size."""
+        """The columns of inputs, in the order of their size."""
         wide = widen(x)
         order = np.argsort(wide, kind="stable")[: np.count_nonzero(~np.isnan(wide))]
         count = min(COLUMNS, order.size)
         index = np.full(wide.size, -1)
-        # where there are no inputs these arrays are empty, and nothing is divided by zero
+        # without inputs these arrays are empty, and nothing is divided by zero
         index[order] = np.arange(order.size) * count // order.size
         middle = (2 * np.arange(count) + 1) * order.size // (2 * count)
         return cls("input", wide[order[middle]], index)
 
     @classmethod
     def of_elements(cls, start: int, stop: int, size: int) -> Columns:
-        """Of the elements ``start`` to ``stop`` of a result with so many, in its order."""
+        """The columns of the elements ``start`` to ``stop`` of a result with ``size`` elements, in order."""
         count = min(COLUMNS, size)
         middle = (2 * np.arange(count) + 1) * size // (2 * count)
         return cls("element", middle.astype(np.float64), np.arange(start, stop) * count // size)
 
 
 def profile(columns: Columns, ulp: Float64Array, special: BoolArray, counted: BoolArray) -> Profile:
-    """The profile of errors at the inputs of the columns; only those ``counted``, and NaN, which has no size, as none."""
+    """The profile of the errors at the inputs of the columns. Only ``counted`` errors count, and NaN counts as none."""
     error = np.where(special, inf, np.nan_to_num(ulp, nan=0.0, posinf=inf))
     worst = np.zeros(columns.x.size)
     placed = counted & (columns.index >= 0)
@@ -79,7 +79,7 @@ def _counts(error: Float64Array) -> IntArray:
 
 
 def joined(profiles: list[Profile]) -> Profile:
-    """Several profiles over the same columns as one."""
+    """Several profiles of the same columns, joined to one."""
     worst = np.max([one.worst for one in profiles], axis=0)
     counts = np.sum([one.counts for one in profiles], axis=0)
     return Profile(profiles[0].by, profiles[0].x, tuple(worst.tolist()), tuple(counts.tolist()))

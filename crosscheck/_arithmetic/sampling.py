@@ -1,4 +1,4 @@
-"""Which inputs are tried: every one of a 16-bit format, a seeded stratified set of a wider one."""
+"""The inputs that are tried: all of a 16-bit format, a seeded stratified sample of a wider one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf, nan
@@ -21,7 +21,7 @@ def stratified(
     per_binade: int = PER_BINADE,
     uniform: int = UNIFORM,
 ) -> FloatArray:
-    """The inputs on which functions of one number are compared, as a 1-d array in the format.
+    """The inputs at which functions of one number are compared, as a 1-d array in the format.
 
     A 16-bit format: every value. Otherwise ``per_binade`` inputs in each binade of both signs (the subnormals count as
     one), ``uniform`` inputs uniform in [-20, 20], both zeros, the smallest and largest subnormals and normals, the
@@ -43,7 +43,7 @@ def stratified(
     around = centres[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     return np.concatenate(
         [
-            # first, so that a vectorised kernel does not treat them as the remainder at the end of the array
+            # the sample comes first, so that a vectorised kernel does not treat it as the remainder at the end of the array
             np.array([*exactly], dtype=fmt.dtype),
             special.astype(fmt.dtype),
             from_ordinal(around.ravel(), fmt),
@@ -55,31 +55,31 @@ def stratified(
 
 
 def _round_numbers(fmt: Format) -> FloatArray:
-    """Where code likes to branch, and random inputs never are."""
+    """Numbers at which code often branches, and which random inputs do not contain."""
     powers = np.ldexp(1.0, np.arange(fmt.e_min, fmt.e_max + 1))
     halves = np.setdiff1d(np.arange(0.5, 20.5, 0.5), powers)
     return np.concatenate([powers, -powers, halves, -halves]).astype(fmt.dtype)
 
 
 ROWS = {1: 16, 2: 64, 8: 48, 100: 8, 1000: 2}
-"""Lengths of rows, and how many random rows of each are drawn twice: once fixed, once from the seed."""
+"""Lengths of rows, and the number of random rows of each, which are drawn twice: once fixed, once from the seed."""
 
 COLUMNS = {32: 16}
-"""The same for rows along another axis than the default one, where another kernel may run."""
+"""The same for rows along an axis other than the default, where another kernel may run."""
 
 
 PAIRS = ((0, 0), (1e3, 1e-3), (1, inf), (1, -inf), (inf, 0.5), (inf, inf), (-inf, -inf), (1, nan), (nan, 1))
-"""Numbers with their gates, of which the last rows of ``sampled_pairs`` consist."""
+"""Numbers with their gates, for the last rows of ``sampled_pairs``."""
 PAIRS_UP_TO = 100
-"""Rows of more entries have no such last rows: an infinite pair is evaluated in balls, and each row has many."""
+"""Longer rows have no such last rows: an infinite pair is evaluated in balls, and each row has many pairs."""
 SIZES, GATES = (1e-3, 1.0, 1e3), (1.0, 10.0, 25.0, 110.0, 750.0)
-"""How large random numbers and their gates are. e^-750 underflows in float64, e^-110 in float32, e^-25 in float16."""
+"""The sizes of random numbers and of their gates. e^-750 underflows in float64, e^-110 in float32, e^-25 in float16."""
 
 
 def sampled_rows(
     fmt: Format, lengths: Mapping[int, int] = ROWS, *, seed: int = 0
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Rows and directions for functions of rows: for each of the lengths two 2-d arrays in the format.
+    """Rows and directions for functions of rows: for each of the lengths, two 2-d arrays in the format.
 
     Random rows have a spread of up to 100 around levels of up to 1000 in magnitude. Further rows have ties, one dominant
     entry, entries of minus infinity, only these, plus infinity once and several times, and NaN. Half of the random rows
@@ -100,11 +100,11 @@ def sampled_rows(
 def sampled_pairs(
     fmt: Format, lengths: Mapping[int, int] = ROWS, *, seed: int = 0
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Rows of numbers and then of as many gates, with directions, for functions that take these in pairs.
+    """Rows of numbers, then of equally many gates, with directions, for functions that take these in pairs.
 
-    Random ones, of which half are the same for every seed, then, up to a length of ``PAIRS_UP_TO``, rows that consist of one
-    pair: those of ``PAIRS``, and the largest number behind a gate that leaves little of it. Of lengths that are odd there
-    are none.
+    The first rows are random; half of them are the same for every seed. Up to a length of ``PAIRS_UP_TO``, rows that repeat
+    one pair follow: those of ``PAIRS``, and the largest number with a gate that leaves little of it. Odd lengths have no
+    rows.
     """
     for length, count in lengths.items():
         if not length % 2:
@@ -115,7 +115,7 @@ def sampled_pairs(
 def _with_directions(
     fmt: Format, draw: Callable[..., Float64Array], plain: Float64Array, count: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Twice ``count`` random rows, and then the plain ones."""
+    """Twice ``count`` random rows, then the plain rows."""
     length = plain.shape[1]
     drawn = [draw(np.random.default_rng(source), count, length) for source in (2**32 + length, seed)]
     x = np.concatenate([*drawn, plain])

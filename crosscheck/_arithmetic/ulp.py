@@ -53,10 +53,10 @@ def in_units(value: FloatArray, e: IntArray, fmt: Format) -> Float64Array:
 
 
 def ulp_error(got: FloatArray, rounded: FloatArray, residual: Float64Array, e: IntArray, fmt: Format) -> Float64Array:
-    """``|got - r| / ulp(r)`` for a real number r given by its correctly rounded value and what the rounding left.
+    """``|got - r| / ulp(r)`` for a real number r, which is given by its rounded value and the rest.
 
-    ``residual`` is ``(r - rounded) / ulp(r)`` and ``e`` the clamped exponent of r. NaN where ``got`` is NaN; at most 0.5
-    where ``got`` is the infinity to which r rounds, however far beyond it lies.
+    ``residual`` is ``(r - rounded) / ulp(r)``, and ``e`` the clamped exponent of r. The error is NaN where ``got`` is NaN,
+    and at most 0.5 where ``got`` is the infinity to which r rounds, for any r beyond it.
     """
     with np.errstate(invalid="ignore"):
         error = np.abs((in_units(got, e, fmt) - in_units(rounded, e, fmt)) - residual)

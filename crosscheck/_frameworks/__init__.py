@@ -1,4 +1,4 @@
-"""PyTorch and JAX: values and derivatives, devices, modes, settings. They know no tolerance."""
+"""PyTorch and JAX: values and derivatives, devices, modes, settings. This room has no tolerances."""
 
 import importlib
 from typing import cast
@@ -8,6 +8,6 @@ from crosscheck._records.interface import framework
 
 
 def backend(name: str) -> Backend:
-    """The backend of ``torch`` or ``jax``; ``MissingFrameworkError`` where the framework cannot be imported."""
+    """The backend of ``torch`` or ``jax``; ``MissingFrameworkError`` if the framework cannot be imported."""
     framework(name)
     return cast(Backend, importlib.import_module(f"crosscheck._frameworks.{name}_backend"))

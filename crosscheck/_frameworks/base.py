@@ -1,4 +1,4 @@
-"""What the comparison needs of a framework: arrays in and out bit for bit, derivatives, an environment."""
+"""The interface to a framework: arrays in and out bit for bit, derivatives, an environment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Backend(Protocol):
     modes: tuple[str, ...]
 
     def check_device(self, device: str) -> None:
-        """Raise ``NoDeviceError`` where ``cpu`` or ``gpu`` is not there."""
+        """Raise ``NoDeviceError`` if the device, ``cpu`` or ``gpu``, is missing."""
 
     def derivatives(
         self,
@@ -48,30 +48,30 @@ class Backend(Protocol):
     ) -> dict[int, FloatArray | None]:
         """The derivatives of these orders of an elementwise function at each element of ``x``, in x's dtype and shape.
 
-        Two orders, one after the other, come from one run, in eager mode and compiled: the value that comes with a gradient.
-        Computed in reverse mode, with ``v`` as the cotangent of each differentiation; ones unless given. With ``w``, that
-        is the cotangent of all differentiations but the first, and the function's result has the shape of ``v``. In the mode
-        ``forward``, ``w`` is the direction of each. In the mode ``vmap``, the function is given one entry of the first axis
-        at a time. ``shape`` is that of the function's result where it is neither that of ``x`` nor that of ``v``: of a view.
-        None where the framework finds no path from the result back to the input. Whatever the function raises
-        passes through; ``WrongOutputError`` where its result has another shape or dtype.
+        Two successive orders come from one run, in eager mode and compiled: the value that comes with a gradient. In reverse
+        mode, ``v`` is the cotangent of each differentiation, ones by default. If ``w`` is given, it is the cotangent of all
+        differentiations but the first, and the function's result has the shape of ``v``. In the mode ``forward``, ``w`` is
+        the direction of each. In the mode ``vmap``, the function gets one entry of the first axis at a time. ``shape`` is
+        the shape of the function's result if it is neither that of ``x`` nor that of ``v``, as for a view. A derivative is
+        None if the framework finds no path from the result to the input. Exceptions of the function pass through; a result
+        of another shape or dtype raises ``WrongOutputError``.
         """
 
     def lacks(self, mode: str) -> str | None:
-        """Why a mode cannot be run here, or None where it can."""
+        """Why a mode cannot be run here; None if it can."""
 
     def flush(self, dtype: str, mode: str, device: str) -> Flush:
         """Probe, by running an operation, what happens to subnormals."""
 
     def release(self) -> None:
-        """Let go of compiled programs, of whomever they are; each is compiled again when it is needed again."""
+        """Release all compiled programs, also those of others; each is compiled again when it is needed."""
 
     def environment(self, device: str) -> Mapping[str, object]:
-        """What the results may depend on: versions, device, capability, threads, precision settings."""
+        """The things on which results may depend: versions, device, capability, threads, precision settings."""
 
 
 def check_output(result: Any, x: Any, like: Any = None) -> None:
-    """Raise ``WrongOutputError`` unless a result is an array of the dtype and the shape of the input, or of another."""
+    """Raise ``WrongOutputError`` unless a result is an array with the dtype and the shape of ``x``, or of ``like``."""
     if not (hasattr(result, "shape") and hasattr(result, "dtype")):
         raise WrongOutputError(f"the function returned {type(result).__name__}, expected an array like its input")
     shape, (dtype, expected) = tuple(result.shape), (str(array.dtype).removeprefix("torch.") for array in (result, x))

@@ -1,4 +1,4 @@
-"""What results may depend on: versions, devices and settings."""
+"""The versions, devices and settings on which results may depend."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from crosscheck._records.interface import MissingFrameworkError
 
 
 def environment(device: str = "cpu", more: tuple[str, ...] = ()) -> dict[str, object]:
-    """Versions, devices and settings on which results may depend; a framework that is missing says why.
+    """Versions, devices and settings on which results may depend; for a missing framework, why it is missing.
 
-    By dtype it says what happens to subnormals, or under ``lacks`` why the backend cannot run that dtype. ``more`` names
-    other packages whose versions count.
+    For each dtype it says what happens to subnormals, or under ``lacks`` why the backend cannot run that dtype. ``more``
+    names other packages whose versions are included.
     """
     packages = ("torch-jax-crosscheck", "numpy", "ml_dtypes", "python-flint", *more)
     described: dict[str, object] = {
@@ -25,7 +25,7 @@ def environment(device: str = "cpu", more: tuple[str, ...] = ()) -> dict[str, ob
         "packages": {name: version(name) for name in packages},
         "device": device,
     }
-    for name in ("jax", "torch"):  # JAX first: on a shared GPU it must be told not to take all memory
+    for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         try:
             described[name] = {**backend(name).environment(device), **dtypes(name, device)}
         except MissingFrameworkError as error:
@@ -35,7 +35,7 @@ def environment(device: str = "cpu", more: tuple[str, ...] = ()) -> dict[str, ob
 
 @cache
 def dtypes(name: str, device: str) -> dict[str, dict[str, object]]:
-    """What a backend says of each dtype; kept, since one that cannot run a dtype says so on standard error too."""
+    """A backend's results for each dtype; kept, since a backend that lacks a dtype also prints that on standard error."""
     framework = backend(name)
     mode = "jit" if "jit" in framework.modes else "eager"
     flush: dict[str, object] = {}
@@ -43,13 +43,13 @@ def dtypes(name: str, device: str) -> dict[str, dict[str, object]]:
     for dtype in FORMATS:
         try:
             flush[dtype] = vars(framework.flush(dtype, mode, device))
-        except RuntimeError as error:  # of XLA's compiler, where the CPU's instructions lack a dtype
+        except RuntimeError as error:  # XLA's compiler raises it if the CPU's instructions lack a dtype
             lacks[dtype] = said(error)
     return {"flush": flush, "lacks": lacks} if lacks else {"flush": flush}
 
 
 def version(package: str) -> str | None:
-    """The version of an installed distribution; None where it is not installed."""
+    """The version of an installed distribution; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

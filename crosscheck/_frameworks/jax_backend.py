@@ -1,4 +1,4 @@
-"""Running functions in JAX. 64 bits are switched on for float64 alone, and only while it runs."""
+"""Run functions in JAX. 64 bits are switched on only for float64, and only while it runs."""
 
 import functools
 import gc
@@ -38,14 +38,14 @@ def scope(dtype: str, device: str) -> Iterator[None]:
 def _program(
     function: Function, orders: tuple[int, ...], mode: str, shape: tuple[int, ...] | None
 ) -> Callable[[Any, Any, Any], dict[int, Any]]:
-    """(x, v, w) -> the derivatives, by reverse mode, with the cotangent v, ones where it is None, and then w.
+    """(x, v, w) -> the derivatives in reverse mode, with the cotangent v, by default ones, and then w.
 
-    By forward mode, with the direction w. All modes but the eager one are compiled.
+    In forward mode, w is the direction. All modes but the eager one are compiled.
 
-    Kept, so that the same function at another input of the same shape and dtype is not compiled again.
+    The program is kept, so that the same function is not compiled again for another input of the same shape and dtype.
     """
 
-    like = None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)  # of which the shape alone counts
+    like = None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)  # only its shape counts
 
     def program(x: Any, v: Any, w: Any) -> dict[int, Any]:
         def checked(x: Any) -> Any:
@@ -67,12 +67,12 @@ def _program(
 
 
 def _forward(function: Function, direction: Any) -> Function:
-    """A function and its derivative, by forward mode."""
+    """A function and its derivative, in forward mode."""
     return lambda x: jax.jvp(function, (x,), (jnp.ones_like(x) if direction is None else direction,))
 
 
 def _reverse(function: Function, cotangent: Any) -> Function:
-    """A function and its derivative, by reverse mode."""
+    """A function and its derivative, in reverse mode."""
 
     def both(x: Any) -> tuple[Any, Any]:
         result, pull_back = jax.vjp(function, x)
@@ -125,11 +125,11 @@ def flush(dtype: str, mode: str, device: str) -> Flush:
 def release() -> None:
     _program.cache_clear()
     jax.clear_caches()
-    gc.collect()  # compiled programs stand in cycles
+    gc.collect()  # compiled programs are in reference cycles
 
 
 def capability() -> str:
-    """The CPU's instructions as torch names them: as numpy finds them, since JAX does not say, and torch may be missing."""
+    """The CPU's instructions with torch's names, found by numpy: JAX does not name them, and torch may be missing."""
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     here = {*simd.get("baseline", ()), *simd.get("found", ())}
     return next((name for name, signs in CAPABILITIES.items() if here & signs), "DEFAULT")
@@ -142,7 +142,7 @@ CAPABILITIES = {
     "SVE": {"SVE"},
     "NEON": {"NEON"},
 }
-"""By torch's name, the names of which numpy has one where a CPU has these instructions."""
+"""For each of torch's names, those of numpy's names of which a CPU with these instructions has one."""
 
 
 def environment(device: str) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""Modules of flax and equinox as functions, on equal terms with those of torch: copied, cast, and watched."""
+"""Modules of flax and equinox as functions, treated as those of torch: copied, cast, and observed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from crosscheck._arithmetic.ulp import round_once
 
 
 class JaxModule:
-    """A module of flax, nnx or linen that is bound to its variables, or of equinox, with its floats in a format.
+    """A module of flax (nnx, or linen bound to its variables) or equinox, with its floats in a format.
 
-    It makes a copy for each call: what a call changes, such as running statistics, is not there for the next one. So it can
-    be traced, and two calls give the same.
+    Each call gets a copy, so what a call changes, such as running statistics, does not affect the next one. So the module
+    can be traced, and two calls give the same.
     """
 
     def __init__(self, copies: Callable[[], Callable[..., Any]]) -> None:
         self._copies = copies
         self.changed: tuple[str, ...] = ()
-        """What the last call changed in its copy."""
+        """The arrays that the last call changed in its copy."""
 
     @classmethod
     def of(cls, function: Any, fmt: Format) -> JaxModule | None:
-        """The module that a function is; None where it is none."""
+        """The module, if the function is one; otherwise None."""
         scope = getattr(function, "scope", None)
         if scope is not None and hasattr(function, "unbind"):
             module, variables = function.unbind()
@@ -47,7 +47,7 @@ class JaxModule:
 
     @property
     def draws(self) -> bool:
-        """Whether the last call took random numbers: nnx counts them."""
+        """Whether the last call drew random numbers: nnx counts them."""
         return any(name.endswith(".count.value") for name in self.changed)
 
 

@@ -20,16 +20,16 @@ UNTRACEABLE = (
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )
-"""What JAX raises where a function asks for the value of what it traces."""
+"""The exceptions that JAX raises when a function needs the value of what JAX traces."""
 
 
 def untraceable(error: BaseException | None) -> str:
-    """Why a function is run eagerly only, from what it raised when it was traced."""
+    """Why a function runs only eagerly, from the exception of its tracing."""
     return f"{type(error).__name__}: {''.join(str(error).splitlines()[:1])}"
 
 
 class JaxProgram:
-    """A JAX function, or a module of flax or equinox. It is run eagerly, and compiled where it can be traced."""
+    """A JAX function, or a module of flax or equinox. It runs eagerly, and compiled if it can be traced."""
 
     name = "jax"
 
@@ -44,7 +44,7 @@ class JaxProgram:
 
     @cached_property
     def _module(self) -> JaxModule | None:
-        """Made when it is called first, since what making it raises is the function's."""
+        """The module; made at the first call, so that an exception then counts as the function's."""
         with self.scope(), jax.ensure_compile_time_eval():
             return JaxModule.of(self.function, self.inputs.fmt)
 
@@ -95,7 +95,7 @@ class JaxProgram:
             return [leaf for leaf in found if jnp.issubdtype(leaf.dtype, jnp.floating)], found
 
         def gradients(by: list[Any], leaves: list[Any], cotangents: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
-            """Per float output the gradients, and all the outputs."""
+            """The gradients for each float output, and all outputs."""
             _, pull_back, found = jax.vjp(lambda by: values(by, list(leaves)), by, has_aux=True)
             rows = []
             for k, cotangent in enumerate(cotangents):
@@ -137,7 +137,7 @@ class JaxProgram:
             return [np.asarray(one) for one in found]
 
     def refuses_tracing(self, error: Exception) -> bool:
-        """Whether that is what an error says; then it is kept as the reason why the function runs eagerly only."""
+        """Whether an exception says so; it is then kept as the reason why the function runs only eagerly."""
         if isinstance(error, UNTRACEABLE):
             self.untraceable = untraceable(error)
         return isinstance(error, UNTRACEABLE)

@@ -1,4 +1,4 @@
-"""What cannot be run here: a framework that cannot be imported, or a dtype for which a backend has no code."""
+"""What cannot be run here: a framework that cannot be imported, or a dtype that a backend lacks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from crosscheck._records.interface import MissingFrameworkError
 
 @dataclass(frozen=True)
 class Lacking:
-    """Why which frameworks cannot be imported, and by framework, why which dtypes cannot be run."""
+    """Why frameworks cannot be imported; and for each framework, why dtypes cannot be run."""
 
     frameworks: Mapping[str, str]
     dtypes: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Lacking:
-        """Of what a report says of its environment."""
+        """From a report's description of its environment."""
         sides = {name: described.get(name, {}) for name in FRAMEWORKS}
         return cls(
             {name: one["error"] for name, one in sides.items() if "error" in one},
@@ -33,9 +33,9 @@ class Lacking:
         return side not in self.frameworks and dtype not in self.dtypes.get(side, {})
 
     def of_those(self, implementations: Collection[str], dtypes: Collection[str]) -> dict[str, str]:
-        """What of these cannot be run here, and why.
+        """The implementations and dtypes that cannot be run here, and why.
 
-        Raises ``MissingFrameworkError`` where none of their frameworks can be imported.
+        Raises ``MissingFrameworkError`` if none of their frameworks can be imported.
         """
         sides = {Implementation.of(implementation).side for implementation in implementations} - {"analytic"}
         if sides and sides <= self.frameworks.keys():
@@ -43,7 +43,7 @@ class Lacking:
         return self.among(sides, dtypes)
 
     def among(self, sides: Collection[str], dtypes: Collection[str]) -> dict[str, str]:
-        """What of these frameworks and dtypes cannot be run, and why."""
+        """The frameworks and dtypes that cannot be run here, and why."""
         return {name: why for name, why in self.frameworks.items() if name in sides} | {
             f"{dtype} in {name}": why
             for name, lost in self.dtypes.items()
@@ -59,5 +59,5 @@ def lacking(device: str = "cpu") -> Lacking:
 
 
 def not_run(lost: Collection[str]) -> str:
-    """What a first line adds where something of what was asked for was not run."""
+    """The remark in a first line that something requested was not run."""
     return f"; not run here: {', '.join(lost)}" if lost else ""

@@ -1,4 +1,4 @@
-"""Running any function of a framework: what it is called with and what it returns, as trees of arrays."""
+"""Programs: any function of a framework, with its arguments and results as trees of arrays."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from crosscheck._frameworks.trees import Tree, flatten
 
 Array = np.ndarray[Any, Any]
 Result = Array | None
-"""A derivative that the framework finds no path for is None."""
+"""A result; a derivative is None if the framework finds no path to it."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a function returned: structure, names, and for each leaf its shape, dtype and whether it is an array."""
+    """The results of a function: structure, names, and for each leaf its shape, dtype and whether it is an array."""
 
     tree: Tree
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class NotAnArrayError(TypeError):
 
 @dataclass
 class Directions:
-    """What derivatives are taken along: a cotangent for each float output, a direction for each input of ``wrt``."""
+    """The vectors of the derivatives: a cotangent for each float output, a direction for each input of ``wrt``."""
 
     cotangents: list[Array] = field(default_factory=list)
     tangents: list[Array] = field(default_factory=list)
@@ -51,26 +51,26 @@ class Directions:
 
 
 class Program(Protocol):
-    """One framework's function at given inputs."""
+    """A framework's function at given inputs."""
 
     name: str
     inputs: Inputs
     device: str
     draws: bool
-    """Whether the last run moved a random state, of torch, numpy or Python."""
+    """Whether the last run changed a random state, of torch, numpy or Python."""
     uneven: bool
-    """Whether runs on the same input were seen to differ in their last digits."""
+    """Whether runs at the same input differed in their last digits."""
     changed: tuple[str, ...]
-    """What a module changed of itself in the last run of ``outputs``, such as running statistics."""
+    """What a module changed in itself in the last run of ``outputs``, such as running statistics."""
 
     def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
-        """Run once, without derivatives: what it returned, as structure and as arrays; and the inputs it changed."""
+        """Run once, without derivatives: the structure and arrays of the result, and the names of the inputs it changed."""
 
     def results(self, order: int, along: Directions, mode: str) -> list[Result]:
-        """The values, then per float output and ``wrt`` input the gradients, then the second derivatives."""
+        """The values, then for each float output and ``wrt`` input the gradients, then the second derivatives."""
 
     def flat(self, order: int) -> Callable[..., list[Any]]:
-        """The same as a function of the framework's arrays: of (inputs, cotangents, tangents)."""
+        """The same as a function of (inputs, cotangents, tangents), arrays of the framework."""
 
 
 def layout(outputs: Outputs, inputs: Inputs, order: int) -> list[tuple[int, int, int | None]]:
@@ -103,9 +103,9 @@ def describe(value: Any, what: str) -> tuple[Outputs, list[Any]]:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The positional arguments, flattened: float leaves in the dtype, others as they are.
+    """The positional arguments, flattened: float leaves in the dtype, others unchanged.
 
-    ``wrt`` are the indices of the leaves by which is differentiated.
+    ``wrt`` are the indices of the leaves to differentiate by.
     """
 
     tree: Tree
@@ -122,13 +122,13 @@ class Inputs:
         return tuple(i for i in range(len(self.leaves)) if self.is_float(i))
 
     def with_leaf(self, index: int, leaf: np.ndarray[Any, Any]) -> Inputs:
-        """The same with another array at one place."""
+        """The same inputs with another array at one place."""
         return replace(self, leaves=(*self.leaves[:index], leaf, *self.leaves[index + 1 :]))
 
 
 @contextmanager
 def watching(program: Program) -> Iterator[None]:
-    """Notice whether what is run moves a random state."""
+    """Notice whether what runs in the block changes a random state."""
     before = _random_states()
     yield
     program.draws = _random_states() != before

@@ -1,4 +1,4 @@
-"""The settings of both frameworks on which results depend: what each changes, and how to set both alike."""
+"""The settings of both frameworks on which results depend: what each changes, and how to set both frameworks alike."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from crosscheck._records.errors import UsageError
 from crosscheck._records.interface import MissingFrameworkError, framework
 
 MATMUL = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
-"""torch's names of the precisions of a float32 matrix product, and JAX's."""
+"""torch's names of the precisions of a float32 matrix product, with JAX's names."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as it is now: its value in each framework, None where it has none or the framework is missing.
+    """One setting now: its value in each framework, None if the framework lacks it or is missing.
 
     ``changes`` says what it changes in results, ``alike`` how to set both frameworks alike.
     """
@@ -135,22 +135,22 @@ def precision(
     deterministic: bool | None = None,
     flush_denormal: bool | None = None,
 ) -> Iterator[None]:
-    """Set both frameworks alike inside a ``with`` block, and restore them afterwards, also after an exception.
+    """Set both frameworks alike inside a ``with`` block. Afterwards, also after an exception, the old settings are back.
 
-    A framework that is not installed is left out. Settings of PyTorch hold for the whole process, those of JAX for this
+    A framework that is not installed is skipped. Settings of PyTorch apply to the whole process, those of JAX to this
     thread.
 
     Args:
-        matmul: ``highest``: products of float32 are computed in float32. ``high``: the factors are rounded to TF32.
-            ``medium``: to bfloat16, on devices that can. In PyTorch it holds for cuBLAS and cuDNN, in JAX for every dot and
-            convolution. None changes nothing.
-        x64: Whether JAX has float64, and whether floats of Python become float64 in both frameworks.
-        deterministic: Whether PyTorch uses deterministic algorithms only. JAX reads its own flag, XLA_FLAGS, at its start.
-        flush_denormal: Whether PyTorch flushes subnormals to zero on the CPU, as XLA always does there. numpy, which judges,
-            then flushes them too; so crosscheck's own functions switch it off while they run.
+        matmul: ``highest`` computes products of float32 in float32. ``high`` rounds the factors to TF32, ``medium`` to
+            bfloat16, on devices that can. In PyTorch it applies to cuBLAS and cuDNN, in JAX to every dot and convolution.
+            None changes nothing.
+        x64: Whether JAX has float64, and whether floats of Python become float64 in both frameworks. None changes nothing.
+        deterministic: Whether PyTorch uses only deterministic algorithms. JAX reads its own flag, XLA_FLAGS, at its start.
+        flush_denormal: Whether PyTorch flushes subnormals to zero on the CPU, as XLA always does there. This changes numpy
+            too, with which crosscheck judges; so crosscheck's own functions switch it off while they run.
 
     Raises:
-        UsageError: If an argument has another value.
+        UsageError: If an argument has a value that is not listed here.
 
     Examples:
         >>> import crosscheck, jax.numpy as jnp
@@ -178,12 +178,12 @@ def precision(
 def _changes(
     torch: Any, matmul: str | None, x64: bool | None, deterministic: bool | None, flush_denormal: bool | None
 ) -> Sequence[Callable[[], object]]:
-    """Make the changes in torch; what undoes each."""
+    """Make the changes in torch, and return the functions that undo them."""
     undo: list[Callable[[], object]] = []
     if matmul is not None:
         cudnn = torch.backends.cudnn
         before, allowed = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-        # by set_flags, since torch's tools for tests, once imported, forbid to set the attribute
+        # by set_flags: after torch's test tools are imported, the attribute can no longer be set
         undo += [
             lambda: torch.set_float32_matmul_precision(before),
             lambda: cudnn.set_flags(_allow_tf32=allowed, _fp32_precision=None),
@@ -206,7 +206,7 @@ def _changes(
 
 
 def _flushes(torch: Any) -> bool:
-    """Whether torch flushes subnormals in this thread, and with it numpy."""
+    """Whether torch, and so numpy, flushes subnormals in this thread."""
     return bool((torch.full((1,), 2.0**-126, dtype=torch.float32, device="cpu") * 0.5 == 0).item())
 
 
@@ -215,19 +215,19 @@ _ONE_AT_A_TIME = threading.RLock()
 
 @contextmanager
 def undisturbed(*, alone: bool = False) -> Iterator[None]:
-    """Run as if the caller had set nothing that is in the way; afterwards all is as it was.
+    """Run without the caller's settings that would interfere; afterwards they are restored.
 
-    In ``torch.inference_mode`` there are no derivatives, under ``jax.disable_jit`` nothing is compiled, with
-    ``jax.debug_nans`` a NaN is an exception, and where torch flushes subnormals so does numpy, which judges. What a user
-    chooses for a function's sake stays: the precision of products, the default dtype, deterministic algorithms.
+    In ``torch.inference_mode``, there are no derivatives. Under ``jax.disable_jit``, nothing is compiled. With
+    ``jax.debug_nans``, a NaN is an exception. If torch flushes subnormals, so does numpy, which judges. Settings that a user
+    chooses for a function are kept: the precision of products, the default dtype, deterministic algorithms.
 
-    ``alone`` is for what changes settings that torch and Python have for the whole process, such as the filters of
-    warnings: one such call at a time, whatever the thread, or one might restore what another has set.
+    Use ``alone`` for code that changes settings of the whole process, such as the filters of warnings: only one such call
+    runs at a time, since threads would restore each other's settings.
     """
     with _ONE_AT_A_TIME if alone else nullcontext(), ExitStack() as stack:
         raising = {kind: "ignore" for kind, how in np.geterr().items() if how not in ("ignore", "warn")}
         stack.enter_context(np.errstate(**raising))  # type: ignore[arg-type]
-        if "torch" in sys.modules:  # where it was not imported, nothing of it was set
+        if "torch" in sys.modules:  # if it was not imported, none of its settings was changed
             _undisturb_torch(_imported("torch"), stack)
         if "jax" in sys.modules:
             _undisturb_jax(_imported("jax"), stack)
@@ -237,12 +237,12 @@ def undisturbed(*, alone: bool = False) -> Iterator[None]:
 def _undisturb_torch(torch: Any, stack: ExitStack) -> None:
     if torch is None:
         return
-    stack.enter_context(torch.inference_mode(False))  # which switches derivatives on, after no_grad too
+    stack.enter_context(torch.inference_mode(False))  # this switches derivatives on, also after no_grad
     stack.enter_context(torch.autograd.set_detect_anomaly(False))
     for kind in ("cpu", "cuda"):
         if torch.is_autocast_enabled(kind):
             stack.enter_context(torch.autocast(kind, enabled=False))
-    if torch.get_default_device().type == "meta":  # whose tensors hold no numbers
+    if torch.get_default_device().type == "meta":  # tensors on meta hold no numbers
         stack.enter_context(torch.device("cpu"))
     if _flushes(torch):
         stack.callback(torch.set_flush_denormal, True)
@@ -257,13 +257,13 @@ IN_THE_WAY = (
     ("numpy_dtype_promotion", "standard"),
     ("numpy_rank_promotion", "allow"),
 )
-"""Options of JAX that make a function raise, or run otherwise, and their usual values."""
+"""Options of JAX that make a function raise or run differently, and their usual values."""
 
 
 def _undisturb_jax(jax: Any, stack: ExitStack) -> None:
     if jax is None:
         return
     for option, usual in IN_THE_WAY:
-        if getattr(jax.config, f"jax_{option}") != usual:  # else entering it might have JAX compile again
+        if getattr(jax.config, f"jax_{option}") != usual:  # to set it again might make JAX compile again
             stack.enter_context(getattr(jax, option)(usual))
     stack.enter_context(jax.transfer_guard("allow"))

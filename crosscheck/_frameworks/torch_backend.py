@@ -1,4 +1,4 @@
-"""Running functions in torch."""
+"""Run functions in torch."""
 
 import functools
 import os
@@ -29,7 +29,7 @@ def check_device(device: str) -> None:
 
 
 def to_tensor(x: FloatArray, device: str) -> Any:
-    """A tensor with the same bits; bfloat16 travels as int16, which numpy and torch share."""
+    """A tensor with the same bits; bfloat16 is passed as int16, which numpy and torch share."""
     x = np.array(x, order="C")
     if x.dtype == ml_dtypes.bfloat16:
         tensor = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
@@ -47,28 +47,28 @@ def to_array(tensor: Any) -> FloatArray:
 
 
 _ALONE = threading.RLock()
-"""torch.compile and the levels of forward mode are not safe for threads."""
+"""torch.compile and the levels of forward mode are not thread-safe."""
 
 _COUNTED = threading.Lock()
 _USUAL: list[int] = []
-"""How many threads torch has when no one asks for one, once for each who does."""
+"""torch's number of threads when no block asks for one, once for each block that does."""
 
 
 def _in_a_new_thread(call: Callable[..., Any], *args: object) -> Any:
-    """Call in a thread of Python's that is new to torch, and so begins with the number of threads that was set last."""
+    """Call in a new thread of Python, which torch starts with the number of threads that was set last."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call, *args).result()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute in one thread, for a while: waking others costs more than a small computation.
+    """Let torch compute in one thread inside a block: to wake others costs more than a small computation.
 
-    A thread of Python's that is new to torch begins with the number that was set last, and keeps it. So a thread that began
-    while another had asked for one has one, too, and its own number is not the usual one.
+    A new thread of Python starts with the number of torch's threads that was set last, and keeps it. So a thread that
+    started while another one was in such a block has one, too, and its own number is not the usual one.
     """
     with _COUNTED:
-        here = torch.get_num_threads()  # which has this thread take over the number now, and not later
+        here = torch.get_num_threads()  # this fixes the number for this thread now
         usual = _USUAL[0] if _USUAL else _in_a_new_thread(torch.get_num_threads)
         here = usual if here == 1 else here
         _USUAL.append(usual)
@@ -79,7 +79,7 @@ def one_thread() -> Iterator[None]:
         with _COUNTED:
             _USUAL.pop()
             torch.set_num_threads(here)
-            if here != usual:  # this thread's number alone differs: new threads begin with the usual one
+            if here != usual:  # only this thread's number differs: new threads start with the usual one
                 _in_a_new_thread(torch.set_num_threads, usual)
 
 
@@ -114,7 +114,7 @@ def derivatives(
 
 
 def _check_untouched(tensor: Any, x: FloatArray) -> None:
-    """Raise ``WrongOutputError`` where a function has written into its input."""
+    """Raise ``WrongOutputError`` if a function has changed its input."""
     if to_array(tensor).tobytes() != np.ascontiguousarray(x).tobytes():
         raise WrongOutputError("the function changes its input in place")
 
@@ -122,7 +122,7 @@ def _check_untouched(tensor: Any, x: FloatArray) -> None:
 def _reversed(
     result: Any, tensor: Any, orders: tuple[int, ...], cotangents: tuple[Any, Any], like: Any | None
 ) -> dict[int, FloatArray | None]:
-    """The derivatives of a result by its input in reverse mode; None where there is no path."""
+    """The derivatives of a result by its input in reverse mode; None if there is no path."""
     check_output(result, tensor, like)
     found = {0: result}
     for k in range(max(orders)):
@@ -138,7 +138,7 @@ def _reversed(
 def _functional(
     function: Function, x: Any, order: int, mode: str, cotangents: tuple[Any, Any], like: Any | None
 ) -> FloatArray:
-    """The derivative by the transformations of ``torch.func``: forward mode, or reverse mode one entry at a time."""
+    """The derivative by transformations of ``torch.func``: forward mode, or reverse mode for one entry at a time."""
 
     def program(x: Any, v: Any, w: Any, like: Any) -> Any:
         def checked(x: Any) -> Any:
@@ -166,7 +166,7 @@ def _reverse(function: Function, cotangent: Any) -> Function:
 
 @functools.lru_cache(maxsize=64)
 def _program(function: Function) -> tuple[Function, Any]:
-    """A function through torch.compile, and what counts the graphs that were compiled of it."""
+    """A function through torch.compile, and a counter of the graphs that were compiled."""
     from torch._dynamo.testing import CompileCounterWithBackend
 
     graphs = CompileCounterWithBackend("inductor")
@@ -176,13 +176,13 @@ def _program(function: Function) -> tuple[Function, Any]:
 def _compiled(
     function: Function, x: Any, orders: tuple[int, ...], cotangents: tuple[Any, Any], like: Any | None
 ) -> dict[int, FloatArray | None]:
-    """The derivatives by a compiled graph; raises where there is none, and torch would have run the function as it is.
+    """The derivatives by a compiled graph; raises if there is none, since torch would then run the function uncompiled.
 
-    The value is that of the graph from which the gradient comes, so that one serves both.
+    The value comes from the graph of the gradient, so that one graph serves both.
     """
     import torch._dynamo
 
-    # a function is compiled anew for each dtype and shape, of which torch expects few
+    # a function is compiled again for each dtype and shape, and torch limits how often
     with torch._dynamo.config.patch(recompile_limit=10**6, accumulated_recompile_limit=10**6):
         program, graphs = _program(function)
         x.requires_grad_()
@@ -200,7 +200,7 @@ def lacks(mode: str) -> str | None:
         return f"torch.compile needs a C++ compiler, and there is no {compiler} here; install one, or name one in CXX"
     try:
         torch.compile(lambda x: x)
-    except RuntimeError as error:  # a Python that it does not know yet
+    except RuntimeError as error:  # torch.compile does not support this Python yet
         return str(error)
     return None
 
@@ -216,17 +216,17 @@ def flush(dtype: str, mode: str, device: str) -> Flush:
 
 
 def release() -> None:
-    """Let go of what torch.compile made."""
+    """Release what torch.compile made."""
     if _program.cache_info().currsize:
         _program.cache_clear()
         torch.compiler.reset()
 
 
 def capability() -> str:
-    """torch's name for the CPU's instructions, where that says which they are.
+    """torch's name for the CPU's instructions, more exact where that name is not.
 
-    It is SVE or NEON where torch says DEFAULT of ARM, as of x86 without AVX2, and AVX512_FP16 where float16 has instructions
-    of its own, with which JAX computes.
+    It is SVE or NEON on ARM, where torch says DEFAULT as on x86 without AVX2; and AVX512_FP16 if float16 has its own
+    instructions, with which JAX computes.
     """
     name, here = str(torch.backends.cpu.get_cpu_capability()), torch.cpu.get_capabilities()
     if name == "DEFAULT" and here.get("architecture") == "arm64":

@@ -28,9 +28,9 @@ class TorchProgram:
 
     @cached_property
     def function(self) -> Any:
-        """What is called: of a module a copy, so that running statistics stay as they are, in the dtype of the comparison.
+        """The function; for a module a copy in the comparison's dtype, so that its running statistics do not change.
 
-        It is made when it is called first, since what making it raises is the module's.
+        It is made at the first call, so that an exception then counts as the module's.
         """
         if not isinstance(self._given, torch.nn.Module):
             return self._given
@@ -41,7 +41,7 @@ class TorchProgram:
         return self.function(*self.inputs.tree.build(list(leaves)))
 
     def _buffers(self) -> dict[str, Array]:
-        """What a module has beside its parameters."""
+        """The state of a module besides its parameters."""
         module = isinstance(self.function, torch.nn.Module)
         return {name: _array(buffer).copy() for name, buffer in self.function.named_buffers()} if module else {}
 
@@ -61,12 +61,12 @@ class TorchProgram:
         return described, values, changed
 
     def values(self, leaves: Sequence[Any]) -> list[Any]:
-        """What it returns for these tensors, flat."""
+        """The results for these tensors, flat."""
         _, values = describe(self._call(leaves), "torch")
         return [value if hasattr(value, "dtype") else torch.as_tensor(value) for value in values]
 
     def flat(self, order: int, absent: set[int] | None = None) -> Callable[..., list[Any]]:
-        """(inputs, cotangents, tangents) -> results; a gradient that is not there is zeros, and noted in ``absent``."""
+        """(inputs, cotangents, tangents) -> results; a missing gradient is zeros, and its number is added to ``absent``."""
         count, wrt = len(self.inputs.leaves), self.inputs.wrt
 
         def program(*arguments: Any) -> list[Any]:
@@ -111,7 +111,7 @@ def _gradients(value: Any, by: list[Any], cotangent: Any, *, create_graph: bool)
 
 
 def _second(gradients: list[Any], by: list[Any], tangents: Sequence[Any]) -> list[Any]:
-    """The gradient of the sum of <tangent, gradient>; zeros, not missing, where a gradient does not depend on an input."""
+    """The gradient of the sum of <tangent, gradient>; zeros, not missing, if a gradient does not depend on an input."""
     pairs = [(g, v) for g, v in zip(gradients, tangents, strict=True) if g is not None and g.requires_grad]
     if not pairs:
         return [None if g is None else torch.zeros_like(x) for g, x in zip(gradients, by, strict=True)]

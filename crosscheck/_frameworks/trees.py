@@ -1,6 +1,6 @@
-"""Trees of arrays, flattened in one order whatever framework the leaves are of.
+"""Trees of arrays, flattened in one order for any framework.
 
-Nodes are dicts, lists, tuples, named tuples, dataclasses and what is registered with JAX: ``nnx.State``, equinox modules.
+Nodes are dicts, lists, tuples, named tuples, dataclasses, and classes registered with JAX: ``nnx.State``, equinox modules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tree:
-    """The shape of a tree: what each node is, and the names of the leaves as Python would index them."""
+    """The structure of a tree: the kind of each node, and the names of the leaves as Python code would index them."""
 
     kind: str
     keys: tuple[Any, ...] = ()
@@ -31,7 +31,7 @@ class Tree:
     def same(self, other: Tree) -> bool:
         """Whether two trees have the same structure.
 
-        Lists and tuples of every kind are alike, and so are dicts and objects with the same names.
+        Lists and tuples of every kind count as the same, and so do dicts and objects with the same names.
         """
         return (
             self.kind == other.kind
@@ -49,9 +49,9 @@ class Tree:
 
 
 def flatten(value: Any, name: str, leaf: tuple[type, ...] = ()) -> tuple[Tree, list[Any], list[str]]:
-    """The structure of a tree, its leaves and their names, such as ``y[0]['loss']``; what has names in sorted order.
+    """The structure of a tree, its leaves and their names, such as ``y[0]['loss']``; named children are sorted by name.
 
-    Instances of the classes ``leaf`` are leaves, whatever they are.
+    Instances of the classes ``leaf`` are leaves, even if they could be nodes.
     """
     leaves: list[Any] = []
     names: list[str] = []
@@ -72,7 +72,7 @@ def flatten(value: Any, name: str, leaf: tuple[type, ...] = ()) -> tuple[Tree, l
 
 @dataclass(frozen=True)
 class _Node:
-    """One node of a tree: ``labels`` are what is written after its name to name a child."""
+    """One node of a tree; ``labels`` are appended to its name to name its children."""
 
     kind: str
     keys: tuple[Any, ...]
@@ -82,7 +82,7 @@ class _Node:
 
 
 def _node(value: Any) -> _Node | None:
-    """What kind of node a value is; None for a leaf."""
+    """The node that a value is; None for a leaf."""
     if isinstance(value, list | tuple):
         fields, kind = getattr(value, "_fields", None), type(value)
         labels = [f".{field}" for field in fields] if fields else [f"[{i}]" for i in range(len(value))]
@@ -107,7 +107,7 @@ def _mapping(parts: Mapping[Any, Any], labels: Sequence[str], make: Callable[[di
 
 
 def _registered(value: Any) -> _Node | None:
-    """A node of a class that is registered with JAX, which nobody can make before JAX is imported."""
+    """A node of a class that is registered with JAX; without JAX imported, no such object exists."""
     if "jax" not in sys.modules:
         return None
     from jax import tree_util

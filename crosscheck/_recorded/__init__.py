@@ -1,1 +1,1 @@
-"""What the functions that the frameworks ship were seen to do where they deviate: one data file for each environment."""
+"""Records of the deviations of what the frameworks ship: one data file for each environment."""

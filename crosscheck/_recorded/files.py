@@ -1,4 +1,4 @@
-"""The data files: what they hold, how they are read and written, and the deviations that are made with them."""
+"""The data files: their content, how they are read and written, and the deviations that are made with them."""
 
 import dataclasses
 import json
@@ -26,16 +26,16 @@ NOT_WRITTEN = {
     "seen": (),
     "max_ulp_in": {},
 }
-"""Fields of a region that are left out of a file where they have these values, their defaults."""
+"""Fields of a region that a file omits if they have these values, their defaults."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One environment, and the regions that the deviations have there, by their ids.
+    """One environment, and the regions of each deviation there, by its id.
 
-    ``by`` names the versions that recorded it. Such a record is whole: in its environment no other record counts. A record
-    without ``by`` was written by hand and has not been run again; several environments share it, and other files may add
-    to it.
+    ``by`` names the versions that recorded it. Such a record is whole: in its environment no other record applies. A record
+    without ``by`` was written by hand and has not been run again; several environments share it, and other files may add to
+    it.
     """
 
     seen: Seen
@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True)
 class RecordFile:
-    """What a file holds; of a region the fields that have their defaults are left out."""
+    """The content of a file; fields of a region at their defaults are omitted."""
 
     schema: str
     seen: Seen
@@ -63,7 +63,7 @@ def recorded(
     modes: tuple[str, ...] = MODES,
     bug: bool = False,
 ) -> Deviation:
-    """A deviation of the catalogue: what a person writes of it, and the regions that the files have under its id.
+    """A deviation of the catalogue: the part that a person writes, and the regions that the files have under its id.
 
     Each region was observed in the environment of its file.
     """
@@ -76,12 +76,12 @@ def recorded(
 
 @cache
 def records() -> tuple[Record, ...]:
-    """What the files of this package hold."""
+    """The content of the files of this package."""
     return tuple(map(read, files()))
 
 
 def by_name() -> dict[str, Record]:
-    """What is on record of each environment, by its name: the file that a command wrote, or the parts of those by hand."""
+    """The record of each environment, by its name: the file that a command wrote, or the parts written by hand."""
     found: dict[str, Record] = {}
     for record in sorted(records(), key=lambda record: record.by is None):
         for capability in record.seen.capabilities:
@@ -104,12 +104,12 @@ def name_of(seen: Seen) -> str:
 
 
 def files(folder: Path = FOLDER) -> list[Path]:
-    """The data files, in the order in which they are read."""
+    """The data files, in the order of reading."""
     return sorted(folder.glob("*.json"), key=lambda path: path.stem)
 
 
 def read(path: Path) -> Record:
-    """What a file holds; raises ``SpecError`` that names the file and, where it has one, the id."""
+    """The content of a file; raises ``SpecError`` with the file and, if there is one, the id."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except ValueError as error:
@@ -129,7 +129,7 @@ def read(path: Path) -> Record:
 
 
 def text(record: Record) -> str:
-    """The content of a file, with one region a line, so that a comparison of two versions reads line by line."""
+    """The content of a file as text, with one region on each line, so that two versions can be compared by line."""
     entries = ",\n".join(
         f"    {json.dumps(id_)}: [\n" + ",\n".join(f"      {line(region)}" for region in regions) + "\n    ]"
         for id_, regions in record.deviations.items()
@@ -140,7 +140,7 @@ def text(record: Record) -> str:
 
 
 def line(region: Region) -> str:
-    """A region as it stands in a file, without the fields that have their default value."""
+    """A region as a line of a file, without the fields at their defaults."""
     told = dataclasses.asdict(region).items()
     return _json({name: value for name, value in told if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
 
@@ -150,7 +150,7 @@ def _json(data: object) -> str:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which no name occurs twice: of two lists under one id the first would be lost."""
+    """An object in which no name occurs twice: of two lists under one id, the first would be lost."""
     names = [name for name, _ in pairs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{twice[0]!r} occurs twice")
@@ -158,7 +158,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def regions_of(where: str, lines: object) -> tuple[Region, ...]:
-    """Regions out of the lists of a file; raises ``SpecError`` that says where they are none."""
+    """Regions from the lists of a file; raises ``SpecError`` that names the place of an error."""
     if not isinstance(lines, list) or not lines:
         raise SpecError(f"{where}: expected a list of regions")
     return tuple(_region(f"{where}: region {number}", one) for number, one in enumerate(lines, 1))

@@ -1,1 +1,1 @@
-"""The frozen records that say what an activation is, the interface that makes functions of it, and errors."""
+"""The frozen records that describe an activation, the interface that makes functions of it, and errors."""

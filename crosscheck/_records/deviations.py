@@ -1,4 +1,4 @@
-"""The frozen records of a known disagreement: where it lies, what it is, in which environments it was observed."""
+"""The frozen records of a known disagreement: its inputs, its reason, the environments in which it was observed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ class Anchor:
     """An input at which a deviation must occur in each environment where it was observed.
 
     Attributes:
-        input: The input, or the number that identifies the entry of a row: see ``Region``.
-        results: The results there by implementation, to the bit.
+        input: The input; for a function of rows, the number that identifies the entry: see ``Region``.
+        results: The results at this input by implementation, to the bit.
     """
 
     input: float
@@ -35,7 +35,7 @@ class Seen:
 
     Attributes:
         torch: The versions of PyTorch, a range as ``packaging`` writes it, for example ``~=2.13.0``.
-        jax: The versions of JAX, likewise.
+        jax: The versions of JAX, as such a range.
         device: ``cpu`` or ``gpu``.
         capabilities: The CPU capabilities, as ``crosscheck env`` prints them.
     """
@@ -54,28 +54,28 @@ class Region:
     """The inputs at which a deviation occurs: closed intervals, for one order and some dtypes.
 
     For a function of rows, the intervals are of the number that identifies an entry: the entry minus the largest of its row,
-    the entry minus the smallest, or its gate, as the field ``known_by`` of the record says. Where the largest or the
-    smallest is not finite, it is this number itself. The rest of the row matters too, so the deviation need not occur at
-    half of the inputs of the region.
+    the entry minus the smallest, or its gate, as the field ``known_by`` of the record says. If the largest or the smallest
+    is not finite, it is this number itself. The rest of the row matters too, so the deviation need not occur at half of the
+    inputs of the region.
 
     Attributes:
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
         dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``.
         intervals: Pairs ``(low, high)``, both ends included. A single input is ``(x, x)``; the input NaN is ``(nan, nan)``.
         anchors: Inputs in the intervals at which the deviation must occur.
-        max_ulp: An upper bound of the error in ULP, for the causes that have one. The run fails where the measured error is
-            above it, and where it is below a tenth of it. In rows as long as a vocabulary, it holds only where ``lengths``
-            names their length.
+        max_ulp: An upper bound of the error in ULP, for the causes that have one. The run fails if the measured error is
+            above it, or below a tenth of it. For rows as long as a vocabulary, it holds only if ``lengths`` names their
+            length.
         lengths: Restricts the region to rows of these lengths.
         parameters: Restricts the region to these values of parameters.
         capability: A CPU capability as ``crosscheck env`` prints it, such as ``AVX512``. The region is examined only on CPUs
-            with this one, since others run other code, with other results.
-        modes: The modes in which the deviation occurs here; those of the deviation unless given.
-        seen: The environments in which it was observed here; those of the deviation unless given.
-        max_ulp_in: The bounds of modes that have another one than ``max_ulp``.
+            with this capability, since others run other code, with other results.
+        modes: The modes in which the deviation occurs here; by default those of the deviation.
+        seen: The environments in which it was observed here; by default those of the deviation.
+        max_ulp_in: The bounds of modes whose bound is not ``max_ulp``.
 
     Raises:
-        SpecError: If a field has a wrong value, there is no interval or no anchor, or an anchor is in none of the intervals.
+        SpecError: If a field has a wrong value, there is no interval or no anchor, or an anchor is outside of the intervals.
 
     Examples:
         >>> from crosscheck import Anchor, Region
@@ -120,10 +120,10 @@ class Region:
         """Find the upper bound of the error in ULP.
 
         Args:
-            mode: A mode; all of them unless given.
+            mode: A mode; None for all of them.
 
         Returns:
-            The bound that holds in the mode, or in all of them.
+            The bound that holds in this mode, or in all modes.
 
         Examples:
             >>> from crosscheck import Anchor, Region
@@ -139,7 +139,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A known disagreement of functions that the frameworks ship, declared as data and checked at every run.
+    """A known disagreement of functions that the frameworks ship, declared as data and checked in every run.
 
     Attributes:
         id: Its name, for example ``relu-negative-zero``.
@@ -150,9 +150,9 @@ class Deviation:
         reason: The reason, in a sentence or two for a reader.
         link: The documentation, source or issue that explains it.
         seen: The environments in which it was observed.
-        modes: The modes in which it occurs; all unless given.
-        bug: Whether it looks like a mistake of the framework, not like a choice or a limit of its arithmetic. Then
-            ``crosscheck explain`` has a snippet to report it.
+        modes: The modes in which it occurs; by default all.
+        bug: Whether it looks like a mistake of the framework, not like a choice or a limit of its arithmetic. If it does,
+            ``crosscheck explain`` prints a snippet to report it.
 
     Raises:
         SpecError: If a field has a wrong value or is empty, or an anchor has a result of another implementation.
@@ -205,13 +205,13 @@ class Deviation:
                     raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its implementations")
 
     def modes_of(self, region: Region) -> tuple[str, ...]:
-        """Find the modes in which it occurs in one of its regions.
+        """The modes in which it occurs in one of its regions.
 
         Args:
             region: One of its regions.
 
         Returns:
-            The modes of the region; those of the deviation if it has none.
+            The modes of the region; if it has none, those of the deviation.
         """
         return region.modes or self.modes
 

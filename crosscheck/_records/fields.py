@@ -1,4 +1,4 @@
-"""What the fields of a record may hold: people write records, and a wrong field is best told where it is written."""
+"""The values that the fields of a record may have: a wrong value is reported when the record is made."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from numbers import Real
 from typing import Any
 
 LONGEST = 80
-"""Characters of a value in a message."""
+"""The most characters of a value in a message."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A test of a field's value, and what is expected in words."""
+    """A test of a field's value, and a description of what is expected."""
 
     fits: Callable[[Any], bool]
     expected: str
 
 
 def number(value: object) -> bool:
-    """Whether it is an integer or a float, of numpy too, NaN and the infinities included."""
+    """Whether the value is an integer or a float, also one of numpy, NaN or an infinity."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def identifier(value: object) -> bool:
-    """Whether it is text that Python takes for a name."""
+    """Whether the value is a text that is a Python identifier."""
     return isinstance(value, str) and value.isidentifier()
 
 
 def line(value: object) -> bool:
-    """Whether it is text of one line that can be printed."""
+    """Whether the value is a text of one line that can be printed."""
     return isinstance(value, str) and value.isprintable()
 
 
 def several(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether it is a tuple or list of such values."""
+    """A test for a tuple or list of such values."""
     return lambda value: isinstance(value, tuple | list) and all(map(fits, value))
 
 
 def numbers(count: int) -> Callable[[Any], bool]:
-    """Whether it is so many numbers."""
+    """A test for this many numbers."""
     return lambda value: several(number)(value) and len(value) == count
 
 
 def mapping(key: Callable[[Any], bool], fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether it is a mapping of such keys to such values."""
+    """A test for a mapping of such keys to such values."""
     return lambda value: isinstance(value, Mapping) and all(key(one) and fits(value[one]) for one in value)
 
 
 def instance(*kinds: type) -> Callable[[Any], bool]:
-    """Whether it is one of these."""
+    """A test for an instance of one of these."""
     return lambda value: isinstance(value, kinds)
 
 
 def either(*tests: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether one of the tests holds."""
+    """A test that holds if one of these tests holds."""
     return lambda value: any(fits(value) for fits in tests)
 
 
@@ -66,7 +66,7 @@ FLAG = Kind(instance(bool), "True or False")
 
 
 def wrong(record: object, kinds: Mapping[str, Kind]) -> str | None:
-    """Which field of a record does not hold what it should, in words; None where all do."""
+    """The first field of a record with a wrong value, in words; None if all are right."""
     for name, kind in kinds.items():
         value = getattr(record, name)
         if not kind.fits(value):

@@ -1,4 +1,4 @@
-"""Who computes an activation, and how it is run."""
+"""The implementations of an activation, and the modes in which they run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 MODES = ("eager", "jit", "compile", "vmap", "forward")
-"""How an implementation is run: as it is, or by ``jax.jit``, ``torch.compile``, ``vmap``; in forward mode, not reverse."""
+"""How an implementation is run: unchanged; by ``jax.jit``, ``torch.compile`` or ``vmap``; in forward mode, not reverse."""
 USUAL_MODES = ("eager", "jit")
-"""Those that are run unless others are asked for."""
+"""The modes that are run by default."""
 MODES_OF = {
     "torch": ("eager", "compile", "vmap", "forward"),
     "jax": ("eager", "jit", "vmap", "forward"),
     "analytic": ("eager",),
 }
 OWN, NATIVE, MATCHED = "own", "native", "matched"
-"""crosscheck's own; what the framework ships with its default arguments, and with those that match the definition."""
+"""crosscheck's own; the framework's function with its default arguments; the same with those that match the definition."""
 SUFFIXES = {OWN: "", NATIVE: ".native", MATCHED: ".native.matched"}
 FRAMEWORKS = ("torch", "jax")
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """Who computes an activation.
+    """An implementation of an activation.
 
     Attributes:
         side: The framework, ``torch`` or ``jax``, or ``analytic``: the closed form of a derivative.
@@ -45,7 +45,7 @@ class Implementation:
 
     @property
     def on_screen(self) -> str:
-        """What it is called for people: ``own torch``; ``torch``, which torch ships; ``torch matched``."""
+        """The name in reports: ``own torch``; ``torch`` for what torch ships; ``torch matched``."""
         words = {OWN: f"own {self.side}", NATIVE: self.side, MATCHED: f"{self.side} matched"}
         return words[self.kind] if self.side in FRAMEWORKS else self.side
 
@@ -56,7 +56,7 @@ class Implementation:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """How it can be run."""
+        """The modes in which it can run."""
         return MODES_OF[self.side]
 
 
@@ -66,13 +66,13 @@ IMPLEMENTATIONS = (*FRAMEWORKS, *NATIVES, "analytic")
 
 
 def on_screen(names: str | Collection[str]) -> str:
-    """What implementations are called for people, several with "and" between them; the exact value keeps its name."""
+    """The names of implementations in reports, several with "and" between them; the exact value keeps its name."""
     names = [names] if isinstance(names, str) else names
     return " and ".join(Implementation.of(name).on_screen for name in names)
 
 
 def legend(names: Collection[str]) -> str:
-    """What the implementations in a table or a figure are, in a sentence."""
+    """A sentence that explains the implementations in a table or a figure."""
     said = {
         OWN: "crosscheck's own",
         NATIVE: "what the frameworks ship",

@@ -1,7 +1,7 @@
-"""One activation, ready to use in either framework: types checked, 16 bits through float32, derivative rules attached.
+"""An activation as a function of either framework: types checked, 16 bits through float32, derivative rules attached.
 
-Both classes take a record and build the framework's function at the first call, so that a record can be read where a
-framework is missing. The parameter names and defaults are the record's, the same in both frameworks.
+Both classes take a record and build the framework's function at the first call, so that a record can be read without the
+framework. The parameter names and defaults are the record's, equal in both frameworks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Function = Callable[..., Any]
 
 
 class MissingFrameworkError(ImportError):
-    """A framework that is needed cannot be imported; the message says how to install it."""
+    """A required framework cannot be imported; the message says how to install it."""
 
 
 def framework(name: str) -> Any:
-    """The module ``torch``, ``jax`` or ``optax``; ``MissingFrameworkError`` where it cannot be imported."""
+    """The module ``torch``, ``jax`` or ``optax``; ``MissingFrameworkError`` if it cannot be imported."""
     try:
         module = importlib.import_module(name)
         getattr(module, ALWAYS_THERE.get(name, "__name__"))  # an empty folder of that name can be imported too
@@ -61,7 +61,7 @@ def native_function(native: Native, arguments: Mapping[str, object]) -> Function
 
 
 class _Interface:
-    """What both frameworks' interfaces share."""
+    """The common part of both frameworks' interfaces."""
 
     _framework: str
     _example: str
@@ -78,7 +78,7 @@ class _Interface:
         return f"<{self._activation.name}(x{arguments}) for {self._framework}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As the record's attribute: the rules hold classes that are made at the first call, and cannot be pickled."""
+        """Pickle it as an attribute of the record: the rules hold classes made at the first call, which pickle refuses."""
         return getattr, (self._activation, self._framework)
 
     def _arguments(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -88,12 +88,12 @@ class _Interface:
                 expected = ", ".join(known) or "no parameters"
                 raise TypeError(f"{self._activation.name}: got the parameter {name!r}, expected {expected}")
             number = value.item() if isinstance(value, np.generic) else value
-            if isinstance(number, int) and name != "axis":  # the frameworks raise at an integer beyond 64 bits
+            if isinstance(number, int) and name != "axis":  # the frameworks raise for an integer of more than 64 bits
                 number = float(number) if abs(number) < 2**1023 else math.inf * (1 if number > 0 else -1)
             if isinstance(number, float | int):
                 if number not in self._activation.range_of(name):
                     raise ValueError(self._wrong(name, number))
-            elif isinstance(number, type) or not hasattr(number, "dtype"):  # a scalar of a framework has one, traced too
+            elif isinstance(number, type) or not hasattr(number, "dtype"):  # a framework's scalar has one, even if traced
                 raise TypeError(self._wrong(name, number))
             given[name] = number
         return {**known, **given}
@@ -138,7 +138,7 @@ class _Interface:
 
     @property
     def native(self) -> Function:
-        """What the framework ships, with its default arguments; ``AttributeError`` where it ships none."""
+        """The framework's function with its default arguments; ``AttributeError`` if it ships none."""
         native = self._activation.natives.get(self._framework)
         if native is None:
             raise AttributeError(f"{self._framework} ships no {self._activation.name}")

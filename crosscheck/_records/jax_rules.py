@@ -1,4 +1,4 @@
-"""Derivative rules for JAX: a function whose derivative is given, whose derivative's derivative is given, and so on."""
+"""Derivative rules for JAX: a function with a given derivative, whose own derivative is given, and so on."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -49,16 +49,16 @@ def _of_parameters(value: Rule, x: Any, fixed: dict[str, Any], arrays: dict[str,
 
 
 Parameters = tuple[tuple[str, Any], ...]
-"""The parameters of a function of rows, axis among them: hashable, since they are static."""
+"""The parameters of a function of rows, including axis; hashable, since they are static."""
 
 
 def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule | None = None) -> Callable[..., Any]:
-    """``value(jax, x, axis, **p)``, a function of rows with the Jacobian J, with its derivatives given.
+    """``value(jax, x, axis, **p)``, a function of rows with the Jacobian J, with given derivatives.
 
-    ``gradient(jax, x, v, axis, **p)`` is J^T v, ``second(jax, x, v, w, axis, **p)`` the derivative of that along w, and
-    ``along(jax, x, w, axis, **p)`` is J w, which JAX can differentiate; it is the gradient where J is symmetric. Reverse
-    mode transposes what is linear operation by operation, which would undo the care taken with rounding. They are
-    primitives therefore, with their transposes given.
+    ``gradient(jax, x, v, axis, **p)`` is J^T v, ``second(jax, x, v, w, axis, **p)`` is its derivative along w, and
+    ``along(jax, x, w, axis, **p)`` is J w, which JAX can differentiate; if J is symmetric, it is the gradient. In reverse
+    mode, JAX would transpose linear functions operation by operation, and so undo the care taken with rounding. They are
+    therefore primitives with given transposes.
     """
     forward = gradient if along is None else along
     first_p, second_p = _primitive("row_gradient", gradient), _primitive("row_second", second)
@@ -131,7 +131,7 @@ def _run(formula: Rule, *arrays: Any, parameters: Parameters) -> Any:
 
 
 class _RowPrimitive(Primitive):
-    """A primitive whose operands may vary over different axes of a ``jax.shard_map``, as those of JAX's own may."""
+    """A primitive whose operands may vary over different axes of a ``jax.shard_map``, as JAX's own operands may."""
 
     def bind(self, *arrays: Any, **parameters: Any) -> Any:
         varying = [jax.typeof(array).manual_axis_type.varying for array in arrays]
@@ -153,7 +153,7 @@ def _primitive(name: str, formula: Rule) -> Any:
         return primitive.bind(*front, parameters=parameters), 0
 
     def shaped(*arrays: Any, parameters: Parameters) -> Any:
-        # that of the formula, which says too how the result is sharded and over which axes of a shard_map it varies
+        # the formula's, which also has how the result is sharded and over which axes of a shard_map it varies
         (result,) = jax.make_jaxpr(functools.partial(run, parameters=parameters))(*arrays).out_avals
         return result
 

@@ -1,4 +1,4 @@
-"""The names of dtypes, orders, devices and causes, and the budget: the error up to which a difference is rounding."""
+"""The names of dtypes, orders, devices and causes; the budget: the largest difference that counts as rounding."""
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 ORDERS = (0, 1, 2)
@@ -16,13 +16,13 @@ CAUSES = (
     "rounding",
     "exact",
 )
-"""Why a point is not bit-equal to what it is compared with, worst first."""
+"""The reasons why a point is not bit-equal to what it is compared with, worst first."""
 PASSING = frozenset({"flush", "rounding", "exact"})
 """The causes that need no declared deviation."""
 
 
 def budget(dtype: str, order: int) -> float:
-    """The error, in ULP of the exact result, up to which a difference is rounding: one rule for every implementation."""
+    """The largest error, in ULP of the exact result, that counts as rounding: one rule for every implementation."""
     if dtype in ("bfloat16", "float16"):
         return 1.0
     return (4.0, 5.0, 10.0)[order]

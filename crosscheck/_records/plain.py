@@ -1,4 +1,4 @@
-"""Records as the plain data that JSON holds, and back."""
+"""Convert records to plain data for JSON, and back."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from math import inf, nan
 from typing import Any
 
 LATER = {"layout", "modes", "at_overflow", "subnormal", "worst_subnormal", "length", "made"}
-"""Fields that the first files lack; a default stands for what they mean then."""
+"""Fields that older files lack; their default is what those files mean."""
 
 
 def plain(value: object) -> object:
-    """The same data with lists for tuples, and the strings "nan", "inf" and "-inf" for the floats that JSON lacks."""
+    """The same data with lists instead of tuples, and the strings "nan", "inf" and "-inf" instead of these floats."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -27,7 +27,7 @@ def plain(value: object) -> object:
 
 
 def restored(kind: Any, value: Any, where: str = "") -> Any:
-    """Plain data as the records that they were made of; raises ``ValueError`` that says where they are none."""
+    """Plain data as the records from which they were made; raises ``ValueError`` with the place of an error."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value

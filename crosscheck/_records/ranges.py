@@ -1,4 +1,4 @@
-"""The numbers that a parameter of an activation may be."""
+"""The numbers that a parameter of an activation may have."""
 
 from dataclasses import dataclass
 from math import inf
@@ -16,8 +16,7 @@ class Range:
         low: The lower end.
         high: The upper end, above ``low``.
         open: Whether the lower end and the upper end are excluded.
-        smallest: The least magnitude of a number, for parameters that are lost in float32 near 0. 0 itself remains in the
-            range.
+        smallest: The least magnitude of a number other than 0, for parameters that float32 loses near 0.
 
     Raises:
         SpecError: If a field has a wrong type, ``low`` is not below ``high``, or ``smallest`` is negative or infinite.
@@ -66,4 +65,4 @@ RANGE_FIELDS = {
 ANY_NUMBER, FINITE = Range(), Range(open=(True, True))
 
 POSITIVE, MODERATE = Range(1e-30, 1e30), Range(-1e30, 1e30, smallest=1e-30)
-"""What float32 holds with room to spare, so that products and quotients with it neither overflow nor vanish."""
+"""Numbers well inside float32's range, so that products and quotients with them neither overflow nor vanish."""

@@ -1,4 +1,4 @@
-"""The frozen records that say what an activation is. They hold data and formulas and compute nothing."""
+"""The frozen records that describe an activation. They hold data and formulas, and compute nothing."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -30,20 +30,20 @@ from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.ranges import ANY_NUMBER, Range
 
 VOCABULARY, LONGEST = 50257, 131072
-"""Lengths of long rows: as many entries as GPT-2 knows tokens, and about as many as the largest vocabularies in use."""
+"""Lengths of long rows: the number of GPT-2's tokens, and about that of the largest vocabularies in use."""
 
 
 @dataclass(frozen=True)
 class Kink:
-    """A point at which a derivative has two one-sided values, and the value that this activation chooses there.
+    """A point at which a derivative has two one-sided values, and the value that this activation chooses.
 
-    The one-sided values are not declared: they follow from the definition, and are the other valid conventions.
+    The one-sided values are not declared: they follow from the definition. Each is a valid convention.
 
     Attributes:
         at: The input.
         chosen: The chosen derivative by order, 1 or 2: a number, or ``"left"`` or ``"right"`` for the one-sided value of
-            this side. An order that is left out has one derivative at this point.
-        source: Who else chooses this value.
+            that side. A missing order has one derivative at this point.
+        source: A link to another source that chooses this value.
 
     Raises:
         SpecError: If a choice is a text other than ``"left"`` and ``"right"``.
@@ -76,10 +76,10 @@ class Kink:
 class Limits:
     """The limits of the value, the derivative and the second derivative at minus and plus infinity.
 
-    Where the ``domain`` of the activation ends at a finite number, these are the limits at that end.
+    If the ``domain`` of the activation ends at a finite number, these are the limits at that end.
 
     Attributes:
-        minus: The three limits at minus infinity, or at the lower end of the domain; NaN where there is no limit.
+        minus: The three limits at minus infinity, or at the lower end of the domain; NaN if there is no limit.
         plus: The three limits at plus infinity, or at the upper end.
 
     Raises:
@@ -104,19 +104,18 @@ class Limits:
 class Native:
     """A function that a framework ships, and how it is called.
 
-    At the default values of our parameters, the function is called with its own defaults, except for the axis of a function
-    of rows.
+    If our parameters have their default values, the function is called with its own defaults, except for the axis of a
+    function of rows.
 
     Attributes:
         path: The dotted path of the function, for example ``torch.nn.functional.elu``. If it names a class, such as
             ``torch.nn.Identity``, the class is called without arguments to make the function.
-        parameters: The names of our parameters with the framework's names, where they differ.
-        matched: The arguments with which the function matches the definition, where its defaults do not.
-        lacks: Those of our parameters that the function does not have. It is judged only where they have their default
-            values.
-        call: A Python expression that calls the function where it cannot be called with x and our parameters, for example
-            ``torch.nn.functional.prelu(x, x.new_full((1,), weight))``. It uses x, our parameters, which are then always
-            given, and the framework's module.
+        parameters: The names of our parameters with the framework's names, if they differ.
+        matched: The arguments with which the function matches the definition, if its defaults do not.
+        lacks: Those of our parameters that the function does not have. It is judged only if these have their default values.
+        call: A Python expression for the call, if the function cannot be called with x and our parameters, for example
+            ``torch.nn.functional.prelu(x, x.new_full((1,), weight))``. It may use x, our parameters, which are then always
+            passed, and the framework's module.
 
     Raises:
         SpecError: If a field has a wrong type, or ``path`` has no dot.
@@ -148,21 +147,21 @@ Formula = Callable[..., Any]
 class Activation:
     """A function of the catalogue, or one of yours: its definition, its implementations, its kinks and its limits.
 
-    Each formula has its namespace as first argument: ``definition(m, x, **parameters)``.
+    The first argument of each formula is its namespace: ``definition(m, x, **parameters)``.
 
-    The derivatives of a function of rows are what reverse mode computes: ``derivative(m, x, v, axis)`` is J^T v, J being the
+    The derivatives of a function of rows are those of reverse mode: ``derivative(m, x, v, axis)`` is J^T v, where J is the
     Jacobian at x, and ``second_derivative(m, x, v, w, axis)`` is the derivative of J^T v along w. The implementations are
-    alike: ``torch_gradient(torch, x, v, axis)`` and ``torch_second(torch, x, v, w, axis)``.
+    called in the same way: ``torch_gradient(torch, x, v, axis)`` and ``torch_second(torch, x, v, w, axis)``.
 
     Attributes:
         name: The name, a Python identifier.
         definition: The textbook formula over ``m`` (``exp``, ``log``, ``tanh``, ``maximum``, ``where``, ``greater``, ...).
-            The exact evaluator runs it; nothing else defines what is right.
+            The exact evaluator runs it; it alone defines the correct result.
         derivative: The closed form of the derivative, accurate in float64 with numpy as ``m``. It is judged against the
             power series of the definition.
-        second_derivative: The closed form of the second derivative, likewise.
-        torch_value: The implementation over ``torch`` and a float32 or float64 tensor: idiomatic, stable, right at every
-            float. 16-bit inputs arrive as float32, and the result is rounded once.
+        second_derivative: The closed form of the second derivative, judged in the same way.
+        torch_value: The implementation over ``torch`` and a float32 or float64 tensor: idiomatic, stable, correct at every
+            float. 16-bit inputs are passed as float32, and the result is rounded once.
         jax_value: The same over ``jax`` and an array.
         limits: The limits at the infinities, or a function of the parameters that returns them.
         torch_gradient: The gradient in PyTorch. Without it, autograd differentiates ``torch_value``.
@@ -170,29 +169,29 @@ class Activation:
         jax_gradient: As ``torch_gradient``, in JAX.
         jax_second: As ``torch_second``, in JAX.
         torch_along: The rule of forward mode, ``torch_along(torch, x, w, axis)``: J w, in operations that PyTorch can
-            differentiate. It is needed where ``torch_second`` is given and the Jacobian is not symmetric, and only there.
+            differentiate. It is needed only if ``torch_second`` is given and the Jacobian is not symmetric.
         jax_along: As ``torch_along``, in JAX.
-        aliases: Other names by which the catalogue finds it.
+        aliases: Other names in the catalogue.
         latex: The definition as LaTeX, for readers.
         kinks: The points with two one-sided derivatives, or a function of the parameters that returns them.
         parameters: The parameters with their default values.
-        cases: Further values of all parameters, at which it is verified too.
-        ranges: The numbers at which the implementations are right, by parameter; any number for a parameter that is left
-            out. Both interfaces refuse other numbers. They do not check what is learned, a tensor or an array.
-        natives: ``torch`` and ``jax`` with what each framework ships; left out where it ships none.
+        cases: Further values of all parameters, with which it is also verified.
+        ranges: By parameter, the numbers with which the implementations are correct; a missing parameter may be any number.
+            Both interfaces refuse other numbers. They do not check learned values: tensors or arrays.
+        natives: What each framework ships, by ``torch`` and ``jax``; a framework that ships none is left out.
         deviations: The known disagreements of the natives.
         rows: Whether it is a function of rows along a parameter ``axis``.
         symmetric: Whether the Jacobian of a function of rows is symmetric, as that of softmax is. J^T v is then the
             derivative along v.
-        result: What a function of rows makes of a row. ``row``: as many results as entries. ``one``: one result, identified
-            by the largest entry. Its axis has length 1 in the formulas and rules, so that v has one entry for each row; the
-            interfaces drop it. ``half``: n results of 2n entries, each of which depends only on the entries j and n + j, the
-            second being the gate; v has n entries.
-        known_by: What identifies an entry of a row. ``largest``: the entry minus the largest of its row. ``smallest``: the
-            entry minus the smallest. ``gate``: the gate of its pair, which identifies the result too; only where ``result``
-            is ``half``.
+        result: The results of a row. ``row``: as many results as entries. ``one``: one result, identified by the largest
+            entry. Its axis has length 1 in the formulas and rules, so that v has one entry for each row; the interfaces drop
+            it. ``half``: n results from 2n entries. Each depends only on the entries j and n + j, and the second is the
+            gate; v has n entries.
+        known_by: The number that identifies an entry of a row. ``largest``: the entry minus the largest of its row.
+            ``smallest``: the entry minus the smallest. ``gate``: the gate of its pair, which identifies the result too; only
+            if ``result`` is ``half``.
         domain: The lower and upper end of the inputs at which the definition has a value. At a finite end, ``limits`` has
-            the limits there. Outside, the value is NaN, and derivatives are not judged.
+            the limits at that end. Outside, the value is NaN, and derivatives are not judged.
 
     Raises:
         SpecError: If a field has a wrong value or contradicts another.
@@ -290,12 +289,12 @@ class Activation:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its fields, whose functions pickle finds by their names; what it has made of them is made again."""
+        """Pickle the fields, and their functions by name; cached properties are made again."""
         given = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         return _restored, ({**given, "parameters": dict(self.parameters), "ranges": dict(self.ranges)},)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Activation":
-        """Itself, since it cannot be changed."""
+        """The record itself, since it cannot be changed."""
         return self
 
     def range_of(self, parameter: str) -> Range:
@@ -305,7 +304,7 @@ class Activation:
             parameter: The name of the parameter.
 
         Returns:
-            Its range; any number if the record has none.
+            The range; any number if the record has none.
         """
         return self.ranges.get(parameter, ANY_NUMBER)
 
@@ -318,13 +317,13 @@ class Activation:
             matched: Whether to add the arguments with which the function matches the definition.
 
         Returns:
-            The arguments by the framework's names. None if the function lacks a parameter whose value is not the default.
+            The arguments by the framework's names. None if the function lacks a parameter and its value is not the default.
         """
         native = self.natives[side]
         if any(values[name] != self.parameters[name] for name in native.lacks):
             return None
         default = values == self.parameters and not native.call
-        # torch's softmax wants to be told its axis
+        # torch's softmax requires the axis
         given = {name: value for name, value in values.items() if name == "axis" or not default}
         arguments = {native.parameters.get(name, name): value for name, value in given.items() if name not in native.lacks}
         return {**(native.matched if matched else {}), **arguments}
@@ -347,18 +346,18 @@ class Activation:
             length: The number of entries of the row.
 
         Returns:
-            False for an odd length where ``result`` is ``half``, else True.
+            False if the length is odd and ``result`` is ``half``, otherwise True.
         """
         return self.result != "half" or length % 2 == 0
 
     @cached_property
     def torch(self) -> "TorchInterface":
-        """The function for PyTorch tensors, ready to use in a model; ``.native`` is what PyTorch ships."""
+        """The function for PyTorch tensors, ready for use in a model; ``.native`` is what PyTorch ships."""
         return TorchInterface(self)
 
     @cached_property
     def jax(self) -> "JaxInterface":
-        """The function for JAX arrays, ready to use in a model; ``.native`` is what JAX ships."""
+        """The function for JAX arrays, ready for use in a model; ``.native`` is what JAX ships."""
         return JaxInterface(self)
 
     def kinks_at(self, parameters: Mapping[str, float]) -> tuple[Kink, ...]:
@@ -405,4 +404,4 @@ ACTIVATION_FIELDS = {
     "symmetric": FLAG,
     "domain": Kind(numbers(2), "two numbers"),
 }
-"""What an activation's fields hold, but for those with a check of their own."""
+"""The types of an activation's fields, except for fields with a check of their own."""

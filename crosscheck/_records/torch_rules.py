@@ -1,4 +1,4 @@
-"""Derivative rules for torch: a function whose derivative is given, whose derivative's derivative is given, and so on."""
+"""Derivative rules for torch: a function with a given derivative, whose own derivative is given, and so on."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def with_derivatives(rules: Sequence[Rule]) -> Callable[..., Any]:
             return in_eager_mode.apply(x, " ".join(parameters), *parameters.values())
         result = in_full_graph.apply(x, parameters)
         if any(isinstance(given, torch.Tensor) for given in parameters.values()):
-            # zero in value; its derivatives by the parameters are the function's, which the rule for x leaves out
+            # zero in value; its derivatives by the parameters are the function's, which the rule for x omits
             of_parameters = value(torch, x.detach(), **parameters)
             result = result + torch.nan_to_num(of_parameters - of_parameters.detach(), posinf=0.0, neginf=0.0)
         return result
@@ -56,10 +56,10 @@ def _compiled(value: Rule, first: Rule) -> Any:
 
 
 def _eager(value: Rule, derivative: Rule) -> Any:
-    """The form for all else: forward mode, ``vmap``, and a derivative that has its own rule."""
+    """The form for all other uses: forward mode, ``vmap``, and a derivative that has its own rule."""
 
     class Eager(torch.autograd.Function):
-        # vmap takes a dict among the arguments for a tree of tensors and fails in forward mode: names and values are flat
+        # vmap treats a dict argument as a tree of tensors, and fails in forward mode: names and values are flat
         generate_vmap_rule = True
 
         @staticmethod
@@ -86,8 +86,8 @@ def _eager(value: Rule, derivative: Rule) -> Any:
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Any:
-            # torch switches forward mode off in here, and forward over forward would silently be 0: switch it on again
-            # for the levels outside this one, which the primals carry
+            # torch disables forward mode in here, and forward over forward would silently be 0: enable it again for the levels
+            # outside this one, which the primals carry
             x, *tensors = map(_primal, ctx.saved_tensors)
             learned = dict(zip(ctx.learned, tensors, strict=True))
             along = {name: _primal(along) for name, along in zip(ctx.names, tangents[2:], strict=True) if along is not None}
@@ -116,12 +116,12 @@ def _pushed_forward(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
 
 
 def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule | None = None) -> Callable[..., Any]:
-    """``value(torch, x, **p)``, a function of rows with the Jacobian J, with its derivatives given.
+    """``value(torch, x, **p)``, a function of rows with the Jacobian J, with given derivatives.
 
-    ``gradient(torch, x, v, **p)`` is J^T v, ``second(torch, x, v, w, **p)`` the derivative of that along w, and
-    ``along(torch, x, w, **p)`` is J w, which torch can differentiate; it is the gradient where J is symmetric. The second is
-    symmetric in what it is multiplied with, so that forward and reverse mode are the same formula. A third derivative is
-    right where at most one of the last two is by forward mode.
+    ``gradient(torch, x, v, **p)`` is J^T v, ``second(torch, x, v, w, **p)`` is its derivative along w, and ``along(torch, x,
+    w, **p)`` is J w, which torch can differentiate; if J is symmetric, it is the gradient. The second derivative is
+    symmetric in its two vectors, so forward and reverse mode have the same formula. A third derivative is correct if at most
+    one of the last two is in forward mode.
     """
 
     class Gradient(torch.autograd.Function):
@@ -196,10 +196,10 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
 
 
 def _primal(given: Any) -> Any:
-    """A tensor without its innermost tangent; anything else as it is."""
+    """A tensor without its innermost tangent; another object unchanged."""
     return forward_ad.unpack_dual(given, level=0).primal if isinstance(given, torch.Tensor) else given
 
 
 def _named(names: str, values: Sequence[Any]) -> dict[str, Any]:
-    """What goes through torch's ``apply`` flat."""
+    """Names and values as a dict, from the flat arguments of torch's ``apply``."""
     return dict(zip(names.split(), values, strict=True))

@@ -1,4 +1,4 @@
-"""The command that lists every disagreement, says what changed between two lists, and puts on record what it measures."""
+"""The command ``atlas``: list every disagreement, compare two lists, and record what is measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 WRITTEN = ("--processes", "--json", "--markdown")
-"""Options that go with everything."""
+"""Options that are allowed with every other option."""
 
 
 @click.command(cls=Command)
@@ -68,21 +68,21 @@ def atlas(
     json_path: str | None,
     markdown_path: str | None,
 ) -> None:
-    """List every disagreement of the frameworks: who, where, what, why; without NAME, about all activations.
+    """List every disagreement of the frameworks, with its inputs, cause and reason; without NAME, of all activations.
 
-    Everything is verified first, which takes minutes. Exit 0: every disagreement is declared. 1: one is not, or is not as
-    it is declared.
+    Everything is verified first, which takes minutes. Exit 0: every disagreement is declared. 1: one is not declared, or
+    differs from its declaration.
 
-    With --diff: crosscheck atlas --diff OLD.json [NEW.json], where the files are those that --json wrote; without NEW.json
-    an atlas of what OLD covers is made here and now. The records of two environments are compared by their names:
-    crosscheck atlas --diff torch-2.13-jax-0.10-avx2 torch-2.13-jax-0.10-avx512. Exit 0: nothing changed. 1: something did.
+    With --diff: crosscheck atlas --diff OLD.json [NEW.json], with files that --json wrote. Without NEW.json, an atlas of
+    what OLD covers is made in this environment. The records of two environments are compared by their names: crosscheck
+    atlas --diff torch-2.13-jax-0.10-avx2 torch-2.13-jax-0.10-avx512. Exit 0: nothing changed. 1: something did.
 
-    With --record: what the frameworks ship is measured here in every mode and layout, each disagreement is
-    matched to a reason declared beside its function, and the file of this environment is written whole. Where it is
-    interrupted, the same command goes on. Exit 0: all has a reason. 1: something has none, and is listed.
+    With --record: what the frameworks ship is measured here in every mode and layout, each disagreement is matched to a
+    reason declared beside its function, and the file of this environment is written whole. After an interruption, the same
+    command continues. Exit 0: everything has a reason. 1: something has none, and is listed.
 
-    With --check: the same is measured, of all functions or of some, and held against what is on record. Exit 0: they are
-    the same. 1: they differ.
+    With --check: the same is measured, for all functions or for some, and compared with what is on record. Exit 0: they
+    agree. 1: they differ.
     """
     if record:
         refuse_besides("--record", "--out", *WRITTEN)

@@ -1,4 +1,4 @@
-"""What commands keep, so that the next one is quicker: truths, and the programs that JAX compiled."""
+"""The data that commands keep, so that the next one is quicker: truths, and programs that JAX compiled."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import click
 from crosscheck import _cache
 
 JAX = ("JAX_COMPILATION_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE")
-"""How the variables begin by which users say what JAX keeps; where one is set, that is left to them."""
+"""The prefixes of JAX's own variables for its cache; if a user has set one, crosscheck sets none of them."""
 ALL_PROGRAMS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
 }
-"""JAX would keep those alone that take long to compile. What XLA keeps by itself changes what it makes of a program."""
+"""By default, JAX keeps only programs that compile slowly. XLA's own caches are off: they change the compiled programs."""
 SHARED = ("Error reading persistent compilation cache entry", "Error writing persistent compilation cache entry")
-"""What JAX warns of where another process writes what it reads, or nothing can be written; it compiles the program then."""
+"""JAX's warnings if another process writes what it reads, or if nothing can be written; it then compiles the program."""
 
 
 def option(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command keep things, unless its option ``--no-cache`` says otherwise."""
+    """Let a command keep data, unless its option ``--no-cache`` is given."""
 
     @click.option("--no-cache", is_flag=True, help="Use no truths and compiled programs of earlier runs, and keep none.")
     @wraps(command)
@@ -44,7 +44,7 @@ def option(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _variables(values: dict[str, str]) -> Iterator[None]:
-    """Set variables of the environment, which processes that share the work inherit; afterwards they are as they were."""
+    """Set environment variables, also for processes that share the work; afterwards the old values are restored."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -58,7 +58,7 @@ def _variables(values: dict[str, str]) -> Iterator[None]:
 
 
 def _kept() -> dict[str, str]:
-    """The variables that say where things are kept: in the user's folder for caches, unless a variable names another one."""
+    """The variables that name the folders: in the user's folder for caches, unless a variable names another one."""
     from platformdirs import user_cache_dir
 
     named = os.environ.get(_cache.VARIABLE, user_cache_dir("crosscheck", appauthor=False))

@@ -1,4 +1,4 @@
-"""Commands about the activations of the catalogue: list, verify, explain and plot."""
+"""Commands on the activations of the catalogue: list, verify, explain and plot."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def verify(
     with one_message():
         chosen = Catalogue(files).asked_for(names)
         with activations_done(len(chosen)) as progress:
-            alone = device != "cpu"  # the processes would share a GPU's memory
+            alone = device != "cpu"  # processes would share the GPU's memory
             options["processes"] = processes or (1 if alone else sharing.among(len(chosen)))
             report = run(chosen, progress=progress, **options)
     from crosscheck._report import terminal, text
@@ -119,9 +119,9 @@ def verify(
 @paths.output("--json", "Write the explanation as JSON.")
 @caching.option
 def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
-    """Explain an activation: what it means, where the frameworks disagree about it, why, and how to reproduce it.
+    """Explain an activation: its definition, each disagreement of the frameworks about it, the cause, how to reproduce it.
 
-    It is verified first, which takes seconds. Exit 0: every disagreement is declared. 1: one is not.
+    The activation is verified first, which takes seconds. Exit 0: every disagreement is declared. 1: one is not.
     """
     from crosscheck._catalogue import Catalogue
     from crosscheck._report.json_file import write_json

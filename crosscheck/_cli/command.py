@@ -1,4 +1,4 @@
-"""What every command is: its help, its options, and its files, which are checked before any work is done."""
+"""The class of every command: its help, its options, and its files, which are checked before any work is done."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from crosscheck._cli.options import called
 from crosscheck._cli.paths import Input, Output, Paths
 
 LONGEST = 200
-"""Characters of the first sentence of a command's help; none is so long, so that none is cut."""
+"""The largest length of the first sentence of a command's help: none is longer, so none is cut."""
 
 
 class Command(click.Command):
-    """A command whose parameters say which files it reads and writes; one that writes has ``--force``."""
+    """A command whose parameters name the files that it reads and writes; if it writes any, it has ``--force``."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -37,7 +37,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse an option that takes one value and is given twice: click would take the last, and say nothing."""
+        """Refuse an option that takes one value and is given twice: click would silently use the last one."""
         if not ctx.resilient_parsing:
             for param, times in Counter(self.make_parser(ctx).parse_args(list(args))[2]).items():
                 if times > 1 and isinstance(param, click.Option) and not param.multiple and not param.is_flag:

@@ -1,4 +1,4 @@
-"""Commands that compare two things of a user's: two functions, or two files of arrays."""
+"""Commands that compare two things of a user: two functions, or two files of arrays."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def compare(
 ) -> None:
     """Compare a function of torch with one of JAX: torch.nn.functional:gelu jax.nn:gelu.
 
-    A module is looked for in the working folder too. Inputs are normal numbers of the shapes given, uniform ones in the
-    range given, and the stratified set where neither is. Exit 0: they agree. 1: they do not. 2: nothing could be compared,
-    as where both raise.
+    A module may also be in the working folder. Inputs are normal numbers of the shapes given, uniform numbers in the range
+    given, or without either the stratified set. Exit 0: the functions agree. 1: they do not. 2: nothing could be compared,
+    for example because both raise.
     """
     from crosscheck._cli.words import acceptable, described, loaded
     from crosscheck._compare import compare as _functions
@@ -93,8 +93,8 @@ def diff(
 ) -> None:
     """Compare two files of arrays, name by name: .npy, .npz or .safetensors.
 
-    crosscheck.dump writes such files where only one of the frameworks is. Exit 0: all elements are within the limits.
-    1: some are not, or an array is on one side only, or has another shape or dtype. 2: nothing could be compared.
+    crosscheck.dump writes such files where only one of the frameworks is installed. Exit 0: all elements are within the
+    limits. 1: some are not, or an array is on one side only, or has another shape or dtype. 2: nothing could be compared.
     """
     from crosscheck._arrays.arrays import compare_files
     from crosscheck._report.terminal import Filled

@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: with one message, and the exit code that says why."""
+"""The end of a command that cannot continue: one message, and the exit code that says why."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ import click
 
 REFUSED = 2
 STOPPED = 130
-"""What a shell says of a command that Ctrl-C ended."""
+"""The exit code that shells use for a command that Ctrl-C ended."""
 UNREAD = 141
-"""And of one whose reader has left, as ``head`` does."""
+"""The exit code for a command whose reader has gone, such as ``head``."""
 A_MOMENT = 0.02
 LONGEST_STOP = 1.0
-"""Seconds after Ctrl-C at which a process ends that has not by itself: threads compile on, and C++ hears nothing."""
+"""Seconds after Ctrl-C until a process is ended that has not ended itself: compiling threads and C++ ignore Ctrl-C."""
 _told = Event()
 
 
 def refuse(message: str) -> NoReturn:
-    """End with a message on what the user can mend."""
+    """End with a message about something that the user can correct."""
     from crosscheck._report.shown import one_line
 
     click.echo(f"Error: {one_line(message)}", err=True)
@@ -52,10 +52,10 @@ def _tell(message: str) -> None:
 
 
 class Commands(click.Group):
-    """A group whose commands end so; click itself ends with 1, which here means that the frameworks disagree."""
+    """A group whose commands end in this way; click itself ends with 1, which here means that the frameworks disagree."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Run as a program: the process is the command's own."""
+        """Run as a program: the command owns the process."""
         _end_soon_after_ctrl_c()
         return super().__call__(*arguments, **options)
 
@@ -77,7 +77,7 @@ class Commands(click.Group):
 
 
 def _end_soon_after_ctrl_c() -> None:
-    """Have a thread hear of Ctrl-C, which Python tells the main thread of only when that is back from C++."""
+    """Let a thread wait for Ctrl-C: Python tells the main thread only when this returns from C++."""
     heard, written = socket.socketpair()
     written.setblocking(False)
     signal.set_wakeup_fd(written.detach(), warn_on_full_buffer=False)
@@ -87,7 +87,7 @@ def _end_soon_after_ctrl_c() -> None:
             pass
         if not _told.wait(LONGEST_STOP):
             _tell(UNWRITTEN)
-        sleep(A_MOMENT)  # it may end by itself; all is cleared up when it tells
+        sleep(A_MOMENT)  # the process may end by itself, after clearing up
         os._exit(STOPPED)
 
     Thread(target=watch, daemon=True).start()
@@ -95,9 +95,9 @@ def _end_soon_after_ctrl_c() -> None:
 
 @contextmanager
 def _ctrl_c_heard() -> Iterator[None]:
-    """Raise it again where it came while no exception could be raised: in a library's callback, or while one is loaded."""
+    """Raise Ctrl-C again if it came while no exception could be raised: in a library's callback, or in an import."""
     before, raised = sys.unraisablehook, signal.getsignal(signal.SIGINT)
-    press: Callable[[], None] = interrupt_main  # which does not wake what sleeps, as the signal does where there is one
+    press: Callable[[], None] = interrupt_main  # unlike a signal, it does not wake a sleeping call
     if hasattr(signal, "pthread_kill"):
         press = partial(signal.pthread_kill, get_ident(), signal.SIGINT)
 
@@ -109,7 +109,7 @@ def _ctrl_c_heard() -> Iterator[None]:
 
     def again(unraisable: sys.UnraisableHookArgs) -> None:
         if unraisable.exc_type is KeyboardInterrupt:
-            press_soon()  # at once, it would be raised in here
+            press_soon()  # later, since now it would be raised in here
         else:
             before(unraisable)
 
@@ -120,13 +120,13 @@ def _ctrl_c_heard() -> Iterator[None]:
             signal.default_int_handler(number, frame)
 
     sys.unraisablehook = again
-    # ignored, it stays ignored; and only the main thread may say what a signal does
+    # if ignored, it stays ignored; and only the main thread may set a handler
     mine = raised in (signal.default_int_handler, signal.SIG_DFL) and current_thread() is main_thread()
     if mine:
         signal.signal(signal.SIGINT, later)
     try:
         yield
-        for one in waiting:  # or it would be raised when nothing hears it any more
+        for one in waiting:  # otherwise it would be raised when nothing handles it any more
             one.join()
     finally:
         sys.unraisablehook = before
@@ -135,7 +135,7 @@ def _ctrl_c_heard() -> Iterator[None]:
 
 
 def _loading(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: the C++ of one takes an exception for the end of all, or for another one."""
+    """Whether a module is being imported: its C++ may end the process at an exception, or change it to another one."""
     while frame is not None and frame.f_code is not Commands.invoke.__code__:
         if frame.f_code.co_name == "<module>":
             return True
@@ -144,5 +144,5 @@ def _loading(frame: FrameType | None) -> bool:
 
 
 def _leave_output_alone() -> None:
-    """Else Python, when it ends, tries once more to write what could not be written."""
+    """Otherwise Python, at its end, tries again to write what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The command that prints on what results depend."""
+"""The command ``env``: print what results depend on."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from crosscheck._cli import atlas, catalogue, compare, env, models, perceptron, 
 from crosscheck._cli.ending import Commands
 
 RARELY = (100_000, 50, 100)
-"""When Python looks for garbage in circles. By default it does so often that a tenth of importing the frameworks is that."""
+"""When Python searches for reference cycles. By default, this takes a tenth of the time to import the frameworks."""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -48,8 +48,8 @@ def models(
 ) -> None:
     """Compare a model of torch with its port to JAX: my_port:torch_model my_port:jax_model --inputs my_port:inputs.
 
-    Each is a model, or a function without arguments that makes it. A module is looked for in the working folder too. Exit 0:
-    the port is right. 1: a layer goes wrong. 2: nothing could be compared.
+    Each is a model, or a function without arguments that makes it. A module may also be in the working folder. Exit 0: the
+    port is right. 1: a layer goes wrong. 2: nothing could be compared.
     """
     from crosscheck._cli.words import loaded, made
     from crosscheck._models.models import compare_models

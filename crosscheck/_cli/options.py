@@ -1,4 +1,4 @@
-"""Options that several commands have, each said once; as they were given, and as messages call them."""
+"""Options that several commands share; as they were given, and with their names in messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def called(param: click.Parameter) -> str:
 
 
 def in_options(message: str) -> str:
-    """A message on arguments of a Python function, such as ``seed: got -1``, on the options that gave them."""
+    """Turn a message on an argument of a Python function, such as ``seed: got -1``, into one on the option of that name."""
     params = click.get_current_context().command.params
     options = {called(param)[2:].replace("-", "_"): called(param) for param in params if isinstance(param, click.Option)}
     names = {"what": "NAME"} | {str(param.name): called(param) for param in params} | options
@@ -41,24 +41,24 @@ def _given() -> Iterator[click.Parameter]:
 
 
 def refuse_besides(option: str, *allowed: str) -> None:
-    """Refuse what is given besides an option and parameters that are allowed with it: nothing else has an effect then."""
+    """Refuse parameters that have no effect beside an option; ``allowed`` ones have."""
     others = [called(param) for param in _given() if called(param) not in (option, "--force", "--no-cache", *allowed)]
     if others:
         refuse(f"{option}: got {', '.join(others)} too, which {'has' if len(others) == 1 else 'have'} no effect with it")
 
 
 def every_mode(given: tuple[str, ...]) -> tuple[str, ...]:
-    """The modes that are given, ``all`` for every one there is."""
+    """The modes that are given; ``all`` means every mode."""
     return tuple(mode for one in given for mode in (MODES if one == ALL else (one,)))
 
 
 def numbers(given: tuple[str, ...]) -> list[int | str]:
-    """Orders as numbers; what is none is refused where all orders are known."""
+    """Orders as numbers; a text that is not a number is refused later, where the orders are checked."""
     return [int(one) if one.isdecimal() else one for one in given]
 
 
 def _among(*known: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """What a shell completes a value to that is one of those known."""
+    """The completions of a value in a shell: the known values that begin with it."""
     return lambda _, __, begun: [one for one in known if one.startswith(begun)]
 
 
@@ -74,12 +74,12 @@ def name(*, required: bool = True) -> Decorator:
 
 
 def names() -> Decorator:
-    """The argument that names several."""
+    """The argument that names several activations."""
     return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_activations)
 
 
 def dtype(*known: str) -> Decorator:
-    """Of a command that runs in one dtype."""
+    """The option of a command that runs in one dtype."""
     text = f"{', '.join(known)}."
     return click.option(
         "--dtype", default="float32", metavar="DTYPE", show_default=True, shell_complete=_among(*known), help=text
@@ -87,22 +87,22 @@ def dtype(*known: str) -> Decorator:
 
 
 def dtypes() -> Decorator:
-    """Of a command that runs in several."""
+    """The option of a command that runs in several dtypes."""
     return _several("--dtype", DTYPES, f"{', '.join(DTYPES)}; all unless given.")
 
 
 def orders(text: str) -> Decorator:
-    """Of a command that judges several orders; ``text`` says which."""
+    """The option of a command that judges several orders; ``text`` says which."""
     return _several("--order", tuple(map(str, ORDERS)), text)
 
 
 def implementations(*known: str) -> Decorator:
-    """Of a command that judges several implementations."""
+    """The option of a command that judges several implementations."""
     return _several("--implementation", known, f"{', '.join(known)}; native is what the framework ships.")
 
 
 def modes(known: tuple[str, ...], unless: str) -> Decorator:
-    """Of a command that runs in several modes; ``unless`` says in which where none is given."""
+    """The option of a command that runs in several modes; ``unless`` names the default ones."""
     return _several("--mode", known, f"{', '.join(known)}; {unless} unless given.")
 
 
@@ -112,7 +112,7 @@ def _several(flag: str, known: tuple[str, ...], text: str) -> Decorator:
 
 
 def device() -> Decorator:
-    """Of a command that may run on a GPU."""
+    """The option of a command that may run on a GPU."""
     return click.option(
         "--device",
         default="cpu",
@@ -124,5 +124,5 @@ def device() -> Decorator:
 
 
 def seed(what: str = "the sampled inputs") -> Decorator:
-    """Of a command that draws numbers."""
+    """The option of a command that draws numbers."""
     return click.option("--seed", default=0, show_default=True, help=f"Seed of {what}.")

@@ -1,4 +1,4 @@
-"""What every command does alike: one message for an error, what is printed, and what is written."""
+"""The output that all commands share: one message for an error, what is printed, and what is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Turn the errors that a user can mend into one line on standard error and exit code 2."""
+    """Turn errors that a user can correct into one line on standard error and exit code 2."""
     from crosscheck._catalogue import UnknownActivationError
     from crosscheck._frameworks.base import NoDeviceError
     from crosscheck._records.errors import SpecError
@@ -42,7 +42,7 @@ def save(path: str | None, write: Callable[[str], object], option: str = "--json
 
 
 def save_figure(path: str, figure: Figure, option: str) -> None:
-    """Write a figure, and print where it is."""
+    """Write a figure, and print its path."""
     from crosscheck._report import figures
 
     save(path, lambda path: figures.save(figure, path), option)
@@ -56,26 +56,26 @@ def save_all(report: Documented, json_path: str | None, html_path: str | None, m
 
 
 def written(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of a command whose report can be read elsewhere."""
+    """The options of a command that can write its report to files."""
     page = output("--html", "Write the report as one HTML file, with figures.")
     markdown = output("--markdown", "Write the report as Markdown.")
     return output("--json", "Write the report as JSON.")(page(markdown(command)))
 
 
 def show(renderable: Any) -> None:
-    """In colour and as wide as a terminal; plain and of one width in a pipe."""
+    """Print in colour at a terminal's width; in a pipe plain, at a fixed width."""
     from crosscheck._report.terminal import print_rich
 
     print_rich(renderable)
 
 
 def echo(text: str) -> None:
-    """Text that may hold anything, such as names out of a file."""
+    """Print a text with any content, such as names from a file."""
     from crosscheck._report.shown import shown
 
     click.echo(shown(text))
 
 
 def finish(passed: bool, *, compared: int = 1) -> NoReturn:
-    """Leave with the exit code of a verdict; to have compared nothing is wrong usage."""
+    """End with the exit code of a verdict; if nothing was compared, with that of wrong usage."""
     sys.exit(2 if not compared else 0 if passed else 1)

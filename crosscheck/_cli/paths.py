@@ -1,4 +1,4 @@
-"""The files of a command: none that it writes is one that it reads, or one that crosscheck did not write."""
+"""The files of a command: it overwrites no file that it reads, and none that crosscheck did not write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIGURES = (".png", ".svg", ".pdf")
 
 
 class Paths:
-    """The files of one command, each refused before any work is done where it is not as it must be."""
+    """The files of one command; a file that cannot be used is refused before any work is done."""
 
     def __init__(self, *, force: bool) -> None:
         self._force = force
@@ -30,13 +30,13 @@ class Paths:
             _check_not_read(option, written, what, path)
 
     def read_modules(self) -> None:
-        """Refuse an output that is the source of a module, as those are that a user's functions come from."""
+        """Refuse an output that is the source of an imported module: a user's functions may come from it."""
         for name, module in list(sys.modules.items()):
             if isinstance(source := getattr(module, "__dict__", {}).get("__file__"), str):
                 self.read(f"the module {name}", source)
 
     def write(self, option: str, path: str, suffixes: tuple[str, ...] = ()) -> None:
-        """Refuse a file that cannot be written, that is read or written already, or that is not crosscheck's."""
+        """Refuse a file that cannot be written, that is also read or written elsewhere, or that crosscheck did not write."""
         suffix = Path(path).suffix
         if suffixes and suffix.lower() not in suffixes:
             refuse(f"{option}: got {path!r} with the suffix {suffix!r}, expected one of {', '.join(suffixes)}")
@@ -68,10 +68,10 @@ def _check_not_read(option: str, written: str, what: str, read: str) -> None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names are of one file, by links and by any spelling."""
+    """Whether two names are of one file, also by links or another spelling."""
     try:
         return os.path.samefile(one, other)
-    except OSError:  # one is not there yet
+    except OSError:  # one does not exist yet
         return os.path.realpath(one) == os.path.realpath(other)
 
 
@@ -90,7 +90,7 @@ def _check_writable(option: str, path: str) -> None:
 
 
 class Input(click.Path):
-    """The path of what a command reads."""
+    """The path of a file that a command reads."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not value and param is not None:
@@ -99,7 +99,7 @@ class Input(click.Path):
 
 
 class Output(Input):
-    """The path of a file that a command writes; ``suffixes`` are those that it may have, or any."""
+    """The path of a file that a command writes; ``suffixes`` are those that it may have, by default any."""
 
     def __init__(self, *suffixes: str) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Output(Input):
 
 
 def of_this_command() -> Paths:
-    """For files that its parameters alone do not tell."""
+    """The files of the running command, to add some that its parameters do not name."""
     paths = click.get_current_context().find_object(Paths)
     assert paths is not None
     return paths

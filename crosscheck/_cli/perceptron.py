@@ -15,7 +15,7 @@ from crosscheck._cli.progress import epochs_done
 
 
 class _Plant(click.Option):
-    """Its help names the faults, whose module takes too long to load for a command that does not ask for them."""
+    """Its help names the faults; their module is only imported for this help, since it takes long."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         from crosscheck._training.faults import FAULTS
@@ -50,9 +50,9 @@ def perceptron(
     json_path: str | None,
     figure_path: str | None,
 ) -> None:
-    """Train a perceptron in both frameworks from the same start, and say where and why the trainings part.
+    """Train a perceptron in both frameworks from the same start, and say where and why the trainings differ.
 
-    Exit 0: the frameworks agree, learned or not. 1: they do not; the fault, its epoch and its tensor are named.
+    Exit 0: the frameworks agree, even if they did not learn. 1: they do not; the fault, its epoch and its tensor are named.
     """
     if seeds is not None and (plant or figure_path):
         refuse("--seeds: got --plant or --figure too; only a single training is planted or drawn")

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, a line on standard error now and then in a pipe."""
+"""The progress of a long command: a bar on a terminal, a line on standard error from time to time in a pipe."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
 FIRST, EVERY = 2.0, 30.0
-"""Seconds until the first line in a pipe, and from line to line."""
+"""Seconds until the first line in a pipe, and between lines."""
 
 
 @contextmanager
 def _bar(description: str, total: int | None) -> Iterator[Callable[..., Any]]:
-    """What moves a bar, as ``rich.progress.Progress.update`` does."""
+    """A function that moves a bar, as ``rich.progress.Progress.update`` does."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -52,7 +52,7 @@ def _lines(task: Task) -> Iterator[None]:
 
 @contextmanager
 def activations_done(total: int) -> Iterator[Callable[[str, str, float], None]]:
-    """Takes the activation, what is run of it, and the share of it that is done."""
+    """A function of the activation, the part that is running, and the share of the activation that is done."""
     with _bar("starting", total) as move:
         begun: dict[str, None] = {}
 
@@ -65,12 +65,12 @@ def activations_done(total: int) -> Iterator[Callable[[str, str, float], None]]:
 
 @contextmanager
 def epochs_done(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Takes what is running and the epochs that it has just done."""
+    """A function of what is running and the number of epochs done since the last call."""
     with _bar("training", total) as move:
         shown: set[str] = set()
 
         def advance(name: str, epochs: int) -> None:
-            # a framework that trains faster than the bar is redrawn is shown too
+            # so that a framework that trains faster than the bar is redrawn is shown, too
             move(advance=epochs, description=f"training in {name}", refresh=name not in shown)
             shown.add(name)
 
@@ -79,13 +79,13 @@ def epochs_done(total: int) -> Iterator[Callable[[str, int], None]]:
 
 @contextmanager
 def inputs_done() -> Iterator[Callable[[int, int], None]]:
-    """Takes the inputs that are done and those that there are."""
+    """A function of the number of inputs done and the number of all inputs."""
     with _bar("sweeping", None) as move:
         yield lambda done, total: move(completed=done, total=total)
 
 
 @contextmanager
 def entries_done() -> Iterator[Callable[[int, int], None]]:
-    """Takes the entries of the dictionary that are judged and those that there are."""
+    """A function of the number of entries of the dictionary judged and the number of all entries."""
     with _bar("judging", None) as move:
         yield lambda done, total: move(completed=done, total=total)

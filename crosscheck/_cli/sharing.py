@@ -1,4 +1,4 @@
-"""Among how many processes a command shares its work."""
+"""The number of processes that share a command's work."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable
 import click
 
 FEW_ACTIVATIONS = 2
-"""For so many, another process would take longer to start than it saves."""
+"""For this many activations or fewer, starting another process takes longer than it saves."""
 MOST_PROCESSES = 4
-"""Each takes some 700 MB."""
+"""Each process takes some 700 MB."""
 
 
 def per_core() -> int:
-    """One per core, but not so many that memory runs out."""
+    """One process for each core, but not so many that memory runs out."""
     return min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 def among(activations: int) -> int:
-    """Among how many processes activations are shared."""
+    """The number of processes that share this many activations."""
     return 1 if activations <= FEW_ACTIVATIONS else per_core()
 
 
 def option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The option by which a user says it; ``what`` is shared."""
+    """The option for the number of processes; ``what`` is shared."""
     text = f"Among how many processes {what} shared; one per core, at most {MOST_PROCESSES}, unless given."
     return click.option("--processes", type=click.IntRange(1), metavar="N", help=text)

@@ -1,4 +1,4 @@
-"""The command that judges an activation at every float of a dtype."""
+"""The command ``sweep``: judge an activation at every float of a dtype."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def sweep(
     figure_path: str | None,
     table: str | None,
 ) -> None:
-    """Judge an activation at every input there is, value and gradient: 4,294,967,296 of float32, which takes minutes.
+    """Judge an activation, value and gradient, at every input of a dtype: 4,294,967,296 in float32, which takes minutes.
 
-    Exit 0: crosscheck's own implementations keep the budget. 1: one does not. 130: stopped by Ctrl-C.
+    Exit 0: crosscheck's own implementations keep the budget. 1: one does not. 130: Ctrl-C stopped it.
     """
     from crosscheck._catalogue import Catalogue
     from crosscheck._report.terminal import layout

@@ -48,8 +48,8 @@ def training(
 ) -> None:
     """Compare two trainings: my_port:torch_step my_port:jax_step --batches my_port:batches, and the states of both.
 
-    A step is a function: of torch, of a batch; of JAX, of the state and a batch. A module is looked for in the working
-    folder too. Exit 0: they do the same. 1: a part of the training differs. 2: nothing could be compared.
+    A step is a function: in torch of a batch, in JAX of the state and a batch. A module may also be in the working folder.
+    Exit 0: both do the same. 1: a part of the training differs. 2: nothing could be compared.
     """
     from crosscheck._cli.words import loaded, made
     from crosscheck._report.terminal import layout

@@ -1,4 +1,4 @@
-"""The command that looks a call of PyTorch up in the dictionary: what it is in JAX."""
+"""The command ``translate``: look up in the dictionary what a call of PyTorch is in JAX."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from crosscheck._cli.progress import entries_done
 @click.option("--run", is_flag=True, help="Judge again, with what is installed; else the verdicts are those that are kept.")
 @written
 def translate(name: str | None, run: bool, json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
-    """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or a call of one of these.
+    """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or what a call of these is in PyTorch.
 
-    NAME is a full name or its last part: torch.nn.LayerNorm, layer_norm, optax.l2_loss; without it, all that the dictionary
-    has is listed. Exit 0: all is as the dictionary says. 1: something is not. 2: there is no such name.
+    NAME is a full name or only its last part: torch.nn.LayerNorm, layer_norm, optax.l2_loss. Without NAME, the whole
+    dictionary is listed. Exit 0: everything is as the dictionary says. 1: something is not. 2: there is no such name.
     """
     from crosscheck._report import terminal
     from crosscheck._translate.translate import translate as looked_up

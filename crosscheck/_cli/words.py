@@ -1,4 +1,4 @@
-"""What the command line says in words, as Python: functions by their path, inputs, what is accepted."""
+"""Arguments of the command line as Python objects: functions by their path, inputs, accepted disagreements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crosscheck._records.interface import framework
 
 
 def loaded(what: str, path: str) -> Callable[..., Any]:
-    """The function at ``MODULE:FN``, where the module may lie in the working folder; raises ``UsageError``."""
+    """The function at ``MODULE:FN``; the module may be in the working folder. Raises ``UsageError``."""
     found = named(what, path)
     if not callable(found):
         raise UsageError(f"{what}: {path} is {type(found).__name__}, expected a function to call")
@@ -28,7 +28,7 @@ def loaded(what: str, path: str) -> Callable[..., Any]:
 
 
 def made(what: str, path: str, *, call: bool = True) -> Any:
-    """What stands at ``MODULE:NAME``: if that is a plain function or a class, and ``call`` says so, what it gives."""
+    """The object at ``MODULE:NAME``; if it is a plain function or a class, and ``call`` is set, what it returns."""
     found = named(what, path)
     if not call or not isinstance(found, type | FunctionType):
         return found
@@ -39,7 +39,7 @@ def made(what: str, path: str, *, call: bool = True) -> Any:
 
 
 def named(what: str, path: str) -> Any:
-    """What stands at ``MODULE:NAME``; raises ``UsageError``."""
+    """The object at ``MODULE:NAME``; raises ``UsageError``."""
     name, _, attribute = path.partition(":")
     if not name or not attribute:
         raise UsageError(f"{what}: got {path!r}, expected MODULE:FN, such as torch.nn.functional:gelu")
@@ -49,7 +49,7 @@ def named(what: str, path: str) -> Any:
         found: Any = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name in FRAMEWORKS:
-            framework(error.name)  # which says how to install it
+            framework(error.name)  # this says how to install it
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(f"{what}: there is no module {error.name!r}, neither installed nor in this folder") from None
         raise UsageError(f"{what}: {_theirs(name, error)}") from error
@@ -62,13 +62,13 @@ def named(what: str, path: str) -> Any:
             near = difflib.get_close_matches(part, dir(found), 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{what}: {name} has no {part!r}{hint}") from None
-        except Exception as error:  # a module may make its names when they are asked for
+        except Exception as error:  # a module may make its names when they are used
             raise UsageError(f"{what}: {_theirs(name, error)}") from error
     return found
 
 
 def _theirs(module: str, error: BaseException) -> str:
-    """Where the import of a module of the user's failed."""
+    """The place in a user's module at which its import failed."""
     return f"importing {module} {_raised(error)}"
 
 
@@ -78,7 +78,7 @@ def _raised(error: BaseException) -> str:
 
 
 def described(ends: tuple[str, str] | None, shapes: tuple[str, ...]) -> list[Any] | None:
-    """The inputs that a range and shapes describe; None where neither is given, for the stratified set."""
+    """The inputs that a range and shapes describe; None without both, for the stratified set."""
     if ends is None and not shapes:
         return None
     sizes = [_shape(shape) for shape in shapes] or [(1024,)]
@@ -105,7 +105,7 @@ def _number(option: str, text: str) -> float:
 
 
 def acceptable(text: str) -> Any:
-    """An id as it is; ``CAUSE`` and ``CAUSE:LOW:HIGH`` as pairs of a cause and a region."""
+    """An id unchanged; ``CAUSE`` and ``CAUSE:LOW:HIGH`` as pairs of a cause and a region."""
     from crosscheck._records.names import CAUSES
 
     cause, *ends = text.split(":")

@@ -86,8 +86,8 @@ def _eager(value: Rule, derivative: Rule) -> Any:
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Any:
-            # torch disables forward mode in here, and forward over forward would silently be 0: enable it again for the levels
-            # outside this one, which the primals carry
+            # torch disables forward mode in here, and forward over forward would silently be 0: enable it for the outer
+            # levels, which the primals carry
             x, *tensors = map(_primal, ctx.saved_tensors)
             learned = dict(zip(ctx.learned, tensors, strict=True))
             along = {name: _primal(along) for name, along in zip(ctx.names, tangents[2:], strict=True) if along is not None}

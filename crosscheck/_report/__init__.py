@@ -1,1 +1,1 @@
-"""Documents, text, JSON and figures: what every report is made of."""
+"""Documents, text, JSON and figures: the parts of every report."""

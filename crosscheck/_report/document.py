@@ -1,6 +1,6 @@
-"""A report as a document: printed, or written as Markdown or as one HTML file that asks nothing of any other.
+"""A report as a document: printed, or written as Markdown or as one HTML file that loads nothing from elsewhere.
 
-Whatever a report says comes from a user's names, exceptions and arrays: all of it is text, never markup.
+A report contains names, exceptions and arrays of the user: all of these are written as text, never as markup.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ STYLE = """
   .crosscheck .tree span[data-head]::before { content: attr(data-head) " "; opacity: .7; font-weight: 400; }
 }
 """
-"""On a narrow page each cell of a table is a line that begins with its column's head; ARIA roles keep it a table."""
+"""On a narrow page, each cell of a table is a line that begins with its column's head; ARIA roles keep it a table."""
 PAGE = "body { margin: 0 auto; padding: 1rem; max-width: 60rem; } :root { color-scheme: light dark; }"
 
 
@@ -81,7 +81,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Code:
-    """Text of which every space counts; ``language`` for what highlights it."""
+    """Text with its spaces; ``language`` is for highlighting."""
 
     text: str
     language: str = "text"
@@ -89,7 +89,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of evidence under a title; of very many the first, and how many there are."""
+    """Lines of evidence under a title; if there are very many, the first ones and their number."""
 
     title: str
     lines: Sequence[str]
@@ -97,7 +97,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text, the first of them the head; the first ``keys`` cells of the others say what a row is about."""
+    """Rows of text, the first of them the head; the first ``keys`` cells of another row name its subject."""
 
     rows: Sequence[Sequence[str]]
     keys: int = 1
@@ -105,7 +105,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Branch:
-    """A row of a tree, and what is inside; ``wrong`` where that is to be seen at once."""
+    """A row of a tree, and the rows inside; ``wrong`` if these must be visible."""
 
     cells: Sequence[str]
     branches: Sequence[Branch] = ()
@@ -114,19 +114,19 @@ class Branch:
 
 @dataclass(frozen=True)
 class Tree:
-    """Rows within rows, below a head. What is inside those where nothing is wrong is folded away, in a text left out."""
+    """Rows within rows, below a head. The inside of a row where nothing is wrong is folded; a text omits it."""
 
     head: Sequence[str]
     branches: Sequence[Branch]
 
     @property
     def unfolded(self) -> Iterator[tuple[int, Branch]]:
-        """What a text has of it, each with its depth: of what is inside only what leads to something wrong."""
+        """The rows that a text has, each with its depth: of inner rows only those that lead to something wrong."""
         yield from _unfolded(self.branches, 0)
 
     @property
     def table(self) -> Table:
-        """The same, as indented rows."""
+        """The same rows, indented, as a table."""
         return Table([self.head, *([f"{'  ' * depth}{one.cells[0]}", *one.cells[1:]] for depth, one in self.unfolded)])
 
 
@@ -140,7 +140,7 @@ def _unfolded(branches: Sequence[Branch], depth: int) -> Iterator[tuple[int, Bra
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, drawn when it is written, and what it shows in words; Markdown, which has no figures, leaves it out."""
+    """A figure, drawn when it is written, and its description; Markdown has no figures, and omits it."""
 
     draw: Callable[[], Figure]
     caption: str
@@ -148,7 +148,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Folded:
-    """A long table that a page shows when it is asked to, and a terminal does not."""
+    """A long table that a page shows when a reader opens it, and a terminal does not show."""
 
     title: str
     table: Table
@@ -160,7 +160,7 @@ Block = Simple | Lines
 
 @dataclass(frozen=True)
 class Document:
-    """``title`` is the verdict in one line; ``environment`` what it may depend on, which is written and not printed."""
+    """``title`` is the verdict in one line; ``environment`` is what the results may depend on: written, not printed."""
 
     title: str
     passed: bool
@@ -176,12 +176,12 @@ class Document:
             yield from (Heading("Environment"), Code("\n".join(lines)))
 
     def markdown(self) -> str:
-        """To be pasted into an issue."""
+        """The document as Markdown, for example for an issue."""
         parts = [f"**{_plain(self.title)}**", *filter(None, map(_markdown, self._written))]
         return "\n\n".join(parts) + "\n"
 
     def fragment(self) -> str:
-        """The HTML of the document alone, for a notebook, of whose headings it makes none."""
+        """The HTML of the document alone, for a notebook, without headings for its outline."""
         return self._html("p", "p")
 
     def _html(self, title_tag: str, section_tag: str) -> str:
@@ -191,7 +191,7 @@ class Document:
         return f'<div class="crosscheck">\n<style>{STYLE}</style>\n{title}\n{inner}\n</div>'
 
     def page(self) -> str:
-        """A whole HTML page."""
+        """The document as a whole HTML page."""
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="generator" content="{GENERATOR}">\n'
@@ -201,11 +201,11 @@ class Document:
         )
 
     def write_markdown(self, path: str | Path) -> None:
-        """Whole or not at all; raises ``OSError``."""
+        """Write the document as Markdown, whole or not at all; raises ``OSError``."""
         write_whole(path, f"{self.markdown()}\n<!-- {GENERATOR} -->\n".encode())
 
     def write_html(self, path: str | Path) -> None:
-        """Whole or not at all; raises ``OSError``."""
+        """Write the document as HTML, whole or not at all; raises ``OSError``."""
         write_whole(path, self.page().encode())
 
 
@@ -216,12 +216,12 @@ def _in_parts(block: Lines) -> Iterator[Simple]:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown takes for nothing else."""
+    """Text in which Markdown finds no markup."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _cell(text: str) -> str:
-    """Text, or a link where all of it is an address: escaped, that would lead elsewhere."""
+    """Text, or a link if all of it is an address, which escaping would change."""
     return f"<{text}>" if ADDRESS.fullmatch(text) else _plain(text) or " "
 
 
@@ -294,7 +294,7 @@ def _branch(branch: Branch, head: Sequence[str]) -> str:
 
 
 def _svg(figure: Figure, caption: str) -> str:
-    """The figure as an element of the page: without a background, and without the date and program that made it."""
+    """The figure as an element of the page, without a background, the date, and the program that made it."""
     from matplotlib import rc_context
 
     file = io.StringIO()

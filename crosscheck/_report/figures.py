@@ -12,13 +12,13 @@ from crosscheck._report.files import GENERATOR, write_whole
 
 DPI = 100
 GENERATED = {"png": "Software", "svg": "Creator", "pdf": "Creator"}
-"""By format, the metadata that say what wrote a figure."""
+"""By format, the metadata field that names the program that wrote a figure."""
 STYLES: dict[str, dict[str, Any]] = {
     "torch": {"color": "#E69F00", "linestyle": "-", "linewidth": 6},
     "jax": {"color": "#0072B2", "linestyle": "-", "linewidth": 2.5},
     "analytic": {"color": "black", "linestyle": (0, (2, 4)), "linewidth": 2},
 }
-"""Wide below narrow, so that curves that coincide are all seen; colours of Okabe and Ito, told apart by everyone."""
+"""Wide lines below narrow ones, so that equal curves are visible; colours of Okabe and Ito, which differ for everyone."""
 ERROR_STYLES: dict[str, dict[str, Any]] = {
     "torch": {"color": "#E69F00", "linestyle": "-", "linewidth": 5},
     "jax": {"color": "#0072B2", "linestyle": "-", "linewidth": 2.5},
@@ -27,7 +27,7 @@ ERROR_STYLES: dict[str, dict[str, Any]] = {
     "torch.native.matched": {"color": "#CC79A7", "linestyle": (0, (1, 3)), "linewidth": 1.8},
     "jax.native.matched": {"color": "#009E73", "linestyle": (2, (1, 3)), "linewidth": 1.8},
 }
-"""The dashes of one stand in the gaps of the other."""
+"""The dashes of one curve fill the gaps of the other."""
 
 
 def save(figure: Figure, path: str | Path) -> None:

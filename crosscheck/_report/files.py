@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and told apart from those that crosscheck did not write."""
+"""Write files whole or not at all, and recognise files that crosscheck did not write."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 GENERATOR = "crosscheck"
-"""What the files that crosscheck writes say of the program that wrote them; JSON says it by its schema."""
+"""The name of the program in the files that crosscheck writes; JSON files are recognised by their schema."""
 SIGNED = re.compile(
     rb"""
     \A (?:
@@ -25,14 +25,14 @@ SIGNED = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 EDGE = 4096
-"""So much of the beginning and of the end of a file holds what it says of itself."""
+"""The number of bytes at the beginning and at the end of a file that contain this name."""
 GZIP = b"\x1f\x8b"
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write beside the target, then move into place: a reader never sees half a file. Raises ``OSError``.
+    """Write to a file beside the target, then move it into place: no reader sees half a file. Raises ``OSError``.
 
-    Of a link it is the target that is written. A device or a pipe cannot be replaced: it is written to.
+    The target of a link is written. A device or a pipe cannot be replaced: it is written directly.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -46,11 +46,11 @@ def write_whole(path: str | Path, content: bytes) -> None:
         temporary.replace(target)
     finally:
         with suppress(OSError):
-            temporary.unlink()  # there where something came in between
+            temporary.unlink()  # it exists if an exception came in between
 
 
 def replaceable(path: str | Path) -> bool:
-    """Whether nothing is lost where the path is written: nothing is there, or what crosscheck wrote. Raises ``OSError``."""
+    """Whether writing to the path loses nothing: no file is there, or one by crosscheck. Raises ``OSError``."""
     path = Path(path)
     if not path.is_file():  # a device or a pipe keeps nothing
         return True

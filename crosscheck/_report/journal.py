@@ -1,6 +1,6 @@
-"""A journal of the pieces of long work that are done: one line each with its checksum, on disk before the next piece counts.
+"""A journal of the finished pieces of long work: one line each with its checksum, on disk before the next piece counts.
 
-Whatever ends the work, a kill, a full disk or a power cut, leaves at most one line unfinished, the last one.
+If the work ends for any reason, such as a full disk or a power cut, at most the last line is incomplete.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RESUME = "resume=True"
 
 
 class Journal:
-    """The pieces of a sweep, or other ``work``, in a file of a folder; locked, so that no two write it. Close it.
+    """The pieces of a sweep, or of other ``work``, in a file of a folder, locked for other processes. Close it.
 
-    ``header`` is what the results depend on, ``again`` how to go on with what is there. Raises ``UsageError`` where there is
-    a journal that was not asked to be resumed, one of another header, a damaged one, or one that another process writes, and
-    where the folder cannot be written.
+    ``header`` holds what the results depend on, and ``again`` says how to continue. Raises ``UsageError`` if there is a
+    journal and ``resume`` is not set, if the journal has another header, is damaged or is written by another process, or if
+    the folder cannot be written.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Journal:
             lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         except OSError as error:
             raise UsageError(f"out: {self.path} cannot be read: {error.strerror or error}") from None
-        whole = lines[:-1]  # what comes after the last end of a line was not finished
+        whole = lines[:-1]  # text after the last end of a line was not finished
         if whole and not resume:
             raise UsageError(
                 f"out: {self.path} holds a {self._work}; go on with {self._again}, name another folder, or delete it to "
@@ -99,7 +99,7 @@ class Journal:
                 )
 
     def append(self, piece: Mapping[str, Any]) -> None:
-        """Write a piece and wait until it is on disk; where it does not fit, the journal stays as it was."""
+        """Write a piece and wait until it is on disk; if it does not fit, the journal stays unchanged."""
         self._write(piece)
         self.pieces.append(piece)
 
@@ -119,14 +119,14 @@ class Journal:
 
     def close(self) -> None:
         if self._file is not None:
-            with suppress(OSError):  # what was not written is no line, and left out when it is read
+            with suppress(OSError):  # an incomplete line is skipped by the next reader
                 self._file.close()
         self._lock.release()
 
 
 @cache
 def digest(*rooms: str) -> str:
-    """Of the source of some rooms of the package, and their data: what they give changes between versions too."""
+    """A digest of the source and the data of some rooms of the package: their results may change between versions."""
     found = hashlib.sha256()
     for room in rooms:
         for path in sorted((Path(__file__).parents[1] / room).rglob("*.*")):

@@ -1,4 +1,4 @@
-"""Reports as JSON: strict JSON, since NaN and the infinities are written as strings; files whole or not at all."""
+"""Reports as strict JSON: NaN and the infinities are strings. Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ZIPPED = ".gz"
 
 
 def record(comparison: Any) -> object:
-    """A comparison as plain data, without its profile, which is drawn and not read."""
+    """A comparison as plain data, without its profile, which is only for figures."""
     data = dataclasses.asdict(dataclasses.replace(comparison, profile=None))
     del data["profile"]
     return plain(data)

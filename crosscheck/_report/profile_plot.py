@@ -1,4 +1,4 @@
-"""The errors of comparisons as a figure: over the input above, how many of which size below. Never pyplot."""
+"""The errors of comparisons as a figure: over the input above, by their size below. Without pyplot."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from crosscheck._arithmetic.profile import SIZES, Profile
 
 COLOURS = ("#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#CC79A7", "#009E73")
-"""Of Okabe and Ito, told apart by everyone, on white and on black."""
+"""Colours of Okabe and Ito, which all readers can tell apart, on white and on black."""
 LINES = ("-", (0, (4, 2)), (0, (1, 2)), (0, (5, 1, 1, 1)))
 GREY = "#808080"
-"""For what is not a curve: seen on a light page and on a dark one."""
+"""The colour of everything but curves: visible on a light and on a dark page."""
 TICKS = 5
 
 
 def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
-    """A column for each panel, by its title; in it a curve for each comparison, by its label."""
+    """A column for each panel, with its title; in it, a curve for each comparison, with its label."""
     figure = Figure(figsize=(4.6 * max(len(panels), 1), 6), layout="constrained")
     axes = figure.subplots(2, max(len(panels), 1), squeeze=False)
     for column, (title, profiles) in enumerate(panels.items()):
@@ -63,7 +63,7 @@ def _over_inputs(axes: Axes, title: str, profiles: Mapping[str, Profile]) -> Non
 
 def _sizes(axes: Axes, profiles: Mapping[str, Profile]) -> None:
     total = np.sum([one.counts for one in profiles.values()], axis=0)
-    measured = np.flatnonzero(total[:-2])  # without those that have no size to stand in line with
+    measured = np.flatnonzero(total[:-2])  # without those that have no size in ULP
     shown = [*range(int(measured.max(initial=0)) + 1), *(k for k in (len(SIZES) - 2, len(SIZES) - 1) if total[k])]
     width = 0.8 / max(len(profiles), 1)
     for number, ((label, one), style) in enumerate(zip(profiles.items(), _styles(), strict=False)):
@@ -85,7 +85,7 @@ def _styles() -> Any:
 
 
 def in_grey(axes: Axes) -> None:
-    """What is not a curve."""
+    """Draw in grey what is not a curve."""
     axes.set_facecolor("none")
     axes.tick_params(colors=GREY, which="both", labelsize=8)
     axes.grid(color=GREY, alpha=0.25)

@@ -1,4 +1,4 @@
-"""What a run found, to be printed, asked and written down."""
+"""The report of ``verify``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Report(Written):
     Attributes:
         comparisons: One record for each implementation, dtype, order and mode.
         environment: Versions, devices and settings on which the results may depend.
-        findings: What the run says about declared deviations: too wide a region, one that no longer occurs, a note.
+        findings: The findings about declared deviations: a region that is too wide, one that no longer occurs, a note.
         deviations: The cause and the reason of each declared deviation that was observed, by id.
         skipped: What was requested and cannot be run here, such as ``jax``, ``float16 in jax`` or ``compile``, and why.
-        recorded: Whether the package has on record what the frameworks ship does in this environment. If not, what
-            is new there does not fail, unless the run is strict.
-        compared_with: The name of the record with which that was compared: of this environment, or of the nearest one.
+        recorded: Whether the package has on record what the frameworks ship does in this environment. If not, new
+            disagreements of these pass, unless the run is strict.
+        compared_with: The name of the record that was used: that of this environment, or of the nearest recorded one.
     """
 
     comparisons: tuple[Comparison, ...]

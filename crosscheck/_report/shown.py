@@ -1,11 +1,11 @@
-"""Names and messages of other people's, as text: what would move a cursor or end a line is shown instead."""
+"""Names and messages from elsewhere as text: control characters, which could move a cursor or end a line, are shown."""
 
 LINES = "\n\t"
-"""Control characters that a text of several lines may have."""
+"""Control characters that a text of several lines may contain."""
 
 
 def shown(text: str, kept: str = LINES) -> str:
-    """Text with its control characters as Python writes them, ``\\x1b`` for instance; lines stay lines."""
+    """Text with its control characters as Python writes them, such as ``\\x1b``; line ends are kept."""
     return (
         text
         if text.isprintable()
@@ -14,10 +14,10 @@ def shown(text: str, kept: str = LINES) -> str:
 
 
 def name(text: str) -> str:
-    """The same in one line: the end of a line is shown too."""
+    """The same in one line: line ends are shown, too."""
     return shown(text, kept="")
 
 
 def one_line(text: str) -> str:
-    """A message in one line, its lines one after the other."""
+    """A message in one line, its lines joined."""
     return shown(" ".join(text.split()))

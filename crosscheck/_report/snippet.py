@@ -6,5 +6,5 @@ from collections.abc import Iterable
 
 
 def snippet(imports: Iterable[str], lines: Iterable[str], settings: Iterable[str] = ()) -> str:
-    """The code: what is imported, each once, what is set before anything is computed, and the lines."""
+    """The code: the imports, each once, the settings, and the lines."""
     return "\n".join([*sorted(dict.fromkeys(imports)), *(line for one in settings for line in ("", one)), "", *lines])

@@ -1,4 +1,4 @@
-"""What is printed for people: whatever a name or an exception holds is shown, and moves no cursor."""
+"""Printing for people: control characters in names and exceptions are shown, and move no cursor."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from crosscheck._report.document import Code, Document, Drawing, Folded, Heading
 from crosscheck._report.shown import shown
 
 WIDTH = 110
-"""Where neither a terminal nor ``COLUMNS`` says how wide a line is."""
+"""The width of a line if neither a terminal nor ``COLUMNS`` gives one."""
 MOST_LINES = 12
 STYLES = {"DISAGREE": "bold red", "new": "bold yellow", "declared": "yellow", "agree": "green"}
-"""What cells of a table that are a verdict look like, by their last word."""
+"""The styles of table cells with a verdict, by their last word."""
 NUMBER = re.compile(r"[-+]?[\d,.]*(e[-+]\d+)?%?|-?(inf|nan)|-")
 FIELD = re.compile(r" *(\S+ ){1,3} +(?=\S)")
-"""What a line begins with that is the name of something, and spaces before what is said of it."""
+"""The start of a line that is a name, with spaces before the text about it."""
 TEXT = 30
-"""A column of longer cells that have spaces may be wrapped, down to this width."""
+"""A column of longer cells with spaces may be wrapped, down to this width."""
 GAPS = (2, 1)
-"""Spaces between columns: one where two leave no room."""
+"""Spaces between columns: one if two do not fit."""
 
 
 def layout(document: Document) -> RenderableType:
-    """A document as something rich prints, in colour on a terminal; figures are left out."""
+    """A document as an object that rich prints, in colour on a terminal; figures are omitted."""
     parts: list[RenderableType] = [Filled(document.title, style="bold green" if document.passed else "bold red")]
     for block in document.blocks:
         if not isinstance(block, Paragraph | Drawing):
@@ -60,9 +60,9 @@ def layout(document: Document) -> RenderableType:
 
 
 class Filled:
-    """Lines of text, each wrapped to the width, and its rest indented: under what is said in a line that names it.
+    """Lines of text, each wrapped to the width; the rest of a line is indented, in a named line to the start of its text.
 
-    An address stays whole, and so does code between fences: a line that is broken cannot be pasted.
+    An address is not wrapped, and code between fences is not either: a broken line cannot be pasted.
     """
 
     def __init__(self, text: str, style: str = "") -> None:
@@ -92,7 +92,7 @@ class Filled:
 
 
 class Fitted:
-    """A table whose head and texts are wrapped until it fits; where that is not enough, each cell has a line of its own."""
+    """A table whose head and texts are wrapped until it fits; if that is not enough, each cell gets its own line."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -106,7 +106,7 @@ class Fitted:
 
 
 def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """The widths of the columns of a table, of which the first row is the head, so that it fits; None if it cannot."""
+    """The widths of the columns of a table, whose first row is the head, so that it fits; None if it cannot."""
     most, least = [], []
     for head, *cells in zip(*rows, strict=True):
         longest = max(map(cell_len, cells), default=0)
@@ -117,7 +117,7 @@ def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
     if sum(least) > room:
         return None
     widths = dict[int, int]()
-    # first those that give least way, so that what they leave is shared by the others
+    # first the columns that can shrink least, so that the others share the rest
     for left, column in enumerate(sorted(range(len(most)), key=lambda i: most[i] - least[i]), 1):
         share = room - sum(widths.values()) - sum(least[i] for i in range(len(most)) if i not in widths and i != column)
         widths[column] = min(most[column], least[column] + (share - least[column]) // (len(most) - left + 1))
@@ -137,7 +137,7 @@ def _beside(block: Table, widths: Sequence[int], gap: int) -> rich.table.Table:
 
 
 def _stacked(block: Table, width: int) -> Group:
-    """Each row as its first cells, and below them what else it says, with as much in a line as fits."""
+    """Each row as its first cells, with the other cells below, as many in a line as fit."""
     head, *rows = block.rows
     parts: list[RenderableType] = []
     for row in rows:
@@ -163,7 +163,7 @@ def _style(cell: str) -> str:
 
 
 class _Shown(RenderHook):
-    """Control characters of what is rendered, shown."""
+    """Shows the control characters of what is rendered."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -178,11 +178,11 @@ class _Shown(RenderHook):
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))  # rich would end the command, and with 1
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))  # rich would end the command with exit code 1
 
 
 def print_rich(renderable: RenderableType) -> None:
-    """In colour and as wide as a terminal; plain in a pipe, and as wide as ``COLUMNS`` says."""
+    """Print in colour at a terminal's width; in a pipe plain, at the width of ``COLUMNS``."""
     columns = os.environ.get("COLUMNS", "")
     width = int(columns) if columns.isdecimal() and int(columns) else WIDTH
     console = _Console() if sys.stdout.isatty() else _Console(width=width, color_system=None)
@@ -191,7 +191,7 @@ def print_rich(renderable: RenderableType) -> None:
 
 
 def as_text(renderable: RenderableType, width: int = WIDTH) -> str:
-    """What rich would print, as plain text of one width."""
+    """The text that rich would print, plain and of one width."""
     buffer = io.StringIO()
     Console(file=buffer, width=width, color_system=None).print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

@@ -1,4 +1,4 @@
-"""Reports as text: the answer in one line, then a table that is read at a glance, then the evidence."""
+"""Reports as text: first the verdict in one line, then a table, then the evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ORDER_NAMES = ("value", "gradient", "second")
 MOST_FIGURES = 12
 DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
-"""The dtype that is drawn, of those that fail or of all, is the first of these."""
+"""The figure shows the first of these dtypes that fails; if none fails, the first that was run."""
 
 MEANING = {
     "error": "raised",
@@ -52,7 +52,7 @@ def document(report: Report) -> Document:
 
 
 def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
-    """What fails, what is new, and what the run says of declared deviations, by title."""
+    """The lists of evidence, by title: what fails, what is new, and the findings about declared deviations."""
     yield "Not declared, so this run fails", list(_disagreements(one for one in report.comparisons if not one.passed))
     yield f"New, not on record of {report.compared_with}", list(_disagreements(one for one in report.comparisons if one.new))
     refuted = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed]
@@ -68,7 +68,7 @@ def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
 
 
 def _drawings(comparisons: Sequence[Comparison]) -> Iterator[Block]:
-    """A figure for each activation, of those that fail first, up to some number."""
+    """A figure for each activation, failing ones first, up to some number."""
     names = _by_failure(comparisons)
     for name in names[:MOST_FIGURES]:
         shown = panels([comparison for comparison in comparisons if comparison.function == name])
@@ -90,7 +90,7 @@ def _by_failure(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profile]]:
-    """The orders of one activation, the first that fails or the first; in each its implementations in one dtype."""
+    """The orders of one activation, the first that fails, or the first; in each, its implementations in one dtype."""
     found: dict[str, dict[str, Profile]] = {}
     name = next(iter(_by_failure(comparisons)), None)
     for order in sorted({comparison.order for comparison in comparisons}):
@@ -192,7 +192,7 @@ def accuracy(report: Report) -> Iterator[Block]:
 
 
 def _run(implementation: str, mode: str) -> str:
-    """An implementation and how it is run, where that is not as it is."""
+    """An implementation and its mode, unless that is ``eager``."""
     return on_screen(implementation) + f" {mode}" * (mode != "eager")
 
 
@@ -202,7 +202,7 @@ def _with_exceptions(comparisons: list[Comparison]) -> str:
 
 
 def _exceptions(comparisons: list[Comparison]) -> tuple[str, ...] | None:
-    """What the maxima of one derivative leave out, in all dtypes and modes: None if they leave out nothing."""
+    """The cells on what the maxima of one derivative leave out, in all dtypes and modes; None if that is nothing."""
     found = [(one.excepted, one) for one in comparisons if one.excepted]
     flushed = sum(one.causes["flush"].count for one in comparisons if "flush" in one.causes)
     if not found:
@@ -220,7 +220,7 @@ def _exceptions(comparisons: list[Comparison]) -> tuple[str, ...] | None:
 
 
 def _verdict(group: Sequence[Comparison]) -> str:
-    """In a word, of all that was compared about one order of an activation."""
+    """The verdict in a word on all comparisons of one order of an activation."""
     if not all(c.passed for c in group):
         return "DISAGREE"
     declared = {id_ for c in group for id_ in c.deviations}
@@ -233,7 +233,7 @@ def _worst_ulp(comparisons: list[Comparison]) -> str:
 
 
 def _disagreements(comparisons: Iterable[Comparison]) -> Iterator[str]:
-    """What no deviation covers, in a line each, the worst causes first."""
+    """The disagreements that no deviation covers, one line each, the worst causes first."""
     for comparison in sorted(comparisons, key=lambda c: CAUSES.index(c.cause) if c.cause else -1):
         where = f"{comparison.function}{_parameters(comparison.parameters)} {ORDER_NAMES[comparison.order]}"
         setting = f"{comparison.dtype} {comparison.mode}"

@@ -1,4 +1,4 @@
-"""What reports share: each is a document, so that it can be written and shown in a notebook; some can be drawn too."""
+"""The base of all reports: each is a document, to be written and to be shown in a notebook; some can be drawn."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NOTHING = "nothing was compared that could be drawn"
 
 
 class Documented(ABC):
-    """A report that can be written down."""
+    """A report that can be written to a file."""
 
     @abstractmethod
     def document(self) -> Document:
-        """What the report says.
+        """The content of the report as a document.
 
         Returns:
             The document.
@@ -31,7 +31,7 @@ class Documented(ABC):
 
     @abstractmethod
     def data(self) -> Mapping[str, object]:
-        """What the report says as plain data.
+        """The content of the report as plain data.
 
         Returns:
             What ``to_json`` writes.
@@ -88,18 +88,18 @@ class Documented(ABC):
 
 
 class Written(Documented):
-    """A report that can be drawn too."""
+    """A report that can also be drawn."""
 
     @abstractmethod
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
-        """What the figure of the report shows.
+        """The data of the report's figure.
 
         Returns:
             The profiles of errors by panel and label.
         """
 
     def plot(self) -> Figure:
-        """Draw the errors over the input, and how many there are of which size.
+        """Draw the errors over the input, and the number of errors of each size.
 
         Returns:
             A figure that belongs to no window.

@@ -1,4 +1,4 @@
-"""What is proven of a function over consecutive floats: a constant to within rounding, a multiple of x, a polynomial."""
+"""Forms that are proven for a function over consecutive floats: a constant up to rounding, a multiple of x, a polynomial."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from crosscheck._sweep.tails import BITS, far_out
 from crosscheck._truth.balls import precision
 
 PRECISION = 320
-"""Bits, so that what is left of a term of 1 is known below the smallest subnormal."""
+"""The precision in bits: the rest of a term of size 1 is known below the smallest subnormal."""
 MOST_DEGREE = 10
 LARGEST, SMALLEST = 2**18, 32
-"""The most floats over which a polynomial is tried, and the fewest: each of so few is decided by itself."""
+"""The most floats over which a polynomial is tried, and the fewest: among fewer floats, each is decided alone."""
 CLOSE = -44
 """The remainder of a polynomial is at most 2^CLOSE of its values."""
 DEEP = 40
-"""The terms of a series whose remainder is small although the balls are too wide for what cancels in the definition."""
+"""The number of terms of a series whose rest is small, although balls are too wide for what cancels in the definition."""
 FAR = 32.0
-"""From here on an exponential may be too wide for a ball."""
+"""For inputs of at least this magnitude, an exponential may be too wide for a ball."""
 UNIT = 2.0**-53
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Everywhere the same float; ``value`` is in the middle of where the exact results lie."""
+    """The same float everywhere; ``value`` is in the middle of the range of the exact results."""
 
     rounded: float
     value: float
@@ -43,10 +43,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Multiple:
-    """``factor`` times x, a power of two, to within 2^-27 of that.
+    """``factor`` times x, where ``factor`` is a power of two; up to 2^-27 of that.
 
     ``beside`` is 1 where the exact results are larger than the multiple, -1 where they are smaller, and 0 where they are
-    equal or where it does not matter, as no multiple is a tie.
+    equal, or where it does not matter since no multiple is a tie.
     """
 
     factor: float
@@ -55,7 +55,7 @@ class Multiple:
 
 @dataclass(frozen=True)
 class Polynomial:
-    """``sum c_j ((x - centre) / width)^j`` in float64, within ``bound`` of the exact results, its rounding included."""
+    """``sum c_j ((x - centre) / width)^j`` in float64; ``bound`` is its largest error, including rounding."""
 
     centre: float
     width: float
@@ -65,7 +65,7 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Each:
-    """Nothing is proven of all of them: each is decided by the exact evaluator."""
+    """Nothing is proven for all of them: the exact evaluator decides each."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,16 @@ Form = Constant | Multiple | Polynomial | Each | Nowhere
 
 @dataclass(frozen=True)
 class Part:
-    """Some consecutive floats and, by order, what is proven there."""
+    """Some consecutive floats and, by order, the proven forms."""
 
     span: Span
     forms: Mapping[int, Form]
 
 
 def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]) -> list[Part]:
-    """A piece cut into parts, each with its forms, at the default values of the parameters.
+    """A piece, cut into parts with proven forms, at the default values of the parameters.
 
-    Orders are of 0 and 1 in float32; a 16-bit format has so few values that each is decided by itself, whatever the order.
+    In float32, the orders are 0 and 1. In a 16-bit format, which has few values, each value is decided alone, in any order.
     """
     if fmt.bits == 16:
         return [Part(span, dict.fromkeys(orders, Each()))]
@@ -135,7 +135,7 @@ class _Interval:
         self.ball = arb(self.centre, self.half)
 
     def forms(self, orders: Sequence[int], size: int) -> dict[int, Form] | None:
-        """A form for each order, or None: then the interval is too wide."""
+        """A form for each order; None if the interval is too wide."""
         count = MOST_DEGREE + 2 + max(orders)
         around = coefficients(self.definition, self.ball, count, PRECISION)
         at = None if around is None else coefficients(self.definition, arb(self.centre), count, PRECISION)
@@ -161,7 +161,7 @@ class _Interval:
         return found[0], found[1]
 
     def _range(self, at: list[Any], around: list[Any], k: int) -> tuple[Any, Any]:
-        """The k-th derivative's lower and upper bound: by the mean value theorem, or the ball itself, what is narrower."""
+        """The bounds of the k-th derivative: by the mean value theorem, or of the ball itself, whichever is narrower."""
         mean = at[k] * factorial(k) + around[k + 1] * factorial(k + 1) * arb(0, self.half)
         ball = around[k] * factorial(k)
         narrower = mean if mean.rad() < ball.rad() else ball
@@ -235,7 +235,7 @@ class _Interval:
         return found
 
     def _polynomial(self, at: list[Any], around: list[Any], k: int) -> Polynomial | None:
-        """Terms that are small enough to be left out count to the remainder; the last is enclosed over the interval."""
+        """Terms that are small enough are omitted and counted to the rest; the last term is enclosed over the interval."""
         width = ldexp(1.0, frexp(self.half)[1])
         terms = [at[k + j] * (factorial(k + j) // factorial(j)) * arb(width) ** j for j in range(len(at) - k)]
         if not terms:
@@ -255,7 +255,7 @@ class _Interval:
 
 
 def _rounded(centre: float, width: float, terms: Sequence[Any], remainder: Any) -> Polynomial | None:
-    """With what is not known of the terms, their rounding, and that of Horner's rule in the bound."""
+    """A polynomial; its bound includes what is unknown of the terms, their rounding, and that of Horner's rule."""
     c = tuple(map(float, terms))
     for term in terms:
         remainder += term.rad()

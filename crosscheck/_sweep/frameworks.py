@@ -1,4 +1,4 @@
-"""The values and gradients of many floats in both frameworks, those of float32 from one run."""
+"""The values and gradients of many floats in both frameworks; in float32, both come from one run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from crosscheck._frameworks import backend
 from crosscheck._records.implementations import Implementation
 
 Results = Mapping[int, FloatArray]
-"""By order."""
+"""The results by order."""
 Run = Callable[[FloatArray], Results]
 
 
 def runner(
     implementation: Implementation, function: Callable[[Any], Any], dtype: str, orders: Sequence[int], device: str
 ) -> Run:
-    """How to run it: an array of the dtype in, by order an array out. JAX compiles."""
+    """A function from an array of the dtype to arrays by order. JAX compiles it."""
     framework = backend(implementation.side)
     framework.check_device(device)
     mode = "jit" if "jit" in framework.modes else "eager"
@@ -36,7 +36,7 @@ def runner(
 
 @contextmanager
 def one_thread(side: str) -> Iterator[None]:
-    """Run torch in one thread: a sweep is spread over processes, and threads that wait for work take the time of others."""
+    """Run torch in one thread: a sweep uses several processes, and waiting threads would take their time."""
     if side != "torch":
         yield
         return

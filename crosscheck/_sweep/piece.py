@@ -1,4 +1,4 @@
-"""One piece from end to end: the frameworks run, the truth proven, the results judged and counted."""
+"""Judge one piece: run the frameworks, prove the truth, judge the results and count them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from crosscheck._sweep.truths import Truths
 from crosscheck._verify.implementations import function_of, implementations_of
 
 CHUNK = 2**17
-"""The floats that the frameworks are given at once: what they compute of them stays in the caches."""
+"""The number of floats in one call of the frameworks: what they compute of these stays in the caches."""
 Key = tuple[str, int]
 """An implementation and an order."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is swept: checked names. It travels to other processes, so a record of the catalogue is there by its name."""
+    """The checked options of a sweep. Other processes get them, so a record of the catalogue is given by its name."""
 
     function: str
     dtype: str
@@ -45,7 +45,7 @@ def swept(activation: Activation) -> tuple[Implementation, ...]:
 
 
 def pairs(implementations: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Who is held against whom, bit by bit: the own implementations; what the frameworks ship, matched where it differs."""
+    """The pairs that are compared bit by bit: the own implementations; the frameworks', matched if that differs."""
     for a, b in (
         ("torch", "jax"),
         ("torch.native", "jax.native"),
@@ -58,7 +58,7 @@ def pairs(implementations: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 @dataclass
 class Shares:
-    """Seconds of CPU time: of the frameworks, of proving and evaluating the truth, of comparing with it."""
+    """Seconds of CPU time: for the frameworks, for proving and evaluating the truth, for comparing with it."""
 
     torch: float = 0.0
     jax: float = 0.0
@@ -68,7 +68,7 @@ class Shares:
 
 @dataclass
 class Judge:
-    """Everything that one process needs to judge piece after piece; programs are compiled once."""
+    """What a process needs to judge one piece after the other; programs are compiled once."""
 
     activation: Activation
     setup: Setup
@@ -95,14 +95,14 @@ class Judge:
         self.flushing = {(s.name, k): self._flushing(s, k) for s in self.implementations for k in self.setup.orders}
 
     def results(self, x: FloatArray) -> dict[Key, FloatArray]:
-        """What every implementation gives, the bare work that is judged; in arrays that the next call writes again."""
+        """The results of every implementation, in arrays that the next call overwrites."""
         found = {key: array[: x.size] for key, array in self._arrays.items()}
         for implementation in self.implementations:
             start = process_time()
             with one_thread(implementation.side):
                 for first in range(0, x.size, CHUNK):
                     here = x[first : first + CHUNK]
-                    # always as many: JAX compiles for a shape, and a rest might be computed in another way
+                    # always the same number: JAX compiles for a shape, and might compute a rest differently
                     whole = here if here.size == CHUNK else np.resize(here, CHUNK)
                     for k, result in self.runs[implementation.name](whole).items():
                         found[implementation.name, k][first : first + CHUNK] = result[: here.size]
@@ -127,7 +127,7 @@ class Judge:
         return Flushing(below, at_zero, allowed)
 
     def judge(self, span: Span) -> dict[str, Any]:
-        """One piece as plain data: positions, and for each implementation and order what a ``Tally`` keeps."""
+        """The results of one piece as plain data: positions, and for each implementation and order those of a ``Tally``."""
         x = floats(span, self.fmt)
         results = self.results(x)
         tallies = {key: Tally(self.fmt) for key in results}

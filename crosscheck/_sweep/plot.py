@@ -1,4 +1,4 @@
-"""A sweep as a figure: the largest error in each binade above, how many results are how far off below. Never pyplot."""
+"""A sweep as a figure: above, the largest error in each binade; below, the number of errors of each size. Without pyplot."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from crosscheck._sweep.report import SweepReport
 
 WIDTH, LETTERS = 7.2, 80
-"""In inches, and how many letters of a title stand beside each other there."""
+"""The width in inches, and the number of letters of a title that fit into it."""
 CORRECT = 0.5
 """The error, in ULP, that is drawn for a binade in which every result is correctly rounded."""
 
 
 def draw(report: SweepReport) -> Figure:
-    """Two panels for each order, one below the other: beside each other they are too small to read on paper or a phone."""
+    """Two panels for each order, one below the other: side by side, they are too small to read on paper or a phone."""
     orders = sorted({result.order for result in report.results})
     figure = Figure(figsize=(WIDTH, 6.5 * len(orders) + 1), layout="constrained")
     axes = figure.subplots(2 * len(orders), 1, height_ratios=(3, 2) * len(orders))
@@ -66,7 +66,7 @@ def _exponent(low: float) -> int:
 
 
 def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) -> None:
-    """One place for each binade: the negative ones to the left, the largest outermost, as both axes are logarithmic."""
+    """One place for each binade: negative ones on the left, the largest outermost, since both axes are logarithmic."""
     width = high - low + 1
     for result in results:
         worst = np.full(2 * width, CORRECT)
@@ -93,7 +93,7 @@ def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) ->
 
 
 def _scale(axes: Axes, top: float) -> None:
-    """A logarithmic one, with powers of two where there are few, else of ten."""
+    """A logarithmic scale, with powers of two if there are few, otherwise powers of ten."""
     axes.set_yscale("log")
     axes.set_ylim(CORRECT / 1.3, top * 1.5)
     few = top < 32

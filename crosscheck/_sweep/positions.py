@@ -1,4 +1,4 @@
-"""Places of all floats in the order of their values, and the pieces of consecutive ones that a sweep is made of.
+"""The positions of all floats in the order of their values, and the pieces of consecutive floats that form a sweep.
 
 Position 0 is the negative NaN of the largest payload; then come minus infinity, the negative numbers, -0, +0, the positive
 numbers, infinity and the positive NaNs: every bit pattern has one position.
@@ -14,7 +14,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FloatArray, Format
 
 PIECE = 2**20
-"""The floats of a whole piece; since a binade of float32 has eight times as many, a piece lies within one."""
+"""The number of floats in a whole piece; a binade of float32 has eight times as many, so a piece lies in one binade."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def value_at(position: int, fmt: Format) -> float:
 
 
 def pieces(span: Span) -> Iterator[Span]:
-    """The pieces of a span, cut at the multiples of ``PIECE``; with their numbers, which a part of a piece shares."""
+    """The pieces of a span, cut at the multiples of ``PIECE``, with their numbers; a part of a piece has its number."""
     for number in range(span.first // PIECE, span.last // PIECE + 1):
         yield Span(max(span.first, number * PIECE), min(span.last, (number + 1) * PIECE - 1))
 
 
 def split_at(span: Span, points: list[int]) -> Iterator[Span]:
-    """The span cut so that each of the points is a span of its own."""
+    """The span, cut so that each of the points is a span of its own."""
     first = span.first
     for point in sorted({point for point in points if span.first <= point <= span.last}):
         if first < point:

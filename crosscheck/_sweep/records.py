@@ -1,4 +1,4 @@
-"""The records that leave a sweep: plain, frozen, ready to be written down."""
+"""The records of a sweep: plain and frozen."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from crosscheck._verdict.records import Point
 
 @dataclass(frozen=True)
 class Binade:
-    """The worst result of the inputs of one sign from ``2^exponent`` up to twice that, or of the subnormals below.
+    """The worst result at inputs of one sign from ``2^exponent`` to just below twice that, or at subnormal inputs.
 
     Attributes:
         low: The input of least magnitude; 0 for the subnormals.
         input: The input with the largest error.
-        ulp: The error there, in the units of ``SweepResult.max_ulp``.
+        ulp: The error there, in the unit of ``SweepResult.max_ulp``.
     """
 
     low: float
@@ -25,35 +25,35 @@ class Binade:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """One implementation and order of a sweep.
+    """The result of a sweep for one implementation and order.
 
-    Errors are over results that are finite, not flushed, and whose truth is normal or 0: in ULP of the exact result, or
-    where the terms of the analytic derivative cancel, of the sum of their magnitudes. The error at a worst input is exact.
-    No other input has an error that is larger by a thousandth of an ULP, except where the largest is at most 0.5: then all
-    results are correctly rounded, and it is the largest of those that were computed.
+    Errors are those of results that are finite and not flushed, with a truth that is normal or 0. They are in ULP of the
+    exact result, or where the terms of the analytic derivative cancel, of the sum of their magnitudes. The error at a worst
+    input is exact. No other input has an error that is larger by a thousandth of an ULP. One exception: if the largest error
+    is at most 0.5, all results are correctly rounded, and it is only the largest of the errors that were computed.
 
     Attributes:
         implementation: What is judged, for example ``torch.native``.
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
-        max_ulp: The largest error; None where there is no such result.
-        worst: The point with this error; None where there is none.
+        max_ulp: The largest error; None if there is no such result.
+        worst: The point with this error; None if there is none.
         max_ulp_of_truth: The largest error, always in ULP of the exact result.
         worst_of_truth: The point with this error.
         inputs: The number of inputs that were judged.
-        correctly_rounded: At how many the result is as if computed exactly and rounded once. NaN for NaN, and an infinity
-            for the same one, count.
-        flushed: At how many the result is 0 where the truth is subnormal, on a backend that flushes subnormals.
-        special: At how many the result is a wrong NaN or infinity, or a number where NaN or an infinity is right.
-        convention: At how many the result is the other valid derivative at a kink.
-        not_judged: How many derivatives are at NaN or outside the domain.
-        histogram: How many finite results differ from the correctly rounded one by up to so many floats, and by more than
-            the bound before; by the bound, as text. ``"0"`` counts the same inputs as ``correctly_rounded``.
-        binades: The worst result of each binade of inputs in which a result is not correctly rounded, in the order of the
+        correctly_rounded: The number of results that equal the exact result, rounded once. NaN for NaN, and an infinity for
+            the same infinity, count.
+        flushed: The number of results that are 0 for a subnormal truth, on a backend that flushes subnormals.
+        special: The number of results that are a wrong NaN or infinity, or a number where NaN or an infinity is right.
+        convention: The number of results that are the other valid derivative at a kink.
+        not_judged: The number of derivatives at NaN or outside the domain.
+        histogram: By bound, as text: the number of finite results that differ from the correctly rounded one by at most this
+            many floats, and by more than the previous bound. ``"0"`` counts the same inputs as ``correctly_rounded``.
+        binades: The worst result of each binade of inputs with a result that is not correctly rounded, in the order of the
             inputs.
-        at_overflow: At how many one of the result and the truth is an infinity, and they are within the budget: an infinity
-            counts as the power of two beyond the largest number.
-        subnormal: At how many the truth is subnormal, and the result is beyond the budget and not flushed. The histogram
-            counts them too.
+        at_overflow: The number of results within the budget where the result or the truth is an infinity, and the other is
+            not: an infinity counts as the power of two beyond the largest number.
+        subnormal: The number of results beyond the budget with a subnormal truth that are not flushed. The histogram counts
+            them too.
         worst_subnormal: The one of these with the largest error.
     """
 
@@ -78,7 +78,7 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class SweepDifference:
-    """How many results of two implementations differ in bits. All NaNs are alike; zeros of different sign differ.
+    """How many results of two implementations differ in bits. All NaNs count as equal; zeros of different sign differ.
 
     Attributes:
         implementation: One implementation.

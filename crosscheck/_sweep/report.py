@@ -1,4 +1,4 @@
-"""Sweeps: to be printed, drawn, written down, read again and put into one table."""
+"""Reports on sweeps, read and written, and one table of several of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Range:
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """The end of a file."""
+    """The summary at the end of a file."""
 
     passed: bool
     headline: str
@@ -66,13 +66,13 @@ class SweepReport(Documented):
         function: The name of the activation.
         dtype: The dtype of the inputs.
         parameters: The values of its parameters.
-        low: The first input, NaN where it is one.
-        high: The last input, likewise.
+        low: The first input; may be NaN.
+        high: The last input; may be NaN.
         bits: The bits of these two in hexadecimal.
         results: One record for each implementation and order.
-        differences: How many results of two implementations differ.
+        differences: How many results of each pair of implementations differ.
         environment: Versions, devices and settings on which the results may depend.
-        skipped: What was requested and cannot be run here, and why; empty where the report was read from a file.
+        skipped: What was requested and cannot be run here, and why; empty if the report was read from a file.
     """
 
     function: str
@@ -93,7 +93,7 @@ class SweepReport(Documented):
 
     @property
     def beyond(self) -> tuple[SweepResult, ...]:
-        """The results of crosscheck's own implementations that are beyond the budget, also by NaN and infinities."""
+        """The results of crosscheck's own implementations that exceed the budget, or have a wrong NaN or infinity."""
         own = [one for one in self.results if Implementation.of(one.implementation).own]
         limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
         return tuple(one for one in own if (one.max_ulp or 0.0) > limits[one.order] or one.special or one.subnormal)
@@ -105,7 +105,7 @@ class SweepReport(Documented):
 
     @property
     def headline(self) -> str:
-        """What was found in one line."""
+        """The result in one line."""
         all_of = isnan(self.low) and isnan(self.high)
         where = "every input there is" if all_of else f"every input from {self.low:.9g} to {self.high:.9g}"
         what = f"{self.function}, {self.dtype}: {where}, {self.inputs:,}"
@@ -137,7 +137,7 @@ class SweepReport(Documented):
         }
 
     def plot(self) -> Figure:
-        """Draw the largest error in each binade of the inputs, and how many results have an error of which size.
+        """Draw the largest error in each binade of the inputs, and the number of errors of each size.
 
         Returns:
             A figure with two panels for each order.
@@ -159,7 +159,7 @@ class SweepReport(Documented):
 
 
 def read_sweep(path: str | Path) -> SweepReport:
-    """A report that was written as JSON; ``UsageError`` where it is none."""
+    """A report from a JSON file; ``UsageError`` if the file holds none."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         schema = data.get("schema") if isinstance(data, Mapping) else None
@@ -187,7 +187,7 @@ def read_sweep(path: str | Path) -> SweepReport:
 
 
 def _check(file: SweepFile) -> None:
-    """Raise ``ValueError`` where the fields have the right types and still make no sweep."""
+    """Raise ``ValueError`` if the fields have the right types but contradict each other."""
     if file.dtype not in DTYPES:
         raise ValueError(f"dtype: got {file.dtype!r}, expected one of {', '.join(DTYPES)}")
     if not file.results:
@@ -198,7 +198,7 @@ def _check(file: SweepFile) -> None:
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
-    """The reports in a folder, in the order of their names; ``UsageError`` where there is none.
+    """The reports in a folder, ordered by name; ``UsageError`` if there is none.
 
     The tables of planted faults may lie beside them.
     """
@@ -209,7 +209,7 @@ def read_sweeps(folder: str | Path) -> list[SweepReport]:
 
 
 def _remarks(report: SweepReport) -> list[str]:
-    """How many results differ in bits, and what the table's column is about."""
+    """How many results differ in bits, and what the column of the table means."""
     about = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
     pairs = ((on_screen((one.implementation, one.against)), one) for one in report.differences)
     return [
@@ -240,7 +240,7 @@ def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:
         on_screen(result.implementation),
         "" if result.max_ulp is None else f"{result.max_ulp:.4g}" if result.max_ulp < 1e6 else f"{result.max_ulp:.3g}",
         "" if worst is None else f"{worst.input:.9g}",
-        f"{int(share * 1e5) / 1e3:.3f}%",  # never rounded up to all of them
+        f"{int(share * 1e5) / 1e3:.3f}%",  # rounded down, so that it is 100% only for all of them
         f"{result.flushed:,}",
         f"{result.special:,}",
     )

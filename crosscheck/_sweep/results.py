@@ -1,4 +1,4 @@
-"""What a sweep found: pieces merged in any order to the same records, the largest errors judged exactly."""
+"""The results of a sweep: pieces merged in any order to the same records, with the largest errors judged exactly."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from crosscheck._verdict.records import Point
 from crosscheck._verify.sample import Sample
 
 CLOSE = 0.1
-"""Candidates this near to the largest error, in ULP, are decided exactly; their errors are known far better than that."""
+"""Candidates this near to the largest error, in ULP, are decided exactly; their errors are known much better than that."""
 MOST_DECIDED = 8
 
 
 class IncompleteError(RuntimeError):
-    """The pieces do not make up the range: one is missing, or there twice. A bug or a damaged journal."""
+    """The pieces do not form the range: one is missing, or is there twice. It is a bug, or the journal is damaged."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """All pieces of a range together."""
+    """The sum of all pieces of a range."""
 
     tallies: Mapping[Key, Tally]
     candidates: Mapping[tuple[Key, str], Mapping[int, list[Candidate]]]
-    """Of each implementation and order, for each of ``WORST``, by binade."""
+    """For each implementation and order, and each of ``WORST``, the candidates by binade."""
     differ: Mapping[str, int]
 
 
 def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, Any]]) -> Merged:
-    """Add the pieces up; ``IncompleteError`` unless they are the range, each input once."""
+    """Add up the pieces; ``IncompleteError`` unless they contain each input of the range once."""
     keys = [(name, k) for name in setup.implementations for k in setup.orders]
     tallies = {key: Tally(fmt) for key in keys}
     candidates: dict[tuple[Key, str], dict[int, list[Candidate]]] = {(key, which): {} for key in keys for which in WORST}
@@ -109,7 +109,7 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
 
 
 def differences(setup: Setup, all_of: Merged) -> list[SweepDifference]:
-    """The counts of inputs at which two implementations differ in bits."""
+    """The number of inputs at which two implementations differ in bits, for each pair."""
     found = []
     for pair, count in all_of.differ.items():
         implementation, against, order = pair.split()
@@ -118,7 +118,7 @@ def differences(setup: Setup, all_of: Merged) -> list[SweepDifference]:
 
 
 def _low(binade: int, fmt: Format) -> float:
-    """The input of least magnitude; ``binade`` is the sign and the exponent, as the bits have them."""
+    """The input of least magnitude; ``binade`` is the sign and the exponent as in the bits."""
     exponents = 2 ** (fmt.bits - fmt.precision)
     sign, biased = divmod(binade, exponents)
     low = ldexp(1.0, max(biased, 1) + fmt.e_min - 1) if biased else 0.0
@@ -128,7 +128,7 @@ def _low(binade: int, fmt: Format) -> float:
 def _worst(
     activation: Activation, fmt: Format, order: int, candidates: Mapping[int, Sequence[Candidate]], by: str
 ) -> dict[int, Point]:
-    """The largest error of each binade, by one of a point's errors, decided exactly; among equals the first input."""
+    """The largest error of each binade, by one kind of error, decided exactly; among equals the first input."""
     close: list[tuple[int, Candidate]] = []
     for binade, ones in candidates.items():
         ordered = sorted(ones, key=lambda one: (-one[0], one[1]))[:MOST_DECIDED]
@@ -161,14 +161,14 @@ def _points(activation: Activation, fmt: Format, order: int, candidates: Sequenc
 
 
 def judged_exactly(activation: Activation, order: int, x: Any, got: Any) -> tuple[Judgement, Truth]:
-    """As ``crosscheck.verify`` judges results, by the exact evaluator at each input."""
+    """Judge results as ``crosscheck.verify`` does, with the exact evaluator at each input."""
     sample = Sample(x, None, x)
     truth = sample.truths(activation, [order], activation.parameters)[order]
     setting = Setting(
         budget=budget(str(x.dtype), order),
         flush_inputs=False,
         flush_outputs=False,
-        at_zero=truth,  # only for inputs that are flushed
+        at_zero=truth,  # used only for inputs that are flushed
         scale=sample.scales(activation, [order], activation.parameters).get(order),
     )
     return judge(x, got, truth, setting), truth

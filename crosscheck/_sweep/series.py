@@ -1,4 +1,4 @@
-"""A definition's power series over a whole interval: coefficients that enclose the derivatives at each of its points."""
+"""The power series of a definition over an interval: coefficients that enclose the derivatives at each of its points."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Definition = Callable[[Any, Any], Any]
 class SeriesBalls(Balls):
     """The namespace of ``Balls`` for series of any number of terms.
 
-    What ``arb_series`` lacks is composed of exponentials and logarithms; its value, which may have cancelled there, is
-    put in its place.
+    Functions that ``arb_series`` lacks are composed of exponentials and logarithms. Their value may cancel there, so it is
+    replaced.
     """
 
     def tanh(self, a: Any) -> Any:
@@ -46,7 +46,7 @@ def _with_value(series: Any, value: Any) -> Any:
 def coefficients(definition: Definition, x: Any, count: int, bits: int) -> list[Any] | None:
     """The first ``count`` Taylor coefficients of a definition, enclosed at each point of the ball ``x``.
 
-    None where the balls do not decide: at a kink, at a pole, or where they are too wide.
+    None if the balls do not decide: at a kink, at a pole, or if they are too wide.
     """
     with precision(bits, count):
         m = SeriesBalls()

@@ -1,4 +1,4 @@
-"""Pieces shared among workers of whatever kind; those of a worker that died are done again."""
+"""Share pieces among workers of any kind; pieces of a worker that died are done again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosscheck._sweep.positions import Span
 
 MOST_ATTEMPTS = 4
 AHEAD = 4
-"""Pieces handed out at once, for each worker: enough that none waits for the next."""
+"""The number of pieces that are handed out at once for each worker: enough that none waits for the next."""
 
 Piece = dict[str, Any]
 
@@ -19,9 +19,9 @@ Piece = dict[str, Any]
 def spread(
     judge: Callable[[Span], Piece], spans: Sequence[Span], executor: Executor, others: Iterator[Executor], workers: int
 ) -> Iterator[Piece]:
-    """As they are done. ``others`` gives executors to go on with when one has broken.
+    """The results, each as soon as it is done. ``others`` gives another executor when one has broken.
 
-    Raises what ``judge`` raises, and ``BrokenExecutor`` for a piece whose workers died again and again.
+    Raises what ``judge`` raises, and ``BrokenExecutor`` for a piece whose workers died repeatedly.
     """
     pending = deque(spans)
     attempts: dict[Span, int] = {}
@@ -58,7 +58,7 @@ def spread(
 
 
 def _died(error: BaseException) -> bool:
-    """Whether it is the worker that failed and not the piece. Dask's errors are told by where they come from."""
+    """Whether the worker failed, not the piece. Dask's errors are recognised by their module."""
     return isinstance(error, BrokenExecutor | CancelledError | ConnectionError) or type(error).__module__.startswith(
         "distributed"
     )

@@ -1,4 +1,4 @@
-"""``sweep``: it checks its arguments, shares the pieces among processes and makes the report."""
+"""``sweep``: check the arguments, share the pieces among processes, and make the report."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from crosscheck._workers import FEWER, Workers, none_left
 
 End = float | int | str
 NANOSECONDS = 10
-"""What one input takes on one core."""
+"""The time that one input takes on one core."""
 MOST_WORKERS = 256
 LEFT_TO_ITSELF = 16
-"""So many pieces are done sooner than other processes have started."""
+"""This many pieces are done sooner than other processes start."""
 
 
 @undisturbed()
@@ -58,30 +58,29 @@ def sweep(
     replace: Mapping[str, Callable[..., Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SweepReport:
-    """Judge a function at every input there is: 4,294,967,296 of float32, or 65,536 of bfloat16 or float16.
+    """Judge a function at every input of a dtype: 4,294,967,296 of float32, or 65,536 of bfloat16 or float16.
 
-    In float32, value and gradient come from one run, a forward and a backward pass. JAX compiles; PyTorch runs eagerly in
-    one thread.
+    In float32, value and gradient come from one run, a forward and a backward pass. JAX compiles the function. PyTorch runs
+    eagerly, in one thread.
 
     Args:
         what: An elementwise activation: a name or alias of the catalogue, or a record. Its parameters have their default
             values.
         dtype: ``float32``, ``bfloat16`` or ``float16``, by name or as a dtype of PyTorch, JAX or numpy.
-        orders: 0 for the value, 1 for the gradient, and in 16 bits 2 for the second derivative; all unless given.
+        orders: Some of 0 for the value, 1 for the gradient, and in 16 bits 2 for the second derivative; None for all.
         implementations: Some of ``torch``, ``jax``, ``torch.native``, ``jax.native``, ``torch.native.matched`` and
-            ``jax.native.matched``; all that there are unless given.
+            ``jax.native.matched``; None for all that exist.
         range: The first and last input in the order of the values. Each is a number, rounded to the dtype, or its bits in
-            hexadecimal such as ``"0x3f800000"``. Everything unless given, the NaNs of both signs included.
-        device: Where the frameworks run, ``cpu`` or ``gpu``. The truth is proven on the CPU.
+            hexadecimal, such as ``"0x3f800000"``. None for every input, including the NaNs of both signs.
+        device: The device of the frameworks, ``cpu`` or ``gpu``. The truth is proven on the CPU.
         out: A folder for a journal of the finished pieces, of 2^20 inputs each.
-        resume: Whether to continue with the journal in ``out``. Whatever ended a sweep, the results are those of one that
-            was never ended.
-        processes: The number of processes that share the pieces. More than one needs a main module that can be imported
+        resume: Whether to continue with the journal in ``out``. The results are those of a sweep without interruption.
+        processes: The number of processes that share the pieces. For more than one, the main module must be importable
             again.
-        executor: A ``concurrent.futures.Executor`` to share the pieces among instead, such as
-            ``dask.distributed.Client(...).get_executor()``, whose workers have crosscheck installed. Pieces of workers that
-            died are done again, in this process if the executor is broken. The results are the same.
-        replace: Functions that are judged in an implementation's place, as in ``verify``; in this process only.
+        executor: A ``concurrent.futures.Executor`` that shares the pieces instead, such as
+            ``dask.distributed.Client(...).get_executor()``; its workers need crosscheck. Pieces of workers that died are
+            done again, in this process if the executor is broken. The results are the same.
+        replace: By implementation, a function that is judged instead, as in ``verify``; only in this process.
         progress: Called with the number of inputs done and the number of all inputs.
 
     Returns:
@@ -89,8 +88,8 @@ def sweep(
 
     Raises:
         UsageError: If an argument cannot be used, or a folder or disk cannot be written.
-        UnknownActivationError: If the catalogue lacks this name.
-        MissingFrameworkError: If neither framework can be imported. Where one cannot, the other is swept, which it says.
+        UnknownActivationError: If the catalogue has no activation of this name.
+        MissingFrameworkError: If neither framework can be imported. If one cannot, the report says so, for the other alone.
         NoDeviceError: If a framework has no such device.
 
     Examples:
@@ -156,7 +155,7 @@ def sweep(
 def _setup(
     activation: Activation, fmt: Format, orders: Sequence[int] | None, implementations: Sequence[str] | None, device: str
 ) -> Setup:
-    """What is judged, in the order of the closed lists; all that there is unless some is named."""
+    """What is swept, in the order of the closed lists; by default everything that exists."""
     there = tuple(implementation.name for implementation in swept(activation))
     possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
     named = known("implementation", there if implementations is None else implementations, there)
@@ -170,7 +169,7 @@ def _setup(
 
 
 def _check_processes(processes: int, executor: Executor | None, *, own: bool) -> None:
-    """Refuse what cannot share the pieces, and to share them where what is judged is the caller's ``own``."""
+    """Refuse processes that cannot share the pieces: for example if what is judged is the caller's ``own`` function."""
     _arguments.integer("processes", processes, 1)
     if executor is not None:
         _arguments.function("executor.submit", getattr(executor, "submit", None))
@@ -181,7 +180,7 @@ def _check_processes(processes: int, executor: Executor | None, *, own: bool) ->
 
 
 def _runnable(setup: Setup, described: Mapping[str, Any]) -> tuple[Setup, dict[str, str]]:
-    """What of a setup can be run here, and what cannot, and why."""
+    """The part of a setup that can be run here; and the rest, with the reasons."""
     lacking = Lacking.of(described)
     skipped = lacking.of_those(setup.implementations, [setup.dtype])
     run = tuple(name for name in setup.implementations if lacking.runs(name, setup.dtype))
@@ -191,25 +190,25 @@ def _runnable(setup: Setup, described: Mapping[str, Any]) -> tuple[Setup, dict[s
 
 
 def judge_piece(setup: Setup, span: Span) -> Piece:
-    """One piece, in whatever process or thread a worker is."""
+    """Judge one piece, in any process or thread of a worker."""
     with _ONE_AT_A_TIME:
         return _judge(setup).judge(span)
 
 
 _ONE_AT_A_TIME = threading.Lock()
-"""The precision of the balls is a setting of the process."""
+"""The precision of the balls is a setting of the whole process."""
 
 
 @lru_cache(maxsize=2)
 def _judge(setup: Setup) -> Judge:
     with suppress(MissingFrameworkError):
-        framework("jax")  # first: on a shared GPU it must be told not to take all memory
+        framework("jax")  # first: on a shared GPU it is set not to take all memory
     return Judge(activations[setup.function], setup)
 
 
 @contextmanager
 def _executors(given: Executor | None, processes: int) -> Iterator[Iterator[Executor] | None]:
-    """The executor given, or one of processes; and one more whenever the last has broken. None to work in this process."""
+    """The executor given, or one of processes; another one after each that breaks. None to work in this process."""
     started: list[Executor] = []
 
     def one_after_another() -> Iterator[Executor]:
@@ -233,7 +232,7 @@ def _executors(given: Executor | None, processes: int) -> Iterator[Iterator[Exec
 
 
 def _working(executors: Iterator[Executor], device: str) -> tuple[Executor, dict[str, object]]:
-    """The first whose workers do not die at once, and what they say of their environment."""
+    """The first executor whose workers do not die at once, and the environment of the workers."""
     for _ in range(MOST_ATTEMPTS - 1):
         executor = next(executors)
         with suppress(BrokenExecutor):
@@ -243,12 +242,12 @@ def _working(executors: Iterator[Executor], device: str) -> tuple[Executor, dict
 
 
 def _size(executor: Executor) -> int:
-    """How many workers an executor has; as many as there may be where it does not say, as that of a cluster."""
+    """The number of workers of an executor; the largest number if it does not say, as a cluster does not."""
     return int(getattr(executor, "_max_workers", MOST_WORKERS))
 
 
 def journal_path(out: str | os.PathLike[str], name: str, dtype: str) -> Path:
-    """Where the journal of an activation's sweep is."""
+    """The path of the journal of an activation's sweep."""
     return Path(out) / f"{name}-{dtype}.journal"
 
 
@@ -267,7 +266,7 @@ def _journal(
 
 
 def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any]) -> dict[str, Any]:
-    """What the pieces of a journal depend on."""
+    """The data on which the pieces of a journal depend."""
     frameworks: dict[str, Any] = {}
     for name in FRAMEWORKS:
         frameworks[name] = {key: described[name].get(key) for key in ("version", "device", "capability", "xla_flags")}

@@ -1,7 +1,7 @@
-"""A definition far out, where balls of exponentials are too wide: e^(rate x) is kept as a symbol until nothing else is left.
+"""A definition far out, where balls of exponentials are too wide: e^(rate x) stays a symbol as long as possible.
 
-Over an interval from 256 to 288, e^x spans a factor of e^32, so that e^x / (1 + e^x) is enclosed by nothing narrower. Here
-1 + e^x is e^x (1 + e^-x), the second factor being 1 within rounding, and the quotient is found to be 1.
+From 256 to 288, e^x grows by a factor of e^32, and no narrow ball encloses e^x / (1 + e^x). Here, 1 + e^x is e^x (1 + e^-x),
+where the second factor is 1 up to rounding, so the quotient is found to be 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BITS = 640
 class Growing:
     """e^(rate x) q(x) over an interval of x: balls that enclose q and its derivative q' there.
 
-    ``slope`` is a number a where the quantity is a x exactly, else None: the exponential of such a one is a symbol.
+    ``slope`` is a number a if the quantity is exactly a x, otherwise None: the exponential of a x is a symbol.
     """
 
     __slots__ = ("derivative", "over", "q", "rate", "slope")
@@ -36,11 +36,11 @@ class Growing:
         return bool(self.derivative.is_zero() and self.rate.is_zero())
 
     def settled(self) -> Growing:
-        """The same without a symbol."""
+        """The same quantity without a symbol."""
         return self.beside(arb(0))
 
     def beside(self, rate: Any) -> Growing:
-        """The same as e^(rate x) times another q."""
+        """The same quantity as e^(rate x) times another q."""
         difference = self.rate - rate
         if difference.is_zero():
             return self
@@ -104,13 +104,13 @@ class Growing:
     def __lt__(self, value: Any) -> Decided:
         return self._other(value) > self
 
-    # a tie is undecided, so that these are the same
+    # a tie is undecided, so these are the same
     __ge__, __le__ = __gt__, __lt__
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A comparison that has the same outcome over the whole interval."""
+    """A comparison with the same result over the whole interval."""
 
     holds: bool
 
@@ -119,7 +119,7 @@ class Decided:
 
 
 class Tails:
-    """The namespace over such quantities."""
+    """The namespace for such quantities."""
 
     pi = property(lambda self: arb.pi())
 
@@ -130,7 +130,7 @@ class Tails:
         return self.x._other(a)
 
     def _monotone(self, a: Any, f: Any, slope: Any) -> Growing:
-        """An increasing or decreasing function, from its values at the ends, and its slope enclosed over all between."""
+        """An increasing or decreasing function, from its values at the ends and its slope, enclosed over the interval."""
         a = self._of(a).settled()
         return Growing(a.over, f(a.q.lower()).union(f(a.q.upper())), slope(a.q) * a.derivative)
 
@@ -195,7 +195,7 @@ def _outwards(q: Any, falling: Any) -> Any:
 
 
 def far_out(definition: Definition, x: Any) -> tuple[Any, Any] | None:
-    """Balls that enclose a definition and its derivative at each point of the ball ``x``; None where that is not decided."""
+    """Balls that enclose a definition and its derivative at each point of the ball ``x``; None if that is undecided."""
     with precision(BITS, 1):
         m = Tails(x)
         try:

@@ -1,4 +1,4 @@
-"""What is kept of results that were judged: integers that add up in any order, and the inputs of the largest errors."""
+"""The counts of judged results: integers that can be added in any order, and the inputs of the largest errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from crosscheck._sweep.positions import bits_at
 from crosscheck._sweep.truths import Block, per_unit
 
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
-"""The histogram counts results that are up to so many floats away from the correctly rounded one, and more than the last."""
+"""The histogram's bounds: each counts results at most so many floats from the correct one, and more than the last bound."""
 KINDS = ("flushed", "special", "at_overflow", "convention", "not_judged")
 COUNTS = ("inputs", *KINDS, "subnormal")
 WORST = ("worst", "worst_of_truth", "worst_subnormal")
 INFINITY = 0x7F800000
 """The bits of infinity in float32."""
 KEPT = 4
-"""The inputs of the largest errors that are kept of a piece, since which of them is the largest is decided at the end."""
+"""The number of inputs with the largest errors that are kept for a piece; the largest is decided at the end."""
 
 Candidate = tuple[float, int, int]
 """The error in ULP, within a small part of one; the position of the input; the bits of the result."""
@@ -29,10 +29,10 @@ Candidate = tuple[float, int, int]
 
 @dataclass(frozen=True)
 class Flushing:
-    """What a backend does to subnormals, for one order.
+    """A backend's treatment of subnormals, for one order.
 
-    ``below`` is the magnitude below which a truth may have become 0, 0 where results are not flushed. ``at_zero`` are the
-    results that are right for the input 0, which stands for a subnormal one where inputs are flushed; none where not.
+    ``below`` is the magnitude below which a truth may have become 0; 0 if results are not flushed. ``at_zero`` are the
+    results that are correct for the input 0, which replaces a subnormal one if inputs are flushed; none if they are not.
     """
 
     below: float
@@ -42,10 +42,10 @@ class Flushing:
 
 @dataclass
 class Tally:
-    """One implementation and order. ``histogram`` and the counts of ``KINDS`` add up to that of ``inputs``.
+    """One implementation and order. ``histogram`` and the counts of ``KINDS`` add up to ``inputs``.
 
-    ``worst`` has the largest errors of each binade, in the unit that counts; ``worst_of_truth`` in ULP of the truth;
-    ``worst_subnormal`` those beyond the budget whose truth is subnormal, which the others leave out.
+    ``worst`` has the largest errors of each binade, in the unit of the judgement; ``worst_of_truth`` in ULP of the truth;
+    ``worst_subnormal`` those beyond the budget with a subnormal truth, which the others omit.
     """
 
     fmt: Format
@@ -64,7 +64,7 @@ class Tally:
         return sum(self.histogram) + sum(self.counts[name] for name in KINDS) == self.counts["inputs"]
 
     def add(self, data: Mapping[str, Any]) -> None:
-        """Add the counts of another one; candidates are not joined, as they belong to their binades."""
+        """Add the counts of another tally; candidates are not joined, since they belong to their binades."""
         self.histogram = [a + b for a, b in zip(self.histogram, data["histogram"], strict=True)]
         for name in COUNTS:
             self.counts[name] += data[name]
@@ -80,14 +80,14 @@ class Tally:
             if equal == got.size:
                 self.histogram[0] += equal
                 self._correct(got, block, offset)
-                return block.plain  # or zeros of another sign may be among them
+                return block.plain  # otherwise zeros of another sign may be among them
             if block.plain and block.tiny is False and self._dense(got, block, offset):
                 return False
         self._each(got, block, offset, flushing)
         return False
 
     def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
-        """All are correctly rounded: the error is at most half a unit, which matters only where there is no larger one."""
+        """All are correctly rounded: errors are at most half a unit, and matter only if there are no larger ones."""
         if not block.plain or any(ones[0][0] >= 0.5 for ones in self.worst.values()):
             return
         if np.ndim(block.value) and block.per_unit is not None:
@@ -98,7 +98,7 @@ class Tally:
                     self._insert(kept, 0.0, i, got, block, offset)
 
     def _dense(self, got: FloatArray, block: Block, offset: int) -> bool:
-        """All finite, normal and of the sign of the truth: differences of bits are distances. False where they are not."""
+        """All are finite, normal and of the truth's sign: differences of bits are distances. False if they are not."""
         bits, true = got.view(np.int32), np.asarray(block.rounded).view(np.int32)
         low, high = (0, INFINITY) if true.flat[0] >= 0 else (-(2**31), INFINITY - 2**31)
         if bits.min() < low or bits.max() >= high:
@@ -126,7 +126,7 @@ class Tally:
     def _keep_largest(
         self, error: Float64Array, got: FloatArray, block: Block, offset: int, *, subnormal: bool = False
     ) -> None:
-        """Of each binade; a block of float32 lies within one."""
+        """Keep the largest errors of each binade; a block of float32 lies in one binade."""
         starts = [0]
         if self.fmt.bits == 16:
             binades = block.x.view(self.fmt.unsigned) >> (self.fmt.precision - 1)
@@ -170,13 +170,13 @@ class Tally:
         off = wrong & finite & np.isfinite(rounded)
         size = np.abs(widen(rounded))
         units = per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
-        # an infinity counts as the power of two beyond the largest number
+        # an infinity counts as the power of two above the largest number
         wide = np.where(np.isinf(got), np.copysign(2.0 ** (self.fmt.e_max + 1), widen(got)), widen(got))
         with np.errstate(invalid="ignore"):
             error = np.abs(wide - block.value) * units
         flushed = (got == 0) & (size < flushing.below)
         for value in flushing.at_zero:
-            if np.isinf(value):  # as log(x) is at 0: for a subnormal it is finite, or NaN where the domain ends at 0
+            if np.isinf(value):  # such as log(x) at 0: at a subnormal it is finite, or NaN if the domain ends at 0
                 flushed |= block.tiny & (got == value)
             else:
                 close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
@@ -204,13 +204,13 @@ class Tally:
 
 
 def not_judged(got: FloatArray, tally: Tally) -> None:
-    """A derivative at NaN: no truth says what it is."""
+    """Count derivatives at NaN: no truth judges them."""
     tally.counts["inputs"] += got.size
     tally.counts["not_judged"] += got.size
 
 
 def differing(a: FloatArray, b: FloatArray) -> int:
-    """How many results differ in their bits, two NaNs being the same."""
+    """How many results differ in their bits; two NaNs count as equal."""
     unsigned = f"u{a.itemsize}"
     different = a.view(unsigned) != b.view(unsigned)
     count = int(np.count_nonzero(different))

@@ -1,4 +1,4 @@
-"""The correctly rounded results of consecutive floats, evaluated from what is proven of them; what stays open is decided."""
+"""The correctly rounded results of consecutive floats, evaluated from proven forms; undecided ones are decided exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from crosscheck._verdict.scale import scale
 FEW = 8
 """The number of inputs that show whether any precision decides."""
 CURVED, PLAIN = 2**15, 2**16
-"""The floats of a block: so many that what is computed of them stays in the second-level cache."""
+"""The number of floats of a block: what is computed of them stays in the second-level cache."""
 EXPONENT, BIAS = np.uint64(0x7FF << 52), 1023
 SAMPLES = 9
 
@@ -31,18 +31,17 @@ class Block:
     """The truth at consecutive floats, for one order.
 
     Attributes:
-        at: Which of the floats of a piece.
+        at: The indices of its floats in the piece.
         x: These floats.
         rounded: The correctly rounded results, an array or one number for all.
-        value: The exact results in float64, within a small part of their unit; NaN where ``rounded`` is.
-        per_unit: 1 / ulp of the exact result, or of a smaller ulp beside a power of two; None where it is still to be
-            computed.
-        to_unit: What makes units of ``per_unit`` those that errors count in, below 1 where terms cancel; None for 1
+        value: The exact results in float64, with an error far below their unit; NaN where ``rounded`` is NaN.
+        per_unit: 1 / ulp of the exact result, or of a smaller ulp near a power of two; None if it is not computed yet.
+        to_unit: The factor from units of ``per_unit`` to the unit of the errors, below 1 where terms cancel; None for 1
             everywhere.
         plain: Whether every result is finite and normal, and of one sign.
-        exact: The truth where the exact evaluator decided each of them.
-        steady: Up to how many floats from the truth the ulp is the same as at the truth, for all of them.
-        tiny: Where inputs are subnormal, an array or one answer for all.
+        exact: The truth, if the exact evaluator decided each of the results.
+        steady: For how many floats around each truth the ulp is the same as at the truth.
+        tiny: Which inputs are subnormal, an array or one answer for all.
     """
 
     at: slice
@@ -64,7 +63,7 @@ class Truths:
         self.activation, self.fmt = activation, fmt
 
     def blocks(self, part: Part, offset: int, x: FloatArray) -> Iterator[dict[int, Block]]:
-        """By order. ``x`` are the floats of a piece, of which the first is at position ``offset``."""
+        """The blocks by order. ``x`` are the floats of a piece, whose first is at position ``offset``."""
         start, stop = part.span.first - offset, part.span.last + 1 - offset
         curved = any(isinstance(form, Polynomial) for form in part.forms.values())
         cancels = {k: self._cancels(form, k, x[start:stop]) for k, form in part.forms.items()}
@@ -100,14 +99,14 @@ class Truths:
         )
 
     def decided(self, x: FloatArray, k: int) -> Truth:
-        """By the exact evaluator, each input by itself."""
+        """The truth by the exact evaluator, for each input alone."""
         return truth(self.activation, x, [k])[k]
 
     def _decided_unless_ties(self, x: FloatArray, k: int, near: FloatArray) -> FloatArray:
-        """The exact results, rounded; those ``near`` by where inputs spread over the others show that no precision decides.
+        """The exact results, rounded; those ``near`` by another way if a few spread inputs show that no precision decides.
 
-        tanhshrink from 2^24 on is x - 1, half way between two numbers, plus e^-2x, which is too small for any ball. Either
-        number is 0.5 ULP off then.
+        From 2^24 on, tanhshrink is x - 1, half way between two numbers, plus e^-2x, which is too small for any ball. Then
+        either number has an error of 0.5 ULP.
         """
         few = np.linspace(0, x.size - 1, FEW).astype(int)
         if x.size > FEW and not self.decided(x[few], k).judged.any():
@@ -136,7 +135,7 @@ class Truths:
         return Block(at, x, rounded, value, unit, to_unit, plain, None, _steady(smallest, largest))
 
     def _cancels(self, form: Any, k: int, x: FloatArray) -> bool:
-        """Whether the terms of a derivative may cancel in a part: told at a few inputs, with a margin."""
+        """Whether the terms of a derivative may cancel in a part: decided at a few inputs, with a margin."""
         if k == 0 or not isinstance(form, Polynomial):
             return False
         few = widen(x[np.linspace(0, x.size - 1, SAMPLES).astype(int)])
@@ -162,19 +161,19 @@ class Truths:
         if min(abs(float(rounded[0])), abs(float(rounded[-1]))) >= self.fmt.smallest_normal:
             return Block(at, x, rounded, rounded, None, None, True)
         value = widen(x) * form.factor
-        if form.beside:  # a tie, and the exact result lies on one side of it
+        if form.beside:  # a tie, but the exact result is on one side of it
             rounded = np.nextafter(value, form.beside * np.inf).astype(np.float32)
         return Block(at, x, rounded, value, per_unit(value, self.fmt), None, False)
 
 
 def _steady(a: float, b: float) -> int:
-    """16 where the numbers between two of one sign, and their neighbours, are of one binade; else 0."""
+    """16 if the numbers between two of one sign, and their neighbours, are in one binade; otherwise 0."""
     low, high = sorted((abs(float(a)), abs(float(b))))
     return 16 if frexp(low * (1 - 2.0**-19))[1] == frexp(high * (1 + 2.0**-19))[1] else 0
 
 
 def per_unit(value: Any, fmt: Format) -> Any:
-    """1 / ulp, in a format, of float64 numbers that do not overflow it; by their exponents, as ``frexp`` is slow."""
+    """1 / ulp, in a format, of float64 numbers that do not overflow it; from their exponents, since ``frexp`` is slow."""
     bits = np.asarray(value, dtype=np.float64).view(np.uint64) & EXPONENT
     turned, most = (2 * BIAS + fmt.precision - 1), (BIAS + fmt.precision - 1 - fmt.e_min)
     return np.minimum(np.uint64(turned << 52) - bits, np.uint64(most << 52)).view(np.float64)

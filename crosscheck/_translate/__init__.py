@@ -1,1 +1,1 @@
-"""`crosscheck.translate`: what a call of PyTorch is in JAX, looked up in the dictionary, and judged again if asked to."""
+"""`crosscheck.translate`: look up what a call of PyTorch is in JAX, and judge it again if requested."""

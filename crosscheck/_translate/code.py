@@ -1,4 +1,4 @@
-"""The code of an entry as functions, and its inputs as arrays: what is run is the text that is shown."""
+"""The code of an entry as functions, and its inputs as arrays: exactly the code that is shown is run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NAMESPACES = {
     "flax": {**JAX, "nnx": "flax.nnx"},
     "equinox": {**JAX, "eqx": "equinox"},
 }
-"""What code of each library may use, by the name it has there."""
+"""The names that code of each library may use."""
 MODULES = {"jax": ("jax.scipy.special", "jax.scipy.linalg", "jax.scipy.signal", "jax.scipy.stats", "jax.scipy.ndimage")}
-"""What has to be imported besides."""
+"""Modules that must also be imported."""
 SEED = 0
 
 
 def namespace(library: str) -> dict[str, Any]:
-    """What code of a library finds; ``MissingFrameworkError`` where the library cannot be imported."""
+    """The names for code of a library; ``MissingFrameworkError`` if the library cannot be imported."""
     return dict(_namespace(library))
 
 
@@ -59,7 +59,7 @@ def _import(library: str) -> None:
 
 
 def function(code: str, library: str, names: Sequence[str], **given: Any) -> Callable[..., Any]:
-    """Code as a function of its inputs: it returns what its last line gives."""
+    """Code as a function of its inputs: it returns the value of the last line."""
     before, last = _compiled(code)
     known = namespace(library) | given
 
@@ -82,7 +82,7 @@ def _compiled(code: str) -> tuple[CodeType, CodeType]:
 
 
 def arrays(inputs: Mapping[str, str]) -> list[Any]:
-    """The inputs, made from their expressions; each name draws numbers of its own."""
+    """The inputs, made from their expressions; each name draws its own numbers."""
     return [_array(name, expression) for name, expression in inputs.items()]
 
 

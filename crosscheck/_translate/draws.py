@@ -1,4 +1,4 @@
-"""Whether two pieces of code draw from one distribution: as many numbers of each, and the test of Kolmogorov and Smirnov."""
+"""Whether two pieces of code draw from one distribution: the test of Kolmogorov and Smirnov on numbers of each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from crosscheck._records.interface import framework
 from crosscheck._translate.code import SEED, function
 
 DRAWS = 60_000
-"""So many numbers at least are drawn of each."""
+"""The number of numbers that are drawn of each, at least."""
 DIGITS = 5
 CONFIDENCE = 1e-6
-"""Of two samples of one distribution, so few are taken for those of two."""
+"""The share of pairs of samples of one distribution that are judged to be of two."""
 
 
 def compare_draws(torch_code: str, jax_code: str, library: str) -> tuple[bool, str]:
-    """Whether both draw from one distribution, and what was measured of each."""
+    """Whether both draw from one distribution, and the measurements of each."""
     framework("jax"), framework("torch")
     draw_torch = function(torch_code, "torch", ())
     draw_jax = function(jax_code, library, ("key",))
@@ -49,7 +49,7 @@ def _enough(draw: Any) -> list[Any]:
 
 
 def _apart(x: Float64Array, y: Float64Array) -> float:
-    """The largest distance of the two distribution functions; numbers that rounding tells apart count as the same."""
+    """The largest distance of the two distribution functions; numbers that differ only by rounding count as equal."""
     largest = max(np.abs(x).max(), np.abs(y).max()) or 1.0
     rounded = [np.sort(np.round(one / largest, DIGITS)) for one in (x, y)]
     both = np.concatenate(rounded)

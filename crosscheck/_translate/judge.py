@@ -1,4 +1,4 @@
-"""The verdict on a pair of code: that of ``compare`` for functions, of their distributions for what draws numbers."""
+"""The verdict on a pair of code: by ``compare`` for functions, by their distributions for code that draws numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crosscheck._translate.draws import compare_draws
 
 INPUT = re.compile(r"(?<=`)x(\d*)(?=[`\[])")
 LONGEST = 16
-"""Elements of an array that are shown."""
+"""The most elements of an array that are shown."""
 
 
 def judged(entry: Translation, dtypes: tuple[str, ...] = DTYPES) -> Translation:
@@ -28,10 +28,10 @@ def judged(entry: Translation, dtypes: tuple[str, ...] = DTYPES) -> Translation:
 
 
 def judge(pair: TranslatedPair, *, draws: bool, dtypes: tuple[str, ...]) -> TranslatedPair:
-    """A pair with its verdict; where a library is missing, it is not judged, and says so."""
+    """A pair with its verdict; if a library is missing, it is not judged, and the text says so."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a framework warns of is not what is judged
+            warnings.simplefilter("ignore")  # warnings of a framework are not judged
             return _drawn(pair) if draws else _compared(pair, dtypes)
     except MissingFrameworkError as error:
         return replace(pair, verdict=NOT_JUDGED, told=str(error))
@@ -67,7 +67,7 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
 
 
 def _named(told: str, names: list[str]) -> str:
-    """What ``compare`` says, which numbers the inputs, with their names."""
+    """The text of ``compare``, which numbers the inputs, with their names instead."""
     return INPUT.sub(lambda found: names[int(found[1] or 0)], told)
 
 
@@ -81,12 +81,12 @@ def _said(value: Any) -> str:
 
 
 def _short(number: Any) -> float:
-    """A number with the digits that its dtype holds."""
+    """A number with the digits that its dtype has."""
     return float(str(number))
 
 
 def _results(report: PairReport) -> str:
-    """What both sides give at the simplest input, or where they are furthest apart."""
+    """The results of both sides at the simplest input, or where they differ most."""
     if report.decisive is None or report.cause is None or report.cause not in report.decisive.uncovered:
         return ""
     point = report.diagnosis.point or report.decisive.uncovered[report.cause].worst

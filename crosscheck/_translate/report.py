@@ -1,4 +1,4 @@
-"""The report on calls that were looked up: what each is in JAX, and what was judged of it."""
+"""The report on calls that were looked up: what each is in JAX, and the verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = "crosscheck.dictionary/1"
 NAMES = {"jax": "JAX", "optax": "optax", "flax": "flax", "equinox": "equinox"}
 
 FEW = 6
-"""So many uses of several calls are shown whole."""
+"""The most uses of several calls that are shown in full."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class TranslationReport(Documented):
 
     Attributes:
         asked: The name that was looked up; empty for the whole dictionary.
-        entries: What it means: the entries of the dictionary.
+        entries: The entries of the dictionary that match the name.
         environment: The versions with which they were judged.
-        note: What differs between these versions and those that are installed.
+        note: The differences between these versions and the installed ones.
     """
 
     asked: str
@@ -36,17 +36,17 @@ class TranslationReport(Documented):
 
     @property
     def compared(self) -> int:
-        """How many pairs were judged."""
+        """The number of pairs that were judged."""
         return sum(pair.verdict != NOT_JUDGED for entry in self.entries for pair in entry.pairs)
 
     @property
     def passed(self) -> bool:
-        """Whether a pair was judged, each offered code gives what PyTorch gives, and each pair of defaults differs."""
+        """Whether a pair was judged, each offered code agrees with PyTorch, and each pair of defaults differs as listed."""
         return self.compared > 0 and all(pair.expected for entry in self.entries for pair in entry.pairs)
 
     @property
     def meanings(self) -> tuple[str, ...]:
-        """The full names of the calls of PyTorch that it means."""
+        """The full names of the calls of PyTorch that match the name."""
         return tuple(dict.fromkeys(entry.name for entry in self.entries))
 
     @property
@@ -80,7 +80,7 @@ class TranslationReport(Documented):
         }
 
     def document(self) -> Document:
-        """The report as a document: each use with its code and its verdict; of several calls, a table.
+        """The report as a document: each use with its code and its verdict; for several calls, a table.
 
         Returns:
             The document.
@@ -129,7 +129,7 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class Edge:
-    """Inputs at which what is offered is not the same: which, of which libraries, and what happens there."""
+    """Inputs at which the offered code differs: the inputs, the libraries, and the results there."""
 
     at: str
     libraries: str
@@ -137,7 +137,7 @@ class Edge:
 
 
 def edges(entry: Translation) -> list[Edge]:
-    """The edges of an entry, those together that differ alike."""
+    """The edges of an entry; those with the same difference are joined."""
     alike: dict[tuple[str, str], list[str]] = {}
     for pair in entry.edges:
         told = ": ".join(filter(None, (said(pair), shown(pair))))
@@ -156,6 +156,6 @@ def said(pair: TranslatedPair) -> str:
 
 
 def shown(pair: TranslatedPair) -> str:
-    """The input that shows a difference, and what both sides give there."""
+    """The input that shows a difference, and the results of both sides there."""
     at = "; ".join(f"{name} = {value}" for name, value in pair.shown.items())
     return ": ".join(filter(None, (at and f"at {at}", pair.got)))

@@ -1,4 +1,4 @@
-"""``translate``: it looks a call up in the dictionary, and judges it again if asked to."""
+"""``translate``: look a call up in the dictionary, and judge it again if requested."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def translate(
     run: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> TranslationReport:
-    """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or a call of one of these.
+    """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or what a call of these is in PyTorch.
 
-    The dictionary holds code for both sides that has been run and compared, as ``compare`` does it, at the inputs that it
-    names: where both are the same, at which inputs they are not, and whose defaults differ.
+    The dictionary holds code for both sides. It has been run and compared, as ``compare`` does, at the inputs that the entry
+    names: inputs at which both agree, inputs at which they do not, and calls whose defaults differ.
 
     Args:
-        name: A name of PyTorch or of a library of JAX, in full or its last part: ``torch.nn.LayerNorm``, ``layer_norm``,
-            ``optax.l2_loss``. None for the whole dictionary.
-        run: Whether to judge again, with what is installed. Else the verdicts are those kept with the package, which
-            needs no framework.
-        progress: With ``run``, called after each entry, with how many are judged and how many there are.
+        name: A name of PyTorch or of a library of JAX, in full or only its last part: ``torch.nn.LayerNorm``,
+            ``layer_norm``, ``optax.l2_loss``. None for the whole dictionary.
+        run: Whether to judge again, with the installed versions. Otherwise the verdicts are those in the package, and no
+            framework is needed.
+        progress: With ``run``, called after each entry, with the number of entries judged and the number of all.
 
     Returns:
         The report.
 
     Raises:
-        UsageError: If the dictionary has no such name; the message says which are near.
+        UsageError: If the dictionary has no such name; the message lists similar names.
         MissingFrameworkError: With ``run``, if PyTorch or JAX cannot be imported.
 
     Examples:
@@ -80,7 +80,7 @@ def _installed() -> dict[str, str | None]:
 
 
 def _note(judged: Mapping[str, str | None], here: Mapping[str, str | None]) -> str:
-    """What is installed in another version than it was judged with."""
+    """The installed versions that differ from those of the verdicts."""
     other = [f"{name} {here[name]}" for name, version in judged.items() if here[name] and here[name] != version]
     if not other:
         return ""

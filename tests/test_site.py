@@ -318,7 +318,7 @@ def test_an_issue_has_a_program_that_runs_and_the_versions(squareplus: Any) -> N
     assert text.startswith("# `jax.nn.squareplus`: the value is ∞ at x = −1e+300, not 1e-300\n")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert examples.python(code, {}).startswith("inf here;")
-    assert re.search(r"Seen with torch \d.*, jax \d.*, Python 3\.\d+", text)
+    assert re.search(r"Observed with torch \d.*, jax \d.*, Python 3\.\d+", text)
     button = issues.button(squareplus, deviation, one)
     assert "\n" not in button
     assert "&quot;here; inf" in button

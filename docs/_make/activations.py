@@ -88,8 +88,8 @@ def gallery() -> str:
     return "\n".join(
         (
             "---\nhide: [toc]\n---\n\n# Activations\n",
-            "Each of these exists in both frameworks and is judged against the proven value of its formula. In the "
-            "pictures the function is orange and its gradient blue, for inputs from "
+            "Each of these functions exists in both frameworks and is judged against the proven value of its formula. In "
+            "the pictures, the function is orange and its gradient is blue, for inputs from "
             f"{figures.LOW:g} to {figures.HIGH:g}.\n",
             '<div class="grid cards gallery" markdown>\n',
             "\n\n".join(cards),
@@ -131,37 +131,38 @@ def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
     yield table(tolerances.table(found))
     yield "## Known disagreements"
     if made.disagreements:
-        yield "What the frameworks ship departs here from the exact result, or from each other:"
+        yield "Here the functions that the frameworks ship deviate from the exact result, or from each other:"
         yield table(verdict.listed(made))
     else:
-        yield "None: at every input that was tried both are within the budget, and agree."
+        yield "No disagreement is known. At every input that was tried, both frameworks are within the budget and agree."
     yield f"## Formula and derivative\n\n{picture(record)}"
     if record.rows:
-        yield f"The picture shows {drawn(record)[2]}, and its derivative by x."
+        yield f"The picture shows {drawn(record)[2]} and its derivative by x."
     yield f"$$\n{record.latex}\n$$"
     formula = formulas.derivative(record)
     if formula:
         yield f"Its derivative:\n\n$$\nf'(x) = {formula}\n$$"
-    yield "In a form that keeps its digits in floating point, the first and the second derivative are"
+    yield "These forms of the first and the second derivative keep their digits in floating point:"
     yield f"- {doc(record.derivative)}\n- {doc(record.second_derivative)}"
     yield facts(record)
     yield "## How accurate they are"
     yield (
-        "The error in [ULP](../method.md#the-error-in-ulp), in float32: of own torch and own jax, which are crosscheck's, "
-        f"and of torch and jax, what the frameworks ship.\n\n{picture(record, 'errors')}"
+        "The figure shows errors in [ULP](../method.md#the-error-in-ulp), in float32. `own torch` and `own jax` are "
+        "crosscheck's implementations. `torch` and `jax` are the functions that the frameworks ship."
+        f"\n\n{picture(record, 'errors')}"
     )
-    yield "## crosscheck's own, for PyTorch and for JAX { data-search-exclude }"
+    yield "## crosscheck's own implementations { data-search-exclude }"
     yield instead(record)
     yield tabs({side: usage(record, side) for side in NAMES})
-    yield "Their code, where `m` is the framework's functions under numpy's names:"
+    yield "This is their code. In it, `m` has the framework's functions under numpy's names:"
     yield tabs({side: implementation(record, side) for side in NAMES})
-    yield "What PyTorch and JAX ship themselves:"
+    yield "These are the functions that PyTorch and JAX ship:"
     yield tabs({side: shipped(record, side) for side in NAMES})
     if made.disagreements:
         yield "## The disagreements one by one"
         yield (
-            "[Each is checked](../method.md#deviations) at every run of `crosscheck verify`. The results were computed when "
-            "this page was built."
+            "Every run of `crosscheck verify` [checks each of them](../method.md#deviations). The results below were "
+            "computed when this page was built."
         )
         seen = {str(one.id): one for one in made.disagreements}
         for deviation in sorted(of_here(record, here).deviations, key=verdict.severest_first):
@@ -175,7 +176,7 @@ def boost(name: str) -> int:
 
 def facts(record: Activation) -> str:
     """Parameters, kinks and limits as a table."""
-    rows = [("called", ", ".join(f"`{name}`" for name in (record.name, *record.aliases)))]
+    rows = [("names", ", ".join(f"`{name}`" for name in (record.name, *record.aliases)))]
     if record.parameters:
         rows.append(("parameters", ", ".join(f"`{name}={value:g}`" for name, value in record.parameters.items())))
     kinks = record.kinks_at(record.parameters)
@@ -185,8 +186,8 @@ def facts(record: Activation) -> str:
     limits = record.limits_at(record.parameters)
     for sign, values, end in zip("−+", (limits.minus, limits.plus), record.domain, strict=True):
         said = (f"{name} {number(value)}" for name, value in zip(ORDER_NAMES, values, strict=True))
-        alone = "of one entry alone, " if record.rows else ""
-        alone = "of a gate beside 1, " if record.result == "half" else alone
+        alone = "of a row of one entry: " if record.rows else ""
+        alone = "of the gate of an entry 1: " if record.result == "half" else alone
         where = f"{sign}∞" if isinf(end) else f"{end:g}, the end of the domain"
         rows.append((f"limits at {where}", alone + ", ".join(said)))
     return "### Kinks and limits\n\n" + table([["", ""], *map(list, rows)])
@@ -227,14 +228,15 @@ def usage(record: Activation, side: str) -> str:
 def shipped(record: Activation, side: str) -> str:
     native = record.natives.get(side)
     if native is None:
-        return f"{NAMES[side]} ships none."
+        return f"{NAMES[side]} ships no such function."
     said = f"`{native.path}`" + (f", called as `{native.call}`" if native.call else "")
     if native.parameters:
         said += ", where " + ", ".join(f"`{ours}` is called `{theirs}`" for ours, theirs in native.parameters.items())
     if native.lacks:
         said += f", without {' and '.join(f'`{name}`' for name in native.lacks)}"
     if native.matched:
-        said += f"; it is this function with `{', '.join(f'{key}={value!r}' for key, value in native.matched.items())}`"
+        arguments = ", ".join(f"{key}={value!r}" for key, value in native.matched.items())
+        said += f". It computes the function of this page if you give it `{arguments}`"
     return f"{said}."
 
 
@@ -269,12 +271,12 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
 
 def environments(one: Disagreement, deviation: Deviation) -> Iterator[str]:
     """Where it was seen, where it was looked for in vain, and what a reader can expect of the results on this page."""
-    yield f"Seen in {listed(one.seen_in)}."
+    yield f"Observed in {listed(one.seen_in)}."
     if one.not_seen_in:
-        yield f"Looked for and not seen in {listed(one.not_seen_in)}."
+        yield f"Tried but not observed in {listed(one.not_seen_in)}."
     here = Environment.of(described())
     if on_record(here) and not any(seen_here(deviation, here, region) for region in deviation.regions):
-        yield f"It was not seen on the machine that built this page ({here}), whose results these are."
+        yield f"The results below are from the machine that built this page ({here}), where it was not observed."
 
 
 def listed(names: Sequence[str]) -> str:
@@ -307,7 +309,7 @@ def regions(deviation: Deviation) -> str:
         values = ", ".join(f"{name} {value:g}" for name, value in one.parameters.items())
         key = (ORDER_NAMES[one.order], inputs, lengths, values, "" if isinf(one.bound()) else f"{one.bound():.3g} ULP")
         rows.setdefault(key, []).extend(one.dtypes)
-    head = ["", "inputs", "rows of", "with", "error at most", "dtypes"]
+    head = ["", "inputs", "length of the row", "parameters", "error at most", "dtypes"]
     return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])
 
 
@@ -325,8 +327,8 @@ def interval(low: float, high: float) -> str:
 
 def instead(record: Activation) -> str:
     return (
-        f"`crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried, in both frameworks, "
-        "and differentiable twice."
+        f"In both frameworks, `crosscheck.activations[{record.name!r}]` is within the budget at every input that was tried. "
+        "You can differentiate it twice."
     )
 
 

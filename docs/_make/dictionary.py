@@ -22,12 +22,14 @@ import jax, jax.numpy as jnp; from jax import lax
 import optax; from flax import nnx; import equinox as eqx"""
 HOW = f"""| an entry says | which means |
 |---|---|
-| the same | values and gradients are the same up to what rounding explains, with the arguments as they are written |
-| the same distribution | of what draws numbers: {DRAWS:,} of each side, with seeds, held against each other by the test of \
-Kolmogorov and Smirnov; by chance, one in a million such tests fails |
-| no counterpart: write this | no library has a function for it; the code that is shown was judged too |
-| but where ... | at these inputs they differ: [the cause](../method.md#causes), the simplest input, and what both give |
-| the defaults differ | what one writes first is not the same: both codes, and the input that shows it |"""
+| the same | with the arguments that are shown, values and gradients differ only by rounding |
+| the same distribution | the call draws random numbers, and {DRAWS:,} seeded numbers of each side pass the test of \
+Kolmogorov and Smirnov. By chance, one in a million such tests fails |
+| no counterpart: write this | no library has a function for this call. The code that is shown was judged too |
+| but where ... | at these inputs the two sides differ. The entry has [the cause](../method.md#causes), the simplest \
+input, and both results |
+| the defaults differ | the call with its default arguments differs. The entry has the code of both sides, and an input \
+that shows the difference |"""
 NO_ANCHOR = re.compile(r"[^a-z0-9]+")
 
 
@@ -52,9 +54,9 @@ def overview(report: TranslationReport) -> Iterator[str]:
     yield front("What a call of PyTorch is in JAX, optax, flax and equinox: code for both sides that was run and compared.")
     yield "# Dictionary"
     yield (
-        "What a call of PyTorch is in JAX, optax, flax nnx and equinox, or the other way round. Both sides of each entry "
-        "were run at the same inputs, and [`crosscheck.compare`](../compare.md) judged their values and gradients, in "
-        "float32 and float64."
+        "The dictionary says how to write a call of PyTorch in JAX, optax, flax nnx and equinox, and the reverse. Both "
+        "sides of each entry were run at the same inputs, and [`crosscheck.compare`](../compare.md) judged their values and "
+        "gradients, in float32 and float64."
     )
     yield "## Find a call"
     rows = ["| family | calls |", "|---|---|"]
@@ -64,15 +66,18 @@ def overview(report: TranslationReport) -> Iterator[str]:
         rows.append(f"| [{title}]({family}.md) | {links} |")
     yield "\n".join(rows)
     yield f"{report.headline} Judged with {judged_with(report.environment)}."
-    yield "On the command line, names of either side are found, in full or by their last part; `--run` judges again here:"
+    yield (
+        "On the command line, give a name of PyTorch or of a library of JAX, or the last part of the name. With `--run`, "
+        "both sides are run and judged again on your machine:"
+    )
     line = "$ crosscheck translate nn.RMSNorm\n"
     yield f"```console\n{line}{examples.command(line)}```"
     yield "## How to read it"
     yield HOW
     yield f"The code uses these names:\n\n```python\n{IMPORTS}\n```"
-    yield "Some of the differences are in no documentation: [undocumented disagreements](../undocumented.md)."
+    yield "Neither framework documents some of the differences: see [undocumented disagreements](../undocumented.md)."
     yield "## Defaults that differ"
-    rows = ["| call | what differs | PyTorch, JAX | at |", "|---|---|---|---|"]
+    rows = ["| call | what differs | in PyTorch and in JAX | example |", "|---|---|---|---|"]
     for entry in report.entries:
         for pair in entry.defaults:
             code = "<br>".join(f"`{in_a_cell(one)}`" for one in (pair.torch, pair.code))
@@ -86,7 +91,7 @@ def page(title: str, entries: list[Translation]) -> Iterator[str]:
     calls = ", ".join(dict.fromkeys(short(entry.name) for entry in entries))
     yield front(f"{title}, from PyTorch to JAX: {calls}."[:280])
     yield f"# {title}"
-    yield "[How to read it](index.md). The code was run as it is shown."
+    yield "See [how to read an entry](index.md#how-to-read-it). The code was run as it is shown."
     for name, uses in groupby(sorted(entries, key=lambda one: order(entries, one)), lambda one: one.name):
         several = list(uses)
         yield heading(2, name, name, short(name))
@@ -103,7 +108,7 @@ def order(entries: list[Translation], entry: Translation) -> tuple[int, int]:
 
 def described(entry: Translation) -> Iterator[str]:
     names = [f"`{name}`" for name in entry.names if name != entry.name]
-    yield f"{entry.summary[0].upper()}{entry.summary[1:]}." + (f" Also {', '.join(names)}." if names else "")
+    yield f"{entry.summary[0].upper()}{entry.summary[1:]}." + (f" Other names: {', '.join(names)}." if names else "")
     yield labelled("PyTorch", entry.torch, at(entry.offered[0]))
     yield from (offered(pair) for pair in entry.offered)
     if entry.maps:

@@ -25,10 +25,10 @@ search:
 
 # Every disagreement
 
-What is known to be wrong, or chosen differently, in the activation functions that the frameworks ship. Each row leads to
-the reason, to a program that reproduces it and to the text of an issue. In the last column: what they gave at one input
-when this page was built, and the exact result, correctly rounded. [How to read it](atlas.md),
-[what the causes mean](method.md#causes); `crosscheck atlas` prints the list for your environment.
+This page lists what is known to be wrong, or chosen differently, in the activation functions that the frameworks ship. Each
+row links to the reason, to a program that reproduces it, and to the text of an issue. The last column shows the results at
+one input, computed when this page was built, and the exact result, correctly rounded. The causes are explained on
+[the page on the method](method.md#causes). [`crosscheck atlas`](atlas.md) prints the list for your environment.
 
 <script defer src="../{SCRIPT}"></script>
 """
@@ -66,7 +66,7 @@ def form() -> str:
     )
     return (
         f'<form class="atlas-form" hidden aria-label="Which disagreements">{fields}'
-        '<label>words, such as layer_norm or jax.nn.gelu<input name="text" type="search"></label>'
+        '<label>text, such as layer_norm or jax.nn.gelu<input name="text" type="search"></label>'
         '<button type="reset">reset</button><output aria-live="polite"></output></form>'
     )
 
@@ -77,7 +77,7 @@ def named(values: Iterable[str]) -> dict[str, str]:
 
 
 def table(rows: str) -> Iterator[str]:
-    heads = ("disagreement", "function", "cause", "of", "dtypes", "modes", "for example")
+    heads = ("disagreement", "function", "cause", "derivative", "dtypes", "modes", "example")
     yield '<div class="atlas-scroll" tabindex="0" role="region" aria-label="Disagreements"><table class="atlas"><thead><tr>'
     yield "".join(f'<th scope="col">{head}</th>' for head in heads)
     yield "</tr></thead><tbody>"

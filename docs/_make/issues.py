@@ -2,7 +2,7 @@
 
 from html import escape
 
-from headings import heading, orders
+from headings import NAMES, heading, orders
 
 from crosscheck import Deviation
 from crosscheck._records.implementations import Implementation
@@ -31,13 +31,16 @@ def text(made: Explanation, deviation: Deviation, one: Disagreement) -> str:
     blocks = [
         f"# {' and '.join(f'`{path}`' for path in paths)}: {heading(record, deviation, one).partition(': ')[2]}",
         one.reason,
-        f"The {ORDER_NAMES[sighting.order]} at one input, {sighting.dtype}; "
-        + ("" if sighting.exact is None else f"the exact one, correctly rounded, is {sighting.exact!r}."),
+        f"Each program below computes the {ORDER_NAMES[sighting.order]} at one input, in {sighting.dtype}."
+        + ("" if sighting.exact is None else f" The exact result, correctly rounded, is {sighting.exact!r}."),
     ]
     for result in wrong:
         got = str(result.message) if result.got is None else repr(result.got)
-        blocks.append(f"`{result.label}` gives {got}:\n\n```python\n{made.snippet(sighting, result)}\n```")
-    blocks.append(f"It concerns the {orders(deviation)}. Seen with {versions(made)}. Code: {one.link}")
+        name = NAMES[Implementation.of(result.implementation).side]
+        blocks.append(f"{name}{result.layout} gives {got}:\n\n```python\n{made.snippet(sighting, result)}\n```")
+    blocks.append(
+        f"The disagreement affects the {orders(deviation)}. Observed with {versions(made)}. The code is at {one.link}"
+    )
     return "\n\n".join(blocks)
 
 

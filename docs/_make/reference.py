@@ -85,7 +85,10 @@ def pages(names: Sequence[str]) -> dict[str, list[str]]:
 
 def overview(found: Mapping[str, Sequence[str]]) -> str:
     """The page that leads to the others: every public name, and what it is in a sentence."""
-    blocks = ["# Python", "Everything public is a name of `crosscheck` itself. Importing it imports neither framework."]
+    blocks = [
+        "# Python",
+        "Every public name is in the package `crosscheck` itself. `import crosscheck` imports neither framework.",
+    ]
     for title, names in found.items():
         blocks.append(f"## {title}")
         rows = [f"| [`{name}`]({PYTHON}/{slug(title)}.md#{full(name)}) | {sentence(name)} |" for name in names]

@@ -35,15 +35,22 @@ def verdict(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
 
 def same(record: Activation) -> str:
     if lacking := [NAMES[side] for side in NAMES if side not in record.natives]:
-        return f"**{' and '.join(lacking)} has no such function.** crosscheck has it for both."
+        return f"**{' and '.join(lacking)} has no such function.** crosscheck has one for both frameworks."
     others = [one for one in record.deviations if one.cause == "definition"]
     by_default = [one for one in others if any(Implementation.of(name).kind != MATCHED for name in one.implementations)]
     if not by_default:
         return "**PyTorch and JAX compute the same function.**"
-    what = " and ".join(f"[{who(record, one.implementations)}, in the {orders(one)}](#{one.id})" for one in by_default)
+    what = " and ".join(another(record, one) for one in by_default)
     mends = [f"`{call(record, side)}`" for side, native in record.natives.items() if native.matched]
     write = f" Write {' and '.join(mends)}." if mends else ""
-    return f"**PyTorch and JAX compute different functions by default.** The one that differs: {what}.{write}"
+    return f"**PyTorch and JAX compute different functions by default.** {what}.{write}"
+
+
+def another(record: Activation, one: Deviation) -> str:
+    """Who computes another function, which leads to what is known of it."""
+    name = who(record, one.implementations)
+    verb = "compute" if " and " in name else "computes"
+    return f"[{name} {verb} another function than this page's](#{one.id}), in the {orders(one)}"
 
 
 def known(record: Activation) -> str:
@@ -63,7 +70,7 @@ def usual(record: Activation, found: list[Tolerance]) -> str:
     value, gradient = ("none" if text == "equal" else f"up to {text}" for _, text in sorted(cells.items()))
     return (
         f"**A normal difference**, in float32 and for x from {LOW:g} to {HIGH:g}, is {value} in the value and {gradient} in "
-        "the gradient. A larger one is a mistake in the port."
+        "the gradient. A larger difference is a mistake in the port."
     )
 
 
@@ -95,11 +102,11 @@ def how_far(record: Activation, built: str) -> Iterator[str]:
     """What the table of tolerances says."""
     yield "## How far apart two right results are"
     yield (
-        "The largest difference between the calls above, shipped where there is one, measured at "
-        f"{tolerances.COUNT:,} inputs from {LOW:g} to {HIGH:g} (fewer in 16 bits; none at a kink), with {built}. Either "
-        "tolerance holds alone, as `rtol` or as `atol` of `numpy.testing.assert_allclose`. Where no `rtol` is given, "
-        "results near 0 share no digit, so that none would hold."
-        + (f" Here x is {drawn(record)[2]}." if record.rows else "")
+        "The table shows the largest difference between the calls above. If a framework ships no such function, "
+        f"crosscheck's own is taken. The difference was measured at {tolerances.COUNT:,} inputs from {LOW:g} to {HIGH:g}, "
+        f"without kinks, and at fewer inputs in 16 bits, with {built}. `rtol` and `atol` are those of "
+        "`numpy.testing.assert_allclose`. One of them is enough. If only `atol` is given, results near 0 share no digit, so "
+        "no `rtol` would be large enough." + (f" Here x is {drawn(record)[2]}." if record.rows else "")
     )
 
 
@@ -107,10 +114,10 @@ def all_tolerances(found: Mapping[str, Sequence[tuple[str, int, str]]], built: s
     """The tolerances of every function, by dtype."""
     lines = [
         "\n\n## Tolerances",
-        "So far are PyTorch and JAX apart where both are right: the largest difference between the calls on each function's "
-        f"page, for x from {LOW:g} to {HIGH:g}, measured with {built}. `rtol` and `atol` are those of "
-        "`numpy.testing.assert_allclose`; each holds alone.",
-        "| function | of | " + " | ".join(DTYPES) + " |\n|---|---|" + "---|" * len(DTYPES),
+        "The table shows how much PyTorch and JAX differ although both are right. It has the largest difference between the "
+        f"calls on each function's page, for x from {LOW:g} to {HIGH:g}, measured with {built}. `rtol` and `atol` are "
+        "those of `numpy.testing.assert_allclose`. One of them is enough.",
+        "| function | derivative | " + " | ".join(DTYPES) + " |\n|---|---|" + "---|" * len(DTYPES),
     ]
     rows = []
     for name, cells in found.items():
@@ -129,7 +136,7 @@ def severest_first(deviation: Deviation) -> tuple[int, bool]:
 def listed(made: Explanation) -> list[list[str]]:
     """The disagreements as rows of a table, each leading to what is known of it."""
     seen = {one.id: one for one in made.disagreements}
-    rows = [["severest first", ""]]
+    rows = [["disagreement, severest first", "kind"]]
     for deviation in sorted(made.activation.deviations, key=severest_first):
         said = heading(made.activation, deviation, seen[deviation.id])
         rows.append([f"[{said}](#{deviation.id})", "**looks like a bug**" if deviation.bug else KINDS[deviation.cause]])

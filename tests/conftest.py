@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import pytest
+import torch
 from contract import DTYPES, IMPLEMENTATIONS, LENGTHS, ORDERS, USUAL_MODES
 from filelock import FileLock, Timeout
 from kept import environment
@@ -100,6 +101,12 @@ class Verified(NamedTuple):
 
     report: Report
     points: Sequence[Judged]
+
+
+@pytest.fixture(autouse=True)
+def same_initial_weights() -> None:
+    """A module's initial weights come from PyTorch's global generator: without a seed they depend on the order of tests."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -321,7 +321,7 @@ class Graph(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.projection, self.a = nn.Linear(5, 4), nn.Parameter(torch.empty(2, 4))
+        self.projection, self.a = nn.Linear(5, 4), nn.Parameter(torch.zeros(2, 4))
 
     def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
         h = self.projection(x).reshape(-1, 2, 2)

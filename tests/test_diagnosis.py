@@ -5,6 +5,7 @@ import functools
 import io
 import itertools
 import re
+import warnings
 from math import inf
 from typing import Any
 
@@ -180,6 +181,18 @@ def test_nothing_after_the_verdict_loses_it(monkeypatch: pytest.MonkeyPatch, par
     assert (report.passed, report.cause) == (False, "definition")
     assert f"{said} could not be found: ValueError: Cell is empty" in report.diagnosis.notes
     assert f"{said} could not be found" in " ".join(str(report).split())
+
+
+def test_warnings_are_shown_of_the_inputs_that_were_given_only() -> None:
+    def std(x: torch.Tensor) -> torch.Tensor:
+        warnings.warn(f"an array of {x.numel()}", stacklevel=1)
+        return x.std() if x.numel() > 1 else x.sum()
+
+    with warnings.catch_warnings(record=True, action="always") as shown:
+        report = compare(std, lambda x: x.std(), [crosscheck.normal((20,))])
+    assert report.diagnosis is not None
+    assert report.diagnosis.inputs["x"].size < 20  # it was run at smaller inputs too
+    assert {str(one.message) for one in shown if "an array" in str(one.message)} == {"an array of 20"}
 
 
 def test_what_passes_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:

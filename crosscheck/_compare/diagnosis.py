@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -46,9 +47,13 @@ def diagnose(
     notes: list[str] = []
 
     def tried(what: str, find: Callable[[], Found], otherwise: Found) -> Found:
-        """An exception in a diagnosis becomes a note: it does not change the verdict."""
+        """An exception in a diagnosis becomes a note: it does not change the verdict.
+
+        Warnings are ignored: the user's functions run at inputs that the user did not give, such as a single element.
+        """
         try:
-            return find()
+            with warnings.catch_warnings(action="ignore"):
+                return find()
         except Exception as error:  # the user's functions may raise anything at other inputs
             notes.append(f"{what} could not be found: {type(error).__name__}: {first_line(error)}")
             return otherwise

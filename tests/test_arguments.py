@@ -130,7 +130,7 @@ def test_two_functions_that_raise_are_not_compared() -> None:
         ("perceptron --learning-rate 0", 2, "--learning-rate: got 0.0, expected"),
         ("perceptron --epochs 0", 2, "--epochs: got 0, expected an integer of at least 1; --epochs 1000 is what OR needs"),
         ("sweep --table folder --dtype float32", 2, "--table: got --dtype too, which has no effect with it"),
-        ("sweep relu --resume", 2, "--resume: got no folder to go on with; give that of the sweep, --out FOLDER"),
+        ("sweep relu --resume", 2, "--resume: got no folder; give that of the sweep to continue, --out FOLDER"),
         ("sweep softmax", 2, "NAME: got softmax, a function of rows"),
         ("list --file nothing.py", 2, "--file: nothing.py does not exist"),
     ],

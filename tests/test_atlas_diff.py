@@ -206,7 +206,7 @@ def damaged(path: Path, how: str) -> str:
     if how == "an example too few":
         data["deviations"][0]["truth"] = []
         write_json(path, data)
-        return "inputs, results and truth are not equally many"
+        return "inputs, results and truth differ in number"
     if how == "not text":
         path.write_bytes(b"\xff\xfe\x00\x01")
         return "is not text"

@@ -49,7 +49,7 @@ def test_a_model_that_cannot_be_compared_is_refused_with_what_it_raised(model: A
         (3, "torch_to_jax: got int, expected a function"),
         (
             lambda inputs: inputs[1],
-            "torch_to_jax: of the list of inputs it raised IndexError: list index out of range",
+            "torch_to_jax: it raised IndexError: list index out of range; expected it to return the list of JAX's inputs",
         ),
         (lambda inputs: inputs[0], "torch_to_jax: it returned ndarray, expected the list of JAX's inputs"),
     ],

@@ -124,7 +124,7 @@ def test_the_command_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     given += ["--params", "segments_model:params", "--order", "0", "--segments", "out"]
     refused = run("models", *given)
     assert refused.exit_code == 2
-    assert refused.stderr == "Error: --segments: got 'out', which is no folder; make it first\n"
+    assert refused.stderr == "Error: --segments: got 'out', which is not a folder; make it first\n"
     (tmp_path / "out").mkdir()
     written = run("models", *given)
     assert written.exit_code == 1, written.output

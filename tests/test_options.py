@@ -56,7 +56,7 @@ def test_what_takes_one_value_is_not_given_twice(line: str) -> None:
     option = line.rpartition(" --")[2].partition(" ")[0]
     done = RUN.invoke(main, line.split())
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == f"Error: --{option}: got it 2 times, expected one value; run the command once for each\n"
+    assert done.stderr == f"Error: --{option}: got 2 values, expected one; run the command once for each\n"
 
 
 @pytest.mark.parametrize(("orders", "judged"), [((), {0, 1}), (("0",), {0}), (("2", "0"), {0, 1, 2}), (("1", "1"), {0, 1})])

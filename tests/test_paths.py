@@ -56,25 +56,25 @@ def test_what_is_read_is_not_written_by_any_spelling(folder: Path, spelling: str
     ):
         done = run("diff", *arguments, "--force")
         assert (done.exit_code, done.stdout) == (2, "")
-        assert done.stderr == f"Error: {option}: {arguments[-1]} is a file that is read too, as {what}; give another name\n"
+        assert done.stderr == f"Error: {option}: {arguments[-1]} is also read, as {what}; give another name\n"
     assert (folder / "a.npy").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("list", "--file", "mine.py", "--json", "./mine.py"), "--json: ./mine.py is a file that is read too, as --file"),
-        (("verify", "--file", "mine.py", "--html", "mine.py"), "--html: mine.py is a file that is read too, as --file"),
-        (("plot", "relu", "--file", "mine.png", "--figure", "mine.png"), "--figure: mine.png is a file that is read too"),
-        (("atlas", "--diff", "a.npy", "b.npy", "--json", "b.npy"), "--json: b.npy is a file that is read too, as NEW.json"),
-        (("atlas", "--diff", "a.npy", "b.npy", "--json", "a.npy"), "--json: a.npy is a file that is read too, as --diff"),
+        (("list", "--file", "mine.py", "--json", "./mine.py"), "--json: ./mine.py is also read, as --file"),
+        (("verify", "--file", "mine.py", "--html", "mine.py"), "--html: mine.py is also read, as --file"),
+        (("plot", "relu", "--file", "mine.png", "--figure", "mine.png"), "--figure: mine.png is also read"),
+        (("atlas", "--diff", "a.npy", "b.npy", "--json", "b.npy"), "--json: b.npy is also read, as NEW.json"),
+        (("atlas", "--diff", "a.npy", "b.npy", "--json", "a.npy"), "--json: a.npy is also read, as --diff"),
         (
             ("compare", "mine:half", "mine:half", "--json", "mine.py"),
-            "mine.py is a file that is read too, as the module mine",
+            "mine.py is also read, as the module mine",
         ),
         (
             ("sweep", "relu", "--dtype", "bfloat16", "--out", ".", "--json", "relu-bfloat16.journal"),
-            "--json: relu-bfloat16.journal is a file that is read too, as the journal in --out",
+            "--json: relu-bfloat16.journal is also read, as the journal in --out",
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

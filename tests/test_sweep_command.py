@@ -69,7 +69,7 @@ def test_an_own_implementation_beyond_its_budget_fails(tmp_path: Path) -> None:
 WRONG = {
     "float64": (("relu", "--dtype", "float64"), "dtype: got float64, whose 2^64 values would take 5,8"),
     "dtype": (("relu", "--dtype", "float8"), "unknown dtype 'float8'"),
-    "rows": (("softmax",), "NAME: got softmax, a function of rows, of which there are too many"),
+    "rows": (("softmax",), "NAME: got softmax, a function of rows, which are too many"),
     "name": (("sigmod",), "did you mean 'sigmoid'"),
     "order": (("relu", "--order", "2"), "unknown order '2'"),
     "implementation": (
@@ -78,10 +78,10 @@ WRONG = {
     ),
     "range order": (("relu", "--range", "1", "-1"), "range: got 1 and -1, expected the lower end first"),
     "range words": (("relu", "--range", "one", "2"), "range: got 'one', expected a number, or bits in hexadecimal"),
-    "range nan": (("relu", "--range", "0", "nan"), "range: got nan, of which there are many; give its bits"),
+    "range nan": (("relu", "--range", "0", "nan"), "range: got nan, which has many bit patterns; give its bits"),
     "range bits": (("relu", "--range", "0", "0x1ffffffff"), "range: got the bits 0x1ffffffff, expected at most 8 digits"),
     "device": (("relu", "--device", "tpu"), "unknown device 'tpu'"),
-    "resume": (("relu", "--resume"), "resume: got no folder to go on with"),
+    "resume": (("relu", "--resume"), "resume: got no folder; give that of the sweep"),
     "nothing": ((), "NAME, --table: give the name of an activation, or a folder of results, and not both"),
     "both": (
         ("relu", "--table", "."),
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
         ('{"schema": "crosscheck.report/1"}', "got the schema 'crosscheck.report/1', expected 'crosscheck.sweep/1'"),
         ('{"schema": "crosscheck.sweep/1"}', "expected JSON as"),
         ("[" * 100_000, "expected JSON as"),
-        (changed(order=7), "results: 'torch', order 7, 4294967296 inputs are none of a sweep"),
+        (changed(order=7), "results: 'torch', order 7, 4294967296 inputs are no result of a sweep"),
         (changed(max_ulp="many"), "results[0].max_ulp: got 'many', expected float"),
     ):
         (tmp_path / "a.json").write_text(content)

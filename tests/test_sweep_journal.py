@@ -99,7 +99,7 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     for at in (0, 30, len(content) // 2, len(content) - 3):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(UsageError, match=r"is damaged: the checksum of line \d+ is wrong; delete it to begin anew"):
+        with pytest.raises(UsageError, match=r"is damaged: the checksum of line \d+ is wrong; delete it to start again"):
             crosscheck.sweep("tanh", **OPTIONS, out=tmp_path, resume=True)
         assert path.read_bytes()[at] == content[at] ^ 1, "a refused journal is left as it is"
 
@@ -107,17 +107,17 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
 def test_a_journal_of_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small: dict[str, Any] = {"range": (1.0, 1.0001), "implementations": ["torch.native"], "out": tmp_path}
     crosscheck.sweep("tanh", **small)
-    with pytest.raises(UsageError, match=r"holds a sweep; go on with resume=True"):
+    with pytest.raises(UsageError, match=r"holds a sweep; continue with resume=True"):
         crosscheck.sweep("tanh", **small)
     for change, what in (
         ({"range": (1.0, 1.5)}, "range"),
         ({"implementations": ["jax.native"]}, "implementations"),
         ({"orders": [1]}, "orders"),
     ):
-        with pytest.raises(UsageError, match=f"is of a sweep with another {what}: it has"):
+        with pytest.raises(UsageError, match=f"belongs to a sweep with another {what}: it has"):
             crosscheck.sweep("tanh", **{**small, **change}, resume=True)
     monkeypatch.setattr("torch.__version__", "1.0")
-    with pytest.raises(UsageError, match=r"is of a sweep with another torch: it has .* this one .*1\.0"):
+    with pytest.raises(UsageError, match=r"belongs to a sweep with another torch: it has .* this one .*1\.0"):
         crosscheck.sweep("tanh", **small, resume=True)
 
 
@@ -142,7 +142,7 @@ def test_a_full_disk_says_so_and_loses_nothing(whole: SweepReport, tmp_path: Pat
 
     with monkeypatch.context() as patch:
         patch.setattr("crosscheck._report.journal.os.fsync", full)
-        with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\) .*; make room, then"):
+        with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\) .*; free some space, then"):
             crosscheck.sweep("tanh", **OPTIONS, out=tmp_path)
     assert same(crosscheck.sweep("tanh", **OPTIONS, out=tmp_path, resume=True), whole)
 
@@ -201,7 +201,7 @@ def test_a_sweep_that_was_stopped_goes_on(whole: SweepReport, tmp_path: Path, nu
     process.send_signal(number)
     said = process.communicate()[1].decode()
     assert process.returncode == code, said
-    assert ("Stopped: go on with the same command and --resume" in said) == (number == signal.SIGINT)
+    assert ("Stopped: continue with the same command and --resume" in said) == (number == signal.SIGINT)
     assert pieces_in(tmp_path) == 2
     assert same(crosscheck.sweep("tanh", **OPTIONS, out=tmp_path, resume=True), whole)
 

@@ -403,7 +403,7 @@ def test_what_cannot_be_compared_is_told_in_one_message(change: dict[str, Any], 
 
 @pytest.mark.parametrize(
     ("training", "message"),
-    [(drawing, "it draws random numbers"), (counting, "run twice from the same state it gives two losses")],
+    [(drawing, "it draws random numbers"), (counting, "two runs from the same state give two losses")],
 )
 def test_a_step_that_cannot_be_repeated_is_refused(training: Callable[[Training], Training], message: str) -> None:
     with pytest.raises(UsageError, match=message):

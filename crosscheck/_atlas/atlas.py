@@ -190,7 +190,7 @@ def atlas_diff(
         after = new if isinstance(new, Atlas) else read(_arguments.path("new", new), "new")
     for what, one in (("old", before), ("new", after)):
         if one.compared < 1:
-            raise UsageError(f"{what}: in this atlas nothing was compared, so nothing can have changed; make it anew")
+            raise UsageError(f"{what}: this atlas compared nothing, so no change can be found; make it again")
     shared = [
         [one for one in getattr(before.coverage, what) if one in getattr(after.coverage, what)]
         for what in ("functions", "dtypes")

@@ -43,7 +43,7 @@ def read(path: str | Path, what: str) -> Atlas:
         kind, _, version = str(schema).partition("/")
         if kind == SCHEMA.partition("/")[0]:
             raise UsageError(
-                f"{what}: {path} has schema version {version!r}, this crosscheck reads {SCHEMA!r}; make it anew with "
+                f"{what}: {path} has schema version {version!r}, this crosscheck reads {SCHEMA!r}; make it again with "
                 "crosscheck atlas --json"
             )
         said = "no schema" if schema is None else f"the schema {schema!r}"
@@ -52,9 +52,9 @@ def read(path: str | Path, what: str) -> Atlas:
         file = restored(AtlasFile, data)
         for row in file.deviations:
             if not len(row.inputs) == len(row.results) == len(row.truth):
-                raise ValueError(f"{row.id}: inputs, results and truth are not equally many")
+                raise ValueError(f"{row.id}: inputs, results and truth differ in number")
     except ValueError as error:
         raise UsageError(
-            f"{what}: {path} is not a whole atlas: {error}; make it anew with crosscheck atlas --json"
+            f"{what}: {path} is not a whole atlas: {error}; make it again with crosscheck atlas --json"
         ) from None
     return Atlas(file.deviations, file.environment, file.coverage, file.summary.points)

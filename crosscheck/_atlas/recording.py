@@ -71,7 +71,7 @@ class Part:
 def here() -> tuple[Seen, str]:
     """This environment as a file names it, and a description of what records it."""
     if lost := lacking().frameworks:
-        raise UsageError(f"what is on record is of both frameworks: {'; '.join(lost.values())}")
+        raise UsageError(f"a record needs both frameworks: {'; '.join(lost.values())}")
     described = environment("cpu")
     found = Environment.of(described)
     torch, jax = ("~=" + ".".join(map(str, Version(str(one)).release[:3])) for one in (found.torch, found.jax))

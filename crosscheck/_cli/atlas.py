@@ -29,24 +29,22 @@ WRITTEN = ("--processes", "--json", "--markdown")
 @options.dtypes()
 @options.seed()
 @options.modes((*MODES, options.ALL), "all")
-@click.option("--layout/--no-layout", default=None, help="Whether to compare results in several layouts; so unless --quick.")
-@click.option("--quick", is_flag=True, help="Fewer inputs, eager and jit; float32 unless --dtype says otherwise.")
-@click.option("--usual", is_flag=True, help="Measure which of the usual checks notice each disagreement; it takes longer.")
+@click.option("--layout/--no-layout", default=None, help="Compare results in several layouts; the default unless --quick.")
+@click.option("--quick", is_flag=True, help="Fewer inputs, only eager and jit, only float32 unless --dtype is given.")
+@click.option("--usual", is_flag=True, help="Measure which usual checks notice each disagreement; this takes long.")
 @click.option(
     "--diff",
     "old",
     type=paths.Input(),
     metavar="OLD.json",
-    help="Say what changed since OLD, against NEW.json or here and now.",
+    help="Print what changed from OLD to NEW.json, or to a run in this environment.",
 )
 @click.option("--record", is_flag=True, help="Measure what the frameworks do here, and write this environment's file.")
-@click.option("--out", metavar="FOLDER", help="Where --record writes; the current folder unless given.")
-@click.option(
-    "--check", is_flag=True, help="Say what the file on record of this environment and a run of today do not share."
-)
-@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
+@click.option("--out", metavar="FOLDER", help="The folder for the file of --record; by default the current one.")
+@click.option("--check", is_flag=True, help="Print the differences between the record of this environment and a run.")
+@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as undeclared.")
 @paths.activations()
-@sharing.option("the activations are")
+@sharing.option("the activations")
 @paths.output("--json", "Write the table, or with --diff the changes, as JSON.")
 @paths.output("--markdown", "Write the table, or the changes, as Markdown.")
 @caching.option

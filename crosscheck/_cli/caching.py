@@ -28,7 +28,7 @@ SHARED = ("Error reading persistent compilation cache entry", "Error writing per
 def option(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command keep data, unless its option ``--no-cache`` is given."""
 
-    @click.option("--no-cache", is_flag=True, help="Use no truths and compiled programs of earlier runs, and keep none.")
+    @click.option("--no-cache", is_flag=True, help="Do not use truths and compiled programs of other runs, and keep none.")
     @wraps(command)
     def keeping(*arguments: Any, no_cache: bool, **options: Any) -> None:
         with _variables({_cache.VARIABLE: ""} if no_cache else _kept()), warnings.catch_warnings():

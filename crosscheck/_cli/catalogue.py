@@ -51,19 +51,19 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
 @click.command(cls=Command)
 @options.names()
 @options.dtypes()
-@options.orders("0 value, 1 gradient, 2 second derivative; all unless given.")
+@options.orders("0 value, 1 gradient, 2 second derivative; all by default.")
 @options.implementations(*IMPLEMENTATIONS)
 @options.modes((*MODES, options.ALL), " and ".join(USUAL_MODES))
-@click.option("--layout", is_flag=True, help="Ask too if a result depends on the position, length or stride of its input.")
+@click.option("--layout", is_flag=True, help="Check also whether results depend on the input's position, length or stride.")
 @options.device()
 @options.seed()
-@click.option("--quick", is_flag=True, help="Fewer inputs; float32, JAX under jit, unless --dtype and --mode say so.")
+@click.option("--quick", is_flag=True, help="Fewer inputs; by default only float32, and JAX only under jit.")
 @click.option("--thorough", is_flag=True, help="Rows of every length, and a longer search for the worst inputs.")
-@click.option("--accuracy", is_flag=True, help="Print the own implementations' largest errors by dtype and mode too.")
-@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as not declared.")
-@click.option("--strict", is_flag=True, help="Let new disagreements fail also where the environment is not on record.")
+@click.option("--accuracy", is_flag=True, help="Also print the own implementations' largest errors by dtype and mode.")
+@click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as undeclared.")
+@click.option("--strict", is_flag=True, help="Let new disagreements fail even if this environment is not on record.")
 @paths.activations("Verify the activations of a Python file.")
-@sharing.option("the activations are")
+@sharing.option("the activations")
 @written
 @caching.option
 def verify(
@@ -140,7 +140,7 @@ def explain(name: str, files: tuple[str, ...], json_path: str | None) -> None:
 
 @click.command(cls=Command)
 @options.name()
-@paths.figure("--figure", "The file to write, NAME.png unless given")
+@paths.figure("--figure", "The file to write, by default NAME.png")
 @options.dtype(*DTYPES)
 @click.option(
     "--range",

@@ -41,7 +41,7 @@ class Command(click.Command):
         if not ctx.resilient_parsing:
             for param, times in Counter(self.make_parser(ctx).parse_args(list(args))[2]).items():
                 if times > 1 and isinstance(param, click.Option) and not param.multiple and not param.is_flag:
-                    refuse(f"{called(param)}: got it {times} times, expected one value; run the command once for each")
+                    refuse(f"{called(param)}: got {times} values, expected one; run the command once for each")
         return super().parse_args(ctx, args)
 
     def get_short_help_str(self, limit: int = LONGEST) -> str:

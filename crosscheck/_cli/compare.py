@@ -17,12 +17,12 @@ from crosscheck._records.names import DTYPES, ORDERS
 @click.command(cls=Command)
 @click.argument("torch_fn", metavar="MODULE:FN")
 @click.argument("jax_fn", metavar="MODULE:FN")
-@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Numbers uniform in [LOW, HIGH) as inputs.")
+@click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="Inputs that are uniform in [LOW, HIGH).")
 @click.option("--shape", "shapes", multiple=True, metavar="N,M,...", help="The shape of an input; once for each input.")
 @options.dtype(*DTYPES)
-@options.orders("0 values, 1 gradients too, 2 second derivatives too; 1 unless given, or 0 for integers.")
-@click.option("--exact", metavar="NAME", help="The activation of the catalogue that both are meant to be: a proven truth.")
-@click.option("--accept", multiple=True, metavar="ID", help="A deviation's id, or CAUSE or CAUSE:LOW:HIGH, that passes.")
+@options.orders("0 values, 1 gradients too, 2 second derivatives too; by default 1, or 0 for integers.")
+@click.option("--exact", metavar="NAME", help="The activation of the catalogue that gives the proven truth.")
+@click.option("--accept", multiple=True, metavar="ID", help="Let a deviation pass: its id, or CAUSE, or CAUSE:LOW:HIGH.")
 @options.modes(USUAL_MODES, "both")
 @options.device()
 @options.seed("inputs, vectors and noise")
@@ -74,11 +74,11 @@ def compare(
 @click.argument("a", type=paths.Input())
 @click.argument("b", type=paths.Input())
 @click.option(
-    "--truth", type=paths.Input(), metavar="PATH", help="A file of the same names in float64, for the side at fault."
+    "--truth", type=paths.Input(), metavar="PATH", help="A file of the true values in float64, to find the side at fault."
 )
-@click.option("--ulp", type=float, metavar="N", help="Allow N ULP of the larger element; 4 unless anything is given.")
+@click.option("--ulp", type=float, metavar="N", help="Allow N ULP of the larger element; 4 if no limit is given.")
 @click.option("--rtol", type=float, metavar="R", help="Allow a difference of R times the element of B.")
-@click.option("--atol", type=float, metavar="D", help="Allow a difference of D, added to that of --rtol.")
+@click.option("--atol", type=float, metavar="D", help="Allow a difference of D, in addition to --rtol.")
 @written
 def diff(
     a: str,

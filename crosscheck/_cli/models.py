@@ -17,17 +17,17 @@ from crosscheck._records.names import DTYPES
 @click.command(cls=Command)
 @click.argument("torch_model", metavar="MODULE:TORCH")
 @click.argument("jax_model", metavar="MODULE:JAX")
-@click.option("--inputs", required=True, metavar="MODULE:INPUTS", help="The list of inputs, or a function that gives it.")
-@click.option("--params", metavar="MODULE:PARAMS", help="JAX's parameters, or a function that gives them.")
-@click.option("--torch-to-jax", metavar="MODULE:FN", help="A function of the list of inputs that gives JAX's.")
+@click.option("--inputs", required=True, metavar="MODULE:INPUTS", help="The list of inputs, or a function that returns it.")
+@click.option("--params", metavar="MODULE:PARAMS", help="JAX's parameters, or a function that returns them.")
+@click.option("--torch-to-jax", metavar="MODULE:FN", help="A function that converts the list of inputs to JAX's.")
 @click.option(
-    "--weights", metavar="HOW", default="given", help="given: both hold them; copy: torch's are carried over first."
+    "--weights", metavar="HOW", default="given", help="given: as they are; copy: copy torch's weights to JAX first."
 )
 @options.dtype(*DTYPES)
-@options.orders("0 values, 1 gradients by every parameter too; 1 unless given.")
+@options.orders("0 values, 1 also gradients by every parameter; 1 by default.")
 @options.seed("cotangents and noise")
 @paths.figure("--figure", "Draw the error over depth")
-@click.option("--segments", metavar="FOLDER", help="Write a script for each fault that runs it by itself, and its arrays.")
+@click.option("--segments", metavar="FOLDER", help="Write a script for each fault that runs it alone, with its arrays.")
 @written
 @caching.option
 def models(

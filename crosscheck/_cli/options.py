@@ -88,7 +88,7 @@ def dtype(*known: str) -> Decorator:
 
 def dtypes() -> Decorator:
     """The option of a command that runs in several dtypes."""
-    return _several("--dtype", DTYPES, f"{', '.join(DTYPES)}; all unless given.")
+    return _several("--dtype", DTYPES, f"{', '.join(DTYPES)}; all by default.")
 
 
 def orders(text: str) -> Decorator:
@@ -101,9 +101,9 @@ def implementations(*known: str) -> Decorator:
     return _several("--implementation", known, f"{', '.join(known)}; native is what the framework ships.")
 
 
-def modes(known: tuple[str, ...], unless: str) -> Decorator:
-    """The option of a command that runs in several modes; ``unless`` names the default ones."""
-    return _several("--mode", known, f"{', '.join(known)}; {unless} unless given.")
+def modes(known: tuple[str, ...], usual: str) -> Decorator:
+    """The option of a command that runs in several modes; ``usual`` names the default ones."""
+    return _several("--mode", known, f"{', '.join(known)}; {usual} by default.")
 
 
 def _several(flag: str, known: tuple[str, ...], text: str) -> Decorator:

@@ -57,14 +57,14 @@ class Paths:
     def into(self, option: str, folder: str) -> None:
         """Refuse a folder in which nothing can be written."""
         if not os.path.isdir(folder):
-            refuse(f"{option}: got {folder!r}, which is no folder; make it first")
+            refuse(f"{option}: got {folder!r}, which is not a folder; make it first")
         if not os.access(folder, os.W_OK):
             refuse(f"{option}: the folder {folder} is not writable")
 
 
 def _check_not_read(option: str, written: str, what: str, read: str) -> None:
     if _same(written, read):
-        refuse(f"{option}: {written} is a file that is read too, as {what}; give another name")
+        refuse(f"{option}: {written} is also read, as {what}; give another name")
 
 
 def _same(one: str, other: str) -> bool:

@@ -26,14 +26,14 @@ class _Plant(click.Option):
 
 @click.command(cls=Command)
 @click.option(
-    "--gate", metavar="GATE", help="A gate of two inputs, or points: ten random ones. Points, then or, unless given."
+    "--gate", metavar="GATE", help="A gate of two inputs, or points for ten random ones; by default points, then or."
 )
-@click.option("--epochs", default=1000, show_default=True, help="Steps over the whole data.")
+@click.option("--epochs", default=1000, show_default=True, help="The number of steps, each on all data.")
 @click.option("--learning-rate", default=0.1, show_default=True, help="The step size of SGD.")
 @options.seed("the start, and of the random points")
 @options.dtype("float32", "float64")
-@click.option("--seeds", type=int, metavar="N", help="Train from N starts, vectorised; every gate unless --gate says which.")
-@click.option("--losses", is_flag=True, help="Judge the losses at extreme logits and probabilities instead.")
+@click.option("--seeds", type=int, metavar="N", help="Train from N starts, vectorised; every gate, unless --gate is given.")
+@click.option("--losses", is_flag=True, help="Judge only the losses, at extreme logits and probabilities.")
 @click.option("--plant", cls=_Plant, multiple=True, metavar="[SIDE:]FAULT")
 @paths.output("--json", "Write the report as JSON, with the loss of every epoch.")
 @paths.figure("--figure", "Draw losses, difference and boundary")
@@ -55,7 +55,7 @@ def perceptron(
     Exit 0: the frameworks agree, even if they did not learn. 1: they do not; the fault, its epoch and its tensor are named.
     """
     if seeds is not None and (plant or figure_path):
-        refuse("--seeds: got --plant or --figure too; only a single training is planted or drawn")
+        refuse("--seeds: got --plant or --figure too, which need a single training; leave one of them out")
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import layout
     from crosscheck._training import perceptron as _trainings

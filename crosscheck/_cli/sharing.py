@@ -24,6 +24,6 @@ def among(activations: int) -> int:
 
 
 def option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The option for the number of processes; ``what`` is shared."""
-    text = f"Among how many processes {what} shared; one per core, at most {MOST_PROCESSES}, unless given."
+    """The option for the number of processes; ``what`` is what they share."""
+    text = f"The number of processes that share {what}; by default one per core, at most {MOST_PROCESSES}."
     return click.option("--processes", type=click.IntRange(1), metavar="N", help=text)

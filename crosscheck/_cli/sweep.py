@@ -18,13 +18,13 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
 @click.command(cls=Command)
 @options.name(required=False)
 @options.dtype("float32", "bfloat16", "float16")
-@options.orders("0 value, 1 gradient, 16-bit: 2 second derivative; all unless given.")
+@options.orders("0 value, 1 gradient, in 16 bits 2 second derivative; all by default.")
 @options.implementations(*IMPLEMENTATIONS[:-1])
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
 @options.device()
-@click.option("--out", type=paths.Input(), metavar="FOLDER", help="Keep a journal of what is done there, to go on with.")
-@click.option("--resume", is_flag=True, help="Go on with the journal in --out.")
-@sharing.option("it is")
+@click.option("--out", type=paths.Input(), metavar="FOLDER", help="Keep a journal there, to continue with --resume.")
+@click.option("--resume", is_flag=True, help="Continue with the journal in --out.")
+@sharing.option("the pieces")
 @paths.activations()
 @paths.output("--json", "Write the results as JSON.")
 @paths.figure("--figure", "Draw the errors")
@@ -32,7 +32,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
     "--table",
     type=paths.Input(),
     metavar="FOLDER",
-    help="Without NAME: print the results that --json wrote there as one table.",
+    help="Without NAME: print the results that --json wrote to FOLDER as one table.",
 )
 @caching.option
 def sweep(
@@ -80,7 +80,7 @@ def sweep(
         try:
             report = _sweeps.sweep(activation, progress=progress, **options)
         except KeyboardInterrupt:
-            kept = "go on with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps what is done"
+            kept = "continue with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps pieces"
             stop(kept)
     show(layout(report.document()))
     save(json_path, report.to_json)

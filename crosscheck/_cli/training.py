@@ -14,7 +14,7 @@ from crosscheck._cli.output import finish, one_message, save_all, save_figure, s
 @click.command(cls=Command)
 @click.argument("torch_step", metavar="MODULE:TORCH_STEP")
 @click.argument("jax_step", metavar="MODULE:JAX_STEP")
-@click.option("--batches", required=True, metavar="MODULE:BATCHES", help="The batches, or a function that gives them.")
+@click.option("--batches", required=True, metavar="MODULE:BATCHES", help="The batches, or a function that returns them.")
 @click.option(
     "--torch-state",
     required=True,
@@ -22,8 +22,8 @@ from crosscheck._cli.output import finish, one_message, save_all, save_figure, s
     help="What a step of torch changes: (model, optimizer, scheduler).",
 )
 @click.option("--jax-state", required=True, metavar="MODULE:STATE", help="JAX's state at the start.")
-@click.option("--jax-batches", metavar="MODULE:BATCHES", help="JAX's batches, where it has others.")
-@click.option("--torch-to-jax", metavar="MODULE:FN", help="A function of a batch, as a list, that gives JAX's.")
+@click.option("--jax-batches", metavar="MODULE:BATCHES", help="JAX's batches, if they are others.")
+@click.option("--torch-to-jax", metavar="MODULE:FN", help="A function that converts a batch, as a list, to JAX's.")
 @click.option(
     "--controls", type=int, metavar="N", default=8, show_default=True, help="Trainings of torch that start one ULP away."
 )

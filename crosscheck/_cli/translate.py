@@ -11,7 +11,7 @@ from crosscheck._cli.progress import entries_done
 
 @click.command(cls=Command)
 @click.argument("name", required=False)
-@click.option("--run", is_flag=True, help="Judge again, with what is installed; else the verdicts are those that are kept.")
+@click.option("--run", is_flag=True, help="Judge again, with the installed versions.")
 @written
 def translate(name: str | None, run: bool, json_path: str | None, html_path: str | None, markdown_path: str | None) -> None:
     """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or what a call of these is in PyTorch.

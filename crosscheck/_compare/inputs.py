@@ -202,9 +202,9 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> I
     if order is None:
         order = int(bool(floats))
     if order > 0 and not floats:
-        raise UsageError(f"order: got {order} with integer or boolean inputs only; nothing to differentiate, pass order=0")
+        raise UsageError(f"order: got {order} but integers and booleans have no derivatives; pass order=0")
     if order > 0 and not by:
-        raise UsageError(f"wrt: got {wrt!r}, but these inputs hold no float array, so nothing to differentiate")
+        raise UsageError(f"wrt: got {wrt!r}, but without floats there are no derivatives")
     return Inputs(tree, leaves, tuple(names), by if order else (), fmt)
 
 
@@ -259,7 +259,7 @@ def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:
         except (TypeError, RuntimeError):
             what = f"a {str(value.layout).removeprefix('torch.')} tensor on {value.device}, dtype {_plain(value.dtype)}"
             raise UsageError(
-                f"inputs: {name} is {what}, which numpy has not; expected float64, float32, bfloat16, float16, "
+                f"inputs: {name} is {what}, which numpy lacks; expected float64, float32, bfloat16, float16, "
                 "integers or booleans, in a dense tensor"
             ) from None
     if isinstance(value, bool | int | float | complex | np.generic | np.ndarray) or module in ("jax", "jaxlib"):

@@ -50,5 +50,5 @@ def _noting(definition: Callable[..., Any], raised: list[Exception]) -> Callable
 def _at_fault(error: Exception) -> UsageError:
     return UsageError(
         f"exact: the definition raised {type(error).__name__}: {error}; expected f(m, x) that computes with m's functions "
-        "(exp, log, sqrt, erf, tanh, maximum, where, ...) and Python arithmetic, and gives a number"
+        "(exp, log, sqrt, erf, tanh, maximum, where, ...) and Python arithmetic, and returns a number"
     )

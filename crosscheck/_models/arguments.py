@@ -7,7 +7,7 @@ from typing import Any
 
 from crosscheck import _arguments
 from crosscheck._frameworks.programs import Inputs
-from crosscheck._records.errors import UsageError
+from crosscheck._records.errors import UsageError, said
 from crosscheck._records.interface import framework as imported
 
 
@@ -48,7 +48,7 @@ def laid_out(mine: Inputs, torch_to_jax: Callable[[list[Any]], Any] | None, dtyp
     try:
         made = torch_to_jax(given)
     except Exception as error:
-        raise UsageError(f"torch_to_jax: of the list of inputs it raised {type(error).__name__}: {error}") from error
+        raise UsageError(f"torch_to_jax: it raised {said(error)}; expected it to return the list of JAX's inputs") from error
     if not isinstance(made, list | tuple):
         raise UsageError(f"torch_to_jax: it returned {type(made).__name__}, expected the list of JAX's inputs")
     return gather(list(made), dtype, None, 0, seed)

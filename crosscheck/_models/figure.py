@@ -17,7 +17,7 @@ LOWEST = 1e-17
 def draw(layers: Sequence[Layer], faults: Sequence[Fault]) -> Figure:
     """The error made at each landmark in float64, and the error accumulated in the dtype beside what rounding explains."""
     if not layers:
-        raise ValueError("nothing was compared that could be drawn")
+        raise ValueError("nothing was compared, so there is nothing to draw")
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
     depth = range(len(layers))

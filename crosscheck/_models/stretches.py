@@ -63,7 +63,7 @@ def _segment(
     error = found.located.errors[at]
     shown = distance(landmark.compared(landmark.view.matrix(got, order)), landmark.compared(expected))
     if not (shown == error or abs(shown - error) <= SAME * error):
-        raise NoCodeError(f"by itself JAX errs there by {shown:.2g}, and not by {error:.2g}")
+        raise NoCodeError(f"alone, its error is {shown:.2g}, not {error:.2g}")
     whole = expected if landmark.known is None else np.where(landmark.known, expected, np.nan)
     arrays = {"expected": landmark.view.array(np.asarray(whole, np.float64), order)}
     mine = None if graph is None else _torch(found, at, graph, whole)

@@ -108,7 +108,7 @@ class Region:
         if not self.dtypes or not set(self.dtypes) <= set(DTYPES):
             raise SpecError(f"Region.dtypes: got {self.dtypes!r}, expected some of {DTYPES}")
         if not self.intervals or not self.anchors:
-            raise SpecError("Region: intervals and anchors must not be empty, or nothing could ever refute it")
+            raise SpecError("Region: intervals and anchors must not be empty; else no run could contradict it")
         for low, high in self.intervals:
             if not (low <= high or (isnan(low) and isnan(high))):
                 raise SpecError(f"Region.intervals: got ({low}, {high}), expected low <= high, or (nan, nan)")
@@ -202,7 +202,7 @@ class Deviation:
                 raise SpecError(f"{where}: a region has the modes {region.modes}, expected some of its own, {self.modes}")
             for anchor in region.anchors:
                 if not set(anchor.results) <= set(self.implementations):
-                    raise SpecError(f"{where}: an anchor's results name {set(anchor.results)}, not only its implementations")
+                    raise SpecError(f"{where}: an anchor has results of {set(anchor.results)}, not only its natives")
 
     def modes_of(self, region: Region) -> tuple[str, ...]:
         """The modes in which it occurs in one of its regions.

@@ -262,15 +262,15 @@ class Activation:
             )
         for side, native in self.natives.items():
             if unknown := (set(native.lacks) | set(native.parameters)) - set(self.parameters):
-                raise SpecError(f"{self.name}: natives: {side}: {sorted(unknown)} are none of {set(self.parameters)}")
+                raise SpecError(f"{self.name}: natives: {side}: got {sorted(unknown)}, expected {set(self.parameters)}")
         for deviation in self.deviations:
             if unknown := {name for region in deviation.regions for name in region.parameters} - set(self.parameters):
-                raise SpecError(f"{self.name}: {deviation.id}: {sorted(unknown)} are none of {set(self.parameters)}")
+                raise SpecError(f"{self.name}: {deviation.id}: got {sorted(unknown)}, expected {set(self.parameters)}")
         for case in self.cases:
             if set(case) != set(self.parameters):
-                raise SpecError(f"{self.name}: cases: {dict(case)} must give exactly {set(self.parameters)}")
+                raise SpecError(f"{self.name}: cases: got {dict(case)}, expected exactly {set(self.parameters)}")
         if unknown := set(self.ranges) - set(self.parameters):
-            raise SpecError(f"{self.name}: ranges: {sorted(unknown)} are none of {set(self.parameters)}")
+            raise SpecError(f"{self.name}: ranges: got {sorted(unknown)}, expected some of {set(self.parameters)}")
         for what, values in (("parameters", self.parameters), *(("cases", case) for case in self.cases)):
             for name, value in values.items():
                 if value not in self.range_of(name):
@@ -280,7 +280,7 @@ class Activation:
                 raise SpecError(f"{self.name}: {side}_second is given without {side}_gradient")
             if (self.symmetric or not getattr(self, f"{side}_second")) == bool(getattr(self, f"{side}_along")):
                 raise SpecError(
-                    f"{self.name}: {side}_along: expected with {side}_second where the Jacobian is not symmetric, only there"
+                    f"{self.name}: {side}_along: expected if and only if {side}_second is given and J is not symmetric"
                 )
         ids = [deviation.id for deviation in self.deviations]
         if len(set(ids)) != len(ids):

@@ -59,8 +59,8 @@ class Journal:
         whole = lines[:-1]  # text after the last end of a line was not finished
         if whole and not resume:
             raise UsageError(
-                f"out: {self.path} holds a {self._work}; go on with {self._again}, name another folder, or delete it to "
-                "begin anew"
+                f"out: {self.path} holds a {self._work}; continue with {self._again}, name another folder, or delete it to "
+                "start again"
             )
         read = [self._read(number, line) for number, line in enumerate(whole, 1)]
         if read:
@@ -90,12 +90,12 @@ class Journal:
     def _check(self, header: Mapping[str, Any], found: Any) -> None:
         wanted = json.loads(json.dumps(header))
         if not isinstance(found, dict):
-            raise UsageError(f"out: {self.path} is no journal of a {self._work}; name another folder")
+            raise UsageError(f"out: {self.path} is not a journal of a {self._work}; name another folder")
         for key in (*wanted, *found):
             if wanted.get(key) != found.get(key):
                 raise UsageError(
-                    f"out: {self.path} is of a {self._work} with another {key}: it has {found.get(key)!r}, this one "
-                    f"{wanted.get(key)!r}; name another folder, or delete it to begin anew"
+                    f"out: {self.path} belongs to a {self._work} with another {key}: it has {found.get(key)!r}, this one "
+                    f"{wanted.get(key)!r}; name another folder, or delete it to start again"
                 )
 
     def append(self, piece: Mapping[str, Any]) -> None:
@@ -113,8 +113,8 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise UsageError(
-                f"out: {self.path} cannot be written ({error.strerror or error}) after {before:,} bytes; make room, then go "
-                f"on with {self._again}"
+                f"out: {self.path} cannot be written ({error.strerror or error}) after {before:,} bytes; free some space, "
+                f"then continue with {self._again}"
             ) from None
 
     def close(self) -> None:
@@ -135,4 +135,4 @@ def digest(*rooms: str) -> str:
     return found.hexdigest()[:16]
 
 
-_ANEW = "delete it to begin anew, or name another folder"
+_ANEW = "delete it to start again, or name another folder"

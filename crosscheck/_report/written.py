@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crosscheck._arithmetic.profile import Profile
     from crosscheck._report.document import Document
 
-NOTHING = "nothing was compared that could be drawn"
+NOTHING = "nothing was compared, so there is nothing to draw"
 
 
 class Documented(ABC):

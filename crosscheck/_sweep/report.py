@@ -194,7 +194,9 @@ def _check(file: SweepFile) -> None:
         raise ValueError("results: there are none")
     for one in file.results:
         if one.order not in ORDERS or one.implementation not in IMPLEMENTATIONS or one.inputs < 1:
-            raise ValueError(f"results: {one.implementation!r}, order {one.order}, {one.inputs} inputs are none of a sweep")
+            raise ValueError(
+                f"results: {one.implementation!r}, order {one.order}, {one.inputs} inputs are no result of a sweep"
+            )
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:

@@ -109,7 +109,7 @@ def sweep(
     _arguments.progress(progress)
     _arguments.flags(resume=resume)
     if resume and out is None:
-        raise UsageError("resume: got no folder to go on with; give that of the sweep, out=FOLDER")
+        raise UsageError("resume: got no folder; give that of the sweep to continue, out=FOLDER")
     _check_processes(processes, executor, own=bool(replace) or activations.get(activation.name) is not activation)
     spans = list(pieces(span))
     shared = executor is not None or (processes > 1 and len(spans) > LEFT_TO_ITSELF)
@@ -175,7 +175,7 @@ def _check_processes(processes: int, executor: Executor | None, *, own: bool) ->
         _arguments.function("executor.submit", getattr(executor, "submit", None))
     if own and (executor is not None or processes > 1):
         raise UsageError(
-            "processes, executor: functions in an implementation's place, and records of yours, are not sent to processes"
+            "processes, executor: functions in an implementation's place, and your own records, cannot be sent there"
         )
 
 
@@ -289,7 +289,7 @@ def _activation(what: str | Activation) -> Activation:
     activation = _arguments.activation_of(what)
     if activation.rows:
         raise UsageError(
-            f"what: got {activation.name}, a function of rows, of which there are too many to try them all; expected an "
+            f"what: got {activation.name}, a function of rows, which are too many to try all of them; expected an "
             f"elementwise function. `crosscheck verify {activation.name}` samples rows"
         )
     return activation
@@ -329,7 +329,7 @@ def _position(end: End, fmt: Format) -> int:
             raise
         raise UsageError(f"range: got {end!r}, expected a number, or bits in hexadecimal such as 0x3f800000") from None
     if np.isnan(number):
-        raise UsageError("range: got nan, of which there are many; give its bits, such as 0x7fc00000")
+        raise UsageError("range: got nan, which has many bit patterns; give its bits, such as 0x7fc00000")
     with np.errstate(over="ignore"):
         return position_of(number, fmt)
 

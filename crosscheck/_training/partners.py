@@ -157,7 +157,7 @@ def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Ar
         if not alike or (len(alike) > 1 and likeness(alike[0], leaf) == likeness(alike[1], leaf)):
             raise UsageError(
                 "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
-                "trainings start from the same weights: carry torch's over, as copy_weights does"
+                "trainings must start from the same weights: copy torch's first, as copy_weights does"
             )
         name = alike[0]
         left.remove(name)

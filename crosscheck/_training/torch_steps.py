@@ -311,6 +311,6 @@ def drawn(steps: TorchSteps, batch: Inputs) -> None:
     if watched.draws:
         raise UsageError("torch_step: it draws random numbers; set the dropout of both models to 0, and draw batches before")
     raise UsageError(
-        f"torch_step: run twice from the same state it gives two losses, {losses[0]:.9g} and {losses[1]:.9g}; "
-        f"torch_state must hold all that a step changes: the model, its optimiser, its scheduler"
+        f"torch_step: two runs from the same state give two losses, {losses[0]:.9g} and {losses[1]:.9g}; "
+        f"torch_state must hold everything that a step changes: the model, its optimiser, its scheduler"
     )

@@ -186,7 +186,7 @@ def _batches(
         if len(theirs) != len(mine):
             raise UsageError(f"jax_batches: got {len(theirs)} steps, expected {len(mine)}, as many as batches has")
         if torch_to_jax is not None:
-            raise UsageError("torch_to_jax: got it beside jax_batches, expected one of the two")
+            raise UsageError("torch_to_jax, jax_batches: got both, expected one of them")
         return mine, theirs
     return mine, [laid_out(one, torch_to_jax, dtype, seed) for one in mine]
 

@@ -19,7 +19,7 @@ MARKS = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
 def draw(report: TrainingReport) -> Figure:
     """The figure; it belongs to no window."""
     if not report.errors:
-        raise ValueError("nothing was compared that could be drawn")
+        raise ValueError("nothing was compared, so there is nothing to draw")
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots(1, 2 if report.drift is not None else 1, squeeze=False)[0]
     kinds = list(dict.fromkeys(kind for step in report.errors for kind in step))

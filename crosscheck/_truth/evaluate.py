@@ -150,7 +150,7 @@ def _coefficient(series: Any, k: int) -> Any:
     """The k-th derivative from a series; a definition may also return a plain number."""
     if not isinstance(series, arb_series):
         if not isinstance(series, arb | int | float):
-            raise TypeError(f"a definition gives a number, this one gave {type(series).__name__}")
+            raise TypeError(f"a definition returns a number, this one returned {type(series).__name__}")
         return arb(series if k == 0 else 0)
     return series[k] * FACTORIAL[k] if k > 1 else series[k]
 
@@ -177,7 +177,7 @@ def _settle_kinks(
     tied = {float(wide[i]) for i in ties}
     for at in set(kinks) - tied:
         if (wide == at).any():
-            raise SpecError(f"{activation.name}: kinks: the definition has no kink at {at}; take the Kink out")
+            raise SpecError(f"{activation.name}: kinks: the definition has no kink at {at}; remove the Kink")
     for i in sorted(set(ties)):
         x0 = float(wide[i])
         for k, row in rows.items():
@@ -215,7 +215,7 @@ def _settle_tie(
     elif declared is not None and (isinstance(declared, str) or not left.overlaps(arb(declared))):
         raise SpecError(
             f"{name}: the Kink at {x0} chooses {declared} for derivative {k}, which is {float(left)} on both sides; "
-            f"take it out of `chosen`"
+            f"remove it from `chosen`"
         )
     decision = decide(chosen, fmt)
     if decision is not None:
@@ -278,7 +278,7 @@ def check_limits(activation: Activation, parameters: Mapping[str, float], orders
                 near, far = (definition(m, m.variable(point)) for point in points)
             except UndecidedError as error:
                 raise SpecError(
-                    f"{activation.name}: limits: the definition is undecided at {tried}; declare NaN, no limit"
+                    f"{activation.name}: limits: the definition is undecided at {tried}; declare NaN if there is no limit"
                 ) from error
             for k in orders:
                 declared, before, after = values[k], _coefficient(near, k), _coefficient(far, k)

@@ -58,9 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Crosscheck:
-    """The fixture's value, with ``assert_agree``, ``compare``, ``assert_models_agree``, ``compare_models`` and ``verify``.
+    """The value of the fixture: it compares, and keeps each result for the summary at the end of the test run.
 
-    Each takes what the function of that name takes. Seed, device and dtype are those of the command line unless given.
+    Each method takes the arguments of the public function of its name, ``assert_models_agree`` those of ``compare_models``.
+    The command line gives the defaults of seed, device and dtype.
     """
 
     def __init__(self, test: str, config: pytest.Config) -> None:
@@ -68,12 +69,12 @@ class Crosscheck:
         self.compared = False
 
     def assert_agree(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
-        """Fail with the story unless the two agree; the report."""
+        """Return the report if the two functions agree; otherwise fail with its story."""
         __tracebackhide__ = True
         return _passed(self.compare(torch_fn, jax_fn, inputs, **options))
 
     def compare(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
-        """The report, whatever it says."""
+        """Return the report on two functions, even if they disagree."""
         __tracebackhide__ = True
         import crosscheck
 
@@ -85,14 +86,14 @@ class Crosscheck:
     def assert_models_agree(
         self, torch_model: Any = None, jax_model: Any = None, inputs: Any = None, **options: Any
     ) -> ModelsReport:
-        """Fail with the story unless the two models agree; the report."""
+        """Return the report if the two models agree; otherwise fail with its story."""
         __tracebackhide__ = True
         return _passed(self.compare_models(torch_model, jax_model, inputs, **options))
 
     def compare_models(
         self, torch_model: Any = None, jax_model: Any = None, inputs: Any = None, **options: Any
     ) -> ModelsReport:
-        """The report on two whole models, whatever it says."""
+        """Return the report on two models, even if they disagree."""
         __tracebackhide__ = True
         import crosscheck
 
@@ -102,7 +103,7 @@ class Crosscheck:
         return report
 
     def verify(self, what: Any = None, **options: Any) -> Report:
-        """The report on activations, whatever it says."""
+        """Return the report on activations, even if one fails."""
         __tracebackhide__ = True
         import crosscheck
         from crosscheck._report.text import headline
@@ -115,7 +116,7 @@ class Crosscheck:
         return report
 
     def _given(self, *names: str) -> dict[str, Any]:
-        """What the command line says."""
+        """The options of the command line."""
         values = {name: self._config.getoption(f"crosscheck_{name}") for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -128,7 +129,7 @@ class Crosscheck:
 
 
 def _called(function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
-    """What the function gives; a refusal is raised anew, without a traceback into what the test did not write."""
+    """The result of the function; a refused argument is raised again without the traceback inside of crosscheck."""
     __tracebackhide__ = True
     from crosscheck import UsageError
 
@@ -168,7 +169,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker of pytest-xdist has ended; it has handed its records over."""
+    """Take over the records of a worker of pytest-xdist that has ended."""
     node.config.stash[RECORDS].extend(json.loads(getattr(node, "workeroutput", {}).get("crosscheck", "[]")))
 
 

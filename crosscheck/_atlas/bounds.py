@@ -1,4 +1,4 @@
-"""Bounds of an error: above what is measured, and so near to it that a run with another seed does not find them stale."""
+"""Bounds of errors: above the measured errors, but so near to them that runs with other seeds do not find them stale."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from crosscheck._records.deviations import Region
 from crosscheck._verdict.deviations import STALE
 
 MARGIN, LEAST = 2.0, 1.2
-"""A bound is so many times the largest error measured; where that is too much for another seed, at least the second."""
+"""A bound is the first number times the largest measured error; if that is stale with another seed, at least the second."""
 LOOSE = 5.0
-"""A bound on record is kept while it is at most so many times the largest error measured."""
+"""A bound on record is kept if it is at most this many times the largest measured error."""
 FAR = 0.8 * STALE
-"""A bound is at most so many times the largest error of each seed."""
+"""A bound is at most this many times the largest error of each seed."""
 
 
 def bounded(
     region: Region, strict: Mapping[str, Collection[float]], others: Mapping[str, Collection[float]], small: float
 ) -> Region:
-    """The region with bounds of its errors, of which each is the largest of a seed and dtype, by mode.
+    """The region with bounds of its errors, which are the largest error of each seed and dtype, by mode.
 
-    There is one bound for the modes in which it must show, the ``strict`` ones, or one for each where one would be stale in
-    some run. Any of the ``others`` has a bound of its own where its errors are larger. Where even the errors of one mode are
-    so far apart that a bound for one seed would be stale in another, there is none. An error up to ``small`` may show here
-    and there: a bound stays so small where it can.
+    There is one bound for the ``strict`` modes, in which it must show, or one for each mode if one for all would be stale in
+    some run. Any of the ``others`` has its own bound if its errors are larger. If even the errors of one mode differ so much
+    that a bound for one seed would be stale with another, there is no bound. Errors up to ``small`` may show at few points;
+    a bound stays below ``small`` if it can.
     """
     together = _bound([error for errors in strict.values() for error in errors], region.max_ulp, small)
     each = {mode: _bound(errors, region.bound(mode), small) for mode, errors in strict.items()}
@@ -39,7 +39,7 @@ def bounded(
 
 
 def _bound(errors: Collection[float], old: float, small: float) -> float:
-    """A bound of all the errors; infinity where none fits them."""
+    """A bound of all the errors; infinity if none fits them."""
     largest, least = max(errors, default=inf), min(errors, default=inf)
     if largest == inf:
         return inf

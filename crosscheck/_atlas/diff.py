@@ -1,4 +1,4 @@
-"""Two atlases compared row by row: what changed between the environments in which they were made."""
+"""Compare two atlases row by row: what changed between their environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compare(
     after: Coverage,
     lacking: tuple[Lacking, Lacking],
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes, and what was not compared and why; ``lacking`` is what could not be run for each of the two."""
+    """The changes, and what was not compared and why; ``lacking`` is what each of the two could not run."""
     functions = set(before.functions) & set(after.functions)
     dtypes, modes = set(before.dtypes) & set(after.dtypes), set(before.modes) & set(after.modes)
     same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
@@ -46,29 +46,29 @@ def compare(
 
 @dataclass(frozen=True)
 class Shared:
-    """The dtypes and modes that both atlases cover, and what could not be run for each of them."""
+    """The dtypes and modes that both atlases cover, and what each could not run."""
 
     dtypes: set[str]
     modes: set[str]
     lacking: tuple[Lacking, Lacking]
 
     def runs(self, implementation: str, dtype: str) -> bool:
-        """Whether an implementation was run for both."""
+        """Whether both ran an implementation."""
         return dtype in self.dtypes and all(one.runs(implementation, dtype) for one in self.lacking)
 
     def has(self, row: AtlasRow) -> bool:
-        """Whether it could be seen in both: in one implementation, but for a convention between two."""
+        """Whether both could observe it: in one implementation, or for a convention in two."""
         enough = all if row.cause == "convention" else any
         return any(enough(self.runs(name, dtype) for name in row.implementations) for dtype in row.dtypes)
 
 
 def _lost(theirs: Lacking, mine: Lacking, dtypes: Collection[str]) -> list[str]:
-    """What could be run for this atlas and not for the other."""
+    """What this atlas could run and the other could not."""
     return sorted(theirs.among(FRAMEWORKS, dtypes).keys() - mine.among(FRAMEWORKS, dtypes))
 
 
 def _beyond(mine: Coverage, theirs: Coverage) -> list[str]:
-    """What one covers and the other does not."""
+    """What one atlas covers and the other does not."""
     more = [
         one
         for name in ("functions", "dtypes", "modes")
@@ -82,7 +82,7 @@ def _sampling(coverage: Coverage) -> str:
 
 
 def _changes(old: AtlasRow | None, new: AtlasRow | None, shared: Shared, same_inputs: bool) -> list[Change]:
-    """The changes of one disagreement; a row that is not there is one that is not seen."""
+    """The changes of one disagreement; a missing row counts as not observed."""
     row = new or old
     assert row is not None
 
@@ -113,7 +113,7 @@ def _changes(old: AtlasRow | None, new: AtlasRow | None, shared: Shared, same_in
 
 
 def _shows(row: AtlasRow | None, shared: Shared) -> bool:
-    """Whether it was seen in one of these dtypes and modes."""
+    """Whether it was observed in one of these dtypes and modes."""
     found = _extents(row, shared).values()
     return row is not None and row.seen and (not found or any(one.points for one in found))
 
@@ -122,7 +122,7 @@ Key = tuple[int, str, tuple[str, ...], str]
 
 
 def _extents(row: AtlasRow | None, shared: Shared) -> dict[Key, Extent]:
-    """How far it was seen by order, dtype, implementations and mode: all its regions together."""
+    """How often and how strongly it was observed, by order, dtype, implementations and mode, in all its regions together."""
     found: dict[Key, list[Extent]] = {}
     for area in row.region if row else ():
         for one in area.measured:
@@ -153,7 +153,7 @@ def _seen(one: Extent) -> str:
 
 
 def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
-    """The results that changed at inputs that both have."""
+    """The results that changed, at inputs that both have."""
     before, after = ({} if row is None else _by_input(row) for row in (old, new))
     found = []
     for key in before.keys() & after.keys():
@@ -167,7 +167,7 @@ def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
 
 
 def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, ...], Outcome]]]:
-    """The results by implementation, mode and layout, by input."""
+    """For each input, the results by implementation, mode and layout."""
     found = {}
     for at, results in zip(row.inputs, row.results, strict=True):
         parameters = "".join(f", {name} = {value:g}" for name, value in sorted(at.parameters.items()))

@@ -1,4 +1,4 @@
-"""An atlas read back from its JSON; what is not one is refused in one message."""
+"""Read an atlas from its JSON; any other file is refused with one message."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from crosscheck._report.json_file import ZIPPED
 def read(path: str | Path, what: str) -> Atlas:
     """An atlas from its JSON, compressed if the name ends in .gz.
 
-    Raises ``UsageError`` that names the argument ``what`` and says what is wrong.
+    Raises ``UsageError`` that names the argument ``what`` and the error.
     """
     path = Path(path)
-    if os.path.isdir(path):  # which raises nothing, whatever the name
+    if os.path.isdir(path):  # isdir raises nothing for any name
         raise UsageError(f"{what}: {path} is a folder; give the JSON file that crosscheck atlas --json wrote")
     try:
         content = path.read_bytes()

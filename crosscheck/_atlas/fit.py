@@ -1,4 +1,4 @@
-"""Regions drawn around what was measured: which reason a disagreement has, in which intervals and at which anchors."""
+"""Fit regions to measurements: the reason of each disagreement, the intervals, and the anchors."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from crosscheck._verdict.deviations import (
 from crosscheck._verdict.judged import ALONE, Judged
 
 MEASURED = ("definition", "inaccurate", "layout")
-"""The causes whose error has a size."""
+"""The causes whose errors have a size."""
 NEAR = 2.0
-"""What lies no further than by this factor from a region may have its reason; few inputs are tried in several layouts."""
+"""A point within this factor of a region may have its reason, since few inputs are tried in several layouts."""
 TRIED = 16
-"""So many inputs that show it are tried as the anchor of a region."""
+"""The most inputs that are tried as the anchor of a region."""
 
 
 @dataclass(frozen=True)
 class Unexplained:
-    """What matches no reason, for a person to find out; of so many ``inputs``, ``worst`` has the largest error."""
+    """A disagreement without a reason, which a person must find; ``worst`` is the worst of its ``inputs``."""
 
     function: str
     implementations: tuple[str, ...]
@@ -58,7 +58,7 @@ class Unexplained:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the natives of an activation gave in an environment, with several seeds, and what is on record of it there."""
+    """The results of an activation's natives in an environment, with several seeds, and the record of them there."""
 
     activation: Activation
     runs: Sequence[Sequence[Judged]]
@@ -67,16 +67,16 @@ class Measured:
 
     @cached_property
     def judged(self) -> list[Judged]:
-        """Of all seeds."""
+        """The comparisons of all seeds."""
         return [one for run in self.runs for one in run]
 
     def alone(self, deviation: Deviation, *regions: Region) -> Deviation:
-        """The deviation with these regions, as those of this environment."""
+        """The deviation with only these regions, as regions of this environment."""
         return replace(deviation, regions=regions, seen=(self.seen,))
 
 
 def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
-    """Whether regions that were drawn around other samples cover what these show, bounds included."""
+    """Whether regions that were drawn around other samples cover what these samples show, including the bounds."""
     regions = {deviation.id: found.get(deviation.id, ()) for deviation in measured.activation.deviations}
     return not any(_open(measured, regions)) and not any(
         _refuted(measured, measured.alone(deviation, region), region)
@@ -86,17 +86,17 @@ def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool
 
 
 def _refuted(measured: Measured, alone: Deviation, region: Region) -> list[str]:
-    """What a run says against a region of whose inputs all were tried."""
+    """The findings of a run against a region whose inputs were all tried."""
     shows = showing(alone, region, measured.judged)
     missed = (said for anchor in region.anchors for said in missed_at(anchor, alone, region, shows))
     return [*too_large(region, shows), *stale(region, shows), *too_wide(alone, region, shows), *missed]
 
 
 def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
-    """The regions of each deviation here, and what matches none.
+    """The regions of each deviation here, and the disagreements that match none.
 
-    What is on record of this environment is measured anew. What that does not cover is given to the nearest region, of any
-    environment, with the same cause, implementations, order and dtype: of regions of rows of its length first.
+    What is on record of this environment is measured again. A point that it does not cover goes to the nearest region, of
+    any environment, with the same cause, implementations, order and dtype; regions of rows of its length come first.
     """
     deviations = measured.activation.deviations
     found = {
@@ -120,14 +120,14 @@ Wanted = Sequence[tuple[Judged, BoolArray]]
 
 
 def _by_length(region: Region) -> list[Region]:
-    """A region of each length of the longest rows, since few runs have all of these, and one of the other lengths."""
+    """One region for each length of the longest rows, since few runs have all of these, and one for the other lengths."""
     others = tuple(length for length in region.lengths if length < LONG)
     parts = [*([others] if others else []), *((length,) for length in region.lengths if length >= LONG)]
     return [replace(region, lengths=lengths) for lengths in parts] or [region]
 
 
 def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Region]:
-    """A region on record as it is today; none where nothing shows it."""
+    """A region on record as it is today; none if nothing shows it."""
     alone = measured.alone(deviation, region)
     there = [one for one in measured.judged if regions_of(alone, one)]
     if deviation.cause == "error":
@@ -148,7 +148,7 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
 
 
 def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
-    """Regions for what no region on record covers: one for all of it, or for each mode, or for each mode and parameters."""
+    """Regions for points that no region on record covers: one for all, or for each mode, or for each mode and parameters."""
     dtypes = tuple(dict.fromkeys(one.key.dtype for one, _ in wanted))
     template = replace(template, seen=(), capability=None, dtypes=dtypes, max_ulp=inf, max_ulp_in={})
     modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
@@ -170,14 +170,14 @@ def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wan
 
 
 def _at(one: Judged, failing: BoolArray) -> BoolArray:
-    """Of all points, which are these of the failing ones."""
+    """These failing points, marked among all points."""
     result = np.zeros(one.x.shape, bool)
     result[one.failing] = failing
     return result
 
 
 def _points(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> Points:
-    """The inputs that were tried in a region's setting, and which of them were ``shown``."""
+    """The inputs that were tried in a region's setting, and which of them are ``shown``."""
     alone = measured.alone(deviation, region)
     at = {id(one): where for one, where in shown}
     samples: list[list[tuple[Float64Array, BoolArray]]] = [[] for _ in measured.runs]
@@ -191,7 +191,7 @@ def _points(measured: Measured, deviation: Deviation, region: Region, shown: Wan
 
 
 def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wanted) -> list[Region]:
-    """A region for what shows almost everywhere in its intervals; where that does not hold, for what does here and there."""
+    """A region for points that show almost everywhere in its intervals; if there is none, for scattered points."""
     points = _points(measured, deviation, region, wanted)
     anywhere = replace(region, intervals=((-inf, inf), (-0.0, -0.0), (nan, nan)), max_ulp=inf, max_ulp_in={})
     every = [(one, _at(one, covers(deviation, anywhere, one))) for one in measured.judged]
@@ -199,7 +199,7 @@ def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wan
     apart = [(value, value) for value in (0.0, -0.0, nan) if points.shows_at(value)]
     errors = [one.ulp[where[one.failing]] for one, where in wanted]
     largest = max((float(np.nan_to_num(some, nan=0.0).max(initial=0.0)) for some in errors), default=0.0)
-    # the other entries of a row decide too, so that a number that shows it says little of those beside it
+    # the other entries of a row matter too, so one number that shows it says little about its neighbours
     few = deviation.cause == "layout"
     small = measured.activation.rows or few or largest <= _small(region)
     for scattered in (small, not small):
@@ -210,14 +210,14 @@ def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wan
 
 
 def _small(region: Region) -> float:
-    """Errors up to this size may show here and there."""
+    """The largest size of errors that may show at few points."""
     return SCATTERED * min(budget(dtype, region.order) for dtype in region.dtypes)
 
 
 def _finished(
     measured: Measured, deviation: Deviation, region: Region, intervals: Sequence[tuple[float, float]]
 ) -> Region | None:
-    """The region with these intervals, its anchors and its bound as they are measured; None where it would not hold."""
+    """The region with these intervals, its anchors and its bound as measured; None if it would not hold."""
     if not intervals:
         return None
     held = [one for one in region.anchors if lie_in(np.array([one.input]), intervals).any()]
@@ -245,7 +245,7 @@ def _finished(
     if not anchors:
         return None
     if isinf(region.max_ulp) and not measured.activation.rows:
-        # an input that each run tries bears a bound out; far from the largest error, around which the cause may be another
+        # an input that each run tries confirms a bound; far from the largest error, where the cause may differ
         enough = max(one.largest(region) for one in strict) * MARGIN / FAR
         more = [Anchor(at, dict(_results(at, names, strict, shown))) for at in _candidates(strict, shown, enough)]
         region = _bounded(measured, deviation, region, more)
@@ -287,12 +287,12 @@ def _bounded(measured: Measured, deviation: Deviation, region: Region, anchors: 
 
 
 def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], enough: float = 0.0) -> list[float]:
-    """The first input that can be an anchor: of those that most comparisons show, or of those with ``enough`` error."""
+    """The first input that can be an anchor: among those that most comparisons show, or those with ``enough`` error."""
     found: list[tuple[IntArray, Float64Array]] = []
     for here in strict:
         at = here.shown[here.one.failing]
         x = widen(here.one.x[here.one.failing[at]])
-        bits = np.where(np.isnan(x), nan, x).view(np.int64)  # -0 is not 0, and every NaN is the same
+        bits = np.where(np.isnan(x), nan, x).view(np.int64)  # -0 and 0 differ, and all NaNs are equal
         every, where = np.unique(bits, return_inverse=True)
         errors = np.zeros(every.size)
         np.maximum.at(errors, where, np.nan_to_num(here.one.ulp[at], nan=0.0))
@@ -309,7 +309,7 @@ def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], enou
 def _results(
     at: float, names: Iterable[str], strict: Sequence[Showing], shown: Callable[[Anchor], bool]
 ) -> Iterator[tuple[str, float]]:
-    """What implementations gave at an input, to the bit, where that is the same in every comparison."""
+    """The implementations' results at an input, to the bit, if they are the same in every comparison."""
     ordered = sorted((here.one for here in strict), key=lambda one: DTYPES.index(one.key.dtype))
     for name in names:
         got: dict[str, float] = {}
@@ -323,7 +323,7 @@ def _results(
 
 
 def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[tuple[Judged, BoolArray]]:
-    """For each comparison, which points no region covers."""
+    """For each comparison, the points that no region covers."""
     settled = [
         measured.alone(deviation, *found[deviation.id])
         for deviation in measured.activation.deviations
@@ -341,7 +341,7 @@ def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator
 def _matched(
     measured: Measured, found: Mapping[str, Sequence[Region]], deviation: Deviation, *, of_lengths: bool
 ) -> Iterator[tuple[Region, Wanted]]:
-    """What no region covers and may have the reason of this deviation, by its nearest region ``of_lengths`` or of any."""
+    """The points without a region that may have this deviation's reason, by its nearest region ``of_lengths`` or any."""
     groups: dict[int, list[tuple[Judged, BoolArray]]] = {}
     for one, open_ in _open(measured, found):
         x = widen(one.x)
@@ -370,7 +370,7 @@ def _matched(
 
 
 def _apart(x: Float64Array, region: Region) -> Float64Array:
-    """By which factor each number lies outside a region; 1 inside, infinity on the other side of 0."""
+    """The factor by which each number lies outside a region; 1 inside, infinity on the other side of 0."""
     result = np.where(lie_in(x, region.intervals), 1.0, inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for end in (end for pair in region.intervals for end in pair if end != 0 and isfinite(end)):
@@ -380,7 +380,7 @@ def _apart(x: Float64Array, region: Region) -> Float64Array:
 
 
 def _unexplained(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[Unexplained]:
-    """What no region covers: of two implementations only where neither is alone in it."""
+    """The points without a region; for a pair of implementations, only points at which neither is wrong alone."""
     groups: dict[tuple[tuple[str, ...], str, int, str, str], list[tuple[Judged, IntArray]]] = {}
     for one, open_ in _open(measured, found):
         key = one.key

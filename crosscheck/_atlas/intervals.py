@@ -1,4 +1,4 @@
-"""Intervals around the inputs at which a deviation shows, with margins for those that another seed would try."""
+"""Intervals around the inputs at which a deviation shows, with margins for those that another seed may try."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray
 Interval = tuple[float, float]
 
 CHANCE = 0.01
-"""Beyond an end so many inputs are taken in that all of them would miss the deviation with this chance."""
+"""Beyond an end, so many inputs are included that all of them miss the deviation with only this chance."""
 SPREAD = 3
-"""And so many times as many inputs as lie between the ends of the samples of several seeds."""
+"""Beyond an end, also this many times the number of inputs between the ends of several seeds' samples are included."""
 OUTERMOST = 5
-"""The inputs next to an end tell how often it shows there."""
+"""The number of inputs next to an end from which it is estimated how often it shows there."""
 FURTHER = 2.0
-"""Intervals of new scattered errors reach further by this factor."""
+"""Intervals of new scattered errors are extended by this factor."""
 MUCH_FURTHER = 16.0
-"""And by this one where few inputs were tried."""
+"""They are extended by this factor if few inputs were tried."""
 GAP = 4.0
-"""Scattered errors this many times apart, relatively, are in two intervals."""
+"""Scattered errors whose inputs differ by more than this factor are in two intervals."""
 DENSE, STEP = 0.6, 0.2
-"""An interval is drawn where so many of its inputs show it, and so many of each step by which it grows."""
+"""The least share of an interval's inputs that show it, and the least share in each step by which it grows."""
 CLOSE = 0.02
-"""An end is rounded outwards by at most so much, relatively, and one on record that is as close is kept."""
+"""The largest relative amount by which an end is rounded outwards; an end on record that is as close is kept."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """The numbers that were tried, each once and in order, and at which of them a deviation showed in some comparison.
+    """The numbers that were tried, each once and in order, and those at which a deviation showed in some comparison.
 
-    ``by_seed`` has where it showed in the sample of each seed, ``apart`` the zeros and NaN at which it did; ``whole`` is
-    whether every number of the dtype was tried.
+    ``by_seed`` has the numbers at which it showed in the sample of each seed, ``apart`` the zeros and NaN at which it did;
+    ``whole`` is whether every number of the dtype was tried.
     """
 
     x: Float64Array
@@ -45,12 +45,12 @@ class Points:
 
     @property
     def shown(self) -> BoolArray:
-        """Where it showed at all."""
+        """Where it showed with any seed."""
         return np.asarray(self.by_seed.any(axis=0))
 
     @classmethod
     def of(cls, samples: Sequence[Sequence[tuple[Float64Array, BoolArray]]], *, whole: bool) -> Points:
-        """From the inputs of the comparisons of each seed, and where each of these shows it."""
+        """From the inputs of the comparisons of each seed, and where each comparison shows it."""
         joined = []
         for pairs in samples:
             x = np.concatenate([np.zeros(0), *(x for x, _ in pairs)])
@@ -61,14 +61,14 @@ class Points:
         return cls(every, by_seed, frozenset(apart), whole)
 
     def shows_at(self, value: float) -> bool:
-        """Whether it shows at a number; -0 is not 0 here."""
+        """Whether it shows at a number; here, -0 and 0 differ."""
         if value == 0 or isnan(value):
             return repr(value) in self.apart
         return bool(self.shown[self.x == value].any())
 
 
 def refitted(intervals: Sequence[Interval], points: Points) -> list[Interval]:
-    """Those of the intervals in which it shows; an end is drawn in where it is further out than chance explains."""
+    """The intervals in which it shows; an end that is farther out than chance explains is moved inwards."""
     wide = [(low, high) for low, high in intervals if low < high]
     inside = [np.flatnonzero((points.x >= low) & (points.x <= high)) for low, high in wide]
     tried = np.unique(np.concatenate([np.zeros(0, np.int64), *inside]))
@@ -88,8 +88,8 @@ def refitted(intervals: Sequence[Interval], points: Points) -> list[Interval]:
 
 
 def _end(end: float, outward: int, at: IntArray, hits: IntArray, points: Points) -> float:
-    """The end of an interval; ``at`` are the places of its inputs, from this end on, ``hits`` those that show it."""
-    first = int(np.flatnonzero(at == hits[0])[0])  # so many of the interval's inputs lie beyond
+    """The end of an interval; ``at`` are the indices of its inputs from this end on, ``hits`` those that show it."""
+    first = int(np.flatnonzero(at == hits[0])[0])  # the number of the interval's inputs beyond
     margin = _margin(at, hits, points)
     edge = points.x[at[max(first - margin, 0)]]
     if first <= 2 * margin + 1 or abs(end - edge) <= CLOSE * abs(edge):
@@ -99,10 +99,10 @@ def _end(end: float, outward: int, at: IntArray, hits: IntArray, points: Points)
 
 
 def _margin(at: IntArray, hits: IntArray, points: Points) -> int:
-    """So many inputs further out it may show: by how often it does next to the end, and how far apart the seeds end.
+    """The number of further inputs at which it may show: from its share next to the end, and the seeds' different ends.
 
-    The cause of an error is found at a few inputs and taken over for their neighbours, so the inputs of one seed do not
-    count as independent.
+    The cause of an error is found at a few inputs and used for their neighbours, so the inputs of one seed are not
+    independent.
     """
     if points.whole:
         return 0
@@ -114,7 +114,7 @@ def _margin(at: IntArray, hits: IntArray, points: Points) -> int:
 
 
 def drawn(wanted: BoolArray, points: Points, *, scattered: bool, few: bool = False) -> list[Interval]:
-    """Intervals that hold every wanted number; unless scattered, most numbers inside show it; ``few`` of them were tried."""
+    """Intervals that hold every wanted number; unless scattered, most numbers inside show it; ``few``: few were tried."""
     result = [(value, value) for value in (-np.inf, np.inf) if wanted[points.x == value].any()]
     for sign in (-1, 1):
         part = np.flatnonzero(np.isfinite(points.x) & (np.sign(points.x) == sign))[::sign]
@@ -122,8 +122,8 @@ def drawn(wanted: BoolArray, points: Points, *, scattered: bool, few: bool = Fal
         at = np.flatnonzero(wanted[part])
         if not at.size:
             continue
-        before = np.concatenate([[0], np.cumsum(points.shown[part])])  # so many of the numbers before each show it
-        # to tell what lies between from what lies outside
+        before = np.concatenate([[0], np.cumsum(points.shown[part])])  # how many of the numbers before each show it
+        # whether there are too few to distinguish numbers between them from numbers outside
         alone = few or (at.size < OUTERMOST and not points.whole)
         groups = [[at[0], at[0]]]
         for i in at[1:]:
@@ -143,7 +143,7 @@ def drawn(wanted: BoolArray, points: Points, *, scattered: bool, few: bool = Fal
 
 
 def rounded(value: float, outward: int) -> float:
-    """To few significant digits, away from the interval's inside."""
+    """A value with few significant digits, away from the interval's inside."""
     if not np.isfinite(value) or value == 0:
         return value
     for digits in (2, 3, 4, 5):

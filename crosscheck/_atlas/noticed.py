@@ -1,4 +1,4 @@
-"""Would the usual checks notice the disagreements of an activation? Measured at the rows' inputs and at normal ones."""
+"""Whether the usual checks notice the disagreements of an activation, measured at the rows' inputs and at normal ones."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from crosscheck._verify.implementations import function_of, implementations_of, 
 from crosscheck._verify.sample import Sample
 
 NORMAL = 1000
-"""So many standard normal inputs."""
+"""The number of standard normal inputs."""
 LENGTH = 100
-"""They are as many rows of this length as that makes, for a function of rows."""
+"""For a function of rows, these inputs form rows of this length."""
 CHECKED = ("float32", "float64")
-"""In which dtypes functions are differentiated: anchors in others are tried only where there are none in these."""
+"""The dtypes in which functions are differentiated; anchors in others are used only if these dtypes have none."""
 SLOPES = {"torch": GRADCHECK, "jax": CHECK_GRADS}
 
 TRUTH = "exact"
@@ -38,7 +38,7 @@ TOO_LONG = "it takes the whole Jacobian, which of a row as long as a vocabulary 
 
 @dataclass(frozen=True)
 class _Tried:
-    """What a check said in one setting; where it says something of crosscheck's own functions too, it tells nothing."""
+    """The output of a check in one setting; it counts only if the check passes crosscheck's own functions."""
 
     said: Said
     of_right: Said
@@ -47,14 +47,14 @@ class _Tried:
 
 @dataclass
 class Checks:
-    """The checks on one activation; what several of its rows ask for is run once."""
+    """The checks on one activation; what several of its rows need is run once."""
 
     activation: Activation
     lacking: Lacking = field(default_factory=lambda: Lacking({}, {}))
     _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def noticed(self, row: AtlasRow, dtypes: Collection[str]) -> tuple[Noticed, ...]:
-        """Each check at the inputs of a row, and at normal ones."""
+        """The result of each check at the inputs of a row, and at normal inputs."""
         found = []
         for inputs, results, slopes in (
             ("anchors", self._at_anchors(row), self._slopes_at_anchors),
@@ -81,7 +81,7 @@ class Checks:
         return tuple(found)
 
     def _pairs(self, row: AtlasRow, parameters: Mapping[str, float]) -> list[tuple[str, str]]:
-        """Which are compared: an implementation with the same function of the other framework, else with the truth."""
+        """The pairs to compare: an implementation with the other framework's same function, otherwise with the truth."""
         there = [implementation.name for implementation in self._implementations(parameters)]
         pairs: dict[frozenset[str], tuple[str, str]] = {}
         for implementation in row.implementations:
@@ -98,7 +98,7 @@ class Checks:
 
     def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
         for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):
-            # those who deviate come first, in the mode in which they do
+            # the deviating ones come first, in a mode in which they deviate
             given = {one.implementation: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
             for pair in self._pairs(row, at.parameters):
                 got, right = ([_array(given.get(name), at.dtype) for name in names] for names in (pair, _own(pair)))
@@ -106,7 +106,7 @@ class Checks:
                     yield _compared(got, right, f"{at.dtype} at {at.x.decimal}, {' and '.join(pair)}")
 
     def _at_normal(self, row: AtlasRow, dtypes: Collection[str]) -> Iterator[dict[str, _Tried]]:
-        """At those inputs that lie in its regions: a check that raises of another one noticed something else."""
+        """The results at normal inputs in its regions: a check that fails at another input noticed something else."""
         for area in row.region:
             parameters = {**self.activation.parameters, **area.parameters}
             for dtype in (one for one in area.dtypes if one in dtypes):
@@ -123,7 +123,7 @@ class Checks:
                     yield dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), _Tried(None, None, NOWHERE))
 
     def _normal(self, name: str, mode: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
-        """An implementation's results at the normal inputs, or the right ones; None if it raises or finds no derivative."""
+        """An implementation's results at the normal inputs, or the exact ones; None if it raises or finds no derivative."""
         given = name, mode, order, dtype
         return self._once(("normal", *given, *parameters.items()), partial(self._run, *given, parameters))
 
@@ -134,7 +134,7 @@ class Checks:
         implementation = next(one for one in self._implementations(parameters) if one.name == name)
         try:
             return runner(self.activation, implementation, parameters, "cpu", None).run(sample, order, mode)
-        except Exception:  # a function that raises is told by its cause
+        except Exception:  # the cause of the row says that it raises
             return None
 
     def _slopes_at_anchors(self, row: AtlasRow, implementation: str) -> Iterator[_Tried]:
@@ -173,7 +173,7 @@ class Checks:
         side = native.side
         try:
             function = function_of(self.activation, native, parameters)
-        except Exception as error:  # what is not shipped stops the test too
+        except Exception as error:  # a function that is not shipped also makes the test fail
             return f"{type(error).__name__}: {error}"
         return of_slopes(side, function, x, order)
 
@@ -181,7 +181,7 @@ class Checks:
         own = partial(getattr(self.activation, side), **parameters)
         if side == "torch":
             return of_slopes(side, own, x, order)
-        import jax  # check_grads evaluates functions at arrays of numpy too, which crosscheck's refuse
+        import jax  # check_grads also passes arrays of numpy, which crosscheck's functions refuse
 
         return of_slopes(side, lambda x: own(jax.numpy.asarray(x)), x, order)
 
@@ -192,7 +192,7 @@ class Checks:
 
 
 def normal(activation: Activation, dtype: str) -> Sample:
-    """1,000 seeded standard normal inputs of a dtype, of those that lie in the function's domain; or rows of them."""
+    """1,000 seeded standard normal inputs of a dtype, without those outside of the function's domain; or rows of them."""
     generator = np.random.default_rng(SEED)
     low, high = activation.domain
     drawn = generator.standard_normal(8 * NORMAL)
@@ -204,7 +204,7 @@ def normal(activation: Activation, dtype: str) -> Sample:
 
 
 def _in_area(area: Area, sample: Sample) -> BoolArray:
-    """Which of a sample's points lie in a region."""
+    """The points of a sample that lie in a region."""
     known = widen(sample.known(area.order))
     if area.lengths and sample.length not in area.lengths:
         return np.zeros(known.shape, bool)
@@ -212,13 +212,13 @@ def _in_area(area: Area, sample: Sample) -> BoolArray:
 
 
 def _mode(name: str, row: AtlasRow, area: Area) -> str:
-    """How an implementation is run: in the mode in which it deviates, if it is one that does."""
+    """The mode of an implementation: one in which it deviates, if it is a deviating one."""
     mode = area.modes[0]
     return mode if name in row.implementations and mode in Implementation.of(name).modes else "eager"
 
 
 def _own(pair: tuple[str, str]) -> list[str]:
-    """crosscheck's own implementations in the place of the natives."""
+    """crosscheck's own implementations instead of the natives."""
     return [name if name == TRUTH else Implementation.of(name).side for name in pair]
 
 

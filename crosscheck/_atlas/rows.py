@@ -1,4 +1,4 @@
-"""The rows of an atlas: the declared deviations as a run shows them, and what it shows beyond these."""
+"""Make the rows of an atlas: the declared deviations as a run shows them, and the other disagreements."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from crosscheck._verify.implementations import implementations_of
 from crosscheck._verify.sight import Declared, Runners, Sighting, sight_declared, there
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
-"""In which modes an implementation is run at the inputs that a row shows."""
+"""The modes in which an implementation is run at the inputs that a row shows."""
 DIGITS = 17
 EVERYTHING_RUNS = Lacking({}, {})
 
 
 def number(value: float, dtype: str) -> Number:
-    """A number that the dtype holds."""
+    """A number of a dtype."""
     fmt = FORMATS[dtype]
     held = np.array([value]).astype(fmt.dtype)
     wide = float(widen(held)[0])
@@ -52,7 +52,7 @@ def declared_rows(
     without: Collection[str] = (),
     lacking: Lacking = EVERYTHING_RUNS,
 ) -> list[AtlasRow]:
-    """A row for each declared deviation that has a region in the dtypes and modes that were run, of what runs here."""
+    """A row for each declared deviation that has a region in the dtypes and modes that were run here."""
     refuted: dict[str, list[str]] = {}
     for finding in findings:
         if finding.failed:
@@ -137,10 +137,10 @@ def undeclared_row(
     comparisons: Sequence[Comparison],
     sighting: Sighting | None,
 ) -> AtlasRow:
-    """A row for what no deviation covers: in the comparisons that show it, looked at in the first of them.
+    """A row for a disagreement that no deviation covers, sighted in the first of the comparisons that show it.
 
-    Its regions are the worst inputs, one for each of the comparisons. There is no sighting where an implementation raised
-    whatever the input.
+    Its regions are the worst inputs, one for each of the comparisons. There is no sighting if an implementation raised at
+    every input.
     """
     areas = []
     for comparison in comparisons:
@@ -232,7 +232,7 @@ def others(
     lacking: Lacking,
     dtype: str,
 ) -> list[tuple[str, str]]:
-    """Every implementation and mode beside those implementations in that mode: a row shows the results of all that run."""
+    """Every implementation and mode besides these implementations in that mode: a row shows the results of all that run."""
     return [
         (implementation.name, one)
         for implementation in implementations_of(activation, parameters)
@@ -247,12 +247,12 @@ def _input(region: int, sighting: Sighting) -> Input:
     place = None if row is None else Place(row.bits, row.direction, row.position, row.sampled, len(row.bits))
     if row and place and place.length >= LONG:
         place = replace(place, made=row.made)
-    x = replace(number(sighting.input, sighting.dtype), bits=sighting.input_bits)  # which NaN it is
+    x = replace(number(sighting.input, sighting.dtype), bits=sighting.input_bits)  # to distinguish NaNs
     return Input(region, sighting.order, sighting.dtype, dict(sighting.parameters), x, place)
 
 
 def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]:
-    """The results of the implementations that there are at these parameters."""
+    """The results of the implementations that exist at these parameters."""
     there = {implementation.name for implementation in implementations_of(activation, sighting.parameters)}
     return tuple(
         Outcome(
@@ -278,7 +278,7 @@ def without_long_rows(row: AtlasRow) -> AtlasRow:
 
 
 def set_beside(rows: Sequence[AtlasRow]) -> tuple[AtlasRow, ...]:
-    """The rows, each with those that share function, order and cause with it, and in what they differ."""
+    """The rows, each with the rows of the same function, order and cause, and how these differ."""
     return tuple(
         replace(row, beside=tuple(Beside(other.id, differences(row, other)) for other in rows if _alike(row, other)))
         for row in rows
@@ -286,7 +286,7 @@ def set_beside(rows: Sequence[AtlasRow]) -> tuple[AtlasRow, ...]:
 
 
 def distinct(rows: Iterable[AtlasRow]) -> list[AtlasRow]:
-    """The rows without those that are about the same inputs, by the same mechanism, as one before them."""
+    """The rows without those that have the inputs and the mechanism of an earlier row."""
     kept: list[AtlasRow] = []
     for row in rows:
         if all(not _alike(row, other) or {"region", "mechanism"} & set(differences(row, other)) for other in kept):
@@ -300,11 +300,11 @@ def _alike(row: AtlasRow, other: AtlasRow) -> bool:
 
 
 def differences(row: AtlasRow, other: AtlasRow) -> tuple[str, ...]:
-    """In what two rows differ where their orders are the same."""
+    """How two rows differ in the orders that both have."""
     shared = set(row.orders) & set(other.orders)
     mine, theirs = ([area for area in one.region if area.order in shared] for one in (row, other))
 
-    def inputs(areas: Sequence[Area]) -> set[str]:  # as text, in which NaN equals itself and -0 is not 0
+    def inputs(areas: Sequence[Area]) -> set[str]:  # as text: NaN equals itself, and -0 and 0 differ
         return {f"{a.order} {a.intervals} {a.lengths} {sorted(a.parameters.items())}" for a in areas}
 
     differ = {

@@ -1,4 +1,4 @@
-"""The checks that people use, at their defaults: do they notice? Each result is what the check said, or nothing."""
+"""The checks that people use, with default arguments: each returns its message if it notices something, else None."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CHECK_GRADS = "jax.test_util.check_grads"
 CHECKS = (ASSERT_CLOSE, ASSERT_ALLCLOSE, GRADCHECK, CHECK_GRADS)
 
 Said = str | None
-"""What a check said when it noticed something, in one line; None where it noticed nothing."""
+"""The message of a check that noticed something, in one line; None if it noticed nothing."""
 Function = Callable[[Any], Any]
 SEED = 0
 LONGEST = 160
 
 
 def of_results(got: FloatArray | None, expected: FloatArray | None) -> dict[str, Said]:
-    """What ``assert_close`` and ``assert_allclose`` say of two arrays of one dtype, None being no derivative.
+    """The messages of ``assert_close`` and ``assert_allclose`` for two arrays of one dtype; None for no derivative.
 
-    ``numpy`` knows no bfloat16, so that ``assert_allclose`` is given it as float32. Without PyTorch it alone is asked.
+    ``numpy`` lacks bfloat16, so ``assert_allclose`` gets float32 instead. Without PyTorch, only this check is run.
     """
     if got is None or expected is None:
         return dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), "there is no derivative to compare")
@@ -43,10 +43,10 @@ def of_results(got: FloatArray | None, expected: FloatArray | None) -> dict[str,
 
 
 def of_slopes(side: str, function: Function, x: FloatArray, order: int) -> Said:
-    """What ``gradcheck`` says of a function of torch, or ``check_grads`` of one of JAX, at float64 inputs.
+    """The message of ``gradcheck`` for a function of torch, or of ``check_grads`` for one of JAX, at float64 inputs.
 
-    ``gradcheck`` looks at the first derivative; for order 2 it is followed by ``gradgradcheck``. ``check_grads`` is told the
-    order, and run in float32, which is JAX's default, and in float64 with ``jax.enable_x64``.
+    ``gradcheck`` checks the first derivative; for order 2, ``gradgradcheck`` follows. ``check_grads`` gets the order, and
+    runs in float32, which is JAX's default, and in float64 with ``jax.enable_x64``.
     """
     if side == "torch":
         return _gradcheck(function, x, order)
@@ -79,7 +79,7 @@ def _check_grads(function: Function, x: FloatArray, order: int) -> Said:
 
 
 def _said(check: Callable[[], object]) -> Said:
-    """Run a check; whatever it raises is that it noticed something."""
+    """Run a check; any exception means that it noticed something."""
     try:
         with _quiet():
             check()
@@ -91,7 +91,7 @@ def _said(check: Callable[[], object]) -> Said:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without warnings, of overflow or of being set up otherwise than a check likes: they stop no one's test."""
+    """Suppress warnings, of overflow or of a check about its setup: they make no test fail."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield

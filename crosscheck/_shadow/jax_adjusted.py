@@ -1,6 +1,6 @@
-"""A JAX program in float64, of which one constant is another, or one operation's result is multiplied, or added to.
+"""A JAX program in float64 with another constant, or with a factor or summand for the result of one operation.
 
-All that may be adjusted are arguments of one compiled program, so that a value can be fitted by many cheap runs.
+Everything that can be adjusted is an argument of one compiled program, so many cheap runs can fit a value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crosscheck._shadow.jax_lift import QUIET, Interpreter, JaxLifted
 _MOVES = frozenset(
     ["broadcast_in_dim", "convert_element_type", "copy", "neg", "reshape", "squeeze", "stop_gradient", "transpose"]
 )
-"""What is adjusted before these might as well be adjusted after them."""
+"""Operations for which an adjustment before is the same as one after."""
 
 
 CONSTANTS, TIMES, PLUS = range(3)
@@ -29,8 +29,8 @@ class JaxAdjusted(JaxLifted):
     """The adjustable program of a lifted one.
 
     Attributes:
-        constants_inside: The numbers that stand in the program, a place each.
-        operations: The operations whose results may be multiplied and added to.
+        constants_inside: The numbers in the program, one for each place.
+        operations: The operations whose results may get a factor or a summand.
     """
 
     def __init__(self, lifted: JaxLifted) -> None:
@@ -55,7 +55,7 @@ class JaxAdjusted(JaxLifted):
     def adjusted(
         self, kind: int, values: Mapping[int, float], arguments: Sequence[Array], noise: Noise | None = None
     ) -> list[Array]:
-        """The results where the constants, the factors or what is added at some places have other values."""
+        """The results with other constants, factors or summands at some places."""
         settings = [one.copy() for one in self._start]
         for place, value in values.items():
             settings[kind][place] = value
@@ -68,10 +68,10 @@ class JaxAdjusted(JaxLifted):
 
 
 class _Adjusting(Interpreter):
-    """Takes constants, factors and what is added from arrays."""
+    """Takes constants, factors and summands from arrays."""
 
     places: tuple[dict[int, int], dict[int, int]]
-    """Of literals and of equations, by their ``id``."""
+    """The places of literals and of equations, by their ``id``."""
     settings: Sequence[Any]
 
     def literal(self, atom: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Equations of a jaxpr: how many terms they sum, what they hold, how they are made of wider types."""
+"""Equations of a jaxpr: how many terms they sum, which constants they hold, how they run on wider types."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "
 
 
 Constants = dict[int, Any]
-"""Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of what holds them there."""
+"""Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of the object that holds them."""
 
 _DRAWS = ("random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32")
 
@@ -30,7 +30,7 @@ def draws(jaxpr: Jaxpr) -> bool:
 
 
 def scanned(params: Mapping[str, Any], values: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """What a scan takes: constants, what it carries, and what it runs over."""
+    """The operands of a scan: constants, the carry, and the arrays that it runs over."""
     if "num_consts" in params:  # JAX before 0.12
         first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
         return values[:first], values[first:last], values[last:]
@@ -69,7 +69,7 @@ def _convolved(equation: Any) -> int:
 
 
 def _scattered(equation: Any) -> int:
-    """On average; that all of them meet in one element is possible, but then most have one or none."""
+    """The average number of terms: all of them may meet in one element, but then most elements have one or none."""
     return 1 + _size(shape_of(equation, 2)) // max(1, _size(shape_of(equation, 0)))
 
 
@@ -88,11 +88,11 @@ SUMS: dict[str, Callable[[Any], int]] = {
     "scatter-sub": _scattered,
     "select_and_scatter_add": _window,
 }
-"""What rounds at every step, and how many elements one result is made of."""
+"""Operations that round at every step, and the number of elements of which one result is made."""
 
 
 def is_float(typed: Any) -> bool:
-    """Complex numbers are floats too."""
+    """Whether a value is a float; complex numbers count as floats."""
     dtype = getattr(typed, "dtype", None)
     return dtype is not None and bool(jnp.issubdtype(dtype, np.inexact))
 
@@ -108,10 +108,10 @@ def wide_of(dtype: Any) -> Any:
 
 
 def widened(constant: Any) -> Any:
-    """A constant in float64: a scalar by the decimal that it was most probably written as, an array as it is.
+    """A constant in float64: for a scalar, the decimal that was most probably written; an array unchanged.
 
-    JAX rounds the 0.1 of ``0.1 * x`` to the dtype of x. In float64 the program has 0.1 itself, and so does the program that
-    it is compared with.
+    JAX rounds the 0.1 of ``0.1 * x`` to the dtype of x. In float64, the program has 0.1 itself, and so has the program with
+    which it is compared.
     """
     if not is_float(constant):
         return constant
@@ -122,12 +122,12 @@ def widened(constant: Any) -> Any:
 
 
 def _as_written(value: float, dtype: Any) -> float:
-    """The shortest decimal that the dtype rounds to ``value``, unless that is a number of few bits, such as 2^-23."""
+    """The shortest decimal that the dtype rounds to ``value``, unless ``value`` has few bits, such as 2^-23."""
     fraction, _ = np.frexp(value)
     if float(fraction * 2.0 ** (jnp.finfo(dtype).nmant // 2 + 1)).is_integer():
         return value
     decimals = (float(f"{value:.{digits}g}") for digits in range(1, 17))
-    with np.errstate(over="ignore"):  # a decimal of the largest number may lie above it
+    with np.errstate(over="ignore"):  # the decimal of the largest number may be above it
         return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
 
 
@@ -141,21 +141,21 @@ def is_scaling(equation: Any) -> bool:
 
 
 def bind(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
-    """The same operation on wide values."""
+    """Run the same operation on wide values."""
     params = {name: _wide_parameter(name, value) for name, value in equation.params.items()}
     results = equation.primitive.bind(*values, **params)
     return results if equation.primitive.multiple_results else [results]
 
 
 def _wide_parameter(name: str, value: Any) -> Any:
-    if name in ("precision", "accuracy"):  # how a narrower result may be computed
+    if name in ("precision", "accuracy"):  # they select how a narrower result is computed
         return None
     is_dtype = isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic))
     return wide_of(np.dtype(value)) if is_dtype else value
 
 
 def rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
-    """As ``bind``; a scatter has a program for two narrow numbers among its parameters, and is made anew."""
+    """As ``bind``; a scatter is made again, since its parameters hold a program for two narrow numbers."""
     name, params = equation.primitive.name, equation.params
     if not name.startswith("scatter"):
         return bind(equation, values)
@@ -164,15 +164,15 @@ def rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
 
 
 def exact_constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr) -> Constants:
-    """The constants of ``narrow`` before they were rounded, as far as the program traced in float64 shows them.
+    """The constants of ``narrow`` before rounding, as far as the program traced in float64 shows them.
 
-    That program may do other things there, or refuse, so a constant counts only if it stands in the same place and rounds
-    to the one in ``narrow``.
+    That program may differ there, or raise, so a constant counts only if it is in the same place and rounds to the one in
+    ``narrow``.
     """
     try:
         with jax.enable_x64(True), warnings.catch_warnings(action="ignore"):
             wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, wide_of(shape.dtype)) for shape in shapes])
-    except Exception:  # whatever the program raises at a dtype that it was not asked for
+    except Exception:  # the program may raise anything at another dtype
         return {}
     found: Constants = {}
 
@@ -183,7 +183,7 @@ def exact_constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr
                 found[id(owner)] = exact
 
     def walk(narrow: Jaxpr, wide: Jaxpr) -> None:
-        # A cast to float32 shows in float64 only.
+        # A cast to float32 is visible only in float64.
         pair = [[e for e in jaxpr.eqns if e.primitive.name != "convert_element_type"] for jaxpr in (narrow, wide)]
         for ours, theirs in zip(*pair, strict=False):
             if ours.primitive is not theirs.primitive:
@@ -206,7 +206,7 @@ def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
 
 
 def inner_program(equation: Any) -> ClosedJaxpr | None:
-    """The program that an equation calls with its own operands, as ``jit``, ``checkpoint`` and custom derivatives do."""
+    """The program that an equation calls with its own operands, as in ``jit``, ``checkpoint`` and custom derivatives."""
     for value in equation.params.values():
         if isinstance(value, ClosedJaxpr | Jaxpr):
             jaxpr = value.jaxpr if isinstance(value, ClosedJaxpr) else value
@@ -216,9 +216,9 @@ def inner_program(equation: Any) -> ClosedJaxpr | None:
 
 
 def is_exp_of_minus_square(equation: Any) -> bool:
-    """Whether an equation calls exp(-x^2) as JAX has it from 0.12 on.
+    """Whether an equation calls exp(-x^2) as JAX has it since 0.12.
 
-    That splits the bits of a float of one dtype, and neither wider floats nor balls have those.
+    That program splits the bits of a float of one dtype; wider floats and balls do not have these bits.
     """
     if equation.primitive.name != "custom_jvp_call":
         return False
@@ -227,13 +227,13 @@ def is_exp_of_minus_square(equation: Any) -> bool:
 
 
 def implementation(equation: Any, x64: bool) -> ClosedJaxpr | None:
-    """The program that implements a primitive, where it is one in other primitives."""
+    """The program that implements a primitive by other primitives; None if there is none."""
     primitive = equation.primitive
     shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
     try:
         with jax.enable_x64(x64):
             closed = jax.make_jaxpr(lambda *arrays: primitive.impl(*arrays, **equation.params))(*shapes)
-    except Exception:  # whatever a foreign implementation raises when it is traced
+    except Exception:  # the implementation may raise anything when it is traced
         return None
     return None if _contains(closed.jaxpr, primitive) else closed
 

@@ -1,7 +1,7 @@
 """A JAX program in float64: its jaxpr, interpreted with every narrower float widened, clean or under noise.
 
-The interpreter runs once, under ``jax.jit``. The amount of noise, its seed and the flushing of subnormals are arguments
-of the one compiled program, so a clean run is the noisy program with a unit of zero, which multiplies by exactly one.
+The interpreter runs once, under ``jax.jit``. The size of the noise, its seed and the flushing of subnormals are arguments of
+this one compiled program. So a clean run is the noisy program with a unit of zero: it multiplies by exactly one.
 """
 
 # ruff: noqa: SIM905 - a list would take a line a name
@@ -53,7 +53,7 @@ _EXACT = frozenset(
     slice sort split squeeze stack stop_gradient swap threefry2x32 tile top_k transpose unstack xor
     """.split()
 )
-"""What rounds nothing: moves of data, choices among values, comparisons, and arithmetic on integers alone."""
+"""Operations that do not round: moves of data, choices among values, comparisons, and arithmetic on integers only."""
 
 _ROUNDED = frozenset(
     """
@@ -62,7 +62,7 @@ _ROUNDED = frozenset(
     one_minus_square polygamma pow random_gamma_grad regularized_incomplete_beta rsqrt sin sinh sqrt square sub tan tanh zeta
     """.split()
 )
-"""What rounds once an element, as noise does."""
+"""Operations that round once for each element, as noise does."""
 
 _OPAQUE = frozenset(
     """
@@ -70,21 +70,21 @@ _OPAQUE = frozenset(
     symmetric_product triangular_solve tridiagonal tridiagonal_solve
     """.split()
 )
-"""What rounds many times an element, inside a library: it runs in float64, and noise enters operands and results."""
+"""Operations that round often, in a library: they run in float64, and noise is added to operands and results."""
 
 _BITWISE = frozenset(["bitcast_convert_type", "nextafter"])
-"""What depends on how a dtype is laid out: it runs in the narrow dtype, and gives no rounding errors."""
+"""Operations that depend on the layout of a dtype: they run in the narrow dtype, and have no rounding errors."""
 
 _COMPILER_OPTIONS = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,  # these alone take half of the time
+    "xla_cpu_use_fusion_emitters": False,  # these take half of the compilation time
 }
 _UNOPTIMIZED_ELEMENTS = 10_000
-"""Elements a rounding, on average, beyond which slow code costs more, over some 17 runs, than compiling it well."""
+"""The mean number of elements per rounding above which slow code costs more, in some 17 runs, than compiling it well."""
 
 _NOISY_TRIPS = 4096
-"""A loop until nothing changes might never end under noise, so noise stops after this many trips of a ``while``."""
+"""Noise stops after this many trips of a ``while``: a loop until nothing changes might never end under noise."""
 
 
 QUIET = Noise(seed=0, unit=0.0)
@@ -104,7 +104,7 @@ class JaxLifted:
         return self._run(arguments, noise or QUIET)
 
     def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
-        """A clean run in which results too small to be normal numbers of the dtype become zero, as some backends do."""
+        """A clean run in which results below the normal numbers of the dtype become zero, as on some backends."""
         return self._run(arguments, QUIET, flush=1.0)
 
     @property
@@ -143,13 +143,13 @@ class JaxLifted:
 
         lowered = jax.jit(program).lower(*arguments)
         if elements[0] <= _UNOPTIMIZED_ELEMENTS * elements[1]:
-            with suppress(jax.errors.JaxRuntimeError):  # another version of XLA may not know the options
+            with suppress(jax.errors.JaxRuntimeError):  # another version of XLA may lack the options
                 return lowered.compile(compiler_options=_COMPILER_OPTIONS)
         return lowered.compile()
 
 
 def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
-    """``program`` in float64, traced for arguments of these shapes and dtypes, float ones of ``dtype``."""
+    """Lift ``program``, traced for arguments of these shapes and dtypes; float ones have ``dtype``."""
     with jax.enable_x64(dtype == "float64"), tracing():
         dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
         shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
@@ -171,12 +171,12 @@ class Interpreter:
         self._trips = 1
         self._numbered = 0
         self._silent = False
-        # traced once for each shape; made anew, since what JAX keeps of a function goes when that goes
+        # traced once for each shape; new for each program, since JAX drops its traces with the function
         self._disturb = jax.jit(partial(_disturb))
         self._disturb_and_flush = jax.jit(partial(_disturb_and_flush))
 
     def seeded(self, noise: Noise) -> "Interpreter":
-        """Another one for the same program, with this noise, that shares what was compiled."""
+        """An interpreter of the same program with this noise, which shares what was compiled."""
         found = copy(self)
         found.narrow, found.opaque = set(), set()
         found.elements = found.roundings = found._numbered = 0
@@ -200,7 +200,7 @@ class Interpreter:
         return self.run(closed.jaxpr, [widened(const) for const in closed.consts], arguments)
 
     def literal(self, atom: Any) -> Any:
-        """A constant that stands in an equation."""
+        """A constant in an equation."""
         if id(atom) in self._constants:
             return self._constants[id(atom)]
         return widened(np.asarray(atom.val, atom.aval.dtype))
@@ -224,7 +224,7 @@ class Interpreter:
             noisy = [self._noisy(value, width) for value in values]
             return self._finish(equation, rebuild(equation, noisy), width)
         if name in _OPAQUE:
-            # backward stable: what rounding does in them, it might have done to their operands
+            # backward stable: their rounding is like a rounding of their operands
             self.opaque.add(name)
             width = reduction_factor(max(shape_of(equation, 0)[-2:], default=1))
             return self._finish(equation, bind(equation, [self._noisy(value, width) for value in values]), width)
@@ -237,14 +237,14 @@ class Interpreter:
     # Noise.
 
     def _finish(self, equation: Any, results: Sequence[Any], width: float = 1.0, noisy: bool = True) -> list[Any]:
-        """Results that were just rounded: noisy and, in a flushed run, without subnormals."""
+        """Results just after rounding: with noise and, in a flushed run, without subnormals."""
         return [
             self._noisy(result, width if noisy else 0.0, self._tiny(atom.aval))
             for atom, result in zip(equation.outvars, results, strict=True)
         ]
 
     def _tiny(self, aval: Any) -> float:
-        """Below this a result is flushed; a wider dtype inside the program has its own, smaller limit."""
+        """The size below which a result is flushed; a wider dtype in the program has its own, smaller limit."""
         dtype = getattr(aval, "dtype", None)
         if dtype is None or not jnp.issubdtype(dtype, np.inexact):
             return 0.0
@@ -291,7 +291,7 @@ class Interpreter:
             trip, on, state = carried
             with self._noise_until(trip):
                 moved = self._closed(params["body_jaxpr"], [*body_consts, *state])
-                # Under vmap each element has its own condition, and rests once that is false.
+                # Under vmap, each element has its own condition, and stops when that is false.
                 state = (
                     [lax.select(_spread(on, new), new, old) for new, old in zip(moved, state, strict=True)]
                     if on.ndim
@@ -327,13 +327,13 @@ class Interpreter:
         return list(lax.switch(lax.convert_element_type(index, np.int32), branches, *operands))
 
     def _linear_solve(self, equation: Any, values: list[Any]) -> list[Any]:
-        """The solver alone: what it is for, the product with the matrix, serves derivatives, which are traced already."""
+        """Run only the solver: the product with the matrix is for derivatives, which are traced already."""
         lengths, solve = equation.params["const_lengths"], equation.params["jaxprs"].solve
         start = lengths.matvec + lengths.vecmat
         return self._closed(solve, [*values[start : start + lengths.solve], *values[sum(lengths) :]])
 
     def _unknown(self, equation: Any, values: list[Any]) -> list[Any]:
-        """By the program inside, in its parameters or in its implementation; else opaque, in the dtypes it was made for."""
+        """Run the program inside, from its parameters or its implementation; otherwise opaque, in the original dtypes."""
         inside = inner_program(equation) or implementation(equation, self._x64)
         if is_exp_of_minus_square(equation) and not self._x64:
             return self._finish(equation, [jnp.exp(-values[0] * values[0])])
@@ -342,8 +342,8 @@ class Interpreter:
         return self._narrowly(equation, values)
 
     def _narrowly(self, equation: Any, values: list[Any]) -> list[Any]:
-        """In the dtypes that the program has there."""
-        if not equation.outvars:  # prints
+        """Run an equation in the dtypes that the program has there."""
+        if not equation.outvars:  # it prints
             return []
         if any(is_float(atom.aval) for atom in equation.invars) or equation.effects:
             self.opaque.add(equation.primitive.name)
@@ -409,7 +409,7 @@ _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133
 
 
 def _mixed(number: int) -> int:
-    """splitmix64 of a number."""
+    """The hash splitmix64 of a number."""
     z = (number + 1) * _GOLDEN % 2**64
     z = (z ^ (z >> 30)) * _FIRST % 2**64
     z = (z ^ (z >> 27)) * _SECOND % 2**64
@@ -417,7 +417,7 @@ def _mixed(number: int) -> int:
 
 
 def _disturb(x: Any, key: Any, unit: Any) -> Any:
-    """x times ``1 + unit r``, r in [-1, 1] from a hash of the bits, the place and the key."""
+    """x times ``1 + unit r``, where r in [-1, 1] is a hash of the bits, the index and the key."""
     z = lax.bitcast_convert_type(x, np.uint64)
     if x.size > 1:
         z = z + lax.iota(np.uint64, x.size).reshape(x.shape) * np.uint64(_GOLDEN)

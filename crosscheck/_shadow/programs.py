@@ -1,4 +1,4 @@
-"""Programs of either framework in float64."""
+"""Lift programs of either framework to float64."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise, Untrace
 
 
 def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:
-    """A program of torch in float64."""
+    """Lift a program of torch to float64."""
     return torch_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
 
 
 def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
-    """A program of JAX in float64; one that cannot be traced is run eagerly."""
+    """Lift a program of JAX to float64; one that cannot be traced is run eagerly."""
     try:
         return jax_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
     except UntraceableError as error:
@@ -30,7 +30,7 @@ def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
 
 
 class Eager:
-    """A JAX program that cannot be traced, run eagerly in float64: no noise enters it, its inputs alone are moved."""
+    """A JAX program that cannot be traced, run eagerly in float64: noise moves only its inputs."""
 
     def __init__(self, program: JaxProgram, order: int) -> None:
         self.program, self.order = program, order

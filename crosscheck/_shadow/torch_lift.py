@@ -1,15 +1,15 @@
 """A program of torch in float64, by shadows.
 
-The program sees the tensors that it always sees, of the dtypes that it always sees, so that whatever it asks of a dtype, of
-a module's parameters or of a constant is answered as ever. Beside the storage of each float tensor a float64 one is kept,
-its shadow, and every operation that reaches the dispatcher, those of the backward pass among them, runs once more on the
-shadows, with float64 in the place of every float dtype among its arguments. The shadow of a tensor is a view of its
-storage's shadow, by the same strides: views and in-place operations act on shadows as they do on what they shadow.
+The program sees its usual tensors in their usual dtypes, so its questions about a dtype, a module's parameters or a constant
+get their usual answers. A float64 shadow is kept beside the storage of each float tensor. Every operation that reaches the
+dispatcher, including those of the backward pass, runs a second time on the shadows, with float64 instead of every float
+dtype among its arguments. The shadow of a tensor is a view of its storage's shadow, by the same strides, so views and
+in-place operations act on shadows as on their tensors.
 
-What the program decides is decided by the shadows: booleans, indices and Python numbers are taken from the float64 run. A
-tensor not seen before, such as a parameter, is widened when it is first used. A random draw is made once, and widened.
+The shadows decide for the program: booleans, indices and Python numbers come from the float64 run. A new tensor, such as a
+parameter, is widened at its first use. A random draw is made once, and widened.
 
-What leaves torch (``numpy()``) leaves in the program's own dtype, rounded from the shadow, and is widened when it returns.
+Values that leave torch (``numpy()``) have the program's own dtype, rounded from the shadow; they are widened on return.
 """
 
 import functools
@@ -47,22 +47,22 @@ from crosscheck._shadow.torch_operations import (
 )
 
 Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any]], None]
-"""Is given an operation's plan, its arguments, its result, and a function from a tensor to its shadow."""
+"""A function of an operation's plan, its arguments, its result, and a function from a tensor to its shadow."""
 
 _ONE_THREAD = 2**16
-"""Up to so many elements a program is run by one thread: its operations are too short for others to be woken for them."""
+"""A program of up to so many elements runs in one thread: its operations are too short to wake other threads."""
 
 
-# Operations whose float results are copies of numbers that were there, or exact functions of them.
-# Sums along `dim`, and other functions of all the numbers along it.
-# Sums of a number of terms that depends on the indices, mostly small.
-# Algorithms that are stable backwards: what rounding does in them, it might have done to their operands instead.
-# Kernels that do in one what their core decompositions leave together.
-# Float results of these are drawn, or not yet written: their shadows are made from them when they are first used.
+# Operations whose float results are copies of existing numbers, or exact functions of them.
+# Sums along `dim`, and other functions of all numbers along it.
+# Sums whose number of terms depends on the indices, and is mostly small.
+# Backward stable algorithms: their rounding is like a rounding of their operands.
+# Kernels that do in one step what their core decompositions do in several.
+# The float results of these are random or not yet written: their shadows are made from them at their first use.
 
 
 class _Shadows:
-    """The float64 shadow of each storage that was seen; those of storages that are gone are dropped now and then."""
+    """The float64 shadow of each known storage; those of freed storages are dropped from time to time."""
 
     def __init__(self) -> None:
         self._flat: dict[int, tuple[Any, Any, Any]] = {}
@@ -75,7 +75,7 @@ class _Shadows:
         self._flat.pop(tensor.untyped_storage()._cdata, None)
 
     def of(self, tensor: Any) -> Any:
-        """The shadow of a float tensor, made from it if it was not seen before; another tensor itself."""
+        """The shadow of a float tensor, made from it at its first use; other tensors unchanged."""
         if tensor.dtype not in WIDE:
             return tensor
         if tensor.layout is not torch.strided:
@@ -100,7 +100,7 @@ class _Shadows:
         return torch._neg_view(wide) if tensor.is_neg() else wide
 
     def put(self, tensor: Any, wide: Any) -> None:
-        """Make ``wide``, which nothing else may write to, the shadow of a tensor that has its storage for itself."""
+        """Make ``wide``, to which nothing else may write, the shadow of a tensor that shares its storage with no other."""
         if tensor.layout is not torch.strided or tensor._is_zerotensor():
             return
         size = tensor.untyped_storage().nbytes() // REAL[tensor.dtype].itemsize
@@ -114,7 +114,7 @@ class _Shadows:
             self.of(tensor).copy_(wide)
 
     def _keep(self, tensor: Any, flat: Any) -> None:
-        # The weak reference keeps the address from being used again.
+        # The weak reference prevents the address from being used again.
         storage = tensor.untyped_storage()
         self._flat[storage._cdata] = (StorageWeakRef(storage), REAL[tensor.dtype], flat)
         if len(self._flat) > self._limit:
@@ -133,7 +133,7 @@ class _Rounding(TorchDispatchMode):
         self._opaque = opaque
 
     def noisy(self, value: Any, width: float = 1.0) -> Any:
-        """Float tensors with a relative error, anything else as it is."""
+        """Float tensors with a relative error; other objects unchanged."""
         return value * self._factors(value, width) if is_dense_float(value) else value
 
     def spoil(self, value: Any) -> Any:
@@ -180,15 +180,15 @@ class _Rounding(TorchDispatchMode):
             self._opaque.add(plan.name)
         if count is not None and count <= 1 and plan.name in REDUCTIONS - {"norm", "std", "linalg_vector_norm"}:
             return result
-        # Results that nothing else holds, so that they may be changed; an algorithm may return views of one another.
+        # Results that nothing else holds, so that they may be changed; an algorithm may return views of its other results.
         return self.spoil(result) if isinstance(result, torch.Tensor) else mapped(self.noisy, result)
 
 
 class _Lifting(TorchDispatchMode):
-    """Runs each operation as it is, and again on the shadows."""
+    """Runs each operation unchanged, and again on the shadows."""
 
     draws = False
-    """Whether any of them drew random numbers."""
+    """Whether any operation drew random numbers."""
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class _Lifting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         plan = plan_of(func)
-        if plan.composite:  # seen in inference mode only
+        if plan.composite:  # it arrives only in inference mode
             with self:
                 return func.decompose(*args, **kwargs)
         if plan.view:
@@ -222,7 +222,7 @@ class _Lifting(TorchDispatchMode):
         return result
 
     def _both(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
-        """The operation as it is, and on the shadows."""
+        """Run the operation unchanged, and on the shadows."""
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
         self.draws |= plan.drawn and plan.name not in EMPTY
         result = func(*args, **kwargs)
@@ -242,13 +242,13 @@ class _Lifting(TorchDispatchMode):
         try:
             wide = self._run(func, wide_args, wide_kwargs, floats)
             return self._settled(result, wide, [value.untyped_storage()._cdata for value in floats])
-        except Exception:  # whatever the operation cannot do in float64
+        except Exception:  # the operation may raise anything in float64
             self._opaque.add(plan.name)
             self._settle_opaque(plan, result, args, kwargs)
             return result
 
     def _view(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
-        """A view of a storage is one of its shadow too; only the bits of a float have none."""
+        """Make the view of a storage also of its shadow; only a view of a float's bits has no shadow."""
         if plan.name == "view" and func._overloadname == "dtype" and args[0].dtype in WIDE:
             self._opaque.add("view")
             args[0].copy_(self._shadows.of(args[0]))
@@ -266,7 +266,7 @@ class _Lifting(TorchDispatchMode):
         wide_kwargs = {key: mapped(wide, value) for key, value in kwargs.items()}
         if plan.name in ("_softmax", "_log_softmax"):
             wide_args[2] = False  # half_to_float
-        for k, name in plan.written:  # an integer has no shadow that might be written to in its place
+        for k, name in plan.written:  # an integer has no shadow to which it could be written
             place: Any = wide_args if k < len(wide_args) else wide_kwargs
             key: Any = k if k < len(wide_args) else name
             if (
@@ -301,13 +301,13 @@ class _Lifting(TorchDispatchMode):
         return result
 
     def _settled(self, narrow: Any, wide: Any, used: list[int]) -> Any:
-        """The result that the program gets, its shadow in place."""
+        """The result that the program gets, with its shadow put in place."""
         if isinstance(narrow, (list, tuple)):
             return type(narrow)([self._settled(*pair, used) for pair in zip(narrow, wide, strict=True)])
         if not isinstance(narrow, torch.Tensor):
             return narrow if narrow is None else wide
         if narrow.dtype not in WIDE:
-            # float64 decides, even how many there are
+            # float64 decides, even on the number of results
             return narrow.copy_(wide) if narrow.shape == wide.shape else wide.to(narrow.dtype)
         if narrow.layout is not torch.strided or self._shadows.known(narrow):
             return narrow
@@ -347,7 +347,7 @@ class _Border(TorchFunctionMode):
             return func(*args[:2], made)
         if (func in self._NUMPY or func is torch.Tensor.tolist) and args[0].dtype in WIDE and _is_plain(args[0]):
             with _disable_current_modes(), torch.no_grad():
-                tensor = args[0].data  # which counts its own versions: autograd must not take this for a change
+                tensor = args[0].data  # it has its own version counter, so autograd sees no change
                 wide = self._shadows.of(tensor)
                 if func is torch.Tensor.tolist:
                     return wide.tolist()
@@ -381,15 +381,15 @@ class TorchLifted:
         self._narrow: set[str] = set()
         self._opaque: set[str] = set()
         self.constants: dict[float, float] = {}
-        """The numbers that operations got in the runs so far, and what they get instead: themselves, unless it is set."""
+        """The numbers that operations got in the runs so far, each with the number that replaces it: itself by default."""
         self.draws = False
         """Whether the last run drew random numbers."""
         self.observer: Observer | None = None
-        """Is called after every operation of a run that is no view of its operand."""
+        """Called after every operation of a run that is not a view of its operand."""
 
     @property
     def met(self) -> Met:
-        """What the runs so far have met."""
+        """What the program contained in the runs so far."""
         return Met(frozenset(self._narrow), frozenset(self._opaque))
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
@@ -403,7 +403,7 @@ class TorchLifted:
             if given.dtype == torch.float64:
                 shadows.put(tensors[-1], given)
         with ExitStack() as stack:
-            # Kernels for one dtype only, for which float64 has no equal, give way to operations that every dtype has.
+            # Kernels that exist for only one dtype, without an equal in float64, are replaced by operations for every dtype.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
             torch._C._set_mkldnn_enabled(False)

@@ -1,8 +1,8 @@
-"""The namespace ``m`` in which a definition is evaluated exactly: power series whose coefficients are Arb balls.
+"""The namespace ``m`` for exact evaluation of a definition: power series whose coefficients are Arb balls.
 
-A definition is called with ``x`` the series ``x0 + t``; coefficient k of its result encloses the k-th derivative at x0,
-divided by k!. Choices between branches are made as t goes to 0 from above, so that the series at ``x0 + t`` and at
-``x0 - t`` give both one-sided derivatives of a kink.
+A definition is called with the series ``x0 + t`` as ``x``. Coefficient k of its result encloses the k-th derivative at x0,
+divided by k!. Branches are chosen for t that goes to 0 from above, so the series at ``x0 + t`` and at ``x0 - t`` give both
+one-sided derivatives at a kink.
 """
 
 import threading
@@ -14,7 +14,7 @@ import flint
 from flint import arb, arb_series
 
 TERMS = 3
-"""Coefficients kept: value, first and second derivative."""
+"""The number of coefficients: value, first and second derivative."""
 
 
 class UndecidedError(ArithmeticError):
@@ -22,12 +22,12 @@ class UndecidedError(ArithmeticError):
 
 
 _ONE_AT_A_TIME = threading.RLock()
-"""flint has one precision for the whole process: another thread would compute with it, and restore what it found."""
+"""flint has one precision for the whole process, which other threads would use and restore."""
 
 
 @contextmanager
 def precision(bits: int, terms: int = TERMS) -> Iterator[None]:
-    """Compute with ``bits`` bits and series of ``terms`` terms, one thread at a time; flint is afterwards as it was."""
+    """Compute with ``bits`` bits and series of ``terms`` terms, one thread at a time; then restore flint's settings."""
     with _ONE_AT_A_TIME:
         before = flint.ctx.prec, flint.ctx.cap
         flint.ctx.prec, flint.ctx.cap = bits, terms
@@ -38,7 +38,7 @@ def precision(bits: int, terms: int = TERMS) -> Iterator[None]:
 
 
 class Condition:
-    """A decided comparison of two series, for ``where``; a type of its own, since series are not truth values."""
+    """A decided comparison of two series, for ``where``; a type of its own, since series have no truth value."""
 
     __slots__ = ("holds",)
 
@@ -72,9 +72,9 @@ def _series(value: Any) -> Any:
 
 
 class Balls:
-    """Functions of series, under the names that numpy, torch and jax.numpy give them.
+    """Functions of series, with the names that numpy, torch and jax.numpy use.
 
-    ``tied`` is set when a comparison was an exact tie at x0, the sign that x0 may be a kink.
+    ``tied`` is set if a comparison was an exact tie at x0, so that x0 may be a kink.
     """
 
     pi = property(lambda self: arb.pi())
@@ -149,12 +149,12 @@ class Balls:
     def erfc(self, a: Any) -> Any:
         return _series(a).erfc()
 
-    # arb_series has none of these; composed from the ball functions they cost a fraction of their exponentials
+    # arb_series has none of these; composed of ball functions, they cost a fraction of their exponentials
 
     def tanh(self, a: Any) -> Any:
         a = _series(a)
         t = a[0].tanh()
-        # 1 - t^2 where it does not cancel, which spares an exponential
+        # 1 - t^2 where it does not cancel, which saves an exponential
         slope = 1 - t * t if abs(a[0]) < 1 else a[0].sech() ** 2
         return _composed(a, t, slope, -2 * t * slope)
 
@@ -180,6 +180,6 @@ class Balls:
 
 
 def _composed(a: Any, value: Any, first: Any, second: Any) -> Any:
-    """f(a) for a series ``a``, from f and its derivatives at the constant term: a's own powers give the rest."""
+    """f(a) for a series ``a``, from f and its derivatives at the constant term, and the powers of a."""
     b, c = a[1], a[2]
     return arb_series([value, first * b, first * c + second / 2 * b * b])

@@ -1,4 +1,4 @@
-"""From an enclosure to a decision: the correctly rounded result, what the rounding left, and the exponent."""
+"""From an enclosure to a decision: the correctly rounded result, the residual, and the exponent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ Decision = tuple[float, float, int]
 
 
 def decide(ball: Any, fmt: Format) -> Decision | None:
-    """Round one enclosure to the format, in one step, ties to even; None where it is too wide to tell."""
+    """Round one enclosure to the format, in one step, ties to even; None if it is too wide."""
     if not ball.is_finite():
         return None
     if ball.is_zero():
@@ -38,10 +38,10 @@ def decide(ball: Any, fmt: Format) -> Decision | None:
     scaled = abs(ball) * arb((1, fmt.precision - 1 - e))
     nearest = round(float(scaled))
     residual = scaled - nearest
-    if abs(residual) > 0.5:  # float() made a tie of what lies just beside one
+    if abs(residual) > 0.5:  # float() changed a number next to a tie into a tie
         nearest += 1 if residual > 0 else -1
         residual = scaled - nearest
-    # a proven tie went to the even neighbour: round() does so, and so did float() where its spacing is already 1
+    # a proven tie was rounded to even: round() does so, and float() does so where its spacing is 1
     tie = residual.is_exact() and abs(residual) == 0.5
     if not tie and not (abs(residual) < 0.5 and residual.rad() < 2.0**-20):
         return None
@@ -53,9 +53,9 @@ def decide(ball: Any, fmt: Format) -> Decision | None:
 
 
 def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Array, IntArray, BoolArray]:
-    """``decide`` for many enclosures; the common cases are decided together, in numpy.
+    """``decide`` for many enclosures; the common cases are decided together, by numpy.
 
-    Returns the rounded values as float64, the residuals, the exponents and which are decided.
+    Returns the rounded values as float64, the residuals, the exponents and which of them are decided.
     """
     nearest = np.array([float(ball) for ball in balls])
     accuracy = np.array([ball.rel_accuracy_bits() for ball in balls])
@@ -64,7 +64,7 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
     power = np.isfinite(nearest) & (np.abs(mantissa) == 0.5)
     exact = _each(balls, nearest, (accuracy == EXACT) & (power | (nearest == 0)), lambda ball, near: ball == near) > 0
 
-    # float(ball) is within one float64 ULP of r, which settles floor(log2|r|) but beside a power of two
+    # float(ball) is within one float64 ULP of r, which decides floor(log2|r|) except near a power of two
     beside_power = power & (log2 - 1 > fmt.e_min) & ~exact
     wanted = beside_power | (fmt.precision == 53)
     left = _each(balls, nearest, wanted, lambda ball, near: float(ball - near))
@@ -81,7 +81,7 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
             plain = (accuracy >= 80) & (log2 > fmt.e_min + 64) & (np.abs(residual) < 0.5 - 2.0**-20)
         else:
             plain = (accuracy >= 60) & (low == high)
-    # far below the smallest subnormal, whatever the sign
+    # far below the smallest subnormal, for either sign
     upper = _each(balls, nearest, (accuracy < 60) & (np.abs(nearest) < 1), lambda ball, near: float(ball.abs_upper()))
     vanished = (accuracy > 0) & (nearest == 0) & (fmt.precision < 53)
     vanished |= (accuracy < 60) & (np.abs(nearest) < 1) & (upper < fmt.smallest_subnormal * 2.0**-60) & (fmt.precision < 53)
@@ -96,7 +96,7 @@ def decide_many(balls: list[Any], fmt: Format) -> tuple[Float64Array, Float64Arr
 
 
 def _each(balls: list[Any], nearest: Float64Array, where: BoolArray, f: Callable[[Any, float], float]) -> Float64Array:
-    """``f(ball, nearest)`` where it is wanted, 0 elsewhere."""
+    """``f(ball, nearest)`` where it is needed, 0 elsewhere."""
     result = np.zeros(nearest.shape)
     for i, near in zip(np.flatnonzero(where).tolist(), nearest[where].tolist(), strict=True):
         result[i] = f(balls[i], near)

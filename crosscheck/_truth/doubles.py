@@ -1,7 +1,7 @@
-"""Enclosures of whole arrays in double-double arithmetic: the truth of long rows, for which Arb would take minutes.
+"""Enclosures of whole arrays in double-double arithmetic: for the truth of long rows, Arb would take minutes.
 
-A number is the unevaluated sum of two float64 numbers, times a power of two of its own, so that no exponential underflows,
-with a radius that covers every rounding. The algorithms are Dekker's and Knuth's. Joldes, Muller and Popescu, "Tight and
+A number is the unevaluated sum of two float64 numbers, times its own power of two, so that no exponential underflows, with a
+radius that covers every rounding. The algorithms are Dekker's and Knuth's. Joldes, Muller and Popescu, "Tight and
 rigorous error bounds for basic building blocks of double-word arithmetic" (2017), bound the error of a sum by 3 u^2, of a
 product by 8 u^2 and of a quotient by 15 u^2 of the result, with u = 2^-53: all are below ``ERROR``.
 """
@@ -20,19 +20,19 @@ from crosscheck._truth.balls import UndecidedError
 ERROR = 2.0**-100
 """A bound of the relative error of one operation."""
 LEAST = 2.0**-960
-"""A bound of what underflows in one operation."""
+"""A bound of the absolute error by underflow in one operation."""
 INFLATED = 1 + 2.0**-40
-"""What a radius is multiplied with, so that it covers the roundings of its own computation."""
+"""The factor of a radius that covers the rounding in its own computation."""
 SPLIT = 2.0**27 + 1
 NOTHING = -(2**62)
-"""The power of a zero: any other is larger."""
+"""The power of a zero; that of any other number is larger."""
 PARTS = ("high", "low", "radius")
 FAR = 2.0**40
-"""Beyond it, an exponential is computed at this number: either is far beyond every format."""
+"""For a larger argument, the exponential of this number is computed: both are far beyond every format."""
 
 
 class Doubles:
-    """An array of enclosures: ``(high + low) 2^power``, give or take ``radius 2^power``.
+    """An array of enclosures: ``(high + low) 2^power``, plus or minus ``radius 2^power``.
 
     Attributes:
         high: A float64 array: the float64 number nearest to the sum of ``high`` and ``low``. If it is infinite, it is that
@@ -137,7 +137,7 @@ class Doubles:
 
 
 def _with_infinities(result: Doubles, a: Any, b: Any, plain: Float64Array) -> Doubles:
-    """Of an infinite operand a result is exactly what float64 makes of it, unless that is NaN."""
+    """Results with an infinite operand are exactly those of float64, unless these are NaN."""
     at = np.isinf(plain) & (np.isinf(a) | np.isinf(b))
     if at.any():
         result.high, result.low, result.radius = (
@@ -175,14 +175,14 @@ def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
 
 LOG2 = Doubles(0.6931471805599453, np.asarray(2.3190468138462996e-17), np.asarray(2.0**-108))
 HALVINGS, PLAIN, LONGEST = 8, 6, 11
-"""How often the argument of an exponential is halved, from which term on its series is added in float64, and its last."""
+"""The number of halvings of an exponential's argument, the first term that is added in float64, and the last term."""
 INVERSES = [Doubles(1.0) / Doubles(float(factorial(k))) for k in range(PLAIN)]
 
 
 class Namespace:
-    """The functions that formulas of rows are made of, over ``Doubles``; rows lie along the last axis.
+    """The functions in formulas of rows, for ``Doubles``; rows lie along the last axis.
 
-    ``UndecidedError`` for any other function.
+    Any other function raises ``UndecidedError``.
     """
 
     pi = np.pi
@@ -191,7 +191,7 @@ class Namespace:
         self._last: tuple[Doubles, Doubles] | None = None
 
     def exp(self, a: Any) -> Doubles:
-        """The last result is kept, since the value and the derivatives of softmax begin alike."""
+        """The last result is kept, since the value and the derivatives of softmax both begin with it."""
         a = _doubles(a)
         if self._last is None or not _same(self._last[0], a):
             self._last = a, _exp(a)
@@ -200,12 +200,12 @@ class Namespace:
     def expm1(self, a: Any) -> Doubles:
         a = _doubles(a)
         size = np.abs(a.high) + a.radius
-        if isinstance(a.power, int) and (size < 2.0**-60).all():  # what rounding left: all but the first term is nothing
+        if isinstance(a.power, int) and (size < 2.0**-60).all():  # a residual of rounding: only the first term counts
             return Doubles(a.high, a.low, a.radius + size * size)
         return _exp(a) - 1
 
     def log(self, a: Any) -> Doubles:
-        """y + log(1 + w) with y the logarithm in float64 and w = a e^-y - 1, which is small."""
+        """y + log(1 + w), where y is the logarithm in float64 and w = a e^-y - 1, which is small."""
         a = _doubles(a)
         y = np.log(a.high)
         w = Doubles(a.high, a.low, a.radius) * _exp(Doubles(-y)) - 1
@@ -270,7 +270,7 @@ class Namespace:
         return -self.max(-_doubles(a), axis, keepdims)
 
     def sum(self, a: Any, axis: int, keepdims: bool = False) -> Doubles:
-        """In pairs, and these in pairs, so that the error grows with the logarithm of the length."""
+        """Sum in pairs, and pairs of these, so that the error grows with the logarithm of the length."""
         a = _doubles(a)
         while a.shape[-1] > 1:
             half = a.shape[-1] // 2
@@ -294,7 +294,7 @@ def _same(a: Doubles, b: Doubles) -> bool:
 
 
 def _exp(a: Doubles) -> Doubles:
-    """(1 + expm1(r)) 2^n with a = n log(2) + r; expm1(r) from that of r / 2^8, by doubling the argument."""
+    """(1 + expm1(r)) 2^n with a = n log(2) + r; expm1(r) follows from that of r / 2^8, by doubling the argument."""
     vanishes = np.isneginf(a.high)
     high, low, radius = a._in_units(0)
     high = np.where(vanishes, 0.0, np.clip(high, -FAR, FAR))
@@ -306,7 +306,7 @@ def _exp(a: Doubles) -> Doubles:
     for k in range(LONGEST, PLAIN - 1, -1):
         tail = tail * r.high + 1 / factorial(k)
     size = np.abs(r.high) + r.radius
-    # its own rounding, what it does not see of r, and the terms that are left out
+    # its own rounding, the part of r that it ignores, and the omitted terms
     s = Doubles(tail, radius=2.0**-50 * 1e-2 + (np.abs(r.low) + r.radius) * 1e-3 + size ** (LONGEST + 1 - PLAIN) * 1e-8)
     for coefficient in INVERSES[:0:-1]:
         s = s * r + coefficient
@@ -324,9 +324,9 @@ def _exp(a: Doubles) -> Doubles:
 
 
 def decide(a: Doubles, fmt: Format) -> tuple[Float64Array, Float64Array, IntArray, BoolArray]:
-    """The rounded values as float64, what the rounding left in ULP, the exponents, and which of them are known so well.
+    """The rounded values as float64, the residuals in ULP, the exponents, and which of them are known well enough.
 
-    The residual is right up to 2^-20 ULP; where two exponents are possible it is of the lower one.
+    The residual is correct up to 2^-20 ULP; if two exponents are possible, it is that of the lower one.
     """
     mantissa, log2 = np.frexp(a.high)
     below = (np.abs(mantissa) == 0.5) & (a.low * np.sign(a.high) < a.radius)
@@ -336,7 +336,7 @@ def decide(a: Doubles, fmt: Format) -> tuple[Float64Array, Float64Array, IntArra
     nearest = np.rint(high)
     left = high - nearest
     residual = left + low
-    tie = np.where(left == 0, nearest % 2 == 1, np.sign(low) == np.sign(left))  # to even, unless low says where it lies
+    tie = np.where(left == 0, nearest % 2 == 1, np.sign(low) == np.sign(left))  # to even, unless low shows the side
     beyond = (np.abs(residual) > 0.5) | ((np.abs(residual) == 0.5) & tie)
     step = np.where(beyond, np.sign(residual), 0.0)
     nearest, residual = nearest + step, residual - step

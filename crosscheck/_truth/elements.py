@@ -1,7 +1,7 @@
-"""What balls have for JAX's operations on single elements.
+"""Balls for JAX's operations on single elements.
 
-A comparison that the balls do not decide is None. Two names for one and the same object are equal, however wide it is. An
-infinity stands for itself in sums and comparisons, as far as a mask needs that.
+A comparison that the balls do not decide is None. Two names of the same object are equal, however wide it is. Infinities are
+kept in sums and comparisons as far as masks need them.
 """
 
 # ruff: noqa: SIM905 - a list would take a line a name
@@ -15,7 +15,7 @@ from flint import acb, arb, ctx
 from jax.lax import RoundingMethod
 
 LEVELS = (256, 1536, 4096)
-"""Bits of precision, to be tried one after the other."""
+"""Precisions in bits, to be tried in this order."""
 COSTS: dict[str, tuple[float, ...]] = {
     **dict.fromkeys("acos acosh asin asinh atan atan2 atanh cos cosh".split(), (1, 8, 50)),
     **dict.fromkeys("exp exp2 expm1 log log1p log2 logistic pow sin sinh tan tanh".split(), (1, 8, 50)),
@@ -29,11 +29,11 @@ COSTS: dict[str, tuple[float, ...]] = {
     "polygamma": (50, 700, 6000),
     "zeta": (90, 4400, 50000),
 }
-"""Microseconds that one element takes at each of the levels, where it is more than one."""
+"""Microseconds that one element takes at each of the precisions, if that is more than one."""
 _LARGEST = 2.0**10
-"""Beyond it incomplete gammas and zetas take seconds, so they are not known."""
+"""For larger arguments, incomplete gammas and zetas take seconds, so they count as unknown."""
 _WHOLE = arb(2) ** 2048
-"""Whatever is larger overflows, and need not become an integer, which might not even fit into memory."""
+"""A larger number overflows, and need not become an integer, which might not fit into memory."""
 
 
 def less(a: Any, b: Any) -> bool | None:
@@ -71,7 +71,7 @@ def _xor(a: bool | None, b: bool | None) -> bool | None:
 
 
 def _by_signs(compare: Callable[[Any, Any], bool | None]) -> Callable[[Any, Any], bool | None]:
-    """A comparison that tells -0 from 0, which balls do not."""
+    """A comparison that distinguishes -0 from 0, which balls do not."""
     return lambda a, b: None if a == 0 and b == 0 else compare(a, b)
 
 
@@ -102,7 +102,7 @@ def add(a: Any, b: Any) -> Any:
     total = a + b
     if total.is_finite():
         return total
-    # Arb forgets the sign of an infinity, on which masks depend
+    # Arb loses the sign of an infinity, on which masks depend
     if _is_infinity(a) and (b.is_finite() or a == b):
         return a
     return b if _is_infinity(b) and a.is_finite() else arb.nan()
@@ -135,7 +135,7 @@ def _lgamma(a: Any) -> Any:
 
 
 def _narrow(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose series Arb might sum for ever where an operand is a wide ball."""
+    """A function whose series Arb might sum forever if an operand is a wide ball."""
 
     def function(*balls: Any) -> Any:
         narrow = all(ball.rad() * arb((1, ctx.prec // 2)) < 1 + abs(ball) for ball in balls)
@@ -145,7 +145,7 @@ def _narrow(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _gamma_lower(s: Any, a: Any) -> Any:
-    # Arb's own takes seconds near a = s, and where a is about as large as the precision
+    # Arb's own function takes seconds near a = s, and where a is about as large as the precision
     return a.gamma_lower(s, 1) if 0 <= 2 * a < s < _LARGEST and a < 128 else 1 - _gamma_upper(s, a)
 
 
@@ -170,12 +170,12 @@ def _polygamma(n: Any, a: Any) -> Any:
 def _zeta(s: Any, a: Any) -> Any:
     if a > 0:
         return s.zeta(a) if 1 < s < _LARGEST else arb.nan()
-    # a power of a negative number is real only if it is an integer one
+    # a power of a negative number is real only if the exponent is an integer
     return arb.nan() if _order(s) is None or not a > -_LARGEST else acb(s).zeta(acb(a)).real
 
 
 def _truncated(a: Any) -> Any:
-    """Towards zero."""
+    """Rounded towards zero."""
     return a.floor() if a >= 0 else a.ceil() if a < 0 else _hull([a.floor(), a.ceil()])
 
 

@@ -16,7 +16,7 @@ from crosscheck._truth.decide import decide, decide_many
 from crosscheck._truth.truth import Truth
 
 START_BITS = 224
-"""Below float32's smallest subnormal, so that a term that vanishes beside 1 is still seen."""
+"""The first precision, finer than float32's smallest subnormal, so that a term that vanishes beside 1 still counts."""
 MOST_BITS = 2**14
 CHUNK = 256
 FACTORIAL = (1, 1, 2)
@@ -28,7 +28,7 @@ Definition = Callable[[Any, Any], Any]
 
 @dataclass
 class _Row:
-    """The decisions for one order while inputs are worked through; frozen into a Truth at the end."""
+    """The decisions for one order while inputs are evaluated; at the end they become a ``Truth``."""
 
     rounded: Float64Array
     residual: Float64Array
@@ -42,9 +42,9 @@ def truth(
 ) -> dict[int, Truth]:
     """The exact value (order 0) and derivatives (1, 2) of an activation's definition at each input.
 
-    ``x`` is a 1-d array of float64, float32, bfloat16 or float16; the truth is for that format, at the inputs as it
-    holds them. Limits stand at the ends of the domain, the declared choice at a kink; both are checked against the
-    enclosures, and ``SpecError`` is raised where the definition proves them wrong. Outside the domain it is as at NaN.
+    ``x`` is a 1-d array of float64, float32, bfloat16 or float16; the truth is for that format, at the inputs exactly as
+    given. At the ends of the domain it is the declared limits, at a kink the declared choice. Both are checked against the
+    enclosures, and ``SpecError`` is raised if the definition contradicts them. Outside the domain, the truth is as at NaN.
     """
     parameters = {**activation.parameters, **(parameters or {})}
     definition: Definition = partial(activation.definition, **parameters)
@@ -62,10 +62,10 @@ def truth(
 
 
 def enclosed(definition: Definition, x: FloatArray, orders: Sequence[int]) -> dict[int, Truth]:
-    """The exact value and derivatives of a definition of which nothing else is declared.
+    """The exact value and derivatives of a definition without any other declaration.
 
-    Like ``truth``, but nothing is known, and so nothing judged, at the infinities, at NaN, and at kinks for a
-    derivative whose one-sided values differ.
+    Like ``truth``, but nothing is judged at the infinities, at NaN, and at kinks for a derivative whose one-sided values
+    differ.
     """
     fmt, wide = format_of(x), widen(x)
     rows = _open_rows(wide, fmt, orders)
@@ -76,7 +76,7 @@ def enclosed(definition: Definition, x: FloatArray, orders: Sequence[int]) -> di
                 try:
                     with precision(bits):
                         _settle_tie("exact", None, definition, float(wide[i]), k, fmt, row, i)
-                except SpecError:  # two one-sided derivatives, and no declared choice
+                except SpecError:  # one-sided derivatives differ, and no choice is declared
                     break
                 bits *= 2
     return {k: replace(_freeze(row, np.isnan(wide), fmt, k), judged=row.decided) for k, row in rows.items()}
@@ -90,7 +90,7 @@ def _open_rows(wide: Float64Array, fmt: Format, orders: Sequence[int]) -> dict[i
 def _decide_finite(
     definition: Definition, wide: Float64Array, finite: IntArray, fmt: Format, rows: Mapping[int, _Row]
 ) -> list[int]:
-    """Decide the finite inputs from magnitude 1 outwards: the further from it, the more bits are needed.
+    """Decide the finite inputs from magnitude 1 outwards: farther inputs need more bits.
 
     Returns the indices at which a comparison in the definition was a tie.
     """
@@ -118,7 +118,7 @@ def _attempt(
     rows: Mapping[int, _Row],
     ties: list[int],
 ) -> IntArray:
-    """Evaluate at some inputs with ``bits`` bits, write down what that decides and return the rest."""
+    """Evaluate at some inputs with ``bits`` bits, store what that decides and return the other inputs."""
     m = Balls()
     done: list[int] = []
     series: list[Any] = []
@@ -172,7 +172,7 @@ def _settle_kinks(
     rows: Mapping[int, _Row],
     ties: Sequence[int],
 ) -> None:
-    """At ties of the definition, put the declared choice where the one-sided derivatives differ."""
+    """At ties of the definition, use the declared choice where the one-sided derivatives differ."""
     kinks = {kink.at: kink for kink in activation.kinks_at(parameters)}
     tied = {float(wide[i]) for i in ties}
     for at in set(kinks) - tied:
@@ -191,7 +191,7 @@ def _settle_kinks(
 def _settle_tie(
     name: str, kink: Kink | None, definition: Definition, x0: float, k: int, fmt: Format, row: _Row, i: int
 ) -> None:
-    """One order at one tie, at the current precision; leaves the row undecided where that is too low."""
+    """Settle one order at one tie, at the current precision; if that is too low, the row stays undecided."""
     try:
         left, right, value = _one_sided(definition, x0, k)
     except (UndecidedError, ValueError, ZeroDivisionError):
@@ -226,7 +226,7 @@ def _settle_tie(
 def _settle_limits(
     activation: Activation, parameters: Mapping[str, float], wide: Float64Array, fmt: Format, rows: Mapping[int, _Row]
 ) -> None:
-    """At the ends of the domain the declared limits, rounded; at NaN nothing is decided but the value, which is NaN."""
+    """Use the declared limits, rounded, at the ends of the domain; at NaN, only the value is decided, and is NaN."""
     limits = activation.limits_at(parameters)
     for end, values in zip(activation.domain, (limits.minus, limits.plus), strict=True):
         at = wide == end
@@ -259,9 +259,9 @@ def _freeze(row: _Row, nowhere: BoolArray, fmt: Format, order: int) -> Truth:
 def check_limits(activation: Activation, parameters: Mapping[str, float], orders: Sequence[int] = (0, 1, 2)) -> None:
     """Compare the declared limits with enclosures at ``2**500`` and ``2**1000`` on both sides.
 
-    Where the domain ends, these are at ``2**-500`` and ``2**-1000`` inside of the end. A finite limit must be approached
-    to within ``2**-200``, an infinite one must be growing beyond ``2**200`` in magnitude; at an end, where it may grow as
-    slowly as a logarithm does, beyond ``2**8``. NaN, the word for no limit, is not checked. Raises ``SpecError``.
+    At a finite end of the domain, these points are ``2**-500`` and ``2**-1000`` inside the end. A finite limit must be
+    approached to within ``2**-200``, an infinite one must grow beyond ``2**200`` in magnitude; at a finite end, where it may
+    grow as slowly as a logarithm, beyond ``2**8``. NaN means no limit and is not checked. Raises ``SpecError``.
     """
     limits = activation.limits_at(parameters)
     definition: Definition = partial(activation.definition, **parameters)

@@ -1,7 +1,7 @@
-"""Truths of the catalogue's activations, kept from run to run where a folder is named for that.
+"""Truths of the catalogue's activations, kept between runs if a folder for them is named.
 
-All that decides a truth is in its key: the inputs, the record, the sources of the rooms that compute it, and the versions of
-what these build on.
+The key of a truth contains everything on which it depends: the inputs, the record, the sources of the rooms that compute
+it, and the versions of the libraries.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from crosscheck._truth.truth import Truth
 ROOMS = ("_arithmetic", "_catalogue", "_records", "_truth")
 PACKAGES = ("python-flint", "numpy", "ml_dtypes")
 FEW = 256
-"""The truths of fewer entries are computed: that takes little longer than reading them."""
+"""Truths of fewer entries are computed: that takes little longer than reading them."""
 FORMULAS = ("definition", "derivative", "second_derivative", "limits", "kinks")
 DATA = ("parameters", "rows", "symmetric", "result", "known_by", "domain")
-"""The fields of a record that decide its truths; a formula may also be data."""
+"""The fields of a record on which its truths depend; a formula may also be data."""
 ROUNDED = ("rounded", "left", "right")
-"""The fields of a truth that are numbers of its format."""
+"""The fields of a truth whose numbers have its format."""
 
 
 def truths(
     activation: Activation, x: FloatArray, v: FloatArray | None, orders: Sequence[int], parameters: Mapping[str, float]
 ) -> dict[int, Truth]:
-    """``truth`` at numbers, ``row_truth`` at rows with directions ``v``: what was kept, or computed, and kept then."""
+    """``truth`` at numbers, ``row_truth`` at rows with directions ``v``: read if kept, otherwise computed and kept."""
     path = _path(activation, x, v, orders, parameters)
     data = _cache.read(path) if path else None
     if data is not None:
@@ -54,7 +54,7 @@ def truths(
 def _path(
     activation: Activation, x: FloatArray, v: FloatArray | None, orders: Sequence[int], parameters: Mapping[str, float]
 ) -> Path | None:
-    """Where a truth is kept; None where none is, or where nothing would tell that a formula has changed."""
+    """The path of a truth; None if none is kept, or if a change of its formula could not be noticed."""
     folder = _cache.folder("truths") if x.size >= FEW else None
     formulas = [_formula(getattr(activation, name)) for name in FORMULAS]
     if folder is None or None in formulas:
@@ -69,7 +69,7 @@ def _path(
 
 
 def _formula(formula: Any) -> str | None:
-    """A function of one of the catalogue's modules by its name there; None for any other one."""
+    """The name of a function of one of the catalogue's modules; None for any other function."""
     if not callable(formula):
         return repr(formula)
     module, name = str(getattr(formula, "__module__", "")), str(getattr(formula, "__qualname__", ""))
@@ -79,7 +79,7 @@ def _formula(formula: Any) -> str | None:
 
 @cache
 def _sources() -> bytes:
-    """All code by which truths are computed."""
+    """All code that computes truths."""
     versions = [sys.version, flint.__FLINT_VERSION__, *map(version, PACKAGES)]
     found = hashlib.sha256(repr(versions).encode())
     package = Path(_catalogue.__file__).parents[1]

@@ -19,11 +19,11 @@ from crosscheck._truth.evaluate import FACTORIAL, MOST_BITS, START_BITS
 from crosscheck._truth.truth import Truth
 
 FAR_OUT = 1500
-"""An infinite entry is stood in for by 2^FAR_OUT and more: what depends on 1 / x then vanishes, and x overflows."""
+"""2^FAR_OUT and larger numbers replace infinite entries: then terms in 1 / x vanish, and x overflows."""
 FARTHER_OUT, NOT_SO_FAR = 10**6, 11
-"""An infinite gate is stood in for by 2^NOT_SO_FAR beside a number of 2^FARTHER_OUT."""
+"""2^NOT_SO_FAR replaces an infinite gate beside a number of 2^FARTHER_OUT."""
 VANISHED = -arb((1, FAR_OUT - 100))
-"""Below it, an exponential is 0 beside any other."""
+"""Below this argument, an exponential is 0 beside any other."""
 
 
 ENTRYWISE = {
@@ -31,12 +31,12 @@ ENTRYWISE = {
     **dict.fromkeys(("maximum", "minimum", "greater", "less", "greater_equal", "less_equal"), 2),
     "where": 3,
 }
-"""The functions of ``Balls`` that an array of series is put through entry by entry, and of how many arguments."""
+"""Functions of ``Balls`` that are applied to an array of series entry by entry, and the number of their arguments."""
 
 LONG = 1000
-"""Rows of this length and longer are tried in double-double arithmetic first."""
+"""Rows of at least this length are first tried in double-double arithmetic."""
 LONGEST_PROVEN = 8
-"""In rows up to this length, derivatives come from the definition; a closed form is used, and so proven, only beyond."""
+"""Derivatives of rows up to this length come from the definition. Longer rows use closed forms, which these prove."""
 
 
 class RowBalls(Balls):
@@ -64,12 +64,12 @@ class RowBalls(Balls):
 
 
 def _exp(function: Any, a: Any) -> Any:
-    """0 for the exponential of minus infinity, exactly, so that results half way between two numbers can be decided."""
+    """0 exactly for the exponential of minus infinity, so that results half way between two numbers can be decided."""
     return arb_series([0]) if a[0] < VANISHED else function(a)
 
 
 Column = tuple[Any, Any, Any, Any]
-"""Of one row and order: the rounded results, what the rounding left, the exponents and which are decided."""
+"""For one row and order: the rounded results, the residuals, the exponents and which are decided."""
 
 
 def row_truth(
@@ -79,13 +79,13 @@ def row_truth(
     orders: Sequence[int],
     parameters: Mapping[str, float] | None = None,
 ) -> dict[int, Truth]:
-    """The exact value f, J^T v and the derivative of that along v, of each row of ``x``; J is the Jacobian.
+    """The exact value f, J^T v and its derivative along v, of each row of ``x``; J is the Jacobian.
 
-    ``x`` and ``v`` are 2-d arrays of one format, a row each; the truths have the flattened shape, that of the value as
-    many entries as the rows have results. J^T takes as many of the first entries of v. A row with infinite
-    entries has the limit, if it is the same along two paths on which its infinite entries grow unequally fast, one in the
-    reverse order of the other; without a limit, or with a NaN, a row is NaN. Where the result is half of a row, each pair is
-    a row of its own.
+    ``x`` and ``v`` are 2-d arrays of one format, with one row each. The truths are flat; that of the value has as many
+    entries as the rows have results. J^T uses as many of the first entries of v. A row with infinite entries has the limit,
+    if it is the same along two paths on which its infinite entries grow unequally fast, one in the reverse order of the
+    other. Without a limit, or with a NaN, a row is NaN. If the result is half of a row, each pair counts as a row of its
+    own.
     """
     fmt = format_of(x)
     long = {
@@ -115,7 +115,7 @@ def row_truth(
             finite.append((number, list(map(arb, row.tolist()))))
         elif not np.isnan(row).any():
             infinite += [(number, path) for path in paths(row)]
-    # what has no limit in a lower order has none
+    # without a limit in a lower order, there is none
     for some, wanted in ((finite, list(orders)), (infinite, list(range(max(orders) + 1)))):
         enclosures = [partial(_enclosures, activation, parameters or {}, along[i], path, wanted) for i, path in some]
         for (number, _), columns in zip(some, _decided(enclosures, fmt, {k: lengths[k] for k in wanted}), strict=True):
@@ -125,7 +125,7 @@ def row_truth(
 
 
 def _masked_at_most(activation: Activation, row: Float64Array) -> bool:
-    """Whether a row is finite but for what is masked: infinitely far from what dominates, or gates that are shut."""
+    """Whether a row is finite except for masked entries: infinitely below the dominant ones, or with closed gates."""
     finite = np.isfinite(row)
     if activation.known_by == "gate":
         finite[row.size // 2 :] |= np.isneginf(row[row.size // 2 :])
@@ -142,9 +142,9 @@ def _in_doubles(
     orders: Sequence[int],
     fmt: Format,
 ) -> dict[int, Column] | None:
-    """The definition and the closed forms of a row in double-double arithmetic; None where that does not decide all of it.
+    """The definition and the closed forms of a row in double-double arithmetic; None if they do not decide all of it.
 
-    What is infinite is computed with as an infinity, and is not decided unless each operation has a limit there.
+    Infinities are computed as infinities, and are undecided unless each operation has a limit there.
     """
     m = Namespace()
     first = v[: activation.outputs(x.size)]
@@ -171,7 +171,7 @@ def _paired(x: FloatArray) -> FloatArray:
 
 
 def _inserted(some: Truth, rows: Sequence[int], whole: Truth, length: int) -> Truth:
-    """A truth in which these rows are those of another one."""
+    """A truth in which these rows come from another one."""
     arrays = {}
     for field in fields(whole):
         if field.name != "fmt":
@@ -182,7 +182,7 @@ def _inserted(some: Truth, rows: Sequence[int], whole: Truth, length: int) -> Tr
 
 
 def _unpaired(truth: Truth, length: int) -> Truth:
-    """The derivatives by both entries of pairs, as they stand in rows."""
+    """The derivatives by both entries of pairs, in the order of the rows."""
     order = np.arange(truth.rounded.size).reshape(-1, length // 2, 2).swapaxes(1, 2).ravel()
     arrays = {field.name: getattr(truth, field.name) for field in fields(truth) if field.name != "fmt"}
     return replace(truth, **{name: array[order] for name, array in arrays.items()})
@@ -197,14 +197,14 @@ def _enclosures(
     *,
     closed: bool | None = None,
 ) -> dict[int, list[Any]]:
-    """Where J is symmetric, J v is what the definition's power series along v gives.
+    """If J is symmetric, J v follows from the definition's power series along v.
 
-    Otherwise it is put together from the series along every entry, or the closed forms are evaluated, in long rows unless
-    it is said; the test of every record compares the two.
+    Otherwise it follows from the series along every entry, or from the ``closed`` forms, by default in long rows; the test
+    of every record compares the two.
     """
     m = RowBalls()
     first = v[: activation.outputs(len(x))]
-    fixed = {**activation.parameters, **parameters, "axis": -1}  # whatever axis the rows are taken from
+    fixed = {**activation.parameters, **parameters, "axis": -1}  # for any axis of the rows
 
     def series(directions: Iterable[Any]) -> Any:
         row = [m.variable(entry, slope) for entry, slope in zip(x, directions, strict=True)]
@@ -231,7 +231,7 @@ def _enclosures(
 def _by_entry(series: Callable[[Iterable[Any]], Any], v: Float64Array, w: Float64Array, j: int, order: int) -> Any:
     """The derivative of <v, f> by entry j, or the derivative of that along w, from power series of f alone.
 
-    With q(d) the second derivative along d both times, that by entry j and along w is (q(e_j + w) - q(e_j - w)) / 4.
+    With q(d) the second derivative along d twice, the one by entry j and along w is (q(e_j + w) - q(e_j - w)) / 4.
     """
     unit = np.eye(w.size)[j]
     if order == 1:
@@ -260,7 +260,7 @@ def _nothing(length: int, fmt: Format) -> Column:
 
 
 def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> Truth:
-    """Of the rows one after the other; None is one that has no limit."""
+    """The truth of the rows, one after the other; None is a row without a limit."""
     parts = zip(*(_nothing(length, fmt) if row is None else row for row in rows), strict=True)
     rounded, residual, exponent, decided = map(np.concatenate, parts)
     without = np.repeat([row is None for row in rows], length)
@@ -278,7 +278,7 @@ def _truth(rows: list[Column | None], length: int, fmt: Format, order: int) -> T
 
 
 def _settled(paths: Sequence[dict[int, Column]], orders: Sequence[int]) -> dict[int, Column | None]:
-    """One row, from what was decided of it, or along two paths towards it; None for an order in which it has no limit."""
+    """One row, from its decisions, or from those along two paths towards it; None for an order without a limit."""
     if len(paths) < 2:
         return dict(paths[0]) if paths else dict.fromkeys(orders)
     one, other = paths
@@ -286,15 +286,15 @@ def _settled(paths: Sequence[dict[int, Column]], orders: Sequence[int]) -> dict[
     for k in one:
         rounded, residual, exponent, decided = one[k]
         differ = decided & other[k][3] & (rounded != other[k][0])
-        without = differ.any() or None in found.values()  # nor has what has no lower derivative
+        without = differ.any() or None in found.values()  # without a lower derivative, there is no limit
         found[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
     return found
 
 
 def _paths(x: Float64Array) -> Iterator[list[Any]]:
-    """The row with its infinite entries far out, each at another distance, once growing and once falling with the place.
+    """The row with its infinite entries far out, each at another distance, growing with the index, then falling with it.
 
-    Each is twice as far as the one before, or two of many would be so alike that a narrow format rounds both paths alike.
+    Each is twice as far as the one before; if they were nearly equal, a narrow format would round both paths to the same.
     """
     for reverse in (False, True):
         stand_ins = [arb((1, FAR_OUT + j)) for j in range(x.size)]
@@ -306,7 +306,7 @@ def _paths(x: Float64Array) -> Iterator[list[Any]]:
 
 
 def _paths_of_pair(x: Float64Array) -> Iterator[list[Any]]:
-    """A number and its gate, what is infinite far out; then so that an exponential of the gate is nothing to the number."""
+    """A number and its gate, infinities far out; then again, with the exponential of the gate far below the number."""
     for stand_ins in ((1, FAR_OUT), (1, FAR_OUT)), ((1, FARTHER_OUT), (1, NOT_SO_FAR)):
         yield [
             arb(entry) if np.isfinite(entry) else arb(far) if entry > 0 else -arb(far)
@@ -317,9 +317,9 @@ def _paths_of_pair(x: Float64Array) -> Iterator[list[Any]]:
 def _decided(
     enclosures: Sequence[Callable[[], dict[int, list[Any]]]], fmt: Format, lengths: Mapping[int, int]
 ) -> list[dict[int, Column]]:
-    """Rows of finite entries, each with as much precision as it takes to decide all its results of every order.
+    """Decide rows of finite entries, each with the precision that all its results of every order need.
 
-    Those that are open are decided together, as numpy takes about as long for one short row as for all.
+    Open rows are decided together, since numpy takes about as long for one short row as for all.
     """
     found = [{k: _nothing(length, fmt) for k, length in lengths.items()} for _ in enclosures]
     bits, pending = START_BITS, list(range(len(enclosures)))

@@ -116,7 +116,7 @@ def test_a_disagreement_of_another_mode_or_layout_is_a_row_where_that_is_run() -
     assert row.seen
     told = {one.layout: one.got.decimal for one in row.results[0] if one.implementation == "torch.native" and one.got}
     assert told == {"array": "0", "alone": "1", "with gaps": "1", "of swapped axes": "1"}
-    assert "torch alone 1, torch in a view with gaps 1" in everywhere.markdown()
+    assert "torch with this input only 1, torch in a view with gaps 1" in everywhere.markdown()
 
 
 def test_modes_and_layouts_that_one_atlas_lacks_are_not_compared(tmp_path: Path) -> None:

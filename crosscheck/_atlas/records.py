@@ -53,7 +53,7 @@ class Input:
     place: Place | None = None
 
 
-LAYOUTS = {"array": "", "alone": "alone", **{view: f"in a view {view}" for view in VIEWS}}
+LAYOUTS = {"array": "", "alone": "with this input only", **{view: f"in a view {view}" for view in VIEWS}}
 """Where the input of an ``Outcome`` was placed, in words."""
 
 

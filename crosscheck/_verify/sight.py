@@ -119,7 +119,7 @@ class Result:
     @property
     def layout(self) -> str:
         """The layout of its input in words, unless it is an array of copies."""
-        return " alone" if self.copies == 1 else f" in a view {self.view}" if self.view else ""
+        return " with this input only" if self.copies == 1 else f" in a view {self.view}" if self.view else ""
 
     @property
     def label(self) -> str:

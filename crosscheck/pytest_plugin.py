@@ -152,9 +152,7 @@ def crosscheck(request: pytest.FixtureRequest) -> Iterator[Crosscheck]:
     checker = Crosscheck(request.node.nodeid, request.config)
     yield checker
     if request.node.stash.get(PASSED, False) and not checker.compared:
-        pytest.fail(
-            "the fixture crosscheck was asked for, but nothing was compared: call one of its functions", pytrace=False
-        )
+        pytest.fail("the test uses the fixture crosscheck, but compared nothing: call one of its functions", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -34,12 +34,12 @@ def test_own_implementations_do_not_depend_on_the_layout(name: str) -> None:
 FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "from length 17": (
         lambda x: x + (0.5 if x.shape[0] == 17 else 0),
-        "not what it is alone in length 17 at positions 0 to 16",
+        "not as in a one-element array in length 17 at positions 0 to 16",
     ),
     "the last element": (
         lambda x: torch.cat([x[:-1], x[-1:] + 0.5]) if 1 < x.shape[0] <= 33 else x * 1,
-        "not what it is alone in length 3 at position 2, length 8 at position 7, length 16 at position 15, length 17 at "
-        "position 16, length 33 at position 32",
+        "not as in a one-element array in length 3 at position 2, length 8 at position 7, length 16 at position 15, "
+        "length 17 at position 16, length 33 at position 32",
     ),
     "a view with gaps": (
         lambda x: x + (0.5 if x.stride() == (2,) else 0),

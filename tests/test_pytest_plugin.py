@@ -145,7 +145,7 @@ def test_nothing_compared_and_no_function_fail_and_other_errors_stay(pytester: p
     result.assert_outcomes(passed=1, failed=2, errors=1)
     out = result.stdout.str()
     assert "def compare(" not in out
-    assert "the fixture crosscheck was asked for, but nothing was compared" in out
+    assert "the test uses the fixture crosscheck, but compared nothing" in out
     assert "torch_fn: got NoneType, expected a function" in out
     report, summary = out.split("short test summary info")
     assert report.count("but nothing was compared") == 1

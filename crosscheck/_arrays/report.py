@@ -79,10 +79,10 @@ class ArraysReport(Written):
             left_out += [f"{len(self.refused)} could not be compared"] * bool(self.refused)
             return f"DISAGREE: {many} agree, but {' and '.join(left_out)}."
         beyond = sum(one.beyond for one in self.comparisons)
-        told = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {shown.name(worst.name)}"
+        text = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {shown.name(worst.name)}"
         if self.first is not None and failed > 1:
-            told += f", the first in {shown.name(self.first.name)}"
-        return f"DISAGREE: {told}{'' if worst.side is None else f'; at fault: {worst.side}'}."
+            text += f", the first in {shown.name(self.first.name)}"
+        return f"DISAGREE: {text}{'' if worst.side is None else f'; at fault: {worst.side}'}."
 
     def document(self) -> Document:
         """The report as a document: the verdict, the figures of every array, the worst elements, and a figure of the

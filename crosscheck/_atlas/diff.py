@@ -93,9 +93,9 @@ def _changes(old: AtlasRow | None, new: AtlasRow | None, shared: Shared, same_in
     changes = []
     if was != is_:
         shows = new if is_ else old
-        told = [f"{_setting(key)}: {_seen(extent)}" for key, extent in _extents(shows, shared).items() if extent.points]
+        lines = [f"{_setting(key)}: {_seen(extent)}" for key, extent in _extents(shows, shared).items() if extent.points]
         missing = [f"it is not listed in the {which} atlas" for which, one in (("old", old), ("new", new)) if one is None]
-        changes.append(change("appeared" if is_ else "vanished", [*(missing if row.declared else []), *told]))
+        changes.append(change("appeared" if is_ else "vanished", [*(missing if row.declared else []), *lines]))
     elif was and same_inputs:
         before, after = _extents(old, shared), _extents(new, shared)
         grown: list[str] = []

@@ -123,8 +123,8 @@ def headline(diff: AtlasDiff) -> str:
     if not diff.changed:
         return f"UNCHANGED: the {diff.new.disagreements} disagreements are the same in both environments."
     counts = Counter(change.kind for change in diff.changes)
-    told = [f"{counts[kind]} {kind if kind != 'results' else 'with other results'}" for kind in KINDS if counts[kind]]
-    return f"CHANGED: of the frameworks' disagreements {', '.join(told)}."
+    counted = [f"{counts[kind]} {kind if kind != 'results' else 'with other results'}" for kind in KINDS if counts[kind]]
+    return f"CHANGED: of the frameworks' disagreements {', '.join(counted)}."
 
 
 def printed(diff: AtlasDiff) -> Document:
@@ -138,8 +138,8 @@ def printed(diff: AtlasDiff) -> Document:
             blocks.append(Heading(f"{TOLD[kind]}:"))
         for change in changes:
             declared = "" if change.declared else ", NOT DECLARED"
-            told = [f"  {change.id} ({change.cause}{declared})", *(f"    {one}" for one in change.details[:MOST_DETAILS])]
+            lines = [f"  {change.id} ({change.cause}{declared})", *(f"    {one}" for one in change.details[:MOST_DETAILS])]
             if len(change.details) > MOST_DETAILS:
-                told.append(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all")
-            blocks.append(Paragraph("\n".join(told)))
+                lines.append(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all")
+            blocks.append(Paragraph("\n".join(lines)))
     return Document(headline(diff), not diff.changed, blocks)

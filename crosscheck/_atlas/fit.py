@@ -276,12 +276,12 @@ def _bounded(measured: Measured, deviation: Deviation, region: Region, anchors: 
             if (largest := max(here.largest(region), at_anchors.get((mode, dtype), 0.0) * here.strict)) > 0:
                 of_mode = found.setdefault(mode, {})
                 of_mode[seed, dtype] = max(largest, of_mode.get((seed, dtype), 0.0))
-    asked = {here.one.key.mode for here in strict}
+    required = {here.one.key.mode for here in strict}
     errors = {mode: [*of_mode.values()] for mode, of_mode in found.items()}
     return bounded(
         region,
-        {mode: some for mode, some in errors.items() if mode in asked},
-        {mode: some for mode, some in errors.items() if mode not in asked},
+        {mode: some for mode, some in errors.items() if mode in required},
+        {mode: some for mode, some in errors.items() if mode not in required},
         _small(region),
     )
 

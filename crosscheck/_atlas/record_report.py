@@ -92,12 +92,12 @@ class RecordDiff(Documented):
     def headline(self) -> str:
         """The verdict in one line."""
         counts = Counter(change.kind for change in self.changes)
-        told = [f"{count} {kind}" for kind, count in counts.items()]
-        told += [f"{len(self.unexplained)} without a reason"] * bool(self.unexplained)
+        counted = [f"{count} {kind}" for kind, count in counts.items()]
+        counted += [f"{len(self.unexplained)} without a reason"] * bool(self.unexplained)
         about = f"{self.old} against {self.new}"
-        if not told:
+        if not counted:
             return f"UNCHANGED: {about}: {self.same} deviations are the same."
-        return f"CHANGED: {about}: of the deviations {', '.join(told)}, {self.same} the same."
+        return f"CHANGED: {about}: of the deviations {', '.join(counted)}, {self.same} the same."
 
     def document(self) -> Document:
         """The differences as a document."""
@@ -171,8 +171,8 @@ def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Reg
 
     for setting in sorted({*old, *new}, key=place):
         was, is_ = ([_content(one) for one in some.get(setting, [])] for some in (old, new))
-        before = [region for region, told in zip(old.get(setting, []), was, strict=True) if told not in is_]
-        after = [region for region, told in zip(new.get(setting, []), is_, strict=True) if told not in was]
+        before = [region for region, text in zip(old.get(setting, []), was, strict=True) if text not in is_]
+        after = [region for region, text in zip(new.get(setting, []), is_, strict=True) if text not in was]
         where = _setting(setting)
         if len(before) == len(after):
             for one, other in zip(before, after, strict=True):
@@ -220,9 +220,9 @@ def _told(region: Region) -> str:
 
 
 def _intervals(region: Region) -> str:
-    told = [f"{low!r}" if repr(low) == repr(high) else f"{low!r} to {high!r}" for low, high in region.intervals]
-    more = len(told) - MOST_INTERVALS
-    return ", ".join(told[:MOST_INTERVALS]) + (f" and {more} more" if more > 0 else "")
+    shown = [f"{low!r}" if repr(low) == repr(high) else f"{low!r} to {high!r}" for low, high in region.intervals]
+    more = len(shown) - MOST_INTERVALS
+    return ", ".join(shown[:MOST_INTERVALS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _bounds(region: Region) -> str:

@@ -179,7 +179,7 @@ def settings(row: AtlasRow) -> str:
 
 def examples(row: AtlasRow) -> list[str]:
     """One line for the first example of each order, in float32 where there is one: the results and the exact result."""
-    told = []
+    lines = []
     for order in row.orders:
         found = [one for one in zip(row.inputs, row.results, row.truth, strict=True) if one[0].order == order]
         if found:
@@ -191,8 +191,8 @@ def examples(row: AtlasRow) -> list[str]:
                 if one.implementation in (*row.implementations, *row.natives)
             }
             said = ", ".join(shown[key] for key in sorted(shown))
-            told.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
-    return told
+            lines.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
+    return lines
 
 
 def place(at: Input) -> str:
@@ -259,17 +259,17 @@ USUAL_LEGEND = (
 
 def usual_tables(rows: Sequence[AtlasRow]) -> Iterator[list[list[str]]]:
     """What each check noticed of each disagreement, and in total."""
-    asked = [row for row in rows if row.usual]
-    checks = list(dict.fromkeys(one.check for row in asked for one in row.usual))
+    tried = [row for row in rows if row.usual]
+    checks = list(dict.fromkeys(one.check for row in tried for one in row.usual))
     short = [check.rpartition(".")[2] for check in checks]
     yield [
         ["disagreement", *short],
-        *([row.id, *(_noticed([one for one in row.usual if one.check == check]) for check in checks)] for row in asked),
+        *([row.id, *(_noticed([one for one in row.usual if one.check == check]) for check in checks)] for row in tried),
     ]
     totals = []
     for check in checks:
-        for inputs in dict.fromkeys(one.inputs for row in asked for one in row.usual):
-            found = Counter(one.noticed for row in asked for one in row.usual if (one.check, one.inputs) == (check, inputs))
+        for inputs in dict.fromkeys(one.inputs for row in tried for one in row.usual):
+            found = Counter(one.noticed for row in tried for one in row.usual if (one.check, one.inputs) == (check, inputs))
             totals.append([check, inputs, *(str(found[noticed]) for noticed in (True, False, None))])
     yield [["check", "inputs", "noticed", "not noticed", "does not apply"], *totals]
 

@@ -169,7 +169,7 @@ def undeclared_row(
             )
         )
     raised = next((comparison.message for comparison in comparisons if comparison.message), None)
-    told = f"{raised}. " if raised else ""
+    beginning = f"{raised}. " if raised else ""
     return _row(
         activation,
         implementations,
@@ -179,7 +179,7 @@ def undeclared_row(
         declared=False,
         modes=tuple(dict.fromkeys(comparison.mode for comparison in comparisons)),
         region=tuple(areas),
-        reason=f"{told}No deviation of the catalogue covers it.",
+        reason=f"{beginning}No deviation of the catalogue covers it.",
         link="",
         bug=False,
         seen=True,
@@ -193,12 +193,12 @@ def _row(
     examples: Sequence[tuple[int, Sighting]],
     *,
     region: tuple[Area, ...],
-    **told: object,
+    **more: object,
 ) -> AtlasRow:
     sides = dict.fromkeys(Implementation.of(implementation).side for implementation in implementations)
     sides.pop("analytic", None)
     made: dict[str, object] = {
-        **told,
+        **more,
         "function": activation.name,
         "natives": _natives(activation),
         "implementations": implementations,

@@ -65,8 +65,8 @@ def diagnose(
     given = Simplest(None, request.inputs, judged, unfinished=False)
     found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side)), given)
     point = found.judged.record.uncovered[cause].worst
-    if told := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
-        notes.append(f"the dictionary says of them: {told}")
+    if entry := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
+        notes.append(f"the dictionary says of them: {entry}")
     if found.unfinished:
         notes.append(
             f"the search for a simpler input was stopped after {EVALUATIONS:,} evaluations; this is the best so far"

@@ -211,21 +211,21 @@ def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
     """How and where two functions differ, as far as it is known; otherwise their results at the worst place."""
     cause, side = _failing(decisive), _side(decisive)
     of = "" if decisive.order == 0 else f"the {ORDER_NAMES[decisive.order]}: "
-    told = [
+    clauses = [
         DIFFER[cause] if side is None else f"{'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}"
     ]
     others = cause == "definition" and decisive.order == 0 and _are_others(diagnosis.identities)
     if others and all(diagnosis.identities.values()):
         return _identities(diagnosis.identities)
     if diagnosis.how is not None and (cause == "definition" or side is None):
-        told = [*told[side is None :], f"{of}{diagnosis.how}"]
+        clauses = [*clauses[side is None :], f"{of}{diagnosis.how}"]
     elif others:
-        told = [_identities(diagnosis.identities)]
+        clauses = [_identities(diagnosis.identities)]
     elif cause == "definition":
-        told.append(_example(decisive.uncovered[cause].worst))
+        clauses.append(_example(decisive.uncovered[cause].worst))
     if diagnosis.where:
-        told.append(f"they differ {diagnosis.where}" if cause == "definition" else diagnosis.where)
-    return "; ".join(told)
+        clauses.append(f"they differ {diagnosis.where}" if cause == "definition" else diagnosis.where)
+    return "; ".join(clauses)
 
 
 def _example(point: Point) -> str:
@@ -288,8 +288,8 @@ def _story(report: PairReport) -> Iterator[str]:
     for id_, (cause, reason) in list(report.deviations.items())[:4]:
         yield f"  accepted  {id_} ({cause}): {reason}"
     # of notes that differ only in their numbers, such as those of both modes, the first
-    told = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
-    notes = [*report.diagnosis.notes, *_nearer(report), *reversed(told.values())]
+    kept = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
+    notes = [*report.diagnosis.notes, *_nearer(report), *reversed(kept.values())]
     for note in notes[:MOST_NOTES]:
         yield f"  note      {note}"
     if len(notes) > MOST_NOTES:

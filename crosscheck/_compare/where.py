@@ -122,8 +122,8 @@ def _box(marked: BoolArray, name: str) -> tuple[BoolArray, str] | None:
         said.pop()
     slices = f"`{name}[{', '.join(map(str, said))}]`"
     words = [_words(at, size, axis, marked.ndim) for axis, (at, size) in enumerate(zip(indices, marked.shape, strict=True))]
-    told = [one for one in words if one]
-    return region, f"{slices}, {told[0]}" if len(told) == 1 and sum(one != ":" for one in said) == 1 else slices
+    named = [one for one in words if one]
+    return region, f"{slices}, {named[0]}" if len(named) == 1 and sum(one != ":" for one in said) == 1 else slices
 
 
 def _slice(at: IntArray, size: int) -> str | None:

@@ -47,7 +47,7 @@ class Choice:
         """The numbers that it gives to JAX's arrays."""
         return self.given() if callable(self.given) else self.given
 
-    def told(self) -> tuple[bytes, ...]:
+    def key(self) -> tuple[bytes, ...]:
         """A key that differs from those of other choices for the same places."""
         parts = [one for own in self.assignments for one in (own.torch, own.second)]
         return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)

@@ -273,8 +273,8 @@ class Choices:
         if not choices:
             choices = self._anything(state, name, places)
         choices.sort(key=lambda one: -one.score)
-        different = {choice.told(): choice for choice in reversed(choices)}
-        choices = [one for one in choices if different[one.told()] is one and one.score > choices[0].score - UNLIKELY]
+        different = {choice.key(): choice for choice in reversed(choices)}
+        choices = [one for one in choices if different[one.key()] is one and one.score > choices[0].score - UNLIKELY]
         choices = choices[:MOST_ROWS]
         if choices and choices[0].score >= ATTACHED and all(one.score < choices[0].score - SURE for one in choices[1:]):
             choices[0] = replace(choices[0], sure=True)

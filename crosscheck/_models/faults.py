@@ -281,7 +281,7 @@ def _gradients(found: Found) -> Iterator[Fault]:
         cause=cause,
         side=None,
         error=max(one.error for one in wrong),
-        explanation=f"values agree, but backward {what} after {last.parameter}{until}; {len(wrong)} of "
+        explanation=f"values agree, but in the backward pass {what} after {last.parameter}{until}; {len(wrong)} of "
         f"{len(found.gradients)} gradients differ",
         layers=(),
     )

@@ -122,19 +122,19 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
     """The uses, and the places in JAX's arrays of the numbers of their weights; None for computed numbers."""
     leaves = {number: name for number, name in zip(flat.weights, model.names, strict=True) if name in places.shapes}
 
-    def stand(number: int) -> Array:
+    def places_of(number: int) -> Array:
         if number in leaves:
             return places.of(leaves[number])
         if not is_moved(flat, number):
             return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
         step = flat.steps[flat.maker[number]]
-        given = [stand(one) for one in step.inputs]
+        given = [places_of(one) for one in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0]
         return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
 
     with jax.enable_x64(places.dtype.itemsize > 4):
-        found = uses_of(flat, stand)
+        found = uses_of(flat, places_of)
     return [
         (step, use, position, tuple(one if one.size and one.flat[0] >= 0 else None for one in use.matrices))
         for step, use, position in found

@@ -141,8 +141,8 @@ def text(record: Record) -> str:
 
 def line(region: Region) -> str:
     """A region as a line of a file, without the fields at their defaults."""
-    told = dataclasses.asdict(region).items()
-    return _json({name: value for name, value in told if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
+    given = dataclasses.asdict(region).items()
+    return _json({name: value for name, value in given if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
 
 
 def _json(data: object) -> str:

@@ -70,6 +70,6 @@ def wrong(record: object, kinds: Mapping[str, Kind]) -> str | None:
     for name, kind in kinds.items():
         value = getattr(record, name)
         if not kind.fits(value):
-            told = repr(value)
-            return f"{name}: got {told if len(told) <= LONGEST else told[:LONGEST] + '...'}, expected {kind.expected}"
+            shown = repr(value)
+            return f"{name}: got {shown if len(shown) <= LONGEST else shown[:LONGEST] + '...'}, expected {kind.expected}"
     return None

@@ -246,8 +246,8 @@ def _markdown(block: Simple) -> str:
 def _item(depth: int, branch: Branch, head: Sequence[str]) -> str:
     """A branch as an item of a nested list."""
     name, *said = branch.cells
-    told = (f"{what} {cell}" for what, cell in zip(head[1:], said, strict=True) if cell)
-    return f"{'  ' * depth}- **{_plain(name)}**: {_plain(', '.join(told))}"
+    texts = (f"{what} {cell}" for what, cell in zip(head[1:], said, strict=True) if cell)
+    return f"{'  ' * depth}- **{_plain(name)}**: {_plain(', '.join(texts))}"
 
 
 def _html(block: Simple, section_tag: str) -> str:
@@ -265,8 +265,8 @@ def _html(block: Simple, section_tag: str) -> str:
     if isinstance(block, Tree):
         head = "".join(f"<span>{html.escape(cell)}</span>" for cell in block.head)
         return f'<div class="tree"><div class="row head">{head}</div>{_branches(block.branches, block.head)}</div>'
-    drawn, told = _svg(block.draw(), block.caption), html.escape(block.caption)
-    return f'<figure tabindex="0">{drawn}<figcaption>{told}</figcaption></figure>'
+    drawn, text = _svg(block.draw(), block.caption), html.escape(block.caption)
+    return f'<figure tabindex="0">{drawn}<figcaption>{text}</figcaption></figure>'
 
 
 def _rows(table: Table) -> Iterator[str]:
@@ -284,8 +284,8 @@ def _branches(branches: Sequence[Branch], head: Sequence[str]) -> str:
 
 def _branch(branch: Branch, head: Sequence[str]) -> str:
     name, *said = map(html.escape, branch.cells)
-    told = (f'<span data-head="{html.escape(what)}">{cell}</span>' for what, cell in zip(head[1:], said, strict=True))
-    row = f"<span>{name}</span>{''.join(told)}"
+    texts = (f'<span data-head="{html.escape(what)}">{cell}</span>' for what, cell in zip(head[1:], said, strict=True))
+    row = f"<span>{name}</span>{''.join(texts)}"
     of = 'class="row wrong"' if branch.wrong else 'class="row"'
     if not branch.branches:
         return f"<div {of}>{row}</div>"

@@ -46,7 +46,7 @@ def document(report: Report) -> Document:
     blocks += [Lines(title, lines) for title, lines in _evidence_lists(report) if lines]
     if report.deviations:
         blocks.append(Heading("Declared deviations of the frameworks, seen again"))
-        blocks.append(Table([["id", "cause", "reason"], *([id_, *told] for id_, told in sorted(report.deviations.items()))]))
+        blocks.append(Table([["id", "cause", "reason"], *([id_, *why] for id_, why in sorted(report.deviations.items()))]))
     blocks += _drawings(report.comparisons)
     return Document(headline(report), report.passed, blocks, report.environment)
 

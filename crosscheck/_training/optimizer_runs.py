@@ -181,8 +181,8 @@ def made(pair: Pair) -> Any:
 
 def needs_objective(pair: Pair) -> bool:
     """Whether torch's optimiser evaluates the function itself, as a line search does."""
-    asked = inspect.signature(made(pair).step).parameters.get("closure")
-    return asked is not None and asked.default is inspect.Parameter.empty
+    closure = inspect.signature(made(pair).step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _curvature(shape: tuple[int, ...]) -> FloatArray:

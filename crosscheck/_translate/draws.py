@@ -37,8 +37,8 @@ def compare_draws(torch_code: str, jax_code: str, library: str) -> tuple[bool, s
     apart = _apart(x, y)
     least = float(np.sqrt(-np.log(CONFIDENCE / 2) / 2) * np.sqrt((len(x) + len(y)) / (len(x) * len(y))))
     same = apart <= least
-    told = f"{len(x):,} numbers of each: PyTorch {_measures(x)}, JAX {_measures(y)}; the distribution functions are "
-    return same, f"{told}{apart:.3f} apart, {'' if same else 'not '}within the {least:.3f} that chance explains"
+    measured = f"{len(x):,} numbers of each: PyTorch {_measures(x)}, JAX {_measures(y)}; the distribution functions are "
+    return same, f"{measured}{apart:.3f} apart, {'' if same else 'not '}within the {least:.3f} that chance explains"
 
 
 def _enough(draw: Any) -> list[Any]:

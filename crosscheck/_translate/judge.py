@@ -38,8 +38,8 @@ def judge(pair: TranslatedPair, *, draws: bool, dtypes: tuple[str, ...]) -> Tran
 
 
 def _drawn(pair: TranslatedPair) -> TranslatedPair:
-    same, told = compare_draws(pair.torch, pair.code, pair.library)
-    return replace(pair, verdict=SAME if same else DIFFER, cause="exact" if same else "definition", told=told)
+    same, text = compare_draws(pair.torch, pair.code, pair.library)
+    return replace(pair, verdict=SAME if same else DIFFER, cause="exact" if same else "definition", told=text)
 
 
 def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
@@ -52,23 +52,23 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
         if not report.passed:
             break
     decisive = report.decisive
-    told = report.headline.partition(f"{decisive.function}: ")[2] if decisive else report.headline
-    told = _named(told, names)
+    text = report.headline.partition(f"{decisive.function}: ")[2] if decisive else report.headline
+    text = _named(text, names)
     if NAN_EVERYWHERE in report.headline:
         return replace(pair, verdict=SAME, cause="exact", told="NaN in both")
     if report.passed:
         cause = "exact" if all(set(one.causes) <= {"exact"} for one in report.comparisons) else "rounding"
-        return replace(pair, verdict=SAME, cause=cause, side=None, told=told)
+        return replace(pair, verdict=SAME, cause=cause, side=None, told=text)
     simplest = zip(pair.inputs, report.diagnosis.inputs.values(), strict=False)
     shown = {name: said for name, value in simplest if (said := _said(value))}
     if len(shown) < len(pair.inputs):
         shown = dict(pair.inputs)
-    return replace(pair, verdict=DIFFER, cause=report.cause, side=report.side, told=told, shown=shown, got=_results(report))
+    return replace(pair, verdict=DIFFER, cause=report.cause, side=report.side, told=text, shown=shown, got=_results(report))
 
 
-def _named(told: str, names: list[str]) -> str:
+def _named(text: str, names: list[str]) -> str:
     """The text of ``compare``, which numbers the inputs, with their names instead."""
-    return INPUT.sub(lambda found: names[int(found[1] or 0)], told)
+    return INPUT.sub(lambda found: names[int(found[1] or 0)], text)
 
 
 def _said(value: Any) -> str:

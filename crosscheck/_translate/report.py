@@ -119,7 +119,7 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
         if entry.maps:
             yield Code(entry.maps)
         for edge in edges(entry):
-            yield Code(f"But {edge.at}, {edge.libraries}: {edge.told}")
+            yield Code(f"But {edge.at}, {edge.libraries}: {edge.difference}")
         for pair in entry.defaults:
             yield Code(f"The defaults: {pair.says}: {said(pair)}")
             yield Code(f"{pair.torch}\n{pair.code}", "python")
@@ -133,26 +133,26 @@ class Edge:
 
     at: str
     libraries: str
-    told: str
+    difference: str
 
 
 def edges(entry: Translation) -> list[Edge]:
     """The edges of an entry; those with the same difference are joined."""
     alike: dict[tuple[str, str], list[str]] = {}
     for pair in entry.edges:
-        told = ": ".join(filter(None, (said(pair), shown(pair))))
-        alike.setdefault((pair.at, told), []).append(NAMES[pair.library])
-    return [Edge(at, ", ".join(names), told) for (at, told), names in alike.items()]
+        difference = ": ".join(filter(None, (said(pair), shown(pair))))
+        alike.setdefault((pair.at, difference), []).append(NAMES[pair.library])
+    return [Edge(at, ", ".join(names), difference) for (at, difference), names in alike.items()]
 
 
 def said(pair: TranslatedPair) -> str:
     """The verdict on a pair, in words."""
-    told = pair.told.removesuffix(".")
+    text = pair.told.removesuffix(".")
     if pair.verdict == NOT_JUDGED:
-        return f"not judged: {told}"
+        return f"not judged: {text}"
     if pair.verdict == SAME:
-        return "the same but for rounding" if pair.cause == "rounding" else told
-    return f"{told} ({pair.cause})"
+        return "the same but for rounding" if pair.cause == "rounding" else text
+    return f"{text} ({pair.cause})"
 
 
 def shown(pair: TranslatedPair) -> str:

@@ -35,9 +35,9 @@ class Environment:
         """
         torch, jax = described["torch"], described["jax"]
         capability = torch.get("capability", jax.get("capability"))
-        told = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
-        if told and told[1] != capability:
-            capability = f"{told[1]} in JAX"
+        isa = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
+        if isa and isa[1] != capability:
+            capability = f"{isa[1]} in JAX"
         return cls(torch.get("version"), jax.get("version"), device, capability)
 
     def matches(self, seen: Seen, sides: Collection[str]) -> bool:

@@ -49,12 +49,12 @@ def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
     if order == 0 and 1 in orders and runner.pull is not None:
         pull = runner.pull
         return Again(
-            lambda sample, got: pull(sample, _factors(sample))[0], "the value is another where a gradient is asked for"
+            lambda sample, got: pull(sample, _factors(sample))[0], "the value differs if a gradient is computed with it"
         )
     if order == 0:
-        return Again(lambda sample, got: runner.run(sample, 0, MODE), "the value is another at a second call")
+        return Again(lambda sample, got: runner.run(sample, 0, MODE), "the value differs at a second call")
     if order == 1 and runner.pull is not None:
-        return Again(partial(_gradient, runner), "the gradient is another where it is multiplied with 2, 4 or -1")
+        return Again(partial(_gradient, runner), "the gradient differs if its cotangent is multiplied by 2, 4 or -1")
     return None
 
 

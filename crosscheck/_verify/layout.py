@@ -43,15 +43,15 @@ class Layouts:
     views: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = [
+        parts = [
             f"length {length} at {_positions(sorted(p for n, p in self.places if n == length))}"
             for length in sorted({length for length, _ in self.places})
         ]
-        if told:
-            told = ["not what it is alone in " + ", ".join(told)]
+        if parts:
+            parts = ["not as in a one-element array in " + ", ".join(parts)]
         for view, count in self.views.items():
-            told.append(f"through a view {view}, {count:,} of {self.differs.size:,} results are others")
-        return "; ".join(told)
+            parts.append(f"through a view {view}, {count:,} of {self.differs.size:,} results differ")
+        return "; ".join(parts)
 
 
 def _positions(positions: Sequence[int]) -> str:

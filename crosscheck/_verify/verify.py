@@ -195,7 +195,7 @@ def verified(
         comparisons=tuple(comparison for report in reports for comparison in report.comparisons),
         environment=described,
         findings=tuple(finding for report in reports for finding in report.findings),
-        deviations={id_: told for report in reports for id_, told in report.deviations.items()},
+        deviations={id_: why for report in reports for id_, why in report.deviations.items()},
         skipped=skipped | lost,
         recorded=on_record(here),
         compared_with=name_of(nearest(here)),

@@ -6,10 +6,10 @@ from crosscheck._recorded.files import recorded
 from crosscheck._records.deviations import Deviation
 
 TORCH = "torch.native"
-CANCELLED = "Where terms cancel, that rounding is much of the result."
+CANCELLED = "Where terms cancel, the error of this rounding is a large part of the result."
 LONG_SUM = (
-    "torch adds up the row in float32, each lane of a vector by itself, without any care for what is rounded away. In a "
-    "vocabulary of 50,257 entries that is hundreds of ULP, the same for all results of a row."
+    "In a long row all results have the same error: in a vocabulary of 50,257 entries it is hundreds of ULP. torch adds up "
+    "the row in float32, each lane of a vector by itself, and does not correct for what is rounded away."
 )
 """Why torch's results of long rows are off."""
 
@@ -21,7 +21,7 @@ def scalar_rest(id_: str, *, of: str, more: str = "", implementations: tuple[str
         cause="layout",
         implementations=implementations,
         reason=f"torch has vectorised and scalar code for {of}, and their results differ. The scalar code computes the last "
-        f"entries of an array, which fill no vector, and those of a view with gaps. {more}".rstrip(),
+        f"entries of an array, which do not fill a vector, and those of a view with gaps. {more}".rstrip(),
         link="https://github.com/pytorch/pytorch/pull/197018",
         modes=("eager",),
     )
@@ -33,8 +33,8 @@ def compiled_anew(id_: str, *, more: str = CANCELLED, implementation: str = "jax
         id=id_,
         cause="layout",
         implementations=(implementation,),
-        reason="XLA compiles another program for another shape or layout: whether it rounds a product before it adds it, or "
-        f"contracts both to one operation, differs. {more}",
+        reason="The result depends on the shape and the layout of the array, since XLA compiles another program for each. "
+        f"Some of these programs round a product before they add it; others multiply and add in one operation. {more}",
         link="https://github.com/openxla/xla/issues/41579",
         modes=("jit",),
     )
@@ -60,7 +60,7 @@ def compiled_zero(id_: str) -> Deviation:
         id=id_,
         cause="convention",
         implementations=(TORCH, "jax.native"),
-        reason="torch.compile computes expm1 as exp(x) - 1. At -0, and at the subnormals that JAX takes for -0, that is +0. "
+        reason="torch.compile computes expm1 as exp(x) - 1. At -0, and at the subnormals that JAX takes for -0, this is +0. "
         "JAX keeps the sign.",
         link="https://github.com/pytorch/pytorch/issues/189803",
         modes=("compile",),
@@ -73,8 +73,9 @@ def compiled_nan(id_: str, torch: float, jax: float = nan) -> Deviation:
         id=id_,
         cause="convention",
         implementations=(TORCH, "jax.native"),
-        reason="torch.compile computes the gradient piece by piece, comparing x with the bounds of the pieces. NaN is "
-        f"beyond none, and gets the slope of the last piece, {torch:.5g}; JAX's is {'NaN' if isnan(jax) else f'{jax:g}'}.",
+        reason=f"At NaN torch.compile returns the gradient {torch:.5g} and JAX {'NaN' if isnan(jax) else f'{jax:g}'}. "
+        "torch.compile computes the gradient piece by piece and compares x with the bounds of the pieces. NaN is beyond no "
+        "bound, so it gets the slope of the last piece.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_decomp/decompositions.py",
         modes=("compile",),
     )
@@ -86,8 +87,9 @@ def composed_gradient(id_: str) -> Deviation:
         id=id_,
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="Where torch.func may differentiate again, torch composes the gradient from operations that each round to 16 "
-        "bits, and does not call the kernel that computes it in float32: under vmap and in forward mode.",
+        reason="Under vmap and in forward mode the rounding errors of torch's gradient in the 16-bit dtypes add up. There "
+        "torch.func may differentiate again. So torch does not call the kernel that computes the gradient in float32. It "
+        "computes the gradient in several operations, each of which rounds to 16 bits.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
         modes=("vmap", "forward"),
     )

@@ -95,43 +95,48 @@ DEVIATIONS = (
         id="celu-second-derivative-at-zero",
         cause="convention",
         implementations=(TORCH,),
-        reason="At 0 the second derivative is 0 on one side and 1 / alpha on the other. torch takes 0, JAX a quarter of "
-        "1 / alpha: the halves of its maximum and minimum at a tie, multiplied.",
+        reason="At 0 torch's second derivative is 0 and JAX's is a quarter of 1 / alpha. On one side of 0 the second "
+        "derivative is 0, on the other 1 / alpha. JAX computes CELU with a maximum and a minimum, and each of them "
+        "halves the derivative where its two arguments are equal.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="celu-zero-sign",
         cause="convention",
         implementations=(TORCH, JAX),
-        reason="JAX adds max(x, 0) and alpha (e^(min(x, 0) / alpha) - 1), and +0 plus -0 is +0; torch keeps the sign of -0.",
+        reason="At -0 torch keeps the sign and JAX returns +0. JAX adds max(x, 0) and alpha (e^(min(x, 0) / alpha) - 1), "
+        "and +0 plus -0 is +0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="celu-derivative-lost-tail",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates e^(x / alpha) - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps "
-        "fewer and fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is e^(x / alpha).",
+        reason="For negative x JAX's derivatives lose digits, down to 0, although the exact gradient is e^(x / alpha). "
+        "JAX computes the gradient as y + 1 from the rounded value y of e^(x / alpha) - 1. The closer y is to -1, the "
+        "fewer digits the sum keeps. Where y rounds to -1, the gradient is 0.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="celu-value-over-budget",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        reason="At a few inputs the error of JAX's value is a few ULP more than the budget allows. It is the error of "
+        "XLA's expm1 on the CPU.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="celu-float16-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes alpha (e^(x / alpha) - 1) and its derivatives in float16, rounding after each step.",
+        reason="In float16 JAX's rounding errors add up. JAX computes alpha (e^(x / alpha) - 1) and its derivatives in "
+        "float16 and rounds after each step.",
         link=JAX_SOURCE,
     ),
     # the furthest inputs of bfloat16 do not show it where alpha is 1/8
     compiled_expm1("celu-compiled-expm1"),
     compiled_nan("celu-compiled-nan-gradient", 1.0),
-    scalar_rest("celu-layout", of="e^x", more="At NaN the two choose another branch of the gradient."),
+    scalar_rest("celu-layout", of="e^x", more="At NaN the two take different branches of the gradient."),
 )
 
 CELU = Activation(

@@ -55,36 +55,39 @@ DEVIATIONS = (
         id="elu-second-derivative-at-zero",
         cause="convention",
         implementations=("torch.native",),
-        reason="At 0 the second derivative is 0 or alpha. torch's gradient takes the exponential branch at 0, its second "
-        "derivative the other one.",
+        reason="At 0 the second derivative may be 0 or alpha; torch's is 0. There torch's gradient takes the branch of "
+        "the exponential, and its second derivative takes the other branch.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="elu-derivative-lost-tail",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX differentiates e^x - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps fewer and "
-        "fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is alpha e^x.",
+        reason="For negative x JAX's derivatives lose digits, down to 0, although the exact gradient is alpha e^x. JAX "
+        "computes the derivative of e^x - 1 as y + 1 from the rounded value y. The closer y is to -1, the fewer digits "
+        "the sum keeps. Where y rounds to -1, the gradient is 0.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="elu-value-over-budget",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        reason="At a few inputs the error of JAX's value is a few ULP more than the budget allows. It is the error of "
+        "XLA's expm1 on the CPU.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="elu-float16-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes alpha (e^x - 1) and its derivatives in float16, rounding after each step.",
+        reason="In float16 JAX's rounding errors add up. JAX computes alpha (e^x - 1) and its derivatives in float16 and "
+        "rounds after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
     compiled_expm1("elu-compiled-expm1"),
     compiled_zero("elu-compiled-zero-sign"),
     compiled_nan("elu-compiled-nan-gradient", 1.0),
-    scalar_rest("elu-layout", of="e^x", more="At NaN the two choose another branch of the gradient."),
+    scalar_rest("elu-layout", of="e^x", more="At NaN the two take different branches of the gradient."),
 )
 
 ELU = Activation(

@@ -100,16 +100,17 @@ DEVIATIONS = (
         id="gelu-at-infinity",
         cause="special",
         implementations=(TORCH, DEFAULT, ERFC),
-        reason="Both frameworks compute x Phi(x): at minus infinity that is -inf times 0, NaN, where the limit is 0. The "
-        "derivatives multiply an infinite x with a zero in the same way, at both infinities.",
+        reason="At minus infinity both frameworks return NaN, where the limit is 0. They compute x Phi(x), which is -inf "
+        "times 0. At both infinities the derivatives are NaN, too: they also multiply an infinite x by 0.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="gelu-top-binade",
         cause="special",
         implementations=(TORCH,),
-        reason="torch takes oneDNN's kernel, which with AVX-512 computes x (1 + erf(x / sqrt(2))) before it halves: for "
-        "each of the 8,388,608 largest floats the product is infinite, although the result is x. At infinity it is NaN.",
+        reason="With AVX-512 torch's value is infinite for each of the 8,388,608 largest floats, although the exact "
+        "value is x; at infinity it is NaN. torch calls oneDNN's kernel, which computes x (1 + erf(x / sqrt(2))) before "
+        "it halves, and that product overflows.",
         link=ONEDNN,
         bug=True,
     ),
@@ -117,8 +118,9 @@ DEVIATIONS = (
         id="gelu-second-derivative-overflow",
         cause="special",
         implementations=(TORCH,),
-        reason="torch computes the second derivative in several operations, one of which squares x. Where the square is "
-        "infinite, it is multiplied with an e^(-x^2/2) that is 0, which gives NaN. The exact value is 0.",
+        reason="Where x^2 is infinite, torch's second derivative is NaN; the exact value is 0. torch computes the second "
+        "derivative in several operations, one of which squares x. The infinite square is multiplied by e^(-x^2/2), "
+        "which is 0, and the product is NaN.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
         bug=True,
     ),
@@ -126,23 +128,24 @@ DEVIATIONS = (
         id="gelu-jax-default-overflow",
         cause="special",
         implementations=(DEFAULT,),
-        reason="JAX's default is the approximation by tanh. At large x its derivatives multiply a power of x, which is "
-        "infinite, with the derivative of tanh, which is 0: the product is NaN.",
+        reason="At large x the derivatives of JAX's default, the approximation by tanh, are NaN. They multiply a power "
+        "of x, which is infinite, by the derivative of tanh, which is 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-jax-erfc-overflow",
         cause="special",
         implementations=(ERFC,),
-        reason="Where 2 x / sqrt(2) is infinite, the second derivative multiplies it with an underflowed e^(-x^2/2).",
+        reason="Where 2 x / sqrt(2) is infinite, JAX's second derivative is NaN. It multiplies this infinity by "
+        "e^(-x^2/2), which has underflowed to 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-jax-default-is-tanh",
         cause="definition",
         implementations=(DEFAULT,),
-        reason="jax.nn.gelu computes the approximation by tanh unless it is called with approximate=False: another "
-        "function, off by up to 5e-4. This catalogue has it as gelu_tanh. In 16 bits it is rounded differently "
+        reason="Unless it is called with approximate=False, jax.nn.gelu computes another function: the approximation by "
+        "tanh, which is off by up to 5e-4. This catalogue has it as gelu_tanh. In the 16-bit dtypes its rounding differs "
         "in forward mode and in later releases.",
         link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.gelu.html",
     ),
@@ -150,72 +153,77 @@ DEVIATIONS = (
         id="gelu-jax-default-lost-digits",
         cause="inaccurate",
         implementations=(DEFAULT,),
-        reason="1 + tanh and 1 - tanh^2 lose their digits in the tails, down to a 0. Where JAX's default differs from GELU "
-        "by little, or computes in 16 bits, its rounding errors are the larger part. It rounds differently in "
-        "forward mode and in later releases.",
+        reason="In the tails JAX's default, the approximation by tanh, loses digits, down to 0, because it computes 1 + "
+        "tanh and 1 - tanh^2. Where it hardly differs from the exact GELU, or computes in 16 bits, its rounding errors "
+        "are larger than that difference. It rounds differently in forward mode and in later releases.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-lost-left-tail",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes Phi(x) as (1 + erf(x / sqrt(2))) / 2, in the gradient too. Where erf nears -1 the sum loses "
-        "digits, and where it rounds to -1 the value is 0, although the exact one is a normal number down to -38.",
+        reason="For negative x torch's results lose digits, down to 0, although the exact value is a normal number down "
+        "to x = -38. torch computes Phi(x) as (1 + erf(x / sqrt(2))) / 2, in the gradient too. The closer erf is to -1, "
+        "the fewer digits the sum keeps. Where erf rounds to -1, the value is 0.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="gelu-bfloat16-subnormal-results",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals to 0; torch's other kernels keep them.",
+        reason="With AVX-512 torch's bfloat16 value is 0 where the exact one is subnormal. There torch calls oneDNN's "
+        "bfloat16 kernel, which flushes subnormals to 0. torch's other kernels keep them.",
         link=ONEDNN,
     ),
     recorded(
         id="gelu-over-budget",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="oneDNN approximates erf to fewer digits than float32 has, with AVX2 in another way, and the terms of the "
-        "gradient cancel towards its zero at -0.75.",
+        reason="The error of torch's value and gradient is above the budget. oneDNN approximates erf to fewer digits "
+        "than float32 has; with AVX2 it approximates erf in another way. Near the gradient's zero at -0.75 its terms "
+        "cancel, which makes the error a larger part of the result.",
         link=ONEDNN,
     ),
     recorded(
         id="gelu-second-derivative-squared-input",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes the second derivative in several operations, each of which rounds. The first is x^2, and "
-        "e^(-x^2/2) multiplies the error of its argument by up to x^2/2.",
+        reason="The error of torch's second derivative grows with |x|. torch computes it in several operations, each of "
+        "which rounds. The first is x^2, and e^(-x^2/2) multiplies the error of its argument by up to x^2/2.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
     ),
     recorded(
         id="gelu-jax-erfc-tail",
         cause="inaccurate",
         implementations=(ERFC,),
-        reason="With approximate=False JAX computes x erfc(-x / sqrt(2)) / 2, which keeps the tail. But erfc multiplies the "
-        "rounding of its argument by up to x^2, XLA's own loses further digits, and where it is subnormal it is flushed to "
-        "0 although x times it is normal.",
+        reason="With approximate=False JAX computes x erfc(-x / sqrt(2)) / 2, which keeps the left tail but loses digits "
+        "there. erfc multiplies the rounding error of its argument by up to x^2, and XLA's erfc loses further digits. "
+        "Where erfc is subnormal, XLA flushes it to 0, although x times erfc is a normal number.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="gelu-jax-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(ERFC,),
-        reason="JAX rounds to 16 bits after each step; sqrt(2) and the constant of the derivative are rounded too.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX rounds to 16 bits after each step, and it rounds "
+        "sqrt(2) and the constant of the derivative, too.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-zero-sign",
         cause="convention",
         implementations=(TORCH, DEFAULT),
-        reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it; in "
-        "bfloat16 it underflows compiled or with AVX2. oneDNN's float32 kernel for AVX2 gives +0 for each value that is 0.",
+        reason="Where the gradient, a negative number, underflows to zero, torch keeps its sign and JAX adds a +0 to it. "
+        "In bfloat16 it underflows under torch.compile and with AVX2. Where the value is 0, oneDNN's float32 kernel for "
+        "AVX2 returns +0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-compiled-over-budget",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch.compile computes x (1 + erf(x / sqrt(2))) / 2 in vectors, with an erf of its own that has a few more "
-        "ULP of error than the budget allows, at few inputs.",
+        reason="At a few inputs the error under torch.compile is a few ULP more than the budget allows. torch.compile "
+        "computes x (1 + erf(x / sqrt(2))) / 2 in vectors, with an erf of its own that has this error.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/cpu/vec/vec512/vec512_float.h",
         modes=("compile",),
     ),
@@ -224,8 +232,8 @@ DEVIATIONS = (
     scalar_rest(
         "gelu-layout",
         of="erf",
-        more="The scalar code loses the left tail elsewhere, overflows nowhere and flushes no subnormals. With AVX2 the "
-        "vectorised code, oneDNN's, gives +0 where the scalar code gives -0.",
+        more="The scalar code loses the left tail at other inputs, never overflows and flushes no subnormals. With AVX2 the "
+        "vectorised code is oneDNN's, and gives +0 where the scalar code gives -0.",
     ),
 )
 

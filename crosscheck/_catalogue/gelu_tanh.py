@@ -119,81 +119,85 @@ DEVIATIONS = (
         id="gelu-tanh-at-infinity",
         cause="special",
         implementations=(DEFAULT, MATCHED, JAX),
-        reason="At minus infinity both frameworks compute -inf times 0, NaN, where the limit is 0. The derivatives multiply "
-        "an infinite x with a zero in the same way, at both infinities.",
+        reason="At minus infinity both frameworks return NaN, where the limit is 0. They multiply -inf by 0. At both "
+        "infinities the derivatives are NaN, too: they also multiply an infinite x by 0.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="gelu-tanh-overflow",
         cause="special",
         implementations=(MATCHED,),
-        reason="At large x the derivatives multiply a power of x, which is infinite, with the derivative of tanh, which is "
-        "0: the product is NaN.",
+        reason="At large x the derivatives are NaN. They multiply a power of x, which is infinite, by the derivative of "
+        "tanh, which is 0.",
         link=COMPOSED,
     ),
     recorded(
         id="gelu-tanh-overflow-jax",
         cause="special",
         implementations=(JAX,),
-        reason="At large x the derivatives multiply a power of x, which is infinite, with the derivative of tanh, which is "
-        "0: the product is NaN.",
+        reason="At large x the derivatives are NaN. They multiply a power of x, which is infinite, by the derivative of "
+        "tanh, which is 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-tanh-torch-default-overflow",
         cause="special",
         implementations=(DEFAULT,),
-        reason="torch's default is the exact GELU, whose value overflows in the top binade with AVX-512, and whose second "
-        "derivative is NaN where x^2 overflows: gelu-top-binade and gelu-second-derivative-overflow.",
+        reason="torch's default is the exact GELU. With AVX-512 its value overflows in the top binade: see "
+        "gelu-top-binade. Where x^2 overflows, its second derivative is NaN: see gelu-second-derivative-overflow.",
         link=ONEDNN,
     ),
     recorded(
         id="gelu-tanh-torch-default-is-erf",
         cause="definition",
         implementations=(DEFAULT,),
-        reason="torch's gelu computes x Phi(x) unless it is called with approximate='tanh': another function, off by up to "
-        "5e-4, and ever farther off, relatively, in the tails. This catalogue has it as gelu.",
+        reason="Unless it is called with approximate='tanh', torch's gelu computes another function: the exact GELU, x "
+        "Phi(x). It is off by up to 5e-4; in the tails its relative error keeps growing. This catalogue has it as gelu.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.gelu.html",
     ),
     recorded(
         id="gelu-tanh-torch-default-lost-digits",
         cause="inaccurate",
         implementations=(DEFAULT,),
-        reason="Where torch's default, the exact GELU, hardly differs, or has lost its digits, its own errors decide. "
-        "oneDNN's bfloat16 kernel, taken with AVX-512, flushes subnormals; where it is not taken, torch keeps a tail of the "
-        "gradient that the approximation by tanh has lost.",
+        reason="torch's default is the exact GELU. Where it hardly differs from the approximation by tanh, or has lost "
+        "its digits, its own rounding errors decide. With AVX-512 torch calls oneDNN's bfloat16 kernel, which flushes "
+        "subnormals. Where torch does not call it, torch keeps a tail of the gradient that the approximation by tanh has "
+        "lost.",
         link=ONEDNN,
     ),
     recorded(
         id="gelu-tanh-lost-tails",
         cause="inaccurate",
         implementations=(MATCHED,),
-        reason="torch computes 1 + tanh and 1 - tanh^2. Where tanh nears -1 or 1 they keep fewer and fewer digits, and "
-        "where it rounds to it they are 0, although the exact value is a normal number. The second derivative is composed "
-        "of operations that each round, in the 16-bit dtypes to 16 bits.",
+        reason="In the tails torch's results lose digits, down to 0, although the exact value is a normal number. torch "
+        "computes 1 + tanh and 1 - tanh^2. The closer tanh is to -1 or 1, the fewer digits they keep. Where tanh rounds "
+        "to -1 or 1, they are 0. torch computes the second derivative in several operations, each of which rounds, in "
+        "the 16-bit dtypes to 16 bits.",
         link=COMPOSED,
     ),
     recorded(
         id="gelu-tanh-lost-tails-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes 1 + tanh, and differentiates tanh as (1 + y) (1 - y). Where tanh nears -1 or 1, these keep "
-        "fewer and fewer digits, down to 0. XLA's float64 tanh stays 7 ULP below 1 between arguments of 18.2 and 20, where "
-        "the exact value goes on: there the result is up to 50 times too large.",
+        reason="In the tails JAX's results lose digits, down to 0. JAX computes 1 + tanh, and it computes the derivative "
+        "of y = tanh as (1 + y) (1 - y). The closer y is to -1 or 1, the fewer digits these keep. In float64 XLA's tanh "
+        "stays 7 ULP below 1 between arguments of 18.2 and 20, while the exact value goes on towards 1. There the result "
+        "is up to 50 times too large.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-tanh-jax-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX rounds to 16 bits after each step, the cube and the constants included.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX rounds to 16 bits after each step, and it rounds "
+        "the cube and the constants, too.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="gelu-tanh-zero-sign",
         cause="convention",
         implementations=(DEFAULT, JAX),
-        reason="Where the gradient underflows, torch keeps the sign of this negative number and JAX adds a +0 to it. "
+        reason="Where the gradient, a negative number, underflows to zero, torch keeps its sign and JAX adds a +0 to it. "
         "torch's default is the exact GELU: see gelu-zero-sign.",
         link=JAX_SOURCE,
     ),
@@ -201,8 +205,8 @@ DEVIATIONS = (
         id="gelu-tanh-torch-default-compiled",
         cause="inaccurate",
         implementations=(DEFAULT,),
-        reason="torch's default is the exact GELU, compiled with an erf of its own. Its gradient keeps the tail that the "
-        "approximation by tanh has lost out there.",
+        reason="torch's default is the exact GELU, and torch.compile computes it with an erf of its own. Its gradient "
+        "keeps a tail that the approximation by tanh has lost.",
         link=COMPOSED,
         modes=("compile",),
     ),
@@ -211,7 +215,7 @@ DEVIATIONS = (
     scalar_rest(
         "gelu-tanh-layout-matched",
         of="tanh",
-        more="Where tanh rounds to -1 or 1 in one of them only, the result is 0 there.",
+        more="Where tanh rounds to -1 or 1 in only one of them, the result of that one is 0.",
         implementations=("torch.native.matched",),
     ),
 )

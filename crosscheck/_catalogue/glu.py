@@ -108,88 +108,96 @@ DEVIATIONS = (
         id="glu-exp-overflow",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch multiplies a with 1 / (1 + e^-b), which is 0 where e^-b overflows to infinity, although the exact "
-        "product is a normal number where a is large; the derivatives inherit the 0.",
+        reason="At gates b where e^-b overflows to infinity, torch's result is 0, although the exact product is a normal "
+        "number where a is large. torch multiplies a by 1 / (1 + e^-b), which is 0 there. The derivatives are 0 for the "
+        "same reason.",
         link=TORCH_KERNEL,
     ),
     recorded(
         id="glu-exp-overflow-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX multiplies a with 1 / (1 + e^-b), which is 0 where e^-b overflows, in float16 at -11.09 already, or "
-        "where the quotient, or its product with a direction, is subnormal and flushed, although the result is a normal "
-        "number.",
+        reason="At very negative gates b JAX's result is 0, although the exact one is a normal number. JAX multiplies a "
+        "by 1 / (1 + e^-b). This quotient is 0 where e^-b overflows, in float16 from b = -11.09 on. It is also 0 where "
+        "it is subnormal, or its product with a direction is, since XLA flushes subnormals.",
         link=JAX_SIGMOID,
     ),
     recorded(
         id="glu-derivative-lost-tail",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks compute the slope of the gate as s (1 - s) from the rounded sigmoid s. Where s nears 1, the "
-        "difference keeps fewer and fewer digits, and where s rounds to 1 the slope is 0, although the exact one is e^-b.",
+        reason="At large gates b the slope of the gate loses digits, down to 0, although the exact slope is e^-b. Both "
+        "frameworks compute the slope as s (1 - s) from the rounded sigmoid s. The closer s is to 1, the fewer digits 1 "
+        "- s keeps. Where s rounds to 1, the slope is 0.",
         link=TORCH_KERNEL,
     ),
     recorded(
         id="glu-second-derivative-cancelled",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Near a gate of 0 the slope s (1 - s) has a maximum, and its derivative a zero. Both frameworks compute it "
-        "as a difference of two products of the rounded sigmoid, whose error is multiplied with a.",
+        reason="Near a gate of 0 the second derivative loses digits. There the slope s (1 - s) of the gate has its "
+        "maximum, so the derivative of the slope is near 0. Both frameworks compute that derivative as a difference of "
+        "two products of the rounded sigmoid s, and multiply the error of the difference by a.",
         link=TORCH_SECOND,
     ),
     recorded(
         id="glu-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes the sigmoid, the products and the derivatives in the 16-bit dtype, rounding after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes the sigmoid, the products and the "
+        "derivatives in the 16-bit dtype and rounds after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="glu-16-bit-rounding",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch stores the sigmoid in 16 bits before it computes the gradient from it, and composes the second "
-        "derivative from operations that each round to 16 bits.",
+        reason="In the 16-bit dtypes the rounding errors of torch's derivatives add up. torch rounds the sigmoid to 16 "
+        "bits before it computes the gradient from it. It computes the second derivative in several operations, each of "
+        "which rounds to 16 bits.",
         link=TORCH_GRADIENT,
     ),
     recorded(
         id="glu-16-bit-underflow",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="As glu-16-bit-rounding, where the stored sigmoid is subnormal in float16, or 0, although its product with a "
-        "large a is a normal number.",
+        reason="In float16 torch's derivatives lose digits, down to 0, where the gate is very negative. torch stores the "
+        "sigmoid in float16, as glu-16-bit-rounding says. There the stored sigmoid is subnormal, or 0, although its "
+        "product with a large a is a normal number.",
         link=TORCH_GRADIENT,
     ),
     recorded(
         id="glu-product-overflow",
         cause="special",
         implementations=(TORCH,),
-        reason="torch multiplies a with the direction first, which overflows where a is the largest number, before the "
-        "slope of the gate makes the product small again; in float16 that slope is 0, and infinity times 0 is NaN.",
+        reason="Where a is the largest number, torch's second derivative is infinite, and NaN in float16. torch "
+        "multiplies a by the direction first, and that product overflows before the slope of the gate makes it small "
+        "again. In float16 that slope is 0, and infinity times 0 is NaN.",
         link=TORCH_SECOND,
     ),
     recorded(
         id="glu-product-overflow-jax",
         cause="special",
         implementations=(JAX,),
-        reason="JAX multiplies a with the cotangent first, which overflows where a is the largest number, before the slope "
-        "of the gate makes the product small again. The second derivative then subtracts two such infinities.",
+        reason="Where a is the largest number, JAX's derivatives are infinite or NaN. JAX multiplies a by the cotangent "
+        "first, and that product overflows before the slope of the gate makes it small again. The second derivative then "
+        "subtracts two such infinities.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="glu-infinite-number",
         cause="special",
         implementations=(JAX,),
-        reason="Where a is infinite, JAX's second derivative is the difference of two infinite products, NaN; torch "
-        "subtracts before it multiplies with a, and has the infinite limit.",
+        reason="Where a is infinite, JAX's second derivative is NaN: it is the difference of two infinite products. "
+        "torch subtracts before it multiplies by a, and returns the limit, which is infinite.",
         link=JAX_SIGMOID,
     ),
     recorded(
         id="glu-zero-sign",
         cause="convention",
         implementations=BOTH,
-        reason="Where the slope of the gate is 0, the second derivative is a sum of zeros, whose signs depend on the order "
-        "in which the frameworks multiply.",
+        reason="Where the slope of the gate is 0, the second derivative is a zero whose sign differs between the "
+        "frameworks. It is a sum of zeros. The frameworks multiply in another order, and the order decides the signs.",
         link=TORCH_SECOND,
     ),
 )

@@ -43,15 +43,16 @@ DEVIATIONS = (
         id="hard-sigmoid-no-second-derivative",
         cause="error",
         implementations=(TORCH,),
-        reason="torch has no derivative for the backward pass of hardsigmoid, and says so; its hardtanh has one.",
+        reason="torch raises an error when it is asked for the second derivative of hardsigmoid. It has no derivative of "
+        "the backward pass of hardsigmoid; for hardtanh it has one.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="hard-sigmoid-float64-gradient-in-float32",
         cause="definition",
         implementations=(TORCH,),
-        reason="torch's backward kernel keeps its constant 1/6 in single precision for float64 too: the gradient is wrong "
-        "from the eighth digit on.",
+        reason="In float64 torch's gradient is wrong from the eighth digit on. torch's backward kernel keeps its "
+        "constant 1/6 in single precision, for float64 too.",
         link=CPU_KERNEL,
         bug=True,
     ),
@@ -59,15 +60,15 @@ DEVIATIONS = (
         id="hard-sigmoid-gradient-below-three",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope "
-        "of relu6 is 0.",
+        reason="At the last float below 3 JAX's gradient is 0. JAX differentiates relu6(x + 3). There x + 3 rounds to 6, "
+        "the kink, where the slope of relu6 is 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="hard-sigmoid-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX rounds x + 3 to 16 bits before it divides by 6.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX rounds x + 3 to 16 bits before it divides by 6.",
         link=JAX_SOURCE,
     ),
 )

@@ -48,16 +48,16 @@ DEVIATIONS = (
         id="hard-silu-at-infinity",
         cause="special",
         implementations=(TORCH, JAX),
-        reason="Both frameworks multiply x with the hard sigmoid: at minus infinity that is -inf times 0, NaN, where the "
-        "limit is 0.",
+        reason="At minus infinity both frameworks return NaN, where the limit is 0. They multiply x by the hard sigmoid, "
+        "and -inf times 0 is NaN.",
         link=SOURCE,
     ),
     recorded(
         id="hard-silu-overflow",
         cause="special",
         implementations=(TORCH,),
-        reason="torch computes x times 6 before it divides by 6: from a sixth of the largest float on, the product is "
-        "infinite, although the result is x.",
+        reason="From a sixth of the largest float on, torch's value is infinite, although the exact value is x. torch "
+        "multiplies x by 6 before it divides by 6, and that product overflows.",
         link=CPU_KERNEL,
         bug=True,
     ),
@@ -65,23 +65,24 @@ DEVIATIONS = (
         id="hard-silu-derivatives-below-three",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates relu6(x + 3): at the last float below 3 the sum rounds to 6, the kink, where the slope "
-        "of relu6 is 0.",
+        reason="At the last float below 3 JAX's derivatives are those to the right of 3. JAX differentiates relu6(x + "
+        "3). There x + 3 rounds to 6, the kink, where the slope of relu6 is 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="hard-silu-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX adds, divides and multiplies in the 16-bit dtype, rounding after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX adds, divides and multiplies in the 16-bit dtype "
+        "and rounds after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="hard-silu-gradient-at-infinity-forward",
         cause="special",
         implementations=(JAX,),
-        reason="In forward mode JAX multiplies x with the slope of relu6, which is 0 out there: at the infinities that is "
-        "NaN. In reverse mode the product comes before the choice that drops it.",
+        reason="At the infinities JAX's gradient in forward mode is NaN. It multiplies x by the slope of relu6, which is "
+        "0 there. In reverse mode JAX multiplies before it selects the slope, and the selection drops the product.",
         link=JAX_SOURCE,
         modes=("forward",),
     ),
@@ -89,12 +90,13 @@ DEVIATIONS = (
         id="hard-silu-second-derivative-at-nan",
         cause="convention",
         implementations=(TORCH, JAX),
-        reason="At NaN torch's second derivative in forward mode is NaN, JAX's is 0, that of the constant slope it chooses.",
+        reason="At NaN torch's second derivative in forward mode is NaN and JAX's is 0. JAX selects a constant slope, "
+        "whose derivative is 0.",
         link=JAX_SOURCE,
         modes=("forward",),
     ),
     compiled_nan("hard-silu-compiled-nan-gradient", 1.0),
-    scalar_rest("hard-silu-layout", of="the gradient", more="At NaN the one gives NaN, the other 1."),
+    scalar_rest("hard-silu-layout", of="the gradient", more="At NaN one of them gives NaN, the other 1."),
 )
 
 HARD_SILU = Activation(

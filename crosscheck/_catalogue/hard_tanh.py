@@ -40,20 +40,21 @@ DEVIATIONS = (
         id="hard-tanh-gradient-at-ends",
         cause="convention",
         implementations=("jax.native",),
-        reason="At -1 and 1 the slope is 0 or 1. torch stops the gradient where x <= -1 or x >= 1 and takes 0; JAX cuts "
-        "where x < -1 or x > 1, so that -1 and 1 belong to the line, and takes 1.",
+        reason="At -1 and 1 torch's gradient is 0 and JAX's is 1. On one side of these points the slope is 0, on the "
+        "other 1. torch stops the gradient where x <= -1 or x >= 1. JAX clips x where x < -1 or x > 1, so that -1 and 1 "
+        "belong to the line.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="hard-tanh-gradient-at-nan",
         cause="convention",
         implementations=("torch.native", "jax.native"),
-        reason="JAX lets the gradient through where x is not cut, as NaN is not. torch's vectorised kernel lets it through "
-        "where -1 < x < 1, which NaN fails; its scalar kernel, for what is left at the end of a tensor, gives 1 as JAX "
-        "does.",
+        reason="At NaN JAX's gradient is 1; torch's is 0 in its vectorised kernel and 1 in its scalar kernel. JAX lets "
+        "the gradient through where x is not clipped, and NaN is not clipped. torch's vectorised kernel lets it through "
+        "where -1 < x < 1, which is false for NaN. torch's scalar kernel computes the last entries of a tensor.",
         link="https://github.com/pytorch/pytorch/issues/195075",
     ),
-    scalar_rest("hard-tanh-layout", of="the gradient", more="At NaN the one gives 0, the other 1."),
+    scalar_rest("hard-tanh-layout", of="the gradient", more="At NaN one of them gives 0, the other 1."),
 )
 
 HARD_TANH = Activation(

@@ -41,7 +41,7 @@ def kinks(lambd: float) -> tuple[Kink, ...]:
     return Kink(at=-lambd, chosen={1: 0.0}, source=source), Kink(at=lambd, chosen={1: 0.0}, source=source)
 
 
-DEVIATIONS = (scalar_rest("hardshrink-layout", of="the gradient", more="At NaN the one gives 0, the other 1."),)
+DEVIATIONS = (scalar_rest("hardshrink-layout", of="the gradient", more="At NaN one of them gives 0, the other 1."),)
 
 HARDSHRINK = Activation(
     name="hardshrink",

@@ -52,16 +52,16 @@ DEVIATIONS = (
         id="leaky-relu-gradient-at-zero",
         cause="convention",
         implementations=("jax.native",),
-        reason="At 0 the slope is a or 1. torch takes a, the slope of the side that its condition x > 0 leaves to 0; JAX "
-        "compares with x >= 0 and takes 1.",
+        reason="At 0 torch's gradient is a and JAX's is 1. On one side of 0 the slope is a, on the other 1. torch tests "
+        "x > 0, which is false at 0. JAX tests x >= 0, which is true at 0.",
         link="https://docs.jax.dev/en/latest/_autosummary/jax.nn.leaky_relu.html",
     ),
     recorded(
         id="leaky-relu-subnormals-unscaled",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="XLA on the CPU reads a subnormal input of the comparison x >= 0 as 0, so a negative subnormal counts as not "
-        "negative and is returned as it is instead of being multiplied by the slope.",
+        reason="JAX returns negative subnormal inputs unchanged, instead of multiplying them by the slope. XLA on the "
+        "CPU reads a subnormal input as 0 when it computes x >= 0, so that the input counts as not negative.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
 )

@@ -61,8 +61,9 @@ DEVIATIONS = (
         id="log1mexp-log1p",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="XLA's log1p on the CPU takes its approximation for -0.29 < x < 0.41 at all |x| < 0.41, and loses up to 129 "
-        "ULP below -0.29.",
+        reason="Where the argument of log1p is below -0.29, JAX's value loses up to 129 ULP. XLA's log1p on the CPU has "
+        "an approximation that is right for arguments between -0.29 and 0.41. It uses this approximation for all "
+        "arguments between -0.41 and 0.41.",
         link="https://github.com/jax-ml/jax/issues/39707",
         bug=True,
     ),
@@ -70,8 +71,8 @@ DEVIATIONS = (
         id="log1mexp-second-derivative-overflow",
         cause="special",
         implementations=(JAX,),
-        reason="JAX computes the second derivative as -(p + 1) / p^2 with p = e^x - 1. Where e^x overflows that is infinity "
-        "times 0, NaN; the exact value is -e^-x.",
+        reason="Where e^x overflows, JAX's second derivative is NaN; the exact value is -e^-x. JAX computes it as -(p + "
+        "1) / p^2 with p = e^x - 1, which is infinity times 0 there.",
         link=JAX_SOURCE,
         bug=True,
     ),
@@ -79,22 +80,24 @@ DEVIATIONS = (
         id="log1mexp-second-derivative-square-underflow",
         cause="special",
         implementations=(JAX,),
-        reason="That p^2 is flushed to 0 where it would be subnormal, so that the quotient is infinite before it overflows.",
+        reason="At small x JAX's second derivative is infinite before the exact one overflows. JAX divides by p^2, with "
+        "p = e^x - 1. XLA flushes p^2 to 0 where it would be subnormal.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log1mexp-second-derivative-lost-tail",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="That 1 / p^2 is flushed to 0 where it would be subnormal, and underflows in float16, although the product "
-        "with p + 1 is still a normal number.",
+        reason="At large x JAX's second derivative is 0, although the exact one is still a normal number. JAX multiplies "
+        "p + 1 by 1 / p^2, with p = e^x - 1. XLA flushes 1 / p^2 to 0 where it would be subnormal; in float16 it "
+        "underflows.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log1mexp-gradient-at-minus-zero",
         cause="special",
         implementations=(JAX,),
-        reason="JAX computes the gradient as 1 / (e^x - 1), which at -0 is minus infinity. The function begins at 0, where "
+        reason="At -0 JAX's gradient is minus infinity: JAX computes 1 / (e^x - 1). The function begins at 0, and there "
         "its gradient tends to plus infinity.",
         link=JAX_SOURCE,
     ),
@@ -102,30 +105,32 @@ DEVIATIONS = (
         id="log1mexp-gradient-expm1",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="XLA's expm1 on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        reason="At a few inputs the error of JAX's gradient is a few ULP more than the budget allows. It is the error of "
+        "XLA's expm1 on the CPU.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="log1mexp-gradient-overflow-float16",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="In float16 e^x overflows above 11.09 and the gradient 1 / (e^x - 1) is 0, although the exact one is a "
-        "subnormal number.",
+        reason="In float16 JAX's gradient is 0 above 11.09, although the exact one is a subnormal number. JAX computes 1 "
+        "/ (e^x - 1), and there e^x overflows.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log1mexp-gradient-infinite-float16",
         cause="special",
         implementations=(JAX,),
-        reason="e^x - 1, rounded as in log1mexp-16-bit-arithmetic, is so small that 1 divided by it is infinite.",
+        reason="In float16 JAX's gradient is infinite where the rounded e^x - 1 is so small that 1 divided by it "
+        "overflows. How JAX rounds e^x - 1: see log1mexp-16-bit-arithmetic.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log1mexp-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes each step in the 16-bit dtype, rounding after each. Its expm1 of a float16 is that of e^x - 1 "
-        "in float32, which rounds small x to multiples of 2^-23.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes each step in the 16-bit dtype and rounds "
+        "after each. In float16 JAX computes expm1 as e^x - 1 in float32, which rounds small x to multiples of 2^-23.",
         link=JAX_SOURCE,
     ),
 )

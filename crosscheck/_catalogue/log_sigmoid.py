@@ -57,53 +57,59 @@ DEVIATIONS = (
         id="log-sigmoid-second-derivative-lost-tail",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes the second derivative as (s - 1) s of the rounded sigmoid s. Where s nears 1, the difference "
-        "keeps fewer and fewer digits, and where s rounds to 1 the result is 0, although the exact one is -e^-x.",
+        reason="At large x torch's second derivative loses digits, down to 0, although the exact one is -e^-x. torch "
+        "computes it as (s - 1) s from the rounded sigmoid s. The closer s is to 1, the fewer digits s - 1 keeps. Where "
+        "s rounds to 1, the result is 0.",
         link=DOUBLE_BACKWARD,
     ),
     recorded(
         id="log-sigmoid-second-derivative-exp-overflow",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="That sigmoid is 1 / (1 + e^-x). Where e^-x overflows to infinity it is 0, although the exact result is "
-        "still a subnormal number.",
+        reason="Where e^-x overflows to infinity, torch's second derivative is 0, although the exact one is still a "
+        "subnormal number. torch computes it from the sigmoid 1 / (1 + e^-x), which is 0 there.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
     ),
     recorded(
         id="log-sigmoid-gradient-rounded-buffer",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch keeps e^-|x| for the backward pass, rounded to 16 bits, and computes the gradient from it.",
+        reason="In the 16-bit dtypes the rounding errors of torch's gradient add up. torch keeps e^-|x| for the backward "
+        "pass, rounded to 16 bits, and computes the gradient from it.",
         link=CPU_KERNEL,
     ),
     recorded(
         id="log-sigmoid-second-derivative-rounded-steps",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch composes the second derivative from operations that each round to 16 bits.",
+        reason="In the 16-bit dtypes the rounding errors of torch's second derivative add up. torch computes it in "
+        "several operations, each of which rounds to 16 bits.",
         link=DOUBLE_BACKWARD,
     ),
     recorded(
         id="log-sigmoid-gradient-rounded-difference",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes the gradient as e^(-x - y) from the rounded y = log(1 + e^-x). The absolute error of y and of "
-        "the difference, up to an ULP of x, becomes a relative one. The second derivative inherits it.",
+        reason="The relative error of JAX's gradient is up to an ULP of x. JAX computes the gradient as e^(-x - y) from "
+        "the rounded y = log(1 + e^-x). The exponential turns the absolute error of y and of the difference into a "
+        "relative error of the gradient. The second derivative has this error, too.",
         link=LOGADDEXP,
     ),
     recorded(
         id="log-sigmoid-second-derivative-lost-tail-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates that gradient g as g (1 - g). Where g nears 1, the difference keeps fewer and fewer "
-        "digits, and where g rounds to 1 the result is 0, although the exact one is -e^x.",
+        reason="At very negative x JAX's second derivative loses digits, down to 0, although the exact one is -e^x. JAX "
+        "computes it as g (1 - g) from the rounded gradient g. The closer g is to 1, the fewer digits 1 - g keeps. Where "
+        "g rounds to 1, the result is 0.",
         link=LOGADDEXP,
     ),
     recorded(
         id="log-sigmoid-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes each step of log(1 + e^-x) in the 16-bit dtype, rounding after each.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes each step of log(1 + e^-x) in the 16-bit "
+        "dtype and rounds after each.",
         link=LOGADDEXP,
     ),
     recorded(
@@ -117,8 +123,8 @@ DEVIATIONS = (
         id="log-sigmoid-derivative-underflow-sign-forward",
         cause="convention",
         implementations=(TORCH, JAX),
-        reason="In forward mode JAX computes the derivatives as products with a negative number: where they underflow to "
-        "zero it keeps that sign, and torch returns +0.",
+        reason="Where a derivative underflows to zero in forward mode, JAX returns -0 and torch returns +0. JAX computes "
+        "the derivative as a product with a negative number, whose sign it keeps.",
         link=LOGADDEXP,
         modes=("forward",),
     ),

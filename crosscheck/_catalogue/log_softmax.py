@@ -67,65 +67,71 @@ DEVIATIONS = (
         id="log_softmax-infinite-maximum",
         cause="special",
         implementations=BOTH,
-        reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
-        "where one entry alone is infinite: it is 0 there and minus infinity elsewhere. A row of one entry is always 0.",
+        reason="Where the largest entry of a row is infinite, both frameworks return NaN. They subtract the largest "
+        "entry from all entries first, and inf - inf is NaN. Where only one entry is infinite, the limit exists: it is 0 "
+        "for that entry and minus infinity for the others. In a row of one entry the result is always 0.",
         link="https://github.com/pytorch/pytorch/issues/6864",
     ),
     recorded(
         id="log_softmax-lost-tail",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks take the logarithm of a sum to which the largest entry contributes 1. Where it dominates, "
-        "the others are rounded away, and the result is 0 where the exact one is not; log1p of their sum alone would keep "
-        "it.",
+        reason="Where the largest entry dominates its row, the result for it is 0, although the exact one is not 0. Both "
+        "frameworks take the logarithm of a sum to which the largest entry contributes 1, and the other terms are "
+        "rounded away. log1p of the sum of the other terms would keep them.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="log_softmax-rounded-exponent",
         cause="inaccurate",
         implementations=BOTH,
-        reason="The second derivative is a product with the softmax. torch computes that as the exponential of the rounded "
-        "log-softmax, JAX as that of the rounded difference from the largest entry: half an ULP of the exponent, an "
-        "absolute error, becomes a relative one of up to 32 to 64 ULP.",
+        reason="The second derivative has a relative error of up to 32 to 64 ULP. It is a product with the softmax. "
+        "torch computes the softmax as the exponential of the rounded log-softmax, JAX as the exponential of the rounded "
+        "difference from the largest entry. The exponential turns the absolute error of its argument, half an ULP, into "
+        "a relative error.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="log_softmax-rounded-exponent-far",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="As log_softmax-rounded-exponent, where JAX deviates by more: see log_softmax-flushed-factor.",
+        reason="torch's second derivative has the error of log_softmax-rounded-exponent here, too. JAX deviates by more "
+        "at these inputs: see log_softmax-flushed-factor.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="log_softmax-flushed-factor",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on "
-        "CPU flushes that to 0 where it is subnormal, although the product is still a normal number.",
+        reason="JAX's second derivative is 0 where one of its factors is subnormal, although the product is still a "
+        "normal number. This factor is the exponential of the difference from the largest entry. XLA on the CPU flushes "
+        "it to 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log_softmax-16-bit-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes the difference, the exponential, the logarithm, the sums over the row and the products in the "
-        "16-bit dtype, rounding after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes the difference, the exponential, the "
+        "logarithm, the sums over the row and the products in the 16-bit dtype and rounds after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="log_softmax-16-bit-rounding",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch stores the sum of the exponentials and its logarithm in 16 bits, and computes the derivatives with "
-        "the exponential of the log-softmax that was rounded to 16 bits.",
+        reason="In the 16-bit dtypes torch's rounding errors add up. torch rounds the sum of the exponentials and its "
+        "logarithm to 16 bits. It computes the derivatives from the exponential of the log-softmax, which is rounded to "
+        "16 bits, too.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="log_softmax-zero-sign",
         cause="convention",
         implementations=BOTH,
-        reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
-        "frameworks multiply and add these in another order, which decides the sign.",
+        reason="At an entry of minus infinity the second derivative is a zero whose sign differs between the frameworks. "
+        "It is 0 times a number that depends on the other entries. The frameworks multiply and add in another order, and "
+        "the order decides the sign.",
         link=TORCH_DERIVATIVES,
     ),
     compiled_anew("log-softmax-layout-jax"),

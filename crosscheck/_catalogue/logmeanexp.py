@@ -69,8 +69,8 @@ DEVIATIONS = (
         id="logmeanexp-subtracted-logarithm",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX subtracts log(n) from the log-sum-exp. Where the two cancel, what the rounding of each has left "
-        "remains.",
+        reason="Where the log-sum-exp and log(n) nearly cancel, JAX's value loses digits. JAX subtracts log(n) from the "
+        "log-sum-exp, and the rounding errors of both remain in the difference.",
         link=JAX_SOURCE,
     ),
     *(without_torch(deviation) for deviation in logsumexp.DEVIATIONS if deviation.id in INHERITED),

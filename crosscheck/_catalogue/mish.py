@@ -89,17 +89,18 @@ DEVIATIONS = (
         id="mish-at-infinity",
         cause="special",
         implementations=BOTH,
-        reason="Both frameworks multiply x with tanh(softplus(x)): at minus infinity that is -inf times 0, NaN, where the "
-        "limit is 0. The derivatives multiply an infinite x with a zero in the same way, at both infinities.",
+        reason="At minus infinity both frameworks return NaN, where the limit is 0. They multiply x by "
+        "tanh(softplus(x)), and -inf times 0 is NaN. At both infinities the derivatives are NaN, too: they also multiply "
+        "an infinite x by 0.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mish.html",
     ),
     recorded(
         id="mish-second-derivative-overflow",
         cause="special",
         implementations=(TORCH,),
-        reason="For the second derivative torch composes softplus of exp and log1p. Where e^x overflows, from 11.09 on in "
-        "float16, the derivative of exp is infinite and that of log1p 0, their product NaN. The exact value is 0 or near "
-        "it.",
+        reason="Where e^x overflows, from 11.09 on in float16, torch's second derivative is NaN; the exact value is 0 or "
+        "near 0. For the second derivative torch computes softplus from exp and log1p. There the derivative of exp is "
+        "infinite and that of log1p is 0, and their product is NaN.",
         link=TORCH_DERIVATIVES,
         bug=True,
     ),
@@ -107,108 +108,119 @@ DEVIATIONS = (
         id="mish-second-derivative-overflow-jax",
         cause="special",
         implementations=(JAX,),
-        reason="JAX differentiates tanh as (1 + t) (1 - t). The derivative of that multiplies x with 1 + t, which is 2: "
-        "where 2 x overflows, infinity times the 0 of a later factor is NaN.",
+        reason="Where 2 x overflows, JAX's second derivative is NaN. JAX computes the derivative of tanh as (1 + t) (1 - "
+        "t). The derivative of that multiplies x by 1 + t, which is 2. The infinite product meets a later factor, which "
+        "is 0, and infinity times 0 is NaN.",
         link=JAX_RULES,
     ),
     recorded(
         id="mish-subnormal-exp",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch multiplies x with tanh(log1p(e^x)). Where e^x is subnormal it holds few digits, and x multiplies its "
-        "error; where it rounds to 0, so does the value, although the exact one does not.",
+        reason="Where e^x is subnormal, torch's value loses digits; where e^x rounds to 0, the value is 0, although the "
+        "exact one is not. torch multiplies x by tanh(log1p(e^x)). A subnormal e^x holds few digits, and x multiplies "
+        "its error.",
         link=TORCH_KERNEL,
     ),
     recorded(
         id="mish-derivative-exp-overflow",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="The gradient contains the sigmoid, which torch computes as 1 / (1 + e^-x). Where e^-x overflows to "
-        "infinity, the larger of the gradient's two terms is lost, although it is still a normal number at first.",
+        reason="Where e^-x overflows to infinity, torch's derivatives lose the larger of the gradient's two terms, "
+        "although it is still a normal number at first. This term contains the sigmoid, which torch computes as 1 / (1 + "
+        "e^-x).",
         link=TORCH_KERNEL,
     ),
     recorded(
         id="mish-flushed-exp",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="XLA on the CPU flushes e^x to 0 where it is subnormal, although x e^x is still a normal number.",
+        reason="Where e^x is subnormal, JAX's results are 0, although x e^x is still a normal number. XLA on the CPU "
+        "flushes e^x to 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="mish-value-over-budget",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="XLA's tanh on the CPU has a few more ULP of error than the budget allows, at few inputs.",
+        reason="At a few inputs the error of JAX's value is a few ULP more than the budget allows. It is the error of "
+        "XLA's tanh on the CPU.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="mish-gradient-near-one",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="The gradient is t + x s (1 - t^2), with t = tanh(softplus(x)) near 1: x multiplies the error of the rounded "
-        "t.",
+        reason="Where t = tanh(softplus(x)) is near 1, torch's gradient loses digits. The gradient is t + x s (1 - t^2), "
+        "s being the sigmoid, and x multiplies the error of the rounded t.",
         link=TORCH_KERNEL,
     ),
     recorded(
         id="mish-gradient-near-one-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="As in mish-gradient-near-one, with the larger error of XLA's tanh.",
+        reason="Where tanh(softplus(x)) is near 1, JAX's gradient loses digits, as torch's does: see "
+        "mish-gradient-near-one. JAX's error is larger, since XLA's tanh has a larger error.",
         link=JAX_RULES,
     ),
     recorded(
         id="mish-derivatives-cancelled",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="Towards the zero of the gradient at -1.19 and those of the second derivative at -2.26 and 1.49 the terms "
-        "cancel. Nearer to them the error counts in ULP of the terms and passes; around that it counts in ULP of the "
-        "result.",
+        reason="Near the zero of the gradient at -1.19, and near the zeros of the second derivative at -2.26 and 1.49, "
+        "torch's derivatives lose digits, since their terms cancel. Very near to a zero, the error is counted in ULP of "
+        "the terms, and passes. Further away, it is counted in ULP of the result, and is above the budget.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="mish-derivatives-rounded-exponent",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes the sigmoid in the derivatives as e^(x - softplus(x)); exp multiplies the rounding error of "
-        "the difference by its size. Towards the zeros of the derivatives, where terms cancel, this and other errors grow.",
+        reason="At negative x JAX's derivatives lose digits. JAX computes their sigmoid as e^(x - softplus(x)), and the "
+        "exponential multiplies the rounding error of its argument by the size of the argument. Near the zeros of the "
+        "derivatives, where terms cancel, this error and others are larger.",
         link=JAX_LOGADDEXP,
     ),
     recorded(
         id="mish-second-derivative-lost-tail",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch differentiates through the rounded t = tanh(softplus(x)), with a factor 1 - t^2. Where t nears 1 it "
-        "keeps fewer and fewer digits, and where t rounds to 1 the second derivative is 0, although the exact one is not.",
+        reason="Where t = tanh(softplus(x)) is near 1, torch's second derivative loses digits, down to 0, although the "
+        "exact one is not 0. It has a factor 1 - t^2, which torch computes from the rounded t. The closer t is to 1, the "
+        "fewer digits the factor keeps. Where t rounds to 1, the second derivative is 0.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="mish-second-derivative-lost-tail-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="As in mish-second-derivative-lost-tail; XLA's tanh stays below 1 for longer, so that in float64 the result "
-        "is a hundred times too large before it is 0.",
+        reason="Where tanh(softplus(x)) is near 1, JAX's second derivative loses digits, as torch's does: see "
+        "mish-second-derivative-lost-tail. XLA's tanh stays below 1 for longer. In float64 the result is therefore a "
+        "hundred times too large before it is 0.",
         link=JAX_RULES,
     ),
     recorded(
         id="mish-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes softplus, tanh, the product and the derivatives in the 16-bit dtype, rounding after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes softplus, tanh, the product and the "
+        "derivatives in the 16-bit dtype and rounds after each step.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="mish-second-derivative-rounded",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch composes the second derivative from operations that each round to 16 bits.",
+        reason="In the 16-bit dtypes the rounding errors of torch's second derivative add up. torch computes it in "
+        "several operations, each of which rounds to 16 bits.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="mish-gradient-underflow-sign",
         cause="convention",
         implementations=BOTH,
-        reason="Where the gradient, a negative number, underflows in float16, torch, which computes it in float32, keeps "
-        "its sign and JAX returns +0.",
+        reason="Where the gradient, a negative number, underflows to zero in float16, torch keeps its sign and JAX "
+        "returns +0. torch computes the gradient in float32.",
         link=JAX_SOURCE,
     ),
     composed_gradient("mish-functional-gradient-rounded"),

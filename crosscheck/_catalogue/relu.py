@@ -46,15 +46,15 @@ DEVIATIONS = (
         id="relu-negative-zero",
         cause="convention",
         implementations=("torch.native", "jax.native"),
-        reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
+        reason="At -0 torch keeps the sign and JAX returns 0. The maximum of 0 and -0 may be either zero.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu.html",
     ),
     recorded(
         id="relu-gradient-at-nan",
         cause="convention",
         implementations=("torch.native", "jax.native"),
-        reason="torch masks the gradient where x <= 0, JAX keeps it where x > 0; NaN is neither, so torch lets the gradient "
-        "through and JAX stops it.",
+        reason="At NaN torch's gradient is 1 and JAX's is 0. torch stops the gradient where x <= 0, and JAX lets it "
+        "through where x > 0. At NaN neither is true.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
 )

@@ -43,11 +43,11 @@ DEVIATIONS = (
         id="relu6-negative-zero",
         cause="convention",
         implementations=("torch.native", "jax.native"),
-        reason="The maximum of 0 and -0 may be either zero: torch keeps the sign of the input -0, JAX returns 0.",
+        reason="At -0 torch keeps the sign and JAX returns 0. The maximum of 0 and -0 may be either zero.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU6.html",
     ),
     compiled_nan("relu6-compiled-nan-gradient", 1.0, 0.0),
-    scalar_rest("relu6-layout", of="the gradient", more="At NaN the one gives 0, the other 1."),
+    scalar_rest("relu6-layout", of="the gradient", more="At NaN one of them gives 0, the other 1."),
 )
 
 RELU6 = Activation(

@@ -53,53 +53,56 @@ DEVIATIONS = (
         id="selu-second-derivative-at-zero",
         cause="convention",
         implementations=(TORCH,),
-        reason="At 0 the second derivative is 0 or l a. torch's gradient takes the exponential branch at 0, its second "
-        "derivative the other one.",
+        reason="At 0 the second derivative may be 0 or l a; torch's is 0. There torch's gradient takes the branch of the "
+        "exponential, and its second derivative takes the other branch.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="selu-derivative-lost-tail",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates e^x - 1 through its rounded value y, as y + 1. Where y nears -1, the sum keeps fewer and "
-        "fewer digits, and where y rounds to -1 the gradient is 0, although the exact one is l a e^x.",
+        reason="For negative x JAX's derivatives lose digits, down to 0, although the exact gradient is l a e^x. JAX "
+        "computes the derivative of e^x - 1 as y + 1 from the rounded value y. The closer y is to -1, the fewer digits "
+        "the sum keeps. Where y rounds to -1, the gradient is 0.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="selu-value-over-budget",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="XLA's expm1 on the CPU has up to 5 ULP of error, and the factors l and a are multiplied one after the "
-        "other, each product rounded: together a little more than the budget, at few inputs.",
+        reason="At a few inputs the error of JAX's value is a little more than the budget allows. XLA's expm1 on the CPU "
+        "has up to 5 ULP of error. JAX multiplies by l and a one after the other, and rounds each product.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="selu-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX rounds to 16 bits after each step, and l and a themselves: in bfloat16 they are 1.046875 and 1.671875, "
-        "and the limit at minus infinity is -1.75 instead of -1.758.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX rounds to 16 bits after each step, and it rounds "
+        "l and a, too. In bfloat16 these are 1.046875 and 1.671875, and the limit at minus infinity is -1.75 instead of "
+        "-1.758.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="selu-bfloat16-slope-at-zero",
         cause="convention",
         implementations=(JAX,),
-        reason="JAX takes the same side at 0, with l and a rounded to bfloat16: 1.75, one ULP below the rounded l a.",
+        reason="At 0 JAX's gradient and second derivative in bfloat16 are 1.75, one ULP below the rounded l a. At 0 JAX "
+        "takes the side of the exponential, as crosscheck does, but with l and a rounded to bfloat16.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="selu-bfloat16-late-overflow",
         cause="special",
         implementations=(JAX,),
-        reason="l rounded to bfloat16 is 0.4 % too small, so that JAX's product stays finite at the first input where the "
-        "exact one overflows.",
+        reason="In bfloat16 JAX's value is finite at the first input where the exact one overflows. JAX multiplies by l "
+        "rounded to bfloat16, which is 0.4 % too small.",
         link=JAX_SOURCE,
     ),
     compiled_expm1("selu-compiled-expm1"),
     compiled_zero("selu-compiled-zero-sign"),
     compiled_nan("selu-compiled-nan-gradient", SCALE),
-    scalar_rest("selu-layout", of="e^x", more="At NaN the two choose another branch of the gradient."),
+    scalar_rest("selu-layout", of="e^x", more="At NaN the two take different branches of the gradient."),
 )
 
 SELU = Activation(

@@ -50,48 +50,50 @@ DEVIATIONS = (
         id="sigmoid-derivative-lost-tail",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks differentiate through the rounded value, as y (1 - y). Where y nears 1, the difference "
-        "keeps fewer and fewer digits, and where y rounds to 1 the gradient is 0, although the exact one is e^-x.",
+        reason="At large x the derivatives lose digits, down to 0, although the exact gradient is e^-x. Both frameworks "
+        "compute the gradient as y (1 - y) from the rounded value y. The closer y is to 1, the fewer digits 1 - y keeps. "
+        "Where y rounds to 1, the gradient is 0.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="sigmoid-exp-overflow",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch computes 1 / (1 + e^-x) on the CPU. Where e^-x overflows to infinity, the result is 0, although the "
-        "exact value is still a subnormal number; the derivatives inherit the 0.",
+        reason="Where e^-x overflows to infinity, torch's value on the CPU is 0, although the exact value is still a "
+        "subnormal number. torch computes the value as 1 / (1 + e^-x). The derivatives are 0 for the same reason.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
     ),
     recorded(
         id="sigmoid-exp-overflow-float16",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes 1 / (1 + e^-x) in float16 itself. Below -11.09 the e^-x overflows to infinity and the result "
-        "is 0, although the exact value is a subnormal number.",
+        reason="In float16 JAX's result is 0 below -11.09, although the exact value is a subnormal number. JAX computes "
+        "1 / (1 + e^-x) in float16 itself, and there e^-x overflows to infinity.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="sigmoid-second-derivative-cancelled",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks multiply by 1 - 2y, whose terms cancel towards 0. Nearer to 0 the error counts in ULP of "
-        "the terms and passes; here, where the cancellation only begins, it counts in ULP of the result, at a few inputs.",
+        reason="Near 0 the second derivative loses digits at a few inputs. Both frameworks multiply by 1 - 2y, whose "
+        "terms cancel near 0. Very near to 0, the error is counted in ULP of the terms, and passes. Here, where the "
+        "terms only begin to cancel, it is counted in ULP of the result.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="sigmoid-derivative-rounded-value",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch keeps the value rounded to 16 bits for the backward pass and differentiates through it, so its "
-        "rounding error enters the derivatives.",
+        reason="In the 16-bit dtypes torch's derivatives contain the rounding error of the value. torch keeps the value "
+        "for the backward pass, rounded to 16 bits, and computes the derivatives from it.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="sigmoid-16-bit-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes each step of 1 / (1 + e^-x) and of its derivatives in the 16-bit dtype, rounding after each; "
-        "the errors of the steps add up to more than one ULP.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up to more than one ULP. JAX computes each step of 1 / (1 "
+        "+ e^-x) and of its derivatives in the 16-bit dtype and rounds after each.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     scalar_rest("sigmoid-layout", of="e^x"),

@@ -65,8 +65,8 @@ DEVIATIONS = (
         id="silu-at-infinity",
         cause="special",
         implementations=BOTH,
-        reason="Both frameworks compute x s(x): at minus infinity that is -inf times 0, NaN, where the limit is 0. The "
-        "derivatives multiply an infinite x with a zero in the same way, at both infinities.",
+        reason="At minus infinity both frameworks return NaN, where the limit is 0. They multiply x by the sigmoid, and "
+        "-inf times 0 is NaN. At both infinities the derivatives are NaN, too: they also multiply an infinite x by 0.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.silu.html",
     ),
     recorded(
@@ -80,68 +80,76 @@ DEVIATIONS = (
         id="silu-exp-overflow",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch computes x / (1 + e^-x). Where e^-x overflows to infinity, the result is 0, although the exact value "
-        "is still a normal number at first; the derivatives inherit the 0.",
+        reason="Where e^-x overflows to infinity, torch's value is 0, although the exact value is still a normal number "
+        "at first. torch computes the value as x / (1 + e^-x). The derivatives are 0 for the same reason.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/Activation.cpp",
     ),
     recorded(
         id="silu-exp-overflow-jax",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX multiplies x with 1 / (1 + e^-x), which is 0 where e^-x overflows, or where the quotient is subnormal "
-        "and flushed, although the product is still a normal number. In float16, e^-x overflows below -11.09 already.",
+        reason="At very negative x JAX's results are 0, although the exact value is still a normal number. JAX "
+        "multiplies x by 1 / (1 + e^-x). This quotient is 0 where e^-x overflows, in float16 below -11.09. It is also 0 "
+        "where it is subnormal, since XLA flushes subnormals.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
     recorded(
         id="silu-second-derivative-lost-tail",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks differentiate through the rounded sigmoid s, with factors 1 - s. Where s nears 1, these "
-        "keep fewer and fewer digits, and where s rounds to 1 the second derivative is 0, although the exact one is not.",
+        reason="Where the sigmoid s is near 1, the second derivative loses digits, down to 0, although the exact one is "
+        "not 0. It has factors 1 - s, which both frameworks compute from the rounded s. The closer s is to 1, the fewer "
+        "digits these keep. Where s rounds to 1, the second derivative is 0.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="silu-gradient-near-one",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks compute the gradient with the rounded 1 - s, s being the sigmoid; x multiplies its error.",
+        reason="Where the sigmoid s is near 1, the gradient loses digits. Both frameworks compute it from the rounded 1 "
+        "- s, and x multiplies the rounding error.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="silu-derivatives-cancelled",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Towards the zero of the second derivative at 2.4 its terms cancel. Nearer to it the error counts in ULP of "
-        "the terms and passes; here, where the cancellation begins, it counts in ULP of the result, at few inputs.",
+        reason="Near the zero of the second derivative at 2.4 it loses digits at a few inputs, since its terms cancel. "
+        "Very near to the zero, the error is counted in ULP of the terms, and passes. Here, where the terms only begin "
+        "to cancel, it is counted in ULP of the result.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="silu-gradient-cancelled",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="Towards the zero of the gradient at -1.28 its terms cancel. Nearer to it the error counts in ULP of the "
-        "terms and passes; here, where the cancellation begins, it counts in ULP of the result, at few inputs.",
+        reason="Near the zero of the gradient at -1.28 it loses digits at a few inputs, since its terms cancel. Very "
+        "near to the zero, the error is counted in ULP of the terms, and passes. Here, where the terms only begin to "
+        "cancel, it is counted in ULP of the result.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="silu-gradient-cancelled-jax",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="As in silu-gradient-cancelled, with the larger errors of the terms that JAX composes the gradient from.",
+        reason="Near its zero JAX's gradient loses digits, as torch's does: see silu-gradient-cancelled. JAX's errors "
+        "are larger, since the terms that it adds up have larger errors.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
     recorded(
         id="silu-second-derivative-rounded",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch composes the second derivative from operations that each round to 16 bits.",
+        reason="In the 16-bit dtypes the rounding errors of torch's second derivative add up. torch computes it in "
+        "several operations, each of which rounds to 16 bits.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/csrc/autograd/FunctionsManual.cpp",
     ),
     recorded(
         id="silu-16-bit-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes the sigmoid, the product and the derivatives in the 16-bit dtype, rounding after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes the sigmoid, the product and the "
+        "derivatives in the 16-bit dtype and rounds after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
     ),
     composed_gradient("silu-functional-gradient-rounded"),

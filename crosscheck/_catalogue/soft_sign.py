@@ -48,42 +48,44 @@ DEVIATIONS = (
         id="soft-sign-at-infinity",
         cause="special",
         implementations=(TORCH, JAX),
-        reason="Both frameworks divide x by 1 + |x|: infinity by infinity is NaN, where the limit is 1 or -1. The "
-        "derivatives contain the same quotient.",
+        reason="At both infinities both frameworks return NaN, where the limit is 1 or -1. They divide x by 1 + |x|, and "
+        "infinity by infinity is NaN. The derivatives contain the same quotient.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softsign.html",
     ),
     recorded(
         id="soft-sign-second-derivative-at-zero",
         cause="convention",
         implementations=(JAX,),
-        reason="At 0 the second derivative jumps from 2 to -2. torch gives |x| the slope 0 there, so that it is 0, as "
-        "symmetry asks for; JAX gives |x| the slope 1 and takes the right side's -2.",
+        reason="At 0 torch's second derivative is 0 and JAX's is -2; it jumps there from 2 to -2. torch takes 0 for the "
+        "slope of |x| at 0, as symmetry asks for. JAX takes 1 for this slope, and gets the -2 of the right side.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="soft-sign-derivatives-cancelled",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch differentiates the quotient term by term: 1/d - |x|/d^2 with d = 1 + |x|. Its terms agree in ever "
-        "more digits as |x| grows, and where |x|/d rounds to 1 the gradient is 0, although the exact one is 1/d^2. In 16 "
-        "bits each term is rounded to them.",
+        reason="At large |x| torch's derivatives lose digits, down to 0, although the exact gradient is 1/d^2, d being 1 "
+        "+ |x|. torch differentiates the quotient term by term, as 1/d - |x|/d^2. The larger |x| is, the more digits of "
+        "the two terms are equal. Where |x|/d rounds to 1, the gradient is 0. In the 16-bit dtypes torch rounds each "
+        "term to 16 bits.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="soft-sign-derivatives-cancelled-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="As in soft-sign-derivatives-cancelled: JAX differentiates the quotient as 1/d - |x| d^-2, whose terms "
-        "cancel.",
+        reason="At large |x| JAX's derivatives lose digits, as torch's do: see soft-sign-derivatives-cancelled. JAX "
+        "computes the gradient as 1/d - |x| d^-2, d being 1 + |x|, and these terms cancel.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="soft-sign-jax-overflow",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes d^-2 as 1 / (d d) and d^-3 alike. Where the power overflows (in float16 for |x| above 255 and "
-        "39), or its reciprocal is flushed, one of two terms that should cancel becomes 0. The result is the other term: "
-        "1/d where the gradient is 1/d^2, and 2/d^2 where the second derivative is 2/d^3.",
+        reason="At large |x| JAX's gradient is 1/d instead of 1/d^2, and its second derivative is 2/d^2 instead of "
+        "2/d^3, d being 1 + |x|. JAX computes d^-2 as 1 / (d d), and d^-3 alike. Where the power overflows (in float16 "
+        "for |x| above 255 and 39), or its reciprocal is flushed, one of two terms that should cancel is 0. The result "
+        "is the other term.",
         link=JAX_SOURCE,
         bug=True,
     ),
@@ -91,15 +93,16 @@ DEVIATIONS = (
         id="soft-sign-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(TORCH, JAX),
-        reason="Both frameworks round 1 + |x| to 16 bits before they divide by it.",
+        reason="In the 16-bit dtypes the rounding errors of both frameworks add up. They round 1 + |x| to 16 bits before "
+        "they divide by it.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="soft-sign-gradient-rounded-forward",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="In forward mode torch rounds each operation of the derivative of x / (1 + |x|) to 16 bits, in another order "
-        "than in reverse mode.",
+        reason="In forward mode the rounding errors of torch's gradient in the 16-bit dtypes add up. torch rounds each "
+        "operation of the derivative of x / (1 + |x|) to 16 bits, in another order than in reverse mode.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
         modes=("forward",),
     ),
@@ -107,8 +110,8 @@ DEVIATIONS = (
         id="soft-sign-second-derivative-underflow-sign-forward",
         cause="convention",
         implementations=(TORCH, JAX),
-        reason="Where the second derivative, a negative number here, underflows to zero, torch keeps its sign in forward "
-        "mode and JAX adds a +0 to it.",
+        reason="Where the second derivative, a negative number here, underflows to zero in forward mode, torch keeps its "
+        "sign and JAX adds a +0 to it.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
         modes=("forward",),
     ),

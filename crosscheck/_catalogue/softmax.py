@@ -58,56 +58,62 @@ DEVIATIONS = (
         id="softmax-infinite-maximum",
         cause="special",
         implementations=BOTH,
-        reason="Both frameworks subtract the largest entry first; where it is infinite, inf - inf is NaN. The limit exists "
-        "where one entry alone is infinite: it is 1 there and 0 elsewhere. A row of one entry is always 1.",
+        reason="Where the largest entry of a row is infinite, both frameworks return NaN. They subtract the largest "
+        "entry from all entries first, and inf - inf is NaN. Where only one entry is infinite, the limit exists: it is 1 "
+        "for that entry and 0 for the others. In a row of one entry the result is always 1.",
         link="https://github.com/pytorch/pytorch/issues/6864",
     ),
     recorded(
         id="softmax-rounded-difference",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks round x - max before the exponential, which turns the absolute error of the difference, "
-        "half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128. In "
-        "forward mode XLA also flushes a product of JAX's to 0 where it is subnormal, from a difference of 80 on.",
+        reason="Where x lies between 64 and 128 below the maximum of its row, the result has a relative error of up to "
+        "32 to 64 ULP. Both frameworks round x - max before they take the exponential. The exponential turns the "
+        "absolute error of the difference, half an ULP of it, into a relative error. In forward mode XLA also flushes "
+        "one of JAX's products to 0 where it is subnormal, from a difference of 80 on.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="softmax-rounded-difference-far",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="As softmax-rounded-difference, where JAX deviates by more: see softmax-flushed-factor.",
+        reason="torch's derivatives have the error of softmax-rounded-difference here, too. JAX deviates by more at "
+        "these inputs: see softmax-flushed-factor.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="softmax-flushed-factor",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="The derivative is a product with the softmax itself. XLA on CPU flushes that to 0 where it is subnormal, "
-        "although the product is still a normal number.",
+        reason="JAX's derivatives are 0 where the softmax is subnormal, although the exact product is still a normal "
+        "number. The derivative is a product with the softmax, and XLA on the CPU flushes the softmax to 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="softmax-16-bit-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes the difference, the exponential, the sums over the row and the products in the 16-bit dtype, "
-        "rounding after each step. In rows of 1000 the sums of the float16 derivatives lose most digits.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes the difference, the exponential, the "
+        "sums over the row and the products in the 16-bit dtype and rounds after each step. In rows of 1000 entries the "
+        "sums of the float16 derivatives lose most digits.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="softmax-16-bit-rounding",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch differentiates with the softmax that was rounded to 16 bits, and composes the second derivative from "
-        "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
+        reason="In the 16-bit dtypes torch's rounding errors add up. torch computes the derivatives from the softmax "
+        "that it has rounded to 16 bits. It computes the second derivative in several operations, each of which rounds "
+        "again. With AVX-512 the value along another axis than the last one is rounded twice.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="softmax-zero-sign",
         cause="convention",
         implementations=BOTH,
-        reason="At an entry of minus infinity the derivative is 0 times a difference, whose sign is decided by the rounding "
-        "to 16 bits, and by the order in which its terms are subtracted: another one in forward mode and in torch.compile.",
+        reason="At an entry of minus infinity the derivative is a zero whose sign differs between the frameworks. It is "
+        "0 times a difference. The sign of the difference depends on the rounding to 16 bits, and on the order in which "
+        "its terms are subtracted. That order is another one in forward mode and in torch.compile.",
         link=TORCH_DERIVATIVES,
     ),
     compiled_anew("softmax-layout-jax"),

@@ -49,33 +49,35 @@ DEVIATIONS = (
         id="softmin-infinite-minimum",
         cause="special",
         implementations=(TORCH,),
-        reason="torch computes softmax of -x, which subtracts the largest entry first; where that is infinite, inf - inf is "
-        "NaN. The limit exists where one entry alone is minus infinity: it is 1 there and 0 elsewhere. A row of one entry "
-        "is always 1.",
+        reason="Where the smallest entry of a row is minus infinity, torch returns NaN. torch computes softmax of -x, "
+        "which subtracts the largest entry first; inf - inf is NaN. Where only one entry is minus infinity, the limit "
+        "exists: it is 1 for that entry and 0 for the others. In a row of one entry the result is always 1.",
         link="https://github.com/pytorch/pytorch/issues/6864",
     ),
     recorded(
         id="softmin-rounded-difference",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes softmax of -x, and rounds x - min before the exponential, which turns the absolute error of "
-        "the difference, half an ULP of it, into a relative one: up to 32 to 64 ULP of the result at a difference between "
-        "64 and 128.",
+        reason="Where x lies between 64 and 128 above the minimum of its row, the result has a relative error of up to "
+        "32 to 64 ULP. torch computes softmax of -x, and rounds x - min before it takes the exponential. The exponential "
+        "turns the absolute error of the difference, half an ULP of it, into a relative error.",
         link=SOFTMAX_SOURCE,
     ),
     recorded(
         id="softmin-rounded-difference-far",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="As softmin-rounded-difference, in the tail of the derivatives, almost down to the subnormals.",
+        reason="torch's derivatives have the error of softmin-rounded-difference in their tail, too, almost down to the "
+        "subnormals.",
         link=SOFTMAX_SOURCE,
     ),
     recorded(
         id="softmin-16-bit-rounding",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch differentiates with the softmin that was rounded to 16 bits, and composes the second derivative from "
-        "operations that each round again; with AVX-512 the value along another axis than the last is rounded twice.",
+        reason="In the 16-bit dtypes torch's rounding errors add up. torch computes the derivatives from the softmin "
+        "that it has rounded to 16 bits. It computes the second derivative in several operations, each of which rounds "
+        "again. With AVX-512 the value along another axis than the last one is rounded twice.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(id="softmin-long-row", cause="inaccurate", implementations=(TORCH,), reason=LONG_SUM, link=SOURCE),

@@ -104,8 +104,8 @@ DEVIATIONS = (
         id="softplus-threshold-derivatives",
         cause="definition",
         implementations=(TORCH,),
-        reason="Above the threshold the function is another one, x: its gradient is 1 and its second derivative 0, which is "
-        "less than e^-x by more than any rounding.",
+        reason="Above the threshold torch's gradient is 1 and its second derivative is 0. There torch computes another "
+        "function, x. The second derivative is 0 instead of e^-x, and no rounding is as large as that difference.",
         link=DOCUMENTATION,
     ),
     recorded(
@@ -113,62 +113,67 @@ DEVIATIONS = (
         cause="inaccurate",
         implementations=(TORCH,),
         reason="Above its threshold, 20, torch returns x. In float64 the e^-x that it leaves out is up to half a million "
-        "ULP; with threshold=88 it is none in any dtype.",
+        "ULP. With threshold=88 that is nothing in any dtype.",
         link=DOCUMENTATION,
     ),
     recorded(
         id="softplus-second-derivative-lost-tail",
         cause="inaccurate",
         implementations=(TORCH, MATCHED),
-        reason="torch computes the second derivative as s (1 - s) of the rounded sigmoid s. Where s nears 1, the difference "
-        "keeps fewer and fewer digits, and where s rounds to 1 the result is 0, although the exact one is e^-x.",
+        reason="At large x torch's second derivative loses digits, down to 0, although the exact one is e^-x. torch "
+        "computes it as s (1 - s) from the rounded sigmoid s. The closer s is to 1, the fewer digits 1 - s keeps. Where "
+        "s rounds to 1, the result is 0.",
         link=DOUBLE_BACKWARD,
     ),
     recorded(
         id="softplus-second-derivative-lost-digits",
         cause="inaccurate",
         implementations=(TORCH, MATCHED),
-        reason="Where 1 - s begins to lose digits, few inputs show it; in 16 bits the steps of s (1 - s) each round as "
-        "well.",
+        reason="At a few inputs the error of torch's second derivative s (1 - s), s being the sigmoid, is above the "
+        "budget. There 1 - s begins to lose digits. In the 16-bit dtypes each step of s (1 - s) rounds as well.",
         link=DOUBLE_BACKWARD,
     ),
     recorded(
         id="softplus-second-derivative-exp-overflow",
         cause="inaccurate",
         implementations=(TORCH, MATCHED),
-        reason="That sigmoid is 1 / (1 + e^-x). Where e^-x overflows to infinity it is 0, although the exact result is "
-        "still a subnormal number.",
+        reason="Where e^-x overflows to infinity, torch's second derivative is 0, although the exact one is still a "
+        "subnormal number. torch computes it from the sigmoid 1 / (1 + e^-x), which is 0 there.",
         link="https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/cpu/UnaryOpsKernel.cpp",
     ),
     recorded(
         id="softplus-second-derivative-at-threshold",
         cause="convention",
         implementations=(TORCH,),
-        reason="Where beta x is the threshold itself, torch's value and gradient are those below it, but its second "
-        "derivative asks beta x < threshold and is 0, that of the line above.",
+        reason="Where beta x is the threshold itself, torch's second derivative is 0, that of the line above the "
+        "threshold. torch's second derivative tests beta x < threshold, which is false there. torch's value and gradient "
+        "are those below the threshold.",
         link=DOUBLE_BACKWARD,
     ),
     recorded(
         id="softplus-gradient-rounded-difference",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes the gradient as e^(x - y) from the rounded y = log(1 + e^x). The absolute error of y and of "
-        "the difference, up to an ULP of x, becomes a relative one. The second derivative inherits it.",
+        reason="The relative error of JAX's gradient is up to an ULP of x. JAX computes the gradient as e^(x - y) from "
+        "the rounded y = log(1 + e^x). The exponential turns the absolute error of y and of the difference into a "
+        "relative error of the gradient. The second derivative has this error, too.",
         link=LOGADDEXP,
     ),
     recorded(
         id="softplus-second-derivative-lost-tail-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates that gradient g as g (1 - g). Where g nears 1, the difference keeps fewer and fewer "
-        "digits, and where g rounds to 1 the result is 0, although the exact one is e^-x.",
+        reason="At large x JAX's second derivative loses digits, down to 0, although the exact one is e^-x. JAX computes "
+        "it as g (1 - g) from the rounded gradient g. The closer g is to 1, the fewer digits 1 - g keeps. Where g rounds "
+        "to 1, the result is 0.",
         link=LOGADDEXP,
     ),
     recorded(
         id="softplus-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes each step of log(1 + e^x) in the 16-bit dtype, rounding after each.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes each step of log(1 + e^x) in the 16-bit "
+        "dtype and rounds after each.",
         link=LOGADDEXP,
     ),
     scalar_rest(

@@ -59,16 +59,17 @@ DEVIATIONS = (
         id="softshrink-compiled-nan",
         cause="special",
         implementations=("torch.native",),
-        reason="torch.compile computes softshrink as x - sign(x) lambda or, near 0 and at NaN, as x * 0. The product is "
-        "meant to keep NaN, but the compiler replaces it by 0.",
+        reason="At NaN torch.compile returns 0. It computes softshrink as x - sign(x) lambda or, near 0 and at NaN, as x "
+        "* 0. The product is meant to keep NaN, but the compiler replaces it by 0.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/_refs/nn/functional/__init__.py",
         modes=("compile",),
         bug=True,
     ),
     scalar_rest(
         "softshrink-layout",
-        of="it and its gradient",
-        more="Of a negative number that shrinks to zero the one makes +0, the other -0; at NaN their gradients are 0 and 1.",
+        of="softshrink and its gradient",
+        more="One of them gives +0 for a negative number that shrinks to zero, the other -0. At NaN their gradients are 0 "
+        "and 1.",
     ),
 )
 

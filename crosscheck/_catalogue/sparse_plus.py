@@ -46,8 +46,9 @@ DEVIATIONS = (
         id="sparse-plus-gradient-overflow",
         cause="special",
         implementations=(JAX,),
-        reason="JAX differentiates all three branches and then selects one. For the largest floats (in float16 from 32768 "
-        "on) the gradient 2 (x + 1) of the parabola is infinite. It is not selected there, but 0 times it is NaN.",
+        reason="At the largest floats, in float16 from 32768 on, JAX's gradient is NaN. JAX differentiates all three "
+        "branches and then selects one. There the gradient 2 (x + 1) of the parabola is infinite. JAX does not select "
+        "it, but multiplies it by 0, which is NaN.",
         link="https://docs.jax.dev/en/latest/faq.html#gradients-contain-nan-where-using-where",
         bug=True,
     ),
@@ -55,7 +56,8 @@ DEVIATIONS = (
         id="sparse-plus-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX rounds x + 1 to 16 bits before it squares it, and the square.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX rounds x + 1 to 16 bits before it squares it, and "
+        "it rounds the square, too.",
         link=JAX_SOURCE,
     ),
 )

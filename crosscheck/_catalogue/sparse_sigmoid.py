@@ -45,8 +45,9 @@ DEVIATIONS = (
         id="sparse-sigmoid-rounded-kink",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX clips x + 1 at 2, and splits the gradient of a tie evenly, into 1/4. For the two floats beside 1 the "
-        "sum rounds to 2, so that they have the kink's gradient too, in place of 1/2 and 0.",
+        reason="At the two floats beside 1 JAX's gradient is 1/4, in place of 1/2 and 0. JAX clips x + 1 at 2, and "
+        "splits the gradient evenly where the two are equal, which gives 1/4. At these floats x + 1 rounds to 2, as at "
+        "the kink.",
         link=SOURCE,
     ),
 )

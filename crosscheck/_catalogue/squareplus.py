@@ -80,17 +80,17 @@ DEVIATIONS = (
         id="squareplus-at-infinity",
         cause="special",
         implementations=(JAX,),
-        reason="JAX computes x + sqrt(x^2 + b): at minus infinity that is -inf + inf, NaN, where the limit is 0. The "
-        "derivatives multiply an infinite 2x with 1 / sqrt(inf), 0.",
+        reason="At minus infinity JAX returns NaN, where the limit is 0. JAX computes x + sqrt(x^2 + b), which is -inf + "
+        "inf. The derivatives multiply an infinite 2x by 1 / sqrt(inf), which is 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="squareplus-overflow",
         cause="special",
         implementations=(JAX,),
-        reason="JAX squares x: beyond 1.8e19 in float32 and 256 in float16 the square and with it the value is infinite, "
-        "also for negative x, where the exact one is nearly 0. Where 2x overflows too, the derivatives are infinity times "
-        "0, NaN.",
+        reason="Beyond 1.8e19 in float32 and 256 in float16 JAX's value is infinite, also for negative x, where the "
+        "exact value is nearly 0. JAX squares x, and the square overflows. Where 2x overflows too, the derivatives are "
+        "NaN, since they multiply infinity by 0.",
         link=JAX_SOURCE,
         bug=True,
     ),
@@ -98,7 +98,8 @@ DEVIATIONS = (
         id="squareplus-gradient-overflow",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="Where x^2 overflows, x / sqrt(x^2 + b) is 0 in JAX and the gradient 1/2 on both sides, in place of 0 and 1.",
+        reason="Where x^2 overflows, JAX's gradient is 1/2 on both sides, in place of 0 and 1. There JAX's x / sqrt(x^2 "
+        "+ b) is 0.",
         link=JAX_SOURCE,
         bug=True,
     ),
@@ -107,8 +108,8 @@ DEVIATIONS = (
         id="squareplus-float64-gradient-overflow",
         cause="definition",
         implementations=(JAX,),
-        reason="Where x^2 overflows in float64, the gradient is 1/2 on both sides, in place of 0 and 1, with no wider dtype "
-        "to mend it.",
+        reason="Where x^2 overflows in float64, JAX's gradient is 1/2 on both sides, in place of 0 and 1. There is no "
+        "wider dtype in which x^2 would not overflow.",
         link=JAX_SOURCE,
         bug=True,
     ),
@@ -116,20 +117,24 @@ DEVIATIONS = (
         id="squareplus-cancelled",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="For negative x the two terms of x + sqrt(x^2 + b) cancel, and so do those of the gradient, 1/2 + x / (2 "
-        "sqrt(x^2 + b)). Where x^2 + b rounds to x^2 both are 0, although the exact ones are b / (4 |x|) and b / (4 x^2). "
-        "In 16 bits each step is rounded to them.",
+        reason="For negative x JAX's value and gradient lose digits, down to 0, although the exact ones are b / (4 |x|) "
+        "and b / (4 x^2). The two terms of the value, x + sqrt(x^2 + b), cancel. So do those of the gradient, 1/2 + x / "
+        "(2 sqrt(x^2 + b)). Where x^2 + b rounds to x^2, both sums are 0. In the 16-bit dtypes each step is rounded to "
+        "16 bits.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="squareplus-second-derivative-cancelled",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX differentiates x / h, h = sqrt(x^2 + b), into 1/h - x^2/h^3, whose terms cancel for large |x|; the "
-        "exact sum is b/h^3.",
+        reason="At large |x| JAX's second derivative loses digits. JAX differentiates x / h, h being sqrt(x^2 + b), into "
+        "1/h - x^2/h^3. These terms cancel; their exact sum is b/h^3.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
-    compiled_anew("squareplus-layout-jax", more="So does how it treats what overflows or is subnormal on the way."),
+    compiled_anew(
+        "squareplus-layout-jax",
+        more="They also differ in how they treat an intermediate result that overflows or is subnormal.",
+    ),
 )
 
 SQUAREPLUS = Activation(

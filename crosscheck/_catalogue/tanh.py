@@ -41,47 +41,52 @@ DEVIATIONS = (
         id="tanh-derivative-lost-tails",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks differentiate through the rounded value, as 1 - y^2. Where y nears 1 or -1, the difference "
-        "keeps fewer and fewer digits, and where y rounds to 1 the gradient is 0, although the exact one is 4 e^-2|x|.",
+        reason="At large |x| the derivatives lose digits, down to 0, although the exact gradient is 4 e^-2|x|. Both "
+        "frameworks compute the gradient as 1 - y^2 from the rounded value y. The closer y is to 1 or -1, the fewer "
+        "digits the difference keeps. Where y rounds to 1 or -1, the gradient is 0.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="tanh-second-derivative-cancelled",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX writes the derivative as (1 + y) (1 - y). Differentiating that gives (1 - y) - (1 + y), in which the "
-        "ones cancel and y's last digits are already gone: near 0 the second derivative, exactly -2x, loses all of them.",
+        reason="Near 0 JAX's second derivative loses all its digits; the exact one is -2x. JAX computes the derivative "
+        "as (1 + y) (1 - y) from the value y. Differentiating that gives (1 - y) - (1 + y). Both terms have already "
+        "rounded away the last digits of y, and then the ones cancel.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="tanh-value-over-budget",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="XLA's tanh on the CPU is a rational approximation with a few more ULP of error than the budget allows: at "
-        "few inputs in float32; in float64 at all between 18.2 and 20, where it stays 7 ULP below 1 while the exact value "
-        "goes on.",
+        reason="The error of JAX's value is a few ULP more than the budget allows: at a few inputs in float32, at all "
+        "inputs between 18.2 and 20 in float64. XLA's tanh on the CPU is a rational approximation that has this error. "
+        "In float64 it stays 7 ULP below 1 there, while the exact value goes on towards 1.",
         link="https://docs.jax.dev/en/latest/accuracy.html",
     ),
     recorded(
         id="tanh-derivative-16-bit-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="JAX computes (1 + y) (1 - y) in the 16-bit dtype, rounding after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes (1 + y) (1 - y) in the 16-bit dtype and "
+        "rounds after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
         id="tanh-derivative-rounded-value",
         cause="inaccurate",
         implementations=("torch.native",),
-        reason="torch keeps the value rounded to 16 bits for the backward pass and differentiates through it, so its "
-        "rounding error enters the second derivative. In forward mode the operations round in another order.",
+        reason="In the 16-bit dtypes torch's second derivative contains the rounding error of the value. torch keeps the "
+        "value for the backward pass, rounded to 16 bits, and computes the derivatives from it. In forward mode the "
+        "operations round in another order.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(
         id="tanh-second-derivative-zero-sign",
         cause="convention",
         implementations=BOTH,
-        reason="At 0 the second derivative is a zero: -0 as torch's product -2 y (1 - y^2), +0 as JAX's difference.",
+        reason="At 0 torch's second derivative is -0 and JAX's is +0. torch computes it as the product -2 y (1 - y^2), "
+        "JAX as a difference.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
 )

@@ -61,32 +61,35 @@ DEVIATIONS = (
         id="tanhshrink-value-cancelled",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch subtracts the rounded tanh(x) from x. Near 0 they share their leading digits, and where tanh(x) "
-        "rounds to x the result is 0, although the exact value, x^3/3, is a normal number.",
+        reason="Near 0 torch's value loses digits, down to 0, although the exact value, x^3/3, is a normal number. torch "
+        "subtracts the rounded tanh(x) from x, and the leading digits of the two are equal. Where tanh(x) rounds to x, "
+        "the value is 0.",
         link="https://github.com/pytorch/pytorch/blob/main/torch/nn/functional.py",
     ),
     recorded(
         id="tanhshrink-gradient-cancelled",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch differentiates x - y, y being tanh(x), as 1 - (1 - y^2). Near 0 the inner difference drops the digits "
-        "of y^2, and where it rounds to 1 the gradient is 0, although the exact one, x^2, is a normal number.",
+        reason="Near 0 torch's gradient loses digits, down to 0, although the exact one, x^2, is a normal number. torch "
+        "computes the gradient as 1 - (1 - y^2), y being tanh(x). The inner difference loses the digits of y^2. Where it "
+        "rounds to 1, the gradient is 0.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="tanhshrink-second-derivative-lost-tails",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes 2 y (1 - y^2) with the rounded y, tanh(x). Where y nears 1 or -1, the difference keeps fewer "
-        "and fewer digits, and where y rounds to 1 the second derivative is 0, although the exact one is 8 e^-2|x|.",
+        reason="At large |x| torch's second derivative loses digits, down to 0, although the exact one is 8 e^-2|x|. "
+        "torch computes it as 2 y (1 - y^2) from the rounded y = tanh(x). The closer y is to 1 or -1, the fewer digits "
+        "the difference keeps. Where y rounds to 1 or -1, the second derivative is 0.",
         link="https://github.com/pytorch/pytorch/issues/195685",
     ),
     recorded(
         id="tanhshrink-16-bit-rounding",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch keeps tanh(x) rounded to 16 bits for the backward pass and rounds each operation after it again, in "
-        "forward mode in another order.",
+        reason="In the 16-bit dtypes torch's rounding errors add up. torch keeps tanh(x) for the backward pass, rounded "
+        "to 16 bits, and rounds each operation after it. In forward mode the operations come in another order.",
         link=TORCH_DERIVATIVES,
     ),
 )

@@ -64,16 +64,18 @@ DEVIATIONS = (
         id="logsumexp-infinite-maximum",
         cause="special",
         implementations=BOTH,
-        reason="The value is right where the largest entry is infinite, but the derivatives subtract the infinity from "
-        "itself. Where one entry alone is infinite they have limits: its slope is 1, the others' are 0.",
+        reason="Where the largest entry of a row is infinite, the derivatives are NaN. They subtract the infinity from "
+        "itself; the value is right. Where only one entry is infinite, the derivatives have limits: the slope of that "
+        "entry is 1, and the slopes of the others are 0.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="logsumexp-rounded-result",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch computes the gradient as e^(x - y), y being the rounded result. Half an ULP of y, an absolute error, "
-        "becomes a relative one: 500 ULP of the gradient where the entries are near 1000, and most of it in 16 bits.",
+        reason="torch's gradient is off by 500 ULP where the entries are near 1000; in the 16-bit dtypes the error is "
+        "most of the gradient. torch computes the gradient as e^(x - y), y being the rounded result. The exponential "
+        "turns the absolute error of y, half an ULP of y, into a relative error.",
         link=TORCH_DERIVATIVES,
         bug=True,
     ),
@@ -81,44 +83,47 @@ DEVIATIONS = (
         id="logsumexp-rounded-difference",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX rounds x - max before the exponential, which turns the absolute error of the difference, half an ULP of "
-        "it, into a relative one: up to 32 to 64 ULP of the result at a difference between 64 and 128.",
+        reason="Where x lies between 64 and 128 below the maximum of its row, the derivatives have a relative error of "
+        "up to 32 to 64 ULP. JAX rounds x - max before it takes the exponential. The exponential turns the absolute "
+        "error of the difference, half an ULP of it, into a relative error.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="logsumexp-flushed-factor",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="The second derivative is a product with the exponential of the difference from the largest entry. XLA on "
-        "CPU flushes that to 0 where it is subnormal, although the product is still a normal number.",
+        reason="JAX's second derivative is 0 where one of its factors is subnormal, although the product is still a "
+        "normal number. This factor is the exponential of the difference from the largest entry. XLA on the CPU flushes "
+        "it to 0.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="logsumexp-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="JAX computes the difference, the exponential, the sum over the row and the products in the 16-bit dtype, "
-        "rounding after each step, and flushing what is subnormal.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes the difference, the exponential, the sum "
+        "over the row and the products in the 16-bit dtype, rounds after each step, and flushes what is subnormal.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="logsumexp-16-bit-rounding",
         cause="inaccurate",
         implementations=BOTH,
-        reason="Both frameworks round the logarithm of the sum to 16 bits before they add the largest entry, where another "
-        "rounding follows.",
+        reason="In the 16-bit dtypes the rounding errors of both frameworks add up. They round the logarithm of the sum "
+        "to 16 bits, add the largest entry, and round again.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="logsumexp-zero-sign",
         cause="convention",
         implementations=BOTH,
-        reason="At an entry of minus infinity the second derivative is 0 times what depends on the other entries; the "
-        "frameworks multiply and add these in another order, which decides the sign.",
+        reason="At an entry of minus infinity the second derivative is a zero whose sign differs between the frameworks. "
+        "It is 0 times a number that depends on the other entries. The frameworks multiply and add in another order, and "
+        "the order decides the sign.",
         link=TORCH_DERIVATIVES,
     ),
     compiled_anew("logsumexp-layout-jax"),
-    scalar_rest("logsumexp-layout", of="e^x", more="Here it is a subnormal that differs."),
+    scalar_rest("logsumexp-layout", of="e^x", more="Here they differ in a subnormal result."),
 )
 
 LOGSUMEXP = Activation(

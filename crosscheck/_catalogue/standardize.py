@@ -109,40 +109,46 @@ DEVIATIONS = (
         id="standardize-infinite-entry",
         cause="special",
         implementations=NATIVES,
-        reason="Both frameworks subtract the infinite mean from the infinity. A single infinite entry has a limit: in a row "
-        "of n, sqrt(n - 1) up to its sign, and 1/sqrt(n - 1) with the other sign at all others. A row of one is always 0.",
+        reason="Where an entry of a row is infinite, both frameworks return NaN: they subtract the infinite mean from "
+        "the infinity. With a single infinite entry the limit exists. In a row of n entries it is sqrt(n - 1), up to its "
+        "sign, for that entry, and 1/sqrt(n - 1) with the other sign for all others. In a row of one entry the result is "
+        "always 0.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="standardize-cancelled-variance",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="By default JAX computes the variance as mean(x^2) - mean(x)^2, of which nothing is left where the mean is "
-        "large beside the spread: at 950 with a spread of 1, float32 may be off by half, or divide by sqrt(epsilon) alone. "
-        'It is kept for compatibility; algorithm="stable" avoids it.',
+        reason="Where the mean is large beside the spread, JAX's result may lose all digits. By default JAX computes the "
+        "variance as mean(x^2) - mean(x)^2, of which no digit is left there. At a mean of 950 with a spread of 1, "
+        "float32 may be off by half, or divide by sqrt(epsilon) alone. JAX keeps this default for compatibility; "
+        'algorithm="stable" avoids it.',
         link="https://github.com/jax-ml/jax/issues/37281",
     ),
     recorded(
         id="standardize-rounded-mean",
         cause="inaccurate",
         implementations=(TORCH, STABLE),
-        reason="Both frameworks round the mean to the dtype before they subtract it. Half an ULP of a level of 950 is 256 "
-        "ULP of a difference of 1, and more of a smaller one: an entry beside the mean keeps no digit.",
+        reason="An entry near the mean of its row may lose all digits. Both frameworks round the mean to the dtype "
+        "before they subtract it. At a mean of 950, half an ULP of the mean is 256 ULP of a difference of 1, and more of "
+        "a smaller difference.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="standardize-rounded-mean-gradient",
         cause="inaccurate",
         implementations=(STABLE,),
-        reason="As standardize-rounded-mean, where torch deviates by more: see standardize-unshifted-gradient.",
+        reason="JAX's gradient has the error of standardize-rounded-mean, too. torch deviates by more at these inputs: "
+        "see standardize-unshifted-gradient.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="standardize-unshifted-gradient",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch's gradient is a v + b x + c: it multiplies x as it is, and takes the mean away from sums and products "
-        "that are rounded already. With x - mean in its place, as in the value, only the mean's own rounding would be left.",
+        reason="Where the mean is large beside the spread, torch's gradient loses digits. torch computes it as a v + b x "
+        "+ c: it multiplies x as it is, and subtracts the mean from sums and products that are already rounded. With x - "
+        "mean in place of x, as in the value, only the rounding of the mean would remain.",
         link=TORCH_SOURCE,
         bug=True,
     ),
@@ -150,17 +156,17 @@ DEVIATIONS = (
         id="standardize-16-bit-arithmetic",
         cause="inaccurate",
         implementations=(STABLE,),
-        reason="JAX rounds the mean, the differences, the variance and the products to 16 bits, one after the other. An "
-        "entry beside the mean keeps no digit.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX rounds the mean, the differences, the variance "
+        "and the products to 16 bits, one after the other. An entry near the mean keeps no digit.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="standardize-16-bit-offset",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="In 16 bits torch computes x / s - mean / s in float32, whose two terms are rounded before they cancel: "
-        "equal entries give up to 0.02 where 0 is exact. Since that was reported it subtracts the mean first, but not in 16 "
-        "bits.",
+        reason="In the 16-bit dtypes torch returns up to 0.02 for a row of equal entries, where the exact result is 0. "
+        "torch computes x / s - mean / s in float32, and rounds both terms before they cancel. Since this was reported, "
+        "torch subtracts the mean first, but not in the 16-bit dtypes.",
         link="https://github.com/pytorch/pytorch/issues/108072",
         bug=True,
     ),
@@ -168,16 +174,17 @@ DEVIATIONS = (
         id="standardize-16-bit-moments",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="torch saves the mean and 1 / s for the derivatives in 16 bits. At a level of 950 the mean is off by up to 2 "
-        "in bfloat16, more than the spread.",
+        reason="In the 16-bit dtypes torch's derivatives lose digits. torch saves the mean and 1 / s for them in 16 "
+        "bits. At a mean of 950 the saved mean is off by up to 2 in bfloat16, which is more than the spread.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="standardize-float16-square",
         cause="special",
         implementations=(JAX,),
-        reason="The square of an entry beyond 256 is infinite in float16, and mean(x^2) - mean(x)^2 is NaN for the whole "
-        "row. The derivatives of equal entries are NaN too: see standardize-float16-cube.",
+        reason="In float16 JAX returns NaN for a whole row if an entry is beyond 256. JAX computes mean(x^2) - "
+        "mean(x)^2, and the square of that entry is infinite. For a row of equal entries the derivatives are NaN, too: "
+        "see standardize-float16-cube.",
         link="https://github.com/jax-ml/jax/issues/37281",
         bug=True,
     ),
@@ -185,32 +192,34 @@ DEVIATIONS = (
         id="standardize-float16-cube",
         cause="special",
         implementations=(TORCH, STABLE),
-        reason="Both frameworks multiply by 1 / s^3, which is infinite in float16 where the entries are nearly equal, s "
-        "being 0.003: infinity times a difference of 0 is NaN.",
+        reason="In float16 the second derivative is NaN where the entries of a row are nearly equal. Both frameworks "
+        "multiply by 1 / s^3, which is infinite there, s being 0.003. They multiply it by a difference of 0, and "
+        "infinity times 0 is NaN.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="standardize-float16-cube-gradient",
         cause="special",
         implementations=(STABLE,),
-        reason="As standardize-float16-cube, in the gradient already: NaN for a row of equal entries, such as one of "
-        "padding.",
+        reason="In float16 JAX's gradient is NaN, too, for a row of equal entries, such as a row of padding: see "
+        "standardize-float16-cube.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="standardize-zero-sign",
         cause="convention",
         implementations=(TORCH, JAX),
-        reason="The second derivative is 0 where all entries are equal. The frameworks add and subtract its terms in "
-        "another order, which decides the sign.",
+        reason="Where all entries of a row are equal, the second derivative is a zero whose sign differs between the "
+        "frameworks. They add and subtract its terms in another order, and the order decides the sign.",
         link=TORCH_DERIVATIVES,
     ),
     recorded(
         id="standardize-second-derivative-forward",
         cause="definition",
         implementations=(TORCH,),
-        reason="torch's forward-mode rule of layer_norm takes the saved mean and deviation for constants when it is itself "
-        "differentiated: the derivative of the derivative lacks terms. Reverse mode, and forward over reverse, have them.",
+        reason="In forward mode torch's second derivative lacks terms. torch's forward-mode rule of layer_norm takes the "
+        "saved mean and deviation for constants when it is itself differentiated. Reverse mode, and forward over "
+        "reverse, have these terms.",
         link="https://github.com/pytorch/pytorch/issues/196700",
         modes=("forward",),
         bug=True,
@@ -219,34 +228,37 @@ DEVIATIONS = (
         id="standardize-float16-cube-gradient-forward",
         cause="special",
         implementations=(TORCH,),
-        reason="As standardize-float16-cube: in forward mode torch multiplies by 1 / s^3 in the first derivative already.",
+        reason="In float16 torch's gradient in forward mode is NaN where the entries of a row are nearly equal. There "
+        "torch multiplies by 1 / s^3 in the first derivative already: see standardize-float16-cube.",
         link=TORCH_DERIVATIVES,
         modes=("forward",),
     ),
     compiled_anew(
         "standardize-layout-jax",
-        more="The default algorithm, mean(x^2) - mean(x)^2, cancels: any of its digits may be left.",
+        more="The terms of the default algorithm, mean(x^2) - mean(x)^2, cancel, so that any digit may differ.",
     ),
     recorded(
         id="standardize-long-row",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="As standardize-rounded-mean. In long rows the rounding of the mean, and of the sums of the derivatives, "
-        "grows.",
+        reason="In long rows the error of standardize-rounded-mean is larger. There the rounding errors of the mean, and "
+        "of the sums of the derivatives, are larger.",
         link=TORCH_SOURCE,
     ),
     recorded(
         id="standardize-long-row-jax",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="As standardize-cancelled-variance. In long rows mean(x^2) and mean(x) are sums of more rounded terms.",
+        reason="In long rows the error of standardize-cancelled-variance is larger. There mean(x^2) and mean(x) are sums "
+        "of more rounded terms.",
         link=JAX_SOURCE,
     ),
     recorded(
         id="standardize-long-row-stable",
         cause="inaccurate",
         implementations=(STABLE,),
-        reason="As standardize-rounded-mean-gradient. In long rows the rounding of the sums of the derivatives grows.",
+        reason="In long rows the error of standardize-rounded-mean-gradient is larger. There the rounding errors of the "
+        "sums of the derivatives are larger.",
         link=JAX_SOURCE,
     ),
 )

@@ -179,6 +179,8 @@ def test_every_public_name_is_on_the_page() -> None:
     overview = reference.overview(found)
     rows = re.findall(r"^\| \[`(\w+)`\]\(python/[\w-]+\.md#crosscheck\.\S+\.\1\) \| \S.* \|$", overview, re.MULTILINE)
     assert sorted(rows) == sorted(crosscheck.__all__)
+    described = [re.match(r"---\ndescription: (.+)\n---\n", reference.page(*one)) for one in found.items()]
+    assert len({one and one[1] for one in described}) == len(found)  # a page without one would have the site's
 
 
 @pytest.mark.parametrize(

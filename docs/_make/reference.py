@@ -63,7 +63,7 @@ def files() -> dict[str, Content]:
     found = pages(crosscheck.__all__)
     made: dict[str, Content] = {"api.md": overview(found)}
     for title, names in found.items():
-        made[f"{PYTHON}/{slug(title)}.md"] = "\n\n".join([f"# {title}", *map(entry, names)])
+        made[f"{PYTHON}/{slug(title)}.md"] = page(title, names)
     for name in LAYOUTS:
         made[f"{name}.schema.json"] = json.dumps(schema(name), indent=2)
         made[f"{name}.example.json"] = json.dumps(example(name), indent=2, allow_nan=False)
@@ -94,6 +94,12 @@ def overview(found: Mapping[str, Sequence[str]]) -> str:
         rows = [f"| [`{name}`]({PYTHON}/{slug(title)}.md#{full(name)}) | {sentence(name)} |" for name in names]
         blocks.append("\n".join(["| name | what it is |", "|---|---|", *rows]))
     return "\n\n".join(blocks)
+
+
+def page(title: str, names: Sequence[str]) -> str:
+    """The page of a capability. It has a description, since it has no text of its own to take one from."""
+    description = f"{title}: the reference of {', '.join(names)}."
+    return "\n\n".join([f"---\ndescription: {description!r}\n---", f"# {title}", *map(entry, names)])
 
 
 def slug(title: str) -> str:

@@ -46,7 +46,7 @@ ROOMS = ("_arithmetic", "_atlas", "_catalogue", "_frameworks", "_recorded", "_re
 
 @dataclass(frozen=True)
 class Scope:
-    """What is measured: by default, everything."""
+    """The dtypes, modes and layouts that are measured: all of them by default."""
 
     dtypes: tuple[str, ...] = DTYPES
     modes: tuple[str, ...] = MODES

@@ -23,7 +23,7 @@ def loaded(what: str, path: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"{what}: {path} is {type(found).__name__}, expected a function to call")
     if isinstance(found, type):
-        raise UsageError(f"{what}: {path} is a class; write a function that makes one and calls it, and name that")
+        raise UsageError(f"{what}: {path} is a class; name a function that makes an object of it and calls it")
     return found
 
 

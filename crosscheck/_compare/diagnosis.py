@@ -1,4 +1,4 @@
-"""What a report adds to a disagreement: which known function a side is, the simplest input, a snippet."""
+"""The additions to a disagreement in a report: which known function a side is, the simplest input, a snippet."""
 
 from __future__ import annotations
 

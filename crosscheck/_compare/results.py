@@ -1,4 +1,4 @@
-"""What running both functions shows before anything is judged."""
+"""The results of running both functions, before anything is judged."""
 
 from __future__ import annotations
 

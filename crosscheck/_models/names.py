@@ -41,7 +41,7 @@ def tokens(name: str) -> tuple[str, ...]:
 
 
 def likeness(one: str, other: str) -> float:
-    """From -1 for another role to 1 for the same words."""
+    """The similarity of two names, from -1 for another role to 1 for the same words."""
     mine, theirs = tokens(one), tokens(other)
     if not mine or not theirs:
         return 0.0

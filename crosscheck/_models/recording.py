@@ -37,7 +37,7 @@ def returned(torch_model: Any, inputs: Inputs) -> Outputs:
         # A model may draw numbers that it does not use, or seed its own generator.
         again = [TorchProgram(torch_model, inputs, "cpu").outputs()[1] for _ in range(DRAWN_AGAIN * program.draws)]
     except Exception as error:
-        raise UsageError(f"torch_model: it raised {said(error)}") from error
+        raise UsageError(f"torch_model: it raised {said(error)}; expected it to run on inputs") from error
     if any(one.tobytes() != other.tobytes() for run in again for one, other in zip(values, run, strict=True)):
         raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
     return outputs

@@ -1,4 +1,4 @@
-"""Operations of torch: which round, how many terms they sum, where they write, of which others they are made."""
+"""Operations of torch: which ones round, how many terms they sum, where they write, and their steps if they are fused."""
 
 import functools
 import math
@@ -66,7 +66,7 @@ DRAWN_FROM = _names("bernoulli multinomial rand_like randint_like randn_like")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to know of an operation."""
+    """The properties of an operation."""
 
     name: str
     composite: bool
@@ -106,7 +106,7 @@ def plan_of(func: Any) -> Plan:
 
 @functools.cache
 def _core_decompositions() -> Any:
-    # Imported by the first noisy run: it takes a third of a second.
+    # Imported by the first noisy run, since it takes a third of a second.
     from torch._decomp import core_aten_decompositions
 
     return core_aten_decompositions()
@@ -114,7 +114,7 @@ def _core_decompositions() -> Any:
 
 @functools.cache
 def decomposition(func: Any) -> Callable[..., Any] | None:
-    """The steps that a fused operation consists of, as a function; none for a primitive."""
+    """The steps of a fused operation, as a function; None for a primitive."""
     core = _core_decompositions()
     if plan_of(func).name in FUSED:
         from torch._decomp import decomposition_table
@@ -132,7 +132,7 @@ def tensors_in(value: Any) -> Iterator[Any]:
 
 
 def mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    """The function of everything in nested lists and tuples."""
+    """The function's results for everything in nested lists and tuples."""
     return [mapped(function, item) for item in value] if isinstance(value, (list, tuple)) else function(value)
 
 
@@ -151,7 +151,7 @@ def is_exact(plan: Plan, args: Any, kwargs: Any) -> bool:
 
 
 def summed(plan: Plan, args: Any, kwargs: Any) -> int | None:
-    """How many terms each sum in an operation has; none if it is no sum."""
+    """The number of terms of each sum in an operation; None if it has no sum."""
     if plan.name in REDUCTIONS:
         shape = args[0].shape
         dim = None
@@ -166,7 +166,7 @@ def summed(plan: Plan, args: Any, kwargs: Any) -> int | None:
     if plan.name in _CONVOLUTIONS:
         return int(args[1].numel() // max(1, args[1].shape[1 if args[6] else 0]))
     if plan.name == "convolution_backward":
-        # The gradient of the weight sums over the batch and every position, that of the input over channels and the kernel.
+        # The weight's gradient sums over the batch and every position, the input's gradient over channels and the kernel.
         gradient, _, weight = args[:3]
         return int(max(gradient.numel() // max(1, gradient.shape[1]), weight.numel() // max(1, weight.shape[1])))
     if plan.name in _SCATTERS or plan.name.startswith("upsample_"):

@@ -183,7 +183,7 @@ class _Interval:
         return self._multiple_of(at[0], around[1])
 
     def _multiple_of(self, value: Any, slope: Any) -> Multiple | None:
-        """From the value at the centre and the slope over the interval."""
+        """The multiple, from the value at the centre and the slope over the interval."""
         mantissa, power = frexp(float(slope.mid()))
         factor = ldexp(round(2 * mantissa) / 2, power)
         if abs(frexp(factor)[0]) != 0.5:
@@ -218,7 +218,7 @@ class _Interval:
         return forms
 
     def _line(self, value: Any, slope: Any) -> Polynomial | None:
-        """From the value at the centre and the slope over the interval."""
+        """The line, from the value at the centre and the slope over the interval."""
         width = ldexp(1.0, frexp(self.half)[1])
         remainder = abs(slope - slope.mid()) * self.half
         if not remainder < abs(value) * arb((1, CLOSE)):

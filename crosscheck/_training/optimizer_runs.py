@@ -91,7 +91,7 @@ def _said(what: str) -> Iterator[None]:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"{what}: it raised {said(error)}") from error
+        raise UsageError(f"{what}: it raised {said(error)}; expected it to run on params") from error
 
 
 @_said("torch_optimizer")

@@ -151,7 +151,7 @@ class TorchSteps:
         except UsageError:
             raise
         except Exception as error:
-            raise UsageError(f"torch_step: it raised {said(error)}") from error
+            raise UsageError(f"torch_step: it raised {said(error)}; expected it to run on each batch") from error
 
     def observed(self, batch: Inputs, noise: Noise | None = None) -> TorchStep:
         """One step, in the dtype and in float64, there with noise if it is given."""

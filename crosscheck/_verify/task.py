@@ -96,7 +96,7 @@ class Task:
     scales: Mapping[int, Float64Array]
     plan: Plan
     runners: dict[str, Runner]
-    """By implementation, made at the first use; kept for the other inputs, so that JAX does not compile again."""
+    """The runners by implementation, made at their first use and kept, so that JAX does not compile again."""
 
     @classmethod
     def of(

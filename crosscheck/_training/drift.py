@@ -177,7 +177,7 @@ def _way(one: Mapping[str, Array], other: Mapping[str, Array]) -> float:
 
 
 def _share(one: float, way: float) -> float:
-    """A distance relative to that from the start; 0 if both runs stop being finite, infinite if one does."""
+    """A distance relative to the way from the start: infinite if it is not finite, 0 if the way is 0 or not finite."""
     if not np.isfinite(one):
         return float(np.inf)
     return one / way if way and np.isfinite(way) else 0.0

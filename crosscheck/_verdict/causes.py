@@ -166,7 +166,7 @@ def systematic(
     signed, true = errors(np.concatenate([centre, neighbours.ravel()]))
     at, around = signed[: centre.size], signed[centre.size :].reshape(neighbours.shape)
     steps = np.diff(np.column_stack([around, at])[:, np.argsort([*OFFSETS, 0.0])], axis=1)
-    crosses = np.asarray((steps > 0).all(axis=1) | (steps < 0).all(axis=1))  # lost digits do not do so by chance
+    crosses = np.asarray((steps > 0).all(axis=1) | (steps < 0).all(axis=1))  # which lost digits do not by chance
     size: float | Float64Array = magnitude
     if of_values:
         result = np.abs(true[: centre.size] + at)

@@ -100,7 +100,7 @@ def what_to_write(record: Activation, side: str) -> str:
 
 def how_far(record: Activation, built: str) -> Iterator[str]:
     """What the table of tolerances says."""
-    yield "## How far apart two right results are"
+    yield "## How much two right results differ"
     yield (
         "The table shows the largest difference between the calls above. If a framework ships no such function, "
         f"crosscheck's own is taken. The difference was measured at {tolerances.COUNT:,} inputs from {LOW:g} to {HIGH:g}, "

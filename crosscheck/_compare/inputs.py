@@ -202,9 +202,9 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> I
     if order is None:
         order = int(bool(floats))
     if order > 0 and not floats:
-        raise UsageError(f"order: got {order} but integers and booleans have no derivatives; pass order=0")
+        raise UsageError(f"order: got {order}, but all inputs are integers or booleans; pass order=0")
     if order > 0 and not by:
-        raise UsageError(f"wrt: got {wrt!r}, but without floats there are no derivatives")
+        raise UsageError(f"wrt: got {wrt!r}, but these inputs hold no float array; name inputs that do")
     return Inputs(tree, leaves, tuple(names), by if order else (), fmt)
 
 

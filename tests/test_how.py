@@ -367,6 +367,13 @@ def test_a_factor_is_the_number_of_elements_only_if_it_changes_with_it() -> None
     assert same_place == "JAX gives 0.125 times what PyTorch gives"
 
 
+def test_numbers_that_are_nearly_equal_are_said_with_the_digits_in_which_they_differ() -> None:
+    inside = crosscheck.compare(lambda x: x * (1 + 1e-9), lambda x: x, [LINE], dtype="float64", order=0)
+    assert inside.diagnosis.how == "with 1 in place of its 1.000000001, PyTorch gives what JAX gives"
+    scaled = crosscheck.compare(lambda x: x.softmax(-1) / 0.7 * 0.70000003, jax.nn.softmax, [ROWS], dtype="float64", order=0)
+    assert scaled.diagnosis.how == "JAX gives 0.99999996 times what PyTorch gives"
+
+
 def test_how_gradients_differ_is_said_of_the_gradient() -> None:
     found = report(torch.sin, doubled_gradient, LINE, order=1)
     assert (found.cause, found.side) == ("definition", "jax")

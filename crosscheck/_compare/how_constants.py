@@ -10,7 +10,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from crosscheck._compare.how_fit import Fit
-from crosscheck._compare.how_numbers import Number, of_change, of_counts, plain
+from crosscheck._compare.how_numbers import Number, of_change, of_counts, plain, unlike
 from crosscheck._compare.trials import JAX, NAMES, TORCH, Change, Trials, near
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Noise
@@ -124,7 +124,7 @@ class Constants:
 
     def _in_place(self, side: int, values: Mapping[int, float], said: str | None = None) -> str:
         pairs = list(dict.fromkeys((value, self.numbers[side][place]) for place, value in values.items()))
-        new, old = (" and ".join(f"{pair[k]:g}" for pair in pairs) for k in (0, 1))
+        new, old = (" and ".join(unlike(*pair[::way]) for pair in pairs) for way in (1, -1))
         why = of_change(self.trials.inputs, pairs[0][1], pairs[0][0]) if len(pairs) == 1 else ""
         return f"{said or new} in place of its {old}{why}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import e, isfinite, log, pi, sqrt
+from math import copysign, e, isfinite, log, pi, sqrt
 
 import numpy as np
 
@@ -87,7 +87,13 @@ def plain(value: float) -> Number:
     for said, constant in CONSTANTS.items():
         if _close(size, constant, CLOSE):
             return Number(value / size * constant, f"{sign}{said} = {value:.6g}")
-    return Number(value, f"{value:.6g}")
+    return Number(value, unlike(value, copysign(1, value)))
+
+
+def unlike(value: float, other: float) -> str:
+    """The value with six digits, or with as many as it takes until the text of the other one is different."""
+    texts = ((f"{value:.{digits}g}", f"{other:.{digits}g}") for digits in range(DIGITS, 18))
+    return next((text for text, of_other in texts if text != of_other), f"{value:g}")
 
 
 def of_shapes(trials: Trials, value: float) -> Iterator[Number]:

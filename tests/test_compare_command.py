@@ -83,7 +83,7 @@ def test_shapes_are_inputs_and_what_is_accepted_passes(folder: Path) -> None:
         (("torch:relu", "needs_FOLDER:f"), ("importing needs_", "ModuleNotFoundError", "nothing_of_that_name")),
         (("torch.nn.functional:gelo", "jax.nn:relu"), ("has no 'gelo'", "did you mean 'gelu'?")),
         (("torch:relu", "mine_FOLDER:limit"), ("is int, expected a function",)),
-        (("torch:relu", "mine_FOLDER:Maker"), ("is a class", "write a function")),
+        (("torch:relu", "mine_FOLDER:Maker"), ("is a class", "name a function")),
         (("torch:relu", "jax.nn:relu", "--range", "2", "1"), ("--range: got 2 1", "lower one first")),
         (("torch:relu", "jax.nn:relu", "--range", "nan", "1"), ("--range: got nan 1", "finite")),
         (("torch:relu", "jax.nn:relu", "--range", "a", "1"), ("--range: got 'a'", "a number")),

@@ -115,7 +115,7 @@ def test_two_atlases_that_share_nothing_are_refused() -> None:
 def test_an_atlas_in_which_nothing_was_compared_is_refused() -> None:
     nothing = dataclasses.replace(atlas(), compared=0)
     for pair, what in (((nothing, atlas(A)), "old"), ((atlas(A), nothing), "new")):
-        with pytest.raises(UsageError, match=f"{what}: in this atlas nothing was compared"):
+        with pytest.raises(UsageError, match=f"{what}: this atlas compared nothing"):
             crosscheck.atlas_diff(*pair)
 
 

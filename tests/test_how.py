@@ -374,6 +374,13 @@ def test_numbers_that_are_nearly_equal_are_said_with_the_digits_in_which_they_di
     assert scaled.diagnosis.how == "JAX gives 0.99999996 times what PyTorch gives"
 
 
+def test_no_change_is_named_that_changes_nothing() -> None:
+    near = crosscheck.uniform(0.5, 5.0, (6,))
+    found = crosscheck.compare(torch.log, lambda x: jnp.log(x) + 3e-15 * jnp.sin(50 * x), [near], dtype="float64", order=0)
+    assert found.cause == "definition"
+    assert found.diagnosis.how is None
+
+
 def test_how_gradients_differ_is_said_of_the_gradient() -> None:
     found = report(torch.sin, doubled_gradient, LINE, order=1)
     assert (found.cause, found.side) == ("definition", "jax")

@@ -25,7 +25,7 @@ class TranslationReport(Documented):
     Attributes:
         asked: The name that was looked up; empty for the whole dictionary.
         entries: The entries of the dictionary that match the name.
-        environment: The versions with which they were judged.
+        environment: The versions with which they were judged, and what the CPU is capable of.
         note: The differences between these versions and the installed ones.
     """
 
@@ -96,8 +96,9 @@ class TranslationReport(Documented):
 
 
 def judged_with(environment: Mapping[str, Any]) -> str:
-    """The versions, in words."""
-    return ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
+    """The versions and the CPU, in words."""
+    versions = [f"{name} {version}" for name, version in environment["packages"].items() if version]
+    return ", ".join([*versions, *([f"cpu, {environment['cpu']}"] if environment.get("cpu") else [])])
 
 
 def _table(entries: tuple[Translation, ...]) -> Table:

@@ -48,10 +48,11 @@ def translate(
     if name is not None and not isinstance(name, str):
         raise UsageError(f"name: got {type(name).__name__}, expected a text, such as 'torch.nn.LayerNorm'")
     packages = _installed()
-    every, environment = (entries(), {"packages": packages}) if run else kept()
+    every, environment = (entries(), {}) if run else kept()
     chosen = every if name is None else found(name, every)
     if run:
         chosen = tuple(_judged(chosen, progress))
+        environment = {"packages": packages, "cpu": _capability()}
     return TranslationReport(name or "", chosen, environment, _note(environment["packages"], packages))
 
 
@@ -65,6 +66,13 @@ def _judged(chosen: Sequence[Translation], progress: Callable[[int, int], object
         yield judged(entry)
         if progress is not None:
             progress(number, len(chosen))
+
+
+def _capability() -> str | None:
+    from crosscheck._frameworks.environment import environment
+    from crosscheck._verdict.environments import Environment
+
+    return Environment.of(environment()).capability
 
 
 def _installed() -> dict[str, str | None]:

@@ -6,6 +6,7 @@ from itertools import groupby
 
 import examples
 import products
+from kept import newest
 from products import Content, Maker
 
 import crosscheck
@@ -38,7 +39,7 @@ def make(maker: Maker) -> None:
     report = crosscheck.translate()
     kept = products.PACKAGE / "_dictionary" / "verdicts.json"
     key = products.key(families(), files=[kept, *products.package()])
-    maker.make("dictionary", key, lambda: files(report), made_with=judged_with(report.environment))
+    maker.make("dictionary", key, lambda: files(report), made_with=judged_with(report.environment) + newest([kept]))
 
 
 def files(report: TranslationReport) -> dict[str, Content]:

@@ -122,6 +122,35 @@ def test_a_region_covers_and_is_asked_for_in_its_modes_only(modes: tuple[str, ..
     assert failures(report) == ""
 
 
+@pytest.mark.parametrize(("max_ulp", "passed"), [(2.0**24, True), (2.0**20, False)])
+def test_a_region_without_anchors_need_not_show_and_holds_its_bound(max_ulp: float, passed: bool) -> None:
+    """What few samples show has no input that must show it."""
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, anchors=(), max_ulp=max_ulp)))
+    assert report.passed is passed, str(report)
+    elsewhere = dataclasses.replace(FLOAT32, intervals=((-1.5, -1.0),), anchors=(), max_ulp=max_ulp)
+    assert failures(gradient_of(declared(FLOAT32, elsewhere))) == ""
+
+
+@pytest.mark.parametrize("zeros", [((0.0, 0.0), (-0.0, -0.0)), ()])
+def test_a_region_of_an_inaccurate_side_excuses_a_zero_of_the_other_sign(zeros: tuple[tuple[float, float], ...]) -> None:
+    """Where the result is too small for the dtype, it is a zero whose sign is as wrong as its digits."""
+    region = Region(0, ("float16",), (*zeros, (2.0**-9, 2.0**-6)), (Anchor(2.0**-7, {}),), max_ulp=16.0)
+    changes: Any = {"cause": "inaccurate", "implementations": ("torch.native",), "regions": (region,), "seen": ANYWHERE}
+    tanh = dataclasses.replace(crosscheck.activations["tanh"], deviations=(dataclasses.replace(LOST_TAIL, **changes),))
+
+    def planted(x: torch.Tensor) -> torch.Tensor:
+        y = torch.tanh(x)
+        if x.dtype == torch.float16:
+            y = torch.where((x >= 2.0**-9) & (x <= 2.0**-6), y * (1 + 2**-8), y)
+        return torch.where(x == 0, -y, y)
+
+    natives = ["torch.native", "jax.native"]
+    report = crosscheck.verify(
+        tanh, dtypes=["float16"], orders=[0], implementations=natives, replace={"torch.native": planted}
+    )
+    assert report.passed is bool(zeros), str(report)
+
+
 # Every declared deviation, on the points of one run of the catalogue
 
 DECLARED = [(name, deviation.id) for name, one in crosscheck.activations.items() for deviation in one.deviations]
@@ -268,7 +297,7 @@ def first(deviation: Deviation, order: int, dtype: str, at: float | None = None)
     return next(
         one
         for one in here or deviation.regions
-        if one.order == order and dtype in one.dtypes and at in (None, one.anchors[0].input)
+        if one.order == order and dtype in one.dtypes and (at is None or at in [anchor.input for anchor in one.anchors])
     )
 
 

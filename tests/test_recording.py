@@ -151,6 +151,33 @@ def test_what_matches_no_reason_is_listed() -> None:
     assert "hard_tanh value, float32 eager, torch: definition at " in said
 
 
+@pytest.mark.full
+def test_what_few_rows_show_is_on_record_without_an_input_that_must_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number that names an entry of a row is in other rows too, which do not show it."""
+    draws = torch.Generator().manual_seed(0)
+
+    def planted(x: torch.Tensor, dim: int) -> torch.Tensor:
+        y = torch.softmax(-x.double(), dim).to(x.dtype)
+        few = (torch.rand(x.shape, generator=draws) < 0.02) & (y > 0.1) & (y < y.amax(dim, keepdim=True))
+        few &= x.dtype == torch.bfloat16
+        return torch.where(few, y.detach() * (1 + 2**-6) + y - y.detach(), y)
+
+    monkeypatch.setattr(torch.nn.functional, "softmin", planted)
+    softmin, id_ = activations["softmin"], "softmin-16-bit-rounding"
+    template = Region(0, ("bfloat16",), ((0.0, 22.0),), (Anchor(21.0, {}),), max_ulp=8.0)
+    deviations = tuple(
+        replace(one, regions=(template, *(region for region in one.regions if region.order))) if one.id == id_ else one
+        for one in softmin.deviations
+    )
+    monkeypatch.setattr(recording, "activations", {"softmin": replace(softmin, deviations=deviations)})
+    scope = recording.Scope(("bfloat16",), ("eager",), layout=False)
+    part = recording.measured("softmin", scope, recording.here()[0], {})
+    assert not part.unexplained
+    (rare,) = (region for region in part.deviations[id_] if region.order == 0)
+    assert rare.anchors == ()
+    assert 1 < rare.max_ulp <= 16
+
+
 @pytest.fixture
 def of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were two functions, and little to measure."""

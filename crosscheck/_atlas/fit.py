@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, product
 from math import inf, isfinite, isinf, nan
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from crosscheck._verdict.deviations import (
     SCATTERED,
     Showing,
     covers,
+    excuses,
     lie_in,
     missed_at,
     regions_of,
@@ -142,6 +144,8 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
     )
     if not seen:
         return []
+    if not region.anchors:
+        return _rare(measured, deviation, region, shown)
     points = _points(measured, deviation, region, shown)
     narrow = _finished(measured, deviation, region, refitted(region.intervals, points))
     return [narrow] if narrow else _drawn(measured, deviation, region, shown)
@@ -166,7 +170,18 @@ def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wan
             here = [pair for pair in some if pair[0].key.case == case]
             made += _drawn(measured, deviation, replace(alone, parameters=dict(here[0][0].parameters)), here)
         result += made
-    return result
+    return result or _rare(measured, deviation, replace(template, modes=modes), wanted)
+
+
+def _rare(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
+    """A region without anchors for a small error that few samples show, in which no input shows it each time.
+
+    So few points say nothing of where it ends: the region is as large as the template.
+    """
+    if not all(lie_in(widen(one.x)[at], template.intervals).all() for one, at in wanted):
+        return []
+    region = _bounded(measured, deviation, template)
+    return [replace(region, anchors=())] if not region.max_ulp_in and region.max_ulp <= _small(region) else []
 
 
 def _at(one: Judged, failing: BoolArray) -> BoolArray:
@@ -236,7 +251,7 @@ def _finished(
 
     names = () if measured.activation.rows else deviation.implementations
     anchors = [
-        Anchor(one.input, dict(_results(one.input, one.results, strict, shown)))
+        Anchor(one.input, dict(_results(one.input, one.results, strict, shown, one.results)))
         for one in held
         if shown(Anchor(one.input, {}))
     ]
@@ -307,18 +322,31 @@ def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], enou
 
 
 def _results(
-    at: float, names: Iterable[str], strict: Sequence[Showing], shown: Callable[[Anchor], bool]
+    at: float,
+    names: Iterable[str],
+    strict: Sequence[Showing],
+    shown: Callable[[Anchor], bool],
+    on_record: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[tuple[str, float]]:
-    """The implementations' results at an input, to the bit, if they are the same in every comparison."""
+    """The implementations' results at an input, to the bit, if they are the same in every comparison.
+
+    If an element-wise function has several at once, as in several layouts, none of them is held to the bit. Of the results
+    in several rows, the one on record is kept, which a snippet reproduces.
+    """
     ordered = sorted((here.one for here in strict), key=lambda one: DTYPES.index(one.key.dtype))
     for name in names:
         got: dict[str, float] = {}
+        several = False
         for one in ordered:
             here = is_number(one.x[one.failing], float(np.float64(at).astype(one.x.dtype)))
             for who, values in zip(one.key.implementations, (one.got, one.expected), strict=False):
                 if who == name:
-                    got |= {repr(value): value for value in widen(values[here]).tolist()}
-        same = (value for value in [*got.values()][:TRIED] if shown(Anchor(at, {name: value})))
+                    found = {repr(value): value for value in widen(values[here]).tolist()}
+                    several |= one.key.length is None and len(found) > 1
+                    got |= found
+        kept = [on_record[name]] if name in on_record else []
+        tried = [] if several else [*kept, *got.values()][:TRIED]
+        same = (value for value in tried if shown(Anchor(at, {name: value})))
         yield from ((name, value) for value in islice(same, 1))
 
 
@@ -333,7 +361,7 @@ def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator
         left = np.ones(one.failing.shape, bool)
         for deviation in settled:
             for region in regions_of(deviation, one) if left.any() else ():
-                left &= ~covers(deviation, region, one)
+                left &= ~excuses(deviation, region, one)
         if left.any():
             yield one, _at(one, left)
 

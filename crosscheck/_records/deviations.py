@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf, isnan
+from math import inf, isfinite, isnan
 
 from crosscheck._records import fields
 from crosscheck._records.errors import SpecError
@@ -62,7 +62,8 @@ class Region:
         order: 0 for the value, 1 for the gradient, 2 for the second derivative.
         dtypes: Some of ``float64``, ``float32``, ``bfloat16`` and ``float16``.
         intervals: Pairs ``(low, high)``, both ends included. A single input is ``(x, x)``; the input NaN is ``(nan, nan)``.
-        anchors: Inputs in the intervals at which the deviation must occur.
+        anchors: Inputs in the intervals at which the deviation must occur. If it occurs in few samples, a region with a
+            bound needs no anchor.
         max_ulp: An upper bound of the error in ULP, for the causes that have one. The run fails if the measured error is
             above it, or below a tenth of it. For rows as long as a vocabulary, it holds only if ``lengths`` names their
             length.
@@ -75,7 +76,8 @@ class Region:
         max_ulp_in: The bounds of modes whose bound is not ``max_ulp``.
 
     Raises:
-        SpecError: If a field has a wrong value, there is no interval or no anchor, or an anchor is outside of the intervals.
+        SpecError: If a field has a wrong value, there is no interval, there is neither an anchor nor a bound, or an anchor
+            is outside of the intervals.
 
     Examples:
         >>> from crosscheck import Anchor, Region
@@ -107,8 +109,10 @@ class Region:
             raise SpecError(f"Region.{said}")
         if not self.dtypes or not set(self.dtypes) <= set(DTYPES):
             raise SpecError(f"Region.dtypes: got {self.dtypes!r}, expected some of {DTYPES}")
-        if not self.intervals or not self.anchors:
-            raise SpecError("Region: intervals and anchors must not be empty; else no run could contradict it")
+        if not self.intervals or not (self.anchors or isfinite(self.max_ulp)):
+            raise SpecError(
+                "Region: intervals must not be empty, nor anchors without max_ulp; else no run could contradict it"
+            )
         for low, high in self.intervals:
             if not (low <= high or (isnan(low) and isnan(high))):
                 raise SpecError(f"Region.intervals: got ({low}, {high}), expected low <= high, or (nan, nan)")

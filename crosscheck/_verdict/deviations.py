@@ -112,6 +112,19 @@ def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     return lie_in(widen(judged.x[judged.failing]), region.intervals) & shows
 
 
+def excuses(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
+    """Which of the failing points need no other reason: those that ``covers`` finds, and zeros of the other sign in float16.
+
+    Near 0, an inaccurate result that is too small for the dtype is a zero of either sign; the other dtypes hold numbers that
+    are small enough. Such a zero is no evidence of the deviation.
+    """
+    covered = covers(deviation, region, judged)
+    if deviation.cause != "inaccurate" or judged.key.dtype != "float16":
+        return covered
+    zero = (judged.codes[judged.failing] == CODE["convention"]) & (judged.got == 0) & (judged.expected == 0)
+    return covered | zero & lie_in(widen(judged.x[judged.failing]), region.intervals)
+
+
 def settle(
     judged: Sequence[Judged],
     activation: Activation,
@@ -200,10 +213,9 @@ def _covered(judged: Judged, deviations: Sequence[Deviation]) -> tuple[BoolArray
     used: list[str] = []
     for deviation in deviations:
         for region in regions_of(deviation, judged):
-            here = covers(deviation, region, judged)
-            if here.any():
+            if covers(deviation, region, judged).any():
                 used.append(deviation.id)
-            covered |= here
+            covered |= excuses(deviation, region, judged)
     return covered, used
 
 
@@ -320,7 +332,7 @@ def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
     """The bounds that are far above everything that is measured where the deviation must show.
 
     An error at an anchor counts even if its cause is the other one that the region covers, which may change with the sample.
-    If the deviation's own cause does not occur at all, no error counts.
+    If the deviation's own cause does not occur at all, no error counts. In a region without anchors, it need not occur.
     """
     measured: dict[str | None, list[Showing]] = {}
     for one in shows:
@@ -330,7 +342,8 @@ def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
     for own, of_bound in measured.items():
         bound = region.max_ulp if own is None else region.bound(own)
         occurs = any(one.measured.any() for one in of_bound)
-        if (largest := max(one.largest(region, at_anchors=occurs) for one in of_bound)) < bound / STALE:
+        largest = max(one.largest(region, at_anchors=occurs) for one in of_bound)
+        if largest < bound / STALE and (largest > 0 or region.anchors):
             where = "" if own is None else f" ({own})"
             yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
 

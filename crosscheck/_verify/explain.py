@@ -68,7 +68,9 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     None if no implementation of it can be run here.
     """
     here, lacking = Environment.of(report.environment, "cpu"), Lacking.of(report.environment)
-    counted = regions_here(deviation, here) or deviation.regions
+    counted = [one for one in regions_here(deviation, here) if one.anchors] or [
+        one for one in deviation.regions if one.anchors
+    ]
     run = [(one, dtypes) for one in counted if (dtypes := [d for d in one.dtypes if there(deviation, lacking, d)])]
     if not run:
         return None

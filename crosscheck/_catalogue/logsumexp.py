@@ -124,6 +124,16 @@ DEVIATIONS = (
     ),
     compiled_anew("logsumexp-layout-jax"),
     scalar_rest("logsumexp-layout", of="e^x", more="Here they differ in a subnormal result."),
+    recorded(
+        id="logsumexp-long-row",
+        cause="inaccurate",
+        implementations=(TORCH,),
+        reason="In the long row of a vocabulary, whose entries add little each, the error under torch.compile is tens of "
+        "ULP. torch.compile adds up the exponentials in float32, each lane of a vector by itself, and does not correct for "
+        "what is rounded away. Eager torch adds them up in pairs.",
+        link="https://github.com/pytorch/pytorch/blob/main/torch/_inductor/codegen/cpp.py",
+        modes=("compile",),
+    ),
 )
 
 LOGSUMEXP = Activation(

@@ -77,7 +77,9 @@ DEVIATIONS = (
         implementations=(TORCH,),
         reason="In the 16-bit dtypes torch's rounding errors add up. torch computes the derivatives from the softmin "
         "that it has rounded to 16 bits. It computes the second derivative in several operations, each of which rounds "
-        "again. With AVX-512 the value along another axis than the last one is rounded twice.",
+        "again. Along another axis than the last one, the rows beyond the last whole vector (16 rows with AVX2, 32 with "
+        "AVX-512) take a scalar loop, which rounds each exponential to 16 bits before it divides: the value is rounded "
+        "twice.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
     recorded(id="softmin-long-row", cause="inaccurate", implementations=(TORCH,), reason=LONG_SUM, link=SOURCE),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, product
 from math import inf, isfinite, isinf, nan
-from types import MappingProxyType
 
 import numpy as np
 
@@ -249,9 +248,11 @@ def _finished(
         tried = [some for some in runs if any(_tries(one.one, anchor) for one in some if one.strict)]
         return bool(tried) and not any(missed_at(anchor, alone, region, some) for some in tried)
 
-    names = () if measured.activation.rows else deviation.implementations
+    # the result of a layout depends on where the input lies, and with several threads on their number
+    layout = deviation.cause == "layout"
+    names = {} if layout or measured.activation.rows else dict.fromkeys(deviation.implementations)
     anchors = [
-        Anchor(one.input, dict(_results(one.input, one.results, strict, shown, one.results)))
+        Anchor(one.input, dict(_results(one.input, {} if layout else one.results, strict, shown)))
         for one in held
         if shown(Anchor(one.input, {}))
     ]
@@ -322,31 +323,22 @@ def _candidates(strict: Iterable[Showing], shown: Callable[[Anchor], bool], enou
 
 
 def _results(
-    at: float,
-    names: Iterable[str],
-    strict: Sequence[Showing],
-    shown: Callable[[Anchor], bool],
-    on_record: Mapping[str, float] = MappingProxyType({}),
+    at: float, on_record: Mapping[str, float | None], strict: Sequence[Showing], shown: Callable[[Anchor], bool]
 ) -> Iterator[tuple[str, float]]:
     """The implementations' results at an input, to the bit, if they are the same in every comparison.
 
-    If an element-wise function has several at once, as in several layouts, none of them is held to the bit. Of the results
-    in several rows, the one on record is kept, which a snippet reproduces.
+    ``on_record`` names the implementations. In functions of rows, several rows have the input: the result on record stays,
+    as a snippet reproduces it.
     """
     ordered = sorted((here.one for here in strict), key=lambda one: DTYPES.index(one.key.dtype))
-    for name in names:
-        got: dict[str, float] = {}
-        several = False
+    for name, before in on_record.items():
+        got: dict[str, float] = {} if before is None else {repr(before): before}
         for one in ordered:
             here = is_number(one.x[one.failing], float(np.float64(at).astype(one.x.dtype)))
             for who, values in zip(one.key.implementations, (one.got, one.expected), strict=False):
                 if who == name:
-                    found = {repr(value): value for value in widen(values[here]).tolist()}
-                    several |= one.key.length is None and len(found) > 1
-                    got |= found
-        kept = [on_record[name]] if name in on_record else []
-        tried = [] if several else [*kept, *got.values()][:TRIED]
-        same = (value for value in tried if shown(Anchor(at, {name: value})))
+                    got |= {repr(value): value for value in widen(values[here]).tolist()}
+        same = (value for value in [*got.values()][:TRIED] if shown(Anchor(at, {name: value})))
         yield from ((name, value) for value in islice(same, 1))
 
 

@@ -133,7 +133,7 @@ def test_a_rule_of_forward_mode_is_given_where_it_is_needed_and_only_there() -> 
     softmax = crosscheck.activations["softmax"]
     values = {field: getattr(softmax, field) for field in softmax.__dataclass_fields__}
     with pytest.raises(
-        SpecError, match="softmax: torch_along: expected with torch_second where the Jacobian is not symmetric"
+        SpecError, match="softmax: torch_along: expected if and only if torch_second is given and J is not symmetric"
     ):
         crosscheck.Activation(**values | {"symmetric": False})
     with pytest.raises(SpecError, match="softmax: jax_along: expected"):

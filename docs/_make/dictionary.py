@@ -115,7 +115,7 @@ def described(entry: Translation) -> Iterator[str]:
     if entry.maps:
         yield prose(entry.maps)
     for edge in edges(entry):
-        yield f"**But {edge.at}** ({edge.libraries}): {prose(edge.told)}"
+        yield f"**But {edge.at}** ({edge.libraries}): {prose(edge.difference)}"
     for pair in entry.defaults:
         below = "; ".join(filter(None, (prose(said(pair)), prose(shown(pair)))))
         yield f'!!! warning "The defaults: {prose(pair.says)}"'

@@ -94,7 +94,7 @@ def test_the_text_of_an_issue_is_copied_with_the_versions(browser: Chromium, sit
     copied = browser.driver.execute_async_script(f"const done = arguments[0]; setTimeout(() => {read}, 200)")
     assert copied.startswith("# `torch.nn.functional.softshrink`: ")
     assert "```python\nimport torch\n" in copied
-    assert re.search(r"Seen with torch \d[^\n]*, jax \d[^\n]*, Python 3", copied)
+    assert re.search(r"Observed with torch \d[^\n]*, jax \d[^\n]*, Python 3", copied)
 
 
 def test_it_is_sorted_by_a_column_up_and_down(browser: Chromium, site: str) -> None:

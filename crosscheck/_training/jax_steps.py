@@ -86,7 +86,7 @@ class JaxSteps:
         return {name: np.asarray(leaves[k]) for name, k in zip(self.names, self._places, strict=True)}
 
     def returned(self, result: Any) -> tuple[Any, Any, dict[str, Any]]:
-        """The new state, the loss, and other values by name, from the result of the user's step.
+        """Split what the user's step returned into the new state, the loss, and the other values by name.
 
         Raises:
             UsageError: If the result has another form.

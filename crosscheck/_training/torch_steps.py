@@ -141,7 +141,7 @@ class TorchSteps:
         return ForwardModule(self)
 
     def called(self, *batch: Any) -> Any:
-        """The result of the user's step.
+        """Call the user's step on a batch, and return what it returns.
 
         Raises:
             UsageError: If it raises.

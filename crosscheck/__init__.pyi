@@ -1,5 +1,6 @@
 """The public names, each with its home: ``__init__.py`` imports it from there when it is first used."""
 
+__all__: list[str]
 __version__: str
 
 from ._arrays.arrays import compare_arrays as compare_arrays

@@ -7,7 +7,8 @@ it, without PyTorch and JAX.
 import argparse
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -17,6 +18,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import examples  # noqa: E402
 import notebooks  # noqa: E402
 import products  # noqa: E402
+from blocks import blocks  # noqa: E402
 from products import Maker  # noqa: E402
 
 PARTS = ("notebooks", "examples", "catalogue", "dictionary", "reference")
@@ -37,7 +39,7 @@ def main() -> None:
     try:
         # Notebooks run in processes of their own, beside what is made here.
         with ThreadPoolExecutor(1) as beside:
-            waiting = []
+            waiting: list[Future[None] | None] = []
             for part in asked.parts or PARTS:
                 made = MAKE[part]
                 waiting += [beside.submit(made, maker, asked.docs)] if part == "notebooks" else [made(maker, asked.docs)]
@@ -53,7 +55,7 @@ def make_notebooks(maker: Maker, docs: Path) -> None:
         maker.make(
             f"notebook-{path.stem}",
             products.key(files=[path, *products.package()]),
-            lambda path=path: {f"site/tutorials/{path.name}": notebooks.executed(path)},
+            partial(notebooks.page, path),
         )
     maker.forget("notebook-")
 
@@ -64,8 +66,8 @@ def make_examples(maker: Maker, docs: Path) -> None:
     for where, text in examples.pages(docs):
         maker.make(
             "examples-" + where.replace("/", "-"),
-            products.key(*(block.key for block in examples.blocks(text)), files=[*results, *products.package()]),
-            lambda text=text, where=where: {"outputs.json": examples.outputs(text, where)},
+            products.key(*(block.key for block in blocks(text)), files=[*results, *products.package()]),
+            partial(examples.outputs, text, where),
         )
     maker.forget("examples-")
 

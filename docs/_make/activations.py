@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from math import isinf, isnan
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,8 @@ described = cache(environment)
 def make(maker: Maker) -> None:
     """The page and the pictures of each activation, the gallery, and the page with every disagreement."""
     for record in crosscheck.activations.values():
-        module = inspect.getmodule(record.definition)
-        source = Path(str(inspect.getsourcefile(module)))  # type: ignore[arg-type]
-        maker.make(
-            f"activation-{record.name}", products.key(files=products.record(source)), lambda record=record: files(record)
-        )
+        source = Path(inspect.getfile(record.definition))
+        maker.make(f"activation-{record.name}", products.key(files=products.record(source)), partial(files, record))
     maker.forget("activation-")
     rows = {name: (maker.folder / f"activation-{name}" / ROWS).read_text("utf-8") for name in crosscheck.activations}
     found = {name: json.loads((maker.folder / f"activation-{name}" / TOLERANCES).read_text("utf-8")) for name in rows}

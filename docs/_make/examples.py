@@ -19,9 +19,10 @@ class ExampleError(Exception):
     """An example that raised."""
 
 
-def outputs(page: str, where: str) -> str:
-    """What the examples of a page print, as JSON by their keys."""
-    return json.dumps({block.key: printed for block, printed in run(page, where)}, indent=2, ensure_ascii=False)
+def outputs(page: str, where: str) -> dict[str, str]:
+    """A file with what the examples of a page print, as JSON by their keys."""
+    printed = {block.key: text for block, text in run(page, where)}
+    return {"outputs.json": json.dumps(printed, indent=2, ensure_ascii=False)}
 
 
 def run(page: str, where: str) -> Iterator[tuple[Block, str]]:

@@ -64,8 +64,9 @@ def _errors(record: Activation) -> Figure:
         axes.remove()
     figure.set_size_inches(7, 6)
     figure.suptitle("")
-    for axes, place in zip(errors, figure.add_gridspec(len(errors), 1), strict=True):
-        axes.set_subplotspec(place)
+    grid = figure.add_gridspec(len(errors), 1)
+    for row, axes in enumerate(errors):
+        axes.set_subplotspec(grid[row, 0])
     (legend,) = figure.legends
     legend.remove()
     handles, labels = errors[0].get_legend_handles_labels()

@@ -258,8 +258,9 @@ def atlas_diff_example() -> dict[str, Any]:
 
 
 def arrays_example() -> dict[str, Any]:
-    a = {"weight": np.linspace(0, 1, 5, dtype=np.float32), "bias": np.zeros(2)}
-    b = {"weight": a["weight"] * np.float32(1.001), "step": np.array([1])}
+    weight = np.linspace(0, 1, 5, dtype=np.float32)
+    a = {"weight": weight, "bias": np.zeros(2)}
+    b = {"weight": weight * np.float32(1.001), "step": np.array([1])}
     return dict(crosscheck.compare_arrays(a, b).data())
 
 
@@ -307,8 +308,6 @@ def models_example() -> dict[str, Any]:
 
 
 def training_example() -> dict[str, Any]:
-    import torch
-
     model = torch.nn.Linear(3, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
@@ -324,8 +323,9 @@ def training_example() -> dict[str, Any]:
         return jax.tree.map(lambda p, g: p - 0.05 * g, params, grads), loss
 
     params = {"w": jax.numpy.asarray(model.weight.detach()), "b": jax.numpy.asarray(model.bias.detach())}
-    states = {"torch_state": (model, optimizer), "jax_state": params}
-    return dict(crosscheck.compare_training(torch_step, jax_step, [[np.eye(3), np.ones((3, 1))]] * 3, **states).data())
+    batches = [[np.eye(3), np.ones((3, 1))]] * 3
+    report = crosscheck.compare_training(torch_step, jax_step, batches, torch_state=(model, optimizer), jax_state=params)
+    return dict(report.data())
 
 
 def optimizers_example() -> dict[str, Any]:

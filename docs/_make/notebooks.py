@@ -19,6 +19,11 @@ class NotebookError(Exception):
     """A notebook that cannot be a page."""
 
 
+def page(path: Path) -> dict[str, str]:
+    """The file of a page: the notebook, executed."""
+    return {f"site/tutorials/{path.name}": executed(path)}
+
+
 def executed(path: Path) -> str:
     """A notebook with the outputs that its cells have now."""
     notebook = nbformat.read(path, as_version=4)

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Maker:
         self.names: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def make(self, name: str, key: str, content: Callable[[], dict[str, Content]], made_with: str | None = None) -> bool:
+    def make(self, name: str, key: str, content: Callable[[], Mapping[str, Content]], made_with: str | None = None) -> bool:
         """Write the files of a product, by their path in its folder; what ends in the middle leaves the old ones.
 
         ``made_with`` says with what its numbers were computed; here and now unless it is given, "" where there are none.

@@ -60,7 +60,7 @@ def walk(call: Callable[[], object]) -> str:
         call()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return "\n".join(
         f"1. **`{room}`**\n\n" + "\n".join(modules.values()) + "\n" for room, modules in entered.items() if modules
     )

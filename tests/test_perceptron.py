@@ -360,7 +360,7 @@ def test_what_the_losses_are_known_to_lose_is_told_and_is_no_disagreement() -> N
     ("made", "message"),
     [
         (lambda setup: 3, "replace: got int from its function, expected a pair: a step and its state"),
-        (lambda setup: (PREPARE["torch"](setup).step, 3), "torch_state: got int"),
+        (lambda setup: (PREPARE["torch"](setup)[0], 3), "torch_state: got int"),
     ],
 )
 def test_a_training_that_is_none_is_refused(made: Any, message: str) -> None:

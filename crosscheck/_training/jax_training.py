@@ -32,4 +32,4 @@ def prepare(setup: Setup) -> Steps:
     with scope(setup.dtype, "cpu"):
         weights = jax.tree.map(jnp.asarray, dict(setup.weights))
         before = () if setup.reset_gradient else (jax.tree.map(jnp.zeros_like, weights),)
-        return Steps(step, (weights, optimizer.init(weights), *before))
+        return step, (weights, optimizer.init(weights), *before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from crosscheck._arithmetic.formats import FloatArray
 
@@ -42,21 +42,14 @@ class Setup:
         return str(self.x.dtype)
 
 
-class Steps(NamedTuple):
-    """One framework's side of a training: its step and its state, as ``compare_training`` takes them.
-
-    The step gets the inputs and labels of the setup at each epoch. ``state`` of torch is a tuple of the model and its
-    optimiser.
-    """
-
-    step: Callable[..., Any]
-    state: Any
-
+Steps = tuple[Callable[..., Any], Any]
+"""A step and its state, as ``compare_training`` takes them; the step gets the inputs and labels of the setup."""
 
 Prepare = Callable[[Setup], Steps]
 """Makes one framework's side of the training that a setup describes."""
 
 Side = tuple[Setup, Prepare]
-"""One framework's side of a training: its setup, and the function that makes the step."""
+"""One framework's side of a training: its setup, and the function that makes its step and state."""
+
 History = Mapping[str, FloatArray]
 """The results of a training: ``loss`` (epochs,), and ``weight`` and ``bias`` (epochs + 1, ...), from the start on."""

@@ -21,14 +21,15 @@ def compare(
     torch: Side, jax: Side, controls: int, progress: Progress | None = None
 ) -> tuple[TrainingReport, dict[str, History]]:
     """The engine's results on two trainings, and the history of each framework."""
-    (mine, in_torch), (theirs, in_jax) = ((setup, _made(prepare, setup)) for setup, prepare in (torch, jax))
+    mine, theirs = torch[0], jax[0]
+    (torch_step, torch_state), (jax_step, jax_state) = _made(*torch), _made(*jax)
 
     def advance(what: str, count: int) -> None:
         if progress is not None:
             progress("both" if what == "steps" else "torch", count if what == "steps" else mine.epochs)
 
-    objects, dtype = objects_of(in_torch.state)
-    sides = TorchSteps(in_torch.step, objects, dtype), JaxSteps(in_jax.step, in_jax.state, dtype)
+    objects, dtype = objects_of(torch_state)
+    sides = TorchSteps(torch_step, objects, dtype), JaxSteps(jax_step, jax_state, dtype)
     report, runs = judge(*sides, (_batches(mine), _batches(theirs)), controls, 0, advance)
     assert runs is not None
     return report, _histories(mine, runs)
@@ -39,11 +40,11 @@ def _batches(setup: Setup) -> list[Inputs]:
     return [gather([setup.x, setup.y], setup.dtype, None, 0, 0)] * setup.epochs
 
 
-def _made(prepare: Prepare, setup: Setup) -> Steps:
+def _made(setup: Setup, prepare: Prepare) -> Steps:
     made = prepare(setup)
     if not isinstance(made, tuple) or len(made) != 2:
         raise UsageError(f"replace: got {type(made).__name__} from its function, expected a pair: a step and its state")
-    return Steps(*made)
+    return made
 
 
 def _histories(setup: Setup, runs: Runs) -> dict[str, History]:

@@ -26,4 +26,4 @@ def prepare(setup: Setup) -> Steps:
         optimizer.step()
         return loss
 
-    return Steps(step, (model, optimizer))
+    return step, (model, optimizer)

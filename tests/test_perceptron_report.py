@@ -70,8 +70,9 @@ def test_a_figure_is_drawn_whatever_was_learned(what: str) -> None:
 X, Y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
 BAD: dict[str, tuple[Callable[[], object], str]] = {
     "gate": (lambda: crosscheck.perceptron("orr"), "unknown gate 'orr'; did you mean 'or'?"),
+    "capitals": (lambda: crosscheck.perceptron("OR"), "unknown gate 'OR'; did you mean 'or'?"),
     "gates": (lambda: crosscheck.perceptrons(["xorr"]), "did you mean 'xor'?"),
-    "no gates": (lambda: crosscheck.perceptrons([]), "gates: got none"),
+    "no gates": (lambda: crosscheck.perceptrons([]), "gate: got none, expected some of false,"),
     "no epochs": (lambda: crosscheck.perceptron(epochs=0), "epochs: got 0, expected an integer of at least 1"),
     "epochs": (lambda: crosscheck.perceptron(epochs=-5), "epochs: got -5"),
     "half an epoch": (lambda: crosscheck.perceptron(epochs=1.5), "epochs: got 1.5"),  # type: ignore[arg-type]

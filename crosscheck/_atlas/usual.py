@@ -16,7 +16,6 @@ ASSERT_CLOSE = "torch.testing.assert_close"
 ASSERT_ALLCLOSE = "numpy.testing.assert_allclose"
 GRADCHECK = "torch.autograd.gradcheck"
 CHECK_GRADS = "jax.test_util.check_grads"
-CHECKS = (ASSERT_CLOSE, ASSERT_ALLCLOSE, GRADCHECK, CHECK_GRADS)
 
 Said = str | None
 """The message of a check that noticed something, in one line; None if it noticed nothing."""

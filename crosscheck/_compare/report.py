@@ -276,7 +276,7 @@ def _story(report: PairReport) -> Iterator[str]:
             of = f"the {decisive.diagnosed:,} elements that were diagnosed, of {of}"
         yield f"  cause     {cause}: {count.count:,} of {of}"
         yield f"  where     {_where(decisive)}"
-        yield from _evidence(count.worst, decisive)
+        yield from _evidence(count.worst)
         others = sorted({(_failing(c), c.order) for c in report.comparisons if not c.passed} - {(cause, decisive.order)})
         if others:
             yield f"  also      {'; '.join(f'{other} in the {ORDER_NAMES[order]}' for other, order in others[:4])}"
@@ -328,7 +328,7 @@ def _where(comparison: Comparison) -> str:
     return f"{ORDER_NAMES[comparison.order]} of {comparison.output}{by}, {comparison.dtype}, JAX {comparison.mode}"
 
 
-def _evidence(point: Point, comparison: Comparison) -> Iterator[str]:
+def _evidence(point: Point) -> Iterator[str]:
     element = ", ".join(map(str, point.element or ()))
     place = f"[{element}]" if element else "the only element"
     if point.input_bits:

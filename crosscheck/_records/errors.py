@@ -19,6 +19,6 @@ def said(error: BaseException) -> str:
 
 def unknown(what: str, got: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
     """The message for an unknown name: the nearest known name, and all of them."""
-    near = difflib.get_close_matches(got, list(known), n=1)
+    near = difflib.get_close_matches(got.lower(), list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {got!r}{hint or ';'} {'Known' if hint else 'known'}: {', '.join(known)}"

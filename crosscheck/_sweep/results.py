@@ -71,7 +71,7 @@ def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, An
     return Merged(tallies, candidates, differ)
 
 
-def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -> list[SweepResult]:
+def results(activation: Activation, fmt: Format, all_of: Merged) -> list[SweepResult]:
     """The records, each of the largest errors judged exactly."""
     found = []
     for (name, k), tally in all_of.tallies.items():
@@ -108,7 +108,7 @@ def results(activation: Activation, setup: Setup, fmt: Format, all_of: Merged) -
     return found
 
 
-def differences(setup: Setup, all_of: Merged) -> list[SweepDifference]:
+def differences(all_of: Merged) -> list[SweepDifference]:
     """The number of inputs at which two implementations differ in bits, for each pair."""
     found = []
     for pair, count in all_of.differ.items():

@@ -137,7 +137,7 @@ def sweep(
                     progress(inputs, span.size)
     all_of = merged(setup, fmt, span, done)
     with formulas_of(activation):
-        found = tuple(results(activation, setup, fmt, all_of))
+        found = tuple(results(activation, fmt, all_of))
     return SweepReport(
         function=activation.name,
         dtype=dtype,
@@ -146,7 +146,7 @@ def sweep(
         high=value_at(span.last, fmt),
         bits=_bits(span, fmt),
         results=found,
-        differences=tuple(differences(setup, all_of)),
+        differences=tuple(differences(all_of)),
         environment=described,
         skipped=skipped,
     )

@@ -1,4 +1,4 @@
-"""The formulas in float64 numpy, and the constants by which ``torch.nn.BCELoss`` departs from its own formula."""
+"""The sigmoid in float64 numpy, and the constants by which ``torch.nn.BCELoss`` departs from its own formula."""
 
 import numpy as np
 
@@ -15,23 +15,3 @@ def sigmoid(z: Float64Array) -> Float64Array:
     """1 / (1 + e^-z) without overflow."""
     e = np.exp(-np.abs(z))
     return np.where(z > 0, 1.0, e) / (1 + e)
-
-
-def slope(z: Float64Array) -> Float64Array:
-    """The derivative of the sigmoid, accurate far out too."""
-    return sigmoid(z) * sigmoid(-z)
-
-
-def softplus(z: Float64Array) -> Float64Array:
-    """log(1 + e^z) without overflow."""
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-
-
-def entropy(p: Float64Array, y: Float64Array) -> Float64Array:
-    """Binary cross entropy of probabilities, each logarithm at least -100."""
-    return -y * np.maximum(np.log(p), LOG_FLOOR) - (1 - y) * np.maximum(np.log1p(-p), LOG_FLOOR)
-
-
-def entropy_slope(p: Float64Array, y: Float64Array) -> Float64Array:
-    """The derivative of ``entropy`` by p, as torch defines it."""
-    return (p - y) / np.maximum(p * (1 - p), DENOMINATOR_FLOOR)

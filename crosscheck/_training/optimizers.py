@@ -19,7 +19,6 @@ from crosscheck._records.interface import framework
 from crosscheck._training.optimizer_report import OptimizerReport, OptimizersReport
 
 DTYPES = ("float32", "float64")
-MOST_STEPS = 100_000
 STEPS = 50
 OPTAX = ("optax",)
 PAIRS = Path(__file__).with_name("optimizer_pairs.toml")

@@ -13,7 +13,7 @@ from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
-from crosscheck._records.errors import UsageError, unknown
+from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import framework
 from crosscheck._training.faults import FAULTS
@@ -156,12 +156,7 @@ def perceptrons(
         >>> crosscheck.perceptrons(["or", "xor"], seeds=3, epochs=10).agree
         True
     """
-    names = tuple(GATES) if gates is None else (gates,) if isinstance(gates, str) else tuple(_arguments.several(gates))
-    for name in names:
-        if name not in GATES:
-            raise UsageError(_unknown_gate(name, tuple(GATES)))
-    if not names:
-        raise UsageError("gates: got none, expected names of gates; leave the argument out for all sixteen")
+    names = _arguments.known("gate", GATES if gates is None else gates, tuple(GATES))
     dtype = _settings(epochs, learning_rate, seed, dtype)
     _arguments.integer("seeds", seeds, 1, "seeds=1000 trains every gate from a thousand starts")
     if seeds > MOST_STARTS:
@@ -211,15 +206,7 @@ def losses() -> LossesReport:
 
 
 def _task(what: str, seed: int) -> Task:
-    if what == "points":
-        return random_points(seed)
-    if what not in GATES:
-        raise UsageError(_unknown_gate(what, TASKS))
-    return gate(what)
-
-
-def _unknown_gate(name: object, known: tuple[str, ...]) -> str:
-    return unknown("gate", str(name).lower(), known)
+    return random_points(seed) if _arguments.one_of("gate", what, TASKS) == "points" else gate(what)
 
 
 def _settings(epochs: int, learning_rate: Any, seed: int, given: object) -> str:

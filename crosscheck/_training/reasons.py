@@ -42,9 +42,7 @@ class Reason:
     words: str
 
 
-def reason(
-    found: Found, departure: Departure, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int
-) -> Reason:
+def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:
     """Find out why the two differ."""
     if departure.cause == "inaccurate":
         return Reason(departure.stage if departure.stage in (LOSS, GRADIENTS, STATISTICS) else OPTIMISER, "")

@@ -213,7 +213,7 @@ def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Input
 
     yield from _other_start(found)
     for one in sorted(found.departures, key=lambda one: one.step):
-        why = reason(found, one, batches, jax_batches, seed)
+        why = reason(found, one, jax_batches, seed)
         tensor = called(found.partners, one.tensor)
         yield TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words)
     if found.lost:

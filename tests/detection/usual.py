@@ -13,7 +13,6 @@ from crosscheck._atlas.usual import (
     ASSERT_ALLCLOSE,
     ASSERT_CLOSE,
     CHECK_GRADS,
-    CHECKS,
     GRADCHECK,
     LONGEST,
     Said,
@@ -23,6 +22,7 @@ from crosscheck._atlas.usual import (
 
 __all__ = ["ASSERT_ALLCLOSE", "ASSERT_CLOSE", "CHECKS", "CHECK_GRADS", "GRADCHECK", "of_arrays", "usual_of"]
 
+CHECKS = (ASSERT_CLOSE, ASSERT_ALLCLOSE, GRADCHECK, CHECK_GRADS)
 Functions = Mapping[str, Callable[..., Any]]
 
 

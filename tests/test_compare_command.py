@@ -72,6 +72,28 @@ def test_shapes_are_inputs_and_what_is_accepted_passes(folder: Path) -> None:
     assert call(*arguments, "--accept", "definition:1:1.5").exit_code == 1
 
 
+ENDING = "import sys\ndef ends(*arguments): sys.exit(0)\nLIST = [1.0]\n"
+NAMES = {
+    "models": ("--inputs", "--params"),
+    "training": ("--batches", "--torch-state", "--jax-state"),
+}
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_a_function_that_ends_the_program_is_no_agreement(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(folder)
+    module = f"ending_{folder.name}"
+    (folder / f"{module}.py").write_text(ENDING)
+    for ends in NAMES[command]:
+        options = [word for name in NAMES[command] for word in (name, f"{module}:{'ends' if name == ends else 'LIST'}")]
+        result = cli.run(command, "torch:tanh", "jax.numpy:tanh", *options)
+        assert (result.exit_code, result.stdout) == (2, "")
+        said = "a function of yours called sys.exit(0), expected it to return or to raise an error"
+        assert result.stderr == f"Error: {said}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

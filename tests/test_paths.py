@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from click.testing import CliRunner, Result
 
 import crosscheck
 
-MINE = b"import numpy\nhalf = lambda x: x / 2\n"
+MINE = b"import numpy\nhalf = lambda x: x / 2\nLIST = [1]\n"
+RECORD = str(next(Path(crosscheck.__file__).parent.glob("_recorded/*.json")))
+DICTIONARY = str(Path(crosscheck.__file__).parent / "_dictionary" / "verdicts.json")
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with arrays, a Python file, links to them and a folder within."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # that of another test's folder
     for name in ("a.npy", "b.npy"):
         np.save(name, np.arange(3.0))
     (tmp_path / "mine.py").write_bytes(MINE)
@@ -60,6 +64,9 @@ def test_what_is_read_is_not_written_by_any_spelling(folder: Path, spelling: str
     assert (folder / "a.npy").read_bytes() == before
 
 
+STATES = ("--torch-state", "mine:LIST", "--jax-state", "mine:LIST")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,6 +79,16 @@ def test_what_is_read_is_not_written_by_any_spelling(folder: Path, spelling: str
             ("compare", "mine:half", "mine:half", "--json", "mine.py"),
             "mine.py is also read, as the module mine",
         ),
+        (
+            ("models", "mine:LIST", "mine:LIST", "--inputs", "mine:LIST", "--params", "mine:LIST", "--html", "mine.py"),
+            "mine.py is also read, as the module mine",
+        ),
+        (
+            ("training", "mine:half", "mine:half", *STATES, "--batches", "mine:LIST", "--markdown", "mine.py"),
+            "mine.py is also read, as the module mine",
+        ),
+        (("list", "--json", RECORD), "is also read, as a record of crosscheck"),
+        (("translate", "l1_loss", "--json", DICTIONARY), "is also read, as the dictionary"),
         (
             ("sweep", "relu", "--dtype", "bfloat16", "--out", ".", "--json", "relu-bfloat16.journal"),
             "--json: relu-bfloat16.journal is also read, as the journal in --out",
@@ -152,6 +169,7 @@ def test_a_device_is_written_to() -> None:
         (("diff", "a.npy", "b.npy", "--html", ""), "--html"),
         (("sweep", "--table", ""), "--table"),
         (("sweep", "relu", "--out", ""), "--out"),
+        (("atlas", "--record", "--out", ""), "--out"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )

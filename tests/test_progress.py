@@ -63,7 +63,7 @@ def test_the_lines_are_on_standard_error_alone(
     monkeypatch.setattr(progress, "FIRST", 0.0)
     loud = click.testing.CliRunner().invoke(main, arguments)
     assert (loud.exit_code, loud.stdout) == (0, quiet.stdout)
-    assert "% after 0 s\n" in loud.stderr
+    assert " after 0 s\n" in loud.stderr
 
 
 def test_far_too_many_starts_are_refused_with_how_long_they_would_take() -> None:

@@ -40,7 +40,9 @@ WRITTEN = ("--processes", "--json", "--markdown")
     help="Print what changed from OLD to NEW.json, or to a run in this environment.",
 )
 @click.option("--record", is_flag=True, help="Measure what the frameworks do here, and write this environment's file.")
-@click.option("--out", metavar="FOLDER", help="The folder for the file of --record; by default the current one.")
+@click.option(
+    "--out", type=paths.Input(), metavar="FOLDER", help="The folder for the file of --record; by default the current one."
+)
 @click.option("--check", is_flag=True, help="Print the differences between the record of this environment and a run.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as undeclared.")
 @paths.activations()

@@ -10,6 +10,7 @@ from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
 from crosscheck._cli.output import finish, one_message, save_all, show, written
+from crosscheck._cli.progress import working
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES, ORDERS
 
@@ -57,7 +58,7 @@ def compare(
     options: dict[str, Any] = {"dtype": dtype, "exact": exact, "device": device, "seed": seed}
     if modes:
         options["modes"] = modes
-    with one_message():
+    with one_message(), working("comparing the functions"):
         if orders:
             options["order"] = max(numbers(orders), key=lambda order: (order not in ORDERS, str(order)))
         options["accept"] = [acceptable(one) for one in accept]

@@ -29,12 +29,16 @@ LONGEST_STOP = 1.0
 _told = Event()
 
 
+class Refused(SystemExit):
+    """The end of a command that said why; any other ``SystemExit`` comes from a user's function."""
+
+
 def refuse(message: str) -> NoReturn:
     """End with a message about something that the user can correct."""
     from crosscheck._report.shown import one_line
 
     click.echo(f"Error: {one_line(message)}", err=True)
-    sys.exit(REFUSED)
+    raise Refused(REFUSED)
 
 
 UNWRITTEN = "files that were not written yet are as they were"

@@ -11,6 +11,7 @@ from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
 from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
+from crosscheck._cli.progress import working
 from crosscheck._records.names import DTYPES
 
 
@@ -58,7 +59,7 @@ def models(
     if segments is not None:
         paths.of_this_command().into("--segments", segments)
     given: dict[str, Any] = {"dtype": dtype, "seed": seed, "weights": weights}
-    with one_message():
+    with one_message(), working("comparing the models"):
         if orders:
             given["order"] = max(numbers(orders), key=str)
         if torch_to_jax is not None:

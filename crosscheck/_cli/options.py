@@ -29,8 +29,13 @@ def in_options(message: str) -> str:
     head, colon, rest = message.partition(": ")
     if all(name in names for name in head.split(", ")):
         head = ", ".join(names[name] for name in head.split(", "))
-    argument = re.compile(rf"\b({'|'.join(options)})=(\w[\w.]*)")
-    return head + colon + argument.sub(lambda found: f"{options[found[1]]} {found[2]}".removesuffix(" True"), rest)
+    known = "|".join(options)
+    argument = re.compile(rf"\b({known})=(?!=)(\w[\w.]*)?|(?<=\()({known})(?=\))")
+
+    def option(found: re.Match[str]) -> str:
+        return f"{options[found[1] or found[3]]} {found[2] or ''}".removesuffix(" True").rstrip()
+
+    return head + colon + argument.sub(option, rest)
 
 
 def _given() -> Iterator[click.Parameter]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from crosscheck._cli.ending import refuse
+from crosscheck._cli.ending import Refused, refuse
 from crosscheck._cli.options import in_options
 from crosscheck._cli.paths import output
 
@@ -31,6 +31,10 @@ def one_message() -> Iterator[None]:
         yield
     except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
         refuse(in_options(str(error)))
+    except Refused:
+        raise
+    except SystemExit as error:  # with its exit code, a comparison that never ended would look like one that agrees
+        refuse(f"a function of yours called sys.exit({error.code}), expected it to return or to raise an error")
 
 
 def save(path: str | None, write: Callable[[str], object], option: str = "--json") -> None:

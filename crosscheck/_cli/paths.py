@@ -46,6 +46,11 @@ class Paths:
                 refuse(f"{other}, {option}: got the same file {path}; give each its own")
         for what, read in self._read:
             _check_not_read(option, path, what, read)
+        if option != "--out":
+            from crosscheck._recorded.files import FOLDER
+
+            for record in FOLDER.glob("*.json"):
+                _check_not_read(option, path, "a record of crosscheck", str(record))
         self._written.append((option, path))
         from crosscheck._report.files import replaceable
 

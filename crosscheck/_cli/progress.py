@@ -19,26 +19,27 @@ FIRST, EVERY = 2.0, 30.0
 
 
 @contextmanager
-def _bar(description: str, total: int | None) -> Iterator[Callable[..., Any]]:
-    """A function that moves a bar, as ``rich.progress.Progress.update`` does."""
+def _bar(description: str, total: int | None, first: float | None = None) -> Iterator[Callable[..., Any]]:
+    """A function that moves a bar, as ``rich.progress.Progress.update`` does; without a total, only the time is told."""
     from rich.console import Console
     from rich.progress import Progress
 
     terminal = sys.stderr.isatty()
     bar = Progress(console=Console(stderr=True), transient=True, disable=not terminal)
     task = bar.add_task(description, total=total)
-    with bar, nullcontext() if terminal else _lines(bar.tasks[0]):
+    with bar, nullcontext() if terminal else _lines(bar.tasks[0], FIRST if first is None else first):
         yield partial(bar.update, task)
 
 
 @contextmanager
-def _lines(task: Task) -> Iterator[None]:
+def _lines(task: Task, first: float) -> Iterator[None]:
     ended = Event()
 
     def tell() -> None:
-        wait = FIRST
+        wait = first
         while not ended.wait(wait):
-            click.echo(f"{task.description}: {task.percentage:.0f}% after {task.elapsed or 0:.0f} s", err=True)
+            done = "running" if task.total is None else f"{task.percentage:.0f}%"
+            click.echo(f"{task.description}: {done} after {task.elapsed or 0:.0f} s", err=True)
             wait = EVERY
 
     teller = Thread(target=tell, daemon=True)
@@ -48,6 +49,13 @@ def _lines(task: Task) -> Iterator[None]:
     finally:
         ended.set()
         teller.join()
+
+
+@contextmanager
+def working(on: str) -> Iterator[None]:
+    """Tell that work is going on of which nobody knows how long it takes."""
+    with _bar(on, None, EVERY):
+        yield
 
 
 @contextmanager

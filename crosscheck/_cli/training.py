@@ -9,6 +9,7 @@ import click
 from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.output import finish, one_message, save_all, save_figure, show, written
+from crosscheck._cli.progress import working
 
 
 @click.command(cls=Command)
@@ -56,7 +57,7 @@ def training(
     from crosscheck._training.training import compare_training
 
     given: dict[str, Any] = {"controls": controls, "seed": seed}
-    with one_message():
+    with one_message(), working("comparing the trainings"):
         steps = loaded("the step of torch", torch_step), loaded("the step of JAX", jax_step)
         given["torch_state"] = made("--torch-state", torch_state)
         given["jax_state"] = made("--jax-state", jax_state)
@@ -64,7 +65,9 @@ def training(
             given["jax_batches"] = made("--jax-batches", jax_batches)
         if torch_to_jax is not None:
             given["torch_to_jax"] = loaded("--torch-to-jax", torch_to_jax)
-        report = compare_training(*steps, made("--batches", batches), **given)
+        made_batches = made("--batches", batches)
+        paths.of_this_command().read_modules()
+        report = compare_training(*steps, made_batches, **given)
     show(layout(report.document()))
     if figure_path is not None and report.errors:
         save_figure(figure_path, report.plot(), "--figure")

@@ -74,7 +74,8 @@ def _theirs(module: str, error: BaseException) -> str:
 
 def _raised(error: BaseException) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"raised {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+    place = "" if last.filename == __file__ else f" ({last.filename}, line {last.lineno})"
+    return f"raised {type(error).__name__}: {error}{place}"
 
 
 def described(ends: tuple[str, str] | None, shapes: tuple[str, ...]) -> list[Any] | None:

@@ -186,7 +186,7 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> I
     if not isinstance(inputs, list | tuple) or hasattr(inputs, "_fields"):
         inputs = (inputs,)
     if not inputs:
-        raise UsageError("inputs: got none, expected at least one array; leave inputs out for the stratified set")
+        raise UsageError("inputs: got none, expected at least one array")
     tree, raw, _ = flatten(tuple(inputs), "inputs", DESCRIPTIONS)
     names, owner = [], []
     for position, argument in enumerate(inputs):

@@ -26,13 +26,13 @@ from ._dictionary.records import Translation as Translation
 from ._frameworks.base import NoDeviceError as NoDeviceError
 from ._frameworks.settings import precision as precision
 from ._models.copying import copy_weights as copy_weights
-from ._models.gradients import Gradient as Gradient
 from ._models.models import compare_models as compare_models
+from ._models.records import Gradient as Gradient
+from ._models.records import WeightMatch as WeightMatch
 from ._models.report import Fault as Fault
 from ._models.report import Layer as Layer
 from ._models.report import ModelsReport as ModelsReport
 from ._models.script import Segment as Segment
-from ._models.weights import WeightMatch as WeightMatch
 from ._records.deviations import Anchor as Anchor
 from ._records.deviations import Deviation as Deviation
 from ._records.deviations import Region as Region
@@ -51,11 +51,9 @@ from ._sweep.records import SweepDifference as SweepDifference
 from ._sweep.records import SweepResult as SweepResult
 from ._sweep.report import SweepReport as SweepReport
 from ._sweep.sweep import sweep as sweep
-from ._training.drift import Drift as Drift
 from ._training.many_report import LossesReport as LossesReport
 from ._training.many_report import PerceptronsReport as PerceptronsReport
 from ._training.model import Perceptron as Perceptron
-from ._training.optimizer_judge import OptimizerRun as OptimizerRun
 from ._training.optimizer_report import OptimizerReport as OptimizerReport
 from ._training.optimizer_report import OptimizersReport as OptimizersReport
 from ._training.optimizers import compare_optimizers as compare_optimizers
@@ -63,6 +61,8 @@ from ._training.optimizers import optimizers as optimizers
 from ._training.perceptron import losses as losses
 from ._training.perceptron import perceptron as perceptron
 from ._training.perceptron import perceptrons as perceptrons
+from ._training.records import Drift as Drift
+from ._training.records import OptimizerRun as OptimizerRun
 from ._training.report import PerceptronReport as PerceptronReport
 from ._training.training import compare_training as compare_training
 from ._training.training_report import TrainingFault as TrainingFault

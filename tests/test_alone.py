@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -229,3 +230,25 @@ def test_other_instructions_for_jax_than_for_torch_are_another_environment() -> 
 def test_jax_alone_knows_the_cpu() -> None:
     described = environment()
     assert described["jax"]["capability"] == described["torch"]["capability"]
+
+
+NO_MODULES = """
+import sys
+sys.modules[sys.argv[1]] = None
+import crosscheck
+for name in crosscheck.__all__:
+    getattr(crosscheck, name)
+for function in (crosscheck.compare_models, crosscheck.copy_weights):
+    try:
+        function(None, None, None)
+    except crosscheck.MissingFrameworkError as error:
+        print(error)
+"""
+
+
+@pytest.mark.full
+def test_every_public_name_can_be_read_without_a_framework_and_what_needs_it_says_so(alone: str) -> None:
+    """In a process of its own, as modules that are imported already do not import it again."""
+    done = subprocess.run([sys.executable, "-c", NO_MODULES, OTHER[alone]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"pip install 'torch-jax-crosscheck[{OTHER[alone]}]'") == 2

@@ -134,6 +134,15 @@ def test_integers_that_float64_does_not_tell_apart_differ() -> None:
     assert (report.passed, report.comparisons[0].equal) == (False, 1)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_integers_at_the_end_of_their_range_are_compared(dtype: Any) -> None:
+    """Their root mean square, as a float, is one too large for the dtype."""
+    ends = np.full(2, np.iinfo(dtype).max, dtype)
+    report = compare_arrays(ends, ends - np.array([1, 0], dtype), ulp=0)
+    assert (report.passed, report.comparisons[0].equal) == (False, 1)
+    assert report.comparisons[0].figures["rms_ulp"] == 1
+
+
 def test_a_boolean_is_no_integer() -> None:
     with pytest.raises(UsageError, match=r"array: got bool \(2,\) and int64 \(2,\), expected the same shape and dtype"):
         compare_arrays(np.array([True, False]), np.array([1, 0]))

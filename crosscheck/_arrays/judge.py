@@ -163,7 +163,9 @@ class _Whole:
         figures = {
             f"{measure}_{what}": value for measure, seen in self.measures.items() for what, value in seen.figures().items()
         }
-        rms = np.array([math.sqrt(self.squares / max(self.elements, 1))], a.dtype)
+        # the unit of integers is 1 whatever their size, which int64 may not hold
+        root = 1.0 if a.dtype.kind in "iub" else math.sqrt(self.squares / max(self.elements, 1))
+        rms = np.array([root], a.dtype)
         figures["rms_ulp"] = figures["abs_max"] / float(unit_of_larger(rms, rms)[0]) if np.isfinite(rms[0]) else nan
         known = not isnan(self.truth[0])
         return ArrayComparison(

@@ -11,8 +11,8 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.settings import undisturbed
-from crosscheck._models.places import TorchPlaces, regions
-from crosscheck._models.weights import WeightMatch, listing
+from crosscheck._models.records import WeightMatch
+from crosscheck._records.interface import both_frameworks
 
 if TYPE_CHECKING:
     from crosscheck._models.carrying import Carrying
@@ -71,6 +71,7 @@ def copy_weights(
         2.weight is ['w2'], transposed
         2.bias is ['b2'], the same
     """
+    both_frameworks()
     from crosscheck._models.arguments import both_inputs
 
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
@@ -82,6 +83,7 @@ def _copied(
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
     from crosscheck._models.carrying import Carrying
     from crosscheck._models.recording import recorded, traced
+    from crosscheck._models.weights import listing
 
     _, record = recorded(drawn(torch_model, seed), inputs)
     model, flat = traced(jax_given, params, jax_inputs)
@@ -130,6 +132,8 @@ def _results(
     carrying: Carrying, state: State, given: Mapping[str, Array]
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
+    from crosscheck._models.places import TorchPlaces, regions
+
     mine = carrying.mine
     values = TorchPlaces({name: given[name] for name in mine.names})
     arrays: dict[str, Array] = {}

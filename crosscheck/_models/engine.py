@@ -13,12 +13,13 @@ from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording, memory
 from crosscheck._models.ends import ends
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
-from crosscheck._models.gradients import BackwardError, Gradient, gradients
+from crosscheck._models.gradients import BackwardError, gradients
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.landmarks import Landmark, distance, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
+from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, record

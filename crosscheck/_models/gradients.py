@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from crosscheck._models import jax_recording
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of, distance
 from crosscheck._models.places import Places
+from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import widened
@@ -35,28 +35,6 @@ class BackwardError(Exception):
     def __init__(self, side: str) -> None:
         super().__init__(side)
         self.side = side
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """The gradient by one parameter.
-
-    Attributes:
-        parameter: Its name in torch.
-        jax: The names of the arrays of JAX that hold its numbers.
-        share: The share, from 0 to 1, of its numbers for which JAX has a gradient.
-        error: The difference of the two in float64, relative to the root mean square of torch's gradient.
-        tolerance: The difference that rounding the constants to the dtype, and float64 itself, explain.
-        cause: ``missing`` if one side has no gradient, ``definition`` if they differ; None if they agree, or if JAX has none
-            of the numbers.
-    """
-
-    parameter: str
-    jax: tuple[str, ...]
-    share: float
-    error: float
-    tolerance: float
-    cause: str | None
 
 
 def gradients(

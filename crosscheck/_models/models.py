@@ -13,6 +13,7 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._models.copying import copy_weights
 from crosscheck._models.report import ModelsReport
 from crosscheck._records.errors import UsageError
+from crosscheck._records.interface import both_frameworks
 
 WEIGHTS = ("given", "copy")
 
@@ -69,6 +70,7 @@ def compare_models(
         >>> report.passed, report.first.torch
         (False, '1')
     """
+    both_frameworks()
     from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.arguments import both_inputs
     from crosscheck._models.engine import run

@@ -19,8 +19,7 @@ from crosscheck._report.written import Documented
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crosscheck._models.gradients import Gradient
-    from crosscheck._models.weights import WeightMatch
+    from crosscheck._models.records import Gradient, WeightMatch
 
 SCHEMA = "crosscheck.models/1"
 MOST_FAULTS = 8

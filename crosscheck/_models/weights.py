@@ -15,6 +15,7 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.names import best
 from crosscheck._models.pairing import SAME, Pair
 from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
+from crosscheck._models.records import INTEGERS, WeightMatch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import WEIGHT, Use, digest
 
@@ -22,44 +23,12 @@ BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
 BY_NAME = "its name, among those that hold the same values"
 UNMATCHED, UNUSED = "unmatched", "unused"
-INTEGERS = "not compared: it holds no floats"
 IN_JAX = "computed in JAX"
 UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
 
 
 Sum = tuple[str, str, Array]
 """Two weights of torch whose sum a JAX array holds, and for which numbers; the other numbers are the first weight's."""
-
-
-@dataclass(frozen=True)
-class WeightMatch:
-    """The match of a parameter or a buffer.
-
-    Attributes:
-        torch: Its name in torch's ``state_dict``; None for an array that only JAX has.
-        jax: Its key path in JAX; None for one that only torch has.
-        layout: How JAX holds torch's numbers, such as ``the same``, ``transposed`` or ``split in 3: this is the first``.
-        how: How the match was found.
-        difference: The largest absolute difference of their values; None if no match was found.
-        reason: Why it has no partner; None if it has one.
-    """
-
-    torch: str | None
-    jax: str | None
-    layout: str | None = None
-    how: str | None = None
-    difference: float | None = None
-    reason: str | None = None
-
-    @property
-    def matched(self) -> bool:
-        """Whether it has a partner."""
-        return self.reason is None
-
-    @property
-    def compared(self) -> bool:
-        """Whether it holds floats; counters are not compared."""
-        return self.reason != INTEGERS
 
 
 def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:

@@ -37,6 +37,12 @@ def framework(name: str) -> Any:
     return module
 
 
+def both_frameworks() -> None:
+    """Import JAX and PyTorch: JAX first, since on a shared GPU it is set not to take all memory."""
+    for name in ("jax", "torch"):
+        framework(name)
+
+
 ALWAYS_THERE = {"torch": "Tensor", "jax": "Array", "optax": "sgd"}
 
 

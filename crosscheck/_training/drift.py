@@ -10,61 +10,11 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._training.partners import Partners
+from crosscheck._training.records import Drift
 from crosscheck._training.steps import Found
 
-TIMES_CONTROLS = 16.0
-"""JAX rounds differently at each step, while a control only starts elsewhere: this many times its distance is rounding."""
-APART = 1e-3
-"""The runs have parted if their distance is this share of the distance from the start."""
 MOST_KEPT = 2**28
 """The most bytes of a trajectory that are kept; of a longer one, only some steps are compared."""
-
-
-@dataclass(frozen=True)
-class Drift:
-    """The distance of two trainings that run freely.
-
-    Each distance is the root mean square over all parameters, relative to the distance of PyTorch's from the start.
-
-    Attributes:
-        steps: The steps at which they were compared, from 1.
-        apart: The distance of JAX from PyTorch after each of these steps.
-        controls: The largest distance of PyTorch's controls from PyTorch after each of these steps.
-        rounding: The sum of the rounding errors of the steps so far, added as independent errors.
-        losses: The losses of PyTorch and of JAX at each of these steps.
-        runs: The number of controls.
-    """
-
-    steps: tuple[int, ...]
-    apart: tuple[float, ...]
-    controls: tuple[float, ...]
-    rounding: tuple[float, ...]
-    losses: tuple[tuple[float, float], ...]
-    runs: int
-
-    @property
-    def times(self) -> float:
-        """The ratio of JAX's distance to that of the furthest control and the steps' rounding, at the worst step."""
-        return max(map(_ratio, self.apart, self._explained), default=0.0)
-
-    @property
-    def _explained(self) -> list[float]:
-        return [control + one for control, one in zip(self.controls, self.rounding, strict=True)]
-
-    @property
-    def faster(self) -> int | None:
-        """The first step after which the distance is larger than rounding explains; None if there is none."""
-        both = zip(self.steps, self.apart, self._explained, strict=True)
-        return next((step for step, one, control in both if _ratio(one, control) > TIMES_CONTROLS), None)
-
-    @property
-    def parted(self) -> int | None:
-        """The first step after which the distance is a thousandth of that from the start; None if there is none."""
-        return next((step for step, one in zip(self.steps, self.apart, strict=True) if not one <= APART), None)
-
-
-def _ratio(one: float, control: float) -> float:
-    return 0.0 if one == 0.0 else one / control if control else np.inf
 
 
 Ran = tuple[float, Mapping[str, Array]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -23,6 +22,7 @@ from crosscheck._training.optimizer_runs import (
     made,
     needs_objective,
 )
+from crosscheck._training.records import OptimizerRun
 
 SAME = 1e-11
 """The error in float64 of the same computation in another order, relative to how far the parameter has moved."""
@@ -36,40 +36,6 @@ MOST_CHANGES, NEAREST, MOST_TRIED = 2, 8, 500
 """How many options are changed together; with how many values of the best one this begins; how many trials in all."""
 SWITCHES = ("capturable", "differentiable", "foreach", "fused", "lr", "maximize")
 """Options that are not changed."""
-
-
-@dataclass(frozen=True)
-class OptimizerRun:
-    """The result for one kind of gradients.
-
-    Attributes:
-        gradients: The kind.
-        meaning: A description of the kind.
-        steps: The number of steps.
-        apart: The largest difference of an element of a parameter in float64, relative to how far the parameter has moved.
-        first: The first step, from 1, after which they differ by more than float64 explains; None if there is none.
-        parameter: The parameter with the largest difference.
-        torch_error: The error of torch in the dtype against torch in float64, relative in the same way.
-        jax_error: The same error of JAX.
-        cause: ``exact``, ``rounding``, ``inaccurate``, ``definition`` or ``special``.
-        side: The side that is inaccurate; None if neither is, or if it is unknown which is meant.
-    """
-
-    gradients: str
-    meaning: str
-    steps: int
-    apart: float
-    first: int | None
-    parameter: str | None
-    torch_error: float
-    jax_error: float
-    cause: str
-    side: str | None
-
-    @property
-    def passed(self) -> bool:
-        """Whether both sides do the same."""
-        return self.cause in ("exact", "rounding")
 
 
 def judge(pair: Pair, steps: int, dtype: str, seed: int) -> tuple[OptimizerRun, ...]:

@@ -11,7 +11,7 @@ from crosscheck._report.document import Block, Document, Paragraph, Table
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
-    from crosscheck._training.optimizer_judge import OptimizerRun
+    from crosscheck._training.records import OptimizerRun
 
 SCHEMA = "crosscheck.optimizers/1"
 SKIPPED = "missing"

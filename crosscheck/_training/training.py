@@ -10,7 +10,7 @@ from crosscheck import _arguments
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
-from crosscheck._records.interface import framework
+from crosscheck._records.interface import both_frameworks
 from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def compare_training(
         >>> report.passed, report.first.part, report.first.step, report.first.explanation
         (False, 'loss', 1, "JAX's loss is 8 times PyTorch's, as a sum is of a mean")
     """
-    for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
-        framework(name)
+    both_frameworks()
     from crosscheck._training.jax_steps import JaxSteps
     from crosscheck._training.torch_steps import TorchSteps
 

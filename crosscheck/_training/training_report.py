@@ -14,8 +14,8 @@ from crosscheck._report.written import Documented
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crosscheck._models.weights import WeightMatch
-    from crosscheck._training.drift import Drift
+    from crosscheck._models.records import WeightMatch
+    from crosscheck._training.records import Drift
 
 SCHEMA = "crosscheck.training/1"
 SIDES = {"torch": "PyTorch", "jax": "JAX"}

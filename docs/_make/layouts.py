@@ -26,19 +26,17 @@ from crosscheck._atlas.diff_report import AtlasDiffFile
 from crosscheck._atlas.report import SCHEMA as ATLAS
 from crosscheck._atlas.report import AtlasFile
 from crosscheck._dictionary.records import Translation
-from crosscheck._models.gradients import Gradient
+from crosscheck._models.records import Gradient, WeightMatch
 from crosscheck._models.report import SCHEMA as MODELS
 from crosscheck._models.report import Fault, Layer
-from crosscheck._models.weights import WeightMatch
 from crosscheck._recorded.files import SCHEMA as RECORDED
 from crosscheck._recorded.files import RecordFile
 from crosscheck._recorded.files import files as recorded_files
 from crosscheck._report.report import SCHEMA, report_data
 from crosscheck._sweep.report import SCHEMA as SWEEP
 from crosscheck._sweep.report import SweepFile
-from crosscheck._training.drift import Drift
-from crosscheck._training.optimizer_judge import OptimizerRun
 from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
+from crosscheck._training.records import Drift, OptimizerRun
 from crosscheck._training.training_report import SCHEMA as TRAINING
 from crosscheck._training.training_report import TrainingFault
 from crosscheck._translate.report import SCHEMA as DICTIONARY

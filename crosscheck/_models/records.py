@@ -1,0 +1,60 @@
+"""What a report on two models holds; it can be read where neither framework is installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INTEGERS = "not compared: it holds no floats"
+
+
+@dataclass(frozen=True)
+class WeightMatch:
+    """The match of a parameter or a buffer.
+
+    Attributes:
+        torch: Its name in torch's ``state_dict``; None for an array that only JAX has.
+        jax: Its key path in JAX; None for one that only torch has.
+        layout: How JAX holds torch's numbers, such as ``the same``, ``transposed`` or ``split in 3: this is the first``.
+        how: How the match was found.
+        difference: The largest absolute difference of their values; None if no match was found.
+        reason: Why it has no partner; None if it has one.
+    """
+
+    torch: str | None
+    jax: str | None
+    layout: str | None = None
+    how: str | None = None
+    difference: float | None = None
+    reason: str | None = None
+
+    @property
+    def matched(self) -> bool:
+        """Whether it has a partner."""
+        return self.reason is None
+
+    @property
+    def compared(self) -> bool:
+        """Whether it holds floats; counters are not compared."""
+        return self.reason != INTEGERS
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient by one parameter.
+
+    Attributes:
+        parameter: Its name in torch.
+        jax: The names of the arrays of JAX that hold its numbers.
+        share: The share, from 0 to 1, of its numbers for which JAX has a gradient.
+        error: The difference of the two in float64, relative to the root mean square of torch's gradient.
+        tolerance: The difference that rounding the constants to the dtype, and float64 itself, explain.
+        cause: ``missing`` if one side has no gradient, ``definition`` if they differ; None if they agree, or if JAX has none
+            of the numbers.
+    """
+
+    parameter: str
+    jax: tuple[str, ...]
+    share: float
+    error: float
+    tolerance: float
+    cause: str | None

@@ -153,7 +153,8 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
 def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
     """Regions for points that no region on record covers: one for all, or for each mode, or for each mode and parameters."""
     dtypes = tuple(dict.fromkeys(one.key.dtype for one, _ in wanted))
-    template = replace(template, seen=(), capability=None, dtypes=dtypes, max_ulp=inf, max_ulp_in={})
+    anchors = template.anchors or (Anchor(template.intervals[0][0], {}),)  # a region without a bound must have one
+    template = replace(template, seen=(), capability=None, dtypes=dtypes, anchors=anchors, max_ulp=inf, max_ulp_in={})
     modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
     usual = tuple(mode for mode in modes if mode in USUAL_MODES)
     for choice in dict.fromkeys(((), usual, modes)):

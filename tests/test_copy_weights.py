@@ -242,6 +242,7 @@ def strided(p: Tree, x: Any, *, padding: Any, pool: Any) -> Any:
     return jax.lax.conv_general_dilated(h, p["conv2"], (1, 1), "SAME").mean((2, 3)) @ p["w"] + p["b"]
 
 
+ROLES = ("scale", "shift", "mean", "var")
 ONE_EACH = ((0, 0), (0, 0), (1, 1), (1, 1))
 
 
@@ -314,6 +315,38 @@ def test_a_weight_that_fits_none_of_its_data_is_left_and_said() -> None:
         ("weight", None, False),
         (None, "['w']", False),
     ]
+
+
+def depthwise(p: Tree, x: Any) -> Any:
+    """Channels first. Every convolution of three by three forgets its groups."""
+
+    def normed(h: Any, name: str) -> Any:
+        scale, shift, mean, var = (p[f"{name}.{what}"][:, None, None] for what in ("scale", "shift", "mean", "var"))
+        return (h - mean) / jnp.sqrt(var + 1e-5) * scale + shift
+
+    for k in ("0", "1"):
+        x = jax.nn.relu(normed(jax.lax.conv_general_dilated(x, p[f"{k}.point"], (1, 1), "SAME"), f"{k}.first"))
+        x = normed(jax.lax.conv_general_dilated(x, p[f"{k}.depth"], (1, 1), "SAME"), f"{k}.second")
+    return x
+
+
+def test_a_convolution_that_forgets_its_groups_is_named_and_keeps_nothing_else_from_being_carried() -> None:
+    def stage() -> list[nn.Module]:
+        first = [nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU()]
+        return [*first, nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), nn.BatchNorm2d(4)]
+
+    model = randomised(nn.Sequential(*stage(), *stage())).eval()
+    shapes = {f"{k}.{norm}.{what}": (4,) for k in "01" for norm in ("first", "second") for what in ROLES}
+    shapes |= {f"{k}.point": (4, 4, 1, 1) for k in "01"} | {f"{k}.depth": (4, 4, 3, 3) for k in "01"}
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    report = crosscheck.compare_models(model, depthwise, [normals(2, 4, 9, 9)], params=params, weights="copy", order=0)
+    unmatched = {match.torch for match in report.weights if match.torch and match.compared and not match.matched}
+    assert unmatched == {"3.weight", "8.weight"}
+    assert [fault.torch for fault in report.faults] == ["3", "8"]
+    assert report.faults[0].explanation == (
+        "JAX has ['0.depth'] of shape (4, 4, 3, 3) in the place of 3.weight of shape (4, 1, 3, 3); "
+        "it convolves in 1 group, PyTorch in 4"
+    )
 
 
 class Graph(nn.Module):

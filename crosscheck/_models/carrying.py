@@ -34,7 +34,7 @@ from crosscheck._models.alignment import (
     size_of,
     telling,
 )
-from crosscheck._models.choice import Choice, cheapest
+from crosscheck._models.choice import Choice, Made, cheapest
 from crosscheck._models.choices import Choices
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
@@ -49,7 +49,8 @@ MOST_TRIALS, FEWEST_TRIALS = 120, 6
 """The most combinations of other choices that are tried at one place; half as many after each place where none helped."""
 TIE = 0.05
 """Choices whose scores differ by less count as equally likely."""
-EMPTY = -1
+EMPTY, NONE_FITS = -1, -2
+"""The place in torch of a number that is not known yet, and of one for which torch has no weight of its shape."""
 
 
 class Carrying:
@@ -109,17 +110,45 @@ class Carrying:
     def correct(self, state: State, step: Step) -> None:
         """Continue with torch's result of a convolution, if its data fits only one weight, and JAX convolves in another way.
 
-        Another padding is an example: no other weight would correct it, and it must not hide the faults that follow.
+        Another padding, or a weight of another shape, are examples: no other weight would correct it, and it must not hide
+        what follows.
         """
-        decision = next((one for one in state.open if one.step == step.operation.index), None)
         matrix = self.operand(state, step)
-        if decision is None or not decision.choice.sure or matrix is None:
+        if matrix is None:
             return
+        decision = next((one for one in state.open if one.step == step.operation.index), None)
+        if decision is None:
+            made = self.misfit(state, step, matrix)
+        else:
+            made = decision.choice.made if decision.choice.sure else None
         view, value = self.uses[step.operation.index][0].result, np.asarray(state.values[step.outputs[0]])
-        found = convolved(view, value, matrix, decision.choice.made or ())
+        found = convolved(view, value, matrix, made or ())
         if found is not None:
             state.values[step.outputs[0]] = jnp.asarray(found)
             state.forced |= {step.outputs[0]}
+
+    def misfit(self, state: State, step: Step, matrix: Array) -> tuple[Made, ...] | None:
+        """The likeliest of torch's weights that convolve this data, if JAX's array has the shape of none of them."""
+        places = self.uses[step.operation.index][2][0]
+        if places is None or (self.flat_sources(state, places) != NONE_FITS).any() or not np.any(matrix):
+            return None
+        names = {product.name for product, _ in self.found(matrix)}
+        free = [product for product in self.unused(state, places) if product.name in names]
+        if not free:
+            return None
+        product = max(free, key=lambda one: self.choices.score(state, one, places))
+        state.used[product.name] = np.ones(self.mine.shapes[product.name], bool)
+        every = np.arange(places.shape[1])
+        made = ((product, every, every),)
+        state.made[step.operation.index] = list(made)
+        return made
+
+    def unused(self, state: State, places: Array | None) -> list[Product]:
+        """torch's convolutions without a partner that have as many outputs as a weight of JAX."""
+        if places is None:
+            return []
+        fitting = [one for one in self.products if one.kind == "convolution" and one.matrix.shape[1] == places.shape[1]]
+        return [one for one in fitting if one.name in self.mine.shapes and one.name not in state.used]
 
     def value(self, state: State, one: Any) -> Any:
         """The value of an operand: data, a constant, or a weight as far as it is known."""
@@ -304,7 +333,8 @@ class Carrying:
         value = np.asarray(self.value(state, step.inputs[position]), np.float64)
         assert use.operand is not None
         best: tuple[float, Array | None] = (-np.inf, None)
-        for product in self.choices.likely(state, step, places[0]):
+        likely = self.choices.likely(state, step, places[0])
+        for product in likely or (self.unused(state, places[0]) if use.kind == "convolution" else []):
             for order in islice(permutations(range(len(use.operand.rows))), MOST_ORDERS):
                 matrix = use.operand.matrix(value, order)
                 for operand in product.operands:
@@ -345,7 +375,7 @@ class Carrying:
                 choices = self.choices.of(state, step, slot, unknown)
                 if not choices:
                     for name, _, places in self.theirs.split(unknown.reshape(-1)):
-                        self.assign(state, name, places, np.full(len(places), -2), None)
+                        self.assign(state, name, places, np.full(len(places), NONE_FITS), None)
                     continue
                 taken = min(script.get(key, 0), len(choices) - 1)
                 if script.get(key, 0) >= len(choices):

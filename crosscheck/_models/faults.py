@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
@@ -16,7 +16,7 @@ from crosscheck._models.masks import other_mask
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
-from crosscheck._models.windows import other_window
+from crosscheck._models.windows import other_groups, other_window
 from crosscheck._records.errors import said
 
 EXACT = 2.0**-48
@@ -185,13 +185,36 @@ def _explanation(found: Found, number: int, operation: int) -> str:
             if (pair is None or pair.how == "order") and _has_all(found, name):
                 return f"JAX applies other numbers of {name}, as of other rows"
             if pair is None:
-                return f"JAX does not apply {name}, or another weight in its place"
+                return _misfit(found, use, slot) or f"JAX does not apply {name}, or another weight in its place"
             if pair.how == "transposed":
                 return f"JAX has {name} transposed"
             if pair.how == "order":
                 other = found.uses[pair.jax[0]][1]
                 return f"{name} holds other numbers than {other.names[min(pair.jax[1], len(other.names) - 1)]} in JAX"
     return ""
+
+
+def _misfit(found: Found, use: Use, slot: int) -> str:
+    """The array of another shape that JAX has in the place of a weight: it is used alike, between the same neighbours."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for pair in found.pairs:
+        if pair.how != "order":
+            places[pair.torch[0]].append(pair.jax[0])
+    before = max((one for one in places if one < use.index), default=None)
+    after = min((one for one in places if one > use.index), default=None)
+    begin = 0 if before is None else max(places[before]) + 1
+    between = range(begin, len(found.uses) if after is None else min(places[after]))
+    paired = {pair.jax for pair in found.pairs}
+    others = [found.uses[k] for k in between if (k, slot) not in paired and found.uses[k][1].kind == use.kind]
+    sizes = dict(zip(found.model.names, found.model.weights, strict=True))
+    if len(others) != 1 or slot > 0 or others[0][1].names[0] not in sizes or use.names[0] not in found.torch.weights:
+        return ""
+    (step, other, _), mine = others[0], found.torch.weights[use.names[0]]
+    theirs = sizes[other.names[0]]
+    if theirs.size == mine.size:
+        return ""
+    text = f"JAX has {other.names[0]} of shape {theirs.shape} in the place of {use.names[0]} of shape {mine.shape}"
+    return text + other_groups(found, step, use.operation)
 
 
 def _is_joined(found: Found, name: str) -> bool:

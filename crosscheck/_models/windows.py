@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crosscheck._models.engine import Found
+from crosscheck._models.jax_recording import Step
 from crosscheck._models.landmarks import Landmark
 from crosscheck._models.uses import Operation
 
@@ -28,6 +29,15 @@ def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
         if what in theirs[0] and mine[what] != theirs[0][what]
     ]
     return f"PyTorch has the {'; the '.join(said)}" if said else ""
+
+
+def other_groups(found: Found, step: Step, operation: Operation) -> str:
+    """The number of groups in which each side convolves, if they differ."""
+    mine = getattr(found.torch.modules.get(operation.path), "groups", None)
+    theirs = step.equation.params.get("feature_group_count") if step.equation is not None else None
+    if mine is None or theirs is None or mine == theirs:
+        return ""
+    return f"; it convolves in {theirs} group{'s' * (theirs > 1)}, PyTorch in {mine}"
 
 
 def _steps(found: Found, landmark: Landmark, name: str) -> list[Any]:

@@ -33,11 +33,6 @@ SEED = 0
 
 def namespace(library: str) -> dict[str, Any]:
     """The names for code of a library; ``MissingFrameworkError`` if the library cannot be imported."""
-    return dict(_namespace(library))
-
-
-@cache
-def _namespace(library: str) -> Mapping[str, Any]:
     for needed in dict.fromkeys(("torch" if library == "torch" else "jax", library)):
         _import(needed)
     for module in MODULES.get("torch" if library == "torch" else "jax", ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -26,6 +27,15 @@ def plain(value: object) -> object:
     return value
 
 
+@functools.cache
+def _fields(kind: Any) -> tuple[Mapping[str, Any], set[str]]:
+    """The fields of a record, each with its type, and those that a file may lack."""
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    later = {field.name for field in fields if field.default is not MISSING} & LATER
+    return {field.name: hints[field.name] for field in fields}, later
+
+
 def restored(kind: Any, value: Any, where: str = "") -> Any:
     """Plain data as the records from which they were made; raises ``ValueError`` with the place of an error."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -43,12 +53,11 @@ def restored(kind: Any, value: Any, where: str = "") -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ValueError(f"{where or 'the file'}: got {type(value).__name__}, expected an object")
-        hints = typing.get_type_hints(kind)
-        later = {field.name for field in dataclasses.fields(kind) if field.default is not MISSING} & LATER
-        fields = [field.name for field in dataclasses.fields(kind) if field.name in value or field.name not in later]
+        made: Any = kind
+        hints, later = _fields(made)
+        fields = [name for name in hints if name in value or name not in later]
         if missing := [name for name in fields if name not in value]:
             raise ValueError(f"{where or 'the file'} lacks {', '.join(missing)}")
-        made: Any = kind
         return made(**{name: restored(hints[name], value[name], f"{where}.{name}".lstrip(".")) for name in fields})
     if origin is tuple:
         if not isinstance(value, list) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):

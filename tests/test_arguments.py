@@ -32,6 +32,7 @@ X = torch.zeros(2)
         (lambda: crosscheck.verify("elu", dtypes=[None]), "unknown dtype 'None'"),
         (lambda: crosscheck.perceptron(dtype=torch.float16), "unknown dtype 'float16'"),
         (lambda: crosscheck.verify("elu", modes=[[]]), "unknown mode '[]'"),
+        (lambda: crosscheck.atlas("elu", modes=np.zeros(2)), "unknown mode '0.0'"),
         (lambda: crosscheck.verify("elu", replace=3), "replace: got int, expected a dict of functions"),
         (lambda: crosscheck.verify("elu", replace={"torch": 3}), "replace['torch']: got int, expected a function"),
         (lambda: crosscheck.sweep("elu", replace={"torch": "elu"}), "replace['torch']: got str, expected a function"),

@@ -75,6 +75,14 @@ def wide(p: Any, x: Any) -> Any:
     return port(p, x) + 0 * jnp.broadcast_to(x.sum(), (10**7, 10**7)).max()
 
 
+def test_an_order_that_is_no_number_is_refused_and_models_without_weights_have_no_gradients() -> None:
+    with pytest.raises(crosscheck.UsageError, match=r"order: got array\(\[0., 0.\]\), expected 0 or 1"):
+        crosscheck.compare_models(torch.nn.Tanh(), lambda p, x: jnp.tanh(x), INPUTS, params={}, order=np.zeros(2))
+    report = crosscheck.compare_models(torch.nn.Tanh(), lambda p, x: jnp.tanh(x), INPUTS, params={})
+    assert (report.passed, report.gradients) == (True, ())
+    assert not crosscheck.compare_models(torch.nn.Tanh(), lambda p, x: jnp.sin(x), INPUTS, params={}).passed
+
+
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_comparison_that_does_not_fit_is_refused_before_it_runs(order: int) -> None:
     with pytest.raises(crosscheck.UsageError) as raised:

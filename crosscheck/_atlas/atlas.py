@@ -87,7 +87,7 @@ def atlas(
     if dtypes is None:
         dtypes = QUICK_DTYPES if quick else DTYPES
     dtypes = _arguments.dtypes(dtypes)
-    modes = known("mode", modes or (USUAL_MODES if quick else MODES), MODES)
+    modes = known("mode", (USUAL_MODES if quick else MODES) if modes is None else modes, MODES)
     layout = not quick if layout is None else layout
     skipped = {mode: why for mode in modes if (why := lacks(mode))}
     modes = tuple(mode for mode in modes if mode not in skipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -56,6 +57,19 @@ def working(on: str) -> Iterator[None]:
     """Tell that work is going on of which nobody knows how long it takes."""
     with _bar(on, None, EVERY):
         yield
+
+
+@contextmanager
+def steps_done() -> Iterator[Callable[[str, int], None]]:
+    """A function of what is compared and the number of its steps done since the last call."""
+    with _bar("comparing the trainings", None, EVERY) as move:
+        done: Counter[str] = Counter()
+
+        def advance(what: str, steps: int) -> None:
+            done[what] += steps
+            move(description=f"comparing the trainings, {done[what]} {what}")
+
+        yield advance
 
 
 @contextmanager

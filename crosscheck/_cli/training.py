@@ -9,7 +9,7 @@ import click
 from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.output import finish, one_message, save_all, save_figure, show, written
-from crosscheck._cli.progress import working
+from crosscheck._cli.progress import steps_done
 
 
 @click.command(cls=Command)
@@ -57,7 +57,7 @@ def training(
     from crosscheck._training.training import compare_training
 
     given: dict[str, Any] = {"controls": controls, "seed": seed}
-    with one_message(), working("comparing the trainings"):
+    with one_message(), steps_done() as progress:
         steps = loaded("the step of torch", torch_step), loaded("the step of JAX", jax_step)
         given["torch_state"] = made("--torch-state", torch_state)
         given["jax_state"] = made("--jax-state", jax_state)
@@ -67,7 +67,7 @@ def training(
             given["torch_to_jax"] = loaded("--torch-to-jax", torch_to_jax)
         made_batches = made("--batches", batches)
         paths.of_this_command().read_modules()
-        report = compare_training(*steps, made_batches, **given)
+        report = compare_training(*steps, made_batches, progress=progress, **given)
     show(layout(report.document()))
     if figure_path is not None and report.errors:
         save_figure(figure_path, report.plot(), "--figure")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
@@ -123,7 +124,7 @@ def _jax_program(
         found = dict(zip(by, jax.grad(scalar)([weights[k] for k in by]), strict=True))
         return [found.get(k, jnp.zeros(())) for k in range(len(weights))]
 
-    narrow = [np.asarray(one).astype(model.weights[by[0]].dtype) for one in cotangents]
+    narrow = [np.asarray(one).astype(FORMATS[dtype].dtype) for one in cotangents]
     return jax_recording.trace(gradient, model.weights, model.names, [*leaves, *narrow], dtype)
 
 

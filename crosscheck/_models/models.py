@@ -75,7 +75,7 @@ def compare_models(
     from crosscheck._models.arguments import both_inputs
     from crosscheck._models.engine import run
 
-    if order not in (0, 1) or isinstance(order, bool):
+    if not isinstance(order, int) or order not in (0, 1) or isinstance(order, bool):
         raise UsageError(f"order: got {order!r}, expected 0 or 1")
     _arguments.one_of("weights", weights, WEIGHTS)
     dtype = _arguments.dtype(dtype)

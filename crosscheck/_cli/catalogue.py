@@ -168,4 +168,4 @@ def plot(name: str, figure_path: str | None, dtype: str, range: tuple[float, flo
         lost = lacking().among(FRAMEWORKS, [dtype])
     for what, why in lost.items():
         click.echo(f"Not run here: {what}: {why}", err=True)
-    save_figure(figure_path, figure, "--figure")
+    save_figure(figure_path, figure)

@@ -72,7 +72,7 @@ def models(
         report = compare_models(*sides, arrays, **given)
     show(layout(report.document()))
     if figure_path is not None and report.layers:
-        save_figure(figure_path, report.plot(), "--figure")
+        save_figure(figure_path, report.plot())
     if segments is not None:
         for one in report.segments:
             for name in one.files:

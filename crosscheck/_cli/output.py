@@ -45,11 +45,11 @@ def save(path: str | None, write: Callable[[str], object], option: str = "--json
             refuse(f"{option}: {path} could not be written: {error.strerror or error}")
 
 
-def save_figure(path: str, figure: Figure, option: str) -> None:
+def save_figure(path: str, figure: Figure) -> None:
     """Write a figure, and print its path."""
     from crosscheck._report import figures
 
-    save(path, lambda path: figures.save(figure, path), option)
+    save(path, lambda path: figures.save(figure, path), "--figure")
     echo(path)
 
 

@@ -84,7 +84,7 @@ def perceptron(
         show(layout(document))
     save(json_path, lambda path: write_json(path, data))
     if figure_path is not None:
-        save_figure(figure_path, report.plot(), "--figure")
+        save_figure(figure_path, report.plot())
     finish(passed)
 
 

@@ -85,5 +85,5 @@ def sweep(
     show(layout(report.document()))
     save(json_path, report.to_json)
     if figure_path is not None:
-        save_figure(figure_path, report.plot(), "--figure")
+        save_figure(figure_path, report.plot())
     finish(report.passed)

@@ -70,6 +70,6 @@ def training(
         report = compare_training(*steps, made_batches, progress=progress, **given)
     show(layout(report.document()))
     if figure_path is not None and report.errors:
-        save_figure(figure_path, report.plot(), "--figure")
+        save_figure(figure_path, report.plot())
     save_all(report, json_path, html_path, markdown_path)
     finish(report.passed, compared=bool(report.errors))

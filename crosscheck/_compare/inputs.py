@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite, nan
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,6 @@ from crosscheck._frameworks.trees import flatten
 from crosscheck._records.errors import UsageError
 
 Shape = int | tuple[int, ...]
-
-
-class Description(Protocol):
-    """An array that is made when the dtype and the seed are known."""
-
-    def array(self, fmt: Format, rng: np.random.Generator) -> FloatArray: ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +67,7 @@ class EveryValue:
 
 
 DESCRIPTIONS = (Uniform, Normal, Stratified, EveryValue)
+"""Each makes an array when the dtype and the seed are known."""
 
 
 def uniform(low: float = -1.0, high: float = 1.0, shape: Shape = (1024,)) -> Uniform:

@@ -40,9 +40,9 @@ KEYS = {
 }
 
 
-def families(folder: Path = FOLDER) -> dict[str, str]:
+def families() -> dict[str, str]:
     """The title of each family, by its name."""
-    return {path.stem: str(_read(path)["title"]) for path in _files(folder)}
+    return {path.stem: str(_read(path)["title"]) for path in _files(FOLDER)}
 
 
 def entries(folder: Path = FOLDER) -> tuple[Translation, ...]:

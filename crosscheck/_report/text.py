@@ -24,19 +24,6 @@ MOST_FIGURES = 12
 DTYPE_ORDER = ("float32", "float64", "bfloat16", "float16")
 """The figure shows the first of these dtypes that fails; if none fails, the first that was run."""
 
-MEANING = {
-    "error": "raised",
-    "missing": "finds no derivative, or one detached from the input",
-    "special": "gives the wrong NaN or infinity",
-    "definition": "computes another function",
-    "inaccurate": "loses digits",
-    "layout": "depends on position, length or stride",
-    "convention": "makes another valid choice",
-    "flush": "flushes subnormals to zero",
-    "rounding": "differs by rounding",
-    "exact": "is correctly rounded",
-}
-
 
 def document(report: Report) -> Document:
     """The report as a document."""

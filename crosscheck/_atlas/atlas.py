@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,10 @@ from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.judged import Judged
+from crosscheck._verify.run import Progress
 from crosscheck._verify.task import Plan
 from crosscheck._verify.uncovered import sight_uncovered, uncovered
 from crosscheck._verify.verify import QUICK, QUICK_DTYPES, THOROUGH, lacks, verified
-
-Progress = Callable[[str, str, float], None]
 
 
 @undisturbed(alone=True)

@@ -72,7 +72,7 @@ class Runs:
         """The unit roundoff of the dtype."""
         self._drawn = drawn_roundoff(inputs.fmt)
         self._scale = self.unit / self._drawn
-        self.arguments = [_wide(leaf) for leaf in (*inputs.leaves, *along.arrays)]
+        self.arguments = [wide(leaf) for leaf in (*inputs.leaves, *along.arrays)]
         self._clean = [_floats(side.run(self.arguments)) for side in lifted]
 
     def measure(self) -> list[Measured]:
@@ -230,7 +230,7 @@ def joined(one: Hull, other: Hull) -> Hull:
     return np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
 
 
-def _wide(array: Array) -> Array:
+def wide(array: Array) -> Array:
     return widen(array) if is_float(array) else array
 
 

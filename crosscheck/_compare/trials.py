@@ -9,9 +9,9 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import Float64Array, widen
+from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._compare.comparisons import Judged, Request
-from crosscheck._compare.evidence import drawn_roundoff, is_float
+from crosscheck._compare.evidence import drawn_roundoff, wide
 from crosscheck._compare.results import directions
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, layout
@@ -76,21 +76,21 @@ class Trials:
         along = directions(self.outputs, self.inputs, None, replace(request, inputs=self.inputs, order=self.order))
         self.lifted: tuple[Lifted, Lifted] = lift_torch(torch, self.order, along), lift_jax(jax, self.order, along)
         self.index = _index(self.outputs, self.inputs, record)
-        self._along = [_wide(one) for one in along.arrays]
+        self._along = [wide(one) for one in along.arrays]
         self.arguments = [self.given, *self._fresh()]
         self._cost, self._elements = 0.0, sum(one.size for one in self.given)
         self._results: dict[tuple[int, int], Array | None] = {}
 
     @cached_property
     def given(self) -> list[Array]:
-        return [*map(_wide, self.inputs.leaves), *self._along]
+        return [*map(wide, self.inputs.leaves), *self._along]
 
     def _fresh(self) -> list[list[Array]]:
         """Other arguments in the range of the given ones: mixtures of shuffled ones, and the given ones made smaller."""
         found = []
         for trial in range(FRESH):
             rng = np.random.default_rng((self.request.seed, 5, trial))
-            leaves = [_mixed(leaf, rng) if trial == 0 else _smaller(leaf, rng) for leaf in map(_wide, self.inputs.leaves)]
+            leaves = [_mixed(leaf, rng) if trial == 0 else _smaller(leaf, rng) for leaf in map(wide, self.inputs.leaves)]
             found.append([*leaves, *self._along])
         return found
 
@@ -213,10 +213,6 @@ def _index(outputs: Outputs, inputs: Inputs, record: Comparison) -> int:
     places = layout(outputs, inputs, record.order)
     names = [(outputs.names[k], order, "" if by is None else inputs.names[by]) for order, k, by in places]
     return names.index((record.output, record.order, record.wrt))
-
-
-def _wide(array: Array) -> Array:
-    return widen(array) if is_float(array) else array
 
 
 def _mixed(leaf: Array, rng: np.random.Generator) -> Array:

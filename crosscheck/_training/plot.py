@@ -10,7 +10,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._arithmetic.formats import FORMATS, Float64Array
+from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._report.figures import DPI, STYLES
 
@@ -55,9 +56,9 @@ def _difference(axes: Axes, epochs: Any, losses: dict[str, Float64Array], report
         apart = _finite(np.abs(losses["torch"] - losses["jax"]))
     seen = apart > 0
     axes.plot(epochs[seen], apart[seen], ".", color="#0072B2", markersize=4, label="|torch − jax|")
-    with np.errstate(invalid="ignore", over="ignore"):
-        unit = np.spacing(report.histories["torch"]["loss"]).astype(np.float64)
-    axes.plot(epochs, _finite(unit), color="black", linewidth=1, linestyle=(0, (6, 4)), label="one ulp of the loss")
+    unit = unit_of(FORMATS[report.setup.dtype], losses["torch"])
+    unit[~np.isfinite(losses["torch"])] = np.nan
+    axes.plot(epochs, unit, color="black", linewidth=1, linestyle=(0, (6, 4)), label="one ulp of the loss")
     axes.set_yscale("log")
     equal = int((apart == 0).sum())
     axes.set(title=f"difference; bit-equal at {equal:,} of {epochs.size:,} epochs", xlabel="epoch")

@@ -99,10 +99,10 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     gradients = found.of_gradients(mine.gradients.wide)
     seen = _gradients(found, theirs)
     for name, array in seen.items():
-        result[GRADIENTS, name] = Judged(gradients[name], array, _largest(gradients[name]))
+        result[GRADIENTS, name] = Judged(gradients[name], array, size_of(gradients[name]))
     given = found.of_gradients(mine.given.wide)
     for name, array in _named(found, theirs.values, "clipped").items():
-        result[GIVEN, name] = Judged(given[name], array, _largest(given[name]))
+        result[GIVEN, name] = Judged(given[name], array, size_of(given[name]))
     if "learning_rate" in theirs.values and mine.rates:
         rate = max(mine.rates.values())
         result[RATE, "learning_rate"] = Judged(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
@@ -110,12 +110,12 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     before = found.of_weights(context.before)
     for name, array in wide.items():
         kind = WEIGHTS if set(found.owners(name)) & set(context.torch.trained) else STATISTICS
-        moved = max(_largest(array - before[name]), _largest(theirs.state[name] - before[name]))
-        size = max(moved, 2.0**-40 * _largest(array))  # the error of float64 in an update of 0
+        moved = max(size_of(array - before[name]), size_of(theirs.state[name] - before[name]))
+        size = max(moved, 2.0**-40 * size_of(array))  # the error of float64 in an update of 0
         result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
     slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
     for name, array in slots.items():
-        result[SLOTS, name] = Judged(array, theirs.state[name], _largest(array), (slots_narrow[name], narrow.state[name]))
+        result[SLOTS, name] = Judged(array, theirs.state[name], size_of(array), (slots_narrow[name], narrow.state[name]))
     groups = {(kind, found.slots.get(name, ("", ""))[1]) for kind, name in result}
     for group in groups - {(LOSS, "")}:
         names = [one for one in result if (one[0], found.slots.get(one[1], ("", ""))[1]) == group]
@@ -131,7 +131,7 @@ def _gradients(found: Partners, theirs: JaxStep) -> dict[str, Array]:
     return none | seen if seen else {}
 
 
-def _largest(array: Array) -> float:
+def size_of(array: Array) -> float:
     return float(np.abs(array).max(initial=0.0))
 
 

@@ -17,7 +17,7 @@ from crosscheck._shadow.torch_lift import TorchLifted
 from crosscheck._training.data import other_data
 from crosscheck._training.jax_steps import LOSS, JaxStep
 from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
-from crosscheck._training.quantities import GRADIENTS, SLOTS, STATISTICS, WEIGHTS, Context, far, quantities
+from crosscheck._training.quantities import GRADIENTS, SLOTS, STATISTICS, WEIGHTS, Context, far, quantities, size_of
 from crosscheck._training.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
 
 DATA, MODEL, CLIPPING, SCHEDULE, OPTIMISER = "data", "model", "clipping", "schedule", "optimiser"
@@ -187,7 +187,8 @@ def _of_clipping(found: Found, departure: Departure) -> Reason | None:
         return None
     if factor is None and (most := _cut(found, departure, theirs)) is not None:
         return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
-    if not any(far(one, other, _size(one)) > FLOOR for one, other in pairs):  # torch gives its optimiser unchanged gradients
+    # torch gives its optimiser unchanged gradients
+    if not any(far(one, other, size_of(one)) > FLOOR for one, other in pairs):
         if factor is None:
             return None
         return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
@@ -244,7 +245,7 @@ def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
     """The weight w of the gradient in mine = b kept + w gradient, by least squares."""
     columns = np.stack([kept.ravel(), gradient.ravel()], axis=1)
     found, *_ = np.linalg.lstsq(columns, mine.ravel(), rcond=None)
-    return float(found[1]) if found[1] and far(columns @ found, mine.ravel(), _size(mine)) <= SAME_RATIO else None
+    return float(found[1]) if found[1] and far(columns @ found, mine.ravel(), size_of(mine)) <= SAME_RATIO else None
 
 
 def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
@@ -253,12 +254,12 @@ def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]
     owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
     if len(owners) != len(pairs) or not pairs:
         return None
-    most = max(_size(theirs) for _, theirs in pairs)
+    most = max(size_of(theirs) for _, theirs in pairs)
     cut = all(
         far(np.clip(raw[owner], -most, most), theirs, most) <= SAME_RATIO
         for owner, (_, theirs) in zip(owners, pairs, strict=True)
     )
-    return most if cut and any(_size(raw[owner]) > most for owner in owners) else None
+    return most if cut and any(size_of(raw[owner]) > most for owner in owners) else None
 
 
 def _of_schedule(found: Found, departure: Departure) -> Reason | None:
@@ -273,7 +274,7 @@ def _of_schedule(found: Found, departure: Departure) -> Reason | None:
         weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
         moves = [(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]
         ratio = _ratio(moves)
-        left, error = (max(_size(mine * by - theirs) for mine, theirs in moves) for by in (ratio or 0.0, 1.0))
+        left, error = (max(size_of(mine * by - theirs) for mine, theirs in moves) for by in (ratio or 0.0, 1.0))
         ratios.append(ratio if left <= MUCH * error else None)
     ratio = ratios[0]
     if ratio is None or None in ratios or not context.torch.rates:
@@ -415,8 +416,4 @@ def _ratio(pairs: Sequence[tuple[Array, Array]]) -> float | None:
     if not square or not np.isfinite(square):
         return None
     ratio = float(a @ b) / square
-    return ratio if ratio and far(ratio * a, b, _size(b)) <= SAME_RATIO else None
-
-
-def _size(array: Array) -> float:
-    return float(np.abs(array).max(initial=0.0))
+    return ratio if ratio and far(ratio * a, b, size_of(b)) <= SAME_RATIO else None

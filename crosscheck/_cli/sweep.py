@@ -68,7 +68,8 @@ def sweep(
         return
     assert name is not None
     options: dict[str, Any] = {"dtype": dtype, "device": device, "out": out, "resume": resume, "range": ends}
-    options |= {key: values for key, values in (("implementations", implementations),) if values}
+    if implementations:
+        options["implementations"] = implementations
     with one_message(), inputs_done() as progress:
         if orders:
             options["orders"] = numbers(orders)

@@ -343,10 +343,9 @@ def test_a_convolution_that_forgets_its_groups_is_named_and_keeps_nothing_else_f
     unmatched = {match.torch for match in report.weights if match.torch and match.compared and not match.matched}
     assert unmatched == {"3.weight", "8.weight"}
     assert [fault.torch for fault in report.faults] == ["3", "8"]
-    assert report.faults[0].explanation == (
-        "JAX has ['0.depth'] of shape (4, 4, 3, 3) in the place of 3.weight of shape (4, 1, 3, 3); "
-        "it convolves in 1 group, PyTorch in 4"
-    )
+    words = "PyTorch has 4 groups and a weight of shape (4, 1, 3, 3), JAX 1 group and one of shape (4, 4, 3, 3) in its place"
+    assert [fault.explanation for fault in report.faults] == [words] * 2
+    assert len(report.diverging) == 1
 
 
 class Graph(nn.Module):

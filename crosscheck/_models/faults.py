@@ -213,8 +213,9 @@ def _misfit(found: Found, use: Use, slot: int) -> str:
     theirs = sizes[other.names[0]]
     if theirs.size == mine.size:
         return ""
-    text = f"JAX has {other.names[0]} of shape {theirs.shape} in the place of {use.names[0]} of shape {mine.shape}"
-    return text + other_groups(found, step, use.operation)
+    groups = other_groups(found, step, use.operation)  # no names, so that layers that are wrong alike are one kind of fault
+    mine_has, theirs_have = (f"{one} group{'s' * (one > 1)} and " for one in groups) if groups else ("", "")
+    return f"PyTorch has {mine_has}a weight of shape {mine.shape}, JAX {theirs_have}one of shape {theirs.shape} in its place"
 
 
 def _is_joined(found: Found, name: str) -> bool:

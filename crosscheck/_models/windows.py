@@ -31,13 +31,11 @@ def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
     return f"PyTorch has the {'; the '.join(said)}" if said else ""
 
 
-def other_groups(found: Found, step: Step, operation: Operation) -> str:
-    """The number of groups in which each side convolves, if they differ."""
+def other_groups(found: Found, step: Step, operation: Operation) -> tuple[int, int] | None:
+    """The numbers of groups in which torch and JAX convolve, if they differ."""
     mine = getattr(found.torch.modules.get(operation.path), "groups", None)
     theirs = step.equation.params.get("feature_group_count") if step.equation is not None else None
-    if mine is None or theirs is None or mine == theirs:
-        return ""
-    return f"; it convolves in {theirs} group{'s' * (theirs > 1)}, PyTorch in {mine}"
+    return None if mine is None or theirs is None or mine == theirs else (mine, theirs)
 
 
 def _steps(found: Found, landmark: Landmark, name: str) -> list[Any]:

@@ -29,6 +29,16 @@ def test_a_command_looks_for_garbage_rarely_and_as_before_afterwards(monkeypatch
     assert gc.get_threshold() == before
 
 
+@pytest.mark.parametrize(("error", "said"), [(MemoryError(), "ask for less at once"), (MemoryError("9 TiB"), "9 TiB")])
+def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch, error: MemoryError, said: str) -> None:
+    def values(catalogue: object) -> None:
+        raise error
+
+    monkeypatch.setattr("crosscheck._catalogue.Catalogue.values", values)
+    done = CliRunner().invoke(main, ["list"])
+    assert (done.exit_code, done.stderr) == (2, f"Error: there is not enough memory: {said}\n")
+
+
 def test_verify_prints_the_verdict_and_writes_json(command: Command, tmp_path: Path) -> None:
     done = command("verify", "relu", "--quick", "--dtype", "float32", "--order", "0", "--json", "out.json")
     assert done.returncode == 0, done.stderr

@@ -70,7 +70,7 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             stop()
         except MemoryError as error:
-            refuse(f"there is not enough memory: {error or 'ask for less at once'}")
+            refuse(f"there is not enough memory: {str(error) or 'ask for less at once'}")
         except OSError as error:
             if error.filename is not None:
                 refuse(f"{error.filename}: {error.strerror or error}")

@@ -165,6 +165,13 @@ def test_a_folder_that_only_reads_is_refused_at_once(tmp_path: Path) -> None:
     assert done.stderr == f"Error: --json: the folder {tmp_path} is not writable\n"
 
 
+@pytest.mark.parametrize(("arguments", "code"), [("list --json out.json", 0), ("diff nothing.npy nothing.npy", 2)])
+def test_closed_streams_are_no_error(tmp_path: Path, arguments: str, code: int) -> None:
+    script = f'"$0" -m crosscheck {arguments} >&- 2>&-'
+    assert subprocess.run(["sh", "-c", script, sys.executable], cwd=tmp_path, check=False).returncode == code
+    assert all(json.loads(path.read_text())["schema"] == "crosscheck.list/1" for path in tmp_path.iterdir())
+
+
 class Unheard:
     """Ctrl-C comes while it is deleted, where Python can raise nothing."""
 

@@ -60,6 +60,9 @@ class Commands(click.Group):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run as a program: the command owns the process."""
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # it was closed; otherwise the next file that is opened would take its number
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         _end_soon_after_ctrl_c()
         return super().__call__(*arguments, **options)
 

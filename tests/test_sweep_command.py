@@ -144,3 +144,18 @@ def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
         done = run("--table", str(tmp_path))
         assert done.exit_code == 2
         assert message in done.output
+
+
+@pytest.mark.parametrize(("out", "said"), [((), "nothing is kept"), (("--out", "."), "continue with the same command")])
+def test_ctrl_c_is_told_once_with_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, out: tuple[str, ...], said: str
+) -> None:
+    def stopped(*given: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("crosscheck._sweep.sweep.sweep", stopped)
+    done = run("relu", *out)
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr.startswith(f"Stopped: {said}")
+    assert done.stderr.count("\n") == 1

@@ -29,8 +29,8 @@ LONGEST_STOP = 1.0
 _told = Event()
 
 
-class Refused(SystemExit):
-    """The end of a command that said why; any other ``SystemExit`` comes from a user's function."""
+class Ended(SystemExit):
+    """The end of a command by itself; any other ``SystemExit`` comes from a user's function."""
 
 
 def refuse(message: str) -> NoReturn:
@@ -38,7 +38,7 @@ def refuse(message: str) -> NoReturn:
     from crosscheck._report.shown import one_line
 
     click.echo(f"Error: {one_line(message)}", err=True)
-    raise Refused(REFUSED)
+    raise Ended(REFUSED)
 
 
 UNWRITTEN = "files that were not written yet are as they were"
@@ -47,7 +47,7 @@ UNWRITTEN = "files that were not written yet are as they were"
 def stop(message: str = UNWRITTEN) -> NoReturn:
     """End after Ctrl-C."""
     _tell(message)
-    sys.exit(STOPPED)
+    raise Ended(STOPPED)
 
 
 def _tell(message: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from crosscheck._cli.ending import Refused, refuse
+from crosscheck._cli.ending import Ended, refuse
 from crosscheck._cli.options import in_options
 from crosscheck._cli.paths import output
 
@@ -31,7 +30,7 @@ def one_message() -> Iterator[None]:
         yield
     except (UnknownActivationError, MissingFrameworkError, NoDeviceError, SpecError, ValueError) as error:
         refuse(in_options(str(error)))
-    except Refused:
+    except Ended:
         raise
     except SystemExit as error:  # with its exit code, a comparison that never ended would look like one that agrees
         refuse(f"a function of yours called sys.exit({error.code}), expected it to return or to raise an error")
@@ -82,4 +81,4 @@ def echo(text: str) -> None:
 
 def finish(passed: bool, *, compared: int = 1) -> NoReturn:
     """End with the exit code of a verdict; if nothing was compared, with that of wrong usage."""
-    sys.exit(2 if not compared else 0 if passed else 1)
+    raise Ended(2 if not compared else 0 if passed else 1)

@@ -19,7 +19,7 @@ import click
 import pytest
 from fuzz.__main__ import fault_row, write
 from fuzz.around import KEPT, Seen, after, watch
-from fuzz.faults import FAULTS, KINDS, Fault
+from fuzz.faults import BEFORE, FAULTS, KINDS, STOPPED, Fault
 
 from crosscheck import UsageError, compare_arrays, verify
 
@@ -59,6 +59,8 @@ def test_names_are_unique_and_the_table_that_is_kept_is_of_these_faults() -> Non
     assert [(row["name"], row["kind"]) for row in kept] == [(fault.name, fault.kind) for fault in FAULTS]
     assert all(row["broken"] == [] for row in kept)
     assert {row["kind"] for row in kept} == set(KINDS)
+    codes = [row["code"] for row in kept if row["kind"] == "Ctrl-C"]
+    assert sum(code in (STOPPED, BEFORE) for code in codes) > len(codes) / 2, "else no Ctrl-C was heard"
 
 
 GOOD = Seen(2, "Error: one\n", {"out.json": "kept"}, 0, 1.0)

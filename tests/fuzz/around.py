@@ -22,6 +22,8 @@ PATIENCE = 20.0
 """Seconds for which processes may end after the one that started them."""
 LONGEST = 300
 COMMAND = "import runpy; runpy.run_module('crosscheck', run_name='__main__')"
+HEARD = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""A shell lets what it runs in the background ignore Ctrl-C, and so would all that is started here."""
 FULL = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))\n"
 """As on a full disk, a file can grow no further; Python is told by an error, since it ignores the signal."""
 
@@ -78,7 +80,7 @@ def watch(
     start = time.monotonic()
     with tempfile.TemporaryFile() as errors:  # no pipe: a process that is left over would keep it open
         process = subprocess.Popen(
-            [sys.executable, "-c", limit + code, *arguments],
+            [sys.executable, "-c", HEARD + limit + code, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
             stdin=subprocess.DEVNULL,

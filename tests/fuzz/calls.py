@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +62,27 @@ HOW = {
     "accept": (),
     "dtype": "float32",
 }
-MODELS = {"torch_to_jax": None, "order": 0, "dtype": "float32", "seed": 0}
+MODELS = {"torch_to_jax": None, "order": 0, "dtype": "float32", "seed": 0, "weights": "given"}
+NET = torch.nn.Linear(4, 1, bias=False)
+PORT = {"torch_model": NET, "jax_model": lambda p, x: x @ p.T, "inputs": [X], "params": NET.weight.detach().numpy()}
+SGD = torch.optim.SGD(NET.parameters(), lr=0.1)
+
+
+def torch_step(x: torch.Tensor) -> torch.Tensor:
+    """A step of the smallest training."""
+    SGD.zero_grad()
+    loss = NET(x).square().mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    SGD.step()
+    return loss
+
+
+def jax_step(w: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The same step."""
+    loss, gradient = jax.value_and_grad(lambda w: jnp.mean((x @ w.T) ** 2))(w)
+    return w - 0.1 * gradient, loss
+
+
 SWEPT = {"dtype": "bfloat16", "orders": 0, "implementations": "torch", "range": (1.0, 1.1), "device": "cpu", "out": None}
 FUNCTIONS: Mapping[str, Function] = {
     "verify": Function(
@@ -85,6 +106,29 @@ FUNCTIONS: Mapping[str, Function] = {
         crosscheck.compare_models,
         {"torch_model": torch.nn.Tanh(), "jax_model": lambda p, x: jnp.tanh(x), "inputs": [X], "params": {}, **MODELS},
     ),
+    "copy_weights": Function(crosscheck.copy_weights, {**PORT, "torch_to_jax": None, "seed": 0}),
+    "compare_training": Function(
+        crosscheck.compare_training,
+        {
+            **{"torch_step": torch_step, "jax_step": jax_step, "batches": [[X]], "torch_state": (NET, SGD)},
+            **{
+                "jax_state": jnp.asarray(PORT["params"]),
+                "jax_batches": None,
+                "torch_to_jax": None,
+                "controls": 0,
+                "seed": 0,
+                "progress": None,
+            },
+        },
+    ),
+    "compare_optimizers": Function(
+        crosscheck.compare_optimizers,
+        {
+            **{"torch_optimizer": lambda p: torch.optim.SGD(p, lr=0.1), "optax_transform": optax.sgd(0.1), "params": None},
+            **{"steps": 2, "dtype": "float32", "seed": 0, "clip": None, "every": 1},
+        },
+    ),
+    "translate": Function(crosscheck.translate, {"name": "l1_loss", "run": False, "progress": None}, ("run",)),
     "assert_agree": Function(crosscheck.assert_agree, {**PAIR, "order": 0, "modes": "eager"}),
     "identify": Function(crosscheck.identify, {"function": torch.tanh, "framework": "torch", "dtype": "float32", "seed": 0}),
     "perceptron": Function(

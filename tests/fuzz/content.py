@@ -341,7 +341,44 @@ FUNCTION_NAMES = (
     *("VALUE", "Class", "sub", "angry", "missing", "sub.__call__"),
 )
 
+PORT = b"""
+def given(*arguments): return NAME
+def same(arguments): return arguments
+def exits(*arguments): raise SystemExit(0)
+def linear():
+    made = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad(): made.weight.copy_(torch.ones(1, 2))
+    return made
+def torch_model(): return linear()
+def jax_model(p, x): return x @ p.T
+def params(): return numpy.ones((1, 2), numpy.float32)
+def inputs(): return [numpy.ones((3, 2), numpy.float32)]
+def empty_inputs(): return [numpy.ones((0, 2), numpy.float32)]
+def batches(): return [inputs(), inputs()]
+held = linear()
+torch_state = (held, torch.optim.SGD(held.parameters(), lr=0.1))
+def torch_step(x):
+    torch_state[1].zero_grad()
+    loss = held(x).square().mean()
+    loss.backward()
+    torch_state[1].step()
+    return loss
+def jax_state(): return jax.numpy.ones((2, 1))
+def jax_step(w, x):
+    loss, gradient = jax.value_and_grad(lambda w: ((x @ w) ** 2).mean())(w)
+    return w - 0.1 * gradient, loss
+"""
+PORT_NAMES = (
+    *("given", "exits", "torch_model", "jax_model", "params", "inputs", "empty_inputs", "batches", "held"),
+    *("torch_state", "torch_step", "jax_state", "jax_step"),
+)
+
 
 def functions(name: str) -> bytes:
     """A module of functions, of which some are no good, and a name that they have or say."""
     return f"NAME = {name!r}\n".encode() + FUNCTIONS
+
+
+def port(name: str) -> bytes:
+    """A module of two models and two trainings, and of the same functions."""
+    return functions(name) + PORT

@@ -70,6 +70,16 @@ QUICK = Slot("--quick", FLAG, FLAG, needed=True)
 ONE = Slot("--processes", oneof("1"), oneof("0", "-1", "two") | ODD)
 UNKNOWN = Slot("--nothing", FLAG, ODD)
 JSONS = oneof("old.json", "new.json")
+REPORT = (JSON, HTML, MARKDOWN)
+THEIRS = oneof(
+    *(f"theirs:{name}" for name in (*content.PORT_NAMES, *content.FUNCTION_NAMES)), "theirs", ":f", "os:path", "bad:f"
+)
+
+
+def theirs(flag: str, name: str, *, needed: bool = True, seldom: bool = False) -> Slot:
+    """A name in the module with two models and two trainings."""
+    return Slot(flag, oneof(f"theirs:{name}"), THEIRS | ODD, needed, seldom)
+
 
 COMMANDS: Mapping[str, tuple[Slot, ...]] = {
     "list": (FILE, JSON),
@@ -196,6 +206,58 @@ COMMANDS: Mapping[str, tuple[Slot, ...]] = {
         Slot("--json", oneof("out.json"), ODD, seldom=True),
         Slot("--resume", FLAG, ODD, seldom=True),
     ),
+    "models": (
+        theirs("", "torch_model"),
+        theirs("", "jax_model"),
+        theirs("--inputs", "inputs"),
+        theirs("--params", "params"),
+        theirs("--torch-to-jax", "same", needed=False, seldom=True),
+        Slot("--weights", oneof("given", "copy"), ODD),
+        DTYPE,
+        ORDER,
+        SEED,
+        output("--figure", ".svg"),
+        Slot("--segments", oneof("segments"), oneof("nothing", "mine.py", "x" * 300) | ODD),
+        *REPORT,
+    ),
+    "training": (
+        theirs("", "torch_step"),
+        theirs("", "jax_step"),
+        theirs("--batches", "batches"),
+        theirs("--torch-state", "torch_state"),
+        theirs("--jax-state", "jax_state"),
+        theirs("--jax-batches", "batches", needed=False),
+        theirs("--torch-to-jax", "same", needed=False, seldom=True),
+        Slot("--controls", oneof("0", "1"), oneof("-1", "many") | ODD),
+        SEED,
+        output("--figure", ".svg"),
+        *REPORT,
+    ),
+    "translate": (
+        Slot(
+            "", oneof("layer_norm", "torch.nn.LayerNorm", "optax.l2_loss"), oneof("layer_nrom", "torch") | ODD, seldom=True
+        ),
+        *REPORT,
+    ),
+    "atlas --check": (
+        Slot("--check", FLAG, FLAG, needed=True),
+        Slot("", oneof("linear"), oneof("mine", "sigmoit") | ODD, needed=True),
+        Slot("--dtype", oneof("float32"), ODD, needed=True),
+        Slot("--mode", oneof("eager"), oneof("lazy") | ODD, needed=True),
+        ONE,
+        Slot("--quick", FLAG, FLAG, seldom=True),
+        WITHOUT,
+        JSON,
+        MARKDOWN,
+    ),
+    "atlas --record": (
+        Slot("--record", FLAG, FLAG, needed=True),
+        Slot("--out", oneof("mine.py", "nothing", "no/such", "x" * 300), oneof("", "mine.py/x"), needed=True),
+        Slot("", oneof("linear"), ODD),
+        Slot("--check", FLAG, FLAG, seldom=True),
+        JSON,
+        MARKDOWN,
+    ),
     "perceptron": (
         Slot("--gate", oneof("or", "points"), oneof("nor ", "maybe") | ODD),
         Slot("--epochs", oneof("1", "2"), oneof("0", "-1", "1.5") | ODD, needed=True),
@@ -212,14 +274,14 @@ COMMANDS: Mapping[str, tuple[Slot, ...]] = {
     "paths": (),
 }
 """Of ``paths``, the commands that read and write files, the lines are those of fuzz.pairs."""
-RUNS = {"verify", "explain", "plot", "compare", "atlas", "perceptron", "sweep"}
+RUNS = {"verify", "explain", "plot", "compare", "models", "training", "atlas", "atlas --check", "perceptron", "sweep"}
 """Commands of which a line without a flaw runs functions, which takes a while; so few lines have none."""
 
 
 FEW = 24
 """Of so many lines that would run something, one has no flaw."""
 TWO_VALUES = "--range"
-ALL_NAMED = {"explain", "plot", "compare", "diff"}
+ALL_NAMED = {"explain", "plot", "compare", "diff", "models", "training"}
 """Commands that need each of their arguments; without one, others run everything."""
 
 
@@ -268,8 +330,9 @@ def _files(draw: st.DrawFn, command: str) -> tuple[dict[str, bytes], tuple[str, 
             ending, written = draw(content.array_file(held))
             files[name + ending] = written
         return files, content.HOSTILE
-    if command == "compare":
-        files["theirs.py"] = content.functions(hostile)
+    if command in ("compare", "models", "training"):
+        files["theirs.py"] = content.functions(hostile) if command == "compare" else content.port(hostile)
+        files["segments/notes.txt"] = b"what nobody may lose\n"
         files["bad.py"] = draw(content.NO_RECORDS)
         return files, (hostile,)
     if command.startswith(("atlas --diff", "sweep --table")):

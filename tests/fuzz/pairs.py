@@ -18,7 +18,7 @@ FILES = {
     "b.npy": ARRAY,
     "c.npy": ARRAY,
     "mine.py": content.GOOD_RECORD,
-    "theirs.py": content.functions("x"),
+    "theirs.py": content.port("x"),
     "old.json": json.dumps(ATLAS).encode(),
     "new.json": json.dumps(ATLAS).encode(),
     "notes.txt": b"what nobody may lose\n",
@@ -45,6 +45,11 @@ class Reader:
 REPORT = ("--json", "--html", "--markdown")
 TINY = ("--shape", "2", "--order", "0", "--mode", "eager")
 SWEPT = ("--dtype", "bfloat16", "--range", "1", "1.01", "--implementation", "torch", "--order", "0", "--processes", "1")
+NAMED_OF_MODELS = ("--inputs", "theirs:inputs", "--params", "theirs:params")
+NAMED_OF_TRAININGS = (
+    *("--batches", "theirs:batches", "--torch-state", "theirs:torch_state", "--jax-state", "theirs:jax_state"),
+    *("--controls", "0"),
+)
 READERS = (
     Reader(("diff", "{}", "{}"), ("a.npy", "b.npy"), REPORT),
     Reader(("diff", "{}", "{}", "--truth", "{}"), ("a.npy", "b.npy", "c.npy"), REPORT),
@@ -54,6 +59,9 @@ READERS = (
     Reader(("plot", "mine", "--file", "{}", "--range", "0", "1"), ("mine.py",), ("--figure",)),
     Reader(("sweep", "linear", *SWEPT, "--out", "inner"), (), ("--json", "--figure")),
     Reader(("list",), (), ("--json",)),
+    Reader(("translate", "l1_loss"), (), REPORT),
+    Reader(("models", "theirs:torch_model", "theirs:jax_model", *NAMED_OF_MODELS), (), (*REPORT, "--figure")),
+    Reader(("training", "theirs:torch_step", "theirs:jax_step", *NAMED_OF_TRAININGS), (), (*REPORT, "--figure")),
 )
 JOURNAL = "inner/linear-bfloat16.journal"
 
@@ -75,7 +83,7 @@ def pairs(draw: st.DrawFn) -> Line:
 
 def _target(reader: Reader) -> st.SearchStrategy[str]:
     """A file to write: one that is read, as often as not; another that is there; or a new one."""
-    read = (*reader.reads, *(("theirs.py",) if reader.arguments[0] == "compare" else ()))
+    read = (*reader.reads, *(("theirs.py",) if reader.arguments[0] in ("compare", "models", "training") else ()))
     there = st.sampled_from(read or tuple(FILES)) | st.sampled_from(tuple(FILES))
     named = st.builds(str.format, st.sampled_from(SPELLINGS), there)
     return named | st.sampled_from((*NEW, *(f"inner/up/{name}" for name in NEW), JOURNAL))

@@ -53,8 +53,8 @@ class Line:
 
     @property
     def journals(self) -> list[str]:
-        """The folders that it names to keep a journal in."""
-        return [os.path.normpath(value) for option, value in self._pairs() if option == "--out"]
+        """The folders that it names to keep a journal, or segments, in."""
+        return [os.path.normpath(value) for option, value in self._pairs() if option in ("--out", "--segments")]
 
     @property
     def inputs(self) -> list[str]:

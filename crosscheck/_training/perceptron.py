@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,7 +29,6 @@ from crosscheck._training.training_report import TrainingReport
 DTYPES = ("float32", "float64")
 TASKS = (*GATES, "points")
 OPTAX = ("optax",)
-ROOM = "crosscheck._training"
 MOST_SEEDS = 2**63 - 1
 MOST_STARTS = 100_000
 """The largest number of starts: for all gates and 1,000 epochs, they take a quarter of an hour."""
@@ -105,13 +103,15 @@ def perceptron(
     _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
+    from crosscheck._training import jax_training, torch_training
+    from crosscheck._training.sides import compare
+
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
     setup = Setup(x, y, start, task.logits, float(learning_rate), epochs)
-    made = {name: importlib.import_module(f"{ROOM}.{name}_training").prepare for name in FRAMEWORKS}
+    made: dict[str, Prepare] = {"torch": torch_training.prepare, "jax": jax_training.prepare}
     own: dict[str, Side] = {name: (setup, prepare) for name, prepare in made.items()}
     others: dict[str, Side] = {name: (FAULTS[fault](setup), made[name]) for name, fault in planted.items()}
     others |= {name: (setup, prepare) for name, prepare in replaced.items()}
-    compare = importlib.import_module(f"{ROOM}.sides").compare
     reports: dict[str, TrainingReport] = {}
     histories: dict[str, History] = {}
     for judged in others or (OWN,):
@@ -167,15 +167,16 @@ def perceptrons(
     _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
+    from crosscheck._training import jax_many, torch_many
+
     starts = []
     for i in range(seeds):
         starts.append(_start(None, 2, 1, seed + i, dtype))
         if progress is not None and i % STARTS_AT_ONCE == 0:
             progress("torch", 0)
     many = gates_and_seeds(names, starts, learning_rate=float(learning_rate), epochs=epochs, dtype=dtype)
-    trains = {name: importlib.import_module(f"crosscheck._training.{name}_many").train_many for name in FRAMEWORKS}
-    logits = {name: train(many, progress) for name, train in trains.items()}
-    control = trains["jax"](moved_many(many), progress)
+    logits = {"torch": torch_many.train_many(many, progress), "jax": jax_many.train_many(many, progress)}
+    control = jax_many.train_many(moved_many(many), progress)
     settings = {"seeds": seeds, "seed": seed, "epochs": epochs, "learning_rate": float(learning_rate), "dtype": dtype}
     return PerceptronsReport(tuple(judge_many(names, many, logits, control)), settings, environment(more=OPTAX))
 
@@ -269,10 +270,9 @@ def _array(what: str, given: object, dtype: str) -> FloatArray:
 
 def _start(weights: Mapping[str, Any] | None, inputs: int, outputs: int, seed: int, dtype: str) -> Weights:
     if weights is None:
-        drawn: Weights = importlib.import_module("crosscheck._training.torch_model").initial_weights(
-            inputs, outputs, seed, dtype
-        )
-        return drawn
+        from crosscheck._training.torch_model import initial_weights
+
+        return initial_weights(inputs, outputs, seed, dtype)
     held = _arguments.mapping("weights", weights, "arrays")
     given = {name: _array(f"weights: {name}", array, dtype) for name, array in held.items()}
     check_weights(given, {"weight": (outputs, inputs), "bias": (outputs,)}, dtype)

@@ -162,14 +162,13 @@ class PerceptronReport(Documented):
     def first(self) -> Difference | None:
         """The first number that is not bit-equal when each framework trains by itself."""
         found = []
-        for rank, name in enumerate(TENSORS):
+        for name in TENSORS:
             a, b = (self.histories[framework][name] for framework in FRAMEWORKS)
             unequal = np.argwhere((a != b) & ~(np.isnan(a) & np.isnan(b)))
             if len(unequal):
-                at = tuple(int(k) for k in unequal[0])
-                epoch = at[0] + (name == "loss")
-                found.append((epoch, rank, Difference(epoch, name, at[1:], float(a[at]), float(b[at]))))
-        return min(found, key=lambda one: one[:2])[2] if found else None
+                at = tuple(map(int, unequal[0]))
+                found.append(Difference(at[0] + (name == "loss"), name, at[1:], float(a[at]), float(b[at])))
+        return min(found, key=lambda one: one.epoch, default=None)
 
     def predictions(self, framework: str) -> BoolArray:
         """The predictions of a framework after the last epoch.

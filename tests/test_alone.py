@@ -209,6 +209,14 @@ def test_nothing_but_a_dtype_that_is_not_there_is_nothing_compared(run: Run) -> 
 
 
 @pytest.mark.usefixtures("without_float16")
+def test_models_are_not_compared_in_a_dtype_that_is_not_there() -> None:
+    with pytest.raises(
+        crosscheck.UsageError, match=r"dtype: no float16 in jax: JaxRuntimeError: INTERNAL: .*; give another"
+    ):
+        crosscheck.compare_models(torch.nn.Tanh(), lambda p, x: jax.numpy.tanh(x), [1.0], params={}, dtype="float16")
+
+
+@pytest.mark.usefixtures("without_float16")
 def test_env_says_which_dtypes_are_lacking(run: Run) -> None:
     done = run("env")
     assert done.exit_code == 0, done.output

@@ -9,10 +9,12 @@ from typing import Any
 
 from crosscheck import _arguments
 from crosscheck._frameworks.environment import environment
+from crosscheck._frameworks.lacking import lacking
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._models.copying import copy_weights
 from crosscheck._models.report import ModelsReport
 from crosscheck._records.errors import UsageError
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import both_frameworks
 
 WEIGHTS = ("given", "copy")
@@ -79,6 +81,8 @@ def compare_models(
         raise UsageError(f"order: got {order!r}, expected 0 or 1")
     _arguments.one_of("weights", weights, WEIGHTS)
     dtype = _arguments.dtype(dtype)
+    if lost := lacking().among(FRAMEWORKS, [dtype]):
+        raise UsageError(f"dtype: {'; '.join(f'no {what}: {why}' for what, why in lost.items())}; give another one")
     begun = time.perf_counter()
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
     name = f"{type(torch_model).__name__} / {_name(jax_model)}"

@@ -151,6 +151,13 @@ def test_what_matches_no_reason_is_listed() -> None:
     assert "hard_tanh value, float32 eager, torch: definition at " in said
 
 
+def test_a_reason_at_single_numbers_is_found_where_nothing_is_on_record() -> None:
+    part = recording.measured("hard_tanh", LITTLE, recording.here()[0], {})
+    assert part.unexplained == ()
+    (region,) = part.deviations["hard-tanh-gradient-at-ends"]
+    assert region.intervals == ((-1.0, -1.0), (1.0, 1.0))
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("anchors", [(Anchor(21.0, {}),), ()], ids=["anchored", "rare"])
 def test_what_few_rows_show_is_on_record_without_an_input_that_must_show_it(

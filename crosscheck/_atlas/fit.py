@@ -145,9 +145,14 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
         return []
     if not region.anchors:
         return _rare(measured, deviation, region, shown)
+    return _within(measured, deviation, region, shown) or _drawn(measured, deviation, region, shown)
+
+
+def _within(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> list[Region]:
+    """The region in its own intervals, as far as they show it; none if it would not hold."""
     points = _points(measured, deviation, region, shown)
     narrow = _finished(measured, deviation, region, refitted(region.intervals, points))
-    return [narrow] if narrow else _drawn(measured, deviation, region, shown)
+    return [narrow] if narrow else []
 
 
 def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
@@ -157,9 +162,10 @@ def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wan
     template = replace(template, seen=(), capability=None, dtypes=dtypes, anchors=anchors, max_ulp=inf, max_ulp_in={})
     modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
     usual = tuple(mode for mode in modes if mode in USUAL_MODES)
-    for choice in dict.fromkeys(((), usual, modes)):
-        fits = set(modes) <= set(choice or deviation.modes)
-        if fits and (made := _drawn(measured, deviation, replace(template, modes=choice), wanted)):
+    choices = [choice for choice in dict.fromkeys(((), usual, modes)) if set(modes) <= set(choice or deviation.modes)]
+    inside = all(lie_in(widen(one.x)[at], template.intervals).all() for one, at in wanted)
+    for fitted, choice in product((_within, _drawn) if inside else (_drawn,), choices):
+        if made := fitted(measured, deviation, replace(template, modes=choice), wanted):
             return made
     result = []
     for mode in modes:

@@ -40,7 +40,7 @@ def test_without_a_script_every_row_is_there(browser: Chromium, site: str) -> No
         ("dtype", "float16"),
         ("mode", "compile"),
         ("framework", "jax"),
-        ("version", "torch-2.15-jax-0.12-avx2"),
+        ("version", "torch-2.13-jax-0.10-avx2"),
         ("bug", "yes"),
     ],
 )

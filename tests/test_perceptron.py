@@ -169,6 +169,13 @@ def test_sound_trainings_agree_at_every_learning_rate(what: str, rate: float, se
     assert report.agree, str(report)
 
 
+@pytest.mark.full
+def test_gradients_of_which_float64_keeps_no_digit_differ_by_rounding() -> None:
+    """The loss of xor comes to rest, and the gradients shrink until they are what rounding leaves of a sum."""
+    report = crosscheck.perceptron("xor", learning_rate=1.0, dtype="float64", epochs=1000)
+    assert report.agree, str(report)
+
+
 def test_the_first_difference_is_where_the_bits_part(learned: PerceptronReport) -> None:
     first = learned.first
     assert first is not None

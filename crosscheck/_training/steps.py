@@ -40,12 +40,10 @@ OWN = 2.0**10
 """The number of roundings that an update may contain if JAX keeps its own optimiser state."""
 DOUBTFUL = 2.0**14
 """Rounding a constant may be amplified by this factor; larger differences are faults, and rounding is not measured."""
-DOUBTFUL_IN_FLOAT64 = 1e-5
-"""The largest difference that float64 may cause where terms cancel, as in the gradient of a loss that is nearly 0."""
 IN_FLOAT64 = 2.0**-53
 DRAWS = 2
-MOST_MEASURED = 6
-"""The number of steps at which the effect of rounding on each tensor is measured; the largest effect is the limit."""
+MOST_DOUBTS = 6
+"""The number of steps with a doubt at which the effect of rounding on each tensor is measured; the largest is the limit."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +167,13 @@ def run(
 class Limits:
     """The largest differences of two correct trainings in float64, and the largest effects of rounding in the dtype.
 
-    Both are measured, at the first steps with a doubt.
+    Both are measured, at the first steps with a doubt; in float64 also at every power of two.
     """
 
     def __init__(self, precision: int, seed: int) -> None:
         self.unit, self.seed = 2.0**-precision, seed
         self.measured: set[int] = set()
+        self.doubts = 0
         self.own = False
         self._limits: dict[Quantity, float] = {}
         self.rounding: dict[Quantity, tuple[float, float]] = {}
@@ -187,8 +186,11 @@ class Limits:
         return max(base, self._limits.get(quantity, 0.0))
 
     def doubtful(self, one: Judged) -> bool:
-        """Whether a difference may come from rounding: of constants, or in float64 itself of operations."""
-        return one.error <= max(DOUBTFUL * self.unit, DOUBTFUL_IN_FLOAT64)
+        """Whether a difference may come from rounding: of constants, or in float64 itself of operations.
+
+        In float64, terms may cancel until no digit is right, as in the gradient of a loss that hardly changes any more.
+        """
+        return self.unit == IN_FLOAT64 or one.error <= DOUBTFUL * self.unit
 
     def beyond(self, quantity: Quantity, one: Judged) -> bool:
         """Whether the two compute different things."""
@@ -204,8 +206,8 @@ class Limits:
         return "torch" if beyond[0] else "jax" if beyond[1] else None
 
     def measure(self, found: Found, context: Context, base: Mapping[Quantity, Judged]) -> bool:
-        """Measure at a step, unless that was done there or often enough; return whether it was done."""
-        if context.number in self.measured or len(self.measured) >= MOST_MEASURED:
+        """Measure at a step, unless that was done there; return whether it was done."""
+        if context.number in self.measured:
             return False
         self.measured.add(context.number)
         kept = found.torch.state()
@@ -260,7 +262,8 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
 
     beyond = wrong()
     doubtful = any(limits.doubtful(one) for one in beyond.values()) if beyond else bool(inaccurate())
-    if doubtful and limits.measure(found, context, base):
+    if doubtful and limits.doubts < MOST_DOUBTS and limits.measure(found, context, base):
+        limits.doubts += 1
         beyond = wrong()
     if beyond:
         _wrong(found, context, limits, beyond)

@@ -110,8 +110,8 @@ class Carrying:
     def correct(self, state: State, step: Step) -> None:
         """Continue with torch's result of a convolution, if its data fits only one weight, and JAX convolves in another way.
 
-        Another padding, or a weight of another shape, are examples: no other weight would correct it, and it must not hide
-        what follows.
+        For example, JAX has another padding, or a weight of another shape. No other weight would correct that, and it must
+        not hide what follows.
         """
         matrix = self.operand(state, step)
         if matrix is None:

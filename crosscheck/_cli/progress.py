@@ -21,7 +21,10 @@ FIRST, EVERY = 2.0, 30.0
 
 @contextmanager
 def _bar(description: str, total: int | None, first: float | None = None) -> Iterator[Callable[..., Any]]:
-    """A function that moves a bar, as ``rich.progress.Progress.update`` does; without a total, only the time is told."""
+    """Show a bar, and give the function that moves it, ``rich.progress.Progress.update``.
+
+    Without a total, a pipe gets lines with the time alone.
+    """
     from rich.console import Console
     from rich.progress import Progress
 

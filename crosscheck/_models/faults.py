@@ -195,7 +195,11 @@ def _explanation(found: Found, number: int, operation: int) -> str:
 
 
 def _misfit(found: Found, use: Use, slot: int) -> str:
-    """The array of another shape that JAX has in the place of a weight: it is used alike, between the same neighbours."""
+    """Say in which shapes the two sides hold a weight, if JAX has an array of another shape in its place.
+
+    JAX uses that array in the same kind of operation, between the same neighbouring weights. The text is empty if there is
+    no such array.
+    """
     places: dict[int, list[int]] = defaultdict(list)
     for pair in found.pairs:
         if pair.how != "order":

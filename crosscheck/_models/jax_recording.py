@@ -267,7 +267,7 @@ def _drop_unused(flat: JaxProgramFlat) -> None:
 
 
 def _source(equation: Any) -> str:
-    """Name the file and the line of the user's code that made an equation; empty if no such line is known."""
+    """The file and the line of the user's code that calls an operation of JAX; empty if JAX did not keep them."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
         path = Path(frame.file_name)

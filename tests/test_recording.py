@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import cli
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -151,11 +153,54 @@ def test_what_matches_no_reason_is_listed() -> None:
     assert "hard_tanh value, float32 eager, torch: definition at " in said
 
 
+def test_an_error_without_a_reason_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError("planted")
+
+    monkeypatch.setattr(torch.nn.functional, "hardtanh", gone)
+    done = check("hard_tanh")
+    assert done.exit_code == 1
+    assert "hard_tanh value, float32 eager, torch: error: NotImplementedError: planted" in " ".join(done.output.split())
+
+
+def test_an_error_with_a_reason_is_found_where_nothing_is_on_record() -> None:
+    part = recording.measured("hard_sigmoid", LITTLE, recording.here()[0], {})
+    assert part.unexplained == ()
+    (region,) = part.deviations["hard-sigmoid-no-second-derivative"]
+    assert (region.order, region.dtypes) == (2, ("float32",))
+
+
 def test_a_reason_at_single_numbers_is_found_where_nothing_is_on_record() -> None:
     part = recording.measured("hard_tanh", LITTLE, recording.here()[0], {})
     assert part.unexplained == ()
     (region,) = part.deviations["hard-tanh-gradient-at-ends"]
     assert region.intervals == ((-1.0, -1.0), (1.0, 1.0))
+
+
+def test_an_input_goes_to_the_reason_around_it_not_to_one_near_it() -> None:
+    scope = recording.Scope(("float16",), ("eager", "jit"), layout=False)
+    part = recording.measured("hard_silu", scope, recording.here()[0], {})
+    assert part.unexplained == ()
+    (below_three,) = (one for one in part.deviations["hard-silu-derivatives-below-three"] if one.order == 1)
+    assert below_three.intervals == ((2.998046875, 2.998046875),)
+    (rounded,) = (one for one in part.deviations["hard-silu-16-bit-arithmetic"] if one.order == 1)
+    assert rounded.max_ulp < 10
+
+
+def test_a_reason_has_a_region_for_each_case_where_each_shows_it_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = jax.nn.celu
+
+    def planted(x: jax.Array, alpha: float = 1.0) -> jax.Array:
+        y = whole(x, alpha)
+        wrong = (x > -0.28 * alpha) & (x < -0.2 * alpha)
+        return y + jax.lax.stop_gradient(jnp.where(wrong, y * 2.0**-18 * jnp.sign(jnp.sin(x * 2.0**24)), 0.0))
+
+    monkeypatch.setattr(jax.nn, "celu", planted)
+    part = recording.measured("celu", LITTLE, recording.here()[0], {})
+    assert part.unexplained == ()
+    regions = part.deviations["celu-value-over-budget"]
+    assert [one.parameters for one in regions] == [{"alpha": 1.0}, {"alpha": 0.5}, {"alpha": 0.125}]
+    assert not any(one.modes for one in regions)
 
 
 @pytest.mark.full

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import islice, product
 from math import inf, isfinite, isinf, nan
 
@@ -13,17 +12,16 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._atlas.bounds import FAR, MARGIN, bounded
 from crosscheck._atlas.intervals import Points, drawn, refitted
-from crosscheck._records.deviations import Anchor, Deviation, Region, Seen
+from crosscheck._atlas.matching import Measured, Unexplained, Wanted, marked, matched, open_points, unexplained
+from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES
-from crosscheck._records.names import CAUSES, DTYPES, budget
-from crosscheck._records.records import Activation
-from crosscheck._verdict.causes import CODE, NOT_JUDGED
+from crosscheck._records.names import DTYPES, budget
+from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.deviations import (
     LONG,
     SCATTERED,
     Showing,
     covers,
-    excuses,
     lie_in,
     missed_at,
     regions_of,
@@ -36,50 +34,14 @@ from crosscheck._verdict.judged import ALONE, Judged
 
 MEASURED = ("definition", "inaccurate", "layout")
 """The causes whose errors have a size."""
-NEAR = 2.0
-"""A point within this factor of a region may have its reason, since few inputs are tried in several layouts."""
 TRIED = 16
 """The most inputs that are tried as the anchor of a region."""
-
-
-@dataclass(frozen=True)
-class Unexplained:
-    """A disagreement without a reason, which a person must find; ``worst`` is the worst of its ``inputs``."""
-
-    function: str
-    implementations: tuple[str, ...]
-    cause: str
-    order: int
-    dtype: str
-    mode: str
-    inputs: int
-    worst: float
-    max_ulp: float
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The results of an activation's natives in an environment, with several seeds, and the record of them there."""
-
-    activation: Activation
-    runs: Sequence[Sequence[Judged]]
-    seen: Seen
-    on_record: Mapping[str, Sequence[Region]]
-
-    @cached_property
-    def judged(self) -> list[Judged]:
-        """The comparisons of all seeds."""
-        return [one for run in self.runs for one in run]
-
-    def alone(self, deviation: Deviation, *regions: Region) -> Deviation:
-        """The deviation with only these regions, as regions of this environment."""
-        return replace(deviation, regions=regions, seen=(self.seen,))
 
 
 def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
     """Whether regions that were drawn around other samples cover what these samples show, including the bounds."""
     regions = {deviation.id: found.get(deviation.id, ()) for deviation in measured.activation.deviations}
-    return not any(_open(measured, regions)) and not any(
+    return not any(open_points(measured, regions)) and not any(
         _refuted(measured, measured.alone(deviation, region), region)
         for deviation in measured.activation.deviations
         for region in regions[deviation.id]
@@ -96,8 +58,9 @@ def _refuted(measured: Measured, alone: Deviation, region: Region) -> list[str]:
 def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
     """The regions of each deviation here, and the disagreements that match none.
 
-    What is on record of this environment is measured again. A point that it does not cover goes to the nearest region, of
-    any environment, with the same cause, implementations, order and dtype; regions of rows of its length come first.
+    What is on record of this environment is measured again. A point that it does not cover goes to a region, of any
+    environment, with the same cause, implementations, order and dtype: to one around it, or else to the nearest. Regions of
+    rows of its length come first.
     """
     deviations = measured.activation.deviations
     found = {
@@ -109,15 +72,15 @@ def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexpla
         ]
         for deviation in deviations
     }
-    for of_lengths, deviation in product((True, False), deviations):
-        for template, wanted in _matched(measured, found, deviation, of_lengths=of_lengths):
+    for deviation in deviations:
+        if deviation.cause == "error" and not found[deviation.id]:
+            found[deviation.id] = _raised(measured, deviation)
+    for of_lengths, near, deviation in product((True, False), (False, True), deviations):
+        for template, wanted in matched(measured, found, deviation, of_lengths=of_lengths, near=near):
             for part in _by_length(template):
                 of_part = [pair for pair in wanted if not part.lengths or pair[0].key.length in part.lengths]
                 found[deviation.id] += _new(measured, deviation, part, of_part) if of_part else []
-    return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(_unexplained(measured, found))
-
-
-Wanted = Sequence[tuple[Judged, BoolArray]]
+    return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(unexplained(measured, found))
 
 
 def _by_length(region: Region) -> list[Region]:
@@ -131,21 +94,28 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
     """A region on record as it is today; none if nothing shows it."""
     alone = measured.alone(deviation, region)
     there = [one for one in measured.judged if regions_of(alone, one)]
-    if deviation.cause == "error":
-        return [region] * any(one.message is not None for one in there)
-    shown = [(one, _at(one, covers(deviation, region, one))) for one in there]
-    seen = [one.key for one, at in shown if at.any()]
+    error = deviation.cause == "error"
+    shown = [(one, marked(one, covers(deviation, region, one))) for one in there]
+    seen = [one.key for one, at in shown if (one.message is not None if error else at.any())]
     region = replace(
         region,
         capability=None,
         dtypes=tuple(dtype for dtype in region.dtypes if any(key.dtype == dtype for key in seen)) or region.dtypes,
         modes=tuple(mode for mode in region.modes if any(key.mode == mode for key in seen)),
     )
-    if not seen:
-        return []
+    if error or not seen:
+        return [region] * bool(seen)
     if not region.anchors:
         return _rare(measured, deviation, region, shown)
     return _within(measured, deviation, region, shown) or _drawn(measured, deviation, region, shown)
+
+
+def _raised(measured: Measured, deviation: Deviation) -> list[Region]:
+    """The regions, of any environment, of an error that is not on record of this one, where it is raised."""
+    found: list[Region] = []
+    for region in deviation.regions:
+        found += [one for one in _again(measured, deviation, replace(region, seen=())) if one not in found]
+    return found
 
 
 def _within(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> list[Region]:
@@ -156,10 +126,27 @@ def _within(measured: Measured, deviation: Deviation, region: Region, shown: Wan
 
 
 def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
-    """Regions for points that no region on record covers: one for all, or for each mode, or for each mode and parameters."""
+    """Regions for points that no region on record covers: one for all, or for each case, or for each mode, or for both."""
     dtypes = tuple(dict.fromkeys(one.key.dtype for one, _ in wanted))
     anchors = template.anchors or (Anchor(template.intervals[0][0], {}),)  # a region without a bound must have one
     template = replace(template, seen=(), capability=None, dtypes=dtypes, anchors=anchors, max_ulp=inf, max_ulp_in={})
+    if made := _in_modes(measured, deviation, template, wanted):
+        return made
+    of_cases = [_in_modes(measured, deviation, *of_case) for of_case in _by_case(template, wanted)]
+    if all(of_cases):
+        return [region for regions in of_cases for region in regions]
+    result = []
+    modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
+    for mode in modes:
+        alone = replace(template, modes=(mode,))
+        some = [pair for pair in wanted if pair[0].key.mode == mode]
+        made = _drawn(measured, deviation, alone, some)
+        result += made or [region for part in _by_case(alone, some) for region in _drawn(measured, deviation, *part)]
+    return result or _rare(measured, deviation, replace(template, modes=modes), wanted)
+
+
+def _in_modes(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
+    """A region for points of several modes, for all modes of the deviation if it holds; none if none holds."""
     modes = tuple(dict.fromkeys(one.key.mode for one, _ in wanted))
     usual = tuple(mode for mode in modes if mode in USUAL_MODES)
     choices = [choice for choice in dict.fromkeys(((), usual, modes)) if set(modes) <= set(choice or deviation.modes)]
@@ -167,16 +154,14 @@ def _new(measured: Measured, deviation: Deviation, template: Region, wanted: Wan
     for fitted, choice in product((_within, _drawn) if inside else (_drawn,), choices):
         if made := fitted(measured, deviation, replace(template, modes=choice), wanted):
             return made
-    result = []
-    for mode in modes:
-        alone = replace(template, modes=(mode,))
-        some = [pair for pair in wanted if pair[0].key.mode == mode]
-        made = _drawn(measured, deviation, alone, some)
-        for case in () if made else dict.fromkeys(one.key.case for one, _ in some):
-            here = [pair for pair in some if pair[0].key.case == case]
-            made += _drawn(measured, deviation, replace(alone, parameters=dict(here[0][0].parameters)), here)
-        result += made
-    return result or _rare(measured, deviation, replace(template, modes=modes), wanted)
+    return []
+
+
+def _by_case(template: Region, wanted: Wanted) -> list[tuple[Region, Wanted]]:
+    """The template and the points of each case, which is a choice of parameters."""
+    cases = dict.fromkeys(one.key.case for one, _ in wanted)
+    parts = [[pair for pair in wanted if pair[0].key.case == case] for case in cases]
+    return [(replace(template, parameters=dict(part[0][0].parameters)), part) for part in parts]
 
 
 def _rare(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
@@ -188,13 +173,6 @@ def _rare(measured: Measured, deviation: Deviation, template: Region, wanted: Wa
         return []
     region = _bounded(measured, deviation, template)
     return [replace(region, anchors=())] if not region.max_ulp_in and region.max_ulp <= _small(region) else []
-
-
-def _at(one: Judged, failing: BoolArray) -> BoolArray:
-    """These failing points, marked among all points."""
-    result = np.zeros(one.x.shape, bool)
-    result[one.failing] = failing
-    return result
 
 
 def _points(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> Points:
@@ -215,7 +193,7 @@ def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wan
     """A region for points that show almost everywhere in its intervals; if there is none, for scattered points."""
     points = _points(measured, deviation, region, wanted)
     anywhere = replace(region, intervals=((-inf, inf), (-0.0, -0.0), (nan, nan)), max_ulp=inf, max_ulp_in={})
-    every = [(one, _at(one, covers(deviation, anywhere, one))) for one in measured.judged]
+    every = [(one, marked(one, covers(deviation, anywhere, one))) for one in measured.judged]
     shown = _points(measured, deviation, region, every)
     apart = [(value, value) for value in (0.0, -0.0, nan) if points.shows_at(value)]
     errors = [one.ulp[where[one.failing]] for one, where in wanted]
@@ -347,89 +325,3 @@ def _results(
                     got |= {repr(value): value for value in widen(values[here]).tolist()}
         same = (value for value in [*got.values()][:TRIED] if shown(Anchor(at, {name: value})))
         yield from ((name, value) for value in islice(same, 1))
-
-
-def _open(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[tuple[Judged, BoolArray]]:
-    """For each comparison, the points that no region covers."""
-    settled = [
-        measured.alone(deviation, *found[deviation.id])
-        for deviation in measured.activation.deviations
-        if found[deviation.id]
-    ]
-    for one in measured.judged:
-        left = np.ones(one.failing.shape, bool)
-        for deviation in settled:
-            for region in regions_of(deviation, one) if left.any() else ():
-                left &= ~excuses(deviation, region, one)
-        if left.any():
-            yield one, _at(one, left)
-
-
-def _matched(
-    measured: Measured, found: Mapping[str, Sequence[Region]], deviation: Deviation, *, of_lengths: bool
-) -> Iterator[tuple[Region, Wanted]]:
-    """The points without a region that may have this deviation's reason, by its nearest region ``of_lengths`` or any."""
-    groups: dict[int, list[tuple[Judged, BoolArray]]] = {}
-    for one, open_ in _open(measured, found):
-        x = widen(one.x)
-        templates = [
-            region
-            for region in deviation.regions
-            if set(one.key.implementations) <= set(deviation.implementations)
-            and region.order == one.key.order
-            and one.key.dtype in region.dtypes
-            and one.key.mode in deviation.modes
-            and (one.key.length in region.lengths if of_lengths else not region.lengths)
-            and all(one.parameters[name] == value for name, value in region.parameters.items())
-        ]
-        if not templates:
-            continue
-        apart = np.stack([_apart(x, region) for region in templates])
-        nearest = apart.argmin(axis=0)
-        near = inf if deviation.cause == "layout" else NEAR
-        mine = open_ & (one.codes == CODE[deviation.cause]) & (apart.min(axis=0) <= near)
-        for number, region in enumerate(templates):
-            if (at := mine & (nearest == number)).any():
-                groups.setdefault(deviation.regions.index(region), []).append((one, at))
-    for number, wanted in groups.items():
-        for dtype in dict.fromkeys(one.key.dtype for one, _ in wanted):
-            yield deviation.regions[number], [pair for pair in wanted if pair[0].key.dtype == dtype]
-
-
-def _apart(x: Float64Array, region: Region) -> Float64Array:
-    """The factor by which each number lies outside a region; 1 inside, infinity on the other side of 0."""
-    result = np.where(lie_in(x, region.intervals), 1.0, inf)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for end in (end for pair in region.intervals for end in pair if end != 0 and isfinite(end)):
-            ratio = x / end
-            result = np.fmin(result, np.where(ratio > 0, np.maximum(ratio, 1 / ratio), inf))
-    return result
-
-
-def _unexplained(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[Unexplained]:
-    """The points without a region; for a pair of implementations, only points at which neither is wrong alone."""
-    groups: dict[tuple[tuple[str, ...], str, int, str, str], list[tuple[Judged, IntArray]]] = {}
-    for one, open_ in _open(measured, found):
-        key = one.key
-        for code in np.unique(one.codes[open_]):
-            at = np.flatnonzero(open_[one.failing] & (one.codes[one.failing] == code))
-            setting = key.implementations, CAUSES[code], key.order, key.dtype, key.mode
-            groups.setdefault(setting, []).append((one, at))
-    alone = {(implementations, cause, order) for implementations, cause, order, _, _ in groups if len(implementations) == 1}
-    for (implementations, cause, order, dtype, mode), some in groups.items():
-        if len(implementations) == 2 and any(((name,), cause, order) in alone for name in implementations):
-            continue
-        errors = [np.nan_to_num(one.ulp[at], nan=-1.0) for one, at in some]
-        one, at = some[int(np.argmax([error.max() for error in errors]))]
-        worst = int(at[np.nan_to_num(one.ulp[at], nan=-1.0).argmax()])
-        yield Unexplained(
-            measured.activation.name,
-            implementations,
-            cause,
-            order,
-            dtype,
-            mode,
-            sum(error.size for error in errors),
-            float(widen(one.x[one.failing[worst : worst + 1]])[0]),
-            float(one.ulp[worst]),
-        )

@@ -10,7 +10,7 @@ from math import isinf
 from pathlib import Path
 from typing import Any
 
-from crosscheck._atlas.fit import Unexplained
+from crosscheck._atlas.matching import Unexplained
 from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES
@@ -118,12 +118,17 @@ class RecordDiff(Documented):
 def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:
     if not unexplained:
         return []
-    lines = [
-        f"{one.function} {ORDER_NAMES[one.order]}, {one.dtype} {one.mode}, {on_screen(one.implementations)}: {one.cause} "
-        f"at {one.inputs:,} inputs, such as {one.worst!r}" + (f", {one.max_ulp:.4g} ULP" if one.max_ulp > 0 else "")
-        for one in unexplained
-    ]
+    lines = [*map(_what, unexplained)]
     return [Lines("These match no reason; find out what they are, and write it beside the activation", lines)]
+
+
+def _what(one: Unexplained) -> str:
+    where = f"{one.function} {ORDER_NAMES[one.order]}, {one.dtype} {one.mode}, {on_screen(one.implementations)}: {one.cause}"
+    if one.message is not None:
+        return f"{where}: {one.message}"
+    return f"{where} at {one.inputs:,} inputs, such as {one.worst!r}" + (
+        f", {one.max_ulp:.4g} ULP" if one.max_ulp > 0 else ""
+    )
 
 
 Regions = Mapping[str, Sequence[Region]]

@@ -14,7 +14,8 @@ from packaging.version import Version
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
-from crosscheck._atlas.fit import Measured, Unexplained, borne_out, fit
+from crosscheck._atlas.fit import borne_out, fit
+from crosscheck._atlas.matching import Measured, Unexplained
 from crosscheck._atlas.record_report import RecordDiff, Recording, differences
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.environment import environment, version

@@ -251,7 +251,10 @@ def _finished(
         more = [Anchor(at, dict(_results(at, names, strict, shown))) for at in _candidates(strict, shown, enough)]
         region = _bounded(measured, deviation, region, more)
         anchors += more if isfinite(region.max_ulp) else []
-    return replace(region, anchors=tuple({repr(one.input): one for one in anchors}.values()))
+    region = replace(region, anchors=tuple({repr(one.input): one for one in anchors}.values()))
+    # points of another cause may show at the anchors, but the bound is about those of its own
+    shows = showing(measured.alone(deviation, region), region, measured.judged)
+    return None if any(stale(region, shows)) else region
 
 
 def _tries(one: Judged, anchor: Anchor) -> bool:

@@ -34,9 +34,23 @@ def compiled_anew(id_: str, *, more: str = CANCELLED, implementation: str = "jax
         cause="layout",
         implementations=(implementation,),
         reason="The result depends on the shape and the layout of the array, since XLA compiles another program for each. "
-        f"Some of these programs round a product before they add it; others multiply and add in one operation. {more}",
+        "Some of these programs round a product before they add it; others multiply and add in one operation. "
+        f"{more}".rstrip(),
         link="https://github.com/openxla/xla/issues/41579",
         modes=("jit",),
+    )
+
+
+def below_normal(id_: str, *, of: str) -> Deviation:
+    """A product in JAX's derivative that is subnormal although the derivative is not."""
+    return recorded(
+        id=id_,
+        cause="inaccurate",
+        implementations=("jax.native",),
+        reason=f"JAX's derivatives lose digits, down to 0, where {of} is below the smallest normal number and the exact "
+        f"derivative is not. Since 0.12 JAX computes the derivative from {of}. XLA flushes a subnormal number to 0 on the "
+        "CPU; in float16 it keeps it, with fewer digits.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     )
 
 

@@ -4,7 +4,7 @@ from math import frexp, inf
 from typing import Any
 
 from crosscheck._catalogue._kernels import FAR, cut, exp_above, expm1, growth, in_both, numpy_of
-from crosscheck._catalogue._mechanisms import compiled_expm1, compiled_nan, scalar_rest
+from crosscheck._catalogue._mechanisms import below_normal, compiled_expm1, compiled_nan, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import POSITIVE
 from crosscheck._records.records import Activation, Kink, Limits, Native
@@ -108,13 +108,14 @@ DEVIATIONS = (
         "and +0 plus -0 is +0.",
         link=JAX_SOURCE,
     ),
+    below_normal("celu-derivative-below-normal", of="alpha e^(x / alpha)"),
     recorded(
         id="celu-derivative-lost-tail",
         cause="inaccurate",
         implementations=(JAX,),
         reason="For negative x JAX's derivatives lose digits, down to 0, although the exact gradient is e^(x / alpha). "
-        "JAX computes the gradient as y + 1 from the rounded value y of e^(x / alpha) - 1. The closer y is to -1, the "
-        "fewer digits the sum keeps. Where y rounds to -1, the gradient is 0.",
+        "Before 0.12 JAX computes the gradient as y + 1 from the rounded value y of e^(x / alpha) - 1. The closer y is to "
+        "-1, the fewer digits the sum keeps. Where y rounds to -1, the gradient is 0.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(

@@ -5,6 +5,7 @@ from typing import Any
 
 from crosscheck._catalogue import sigmoid
 from crosscheck._catalogue._kernels import FAR, bell, halves, in_both, numpy_of, size, tanh
+from crosscheck._catalogue._mechanisms import compiled_anew
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -200,6 +201,7 @@ DEVIATIONS = (
         "frameworks. It is a sum of zeros. The frameworks multiply in another order, and the order decides the signs.",
         link=TORCH_SECOND,
     ),
+    compiled_anew("glu-layout-jax", more=""),
 )
 
 GLU = Activation(

@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue._kernels import in_both, numpy_of, step
-from crosscheck._catalogue._mechanisms import compiled_nan, scalar_rest
+from crosscheck._catalogue._mechanisms import compiled_anew, compiled_nan, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
 
@@ -96,6 +96,7 @@ DEVIATIONS = (
         modes=("forward",),
     ),
     compiled_nan("hard-silu-compiled-nan-gradient", 1.0),
+    compiled_anew("hard-silu-layout-jax"),
     scalar_rest("hard-silu-layout", of="the gradient", more="At NaN one of them gives NaN, the other 1."),
 )
 

@@ -71,8 +71,8 @@ DEVIATIONS = (
         id="log1mexp-second-derivative-overflow",
         cause="special",
         implementations=(JAX,),
-        reason="Where e^x overflows, JAX's second derivative is NaN; the exact value is -e^-x. JAX computes it as -(p + "
-        "1) / p^2 with p = e^x - 1, which is infinity times 0 there.",
+        reason="Where e^x overflows, JAX's second derivative is NaN; the exact value is -e^-x. JAX computes it as "
+        "-e^x / p^2 with p = e^x - 1, which is infinity times 0 there.",
         link=JAX_SOURCE,
         bug=True,
     ),
@@ -89,7 +89,7 @@ DEVIATIONS = (
         cause="inaccurate",
         implementations=(JAX,),
         reason="At large x JAX's second derivative is 0, although the exact one is still a normal number. JAX multiplies "
-        "p + 1 by 1 / p^2, with p = e^x - 1. XLA flushes 1 / p^2 to 0 where it would be subnormal; in float16 it "
+        "e^x by 1 / p^2, with p = e^x - 1. XLA flushes 1 / p^2 to 0 where it would be subnormal; in float16 it "
         "underflows.",
         link=JAX_SOURCE,
     ),

@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue._kernels import bell, in_both, numpy_of, size
-from crosscheck._catalogue._mechanisms import scalar_rest
+from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -128,6 +128,7 @@ DEVIATIONS = (
         link=LOGADDEXP,
         modes=("forward",),
     ),
+    compiled_anew("log-sigmoid-layout-jax"),
     scalar_rest("log-sigmoid-layout", of="the sigmoid"),
 )
 

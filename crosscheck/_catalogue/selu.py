@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue._kernels import exp_parts, expm1, in_both, numpy_of
-from crosscheck._catalogue._mechanisms import compiled_expm1, compiled_nan, compiled_zero, scalar_rest
+from crosscheck._catalogue._mechanisms import below_normal, compiled_expm1, compiled_nan, compiled_zero, scalar_rest
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Kink, Limits, Native
 
@@ -57,13 +57,14 @@ DEVIATIONS = (
         "exponential, and its second derivative takes the other branch.",
         link="https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml",
     ),
+    below_normal("selu-derivative-below-normal", of="e^x"),
     recorded(
         id="selu-derivative-lost-tail",
         cause="inaccurate",
         implementations=(JAX,),
-        reason="For negative x JAX's derivatives lose digits, down to 0, although the exact gradient is l a e^x. JAX "
-        "computes the derivative of e^x - 1 as y + 1 from the rounded value y. The closer y is to -1, the fewer digits "
-        "the sum keeps. Where y rounds to -1, the gradient is 0.",
+        reason="For negative x JAX's derivatives lose digits, down to 0, although the exact gradient is l a e^x. "
+        "Before 0.12 JAX computes the derivative of e^x - 1 as y + 1 from the rounded value y. The closer y is to -1, the "
+        "fewer digits the sum keeps. Where y rounds to -1, the gradient is 0.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(

@@ -50,9 +50,9 @@ DEVIATIONS = (
         id="tanh-second-derivative-cancelled",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="Near 0 JAX's second derivative loses all its digits; the exact one is -2x. JAX computes the derivative "
-        "as (1 + y) (1 - y) from the value y. Differentiating that gives (1 - y) - (1 + y). Both terms have already "
-        "rounded away the last digits of y, and then the ones cancel.",
+        reason="Near 0 JAX's second derivative loses all its digits; the exact one is -2x. Before 0.12 JAX "
+        "computes the derivative as (1 + y) (1 - y) from the value y. Differentiating that gives (1 - y) - (1 + y). Both "
+        "terms have already rounded away the last digits of y, and then the ones cancel.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
@@ -68,8 +68,8 @@ DEVIATIONS = (
         id="tanh-derivative-16-bit-arithmetic",
         cause="inaccurate",
         implementations=("jax.native",),
-        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes (1 + y) (1 - y) in the 16-bit dtype and "
-        "rounds after each step.",
+        reason="In the 16-bit dtypes JAX's rounding errors add up. JAX computes (1 + y) (1 - y), and the second "
+        "derivative from it, in the 16-bit dtype and rounds after each step.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
     ),
     recorded(
@@ -88,6 +88,16 @@ DEVIATIONS = (
         reason="At 0 torch's second derivative is -0 and JAX's is +0. torch computes it as the product -2 y (1 - y^2), "
         "JAX as a difference.",
         link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
+    ),
+    recorded(
+        id="tanh-second-derivative-zero-sign-forward",
+        cause="convention",
+        implementations=BOTH,
+        reason="At large x and at 0, where the second derivative in forward mode is zero, it is -0 in JAX and +0 in torch. "
+        "Since 0.12 JAX computes it as a product with -2 y and keeps the sign. torch adds the second term of the product "
+        "rule, which is +0, and -0 plus +0 is +0.",
+        link="https://github.com/jax-ml/jax/blob/main/jax/_src/lax/lax.py",
+        modes=("forward",),
     ),
 )
 

@@ -80,7 +80,7 @@ class JaxProgramFlat:
 
     @cached_property
     def interpreter(self) -> Interpreter:
-        """Runs its equations in float64, and keeps what was compiled for noise."""
+        """Runs its equations in float64."""
         return Interpreter(self.dtype, self.exact, np.uint64(0), np.float64(0), np.float64(0))
 
     def ancestors(self, values: Iterable[Any], settled: Container[int] = ()) -> set[int]:

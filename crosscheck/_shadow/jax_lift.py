@@ -9,7 +9,7 @@ this one compiled program. So a clean run is the noisy program with a unit of ze
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -171,12 +171,9 @@ class Interpreter:
         self._trips = 1
         self._numbered = 0
         self._silent = False
-        # traced once for each shape; new for each program, since JAX drops its traces with the function
-        self._disturb = jax.jit(partial(_disturb))
-        self._disturb_and_flush = jax.jit(partial(_disturb_and_flush))
 
     def seeded(self, noise: Noise) -> "Interpreter":
-        """An interpreter of the same program with this noise, which shares what was compiled."""
+        """An interpreter of the same program with this noise."""
         found = copy(self)
         found.narrow, found.opaque = set(), set()
         found.elements = found.roundings = found._numbered = 0
@@ -260,8 +257,8 @@ class Interpreter:
         self.roundings += 1
         key, unit = self._seed ^ np.uint64(_mixed(self._numbered)), self._unit * width
         if tiny == 0:
-            return self._disturb(value, key, unit)
-        return self._disturb_and_flush(value, key, unit, self._flush * tiny)
+            return _compiled(_disturb, value.shape)(value, key, unit)
+        return _compiled(_disturb_and_flush, value.shape)(value, key, unit, self._flush * tiny)
 
     # Control flow and other equations with programs inside.
 
@@ -414,6 +411,16 @@ def _mixed(number: int) -> int:
     z = (z ^ (z >> 30)) * _FIRST % 2**64
     z = (z ^ (z >> 27)) * _SECOND % 2**64
     return z ^ (z >> 31)
+
+
+@lru_cache(maxsize=512)
+def _compiled(function: Callable[..., Any], shape: tuple[int, ...]) -> Callable[..., Any]:
+    """The function, compiled for arrays of one shape.
+
+    All programs share what was compiled, since noise on many small arrays takes less time than its compilation. JAX drops
+    that with the function, so a process that meets ever new shapes keeps only the last ones.
+    """
+    return jax.jit(partial(function))
 
 
 def _disturb(x: Any, key: Any, unit: Any) -> Any:

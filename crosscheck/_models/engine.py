@@ -12,6 +12,7 @@ from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording, memory
 from crosscheck._models.ends import ends
+from crosscheck._models.fixed import Fixed
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
 from crosscheck._models.gradients import BackwardError, gradients
 from crosscheck._models.jax_models import JaxModel
@@ -20,10 +21,9 @@ from crosscheck._models.landmarks import Landmark, distance, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
-from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, record
-from crosscheck._models.uses import WEIGHT, Use
+from crosscheck._models.uses import Use
 from crosscheck._models.weights import Accounted, account
 from crosscheck._shadow.base import Noise
 
@@ -94,18 +94,16 @@ def run(
     model, flat = traced(jax_given, params, jax_inputs)
     memory.check(flat, order)
     torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
-    weights = Run(flat, wide=True)
-    weights(model.weights, jax_inputs.leaves, only=WEIGHT)
-    uses = jax_recording.uses(flat, weights.values.__getitem__)
+    fixed = Fixed(flat, model.weights)
+    uses = jax_recording.uses(flat, fixed.values(wide=True).__getitem__)
     pairs = pair(torch.uses, [use for _, use, _ in uses])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
-    del weights
     accounted = account(torch, model, flat, uses, pairs)
     last = ends(torch, outputs, model, flat)
     marks = landmarks(torch, flat, uses, pairs, last)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     held = {name for one in pairs if one.how != "order" for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
-    forcing = Forcing(torch, flat, marks, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
+    forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
     located = forcing.located()
     if any(error > FLOOR for error in located.errors.values()):
         forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
@@ -117,6 +115,7 @@ def run(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"
         )
     found.accuracy, found.narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
+    fixed.drop()
     if order and not located.faults and outputs.floats:
         try:
             found.gradients = gradients(

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.fixed import Fixed
 from crosscheck._models.jax_recording import JaxProgramFlat
-from crosscheck._models.landmarks import Landmark, distance, orders_of, reordered, row_order
+from crosscheck._models.landmarks import Landmark, distance, holds, orders_of, reordered, row_order, same_numbers
 from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA
@@ -75,12 +76,13 @@ class Forcing:
         torch: TorchRecord,
         flat: JaxProgramFlat,
         landmarks: Sequence[Landmark],
+        fixed: Fixed,
         weights: Sequence[Array],
         inputs: Sequence[Array],
         loose: frozenset[str],
     ) -> None:
         self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
-        self.weights, self.inputs = weights, inputs
+        self.fixed, self.weights, self.inputs = fixed, weights, inputs
         self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
         self.mends: dict[int, Mend] = {}
         """For each landmark, the replacements that correct what follows it."""
@@ -182,7 +184,14 @@ class Forcing:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         run = Run(
-            self.flat, wide=wide, watched=watched, noise=noise, constants_only=constants_only, loose=self.loose, keep=keep
+            self.flat,
+            wide=wide,
+            watched=watched,
+            noise=noise,
+            constants_only=constants_only,
+            loose=self.loose,
+            keep=keep,
+            known={} if keep else self.fixed.values(wide=wide, loose=None if noise is None else self.loose),
         )
         forced.results = run(self.weights, self.inputs)
         forced.run = run if keep else None
@@ -235,7 +244,7 @@ class _Search:
             return True
         own = landmark.operation
         if own is not None and self.torch.operations[own].kind == DATA:
-            if _same_numbers(matrix, expected):
+            if same_numbers(matrix, expected, FOUND):
                 self._misplaced.add(own)
                 self._right.discard(own)
             elif not landmark.beside and self._found(own, self._theirs(number, run), number):
@@ -278,7 +287,7 @@ class _Search:
             assert landmark.operation is not None
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
                 continue  # the order of joined or split axes is not known
-            if _same_numbers(matrix, expected):
+            if same_numbers(matrix, expected, FOUND):
                 found.append((landmark.operation, "misplaced"))
                 continue
             first, missing = self._lacking(at, self._theirs(at, run, here), given=fault)
@@ -423,26 +432,10 @@ class _Search:
         limit = self._limit(number)
         before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
         # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
-        picks = any(one.size > mine.size and _holds(np.sort(one, axis=None), mine, limit) for one in before)
+        picks = any(one.size > mine.size and holds(np.sort(one, axis=None), mine, limit) for one in before)
         sizes = [mine.size] if picks else [size for size in theirs if not size % max(mine.size, 1)]
-        return any(_holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
+        return any(holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
 
     def _limit(self, number: int) -> float:
         """The largest difference of numbers that count as the same at a landmark."""
         return min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)
-
-
-def _holds(joined: Array, part: Array, limit: float) -> bool:
-    """Whether the numbers of one array, or of several joined ones, are those of a part; all are sorted."""
-    if joined.size > part.size:
-        after = np.searchsorted(joined, part).clip(1, joined.size - 1)
-        with np.errstate(invalid="ignore"):  # infinity minus infinity
-            nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
-        joined = joined[nearest]
-    return distance(joined[:, None], part[:, None]) <= limit
-
-
-def _same_numbers(matrix: Array, expected: Array) -> bool:
-    """Whether both hold the same numbers, in any order."""
-    one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
-    return distance(one, other) <= FOUND

@@ -276,3 +276,19 @@ def distance(matrix: Array, expected: Array) -> float:
     size = float(np.sqrt(np.mean(other[finite] ** 2))) if finite.any() else 0.0
     apart = float(np.abs(one[finite] - other[finite]).max(initial=0.0))
     return apart / size if size else (0.0 if apart == 0 else float("inf"))
+
+
+def holds(joined: Array, part: Array, limit: float) -> bool:
+    """Whether the numbers of one array, or of several joined ones, are those of a part; all are sorted."""
+    if joined.size > part.size:
+        after = np.searchsorted(joined, part).clip(1, joined.size - 1)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity
+            nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
+        joined = joined[nearest]
+    return distance(joined[:, None], part[:, None]) <= limit
+
+
+def same_numbers(matrix: Array, expected: Array, limit: float) -> bool:
+    """Whether both hold the same numbers, in any order."""
+    one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
+    return distance(one, other) <= limit

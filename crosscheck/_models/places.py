@@ -15,7 +15,7 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jax_recording import uses as uses_of
 from crosscheck._models.running import Run, as_it_is
-from crosscheck._models.uses import WEIGHT, Use
+from crosscheck._models.uses import DATA, WEIGHT, Use
 
 MOVES = frozenset(
     [
@@ -111,11 +111,11 @@ def float_arrays(model: JaxModel) -> dict[str, Array]:
     return {name: value if value.dtype.kind == "f" else value.astype(np.float32) for name, value in floats.items()}
 
 
-def without_inputs(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
+def without_inputs(flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool = True) -> dict[int, Array]:
     """The values that JAX computes from weights and constants alone, by number."""
-    run = Run(flat, wide=True)
+    run = Run(flat, wide=wide)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
-    return run.values
+    return {number: value for number, value in run.values.items() if flat.kinds[number] != DATA}
 
 
 def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:

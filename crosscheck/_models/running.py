@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -48,11 +49,13 @@ class Run:
         constants_only: bool = False,
         loose: frozenset[str] = frozenset(),
         keep: bool = True,
+        known: Mapping[int, Any] = MappingProxyType({}),
     ) -> None:
         """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
 
-        Without ``keep``, a value is dropped when no later step needs it.
+        Without ``keep``, a value is dropped when no later step needs it. Values that are ``known`` are not computed.
         """
+        self._known = known
         self._last = {} if keep else flat.last_uses()
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
@@ -68,9 +71,13 @@ class Run:
     def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
         """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
         flat = self.flat
+        self.values.update(self._known)
         for number, value in flat.constants.items():
-            self.values[number] = self._constant(value, flat.exact.get(id(value)))
+            if number not in self._known:
+                self.values[number] = self._constant(value, flat.exact.get(id(value)))
         for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
+            if number in self._known:
+                continue
             dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
             value = jnp.asarray(array).astype(wide_of(dtype) if self.wide else dtype)
             disturbed = flat.origins.get(number, frozenset()) & self._loose
@@ -78,10 +85,15 @@ class Run:
         for step in flat.steps:
             if only is not None and step.operation.kind > only:
                 continue
-            self._step(step)
+            if not self._is_known(step):
+                self._step(step)
             for number in self._last.get(step.operation.index, ()):
                 self.values.pop(number, None)
         return [] if only is not None else [self.values[number] for number in flat.results]
+
+    def _is_known(self, step: Step) -> bool:
+        """Whether nothing is left to do at a step: a watched one runs, since its value is looked at."""
+        return step.operation.index not in self._watched and any(one in self._known for one in step.outputs)
 
     def _disturbed(self, constant: Any) -> Any:
         """A constant with noise on it."""

@@ -1,0 +1,49 @@
+"""What a program of JAX computes from weights and constants alone: the same in every run, so it is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_recording import JaxProgramFlat
+from crosscheck._models.places import is_moved, without_inputs
+from crosscheck._models.uses import WEIGHT
+
+
+class Fixed:
+    """The fixed values of the runs of a program with the same weights: of the runs in float64, and of those in the dtype."""
+
+    def __init__(self, flat: JaxProgramFlat, weights: Sequence[Array]) -> None:
+        self._flat, self._weights = flat, weights
+        self._moved = {one for one, kind in flat.kinds.items() if kind == WEIGHT and is_moved(flat, one)}
+        self._found: dict[bool, dict[int, Any]] = {}
+
+    def values(self, *, wide: bool, loose: frozenset[str] | None = None) -> Mapping[int, Any]:
+        """The fixed values, by number; None for those that only the moves of weights need.
+
+        With ``loose``, the weights that get noise, these are the values that are the same in all noisy runs: the other
+        weights, and what is only moved from them. All else is rounded.
+        """
+        if wide not in self._found:
+            found = without_inputs(self._flat, self._weights, wide=wide)
+            needed = self._needed()
+            self._found[wide] = {number: value if number in needed else None for number, value in found.items()}
+        found = self._found[wide]
+        if loose is None:
+            return found
+        return {number: found[number] for number in self._moved if not self._flat.origins[number] & loose}
+
+    def drop(self) -> None:
+        """Forget the values, which are as large as all weights. They are computed again if they are needed."""
+        self._found.clear()
+
+    def _needed(self) -> set[int]:
+        read = {
+            one
+            for step in self._flat.steps
+            if not self._moved.issuperset(step.outputs)
+            for one in step.inputs
+            if isinstance(one, int)
+        }
+        return read | set(self._flat.results)

@@ -269,13 +269,17 @@ def distance(matrix: Array, expected: Array) -> float:
 
     Infinite if one is NaN or infinite and the other is not equal to it.
     """
-    one, other = np.asarray(matrix, np.float64), np.asarray(expected, np.float64)
-    finite = np.isfinite(one) & np.isfinite(other)
-    if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
-        return float("inf")
-    size = float(np.sqrt(np.mean(other[finite] ** 2))) if finite.any() else 0.0
-    apart = float(np.abs(one[finite] - other[finite]).max(initial=0.0))
-    return apart / size if size else (0.0 if apart == 0 else float("inf"))
+    one, other = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        apart = one - other
+    if not np.isfinite(np.abs(apart, out=apart).max(initial=0.0)):
+        finite = np.isfinite(one) & np.isfinite(other)
+        if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
+            return float("inf")
+        apart, other = apart[finite], other[finite]
+    size = float(np.sqrt(np.mean(other**2))) if other.size else 0.0
+    largest = float(apart.max(initial=0.0))
+    return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
 def holds(joined: Array, part: Array, limit: float) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.uses import Use, digest
+from crosscheck._models.uses import Use, fingerprint
 
 SAME = 1e-6
 """The largest difference of weights that are computed from others, relative to the largest number."""
@@ -27,6 +28,11 @@ class Entry:
     matrix: Array
     kind: str
     shape: tuple[int, int]
+
+    @cached_property
+    def numbers(self) -> Hashable:
+        """A key of its numbers, in any order."""
+        return fingerprint(self.matrix)
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ def entries(uses: Sequence[Use]) -> list[Entry]:
 def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
     """Every weight of a use that has a partner, with it."""
     matching = _Matching(entries(torch_uses), entries(jax_uses))
-    matching.by(lambda entry: (entry.kind, entry.matrix.size, _fingerprint(entry.matrix)))
-    matching.by(lambda entry: (entry.matrix.size, _fingerprint(entry.matrix)))
+    matching.by(lambda entry: (entry.kind, entry.numbers))
+    matching.by(lambda entry: entry.numbers)
     matching.nearly()
     matching.by_pieces()
     matching.by_features()
@@ -86,10 +92,6 @@ def in_order(points: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         at = next((k for k, chain in enumerate(best) if chain[-1][1] >= point[1]), len(best))
         best[at : at + 1] = [[*(best[at - 1] if at else []), point]]
     return best[-1] if best else []
-
-
-def _fingerprint(matrix: Array) -> str:
-    return digest(np.sort(matrix, axis=None))
 
 
 class _Matching:

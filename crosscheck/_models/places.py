@@ -188,10 +188,11 @@ def regions(sources: Mapping[str, Array], torch: Places) -> list[Region]:
 
 
 def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> str:
-    where = [np.arange(size) for size in mask.shape] if mask.all() else [np.unique(axis) for axis in np.nonzero(mask)]
-    if mask.ndim and not mask[np.ix_(*where)].all():
+    whole = bool(mask.all())
+    where = [np.arange(size) for size in mask.shape] if whole else [np.unique(axis) for axis in np.nonzero(mask)]
+    if not whole and not mask[np.ix_(*where)].all():
         return "permuted"
-    inside = places[np.ix_(*where)] if mask.ndim else places
+    inside = places if whole else places[np.ix_(*where)]
     cut = [axis for axis, own in enumerate(where) if len(own) < mask.shape[axis]]
     shape = torch.shapes[owner]
     if len(cut) == 1 and len(where[cut[0]]) == 1 and inside.ndim > len(shape):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import permutations, starmap
+from math import prod
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from crosscheck._models.pairing import SAME, Pair
 from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
 from crosscheck._models.records import INTEGERS, WeightMatch
 from crosscheck._models.torch_recording import TorchRecord
-from crosscheck._models.uses import WEIGHT, Use, digest
+from crosscheck._models.uses import WEIGHT, Use, digest, fingerprint
 
 BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
@@ -92,6 +93,10 @@ class _Account:
         self.torch, self.model, self.flat = torch, model, flat
         self.uses, self.pairs = [use for _, use, _ in uses], pairs
         self.mine, self.theirs = torch.weights, float_arrays(model)
+        self.prints: list[dict[str, Hashable]] = [
+            {name: fingerprint(one) for name, one in side.items()} for side in (self.mine, self.theirs)
+        ]
+        """Keys of the numbers of torch's arrays and of JAX's, in any order."""
         self.places = TorchPlaces(self.mine)
         self.jax = Places({name: value.shape for name, value in self.theirs.items()})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
@@ -115,9 +120,9 @@ class _Account:
 
     def _counts(self) -> dict[tuple[str, str], int]:
         """For each pair of arrays, how many others hold the same numbers as either of them."""
-        mine, theirs = ({name: _print(value) for name, value in side.items()} for side in (self.mine, self.theirs))
+        mine, theirs = self.prints
         many: dict[Hashable, int] = defaultdict(int)
-        for side in (mine, theirs):
+        for side in self.prints:
             own: dict[Hashable, int] = defaultdict(int)
             for key in side.values():
                 own[key] += 1
@@ -136,7 +141,7 @@ class _Account:
 
     def put(self, name: str, sources: Array, how: str, *torch: str) -> None:
         """Record that all numbers of an array of JAX come from these places of torch."""
-        self.sources[self.jax.of(name)] = sources
+        self.source(name)[...] = sources
         self.known[0].update(torch)
         self.known[1].add(name)
         for owner in torch:
@@ -144,7 +149,8 @@ class _Account:
 
     def source(self, name: str) -> Array:
         """The place in torch's arrays of each number of an array of JAX."""
-        return self.sources[self.jax.of(name)]
+        start, shape = self.jax.start(name), self.jax.shapes[name]
+        return self.sources[start : start + prod(shape)].reshape(shape)
 
     def taken(self) -> set[str]:
         """torch's arrays that have a partner."""
@@ -170,27 +176,29 @@ class _Account:
                 mine = mine.T
             elif pair.inputs is not None:
                 mine = mine[pair.inputs]
-            mine, theirs = mine[:, pair.torch_features], theirs[:, pair.jax_features]
+            mine, theirs = _columns(mine, pair.torch_features), _columns(theirs, pair.jax_features)
             if mine.shape != theirs.shape:
                 continue
             free = self.sources[theirs] < 0
-            for owner, *_ in self.jax.split(theirs[free]):
+            if not free.all():
+                mine, theirs = mine[free], theirs[free]
+            for owner, *_ in self.jax.split(theirs):
                 self.how.setdefault((name, owner), how(name, owner))
                 self.known[0].add(name)
                 self.known[1].add(owner)
                 if pair.how == "transposed":
                     self.transposed.add((name, owner))
-            self.sources[theirs[free]] = mine[free]
+            self.sources[theirs] = mine
 
     def by_fingerprints(self) -> None:
         """Match whole arrays that hold the same numbers."""
         groups: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         taken = self.taken()
-        for name, value in self.mine.items():
+        for name in self.mine:
             if name not in taken:
-                groups[_print(value)][0].append(name)
+                groups[self.prints[0][name]][0].append(name)
         for name in self.left():
-            groups[_print(self.theirs[name])][1].append(name)
+            groups[self.prints[1][name]][1].append(name)
         for mine, theirs in groups.values():
             if len(mine) == 1:
                 for name in theirs:
@@ -199,11 +207,7 @@ class _Account:
                 for one, other in best(mine, theirs):
                     self._arranged(one, other, BY_NAME)
         for name in self.left():  # untied in JAX, or used twice: its partner is matched already
-            same = [
-                one
-                for one, value in self.mine.items()
-                if value.size == self.theirs[name].size and _print(value) == _print(self.theirs[name])
-            ]
+            same = [one for one in self.mine if self.prints[0][one] == self.prints[1][name]]
             if len(same) == 1:
                 self._arranged(same[0], name, BY_VALUES)
 
@@ -266,7 +270,8 @@ class _Account:
             if name in alike:
                 reasons[place] = UNIDENTIFIABLE
                 continue
-            apart = np.abs(self.theirs[place] - self.places.numbers(sources[place]))[region.mask]
+            apart = np.abs(self.theirs[place] - self.places.numbers(sources[place]))
+            apart = apart if region.mask.all() else apart[region.mask]
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
             how = self.how.get((name, place), BY_VALUES)
             found.append(WeightMatch(name, place, words, how, float(apart.max(initial=0.0))))
@@ -278,19 +283,35 @@ class _Account:
 
     def _alike(self) -> set[str]:
         """Weights of equal values that are applied to the same values in the same way: nothing distinguishes them."""
-        uses: dict[str, list[Hashable]] = defaultdict(list)
+        uses: dict[str, list[tuple[Use, int]]] = defaultdict(list)
         for use in self.torch.uses:
-            index = use.operation.index
-            around = [self.torch.values[one].wide for one in (*use.operation.inputs, index) if one in self.torch.values]
-            given = digest(use.given.wide) if use.given is not None else None
             for slot, names in enumerate(use.names):
                 for name in names.split("+"):
-                    uses[name].append((use.kind, slot, given, tuple(map(digest, around))))
-        groups: dict[Hashable, list[str]] = defaultdict(list)
-        for name, array in self.mine.items():
-            if name in uses:
-                groups[array.shape, digest(array), tuple(uses[name])].append(name)
-        return {name for names in groups.values() if len(names) > 1 for name in names}
+                    uses[name].append((use, slot))
+        # only the few weights of one shape with the same numbers are worth the digests of what they are applied to
+        likely = _groups({name: (array.shape, self.prints[0][name]) for name, array in self.mine.items() if name in uses})
+        keys = {name: (digest(self.mine[name]), *starmap(self._applied, uses[name])) for names in likely for name in names}
+        return {name for names in likely for group in _groups({one: keys[one] for one in names}) for name in group}
+
+    def _applied(self, use: Use, slot: int) -> Hashable:
+        """How a use applies a weight, and to what."""
+        index = use.operation.index
+        around = [self.torch.values[one].wide for one in (*use.operation.inputs, index) if one in self.torch.values]
+        given = digest(use.given.wide) if use.given is not None else None
+        return use.kind, slot, given, tuple(map(digest, around))
+
+
+def _columns(matrix: Array, features: Array) -> Array:
+    """Some columns of a matrix, which is not copied if they are all of them in order."""
+    return matrix if np.array_equal(features, np.arange(matrix.shape[1])) else matrix[:, features]
+
+
+def _groups(keys: Mapping[str, Hashable]) -> list[list[str]]:
+    """The names that share a key with others, together."""
+    found: dict[Hashable, list[str]] = defaultdict(list)
+    for name, key in keys.items():
+        found[key].append(name)
+    return [names for names in found.values() if len(names) > 1]
 
 
 def listing(
@@ -353,8 +374,3 @@ def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, 
 def _nearly(one: Array, other: Array) -> bool:
     mine, theirs = np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None)
     return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))
-
-
-def _print(array: Array) -> Hashable:
-    """A key of an array that does not change if its numbers are permuted."""
-    return array.size, digest(np.sort(array, axis=None).astype(np.float64) + 0.0)

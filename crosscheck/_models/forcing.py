@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.compiling import repeated
 from crosscheck._models.fixed import Fixed
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.landmarks import Landmark, distance, holds, orders_of, reordered, row_order, same_numbers
@@ -89,6 +90,8 @@ class Forcing:
         self.orders: dict[int, tuple[int, ...] | None] = {}
         self._everywhere: Forced | None = None
         """A clean run with torch's values at every landmark."""
+        before, after = ({one.step for one in landmarks if (one.place < 0) == result} for result in (False, True))
+        self._stretches = repeated(flat, before, after)
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
 
     def free(self, *, wide: bool, noise: Noise | None = None, against: Forced | None = None) -> Forced:
@@ -183,6 +186,8 @@ class Forcing:
             else:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
+        # a search looks at every value, a mend replaces one anywhere, and constants alone seldom get noise
+        whole = wide and not (keep or mends or constants_only)
         run = Run(
             self.flat,
             wide=wide,
@@ -192,6 +197,7 @@ class Forcing:
             loose=self.loose,
             keep=keep,
             known={} if keep else self.fixed.values(wide=wide, loose=None if noise is None else self.loose),
+            stretches=self._stretches if whole else (),
         )
         forced.results = run(self.weights, self.inputs)
         forced.run = run if keep else None

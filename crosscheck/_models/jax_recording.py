@@ -97,9 +97,9 @@ class JaxProgramFlat:
                 left += self.steps[maker].inputs
         return found
 
-    def last_uses(self) -> dict[int, list[int]]:
-        """For each step, the values that no later step needs; results are needed to the end."""
-        last = {one: step.operation.index for step in self.steps for one in step.inputs if isinstance(one, int)}
+    def last_uses(self, steps: Sequence[Step]) -> dict[int, list[int]]:
+        """For each of the steps, run in this order, the values that no later one needs; results are needed to the end."""
+        last = {one: step.operation.index for step in steps for one in step.inputs if isinstance(one, int)}
         found: dict[int, list[int]] = {}
         for number, step in last.items():
             if number not in self.results:

@@ -14,7 +14,8 @@ from crosscheck._models.index_maps import layout, ordinal
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jax_recording import uses as uses_of
-from crosscheck._models.running import Run, as_it_is
+from crosscheck._models.running import Run
+from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import DATA, WEIGHT, Use
 
 MOVES = frozenset(

@@ -14,10 +14,12 @@ from jax import lax
 from jax.extend.core import Literal
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.compiling import Stretch
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.uses import CONSTANT
+from crosscheck._models.stepping import Arithmetic
+from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
-from crosscheck._shadow.jax_equations import is_float, wide_of, widened
+from crosscheck._shadow.jax_equations import wide_of
 from crosscheck._shadow.jax_lift import QUIET
 
 Seen = Callable[["Run", Any], Any]
@@ -50,18 +52,26 @@ class Run:
         loose: frozenset[str] = frozenset(),
         keep: bool = True,
         known: Mapping[int, Any] = MappingProxyType({}),
+        stretches: Sequence[Stretch] = (),
     ) -> None:
         """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
 
         Without ``keep``, a value is dropped when no later step needs it. Values that are ``known`` are not computed.
+        Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
         """
-        self._known = known
-        self._last = {} if keep else flat.last_uses()
+        self._known, self._noise = known, noise
+        self._first = {one.steps[0].operation.index: one for one in stretches}
+        self._inside = {step.operation.index for one in stretches for step in one.steps}
+        # a stretch on data may need what is computed from constants between its steps
+        self._steps = sorted(flat.steps, key=lambda one: one.operation.kind == DATA) if stretches else flat.steps
+        self._last = {} if keep else flat.last_uses(self._steps)
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
-        self._noise, self._constants_only = noise, constants_only
         self.values: dict[int, Any] = {}
-        self._interpreter = flat.interpreter.seeded(noise or QUIET)
+        interpreter = flat.interpreter.seeded(noise or QUIET)
+        self._arithmetic = Arithmetic(
+            interpreter, flat.exact, wide=wide, noisy=noise is not None, constants_only=constants_only
+        )
 
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
         """The results. With ``only``, only steps whose values are at most of that kind are run."""
@@ -74,18 +84,20 @@ class Run:
         self.values.update(self._known)
         for number, value in flat.constants.items():
             if number not in self._known:
-                self.values[number] = self._constant(value, flat.exact.get(id(value)))
+                self.values[number] = self._arithmetic.constant(value, value)
         for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
             if number in self._known:
                 continue
             dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
             value = jnp.asarray(array).astype(wide_of(dtype) if self.wide else dtype)
             disturbed = flat.origins.get(number, frozenset()) & self._loose
-            self.values[number] = self._disturbed(value) if disturbed else value
-        for step in flat.steps:
+            self.values[number] = self._arithmetic.disturbed(value) if disturbed else value
+        for step in self._steps:
             if only is not None and step.operation.kind > only:
                 continue
-            if not self._is_known(step):
+            if step.operation.index in self._first:
+                self._together(self._first[step.operation.index])
+            elif step.operation.index not in self._inside and not self._is_known(step):
                 self._step(step)
             for number in self._last.get(step.operation.index, ()):
                 self.values.pop(number, None)
@@ -95,58 +107,34 @@ class Run:
         """Whether nothing is left to do at a step: a watched one runs, since its value is looked at."""
         return step.operation.index not in self._watched and any(one in self._known for one in step.outputs)
 
-    def _disturbed(self, constant: Any) -> Any:
-        """A constant with noise on it."""
-        if self._noise is None or not is_float(constant):
-            return constant
-        self._interpreter._silent = False
-        return self._interpreter._noisy(jnp.asarray(constant), 1.0)
-
-    def _constant(self, value: Any, exact: Any) -> Any:
-        """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
-
-        The number in the source is known only for scalars; an array may have been rounded before JAX received it.
-        """
-        if not self.wide or not is_float(value):
-            return value
-        wide = widened(value) if exact is None else exact
-        return self._disturbed(wide) if np.ndim(value) and exact is None else self._rounded(wide, value.dtype)
-
-    def _rounded(self, wide: Any, dtype: Any) -> Any:
-        """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
-        if self._noise is None or not is_float(wide):
-            return wide
-        wide = jnp.asarray(wide)
-        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self._disturbed(wide))
-
     def read(self, one: Any) -> Any:
         """A value, by its number, or a constant in an equation."""
-        if not isinstance(one, Literal):
-            return self.values[one]
-        return self._constant(np.asarray(one.val, one.aval.dtype), self.flat.exact.get(id(one)))
+        return self._arithmetic.literal(one) if isinstance(one, Literal) else self.values[one]
 
     def _step(self, step: Step) -> None:
-        watch = self._watched.get(step.operation.index)
-        if watch is not None:
-            for place, seen in watch.operands.items():
-                self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
+        self._before(step)
         given = [self.read(one) for one in step.inputs]
-        for number, value in zip(step.outputs, self.results(step, given), strict=True):
-            self.values[number] = value
+        self.values.update(zip(step.outputs, self.results(step, given), strict=True))
+        self._after(step)
+
+    def _together(self, stretch: Stretch) -> None:
+        self._before(stretch.steps[0])
+        self.values.update(stretch.run(self.values, self._noise))
+        self._after(stretch.steps[-1])
+
+    def _before(self, step: Step) -> None:
+        watch = self._watched.get(step.operation.index)
+        for place, seen in watch.operands.items() if watch is not None else ():
+            self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
+
+    def _after(self, step: Step) -> None:
+        watch = self._watched.get(step.operation.index)
         if watch is not None and watch.result is not None:
             self._replace(step.outputs[0], watch.result(self, self.values[step.outputs[0]]))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""
-        if not self.wide or step.equation is None:
-            return as_it_is(step, given)
-        constant = step.operation.kind == CONSTANT
-        self._interpreter._silent = self._noise is None or constant or self._constants_only
-        found = self._interpreter.run_equation(step.equation, given)
-        if not constant:
-            return found
-        atoms = step.equation.outvars
-        return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
+        return self._arithmetic.results(step, given)
 
     def again(self, number: int, value: Any, last: int) -> dict[int, Any]:
         """The values that would change if the value ``number`` were ``value``; steps after ``last`` are not run."""
@@ -167,7 +155,7 @@ class Run:
         if value is None:
             return
         like = self.values[number]
-        self.values[number] = jnp.asarray(value, like.dtype)
+        self.values[number] = _given(value, like.dtype)
         while number in self.flat.maker:
             step = self.flat.steps[self.flat.maker[number]]
             if not step.inputs or not isinstance(step.inputs[0], int) or step.equation is None:
@@ -180,14 +168,9 @@ class Run:
             number = source
 
 
-def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
-    """The results of a step for its operands in their own dtypes."""
-    if step.equation is None:
-        assert step.function is not None
-        return [step.function(*given)]
-    primitive = step.equation.primitive
-    found = primitive.bind(*given, **primitive.get_bind_params(step.equation.params))
-    return found if primitive.multiple_results else [found]
+def _given(value: Any, dtype: Any) -> Any:
+    """As ``jnp.asarray``, in less time for an array of numpy."""
+    return jax.device_put(value.astype(dtype, copy=False)) if isinstance(value, np.ndarray) else jnp.asarray(value, dtype)
 
 
 def _moved_back(step: Step, value: Any, aval: Any) -> Any:

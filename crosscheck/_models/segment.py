@@ -16,7 +16,7 @@ from crosscheck._compare.compare import compare
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._models.engine import Found
 from crosscheck._models.landmarks import Landmark, distance
-from crosscheck._models.running import as_it_is
+from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import Operation
 
 SAME = 1e-5

@@ -121,7 +121,7 @@ class JaxLifted:
             np.asarray(argument).astype(wide_of(aval.dtype))
             for argument, aval in zip(arguments, self.closed.in_avals, strict=True)
         ]
-        run_time = (np.uint64(_mixed(noise.seed)), np.float64(noise.unit), np.float64(flush), *more)
+        run_time = (seed_of(noise), np.float64(noise.unit), np.float64(flush), *more)
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             if self._compiled is None:
                 self._compiled = self._compile(run_time, self._consts, given)
@@ -178,7 +178,7 @@ class Interpreter:
         found.narrow, found.opaque = set(), set()
         found.elements = found.roundings = found._numbered = 0
         found._silent = False
-        found._seed, found._unit = np.uint64(_mixed(noise.seed)), np.float64(noise.unit)
+        found._seed, found._unit = seed_of(noise), np.float64(noise.unit)
         return found
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
@@ -411,6 +411,12 @@ def _mixed(number: int) -> int:
     z = (z ^ (z >> 30)) * _FIRST % 2**64
     z = (z ^ (z >> 27)) * _SECOND % 2**64
     return z ^ (z >> 31)
+
+
+def seed_of(noise: Noise, part: int | None = None) -> np.uint64:
+    """The seed of an interpreter; those of the parts of a program are independent."""
+    seed = _mixed(noise.seed)
+    return np.uint64(seed if part is None else _mixed(seed ^ _mixed(part)))
 
 
 @lru_cache(maxsize=512)

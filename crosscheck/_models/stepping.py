@@ -1,0 +1,78 @@
+"""How one step of a JAX program is computed: in float64 or in the dtype of the model, clean or under noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._models.jax_recording import Step
+from crosscheck._models.uses import CONSTANT
+from crosscheck._shadow.jax_equations import Constants, is_float, widened
+from crosscheck._shadow.jax_lift import Interpreter
+
+
+class Arithmetic:
+    """Computes the steps of one run, which numbers its noise by the order in which it is asked for."""
+
+    def __init__(
+        self, interpreter: Interpreter, exact: Constants, *, wide: bool, noisy: bool = False, constants_only: bool = False
+    ) -> None:
+        """``exact`` are the constants before they were rounded; with ``constants_only``, operations get no noise."""
+        self.wide = wide
+        self._interpreter, self._exact = interpreter, exact
+        self._noisy, self._constants_only = noisy, constants_only
+
+    def disturbed(self, constant: Any) -> Any:
+        """A constant with noise on it."""
+        if not self._noisy or not is_float(constant):
+            return constant
+        self._interpreter._silent = False
+        return self._interpreter._noisy(jnp.asarray(constant), 1.0)
+
+    def constant(self, value: Any, owner: Any) -> Any:
+        """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
+
+        The number in the source is known only for scalars; an array may have been rounded before JAX received it. The
+        owner is the object of the program that holds the constant.
+        """
+        if not self.wide or not is_float(value):
+            return value
+        exact = self._exact.get(id(owner))
+        wide = widened(value) if exact is None else exact
+        return self.disturbed(wide) if np.ndim(value) and exact is None else self._rounded(wide, value.dtype)
+
+    def literal(self, atom: Any) -> Any:
+        """A constant in an equation."""
+        return self.constant(np.asarray(atom.val, atom.aval.dtype), atom)
+
+    def _rounded(self, wide: Any, dtype: Any) -> Any:
+        """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
+        if not self._noisy or not is_float(wide):
+            return wide
+        wide = jnp.asarray(wide)
+        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
+
+    def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
+        """The results of a step for its operands."""
+        if not self.wide or step.equation is None:
+            return as_it_is(step, given)
+        constant = step.operation.kind == CONSTANT
+        self._interpreter._silent = not self._noisy or constant or self._constants_only
+        found = self._interpreter.run_equation(step.equation, given)
+        if not constant:
+            return found
+        atoms = step.equation.outvars
+        return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
+
+
+def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
+    """The results of a step for its operands in their own dtypes."""
+    if step.equation is None:
+        assert step.function is not None
+        return [step.function(*given)]
+    primitive = step.equation.primitive
+    found = primitive.bind(*given, **primitive.get_bind_params(step.equation.params))
+    return found if primitive.multiple_results else [found]

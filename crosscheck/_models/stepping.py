@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.uses import CONSTANT
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
@@ -52,6 +54,9 @@ class Arithmetic:
         """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
         if not self._noisy or not is_float(wide):
             return wide
+        if not isinstance(wide, jax.core.Tracer) and _holds(dtype, np.asarray(wide)):
+            self._interpreter.skip(wide)
+            return wide
         wide = jnp.asarray(wide)
         return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
 
@@ -66,6 +71,12 @@ class Arithmetic:
             return found
         atoms = step.equation.outvars
         return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
+
+
+def _holds(dtype: Any, wide: Array) -> bool:
+    """Whether a dtype holds all of these numbers."""
+    with np.errstate(over="ignore"):
+        return bool((wide.astype(dtype).astype(wide.dtype) == wide).all())
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:

@@ -260,6 +260,10 @@ class Interpreter:
             return _compiled(_disturb, value.shape)(value, key, unit)
         return _compiled(_disturb_and_flush, value.shape)(value, key, unit, self._flush * tiny)
 
+    def skip(self, value: Any) -> None:
+        """Count noise on a value that gets none: all other noise is as if it had got some."""
+        self._numbered += 1 + is_complex(value)
+
     # Control flow and other equations with programs inside.
 
     def _scan(self, equation: Any, values: list[Any]) -> list[Any]:
@@ -421,11 +425,7 @@ def seed_of(noise: Noise, part: int | None = None) -> np.uint64:
 
 @lru_cache(maxsize=512)
 def _compiled(function: Callable[..., Any], shape: tuple[int, ...]) -> Callable[..., Any]:
-    """The function, compiled for arrays of one shape.
-
-    All programs share what was compiled, since noise on many small arrays takes less time than its compilation. JAX drops
-    that with the function, so a process that meets ever new shapes keeps only the last ones.
-    """
+    """The function, compiled for arrays of one shape, and shared by all programs; only those of the last shapes are kept."""
     return jax.jit(partial(function))
 
 

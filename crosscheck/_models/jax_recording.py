@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -270,10 +270,16 @@ def _source(equation: Any) -> str:
     """The file and the line of the user's code that calls an operation of JAX; empty if JAX did not keep them."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
-        path = Path(frame.file_name)
-        if "site-packages" not in path.parts and PACKAGE not in path.parents:
-            return f"{path.name}:{frame.line_num}"
+        if name := _users_file(frame.file_name):
+            return f"{name}:{frame.line_num}"
     return ""
+
+
+@lru_cache(maxsize=4096)
+def _users_file(path: str) -> str:
+    """The name of a file; empty if it is a library's."""
+    file = Path(path)
+    return "" if "site-packages" in file.parts or PACKAGE in file.parents else file.name
 
 
 def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, record
-from crosscheck._models.uses import Use
+from crosscheck._models.uses import Use, digest
 from crosscheck._models.weights import Accounted, account
 from crosscheck._shadow.base import Noise
 
@@ -84,6 +85,14 @@ class Found:
     raised: BackwardError | None = None
     """The exceptions that backward passes raised."""
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def applied(self) -> list[list[tuple[str, str]]]:
+        """For each use in JAX, the names and the numbers of its weights: slices of one array are different weights."""
+        fixed = self.forcing.fixed
+        uses = jax_recording.uses(self.flat, fixed.values(wide=True).__getitem__)
+        fixed.drop()
+        return [list(zip(use.names, map(digest, use.matrices), strict=True)) for _, use, _ in uses]
 
 
 def run(

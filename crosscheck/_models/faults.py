@@ -134,9 +134,9 @@ def _path(found: Found, operation: Operation, how: str) -> str:
 def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
     """The module whose weights one side applies more often than the other, and the explanation."""
     mine = Counter(name for use in found.torch.uses for name in use.names)
-    often = Counter(_key(use, slot) for _, use, _ in found.uses for slot in range(len(use.names)))
+    often = Counter(key for keys in found.applied for key in keys)
     partner = {
-        found.torch.uses[one.torch[0]].names[one.torch[1]]: _key(found.uses[one.jax[0]][1], one.jax[1])
+        found.torch.uses[one.torch[0]].names[one.torch[1]]: found.applied[one.jax[0]][one.jax[1]]
         for one in found.pairs
         if one.how == "values" and one.part == (0, 1)
     }
@@ -150,11 +150,6 @@ def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
     module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
     times = wrong[names[0]]
     return module, f"PyTorch applies {names[0]} {times[0]} times, JAX {times[1]}"
-
-
-def _key(use: Use, slot: int) -> tuple[str, str]:
-    """The name and the numbers of a weight of JAX: slices of one array are different weights."""
-    return use.names[slot], use.digests[slot]
 
 
 def _plainly(error: float) -> str:

@@ -77,7 +77,6 @@ class Use:
         result: How it sees the result.
         given: The data, if the side records it.
         origin: The operation that made the data, if the side records it.
-        digests: The digests of the matrices, if the matrices were dropped.
     """
 
     index: int
@@ -89,8 +88,7 @@ class Use:
     result: View
     given: Values | None = None
     origin: int | None = None
-    digests: tuple[str, ...] = ()
 
     def without_numbers(self) -> Use:
-        """This use with the digests of its matrices instead of these, which are as large as all weights together."""
-        return replace(self, matrices=(), digests=tuple(digest(one) for one in self.matrices))
+        """This use without its matrices, which are as large as all weights together."""
+        return replace(self, matrices=())

@@ -244,9 +244,11 @@ def _storage(tensor: Any) -> int:
 
 
 def _wide(tensor: Any) -> Array:
-    """A float tensor in float64, any other tensor unchanged."""
+    """A copy of a float tensor in float64, of any other tensor unchanged."""
     detached = tensor.detach().resolve_conj().resolve_neg().cpu()
-    return np.array((detached.to(torch.float64) if detached.is_floating_point() else detached).numpy())
+    if not detached.is_floating_point() or detached.dtype == torch.float64:
+        return np.array(detached.numpy())
+    return np.asarray(detached.to(torch.float64).numpy())
 
 
 def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:

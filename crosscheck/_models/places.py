@@ -91,7 +91,10 @@ class TorchPlaces(Places):
         """The numbers at places; 0 without a place."""
         found = np.zeros(places.shape)
         for name, mask, own in self.split(places):
-            found[mask] = self._weights[name].reshape(-1)[own]
+            numbers = self._weights[name].reshape(-1)[own]
+            if mask is ...:
+                return numbers
+            found[mask] = numbers
         return found
 
     def lookup(self, name: str) -> tuple[Array, Array] | None:

@@ -179,16 +179,30 @@ class _Account:
             mine, theirs = _columns(mine, pair.torch_features), _columns(theirs, pair.jax_features)
             if mine.shape != theirs.shape:
                 continue
-            free = self.sources[theirs] < 0
+            view = self.consecutive(theirs)
+            free = (self.sources[theirs] if view is None else view) < 0
             if not free.all():
-                mine, theirs = mine[free], theirs[free]
+                mine, theirs, view = mine[free], theirs[free], None
             for owner, *_ in self.jax.split(theirs):
                 self.how.setdefault((name, owner), how(name, owner))
                 self.known[0].add(name)
                 self.known[1].add(owner)
                 if pair.how == "transposed":
                     self.transposed.add((name, owner))
-            self.sources[theirs] = mine
+            if view is None:
+                self.sources[theirs] = mine
+            else:
+                view[...] = mine
+
+    def consecutive(self, places: Array) -> Array | None:
+        """A view of the sources of the numbers at these places, if they follow each other along the rows or the columns."""
+        for along in (places, places.T) if places.size else ():
+            start, size = int(along[0, 0]), along.size
+            near = along[0, -1] - start == along.shape[1] - 1  # the other numbers are looked at only then
+            if near and np.array_equal(along.reshape(-1), np.arange(start, start + size)):
+                view = self.sources[start : start + size].reshape(along.shape)
+                return view if along is places else view.T
+        return None
 
     def by_fingerprints(self) -> None:
         """Match whole arrays that hold the same numbers."""

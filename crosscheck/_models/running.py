@@ -89,7 +89,7 @@ class Run:
             if number in self._known:
                 continue
             dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
-            value = jnp.asarray(array).astype(wide_of(dtype) if self.wide else dtype)
+            value = jnp.asarray(_given(array, wide_of(dtype) if self.wide else dtype))
             disturbed = flat.origins.get(number, frozenset()) & self._loose
             self.values[number] = self._arithmetic.disturbed(value) if disturbed else value
         for step in self._steps:

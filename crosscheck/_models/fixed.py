@@ -39,11 +39,6 @@ class Fixed:
         self._found.clear()
 
     def _needed(self) -> set[int]:
-        read = {
-            one
-            for step in self._flat.steps
-            if not self._moved.issuperset(step.outputs)
-            for one in step.inputs
-            if isinstance(one, int)
-        }
-        return read | set(self._flat.results)
+        # a step that joins weights runs again under noise if one of them gets noise
+        steps = [step for step in self._flat.steps if len(step.inputs) > 1 or not self._moved.issuperset(step.outputs)]
+        return {one for step in steps for one in step.inputs if isinstance(one, int)} | set(self._flat.results)

@@ -312,7 +312,7 @@ def in_rows(
 ) -> tuple[list[Comparison], list[str]]:
     """softmax's stored values of a dtype under one deviation with another region: comparisons, and what failed."""
     anywhere = dataclasses.replace(region, seen=())
-    changed = only("softmax", dataclasses.replace(deviation, regions=(anywhere,)))
+    changed = only("softmax", dataclasses.replace(deviation, regions=(anywhere,), seen=ANYWHERE))
     wanted = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == (dtype, 0)]
     comparisons, findings = settle(wanted, changed, HERE)
     return comparisons, [finding.message for finding in findings if finding.failed]

@@ -32,7 +32,8 @@ class Fixed:
         found = self._found[wide]
         if loose is None:
             return found
-        return {number: found[number] for number in self._moved if not self._flat.origins[number] & loose}
+        origins = self._flat.origins
+        return {number: value for number, value in found.items() if number in self._moved and not origins[number] & loose}
 
     def drop(self) -> None:
         """Forget the values, which are as large as all weights. They are computed again if they are needed."""

@@ -95,7 +95,7 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     """Every tensor that both sides have. ``theirs`` is JAX's step in float64, with its own gradients or with torch's."""
     mine, narrow = context.torch, context.narrow
     loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
-    result = {(LOSS, LOSS): Judged(loss[0], loss[1], abs(mine.loss[1]), (loss[2], loss[3]))}
+    result = {(LOSS, LOSS): Judged(loss[0], loss[1], size_of(loss[0]), (loss[2], loss[3]))}
     gradients = found.of_gradients(mine.gradients.wide)
     seen = _gradients(found, theirs)
     for name, array in seen.items():
@@ -132,7 +132,8 @@ def _gradients(found: Partners, theirs: JaxStep) -> dict[str, Array]:
 
 
 def size_of(array: Array) -> float:
-    return float(np.abs(array).max(initial=0.0))
+    """The largest finite number of an array, without its sign: relative to NaN, each difference would be NaN."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
 
 
 def _named(found: Partners, values: Mapping[str, Array], what: str) -> dict[str, Array]:

@@ -267,7 +267,7 @@ def _drop_unused(flat: JaxProgramFlat) -> None:
 
 
 def _source(equation: Any) -> str:
-    """The file and the line of the user's code that calls an operation of JAX; empty if JAX did not keep them."""
+    """The place where the user's code calls this operation, as ``file:line``; empty if JAX did not keep it."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
         if name := _users_file(frame.file_name):

@@ -91,6 +91,18 @@ def test_the_snippets_of_declared_deviations_reproduce_them(name: str, told: Tel
             assert same(got, float(declared), dtype)
 
 
+def test_a_snippet_has_its_last_words_on_a_line_of_their_own_if_they_are_long(
+    told: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crosscheck._verify.reproduce.LONGEST", 40)
+    found = parts(told("relu"))
+    codes = [code for part in found for _, code in part.snippets]
+    assert codes
+    assert all(code.splitlines()[-1].strip().startswith(('"here; ', "#")) for code in codes)
+    for part in found:
+        assert_reproduced(part)
+
+
 def sentence(text: str, cause: str) -> str:
     """What is said of the first deviation's cause."""
     (said,) = re.findall(rf"^ +cause +{cause}: (.*(?:\n {{10,}}.*)*)", text, re.MULTILINE)[:1]

@@ -1,8 +1,10 @@
 """Two trainings, step by step: right ones agree, and each mistake is found in its part, at its step, in its tensor."""
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,28 @@ def test_a_right_training_agrees_in_each_dtype(dtype: str) -> None:
     assert set(report.errors[0]) == {"loss", "gradients", "parameters"}
     assert report.drift is not None
     assert report.drift.times < 16
+
+
+def test_a_step_may_ask_for_its_gradients_while_another_thread_asks_for_some() -> None:
+    training = linear()
+    model, optimizer = training.torch_state
+
+    def of_another_thread() -> None:
+        x = torch.ones((), requires_grad=True)
+        torch.autograd.grad(3 * x, x)
+
+    def torch_step(x: Any, y: Any) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(of_another_thread).exception() is None
+        loss = ((model(x) - y) ** 2).mean()
+        parameters = list(model.parameters())
+        for one, gradient in zip(parameters, torch.autograd.grad(inputs=parameters, outputs=loss), strict=True):
+            one.grad = gradient
+        optimizer.step()
+        return loss
+
+    report = dataclasses.replace(training, torch_step=torch_step).compared(controls=1)
+    assert report.passed, report
 
 
 @pytest.mark.full

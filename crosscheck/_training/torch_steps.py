@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -263,11 +264,18 @@ class ForwardModule(torch.nn.Module):
         """The loss at which the backward pass begins."""
         (steps,) = self._steps
         kept = torch.autograd.backward, torch.autograd.grad, torch.Tensor.backward
+        thread = threading.get_ident()
 
-        def stop(tensors: Any, *_: Any, **__: Any) -> None:
-            raise Reached(tensors if isinstance(tensors, torch.Tensor) else tensors[0])
+        def stopping(usual: Any) -> Any:
+            def stop(*given: Any, **named: Any) -> Any:
+                if threading.get_ident() != thread:  # of another thread's work
+                    return usual(*given, **named)
+                tensors = given[0] if given else named.get("tensors", named.get("outputs"))
+                raise Reached(tensors if isinstance(tensors, torch.Tensor) else tensors[0])
 
-        torch.autograd.backward = torch.autograd.grad = torch.Tensor.backward = stop
+            return stop
+
+        torch.autograd.backward, torch.autograd.grad, torch.Tensor.backward = map(stopping, kept)
         try:
             steps.called(*batch)
         except Reached as reached:

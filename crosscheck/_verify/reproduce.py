@@ -15,6 +15,8 @@ from crosscheck._report.snippet import snippet as code
 from crosscheck._verify.sight import Result, Row, Sighting
 
 WIDTH = 110
+LONGEST = 132
+"""The width of a line that names an environment."""
 LONG = 32
 """A longer row is not written out in a snippet, but made as ``sampled_rows`` makes it."""
 
@@ -84,7 +86,9 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
     if result.got is None:
         lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}, with {where}".replace("\n", " "))
     else:
-        lines[-1] = f'{lines[-1].removesuffix(")")}, "here; {result.got!r} with {where}")'
+        printed, beside = lines.pop().removesuffix(")"), f'"here; {result.got!r} with {where}")'
+        short = len(f"{printed}, {beside}") <= LONGEST
+        lines += [f"{printed}, {beside}"] if short else [f"{printed},", " " * (printed.index("(") + 1) + beside]
     if sighting.exact is not None:
         lines.append(
             f"# the exact {ORDER_NAMES[sighting.order]}, correctly rounded to {sighting.dtype}, is {sighting.exact!r}"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -42,6 +42,7 @@ class Stretch:
         given: The values that they need, by number.
         made: The values that are needed after them.
         exact: The constants in them before they were rounded.
+        functions: What is compiled of it: for a clean run, and for one under noise.
     """
 
     dtype: str
@@ -50,14 +51,11 @@ class Stretch:
     given: Sequence[int] = field(compare=False)
     made: Sequence[int] = field(compare=False)
     exact: Constants = field(compare=False)
-
-    @cached_property
-    def functions(self) -> tuple[Function, Function]:
-        """What is compiled of it: for a clean run, and for one under noise."""
-        return _compiled(self, False), _compiled(self, True)
+    functions: tuple[Function, Function] | None = field(default=None, compare=False)
 
     def run(self, values: Mapping[int, Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
         """The values that it makes, by number; its noise is independent of that of other stretches."""
+        assert self.functions is not None
         seed = seed_of(noise or QUIET, self.steps[0].operation.index)
         unit = np.float64((noise or QUIET).unit)
         results = self.functions[noise is not None](seed, unit, [values[one] for one in self.given])
@@ -86,7 +84,13 @@ def repeated(flat: JaxProgramFlat, before: Container[int], after: Container[int]
     for steps in _between(flat, before, after):
         found = _stretch(flat, steps, last, steps[-1].operation.index in after)
         alike[found].append(found)
-    return [one for same in alike.values() if len(same) >= REPEATED for one in same]
+    return [
+        replace(one, functions=functions)
+        for first, same in alike.items()
+        if len(same) >= REPEATED
+        for functions in [(_compiled(first, False), _compiled(first, True))]  # to compare equations takes time
+        for one in same
+    ]
 
 
 def _between(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> Iterator[list[Step]]:

@@ -270,7 +270,7 @@ class ForwardModule(torch.nn.Module):
             def stop(*given: Any, **named: Any) -> Any:
                 if threading.get_ident() != thread:  # of another thread's work
                     return usual(*given, **named)
-                tensors = given[0] if given else named.get("tensors", named.get("outputs"))
+                tensors: Any = given[0] if given else named.get("tensors", named.get("outputs"))
                 raise Reached(tensors if isinstance(tensors, torch.Tensor) else tensors[0])
 
             return stop

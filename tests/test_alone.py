@@ -223,16 +223,28 @@ def test_env_says_which_dtypes_are_lacking(run: Run) -> None:
     assert "lacks: float16: JaxRuntimeError: INTERNAL" in said(done.stdout)
 
 
-def test_other_instructions_for_jax_than_for_torch_are_another_environment() -> None:
-    """XLA compiles for another CPU than torch finds, so what the records say of this one is not held against it."""
-    described = {"torch": {"version": "2.13.0", "capability": "AVX512"}, "jax": {"version": "0.10.2", "xla_flags": ""}}
-    assert on_record(Environment.of(described))
-    described["jax"]["xla_flags"] = "--xla_foo=1 --xla_cpu_max_isa=SSE4_2"
-    assert not on_record(Environment.of(described))
-    assert "SSE4_2 in JAX" in str(Environment.of(described))
-    described["torch"]["capability"] = "AVX2"
-    described["jax"]["xla_flags"] = "--xla_cpu_max_isa=AVX2"
-    assert on_record(Environment.of(described))
+@pytest.mark.parametrize(
+    ("torch_has", "flags", "jax_has", "onednn_has", "name"),
+    [
+        ("AVX512", "", "AVX512", "AVX512", "AVX512"),
+        ("AVX512", "--xla_foo=1 --xla_cpu_max_isa=SSE4_2", "AVX512", "AVX512", "SSE4_2 in JAX"),
+        ("AVX2", "--xla_cpu_max_isa=AVX2", "AVX512", "AVX2", "AVX2"),
+        ("AVX2", "", "AVX512", "AVX2", "AVX512 in JAX"),
+        ("AVX2", "--xla_cpu_max_isa=AVX2", "AVX512", "AVX512", "AVX512 in oneDNN"),
+    ],
+)
+def test_what_uses_other_instructions_than_torch_makes_another_environment(
+    torch_has: str, flags: str, jax_has: str, onednn_has: str, name: str
+) -> None:
+    """Otherwise what the records say of a CPU would be held against two CPUs at once."""
+    found = Environment.of(
+        {
+            "torch": {"version": "2.13.0", "capability": torch_has, "onednn": onednn_has},
+            "jax": {"version": "0.10.2", "capability": jax_has, "xla_flags": flags},
+        }
+    )
+    assert str(found).endswith(f", {name}")
+    assert on_record(found) == (" in " not in name)
 
 
 def test_jax_alone_knows_the_cpu() -> None:

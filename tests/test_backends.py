@@ -296,6 +296,7 @@ KEYS = {
         "version",
         "device",
         "capability",
+        "onednn",
         "threads",
         "default_dtype",
         "float32_matmul_precision",
@@ -337,6 +338,30 @@ def test_arm_is_no_environment_of_an_old_x86_cpu(
     monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": {"baseline": numpy_finds}})
     described = cast(dict[str, Any], environment())
     assert [described[name]["capability"] for name in NAMES] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("features", "limit", "expected"),
+    [
+        (("avx2", "avx512_f"), None, "AVX512"),
+        (("avx2", "avx512_f", "avx512_fp16"), "avx512_core_bf16", "AVX512_FP16"),
+        (("avx2", "avx512_f"), "AVX2_VNNI", "AVX2"),
+        (("avx2",), "AVX512_CORE", "AVX2"),
+        (("avx2",), "SSE41", "DEFAULT"),
+        ((), None, "DEFAULT"),
+    ],
+)
+def test_onednn_uses_what_the_cpu_has_up_to_a_limit_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, features: tuple[str, ...], limit: str | None, expected: str
+) -> None:
+    """torch's own limit is not oneDNN's, which computes some of torch's functions."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64"} | dict.fromkeys(features, True))
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    if limit:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert cast(dict[str, Any], environment()["torch"])["onednn"] == expected
 
 
 def observed(name: str, mode: str, dtype: str) -> Flush:

@@ -234,12 +234,27 @@ def capability() -> str:
     return "AVX512_FP16" if name == "AVX512" and here.get("avx512_fp16") else name
 
 
+def onednn() -> str | None:
+    """The instructions that oneDNN, which computes some of torch's functions on x86, uses: with torch's names.
+
+    ATEN_CPU_CAPABILITY does not limit it, only a variable of its own does. None where torch has no oneDNN, and on ARM.
+    """
+    here = torch.cpu.get_capabilities()
+    if here.get("architecture") != "x86_64" or not torch.backends.mkldnn.is_available():
+        return None
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "default")).upper()
+    if here.get("avx512_f") and limit.startswith(("AVX512", "AVX10", "DEFAULT", "ALL")):
+        return "AVX512_FP16" if here.get("avx512_fp16") else "AVX512"
+    return "AVX2" if here.get("avx2") and limit.startswith(("AVX2", "AVX512", "AVX10", "DEFAULT", "ALL")) else "DEFAULT"
+
+
 def environment(device: str) -> Mapping[str, object]:
     check_device(device)
     return {
         "version": str(torch.__version__),
         "device": torch.cuda.get_device_name() if device == "gpu" else platform.processor() or platform.machine(),
         "capability": capability(),
+        "onednn": onednn(),
         "threads": torch.get_num_threads(),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),

@@ -269,7 +269,8 @@ def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any])
     """The data on which the pieces of a journal depend."""
     frameworks: dict[str, Any] = {}
     for name in FRAMEWORKS:
-        frameworks[name] = {key: described[name].get(key) for key in ("version", "device", "capability", "xla_flags")}
+        keys = ("version", "device", "capability", "onednn", "xla_flags")
+        frameworks[name] = {key: described[name].get(key) for key in keys}
     return {
         "schema": "crosscheck.sweep-journal/1",
         "function": setup.function,

@@ -31,13 +31,15 @@ class Environment:
     def of(cls, described: Mapping[str, Any], device: str = "cpu") -> Environment:
         """From a report's description of its environment.
 
-        If XLA_FLAGS selects other instructions for JAX than torch uses, the capability names those of JAX.
+        If JAX, or torch's library oneDNN, uses other instructions than torch, the capability names theirs: a variable of
+        the environment may limit one of them alone.
         """
         torch, jax = described["torch"], described["jax"]
         capability = torch.get("capability", jax.get("capability"))
         isa = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
-        if isa and isa[1] != capability:
-            capability = f"{isa[1]} in JAX"
+        used = {"JAX": isa[1] if isa else jax.get("capability"), "oneDNN": torch.get("onednn")}
+        if other := next((f"{one} in {name}" for name, one in used.items() if one not in (None, capability)), None):
+            capability = other
         return cls(torch.get("version"), jax.get("version"), device, capability)
 
     def matches(self, seen: Seen, sides: Collection[str]) -> bool:

@@ -48,6 +48,11 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert text(again) == path.read_text("utf-8")
 
 
+def test_a_whole_number_among_the_parameters_is_written_as_it_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, Record(Seen(torch=">=0", jax=">=0"), {"a": (replace(PLAIN, parameters={"axis": 0}),)}))
+    assert text(read(path)) == path.read_text("utf-8")
+
+
 def test_each_region_is_one_line_of_strict_json_without_its_defaults(tmp_path: Path) -> None:
     lines = written(tmp_path, Record(Seen(torch=">=0", jax=">=0"), {"a": (PLAIN, FULL)})).read_text("utf-8").splitlines()
     first, second = (json.loads(line.rstrip(","), parse_constant=pytest.fail) for line in lines if '"order"' in line)

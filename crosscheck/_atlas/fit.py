@@ -161,8 +161,7 @@ def _by_case(template: Region, wanted: Wanted) -> list[tuple[Region, Wanted]]:
     """The template and the points of each case, which is a choice of parameters."""
     cases = dict.fromkeys(one.key.case for one, _ in wanted)
     parts = [[pair for pair in wanted if pair[0].key.case == case] for case in cases]
-    numbers = ({name: float(value) for name, value in part[0][0].parameters.items()} for part in parts)  # as in a file
-    return [(replace(template, parameters=one), part) for one, part in zip(numbers, parts, strict=True)]
+    return [(replace(template, parameters=dict(part[0][0].parameters)), part) for part in parts]
 
 
 def _rare(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:

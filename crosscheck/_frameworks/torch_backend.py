@@ -243,9 +243,11 @@ def onednn() -> str | None:
     if here.get("architecture") != "x86_64" or not torch.backends.mkldnn.is_available():
         return None
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "default")).upper()
-    if here.get("avx512_f") and limit.startswith(("AVX512", "AVX10", "DEFAULT", "ALL")):
-        return "AVX512_FP16" if here.get("avx512_fp16") else "AVX512"
-    return "AVX2" if here.get("avx2") and limit.startswith(("AVX2", "AVX512", "AVX10", "DEFAULT", "ALL")) else "DEFAULT"
+    if limit in ("SSE41", "AVX") or not here.get("avx2"):
+        return "DEFAULT"
+    if limit.startswith("AVX2") or not here.get("avx512_f"):
+        return "AVX2"
+    return "AVX512_FP16" if here.get("avx512_fp16") else "AVX512"
 
 
 def environment(device: str) -> Mapping[str, object]:

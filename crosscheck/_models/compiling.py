@@ -84,13 +84,12 @@ def repeated(flat: JaxProgramFlat, before: Container[int], after: Container[int]
     for steps in _between(flat, before, after):
         found = _stretch(flat, steps, last, steps[-1].operation.index in after)
         alike[found].append(found)
-    return [
-        replace(one, functions=functions)
-        for first, same in alike.items()
-        if len(same) >= REPEATED
-        for functions in [(_compiled(first, False), _compiled(first, True))]  # to compare equations takes time
-        for one in same
-    ]
+    worth = []
+    for first, same in alike.items():
+        if len(same) >= REPEATED:
+            functions = _compiled(first, False), _compiled(first, True)  # looked up once: comparing equations takes time
+            worth += [replace(one, functions=functions) for one in same]
+    return worth
 
 
 def _between(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> Iterator[list[Step]]:

@@ -141,8 +141,9 @@ def text(record: Record) -> str:
 
 def line(region: Region) -> str:
     """A region as a line of a file, without the fields at their defaults."""
-    given = dataclasses.asdict(region).items()
-    return _json({name: value for name, value in given if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
+    given = dataclasses.asdict(region)
+    given["parameters"] = {name: float(value) for name, value in region.parameters.items()}  # as they are read again
+    return _json({name: value for name, value in given.items() if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
 
 
 def _json(data: object) -> str:

@@ -16,7 +16,7 @@ from crosscheck._verify.sight import Result, Row, Sighting
 
 WIDTH = 110
 LONGEST = 132
-"""The width of a line that names an environment."""
+"""The most characters of a line that names an environment."""
 LONG = 32
 """A longer row is not written out in a snippet, but made as ``sampled_rows`` makes it."""
 

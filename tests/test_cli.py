@@ -62,6 +62,7 @@ def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> N
     assert both.stdout.startswith("PASSED: 2 activations")
 
 
+@pytest.mark.full
 def test_several_processes_say_what_one_says(command: Command) -> None:
     arguments = ("verify", "linear", "relu", "leaky_relu", "--quick", "--dtype", "float32", "--mode", "eager")
     one, two = (command(*arguments, "--without", "relu-negative-zero", "--processes", n) for n in ("1", "2"))
@@ -82,6 +83,7 @@ def test_the_accuracy_of_the_own_implementations_is_printed(command: Command, tm
     assert row.split() == ["sigmoid", "value", *(f"{ulp:.3g}" for ulp in wanted)]
 
 
+@pytest.mark.full
 def test_the_accuracy_says_what_its_maxima_leave_out(command: Command, tmp_path: Path) -> None:
     """Where the terms of a softmax's gradient cancel, the error is within the budget in ULP of them alone."""
     arguments = ("softmax", "--dtype", "float32", "--order", "1", "--accuracy", "--json", "out.json")

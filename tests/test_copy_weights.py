@@ -275,6 +275,7 @@ def test_the_weights_of_a_port_with_another_padding_are_found_and_the_padding_is
         assert fault.explanation == "PyTorch has the padding (1, 1) x (1, 1), JAX (0, 1) x (0, 1)"
 
 
+@pytest.mark.full
 def test_the_weights_of_a_port_with_another_epsilon_and_activation_are_found() -> None:
     layers = [
         nn.Linear(4, 6),

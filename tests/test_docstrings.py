@@ -75,7 +75,11 @@ def test_each_parameter_and_field_is_described(name: str) -> None:
     assert {place: found for place, one in documented(public(name), name) if (found := wrong(one))} == {}
 
 
-@pytest.mark.parametrize("name", crosscheck.__all__)
+LONG = ("optimizers",)
+"""Names whose examples take more than a minute."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.full] * (one in LONG)) for one in crosscheck.__all__])
 def test_the_examples_run(name: str) -> None:
     ran = [run(one, place) for place, one in documented(public(name), name)]
     assert "".join(said for _, said in ran) == ""

@@ -261,6 +261,7 @@ def test_the_report_is_written_and_drawn(failing: ModelsReport, tmp_path: Any) -
     assert "act" in failing.markdown()
 
 
+@pytest.mark.full
 def test_every_fault_is_explained_not_only_the_first() -> None:
     """Six layers with one activation of another kind each, and the last with one of a third."""
     torch.manual_seed(0)

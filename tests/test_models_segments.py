@@ -116,6 +116,7 @@ def test_a_right_port_has_no_segments(tmp_path: Path) -> None:
     assert "save_segments" not in report.story()
 
 
+@pytest.mark.full
 def test_the_command_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "segments_model.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)

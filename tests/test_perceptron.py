@@ -407,6 +407,7 @@ def test_many_trainings_are_those_of_one_by_one() -> None:
             assert result.predictions[name][3].tolist() == one.predictions(name).ravel().tolist()
 
 
+@pytest.mark.full
 def test_a_logit_on_the_boundary_is_listed_and_no_disagreement() -> None:
     """XOR's logits go to 0."""
     report = crosscheck.perceptrons("xor", seeds=3, epochs=10_000)

@@ -190,6 +190,7 @@ def test_an_input_goes_to_the_reason_around_it_not_to_one_near_it() -> None:
     assert rounded.max_ulp < 10
 
 
+@pytest.mark.full
 def test_a_reason_has_a_region_for_each_case_where_each_shows_it_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = jax.nn.celu
 

@@ -7,7 +7,7 @@ from typing import Any
 from crosscheck import Atlas, AtlasRow
 from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
-from crosscheck._verdict.deviations import Extent
+from crosscheck._verdict.examination import Extent
 
 __all__ = ["ONE", "TAIL", "ZERO", "Extent", "Input", "Number", "Outcome", "atlas_of", "read", "row_of"]
 

@@ -15,7 +15,7 @@ from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, failures, 
 from floats import FORMATS, following, widen
 from judging import CODE
 from kept import environment
-from recorded_here import Environment, examined_here, on_record, seen_here
+from recorded_here import Environment, examined_here, nearest, on_record, seen_here
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Seen
@@ -120,6 +120,30 @@ def test_a_region_covers_and_is_asked_for_in_its_modes_only(modes: tuple[str, ..
     covered = {one.mode for one in report.comparisons if LOST_TAIL.id in one.deviations}
     assert covered == {"eager", "jit"} & set(modes or ("eager", "jit"))
     assert failures(report) == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "ulp", "passed"),
+    [(1.6, 6, True), (5.5, 6, True), (0.3, 6, True), (5.5, 20, False), (6.1, 6, False), (0.2, 6, False), (-1.6, 6, False)],
+)
+def test_just_outside_of_a_region_an_error_just_above_the_budget_passes(low: float, ulp: int, passed: bool) -> None:
+    """Rounding exceeds the budget, here of 4 ULP, at other inputs in each sample; a large error there is another one."""
+    region = Region(0, ("float32",), ((1.0, 1.5),), (Anchor(1.25, {}),), max_ulp=60.0, seen=(nearest(HERE),))
+    changes: Any = {"cause": "inaccurate", "implementations": ("torch.native",), "regions": (region,), "seen": ANYWHERE}
+    tanh = dataclasses.replace(crosscheck.activations["tanh"], deviations=(dataclasses.replace(LOST_TAIL, **changes),))
+
+    def planted(x: torch.Tensor) -> torch.Tensor:
+        y = torch.tanh(x)
+        _, exponent = torch.frexp(y)
+        error = torch.where((x >= 1.0) & (x <= 1.5), 40, torch.where((x >= low) & (x <= low + 0.05), ulp, 0))
+        return y + torch.ldexp(error.to(y.dtype), exponent - 24)
+
+    report = crosscheck.verify(
+        tanh, dtypes=["float32"], orders=[0], implementations=["torch.native"], replace={"torch.native": planted}
+    )
+    assert failures(report) == ""
+    assert report.passed is passed, str(report)
+    assert LOST_TAIL.id in {id_ for one in report.comparisons for id_ in one.deviations}
 
 
 @pytest.mark.parametrize(("max_ulp", "passed"), [(2.0**24, True), (2.0**20, False)])
@@ -269,7 +293,7 @@ def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, nam
     here = [one for one in there if examined_here(one, HERE) and run_here(deviation, one)]
     bounded = [one for one in here if np.isfinite(one.max_ulp)]
     for region in bounded:
-        for factor, message in ((1 / 11, "more than the declared"), (11, "is stale")):
+        for factor, message in ((1 / 101, "more than the declared"), (101, "is stale")):
             changed = dataclasses.replace(region, max_ulp=region.max_ulp * factor)
             wrong = dataclasses.replace(deviation, regions=(changed,))
             assert any(message in one for one in failed(points, only(name, wrong))), (region, message)

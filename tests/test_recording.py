@@ -264,8 +264,8 @@ def test_a_record_is_written_whole_and_goes_on_where_it_was_interrupted(
     done = atlas(*asked, "--json", str(tmp_path / "done"))
     assert done.exit_code == 0, done.output
     assert begun == ["relu", "hard_tanh", "hard_tanh"]
-    assert not journal.exists()
     path = journal.with_suffix(".json")
+    assert {one.name for one in tmp_path.iterdir()} == {path.name, "done"}
     seen, by = recording.here()
     record = json.loads(path.read_text("utf-8"))
     assert (record["seen"]["torch"], record["seen"]["jax"], record["by"]) == (seen.torch, seen.jax, by)

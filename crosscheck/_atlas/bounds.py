@@ -8,7 +8,7 @@ from math import inf
 
 from crosscheck._atlas.intervals import rounded
 from crosscheck._records.deviations import Region
-from crosscheck._verdict.deviations import STALE
+from crosscheck._verdict.examination import STALE
 
 MARGIN, LEAST = 2.0, 1.2
 """A bound is the first number times the largest measured error; if that is stale with another seed, at least the second."""

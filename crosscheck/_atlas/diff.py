@@ -9,7 +9,7 @@ from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.implementations import FRAMEWORKS, on_screen
 from crosscheck._records.names import ORDER_NAMES
-from crosscheck._verdict.deviations import Extent
+from crosscheck._verdict.examination import Extent
 from crosscheck._verdict.judged import ALONE, EXACT
 
 

@@ -17,14 +17,11 @@ from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES, budget
 from crosscheck._verdict.causes import NOT_JUDGED
-from crosscheck._verdict.deviations import (
+from crosscheck._verdict.coverage import SCATTERED, covers, lie_in, regions_of
+from crosscheck._verdict.examination import (
     LONG,
-    SCATTERED,
     Showing,
-    covers,
-    lie_in,
     missed_at,
-    regions_of,
     showing,
     stale,
     too_large,

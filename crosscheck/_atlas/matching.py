@@ -14,7 +14,7 @@ from crosscheck._records.deviations import Deviation, Region, Seen
 from crosscheck._records.names import CAUSES
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE
-from crosscheck._verdict.deviations import excuses, lie_in, regions_of
+from crosscheck._verdict.coverage import excuses, lie_in, regions_of
 from crosscheck._verdict.judged import Judged
 
 NEAR = 2.0

@@ -16,7 +16,8 @@ from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, 
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.records import Activation
-from crosscheck._verdict.deviations import LONG, lie_in
+from crosscheck._verdict.coverage import lie_in
+from crosscheck._verdict.examination import LONG
 from crosscheck._verify.implementations import function_of, implementations_of, runner
 from crosscheck._verify.sample import Sample
 

@@ -30,7 +30,7 @@ from crosscheck._records.plain import plain, restored
 from crosscheck._records.records import LONGEST, VOCABULARY, Activation
 from crosscheck._report.files import write_whole
 from crosscheck._report.journal import Journal, digest
-from crosscheck._verdict.deviations import regions_within
+from crosscheck._verdict.coverage import regions_within
 from crosscheck._verdict.environments import Environment
 from crosscheck._verify.run import run
 from crosscheck._verify.task import LONG_IN_NATIVES, Plan
@@ -122,7 +122,7 @@ def record(out: Path, *, progress: Callable[[str, str, float], None] | None = No
         write_whole(path, content)
     finally:
         journal.close()
-    journal.path.unlink()
+    journal.delete()
     return Recording(
         path=path,
         size=len(content),

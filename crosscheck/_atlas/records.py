@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crosscheck._records.implementations import USUAL_MODES
-from crosscheck._verdict.deviations import Extent
+from crosscheck._verdict.examination import Extent
 from crosscheck._verify.implementations import VIEWS
 
 

@@ -16,7 +16,7 @@ from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
 from crosscheck._records.records import Activation
-from crosscheck._verdict.deviations import LONG, Extent, extents
+from crosscheck._verdict.examination import LONG, Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck._verify.implementations import implementations_of

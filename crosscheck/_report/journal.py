@@ -123,6 +123,11 @@ class Journal:
                 self._file.close()
         self._lock.release()
 
+    def delete(self) -> None:
+        """Delete a closed journal, whose work is done, and its lock."""
+        self.path.unlink()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+
 
 @cache
 def digest(*rooms: str) -> str:

@@ -2,127 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import isfinite, isnan
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, is_number, widen
+from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
-from crosscheck._records.deviations import Anchor, Deviation, Region
-from crosscheck._records.implementations import USUAL_MODES, Implementation, on_screen
-from crosscheck._records.names import ORDER_NAMES, budget
+from crosscheck._records.deviations import Deviation
+from crosscheck._records.implementations import Implementation
 from crosscheck._records.records import Activation
-from crosscheck._verdict.causes import CODE, NOT_JUDGED
-from crosscheck._verdict.environments import Environment, examined_here, regions_here, seen_here
-from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key, count_causes
+from crosscheck._verdict.causes import NOT_JUDGED
+from crosscheck._verdict.coverage import covers, excuses, lies_near, regions_of
+from crosscheck._verdict.environments import Environment, regions_here
+from crosscheck._verdict.examination import examine
+from crosscheck._verdict.judged import Judged, count_causes
 from crosscheck._verdict.records import Comparison, Finding
-
-STALE = 10
-"""A declared maximum is stale if it is more than this many times the measured one."""
-
-LONG = 50_000
-"""For rows with at least this many entries, a bound must hold only in regions that name their length."""
-
-SCATTERED = 16
-"""An error of up to this many budgets may show at few of a region's inputs: rounding exceeds the budget at some points.
-
-Such a region hides little, since its bound holds at each of its inputs. Any other region must show at half of them.
-"""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How often and how strongly a deviation was observed in one region: the points, of how many, and the largest error.
-
-    ``max_ulp`` is in ULP, 0 if the cause has no error to measure. If an implementation raises, ``points`` and ``of`` count
-    the runs.
-    """
-
-    implementation: str
-    against: str
-    dtype: str
-    mode: str
-    points: int
-    of: int
-    max_ulp: float
-
-
-def strict_modes(deviation: Deviation, region: Region) -> set[str]:
-    """The modes in which a deviation must show at a region's anchors, with the results declared there.
-
-    They are the modes that run by default, if it is declared for any of these: in other modes the same fault may show
-    elsewhere, or as a zero of the other sign. Its maximum holds in all of its modes.
-    """
-    modes = set(deviation.modes_of(region))
-    return modes & set(USUAL_MODES) or modes
-
-
-def regions_of(deviation: Deviation, judged: Judged) -> list[Region]:
-    key = judged.key
-    if not set(key.implementations) & set(deviation.implementations):
-        return []
-    return [
-        region
-        for region in deviation.regions
-        if region.order == key.order
-        and key.dtype in region.dtypes
-        and key.mode in deviation.modes_of(region)
-        and (not region.lengths or key.length in region.lengths)
-        and all(judged.parameters[name] == value for name, value in region.parameters.items())
-    ]
-
-
-def regions_within(
-    deviation: Deviation, regions: Iterable[Region], dtypes: Collection[str], modes: Collection[str], *, layout: bool
-) -> tuple[Region, ...]:
-    """The regions of a deviation that can be observed in these dtypes and modes, and in several layouts or not."""
-    if deviation.cause == "layout" and not layout:
-        return ()
-    there = (
-        region for region in regions if set(region.dtypes) & set(dtypes) and set(deviation.modes_of(region)) & set(modes)
-    )
-    return tuple(replace(region, dtypes=tuple(one for one in region.dtypes if one in dtypes)) for region in there)
-
-
-def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArray:
-    """Which of the inputs lie in one of a region's intervals."""
-    inside = np.zeros(x.shape, bool)
-    for low, high in intervals:
-        here = np.isnan(x) if isnan(low) else (low <= x) & (x <= high)
-        if low == high == 0:  # as named points, -0 and 0 differ
-            here &= np.signbit(x) == np.signbit(low)
-        inside |= here
-    return inside
-
-
-def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
-    """Which of the failing points a deviation covers in one of its regions.
-
-    A region of a ``definition`` also covers ``inaccurate`` points, up to its bound: the verdict on a point takes the cause
-    of the points beside it, and these differ from sample to sample. If the bound is small, a region of an ``inaccurate``
-    side also covers a ``definition``.
-    """
-    codes = judged.codes[judged.failing]
-    shows = codes == CODE[deviation.cause]
-    if deviation.cause == "definition" or (deviation.cause == "inaccurate" and _small(region, judged.key)):
-        either = np.isin(codes, [CODE["definition"], CODE["inaccurate"]])
-        shows |= either & (judged.ulp <= region.bound(judged.key.mode))
-    return lie_in(widen(judged.x[judged.failing]), region.intervals) & shows
-
-
-def excuses(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
-    """Which of the failing points need no other reason: those that ``covers`` finds, and zeros of the other sign in float16.
-
-    Near 0, an inaccurate result that is too small for the dtype is a zero of either sign; the other dtypes hold numbers that
-    are small enough. Such a zero is no evidence of the deviation.
-    """
-    covered = covers(deviation, region, judged)
-    if deviation.cause != "inaccurate" or judged.key.dtype != "float16":
-        return covered
-    zero = (judged.codes[judged.failing] == CODE["convention"]) & (judged.got == 0) & (judged.expected == 0)
-    return covered | zero & lie_in(widen(judged.x[judged.failing]), region.intervals)
 
 
 def settle(
@@ -143,7 +38,8 @@ def settle(
         for deviation in activation.deviations
         if deviation.id not in without and (regions := regions_here(deviation, environment))
     ]
-    comparisons = [_compare(one, active, lenient) for one in judged]
+    declared = [deviation for deviation in activation.deviations if deviation.id not in without]
+    comparisons = [_compare(one, active, declared, lenient) for one in judged]
     lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
     found = [finding for deviation in active for finding in _with_one_note(examine(deviation, judged, environment, lengths))]
     return comparisons, [replace(finding, failed=False) for finding in found] if lenient else found
@@ -158,9 +54,9 @@ def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> Comparison:
-    covered, used = _covered(judged, deviations)
-    raises = [one.id for one in deviations if one.cause == "error" and judged.message and regions_of(one, judged)]
+def _compare(judged: Judged, active: Sequence[Deviation], declared: Sequence[Deviation], lenient: bool) -> Comparison:
+    covered, used = _covered(judged, active, declared)
+    raises = [one.id for one in active if one.cause == "error" and judged.message and regions_of(one, judged)]
     open_ = ~covered
     uncovered = count_causes(
         judged.x,
@@ -207,220 +103,21 @@ def _compare(judged: Judged, deviations: Sequence[Deviation], lenient: bool) -> 
     )
 
 
-def _covered(judged: Judged, deviations: Sequence[Deviation]) -> tuple[BoolArray, list[str]]:
-    """Which of the failing points a deviation covers, and the ids of those that cover one."""
+def _covered(judged: Judged, active: Sequence[Deviation], declared: Sequence[Deviation]) -> tuple[BoolArray, list[str]]:
+    """Which of the failing points a deviation covers, and the ids of those that cover one.
+
+    ``active`` have the regions that apply here, ``declared`` those of every environment.
+    """
     covered = np.zeros(judged.failing.shape, bool)
     used: list[str] = []
-    for deviation in deviations:
+    for deviation in active:
         for region in regions_of(deviation, judged):
             if covers(deviation, region, judged).any():
                 used.append(deviation.id)
             covered |= excuses(deviation, region, judged)
+    for deviation in declared if not covered.all() else ():
+        near = ~covered & lies_near(deviation, judged)
+        if near.any():
+            used.append(deviation.id)
+        covered |= near
     return covered, used
-
-
-def examine(
-    deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
-) -> list[Finding]:
-    """Check each region: wide enough, not too wide, observed at its anchors, within its bound."""
-    if deviation.cause == "error":
-        return [
-            Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(one.key)})")
-            for one in judged
-            for region in regions_of(deviation, one)
-            if one.key.mode in strict_modes(deviation, region) and bears_out(deviation, one)
-        ]
-    findings = []
-    for region in (one for one in deviation.regions if examined_here(one, environment)):
-        seen = seen_here(deviation, environment, region)
-        lengths = [{one.key.length for one in judged if one.key.dtype == dtype} for dtype in region.dtypes]
-        # a run over some lengths of rows may lack those in which a deviation shows
-        must_occur = seen and all(some <= {None} or some.issuperset(every_length) for some in lengths)
-        shows = showing(deviation, region, judged)
-        findings += [Finding(deviation.id, seen, message) for message in too_wide(deviation, region, shows)]
-        findings += [
-            Finding(deviation.id, must_occur, message)
-            for anchor in region.anchors
-            for message in missed_at(anchor, deviation, region, shows)
-        ]
-        findings += [Finding(deviation.id, True, message) for message in too_large(region, shows)]
-        findings += [Finding(deviation.id, True, message) for message in stale(region, shows) if must_occur]
-    return list(dict.fromkeys(findings))
-
-
-@dataclass(frozen=True)
-class Showing:
-    """A comparison in which a deviation must show: which points lie in the region, and which of these show it.
-
-    ``measured`` are the points with the deviation's own cause, or if the bound is small, all that show it; the bound is
-    about these. ``strict`` is whether the deviation must show at the region's anchors in this mode.
-    """
-
-    one: Judged
-    inside: BoolArray
-    shown: BoolArray
-    measured: BoolArray
-    strict: bool
-
-    def largest(self, region: Region, *, at_anchors: bool = False) -> float:
-        """The largest measured error, and of any points ``at_anchors`` that it covers, in ULP; 0 if there are none.
-
-        In a row as long as a vocabulary, the summed error differs from the one declared for any length.
-        """
-        if (self.one.key.length or 0) >= LONG and not region.lengths:
-            return 0.0
-        counted = self.measured.copy()
-        for anchor in region.anchors if at_anchors else ():
-            counted |= self.shown & _is_at(self.one, anchor)
-        return _largest(self.one, counted)
-
-
-def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
-    """The comparisons in which a deviation must show in a region, among those that were run."""
-    strict = strict_modes(deviation, region)
-    pairs = ((one, found) for one in judged if (found := _shown(deviation, region, one)) is not None)
-    return [
-        Showing(
-            one,
-            inside,
-            shown,
-            shown & ((one.codes == CODE[deviation.cause]) | _small(region, one.key)),
-            one.key.mode in strict,
-        )
-        for one, (inside, shown) in pairs
-    ]
-
-
-def _small(region: Region, key: Key) -> bool:
-    """Whether a region's bound is so small that it may show at few points, and as either cause."""
-    return region.bound(key.mode) <= SCATTERED * budget(key.dtype, key.order)
-
-
-def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """The comparisons in which too few of a region's inputs show the deviation."""
-    for here in shows:
-        one, shown, inside = here.one, here.shown.sum(), here.inside.sum()
-        scattered = one.key.length or _small(region, one.key) or deviation.cause == "layout"
-        if here.strict and 0 < shown < inside / 2 and not scattered:
-            yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(one.key)})"
-
-
-def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Sequence[Showing]) -> list[str]:
-    """How a deviation differs at an anchor from what is declared."""
-    missed: dict[Key, list[str | None]] = {}
-    for one in (here.one for here in shows if here.strict):
-        if (at := _points_at(one, anchor)).size:
-            # the number that identifies an entry may occur in several rows: it must show in one of them; if it is rounding
-            # beyond the budget at few points, in one dtype and mode of them, as not all are run
-            key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
-            key = replace(key, dtype="", mode="") if one.key.length and _small(region, one.key) else key
-            missed.setdefault(key, []).append(_missed(one, anchor, at, (deviation, region), _where(one.key)))
-    if not missed and any(here.strict for here in shows):
-        return [f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"]
-    return [str(messages[0]) for messages in missed.values() if None not in messages]
-
-
-def too_large(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """The comparisons with an error above the bound of their mode."""
-    for one in shows:
-        key = one.one.key
-        if (largest := one.largest(region)) > (bound := region.bound(key.mode)):
-            yield f"its error is {largest:.4g} ULP, more than the declared {bound:.4g} ({_where(key)})"
-
-
-def stale(region: Region, shows: Iterable[Showing]) -> Iterator[str]:
-    """The bounds that are far above everything that is measured where the deviation must show.
-
-    An error at an anchor counts even if its cause is the other one that the region covers, which may change with the sample.
-    If the deviation's own cause does not occur at all, no error counts. In a region without anchors, it need not occur.
-    """
-    measured: dict[str | None, list[Showing]] = {}
-    for one in shows:
-        mode = one.one.key.mode
-        if one.strict and isfinite(region.bound(mode)):
-            measured.setdefault(mode if mode in region.max_ulp_in else None, []).append(one)
-    for own, of_bound in measured.items():
-        bound = region.max_ulp if own is None else region.bound(own)
-        occurs = any(one.measured.any() for one in of_bound)
-        largest = max(one.largest(region, at_anchors=occurs) for one in of_bound)
-        if largest < bound / STALE and (largest > 0 or region.anchors):
-            where = "" if own is None else f" ({own})"
-            yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
-
-
-def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:
-    """The points that lie in the region, and those of them that show the deviation; None if it need not show."""
-    if region not in regions_of(deviation, one) or not bears_out(deviation, one):
-        return None
-    inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
-    shown = np.zeros(inside.shape, bool)
-    shown[one.failing] = covers(deviation, region, one)
-    return (inside, inside & shown) if inside.any() else None
-
-
-def _largest(one: Judged, shown: BoolArray) -> float:
-    errors = one.ulp[shown[one.failing]]
-    return float(errors[~np.isnan(errors)].max(initial=0.0))
-
-
-def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> list[Extent]:
-    """How often a deviation was observed in a region: for each implementation, dtype and mode that was run."""
-    found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
-    for one in judged:
-        key = (one.key.implementation, one.key.against, one.key.dtype, one.key.mode)
-        if deviation.cause == "error" and region in regions_of(deviation, one):
-            found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
-        for here in showing(deviation, region, [one]):
-            found.setdefault(key, []).append(
-                (int(here.shown.sum()), int(here.inside.sum()), _largest(here.one, here.measured))
-            )
-    return [
-        Extent(*key, sum(shown for shown, _, _ in some), sum(of for _, of, _ in some), max(ulp for _, _, ulp in some))
-        for key, some in found.items()
-    ]
-
-
-def _where(key: Key) -> str:
-    who = f"{on_screen(key.implementation)} against {on_screen(key.against)}"
-    return f"{who}, {key.dtype}, {ORDER_NAMES[key.order]}, {key.mode}"
-
-
-def bears_out(deviation: Deviation, one: Judged) -> bool:
-    """Whether a deviation must show in this comparison.
-
-    It must in each comparison of an implementation with the exact results, unless it is about the layout or a convention
-    between two implementations, which only the comparison of the two shows.
-    """
-    if one.message is not None:
-        return False
-    if deviation.cause == "convention" and len(deviation.implementations) == 2:
-        return set(one.key.implementations) == set(deviation.implementations)
-    return one.key.against == (ALONE if deviation.cause == "layout" else EXACT)
-
-
-def _points_at(one: Judged, anchor: Anchor) -> IntArray:
-    """The indices of the judged points at an anchor."""
-    return np.flatnonzero(_is_at(one, anchor) & (one.codes != NOT_JUDGED)).astype(np.int64)
-
-
-def _is_at(one: Judged, anchor: Anchor) -> BoolArray:
-    return is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
-
-
-def _missed(one: Judged, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:
-    """Why a deviation is not as declared at an anchor; None if it is."""
-    here = np.zeros(one.x.shape, bool)
-    here[at] = True
-    failing = np.flatnonzero(here[one.failing] & covers(*what, one))
-    if not failing.size:
-        return f"it does not occur at its anchor {anchor.input!r} ({where})"
-    declared_results = [anchor.results.get(implementation) for implementation in one.key.implementations]
-    for values, result in zip((one.got, one.expected), declared_results, strict=False):
-        if result is None:
-            continue
-        got = widen(values[failing])
-        expected = np.float64(result).astype(one.x.dtype).astype(np.float64)
-        same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | np.isnan(got) & np.isnan(expected)
-        if not same.any():
-            return f"its result at {anchor.input!r} is {float(got[0])!r}, not the declared {result!r} ({where})"
-    return None

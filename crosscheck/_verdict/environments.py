@@ -111,6 +111,11 @@ def nearest(environment: Environment) -> Seen:
     return min(seen, key=lambda one: _apart(environment, one))
 
 
+def in_a_record(region: Region) -> bool:
+    """Whether a region was measured in an environment that is on record, and is not declared by a person."""
+    return any(record.seen in region.seen for record in records())
+
+
 def _apart(environment: Environment, seen: Seen) -> tuple[bool, bool, list[int], int]:
     """The distance of a recorded environment: whether it is another one, on another device; by its releases; by its CPU."""
     releases = [(_release(getattr(environment, side)), _release(getattr(seen, side))) for side in environment.sides]

@@ -260,7 +260,7 @@ def _judge(
     of_catalogue = given is activations.get(given.name)
     recorded = on_record(here)
     lenient = of_catalogue and not recorded and not strict
-    comparisons, findings = settle(judged, activation, here, without=without, lenient=lenient)
+    comparisons, findings = settle(judged, given, here, without=without, lenient=lenient)
     used = {id_ for comparison in comparisons for id_ in comparison.deviations}
     deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
     report = Report(tuple(comparisons), described, tuple(findings), deviations, recorded=recorded)

@@ -25,7 +25,7 @@ ROUNDING = ("definition", "inaccurate")
 """The causes whose errors become rounding as they become smaller."""
 NEAR = 4.0
 """Up to this factor outside of a region, rounding may exceed the budget at single inputs: each sample finds other ones."""
-NEAR_ERROR = 4.0
+NEAR_ERROR = 2.0
 """Outside of a region, an error of more budgets than this is not rounding."""
 
 
@@ -99,20 +99,25 @@ def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
     """Which of the failing points lie just outside of a deviation's regions on record, with errors just above the budget.
 
     Towards the end of a region, its errors become smaller and exceed the budget at fewer inputs. The region ends where the
-    samples of the recording had the last of these. Other samples have others, and they are as rare in any environment.
+    samples of the recording had the last of these. Other samples have others, and they are as rare in any environment. In
+    a function of rows, the other entries matter as much as the number that identifies this one, so any region is near.
     """
     codes = judged.codes[judged.failing]
     alike = codes == CODE[deviation.cause]
     if deviation.cause in ROUNDING:
         alike = np.isin(codes, [CODE[cause] for cause in ROUNDING])
     alike &= judged.ulp <= NEAR_ERROR * budget(judged.key.dtype, judged.key.order)
+    regions = [region for region in regions_of(deviation, judged) if in_a_record(region)] if alike.any() else []
+    x = widen(judged.x[judged.failing])
+    if judged.key.length is not None:
+        return alike & np.isfinite(x) & bool(regions)
     limits = [
         (low * NEAR if low < 0 else low / NEAR, high / NEAR if high < 0 else high * NEAR)
-        for region in (regions_of(deviation, judged) if alike.any() else ())
+        for region in regions
         for low, high in region.intervals
-        if low < high and in_a_record(region)
+        if low < high
     ]
-    return alike & lie_in(widen(judged.x[judged.failing]), limits)
+    return alike & lie_in(x, limits)
 
 
 def small(region: Region, key: Key) -> bool:

@@ -285,8 +285,9 @@ def distance(matrix: Array, expected: Array) -> float:
         if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
             return float("inf")
         apart, other = apart[finite], other[finite]
-    size = float(np.sqrt(np.dot(other, other) / other.size)) if other.size else 0.0
     largest = float(apart.max(initial=0.0))
+    # not by numpy.dot: the threads of its library then spin, and take cores from JAX's
+    size = float(np.sqrt(np.square(other, out=apart).mean())) if other.size else 0.0
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 

@@ -18,7 +18,7 @@ from crosscheck._models.forcing import FLOOR, Forced, Forcing
 from crosscheck._models.gradients import BackwardError, gradients
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.landmarks import Landmark, distance, landmarks
+from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
@@ -146,7 +146,7 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64."""
     unit = 2.0**-precision
     options: dict[str, Any] = {"wide": True, "mended": False}  # a replaced value would hide how far constants move it
-    base = forcing.replaced(clean.left, **options)
+    base = forcing.replaced(clean.left, **options, values=True)
     found = dict.fromkeys(base.errors, FLOOR)
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
@@ -164,16 +164,15 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     """The accuracy in the dtype at each landmark at which the two models agree in float64."""
     wrong = {number for number, error in located.errors.items() if not error <= forcing.tolerances[number]}
     unit = 2.0**-precision
-    truth = forcing.replaced(located.left, wide=True, narrow_values=True)
-    jax = forcing.replaced(located.left, wide=False, keep=bool(located.faults))
+    truth = forcing.replaced(located.left, wide=True, narrow_values=True, values=True)
+    jax = forcing.replaced(located.left, wide=False, keep=bool(located.faults), against=truth)
     free = forcing.free(wide=False)
     # where all is equal in float64, torch's values are those of a clean run of JAX
     equal = not located.left and all(error <= FLOOR for error in located.errors.values())
-    free_wide = None if equal else forcing.free(wide=True)
+    free_wide = None if equal else forcing.free(wide=True, values=True)
     # rounding may change an integer, such as the index of the largest of two nearly equal numbers
     floats = {number for number in truth.errors if forcing.landmarks[number].expected.wide.dtype == np.float64}
     judged = sorted(floats - wrong)
-    errors = {number: _moved(jax, truth, number) for number in judged}
     found: dict[int, Accuracy] = {}
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
     for draw in range(DRAWS):
@@ -186,7 +185,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         found = {
             number: Accuracy(
                 torch=truth.errors[number],
-                jax=errors[number],
+                jax=jax.errors[number],
                 rounding=max(spread[number], unit),
                 accumulated=free.errors[number],
                 drift=drift[number],
@@ -196,10 +195,6 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         if all(one.side is None and one.accumulated <= NEAR * one.drift for one in found.values()):
             break  # more draws only allow more
     return found, jax
-
-
-def _moved(one: Forced, other: Forced, number: int) -> float:
-    return distance(np.asarray(one.values[number]), np.asarray(other.values[number]))
 
 
 def _finite(error: float) -> float:

@@ -6,7 +6,8 @@ landmark contains that operation, it is wrong for the same reason, and is not a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +32,8 @@ MOST_FOUND = 1e-5
 """The same limit where rounded constants, such as tables of positions, explain larger differences."""
 MOST_TRIED = 40
 """The most values of JAX that are replaced by one result of torch."""
+AHEAD = 4
+"""JAX computes so many landmarks ahead of the one that is measured: the two go on at the same time."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Forced:
     run: Run | None = None
 
 
+Look = Callable[[Forced, int, Array, Array, Run], bool]
+"""A function of the run's results so far, and of a landmark: its number, JAX's value, and torch's. It may decide whether
+JAX gets torch's value there."""
+
+
 class Forcing:
     """Runs of a model of JAX with values of a model of torch."""
 
@@ -84,7 +92,8 @@ class Forcing:
     ) -> None:
         self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
         self.fixed, self.weights, self.inputs = fixed, weights, inputs
-        self.tolerances = dict.fromkeys(range(len(landmarks)), FLOOR)
+        self._every = frozenset(range(len(landmarks)))
+        self.tolerances = dict.fromkeys(self._every, FLOOR)
         self.mends: dict[int, Mend] = {}
         """For each landmark, the replacements that correct what follows it."""
         self.orders: dict[int, tuple[int, ...] | None] = {}
@@ -94,9 +103,9 @@ class Forcing:
         self._stretches = repeated(flat, before, after)
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
 
-    def free(self, *, wide: bool, noise: Noise | None = None, against: Forced | None = None) -> Forced:
+    def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
         """A run without replacements: the errors that have accumulated at each landmark."""
-        return self._run(_measuring(None, against), wide=wide, noise=noise)
+        return self._run(_measuring(values, against), put=(), wide=wide, noise=noise)
 
     def replaced(
         self,
@@ -107,16 +116,18 @@ class Forcing:
         noise: Noise | None = None,
         constants_only: bool = False,
         keep: bool = False,
+        values: bool = False,
         against: Forced | None = None,
         mended: bool = True,
     ) -> Forced:
         """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
 
-        JAX's values there are in ``values``, and every value in ``run`` if they are to be kept. With ``against``, errors are
-        relative to the values of that run, and no values are kept.
+        With ``values``, JAX's values at the landmarks are there afterwards; with ``keep``, every value, in ``run``. With
+        ``against``, errors are relative to the values of that run, otherwise to torch's.
         """
         return self._run(
-            _measuring(skipped, against),
+            _measuring(values, against),
+            put=self._every - skipped,
             wide=wide,
             narrow_values=narrow_values,
             noise=noise,
@@ -129,20 +140,20 @@ class Forcing:
         """A clean run in float64 that names each fault."""
         self.mends = {}
         if self._everywhere is None:
-            self._everywhere = self._run(_measuring(set(), None), wide=True)
+            self._everywhere = self._run(_measuring(False, None), put=self._every, wide=True)
         if all(error <= self.tolerances[number] for number, error in self._everywhere.errors.items()):
             return self._everywhere
         search = _Search(self)
-        found = self._run(search.seen, wide=True, keep=True)
+        found = self._run(search.seen, put=None, wide=True, keep=True)
         search.end(found)
         return found
 
-    def _order(self, number: int, array: Array, expected: Array) -> tuple[int, ...] | None:
+    def _order(self, number: int, value: Any, expected: Array) -> tuple[int, ...] | None:
         """The order of torch's rows in JAX: found by the values, or if they differ, as earlier in the same module."""
         if number not in self.orders:
             landmark = self.landmarks[number]
             like = (landmark.path, tuple(landmark.view.shape[axis] for axis in landmark.view.rows))
-            fits, order = row_order(landmark, array, expected)
+            fits, order = row_order(landmark, np.asarray(value), expected)
             if fits:
                 self._seen_orders[like] = order
             self.orders[number] = order if fits else self._seen_orders.get(like)
@@ -150,8 +161,9 @@ class Forcing:
 
     def _run(
         self,
-        seen: Callable[[Forced, int, Array, Array, Run], bool],
+        seen: Look,
         *,
+        put: Container[int] | None,
         wide: bool,
         narrow_values: bool = False,
         noise: Noise | None = None,
@@ -159,23 +171,34 @@ class Forcing:
         keep: bool = False,
         mends: Mapping[int, Mend] = MappingProxyType({}),
     ) -> Forced:
+        """A run with torch's values at the landmarks ``put``; None if ``seen`` decides."""
         forced = Forced()
+        later: deque[Callable[[], bool]] = deque()
         operands: dict[int, dict[int, Seen]] = {}
         results: dict[int, Seen] = {}
 
         def callback(number: int, landmark: Landmark) -> Seen:
             def call(run: Run, value: Any) -> Any:
                 expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
-                array = np.asarray(value)
-                order = self._order(number, array, expected)
-                matrix = landmark.view.matrix(array, order)
-                put = seen(forced, number, landmark.compared(matrix), landmark.compared(expected), run)
+                order = self._order(number, value, expected)
+
+                def matrix() -> Array:  # waits for JAX
+                    return landmark.view.matrix(np.asarray(value), order)
+
+                def look() -> bool:
+                    return seen(forced, number, landmark.compared(matrix()), landmark.compared(expected), run)
+
+                if put is not None:
+                    later.append(look)
+                    if len(later) > AHEAD:
+                        later.popleft()()
+                here = look() if put is None else number in put
                 if number in mends:
                     run.put(mends[number].value, self.mended(mends[number], wide=wide and not narrow_values))
-                if not put:
+                if not here:
                     forced.left.add(number)
                     return None
-                whole = expected if landmark.known is None else np.where(landmark.known, expected, matrix)
+                whole = expected if landmark.known is None else np.where(landmark.known, expected, matrix())
                 return landmark.view.array(np.asarray(whole), order)
 
             return call
@@ -200,6 +223,8 @@ class Forcing:
             stretches=self._stretches if whole else (),
         )
         forced.results = run(self.weights, self.inputs)
+        while later:
+            later.popleft()()
         forced.run = run if keep else None
         return forced
 
@@ -209,16 +234,14 @@ class Forcing:
         return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)
 
 
-def _measuring(skipped: set[int] | None, against: Forced | None) -> Callable[[Forced, int, Array, Array, Run], bool]:
-    """A function that takes the error at each landmark and puts torch's value there, except at ``skipped``; None is all."""
+def _measuring(values: bool, against: Forced | None) -> Look:
+    """A function that takes the error at each landmark, and keeps the values."""
 
     def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
-        if against is None:
+        if values:
             forced.values[number] = matrix
-            forced.errors[number] = distance(matrix, expected)
-        else:
-            forced.errors[number] = distance(matrix, against.values[number])
-        return skipped is not None and number not in skipped
+        forced.errors[number] = distance(matrix, expected if against is None else against.values[number])
+        return False
 
     return seen
 

@@ -76,6 +76,7 @@ def entries(uses: Sequence[Use]) -> list[Entry]:
 def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
     """Every weight of a use that has a partner, with it."""
     matching = _Matching(entries(torch_uses), entries(jax_uses))
+    matching.in_step()
     matching.by(lambda entry: (entry.kind, entry.numbers))
     matching.by(lambda entry: entry.numbers)
     matching.nearly()
@@ -106,14 +107,26 @@ class _Matching:
         torch, jax = ([k for k in range(len(side)) if k not in taken] for side, taken in sides)
         return torch, jax
 
-    def by(self, key: Callable[[Entry], Hashable]) -> None:
-        """Pair weights with the same key: in order if both sides have equally many, else between the same neighbours."""
+    def _groups(self, key: Callable[[Entry], Hashable]) -> Iterable[tuple[list[int], list[int]]]:
+        """The weights without a partner that have the same key, on both sides."""
         groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for side, (numbers, items) in enumerate(zip(self.left(), (self.torch, self.jax), strict=True)):
             for k in numbers:
                 groups[key(items[k])][side].append(k)
+        return groups.values()
+
+    def in_step(self) -> None:
+        """Pair what both sides apply in the same order, as ``by`` would by the numbers, but without their fingerprints."""
+        for torch, jax in self._groups(lambda entry: (entry.kind, entry.matrix.size)):
+            both = list(zip(torch, jax, strict=False))
+            if len(torch) == len(jax) and all(np.array_equal(self.torch[t].matrix, self.jax[j].matrix) for t, j in both):
+                for t, j in both:
+                    self._join(t, j, "values", arranged=(None, None, None))
+
+    def by(self, key: Callable[[Entry], Hashable]) -> None:
+        """Pair weights with the same key: in order if both sides have equally many, else between the same neighbours."""
         uneven = []
-        for torch, jax in groups.values():
+        for torch, jax in self._groups(key):
             if len(torch) == len(jax):
                 self._zip(torch, jax)
             elif len(torch) == 1 and self.torch[torch[0]].kind == "product":
@@ -129,12 +142,11 @@ class _Matching:
         for t, j in zip(torch, jax, strict=True):
             self._join(t, j, how)
 
-    def _join(self, t: int, j: int, how: str, part: tuple[int, int] = (0, 1)) -> None:
+    def _join(self, t: int, j: int, how: str, part: tuple[int, int] = (0, 1), *, arranged: Arranged | None = None) -> None:
         one, other = self.torch[t], self.jax[j]
         self._taken[0].add(t)
         self._taken[1].add(j)
-        arranged = arrange(one.matrix, other.matrix)
-        inputs, outputs, layout = arranged if arranged is not None else (None, None, None)
+        inputs, outputs, layout = arranged or arrange(one.matrix, other.matrix) or (None, None, None)
         features = np.arange(one.shape[1])
         self.pairs.append(
             Pair(

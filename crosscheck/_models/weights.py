@@ -81,6 +81,24 @@ def account(
     return Accounted(matches, found.same, found.sums)
 
 
+class Prints:
+    """The fingerprints of arrays by name, each taken when it is first needed."""
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = arrays
+        self._taken: dict[str, Hashable] = {}
+        # equal fingerprints need equal sizes and equal largest numbers, which are found in less time
+        likely = _groups({name: (one.size, str(one.max(initial=-np.inf) + 0.0)) for name, one in arrays.items()})
+        alike = (group for names in likely for group in _groups({name: self[name] for name in names}))
+        self.copied = {name for group in alike for name in group}
+        """The arrays whose numbers another array holds too."""
+
+    def __getitem__(self, name: str) -> Hashable:
+        if name not in self._taken:
+            self._taken[name] = fingerprint(self._arrays[name])
+        return self._taken[name]
+
+
 class _Account:
     def __init__(
         self,
@@ -93,10 +111,7 @@ class _Account:
         self.torch, self.model, self.flat = torch, model, flat
         self.uses, self.pairs = [use for _, use, _ in uses], pairs
         self.mine, self.theirs = torch.weights, float_arrays(model)
-        self.prints: list[dict[str, Hashable]] = [
-            {name: fingerprint(one) for name, one in side.items()} for side in (self.mine, self.theirs)
-        ]
-        """Keys of the numbers of torch's arrays and of JAX's, in any order."""
+        self.prints = Prints(self.mine), Prints(self.theirs)
         self.places = TorchPlaces(self.mine)
         self.jax = Places({name: value.shape for name, value in self.theirs.items()})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
@@ -109,8 +124,7 @@ class _Account:
         self.same: dict[str, Array] = {}
 
     def matches(self) -> tuple[WeightMatch, ...]:
-        counts = self._counts()
-        self.by_uses({"values", "transposed"}, lambda t, j: BY_VALUES if counts[t, j] == 1 else BY_POSITION)
+        self.by_uses({"values", "transposed"}, lambda t, j: BY_POSITION if self._among_copies(t, j) else BY_VALUES)
         self.by_fingerprints()
         self.by_numbers()
         self.by_sums()
@@ -118,19 +132,10 @@ class _Account:
         self.by_uses({"order"}, lambda t, j: BY_POSITION)
         return self.listed()
 
-    def _counts(self) -> dict[tuple[str, str], int]:
-        """For each pair of arrays, how many others hold the same numbers as either of them."""
-        mine, theirs = self.prints
-        many: dict[Hashable, int] = defaultdict(int)
-        for side in self.prints:
-            own: dict[Hashable, int] = defaultdict(int)
-            for key in side.values():
-                own[key] += 1
-            for key, number in own.items():
-                many[key] = max(many[key], number)
-        return defaultdict(
-            lambda: 1, {(t, j): max(many[mine[t]], many[theirs[j]]) for t in mine for j in theirs if mine[t] == theirs[j]}
-        )
+    def _among_copies(self, mine: str, theirs: str) -> bool:
+        """Whether two arrays hold the same numbers, and another array on either side holds them too."""
+        several = mine in self.prints[0].copied or theirs in self.prints[1].copied
+        return several and self.prints[0][mine] == self.prints[1][theirs]
 
     def left(self) -> list[str]:
         """JAX's arrays without a match so far."""
@@ -221,7 +226,10 @@ class _Account:
                 for one, other in best(mine, theirs):
                     self._arranged(one, other, BY_NAME)
         for name in self.left():  # untied in JAX, or used twice: its partner is matched already
-            same = [one for one in self.mine if self.prints[0][one] == self.prints[1][name]]
+            size = self.theirs[name].size
+            same = [
+                one for one, array in self.mine.items() if array.size == size and self.prints[0][one] == self.prints[1][name]
+            ]
             if len(same) == 1:
                 self._arranged(same[0], name, BY_VALUES)
 
@@ -303,7 +311,8 @@ class _Account:
                 for name in names.split("+"):
                     uses[name].append((use, slot))
         # only the few weights of one shape with the same numbers are worth the digests of what they are applied to
-        likely = _groups({name: (array.shape, self.prints[0][name]) for name, array in self.mine.items() if name in uses})
+        copied = [name for name in self.mine if name in uses and name in self.prints[0].copied]
+        likely = _groups({name: (self.mine[name].shape, self.prints[0][name]) for name in copied})
         keys = {name: (digest(self.mine[name]), *starmap(self._applied, uses[name])) for names in likely for name in names}
         return {name for names in likely for group in _groups({one: keys[one] for one in names}) for name in group}
 

@@ -84,7 +84,9 @@ class Observer:
             self._names[key] = name
             self.weights[name] = _wide(tensor)
             self._origins[key] = (WEIGHT, frozenset([name]))
-        self._parameters = {_storage(one) for one in module.parameters()}
+        self.parameters = [(one, self.weights[name]) for name, one in module.named_parameters() if name in self.weights]
+        """The parameters, with their values in float64."""
+        self._parameters = {_storage(one) for one, _ in self.parameters}
         self._module = module
 
     @contextmanager
@@ -270,6 +272,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
 
     lifted = TorchLifted(observed, program.inputs.fmt.name)
     lifted.observer = observer
+    lifted.widened = [(one.detach(), torch.from_numpy(wide)) for one, wide in observer.parameters]
     before = {name: _wide(buffer) for name, buffer in buffers.items()}
     with observer.watching(), torch.no_grad():
         wide = lifted.run([widened(leaf) for leaf in program.inputs.leaves])

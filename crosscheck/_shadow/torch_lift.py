@@ -386,6 +386,8 @@ class TorchLifted:
         """Whether the last run drew random numbers."""
         self.observer: Observer | None = None
         """Called after every operation of a run that is not a view of its operand."""
+        self.widened: Sequence[tuple[Any, Any]] = ()
+        """Tensors that the program does not change, each with itself in float64, which saves it another copy."""
 
     @property
     def met(self) -> Met:
@@ -395,6 +397,8 @@ class TorchLifted:
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         """See ``crosscheck._shadow.base.Lifted``."""
         shadows = _Shadows()
+        for tensor, wide in self.widened:
+            shadows.put(tensor, wide)
         rounding = _Rounding(noise, self._opaque) if noise else None
         tensors = []
         for argument in arguments:

@@ -135,6 +135,8 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
         given = [places_of(one) for one in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0]
+        if step.operation.name == "transpose":  # a view, where JAX would make a copy
+            return given[0].transpose(step.equation.params["permutation"])
         return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
 
     with jax.enable_x64(places.dtype.itemsize > 4):

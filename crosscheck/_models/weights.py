@@ -292,11 +292,12 @@ class _Account:
             if name in alike:
                 reasons[place] = UNIDENTIFIABLE
                 continue
-            apart = np.abs(self.theirs[place] - self.places.numbers(sources[place]))
+            apart = self.theirs[place] - self.places.numbers(sources[place])
             apart = apart if region.mask.all() else apart[region.mask]
+            largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
             how = self.how.get((name, place), BY_VALUES)
-            found.append(WeightMatch(name, place, words, how, float(apart.max(initial=0.0))))
+            found.append(WeightMatch(name, place, words, how, float(largest)))
         for name, places in sources.items():
             missing = int((places < 0).sum())
             if missing and not self._explained(name) and missing < places.size:

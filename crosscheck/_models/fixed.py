@@ -8,7 +8,7 @@ from typing import Any
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.places import is_moved, without_inputs
-from crosscheck._models.uses import WEIGHT
+from crosscheck._models.uses import DATA, WEIGHT
 
 
 class Fixed:
@@ -26,9 +26,9 @@ class Fixed:
         weights, and what is only moved from them. All else is rounded.
         """
         if wide not in self._found:
-            found = without_inputs(self._flat, self._weights, wide=wide)
-            needed = self._needed()
-            self._found[wide] = {number: value if number in needed else None for number, value in found.items()}
+            # without what only the moves need, which is as large as all weights
+            found = without_inputs(self._flat, self._weights, wide=wide, keep=self._needed())
+            self._found[wide] = {number: found.get(number) for number, kind in self._flat.kinds.items() if kind != DATA}
         found = self._found[wide]
         if loose is None:
             return found

@@ -97,12 +97,12 @@ class JaxProgramFlat:
                 left += self.steps[maker].inputs
         return found
 
-    def last_uses(self, steps: Sequence[Step]) -> dict[int, list[int]]:
-        """For each of the steps, run in this order, the values that no later one needs; results are needed to the end."""
+    def last_uses(self, steps: Sequence[Step], kept: Container[int] = ()) -> dict[int, list[int]]:
+        """For each of the steps, run in this order, the values that no later one needs, without results and what is kept."""
         last = {one: step.operation.index for step in steps for one in step.inputs if isinstance(one, int)}
         found: dict[int, list[int]] = {}
         for number, step in last.items():
-            if number not in self.results:
+            if number not in self.results and number not in kept:
                 found.setdefault(step, []).append(number)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,9 +115,11 @@ def float_arrays(model: JaxModel) -> dict[str, Array]:
     return {name: value if value.dtype.kind == "f" else value.astype(np.float32) for name, value in floats.items()}
 
 
-def without_inputs(flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool = True) -> dict[int, Array]:
-    """The values that JAX computes from weights and constants alone, by number."""
-    run = Run(flat, wide=wide)
+def without_inputs(
+    flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool = True, keep: bool | Container[int] = True
+) -> dict[int, Array]:
+    """The values that JAX computes from weights and constants alone, by number: those of ``keep``, True for all."""
+    run = Run(flat, wide=wide, keep=keep)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
     return {number: value for number, value in run.values.items() if flat.kinds[number] != DATA}
 

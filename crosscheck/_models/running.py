@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -50,13 +50,14 @@ class Run:
         noise: Noise | None = None,
         constants_only: bool = False,
         loose: frozenset[str] = frozenset(),
-        keep: bool = True,
+        keep: bool | Container[int] = True,
         known: Mapping[int, Any] = MappingProxyType({}),
         stretches: Sequence[Stretch] = (),
     ) -> None:
         """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
 
-        Without ``keep``, a value is dropped when no later step needs it. Values that are ``known`` are not computed.
+        A value is dropped when no later step needs it, unless it is one of ``keep``; True keeps all. Values that are
+        ``known`` are not computed.
         Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
         """
         self._known, self._noise = known, noise
@@ -64,7 +65,7 @@ class Run:
         self._inside = {step.operation.index for one in stretches for step in one.steps}
         # a stretch on data may need what is computed from constants between its steps
         self._steps = sorted(flat.steps, key=lambda one: one.operation.kind == DATA) if stretches else flat.steps
-        self._last = {} if keep else flat.last_uses(self._steps)
+        self._last = {} if keep is True else flat.last_uses(self._steps, keep or ())
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
         self.values: dict[int, Any] = {}

@@ -50,7 +50,8 @@ Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any]], None]
 """A function of an operation's plan, its arguments, its result, and a function from a tensor to its shadow."""
 
 _ONE_THREAD = 2**16
-"""A program of up to so many elements runs in one thread: its operations are too short to wake other threads."""
+"""A program of up to so many elements, arguments and parameters, runs in one thread: its operations are too short to wake
+other threads."""
 
 
 # Operations whose float results are copies of existing numbers, or exact functions of them.
@@ -411,7 +412,7 @@ class TorchLifted:
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
             torch._C._set_mkldnn_enabled(False)
-            if sum(tensor.numel() for tensor in tensors) <= _ONE_THREAD:
+            if sum(one.numel() for one in (*tensors, *(known for known, _ in self.widened))) <= _ONE_THREAD:
                 stack.enter_context(one_thread())
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))

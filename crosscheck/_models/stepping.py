@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.uses import CONSTANT
@@ -54,9 +55,13 @@ class Arithmetic:
         """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
         if not self._noisy or not is_float(wide):
             return wide
-        if not isinstance(wide, jax.core.Tracer) and _holds(dtype, np.asarray(wide)):
-            self._interpreter.skip(wide)
-            return wide
+        if not isinstance(wide, jax.core.Tracer):
+            held = _held(dtype, np.asarray(wide))
+            if held.all():
+                self._interpreter.skip(wide)
+                return wide
+            if not held.any():  # the usual case of a scalar
+                return self.disturbed(wide)
         wide = jnp.asarray(wide)
         return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
 
@@ -73,10 +78,10 @@ class Arithmetic:
         return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
 
 
-def _holds(dtype: Any, wide: Array) -> bool:
-    """Whether a dtype holds all of these numbers."""
+def _held(dtype: Any, wide: Array) -> BoolArray:
+    """Which of these numbers a dtype holds."""
     with np.errstate(over="ignore"):
-        return bool((wide.astype(dtype).astype(wide.dtype) == wide).all())
+        return np.asarray(wide.astype(dtype).astype(wide.dtype) == wide)
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:

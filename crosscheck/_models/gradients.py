@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import jax
@@ -65,7 +66,7 @@ def gradients(
         raise BackwardError("jax") from error.__cause__
     given = [*jax_leaves, *cotangents]
     base = Run(flat, wide=True, keep=False)(model.weights, given)
-    clean = _joined(program, model, accounted, mine, base, [np.zeros(one.shape) for one in base])
+    clean = _joined(program, model, accounted, mine, base)
     if not any(one.cause for one in clean):
         return clean
     unit = 2.0**-program.inputs.fmt.precision
@@ -134,7 +135,7 @@ def _joined(
     accounted: Accounted,
     mine: dict[str, Array | None],
     theirs: Sequence[Array],
-    spreads: Sequence[Array],
+    spreads: Sequence[Array] = (),
 ) -> list[Gradient]:
     """JAX's gradients, added up for each number of torch. The gradient of a sum counts for both of its summands."""
     shapes = {name: tuple(one.shape) for name, one in _weights(program)}
@@ -145,9 +146,11 @@ def _joined(
 
     def add(leaf: str, number: int, where: Array) -> None:
         seen = where >= 0
-        np.add.at(gradient, where[seen], theirs[number][seen])
-        np.add.at(spread, where[seen], spreads[number][seen])
-        known[where[seen]] = True
+        at = where[seen]
+        np.add.at(gradient, at, theirs[number][seen])
+        if spreads:
+            np.add.at(spread, at, spreads[number][seen])
+        known[at] = True
         for owner, *_ in places.split(where):
             holders[owner].append(leaf)
 
@@ -158,10 +161,12 @@ def _joined(
             add(leaf, number, np.where(added, places.of(other), places.dtype.type(-1)))
         elif leaf in accounted.places:
             add(leaf, number, accounted.places[leaf])
-    at = {name: places.of(name).ravel() for name in mine if name in shapes}  # a view has no numbers of its own
-    return [
-        _judged(name, mine[name], gradient[where], spread[where], known[where], holders[name]) for name, where in at.items()
-    ]
+    found = []
+    for name, numbers in mine.items():
+        if name in shapes:  # a view has no numbers of its own
+            own = slice(places.start(name), places.start(name) + prod(shapes[name]))
+            found.append(_judged(name, numbers, gradient[own], spread[own], known[own], holders[name]))
+    return found
 
 
 def _weights(program: TorchProgram) -> Iterator[tuple[str, Any]]:

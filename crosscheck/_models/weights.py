@@ -292,8 +292,9 @@ class _Account:
             if name in alike:
                 reasons[place] = UNIDENTIFIABLE
                 continue
-            apart = self.theirs[place] - self.places.numbers(sources[place])
-            apart = apart if region.mask.all() else apart[region.mask]
+            whole = bool(region.mask.all())
+            mine = self.mine[name] if whole and region.layout == "the same" else self.places.numbers(sources[place])
+            apart = self.theirs[place] - mine if whole else (self.theirs[place] - mine)[region.mask]
             largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
             how = self.how.get((name, place), BY_VALUES)

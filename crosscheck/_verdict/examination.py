@@ -188,8 +188,8 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
 
 
 def _lost(region: Region) -> float:
-    """An error, in ULP, with which no digit is right: how much larger an error is says nothing."""
-    return max(2.0 ** (FORMATS[dtype].precision + 10) for dtype in region.dtypes)
+    """An error, in ULP, of many millions of times the result: how much larger an error is says nothing."""
+    return max(2.0 ** (FORMATS[dtype].precision + 24) for dtype in region.dtypes)
 
 
 def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:

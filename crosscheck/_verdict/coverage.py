@@ -27,6 +27,8 @@ NEAR = 4.0
 """Up to this factor outside of a region, rounding may exceed the budget at single inputs: each sample finds other ones."""
 NEAR_ERROR = 2.0
 """Outside of a region, an error of more budgets than this is not rounding."""
+NEAR_INPUTS = 10
+"""More inputs of one comparison than this are not single inputs."""
 
 
 def regions_of(deviation: Deviation, judged: Judged) -> list[Region]:
@@ -101,7 +103,10 @@ def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
     Towards the end of a region, its errors become smaller and exceed the budget at fewer inputs. The region ends where the
     samples of the recording had the last of these. Other samples have others, and they are as rare in any environment. In
     a function of rows, the other entries matter as much as the number that identifies this one, so any region is near.
+    Where every number of the dtype is tried, there is no other sample.
     """
+    if judged.key.length is None and judged.x.dtype.itemsize == 2:
+        return np.zeros(judged.failing.shape, bool)
     codes = judged.codes[judged.failing]
     alike = codes == CODE[deviation.cause]
     if deviation.cause in ROUNDING:
@@ -109,15 +114,13 @@ def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
     alike &= judged.ulp <= NEAR_ERROR * budget(judged.key.dtype, judged.key.order)
     regions = [region for region in regions_of(deviation, judged) if in_a_record(region)] if alike.any() else []
     x = widen(judged.x[judged.failing])
-    if judged.key.length is not None:
-        return alike & np.isfinite(x) & bool(regions)
     limits = [
         (low * NEAR if low < 0 else low / NEAR, high / NEAR if high < 0 else high * NEAR)
         for region in regions
         for low, high in region.intervals
         if low < high
     ]
-    return alike & lie_in(x, limits)
+    return alike & (np.isfinite(x) & bool(regions) if judged.key.length is not None else lie_in(x, limits))
 
 
 def small(region: Region, key: Key) -> bool:

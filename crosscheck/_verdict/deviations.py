@@ -13,7 +13,7 @@ from crosscheck._records.deviations import Deviation
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import NOT_JUDGED
-from crosscheck._verdict.coverage import covers, excuses, lies_near, regions_of
+from crosscheck._verdict.coverage import NEAR_INPUTS, covers, excuses, lies_near, regions_of
 from crosscheck._verdict.environments import Environment, regions_here
 from crosscheck._verdict.examination import examine
 from crosscheck._verdict.judged import Judged, count_causes
@@ -38,7 +38,8 @@ def settle(
         for deviation in activation.deviations
         if deviation.id not in without and (regions := regions_here(deviation, environment))
     ]
-    declared = [deviation for deviation in activation.deviations if deviation.id not in without]
+    # without a deviation, another one must not excuse what it covers
+    declared = () if without else activation.deviations
     comparisons = [_compare(one, active, declared, lenient) for one in judged]
     lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
     found = [finding for deviation in active for finding in _with_one_note(examine(deviation, judged, environment, lengths))]
@@ -115,7 +116,7 @@ def _covered(judged: Judged, active: Sequence[Deviation], declared: Sequence[Dev
             if covers(deviation, region, judged).any():
                 used.append(deviation.id)
             covered |= excuses(deviation, region, judged)
-    for deviation in declared if not covered.all() else ():
+    for deviation in declared if 0 < (~covered).sum() <= NEAR_INPUTS else ():
         near = ~covered & lies_near(deviation, judged)
         if near.any():
             used.append(deviation.id)

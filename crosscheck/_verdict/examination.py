@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray, IntArray, is_number, widen
+from crosscheck._arithmetic.formats import BoolArray, IntArray, is_number, widen
 from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES, on_screen
 from crosscheck._records.names import ORDER_NAMES
@@ -162,7 +162,7 @@ def too_large(region: Region, shows: Iterable[Showing], *, recorded: bool = Fals
     for one in shows:
         key = one.one.key
         room = (SMALL_ROOM if small(region, key) else ROOM) if recorded else 1.0
-        if min(largest := one.largest(region), _lost(region)) > room * (bound := region.bound(key.mode)):
+        if (largest := one.largest(region)) > room * (bound := region.bound(key.mode)):
             yield f"its error is {largest:.4g} ULP, more than the declared {bound:.4g} ({_where(key)})"
 
 
@@ -182,14 +182,9 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
         occurs = any(one.measured.any() for one in of_bound)
         largest = max(one.largest(region, at_anchors=occurs) for one in of_bound)
         room = STALE * (ROOM if recorded else 1.0)
-        if largest * room < min(bound, _lost(region)) and (largest > 0 or region.anchors):
+        if largest * room < bound and (largest > 0 or region.anchors):
             where = "" if own is None else f" ({own})"
             yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
-
-
-def _lost(region: Region) -> float:
-    """An error, in ULP, of many millions of times the result: how much larger an error is says nothing."""
-    return max(2.0 ** (FORMATS[dtype].precision + 24) for dtype in region.dtypes)
 
 
 def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:

@@ -22,6 +22,7 @@ from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
+from crosscheck._models.searching import locate
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._models.uses import Use, digest
@@ -113,10 +114,10 @@ def run(
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     held = {name for one in pairs if one.how != "order" for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
     forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
-    located = forcing.located()
+    located = locate(forcing)
     if any(error > FLOOR for error in located.errors.values()):
         forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
-        located = forcing.located()
+        located = locate(forcing)
     shown = {one.name: numbers[one.step, one.place] for one in last}
     found = Found(torch, model, flat, uses, pairs, accounted, marks, forcing, located, forcing.tolerances, shown)
     if lost := [name for name in torch.buffers if name not in shown]:

@@ -65,8 +65,8 @@ class Region:
         anchors: Inputs in the intervals at which the deviation must occur. If it occurs in few samples, a region with a
             bound needs no anchor.
         max_ulp: An upper bound of the error in ULP, for the causes that have one. The run fails if the measured error is
-            above it, or below a tenth of it. For rows as long as a vocabulary, it holds only if ``lengths`` names their
-            length.
+            above it, or below a tenth of it; a bound on record has more room, for other samples. For rows as long as a
+            vocabulary, it holds only if ``lengths`` names their length.
         lengths: Restricts the region to rows of these lengths.
         parameters: Restricts the region to these values of parameters.
         capability: A CPU capability as ``crosscheck env`` prints it, such as ``AVX512``. The region is examined only on CPUs

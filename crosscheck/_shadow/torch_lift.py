@@ -50,8 +50,7 @@ Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any]], None]
 """A function of an operation's plan, its arguments, its result, and a function from a tensor to its shadow."""
 
 _ONE_THREAD = 2**16
-"""A program of up to so many elements, arguments and parameters, runs in one thread: its operations are too short to wake
-other threads."""
+"""A program of up to so many elements, with its parameters, runs in one thread: its operations are too short for more."""
 
 
 # Operations whose float results are copies of existing numbers, or exact functions of them.

@@ -37,11 +37,10 @@ TRIED = 16
 
 def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
     """Whether regions that were drawn around other samples cover what these samples show, including the bounds."""
-    regions = {deviation.id: found.get(deviation.id, ()) for deviation in measured.activation.deviations}
-    return not any(open_points(measured, regions)) and not any(
+    return not any(open_points(measured, found)) and not any(
         _refuted(measured, measured.alone(deviation, region), region)
         for deviation in measured.activation.deviations
-        for region in regions[deviation.id]
+        for region in found.get(deviation.id, ())
     )
 
 
@@ -72,11 +71,14 @@ def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexpla
     for deviation in deviations:
         if deviation.cause == "error" and not found[deviation.id]:
             found[deviation.id] = _raised(measured, deviation)
+    left = [*open_points(measured, found)]
     for of_lengths, near, deviation in product((True, False), (False, True), deviations):
-        for template, wanted in matched(measured, found, deviation, of_lengths=of_lengths, near=near):
+        for template, wanted in matched(measured, left, deviation, of_lengths=of_lengths, near=near):
             for part in _by_length(template):
                 of_part = [pair for pair in wanted if not part.lengths or pair[0].key.length in part.lengths]
-                found[deviation.id] += _new(measured, deviation, part, of_part) if of_part else []
+                new = _new(measured, deviation, part, of_part) if of_part else []
+                found[deviation.id] += new
+                left = [*open_points(measured, {deviation.id: new}, left)] if new else left
     return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(unexplained(measured, found))
 
 

@@ -55,8 +55,13 @@ class Points:
         for pairs in samples:
             x = np.concatenate([np.zeros(0), *(x for x, _ in pairs)])
             joined.append((x, np.concatenate([np.zeros(0, bool), *(shown for _, shown in pairs)])))
-        every = np.unique(np.concatenate([x[~np.isnan(x)] for x, _ in joined]))
-        by_seed = np.stack([np.isin(every, x[shown]) for x, shown in joined])
+        # most comparisons try the same inputs, and sorting takes the time
+        different = {x.tobytes(): x for pairs in samples for x, _ in pairs}.values()
+        every = np.unique(np.concatenate([np.zeros(0), *different]))
+        every = every[~np.isnan(every)]
+        by_seed = np.zeros((len(joined), every.size), bool)
+        for of_seed, (x, shown) in zip(by_seed, joined, strict=True):
+            of_seed[np.searchsorted(every, x[shown & ~np.isnan(x)])] = True
         apart = {repr(float(one)) for x, shown in joined for one in x[shown & ((x == 0) | np.isnan(x))]}
         return cls(every, by_seed, frozenset(apart), whole)
 

@@ -69,15 +69,17 @@ def marked(one: Judged, failing: BoolArray) -> BoolArray:
     return result
 
 
-def open_points(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[tuple[Judged, BoolArray]]:
-    """For each comparison, the points that no region covers."""
+def open_points(
+    measured: Measured, found: Mapping[str, Sequence[Region]], among: Wanted | None = None
+) -> Iterator[tuple[Judged, BoolArray]]:
+    """For each comparison, the points that no region covers, ``among`` these or among all."""
     settled = [
         measured.alone(deviation, *found[deviation.id])
         for deviation in measured.activation.deviations
-        if found[deviation.id]
+        if found.get(deviation.id)
     ]
-    for one in measured.judged:
-        left = np.ones(one.failing.shape, bool)
+    for one, at in among if among is not None else ((one, np.ones(one.x.shape, bool)) for one in measured.judged):
+        left = at[one.failing]
         for deviation in settled:
             for region in regions_of(deviation, one) if left.any() else ():
                 left &= ~excuses(deviation, region, one)
@@ -86,14 +88,14 @@ def open_points(measured: Measured, found: Mapping[str, Sequence[Region]]) -> It
 
 
 def matched(
-    measured: Measured, found: Mapping[str, Sequence[Region]], deviation: Deviation, *, of_lengths: bool, near: bool
+    measured: Measured, left: Wanted, deviation: Deviation, *, of_lengths: bool, near: bool
 ) -> Iterator[tuple[Region, Wanted]]:
-    """The points without a region that may have this deviation's reason, by its nearest region ``of_lengths`` or any.
+    """The points ``left`` that may have this deviation's reason, by its nearest region ``of_lengths`` or any.
 
     They lie in that region, or also ``near`` it.
     """
     groups: dict[int, list[tuple[Judged, BoolArray]]] = {}
-    for one, open_ in open_points(measured, found):
+    for one, open_ in left:
         x = widen(one.x)
         templates = [
             region

@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, widen
 from crosscheck._records.deviations import Deviation, Region
 from crosscheck._records.names import budget
-from crosscheck._verdict.causes import CODE
+from crosscheck._verdict.causes import CODE, Codes
 from crosscheck._verdict.environments import in_a_record
 from crosscheck._verdict.judged import Judged, Key
 
@@ -79,8 +79,7 @@ def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     codes = judged.codes[judged.failing]
     shows = codes == CODE[deviation.cause]
     if deviation.cause == "definition" or (deviation.cause == "inaccurate" and small(region, judged.key)):
-        either = np.isin(codes, [CODE[cause] for cause in ROUNDING])
-        shows |= either & (judged.ulp <= region.bound(judged.key.mode))
+        shows |= _rounds(codes) & (judged.ulp <= region.bound(judged.key.mode))
     return lie_in(widen(judged.x[judged.failing]), region.intervals) & shows
 
 
@@ -110,7 +109,7 @@ def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
     codes = judged.codes[judged.failing]
     alike = codes == CODE[deviation.cause]
     if deviation.cause in ROUNDING:
-        alike = np.isin(codes, [CODE[cause] for cause in ROUNDING])
+        alike = _rounds(codes)
     alike &= judged.ulp <= NEAR_ERROR * budget(judged.key.dtype, judged.key.order)
     regions = [region for region in regions_of(deviation, judged) if in_a_record(region)] if alike.any() else []
     x = widen(judged.x[judged.failing])
@@ -121,6 +120,11 @@ def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
         if low < high
     ]
     return alike & (np.isfinite(x) & bool(regions) if judged.key.length is not None else lie_in(x, limits))
+
+
+def _rounds(codes: Codes) -> BoolArray:
+    """Which of the points have a cause whose errors become rounding as they become smaller."""
+    return np.logical_or.reduce([codes == CODE[cause] for cause in ROUNDING])
 
 
 def small(region: Region, key: Key) -> bool:

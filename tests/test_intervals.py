@@ -32,6 +32,13 @@ def test_an_end_stays_where_chance_may_have_hidden_what_lies_inside_and_is_drawn
     assert refitted([(low, high)], points) == [(low, high)]
 
 
+def test_an_end_of_scattered_errors_is_kept_unless_it_is_far_out() -> None:
+    points = sampled((20, 60), (20, 60), (20, 60))
+    assert refitted([(11.0, 95.0)], points, scattered=True) == [(11.0, 95.0)]
+    ((low, high),) = refitted([(5.0, 95.0)], points, scattered=True)
+    assert (19 < low < 20, high) == (True, 95.0)
+
+
 def test_seeds_that_end_apart_widen_the_margin() -> None:
     ((_, close),) = refitted([(20.0, 95.0)], sampled((20, 60), (20, 60)))
     ((_, apart),) = refitted([(20.0, 95.0)], sampled((20, 60), (20, 57)))

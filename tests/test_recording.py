@@ -207,6 +207,37 @@ def test_a_reason_has_a_region_for_each_case_where_each_shows_it_elsewhere(monke
     assert not any(one.modes for one in regions)
 
 
+@pytest.mark.parametrize(
+    ("intervals", "bound", "kept"), [(((-3.0, -2.0),), 5.0, True), (((40.0, 80.0),), 5.0, False)], ids=["unseen", "larger"]
+)
+def test_what_few_samples_show_stays_on_record_and_its_bound_holds(
+    monkeypatch: pytest.MonkeyPatch, right: Regions, intervals: tuple[tuple[float, float], ...], bound: float, kept: bool
+) -> None:
+    rare = replace(right[LOST_TAIL][0], intervals=intervals, anchors=(), max_ulp=bound, modes=())
+    regions = recording.measured("sigmoid", LITTLE, recording.here()[0], {**right, LOST_TAIL: (rare,)}).deviations
+    (found,) = (one for one in regions[LOST_TAIL] if one.intervals == intervals and not one.anchors)
+    assert (found == rare) is kept
+    assert found.max_ulp >= bound
+
+
+def test_what_one_sample_of_many_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that the samples of three seeds miss is found by a later one."""
+    run, hardtanh, seeds = recording.run, torch.nn.functional.hardtanh, [0]
+
+    def noted(activation: Activation, plan: Any) -> Sequence[Any]:
+        seeds.append(plan.seed)
+        return list(run(activation, plan))
+
+    def planted(x: torch.Tensor) -> torch.Tensor:
+        rare = (x > 0.2) & (x < 0.3) & (seeds[-1] == recording.AGAIN[0][-1])
+        return torch.where(rare, x * 0.75, hardtanh(x))
+
+    monkeypatch.setattr(recording, "run", noted)
+    monkeypatch.setattr(torch.nn.functional, "hardtanh", planted)
+    part = recording.measured("hard_tanh", LITTLE, recording.here()[0], {})
+    assert {one.implementations for one in part.unexplained if 0.2 < one.worst < 0.3} == {("torch.native",)}
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("anchors", [(Anchor(21.0, {}),), ()], ids=["anchored", "rare"])
 def test_what_few_rows_show_is_on_record_without_an_input_that_must_show_it(

@@ -93,6 +93,8 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
     """A region on record as it is today; none if nothing shows it."""
     alone = measured.alone(deviation, region)
     there = [one for one in measured.judged if regions_of(alone, one)]
+    if not region.anchors:
+        return [_of_few(region, showing(alone, region, there))]
     error = deviation.cause == "error"
     shown = [(one, marked(one, covers(deviation, region, one))) for one in there]
     seen = [one.key for one, at in shown if (one.message is not None if error else at.any())]
@@ -104,9 +106,16 @@ def _again(measured: Measured, deviation: Deviation, region: Region) -> list[Reg
     )
     if error or not seen:
         return [region] * bool(seen)
-    if not region.anchors:
-        return _rare(measured, deviation, region, shown)
     return _within(measured, deviation, region, shown) or _drawn(measured, deviation, region, shown)
+
+
+def _of_few(region: Region, shows: Sequence[Showing]) -> Region:
+    """A region on record that few samples show: it stays, since that these do not show it says nothing."""
+    region = replace(region, capability=None)
+    if all(one.largest(region) <= region.bound(one.one.key.mode) for one in shows):
+        return region
+    largest = max(one.largest(region) for one in shows)
+    return replace(region, max_ulp=float(f"{MARGIN * largest:.3g}"), max_ulp_in={})
 
 
 def _raised(measured: Measured, deviation: Deviation) -> list[Region]:
@@ -120,7 +129,8 @@ def _raised(measured: Measured, deviation: Deviation) -> list[Region]:
 def _within(measured: Measured, deviation: Deviation, region: Region, shown: Wanted) -> list[Region]:
     """The region in its own intervals, as far as they show it; none if it would not hold."""
     points = _points(measured, deviation, region, shown)
-    narrow = _finished(measured, deviation, region, refitted(region.intervals, points))
+    intervals = refitted(region.intervals, points, scattered=_scattered(measured, deviation, region, shown))
+    narrow = _finished(measured, deviation, region, intervals)
     return [narrow] if narrow else []
 
 
@@ -195,16 +205,19 @@ def _drawn(measured: Measured, deviation: Deviation, region: Region, wanted: Wan
     every = [(one, marked(one, covers(deviation, anywhere, one))) for one in measured.judged]
     shown = _points(measured, deviation, region, every)
     apart = [(value, value) for value in (0.0, -0.0, nan) if points.shows_at(value)]
-    errors = [one.ulp[where[one.failing]] for one, where in wanted]
-    largest = max((float(np.nan_to_num(some, nan=0.0).max(initial=0.0)) for some in errors), default=0.0)
-    # the other entries of a row matter too, so one number that shows it says little about its neighbours
-    few = deviation.cause == "layout"
-    small = measured.activation.rows or few or largest <= _small(region)
+    few, small = deviation.cause == "layout", _scattered(measured, deviation, region, wanted)
     for scattered in (small, not small):
         made = _finished(measured, deviation, region, [*apart, *drawn(points.shown, shown, scattered=scattered, few=few)])
         if made:
             return [made]
     return []
+
+
+def _scattered(measured: Measured, deviation: Deviation, region: Region, wanted: Wanted) -> bool:
+    """Whether points may show at few of the inputs around them: rounding; and rows, whose other entries matter too."""
+    errors = [one.ulp[where[one.failing]] for one, where in wanted]
+    largest = max((float(np.nan_to_num(some, nan=0.0).max(initial=0.0)) for some in errors), default=0.0)
+    return bool(measured.activation.rows) or deviation.cause == "layout" or largest <= _small(region)
 
 
 def _small(region: Region) -> float:
@@ -226,11 +239,13 @@ def _finished(
     strict = [one for one in shows if one.strict]
     if not strict or any(too_wide(alone, region, shows)):
         return None
-    runs = [showing(alone, region, run) for run in measured.runs]
+    runs = [[one for one in showing(alone, region, run) if one.strict] for run in measured.runs]
+    # another row with the same number may round otherwise, so a second sample must confirm it
+    least = min(2, sum(map(bool, runs))) if measured.activation.rows and region.max_ulp <= _small(region) else 1
 
     def shown(anchor: Anchor) -> bool:
-        tried = [some for some in runs if any(_tries(one.one, anchor) for one in some if one.strict)]
-        return bool(tried) and not any(missed_at(anchor, alone, region, some) for some in tried)
+        tried = [some for some in runs if any(_tries(one.one, anchor) for one in some)]
+        return len(tried) >= least and not any(missed_at(anchor, alone, region, some) for some in tried)
 
     # the result of a layout depends on where the input lies, and with several threads on their number
     layout = deviation.cause == "layout"

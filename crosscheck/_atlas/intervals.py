@@ -19,7 +19,7 @@ SPREAD = 3
 OUTERMOST = 5
 """The number of inputs next to an end from which it is estimated how often it shows there."""
 FURTHER = 2.0
-"""Intervals of new scattered errors are extended by this factor."""
+"""Intervals of new scattered errors are extended by this factor; an end on record of such errors is kept up to it."""
 MUCH_FURTHER = 16.0
 """They are extended by this factor if few inputs were tried."""
 GAP = 4.0
@@ -72,8 +72,11 @@ class Points:
         return bool(self.shown[self.x == value].any())
 
 
-def refitted(intervals: Sequence[Interval], points: Points) -> list[Interval]:
-    """The intervals in which it shows; an end that is farther out than chance explains is moved inwards."""
+def refitted(intervals: Sequence[Interval], points: Points, *, scattered: bool = False) -> list[Interval]:
+    """The intervals in which it shows; an end that is farther out than chance explains is moved inwards.
+
+    If it is scattered, it becomes rare towards an end, so that an end which is not far out is kept.
+    """
     wide = [(low, high) for low, high in intervals if low < high]
     inside = [np.flatnonzero((points.x >= low) & (points.x <= high)) for low, high in wide]
     tried = np.unique(np.concatenate([np.zeros(0, np.int64), *inside]))
@@ -86,20 +89,24 @@ def refitted(intervals: Sequence[Interval], points: Points) -> list[Interval]:
         at = inside[wide.index((low, high))]
         hits = at[points.shown[at]]
         if hits.size:
-            result.append((_end(low, -1, at, hits, points), _end(high, 1, at[::-1], hits[::-1], points)))
+            ends = (low, -1, at, hits), (high, 1, at[::-1], hits[::-1])
+            lower, upper = (_end(*one, points, scattered=scattered) for one in ends)
+            result.append((lower, upper))
         elif not points.whole and 0 < share < 1 and (1 - share) ** at.size >= CHANCE:
             result.append((low, high))
     return result
 
 
-def _end(end: float, outward: int, at: IntArray, hits: IntArray, points: Points) -> float:
+def _end(end: float, outward: int, at: IntArray, hits: IntArray, points: Points, *, scattered: bool) -> float:
     """The end of an interval; ``at`` are the indices of its inputs from this end on, ``hits`` those that show it."""
     first = int(np.flatnonzero(at == hits[0])[0])  # the number of the interval's inputs beyond
     margin = _margin(at, hits, points)
-    edge = points.x[at[max(first - margin, 0)]]
-    if first <= 2 * margin + 1 or abs(end - edge) <= CLOSE * abs(edge):
+    edge = float(points.x[at[max(first - margin, 0)]])
+    near = FURTHER if scattered and not points.whole else 1 + CLOSE
+    low, high = sorted((edge / near, edge * near))
+    if first <= 2 * margin + 1 or low <= end <= high:
         return end
-    new = rounded(float(edge), outward)
+    new = rounded(edge, outward)
     return max(end, new) if outward < 0 else min(end, new)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,12 @@ from crosscheck._verify.run import run
 from crosscheck._verify.task import LONG_IN_NATIVES, Plan
 from crosscheck._verify.verify import lacks, let_go, pool
 
-SEEDS, AGAIN = (0, 1, 2), (3, 4)
-"""The seeds around whose samples regions are drawn, and those that check them. Where a check fails, its sample is added."""
+SEEDS = (0, 1, 2)
+"""The seeds around whose samples regions are drawn first."""
+AGAIN = ((3, 4, 5, 6), (7, 8))
+"""The seeds that check these regions, in two rounds. The samples that refute them are added, and they are drawn again."""
+IN_LAYOUTS = (SEEDS[0], *(seeds[0] for seeds in AGAIN))
+"""The seeds whose inputs are also tried in several layouts."""
 USED = {**dict.fromkeys((*ROWS, *COLUMNS), DTYPES), **dict.fromkeys((VOCABULARY, LONGEST), LONG_IN_NATIVES)}
 """The lengths of rows at the first seed. With the other seeds, no rows are as long as a vocabulary."""
 
@@ -103,7 +108,8 @@ def record(out: Path, *, progress: Callable[[str, str, float], None] | None = No
         raise UsageError(f"a record needs every dtype and every mode: {'; '.join(missing.values())}")
     path = path_in(out)
     on_record = by_name().get(name_of(seen), Record(seen, {})).deviations
-    header = {"by": by, "functions": list(activations), "seeds": [*SEEDS, *AGAIN], "crosscheck's source": digest(*ROOMS)}
+    seeds = [*SEEDS, *chain(*AGAIN)]
+    header = {"by": by, "functions": list(activations), "seeds": seeds, "crosscheck's source": digest(*ROOMS)}
     again = "the same command"
     journal = Journal(path.with_suffix(".journal"), header, resume=True, work="recording", again=again)
     try:
@@ -177,13 +183,14 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
     activation = replace(activations[name], deviations=tuple(deviations))
     measure = Measured(activation, [[*run(activation, _plan(activation, scope, seed))] for seed in SEEDS], seen, known)
     fitted, unexplained = fit(measure)
-    for seed in AGAIN:
+    for seeds in AGAIN:
         # also at the ends and anchors that were found, as later runs do
         found = replace(activation, deviations=tuple(_with(deviation, fitted) for deviation in activation.deviations))
-        again = [*run(found, _plan(activation, scope, seed))]
-        if not unexplained and borne_out(replace(measure, runs=[again]), fitted):
+        again = ([*run(found, _plan(activation, scope, seed))] for seed in seeds)
+        refuting = [one for one in again if unexplained or not borne_out(replace(measure, runs=[one]), fitted)]
+        if not refuting:
             break
-        measure = replace(measure, runs=[*measure.runs, again])
+        measure = replace(measure, runs=[*measure.runs, *refuting])
         fitted, unexplained = fit(measure)
     let_go()
     return Part(fitted, tuple(unexplained))
@@ -207,7 +214,7 @@ def _plan(activation: Activation, scope: Scope, seed: int) -> Plan:
         lengths=USED if first else dict.fromkeys((*ROWS, *COLUMNS), DTYPES),
         search=None,
         eager_in_jax=(None, 8, 1000),
-        layout=scope.layout and (first or seed in AGAIN),
+        layout=scope.layout and seed in IN_LAYOUTS,
     )
 
 

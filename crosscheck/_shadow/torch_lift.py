@@ -53,14 +53,6 @@ _ONE_THREAD = 2**16
 """A program of up to so many elements, with its parameters, runs in one thread: its operations are too short for more."""
 
 
-# Operations whose float results are copies of existing numbers, or exact functions of them.
-# Sums along `dim`, and other functions of all numbers along it.
-# Sums whose number of terms depends on the indices, and is mostly small.
-# Backward stable algorithms: their rounding is like a rounding of their operands.
-# Kernels that do in one step what their core decompositions do in several.
-# The float results of these are random or not yet written: their shadows are made from them at their first use.
-
-
 class _Shadows:
     """The float64 shadow of each known storage; those of freed storages are dropped from time to time."""
 

@@ -17,6 +17,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Operations whose float results are copies of existing numbers, or exact functions of them.
 _EXACT = _names(
     """
     abs _adaptive_max_pool2d adaptive_max_pool2d adaptive_max_pool3d alias amax amin aminmax as_strided_scatter
@@ -36,6 +37,7 @@ _EXACT = _names(
     value_selecting_reduction_backward view_copy where zero zeros zeros_like
     """
 )
+# Sums along `dim`, and other functions of all numbers along it.
 REDUCTIONS = _names(
     """
     cumprod cumsum linalg_vector_norm logcumsumexp mean nansum norm prod std std_mean sum trace var var_mean
@@ -43,6 +45,7 @@ REDUCTIONS = _names(
 )
 _PRODUCTS = _names("addbmm addmm _addmm_activation addmv baddbmm bmm dot mm mv vdot")
 _CONVOLUTIONS = _names("_convolution convolution convolution_overrideable mkldnn_convolution _slow_conv2d_forward")
+# Sums whose number of terms depends on the indices, and is mostly small.
 _SCATTERS = _names(
     """
     _adaptive_avg_pool2d _adaptive_avg_pool2d_backward _adaptive_avg_pool3d _adaptive_avg_pool3d_backward
@@ -53,13 +56,16 @@ _SCATTERS = _names(
     _unsafe_masked_index_put_accumulate
     """
 )
+# Backward stable algorithms: their rounding is like a rounding of their operands.
 ALGORITHMS = ("linalg_", "_linalg_", "_fft_", "cholesky", "triangular_solve", "geqrf", "ormqr", "lu_solve")
+# Kernels that do in one step what their core decompositions do in several.
 FUSED = _names(
     """
     elu gelu _log_softmax native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
     native_group_norm native_layer_norm _softmax
     """
 )
+# The float results of these are random or not yet written: their shadows are made from them at their first use.
 EMPTY = _names("empty empty_like empty_permuted empty_strided new_empty new_empty_strided")
 DRAWN_FROM = _names("bernoulli multinomial rand_like randint_like randn_like")
 

@@ -89,7 +89,7 @@ def seconds(function: Callable[[], Any], times: int = 1) -> float:
 
 
 def measured(size: str) -> dict[str, float]:
-    """Ratios of a comparison of values, and of one with gradients, to both forward passes, and the memory of the process."""
+    """Ratios of comparisons to both forward passes, each the shortest of some runs, and the memory of the process."""
     layers, width, words, tokens = SIZES[size]
     torch.manual_seed(0)
     model = Transformer(layers, width, words).eval()
@@ -115,7 +115,7 @@ def measured(size: str) -> dict[str, float]:
     if size == "usual":  # what is imported, and compiled for noise, at first is no matter of the model's size
         found["landmarks"] = compared(0)
     for order in (0, 1) if size == "usual" else (0,):
-        whole = seconds(lambda order=order: compared(order))
+        whole = seconds(lambda order=order: compared(order), 3)
         found[f"order {order} seconds"], found[f"order {order} ratio"] = whole, whole / forward
     return found | {"GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
 

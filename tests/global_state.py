@@ -1,6 +1,7 @@
 """What a library must leave as it found it: the settings of the process, of both frameworks and of what they use."""
 
 import decimal
+import gc
 import locale
 import logging
 import os
@@ -45,6 +46,7 @@ def _process() -> Iterator[tuple[str, object]]:
 def _python() -> Iterator[tuple[str, object]]:
     yield "random", random.getstate()
     yield "warnings", (tuple(warnings.filters), warnings.showwarning)
+    yield "garbage", (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 0)
     yield "recursion limit", sys.getrecursionlimit()
     yield "sys.path", tuple(sys.path)
     yield "streams", (sys.stdin, sys.stdout, sys.stderr)

@@ -36,6 +36,8 @@ def raises(x):
     raise ArithmeticError
 
 
+linear = torch.nn.Linear(4, 3)
+weights = [jnp.asarray(one.detach().numpy()) for one in linear.parameters()]
 before = state()
 few = [crosscheck.normal((8,))]
 crosscheck.compare(torch.sin, jnp.sin, few, order=2, dtype="float64")
@@ -47,6 +49,7 @@ except AssertionError:
     pass
 crosscheck.verify("relu", dtypes=["float32"], orders=[0, 1])
 crosscheck.perceptron("or", epochs=3)
+crosscheck.compare_models(linear, lambda p, x: x @ p[0].T + p[1], [crosscheck.normal((5, 4))], params=weights)
 crosscheck.plot("relu")
 print(json.dumps(changed(before, state())))
 """

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -162,3 +163,11 @@ def test_a_module_that_was_made_in_inference_mode_has_gradients() -> None:
     report = crosscheck.compare(module, lambda x: x @ weight.T + bias, [x])
     assert report.passed, str(report)
     assert {comparison.order for comparison in report.comparisons} == {0, 1}
+
+
+def test_objects_that_the_process_has_frozen_stay_so() -> None:
+    linear = torch.nn.Linear(4, 3)
+    weights = [one.detach().numpy() for one in linear.parameters()]
+    gc.freeze()  # as for all tests
+    assert crosscheck.compare_models(linear, lambda p, x: x @ p[0].T + p[1], [np.ones((5, 4))], params=weights).passed
+    assert gc.get_freeze_count() > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -232,6 +233,19 @@ def undisturbed(*, alone: bool = False) -> Iterator[None]:
         if "jax" in sys.modules:
             _undisturb_jax(_imported("jax"), stack)
         yield
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """Collections of garbage pass over the objects that existed before: those of torch and JAX alone take 0.2 s."""
+    if gc.get_freeze_count():  # the process has frozen objects, which must stay so
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _undisturb_torch(torch: Any, stack: ExitStack) -> None:

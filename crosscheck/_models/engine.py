@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Inputs
+from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording, memory
 from crosscheck._models.ends import ends
@@ -79,9 +81,10 @@ class Found:
     tolerances: Mapping[int, float]
     outputs: dict[str, int]
     """The landmark of each output, by name."""
-    narrow: Forced | None = None
+    accuracy: dict[int, Accuracy]
+    """By landmark."""
+    narrow: Forced
     """The forced run of JAX in the dtype."""
-    accuracy: dict[int, Accuracy] = field(default_factory=dict)
     gradients: list[Gradient] = field(default_factory=list)
     raised: BackwardError | None = None
     """The exceptions that backward passes raised."""
@@ -108,23 +111,28 @@ def run(
     uses = jax_recording.uses(flat, fixed.values(wide=True).__getitem__)
     pairs = pair(torch.uses, [use for _, use, _ in uses])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
-    accounted = account(torch, model, flat, uses, pairs)
-    last = ends(torch, outputs, model, flat)
-    marks = landmarks(torch, flat, uses, pairs, last)
-    numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
-    held = {name for one in pairs if one.how != "order" for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
-    forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
-    located = locate(forcing)
-    if any(error > FLOOR for error in located.errors.values()):
-        forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
+    with ThreadPoolExecutor(1) as beside:
+        # the runs of JAX need no account of the weights, and leave a core idle at times
+        accounted = beside.submit(undisturbed()(account), torch, model, flat, uses, pairs)
+        last = ends(torch, outputs, model, flat)
+        marks = landmarks(torch, flat, uses, pairs, last)
+        held = {name for one in pairs if one.how != "order" for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
+        forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
         located = locate(forcing)
+        if any(error > FLOOR for error in located.errors.values()):
+            forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
+            located = locate(forcing)
+        accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
+    numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     shown = {one.name: numbers[one.step, one.place] for one in last}
-    found = Found(torch, model, flat, uses, pairs, accounted, marks, forcing, located, forcing.tolerances, shown)
+    weights = accounted.result()
+    found = Found(
+        torch, model, flat, uses, pairs, weights, marks, forcing, located, forcing.tolerances, shown, accurate, narrow
+    )
     if lost := [name for name in torch.buffers if name not in shown]:
         found.notes.append(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"
         )
-    found.accuracy, found.narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     fixed.drop()
     if order and not located.faults and outputs.floats:
         try:
@@ -135,7 +143,7 @@ def run(
                 [one.wide for one in torch.results],
                 outputs.floats,
                 forcing.loose,
-                accounted,
+                weights,
                 seed,
             )
         except BackwardError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from crosscheck import _arguments
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import lacking
-from crosscheck._frameworks.settings import undisturbed
+from crosscheck._frameworks.settings import spared, undisturbed
 from crosscheck._models.copying import copy_weights
 from crosscheck._models.report import ModelsReport
 from crosscheck._records.errors import UsageError
@@ -21,6 +21,7 @@ WEIGHTS = ("given", "copy")
 
 
 @undisturbed(alone=True)
+@spared()
 def compare_models(
     torch_model: Any,
     jax_model: Any,

@@ -77,7 +77,7 @@ def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Op
 
 def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callable[[Any], Any]] | None:
     """The module's argument with its axes in JAX, and JAX's program from there to the landmark."""
-    run = found.narrow.run if found.narrow else None
+    run = found.narrow.run
     if run is None:
         return None
     flat = found.flat

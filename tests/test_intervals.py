@@ -5,7 +5,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from crosscheck._atlas.intervals import Points, drawn, refitted, rounded
+from crosscheck._atlas.intervals import Points, drawn, refitted, rounded, widened
 
 
 def sampled(*shown: tuple[float, float], tried: tuple[float, float] = (0.0, 100.0), whole: bool = False) -> Points:
@@ -68,6 +68,12 @@ def test_intervals_are_drawn_around_what_shows_densely_and_around_what_does_here
     here_and_there = Points.of([[(x, (x > 0) & (x % 10 == 0))]], whole=True)
     assert len(drawn(here_and_there.shown, here_and_there, scattered=False)) == 10
     assert drawn(here_and_there.shown, here_and_there, scattered=True) == [(10.0, 100.0)]
+
+
+def test_the_nearest_interval_is_extended_to_a_number_outside() -> None:
+    intervals = [(-60.0, -1.0), (2.0, 5.0), (0.0, 0.0)]
+    assert widened(intervals, np.array([-67.04, 3.0, 5.02])) == [(-67.1, -1.0), (2.0, 5.02), (0.0, 0.0)]
+    assert widened([(0.0, 0.0)], np.array([7.0])) == [(0.0, 0.0), (7.0, 7.0)]
 
 
 @pytest.mark.parametrize("value", [0.012345678, 987.654321, 5e-324, 1.7976931348623157e308])

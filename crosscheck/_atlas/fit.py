@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._atlas.bounds import FAR, MARGIN, bounded
-from crosscheck._atlas.intervals import Points, drawn, refitted
+from crosscheck._atlas.intervals import Points, drawn, refitted, widened
 from crosscheck._atlas.matching import Measured, Unexplained, Wanted, marked, matched, open_points, unexplained
 from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES
@@ -176,11 +176,12 @@ def _by_case(template: Region, wanted: Wanted) -> list[tuple[Region, Wanted]]:
 def _rare(measured: Measured, deviation: Deviation, template: Region, wanted: Wanted) -> list[Region]:
     """A region without anchors for a small error that few samples show, in which no input shows it each time.
 
-    So few points say nothing of where it ends: the region is as large as the template.
+    So few points say nothing of where it ends: the region is as large as the template, or as they make it.
     """
-    if not all(lie_in(widen(one.x)[at], template.intervals).all() for one, at in wanted):
+    x = np.concatenate([widen(one.x)[at] for one, at in wanted])
+    if not np.isfinite(x).all():
         return []
-    region = _bounded(measured, deviation, template)
+    region = _bounded(measured, deviation, replace(template, intervals=tuple(widened(template.intervals, x))))
     return [replace(region, anchors=())] if not region.max_ulp_in and region.max_ulp <= _small(region) else []
 
 

@@ -9,6 +9,7 @@ from math import ceil, isnan, log, log1p
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray
+from crosscheck._verdict.coverage import lie_in
 
 Interval = tuple[float, float]
 
@@ -152,6 +153,20 @@ def drawn(wanted: BoolArray, points: Points, *, scattered: bool, few: bool = Fal
             low, high = rounded(float(x[least]) / further, -1), rounded(float(x[most]) * further, 1)
             result.append((low, high) if sign > 0 else (-high, -low))
     return result
+
+
+def widened(intervals: Sequence[Interval], x: Float64Array) -> list[Interval]:
+    """The intervals, the nearest of which are extended to these numbers."""
+    single = [pair for pair in intervals if not pair[0] < pair[1]]
+    wide = [pair for pair in intervals if pair[0] < pair[1]]
+    outside = np.unique(x[~lie_in(x, intervals)])
+    if not wide or not outside.size:
+        return [*intervals, *((value, value) for value in outside.tolist())]
+    nearest = np.argmin([np.maximum(low - outside, outside - high) for low, high in wide], axis=0)
+    for number, (low, high) in enumerate(wide):
+        ends = [low, high, *outside[nearest == number].tolist()]
+        wide[number] = min(low, rounded(min(ends), -1)), max(high, rounded(max(ends), 1))
+    return [*wide, *single]
 
 
 def rounded(value: float, outward: int) -> float:

@@ -11,10 +11,10 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, IntArray, widen
 from crosscheck._records.deviations import Deviation, Region, Seen
-from crosscheck._records.names import CAUSES
+from crosscheck._records.names import CAUSES, budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict.causes import CODE
-from crosscheck._verdict.coverage import excuses, lie_in, regions_of
+from crosscheck._verdict.coverage import NEAR_ERROR, excuses, lie_in, regions_of
 from crosscheck._verdict.judged import Judged
 
 NEAR = 2.0
@@ -112,7 +112,10 @@ def matched(
         apart = np.stack([_apart(x, region) for region in templates])
         nearest = apart.argmin(axis=0)
         far = 1.0 if not near else inf if deviation.cause == "layout" else NEAR
-        mine = open_ & (one.codes == CODE[deviation.cause]) & (apart.min(axis=0) <= far)
+        close = apart.min(axis=0) <= far
+        if near and measured.activation.rows:  # the other entries of a row matter as much as the number
+            close[one.failing] |= one.ulp <= NEAR_ERROR * budget(one.key.dtype, one.key.order)
+        mine = open_ & (one.codes == CODE[deviation.cause]) & close
         for number, region in enumerate(templates):
             if (at := mine & (nearest == number)).any():
                 groups.setdefault(deviation.regions.index(region), []).append((one, at))

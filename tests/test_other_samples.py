@@ -13,9 +13,14 @@ import crosscheck
 from crosscheck import Anchor, Region, Report, Seen
 
 
-def tanh_with(errors: Sequence[tuple[float, float, int]], max_ulp: float, seen: tuple[Seen, ...]) -> Report:
+def tanh_with(
+    errors: Sequence[tuple[float, float, int]],
+    max_ulp: float,
+    seen: tuple[Seen, ...],
+    anchors: tuple[Anchor, ...] = (Anchor(1.25, {}),),
+) -> Report:
     """torch's tanh with errors in ULP between two inputs, and a region from 1 to 1.5 on record of ``seen``, if any."""
-    region = Region(0, ("float32",), ((1.0, 1.5),), (Anchor(1.25, {}),), max_ulp=max_ulp, seen=seen)
+    region = Region(0, ("float32",), ((1.0, 1.5),), anchors, max_ulp=max_ulp, seen=seen)
     changes: Any = {"cause": "definition", "implementations": ("torch.native",), "regions": (region,), "seen": ANYWHERE}
     tanh = dataclasses.replace(crosscheck.activations["tanh"], deviations=(dataclasses.replace(LOST_TAIL, **changes),))
 
@@ -71,6 +76,13 @@ def test_the_largest_error_of_a_recording_is_of_other_samples(
 ) -> None:
     """That of this sample may be another one, by a factor that is smaller for rounding; what a person declares holds."""
     found = failures(tanh_with([(1.0, 1.5, ulp)], max_ulp, seen))
+    assert said in found
+    assert bool(said) is bool(found)
+
+
+@pytest.mark.parametrize(("seen", "said"), [(RECORDED, ""), (DECLARED, "is stale")])
+def test_a_small_error_is_no_news_where_few_samples_show_a_large_one(seen: tuple[Seen, ...], said: str) -> None:
+    found = failures(tanh_with([(1.0, 1.5, 30)], 4000.0, seen, anchors=()))
     assert said in found
     assert bool(said) is bool(found)
 

@@ -170,7 +170,8 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
     """The bounds that are far above every error where the deviation must show; ``recorded`` ones are from other samples.
 
     An error at an anchor counts even if its cause is the other one that the region covers, which may change with the sample.
-    If the deviation's own cause does not occur at all, no error counts. In a region without anchors, it need not occur.
+    If the deviation's own cause does not occur at all, no error counts. In a region without anchors, it need not occur;
+    in one on record, which few samples show, no error is too small.
     """
     measured: dict[str | None, list[Showing]] = {}
     for one in shows:
@@ -182,7 +183,7 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
         occurs = any(one.measured.any() for one in of_bound)
         largest = max(one.largest(region, at_anchors=occurs) for one in of_bound)
         room = STALE * (ROOM if recorded else 1.0)
-        if largest * room < bound and (largest > 0 or region.anchors):
+        if largest * room < bound and (region.anchors or (largest > 0 and not recorded)):
             where = "" if own is None else f" ({own})"
             yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
 

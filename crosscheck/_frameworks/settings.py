@@ -237,7 +237,7 @@ def undisturbed(*, alone: bool = False) -> Iterator[None]:
 
 @contextmanager
 def spared() -> Iterator[None]:
-    """Collections of garbage pass over the objects that existed before: those of torch and JAX alone take 0.2 s."""
+    """Collections of garbage pass over the objects that existed before, since those of torch and JAX take long."""
     if gc.get_freeze_count():  # the process has frozen objects, which must stay so
         yield
         return

@@ -53,6 +53,7 @@ def test_an_undeclared_disagreement_exits_1(command: Command) -> None:
     assert done.stdout.startswith("FAILED: relu")
 
 
+@pytest.mark.full
 def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> None:
     assert "mine" in command("list", "--file", str(activation_file)).stdout
     done = command("verify", "--file", str(activation_file), "--quick", "--dtype", "float32", "--implementation", "torch")

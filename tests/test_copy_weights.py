@@ -249,7 +249,7 @@ ONE_EACH = ((0, 0), (0, 0), (1, 1), (1, 1))
 @pytest.mark.parametrize(
     ("padding", "pool", "wrong"),
     [
-        ([(1, 1), (1, 1)], ONE_EACH, None),
+        pytest.param([(1, 1), (1, 1)], ONE_EACH, None, marks=pytest.mark.full),
         ("SAME", ONE_EACH, "0"),
         ([(1, 1), (1, 1)], "SAME", "3"),
         ("SAME", "SAME", "0"),
@@ -331,6 +331,7 @@ def depthwise(p: Tree, x: Any) -> Any:
     return x
 
 
+@pytest.mark.full
 def test_a_convolution_that_forgets_its_groups_is_named_and_keeps_nothing_else_from_being_carried() -> None:
     def stage() -> list[nn.Module]:
         first = [nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU()]

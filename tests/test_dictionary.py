@@ -189,6 +189,7 @@ def test_an_entry_that_is_wrong_is_told(tmp_path: Path, text: str, message: str)
         one(tmp_path, text)
 
 
+@pytest.mark.full
 def test_compare_cites_the_entry_where_both_sides_are_calls_that_it_tells_of() -> None:
     story = crosscheck.compare(torch.nn.functional.gelu, jax.nn.gelu, crosscheck.normal(8), order=0, modes="eager").story()
     assert "the dictionary says of them: jax.nn.gelu is the approximation by tanh" in story

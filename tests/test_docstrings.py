@@ -75,8 +75,8 @@ def test_each_parameter_and_field_is_described(name: str) -> None:
     assert {place: found for place, one in documented(public(name), name) if (found := wrong(one))} == {}
 
 
-LONG = ("optimizers",)
-"""Names whose examples take more than a minute."""
+LONG = ("ModelsReport", "compare_models", "optimizers")
+"""Names whose examples take longest."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.full] * (one in LONG)) for one in crosscheck.__all__])

@@ -244,6 +244,7 @@ def test_nothing_is_found_where_nothing_is_planted() -> None:
     assert {c.wrt for c in report.comparisons} == {f"x, rows of {length}" for length in (8, 32, 100)}
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("moderate")
 def test_rows_of_odd_lengths_are_not_tried() -> None:
     found = {c.wrt for c in judge(thorough=True, orders=[0]).comparisons}
@@ -326,7 +327,7 @@ def test_a_fault_in_glu_is_found(fault: str) -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("axis", [-1, 0])
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.full), "bfloat16"])
 def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, told: Callable[..., str]) -> None:
     for gate in (0.0, -12.375):
         (part,) = parts(told(declaring(GLU, gate, dtype, order, parameters={"axis": axis})))

@@ -159,6 +159,7 @@ print(truths(sigmoid, np.linspace(0, 1, 300), None, [0], {})[0].rounded.sum())
 """
 
 
+@pytest.mark.full
 def test_a_changed_source_has_truths_of_its_own(folder: Path, tmp_path: Path) -> None:
     package = tmp_path / "copy" / "crosscheck"
     shutil.copytree(Path(crosscheck.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))

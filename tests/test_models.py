@@ -18,7 +18,7 @@ from zoo.bugs import BUGS, Bug, planted, trios
 from crosscheck import ModelsReport, UsageError, compare_models
 
 SEED = 1
-USUAL = ("mlp-plain", "encoder-plain", "conv_batchnorm_train-plain")
+USUAL = ("mlp-plain", "encoder-plain")
 USUAL_BUGS = (
     "encoder-plain-epsilon-in-one-layer",
     "mlp-plain-stopped-gradient",

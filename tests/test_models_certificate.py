@@ -315,6 +315,7 @@ class OfImages(nn.Module):
         return self.other(self.act(self.one(x)))
 
 
+@pytest.mark.full
 def test_another_activation_between_layers_with_channels_last_is_named() -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         for name, act in (("one", jax.nn.hard_sigmoid), ("other", itself)):

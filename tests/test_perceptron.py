@@ -296,6 +296,7 @@ def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str)
     assert report.findings[0].message.startswith("JAX's learning rate is 0.100001, PyTorch's 0.1")
 
 
+@pytest.mark.full
 def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
     """Weights that are always rounded up."""
 

@@ -188,7 +188,7 @@ def test_every_public_name_is_on_the_page() -> None:
     [
         ("report", ("comparisons", 0, "max_ulp")),
         ("arrays", ("comparisons", 0, "figures", "ulp_max")),
-        ("pytest", ("tests", 0, "report", "comparisons", 0, "max_ulp")),
+        pytest.param("pytest", ("tests", 0, "report", "comparisons", 0, "max_ulp"), marks=pytest.mark.full),
         ("atlas", ("deviations", 0, "results", 0, 0, "ulp")),
         ("atlas-diff", ("changes", 0, "details")),
         ("sweep", ("results", 0, "max_ulp")),
@@ -256,6 +256,7 @@ def torch_tensor(x: np.ndarray) -> Any:
     return torch.from_numpy(x)
 
 
+@pytest.mark.full
 def test_a_framework_that_is_wrong_widens_its_tolerance() -> None:
     # The arguments that match the definition are what is measured: here the planted ones are another function's.
     gelu = crosscheck.activations["gelu"]

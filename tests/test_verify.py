@@ -119,7 +119,7 @@ def test_sixteen_bits_are_exhaustive(verified: Run, name: str) -> None:
     [
         ({"quick": True}, {100}),
         ({}, {8, 32, 100, 50257}),
-        ({"thorough": True}, {*LENGTHS, 32, 50257, 131072}),
+        pytest.param({"thorough": True}, {*LENGTHS, 32, 50257, 131072}, marks=pytest.mark.full),
     ],
     ids=["quick", "default", "thorough"],
 )

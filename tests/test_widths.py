@@ -97,6 +97,7 @@ def test_a_narrow_page_has_the_head_beside_each_cell() -> None:
     assert "content: attr(data-head)" in page
 
 
+@pytest.mark.full
 def test_a_run_that_passes_calls_everything_by_its_name_on_screen(command: Command, tmp_path: Path) -> None:
     arguments = ("--quick", "--json", "out.json", "--markdown", "out.md", "--html", "out.html")
     done = command("verify", "gelu", *arguments, env=os.environ | {"COLUMNS": "80"})

@@ -20,6 +20,7 @@ from crosscheck._models.forcing import FLOOR, Forced, Forcing
 from crosscheck._models.gradients import BackwardError, gradients
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.jumps import without_jumps
 from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
@@ -27,7 +28,7 @@ from crosscheck._models.records import Gradient
 from crosscheck._models.searching import locate
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, record
-from crosscheck._models.uses import Use, digest
+from crosscheck._models.uses import Use, fingerprint
 from crosscheck._models.weights import Accounted, account
 from crosscheck._shadow.base import Noise
 
@@ -91,12 +92,12 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
-    def applied(self) -> list[list[tuple[str, str]]]:
+    def applied(self) -> list[list[tuple[str, tuple[str, int, int]]]]:
         """For each use in JAX, the names and the numbers of its weights: slices of one array are different weights."""
         fixed = self.forcing.fixed
         uses = jax_recording.uses(self.flat, fixed.values(wide=True).__getitem__)
         fixed.drop()
-        return [list(zip(use.names, map(digest, use.matrices), strict=True)) for _, use, _ in uses]
+        return [list(zip(use.names, map(fingerprint, use.matrices), strict=True)) for _, use, _ in uses]
 
 
 def run(
@@ -119,8 +120,10 @@ def run(
         held = {name for one in pairs if one.how != "order" for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
         forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
         located = locate(forcing)
+        in_part: list[str] = []
         if any(error > FLOOR for error in located.errors.values()):
             forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
+            in_part = without_jumps(forcing, located, inputs.fmt.precision, seed)
             located = locate(forcing)
         accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
@@ -129,6 +132,9 @@ def run(
     found = Found(
         torch, model, flat, uses, pairs, weights, marks, forcing, located, forcing.tolerances, shown, accurate, narrow
     )
+    if in_part:
+        names = ", ".join(in_part[:4])
+        found.notes.append(f"hardly judged: {names}; rounding may change most numbers there, as it changes an index")
     if lost := [name for name in torch.buffers if name not in shown]:
         found.notes.append(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"

@@ -177,8 +177,12 @@ def _explanation(found: Found, number: int, operation: int) -> str:
             pair = pairs.get((use.index, slot))
             if pair is None and (_is_joined(found, name) or name in found.torch.buffers):
                 continue  # the operation changes these statistics and does not apply them
+            if pair is None and _is_mask(found, name):
+                continue  # JAX may compute it
             if (pair is None or pair.how == "order") and _has_all(found, name):
-                return f"JAX applies other numbers of {name}, as of other rows"
+                if use.matrices[slot].size < found.torch.weights[name].size:
+                    return f"JAX applies other numbers of {name}, as of other rows"
+                continue  # it applies all of them, so that something else is wrong
             if pair is None:
                 return _misfit(found, use, slot) or f"JAX does not apply {name}, or another weight in its place"
             if pair.how == "transposed":
@@ -187,6 +191,13 @@ def _explanation(found: Found, number: int, operation: int) -> str:
                 other = found.uses[pair.jax[0]][1]
                 return f"{name} holds other numbers than {other.names[min(pair.jax[1], len(other.names) - 1)]} in JAX"
     return ""
+
+
+def _is_mask(found: Found, name: str) -> bool:
+    """Whether a buffer of torch holds two numbers, such as 0 and minus infinity."""
+    module, _, last = name.rpartition(".")
+    buffers = dict(found.torch.modules[module].named_buffers(recurse=False)) if module in found.torch.modules else {}
+    return last in buffers and len(np.unique(found.torch.weights.get(name, np.empty(0)))) <= 2
 
 
 def _misfit(found: Found, use: Use, slot: int) -> str:

@@ -74,7 +74,7 @@ class Forcing:
         self,
         torch: TorchRecord,
         flat: JaxProgramFlat,
-        landmarks: Sequence[Landmark],
+        landmarks: list[Landmark],
         fixed: Fixed,
         weights: Sequence[Array],
         inputs: Sequence[Array],
@@ -86,6 +86,8 @@ class Forcing:
         self.tolerances = dict.fromkeys(self._every, FLOOR)
         self.mends: dict[int, Mend] = {}
         """For each landmark, the replacements that correct what follows it."""
+        self.local: set[int] = set()
+        """Landmarks whose value JAX needs elsewhere as it is: torch's replaces it for the step of the landmark alone."""
         self.orders: dict[int, tuple[int, ...] | None] = {}
         before, after = ({one.step for one in landmarks if (one.place < 0) == result} for result in (False, True))
         self._stretches = repeated(flat, before, after)
@@ -189,6 +191,8 @@ class Forcing:
                 if not here:
                     forced.left.add(number)
                     return None
+                if number in self.local:
+                    run.for_this_step()
                 whole = expected if landmark.known is None else np.where(landmark.known, expected, matrix())
                 return landmark.view.array(np.asarray(whole), order)
 

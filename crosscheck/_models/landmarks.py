@@ -19,6 +19,12 @@ from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA, Use, Values
 
 MOST_AXES = 5
+FILLED = 16.0
+"""With a smaller root mean square, an array has no fills of a mask, such as -1e9 or the least number of the dtype."""
+BESIDE_FILLS = 2.0**-16
+"""Numbers below this, relative to the root mean square of all, are no fills, and are judged by themselves."""
+SHARE = 1 / 64
+"""A smaller share of such numbers is not beside fills: they are small by chance."""
 CLOSE = 1e-3
 """Another order of axes is used if it brings the relative difference of two arrays below this."""
 
@@ -38,6 +44,7 @@ class Landmark:
         fixed: Whether the axes are known, as for outputs. Otherwise the axes of rows may have another order in JAX.
         strong: Whether both sides must agree here. Scaled or summed values may come in another order of operations.
         known: The features that torch has too; None for all.
+        steady: The numbers that are compared, as a mask of rows times features; None for all.
         beside: The operations of torch whose results it also holds, if JAX has several joined.
     """
 
@@ -51,11 +58,13 @@ class Landmark:
     strong: bool
     fixed: bool = False
     known: BoolArray | None = None
+    steady: BoolArray | None = None
     beside: tuple[int, ...] = ()
 
     def compared(self, matrix: Array) -> Array:
-        """The features that both sides have."""
-        return matrix if self.known is None else matrix[:, self.known]
+        """The features that both sides have; as one row if some of their numbers are left out."""
+        matrix = matrix if self.known is None else matrix[:, self.known]
+        return matrix if self.steady is None else matrix[self.steady][None]
 
 
 def landmarks(
@@ -284,11 +293,22 @@ def distance(matrix: Array, expected: Array) -> float:
         finite = np.isfinite(one) & np.isfinite(other)
         if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
             return float("inf")
-        apart, other = apart[finite], other[finite]
+        apart, one, other = apart[finite], one[finite], other[finite]
     largest = float(apart.max(initial=0.0))
     # not by numpy.dot: the threads of its library then spin, and take cores from JAX's
-    size = float(np.sqrt(np.square(other, out=apart).mean())) if other.size else 0.0
+    with np.errstate(over="ignore"):
+        size = float(np.sqrt(np.square(other, out=apart).mean())) if other.size else 0.0
+    if size > FILLED and np.mean(few := _beside_fills(other, size)) > SHARE:
+        return max(distance(one[few], other[few]), distance(one[~few], other[~few]))
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
+
+
+def _beside_fills(numbers: Array, size: float) -> BoolArray:
+    """The numbers that are far smaller than the root mean square of all; fills of a mask must not hide their errors."""
+    sizes = np.abs(numbers)
+    if np.isinf(size):  # the square of a fill in float64
+        size = float(sizes.max())
+    return np.asarray((sizes != 0) & (sizes < size * BESIDE_FILLS))
 
 
 def holds(joined: Array, part: Array, limit: float) -> bool:

@@ -103,7 +103,7 @@ class TorchPlaces(Places):
             values = self._weights[name].reshape(-1)
             order = np.argsort(values, kind="stable")
             found = values[order]
-            distinct = len(found) < 2 or bool((np.diff(found) > 0).all())
+            distinct = len(found) < 2 or bool((found[1:] > found[:-1]).all())
             self._lookups[name] = (found, (order + self.start(name)).astype(self.dtype)) if distinct else None
         return self._lookups[name]
 

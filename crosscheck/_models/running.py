@@ -69,6 +69,8 @@ class Run:
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
         self.values: dict[int, Any] = {}
+        self._undone = False
+        self._before_step: dict[int, Any] = {}
         interpreter = flat.interpreter.seeded(noise or QUIET)
         self._arithmetic = Arithmetic(
             interpreter, flat.exact, wide=wide, noisy=noise is not None, constants_only=constants_only
@@ -115,6 +117,8 @@ class Run:
     def _step(self, step: Step) -> None:
         self._before(step)
         given = [self.read(one) for one in step.inputs]
+        self.values.update(self._before_step)
+        self._before_step = {}
         self.values.update(zip(step.outputs, self.results(step, given), strict=True))
         self._after(step)
 
@@ -127,6 +131,7 @@ class Run:
         watch = self._watched.get(step.operation.index)
         for place, seen in watch.operands.items() if watch is not None else ():
             self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
+            self._undone = False
 
     def _after(self, step: Step) -> None:
         watch = self._watched.get(step.operation.index)
@@ -146,6 +151,10 @@ class Run:
                 here.update(zip(step.outputs, self.results(step, given), strict=True))
         return here
 
+    def for_this_step(self) -> None:
+        """Undo the next replacement of an operand after its step: other steps need the value as it is."""
+        self._undone = True
+
     def put(self, number: int, value: Any) -> None:
         """Replace a value for the steps that have not run yet, if any of them needs it."""
         if number in self.values:
@@ -155,8 +164,7 @@ class Run:
         """Replace a value, and also the values of which it is a reshape or a transpose."""
         if value is None:
             return
-        like = self.values[number]
-        self.values[number] = _given(value, like.dtype)
+        self._set(number, _given(value, self.values[number].dtype))
         while number in self.flat.maker:
             step = self.flat.steps[self.flat.maker[number]]
             if not step.inputs or not isinstance(step.inputs[0], int) or step.equation is None:
@@ -165,8 +173,13 @@ class Run:
             before = _moved_back(step, self.values[number], self.flat.avals[source])
             if before is None:
                 return
-            self.values[source] = before
+            self._set(source, before)
             number = source
+
+    def _set(self, number: int, value: Any) -> None:
+        if self._undone and number in self.values:
+            self._before_step.setdefault(number, self.values[number])
+        self.values[number] = value
 
 
 def _given(value: Any, dtype: Any) -> Any:

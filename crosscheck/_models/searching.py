@@ -20,15 +20,19 @@ from crosscheck._models.uses import DATA
 
 FOUND = 1e-7
 """JAX has the result of an operation if it has all of its numbers, in any order, up to this relative difference."""
+CLEARLY = 16.0
+"""A difference is this many times larger than that of the same numbers, sorted, if only their order is wrong."""
 MOST_FOUND = 1e-5
 """The same limit where rounded constants, such as tables of positions, explain larger differences."""
+NEAR = 16
+"""So many operations before a wrong one are looked at."""
 MOST_TRIED = 40
 """The most values of JAX that are replaced by one result of torch."""
 
 
 def locate(forcing: Forcing) -> Forced:
     """A clean run in float64 that names each fault."""
-    forcing.mends = {}
+    forcing.mends, forcing.local = {}, set()
     if all(error <= forcing.tolerances[number] for number, error in forcing.everywhere.errors.items()):
         return forcing.everywhere
     search = Search(forcing)
@@ -64,10 +68,10 @@ class Search:
             return True
         own = landmark.operation
         if own is not None and self.torch.operations[own].kind == DATA:
-            if same_numbers(matrix, expected, FOUND):
+            if same_numbers(matrix, expected, min(FOUND, error / CLEARLY)):
                 self._misplaced.add(own)
                 self._right.discard(own)
-            elif not landmark.beside and self._found(own, self._theirs(number, run), number):
+            elif error > CLEARLY * FOUND and not landmark.beside and self._found(own, self._theirs(number, run), number):
                 self._changed.add(own)
                 self._right.discard(own)
         operation = self.first_missing(number, run)
@@ -77,10 +81,33 @@ class Search:
             self._blame(operation, self._how(operation), number)
             if operation >= 0 and (hidden := self._hidden(number, operation, expected, run)):
                 self._blame(*hidden, number)
+            if landmark.place >= 0 and self._needed(own, matrix):
+                self.forcing.local.add(number)  # the value is not settled: it is another one than torch's
+                self._right.update((own,) if own is not None else ())
+                return True
             self._mend(number, operation, expected, run)
             self._settle(landmark)
             return True
         return False  # in another order, or visible at the next landmark that both sides must have
+
+    def _needed(self, own: int | None, matrix: Array) -> bool:
+        """Whether JAX has an earlier result of torch in place of this one, and needs it for more, as torch does.
+
+        JAX may have forgotten an activation or a norm before a layer, for example, but not in the layers beside it.
+        """
+        operations = self.torch.operations
+        left = list(operations[own].inputs) if own is not None and operations[own].kind == DATA else []
+        for _ in range(NEAR):
+            if not left:
+                return False
+            earlier = left.pop(0)
+            left += operations[earlier].inputs
+            value = self.torch.values.get(earlier)
+            if value is None or value.wide.size != matrix.size or value.wide.dtype != np.float64:
+                continue
+            if sum(earlier in one.inputs for one in operations) > 1 and same_numbers(value.wide, matrix, FOUND):
+                return True
+        return False
 
     def end(self, forced: Forced) -> None:
         forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,9 +15,9 @@ from jax.extend.core import Literal
 from crosscheck._compare.compare import compare
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._models.engine import Found
-from crosscheck._models.landmarks import Landmark, distance
+from crosscheck._models.landmarks import Landmark, distance, orders_of, same_numbers
 from crosscheck._models.stepping import as_it_is
-from crosscheck._models.uses import Operation
+from crosscheck._models.uses import DATA, Operation
 
 SAME = 1e-5
 """The largest relative difference of a module's argument in JAX: values between landmarks are rounded differently."""
@@ -39,7 +39,8 @@ def explanation_by_compare(found: Found, landmark: Landmark, operation: Operatio
         return ""
     given, function = ends
     try:
-        if given.shape != seen.shape and not _keeps_axes(found, module, given, operation):
+        module = _up_to(found, landmark, operation, module, seen)
+        if module is None or (given is not seen and not _keeps_axes(found, module, given, operation)):
             return ""
         same = repr(module), str(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(given.shape, given.dtype)))
         if same in known:
@@ -65,6 +66,35 @@ def _given(found: Found, operation: Operation) -> Any:
     if len(tensors) != 1 or len(tensors) != len(calls[-1][2]) or not tensors[0].is_floating_point():
         return None
     return np.array(to_array(tensors[0].detach()))
+
+
+def _equal(given: Any, there: Any, order: tuple[int, ...] | None) -> bool:
+    """Whether JAX has an array of torch with its axes in an order."""
+    moved = given if order is None else given.transpose(order)
+    return moved.shape == there.shape and distance(there, moved) <= SAME
+
+
+def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch.nn.Module, given: Any) -> Any:
+    """The module with those that follow it up to the landmark; None if anything else is between them."""
+    chain, value = [], given
+    calls = iter([call for call in found.torch.calls if call[1] > operation.index])
+    while True:
+        with torch.no_grad():
+            value = to_array(copy.deepcopy(module).double()(torch.from_numpy(value.astype(np.float64))))
+        chain.append(module)
+        if same_numbers(value[None], landmark.expected.wide[None], SAME):
+            return chain[0] if len(chain) == 1 else torch.nn.Sequential(*chain)
+        following = next((call for call in calls if _takes(call[2], value)), None)
+        if following is None:
+            return None
+        module = found.torch.modules[following[0]]
+
+
+def _takes(arguments: Sequence[Any], value: Any) -> bool:
+    """Whether a module was called with these numbers alone."""
+    one = arguments[0] if len(arguments) == 1 else None
+    given = to_array(one.detach()) if isinstance(one, torch.Tensor) and one.is_floating_point() else np.empty(0)
+    return given.size == value.size and same_numbers(given[None].astype(np.float64), value[None], SAME)
 
 
 def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Operation) -> bool:
@@ -95,7 +125,11 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callabl
     if not starts:
         return None
     start = max(starts)
-    given = np.asarray(run.values[start]).astype(given.dtype) if run.values[start].shape != given.shape else given
+    there, seen = np.asarray(run.values[start]), given
+    fitting = (axes for axes in orders_of(there.shape, seen.shape) if _equal(seen, there, axes))
+    order = next(fitting, ())
+    if order == ():  # the module's axes are joined or split in JAX: it is run with JAX's
+        given, order = there.astype(given.dtype), None
     inside = [one for one in flat.steps[: landmark.step + 1] if set(one.outputs) & ancestors]
     values = run.values
 
@@ -108,11 +142,17 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callabl
         return jax.vmap(same_shape)(padded).ravel()[: x.size].reshape(x.shape)
 
     def same_shape(x: Any) -> Any:
-        here: dict[int, Any] = {start: x}
+        here: dict[int, Any] = {start: x if order is None else x.transpose(order)}
+        made: dict[int, Any] = {}
 
         def read(one: Any) -> Any:
             if isinstance(one, int) and one in here:
                 return here[one]
+            if isinstance(one, int) and flat.kinds[one] != DATA and one in flat.maker:
+                if one not in made:  # such as sqrt(variance + epsilon): its numbers are searched too
+                    maker = flat.steps[flat.maker[one]]
+                    made.update(zip(maker.outputs, as_it_is(maker, [read(number) for number in maker.inputs]), strict=True))
+                return made[one]
             exact = flat.exact.get(id(one)) if isinstance(one, Literal) else flat.exact.get(id(flat.constants.get(one)))
             value = exact if exact is not None else one.val if isinstance(one, Literal) else values[one]
             dtype = one.aval.dtype if isinstance(one, Literal) else value.dtype
@@ -123,7 +163,8 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callabl
                 continue
             operands = [read(number) for number in one.inputs]
             here.update(zip(one.outputs, as_it_is(one, operands), strict=True))
-        return here[target]
+        result = here[target]
+        return result if order is None or result.ndim != len(order) else result.transpose(np.argsort(order))
 
     port.__name__ = step.operation.source or "the port"
     return given, port

@@ -184,6 +184,9 @@ class _Account:
             mine, theirs = _columns(mine, pair.torch_features), _columns(theirs, pair.jax_features)
             if mine.shape != theirs.shape:
                 continue
+            if mine.size < self.mine[name].size and (owner := self._whole(name, theirs)):
+                self._arranged(name, owner, how(name, owner))
+                continue
             view = self.consecutive(theirs)
             free = (self.sources[theirs] if view is None else view) < 0
             if not free.all():
@@ -198,6 +201,12 @@ class _Account:
                 self.sources[theirs] = mine
             else:
                 view[...] = mine
+
+    def _whole(self, name: str, places: Array) -> str | None:
+        """JAX's array with these places, if it holds all numbers of a weight, of which both sides apply a part."""
+        owner, *others = (owner for owner, *_ in self.jax.split(places))
+        alike = not others and self.theirs[owner].size == self.mine[name].size
+        return owner if alike and self.prints[0][name] == self.prints[1][owner] else None
 
     def consecutive(self, places: Array) -> Array | None:
         """A view of the sources of the numbers at these places, if they follow each other along the rows or the columns."""
@@ -398,4 +407,8 @@ def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, 
 
 def _nearly(one: Array, other: Array) -> bool:
     mine, theirs = np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None)
+    finite = np.isfinite(mine) & np.isfinite(theirs)  # a mask may have minus infinity
+    if not np.array_equal(mine[~finite], theirs[~finite]):
+        return False
+    mine, theirs = mine[finite], theirs[finite]
     return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))

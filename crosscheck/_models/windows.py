@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from crosscheck._models.engine import Found
 from crosscheck._models.jax_recording import Step
-from crosscheck._models.landmarks import Landmark
+from crosscheck._models.landmarks import Landmark, holds
 from crosscheck._models.uses import Operation
 
+SAME = 1e-5
+"""The largest relative difference of a convolution's numbers in JAX, which are rounded in the dtype."""
 POOLS = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 
 
@@ -21,7 +25,7 @@ def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
         return ""
     mine = _of_module(module)
     theirs = [_of_jax(one.equation) for one in _steps(found, landmark, "conv" if convolution else "reduce_window")]
-    if len(theirs) != 1 or not mine:
+    if len(theirs) != 1 or not mine or (convolution and _cropped(found, landmark, operation)):
         return ""
     said = [
         f"{what} {_told(mine[what])}, JAX {_told(theirs[0][what])}"
@@ -41,12 +45,28 @@ def other_groups(found: Found, step: Step, operation: Operation) -> tuple[int, i
 def _steps(found: Found, landmark: Landmark, name: str) -> list[Any]:
     """JAX's operations of one kind whose result reaches a landmark, since the landmark before it."""
     flat = found.flat
+    way, settled = _way(found, landmark)
+    makers = {flat.maker[number] for number in way if number in flat.maker} - settled
+    return [flat.steps[one] for one in makers if flat.steps[one].operation.name.startswith(name)]
+
+
+def _cropped(found: Found, landmark: Landmark, operation: Operation) -> bool:
+    """Whether torch pads more than JAX, and then takes a part of the result that JAX has too: the padding is not wrong."""
+    mine = np.sort(found.torch.values[operation.index].wide, axis=None)
+    values = found.narrow.run.values if found.narrow.run is not None else {}
+    theirs = [np.asarray(values[one]) for one in _way(found, landmark)[0] if one in values]
+    theirs.append(found.located.values[found.landmarks.index(landmark)])  # the run has torch's value there
+    same_size = [one for one in theirs if one.size == landmark.expected.wide.size < mine.size]
+    return any(holds(mine, np.sort(one.astype(np.float64), axis=None), SAME) for one in same_size)
+
+
+def _way(found: Found, landmark: Landmark) -> tuple[set[int], set[int]]:
+    """JAX's values on the way to a landmark since the landmark before it, and the steps whose results torch has."""
+    flat = found.flat
     step = flat.steps[landmark.step]
     target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
     settled = {one.step for one in found.landmarks if one.place < 0 and one.step < landmark.step}
-    way = flat.ancestors([target], settled) | set(step.outputs[:1] if landmark.place < 0 else ())
-    makers = {flat.maker[number] for number in way if number in flat.maker} - settled
-    return [flat.steps[one] for one in makers if flat.steps[one].operation.name.startswith(name)]
+    return flat.ancestors([target], settled) | set(step.outputs[:1] if landmark.place < 0 else ()), settled
 
 
 def _of_module(module: Any) -> Mapping[str, list[Any]]:

@@ -1,0 +1,318 @@
+"""What ports of models of real families showed: a wrong port that was certified, and faults at the wrong place."""
+
+from collections.abc import Callable
+from math import inf, log
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from jax import lax
+from torch import nn
+from torch.nn import functional as F
+
+from crosscheck import ModelsReport, compare_models
+
+Port = Callable[..., Any]
+
+
+def normal(*shape: int) -> Any:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+X, IMAGE = normal(2, 6, 8), normal(2, 3, 8, 8)
+
+
+def seeded(model: nn.Module) -> nn.Module:
+    """With weights, biases and statistics that differ from their usual start."""
+    with torch.no_grad():
+        for name, one in [*model.named_parameters(), *model.named_buffers()]:
+            if name.endswith("var") or (name.endswith("weight") and one.ndim == 1):
+                one.uniform_(0.5, 1.5)
+            elif one.is_floating_point() and "mask" not in name:
+                one.normal_(0, 0.4)
+    return model.eval()
+
+
+def compared(model: nn.Module, port: Port, *inputs: Any, order: int = 0) -> ModelsReport:
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items() if "mask" not in name}
+    return compare_models(model, port, list(inputs), params=params, order=order)
+
+
+def linear(p: dict[str, Any], name: str, x: Any) -> Any:
+    return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+
+# A difference that rounding alone seems to explain
+
+
+class Bucketed(nn.Module):
+    """Rows of a table by the logarithm of a position, as for the buckets of relative positions."""
+
+    def __init__(self, places: tuple[int, ...] = tuple(range(1, 20))) -> None:
+        super().__init__()
+        self.table, self.out = nn.Embedding(8, 4), nn.Linear(4, 4)
+        self.places = places
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = (torch.log(torch.tensor(self.places).to(x.dtype)) / log(2)).long()
+        return self.out(torch.tanh(self.table(rows) + x))
+
+
+@pytest.mark.parametrize(
+    ("rows", "passed"),
+    [
+        (lambda r: jnp.log(r) / log(2), True),
+        (lambda r: jnp.log(r * (1 - 2.0**-30)) / log(2), True),  # other rows at the powers of two, as rounding may give
+        (lambda r: jnp.log(r) / log(2) + 1, False),
+        (lambda r: jnp.log(r) / log(3), False),
+        (lambda r: jnp.log(r) / log(4), False),
+    ],
+    ids=["the same", "rounded otherwise", "one more", "another base", "half"],
+)
+def test_an_index_that_rounding_changes_at_few_places_excuses_no_other_place(rows: Port, passed: bool) -> None:
+    model, x = seeded(Bucketed()), normal(19, 4)
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        index = rows(jnp.arange(1, 20).astype(x.dtype)).astype(jnp.int32)
+        return linear(p, "out", jnp.tanh(p["table.weight"][index] + x))
+
+    report = compared(model, port, x)
+    assert report.passed is passed, report.story()
+    assert [fault.torch for fault in report.faults] == ([] if passed else ["table"])
+
+
+def test_where_rounding_changes_every_index_it_is_said_that_little_is_judged() -> None:
+    places = (2, 4, 8, 16)
+    model, x = seeded(Bucketed(places)), normal(4, 4)
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        index = (jnp.log(jnp.array(places).astype(x.dtype) * (1 - 2.0**-30)) / log(2)).astype(jnp.int32)
+        return linear(p, "out", jnp.tanh(p["table.weight"][index] + x))
+
+    report = compared(model, port, x)
+    assert report.passed
+    assert any(note.startswith("hardly judged: out.weight") for note in report.notes), report.notes
+
+
+class Filled(nn.Module):
+    """Attention with a bias of positions and a mask that is added to the scores."""
+
+    def __init__(self, fill: float) -> None:
+        super().__init__()
+        self.q, self.k, self.out, self.bias = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Embedding(4, 1)
+        self.fill = fill
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        n = torch.arange(x.shape[1])
+        bias = self.bias((n[None] - n[:, None]).abs().clamp(max=3))[..., 0] + (1.0 - mask[:, None].to(x.dtype)) * self.fill
+        return self.out(torch.softmax(self.q(x) @ self.k(x).mT + bias, -1) @ x)
+
+
+@pytest.mark.parametrize("fill", [-1e4, -1e9, -1e30, torch.finfo(torch.float32).min])
+@pytest.mark.parametrize(("far", "scale"), [(3, 1.0), (2, 1.0), (3, 0.35)], ids=["right", "another bias", "another scale"])
+def test_the_fill_of_a_mask_hides_no_other_difference(fill: float, far: int, scale: float) -> None:
+    mask = np.ones((2, 6), int)
+    mask[0, 4:] = 0
+
+    def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
+        n = jnp.arange(x.shape[1])
+        bias = p["bias.weight"][jnp.minimum(jnp.abs(n[None] - n[:, None]), far)][..., 0]
+        bias = bias + (1.0 - mask[:, None].astype(x.dtype)) * fill
+        return linear(p, "out", jax.nn.softmax(linear(p, "q", x) @ linear(p, "k", x).mT * scale + bias) @ x)
+
+    report = compared(seeded(Filled(fill)), port, X, mask)
+    assert report.passed is ((far, scale) == (3, 1.0)), report.story()
+    assert [fault.torch for fault in report.faults] == (["bias"] if far == 2 else [""] if scale != 1 else [])
+
+
+# What is named
+
+
+def norm(p: dict[str, Any], x: Any, *, epsilon: float, folded: bool, last: bool) -> Any:
+    mean, var, weight, bias = (p[f"1.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+    if not last:
+        mean, var, weight, bias = (one[:, None, None] for one in (mean, var, weight, bias))
+    if folded:
+        return (x - mean) * (lax.rsqrt(var + epsilon) * weight) + bias
+    return (x - mean) / jnp.sqrt(var + epsilon) * weight + bias
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_epsilon_of_a_batch_norm_is_named(folded: bool, last: bool) -> None:
+    model = seeded(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 1)))
+    layout = ("NHWC", "OIHW", "NHWC") if last else ("NCHW", "OIHW", "NCHW")
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        x = x.transpose(0, 2, 3, 1) if last else x
+        for name in ("0", "3"):
+            x = lax.conv_general_dilated(x, p[f"{name}.weight"], (1, 1), "VALID", dimension_numbers=layout)
+            x = x + (p[f"{name}.bias"] if last else p[f"{name}.bias"][:, None, None])
+            if name == "0":
+                x = jax.nn.relu(norm(p, x, epsilon=1e-3, folded=folded, last=last))
+        return x.transpose(0, 3, 1, 2) if last else x
+
+    (fault,) = compared(model, port, IMAGE).faults
+    assert fault.torch == "1"
+    assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+
+
+def test_a_tiny_difference_is_not_said_to_be_one_of_order() -> None:
+    model = seeded(nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16, eps=1e-12), nn.Linear(16, 4)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        x = linear(p, "0", x)
+        x = (x - x.mean(-1, keepdims=True)) * lax.rsqrt(x.var(-1, keepdims=True) + 5e-9)
+        return linear(p, "2", x * p["1.weight"] + p["1.bias"])
+
+    (fault,) = compared(model, port, X).faults
+    assert fault.torch == "1"
+    assert fault.explanation.startswith("JAX computes something else")
+
+
+def test_a_pooling_is_compared_with_the_norm_behind_it() -> None:
+    """Where the padding is not seen, both sides give the same."""
+    model = seeded(nn.Sequential(nn.Conv2d(3, 6, 1), nn.AvgPool2d(3, 2, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 1)))
+
+    def conv(p: dict[str, Any], name: str, x: Any) -> Any:
+        return lax.conv_general_dilated(x, p[f"{name}.weight"], (1, 1), "VALID") + p[f"{name}.bias"][:, None, None]
+
+    def window(x: Any) -> Any:
+        return lax.reduce_window(x, 0.0, lax.add, (1, 1, 3, 3), (1, 1, 2, 2), ((0, 0), (0, 0), (1, 1), (1, 1)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        x = conv(p, "0", x)
+        x = window(x) / window(jnp.ones_like(x))
+        moved = {name.replace("2.", "1.", 1): one for name, one in p.items() if name.startswith("2.")}
+        return conv(p, "3", norm(moved, x, epsilon=1e-5, folded=False, last=False))
+
+    (fault,) = compared(model, port, IMAGE).faults
+    assert fault.torch == "1"
+    assert fault.explanation.endswith("they differ in all of `y` but `y[:, :, 1:, 1:]`")
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.fc, self.out = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 20)
+        self.out.weight = self.table.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.out(torch.tanh(self.fc(self.table(ids)))))
+
+
+def test_the_bias_that_a_tied_layer_forgets_is_named() -> None:
+    def port(p: dict[str, Any], ids: Any) -> Any:
+        return jnp.tanh(linear(p, "fc", p["table.weight"][ids])) @ p["table.weight"].T
+
+    (fault,) = compared(seeded(Tied()), port, np.arange(15).reshape(3, 5)).faults
+    assert (fault.torch, fault.explanation.partition(",")[0]) == ("out", "JAX does not apply out.bias")
+
+
+class Masked(nn.Module):
+    """The mask is a buffer, which JAX computes."""
+
+    def __init__(self, fill: float) -> None:
+        super().__init__()
+        self.q, self.k, self.out = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.register_buffer("mask", torch.full((6, 6), fill).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert isinstance(self.mask, torch.Tensor)
+        return torch.as_tensor(self.out(torch.softmax(self.q(x) @ self.k(x).mT * 0.35 + self.mask, -1) @ x))
+
+
+@pytest.mark.parametrize(
+    ("fill", "shift", "scores", "explanation"),
+    [
+        (-1e4, 0, lambda s: s * 0.35, None),
+        (-inf, 0, lambda s: s * 0.35, None),
+        (-1e4, 1, lambda s: s * 0.35, "PyTorch masks 10 of 72 places that JAX does not, such as [0, 0, 1]"),
+        (-1e4, 0, lambda s: jnp.tanh(s * 0.35), "JAX computes something else"),
+    ],
+)
+def test_a_mask_that_jax_computes_is_applied(fill: float, shift: int, scores: Port, explanation: str | None) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        mask = jnp.where(jnp.tril(jnp.ones((6, 6), bool), shift), 0, fill)
+        return linear(p, "out", jax.nn.softmax(scores(linear(p, "q", x) @ linear(p, "k", x).mT) + mask) @ x)
+
+    faults = compared(seeded(Masked(fill)), port, X).faults
+    assert [fault.explanation.partition(";")[0] for fault in faults] == ([] if explanation is None else [explanation])
+
+
+class Positions(nn.Module):
+    """The input needs some of the positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.fc = nn.Parameter(torch.zeros(16, 8)), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.fc(x + self.positions[: x.shape[1]]))
+
+
+def test_a_table_of_which_both_sides_apply_a_part_is_matched_whole() -> None:
+    report = compared(seeded(Positions()), lambda p, x: linear(p, "fc", x + p["positions"][: x.shape[1]]), X)
+    assert report.passed
+    assert next((one.torch, one.layout, one.reason) for one in report.weights) == ("positions", "the same", None)
+    assert len(report.weights) == 3
+
+
+# Where the fault is
+
+
+class Timed(nn.Module):
+    """Blocks that share an embedding of time; each applies the activation itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = nn.Linear(3, 5)
+        self.of_x = nn.ModuleList([nn.Linear(6, 6) for _ in range(3)])
+        self.of_t = nn.ModuleList([nn.Linear(5, 6) for _ in range(3)])
+        self.out = nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        t = self.time(t)
+        for of_x, of_t in zip(self.of_x, self.of_t, strict=True):
+            x = x + torch.tanh(of_x(x) + of_t(F.silu(t)))
+        return torch.as_tensor(self.out(x))
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_an_activation_that_one_block_forgets_is_not_missed_in_the_next(bad: int) -> None:
+    def port(p: dict[str, Any], x: Any, t: Any) -> Any:
+        t = linear(p, "time", t)
+        for k in range(3):
+            x = x + jnp.tanh(linear(p, f"of_x.{k}", x) + linear(p, f"of_t.{k}", t if k == bad else jax.nn.silu(t)))
+        return linear(p, "out", x)
+
+    report = compared(seeded(Timed()), port, normal(4, 6), normal(4, 3))
+    (fault,) = report.faults
+    assert fault.operation == "silu"
+    (layer,) = (one for one in report.layers if one.fault is not None)
+    assert layer.name == f"of_t.{bad}.weight"
+
+
+class Causal(nn.Module):
+    """torch pads both sides, and takes the first positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv1d(8, 8, 4, groups=8, padding=3), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.out(F.silu(self.conv(x.mT)[..., : x.shape[1]].mT)))
+
+
+@pytest.mark.parametrize("act", [jax.nn.silu, jax.nn.gelu, lambda x: x])
+def test_a_convolution_of_which_torch_takes_a_part_is_not_blamed_for_its_padding(act: Port) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        y = lax.conv_general_dilated(x.mT, p["conv.weight"], (1,), [(3, 0)], feature_group_count=8)
+        return linear(p, "out", act((y + p["conv.bias"][:, None]).mT))
+
+    faults = compared(seeded(Causal()), port, X).faults
+    assert len(faults) == (act is not jax.nn.silu)
+    assert not any("padding" in fault.explanation for fault in faults)

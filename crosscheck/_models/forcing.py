@@ -204,8 +204,8 @@ class Forcing:
             else:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
-        # a search looks at every value, a mend replaces one anywhere, and constants alone seldom get noise
-        whole = wide and not (keep or mends or constants_only)
+        # a search looks at every value, a mend replaces one anywhere or for one step, and constants alone seldom get noise
+        whole = wide and not (keep or mends or self.local or constants_only)
         run = Run(
             self.flat,
             wide=wide,

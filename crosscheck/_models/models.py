@@ -112,10 +112,15 @@ def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     }
     left = [number for number in sorted(found.located.left) if every[number].fault is None]
     if left:
-        names = ", ".join(every[number].name for number in left[:3])
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        # a sum has no weight whose name it could have
+        places = [
+            f"a sum in {one.torch or 'the model'}" if one.name == "sum" else one.name for one in (every[k] for k in left)
+        ]
+        names = list(dict.fromkeys(places))
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         found.notes.append(
-            f"not compared: {names}{more}; JAX has another quantity there, as if it scaled earlier; what follows is compared"
+            f"not compared: {', '.join(names[:3])}{more}; JAX has another quantity there, as where it adds or scales in "
+            "another order; what follows is compared"
         )
     kept = {number: k for k, number in enumerate(one for one in range(len(every)) if one not in left)}
     return ModelsReport(

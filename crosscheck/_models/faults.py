@@ -180,7 +180,7 @@ def _explanation(found: Found, number: int, operation: int) -> str:
             if pair is None and _is_mask(found, name):
                 continue  # JAX may compute it
             if (pair is None or pair.how == "order") and _has_all(found, name):
-                if use.matrices[slot].size < found.torch.weights[name].size:
+                if use.kind == "gather" or not np.isin(found.torch.weights[name], use.matrices[slot]).all():
                     return f"JAX applies other numbers of {name}, as of other rows"
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:

@@ -82,7 +82,7 @@ def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch
         with torch.no_grad():
             value = to_array(copy.deepcopy(module).double()(torch.from_numpy(value.astype(np.float64))))
         chain.append(module)
-        if same_numbers(value[None], landmark.expected.wide[None], SAME):
+        if same_numbers(value[None], landmark.expected.narrow[None], SAME):
             return chain[0] if len(chain) == 1 else torch.nn.Sequential(*chain)
         following = next((call for call in calls if _takes(call[2], value)), None)
         if following is None:

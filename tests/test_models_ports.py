@@ -128,6 +128,33 @@ def test_the_fill_of_a_mask_hides_no_other_difference(fill: float, far: int, sca
     assert [fault.torch for fault in report.faults] == (["bias"] if far == 2 else [""] if scale != 1 else [])
 
 
+class Relative(Filled):
+    """The bias depends on the logarithm of the distance."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        n = torch.arange(x.shape[1])
+        rows = (torch.log((n[None] - n[:, None]).abs().to(x.dtype) + 1) / log(2)).long()
+        bias = self.bias(rows)[..., 0] + (1.0 - mask[:, None].to(x.dtype)) * self.fill
+        return self.out(torch.softmax(self.q(x) @ self.k(x).mT + bias, -1) @ x)
+
+
+@pytest.mark.parametrize(("base", "passed"), [(2, True), (3, False), (2.6, False)])
+def test_neither_a_fill_nor_a_jump_hides_a_wrong_index(base: float, passed: bool) -> None:
+    mask = np.ones((2, 12), int)
+    mask[0, 9:] = 0
+    fill = torch.finfo(torch.float32).min
+
+    def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
+        n = jnp.arange(x.shape[1])
+        rows = (jnp.log(jnp.abs(n[None] - n[:, None]).astype(x.dtype) + 1) / log(base)).astype(jnp.int32)
+        bias = p["bias.weight"][rows][..., 0] + (1.0 - mask[:, None].astype(x.dtype)) * fill
+        return linear(p, "out", jax.nn.softmax(linear(p, "q", x) @ linear(p, "k", x).mT + bias) @ x)
+
+    report = compared(seeded(Relative(fill)), port, normal(2, 12, 8), mask)
+    assert report.passed is passed, report.story()
+    assert [fault.torch for fault in report.faults] == ([] if passed else ["bias"])
+
+
 # What is named
 
 

@@ -14,15 +14,17 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
+from crosscheck._models.landmarks import sizes
 from crosscheck._models.tolerances import allowed
 from crosscheck._shadow.base import Noise
 
 DRAWS = 24
 """A number that rounding moves half of the time is missed once in 2^24 times."""
-JUMP = 2.0**-6
-"""Rounding that moves a number farther, relative to the root mean square, has changed an integer."""
 UNITS = 2.0**12
-"""It must also have moved so many units of the dtype: those of 16 bits move numbers that far without a jump."""
+"""Rounding that moves a number by more units of the dtype, relative to the numbers beside it, has changed an integer.
+
+Numbers of 16 bits are never that far from others.
+"""
 
 
 def without_jumps(forcing: Forcing, clean: Forced, precision: int, seed: int) -> list[str]:
@@ -32,8 +34,9 @@ def without_jumps(forcing: Forcing, clean: Forced, precision: int, seed: int) ->
         The names of the landmarks where most numbers jump, so that little can be judged, or nothing.
     """
     unit = 2.0**-precision
-    jump = max(JUMP, UNITS * unit)
-    excused = [n for n, error in clean.errors.items() if jump < error <= forcing.tolerances[n]]
+    jump = UNITS * unit
+    # what only a jump can excuse is larger than what is allowed for numbers that do not jump
+    excused = [n for n, error in clean.errors.items() if float(allowed(jump, jump, unit)) < error <= forcing.tolerances[n]]
     if not excused:
         return []
     constants, operations = _moved(forcing, clean, excused, unit, seed)
@@ -54,9 +57,9 @@ def without_jumps(forcing: Forcing, clean: Forced, precision: int, seed: int) ->
 def _moved(
     forcing: Forcing, clean: Forced, numbers: list[int], unit: float, seed: int
 ) -> tuple[Mapping[int, Array], Mapping[int, Array]]:
-    """How far noise on the constants, and on all operations, moves each number, relative to the root mean square."""
+    """How far noise on the constants, and on all operations, moves each number, relative to the numbers beside it."""
     base = forcing.replaced(clean.left, wide=True, mended=False, values=True).values
-    size = {number: np.sqrt(np.mean(base[number] ** 2)) or 1.0 for number in numbers}
+    size = {number: sizes(base[number]) for number in numbers}
     found: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)

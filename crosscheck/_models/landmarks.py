@@ -303,6 +303,17 @@ def distance(matrix: Array, expected: Array) -> float:
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
+def sizes(numbers: Array) -> Array:
+    """What the error of each number is relative to: the root mean square of all of them, without the fills of a mask."""
+    with np.errstate(over="ignore"):
+        size = float(np.sqrt(np.mean(np.square(numbers)))) or 1.0
+    if size <= FILLED or np.mean(few := _beside_fills(numbers, size)) <= SHARE:
+        return np.full(numbers.shape, size)
+    found = np.full(numbers.shape, size)
+    found[few] = sizes(numbers[few])
+    return found
+
+
 def _beside_fills(numbers: Array, size: float) -> BoolArray:
     """The numbers that are far smaller than the root mean square of all; fills of a mask must not hide their errors."""
     sizes = np.abs(numbers)

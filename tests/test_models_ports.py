@@ -155,6 +155,78 @@ def test_neither_a_fill_nor_a_jump_hides_a_wrong_index(base: float, passed: bool
     assert [fault.torch for fault in report.faults] == ([] if passed else ["bias"])
 
 
+class Function(nn.Module):
+    def __init__(self, function: Port) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *given: torch.Tensor) -> Any:
+        return self.function(*given)
+
+
+ALLOWED = np.arange(1600).reshape(8, 200) % 100 == 0
+TRIANGLE = np.tril(np.ones((6, 6), np.float32))
+TIE = np.concatenate([[0.25], normal(199)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("of_torch", "of_jax", "given"),
+    [
+        (
+            lambda x: torch.where(torch.from_numpy(ALLOWED), x / 0.7, -1e9),
+            lambda x, wrong: jnp.where(ALLOWED, x / (0.8 if wrong else 0.7), -1e9),
+            normal(8, 200),
+        ),
+        (
+            lambda x: torch.softmax(x / 4 + (1 - torch.from_numpy(TRIANGLE)) * -1e9, -1),
+            lambda x, wrong: jax.nn.softmax(x / (5 if wrong else 4) + (1 - jnp.asarray(TRIANGLE)) * -1e9, -1),
+            normal(6, 6),
+        ),
+        (
+            lambda x: torch.round(x / 0.1) * 0.1 + F.gelu(x),
+            lambda x, wrong: jnp.round(x / 0.1) * 0.1 + jax.nn.gelu(x, approximate=wrong),
+            TIE,
+        ),
+        (lambda x: x + 1, lambda x, wrong: x + (2 if wrong else 1), np.full(4, 1_700_000_000, np.int32)),
+        (lambda x: x * 1e200, lambda x, wrong: x * (1.1e200 if wrong else 1e200), normal(20).astype(np.float64)),
+    ],
+    ids=["few beside fills", "an array of ones", "a tie", "large integers", "beyond the square root of the largest number"],
+)
+def test_a_wrong_port_is_not_certified(of_torch: Port, of_jax: Port, given: Any) -> None:
+    dtype = "float64" if given.dtype == np.float64 else "float32"
+    for wrong in (False, True):
+        options = {"params": {}, "order": 0, "dtype": dtype}
+        report = compare_models(Function(of_torch), lambda p, x, wrong=wrong: of_jax(x, wrong), [given], **options)
+        assert report.passed is not wrong, report.story()
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        lambda p, x: linear(p, "2", x),
+        lambda p, x: linear(p, "0", jnp.tanh(linear(p, "2", x))),
+    ],
+    ids=["without the first layer", "in another order"],
+)
+def test_a_port_whose_layer_takes_the_input_itself_is_compared(port: Port) -> None:
+    model = seeded(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)))
+    assert not compared(model, port, X).passed
+
+
+def test_an_output_made_of_weights_alone_is_compared() -> None:
+    class Weights(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(4, 4))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x * 2, torch.exp(self.w)
+
+    for function, passed in ((jnp.exp, True), (jnp.expm1, False)):
+        report = compared(seeded(Weights()), lambda p, x, function=function: (x * 2, function(p["w"])), X)
+        assert report.passed is passed
+
+
 # What is named
 
 

@@ -35,8 +35,10 @@ def without_jumps(forcing: Forcing, clean: Forced, precision: int, seed: int) ->
     """
     unit = 2.0**-precision
     jump = UNITS * unit
-    # what only a jump can excuse is larger than what is allowed for numbers that do not jump
-    excused = [n for n, error in clean.errors.items() if float(allowed(jump, jump, unit)) < error <= forcing.tolerances[n]]
+    most = float(allowed(jump, jump, unit))  # for numbers that do not jump
+    excused = [
+        n for n, error in clean.errors.items() if FLOOR < error <= forcing.tolerances[n] and forcing.tolerances[n] > most
+    ]
     if not excused:
         return []
     constants, operations = _moved(forcing, clean, excused, unit, seed)

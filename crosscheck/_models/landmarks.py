@@ -24,7 +24,9 @@ FILLED = 16.0
 BESIDE_FILLS = 2.0**-16
 """Numbers below this, relative to the root mean square of all, are no fills, and are judged by themselves."""
 SHARE = 1 / 64
-"""A smaller share of such numbers is not beside fills: they are small by chance."""
+"""A smaller share of such numbers may be small by chance."""
+WHOLE = 2.0**-20
+"""The least error of integers that differ, however large they are."""
 CLOSE = 1e-3
 """Another order of axes is used if it brings the relative difference of two arrays below this."""
 
@@ -286,6 +288,7 @@ def distance(matrix: Array, expected: Array) -> float:
 
     Infinite if one is NaN or infinite and the other is not equal to it.
     """
+    whole = expected.dtype.kind in "iub"
     one, other = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         apart = one - other
@@ -296,30 +299,44 @@ def distance(matrix: Array, expected: Array) -> float:
         apart, one, other = apart[finite], one[finite], other[finite]
     largest = float(apart.max(initial=0.0))
     # not by numpy.dot: the threads of its library then spin, and take cores from JAX's
-    with np.errstate(over="ignore"):
-        size = float(np.sqrt(np.square(other, out=apart).mean())) if other.size else 0.0
-    if size > FILLED and np.mean(few := _beside_fills(other, size)) > SHARE:
+    size = _size(other, out=apart)
+    if size > FILLED and (few := _beside_fills(other, size)) is not None:
         return max(distance(one[few], other[few]), distance(one[~few], other[~few]))
+    if whole and largest:
+        return max(largest / (size or 1.0), WHOLE)
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
 def sizes(numbers: Array) -> Array:
     """What the error of each number is relative to: the root mean square of all of them, without the fills of a mask."""
-    with np.errstate(over="ignore"):
-        size = float(np.sqrt(np.mean(np.square(numbers)))) or 1.0
-    if size <= FILLED or np.mean(few := _beside_fills(numbers, size)) <= SHARE:
-        return np.full(numbers.shape, size)
-    found = np.full(numbers.shape, size)
-    found[few] = sizes(numbers[few])
+    size = _size(numbers)
+    found = np.full(numbers.shape, size or 1.0)
+    if size > FILLED and (few := _beside_fills(numbers, size)) is not None:
+        found[few] = sizes(numbers[few])
     return found
 
 
-def _beside_fills(numbers: Array, size: float) -> BoolArray:
-    """The numbers that are far smaller than the root mean square of all; fills of a mask must not hide their errors."""
-    sizes = np.abs(numbers)
-    if np.isinf(size):  # the square of a fill in float64
-        size = float(sizes.max())
-    return np.asarray((sizes != 0) & (sizes < size * BESIDE_FILLS))
+def _size(numbers: Array, out: Array | None = None) -> float:
+    """The root mean square; ``out`` is an array that may be overwritten."""
+    if not numbers.size:
+        return 0.0
+    with np.errstate(over="ignore"):
+        size = float(np.sqrt(np.square(numbers, out=out).mean()))
+    if np.isfinite(size):
+        return size
+    largest = float(np.abs(numbers).max())  # its square is too large for float64
+    return largest * float(np.sqrt(np.square(numbers / largest).mean()))
+
+
+def _beside_fills(numbers: Array, size: float) -> BoolArray | None:
+    """The numbers that are far smaller than the root mean square of all, if those of its size are fills of a mask.
+
+    They are if all are the same, but for what was added to them, or if the smaller ones are too many to be small by chance.
+    """
+    magnitudes = np.abs(numbers)
+    few = np.asarray((magnitudes != 0) & (magnitudes < size * BESIDE_FILLS))
+    large = numbers[magnitudes >= size * BESIDE_FILLS]
+    return few if few.mean() > SHARE or (few.any() and np.ptp(large) <= BESIDE_FILLS * size) else None
 
 
 def holds(joined: Array, part: Array, limit: float) -> bool:

@@ -94,7 +94,7 @@ class Run:
             dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
             value = jnp.asarray(_given(array, wide_of(dtype) if self.wide else dtype))
             disturbed = flat.origins.get(number, frozenset()) & self._loose
-            self.values[number] = self._arithmetic.disturbed(value) if disturbed else value
+            self.values[number] = self._arithmetic.doubtful(value, dtype) if disturbed else value
         for step in self._steps:
             if only is not None and step.operation.kind > only:
                 continue

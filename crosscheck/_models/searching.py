@@ -161,6 +161,8 @@ class Search:
         landmark, order = self.forcing.landmarks[at], self.forcing.orders[at]
         step = self.flat.steps[landmark.step]
         target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        if operation not in self.torch.values:  # it depends on weights alone
+            return
         like = self.torch.values[operation].wide
         for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
             there = run.values.get(number) if number in self.flat.maker else None

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._arithmetic.formats import FORMATS, BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.uses import CONSTANT
@@ -38,14 +38,22 @@ class Arithmetic:
     def constant(self, value: Any, owner: Any) -> Any:
         """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
 
-        The number in the source is known only for scalars; an array may have been rounded before JAX received it. The
-        owner is the object of the program that holds the constant.
+        The number in the source is known for scalars of Python; an array may have been rounded before JAX received it.
+        The owner is the object of the program that holds the constant.
         """
         if not self.wide or not is_float(value):
             return value
         exact = self._exact.get(id(owner))
-        wide = widened(value) if exact is None else exact
-        return self.disturbed(wide) if np.ndim(value) and exact is None else self._rounded(wide, value.dtype)
+        return self.doubtful(widened(value), value.dtype) if exact is None else self._rounded(exact, value.dtype)
+
+    def doubtful(self, wide: Any, dtype: Any) -> Any:
+        """A number or an array that may have been rounded, with noise: none where few digits show that it was not."""
+        if not self._noisy or not is_float(wide):
+            return wide
+        digits = 2.0 ** (FORMATS[np.dtype(dtype).name].precision // 2)
+        wide = jnp.asarray(wide)
+        fraction = jnp.frexp(wide)[0] * digits
+        return jnp.where(fraction == jnp.round(fraction), wide, self.disturbed(wide))
 
     def literal(self, atom: Any) -> Any:
         """A constant in an equation."""

@@ -115,7 +115,8 @@ def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Co
     ends |= {mends[one].value: f"after {found.landmarks[one].name}" for one in _settled(found, at) if one in mends}
     ends |= {number: f"JAX's {name}" for number, name in zip(flat.weights, flat.names, strict=True)}
     ends |= {number: f"input {k}" for k, number in enumerate(flat.inputs)}
-    ends.pop(target, None)
+    if target in flat.maker:  # an input of the model is its own result
+        ends.pop(target, None)
     inside, starts = _between(found, target, ends)
 
     def function(*values: Any) -> Any:

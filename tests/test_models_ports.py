@@ -213,6 +213,19 @@ def test_a_port_whose_layer_takes_the_input_itself_is_compared(port: Port) -> No
     assert not compared(model, port, X).passed
 
 
+@pytest.mark.parametrize("kind", [jnp.complex64, jnp.float8_e4m3fn, jnp.bfloat16])
+def test_a_constant_of_any_dtype_is_compared(kind: Any) -> None:
+    table = jnp.asarray([0.5, 1.5, 3.25, 0.0625], kind)
+    held = torch.from_numpy(np.array(table.astype(jnp.float32) if kind is not jnp.complex64 else table.real))
+
+    def port(p: dict[str, Any], x: Any, wrong: bool) -> Any:
+        return (x + 0.3) * table.real.astype(x.dtype) * (1.001 if wrong else 1.0)
+
+    for wrong in (False, True):
+        model, options = Function(lambda x: (x + 0.3) * held), {"params": {}, "order": 0}
+        assert compare_models(model, lambda p, x, w=wrong: port(p, x, w), [normal(3, 4)], **options).passed is not wrong
+
+
 def test_an_output_made_of_weights_alone_is_compared() -> None:
     class Weights(nn.Module):
         def __init__(self) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray
+from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.uses import CONSTANT
@@ -50,10 +50,8 @@ class Arithmetic:
         """A number or an array that may have been rounded, with noise: none where few digits show that it was not."""
         if not self._noisy or not is_float(wide):
             return wide
-        digits = 2.0 ** (FORMATS[np.dtype(dtype).name].precision // 2)
         wide = jnp.asarray(wide)
-        fraction = jnp.frexp(wide)[0] * digits
-        return jnp.where(fraction == jnp.round(fraction), wide, self.disturbed(wide))
+        return jnp.where(_has_few_digits(wide, dtype), wide, self.disturbed(wide))
 
     def literal(self, atom: Any) -> Any:
         """A constant in an equation."""
@@ -90,6 +88,14 @@ def _held(dtype: Any, wide: Array) -> BoolArray:
     """Which of these numbers a dtype holds."""
     with np.errstate(over="ignore"):
         return np.asarray(wide.astype(dtype).astype(wide.dtype) == wide)
+
+
+def _has_few_digits(wide: Any, dtype: Any) -> Any:
+    """Which of these numbers need at most half of a dtype's digits; of a complex number, both parts."""
+    digits = 2.0 ** ((jnp.finfo(dtype).nmant + 1) // 2)
+    parts = (wide.real, wide.imag) if jnp.iscomplexobj(wide) else (wide,)
+    fractions = [jnp.frexp(one)[0] * digits for one in parts]
+    return jnp.all(jnp.stack([one == jnp.round(one) for one in fractions]), axis=0)
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:

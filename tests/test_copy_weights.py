@@ -165,6 +165,40 @@ def test_a_weight_without_a_partner_is_left_and_said() -> None:
     assert told(matches)[None, "['spare']"] == "unused"
 
 
+class Positions(nn.Module):
+    """A table of 16 positions, of which the inputs need the first 5, and the class token has one of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.table = nn.Parameter(torch.zeros(1, 16, 4))
+        self.norm, self.head = nn.LayerNorm(4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        length = x.shape[1]
+        x = torch.cat([(self.token + self.table[:, -1:]).expand(len(x), -1, -1), x + self.table[:, :length]], 1)
+        return self.head(self.norm(x))
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 4), (16, 4)])
+def test_a_table_of_which_the_inputs_need_a_part_is_carried_whole(shape: tuple[int, ...]) -> None:
+    model = randomised(Positions())
+
+    def port(p: Any, x: Any) -> Any:
+        table = p["table"].reshape(16, 4)
+        token = jnp.broadcast_to(p["token"] + table[-1:], (len(x), 1, 4))
+        x = jnp.concatenate([token, x + table[: x.shape[1]]], 1)
+        x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        return (x * p["scale"] + p["shift"]) @ p["w"] + p["b"]
+
+    own = weights_of(model)
+    expected = {"token": own["token"], "table": own["table"].reshape(shape), "scale": own["norm.weight"]}
+    expected |= {"shift": own["norm.bias"], "w": own["head.weight"].T, "b": own["head.bias"]}
+    tree, matches = crosscheck.copy_weights(model, port, [normals(2, 5, 4)], params=fresh(expected))
+    assert not [match.reason for match in matches if not match.matched]
+    assert apart(tree, expected) == set()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -231,6 +231,19 @@ class Choices:
 
     # tables, scales, biases
 
+    def table(self, state: State, places: Array) -> Array:
+        """The places of a whole array of which these are a part, if torch applies a part of a weight of the same shape.
+
+        For example, the inputs need only the first rows of a table of positions. The same places otherwise.
+        """
+        (name, *_), *others = self.of_run.theirs.split(places)
+        whole = self.of_run.theirs.of(name)
+        if others or whole.size == places.size or (state.sources[name][0] >= 0).any():
+            return places
+        rows, shapes = self.of_run.rows, self.of_run.mine.shapes
+        cut = [shapes.get(row.name, ()) for row in rows if row.use.matrices[row.slot].size == places.size]
+        return whole if any(np.squeeze(whole).shape == tuple(n for n in one if n > 1) for one in cut) else places
+
     def _tables(self, state: State, step: Step, places: Array) -> list[Choice]:
         name = self.names(places)
         choices = []

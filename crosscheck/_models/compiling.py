@@ -42,6 +42,7 @@ class Stretch:
         given: The values that they need, by number.
         made: The values that are needed after them.
         exact: The constants in them before they were rounded.
+        rounded: Whether torch may hold its scalars rounded to the dtype.
         functions: What is compiled of it: for a clean run, and for one under noise.
     """
 
@@ -51,6 +52,7 @@ class Stretch:
     given: Sequence[int] = field(compare=False)
     made: Sequence[int] = field(compare=False)
     exact: Constants = field(compare=False)
+    rounded: bool
     functions: tuple[Function, Function] | None = field(default=None, compare=False)
 
     def run(self, values: Mapping[int, Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
@@ -66,7 +68,7 @@ class Stretch:
 def _compiled(stretch: Stretch, noisy: bool) -> Function:
     def function(seed: Any, unit: Any, given: list[Any]) -> list[Any]:
         interpreter = Interpreter(stretch.dtype, stretch.exact, seed, unit, np.float64(0))
-        arithmetic = Arithmetic(interpreter, stretch.exact, wide=True, noisy=noisy)
+        arithmetic = Arithmetic(interpreter, stretch.exact, wide=True, noisy=noisy, rounded=stretch.rounded)
         values: dict[Any, Any] = dict(zip(stretch.given, given, strict=True))
         for step in stretch.steps:
             operands = [arithmetic.literal(one) if isinstance(one, Literal) else values[one] for one in step.inputs]
@@ -151,4 +153,4 @@ def _stretch(flat: JaxProgramFlat, steps: Sequence[Step], last: Mapping[int, int
         )
         for step in steps
     )
-    return Stretch(flat.dtype, (equations, tuple(local[one] for one in made)), steps, given, made, exact)
+    return Stretch(flat.dtype, (equations, tuple(local[one] for one in made)), steps, given, made, exact, flat.rounded)

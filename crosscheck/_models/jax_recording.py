@@ -63,6 +63,7 @@ class JaxProgramFlat:
         maker: The step that makes a value, by number.
         exact: The constants before they were rounded.
         avals: Shape and dtype of each value.
+        rounded: Whether torch may hold a scalar of JAX's source rounded to the dtype, as in a buffer that JAX lacks.
     """
 
     dtype: str
@@ -77,6 +78,7 @@ class JaxProgramFlat:
     maker: dict[int, int] = field(default_factory=dict)
     exact: Constants = field(default_factory=dict)
     avals: dict[int, Any] = field(default_factory=dict)
+    rounded: bool = True
 
     @cached_property
     def interpreter(self) -> Interpreter:

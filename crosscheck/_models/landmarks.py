@@ -25,6 +25,10 @@ BESIDE_FILLS = 2.0**-16
 """Numbers below this, relative to the root mean square of all, are no fills, and are judged by themselves."""
 SHARE = 1 / 64
 """A smaller share of such numbers may be small by chance."""
+UNEVEN = 2.0**-6
+"""The numbers of a row, or of a feature, are judged by themselves if their root mean square is that much less than all's."""
+FEWEST = 4
+"""The root mean square of fewer numbers may be small by chance."""
 WHOLE = 2.0**-20
 """The least error of integers that differ, however large they are."""
 CLOSE = 1e-3
@@ -65,6 +69,8 @@ class Landmark:
 
     def compared(self, matrix: Array) -> Array:
         """The features that both sides have; as one row if some of their numbers are left out."""
+        if not self.view.features:
+            matrix = matrix.reshape(-1, self.view.shape[-1] if self.view.shape else 1)
         matrix = matrix if self.known is None else matrix[:, self.known]
         return matrix if self.steady is None else matrix[self.steady][None]
 
@@ -284,40 +290,69 @@ def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, 
 
 
 def distance(matrix: Array, expected: Array) -> float:
-    """The largest difference, relative to the root mean square of what is expected.
+    """The largest difference, relative to the root mean square of what is expected: see ``sizes``.
 
     Infinite if one is NaN or infinite and the other is not equal to it.
     """
     whole = expected.dtype.kind in "iub"
     one, other = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
+    shape = expected.shape
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         apart = one - other
     if not np.isfinite(np.abs(apart, out=apart).max(initial=0.0)):
         finite = np.isfinite(one) & np.isfinite(other)
         if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
             return float("inf")
-        apart, one, other = apart[finite], one[finite], other[finite]
+        apart, one, other, shape = apart[finite], one[finite], other[finite], (int(finite.sum()),)
     largest = float(apart.max(initial=0.0))
     # not by numpy.dot: the threads of its library then spin, and take cores from JAX's
     size = _size(other, out=apart)
-    if size > FILLED and (few := _beside_fills(other, size)) is not None:
-        return max(distance(one[few], other[few]), distance(one[~few], other[~few]))
     if whole and largest:
         return max(largest / (size or 1.0), WHOLE)
+    if largest and size and (_uneven(apart.reshape(shape), size) or _beside_fills(other, size) is not None):
+        return float((np.abs(one - other).reshape(shape) / sizes(other.reshape(shape))).max())
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
 def sizes(numbers: Array) -> Array:
-    """What the error of each number is relative to: the root mean square of all of them, without the fills of a mask."""
-    size = _size(numbers)
+    """What the error of each number is relative to: the root mean square of all of them, without the fills of a mask.
+
+    In rows or features whose numbers are far smaller than those of others, it is the root mean square of those alone.
+    """
+    return _sizes(numbers, np.ones(numbers.shape, bool))
+
+
+def _sizes(numbers: Array, among: BoolArray) -> Array:
+    """The same ``among`` some of the numbers."""
+    largest = float(np.abs(numbers[among]).max(initial=0.0)) or 1.0  # its square may be too large for float64
+    squares = np.square(np.where(among, numbers, 0.0) / largest)
+    size = largest * float(np.sqrt(squares.sum() / max(1, among.sum())))
+    if (few := _beside_fills(numbers[among], size)) is not None:
+        small = np.zeros(numbers.shape, bool)
+        small[among] = few
+        return np.where(small, _sizes(numbers, small), _sizes(numbers, among & ~small))
     found = np.full(numbers.shape, size or 1.0)
-    if size > FILLED and (few := _beside_fills(numbers, size)) is not None:
-        found[few] = sizes(numbers[few])
+    for axis in _axes(numbers.shape):
+        counts = among.sum(axis, keepdims=True)
+        own = largest * np.sqrt(squares.sum(axis, keepdims=True) / np.maximum(counts, 1))
+        found = np.minimum(found, np.where((own > 0) & (own < UNEVEN * size) & (counts >= FEWEST), own, size))
     return found
 
 
-def _size(numbers: Array, out: Array | None = None) -> float:
-    """The root mean square; ``out`` is an array that may be overwritten."""
+def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which the numbers of a row, or of a feature, are."""
+    return tuple(axis for axis in (0, 1) if shape[axis] >= FEWEST) if len(shape) == 2 else ()
+
+
+def _uneven(squares: Array, size: float) -> bool:
+    """Whether the numbers of a row, or of a feature, are far smaller than the root mean square of all."""
+    limit = (UNEVEN * size) * (UNEVEN * size)  # infinite where it overflows
+    means = (squares.mean(axis) for axis in _axes(squares.shape))
+    return any(bool(((own > 0) & (own < limit)).any()) for own in means)
+
+
+def _size(numbers: Array, out: Array) -> float:
+    """The root mean square; ``out`` then has the squares."""
     if not numbers.size:
         return 0.0
     with np.errstate(over="ignore"):
@@ -325,7 +360,7 @@ def _size(numbers: Array, out: Array | None = None) -> float:
     if np.isfinite(size):
         return size
     largest = float(np.abs(numbers).max())  # its square is too large for float64
-    return largest * float(np.sqrt(np.square(numbers / largest).mean()))
+    return largest * float(np.sqrt(np.square(numbers / largest, out=out).mean()))
 
 
 def _beside_fills(numbers: Array, size: float) -> BoolArray | None:
@@ -333,6 +368,8 @@ def _beside_fills(numbers: Array, size: float) -> BoolArray | None:
 
     They are if all are the same, but for what was added to them, or if the smaller ones are too many to be small by chance.
     """
+    if not size > FILLED:
+        return None
     magnitudes = np.abs(numbers)
     few = np.asarray((magnitudes != 0) & (magnitudes < size * BESIDE_FILLS))
     large = numbers[magnitudes >= size * BESIDE_FILLS]

@@ -14,6 +14,8 @@ from crosscheck._models.uses import Use, fingerprint
 
 SAME = 1e-6
 """The largest difference of weights that are computed from others, relative to the largest number."""
+COMPUTED = 1e-12
+"""Both sides compute them in float64 if the difference is smaller; otherwise one side holds what was computed before."""
 NORM_SLOTS = ("scale", "sum", "sum", "other")
 _CLASS = {"convolution": "product", "gather": "gather", "product": "product", "scale": "scale", "sum": "sum"}
 
@@ -47,7 +49,8 @@ class Pair:
         inputs: For each input of the JAX weight, its place in torch's; None if the order is the same.
         part: Which part of torch's rows these are, and of how many: torch may apply a weight to all steps at once, and JAX
             to each.
-        how: ``values`` if both hold the same values, ``order`` if only the neighbouring uses match them; ``transposed``.
+        how: ``values`` if both hold the same values, ``transposed`` if they are applied transposed, ``nearly`` if they were
+            rounded in another way, and ``order`` if only the neighbouring uses match them.
     """
 
     torch: tuple[int, int]
@@ -188,8 +191,9 @@ class _Matching:
             mine = np.sort(self.torch[t].matrix, axis=None)
             limit = SAME * float(np.abs(mine).max(initial=0.0))
             for j, other in sizes[mine.size]:
-                if j not in self._taken[1] and limit > 0 and float(np.abs(mine - other).max()) <= limit:
-                    self._join(t, j, "values")
+                apart = float(np.abs(mine - other).max()) if j not in self._taken[1] and limit > 0 else np.inf
+                if apart <= limit:
+                    self._join(t, j, "values" if apart * SAME <= limit * COMPUTED else "nearly")
                     break
 
     def by_pieces(self) -> None:

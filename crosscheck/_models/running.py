@@ -73,7 +73,12 @@ class Run:
         self._before_step: dict[int, Any] = {}
         interpreter = flat.interpreter.seeded(noise or QUIET)
         self._arithmetic = Arithmetic(
-            interpreter, flat.exact, wide=wide, noisy=noise is not None, constants_only=constants_only
+            interpreter,
+            flat.exact,
+            wide=wide,
+            noisy=noise is not None,
+            constants_only=constants_only,
+            rounded=flat.rounded,
         )
 
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:

@@ -16,35 +16,52 @@ from crosscheck._models.uses import CONSTANT
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
 from crosscheck._shadow.jax_lift import Interpreter
 
+FLOAT32 = float(np.finfo(np.float32).eps)
+
 
 class Arithmetic:
     """Computes the steps of one run, which numbers its noise by the order in which it is asked for."""
 
     def __init__(
-        self, interpreter: Interpreter, exact: Constants, *, wide: bool, noisy: bool = False, constants_only: bool = False
+        self,
+        interpreter: Interpreter,
+        exact: Constants,
+        *,
+        wide: bool,
+        noisy: bool = False,
+        constants_only: bool = False,
+        rounded: bool = True,
     ) -> None:
-        """``exact`` are the constants before they were rounded; with ``constants_only``, operations get no noise."""
-        self.wide = wide
+        """``exact`` are the constants before they were rounded; with ``constants_only``, operations get no noise.
+
+        If torch does not hold scalars ``rounded`` to a dtype with fewer digits than float32, it computes with those in the
+        source, in float32.
+        """
+        self.wide, self._scalars_are_rounded = wide, rounded
         self._interpreter, self._exact = interpreter, exact
         self._noisy, self._constants_only = noisy, constants_only
 
-    def disturbed(self, constant: Any) -> Any:
-        """A constant with noise on it."""
+    def disturbed(self, constant: Any, width: float = 1.0) -> Any:
+        """A constant with noise on it, of the dtype's unit roundoff times ``width``."""
         if not self._noisy or not is_float(constant):
             return constant
         self._interpreter._silent = False
-        return self._interpreter._noisy(jnp.asarray(constant), 1.0)
+        return self._interpreter._noisy(jnp.asarray(constant), width)
 
     def constant(self, value: Any, owner: Any) -> Any:
         """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
 
-        The number in the source is known for scalars of Python; an array may have been rounded before JAX received it.
-        The owner is the object of the program that holds the constant.
+        The number in the source is known for scalars of Python; an array may have been rounded before JAX received it, and
+        so may a scalar of NumPy. The owner is the object of the program that holds the constant.
         """
         if not self.wide or not is_float(value):
             return value
         exact = self._exact.get(id(owner))
-        return self.doubtful(widened(value), value.dtype) if exact is None else self._rounded(exact, value.dtype)
+        likely = widened(value)
+        if exact is None or (np.ndim(exact) == 0 and exact == value and exact != likely):
+            return self.doubtful(likely, value.dtype)
+        width = 1.0 if np.ndim(exact) or self._scalars_are_rounded else min(1.0, FLOAT32 / float(jnp.finfo(value.dtype).eps))
+        return self._rounded(exact, value.dtype, width)
 
     def doubtful(self, wide: Any, dtype: Any) -> Any:
         """A number or an array that may have been rounded, with noise: none where few digits show that it was not."""
@@ -57,7 +74,7 @@ class Arithmetic:
         """A constant in an equation."""
         return self.constant(np.asarray(atom.val, atom.aval.dtype), atom)
 
-    def _rounded(self, wide: Any, dtype: Any) -> Any:
+    def _rounded(self, wide: Any, dtype: Any, width: float = 1.0) -> Any:
         """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
         if not self._noisy or not is_float(wide):
             return wide
@@ -67,9 +84,9 @@ class Arithmetic:
                 self._interpreter.skip(wide)
                 return wide
             if not held.any():  # the usual case of a scalar
-                return self.disturbed(wide)
+                return self.disturbed(wide, width)
         wide = jnp.asarray(wide)
-        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
+        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide, width))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""

@@ -124,7 +124,7 @@ class _Account:
         self.same: dict[str, Array] = {}
 
     def matches(self) -> tuple[WeightMatch, ...]:
-        self.by_uses({"values", "transposed"}, lambda t, j: BY_POSITION if self._among_copies(t, j) else BY_VALUES)
+        self.by_uses({"values", "nearly", "transposed"}, lambda t, j: BY_POSITION if self._among_copies(t, j) else BY_VALUES)
         self.by_fingerprints()
         self.by_numbers()
         self.by_sums()

@@ -1,7 +1,7 @@
 """What ports of models of real families showed: a wrong port that was certified, and faults at the wrong place."""
 
 from collections.abc import Callable
-from math import inf, log
+from math import inf, log, pi
 from typing import Any
 
 import jax
@@ -166,6 +166,7 @@ class Function(nn.Module):
 
 ALLOWED = np.arange(1600).reshape(8, 200) % 100 == 0
 TRIANGLE = np.tril(np.ones((6, 6), np.float32))
+LARGE = normal(16, 16) * np.where(np.arange(16)[:, None] == 0, 1e4, 1).astype(np.float32)
 TIE = np.concatenate([[0.25], normal(199)]).astype(np.float32)
 
 
@@ -189,8 +190,30 @@ TIE = np.concatenate([[0.25], normal(199)]).astype(np.float32)
         ),
         (lambda x: x + 1, lambda x, wrong: x + (2 if wrong else 1), np.full(4, 1_700_000_000, np.int32)),
         (lambda x: x * 1e200, lambda x, wrong: x * (1.1e200 if wrong else 1e200), normal(20).astype(np.float64)),
+        (F.gelu, lambda x, wrong: jax.nn.gelu(x, approximate=wrong), LARGE),
+        (F.gelu, lambda x, wrong: jax.nn.gelu(x, approximate=wrong), LARGE.T),
+        (
+            lambda x: torch.cat([x, 1e-10 * F.gelu(x)], -1),
+            lambda x, wrong: jnp.concatenate(
+                [x, 1e-10 * (jax.nn.relu(x) if wrong else jax.nn.gelu(x, approximate=False))], -1
+            ),
+            normal(6, 8),
+        ),
+        (lambda x: x * 0.1, lambda x, wrong: x * np.float32(0.1001 if wrong else 0.1), normal(6, 8)),
+        (lambda x: torch.sin(x * pi), lambda x, wrong: jnp.sin(x * jnp.float32(3.1416 if wrong else pi)), normal(6, 8)),
     ],
-    ids=["few beside fills", "an array of ones", "a tie", "large integers", "beyond the square root of the largest number"],
+    ids=[
+        "few beside fills",
+        "an array of ones",
+        "a tie",
+        "large integers",
+        "beyond the square root of the largest number",
+        "beside a row of large numbers",
+        "beside a feature of large numbers",
+        "joined to large numbers",
+        "a scalar of NumPy",
+        "a scalar of JAX",
+    ],
 )
 def test_a_wrong_port_is_not_certified(of_torch: Port, of_jax: Port, given: Any) -> None:
     dtype = "float64" if given.dtype == np.float64 else "float32"
@@ -198,6 +221,72 @@ def test_a_wrong_port_is_not_certified(of_torch: Port, of_jax: Port, given: Any)
         options = {"params": {}, "order": 0, "dtype": dtype}
         report = compare_models(Function(of_torch), lambda p, x, wrong=wrong: of_jax(x, wrong), [given], **options)
         assert report.passed is not wrong, report.story()
+
+
+class Scaled(nn.Module):
+    """A scale in the source or in a buffer."""
+
+    def __init__(self, *, held: bool) -> None:
+        super().__init__()
+        self.l = nn.Linear(8, 4)
+        self.register_buffer("scale", torch.tensor(0.7) if held else None, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.l(x) * (0.7 if self.scale is None else self.scale)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("held", [False, True], ids=["in the source", "in a buffer"])
+@pytest.mark.parametrize("scale", [0.7, np.float32(0.7), jnp.float32(0.7)], ids=["python", "numpy", "jax"])
+def test_a_scale_is_exact_where_torch_does_not_round_it(dtype: str, held: bool, scale: Any) -> None:
+    model = seeded(nn.Sequential(nn.Linear(8, 4)))[0]
+    params = {"l.weight": jnp.asarray(model.weight.detach().numpy()), "l.bias": jnp.asarray(model.bias.detach().numpy())}
+    torch_model = Scaled(held=held)
+    torch_model.l = model
+    options = {"params": params, "order": 0, "dtype": dtype}
+    assert compare_models(torch_model, lambda p, x: linear(p, "l", x) * scale, [X], **options).passed
+    if not held:  # a buffer in the dtype may have any number near it
+        wrong = compare_models(torch_model, lambda p, x: linear(p, "l", x) * (scale * 1.02), [X], **options)
+        assert [fault.torch for fault in wrong.faults] == [""], wrong.story()
+
+
+class Positioned(nn.Module):
+    """A table of positions that torch computes in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.l, self.out = nn.Linear(8, 8), nn.Linear(8, 4)
+        angles = torch.arange(6)[:, None] * torch.exp(torch.arange(0, 8, 2) * (-log(10000.0) / 8))
+        self.register_buffer("table", torch.cat([angles.sin(), angles.cos()], 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.relu(self.l(x) + self.table))
+
+
+@pytest.mark.parametrize("base", [10000.0, 9999.0])
+def test_a_table_that_was_rounded_in_another_way_is_no_fault(base: float) -> None:
+    model = Positioned()
+    angles = np.arange(6)[:, None] * np.exp(np.arange(0, 8, 2) * (-np.log(base) / 8))
+    params = {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items()}
+    params["table"] = jnp.asarray(np.concatenate([np.sin(angles), np.cos(angles)], 1), jnp.float32)
+    assert (params["table"] != model.table.numpy()).any()
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return linear(p, "out", jax.nn.relu(linear(p, "l", x) + p["table"]))
+
+    report = compare_models(model, port, [X], params=params, order=1)
+    assert report.passed is (base == 10000), report.story()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.0001])
+def test_a_weight_that_was_normed_before_is_no_fault(factor: float) -> None:
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 4))
+    params = {
+        f"{k}.{name}": jnp.asarray(getattr(model[k], name).detach().numpy()) for k in (0, 1) for name in ("weight", "bias")
+    }
+    params["0.weight"] *= factor
+    report = compare_models(model, lambda p, x: linear(p, "1", linear(p, "0", x)), [X], params=params, order=0)
+    assert report.passed is (factor == 1), report.story()
 
 
 @pytest.mark.parametrize(

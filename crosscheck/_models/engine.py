@@ -112,8 +112,6 @@ def run(
     uses = jax_recording.uses(flat, fixed.values(wide=True).__getitem__)
     pairs = pair(torch.uses, [use for _, use, _ in uses])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
-    paired = {one.torch for one in pairs}
-    flat.rounded = any((use.index, slot) not in paired for use in torch.uses for slot in range(len(use.names)))
     with ThreadPoolExecutor(1) as beside:
         # the runs of JAX need no account of the weights, and leave a core idle at times
         accounted = beside.submit(undisturbed()(account), torch, model, flat, uses, pairs)
@@ -121,7 +119,11 @@ def run(
         marks = landmarks(torch, flat, uses, pairs, last)
         alike = [one for one in pairs if one.how not in ("nearly", "order")]
         held = {name for one in alike for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
-        forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, frozenset(model.names) - held)
+        loose = frozenset(model.names) - held
+        paired = {one.torch for one in pairs}
+        lonely = any((use.index, slot) not in paired for use in torch.uses for slot in range(len(use.names)))
+        flat.rounded = bool(loose) or lonely
+        forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, loose)
         located = locate(forcing)
         in_part: list[str] = []
         if any(error > FLOOR for error in located.errors.values()):

@@ -63,7 +63,7 @@ class JaxProgramFlat:
         maker: The step that makes a value, by number.
         exact: The constants before they were rounded.
         avals: Shape and dtype of each value.
-        rounded: Whether torch may hold a scalar of JAX's source rounded to the dtype, as in a buffer that JAX lacks.
+        rounded: Whether one side may hold a scalar of the other's source rounded to the dtype, as in a buffer.
     """
 
     dtype: str

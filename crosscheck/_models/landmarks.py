@@ -327,15 +327,15 @@ def _sizes(numbers: Array, among: BoolArray) -> Array:
     largest = float(np.abs(numbers[among]).max(initial=0.0)) or 1.0  # its square may be too large for float64
     squares = np.square(np.where(among, numbers, 0.0) / largest)
     size = largest * float(np.sqrt(squares.sum() / max(1, among.sum())))
-    if (few := _beside_fills(numbers[among], size)) is not None:
-        small = np.zeros(numbers.shape, bool)
-        small[among] = few
-        return np.where(small, _sizes(numbers, small), _sizes(numbers, among & ~small))
     found = np.full(numbers.shape, size or 1.0)
     for axis in _axes(numbers.shape):
         counts = among.sum(axis, keepdims=True)
         own = largest * np.sqrt(squares.sum(axis, keepdims=True) / np.maximum(counts, 1))
-        found = np.minimum(found, np.where((own > 0) & (own < UNEVEN * size) & (counts >= FEWEST), own, size))
+        found = np.minimum(found, np.where((own > 0) & (own < UNEVEN * size) & (counts >= FEWEST), own, size or 1.0))
+    if (few := _beside_fills(numbers[among], found[among])) is not None:
+        small = np.zeros(numbers.shape, bool)
+        small[among] = few
+        return np.where(small, _sizes(numbers, small), _sizes(numbers, among & ~small))
     return found
 
 
@@ -363,17 +363,20 @@ def _size(numbers: Array, out: Array) -> float:
     return largest * float(np.sqrt(np.square(numbers / largest, out=out).mean()))
 
 
-def _beside_fills(numbers: Array, size: float) -> BoolArray | None:
-    """The numbers that are far smaller than the root mean square of all, if those of its size are fills of a mask.
+def _beside_fills(numbers: Array, size: float | Array) -> BoolArray | None:
+    """The numbers that are far smaller than the root mean square around them, if those of its size are fills of a mask.
 
     They are if all are the same, but for what was added to them, or if the smaller ones are too many to be small by chance.
     """
-    if not size > FILLED:
+    filled = size > FILLED
+    if not np.any(filled):
         return None
-    magnitudes = np.abs(numbers)
-    few = np.asarray((magnitudes != 0) & (magnitudes < size * BESIDE_FILLS))
-    large = numbers[magnitudes >= size * BESIDE_FILLS]
-    return few if few.mean() > SHARE or (few.any() and np.ptp(large) <= BESIDE_FILLS * size) else None
+    magnitudes, limit = np.abs(numbers), size * BESIDE_FILLS
+    few = np.asarray((magnitudes != 0) & (magnitudes < limit) & filled)
+    if not few.any():
+        return None
+    large = numbers[(magnitudes >= limit) & filled]
+    return few if few.mean() > SHARE or np.ptp(large) <= np.max(limit) else None
 
 
 def holds(joined: Array, part: Array, limit: float) -> bool:

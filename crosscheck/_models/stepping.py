@@ -41,11 +41,13 @@ class Arithmetic:
         self._interpreter, self._exact = interpreter, exact
         self._noisy, self._constants_only = noisy, constants_only
 
-    def disturbed(self, constant: Any, width: float = 1.0) -> Any:
-        """A constant with noise on it, of the dtype's unit roundoff times ``width``."""
+    def disturbed(self, constant: Any) -> Any:
+        """A constant with noise on it."""
         if not self._noisy or not is_float(constant):
             return constant
         self._interpreter._silent = False
+        in_source = np.ndim(constant) == 0 and not self._scalars_are_rounded
+        width = min(1.0, FLOAT32 / float(self._interpreter._format.eps)) if in_source else 1.0
         return self._interpreter._noisy(jnp.asarray(constant), width)
 
     def constant(self, value: Any, owner: Any) -> Any:
@@ -60,8 +62,7 @@ class Arithmetic:
         likely = widened(value)
         if exact is None or (np.ndim(exact) == 0 and exact == value and exact != likely):
             return self.doubtful(likely, value.dtype)
-        width = 1.0 if np.ndim(exact) or self._scalars_are_rounded else min(1.0, FLOAT32 / float(jnp.finfo(value.dtype).eps))
-        return self._rounded(exact, value.dtype, width)
+        return self._rounded(exact, value.dtype)
 
     def doubtful(self, wide: Any, dtype: Any) -> Any:
         """A number or an array that may have been rounded, with noise: none where few digits show that it was not."""
@@ -74,7 +75,7 @@ class Arithmetic:
         """A constant in an equation."""
         return self.constant(np.asarray(atom.val, atom.aval.dtype), atom)
 
-    def _rounded(self, wide: Any, dtype: Any, width: float = 1.0) -> Any:
+    def _rounded(self, wide: Any, dtype: Any) -> Any:
         """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
         if not self._noisy or not is_float(wide):
             return wide
@@ -84,9 +85,9 @@ class Arithmetic:
                 self._interpreter.skip(wide)
                 return wide
             if not held.any():  # the usual case of a scalar
-                return self.disturbed(wide, width)
+                return self.disturbed(wide)
         wide = jnp.asarray(wide)
-        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide, width))
+        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""

@@ -104,12 +104,12 @@ def test_looking_up_imports_no_framework() -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("family", families())
 def test_a_run_finds_what_is_kept(family: str, whole: TranslationReport) -> None:
-    """Whole where flax and equinox are installed, as in the session models; else without the edges, which take longest."""
-    edges = importlib.util.find_spec("flax") is not None
-    for entry in whole.entries:
-        kept = replace(entry, pairs=tuple(pair for pair in entry.pairs if edges or pair.kind != "edge"))
-        found = judged(kept, ("float32",)) if entry.family == family else kept
-        for was, is_ in zip(kept.pairs, found.pairs, strict=True):
+    """Whole where flax and equinox are installed, as in the session models; else a third of it, and no edges."""
+    everything = importlib.util.find_spec("flax") is not None
+    entries = [entry for entry in whole.entries if entry.family == family]
+    for entry in entries if everything else entries[::3]:
+        kept = replace(entry, pairs=tuple(pair for pair in entry.pairs if everything or pair.kind != "edge"))
+        for was, is_ in zip(kept.pairs, judged(kept, ("float32",)).pairs, strict=True):
             assert is_.expected, is_
             if is_.verdict != "not judged" and not whole.note:  # with other versions, a verdict may be another one
                 assert (is_.verdict, is_.side) == (was.verdict, was.side), (is_, was)

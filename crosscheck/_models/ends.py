@@ -57,8 +57,9 @@ def _buffers(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, changed:
     before = dict(zip(model.names, model.weights, strict=True))
     left = list(torch.buffers)
     for name, number in changed.items():
-        leaf = next((one for one in before if name.endswith(one)), None)
-        alike = [one for one in left if leaf is not None and _same(torch.weights[one], before[leaf])]
+        inside = name.partition("]")[2]  # JAX may return a part of what it was given, without the keys around it
+        leaves = [array for leaf, array in before.items() if name.endswith(leaf) or (inside and leaf.endswith(inside))]
+        alike = [one for one in left if any(_same(torch.weights[one], leaf) for leaf in leaves)]
         if not alike:
             continue
         buffer = max(alike, key=lambda one: likeness(one, name))

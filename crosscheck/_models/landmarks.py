@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.layouts import View
 from crosscheck._models.pairing import Pair, in_order
+from crosscheck._models.places import MOVES
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA, Use, Values
 
@@ -87,7 +89,7 @@ def landmarks(
     for pair in pairs:
         by_torch[pair.torch].append(pair)
     found: dict[tuple[int, int], Landmark] = {}
-    pieces: dict[tuple[int, int], list[tuple[Use, Pair, Values]]] = defaultdict(list)
+    pieces: dict[tuple[int, int], list[tuple[Use, Pair, int]]] = defaultdict(list)
     for use in torch.uses:
         for pair in by_torch[use.index, 0]:
             step, other, position = jax_uses[pair.jax[0]]
@@ -105,24 +107,27 @@ def landmarks(
                         use.kind not in ("scale", "sum"),
                     )
         for pair in _results(use, by_torch):
-            step, other, _ = jax_uses[pair.jax[0]]
-            pieces[step.operation.index, -1].append((use, pair, _result(torch, use)))
+            step, _, position = jax_uses[pair.jax[0]]
+            product = jax_uses[by_torch[use.index, 0][0].jax[0]][0] if by_torch[use.index, 0] else step
+            made = _summed(torch, use.operation.index, _sums_since(flat, product, step.inputs[position]))
+            if made is not None:
+                pieces[step.operation.index, -1].append((use, pair, made))
     for key, some in pieces.items():
         (step, other, _) = jax_uses[some[0][1].jax[0]]
-        expected = _joined(other.result, some)
+        expected = _joined(torch, other.result, some)
         if expected is not None:
-            use = some[0][0]
+            use, _, made = some[0]
             known = np.isin(np.arange(other.result.size[1]), np.concatenate([pair.jax_features for _, pair, _ in some]))
             found[key] = Landmark(
                 use.names[0],
-                use.operation.path,
+                torch.operations[made].path,
                 *key,
-                use.operation.index,
+                made,
                 expected,
                 other.result,
-                strong=use.kind not in ("scale", "sum", "other"),
+                strong=use.kind not in ("scale", "sum", "other") and made == use.operation.index,
                 known=None if known.all() else known,
-                beside=tuple(use.operation.index for use, _, _ in some[1:]),
+                beside=tuple(made for _, _, made in some[1:]),
             )
     for landmark in _sums(torch, flat, jax_uses, pairs, set(found)):
         found[landmark.step, landmark.place] = landmark
@@ -172,15 +177,38 @@ def _results(use: Use, by_torch: Mapping[tuple[int, int], list[Pair]]) -> list[P
     return last
 
 
-def _result(torch: TorchRecord, use: Use) -> Values:
-    values = torch.values[use.operation.index]
-    return Values(use.result.matrix(values.narrow), use.result.matrix(values.wide))
+def _sums_since(flat: JaxProgramFlat, product: Step, number: Any) -> int:
+    """The sums with other data on the way from a product to a value: as in ``(x + y @ w) + b``; 0 without such a way."""
+    left, seen = [(number, 0)], set[Any]()
+    while left:
+        number, sums = left.pop()
+        maker = flat.maker.get(number, -1) if isinstance(number, int) and number not in seen else -1
+        seen.add(number)
+        if maker == product.operation.index:
+            return sums
+        step = flat.steps[maker]
+        if maker > product.operation.index and (step.operation.name == "add" or step.operation.name in MOVES):
+            data = [one for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA]
+            left += [(one, sums + (len(data) > 1)) for one in data]
+    return 0
 
 
-def _joined(view: View, pieces: Sequence[tuple[Use, Pair, Values]]) -> Values | None:
-    """What JAX's array must hold, made of the results of one or several uses in torch; zeros where torch has nothing."""
-    narrow = _whole(view, [(pair, values.narrow) for _, pair, values in pieces])
-    wide = _whole(view, [(pair, values.wide) for _, pair, values in pieces])
+def _summed(torch: TorchRecord, operation: int, sums: int) -> int | None:
+    """The operation of torch that follows another one after so many sums with other data; None if it is not the only one."""
+    for _ in range(sums):
+        shape = torch.values[operation].wide.shape
+        after = [one for one in torch.operations[operation + 1 :] if operation in one.inputs]
+        if len(after) != 1 or after[0].name != "add" or torch.values[after[0].index].wide.shape != shape:
+            return None
+        operation = after[0].index
+    return operation
+
+
+def _joined(torch: TorchRecord, view: View, pieces: Sequence[tuple[Use, Pair, int]]) -> Values | None:
+    """What JAX's array must hold, made of the results of one or several operations of torch; 0 where torch has nothing."""
+    values = [(use.result, pair, torch.values[made]) for use, pair, made in pieces]
+    narrow = _whole(view, [(pair, result.matrix(one.narrow)) for result, pair, one in values])
+    wide = _whole(view, [(pair, result.matrix(one.wide)) for result, pair, one in values])
     return None if narrow is None or wide is None else Values(narrow, wide)
 
 
@@ -191,6 +219,8 @@ def _whole(view: View, pieces: Sequence[tuple[Pair, Array]]) -> Array | None:
         matrix = _part(array, pair)
         fits = matrix.shape[0] == rows and pair.jax_features.max(initial=0) < features
         if not fits or pair.torch_features.max(initial=0) >= matrix.shape[1]:
+            return None
+        if len(pair.torch_features) != len(pair.jax_features):  # one side adds the products that the other side keeps
             return None
         chosen = (pair.jax_features, pair.torch_features)
         if len(pieces) == 1 and matrix.shape == whole.shape and all(_are_all(one, features) for one in chosen):

@@ -24,7 +24,7 @@ def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
     if module is None or not (convolution or operation.name.startswith(POOLS)):
         return ""
     mine = _of_module(module)
-    theirs = [_of_jax(one.equation) for one in _steps(found, landmark, "conv" if convolution else "reduce_window")]
+    theirs = [_of_jax(one.equation) for one in _steps(found, landmark, "conv_" if convolution else "reduce_window")]
     if len(theirs) != 1 or not mine or (convolution and _cropped(found, landmark, operation)):
         return ""
     said = [

@@ -6,7 +6,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import Found
-from crosscheck._models.landmarks import Landmark
+from crosscheck._models.landmarks import Landmark, orders_of, reordered
 from crosscheck._models.uses import DATA
 
 SUM = 1e-6
@@ -16,9 +16,10 @@ SUM = 1e-6
 def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
     """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
     mine = _of_torch(found, landmark, operation)
-    theirs = None if mine is None else _of_jax(found, landmark, mine.shape)
-    if mine is None or theirs is None:
+    theirs = [] if mine is None else _of_jax(found, landmark, mine.shape)
+    if mine is None or not theirs:
         return ""
+    theirs = min(theirs, key=lambda one: int(((one == 0) != (mine == 0)).sum()))
     sides = (("PyTorch", (mine == 0) & (theirs > 0)), ("JAX", (theirs == 0) & (mine > 0)))
     said = [
         f"{side} masks {where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"
@@ -36,8 +37,8 @@ def _of_torch(found: Found, landmark: Landmark, operation: int) -> Array | None:
     return None
 
 
-def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> Array | None:
-    """The last probabilities of the same size that JAX computes on the way to a landmark."""
+def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> list[Array]:
+    """The last probabilities of the same size that JAX computes on the way to a landmark, with their axes in all orders."""
     flat, run = found.flat, found.located.run
     step = flat.steps[landmark.step]
     way = flat.ancestors(step.outputs[:1] if landmark.place < 0 else [step.inputs[landmark.place]])
@@ -47,5 +48,5 @@ def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> Array |
             continue
         array = np.asarray(value)
         if (array >= 0).all() and (np.abs(array.sum(-1) - 1) <= SUM).all():
-            return array.reshape(shape)
-    return None
+            return [reordered(array, shape, order) for order in orders_of(shape, array.shape)]
+    return []

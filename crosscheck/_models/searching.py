@@ -165,7 +165,7 @@ class Search:
             return
         like = self.torch.values[operation].wide
         for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
-            there = run.values.get(number) if number in self.flat.maker else None
+            there = run.values.get(number) if number in self.flat.maker or number in self.flat.inputs else None
             if there is None or number == target or there.dtype != np.float64 or there.size != like.size:
                 continue
             for axes in orders_of(tuple(there.shape), like.shape):
@@ -282,7 +282,7 @@ class Search:
         before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
         # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
         picks = any(one.size > mine.size and holds(np.sort(one, axis=None), mine, limit) for one in before)
-        sizes = [mine.size] if picks else [size for size in theirs if not size % max(mine.size, 1)]
+        sizes = [mine.size] if picks else [size for size in theirs if size and not size % max(mine.size, 1)]
         return any(holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
 
     def _limit(self, number: int) -> float:

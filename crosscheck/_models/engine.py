@@ -26,14 +26,12 @@ from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
 from crosscheck._models.searching import locate
-from crosscheck._models.tolerances import allowed
+from crosscheck._models.tolerances import DRAWS, tolerances
 from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._models.uses import Use, fingerprint
 from crosscheck._models.weights import Accounted, account
 from crosscheck._shadow.base import Noise
 
-DRAWS = 3
-"""The number of draws of noise if the first one leaves doubt."""
 NEAR = 4.0
 """There is no doubt if the errors add up to less than this many times the change under one draw of noise."""
 ROUNDINGS = 16.0
@@ -162,24 +160,6 @@ def run(
     return found
 
 
-def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
-    """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64."""
-    unit = 2.0**-precision
-    options: dict[str, Any] = {"wide": True, "mended": False}  # a replaced value would hide how far constants move it
-    base = forcing.replaced(clean.left, **options, values=True)
-    found = dict.fromkeys(base.errors, FLOOR)
-    for draw in range(DRAWS):
-        noise = Noise(seed * 1000 + draw, unit)
-        constants = forcing.replaced(clean.left, **options, noise=noise, constants_only=True, against=base)
-        operations = forcing.replaced(clean.left, **options, noise=noise, against=base)
-        for number in base.errors:
-            moved = [_finite(run.errors[number]) for run in (constants, operations)]
-            found[number] = max(found[number], float(allowed(moved[0], moved[1], unit)))
-        if all(clean.errors[number] <= found[number] for number in found):  # more draws only allow more
-            break
-    return found
-
-
 def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tuple[dict[int, Accuracy], Forced]:
     """The accuracy in the dtype at each landmark at which the two models agree in float64."""
     wrong = {number for number, error in located.errors.items() if not error <= forcing.tolerances[number]}
@@ -215,8 +195,3 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         if all(one.side is None and one.accumulated <= NEAR * one.drift for one in found.values()):
             break  # more draws only allow more
     return found, jax
-
-
-def _finite(error: float) -> float:
-    """Noise under which a result is not finite does not show how far it moves."""
-    return error if np.isfinite(error) else 0.0

@@ -15,7 +15,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.compiling import repeated
 from crosscheck._models.fixed import Fixed
 from crosscheck._models.jax_recording import JaxProgramFlat
-from crosscheck._models.landmarks import CLOSE, Landmark, distance, reordered, row_order
+from crosscheck._models.landmarks import CLOSE, Landmark, distance, distances, reordered, row_order
 from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._shadow.base import Noise
@@ -54,6 +54,8 @@ class Forced:
     """A forced run: the error at each landmark before torch's value replaced JAX's, and the faults."""
 
     errors: dict[int, float] = field(default_factory=dict)
+    parts: dict[int, Array] = field(default_factory=dict)
+    """The same errors in each row, and in each feature, one after the other."""
     faults: list[Fault] = field(default_factory=list)
     values: dict[int, Array] = field(default_factory=dict)
     results: list[Array] = field(default_factory=list)
@@ -111,6 +113,7 @@ class Forcing:
         values: bool = False,
         against: Forced | None = None,
         mended: bool = True,
+        parts: bool = False,
     ) -> Forced:
         """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
 
@@ -118,7 +121,7 @@ class Forcing:
         ``against``, errors are relative to the values of that run, otherwise to torch's.
         """
         return self._run(
-            _measuring(values, against),
+            _measuring(values, against, parts=parts),
             put=self._every - skipped,
             wide=wide,
             narrow_values=narrow_values,
@@ -243,13 +246,16 @@ class Forcing:
         return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)
 
 
-def _measuring(values: bool, against: Forced | None) -> Look:
-    """A function that takes the error at each landmark, and keeps the values."""
+def _measuring(values: bool, against: Forced | None, *, parts: bool = False) -> Look:
+    """A function that takes the error at each landmark, also in its parts, and keeps the values."""
 
     def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
         if values:
             forced.values[number] = matrix
-        forced.errors[number] = distance(matrix, expected if against is None else against.values[number])
+        other = expected if against is None else against.values[number]
+        forced.errors[number] = distance(matrix, other)
+        if parts:
+            forced.parts[number] = distances(matrix, other)
         return False
 
     return seen

@@ -15,16 +15,11 @@ from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
 from crosscheck._models.landmarks import sizes
-from crosscheck._models.tolerances import allowed
+from crosscheck._models.tolerances import UNITS, allowed
 from crosscheck._shadow.base import Noise
 
 DRAWS = 24
 """A number that rounding moves half of the time is missed once in 2^24 times."""
-UNITS = 2.0**12
-"""Rounding that moves a number by more units of the dtype, relative to the numbers beside it, has changed an integer.
-
-Numbers of 16 bits are never that far from others.
-"""
 
 
 def without_jumps(forcing: Forcing, clean: Forced, precision: int, seed: int) -> list[str]:

@@ -358,6 +358,16 @@ def distance(matrix: Array, expected: Array) -> float:
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
+def distances(matrix: Array, expected: Array) -> Array:
+    """The same for each row and for each feature of a matrix, one after the other, relative to the same sizes."""
+    one, other = (np.asarray(array, np.float64) for array in (matrix, expected))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        apart = np.abs(one - other) / sizes(np.where(np.isfinite(other), other, 0.0))
+    apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
+    apart[np.isnan(apart)] = np.inf
+    return np.concatenate([apart.max(axis, initial=0.0) for axis in (1, 0)])
+
+
 def sizes(numbers: Array) -> Array:
     """What the error of each number is relative to: the root mean square of all of them, without the fills of a mask.
 

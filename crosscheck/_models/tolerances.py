@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.forcing import FLOOR, Forced, Forcing
+from crosscheck._shadow.base import Noise
+
+DRAWS = 3
+"""The number of draws of noise if the first one leaves doubt."""
+UNITS = 2.0**12
+"""Rounding that moves a number by more units of the dtype, relative to the numbers beside it, has changed an integer.
+
+Numbers of 16 bits are never that far from others.
+"""
+MORE_DRAWS = 8
+"""The number if noise explains the largest difference, but not that of each row and each feature."""
 
 CONSTANTS = 16.0
 """The functions differ if a difference is this many times the effect of rounding the constants to the dtype."""
@@ -19,3 +31,39 @@ Moved = TypeVar("Moved", float, Array)
 def allowed(constants: Moved, operations: Moved, unit: float) -> Moved:
     """The limit, from the changes under noise of the dtype's unit roundoff: on constants alone, and on operations."""
     return np.maximum(CONSTANTS * constants, OPERATIONS * operations * (2.0**-53 / unit))
+
+
+def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
+    """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64.
+
+    Noise moves some rows and features more than others, for example far positions. What it makes there excuses no
+    difference elsewhere: the limit is lower where the difference in some row or feature is larger than noise makes it. Where
+    rounding changes an integer, a few draws do not show which rows it may change; see ``jumps``.
+    """
+    unit = 2.0**-precision
+    # a replaced value would hide how far constants move it
+    options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
+    base = forcing.replaced(clean.left, **options, values=True)
+    moved = {number: (np.zeros(one.shape), np.zeros(one.shape)) for number, one in base.parts.items()}
+    found: dict[int, float] = {}
+    lower: dict[int, float] = {}
+    for draw in range(MORE_DRAWS):
+        noise = Noise(seed * 1000 + draw, unit)
+        for kind, constants_only in enumerate((True, False)):
+            run = forcing.replaced(clean.left, **options, noise=noise, constants_only=constants_only, against=base)
+            for number, own in moved.items():
+                np.maximum(own[kind], _finite(run.parts[number]), out=own[kind])
+        limits = {number: np.maximum(FLOOR, allowed(*own, unit)) for number, own in moved.items()}
+        found = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
+        smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
+        over = {number: float((base.parts[number] / limits[number]).max(initial=0.0)) for number in smooth}
+        lower = {n: base.errors[n] / one for n, one in over.items() if one > 1 and base.errors[n] <= found[n]}
+        beyond = any(not clean.errors[number] <= one for number, one in found.items())
+        if not lower and (not beyond or draw + 1 >= DRAWS):  # more draws only allow more
+            break
+    return found | lower
+
+
+def _finite(parts: Array) -> Array:
+    """Noise under which a result is not finite does not show how far it moves."""
+    return np.where(np.isfinite(parts), parts, 0.0)

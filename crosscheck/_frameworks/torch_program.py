@@ -14,6 +14,12 @@ from crosscheck._frameworks import torch_backend
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, describe, watching
 
 
+def copied(module: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy. Of a tensor that the last call computed, as ``weight_norm`` keeps one, the numbers are copied."""
+    kept = [one for inside in module.modules() for one in vars(inside).values() if isinstance(one, torch.Tensor)]
+    return copy.deepcopy(module, {id(one): one.detach().clone() for one in kept if not one.is_leaf})
+
+
 class TorchProgram:
     """A torch function or module."""
 
@@ -34,7 +40,7 @@ class TorchProgram:
         """
         if not isinstance(self._given, torch.nn.Module):
             return self._given
-        module = copy.deepcopy(self._given).to(getattr(torch, self.inputs.fmt.name))
+        module = copied(self._given).to(getattr(torch, self.inputs.fmt.name))
         return module.to("cuda") if self.device == "gpu" else module
 
     def _call(self, leaves: Sequence[Any]) -> Any:

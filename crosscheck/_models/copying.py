@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -107,12 +106,14 @@ def drawn(module: Any, seed: int) -> Any:
     """A copy with random numbers: no two weights alike, none 0, and positive ones where they must be."""
     import torch
 
+    from crosscheck._frameworks.torch_program import copied
+
     generator = torch.Generator().manual_seed(seed)
 
     def normal(shape: Any) -> Any:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    result = copy.deepcopy(module)
+    result = copied(module)
     statistics = [one for one in result.named_buffers() if one[0].rpartition(".")[2] in ("running_mean", "running_var")]
     with torch.no_grad():
         for _, tensor in [*result.named_parameters(), *statistics]:

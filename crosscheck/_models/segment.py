@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from jax.extend.core import Literal
 
 from crosscheck._compare.compare import compare
 from crosscheck._frameworks.torch_backend import to_array
+from crosscheck._frameworks.torch_program import copied
 from crosscheck._models.engine import Found
 from crosscheck._models.landmarks import Landmark, distance, orders_of, same_numbers
 from crosscheck._models.stepping import as_it_is
@@ -80,7 +80,7 @@ def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch
     calls = iter([call for call in found.torch.calls if call[1] > operation.index])
     while True:
         with torch.no_grad():
-            value = to_array(copy.deepcopy(module).double()(torch.from_numpy(value.astype(np.float64))))
+            value = to_array(copied(module).double()(torch.from_numpy(value.astype(np.float64))))
         chain.append(module)
         if same_numbers(value[None], landmark.expected.narrow[None], SAME):
             return chain[0] if len(chain) == 1 else torch.nn.Sequential(*chain)
@@ -100,7 +100,7 @@ def _takes(arguments: Sequence[Any], value: Any) -> bool:
 def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Operation) -> bool:
     """Whether a module commutes with a change of its argument's axes to JAX's, as elementwise functions do."""
     with torch.no_grad():
-        result = copy.deepcopy(module).double()(torch.from_numpy(given.astype(np.float64)))
+        result = copied(module).double()(torch.from_numpy(given.astype(np.float64)))
     mine, theirs = (np.sort(one, axis=None) for one in (found.torch.values[operation.index].wide, result.numpy()))
     return mine.shape == theirs.shape and distance(theirs[:, None], mine[:, None]) <= SAME
 

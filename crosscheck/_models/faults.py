@@ -134,22 +134,34 @@ def _path(found: Found, operation: Operation, how: str) -> str:
 def _repeated(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
     """The module whose weights one side applies more often than the other, and the explanation."""
     mine = Counter(name for use in found.torch.uses for name in use.names)
+    rows: Counter[str] = Counter()  # torch may apply a weight to all steps at once, and JAX to each
+    for use in found.torch.uses:
+        rows.update(dict.fromkeys(use.names, use.result.size[0]))
     often = Counter(key for keys in found.applied for key in keys)
+    there: Counter[tuple[str, tuple[str, int, int]]] = Counter()
+    named: Counter[str] = Counter()
+    for keys, (_, use, _) in zip(found.applied, found.uses, strict=True):
+        there.update(dict.fromkeys(keys, use.result.size[0]))
+        named.update(name for name, _ in keys)
     partner = {
         found.torch.uses[one.torch[0]].names[one.torch[1]]: found.applied[one.jax[0]][one.jax[1]]
         for one in found.pairs
         if one.how == "values" and one.part == (0, 1)
     }
     other = {name: (count, often[partner[name]]) for name, count in mine.items() if name in partner}
+    # JAX may also apply numbers that it computes from the weight, as torch does
     wrong = {
-        name: counts for name, counts in other.items() if counts[0] != counts[1] and min(counts) > 0 and max(counts) > 1
+        name: counts
+        for name, counts in other.items()
+        if counts[0] not in (counts[1], named[partner[name][0]]) and min(counts) > 0 and max(counts) > 1
+        if rows[name] != there[partner[name]]
     }
     names = [name for use in uses for name in use.names if name in wrong]
     if not names:
         return None
     module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
     times = wrong[names[0]]
-    return module, f"PyTorch applies {names[0]} {times[0]} times, JAX {times[1]}"
+    return module, f"PyTorch applies {names[0]} {times[0]} time{'s' * (times[0] > 1)}, JAX {times[1]}"
 
 
 def _plainly(error: float) -> str:

@@ -64,6 +64,9 @@ class Search:
         error = forced.errors[number] = distance(matrix, expected)
         forced.values[number] = matrix
         if error <= self.forcing.tolerances[number]:
+            if landmark.operation is not None and landmark.known is None:
+                # what leads here is right, such as a mask that later layers use too
+                self._right.update(self._stretch(landmark.operation, *landmark.beside))
             self._settle(landmark)
             return True
         own = landmark.operation

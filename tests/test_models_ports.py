@@ -1,6 +1,5 @@
 """What ports of models of real families showed: a wrong port that was certified, and faults at the wrong place."""
 
-from collections.abc import Callable
 from math import inf, log, pi
 from typing import Any
 
@@ -10,40 +9,11 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
+from ports import IMAGE, Function, Port, X, compared, linear, normal, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from crosscheck import ModelsReport, compare_models
-
-Port = Callable[..., Any]
-
-
-def normal(*shape: int) -> Any:
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
-X, IMAGE = normal(2, 6, 8), normal(2, 3, 8, 8)
-
-
-def seeded(model: nn.Module) -> nn.Module:
-    """With weights, biases and statistics that differ from their usual start."""
-    with torch.no_grad():
-        for name, one in [*model.named_parameters(), *model.named_buffers()]:
-            if name.endswith("var") or (name.endswith("weight") and one.ndim == 1):
-                one.uniform_(0.5, 1.5)
-            elif one.is_floating_point() and "mask" not in name:
-                one.normal_(0, 0.4)
-    return model.eval()
-
-
-def compared(model: nn.Module, port: Port, *inputs: Any, order: int = 0) -> ModelsReport:
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items() if "mask" not in name}
-    return compare_models(model, port, list(inputs), params=params, order=order)
-
-
-def linear(p: dict[str, Any], name: str, x: Any) -> Any:
-    return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
-
+from crosscheck import compare_models
 
 # A difference that rounding alone seems to explain
 
@@ -153,15 +123,6 @@ def test_neither_a_fill_nor_a_jump_hides_a_wrong_index(base: float, passed: bool
     report = compared(seeded(Relative(fill)), port, normal(2, 12, 8), mask)
     assert report.passed is passed, report.story()
     assert [fault.torch for fault in report.faults] == ([] if passed else ["bias"])
-
-
-class Function(nn.Module):
-    def __init__(self, function: Port) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *given: torch.Tensor) -> Any:
-        return self.function(*given)
 
 
 ALLOWED = np.arange(1600).reshape(8, 200) % 100 == 0

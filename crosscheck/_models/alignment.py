@@ -11,7 +11,7 @@ from itertools import islice, permutations
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.landmarks import distance
+from crosscheck._models.distances import distance
 from crosscheck._models.layouts import View
 from crosscheck._models.names import tokens
 from crosscheck._models.torch_recording import TorchRecord

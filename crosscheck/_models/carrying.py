@@ -36,9 +36,10 @@ from crosscheck._models.alignment import (
 )
 from crosscheck._models.choice import Choice, Made, cheapest
 from crosscheck._models.choices import Choices
+from crosscheck._models.distances import distance
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.landmarks import axes_of, distance, reordered
+from crosscheck._models.landmarks import axes_of, reordered
 from crosscheck._models.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
 from crosscheck._models.running import Run
 from crosscheck._models.state import Decision, State

@@ -15,8 +15,8 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.alignment import FOUND, PRODUCTS, Product, Row, Rows, alike, size_of
 from crosscheck._models.choice import Assignment, Choice, Made
+from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import Step
-from crosscheck._models.landmarks import distance
 from crosscheck._models.names import likeness, tokens
 from crosscheck._models.orders import divisors, features
 from crosscheck._models.places import MOVES, shaped

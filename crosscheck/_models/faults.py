@@ -305,19 +305,21 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
 
 def _gradients(found: Found) -> Iterator[Fault]:
     """Where gradients begin to go wrong: backward, after the last parameter whose gradient is wrong."""
-    wrong = [one for one in found.gradients if one.cause]
-    if not wrong:
+    differ = [one for one in found.gradients if one.cause]
+    if not differ:
         return
+    wrong = [one for one in differ if not one.explanation] or differ
     order = {name: use.index for use in found.torch.uses for name in use.names}
     last = max(wrong, key=lambda one: order.get(one.parameter, -1))
     begins = order.get(last.parameter, -1)
     right = {one.parameter for one in found.gradients if not one.cause}
     after = next((use for use in found.torch.uses if use.index > begins and set(use.names) & right), None)
-    where = _stopped(found, begins, after) or last.parameter.rpartition(".")[0]
+    where = ("" if last.explanation else _stopped(found, begins, after)) or last.parameter.rpartition(".")[0]
     causes = {one.cause for one in wrong}
     cause = "missing" if causes == {"missing"} else "definition"
     what = "no gradient flows" if cause == "missing" else "the gradient is another one"
     until = f" and before {after.names[0]}" if after is not None else ""
+    why = last.explanation or f"in the backward pass {what} after {last.parameter}{until}"
     yield Fault(
         torch=where,
         kind=type(found.torch.modules[where]).__name__ if where in found.torch.modules else "",
@@ -327,8 +329,7 @@ def _gradients(found: Found) -> Iterator[Fault]:
         cause=cause,
         side=None,
         error=max(one.error for one in wrong),
-        explanation=f"values agree, but in the backward pass {what} after {last.parameter}{until}; {len(wrong)} of "
-        f"{len(found.gradients)} gradients differ",
+        explanation=f"values agree, but {why}; {len(differ)} of {len(found.gradients)} gradients differ",
         layers=(),
     )
 

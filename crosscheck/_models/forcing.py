@@ -13,9 +13,10 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.compiling import repeated
+from crosscheck._models.distances import distance, distances
 from crosscheck._models.fixed import Fixed
 from crosscheck._models.jax_recording import JaxProgramFlat
-from crosscheck._models.landmarks import CLOSE, Landmark, distance, distances, reordered, row_order
+from crosscheck._models.landmarks import CLOSE, Landmark, reordered, row_order
 from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._shadow.base import Noise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -165,8 +166,21 @@ def _joined(
     for name, numbers in mine.items():
         if name in shapes:  # a view has no numbers of its own
             own = slice(places.start(name), places.start(name) + prod(shapes[name]))
-            found.append(_judged(name, numbers, gradient[own], spread[own], known[own], holders[name]))
+            judged = _judged(name, numbers, gradient[own], spread[own], known[own], holders[name])
+            padding = _padding(program, name) if judged.cause else None
+            if padding is not None and numbers is not None:
+                beside = (np.arange(shapes[name][0]) != padding).repeat(prod(shapes[name][1:])) & known[own]
+                if _judged(name, numbers, gradient[own], spread[own], beside, holders[name]).cause is None:
+                    why = f"PyTorch gives row {padding} of {name} no gradient, by padding_idx"
+                    judged = replace(judged, explanation=why)
+            found.append(judged)
     return found
+
+
+def _padding(program: TorchProgram, name: str) -> int | None:
+    """The row of an embedding that gets no gradient; None without one."""
+    module, _, leaf = name.rpartition(".")
+    return getattr(program.function.get_submodule(module), "padding_idx", None) if leaf == "weight" else None
 
 
 def _weights(program: TorchProgram) -> Iterator[tuple[str, Any]]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.distances import sizes
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
-from crosscheck._models.landmarks import sizes
 from crosscheck._models.tolerances import UNITS, allowed
 from crosscheck._shadow.base import Noise
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.layouts import View
 from crosscheck._models.pairing import Pair, in_order
@@ -21,18 +22,6 @@ from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import DATA, Use, Values
 
 MOST_AXES = 5
-FILLED = 16.0
-"""With a smaller root mean square, an array has no fills of a mask, such as -1e9 or the least number of the dtype."""
-BESIDE_FILLS = 2.0**-16
-"""Numbers below this, relative to the root mean square of all, are no fills, and are judged by themselves."""
-SHARE = 1 / 64
-"""A smaller share of such numbers may be small by chance."""
-UNEVEN = 2.0**-6
-"""The numbers of a row, or of a feature, are judged by themselves if their root mean square is that much less than all's."""
-FEWEST = 4
-"""The root mean square of fewer numbers may be small by chance."""
-WHOLE = 2.0**-20
-"""The least error of integers that differ, however large they are."""
 CLOSE = 1e-3
 """Another order of axes is used if it brings the relative difference of two arrays below this."""
 CLEARLY = 0.25
@@ -323,7 +312,7 @@ def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, 
     own = apart(None)
     if landmark.fixed or own < CLOSE:
         return True, None
-    found = [(own, None)]
+    found: list[tuple[float, tuple[int, ...] | None]] = [(own, None)]
     if 1 < len(rows) <= MOST_AXES:
         for order in list(permutations(range(len(rows))))[1:]:
             found.append((apart(order), order))
@@ -331,121 +320,3 @@ def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, 
                 return True, order
     best, *others = sorted(found, key=lambda one: one[0])
     return bool(others) and best[0] < CLEARLY * others[0][0], best[1]
-
-
-def distance(matrix: Array, expected: Array) -> float:
-    """The largest difference, relative to the root mean square of what is expected: see ``sizes``.
-
-    Infinite if one is NaN or infinite and the other is not equal to it.
-    """
-    whole = expected.dtype.kind in "iub"
-    one, other = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
-    shape = expected.shape
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        apart = one - other
-    if not np.isfinite(np.abs(apart, out=apart).max(initial=0.0)):
-        finite = np.isfinite(one) & np.isfinite(other)
-        if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
-            return float("inf")
-        apart, one, other, shape = apart[finite], one[finite], other[finite], (int(finite.sum()),)
-    largest = float(apart.max(initial=0.0))
-    # not by numpy.dot: the threads of its library then spin, and take cores from JAX's
-    size = _size(other, out=apart)
-    if whole and largest:
-        return max(largest / (size or 1.0), WHOLE)
-    if largest and size and (_uneven(apart.reshape(shape), size) or _beside_fills(other, size) is not None):
-        return float((np.abs(one - other).reshape(shape) / sizes(other.reshape(shape))).max())
-    return largest / size if size else (0.0 if largest == 0 else float("inf"))
-
-
-def distances(matrix: Array, expected: Array) -> Array:
-    """The same for each row and for each feature of a matrix, one after the other, relative to the same sizes."""
-    one, other = (np.asarray(array, np.float64) for array in (matrix, expected))
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        apart = np.abs(one - other) / sizes(np.where(np.isfinite(other), other, 0.0))
-    apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
-    apart[np.isnan(apart)] = np.inf
-    return np.concatenate([apart.max(axis, initial=0.0) for axis in (1, 0)])
-
-
-def sizes(numbers: Array) -> Array:
-    """What the error of each number is relative to: the root mean square of all of them, without the fills of a mask.
-
-    In rows or features whose numbers are far smaller than those of others, it is the root mean square of those alone.
-    """
-    return _sizes(numbers, np.ones(numbers.shape, bool))
-
-
-def _sizes(numbers: Array, among: BoolArray) -> Array:
-    """The same ``among`` some of the numbers."""
-    largest = float(np.abs(numbers[among]).max(initial=0.0)) or 1.0  # its square may be too large for float64
-    squares = np.square(np.where(among, numbers, 0.0) / largest)
-    size = largest * float(np.sqrt(squares.sum() / max(1, among.sum())))
-    found = np.full(numbers.shape, size or 1.0)
-    for axis in _axes(numbers.shape):
-        counts = among.sum(axis, keepdims=True)
-        own = largest * np.sqrt(squares.sum(axis, keepdims=True) / np.maximum(counts, 1))
-        found = np.minimum(found, np.where((own > 0) & (own < UNEVEN * size) & (counts >= FEWEST), own, size or 1.0))
-    if (few := _beside_fills(numbers[among], found[among])) is not None:
-        small = np.zeros(numbers.shape, bool)
-        small[among] = few
-        return np.where(small, _sizes(numbers, small), _sizes(numbers, among & ~small))
-    return found
-
-
-def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes along which the numbers of a row, or of a feature, are."""
-    return tuple(axis for axis in (0, 1) if shape[axis] >= FEWEST) if len(shape) == 2 else ()
-
-
-def _uneven(squares: Array, size: float) -> bool:
-    """Whether the numbers of a row, or of a feature, are far smaller than the root mean square of all."""
-    limit = (UNEVEN * size) * (UNEVEN * size)  # infinite where it overflows
-    means = (squares.mean(axis) for axis in _axes(squares.shape))
-    return any(bool(((own > 0) & (own < limit)).any()) for own in means)
-
-
-def _size(numbers: Array, out: Array) -> float:
-    """The root mean square; ``out`` then has the squares."""
-    if not numbers.size:
-        return 0.0
-    with np.errstate(over="ignore"):
-        size = float(np.sqrt(np.square(numbers, out=out).mean()))
-    if np.isfinite(size):
-        return size
-    largest = float(np.abs(numbers).max())  # its square is too large for float64
-    return largest * float(np.sqrt(np.square(numbers / largest, out=out).mean()))
-
-
-def _beside_fills(numbers: Array, size: float | Array) -> BoolArray | None:
-    """The numbers that are far smaller than the root mean square around them, if those of its size are fills of a mask.
-
-    They are if all are the same, but for what was added to them, or if the smaller ones are too many to be small by chance.
-    """
-    filled = size > FILLED
-    if not np.any(filled):
-        return None
-    magnitudes, limit = np.abs(numbers), size * BESIDE_FILLS
-    few = np.asarray((magnitudes != 0) & (magnitudes < limit) & filled)
-    if not few.any():
-        return None
-    large = numbers[(magnitudes >= limit) & filled]
-    return few if few.mean() > SHARE or np.ptp(large) <= np.max(limit) else None
-
-
-def holds(joined: Array, part: Array, limit: float) -> bool:
-    """Whether the numbers of one array, or of several joined ones, are those of a part; all are sorted."""
-    if joined.size < part.size:
-        return False
-    if joined.size > part.size:
-        after = np.searchsorted(joined, part).clip(1, joined.size - 1)
-        with np.errstate(invalid="ignore"):  # infinity minus infinity
-            nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
-        joined = joined[nearest]
-    return distance(joined[:, None], part[:, None]) <= limit
-
-
-def same_numbers(matrix: Array, expected: Array, limit: float) -> bool:
-    """Whether both hold the same numbers, in any order."""
-    one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
-    return distance(one, other) <= limit

@@ -16,10 +16,10 @@ SUM = 1e-6
 def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
     """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
     mine = _of_torch(found, landmark, operation)
-    theirs = [] if mine is None else _of_jax(found, landmark, mine.shape)
-    if mine is None or not theirs:
+    orders = [] if mine is None else _of_jax(found, landmark, mine.shape)
+    if mine is None or not orders:
         return ""
-    theirs = min(theirs, key=lambda one: int(((one == 0) != (mine == 0)).sum()))
+    theirs = min(orders, key=lambda one: int(((one == 0) != (mine == 0)).sum()))
     sides = (("PyTorch", (mine == 0) & (theirs > 0)), ("JAX", (theirs == 0) & (mine > 0)))
     said = [
         f"{side} masks {where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"

@@ -50,6 +50,7 @@ class Gradient:
         tolerance: The difference that rounding the constants to the dtype, and float64 itself, explain.
         cause: ``missing`` if one side has no gradient, ``definition`` if they differ; None if they agree, or if JAX has none
             of the numbers.
+        explanation: Why they differ, if that is known.
     """
 
     parameter: str
@@ -58,3 +59,4 @@ class Gradient:
     error: float
     tolerance: float
     cause: str | None
+    explanation: str = ""

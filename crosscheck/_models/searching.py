@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.distances import distance, holds, same_numbers
 from crosscheck._models.forcing import Fault, Forced, Forcing, Mend
-from crosscheck._models.landmarks import Landmark, distance, holds, orders_of, same_numbers
+from crosscheck._models.landmarks import Landmark, orders_of
 from crosscheck._models.running import Run
 from crosscheck._models.uses import DATA
 

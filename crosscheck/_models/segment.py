@@ -14,8 +14,9 @@ from jax.extend.core import Literal
 from crosscheck._compare.compare import compare
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import copied
+from crosscheck._models.distances import distance, same_numbers
 from crosscheck._models.engine import Found
-from crosscheck._models.landmarks import Landmark, distance, orders_of, same_numbers
+from crosscheck._models.landmarks import Landmark, orders_of
 from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import DATA, Operation
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models.distances import distance
 from crosscheck._models.engine import Found
 from crosscheck._models.jax_code import Form, NoCodeError, code, result
 from crosscheck._models.jax_recording import Step
-from crosscheck._models.landmarks import distance
 from crosscheck._models.report import Fault
 from crosscheck._models.running import Run
 from crosscheck._models.script import Segment, file_name

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._models.distances import holds
 from crosscheck._models.engine import Found
 from crosscheck._models.jax_recording import Step
-from crosscheck._models.landmarks import Landmark, holds
+from crosscheck._models.landmarks import Landmark
 from crosscheck._models.uses import Operation
 
 SAME = 1e-5

@@ -24,7 +24,7 @@ SAID = {
     "save_segments(": ("torch.ops.aten.gelu.default(", "lax.tanh(", "apart from PyTorch; the report says "),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
     "running_var": (
-        "JAX updates running_var with 0.9375 times what PyTorch does, as n differs from n - 1",
+        "JAX updates running_var with the variance divided by n, PyTorch by n - 1; 0.9375 times as much",
         "running_mean: ",
     ),
 }

@@ -212,6 +212,54 @@ def test_new_statistics_are_compared_by_the_names_inside(momentum: float, whole:
     assert all("momentum" in fault.explanation for fault in report.faults)
 
 
+@pytest.mark.parametrize(
+    ("momentum", "by", "explanations"),
+    [
+        (0.1, 1, []),
+        (0.1, 0, ["JAX updates running_var with the variance divided by n, PyTorch by n - 1"]),
+        (
+            0.2,
+            1,
+            [f"JAX moves {name} 2 times as far as PyTorch does: its momentum is another one" for name in ("mean", "var")],
+        ),
+    ],
+)
+def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
+    momentum: float, by: int, explanations: list[str]
+) -> None:
+    sizes = (16, 12, 8)
+    model = seeded(nn.Sequential(*(nn.BatchNorm1d(8, momentum=0.1) for _ in sizes))).train()
+
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norms = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for one, size in zip(self.norms, sizes, strict=True):
+                x = torch.tanh(one(x[:size]))
+            return x
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        new = {}
+        for k, size in enumerate(sizes):
+            name, x = f"norms.{k}", x[:size]
+            mean, var = x.mean(0), x.var(0)
+            statistics = {"mean": mean, "var": var * size / (size - by)}
+            new |= {
+                f"{name}.running_{one}": (1 - momentum) * p[f"{name}.running_{one}"] + momentum * new_one
+                for one, new_one in statistics.items()
+            }
+            x = jnp.tanh((x - mean) / jnp.sqrt(var + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"])
+        return x, new
+
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in Cut().state_dict().items()}
+    report = compare_models(Cut(), port, [normal(16, 8)], params=params)
+    assert [len(group) for group in report.diverging] == [3] * len(explanations), report.story()
+    said = [group[0].explanation.partition(";")[0].replace("running_", "") for group in report.diverging]
+    assert said == [one.replace("running_", "") for one in explanations]
+
+
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
 @pytest.mark.parametrize("axis", [1, 0])
 def test_a_module_that_keeps_a_computed_weight_is_compared_and_copied(axis: int) -> None:

@@ -96,7 +96,7 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     return Fault(
         torch=path,
         kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
-        operation=operation.name if operation else landmark.name,
+        operation=operation.name if operation else landmark.name.removeprefix(f"{landmark.path}."),
         jax=step.operation.path,
         source=step.operation.source,
         cause="definition" if isfinite(error) else "special",
@@ -264,13 +264,17 @@ def _statistics(found: Found, number: int) -> str:
         return ""
     old, mine = before.ravel(), np.ravel(landmark.expected.wide)
     theirs = np.ravel(found.located.values[number])
+    name = landmark.name.rpartition(".")[2]  # without the layer, so that layers that are wrong alike are one kind of fault
     if steps := _ratio(theirs - old, mine - old):
-        return f"JAX moves {landmark.name} {steps:.6g} times as far as PyTorch does: its momentum is another one"
+        return f"JAX moves {name} {steps:.6g} times as far as PyTorch does: its momentum is another one"
     momentum = getattr(found.torch.modules.get(landmark.path), "momentum", None)
     kept = (1 - momentum) * old if isinstance(momentum, float) else old
     if times := _ratio(theirs - kept, mine - kept):
-        return f"JAX updates {landmark.name} with {times:.6g} times what PyTorch does, as n differs from n - 1"
-    return f"JAX updates {landmark.name} in another way"
+        count = 1 / (1 - times) if times < 1 else 0.0
+        biased = count > 0 and abs(count - round(count)) <= SAME_RATIO * count
+        why = "the variance divided by n, PyTorch by n - 1" if biased else "another multiple of what PyTorch does"
+        return f"JAX updates {name} with {why}; {times:.6g} times as much"
+    return f"JAX updates {name} in another way"
 
 
 def _ratio(theirs: Array, mine: Array) -> float | None:

@@ -25,7 +25,7 @@ def other_window(found: Found, landmark: Landmark, operation: Operation) -> str:
     if module is None or not (convolution or operation.name.startswith(POOLS)):
         return ""
     mine = _of_module(module)
-    theirs = [_of_jax(one.equation) for one in _steps(found, landmark, "conv_" if convolution else "reduce_window")]
+    theirs = [_of_jax(found, one) for one in _steps(found, landmark, "conv_" if convolution else "reduce_window")]
     if len(theirs) != 1 or not mine or (convolution and _cropped(found, landmark, operation)):
         return ""
     said = [
@@ -76,8 +76,9 @@ def _of_module(module: Any) -> Mapping[str, list[Any]]:
     if kernel is None or getattr(module, "transposed", False) or isinstance(module.padding, str):
         return {}
     rank = int(type(module).__name__[-2]) if type(module).__name__[-1:] == "d" else 0
-    padding = [(one, one) for one in _each(module.padding, rank)]
-    found = {"window": _each(kernel, rank), "strides": _each(module.stride, rank), "padding": padding}
+    found = {"window": _each(kernel, rank), "strides": _each(module.stride, rank)}
+    if not getattr(module, "ceil_mode", False):  # which pads more at the end
+        found["padding"] = [(one, one) for one in _each(module.padding, rank)]
     return {**found, "dilation": _each(getattr(module, "dilation", 1), rank)} if rank else {}
 
 
@@ -85,19 +86,32 @@ def _each(value: Any, rank: int) -> list[Any]:
     return list(value) if isinstance(value, tuple) else [value] * rank
 
 
-def _of_jax(equation: Any) -> Mapping[str, list[Any]]:
-    """The window of an equation. A pooling also has axes that are not of space: its window has size 1 there."""
+def _of_jax(found: Found, step: Step) -> Mapping[str, list[Any]]:
+    """The window of a step. A pooling also has axes that are not of space: its window has size 1 there."""
+    equation = step.equation
     params, shapes = equation.params, [one.aval.shape for one in equation.invars]
+    before = _padded(found, step)
     if "dimension_numbers" in params:
         window = [shapes[1][axis] for axis in params["dimension_numbers"].rhs_spec[2:]]
         strides, padding, dilation = params["window_strides"], params["padding"], params["rhs_dilation"]
         axes = list(range(len(window)))
+        before = [before[axis] for axis in params["dimension_numbers"].lhs_spec[2:]]
     else:
         window, strides = params["window_dimensions"], params["window_strides"]
         padding, dilation = params["padding"], params["window_dilation"]
         axes = [axis for axis, size in enumerate(window) if size > 1]
+    padding = [(low + here, high + there) for (low, high), (here, there) in zip(before, padding, strict=True)]
     every = {"window": window, "strides": strides, "padding": padding, "dilation": dilation}
     return {what: [tuple(one) if what == "padding" else int(one) for one in values] for what, values in _at(every, axes)}
+
+
+def _padded(found: Found, step: Step) -> list[tuple[int, int]]:
+    """How far each axis of a step's operand was padded just before, with 0 for no padding."""
+    maker = found.flat.maker.get(step.inputs[0]) if isinstance(step.inputs[0], int) else None
+    pad = found.flat.steps[maker] if maker is not None else step
+    if pad.operation.name != "pad":
+        return [(0, 0)] * len(found.flat.avals[step.inputs[0]].shape)
+    return [(low, high) for low, high, _ in pad.equation.params["padding_config"]]
 
 
 def _at(every: Mapping[str, Any], axes: list[int]) -> list[tuple[str, list[Any]]]:

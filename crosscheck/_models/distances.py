@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray
@@ -123,7 +125,7 @@ def _beside_fills(numbers: Array, size: float | Array) -> BoolArray | None:
 
 def holds(joined: Array, part: Array, limit: float) -> bool:
     """Whether the numbers of one array, or of several joined ones, are those of a part; all are sorted."""
-    if joined.size < part.size:
+    if joined.size < part.size or not _may_hold(joined, part, limit):
         return False
     if joined.size > part.size:
         after = np.searchsorted(joined, part).clip(1, joined.size - 1)
@@ -131,6 +133,23 @@ def holds(joined: Array, part: Array, limit: float) -> bool:
             nearest = np.where(part - joined[after - 1] < joined[after] - part, after - 1, after)
         joined = joined[nearest]
     return distance(joined[:, None], part[:, None]) <= limit
+
+
+def _may_hold(joined: Array, part: Array, limit: float) -> bool:
+    """Whether three of the sorted numbers are there: in most arrays they are not, and this takes little time."""
+    if not part.size:
+        return True
+    reach = limit * max(abs(part.item(0)), abs(part.item(-1)))  # no size of a number is larger
+    for place in (0, part.size // 2, part.size - 1):
+        number = part.item(place)
+        if joined.size == part.size:
+            apart = abs(joined.item(place) - number)
+        else:
+            after = min(max(bisect_left(joined, number), 1), joined.size - 1)
+            apart = min(abs(joined.item(after - 1) - number), abs(joined.item(after) - number))
+        if apart > reach:
+            return False
+    return True
 
 
 def same_numbers(matrix: Array, expected: Array, limit: float) -> bool:

@@ -65,7 +65,10 @@ class Arithmetic:
         return self._rounded(exact, value.dtype)
 
     def doubtful(self, wide: Any, dtype: Any) -> Any:
-        """A number or an array that may have been rounded, with noise: none where few digits show that it was not."""
+        """A number or an array that may have been rounded, with noise: none if few digits show that it was not.
+
+        Of many rounded numbers, some have few digits by chance.
+        """
         if not self._noisy or not is_float(wide):
             return wide
         wide = jnp.asarray(wide)
@@ -109,11 +112,11 @@ def _held(dtype: Any, wide: Array) -> BoolArray:
 
 
 def _has_few_digits(wide: Any, dtype: Any) -> Any:
-    """Which of these numbers need at most half of a dtype's digits; of a complex number, both parts."""
+    """Whether all of these numbers need at most half of a dtype's digits; of a complex number, both parts."""
     digits = 2.0 ** ((jnp.finfo(dtype).nmant + 1) // 2)
     parts = (wide.real, wide.imag) if jnp.iscomplexobj(wide) else (wide,)
     fractions = [jnp.frexp(one)[0] * digits for one in parts]
-    return jnp.all(jnp.stack([one == jnp.round(one) for one in fractions]), axis=0)
+    return jnp.all(jnp.stack([one == jnp.round(one) for one in fractions]))
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:

@@ -23,8 +23,8 @@ WHOLE = 2.0**-20
 """The least error of integers that differ, however large they are."""
 
 
-def distance(matrix: Array, expected: Array) -> float:
-    """The largest difference, relative to the root mean square of what is expected: see ``sizes``.
+def distance(matrix: Array, expected: Array, *, in_parts: bool = True) -> float:
+    """The largest difference, relative to the root mean square of what is expected, or ``in_parts``: see ``sizes``.
 
     Infinite if one is NaN or infinite and the other is not equal to it.
     """
@@ -43,7 +43,8 @@ def distance(matrix: Array, expected: Array) -> float:
     size = _size(other, out=apart)
     if whole and largest:
         return max(largest / (size or 1.0), WHOLE)
-    if largest and size and (_uneven(apart.reshape(shape), size) or _beside_fills(other, size) is not None):
+    in_parts = in_parts and largest > 0 and size > 0
+    if in_parts and (_uneven(apart.reshape(shape), size) or _beside_fills(other, size) is not None):
         return float((np.abs(one - other).reshape(shape) / sizes(other.reshape(shape))).max())
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 

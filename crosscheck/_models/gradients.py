@@ -17,6 +17,7 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
+from crosscheck._models.distances import distance
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of
 from crosscheck._models.places import Places
@@ -203,11 +204,7 @@ def _judged(name: str, mine: Array | None, theirs: Array, spread: Array, known: 
     size = float(np.sqrt(np.mean(a**2)))
     tolerance = max(FLOOR, float(spread[known].max()) / size if size else 0.0)
     # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
-    apart = np.abs(b - a)
-    largest = float(
-        np.where(np.isnan(apart) & (np.isfinite(a) | np.isfinite(b)), np.inf, np.nan_to_num(apart, posinf=np.inf)).max()
-    )
-    error = largest / size if size else (0.0 if largest == 0 else np.inf)
+    error = distance(b, a, in_parts=False)
     cause = None
     if not error <= tolerance:
         cause = "missing" if (not a.any()) != (not b.any()) else "definition"

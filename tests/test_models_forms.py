@@ -280,6 +280,21 @@ def test_a_module_that_keeps_a_computed_weight_is_compared_and_copied(axis: int)
 # What the noise of rounding excuses
 
 
+@pytest.mark.parametrize("offset", [-3.0, -5.0, -7.0, -8.0, -9.0, -30.0])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_a_feature_far_below_0_needs_no_more_digits_than_those_beside_it(offset: float, scale: float) -> None:
+    """There PyTorch's GELU cancels, in float64 too, and JAX's does not."""
+    x = normal(40, 6) * np.where(np.arange(6) == 2, 0.1, scale).astype(np.float32)
+    x[:, 2] += offset
+    model = seeded(nn.Sequential(nn.GELU(), nn.Linear(6, 3)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return linear(p, "1", jax.nn.gelu(x, approximate=False))
+
+    report = compared(model, port, x)
+    assert report.passed, report.story()
+
+
 @pytest.mark.parametrize("epsilon", [1e-5, 1e-6, 1.5e-5])
 def test_noise_at_far_positions_excuses_nothing_elsewhere(epsilon: float) -> None:
     class Encoded(nn.Module):

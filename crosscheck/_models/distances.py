@@ -17,6 +17,8 @@ SHARE = 1 / 64
 """A smaller share of such numbers may be small by chance."""
 UNEVEN = 2.0**-6
 """The numbers of a row, or of a feature, are judged by themselves if their root mean square is that much less than all's."""
+LEAST = 2.0**-17
+"""They count as at least that much of all, or of ``FILLED``: of smaller ones, float64 may have no digit, as far below 0."""
 FEWEST = 4
 """The root mean square of fewer numbers may be small by chance."""
 WHOLE = 2.0**-20
@@ -76,7 +78,8 @@ def _sizes(numbers: Array, among: BoolArray) -> Array:
     for axis in _axes(numbers.shape):
         counts = among.sum(axis, keepdims=True)
         own = largest * np.sqrt(squares.sum(axis, keepdims=True) / np.maximum(counts, 1))
-        found = np.minimum(found, np.where((own > 0) & (own < UNEVEN * size) & (counts >= FEWEST), own, size or 1.0))
+        alone = (own > 0) & (own < UNEVEN * size) & (counts >= FEWEST)
+        found = np.minimum(found, np.where(alone, np.maximum(own, LEAST * min(size, FILLED)), size or 1.0))
     if (few := _beside_fills(numbers[among], found[among])) is not None:
         small = np.zeros(numbers.shape, bool)
         small[among] = few

@@ -99,8 +99,8 @@ class Forcing:
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
 
     def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
-        """A run without replacements: the errors that have accumulated at each landmark."""
-        return self._run(_measuring(values, against), put=(), wide=wide, noise=noise)
+        """A run without replacements: the errors that have accumulated at each landmark, relative to all numbers there."""
+        return self._run(_measuring(values, against, in_parts=False), put=(), wide=wide, noise=noise)
 
     def replaced(
         self,
@@ -115,6 +115,7 @@ class Forcing:
         against: Forced | None = None,
         mended: bool = True,
         parts: bool = False,
+        in_parts: bool = True,
     ) -> Forced:
         """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
 
@@ -122,7 +123,7 @@ class Forcing:
         ``against``, errors are relative to the values of that run, otherwise to torch's.
         """
         return self._run(
-            _measuring(values, against, parts=parts),
+            _measuring(values, against, parts=parts, in_parts=in_parts),
             put=self._every - skipped,
             wide=wide,
             narrow_values=narrow_values,
@@ -247,14 +248,14 @@ class Forcing:
         return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)
 
 
-def _measuring(values: bool, against: Forced | None, *, parts: bool = False) -> Look:
-    """A function that takes the error at each landmark, also in its parts, and keeps the values."""
+def _measuring(values: bool, against: Forced | None, *, parts: bool = False, in_parts: bool = True) -> Look:
+    """A function that takes the error at each landmark, also that of each of its parts, and keeps the values."""
 
     def seen(forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
         if values:
             forced.values[number] = matrix
         other = expected if against is None else against.values[number]
-        forced.errors[number] = distance(matrix, other)
+        forced.errors[number] = distance(matrix, other, in_parts=in_parts)
         if parts:
             forced.parts[number] = distances(matrix, other)
         return False

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from crosscheck import compare_models
 
+pytestmark = pytest.mark.full
+
+
 # A difference that rounding alone seems to explain
 
 

@@ -35,6 +35,11 @@ def in_numpy(p: Any, x: Any) -> Any:
         (lambda p, x: port(p, x)[:2], PARAMS, "has the shape (2, 2), torch's has (3, 2)"),
         (port, None, "jax_model: got a function without its parameters"),
         (3, PARAMS, "jax_model: got int, expected a module of flax or equinox, or a function with params="),
+        (
+            lambda p, x: (port(p, x), x),
+            PARAMS,
+            "jax_model: returned [array, array], expected what torch_model returns, array",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_compared_is_refused_with_what_it_raised(model: Any, params: Any, said: str) -> None:

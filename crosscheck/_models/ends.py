@@ -27,8 +27,8 @@ def ends(torch: TorchRecord, outputs: Outputs, model: JaxModel, flat: JaxProgram
     state = 0
     if not outputs.tree.same(theirs.tree):
         pair = theirs.tree.kind == "sequence" and len(theirs.tree.children) == 2
-        state_names = theirs.names[len(outputs.names) :]
-        known = any(leaf.endswith(name.partition("]")[2]) for name in state_names for leaf in model.names)
+        inside = [name.partition("]")[2] for name in theirs.names[len(outputs.names) :]]
+        known = any(leaf.endswith(name) for name in inside if name for leaf in model.names)
         if not pair or not outputs.tree.same(theirs.tree.children[0]) or not known:
             raise UsageError(
                 f"jax_model: returned {theirs.tree}, expected what torch_model returns, {outputs.tree}, or a pair of that "

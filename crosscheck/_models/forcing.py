@@ -141,17 +141,17 @@ class Forcing:
     def everywhere(self) -> Forced:
         """A clean run with torch's values at every landmark."""
         # JAX mostly has torch's rows in their own order; to look for it before JAX goes on takes half as long as the run
-        best: tuple[int, Forced, dict[int, tuple[int, ...] | None]] | None = None
+        tried: list[tuple[int, Forced, dict[int, tuple[int, ...] | None]]] = []
         for orders, swapped in ((dict.fromkeys(self._every), False), ({}, False), ({}, True)):
             self.orders, self._seen_orders, self._swapped = dict(orders), {}, swapped
             found = self._run(_measuring(False, None), put=self._every, wide=True)
             wrong = sum(not error < CLOSE for error in found.errors.values())
-            if best is None or (not orders and (wrong < best[0] or not swapped)):
-                best = wrong, found, self.orders
-            if not wrong or (not orders and not self._unfit):
+            if not wrong:
+                return found
+            tried.append((wrong, found, self.orders))
+            if len(tried) == 2 and not self._unfit:
                 break
-        assert best is not None
-        _, found, self.orders = best
+        _, found, self.orders = min(tried[1:], key=lambda one: one[0])
         return found
 
     def _order(self, number: int, value: Any, expected: Array) -> tuple[int, ...] | None:

@@ -43,6 +43,7 @@ def test_both_trainings_are_printed_side_by_side(command: Command, tmp_path: Pat
     assert gate.startswith("or, float32, 300 epochs")
     assert "accuracy     90%                             90%" in points
     assert "accuracy     100%          100%" in gate
+    assert "predictions  [0, 1, 1, 1]  [0, 1, 1, 1]" in gate
     data = json.loads((tmp_path / "out.json").read_text())
     assert (data["schema"], data["gate"], data["points"]["gate"]) == ("crosscheck.perceptron/1", "or", "points")
     for name in ("torch", "jax"):

@@ -35,6 +35,7 @@ CONSTANTS: Mapping[str, float] = {
     "e": e,
     "sqrt(2)": sqrt(2),
     "1 / sqrt(2)": 1 / sqrt(2),
+    "sqrt(2 / pi)": sqrt(2 / pi),
     "sqrt(2 pi)": sqrt(2 * pi),
     "1 / sqrt(2 pi)": 1 / sqrt(2 * pi),
     "180 / pi": 180 / pi,

@@ -69,6 +69,8 @@ class Trials:
         if judged.x is not None and len(inputs.floats) == 1 and inputs.leaves[inputs.floats[0]].size > MOST:
             (at,) = inputs.floats
             inputs = inputs.with_leaf(at, inputs.leaves[at].ravel()[:: -(-inputs.leaves[at].size // MOST)])
+        if inputs is not request.inputs and not _accepted(request, inputs):
+            inputs = request.inputs  # each element may have a weight of its own, as that of its channel
         self.inputs = replace(inputs, wrt=inputs.wrt if record.order else ())
         torch = TorchProgram(request.torch, self.inputs, request.device)
         jax = JaxProgram(request.jax, self.inputs, request.device, ("jit",))
@@ -207,6 +209,16 @@ def sizes_of(result: Float64Array) -> Float64Array:
     """The size of each element; a small one counts as large as most, since others may have left their rounding in it."""
     size = np.abs(np.where(np.isfinite(result), result, 0.0))
     return np.asarray(np.maximum(size, np.median(size[size > 0]) if size.any() else 0.0))
+
+
+def _accepted(request: Request, inputs: Inputs) -> bool:
+    """Whether both functions accept other inputs."""
+    try:
+        TorchProgram(request.torch, inputs, request.device).outputs()
+        JaxProgram(request.jax, inputs, request.device, ("jit",)).outputs()
+    except Exception:  # a function may raise anything
+        return False
+    return True
 
 
 def _index(outputs: Outputs, inputs: Inputs, record: Comparison) -> int:

@@ -1,5 +1,6 @@
 """Optimisers of PyTorch and optax that do the same, and such that do not, each with what differs."""
 
+import doctest
 import json
 from functools import partial
 from pathlib import Path
@@ -207,7 +208,11 @@ def of(table: crosscheck.OptimizersReport, jax_side: str) -> OptimizerReport:
 
 
 @pytest.mark.full
-def test_the_table_runs_whole(table: crosscheck.OptimizersReport) -> None:
+def test_the_table_runs_whole(table: crosscheck.OptimizersReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = doctest.DocTestParser().get_doctest(str(crosscheck.optimizers.__doc__), {}, "optimizers", None, 0)
+    monkeypatch.setattr(crosscheck, "optimizers", lambda: table)  # the table takes most of a minute
+    assert example.examples
+    assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
     assert not table.skipped
     assert table.passed
     assert of(table, "optax.adam(1e-3)").passed

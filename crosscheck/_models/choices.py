@@ -19,8 +19,8 @@ from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.names import likeness, tokens
 from crosscheck._models.orders import divisors, features
-from crosscheck._models.places import MOVES, shaped
-from crosscheck._models.uses import DATA, Use
+from crosscheck._models.places import shaped
+from crosscheck._models.uses import DATA, MOVES, Use
 
 if TYPE_CHECKING:
     from crosscheck._models.carrying import Carrying
@@ -386,7 +386,10 @@ class Choices:
             for product, columns_of, theirs in made:
                 if product.bias is None or theirs.max(initial=0) >= columns:
                     return []
-                whole[theirs] = mine.of(product.bias).reshape(-1)[columns_of]
+                bias = mine.of(product.bias).reshape(-1)
+                if columns_of.max(initial=0) >= bias.size:  # torch adds it to some of the columns, or to one
+                    return []
+                whole[theirs] = bias[columns_of]
                 names.append(product.bias)
             sums.append(([whole[start : start + places.size] for start in range(0, columns, places.size)], names))
         choices = []

@@ -114,20 +114,23 @@ def run(
         # the runs of JAX need no account of the weights, and leave a core idle at times
         accounted = beside.submit(undisturbed()(account), torch, model, flat, uses, pairs)
         last = ends(torch, outputs, model, flat)
-        marks = landmarks(torch, flat, uses, pairs, last)
         alike = [one for one in pairs if one.how not in ("nearly", "order")]
         held = {name for one in alike for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
         loose = frozenset(model.names) - held
         paired = {one.torch for one in pairs}
         lonely = any((use.index, slot) not in paired for use in torch.uses for slot in range(len(use.names)))
         flat.rounded = bool(loose) or lonely
-        forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, loose)
-        located = locate(forcing)
-        in_part: list[str] = []
-        if any(error > FLOOR for error in located.errors.values()):
-            forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
-            in_part = without_jumps(forcing, located, inputs.fmt.precision, seed)
+        for jumps in (False, True):
+            marks = landmarks(torch, flat, uses, pairs, last, jumps=jumps)
+            forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, loose)
             located = locate(forcing)
+            in_part: list[str] = []
+            if any(error > FLOOR for error in located.errors.values()):
+                forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
+                in_part = without_jumps(forcing, located, inputs.fmt.precision, seed)
+                located = locate(forcing)
+            if not in_part:  # otherwise what jumps must be judged by itself, and replaced before what follows is judged
+                break
         accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     shown = {one.name: numbers[one.step, one.place] for one in last}

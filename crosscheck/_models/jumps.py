@@ -55,7 +55,7 @@ def _moved(
     forcing: Forcing, clean: Forced, numbers: list[int], unit: float, seed: int
 ) -> tuple[Mapping[int, Array], Mapping[int, Array]]:
     """How far noise on the constants, and on all operations, moves each number, relative to the numbers beside it."""
-    base = forcing.replaced(clean.left, wide=True, mended=False, values=True).values
+    base = {n: _floats(one) for n, one in forcing.replaced(clean.left, wide=True, mended=False, values=True).values.items()}
     size = {number: sizes(base[number]) for number in numbers}
     found: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
     for draw in range(DRAWS):
@@ -65,7 +65,11 @@ def _moved(
                 clean.left, wide=True, mended=False, noise=noise, constants_only=constants_only, values=True
             )
             for number in numbers:
-                apart = np.abs(run.values[number] - base[number]) / size[number]
+                apart = np.abs(_floats(run.values[number]) - base[number]) / size[number]
                 apart = np.where(np.isnan(apart), np.inf, apart)
                 found[kind][number] = np.maximum(apart, found[kind].get(number, 0.0))
     return found
+
+
+def _floats(values: Array) -> Array:
+    return np.asarray(values, np.float64)

@@ -17,13 +17,16 @@ from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.layouts import View
 from crosscheck._models.pairing import Pair, in_order
-from crosscheck._models.places import MOVES
 from crosscheck._models.torch_recording import TorchRecord
-from crosscheck._models.uses import DATA, Use, Values
+from crosscheck._models.uses import DATA, MOVES, Operation, Use, Values
+from crosscheck._shadow.jax_equations import is_float
 
 MOST_AXES = 5
 CLOSE = 1e-3
 """Another order of axes is used if it brings the relative difference of two arrays below this."""
+JUMPS = {name: name for name in ("argmax", "argmin", "ceil", "floor", "round", "sign")}
+JUMPS |= dict.fromkeys(("gt", "ge", "lt", "le"), "compare")
+"""Operations whose results rounding may move by a whole number, in torch and in JAX."""
 CLEARLY = 0.25
 """It is also used if it brings the difference below this share of that in every other order."""
 
@@ -79,8 +82,13 @@ def landmarks(
     jax_uses: Sequence[tuple[Step, Use, int]],
     pairs: Sequence[Pair],
     ends: Sequence[Landmark] = (),
+    *,
+    jumps: bool = False,
 ) -> list[Landmark]:
-    """Every landmark, in JAX's order: operands and results of paired uses, sums between them, and outputs."""
+    """Every landmark, in JAX's order: operands and results of paired uses, sums between them, and outputs.
+
+    With ``jumps``, also the results of operations that jump, such as ``floor``.
+    """
     by_torch: dict[tuple[int, int], list[Pair]] = defaultdict(list)
     for pair in pairs:
         by_torch[pair.torch].append(pair)
@@ -125,7 +133,7 @@ def landmarks(
                 known=None if known.all() else known,
                 beside=tuple(made for _, _, made in some[1:]),
             )
-    for landmark in _sums(torch, flat, jax_uses, pairs, set(found)):
+    for landmark in _unmarked(torch, flat, jax_uses, pairs, set(found), jumps=jumps):
         found[landmark.step, landmark.place] = landmark
     found |= {(landmark.step, landmark.place): landmark for landmark in ends}
     return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] == -1, key[1]))]
@@ -158,9 +166,10 @@ def _part(matrix: Array, pair: Pair) -> Array:
 def _results(use: Use, by_torch: Mapping[tuple[int, int], list[Pair]]) -> list[Pair]:
     """The pairs at which JAX has the result of a use in torch: those of the weight that is applied last."""
     slots = range(len(use.names))
-    if use.kind == "norm":
-        slot = 1 if by_torch.get((use.index, 1)) else 0
-        return by_torch.get((use.index, slot), [])
+    if use.kind == "norm":  # its bias comes last in JAX, if none of its weights has the place of another one
+        given = [by_torch.get((use.index, slot), []) for slot in slots]
+        last = max(given, key=lambda some: max((pair.jax[0] for pair in some), default=-1))
+        return last if given[1:2] != [[]] else given[0]
     for slot in slots:
         # If the numbers differ, a later result may still be the same: one side adds two biases, the other their sum.
         alike = [pair for pair in by_torch.get((use.index, slot), []) if pair.part[0] == 0 and pair.how != "order"]
@@ -230,40 +239,65 @@ def _are_all(chosen: Array, count: int) -> bool:
     return np.array_equal(chosen, np.arange(count))
 
 
-def _sums(
+def _unmarked(
     torch: TorchRecord,
     flat: JaxProgramFlat,
     jax_uses: Sequence[tuple[Step, Use, int]],
     pairs: Sequence[Pair],
     taken: set[tuple[int, int]],
+    *,
+    jumps: bool,
 ) -> Iterator[Landmark]:
-    """Sums of two arrays of data, such as residuals, between the same uses, if both sides have the same number of them."""
+    """Sums of data, such as residuals, and jumps: between the same uses, if both sides have the same number of them."""
     anchors = in_order((torch.uses[one.torch[0]].operation.index, jax_uses[one.jax[0]][0].operation.index) for one in pairs)
-    mine, theirs = defaultdict(list), defaultdict(list)
+    mine: dict[tuple[str, int], list[Operation]] = defaultdict(list)
+    theirs: dict[tuple[str, int], list[Step]] = defaultdict(list)
     for operation in torch.operations:
-        if operation.name == "add" and operation.kind == DATA and operation.index in torch.values:
-            both = sum(torch.operations[one].kind == DATA for one in operation.inputs) > 1
-            value = torch.values[operation.index].wide
-            if both and value.size > 1 and value.dtype == np.float64:
-                mine[sum(one < operation.index for one, _ in anchors)].append(operation)
+        if name := _in_torch(torch, operation):
+            mine[name, sum(one < operation.index for one, _ in anchors)].append(operation)
     for step in flat.steps:
-        if step.operation.name == "add" and step.operation.kind == DATA:
-            shapes = [
-                tuple(flat.avals[one].shape) for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA
-            ]
-            out = tuple(flat.avals[step.outputs[0]].shape)
-            if shapes == [out, out] and step.inputs[0] != step.inputs[1] and prod(out) > 1:
-                theirs[sum(other < step.operation.index for _, other in anchors)].append(step)
-    for gap, operations in mine.items():
-        steps = theirs.get(gap, [])
-        if len(steps) != len(operations):
+        if name := _in_jax(flat, step):
+            theirs[name, sum(other < step.operation.index for _, other in anchors)].append(step)
+    for (name, gap), operations in mine.items():
+        steps = theirs[name, gap]
+        if len(steps) != len(operations) or (name != "sum" and not jumps):
             continue
         for operation, step in zip(operations, steps, strict=True):
-            shape = tuple(flat.avals[step.outputs[0]].shape)
             values = torch.values[operation.index]
-            if prod(shape) != values.wide.size or (step.operation.index, -1) in taken:
-                continue
-            yield whole("sum", operation.path, (flat, step), operation.index, values, end=False)
+            fits = prod(flat.avals[step.outputs[0]].shape) == values.wide.size
+            if fits and (step.operation.index, -1) not in taken:
+                one = whole(name, operation.path, (flat, step), operation.index, values, end=False)
+                yield replace(one, strong=name != "sum")
+
+
+def _in_torch(torch: TorchRecord, operation: Operation) -> str:
+    """Whether an operation of torch is a sum of data, or a jump, which has a name; otherwise the text is empty."""
+    if operation.kind != DATA or operation.index not in torch.values:
+        return ""
+    given = [torch.values[one].wide for one in operation.inputs if one in torch.values]
+    value = torch.values[operation.index].wide
+    if operation.name == "add":
+        both = sum(torch.operations[one].kind == DATA for one in operation.inputs) > 1
+        return "sum" if both and value.size > 1 and value.dtype == np.float64 else ""
+    if not any(one.dtype == np.float64 for one in given):
+        return ""
+    is_cast = operation.name == "_to_copy" and value.dtype.kind in "iu"
+    return "cast" if is_cast else JUMPS.get(operation.name, "")
+
+
+def _in_jax(flat: JaxProgramFlat, step: Step) -> str:
+    """The same of a step of JAX."""
+    if step.operation.kind != DATA:
+        return ""
+    given = [flat.avals[one] for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA]
+    out = flat.avals[step.outputs[0]]
+    if step.operation.name == "add":
+        same = [one.shape for one in given] == [out.shape, out.shape] and step.inputs[0] != step.inputs[1]
+        return "sum" if same and prod(out.shape) > 1 else ""
+    if not any(is_float(one) for one in given):
+        return ""
+    is_cast = step.operation.name == "convert_element_type" and out.dtype.kind in "iu"
+    return "cast" if is_cast else JUMPS.get(step.operation.name, "")
 
 
 def whole(

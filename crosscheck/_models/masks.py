@@ -16,16 +16,17 @@ SUM = 1e-6
 def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
     """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
     mine = _of_torch(found, landmark, operation)
-    orders = [] if mine is None else _of_jax(found, landmark, mine.shape)
+    orders = [] if mine is None else _of_jax(found, landmark, mine)
     if mine is None or not orders:
         return ""
     theirs = min(orders, key=lambda one: int(((one == 0) != (mine == 0)).sum()))
-    sides = (("PyTorch", (mine == 0) & (theirs > 0)), ("JAX", (theirs == 0) & (mine > 0)))
-    said = [
-        f"{side} masks {where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"
-        for (side, where), other in zip(sides, ("JAX", "PyTorch"), strict=True)
-        if where.any()
-    ]
+    said = []
+    for (side, here), (other, there) in (("PyTorch", mine), ("JAX", theirs)), (("JAX", theirs), ("PyTorch", mine)):
+        where = (here == 0) & (there > 0)
+        if where.any():
+            places = f"{where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"
+            whole = (here == 0).all(-1)[where.any(-1)].all()  # as at positions of padding before the first token
+            said.append(f"{side} masks {places}" + f"; {side} leaves nothing in these rows" * bool(whole))
     return ", and ".join(said)
 
 
@@ -37,8 +38,12 @@ def _of_torch(found: Found, landmark: Landmark, operation: int) -> Array | None:
     return None
 
 
-def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> list[Array]:
-    """The last probabilities of the same size that JAX computes on the way to a landmark, with their axes in all orders."""
+def _of_jax(found: Found, landmark: Landmark, mine: Array) -> list[Array]:
+    """The last probabilities of the same size that JAX computes on the way to a landmark, with their axes in all orders.
+
+    There are none if only the order of the rows differs, where JAX joins or splits axes.
+    """
+    shape = mine.shape
     flat, run = found.flat, found.located.run
     step = flat.steps[landmark.step]
     way = flat.ancestors(step.outputs[:1] if landmark.place < 0 else [step.inputs[landmark.place]])
@@ -47,6 +52,15 @@ def _of_jax(found: Found, landmark: Landmark, shape: tuple[int, ...]) -> list[Ar
         if value is None or value.dtype != np.float64 or value.size != np.prod(shape) or value.shape[-1:] != shape[-1:]:
             continue
         array = np.asarray(value)
-        if (array >= 0).all() and (np.abs(array.sum(-1) - 1) <= SUM).all():
-            return [reordered(array, shape, order) for order in orders_of(shape, array.shape)]
+        total = array.sum(-1)
+        if (array >= 0).all() and total.any() and ((np.abs(total - 1) <= SUM) | (total == 0)).all():
+            moved = array.ndim != len(shape) and _masked_rows(array) == _masked_rows(
+                mine
+            )  # heads in groups: the order is not known
+            return [] if moved else [reordered(array, shape, order) for order in orders_of(shape, array.shape)]
     return []
+
+
+def _masked_rows(probabilities: Array) -> list[bytes]:
+    """Which places each row masks, in an order that does not depend on that of the rows."""
+    return sorted(map(bytes, np.packbits(probabilities.reshape(-1, probabilities.shape[-1]) == 0, axis=-1)))

@@ -30,6 +30,8 @@ class Entry:
     matrix: Array
     kind: str
     shape: tuple[int, int]
+    rows: int
+    """The number of rows of the result."""
 
     @cached_property
     def numbers(self) -> Hashable:
@@ -72,7 +74,8 @@ def entries(uses: Sequence[Use]) -> list[Entry]:
                 kind = NORM_SLOTS[min(slot, 3)]
             elif slot > 0 and use.kind in ("product", "convolution"):
                 kind = "sum"
-            found.append(Entry(use.index, slot, use.names[slot], matrix, kind, (int(matrix.shape[0]), int(matrix.shape[1]))))
+            shape = (int(matrix.shape[0]), int(matrix.shape[1]))
+            found.append(Entry(use.index, slot, use.names[slot], matrix, kind, shape, use.result.size[0]))
     return found
 
 
@@ -132,7 +135,7 @@ class _Matching:
         for torch, jax in self._groups(key):
             if len(torch) == len(jax):
                 self._zip(torch, jax)
-            elif len(torch) == 1 and self.torch[torch[0]].kind == "product":
+            elif len(torch) == 1 and self._in_parts(torch[0], jax):
                 backward = self.torch[torch[0]].name.endswith("_reverse")  # torch applies it to the steps in forward order
                 for number, j in enumerate(reversed(jax) if backward else jax):
                     self._join(torch[0], j, "values", (number, len(jax)))
@@ -140,6 +143,11 @@ class _Matching:
                 uneven.append((torch, jax))
         for torch, jax in uneven:
             self._between(torch, jax)
+
+    def _in_parts(self, t: int, jax: Sequence[int]) -> bool:
+        """Whether torch applies a weight to all steps at once, and JAX to each."""
+        one = self.torch[t]
+        return one.kind == "product" and one.rows == sum(self.jax[j].rows for j in jax)
 
     def _zip(self, torch: Iterable[int], jax: Iterable[int], how: str = "values") -> None:
         for t, j in zip(torch, jax, strict=True):

@@ -16,16 +16,7 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jax_recording import uses as uses_of
 from crosscheck._models.running import Run
 from crosscheck._models.stepping import as_it_is
-from crosscheck._models.uses import DATA, WEIGHT, Use
-
-MOVES = frozenset(
-    [
-        *("broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "expand_dims", "reshape", "rev"),
-        *("slice", "squeeze", "stack", "transpose"),
-    ]
-)
-"""Operations that move numbers without changing them."""
-
+from crosscheck._models.uses import DATA, MOVES, WEIGHT, Use
 
 Seen = tuple[Array | None, ...]
 """For each weight of a use, the places of its numbers."""

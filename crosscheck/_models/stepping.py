@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,11 +13,17 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import Step
-from crosscheck._models.uses import CONSTANT
+from crosscheck._models.uses import CONSTANT, MOVES
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
 from crosscheck._shadow.jax_lift import Interpreter
 
 FLOAT32 = float(np.finfo(np.float32).eps)
+_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+}
 
 
 class Arithmetic:
@@ -53,14 +60,14 @@ class Arithmetic:
     def constant(self, value: Any, owner: Any) -> Any:
         """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
 
-        The number in the source is known for scalars of Python; an array may have been rounded before JAX received it, and
-        so may a scalar of NumPy. The owner is the object of the program that holds the constant.
+        The number in the source is known for scalars of Python; an array may have been rounded before JAX received it, even
+        one of float64, and so may a scalar of NumPy. The owner is the object of the program that holds the constant.
         """
         if not self.wide or not is_float(value):
             return value
         exact = self._exact.get(id(owner))
         likely = widened(value)
-        if exact is None or (np.ndim(exact) == 0 and exact == value and exact != likely):
+        if exact is None or (np.array_equal(exact, value) and (np.ndim(exact) > 0 or exact != likely)):
             return self.doubtful(likely, value.dtype)
         return self._rounded(exact, value.dtype)
 
@@ -99,7 +106,12 @@ class Arithmetic:
         constant = step.operation.kind == CONSTANT
         self._interpreter._silent = not self._noisy or constant or self._constants_only
         found = self._interpreter.run_equation(step.equation, given)
-        if not constant:
+        if not self._interpreter._silent and step.operation.name in _ARITHMETIC:
+            # A result that is one of its operands was not rounded. It may be the fill of a mask: noise on each of many
+            # equal fills would choose one of them.
+            exact = _ARITHMETIC[step.operation.name](*given)
+            return [jnp.where((exact == given[0]) | (exact == given[1]), exact, *found)]
+        if not constant or step.operation.name in MOVES - {"convert_element_type"}:
             return found
         atoms = step.equation.outvars
         return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
@@ -112,10 +124,13 @@ def _held(dtype: Any, wide: Array) -> BoolArray:
 
 
 def _has_few_digits(wide: Any, dtype: Any) -> Any:
-    """Whether all of these numbers need at most half of a dtype's digits; of a complex number, both parts."""
+    """Whether all of these numbers need at most half of a dtype's digits; of a complex number, both parts.
+
+    The largest number of the dtype, which a mask may be filled with, counts as such a number.
+    """
     digits = 2.0 ** ((jnp.finfo(dtype).nmant + 1) // 2)
     parts = (wide.real, wide.imag) if jnp.iscomplexobj(wide) else (wide,)
-    fractions = [jnp.frexp(one)[0] * digits for one in parts]
+    fractions = [jnp.where(jnp.abs(one) == float(jnp.finfo(dtype).max), 0.5, jnp.frexp(one)[0]) * digits for one in parts]
     return jnp.all(jnp.stack([one == jnp.round(one) for one in fractions]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +95,9 @@ class Observer:
         handles = []
         for name, module in self._module.named_modules(remove_duplicate=False):
             if name:
-                handles.append(module.register_forward_pre_hook(lambda _, given, name=name: self._entered(name, given)))
+                handles.append(
+                    module.register_forward_pre_hook(lambda one, given, name=name: self._entered(name, one, given))
+                )
                 handles.append(module.register_forward_hook(lambda *_: self._left(), always_call=True))
         try:
             yield
@@ -103,8 +105,10 @@ class Observer:
             for handle in handles:
                 handle.remove()
 
-    def _entered(self, name: str, given: Any) -> None:
+    def _entered(self, name: str, module: torch.nn.Module, given: Any) -> None:
         self._path.append(name)
+        if getattr(module, "inplace", False):
+            given = tuple(one.detach().clone() if isinstance(one, torch.Tensor) else one for one in given)
         self.calls.append((name, len(self.operations), given))
 
     def _left(self) -> None:
@@ -163,9 +167,16 @@ class Observer:
             kind=kind,
             operand=operand,
             result=seen,
-            given=None if operand is None else Values(_narrow(args[position]), _wide(wide(args[position]))),
+            given=None if operand is None else self._operand(args[position], result, wide, before),
             origin=None if operand is None else before.get(_storage(args[position])),
         )
+
+    def _operand(self, tensor: Any, result: Any, wide: Callable[[Any], Any], before: Mapping[int, int]) -> Values | None:
+        """An operand of an operation; one that the operation has overwritten is known if another one has made it."""
+        if _storage(tensor) != _storage(result):
+            return Values(_narrow(tensor), _wide(wide(tensor)))
+        made = self.values.get(before.get(_storage(tensor), -1))
+        return made if made is not None and made.wide.shape == tuple(tensor.shape) else None
 
     def _numbers(self, wide: Any, tensor: Any) -> Array:
         """The numbers of a weight; a parameter does not change in a run, so it is copied once."""

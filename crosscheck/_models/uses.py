@@ -17,6 +17,14 @@ BLOCK = 2**14
 HASH = ((0x9E3779B97F4A7C15, 32), (0xBF58476D1CE4E5B9, 29), (0x94D049BB133111EB, 32))
 """Factors and shifts of splitmix64; each number is hashed by itself."""
 
+MOVES = frozenset(
+    [
+        *("broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "expand_dims", "reshape", "rev"),
+        *("slice", "squeeze", "stack", "transpose"),
+    ]
+)
+"""Operations that move numbers without changing them."""
+
 
 def digest(array: Array) -> str:
     """A key that differs for arrays with different numbers."""

@@ -122,13 +122,16 @@ def widened(constant: Any) -> Any:
 
 
 def _as_written(value: float, dtype: Any) -> float:
-    """The shortest decimal that the dtype rounds to ``value``, unless ``value`` has few bits, such as 2^-23."""
+    """The shortest decimal that the dtype rounds to ``value``.
+
+    It is ``value`` itself if that has few bits, such as 2^-23, or is the largest number of the dtype, or the least.
+    """
     fraction, _ = np.frexp(value)
-    if float(fraction * 2.0 ** (jnp.finfo(dtype).nmant // 2 + 1)).is_integer():
+    few = float(fraction * 2.0 ** (jnp.finfo(dtype).nmant // 2 + 1)).is_integer()
+    if few or abs(value) == float(jnp.finfo(dtype).max):
         return value
     decimals = (float(f"{value:.{digits}g}") for digits in range(1, 17))
-    with np.errstate(over="ignore"):  # the decimal of the largest number may be above it
-        return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
+    return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
 
 
 def is_scaling(equation: Any) -> bool:

@@ -103,7 +103,10 @@ def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, ma
 
 
 def drawn(module: Any, seed: int) -> Any:
-    """A copy with random numbers: no two weights alike, none 0, and positive ones where they must be."""
+    """A copy with random numbers: no two weights alike, none 0, and positive ones where they must be.
+
+    A parameter that is not trained, where others are, keeps its numbers: JAX may compute them, as those of positions.
+    """
     import torch
 
     from crosscheck._frameworks.torch_program import copied
@@ -115,8 +118,10 @@ def drawn(module: Any, seed: int) -> Any:
 
     result = copied(module)
     statistics = [one for one in result.named_buffers() if one[0].rpartition(".")[2] in ("running_mean", "running_var")]
+    trained = any(one.requires_grad for one in result.parameters())
+    weights = [one for one in result.parameters() if one.requires_grad or not trained or (one == one.ravel()[:1]).all()]
     with torch.no_grad():
-        for _, tensor in [*result.named_parameters(), *statistics]:
+        for tensor in [*weights, *(one for _, one in statistics)]:
             if not tensor.is_floating_point():
                 continue
             if bool((tensor > 0).all()):

@@ -14,7 +14,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import Found
 from crosscheck._models.masks import other_mask
 from crosscheck._models.report import Fault, Layer
-from crosscheck._models.segment import explanation_by_compare
+from crosscheck._models.segment import draws_random_numbers, explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
 from crosscheck._models.windows import other_groups, other_window
 from crosscheck._records.errors import said
@@ -83,16 +83,18 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     fault = found.located.faults[number]
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
-    path = _path(found, operation, fault.how) if operation is not None else ""
-    if not path and (operation is None or fault.how):
+    path = fault.path or (_path(found, operation, fault.how) if operation is not None else "")
+    if not path and (operation is None or (fault.how and fault.operation == landmark.operation)):
         path = landmark.path
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
-    explanation = SAID.get(fault.how, "")
+    explanation = fault.relation if fault.how == "moved" else SAID.get(fault.how, "")
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:
         explanation = other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
-        explanation = explanation or explanation_by_compare(found, landmark, operation, known)
+        explanation = explanation or explanation_by_compare(found, landmark, fault, known) or fault.relation
+    if draws_random_numbers(found, landmark) and (not explanation or fault.how):
+        explanation = "JAX draws random numbers there, as dropout does"
     return Fault(
         torch=path,
         kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
@@ -193,6 +195,9 @@ def _explanation(found: Found, number: int, operation: int) -> str:
                 continue  # JAX may compute it
             if (pair is None or pair.how == "order") and _has_all(found, name):
                 if use.kind == "gather" or not np.isin(found.torch.weights[name], use.matrices[slot]).all():
+                    # torch may have added a mask to it
+                    if mask := other_mask(found, found.landmarks[number], operation):
+                        return mask
                     return f"JAX applies other numbers of {name}, as of other rows"
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:

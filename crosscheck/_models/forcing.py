@@ -28,6 +28,15 @@ AHEAD = 4
 
 
 @dataclass(frozen=True)
+class Mend:
+    """A value of JAX, the operation of torch whose result replaces it, and the axis of torch for each of its axes."""
+
+    value: int
+    operation: int
+    order: tuple[int, ...] | None
+
+
+@dataclass
 class Fault:
     """A fault: the operation of torch, the landmark that shows it first, and all landmarks that show it.
 
@@ -37,17 +46,17 @@ class Fault:
     operation: int
     landmark: int
     how: str = ""
-    """``misplaced`` if JAX has its numbers in another order, ``changed`` if JAX has its result and then changes it."""
+    """``misplaced`` if JAX has its numbers in another order, ``changed`` if JAX has its result and then changes it.
+
+    ``moved`` if JAX has it before or after operations that torch has after or before it.
+    """
     shown: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Mend:
-    """A value of JAX, the operation of torch whose result replaces it, and the axis of torch for each of its axes."""
-
-    value: int
-    operation: int
-    order: tuple[int, ...] | None
+    relation: str = ""
+    """How JAX's numbers differ from torch's result of the operation, if it is by one constant, or where JAX has it."""
+    path: str = ""
+    """The module, if it is not that of the operation."""
+    mend: Mend | None = None
+    """The replacement that corrects the landmark, if one was found."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -288,7 +289,9 @@ class ModelsReport(Documented):
 
 def _alike(fault: Fault) -> tuple[str, str, str, str]:
     what, _, _ = fault.explanation.partition(";")  # the rest says at how many elements
-    return fault.cause, fault.kind, fault.operation, what
+    explained = bool(fault.kind) and not what.startswith("JAX computes something else")
+    # the same module at another depth, such as layers.0 and layers.1
+    return fault.cause, fault.kind, "" if explained else fault.operation, re.sub(r"\.\d+\.", ".N.", what)
 
 
 def _story(report: ModelsReport) -> Iterator[str]:

@@ -69,6 +69,8 @@ class Run:
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
         self.values: dict[int, Any] = {}
+        self.unmended: dict[int, Any] = {}
+        """What ``put`` replaced."""
         self._undone = False
         self._before_step: dict[int, Any] = {}
         interpreter = flat.interpreter.seeded(noise or QUIET)
@@ -163,6 +165,7 @@ class Run:
     def put(self, number: int, value: Any) -> None:
         """Replace a value for the steps that have not run yet, if any of them needs it."""
         if number in self.values:
+            self.unmended[number] = self.values[number]
             self._replace(number, value)
 
     def _replace(self, number: int, value: Any) -> None:

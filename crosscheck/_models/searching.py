@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.constants import relation
+from crosscheck._models.crossings import crossings, is_in
 from crosscheck._models.distances import distance, holds, same_numbers
-from crosscheck._models.forcing import Fault, Forced, Forcing, Mend
-from crosscheck._models.landmarks import Landmark, orders_of
+from crosscheck._models.forcing import FLOOR, Fault, Forced, Forcing, Mend
+from crosscheck._models.landmarks import Landmark, orders_of, reordered
 from crosscheck._models.running import Run
+from crosscheck._models.tolerances import CONSTANTS
 from crosscheck._models.uses import DATA
+from crosscheck._shadow.base import Noise
 
 FOUND = 1e-7
 """JAX has the result of an operation if it has all of its numbers, in any order, up to this relative difference."""
@@ -55,6 +60,10 @@ class Search:
         self._faults: dict[tuple[int, str], Fault] = {}
         """Faults by operation, and by how it is wrong."""
         self._sorted: dict[int, Array] = {}
+        self._moves: dict[int, float] | None = None
+        self._crossings = crossings(forcing.torch, forcing.flat, forcing.landmarks)
+        self._moved = {one.operation: one for one in self._crossings.values()}
+        """Modules in another order in JAX, by their first operation."""
         self._misplaced: set[int] = set()
         """Operations of torch whose numbers JAX has, in a wrong order."""
         self._changed: set[int] = set()
@@ -73,17 +82,26 @@ class Search:
         own = landmark.operation
         if own is not None and self.torch.operations[own].kind == DATA:
             if same_numbers(matrix, expected, min(FOUND, error / CLEARLY)):
-                self._misplaced.add(own)
-                self._right.discard(own)
-            elif error > CLEARLY * FOUND and not landmark.beside and self._found(own, self._theirs(number, run), number):
+                first = self._first_misplaced(own, number, run)
+                self._misplaced.add(first)
+                self._right.discard(first)
+            elif error > CLEARLY * FOUND and not landmark.beside and self._has(own, number, run):
                 self._changed.add(own)
                 self._right.discard(own)
-        operation = self.first_missing(number, run)
+        crossing = self._crossings.get(number)
+        operation: int | None
+        if crossing is not None:
+            operation = crossing.operation
+        elif own in self._changed:
+            operation = self._added_later(own, matrix - expected) or own
+        else:
+            operation = self._moved_with(self.first_missing(number, run))
         if operation is None:  # an input or running statistics: no other landmark shares its fault
             operation = -1 - number
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
-            if operation >= 0 and (hidden := self._hidden(number, operation, expected, run)):
+            known = operation in self._moved or own in self._changed
+            if operation >= 0 and not known and (hidden := self._hidden(number, operation, expected, run)):
                 self._blame(*hidden, number)
             if landmark.place >= 0 and self._needed(own, matrix):
                 self.forcing.local.add(number)  # the value is not settled: it is another one than torch's
@@ -93,6 +111,47 @@ class Search:
             self._settle(landmark)
             return True
         return False  # in another order, or visible at the next landmark that both sides must have
+
+    def _first_misplaced(self, own: int, number: int, run: Run) -> int:
+        """The first operation on the way to a landmark whose numbers JAX uses in another order."""
+        theirs, stretch = self._theirs(number, run), self._stretch(own)
+        before = {one for operation in stretch for one in self.torch.operations[operation].inputs}
+        for operation in sorted({*stretch, *before} - {own}):
+            value = self.torch.values.get(operation)
+            if value is None or value.wide.dtype != np.float64 or value.wide.ndim < 2:
+                continue
+            mine = np.sort(value.wide, axis=None)
+            there = [n for n, one in theirs.get(mine.size, []) if holds(one, mine, FOUND)]
+            last = np.asarray(run.values[max(there)]) if there else np.empty(0)
+            moved = (reordered(value.wide, last.shape, order) for order in orders_of(last.shape, value.wide.shape))
+            # of joined or split axes, the order is not known
+            if last.ndim == value.wide.ndim and all(distance(last, one) > FOUND for one in moved):
+                return operation
+        return own
+
+    def _moved_with(self, operation: int | None) -> int | None:
+        """The first operation of modules in another order, for their results and the sums in them; else the operation."""
+        if operation is None:
+            return None
+        one = self.torch.operations[operation]
+        for first, crossing in self._moved.items():
+            module = next((name for name in crossing.inside if is_in(one.path, name)), None)
+            after = [other for other in self.torch.operations if operation in other.inputs]
+            if module is not None and (one.name == "add" or not any(is_in(other.path, module) for other in after)):
+                return first
+        return operation
+
+    def _added_later(self, own: int, apart: Array) -> int | None:
+        """A sum that JAX lacks, if JAX adds the same numbers later, to the result of an operation that follows the sum."""
+        for fault in self._faults.values():
+            inputs = self.torch.operations[fault.operation].inputs if fault.operation >= 0 else ()
+            added = [self.torch.values[one].wide for one in inputs if one in self.torch.values]
+            is_sum = fault.operation >= 0 and self.torch.operations[fault.operation].name == "add"
+            if is_sum and any(one.size == apart.size and same_numbers(apart, one, FOUND) for one in added):
+                later = self.torch.operations[own]
+                fault.relation = f"JAX adds the two after {later.path.rpartition('.')[2] or later.name}, PyTorch before"
+                return fault.operation
+        return None
 
     def _needed(self, own: int | None, matrix: Array) -> bool:
         """Whether JAX has an earlier result of torch in place of this one, and needs it for more, as torch does.
@@ -118,6 +177,8 @@ class Search:
 
     def _blame(self, operation: int, how: str, number: int) -> None:
         fault = self._faults.setdefault((operation, how), Fault(operation, number, how))
+        if crossing := self._moved.get(operation):
+            fault.path, fault.relation = crossing.path, crossing.said
         fault.shown.append(number)
 
     def _hidden(self, at: int, fault: int, expected: Array, run: Run) -> tuple[int, str] | None:
@@ -134,6 +195,7 @@ class Search:
         always: set[int] | None = None
         for mend, here, matrix in self._trials(at, fault, run):
             if distance(matrix, expected) <= self._limit(at):
+                self._relate(fault, mend, run)
                 return None
             assert landmark.operation is not None
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
@@ -151,11 +213,22 @@ class Search:
         left = [one for one in set(found) if one[1] or one[0] in (always or ())]
         return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
 
+    def _relate(self, fault: int, mend: Mend, run: Run) -> None:
+        """Keep which value of JAX has the place of torch's result of a fault, and how it differs, if by one constant."""
+        one = self._faults[fault, self._how(fault)]
+        if one.mend is None:
+            theirs = np.asarray(run.values[mend.value], np.float64)
+            one.mend, one.relation = mend, relation(theirs, self.forcing.mended(mend, wide=True))
+
     def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: Run) -> bool:
         operation, how = fault
         given = [operation] if how else [one for one in self.torch.operations[operation].inputs if one in self.torch.values]
-        trials = (matrix for one in given for *_, matrix in self._trials(at, one, run))
-        return any(distance(matrix, expected) <= self._limit(at) for matrix in trials)
+        return any(self._mending(at, one, expected, run) for one in given)
+
+    def _mending(self, at: int, operation: int, expected: Array, run: Run) -> Mend | None:
+        """A replacement of a value of JAX by torch's result of an operation that makes a landmark right."""
+        trials = self._trials(at, operation, run)
+        return next((mend for mend, _, matrix in trials if distance(matrix, expected) <= self._limit(at)), None)
 
     def _trials(self, at: int, operation: int, run: Run) -> Iterator[tuple[Mend, Mapping[int, Any], Array]]:
         """Replace one value of JAX after the other by torch's result of an operation, with its axes in all orders that fit.
@@ -190,15 +263,16 @@ class Search:
             used = sum(operation in one.inputs for one in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
-            for mend, _, matrix in self._trials(at, operation, run):
-                if distance(matrix, expected) <= self._limit(at):
-                    run.put(mend.value, self.forcing.mended(mend, wide=True))
-                    self.forcing.mends[at] = mend
-                    self._right.add(operation)
-                    self._settle_value(mend.value)
-                    return
+            if mend := self._mending(at, operation, expected, run):
+                run.put(mend.value, self.forcing.mended(mend, wide=True))
+                self.forcing.mends[at] = mend
+                self._right.add(operation)
+                self._settle_value(mend.value)
+                return
 
     def _how(self, operation: int) -> str:
+        if operation in self._moved:
+            return "moved"
         return "misplaced" if operation in self._misplaced else "changed" if operation in self._changed else ""
 
     def _settle(self, landmark: Landmark) -> None:
@@ -225,10 +299,32 @@ class Search:
 
     def first_missing(self, number: int, run: Run) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
-        known = self.forcing.landmarks[number].operation is not None
-        return self._lacking(number, self._theirs(number, run))[0] if known else None
+        landmark = self.forcing.landmarks[number]
+        if landmark.operation is None:
+            return None
+        first, missing = self._lacking(number, self._theirs(number, run))
+        expected = landmark.compared(landmark.expected.wide)
+        # JAX may lack others without a fault, such as torch's mask, or have a later one by chance: it is the one that
+        # corrects all, if there is one whose operands JAX has
+        begins = (one for one in sorted(missing) if not missing & set(self.torch.operations[one].inputs))
+        corrects = next((one for one in begins if self._mending(number, one, expected, run)), None)
+        # torch may scale both operands of a product, and JAX neither
+        return self._proportional(number, missing, expected, run) or first if corrects is None else corrects
 
-    def _lacking(self, number: int, theirs: Mapping[int, list[Array]], given: int | None = None) -> tuple[int, set[int]]:
+    def _proportional(self, at: int, missing: set[int], expected: Array, run: Run) -> int | None:
+        """An operation of which JAX has the result times a constant, if that is all that is wrong."""
+        values = [(n, run.values[n]) for n in self._numbers(self.forcing.landmarks[at]) if n in run.values]
+        for operation in sorted(missing):
+            like = self.torch.values[operation].wide
+            there = [np.asarray(one) for _, one in values if one.size == like.size and one.dtype == np.float64]
+            moved = ((one, reordered(like, one.shape, order)) for one in there for order in orders_of(one.shape, like.shape))
+            if any(relation(one, mine) for one, mine in moved) and self._mending(at, operation, expected, run):
+                return operation
+        return None
+
+    def _lacking(
+        self, number: int, theirs: Mapping[int, list[tuple[int, Array]]], given: int | None = None
+    ) -> tuple[int, set[int]]:
         """The first operation on the way to a landmark whose result JAX does not have, and all such operations."""
         landmark = self.forcing.landmarks[number]
         assert landmark.operation is not None
@@ -256,23 +352,28 @@ class Search:
             left += self.torch.operations[index].inputs
         return sorted(found)
 
-    def _theirs(self, at: int, run: Run, here: Mapping[int, Any] = MappingProxyType({})) -> dict[int, list[Array]]:
+    def _theirs(
+        self, at: int, run: Run, here: Mapping[int, Any] = MappingProxyType({})
+    ) -> dict[int, list[tuple[int, Array]]]:
         """JAX's values between the known values and a landmark, sorted, by size; those in ``here`` replace its own."""
-        found: dict[int, list[Array]] = {}
+        found: dict[int, list[tuple[int, Array]]] = {}
         for number in self._numbers(self.forcing.landmarks[at]):
             value = here.get(number, run.values.get(number))
             if value is not None and value.dtype == np.float64:
-                found.setdefault(int(value.size), []).append(np.sort(np.asarray(value), axis=None))
+                found.setdefault(int(value.size), []).append((number, np.sort(np.asarray(value), axis=None)))
         return found
 
     def _numbers(self, landmark: Landmark) -> set[int]:
-        """JAX's values of data between the known values and this landmark."""
-        step = self.flat.steps[landmark.step]
+        """JAX's values between the known values and this landmark: of data, and what is computed from weights alone."""
+        flat, step = self.flat, self.flat.steps[landmark.step]
         if landmark.place >= 0:
-            return self.flat.ancestors([step.inputs[landmark.place]], self._settled)
-        return {step.outputs[0]} | self.flat.ancestors(step.inputs, self._settled)
+            data = flat.ancestors([step.inputs[landmark.place]], self._settled)
+        else:
+            data = {step.outputs[0]} | flat.ancestors(step.inputs, self._settled)
+        makers = [flat.steps[flat.maker[one]] for one in data if one in flat.maker and flat.maker[one] not in self._settled]
+        return data | {one for maker in makers for one in maker.inputs if isinstance(one, int) and one in flat.maker}
 
-    def _found(self, operation: int, theirs: Mapping[int, list[Array]], number: int) -> bool:
+    def _found(self, operation: int, theirs: Mapping[int, list[tuple[int, Array]]], number: int) -> bool:
         """Whether JAX has the result of an operation on the way to a landmark."""
         if operation in self._misplaced | self._changed:
             return False
@@ -287,7 +388,31 @@ class Search:
         # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
         picks = any(one.size > mine.size and holds(np.sort(one, axis=None), mine, limit) for one in before)
         sizes = [mine.size] if picks else [size for size in theirs if size and not size % max(mine.size, 1)]
-        return any(holds(one, mine, limit) for size in sizes for one in theirs.get(size, []))
+        values = [one for size in sizes for one in theirs.get(size, [])]
+        if any(holds(one, mine, limit) for _, one in values):
+            return True
+        nearly = [(number, one) for number, one in values if holds(one, mine, MOST_FOUND)]
+        return any(holds(one, mine, self._constants_move(number)) for number, one in nearly)
+
+    def _has(self, operation: int, number: int, run: Run) -> bool:
+        """Whether JAX has the result of an operation on the way to a landmark, and not as a part of more numbers."""
+        value = self.torch.values[operation].wide
+        there = {value.size: self._theirs(number, run).get(value.size, [])}
+        return value.dtype == np.float64 and self._found(operation, there, number)
+
+    def _constants_move(self, number: int) -> float:
+        """How far rounded constants may move a value of JAX, even if what follows does not depend on them."""
+        if self._moves is None:
+            options: dict[str, Any] = {"wide": True, "mended": False, "keep": True}
+            unit = 2.0 ** -FORMATS[self.flat.dtype].precision
+            clean = self.forcing.replaced(set(), **options).run
+            noisy = self.forcing.replaced(set(), **options, noise=Noise(0, unit), constants_only=True).run
+            assert clean is not None
+            assert noisy is not None
+            pairs = ((n, np.asarray(noisy.values[n]), np.asarray(one)) for n, one in clean.values.items())
+            moved = {n: distance(one, other, in_parts=False) for n, one, other in pairs if other.dtype == np.float64}
+            self._moves = {n: min(CONSTANTS * one, MOST_FOUND) for n, one in moved.items() if FLOOR < one < np.inf}
+        return self._moves.get(number, 0.0)
 
     def _limit(self, number: int) -> float:
         """The largest difference of numbers that count as the same at a landmark."""

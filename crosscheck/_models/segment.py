@@ -12,35 +12,49 @@ import torch
 from jax.extend.core import Literal
 
 from crosscheck._compare.compare import compare
+from crosscheck._compare.how_numbers import CONSTANTS
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import copied
 from crosscheck._models.distances import distance, same_numbers
 from crosscheck._models.engine import Found
+from crosscheck._models.forcing import Fault
 from crosscheck._models.landmarks import Landmark, orders_of
 from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import DATA, Operation
+from crosscheck._shadow.jax_equations import widened
 
 SAME = 1e-5
 """The largest relative difference of a module's argument in JAX: values between landmarks are rounded differently."""
+RANDOM = frozenset(["random_bits", "rng_bit_generator", "rng_uniform", "threefry2x32"])
 MOST_COMPARED = 12
 """The most different stretches that are compared alone, which takes seconds each."""
 
 
-def explanation_by_compare(found: Found, landmark: Landmark, operation: Operation, known: dict[object, str]) -> str:
+def explanation_by_compare(found: Found, landmark: Landmark, fault: Fault, known: dict[object, str]) -> str:
     """How the module and the stretch differ; empty if the stretch is not that of one module.
 
     ``known`` holds the results so far: equal layers are compared once.
     """
+    operation = found.torch.operations[fault.operation]
     module = found.torch.modules.get(operation.path)
     if module is None or not operation.path or list(module.children()):
         return ""
     seen = _given(found, operation)
-    ends = None if seen is None else _stretch(found, landmark, seen)
-    if ends is None:
+    if seen is None:
         return ""
-    given, function = ends
+    if getattr(module, "inplace", False):  # its argument is used again
+        module = copied(module)
+        module.inplace = False
     try:
-        module = _up_to(found, landmark, operation, module, seen)
+        # JAX's value in the place of the module's result, if it is known, or the landmark
+        own = fault.mend is not None and _gives(module, seen, found.torch.values[operation.index].narrow)
+        step = found.flat.steps[landmark.step]
+        at_landmark = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        ends = _stretch(found, fault.mend.value if own and fault.mend else at_landmark, seen, step.operation.source)
+        if ends is None:
+            return ""
+        given, function = ends
+        module = module if own else _up_to(found, landmark, operation, module, seen)
         if module is None or (given is not seen and not _keeps_axes(found, module, given, operation)):
             return ""
         same = repr(module), str(jax.make_jaxpr(function)(jax.ShapeDtypeStruct(given.shape, given.dtype)))
@@ -56,6 +70,27 @@ def explanation_by_compare(found: Found, landmark: Landmark, operation: Operatio
     if not report.passed and report.cause not in (None, "error"):
         known[same] = report.headline.partition(f" / {function.__name__}: ")[2].rstrip(".")
     return known[same]
+
+
+def draws_random_numbers(found: Found, landmark: Landmark) -> bool:
+    """Whether JAX draws random numbers on the way to a landmark from the one before."""
+    flat, step = found.flat, found.flat.steps[landmark.step]
+    known = {one.step for one in found.landmarks if one.place < 0 and one.step < landmark.step}
+    known |= {flat.maker.get(flat.steps[one.step].inputs[one.place], -1) for one in found.landmarks if one.place >= 0}
+    if landmark.place >= 0 and step.inputs[landmark.place] in flat.maker:
+        step = flat.steps[flat.maker[step.inputs[landmark.place]]]
+    left, seen = list(step.inputs), set[Any]()
+    while left:
+        number = left.pop()
+        if not isinstance(number, int) or number in seen or number not in flat.maker:
+            continue
+        seen.add(number)
+        maker = flat.steps[flat.maker[number]]
+        if maker.operation.name in RANDOM:
+            return True
+        if maker.operation.index not in known:
+            left += maker.inputs
+    return False
 
 
 def _given(found: Found, operation: Operation) -> Any:
@@ -75,6 +110,13 @@ def _equal(given: Any, there: Any, order: tuple[int, ...] | None) -> bool:
     return moved.shape == there.shape and distance(there, moved) <= SAME
 
 
+def _gives(module: torch.nn.Module, given: Any, result: Any) -> bool:
+    """Whether a module gives this result."""
+    with torch.no_grad():
+        value = to_array(copied(module).double()(torch.from_numpy(given.astype(np.float64))))
+    return value.size == result.size and same_numbers(value[None], result[None], SAME)
+
+
 def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch.nn.Module, given: Any) -> Any:
     """The module with those that follow it up to the landmark; None if anything else is between them."""
     chain, value = [], given
@@ -83,7 +125,8 @@ def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch
         with torch.no_grad():
             value = to_array(copied(module).double()(torch.from_numpy(value.astype(np.float64))))
         chain.append(module)
-        if same_numbers(value[None], landmark.expected.narrow[None], SAME):
+        expected = landmark.expected.narrow
+        if value.size == expected.size and same_numbers(value[None], expected[None], SAME):
             return chain[0] if len(chain) == 1 else torch.nn.Sequential(*chain)
         following = next((call for call in calls if _takes(call[2], value)), None)
         if following is None:
@@ -106,14 +149,19 @@ def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Op
     return mine.shape == theirs.shape and distance(theirs[:, None], mine[:, None]) <= SAME
 
 
-def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callable[[Any], Any]] | None:
-    """The module's argument with its axes in JAX, and JAX's program from there to the landmark."""
+def _as_meant(literal: Any) -> Any:
+    """A number in the source, in float64: a well-known constant, such as sqrt(2 / pi), or a decimal."""
+    if literal.ndim or literal.dtype.kind != "f":
+        return literal
+    return next((one for one in CONSTANTS.values() if literal == literal.dtype.type(one)), widened(literal))
+
+
+def _stretch(found: Found, target: Any, given: Any, source: str) -> tuple[Any, Callable[[Any], Any]] | None:
+    """The module's argument with its axes in JAX, and JAX's program from there to a value."""
     run = found.narrow.run
     if run is None:
         return None
     flat = found.flat
-    step = flat.steps[landmark.step]
-    target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
     wanted = np.sort(given.astype(np.float64), axis=None)[:, None]
     ancestors = flat.ancestors([target])
     starts = [
@@ -131,7 +179,7 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callabl
     order = next(fitting, ())
     if order == ():  # the module's axes are joined or split in JAX: it is run with JAX's
         given, order = there.astype(given.dtype), None
-    inside = [one for one in flat.steps[: landmark.step + 1] if set(one.outputs) & ancestors]
+    inside = [one for one in flat.steps if set(one.outputs) & ancestors]
     values = run.values
 
     def port(x: Any) -> Any:
@@ -155,17 +203,21 @@ def _stretch(found: Found, landmark: Landmark, given: Any) -> tuple[Any, Callabl
                     made.update(zip(maker.outputs, as_it_is(maker, [read(number) for number in maker.inputs]), strict=True))
                 return made[one]
             exact = flat.exact.get(id(one)) if isinstance(one, Literal) else flat.exact.get(id(flat.constants.get(one)))
-            value = exact if exact is not None else one.val if isinstance(one, Literal) else values[one]
-            dtype = one.aval.dtype if isinstance(one, Literal) else value.dtype
+            held = _as_meant(np.asarray(one.val, one.aval.dtype)) if isinstance(one, Literal) else values.get(one)
+            value = exact if exact is not None else held
+            dtype = one.aval.dtype if isinstance(one, Literal) else values[one].dtype
             return jnp.asarray(value, x.dtype if jnp.issubdtype(dtype, jnp.floating) else dtype)
 
         for one in inside:
             if not any(isinstance(number, int) and number in here for number in one.inputs) or start in one.outputs:
                 continue
             operands = [read(number) for number in one.inputs]
-            here.update(zip(one.outputs, as_it_is(one, operands), strict=True))
+            # a cast to the model's dtype changes nothing there, and would round the wider numbers of a search
+            idle = one.operation.name == "convert_element_type" and flat.avals[one.outputs[0]].dtype == flat.dtype
+            results = [operands[0].astype(x.dtype)] if idle else as_it_is(one, operands)
+            here.update(zip(one.outputs, results, strict=True))
         result = here[target]
         return result if order is None or result.ndim != len(order) else result.transpose(np.argsort(order))
 
-    port.__name__ = step.operation.source or "the port"
+    port.__name__ = source or "the port"
     return given, port

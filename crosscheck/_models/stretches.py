@@ -126,7 +126,8 @@ def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Co
             here.update(zip(step.outputs, run.results(step, given), strict=True))
         return here[target]
 
-    values = [np.asarray(run.values[number]) for number in starts]
+    own = mends[at].value if at in mends else None  # what the fault changes may be what its segment begins with
+    values = [np.asarray((run.unmended if number == own else run.values)[number]) for number in starts]
     names = _names(found, starts)
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         given = dict(zip(names, values, strict=True))

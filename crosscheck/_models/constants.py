@@ -1,0 +1,46 @@
+"""A constant that explains a fault: JAX has torch's numbers times a constant, or plus one, such as a forgotten scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+
+FEWEST = 8
+"""Fewer numbers may have the same ratio by chance."""
+SAME = 1e-9
+"""The largest relative difference of ratios, or of differences, that count as one."""
+MOST = 2**16
+"""Integers up to this are looked for under the square root of a ratio."""
+
+
+def relation(theirs: Array, mine: Array) -> str:
+    """What JAX's numbers are, times or plus one constant, in terms of torch's; empty if one constant does not explain them.
+
+    Numbers that are not finite must be the same on both sides.
+    """
+    finite = np.isfinite(theirs) & np.isfinite(mine)
+    if not np.array_equal(theirs[~finite], mine[~finite], equal_nan=True):
+        return ""
+    theirs, mine = theirs[finite], mine[finite]
+    if mine.size < FEWEST or np.ptp(mine) == 0:
+        return ""
+    largest = np.abs(mine).argmax()
+    ratio = float(theirs[largest] / mine[largest])
+    if ratio and np.abs(theirs - ratio * mine).max() <= SAME * abs(theirs[largest]):
+        return f"JAX's numbers there are PyTorch's times {ratio:.6g}{_root(ratio)}"
+    apart = theirs - mine
+    if apart[0] and np.ptp(apart) <= SAME * np.abs(apart[0]):
+        sign = "plus" if apart[0] > 0 else "minus"
+        return f"JAX's numbers there are PyTorch's {sign} {abs(apart[0]):.6g}"
+    return ""
+
+
+def _root(ratio: float) -> str:
+    """Which square root a ratio is, as the scale of scores in attention is one over a square root."""
+    for root, said in ((ratio, ""), (1 / ratio, "1/")):
+        square = root * root
+        whole = round(square)
+        if root > 1 and whole <= MOST and abs(square - whole) <= SAME * square and round(whole**0.5) ** 2 != whole:
+            return f" = {said}sqrt({whole})"
+    return ""

@@ -1,0 +1,448 @@
+"""What ports of public models get wrong, in small: the places, the causes, and the right ports that were doubted."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from ports import Function, Port, X, compared, linear, normal, seeded
+from torch import nn
+from torch.nn import functional as F
+
+from crosscheck import ModelsReport, compare_models, copy_weights
+
+IDS = np.random.default_rng(0).integers(0, 20, (2, 8))
+MASK = np.ones((2, 6), np.int64)
+MASK[1, :2] = 0  # padding on the left
+
+
+def params_of(model: nn.Module) -> dict[str, Any]:
+    return {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+
+
+def only_fault(report: ModelsReport) -> Any:
+    assert not report.passed
+    assert len(report.diverging) == 1, report.story()
+    return report.faults[0]
+
+
+def norm(p: dict[str, Any], name: str, x: Any, epsilon: float = 1e-5) -> Any:
+    scaled = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + epsilon)
+    return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+class Masked(nn.Module):
+    """Attention to the tokens before, without those of the padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.o = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x)[:, None].chunk(3, -1)
+        seen = torch.ones(6, 6, dtype=torch.bool).tril() & (mask[:, None, None, :] > 0)
+        return self.o(F.scaled_dot_product_attention(q, k, v, attn_mask=seen)[:, 0])
+
+
+def attention(p: dict[str, Any], x: Any, mask: Any, *, hidden: float, rows: float, scale: float = 8**0.5) -> Any:
+    q, k, v = jnp.split(linear(p, "qkv", x), 3, -1)
+    seen = jnp.tril(jnp.ones((6, 6), bool)) & (mask[:, None, :] > 0)
+    scores = q @ k.swapaxes(1, 2) / scale + jnp.where(seen, 0.0, hidden)
+    scores = (
+        jnp.where(seen.any(-1, keepdims=True), jax.nn.softmax(scores, -1), rows) if rows >= 0 else jax.nn.softmax(scores, -1)
+    )
+    return linear(p, "o", scores @ v)
+
+
+@pytest.mark.parametrize("hidden", [float(jnp.finfo(jnp.float32).min), -1e9])
+def test_rows_that_a_mask_hides_as_a_whole_are_compared(hidden: float) -> None:
+    model = seeded(Masked())
+    assert compared(model, lambda p, x, mask: attention(p, x, mask, hidden=hidden, rows=0.0), X, MASK, order=1).passed
+    fault = only_fault(compared(model, lambda p, x, mask: attention(p, x, mask, hidden=hidden, rows=-1.0), X, MASK))
+    assert "PyTorch leaves nothing in these rows" in fault.explanation
+
+
+def test_the_scale_of_attention_is_named() -> None:
+    def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
+        return attention(p, x, mask, hidden=-1e9, rows=0.0, scale=1.0)
+
+    assert "times 2.82843 = sqrt(8)" in only_fault(compared(seeded(Masked()), port, X, MASK)).explanation
+
+
+class Scaled(nn.Module):
+    """Embeddings times sqrt(8), which a norm that follows cancels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb, self.norm, self.up, self.last = nn.Embedding(20, 8), nn.LayerNorm(8), nn.Linear(8, 8), nn.LayerNorm(8)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.emb(ids) * 8**0.5
+        return self.last(x + self.up(self.norm(x)))
+
+
+def test_a_forgotten_scale_before_a_norm_is_named() -> None:
+    def port(p: dict[str, Any], ids: Any) -> Any:
+        x = p["emb.weight"][ids]
+        return norm(p, "last", x + linear(p, "up", norm(p, "norm", x)))
+
+    fault = only_fault(compared(seeded(Scaled()), port, IDS))
+    assert (fault.torch, fault.operation) == ("", "mul")
+    assert "times 0.353553 = 1/sqrt(8)" in fault.explanation
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.norm, self.up, self.down, self.last = (
+            *(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)),
+            nn.LayerNorm(8),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(x + torch.tanh(self.mix(x)))
+        return self.last(x + self.down(F.gelu(self.up(x))))
+
+
+class Layers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.head = nn.ModuleList([Layer(), Layer()]), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+def layer(p: dict[str, Any], name: str, x: Any, *, how: str) -> Any:
+    first, second = (f"{name}.last", f"{name}.norm") if how == "exchanged" else (f"{name}.norm", f"{name}.last")
+    if how == "before":
+        x = x + jnp.tanh(linear(p, f"{name}.mix", norm(p, first, x)))
+    elif how == "sum later":
+        x = norm(p, first, jnp.tanh(linear(p, f"{name}.mix", x))) + x
+    else:
+        x = norm(p, first, x + jnp.tanh(linear(p, f"{name}.mix", x)))
+    return norm(p, second, x + linear(p, f"{name}.down", jax.nn.gelu(linear(p, f"{name}.up", x), approximate=False)))
+
+
+@pytest.mark.parametrize(
+    ("how", "where", "said"),
+    [
+        ("before", "layers.1.norm", "JAX applies it before mix, PyTorch after"),
+        ("sum later", "layers.1", "JAX adds the two after norm, PyTorch before"),
+        ("exchanged", "layers.1.norm", "JAX applies it and last in each other's place"),
+        ("reversed", "layers", "JAX applies layers.1, layers.0 in this order"),
+    ],
+)
+def test_modules_in_another_order_are_one_fault(how: str, where: str, said: str) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        for one in (1, 0) if how == "reversed" else (0, 1):
+            x = layer(p, f"layers.{one}", x, how=how if one == 1 else "")
+        return linear(p, "head", x)
+
+    fault = only_fault(compared(seeded(Layers()), port, X))
+    assert (fault.torch, fault.explanation) == (where, said)
+
+
+class Gated(nn.Module):
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.gate, self.up, self.down, self.act = nn.Linear(8, 16), nn.Linear(8, 16), nn.Linear(16, 8), activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(self.act(self.gate(x)) * self.up(x))
+
+
+@pytest.mark.parametrize("cast", [False, True])
+@pytest.mark.parametrize(
+    ("activation", "other", "said"),
+    [
+        (nn.SiLU(), jax.nn.relu, "the PyTorch function is silu, the JAX function is relu"),
+        (nn.SiLU(inplace=True), jax.nn.relu, "the PyTorch function is silu, the JAX function is relu"),
+        (nn.GELU(), jax.nn.gelu, "the PyTorch function is gelu, the JAX function is gelu_tanh"),
+    ],
+)
+def test_the_activation_of_a_gate_is_named(activation: nn.Module, other: Port, said: str, cast: bool) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        gate = linear(p, "gate", x)
+        # as layers of flax do that have a dtype; also where JAX traces in float64
+        return linear(p, "down", other(gate.astype(jnp.float32) if cast else gate) * linear(p, "up", x))
+
+    fault = only_fault(compared(seeded(Gated(activation)), port, X))
+    assert fault.torch == "act"
+    assert fault.explanation.startswith(said)
+
+
+def test_a_bias_of_other_numbers_is_named_behind_a_mask() -> None:
+    class Queries(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.o = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            hidden = (1 - mask[:, None, :].to(x.dtype)) * -1e4
+            return self.o(F.softmax(self.q(x) @ self.k(x).transpose(1, 2) + hidden, -1) @ x)
+
+    def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
+        scores = linear(p, "q", x) @ linear(p, "k", x).swapaxes(1, 2)
+        return linear(p, "o", jax.nn.softmax(jnp.where(mask[:, None, :] > 0, scores, -jnp.inf), -1) @ x)
+
+    model = seeded(Queries())
+    params = params_of(model)
+    assert compare_models(model, port, [X, MASK], params=params, order=0).passed
+    report = compare_models(model, port, [X, MASK], params={**params, "q.bias": params["q.bias"] * 0.5}, order=0)
+    fault = only_fault(report)
+    assert fault.torch == "q"
+    assert "q.bias holds other numbers" in fault.explanation
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_positions_that_torch_computes_from_the_tokens_are_one_fault(offset: int) -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places, self.norm = nn.Embedding(20, 8), nn.Embedding(16, 8), nn.LayerNorm(8)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            seen = ids.ne(21).int()
+            return self.norm(self.words(ids) + self.places(torch.cumsum(seen, 1) * seen + 1))
+
+    def port(p: dict[str, Any], ids: Any) -> Any:
+        places = jnp.broadcast_to(jnp.arange(8), ids.shape) + offset
+        return norm(p, "norm", p["words.weight"][ids] + p["places.weight"][places])
+
+    report = compared(seeded(Positions()), port, IDS)
+    assert report.passed is (offset == 2)
+    if offset == 0:
+        assert only_fault(report).torch == "places"
+
+
+def test_a_table_in_float64_of_rounded_numbers_may_differ_in_their_last_digit() -> None:
+    angles = np.arange(6)[:, None] * 10.0 ** -(np.arange(8) / 8)
+    table = np.sin(angles).astype(np.float32)
+    model = Function(lambda x: x * torch.from_numpy(table))
+    other = np.where(np.arange(8) % 3 == 1, np.nextafter(table, np.float32(2)), table).astype(np.float64)
+    assert compare_models(model, lambda _, x: x * jnp.asarray(other), [X], params={}).passed
+    assert not compare_models(model, lambda _, x: x * jnp.asarray(other + 1e-5), [X], params={}).passed
+
+
+@pytest.mark.parametrize(("block", "approximate", "right"), [(4, False, True), (3, False, False), (4, True, False)])
+def test_what_follows_a_jump_everywhere_is_judged(block: int, approximate: bool, right: bool) -> None:
+    """A number of each block goes into all outputs, so that rounding at a jump may move every one of them."""
+
+    class Blocks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            each = torch.ones_like(mask) / 4
+            number = torch.floor(torch.cumsum(each, 1) - each + torch.where(mask >= 0, 0.0, -9.0)).long().clamp(0, 3)
+            return self.b(torch.einsum("bng,bnd->bgd", F.one_hot(number, 4).to(x.dtype), F.gelu(self.a(x))).mean(1))
+
+    def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
+        each = jnp.ones_like(mask) / block
+        number = jnp.clip(jnp.floor(jnp.cumsum(each, 1) - each + jnp.where(mask >= 0, 0.0, -9.0)).astype(int), 0, 3)
+        h = jax.nn.gelu(linear(p, "a", x), approximate=approximate)
+        return linear(p, "b", jnp.einsum("bng,bnd->bgd", jax.nn.one_hot(number, 4), h)[:, : 4 if block == 4 else 3].mean(1))
+
+    assert compared(seeded(Blocks()), port, X, MASK).passed is right
+
+
+def test_the_same_mask_forgotten_in_every_layer_is_one_kind_of_fault() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([Masked(), Masked()])
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            for one in self.layers:
+                x = one(x, mask)
+            return x
+
+    def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
+        for k in range(2):
+            own = {name.removeprefix(f"layers.{k}."): one for name, one in p.items() if name.startswith(f"layers.{k}.")}
+            x = attention(own, x, jnp.ones_like(mask), hidden=-1e9, rows=-1.0)
+        return x
+
+    right = np.ones_like(MASK)
+    right[1, 4:] = 0  # padding on the right leaves something in each row
+    report = compared(seeded(Twice()), port, X, right)
+    assert [fault.torch for fault in report.diverging[0]] == ["layers.0", "layers.1"], report.story()
+    assert len(report.diverging) == 1
+
+
+def test_a_bias_relative_to_positions_that_torch_adds_in_place_is_a_landmark() -> None:
+    class Relative(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.o, self.table = nn.Linear(8, 8), nn.Linear(8, 8), nn.Embedding(6, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            apart = (torch.arange(6)[:, None] - torch.arange(6)).clamp(min=0)
+            hidden = torch.full((6, 6), torch.finfo(x.dtype).min).triu(1)
+            scores = self.q(x) @ x.transpose(1, 2)
+            scores += self.table(apart)[..., 0] + hidden
+            return self.o(F.softmax(scores, -1) @ x)
+
+    def port(p: dict[str, Any], x: Any, causal: bool) -> Any:
+        apart = jnp.maximum(jnp.arange(6)[:, None] - jnp.arange(6), 0)
+        scores = linear(p, "q", x) @ x.swapaxes(1, 2) + p["table.weight"][apart][..., 0]
+        scores = jnp.where(jnp.tril(jnp.ones((6, 6), bool)), scores, -1e30) if causal else scores
+        return linear(p, "o", jax.nn.softmax(scores, -1) @ x)
+
+    model = seeded(Relative())
+    assert compared(model, lambda p, x: port(p, x, True), X).passed
+    assert "PyTorch masks" in only_fault(compared(model, lambda p, x: port(p, x, False), X)).explanation
+
+
+def test_a_batch_norm_whose_statistics_have_each_other_s_place_is_one_fault() -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.bn, self.b = nn.Linear(8, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(F.relu(self.bn(self.a(x))))
+
+    def port(p: dict[str, Any], x: Any, mean: str, bias: str) -> Any:
+        scale = jax.lax.rsqrt(p["bn.running_var"] + 1e-5) * p["bn.weight"]
+        return linear(p, "b", jax.nn.relu((linear(p, "a", x) - p[mean]) * scale + p[bias]))
+
+    model, rows = seeded(Normed()), normal(16, 8)
+    assert compared(model, lambda p, x: port(p, x, "bn.running_mean", "bn.bias"), rows).passed
+    assert only_fault(compared(model, lambda p, x: port(p, x, "bn.bias", "bn.running_mean"), rows)).torch == "bn"
+
+
+def test_an_epsilon_is_named_for_a_norm_of_many_numbers() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        mean, var = (p[f"1.running_{one}"].reshape(8, 1, 1) for one in ("mean", "var"))
+        h = jax.lax.conv_general_dilated(x, p["0.weight"], (1, 1), "VALID")
+        return (h - mean) / jnp.sqrt(var + 1e-3) * p["1.weight"].reshape(8, 1, 1) + p["1.bias"].reshape(8, 1, 1)
+
+    model = seeded(nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)))
+    fault = only_fault(compared(model, port, normal(3, 3, 20, 20)))
+    assert fault.explanation.startswith("with 1e-05 in place of its 0.001")
+
+
+def test_dropout_that_was_left_on_is_named() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h = jax.nn.relu(linear(p, "0", x))
+        return linear(p, "3", jnp.where(jax.random.bernoulli(jax.random.key(0), 0.5, h.shape), h / 0.5, 0.0))
+
+    model = seeded(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3)))
+    assert "draws random numbers" in only_fault(compared(model, port, X)).explanation
+
+
+def test_heads_of_a_mask_in_groups_are_no_cause() -> None:
+    """JAX has the axes of its scores in another order, with heads in groups; its mask is PyTorch's."""
+
+    def heads(x: Any) -> Any:
+        return x.reshape(2, 6, 4, 2)
+
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.o = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k = heads(self.q(x)), heads(x)
+            scores = torch.einsum("btnh,bsnh->bnts", q, k) * 0.5
+            scores = scores.masked_fill(torch.ones(6, 6, dtype=torch.bool).triu(1), -torch.inf)
+            return self.o(torch.einsum("bnts,bsnh->btnh", scores.softmax(-1), k).reshape(2, 6, 8))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        q, k = heads(linear(p, "q", x)).reshape(2, 6, 2, 2, 2), heads(x).reshape(2, 6, 2, 2, 2)
+        scores = jnp.einsum("btgnh,bsgnh->btgns", q, k) * 0.25
+        seen = jnp.tril(jnp.ones((6, 6), bool))[:, None, None, :]
+        scores = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1)
+        return linear(p, "o", jnp.einsum("btgns,bsgnh->btgnh", scores, k).reshape(2, 6, 8))
+
+    assert "mask" not in only_fault(compared(seeded(Grouped()), port, X)).explanation
+
+
+def test_a_layer_with_the_numbers_of_the_one_before_is_named() -> None:
+    model = seeded(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return linear(p, "4", jnp.tanh(linear(p, "2", jnp.tanh(linear(p, "0", x)))))
+
+    params = params_of(model)
+    params |= {f"2.{one}": params[f"0.{one}"] for one in ("weight", "bias")}
+    report = compare_models(model, port, [X], params=params, order=0)
+    assert report.first is not None
+    assert report.first.torch == "2", report.story()
+
+
+def test_tokens_that_jax_moves_after_it_has_joined_them_are_one_fault() -> None:
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cls = nn.Parameter(torch.zeros(1, 1, 8))
+            self.norm, self.up, self.last = nn.LayerNorm(8), nn.Linear(8, 8), nn.LayerNorm(8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.cat([self.cls.expand(2, 1, 8), x], 1)
+            return self.last(x + self.up(self.norm(x)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        x = jnp.concatenate([jnp.broadcast_to(p["cls"], (2, 1, 8)), x], 1)[:, ::-1]
+        return norm(p, "last", x + linear(p, "up", norm(p, "norm", x)))[:, ::-1]
+
+    fault = only_fault(compared(seeded(Joined()), port, X))
+    assert (fault.operation, fault.explanation) == ("cat", "JAX has the same numbers there, in another order")
+
+
+def test_copy_weights_copies_a_bias_of_some_outputs_of_a_layer() -> None:
+    class Steps(nn.Module):
+        """As the step sizes of a state space model: one layer makes them together with other numbers."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.step, self.out = nn.Linear(8, 12, bias=False), nn.Parameter(torch.zeros(4)), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h, size = self.inner(x).split([8, 4], -1)
+            return self.out(h * F.softplus(size + self.step).repeat(1, 1, 2))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h, size = jnp.split(x @ p["inner"], [8], -1)
+        return (h * jnp.tile(jax.nn.softplus(size + p["step"]), (1, 1, 2))) @ p["out"] + p["bias"]
+
+    model = seeded(Steps())
+    shapes = {"inner": (8, 12), "step": (4,), "out": (8, 8), "bias": (8,)}
+    rng = np.random.default_rng(1)
+    params = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
+    filled, _ = copy_weights(model, port, [X], params=params)
+    assert np.array_equal(filled["step"], model.step.detach().numpy())
+    assert compare_models(model, port, [X], params=filled).passed
+
+
+def test_copy_weights_keeps_a_table_that_is_not_trained() -> None:
+    """JAX computes it."""
+    table = np.sin(np.arange(48).reshape(6, 8)).astype(np.float32)
+
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.places = nn.Parameter(torch.from_numpy(table.copy()), requires_grad=False)
+            self.norm, self.up = nn.LayerNorm(8), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x + self.places
+            return x + self.up(self.norm(x))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        x = x + table
+        return x + linear(p, "up", norm(p, "norm", x))
+
+    model = Table()
+    start = {"up.weight": normal(8, 8), "up.bias": np.zeros(8), "norm.weight": np.ones(8), "norm.bias": np.zeros(8)}
+    params = {name: jnp.asarray(one, jnp.float32) for name, one in start.items()}
+    filled, matches = copy_weights(model, port, [X], params=params)
+    assert {str(one.torch) for one in matches if one.jax} == {"up.weight", "up.bias", "norm.weight", "norm.bias"}
+    assert compare_models(model, port, [X], params=filled).passed

@@ -59,6 +59,7 @@ class Search:
         """Steps of JAX whose results torch has."""
         self._faults: dict[tuple[int, str], Fault] = {}
         """Faults by operation, and by how it is wrong."""
+        self._sizes = {one.wide.size for one in self.torch.values.values()}
         self._sorted: dict[int, Array] = {}
         self._moves: dict[int, float] | None = None
         self._crossings = crossings(forcing.torch, forcing.flat, forcing.landmarks)
@@ -88,16 +89,7 @@ class Search:
             elif error > CLEARLY * FOUND and not landmark.beside and self._has(own, number, run):
                 self._changed.add(own)
                 self._right.discard(own)
-        crossing = self._crossings.get(number)
-        operation: int | None
-        if crossing is not None:
-            operation = crossing.operation
-        elif own in self._changed:
-            operation = self._added_later(own, matrix - expected) or own
-        else:
-            operation = self._moved_with(self.first_missing(number, run))
-        if operation is None:  # an input or running statistics: no other landmark shares its fault
-            operation = -1 - number
+        operation = self._cause(number, own, matrix - expected if matrix.dtype == np.float64 else expected, run)
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
             known = operation in self._moved or own in self._changed
@@ -111,6 +103,18 @@ class Search:
             self._settle(landmark)
             return True
         return False  # in another order, or visible at the next landmark that both sides must have
+
+    def _cause(self, number: int, own: int | None, apart: Array, run: Run) -> int:
+        """The operation of torch that is wrong; a negative number if no other landmark can share its fault."""
+        if (crossing := self._crossings.get(number)) is not None:
+            return crossing.operation
+        if own is not None and own in self._changed:
+            later = self._added_later(own, apart)
+            return own if later is None else later
+        operation = self.first_missing(number, run)
+        if operation is None:  # an input or running statistics
+            return -1 - number
+        return self._moved_with(operation)
 
     def _first_misplaced(self, own: int, number: int, run: Run) -> int:
         """The first operation on the way to a landmark whose numbers JAX uses in another order."""
@@ -129,10 +133,8 @@ class Search:
                 return operation
         return own
 
-    def _moved_with(self, operation: int | None) -> int | None:
+    def _moved_with(self, operation: int) -> int:
         """The first operation of modules in another order, for their results and the sums in them; else the operation."""
-        if operation is None:
-            return None
         one = self.torch.operations[operation]
         for first, crossing in self._moved.items():
             module = next((name for name in crossing.inside if is_in(one.path, name)), None)
@@ -359,7 +361,8 @@ class Search:
         found: dict[int, list[tuple[int, Array]]] = {}
         for number in self._numbers(self.forcing.landmarks[at]):
             value = here.get(number, run.values.get(number))
-            if value is not None and value.dtype == np.float64:
+            fits = self.flat.kinds[number] == DATA or np.size(value) in self._sizes  # a large weight takes long to sort
+            if value is not None and value.dtype == np.float64 and fits:
                 found.setdefault(int(value.size), []).append((number, np.sort(np.asarray(value), axis=None)))
         return found
 

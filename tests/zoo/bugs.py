@@ -171,7 +171,7 @@ BUGS = (
         "order of the patches",
         "vit",
         "plain",
-        ("blocks.0.norm1",),
+        ("",),
         {"flatten": lambda x: x.swapaxes(1, 2).reshape(len(x), -1, vit.WIDTH)},
     ),
     # Recurrence.

@@ -21,6 +21,28 @@ pytestmark = pytest.mark.full
 # What is compared
 
 
+class Root(nn.Module):
+    """Two weights of one module, which have no names of modules that could be said to be in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Parameter(torch.zeros(8, 8)) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(torch.tanh(x @ self.a) @ self.b) @ self.c
+
+
+@pytest.mark.parametrize("order", ["abc", "bac", "cba"])
+def test_weights_of_one_module_in_another_order_are_found(order: str) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        first, second, third = order
+        return jnp.tanh(jnp.tanh(x @ p[first]) @ p[second]) @ p[third]
+
+    report = compared(seeded(Root()), port, X)
+    assert report.passed is (order == "abc")
+    assert "in this order" not in report.story()
+
+
 @pytest.mark.parametrize(
     "port",
     [

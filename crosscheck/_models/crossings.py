@@ -37,9 +37,9 @@ def crossings(torch: TorchRecord, flat: JaxProgramFlat, landmarks: Sequence[Land
     found = _exchanged(torch, landmarks, crossed)
     edges: dict[str, dict[tuple[str, str], set[int]]] = defaultdict(lambda: defaultdict(set))
     for early, late in crossed:
-        if early in found and late in found:
-            continue
         parent, *pair = _apart(*(torch.operations[_of(landmarks[one])].path for one in (early, late)))
+        if (early in found and late in found) or pair[0] == pair[1]:  # what one module applies has no names
+            continue
         edges[parent][min(pair), max(pair)] |= {early, late}
     for parent, pairs in edges.items():
         crossing = _said(torch, landmarks, parent, pairs)
@@ -61,7 +61,9 @@ def _exchanged(torch: TorchRecord, landmarks: Sequence[Landmark], crossed: Seque
             continue
         names = {landmarks[k].name for k in (one, other, *between)}
         first, second = sorted((torch.operations[_of(landmarks[k])] for k in (one, other)), key=lambda made: made.index)
-        _, _, where = _apart(first.path, second.path)
+        _, own, where = _apart(first.path, second.path)
+        if own == where:
+            continue
         said = f"JAX applies it and {second.path.removeprefix(where.rpartition('.')[0] + '.')} in each other's place"
         crossing = Crossing(first.index, first.path, (first.path, second.path), said)
         found |= {number: crossing for number, mark in enumerate(landmarks) if mark.name in names}
@@ -114,7 +116,7 @@ def _said(
     }
     first = {module: min(_of(landmarks[one]) for one in some) for module, some in members.items()}
     steps = {module: min(landmarks[one].step for one in some) for module, some in members.items()}
-    sizes = {module: sum(one.numel() for one in torch.modules[module].parameters()) for module in modules}
+    sizes = {module: sum(torch.weights[name].size for name in torch.weights if is_in(name, module)) for module in modules}
     alone = [one for one in modules if all(one in pair for pair in pairs)]
     if not alone or len(set(sizes.values())) == 1:  # no one of them is moved, as where layers are alike
         order = map(_short, sorted(modules, key=steps.__getitem__))

@@ -310,8 +310,9 @@ class Search:
         # corrects all, if there is one whose operands JAX has
         begins = (one for one in sorted(missing) if not missing & set(self.torch.operations[one].inputs))
         corrects = next((one for one in begins if self._mending(number, one, expected, run)), None)
-        # torch may scale both operands of a product, and JAX neither
-        return self._proportional(number, missing, expected, run) or first if corrects is None else corrects
+        if corrects is None:  # torch may scale both operands of a product, and JAX neither
+            corrects = self._proportional(number, missing, expected, run)
+        return first if corrects is None else corrects
 
     def _proportional(self, at: int, missing: set[int], expected: Array, run: Run) -> int | None:
         """An operation of which JAX has the result times a constant, if that is all that is wrong."""

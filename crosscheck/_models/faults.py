@@ -198,7 +198,9 @@ def _explanation(found: Found, number: int, operation: int) -> str:
                     # torch may have added a mask to it
                     if mask := other_mask(found, found.landmarks[number], operation):
                         return mask
-                    return f"JAX applies other numbers of {name}" + ", as of other rows" * (found.torch.weights[name].ndim > 1)
+                    return f"JAX applies other numbers of {name}" + ", as of other rows" * (
+                        found.torch.weights[name].ndim > 1
+                    )
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:
                 return _misfit(found, use, slot) or f"JAX does not apply {name}, or another weight in its place"

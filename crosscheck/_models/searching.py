@@ -92,6 +92,9 @@ class Search:
         operation = self._cause(number, own, matrix - expected if matrix.dtype == np.float64 else expected, run)
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
+            if operation == own:
+                fault = self._faults[operation, self._how(operation)]
+                fault.relation = fault.relation or relation(matrix, expected)
             known = operation in self._moved or own in self._changed
             if operation >= 0 and not known and (hidden := self._hidden(number, operation, expected, run)):
                 self._blame(*hidden, number)
@@ -197,7 +200,8 @@ class Search:
         always: set[int] | None = None
         for mend, here, matrix in self._trials(at, fault, run):
             if distance(matrix, expected) <= self._limit(at):
-                self._relate(fault, mend, run)
+                if fault != landmark.operation:
+                    self._relate(fault, mend, run)
                 return None
             assert landmark.operation is not None
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:

@@ -81,6 +81,7 @@ def norm(p: dict[str, Any], name: str, x: Any, epsilon: float = 1e-5) -> Any:
     return x * p[f"{name}.weight"] + p[f"{name}.bias"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("bug", "wrong"), [("", []), ("pre", ["pre"]), ("scale", [""]), ("gelu", [""])])
 def test_the_first_layer_that_is_wrong_is_found_though_the_axes_have_another_order(bug: str, wrong: list[str]) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
@@ -109,6 +110,7 @@ class Causal(nn.Module):
         return self.out((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(b, t, 8))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("scale", "shift"), [(0.5, 0), (1.0, 0), (0.5, 1)])
 def test_masks_are_compared_in_any_order_of_axes(scale: float, shift: int) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
@@ -295,6 +297,7 @@ def test_a_feature_far_below_0_needs_no_more_digits_than_those_beside_it(offset:
     assert report.passed, report.story()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("epsilon", [1e-5, 1e-6, 1.5e-5])
 def test_noise_at_far_positions_excuses_nothing_elsewhere(epsilon: float) -> None:
     class Encoded(nn.Module):

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from crosscheck import ModelsReport, compare_models, copy_weights
 
+pytestmark = pytest.mark.full
+
 IDS = np.random.default_rng(0).integers(0, 20, (2, 8))
 MASK = np.ones((2, 6), np.int64)
 MASK[1, :2] = 0  # padding on the left

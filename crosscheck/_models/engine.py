@@ -120,8 +120,12 @@ def run(
         paired = {one.torch for one in pairs}
         lonely = any((use.index, slot) not in paired for use in torch.uses for slot in range(len(use.names)))
         flat.rounded = bool(loose) or lonely
+        marks: list[Landmark] = []
         for jumps in (False, True):
-            marks = landmarks(torch, flat, uses, pairs, last, jumps=jumps)
+            more = landmarks(torch, flat, uses, pairs, last, jumps=jumps)
+            if jumps and len(more) == len(marks):  # no jump has a partner
+                break
+            marks = more
             forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, loose)
             located = locate(forcing)
             in_part: list[str] = []

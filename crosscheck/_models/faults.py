@@ -93,7 +93,7 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     if not explanation and operation is not None:
         explanation = other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
         explanation = explanation or explanation_by_compare(found, landmark, fault, known) or fault.relation
-    if draws_random_numbers(found, landmark) and (not explanation or fault.how):
+    if (not explanation or fault.how) and draws_random_numbers(found, landmark):
         explanation = "JAX draws random numbers there, as dropout does"
     return Fault(
         torch=path,

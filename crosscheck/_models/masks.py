@@ -54,9 +54,8 @@ def _of_jax(found: Found, landmark: Landmark, mine: Array) -> list[Array]:
         array = np.asarray(value)
         total = array.sum(-1)
         if (array >= 0).all() and total.any() and ((np.abs(total - 1) <= SUM) | (total == 0)).all():
-            moved = array.ndim != len(shape) and _masked_rows(array) == _masked_rows(
-                mine
-            )  # heads in groups: the order is not known
+            # where heads are in groups, the order of the rows is not known
+            moved = array.ndim != len(shape) and _masked_rows(array) == _masked_rows(mine)
             return [] if moved else [reordered(array, shape, order) for order in orders_of(shape, array.shape)]
     return []
 

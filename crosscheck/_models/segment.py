@@ -46,7 +46,7 @@ def explanation_by_compare(found: Found, landmark: Landmark, fault: Fault, known
         module = copied(module)
         module.inplace = False
     try:
-        # JAX's value in the place of the module's result, if it is known, or the landmark
+        # JAX's program ends where JAX should have the module's result, if the search found that value; else at the landmark
         own = fault.mend is not None and _gives(module, seen, found.torch.values[operation.index].narrow)
         step = found.flat.steps[landmark.step]
         at_landmark = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
@@ -112,9 +112,14 @@ def _equal(given: Any, there: Any, order: tuple[int, ...] | None) -> bool:
 
 def _gives(module: torch.nn.Module, given: Any, result: Any) -> bool:
     """Whether a module gives this result."""
-    with torch.no_grad():
-        value = to_array(copied(module).double()(torch.from_numpy(given.astype(np.float64))))
+    value = _result(module, given)
     return value.size == result.size and same_numbers(value[None], result[None], SAME)
+
+
+def _result(module: torch.nn.Module, given: Any) -> Any:
+    """The result of a module in float64."""
+    with torch.no_grad():
+        return to_array(copied(module).double()(torch.from_numpy(given.astype(np.float64))))
 
 
 def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch.nn.Module, given: Any) -> Any:
@@ -122,8 +127,7 @@ def _up_to(found: Found, landmark: Landmark, operation: Operation, module: torch
     chain, value = [], given
     calls = iter([call for call in found.torch.calls if call[1] > operation.index])
     while True:
-        with torch.no_grad():
-            value = to_array(copied(module).double()(torch.from_numpy(value.astype(np.float64))))
+        value = _result(module, value)
         chain.append(module)
         expected = landmark.expected.narrow
         if value.size == expected.size and same_numbers(value[None], expected[None], SAME):
@@ -143,9 +147,7 @@ def _takes(arguments: Sequence[Any], value: Any) -> bool:
 
 def _keeps_axes(found: Found, module: torch.nn.Module, given: Any, operation: Operation) -> bool:
     """Whether a module commutes with a change of its argument's axes to JAX's, as elementwise functions do."""
-    with torch.no_grad():
-        result = copied(module).double()(torch.from_numpy(given.astype(np.float64)))
-    mine, theirs = (np.sort(one, axis=None) for one in (found.torch.values[operation.index].wide, result.numpy()))
+    mine, theirs = (np.sort(one, axis=None) for one in (found.torch.values[operation.index].wide, _result(module, given)))
     return mine.shape == theirs.shape and distance(theirs[:, None], mine[:, None]) <= SAME
 
 

@@ -131,7 +131,8 @@ def _as_written(value: float, dtype: Any) -> float:
     if few or abs(value) == float(jnp.finfo(dtype).max):
         return value
     decimals = (float(f"{value:.{digits}g}") for digits in range(1, 17))
-    return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
+    with np.errstate(over="ignore"):  # the decimal of a large number may be above the largest one
+        return next((decimal for decimal in decimals if float(np.asarray(decimal).astype(dtype)) == value), value)
 
 
 def is_scaling(equation: Any) -> bool:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from truths import precision, row_truth, truth
 
+import crosscheck
 from crosscheck import activations
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_backend import one_thread
@@ -170,6 +171,22 @@ def three_threads() -> Iterator[None]:
     finally:
         torch.set_num_threads(usual)
     assert of_a_new_thread() == usual
+
+
+def test_the_catalogue_is_judged_alike_on_every_number_of_cores() -> None:
+    """Along the first axis, torch rounds the last rows of each thread twice."""
+    usual, said = torch.get_num_threads(), []
+    try:
+        for cores in (1, 2, 8):
+            torch.set_num_threads(cores)
+            options: dict[str, Any] = {"dtypes": ["bfloat16"], "orders": [0], "modes": ["eager"]}
+            report = crosscheck.verify("softmax", implementations=["torch.native"], **options)
+            assert torch.get_num_threads() == cores
+            said.append([str(comparison) for comparison in report.comparisons])
+    finally:
+        torch.set_num_threads(usual)
+    assert said[0]
+    assert said[0] == said[1] == said[2]
 
 
 def test_torch_has_its_threads_again_after_several_have_asked_for_one() -> None:

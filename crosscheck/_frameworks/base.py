@@ -1,12 +1,19 @@
 """The interface to a framework: arrays in and out bit for bit, derivatives, an environment."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from crosscheck._arithmetic.formats import FloatArray
 
 Function = Callable[[Any], Any]
+
+THREADS = 2
+"""The number of torch's threads when the catalogue is judged, on every machine, since some results depend on it.
+
+Along another axis than the last one, the last rows of each thread are computed by other code than those before them.
+"""
 
 
 class NoDeviceError(RuntimeError):
@@ -56,6 +63,9 @@ class Backend(Protocol):
         None if the framework finds no path from the result to the input. Exceptions of the function pass through; a result
         of another shape or dtype raises ``WrongOutputError``.
         """
+
+    def threads(self, number: int) -> AbstractContextManager[None]:
+        """Compute in this many threads inside a block, if the framework lets one choose."""
 
     def lacks(self, mode: str) -> str | None:
         """Why a mode cannot be run here; None if it can."""

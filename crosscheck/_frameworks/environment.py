@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from contextlib import nullcontext
 from functools import cache
 
 from crosscheck._arithmetic.formats import FORMATS
@@ -12,11 +13,11 @@ from crosscheck._records.errors import said
 from crosscheck._records.interface import MissingFrameworkError
 
 
-def environment(device: str = "cpu", more: tuple[str, ...] = ()) -> dict[str, object]:
+def environment(device: str = "cpu", more: tuple[str, ...] = (), threads: int | None = None) -> dict[str, object]:
     """Versions, devices and settings on which results may depend; for a missing framework, why it is missing.
 
     For each dtype it says what happens to subnormals, or under ``lacks`` why the backend cannot run that dtype. ``more``
-    names other packages whose versions are included.
+    names other packages whose versions are included. ``threads`` is the number in which torch computes, if not the usual.
     """
     packages = ("torch-jax-crosscheck", "numpy", "ml_dtypes", "python-flint", *more)
     described: dict[str, object] = {
@@ -27,7 +28,9 @@ def environment(device: str = "cpu", more: tuple[str, ...] = ()) -> dict[str, ob
     }
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         try:
-            described[name] = {**backend(name).environment(device), **dtypes(name, device)}
+            framework = backend(name)
+            with nullcontext() if threads is None else framework.threads(threads):
+                described[name] = {**framework.environment(device), **dtypes(name, device)}
         except MissingFrameworkError as error:
             described[name] = {"error": str(error)}
     return described

@@ -4,7 +4,7 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch may be on the same GPU
@@ -120,6 +120,11 @@ def flush(dtype: str, mode: str, device: str) -> Flush:
         subnormal = np.full(64, fmt.smallest_subnormal * 2, fmt.dtype)
         normal = np.full(64, fmt.smallest_normal, fmt.dtype)
         return Flush(inputs=scaled(subnormal, 2.0**fmt.precision), outputs=scaled(normal, 0.5))
+
+
+def threads(number: int) -> AbstractContextManager[None]:
+    """JAX's client on the CPU has a thread for each core."""
+    return nullcontext()
 
 
 def release() -> None:

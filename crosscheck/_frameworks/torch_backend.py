@@ -50,8 +50,8 @@ _ALONE = threading.RLock()
 """torch.compile and the levels of forward mode are not thread-safe."""
 
 _COUNTED = threading.Lock()
-_USUAL: list[int] = []
-"""torch's number of threads when no block asks for one, once for each block that does."""
+_ASKED: list[tuple[int, int]] = []
+"""For each open block, torch's number of threads outside of all blocks, and the number that the block asks for."""
 
 
 def _in_a_new_thread(call: Callable[..., Any], *args: object) -> Any:
@@ -61,26 +61,30 @@ def _in_a_new_thread(call: Callable[..., Any], *args: object) -> Any:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute in one thread inside a block: to wake others costs more than a small computation.
+def threads(number: int) -> Iterator[None]:
+    """Let torch compute in this many threads inside a block.
 
     A new thread of Python starts with the number of torch's threads that was set last, and keeps it. So a thread that
-    started while another one was in such a block has one, too, and its own number is not the usual one.
+    started while another one was in such a block has the block's number, and not the usual one.
     """
     with _COUNTED:
         here = torch.get_num_threads()  # this fixes the number for this thread now
-        usual = _USUAL[0] if _USUAL else _in_a_new_thread(torch.get_num_threads)
-        here = usual if here == 1 else here
-        _USUAL.append(usual)
-        torch.set_num_threads(1)
+        usual = _ASKED[0][0] if _ASKED else _in_a_new_thread(torch.get_num_threads)
+        here = usual if any(here == asked for _, asked in _ASKED) else here
+        _ASKED.append((usual, number))
+        torch.set_num_threads(number)
     try:
         yield
     finally:
         with _COUNTED:
-            _USUAL.pop()
+            _ASKED.remove((usual, number))
             torch.set_num_threads(here)
             if here != usual:  # only this thread's number differs: new threads start with the usual one
                 _in_a_new_thread(torch.set_num_threads, usual)
+
+
+one_thread = functools.partial(threads, 1)
+"""For small computations, which take less time than to wake other threads."""
 
 
 def derivatives(

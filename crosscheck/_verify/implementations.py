@@ -12,7 +12,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array, FloatArray
 from crosscheck._frameworks import backend
-from crosscheck._frameworks.base import Flush
+from crosscheck._frameworks.base import THREADS, Flush
 from crosscheck._records.implementations import MATCHED, NATIVE, Implementation
 from crosscheck._records.interface import native_function
 from crosscheck._records.records import Activation
@@ -94,6 +94,10 @@ def runner(
     of_views = {name: partial(view.call, function) for name, view in VIEWS.items()}
     along_first = activation.rows and parameters["axis"] == 0
 
+    def derivatives(*arguments: Any, **keywords: Any) -> dict[int, FloatArray | None]:
+        with framework.threads(THREADS):
+            return framework.derivatives(*arguments, **keywords)
+
     def run(sample: Sample, order: int, mode: str, *, view: str | None = None) -> FloatArray | None:
         arrays: list[FloatArray | None] = [sample.x, sample.cotangent, sample.v]
         turned = along_first and mode != "vmap"  # vmap passes each row alone
@@ -102,19 +106,19 @@ def runner(
         x, v, w = arrays
         assert x is not None
         if view is None:
-            result = framework.derivatives(function, x, (order,), mode, device, v, w)[order]
+            result = derivatives(function, x, (order,), mode, device, v, w)[order]
         else:
             base, part = VIEWS[view].base, VIEWS[view].part
             shape = x.shape if v is None else v.shape
             along = None if w is None else base(w)
-            result = framework.derivatives(of_views[view], base(x), (order,), mode, device, v, along, shape=shape)[order]
+            result = derivatives(of_views[view], base(x), (order,), mode, device, v, along, shape=shape)[order]
             result = part(result) if order and result is not None else result
         return None if result is None else (result.T if turned else result).ravel()
 
     def pull(sample: Sample, factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         cotangent = factors if sample.cotangent is None else sample.cotangent * factors
         x, v = (sample.x.T, cotangent.T) if along_first else (sample.x, cotangent)
-        found = framework.derivatives(function, x, (0, 1), "eager", device, v, shape=v.shape)
+        found = derivatives(function, x, (0, 1), "eager", device, v, shape=v.shape)
         value, gradient = found[0], found[1]
         assert value is not None
         if along_first:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
+from crosscheck._frameworks.base import THREADS
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
@@ -207,6 +208,8 @@ def _torch(shown: _Shown) -> Code:
     functional = mode in ("vmap", "forward")
     grad = ".requires_grad_()" if sighting.order and not functional else ""
     imports, lines = ("import torch", *needed, *imports), rows
+    if shown.along_first:  # the last rows of each thread are computed by other code
+        lines.append(f"torch.set_num_threads({THREADS})")
     lines += [f"x = {tensor(_bits(shown))}{grad}{_said(sighting)}"]
     along = "torch.ones_like(x)" if functional else "torch.ones_like(y)"
     if sighting.row and sighting.order:

@@ -14,6 +14,7 @@ from crosscheck import _arguments
 from crosscheck._arguments import known
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks import backend
+from crosscheck._frameworks.base import THREADS
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
@@ -171,7 +172,7 @@ def verified(
     """
     _arguments.progress(progress)
     left_out = _declared(without, chosen)
-    described = environment(plan.device)
+    described = environment(plan.device, threads=THREADS)
     lacking = Lacking.of(described)
     skipped = lacking.of_those(plan.implementations, plan.dtypes)
     lost = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := lacks(mode))}

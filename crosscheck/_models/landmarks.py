@@ -110,7 +110,7 @@ def landmarks(
                         other.operand,
                         use.kind not in ("scale", "sum"),
                     )
-        for pair in _results(use, by_torch):
+        for pair in _results(use, by_torch, jax_uses):
             step, _, position = jax_uses[pair.jax[0]]
             product = jax_uses[by_torch[use.index, 0][0].jax[0]][0] if by_torch[use.index, 0] else step
             made = _summed(torch, use.operation.index, _sums_since(flat, product, step.inputs[position]))
@@ -163,13 +163,20 @@ def _part(matrix: Array, pair: Pair) -> Array:
     return matrix[number * size : (number + 1) * size]
 
 
-def _results(use: Use, by_torch: Mapping[tuple[int, int], list[Pair]]) -> list[Pair]:
+def _results(
+    use: Use, by_torch: Mapping[tuple[int, int], list[Pair]], jax_uses: Sequence[tuple[Step, Use, int]]
+) -> list[Pair]:
     """The pairs at which JAX has the result of a use in torch: those of the weight that is applied last."""
     slots = range(len(use.names))
     if use.kind == "norm":  # its bias comes last in JAX, if none of its weights has the place of another one
         given = [by_torch.get((use.index, slot), []) for slot in slots]
+        sure = [[pair for pair in some if pair.how != "order"] for some in given]
+        if any(sure[1:2]):  # the scale may be computed from several weights, and have the place of another one
+            bias = {one for pair in sure[1] for one in jax_uses[pair.jax[0]][0].outputs}
+            after = [[pair for pair in some if bias & set(jax_uses[pair.jax[0]][0].inputs)] for some in given]
+            given = [one + other for one, other in zip(sure, after, strict=True)]
         last = max(given, key=lambda some: max((pair.jax[0] for pair in some), default=-1))
-        return last if given[1:2] != [[]] else given[0]
+        return last if given[1:2] != [[]] else sure[0]  # what is computed from several weights may be added later
     for slot in slots:
         # If the numbers differ, a later result may still be the same: one side adds two biases, the other their sum.
         alike = [pair for pair in by_torch.get((use.index, slot), []) if pair.part[0] == 0 and pair.how != "order"]

@@ -125,7 +125,7 @@ def test_a_tiny_difference_is_not_said_to_be_one_of_order() -> None:
 
     (fault,) = compared(model, port, X).faults
     assert fault.torch == "1"
-    assert fault.explanation.startswith("JAX computes something else")
+    assert fault.explanation.startswith("with 1e-12 in place of its 5e-09, JAX gives what PyTorch gives")
 
 
 def test_a_pooling_is_compared_with_the_norm_behind_it() -> None:
@@ -140,7 +140,7 @@ def test_a_pooling_is_compared_with_the_norm_behind_it() -> None:
 
     def port(p: dict[str, Any], x: Any) -> Any:
         x = conv(p, "0", x)
-        x = window(x) / window(jnp.ones_like(x))
+        x = window(x) / (18 - window(jnp.ones_like(x)))
         moved = {name.replace("2.", "1.", 1): one for name, one in p.items() if name.startswith("2.")}
         return conv(p, "3", norm(moved, x, epsilon=1e-5, folded=False, last=False))
 

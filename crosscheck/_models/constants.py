@@ -12,6 +12,7 @@ SAME = 1e-9
 """The largest relative difference of ratios, or of differences, that count as one."""
 MOST = 2**16
 """Integers up to this are looked for under the square root of a ratio."""
+TIMES = "PyTorch's times"
 
 
 def relation(theirs: Array, mine: Array) -> str:
@@ -30,7 +31,7 @@ def relation(theirs: Array, mine: Array) -> str:
     largest = np.abs(mine).argmax()
     ratio = float(theirs[largest] / mine[largest])
     if ratio and np.abs(theirs - ratio * mine).max() <= SAME * abs(theirs[largest]):
-        return f"JAX's numbers there are PyTorch's times {ratio:.6g}{_root(ratio)}"
+        return f"JAX's numbers there are {TIMES} {ratio:.6g}{root(ratio)}"
     apart = theirs - mine
     if apart[0] and np.ptp(apart) <= SAME * np.abs(apart[0]):
         sign = "plus" if apart[0] > 0 else "minus"
@@ -38,7 +39,7 @@ def relation(theirs: Array, mine: Array) -> str:
     return ""
 
 
-def _root(ratio: float) -> str:
+def root(ratio: float) -> str:
     """Which square root a ratio is, as the scale of scores in attention is one over a square root."""
     for root, said in ((ratio, ""), (1 / ratio, "1/")):
         square = root * root

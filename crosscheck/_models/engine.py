@@ -25,6 +25,7 @@ from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
+from crosscheck._models.running import Run
 from crosscheck._models.searching import locate
 from crosscheck._models.tolerances import DRAWS, tolerances
 from crosscheck._models.torch_recording import TorchRecord, record
@@ -88,6 +89,13 @@ class Found:
     raised: BackwardError | None = None
     """The exceptions that backward passes raised."""
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def kept(self) -> Run:
+        """A forced run of JAX in float64 with all its values; the landmarks of faults keep JAX's values."""
+        run = self.forcing.replaced(self.located.left, wide=True, keep=True).run
+        assert run is not None
+        return run
 
     @cached_property
     def applied(self) -> list[list[tuple[str, tuple[str, int, int]]]]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from math import isfinite
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.constants import TIMES
+from crosscheck._models.crossings import is_in
 from crosscheck._models.engine import Found
+from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
+from crosscheck._models.other_numbers import OtherNumbers
+from crosscheck._models.other_settings import OtherSettings
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import draws_random_numbers, explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
@@ -38,7 +43,9 @@ SAID = {
 def faults(found: Found) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
     known: dict[object, str] = {}
-    wrong = [_located(found, number, known) for number in range(len(found.located.faults))]
+    numbers, settings = OtherNumbers(found), OtherSettings(found)
+    wrong = [_located(found, one, known, settings, numbers) for one in found.located.faults]
+    wrong = _merged(found, wrong, numbers.corrected)
     wrong += _inaccurate(found)
     wrong += _gradients(found)
     wrong += _raised(found)
@@ -79,8 +86,25 @@ def _layer(found: Found, number: int, fault: int | None, wrong: Sequence[Fault])
     )
 
 
-def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
-    fault = found.located.faults[number]
+def _merged(found: Found, wrong: list[Fault], corrected: Container[int]) -> list[Fault]:
+    """The faults, without those of a module that contains another one whose number corrects the same landmark."""
+    located = found.located.faults
+    kept = [
+        number
+        for number, (at, one) in enumerate(zip(located, wrong, strict=True))
+        if at.landmark not in corrected
+        or not any(
+            other.landmark == at.landmark and inner.torch != one.torch and is_in(inner.torch, one.torch)
+            for other, inner in zip(located, wrong, strict=True)
+        )
+    ]
+    found.located.faults = [located[number] for number in kept]
+    return [wrong[number] for number in kept]
+
+
+def _located(
+    found: Found, fault: LocatedFault, known: dict[object, str], settings: OtherSettings, numbers: OtherNumbers
+) -> Fault:
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
     path = fault.path or (_path(found, operation, fault.how) if operation is not None else "")
@@ -89,6 +113,8 @@ def _located(found: Found, number: int, known: dict[object, str]) -> Fault:
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
     explanation = fault.relation if fault.how == "moved" else SAID.get(fault.how, "")
+    if not explanation and operation is not None and TIMES not in fault.relation:
+        explanation = settings.explanation(fault) or numbers.explanation(fault)
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:
         explanation = other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)

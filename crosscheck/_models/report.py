@@ -335,8 +335,9 @@ def _of_group(group: Sequence[Fault]) -> Iterator[str]:
     where = " ".join(filter(None, (one.jax, one.source))) or "unnamed"
     yield f"    an error of {one.error:.2g} made there{side}; JAX: {where}"
     if len(group) > 1:
-        others = ", ".join(fault.where for fault in group[1:4])
-        yield f"    likewise {others}{', ...' if len(group) > 4 else ''}"
+        others = [place for place in dict.fromkeys(fault.where for fault in group) if place != one.where]
+        if others:
+            yield f"    likewise {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
 
 
 def _number(value: float | None) -> str:

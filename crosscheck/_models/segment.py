@@ -39,7 +39,7 @@ def explanation_by_compare(found: Found, landmark: Landmark, fault: Fault, known
     module = found.torch.modules.get(operation.path)
     if module is None or not operation.path or list(module.children()):
         return ""
-    seen = _given(found, operation)
+    seen = given_to(found, operation)
     if seen is None:
         return ""
     if getattr(module, "inplace", False):  # its argument is used again
@@ -93,7 +93,7 @@ def draws_random_numbers(found: Found, landmark: Landmark) -> bool:
     return False
 
 
-def _given(found: Found, operation: Operation) -> Any:
+def given_to(found: Found, operation: Operation) -> Any:
     """The one array with which a module was called when it ran this operation."""
     calls = [call for call in found.torch.calls if call[0] == operation.path and call[1] <= operation.index]
     if not calls:

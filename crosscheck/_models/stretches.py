@@ -38,8 +38,6 @@ def segments(found: Found, faults: Sequence[Fault], program: TorchProgram) -> tu
     """The segments of faults that can be run alone, and remarks on the others."""
     if not found.located.faults:
         return [], []
-    run = found.forcing.replaced(found.located.left, wide=True, keep=True).run
-    assert run is not None
     try:
         graph = TorchGraph(program, len(found.torch.operations))
     except Exception:  # torch.fx may raise anything; JAX's side can still be shown
@@ -47,7 +45,7 @@ def segments(found: Found, faults: Sequence[Fault], program: TorchProgram) -> tu
     made, notes, forms = [], [], dict[object, Form]()
     for number, fault in enumerate(faults[: len(found.located.faults)]):
         try:
-            made.append(_segment(found, number, fault, run, graph, forms))
+            made.append(_segment(found, number, fault, found.kept, graph, forms))
         except NoCodeError as error:
             notes.append(f"the segment of {fault.where} cannot be saved: {error}")
     return made, notes

@@ -41,6 +41,7 @@ class TorchRecord:
         buffers: The values of the buffers that the run changed, in float64, by name.
         modules: The modules, by name.
         calls: Each call of a module: its name, the index of the next operation, and its positional arguments.
+        scalars: The numbers in its operations, such as epsilons.
     """
 
     operations: list[Operation]
@@ -54,6 +55,7 @@ class TorchRecord:
     buffers: dict[str, Array]
     modules: dict[str, torch.nn.Module]
     calls: list[tuple[str, int, Any]]
+    scalars: list[float]
 
 
 class Observer:
@@ -300,6 +302,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         {name: value for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)},
         dict(module.named_modules()),
         observer.calls,
+        list(lifted.constants),
     )
 
 

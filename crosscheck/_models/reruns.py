@@ -1,0 +1,90 @@
+"""JAX's program between torch's values and one landmark, run again with other operands or results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.engine import Found
+from crosscheck._models.jax_recording import Step
+
+RESULT = -1
+Place = tuple[int, int]
+"""A step, and the position of one of its operands or ``RESULT``."""
+Change = Callable[[Any], Any]
+"""A function from an operand or a result to what takes its place."""
+RIGHT = 1e-7
+"""The largest difference from torch's numbers that is left after the right change."""
+CLEARLY = 1e3
+"""The right change makes a difference smaller by this factor."""
+
+
+class Stretch:
+    """The part of JAX's program that leads to a landmark, given torch's values at the other landmarks.
+
+    Attributes:
+        steps: Its steps, in order.
+        expected: torch's values at the landmark.
+        limit: The largest difference from them that counts as none.
+    """
+
+    def __init__(self, found: Found, at: int) -> None:
+        self.run, self._flat = found.kept, found.flat
+        self._landmark, self._order = found.landmarks[at], found.forcing.orders[at]
+        self._own = found.located.values[at]
+        step = self._flat.steps[self._landmark.step]
+        self._target = step.outputs[0] if self._landmark.place < 0 else step.inputs[self._landmark.place]
+        given = [(one, self._flat.steps[one.step]) for k, one in enumerate(found.landmarks) if k not in found.located.left]
+        forced = {step.outputs[0] if one.place < 0 else step.inputs[one.place] for one, step in given}
+        mended = {mend.value for number, mend in found.forcing.mends.items() if number < at}
+        self._forced = (forced | mended) - {self._target}
+        self.expected = self._landmark.compared(self._landmark.expected.wide)
+        self.limit = max(min(RIGHT, found.located.errors[at] / CLEARLY), found.tolerances[at])
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        found: set[int] = set()
+        left = [self._target]
+        while left:
+            number = left.pop()
+            if isinstance(number, int) and number in self._flat.maker and number not in self._forced:
+                step = self._flat.steps[self._flat.maker[number]]
+                if step.operation.index not in found:
+                    found.add(step.operation.index)
+                    left += step.inputs
+        return [self._flat.steps[one] for one in sorted(found)]
+
+    @property
+    def size(self) -> int:
+        """How many numbers its steps compute."""
+        return sum(int(np.size(self.run.values[one])) for step in self.steps for one in step.outputs)
+
+    def values(self, size: int) -> Iterator[Array]:
+        """The results of its steps that have so many numbers, the last one first: JAX's, where torch's have their place."""
+        if self._own.size == size:
+            yield self._own
+        for step in reversed(self.steps):
+            for value in (self.run.values[one] for one in step.outputs if one != self._target):
+                if np.size(value) == size and value.dtype == np.float64:
+                    yield np.asarray(value)
+
+    def apart(self, changes: Mapping[Place, Change]) -> Array:
+        """The difference from torch's values at the landmark, after changes of operands and results."""
+        here: dict[int, Any] = {}
+        with jax.enable_x64(True), np.errstate(all="ignore"):
+            for step in self.steps:
+                changed = {place: change for (at, place), change in changes.items() if at == step.operation.index}
+                if not changed and not any(isinstance(one, int) and one in here for one in step.inputs):
+                    continue
+                given = [here[one] if isinstance(one, int) and one in here else self.run.read(one) for one in step.inputs]
+                given = [changed[place](one) if place in changed else one for place, one in enumerate(given)]
+                results = self.run.results(step, given)
+                results = [changed[RESULT](one) for one in results] if RESULT in changed else results
+                here.update((n, one) for n, one in zip(step.outputs, results, strict=True) if n not in self._forced)
+            matrix = self._landmark.view.matrix(np.asarray(here[self._target]), self._order)
+            return self._landmark.compared(matrix) - self.expected

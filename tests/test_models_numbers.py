@@ -1,0 +1,179 @@
+"""A number in JAX's program that is another one than PyTorch's is named, wherever in the model it is."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from ports import X, compared, linear, normal, seeded
+from torch import nn
+
+from crosscheck import ModelsReport
+
+pytestmark = pytest.mark.full
+
+IMAGES = normal(2, 8, 4, 4)
+
+
+def said(report: ModelsReport) -> str:
+    """The explanation of the only kind of fault."""
+    assert not report.passed
+    assert len(report.diverging) == 1, report.story()
+    return report.faults[0].explanation
+
+
+def instead(new: str, old: str) -> str:
+    return f"with {new} in place of its {old}, JAX gives what PyTorch gives"
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-6])
+def test_the_epsilon_of_a_group_norm_is_named(epsilon: float) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h = x.reshape(2, 4, -1)
+        h = (h - h.mean(2, keepdims=True)) / jnp.sqrt(h.var(2, keepdims=True) + epsilon)
+        h = h.reshape(x.shape) * p["0.weight"][:, None, None] + p["0.bias"][:, None, None]
+        return linear(p, "4", jax.nn.relu(h).mean((2, 3)))
+
+    model = nn.Sequential(nn.GroupNorm(4, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    report = compared(seeded(model), port, IMAGES)
+    assert said(report) == instead("1e-05", f"{epsilon:g}")
+    assert report.faults[0].torch == "0"
+
+
+class Attention(nn.Module):
+    """Attention whose scores have no module of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = nn.Linear(8, 12), nn.Linear(8, 12), nn.Linear(8, 12), nn.Linear(12, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = torch.bmm(self.q(x), self.k(x).transpose(1, 2)) * 12**-0.5
+        return self.o(torch.bmm(scores.softmax(-1), self.v(x)))
+
+
+FORGOTTEN = "with the result of its matrix product times 0.288675 = 1/sqrt(12), JAX gives what PyTorch gives"
+
+
+@pytest.mark.parametrize(
+    ("scale", "explanation"),
+    [
+        (lambda scores: scores * 0.25, instead("0.288675", "0.25")),
+        (lambda scores: scores / 4, instead("3.4641 = sqrt(12)", "4")),
+        (
+            lambda scores: scores,
+            FORGOTTEN,
+        ),
+    ],
+)
+def test_the_scale_of_scores_is_named(scale: Any, explanation: str) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        scores = scale(jnp.einsum("btc,bsc->bts", linear(p, "q", x), linear(p, "k", x)))
+        return linear(p, "o", jax.nn.softmax(scores, -1) @ linear(p, "v", x))
+
+    assert said(compared(seeded(Attention()), port, X)) == explanation
+
+
+class RMSNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * (1 + self.weight)
+
+
+class Layer(nn.Module):
+    """A layer with norms before and after what it adds, as Gemma's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.up, self.down, self.after = RMSNorm(), nn.Linear(8, 16), nn.Linear(16, 8), RMSNorm()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.after(self.down(torch.tanh(self.up(self.before(x)))))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "one", "explanation"),
+    [
+        (1e-3, True, instead("1e-06", "0.001")),
+        (1e-6, False, "with 1 + its weight in place of the weight, JAX gives what PyTorch gives"),
+    ],
+)
+def test_the_same_mistake_in_norms_is_one_kind_and_the_sums_behind_them_are_right(
+    epsilon: float, one: bool, explanation: str
+) -> None:
+    def norm(p: dict[str, Any], name: str, x: Any) -> Any:
+        weight = 1 + p[f"{name}.weight"] if one else p[f"{name}.weight"]
+        return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + epsilon) * weight
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        for k in range(2):
+            h = jnp.tanh(linear(p, f"{k}.up", norm(p, f"{k}.before", x)))
+            x = x + norm(p, f"{k}.after", linear(p, f"{k}.down", h))
+        return linear(p, "2", x)
+
+    report = compared(seeded(nn.Sequential(Layer(), Layer(), nn.Linear(8, 3))), port, X)
+    assert said(report) == explanation
+    assert {fault.kind for fault in report.faults} == {"RMSNorm"}
+
+
+class Rotary(nn.Module):
+    """Scores with rotary positions, whose frequencies torch keeps in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.register_buffer("frequencies", 1e6 ** (-torch.arange(0, 8, 2) / 8), persistent=False)
+        self.frequencies: torch.Tensor
+
+    def turned(self, x: torch.Tensor) -> torch.Tensor:
+        angles = torch.arange(6)[:, None] * self.frequencies
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.bmm(self.turned(self.q(x)), self.turned(self.k(x)).transpose(1, 2))
+
+
+def test_the_base_of_rotary_positions_is_named() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        angles = jnp.arange(6)[:, None] * 10000.0 ** (-jnp.arange(0, 8, 2) / 8)
+
+        def turned(x: Any) -> Any:
+            a, b = jnp.split(x, 2, -1)
+            return jnp.concatenate(
+                [a * jnp.cos(angles) - b * jnp.sin(angles), b * jnp.cos(angles) + a * jnp.sin(angles)], -1
+            )
+
+        return jnp.einsum("btc,bsc->bts", turned(linear(p, "q", x)), turned(linear(p, "k", x)))
+
+    model = seeded(Rotary())
+    model.frequencies = Rotary().frequencies
+    assert said(compared(model, port, X)) == instead("1e+06", "10000")
+
+
+def test_a_wrong_layer_that_no_number_mends_is_not_explained_by_one() -> None:
+    """A scale and a shift at once, or an activation: one number would fit by chance if few digits were not asked for."""
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return linear(p, "2", jnp.tanh(linear(p, "0", x) * 1.7 + 0.3))
+
+    assert "in place of" not in said(compared(seeded(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))), port, X))
+
+
+def test_keys_of_random_numbers_among_the_values_are_no_floats() -> None:
+    """Dropout of rate 0 leaves typed keys in the program, which NumPy does not hold."""
+
+    def dropped(x: Any) -> Any:
+        return jnp.where(jax.random.bernoulli(jax.random.key(0), 1.0, x.shape), x, 0.0)
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h = dropped(linear(p, "0", x))
+        h = (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1.1e-5)
+        return linear(p, "2", h * p["1.weight"] + p["1.bias"])
+
+    report = compared(seeded(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 3))), port, X)
+    assert said(report) == instead("1e-05", "1.1e-05")

@@ -1,0 +1,155 @@
+"""A module of PyTorch with another setting gives what JAX has: the setting is named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from jax import lax
+from ports import IMAGE, Port, X, compared, linear, normal, seeded
+from torch import nn
+
+pytestmark = pytest.mark.full
+
+
+def conv(p: dict[str, Any], name: str, x: Any) -> Any:
+    return lax.conv_general_dilated(x, p[f"{name}.weight"], (1, 1), "SAME") + p[f"{name}.bias"][:, None, None]
+
+
+def said(model: nn.Module, port: Port, x: Any) -> str:
+    report = compared(seeded(model), port, x)
+    assert not report.passed
+    assert len(report.faults) == 1, report.story()
+    assert report.faults[0].torch == "1"
+    return report.faults[0].explanation
+
+
+def between(middle: nn.Module, after: int = 6) -> nn.Module:
+    """A module between two convolutions."""
+    return nn.Sequential(nn.Conv2d(3, 6, 1), middle, nn.Conv2d(after, 4, 1))
+
+
+def port_with(middle: Callable[[dict[str, Any], Any], Any]) -> Port:
+    return lambda p, x: conv(p, "2", middle(p, conv(p, "0", x)))
+
+
+def normed(p: dict[str, Any], x: Any, axes: tuple[int, ...]) -> Any:
+    x = (x - x.mean(axes, keepdims=True)) / jnp.sqrt(x.var(axes, keepdims=True) + 1e-5)
+    return x.reshape(2, 6, 8, 8) * p["1.weight"][:, None, None] + p["1.bias"][:, None, None]
+
+
+def window(x: Any, kind: Any, start: float) -> Any:
+    return lax.reduce_window(x, start, kind, (1, 1, 3, 3), (1, 1, 2, 2), ((0, 0), (0, 0), (1, 1), (1, 1)))
+
+
+def averaged(p: dict[str, Any], x: Any) -> Any:
+    return window(x, lax.add, 0.0) / 9
+
+
+CASES: dict[str, tuple[nn.Module, Port]] = {
+    "PyTorch normalises with the running statistics, JAX with the statistics of the batch": (
+        between(nn.BatchNorm2d(6)),
+        port_with(lambda p, x: normed(p, x, (0, 2, 3))),
+    ),
+    "PyTorch normalises in 3 groups, JAX in 2": (
+        between(nn.GroupNorm(3, 6)),
+        port_with(lambda p, x: normed(p, x.reshape(2, 2, 3, 8, 8), (2, 3, 4))),
+    ),
+    "PyTorch takes the maximum, JAX the average": (between(nn.MaxPool2d(3, 2, padding=1)), port_with(averaged)),
+    "PyTorch takes the average, JAX the maximum": (
+        between(nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)),
+        port_with(lambda p, x: window(x, lax.max, -jnp.inf)),
+    ),
+    "JAX counts the padding among the numbers of an average, PyTorch does not": (
+        between(nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)),
+        port_with(averaged),
+    ),
+    "JAX flips the kernel in space, PyTorch does not": (
+        between(nn.Conv2d(6, 6, 3, padding=1)),
+        port_with(lambda p, x: conv({**p, "1.weight": p["1.weight"][:, :, ::-1, ::-1]}, "1", x)),
+    ),
+    "PyTorch pads in the mode zeros, JAX in the mode circular": (
+        between(nn.Conv2d(6, 5, 3, padding=1), 5),
+        port_with(lambda p, x: conv(p, "1", jnp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="wrap"))[:, :, 1:-1, 1:-1]),
+    ),
+    "PyTorch interpolates in the mode nearest, JAX in the mode bilinear": (
+        between(nn.Upsample(scale_factor=2)),
+        port_with(lambda p, x: jax.image.resize(x, (2, 6, 16, 16), "bilinear")),
+    ),
+}
+
+
+@pytest.mark.parametrize("explanation", CASES)
+def test_the_setting_of_a_module_is_named(explanation: str) -> None:
+    model, port = CASES[explanation]
+    assert said(model, port, IMAGE) == explanation
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.rnn, self.out = kind(8, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.out(self.rnn(x)[0]))
+
+
+def lstm(p: dict[str, Any], x: Any, order: str = "ifgo", forget: float = 0.0, hidden: float = 1.0) -> Any:
+    def step(state: Any, x: Any) -> Any:
+        h, c = state
+        parts = (
+            x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"] + h @ p["rnn.weight_hh_l0"].T + hidden * p["rnn.bias_hh_l0"]
+        )
+        gates = dict(zip(order, jnp.split(parts, 4, -1), strict=True))
+        c = jax.nn.sigmoid(gates["f"] + forget) * c + jax.nn.sigmoid(gates["i"]) * jnp.tanh(gates["g"])
+        h = jax.nn.sigmoid(gates["o"]) * jnp.tanh(c)
+        return (h, c), h
+
+    _, hs = lax.scan(step, (jnp.zeros((2, 5)), jnp.zeros((2, 5))), x.swapaxes(0, 1))
+    return linear(p, "out", hs.swapaxes(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "explanation"),
+    [
+        ({"order": "ifog"}, "PyTorch has the gates in the order i, f, g, o, JAX i, f, o, g"),
+        ({"forget": 1.0}, "JAX adds 1 to the bias of the forget gate"),
+        ({"hidden": 0.0}, "JAX lacks the biases bias_hh of the hidden state"),
+    ],
+)
+def test_what_a_recurrent_layer_gets_wrong_is_named(wrong: dict[str, Any], explanation: str) -> None:
+    report = compared(seeded(Recurrent(nn.LSTM)), lambda p, x: lstm(p, x, **wrong), X)
+    assert not report.passed
+    assert {fault.explanation for fault in report.faults} == {explanation}, report.story()
+    assert compared(seeded(Recurrent(nn.LSTM)), lstm, X).passed
+
+
+def gru(p: dict[str, Any], x: Any, order: str) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        mine = x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"]
+        theirs = h @ p["rnn.weight_hh_l0"].T + p["rnn.bias_hh_l0"]
+        a, b = (dict(zip(order, jnp.split(one, 3, -1), strict=True)) for one in (mine, theirs))
+        r, z = jax.nn.sigmoid(a["r"] + b["r"]), jax.nn.sigmoid(a["z"] + b["z"])
+        h = (1 - z) * jnp.tanh(a["n"] + r * b["n"]) + z * h
+        return h, h
+
+    _, hs = lax.scan(step, jnp.zeros((2, 5)), x.swapaxes(0, 1))
+    return linear(p, "out", hs.swapaxes(0, 1))
+
+
+def test_each_step_of_a_recurrent_layer_is_explained() -> None:
+    report = compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, "zrn"), X)
+    assert {fault.explanation for fault in report.faults} == {"PyTorch has the gates in the order r, z, n, JAX z, r, n"}
+    assert compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, "rzn"), X).passed
+
+
+def test_a_layer_that_no_setting_explains_is_not_explained_by_one() -> None:
+    def middle(p: dict[str, Any], x: Any) -> Any:
+        return normed(p, x * 1.3 + x**2, (0, 2, 3))
+
+    model = between(nn.BatchNorm2d(6))
+    report = compared(seeded(model), port_with(middle), normal(2, 3, 8, 8))
+    assert not report.passed
+    assert "statistics" not in report.faults[0].explanation

@@ -16,7 +16,7 @@ PAGE = (DOCS / "models.md").read_text(encoding="utf-8")
 SAID = {
     "variance + 1e-6": (
         "DISAGREE (definition): Sequential / port: first in 1: ",
-        "epsilon 1e-05, the JAX function is standardize with axis -1, epsilon 1e-06",
+        "first in 1: with 1e-05 in place of its 1e-06, JAX gives what PyTorch gives",
         "\n  2 (GELU, gelu): the PyTorch function is gelu, ",
     ),
     "approximate=False": ("AGREE: Sequential / port: the same function at all 6 landmarks", "gradients: 6 of 6 agree"),

@@ -177,3 +177,20 @@ def test_keys_of_random_numbers_among_the_values_are_no_floats() -> None:
 
     report = compared(seeded(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 3))), port, X)
     assert said(report) == instead("1e-05", "1.1e-05")
+
+
+def test_the_size_of_a_window_is_named() -> None:
+    """Attention of modules that have no names, to a few tokens before: the window is wrong by one."""
+
+    class Windowed(Attention):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            far = torch.arange(6)[:, None] - torch.arange(6)
+            scores = torch.bmm(self.q(x), self.k(x).transpose(1, 2)).masked_fill((far < 0) | (far >= 3), 0.0)
+            return self.o(torch.bmm(scores, self.v(x)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        far = jnp.arange(6)[:, None] - jnp.arange(6)
+        scores = jnp.einsum("btc,bsc->bts", linear(p, "q", x), linear(p, "k", x))
+        return linear(p, "o", jnp.where((far < 0) | (far >= 4), 0.0, scores) @ linear(p, "v", x))
+
+    assert said(compared(seeded(Windowed()), port, X)) == instead("3", "4")

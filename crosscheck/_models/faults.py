@@ -18,6 +18,7 @@ from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
 from crosscheck._models.other_numbers import OtherNumbers
 from crosscheck._models.other_settings import OtherSettings
+from crosscheck._models.other_weights import with_other_weights
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import draws_random_numbers, explanation_by_compare
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
@@ -45,7 +46,7 @@ def faults(found: Found) -> list[Fault]:
     known: dict[object, str] = {}
     numbers, settings = OtherNumbers(found), OtherSettings(found)
     wrong = [_located(found, one, known, settings, numbers) for one in found.located.faults]
-    wrong = _merged(found, wrong, numbers.corrected)
+    wrong = with_other_weights(found, _merged(found, wrong, numbers.corrected))
     wrong += _inaccurate(found)
     wrong += _gradients(found)
     wrong += _raised(found)
@@ -118,6 +119,7 @@ def _located(
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:
         explanation = other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
+        explanation = explanation or numbers.integer(fault)
         explanation = explanation or explanation_by_compare(found, landmark, fault, known) or fault.relation
     if (not explanation or fault.how) and draws_random_numbers(found, landmark):
         explanation = "JAX draws random numbers there, as dropout does"

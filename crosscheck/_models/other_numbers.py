@@ -37,6 +37,8 @@ FEW_DIGITS = 4
 """A fitted number with more digits may fit by chance, if it is no square root."""
 PRODUCTS = ("dot_general", "conv_general_dilated")
 """The operations whose results a side may scale."""
+NEXT = (-1, 1, -2, 2)
+"""What is added to an integer: masks and positions are wrong by one."""
 GIVES = ", JAX gives what PyTorch gives"
 
 
@@ -62,15 +64,28 @@ class OtherNumbers:
 
     def explanation(self, fault: Fault) -> str:
         """Which number is another one, as a clause; empty if no number explains the fault."""
+        return self._tried(fault, self._float)
+
+    def integer(self, fault: Fault) -> str:
+        """The same for integers, such as the size of a window: they say less than where masks differ."""
+        return self._tried(fault, self._integer)
+
+    def _tried(self, fault: Fault, explain: Callable[[Stretch], str]) -> str:
         expected = self._found.landmarks[fault.landmark].expected.wide
         if expected.size < FEWEST or expected.dtype != np.float64:
             return ""
         stretch = Stretch(self._found, fault.landmark)
-        said = self._explanation(stretch) if stretch.size <= MOST_NUMBERS else ""
+        said = explain(stretch) if stretch.size <= MOST_NUMBERS else ""
         self.corrected.update({fault.landmark} if said else ())
         return said
 
-    def _explanation(self, stretch: Stretch) -> str:
+    def _integer(self, stretch: Stretch) -> str:
+        for one in _integers(stretch) if self._left > 0 else ():
+            if said := self._best(stretch, [(one, one.number + more) for more in NEXT]):
+                return said
+        return ""
+
+    def _float(self, stretch: Stretch) -> str:
         numbers, weights = list(_numbers(self._found, stretch)), list(_weights(self._found, stretch))
         known = [(one, other) for one in numbers for other in self._known[one.number]]
         if said := self._best(stretch, known + [(one, 1.0) for one in weights]):
@@ -161,6 +176,17 @@ def _number(found: Found, stretch: Stretch, one: Any) -> float | None:
     if value.dtype != np.float64 or not value.size or not np.isfinite(value).all() or np.ptp(value):
         return None
     return float(value.flat[0])
+
+
+def _integers(stretch: Stretch) -> Iterator[Hypothesis]:
+    """The integers in JAX's steps, such as the size of a window, or where positions begin."""
+    for step in stretch.steps:
+        for place, one in enumerate(step.inputs):
+            if isinstance(one, Literal) and np.ndim(one.val) == 0 and one.aval.dtype.kind == "i":
+                number = int(one.val)
+                yield Hypothesis(
+                    number, partial(_instead, [(step.operation.index, place)]), f"with {{}} in place of its {number}"
+                )
 
 
 def _factors(stretch: Stretch) -> Iterator[Hypothesis]:

@@ -1,0 +1,99 @@
+"""Weights in each other's place, in another order, or of other numbers: the modules are named whose weights are wrong."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from ports import X, compared, linear, seeded
+from torch import nn
+
+from crosscheck import compare_models
+
+pytestmark = pytest.mark.full
+
+
+class Block(nn.Module):
+    """A layer of a transformer: attention of two heads, norms before and after each part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ln1, self.ln2, self.ln3 = nn.LayerNorm(8), nn.LayerNorm(8), nn.LayerNorm(8)
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+        self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.ln1(x)
+        q, k, v = (one(h).view(2, 6, 2, 4).transpose(1, 2) for one in (self.q, self.k, self.v))
+        h = torch.softmax(q @ k.transpose(2, 3) / 2, -1) @ v
+        x = x + self.ln2(self.o(h.transpose(1, 2).reshape(2, 6, 8)))
+        return x + self.down(torch.tanh(self.up(self.ln3(x))))
+
+
+def norm(p: dict[str, Any], name: str, x: Any) -> Any:
+    x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    return x * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def port(p: dict[str, Any], x: Any) -> Any:
+    for k in range(2):
+        own = {name.removeprefix(f"{k}."): one for name, one in p.items()}
+        h = norm(own, "ln1", x)
+        q, key, v = (linear(own, name, h).reshape(2, 6, 2, 4).swapaxes(1, 2) for name in "qkv")
+        h = jax.nn.softmax(q @ key.swapaxes(2, 3) / 2, -1) @ v
+        x = x + norm(own, "ln2", linear(own, "o", h.swapaxes(1, 2).reshape(2, 6, 8)))
+        x = x + linear(own, "down", jnp.tanh(linear(own, "up", norm(own, "ln3", x))))
+    return linear(p, "2", x)
+
+
+def swapped(one: str, other: str, *names: str) -> Any:
+    def change(p: dict[str, Any]) -> dict[str, Any]:
+        moved = {f"{a}.{name}": p[f"{b}.{name}"] for name in names for a, b in ((one, other), (other, one))}
+        return p | moved
+
+    return change
+
+
+def heads(p: dict[str, Any]) -> dict[str, Any]:
+    """The keys' heads in another order."""
+    first = p["1.k.weight"].reshape(2, 4, 8)[::-1].reshape(8, 8), p["1.k.bias"].reshape(2, 4)[::-1].ravel()
+    return p | dict(zip(("1.k.weight", "1.k.bias"), first, strict=True))
+
+
+def interleaved(p: dict[str, Any]) -> dict[str, Any]:
+    return p | {"0.v.weight": p["0.v.weight"].reshape(2, 4, 8).swapaxes(0, 1).reshape(8, 8)}
+
+
+CASES: list[tuple[str, Any, str]] = [
+    ("0.q", swapped("0.q", "0.k", "weight", "bias"), "JAX holds its weights and those of k in each other's place"),
+    ("1.q", swapped("1.q", "1.k", "weight"), "JAX holds its weight and that of k in each other's place"),
+    ("0.ln2", swapped("0.ln2", "0.ln3", "weight", "bias"), "JAX holds its weights and those of ln3 in each other's place"),
+    ("1.k", heads, "JAX holds its weight as: flipped along 0; held as PyTorch holds it, JAX gives what PyTorch gives"),
+    ("0.v", interleaved, "JAX holds its weight as: the flattened 2 x 4 in the order 4 x 2; held as PyTorch holds it, JAX"),
+    ("1.ln1", lambda p: p | {"1.ln1.bias": p["0.ln1.bias"]}, "1.ln1.bias holds other numbers than ['1.ln1.bias'] in JAX"),
+    (
+        "0.ln3",
+        lambda p: p | {"0.ln3.weight": p["0.ln3.weight"] * 1.1},
+        "0.ln3.weight holds other numbers than ['0.ln3.weight'] in JAX",
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "wrong", "explanation"), CASES)
+def test_the_module_whose_weights_are_wrong_is_named(module: str, wrong: Any, explanation: str) -> None:
+    model = seeded(nn.Sequential(Block(), Block(), nn.Linear(8, 3)))
+    params = wrong({name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()})
+    report = compare_models(model, port, [X], params=params, order=0)
+    assert not report.passed
+    assert len(report.faults) == 1, report.story()
+    assert report.faults[0].torch == module
+    assert report.faults[0].explanation.startswith(explanation)
+
+
+def test_right_weights_are_certified_and_a_wrong_function_is_not_blamed_on_them() -> None:
+    model = seeded(nn.Sequential(Block(), Block(), nn.Linear(8, 3)))
+    assert compared(model, port, X).passed
+    report = compared(model, lambda p, x: port(p, jnp.tanh(x)), X)
+    assert not report.passed
+    assert all("holds" not in fault.explanation for fault in report.faults)

@@ -153,3 +153,15 @@ def test_a_layer_that_no_setting_explains_is_not_explained_by_one() -> None:
     report = compared(seeded(model), port_with(middle), normal(2, 3, 8, 8))
     assert not report.passed
     assert "statistics" not in report.faults[0].explanation
+
+
+def test_a_result_that_jax_changes_before_the_next_layer_is_that_of_the_layer_before() -> None:
+    """The outputs of a recurrent layer move by one step before the next layer takes them."""
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        eye = {**p, "out.weight": jnp.eye(5), "out.bias": jnp.zeros(5)}
+        return linear(p, "out", jnp.pad(lstm(eye, x)[:, :-1], ((0, 0), (1, 0), (0, 0))))
+
+    (fault,) = compared(seeded(Recurrent(nn.LSTM)), port, X).faults
+    assert fault.torch == "rnn"
+    assert fault.explanation == "JAX has this result, and changes it before it is used"

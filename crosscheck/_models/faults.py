@@ -143,7 +143,9 @@ def _path(found: Found, operation: Operation, how: str) -> str:
     if how == "changed":  # by a module of torch that does nothing here, such as dropout
         idle = [name for name, following, _ in found.torch.calls if following == operation.index + 1]
         empty = [name for name in idle if not any(one.path.startswith(name) for one in operations[operation.index + 1 :])]
-        return empty[0] if empty else ""
+        while not empty and operation.name in MOVES and operation.inputs:
+            operation = operations[operation.inputs[-1]]
+        return empty[0] if empty else operation.path
     if how == "misplaced":
         # Numbers are moved: by the first operation that does nothing else, or by views, which are not recorded.
         moving = []

@@ -167,7 +167,7 @@ def _exchanged(found: Found, wrong: list[Fault]) -> Iterator[Hypothesis]:
                 arrays = {str(held[a][0].jax): held[b][1] for pair in pairs for a, b in (pair, pair[::-1])}
                 mine, theirs = ("weights", "those") if len(some) > 1 else (some[0], "that")
                 short = other.rpartition(".")[2]
-                yield Hypothesis(arrays, {one: f"JAX holds its {mine} and {theirs} of {short} in each other's place"})
+                yield Hypothesis(arrays, {one: f"JAX has its {mine} and {theirs} of {short} in each other's place"})
 
 
 def _other_numbers(found: Found) -> Iterator[Hypothesis]:

@@ -102,13 +102,17 @@ def _hypotheses(found: Found, wrong: list[Fault]) -> Iterator[Hypothesis]:
 
 
 def _whole(found: Found) -> dict[str, tuple[WeightMatch, Array]]:
-    """The weights of torch of which one array of JAX holds all numbers and no others, with that array."""
+    """The weights of torch of which one array of JAX holds all numbers and no others, with that array.
+
+    A weight with several names is left out: which of its modules is wrong is not known.
+    """
     arrays = dict(zip(found.model.names, found.model.weights, strict=True))
     each: dict[str, list[WeightMatch]] = defaultdict(list)
     for match in found.weights.matches:
         if match.torch is not None and match.jax is not None:
             each[match.torch].append(match)
-    alone = {name: some[0] for name, some in each.items() if len(some) == 1 and name in found.torch.weights}
+    several = set(found.torch.tied.values())
+    alone = {name: some[0] for name, some in each.items() if len(some) == 1 and name in set(found.torch.weights) - several}
     held = {name: (match, arrays[match.jax]) for name, match in alone.items() if match.jax is not None}
     return {name: (match, array) for name, (match, array) in held.items() if array.size == found.torch.weights[name].size}
 

@@ -97,3 +97,19 @@ def test_right_weights_are_certified_and_a_wrong_function_is_not_blamed_on_them(
     report = compared(model, lambda p, x: port(p, jnp.tanh(x)), X)
     assert not report.passed
     assert all(" in each other" not in fault.explanation and "holds" not in fault.explanation for fault in report.faults)
+
+
+def test_a_second_mistake_that_hardly_moves_the_outputs_is_not_hidden() -> None:
+    """The norm's epsilon is wrong, too: its error is far smaller than that of exchanged weights."""
+    model = seeded(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)))
+
+    def twice(p: dict[str, Any], x: Any) -> Any:
+        x = linear(p, "0", x)
+        x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1.1e-5)
+        return linear(p, "4", jnp.tanh(linear(p, "2", x * p["1.weight"] + p["1.bias"])))
+
+    params = swapped("2", "4", "weight", "bias")(
+        {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+    )
+    report = compare_models(model, twice, [X], params=params, order=0)
+    assert "1" in {fault.torch for fault in report.faults}, report.story()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -23,9 +23,9 @@ from crosscheck._models.running import Run
 MOST_TRIED = 32
 """JAX's model is run with at most so many other weights."""
 AGREE = 1e-5
-"""The largest difference of outputs that agree: JAX's tables may be rounded."""
+"""The largest difference that is left with the right weights: JAX's tables may be rounded."""
 CLEARLY = 1e3
-"""The right weights make the difference smaller by this factor."""
+"""The right weights make every difference smaller by this factor."""
 ODD = ("flipped along", "in the order", "permuted")
 """Words of layouts that a right port has seldom."""
 
@@ -35,22 +35,28 @@ Weights = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Arrays that would be right, and for each module whose weights are wrong, what is wrong, as a clause."""
+    """Arrays that would be right, and for each module whose weights are wrong, what is wrong, as a clause.
+
+    ``modules`` are all modules whose weights change.
+    """
 
     arrays: Weights
     said: Mapping[str, str]
+    modules: frozenset[str]
 
 
 def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
-    """The faults; those of wrong weights alone if with other weights in JAX its outputs are torch's."""
+    """The faults; those of wrong weights alone if other weights in JAX mend all of them."""
     located = found.located.faults
-    if not located or len(wrong) != len(located) or [one.how for one in located] == ["moved"]:
+    if not located or [one.how for one in located] == ["moved"]:
         return wrong
-    start = _error(found, {})
-    for tried, one in enumerate(_hypotheses(found, wrong)):
-        if tried == MOST_TRIED:
-            break
-        if _error(found, one.arrays) <= min(AGREE, start / CLEARLY):
+    start, _ = _errors(found, {})
+    for one in islice(_hypotheses(found, wrong), MOST_TRIED):
+        outputs, at = _errors(found, one.arrays)
+        # at the modules themselves, what is expected of JAX has the order of the weights that it has
+        elsewhere = [k for k in at if found.landmarks[k].name.rpartition(".")[0] not in one.modules]
+        mended = all(at[k] <= min(AGREE, found.located.errors[k] / CLEARLY) for k in elsewhere)
+        if mended and outputs <= min(AGREE, start / CLEARLY):
             return _faults(found, wrong, one)
     return wrong
 
@@ -75,16 +81,24 @@ def _faults(found: Found, wrong: list[Fault], right: Hypothesis) -> list[Fault]:
     return made
 
 
-def _error(found: Found, arrays: Weights) -> float:
-    """How far JAX's outputs are from torch's, in float64, with some other weights."""
-    model = found.model
+def _errors(found: Found, arrays: Weights) -> tuple[float, dict[int, float]]:
+    """How far JAX is from torch with some other weights, in float64: in its outputs, and at the landmarks of faults."""
+    model, flat = found.model, found.flat
     weights = [arrays.get(name, value) for name, value in zip(model.names, model.weights, strict=True)]
+    shown = {fault.landmark: found.landmarks[fault.landmark] for fault in found.located.faults}
+    steps = {number: flat.steps[one.step] for number, one in shown.items()}
+    where = {k: steps[k].outputs[0] if one.place < 0 else steps[k].inputs[one.place] for k, one in shown.items()}
+    run = Run(flat, wide=True, keep=set(where.values()))
     try:
-        results = Run(found.flat, wide=True, keep=False)(weights, found.forcing.inputs)
+        results = run(weights, found.forcing.inputs)
     except Exception:  # what an operation refuses is no explanation
-        return float("inf")
+        return float("inf"), {}
+    at = {}
+    for number, landmark in shown.items():
+        matrix = landmark.view.matrix(np.asarray(run.values[where[number]]), found.forcing.orders[number])
+        at[number] = distance(landmark.compared(matrix), landmark.compared(landmark.expected.wide))
     pairs = zip(results, found.torch.results, strict=False)
-    return max((_apart(np.asarray(one), mine.wide) for one, mine in pairs), default=float("inf"))
+    return max((_apart(np.asarray(one), mine.wide) for one, mine in pairs), default=float("inf")), at
 
 
 def _apart(theirs: Array, mine: Array) -> float:
@@ -136,7 +150,7 @@ def _in_another_order(found: Found) -> Iterator[Hypothesis]:
                 path, _, what = name.rpartition(".")
                 right = f"held {usual[name][k][0]}, JAX gives what PyTorch gives"
                 said.setdefault(path, f"JAX holds its {what} as: {odd[name][0].layout}; {right}")
-            yield Hypothesis(arrays, said)
+            yield Hypothesis(arrays, said, frozenset(said))
 
 
 def _usual(found: Found, name: str, like: Array) -> Iterator[tuple[str, Array]]:
@@ -171,7 +185,8 @@ def _exchanged(found: Found, wrong: list[Fault]) -> Iterator[Hypothesis]:
                 arrays = {str(held[a][0].jax): held[b][1] for pair in pairs for a, b in (pair, pair[::-1])}
                 mine, theirs = ("weights", "those") if len(some) > 1 else (some[0], "that")
                 short = other.rpartition(".")[2]
-                yield Hypothesis(arrays, {one: f"JAX has its {mine} and {theirs} of {short} in each other's place"})
+                said = f"JAX has its {mine} and {theirs} of {short} in each other's place"
+                yield Hypothesis(arrays, {one: said}, frozenset((one, other)))
 
 
 def _other_numbers(found: Found) -> Iterator[Hypothesis]:
@@ -183,4 +198,5 @@ def _other_numbers(found: Found) -> Iterator[Hypothesis]:
     near = [(name, str(match.jax)) for name, (match, _) in _whole(found).items() if match.difference]
     for mine, theirs in (*near, *best([one for one in lonely if one is not None], free)):
         for _, array in _usual(found, mine, arrays[theirs]):
-            yield Hypothesis({theirs: array}, {mine.rpartition(".")[0]: f"{mine} holds other numbers than {theirs} in JAX"})
+            path = mine.rpartition(".")[0]
+            yield Hypothesis({theirs: array}, {path: f"{mine} holds other numbers than {theirs} in JAX"}, frozenset([path]))

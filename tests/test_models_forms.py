@@ -389,6 +389,7 @@ FOLDED: dict[str, Any] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", FOLDED)
 def test_a_batch_norm_may_be_folded_into_a_scale_and_a_shift(form: str) -> None:
     def port(p: dict[str, Any], x: Any, epsilon: float = 1e-5) -> Any:
@@ -418,6 +419,7 @@ class Shortcut(nn.Module):
         return torch.as_tensor(self.last(torch.relu(main + self.norm3(self.beside(x)))))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shortcut_first", [True, False])
 def test_the_branches_of_a_residual_block_may_have_any_order(shortcut_first: bool) -> None:
     """In each order, with norms as flax computes them: the scale is multiplied with the inverse deviation."""

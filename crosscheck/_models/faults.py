@@ -11,7 +11,6 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.constants import TIMES
 from crosscheck._models.crossings import is_in
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import Fault as LocatedFault
@@ -114,7 +113,7 @@ def _located(
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
     explanation = fault.relation if fault.how == "moved" else SAID.get(fault.how, "")
-    if not explanation and operation is not None and TIMES not in fault.relation:
+    if not explanation and operation is not None and not fault.relation:
         explanation = settings.explanation(fault) or numbers.explanation(fault)
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:

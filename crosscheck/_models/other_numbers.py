@@ -1,4 +1,4 @@
-"""A number in JAX's program that explains a fault: with another one in its place, JAX gives what torch gives."""
+"""A wrong number in JAX's program that explains a fault: with the right number, JAX gives what torch gives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USUAL = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e4, 1e5, 5e5, 1e6)
 """Epsilons, and bases of rotary positions, which are tried although torch's program does not show them."""
 LARGEST_EPSILON, LEAST_BASE = 1e-2, 1e3
 MOST_SCALARS = 12
-"""The most numbers of torch's program that are tried in the place of each of JAX's."""
+"""For each number of JAX, so many numbers of torch's program are tried at most."""
 MOST_TRIED = 600
 """JAX's program is run again at most so many times, for all faults of a comparison together."""
 MOST_NUMBERS = 2**22
@@ -44,7 +44,7 @@ GIVES = ", JAX gives what PyTorch gives"
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A number in JAX's program, how another one takes its place, and the words for that."""
+    """A number in JAX's program, a function that replaces it by another number, and the explanation in words."""
 
     number: float
     changes: Callable[[float], Mapping[Place, Change]]
@@ -57,10 +57,10 @@ class OtherNumbers:
     def __init__(self, found: Found) -> None:
         self._found = found
         self._left = MOST_TRIED
-        self._known: dict[float, list[float]] = defaultdict(list)
-        """The numbers that explained earlier faults, by JAX's."""
+        self._known: dict[float, set[float]] = defaultdict(set)
+        """For each number of JAX, the numbers of torch that explained earlier faults."""
         self.corrected: set[int] = set()
-        """The landmarks that are right with another number."""
+        """The landmarks at which JAX is right after the change of a number."""
 
     def explanation(self, fault: Fault) -> str:
         """Which number is another one, as a clause; empty if no number explains the fault."""
@@ -87,7 +87,7 @@ class OtherNumbers:
 
     def _float(self, stretch: Stretch) -> str:
         numbers, weights = list(_numbers(self._found, stretch)), list(_weights(self._found, stretch))
-        known = [(one, other) for one in numbers for other in self._known[one.number]]
+        known = [(one, other) for one in numbers for other in sorted(self._known[one.number])]
         if said := self._best(stretch, known + [(one, 1.0) for one in weights]):
             return said
         for one in numbers if self._left > 0 else ():
@@ -104,11 +104,11 @@ class OtherNumbers:
         if min(errors, default=np.inf) > stretch.limit:
             return ""
         one, other = tried[int(np.argmin(errors))]
-        self._known[one.number].append(other)
+        self._known[one.number].add(other)
         return one.said.format(f"{other:.6g}") + GIVES
 
     def _candidates(self, number: float) -> Iterator[float]:
-        """The numbers that may stand in the place of one."""
+        """The numbers that torch may have where JAX has this one."""
         kind = _kind(number)
         of_torch = [one for one in self._found.torch.scalars if np.isfinite(one) and _kind(one) == kind][:MOST_SCALARS]
         usual = [one for one in (*USUAL, 0.0, 1.0) if _kind(one) == kind]

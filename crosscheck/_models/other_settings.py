@@ -1,4 +1,4 @@
-"""A setting of a module that explains a fault: JAX has what the module gives with another one."""
+"""A setting of a module that explains a fault: if torch's module gets JAX's setting, it gives what JAX has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that JAX holds in the place of others, or in another order: with torch's in their place the outputs agree."""
+"""Wrong weights in JAX: exchanged, in another order, or of other numbers; with the right ones, its outputs are torch's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Weights = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Arrays that would be right, and for each module whose weights are wrong, what is wrong, as a clause.
+    """The arrays that JAX should hold; and for each module whose weights are wrong, what is wrong, as a clause.
 
     ``modules`` are all modules whose weights change.
     """

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from crosscheck._models.compiling import REPEATED, repeated
 from crosscheck._models.jax_recording import JaxProgramFlat, trace
@@ -73,3 +75,53 @@ def test_each_stretch_has_noise_of_its_own() -> None:
     errors = np.array([one / exact - 1 for one, exact in zip(found, clean, strict=True)])
     assert len(np.unique(errors)) == errors.size
     assert 1e-8 < np.abs(errors).max() < 1e-5
+
+
+MOVES = (
+    lambda x: (x.reshape(2, 6), x.T, x[:, None, 1:3], x[::2], x[None]),
+    lambda x: (jnp.concatenate([x, x], 1), jnp.pad(x, ((1, 2), (0, 1)), constant_values=3.0), jnp.pad(x, 1)[2:]),
+    lambda x: (lax.pad(x, 0.0, [(-1, 0, 0), (0, 0, 1)]), jnp.broadcast_to(x[0], (2, 3, 4)), jnp.squeeze(x[:1], 0)),
+    lambda x: (jnp.where(x > 0, x, -1.0), lax.select_n(jnp.int32(1), x, 2 * x), jnp.clip(x, -0.5, 0.5)),
+)
+OPERATIONS = (
+    lambda x: (x + 1, x - x.T.reshape(3, 4), x * x, x / (3 + x), -x, abs(x), jnp.sign(x), x**2, x**-3, (2 + x) ** (x / 3)),
+    lambda x: (jnp.exp(x), jnp.exp2(x), jnp.expm1(x), jnp.log(x), jnp.log1p(x), jnp.sqrt(x), lax.rsqrt(x), jnp.square(x)),
+    lambda x: (jnp.sin(x), jnp.cos(x), jnp.tanh(x), jax.nn.sigmoid(x), jnp.arctan2(x, x[::-1])),
+    lambda x: (jax.scipy.special.erf(x), jax.scipy.special.erfc(x), lax.erf_inv(x / 4), jnp.floor(x), jnp.ceil(x)),
+    lambda x: (jnp.maximum(x, x[::-1]), jnp.minimum(x, 0.25), jnp.isfinite(jnp.log(x)), x == x[0], x != 0, x < 0, x <= 0),
+    lambda x: ((x > 0) & (x < 1), (x > 1) | (x < 0), ~(x >= 0), (x > 0).astype(jnp.int32).sum(), (x > 0) * x),
+    lambda x: (x.sum(), x.sum(1), x.max(0), x.min(), x.prod(1), (x > 0).any(0), (x > 0).all()),
+    lambda x: (x.astype(jnp.int32), x.astype(bool), (x > 0).astype(x.dtype), jnp.arange(3).astype(x.dtype) * x.sum()),
+    lambda x: (x @ x.T, x[0] @ x.T, jnp.einsum("ab,cb->ac", x, x), jnp.einsum("ab,ab->a", x, x), jnp.outer(x[0], x[1])),
+    lambda x: (jnp.einsum("abc,acd->dab", x.reshape(3, 2, 2), x.reshape(3, 2, 2)), lax.stop_gradient(x)),
+)
+
+
+@pytest.mark.parametrize("function", [*MOVES, *OPERATIONS])
+def test_numpy_computes_small_arrays_as_jax_does(function: Any) -> None:
+    flat = trace(lambda _, inputs: list(function(inputs[0])), [], [], [X], "float32")
+    found = Run(flat, wide=True)([], [X])
+    with jax.enable_x64(True):
+        expected = jax.jit(function)(X.astype(np.float64))
+    for one, other in zip(found, expected, strict=True):
+        assert (one.shape, one.dtype.kind) == (other.shape, other.dtype.kind)
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-15)
+
+
+def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixture) -> None:
+    def function(x: Any) -> Any:
+        x = jnp.tanh(x @ x.T) + jnp.where(x[:, :1] > 0, x[:, :1], 0.1)
+        return jax.nn.softmax(x / jnp.sqrt(1 + (x * x).mean(-1, keepdims=True)))
+
+    def compiled(rows: int) -> list[str]:
+        x = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32)
+        flat = trace(lambda _, inputs: [function(inputs[0])], [], [], [x], "float32")
+        caplog.clear()
+        with jax.log_compiles(True):
+            Run(flat, wide=True, noise=Noise(1, 1e-7))([], [x])
+        said = [record.getMessage() for record in caplog.records]
+        # What puts the input on the device is compiled too.
+        return [one for one in said if "Finished XLA compilation" in one and "jit(stage)" not in one]
+
+    assert not compiled(7)
+    assert len(compiled(300)) > 5

@@ -16,6 +16,7 @@ from crosscheck._models.jax_recording import Step
 from crosscheck._models.uses import CONSTANT, MOVES
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
 from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_numpy import namespace
 
 FLOAT32 = float(np.finfo(np.float32).eps)
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -55,7 +56,8 @@ class Arithmetic:
         self._interpreter._silent = False
         in_source = np.ndim(constant) == 0 and not self._scalars_are_rounded
         width = min(1.0, FLOAT32 / float(self._interpreter._format.eps)) if in_source else 1.0
-        return self._interpreter._noisy(jnp.asarray(constant), width)
+        _, (value,) = namespace([constant])
+        return self._interpreter._noisy(value, width)
 
     def constant(self, value: Any, owner: Any) -> Any:
         """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
@@ -78,8 +80,8 @@ class Arithmetic:
         """
         if not self._noisy or not is_float(wide):
             return wide
-        wide = jnp.asarray(wide)
-        return jnp.where(_has_few_digits(wide, dtype), wide, self.disturbed(wide))
+        xp, (wide,) = namespace([wide])
+        return xp.where(_has_few_digits(wide, dtype), wide, self.disturbed(wide))
 
     def literal(self, atom: Any) -> Any:
         """A constant in an equation."""
@@ -96,8 +98,8 @@ class Arithmetic:
                 return wide
             if not held.any():  # the usual case of a scalar
                 return self.disturbed(wide)
-        wide = jnp.asarray(wide)
-        return jnp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
+        xp, (wide,) = namespace([wide])
+        return xp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""
@@ -109,8 +111,10 @@ class Arithmetic:
         if not self._interpreter._silent and step.operation.name in _ARITHMETIC:
             # A result that is one of its operands was not rounded. It may be the fill of a mask: noise on each of many
             # equal fills would choose one of them.
-            exact = _ARITHMETIC[step.operation.name](*given)
-            return [jnp.where((exact == given[0]) | (exact == given[1]), exact, *found)]
+            xp, operands = namespace(given)
+            with np.errstate(all="ignore"):
+                exact = _ARITHMETIC[step.operation.name](*operands)
+            return [xp.where((exact == operands[0]) | (exact == operands[1]), exact, *found)]
         if not constant or step.operation.name in MOVES - {"convert_element_type"}:
             return found
         atoms = step.equation.outvars
@@ -128,10 +132,11 @@ def _has_few_digits(wide: Any, dtype: Any) -> Any:
 
     The largest number of the dtype, which a mask may be filled with, counts as such a number.
     """
+    xp, (wide,) = namespace([wide])
     digits = 2.0 ** ((jnp.finfo(dtype).nmant + 1) // 2)
     parts = (wide.real, wide.imag) if jnp.iscomplexobj(wide) else (wide,)
-    fractions = [jnp.where(jnp.abs(one) == float(jnp.finfo(dtype).max), 0.5, jnp.frexp(one)[0]) * digits for one in parts]
-    return jnp.all(jnp.stack([one == jnp.round(one) for one in fractions]))
+    fractions = [xp.where(xp.abs(one) == float(jnp.finfo(dtype).max), 0.5, xp.frexp(one)[0]) * digits for one in parts]
+    return xp.all(xp.stack([one == xp.round(one) for one in fractions]))
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:

@@ -39,6 +39,7 @@ from crosscheck._shadow.jax_equations import (
     wide_of,
     widened,
 )
+from crosscheck._shadow.jax_numpy import namespace
 
 _EXACT = frozenset(
     """
@@ -203,11 +204,11 @@ class Interpreter:
         return widened(np.asarray(atom.val, atom.aval.dtype))
 
     def run_equation(self, equation: Any, values: list[Any]) -> Sequence[Any]:
-        name, params = equation.primitive.name, equation.params
+        name = equation.primitive.name
         for atom in equation.outvars:
             self._log(getattr(atom.aval, "dtype", None))
         if name == "convert_element_type":
-            return [lax.convert_element_type(values[0], wide_of(params["new_dtype"]))]
+            return bind(equation, values)
         if name == "reduce_precision":
             return self._reduce_precision(equation, values)
         if name in _SPECIAL:
@@ -256,9 +257,13 @@ class Interpreter:
         self.elements += value.size * self._trips
         self.roundings += 1
         key, unit = self._seed ^ np.uint64(_mixed(self._numbered)), self._unit * width
-        if tiny == 0:
-            return _compiled(_disturb, value.shape)(value, key, unit)
-        return _compiled(_disturb_and_flush, value.shape)(value, key, unit, self._flush * tiny)
+        given = (value, key, unit) if tiny == 0 else (value, key, unit, self._flush * tiny)
+        function = _disturb if tiny == 0 else _disturb_and_flush
+        xp, arrays = namespace(given)
+        if xp is np:
+            with np.errstate(all="ignore"):  # the hash multiplies integers, which overflow
+                return function(np, *arrays)
+        return _compiled(function, value.shape)(*given)
 
     def skip(self, value: Any) -> None:
         """Count noise on a value that gets none: all other noise is as if it had got some."""
@@ -426,21 +431,21 @@ def seed_of(noise: Noise, part: int | None = None) -> np.uint64:
 @lru_cache(maxsize=512)
 def _compiled(function: Callable[..., Any], shape: tuple[int, ...]) -> Callable[..., Any]:
     """The function, compiled for arrays of one shape, and shared by all programs; only those of the last shapes are kept."""
-    return jax.jit(partial(function))
+    return jax.jit(partial(function, jnp))
 
 
-def _disturb(x: Any, key: Any, unit: Any) -> Any:
-    """x times ``1 + unit r``, where r in [-1, 1] is a hash of the bits, the index and the key."""
-    z = lax.bitcast_convert_type(x, np.uint64)
+def _disturb(xp: Any, x: Any, key: Any, unit: Any) -> Any:
+    """x times ``1 + unit r``, where r in [-1, 1] is a hash of the bits, the index and the key; ``xp`` is numpy or JAX's."""
+    z = x.view(np.uint64)
     if x.size > 1:
-        z = z + lax.iota(np.uint64, x.size).reshape(x.shape) * np.uint64(_GOLDEN)
+        z = z + xp.arange(x.size, dtype=np.uint64).reshape(x.shape) * np.uint64(_GOLDEN)
     z = z ^ key
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
     z = z ^ (z >> np.uint64(31))
-    return x * (1 + unit * (lax.bitcast_convert_type(z, np.int64).astype(np.float64) * 2.0**-63))
+    return x * (1 + unit * (z.view(np.int64).astype(np.float64) * 2.0**-63))
 
 
-def _disturb_and_flush(x: Any, key: Any, unit: Any, limit: Any) -> Any:
-    x = _disturb(x, key, unit)
-    return lax.select(abs(x) < limit, x * 0, x)
+def _disturb_and_flush(xp: Any, x: Any, key: Any, unit: Any, limit: Any) -> Any:
+    x = _disturb(xp, x, key, unit)
+    return xp.where(abs(x) < limit, x * 0, x)

@@ -1,0 +1,156 @@
+"""Equations of a jaxpr on small arrays of float64, computed by NumPy.
+
+JAX compiles each operation for each shape, in some 40 ms; on small arrays that takes far longer than the arithmetic.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import special
+
+_SMALL = 2**16
+"""The number of elements from which what JAX compiles is so much faster than NumPy that compiling it pays."""
+
+_ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
+    "abs": np.abs,
+    "add": np.add,
+    "add_any": np.add,
+    "and": np.bitwise_and,
+    "atan2": np.arctan2,
+    "ceil": np.ceil,
+    "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
+    "cos": np.cos,
+    "eq": np.equal,
+    "erf": special.erf,
+    "erf_inv": special.erfinv,
+    "erfc": special.erfc,
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "is_finite": np.isfinite,
+    "le": np.less_equal,
+    "log": np.log,
+    "log1p": np.log1p,
+    "logistic": special.expit,
+    "lt": np.less,
+    "max": np.maximum,
+    "min": np.minimum,
+    "mul": np.multiply,
+    "ne": np.not_equal,
+    "neg": np.negative,
+    "not": np.invert,
+    "or": np.bitwise_or,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sign": np.sign,
+    "sin": np.sin,
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "sub": np.subtract,
+    "tanh": np.tanh,
+}
+
+_REDUCTIONS: Mapping[str, Callable[..., Any]] = {
+    "reduce_and": np.bitwise_and.reduce,
+    "reduce_max": np.max,
+    "reduce_min": np.min,
+    "reduce_or": np.bitwise_or.reduce,
+    "reduce_prod": np.prod,
+    "reduce_sum": np.sum,
+}
+
+
+def _broadcast(x: Any, *, shape: Sequence[int], broadcast_dimensions: Sequence[int], **_: Any) -> Any:
+    there = np.ones(len(shape), int)
+    there[list(broadcast_dimensions)] = x.shape
+    return np.broadcast_to(x.reshape(there), shape)
+
+
+def _converted(x: Any, *, new_dtype: Any, **_: Any) -> Any:
+    """None for a float that becomes an integer: NumPy leaves open what NaN and large numbers become."""
+    kind = np.dtype(new_dtype).kind
+    if kind in "fV":
+        return x.astype(np.float64)
+    return x.astype(new_dtype) if kind == "b" or x.dtype.kind != "f" else None
+
+
+def _dot_general(x: Any, y: Any, *, dimension_numbers: Any, **_: Any) -> Any:
+    """The product with the batch dimensions first, then those of x and of y that are not summed."""
+    (x_summed, y_summed), (x_batch, y_batch) = dimension_numbers
+    x_free, y_free = (
+        [axis for axis in range(one.ndim) if axis not in (*summed, *batch)]
+        for one, summed, batch in ((x, x_summed, x_batch), (y, y_summed, y_batch))
+    )
+    batch, rows, columns = ([one.shape[a] for a in axes] for one, axes in ((x, x_batch), (x, x_free), (y, y_free)))
+    left = x.transpose(*x_batch, *x_free, *x_summed).reshape(*batch, int(np.prod(rows)), -1)
+    right = y.transpose(*y_batch, *y_summed, *y_free).reshape(*batch, -1, int(np.prod(columns)))
+    return (left @ right).reshape(*batch, *rows, *columns)
+
+
+def _pad(x: Any, value: Any, *, padding_config: Sequence[tuple[int, int, int]], **_: Any) -> Any:
+    if any(low < 0 or high < 0 or inside for low, high, inside in padding_config):
+        return None
+    return np.pad(x, [pair[:2] for pair in padding_config], constant_values=value)
+
+
+def _select(which: Any, *cases: Any, **_: Any) -> Any:
+    return np.where(which, cases[1], cases[0]) if which.dtype == bool else None
+
+
+def _slice(x: Any, *, start_indices: Any, limit_indices: Any, strides: Any, **_: Any) -> Any:
+    strides = strides or (1,) * x.ndim
+    return x[tuple(map(slice, start_indices, limit_indices, strides))]
+
+
+_OTHERS: Mapping[str, Callable[..., Any]] = {
+    "broadcast_in_dim": _broadcast,
+    "concatenate": lambda *several, dimension, **_: np.concatenate(several, dimension),
+    "convert_element_type": _converted,
+    "copy": lambda x, **_: x,
+    "div": lambda x, y, **_: x / y if x.dtype == np.float64 else None,
+    "dot_general": _dot_general,
+    "integer_pow": lambda x, *, y, **_: x**y if x.dtype == np.float64 else None,
+    "pad": _pad,
+    "pow": lambda x, y, **_: x**y if x.dtype == y.dtype == np.float64 else None,
+    "reshape": lambda x, *, new_sizes, dimensions, **_: x.reshape(new_sizes) if dimensions is None else None,
+    "select_n": _select,
+    "slice": _slice,
+    "squeeze": lambda x, *, dimensions, **_: np.squeeze(x, tuple(dimensions)),
+    "stop_gradient": lambda x, **_: x,
+    "transpose": lambda x, *, permutation, **_: x.transpose(permutation),
+}
+"""Operations that need their parameters. None where JAX does something else than NumPy."""
+
+
+def namespace(values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    """What computes with these values, numpy or jax.numpy, and the values for it.
+
+    NumPy computes with small real arrays of float64, integers or booleans that JAX does not trace.
+    """
+    for one in values:
+        kind = getattr(one, "dtype", None)
+        known = isinstance(kind, np.dtype) and (kind.kind in "biu" or kind == np.float64)
+        if not known or isinstance(one, jax.core.Tracer) or not 0 < one.size <= _SMALL:
+            return jnp, values
+    return np, [np.asarray(one) for one in values]
+
+
+def computed(equation: Any, values: Sequence[Any]) -> Any:
+    """The one result of an equation, perhaps of a narrower dtype than JAX gives it; None if JAX has to compute it."""
+    name, params = equation.primitive.name, equation.params
+    if not (name in _ELEMENTWISE or name in _REDUCTIONS or name in _OTHERS):
+        return None
+    xp, arrays = namespace(values)
+    if xp is not np or not 0 < equation.outvars[0].aval.size <= _SMALL:
+        return None
+    with np.errstate(all="ignore"):
+        if name in _ELEMENTWISE:
+            return _ELEMENTWISE[name](*arrays)
+        if name in _REDUCTIONS:
+            return _REDUCTIONS[name](arrays[0], axis=tuple(params["axes"]))
+        return _OTHERS[name](*arrays, **params)

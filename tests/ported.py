@@ -251,3 +251,38 @@ def lstm_params(own: Mapping[str, np.ndarray]) -> Tree:
 
 
 SEQUENCE = normals(2, 3, 3, seed=4)
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        return self.gru(x)[0]
+
+
+def gru(p: Any, x: Any) -> Any:
+    """As flax's linen has it: a matrix for each gate, and one bias for both matrices of a gate, but for the last one."""
+    h = jnp.zeros((len(x), 4), x.dtype)
+    found = []
+    for t in range(x.shape[1]):
+        r = jax.nn.sigmoid(linear(p["ir"], x[:, t]) + h @ p["hr"]["w"])
+        z = jax.nn.sigmoid(linear(p["iz"], x[:, t]) + h @ p["hz"]["w"])
+        h = (1 - z) * jnp.tanh(linear(p["in"], x[:, t]) + r * linear(p["hn"], h)) + z * h
+        found.append(h)
+    return jnp.stack(found, 1)
+
+
+def gru_params(own: Mapping[str, np.ndarray]) -> Tree:
+    matrices = [np.split(own[f"gru.weight_{side}_l0"].T, 3, -1) for side in ("ih", "hh")]
+    biases = [np.split(own[f"gru.bias_{side}_l0"], 3) for side in ("ih", "hh")]
+    gates = {
+        f"{side}{gate}": {"w": one}
+        for side, own in zip("ih", matrices, strict=True)
+        for gate, one in zip("rzn", own, strict=True)
+    }
+    for k, gate in enumerate("rz"):
+        gates[f"i{gate}"]["b"] = biases[0][k] + biases[1][k]
+    gates["in"]["b"], gates["hn"]["b"] = biases[0][2], biases[1][2]
+    return gates

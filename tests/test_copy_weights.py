@@ -15,6 +15,7 @@ from ported import (
     SEQUENCE,
     Attention,
     Chain,
+    Gated,
     Images,
     Recurrent,
     Tied,
@@ -24,6 +25,8 @@ from ported import (
     attend,
     folded_attention,
     folded_params,
+    gru,
+    gru_params,
     image_params,
     images,
     joined_attention,
@@ -75,6 +78,7 @@ CARRIED: dict[str, tuple[Callable[[], nn.Module], Any, Callable[..., Tree], np.n
     "stacked": (Chain, scanned, stacked_params, X, None),
     "tied": (Tied, lambda p, i: jnp.tanh(p["t"][i]) @ p["t"].T, lambda own: {"t": own["tokens.weight"]}, IDS, None),
     "summed": (Recurrent, lstm, lstm_params, SEQUENCE, None),
+    "split and summed": (Gated, gru, gru_params, SEQUENCE, None),
 }
 
 
@@ -234,9 +238,9 @@ def test_a_model_that_does_not_take_the_inputs_is_refused() -> None:
         crosscheck.copy_weights(nn.Linear(4, 2), lambda p, x: x @ p, [X], params=jnp.zeros((3, 2)))
 
 
-UNPROVEN = {"resnet-equinox", "lstm-haiku", "gru-linen"}
-"""Ports of which not every weight is carried over, which must be said: the statistics in equinox's state have no names,
-haiku's LSTM takes 1 from torch's bias, and linen's GRU has a matrix of its own for each gate."""
+UNPROVEN = {"resnet-equinox", "lstm-haiku"}
+"""Ports of which not every weight is carried over, which must be said: the statistics in equinox's state have no names, and
+haiku's LSTM takes 1 from torch's bias."""
 
 
 @pytest.mark.full

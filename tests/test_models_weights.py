@@ -13,6 +13,7 @@ from ported import (
     SEQUENCE,
     Attention,
     Chain,
+    Gated,
     Images,
     Matches,
     Recurrent,
@@ -24,6 +25,8 @@ from ported import (
     X,
     folded_attention,
     folded_params,
+    gru,
+    gru_params,
     image_params,
     images,
     joined_attention,
@@ -194,3 +197,17 @@ def test_two_biases_of_which_jax_has_the_sum_are_told() -> None:
     found = told(accounted(model, lstm, lstm_params(weights_of(model)), [SEQUENCE]))
     words = "summed: lstm.bias_ih_l0 + lstm.bias_hh_l0"
     assert found["lstm.bias_ih_l0", "['bias']"] == found["lstm.bias_hh_l0", "['bias']"] == words
+
+
+def test_a_part_of_two_biases_may_be_summed_and_both_gradients_are_compared() -> None:
+    model = randomised(Gated())
+    report = crosscheck.compare_models(model, gru, [SEQUENCE], params=gru_params(weights_of(model)))
+    assert report.passed, report
+    found = told(report.weights)
+    for gate in ("ir", "iz"):
+        words = "summed: gru.bias_ih_l0 + gru.bias_hh_l0"
+        assert found["gru.bias_ih_l0", f"['{gate}']['b']"] == found["gru.bias_hh_l0", f"['{gate}']['b']"] == words
+    assert {one.parameter: one.share for one in report.gradients if "bias" in one.parameter} == {
+        "gru.bias_ih_l0": 1.0,
+        "gru.bias_hh_l0": 1.0,
+    }

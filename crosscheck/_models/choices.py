@@ -18,7 +18,7 @@ from crosscheck._models.choice import Assignment, Choice, Made
 from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.names import likeness, tokens
-from crosscheck._models.orders import divisors, features
+from crosscheck._models.orders import divisors, features, part_of
 from crosscheck._models.places import shaped
 from crosscheck._models.uses import DATA, MOVES, Use
 
@@ -273,10 +273,11 @@ class Choices:
         unused = [row.order for row in self.of_run.rows if self._used(state, self.of_run.mine.of(row.name)) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
+            size = self.of_run.mine.of(row.name).size
             for k, seen in enumerate(self._seen(row.name, places)):
-                score = (
-                    4 * likeness(row.name, name) - 8 * self._used(state, seen) - 0.01 * abs(row.order - following) - 3 * k
-                )
+                said = part_of(name, size // places.size, k)
+                score = 4 * likeness(row.name, name) - 8 * self._used(state, seen) - 0.01 * abs(row.order - following)
+                score -= 3 * (1 - said) if said else 3 * k
                 if role is not None and row.role is not None:
                     score += 3 if role == row.role else -3
                 if self._flows(row, near):
@@ -408,16 +409,26 @@ class Choices:
         return choices
 
     def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Choice]:
-        """The choices with the layer's other bias added, in all numbers or in two thirds: torch's LSTM and GRU have two."""
+        """The choices with the layer's other bias added, in all numbers or in two thirds: torch's LSTM and GRU have two.
+
+        Of both biases JAX may have a part, such as one gate.
+        """
         mine = self.of_run.mine
+        whole = np.concatenate([mine.of(name).reshape(-1) for name in names])
+        order = np.argsort(whole)
+        own = order[np.searchsorted(whole, one, sorter=order)]
         for row in self.of_run.rows:
             other = mine.of(row.name).reshape(-1)
             near = likeness(row.name, names[0])
             module = row.name.rpartition(".")[0] == names[0].rpartition(".")[0]
-            if row.role != "bias" or row.name in names or other.size != one.size or not module:
+            if row.role != "bias" or row.name in names or other.size != whole.size or not module:
                 continue
+            other = other[own]
+            # the two of one direction have the same name but for the side
+            sides = {re.sub("_(ih|hh)_", f"_{side}_", row.name) for side in ("ih", "hh")}
+            near += {row.name, names[0]} == sides
             yield Choice((Assignment(flat, one, other),), (*names, row.name), None, score - 2 + near)
-            if one.size % 3 == 0:
+            if one.size % 3 == 0 and one.size == whole.size:
                 most = np.where(np.arange(one.size) < one.size * 2 // 3, other, -1)
                 yield Choice((Assignment(flat, one, most),), (*names, row.name), None, score - 2.1 + near)
 

@@ -158,9 +158,8 @@ def _joined(
 
     for number, leaf in enumerate(model.names):
         if leaf in accounted.sums:
-            one, other, added = accounted.sums[leaf]
-            add(leaf, number, places.of(one))
-            add(leaf, number, np.where(added, places.of(other), places.dtype.type(-1)))
+            for where in (accounted.sums[leaf].first, accounted.sums[leaf].second):
+                add(leaf, number, where)
         elif leaf in accounted.places:
             add(leaf, number, accounted.places[leaf])
     found = []

@@ -27,6 +27,7 @@ _ALIKE = {
     "input": "i ih x inp",
     "hidden": "hh recurrent",
     "down": "downsample shortcut",
+    "reverse": "backward backwards bwd",
 }
 _CANONICAL = {alias: word for word, aliases in _ALIKE.items() for alias in aliases.split()}
 _ROLES = frozenset(["weight", "bias", "mean", "var"])

@@ -24,13 +24,13 @@ def features(mine: int, theirs: int, name: str) -> Iterator[tuple[Array, float]]
     elif theirs < mine:
         step = gcd(mine, theirs)
         for start in range(0, mine - theirs + 1, step):
-            part = _part(name, mine // theirs, start // theirs) if start % theirs == 0 else -0.5
+            part = part_of(name, mine // theirs, start // theirs) if start % theirs == 0 else -0.5
             yield np.arange(start, start + theirs), part - 0.5 - 1e-3 * start / mine
         parts = mine // theirs
         for size in divisors(theirs) if mine % theirs == 0 else ():
             for k in range(parts):
                 interleaved = np.arange(mine).reshape(-1, parts, size)[:, k].reshape(-1)
-                yield interleaved, _part(name, parts, k) - 6 - 0.01 / size
+                yield interleaved, part_of(name, parts, k) - 6 - 0.01 / size
 
 
 def _orders(size: int) -> Iterator[Array]:
@@ -47,8 +47,8 @@ def _orders(size: int) -> Iterator[Array]:
                 yield np.arange(size).reshape(heads, parts, -1).transpose(1, 0, 2).reshape(-1)
 
 
-def _part(name: str, parts: int, number: int) -> float:
-    """The score of this part of a joined weight by the name."""
+def part_of(name: str, parts: int, number: int) -> float:
+    """The score of this part of a joined weight by the name: 1 if the name says this part, -1 if another, 0 if none."""
     words = [*tokens(name), *re.findall(r"[a-z]+", name.lower())]
     words += [word[1] for word in words if len(word) == 2 and word[0] in "ih"]
     for known in _PARTS.get(parts, ()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, starmap
 from math import prod
@@ -28,8 +28,19 @@ IN_JAX = "computed in JAX"
 UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
 
 
-Sum = tuple[str, str, Array]
-"""Two weights of torch whose sum a JAX array holds, and for which numbers; the other numbers are the first weight's."""
+@dataclass(frozen=True)
+class Sum:
+    """Two weights of torch whose sum an array of JAX holds.
+
+    Attributes:
+        names: The two weights.
+        first: The place of each number of the array in the first weight.
+        second: The place in the second weight; -1 for a number that is the first weight's alone.
+    """
+
+    names: tuple[str, str]
+    first: Array
+    second: Array
 
 
 def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
@@ -273,22 +284,33 @@ class _Account:
                 self.put(name, places[at], BY_VALUES, *(owner for owner, *_ in self.places.split(places[at])))
 
     def by_sums(self) -> None:
-        """Match biases whose sum JAX has, in all numbers or in some."""
+        """Match biases whose sum JAX has, in all numbers or in some; of the biases of one layer also equal parts."""
         for theirs in self.left():
             array = self.theirs[theirs]
             limit = SAME * float(np.abs(array).max(initial=0.0))
-            taken = self.taken()
-            alike = [name for name in self.mine if self.mine[name].shape == array.shape and limit > 0]
-            for one, other in permutations(alike, 2):
-                rest = array - self.mine[one]
-                added = np.abs(rest - self.mine[other]) <= limit
-                if one in taken or not (added | (np.abs(rest) <= limit)).all() or not added.any():
+            for (one, first), (other, second) in self._summands(array) if limit > 0 else ():
+                rest, more = array - self.places.numbers(first), self.places.numbers(second)
+                added = np.abs(rest - more) <= limit
+                whole = bool((added | (np.abs(rest) <= limit)).all() and added.any())
+                if not whole or np.isin(first, self.sources).any():
                     continue
                 words = f"summed: {one} + {other}" + ("" if added.all() else f", in {added.sum()} of {added.size} numbers")
-                apart = float(np.abs(rest - np.where(added, self.mine[other], 0.0)).max())
+                apart = float(np.abs(rest - np.where(added, more, 0.0)).max())
                 self.extra += [WeightMatch(name, theirs, words, BY_VALUES, apart) for name in (one, other)]
-                self.sums[theirs] = (one, other, added)
+                self.sums[theirs] = Sum((one, other), first, np.where(added, second, -1))
                 break
+
+    def _summands(self, array: Array) -> Iterator[tuple[tuple[str, Array], tuple[str, Array]]]:
+        """Two weights of torch, and the places in each whose sum an array of this shape may hold."""
+        alike = [(name, self.places.of(name)) for name in self.mine if self.mine[name].shape == array.shape]
+        yield from permutations(alike, 2)
+        larger = [
+            name for name, one in self.mine.items() if array.size and one.size % array.size == 0 and one.size > array.size
+        ]
+        for one, other in permutations([name for name in larger if self.mine[name].ndim == array.ndim == 1], 2):
+            if one.rpartition(".")[0] == other.rpartition(".")[0] and self.mine[one].size == self.mine[other].size:
+                parts = (self.places.of(name).reshape(-1, array.size) for name in (one, other))
+                yield from (((one, first), (other, second)) for first, second in zip(*parts, strict=True))
 
     def listed(self) -> tuple[WeightMatch, ...]:
         """All matches, torch's first."""

@@ -70,14 +70,13 @@ class Partners:
 
     def of_weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of torch's weights, as JAX holds them; NaN where torch has no such number."""
-        found = self._arranged(given, np.nan)
-        for leaf, (_, other, added) in self.sums.items():
-            found[leaf] = found[leaf] + np.where(added, given.get(other, np.nan), 0.0)
-        return found
+        found = self._arranged(given, np.nan, self.places)
+        more = self._arranged(given, np.nan, {leaf: one.second for leaf, one in self.sums.items()})
+        return found | {leaf: found[leaf] + one for leaf, one in more.items()}
 
     def of_gradients(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Gradients by torch's weights, as JAX holds them; 0 where torch has none. For a sum, that by one summand."""
-        return self._arranged(given, 0.0)
+        return self._arranged(given, 0.0, self.places)
 
     def in_torch(self, state: Mapping[str, Array]) -> dict[str, Array]:
         """The numbers of JAX's arrays, as torch holds its weights; NaN where JAX has no such number."""
@@ -87,10 +86,10 @@ class Partners:
                 found[name].reshape(-1)[own] = np.asarray(state[leaf], np.float64)[mask]
         return found
 
-    def _arranged(self, given: Mapping[str, Array], missing: float) -> dict[str, Array]:
+    def _arranged(self, given: Mapping[str, Array], missing: float, where: Mapping[str, Array]) -> dict[str, Array]:
         filled = {name: given.get(name, np.full(shape, missing)) for name, shape in self.shapes.items()}
         places = TorchPlaces({name: np.asarray(array, np.float64) for name, array in filled.items()})
-        return {leaf: places.numbers(where) for leaf, where in self.places.items()}
+        return {leaf: places.numbers(own) for leaf, own in where.items()}
 
     def of_slots(self, given: Mapping[Slot, Array]) -> dict[str, Array]:
         """The state of torch's optimiser, as JAX holds it."""
@@ -98,14 +97,16 @@ class Partners:
         for (name, key), array in given.items():
             if array.shape == self.shapes.get(name):
                 by_key[key][name] = array
-        arranged = {key: self._arranged(arrays, np.nan) for key, arrays in by_key.items()}
+        arranged = {key: self._arranged(arrays, np.nan, self.places) for key, arrays in by_key.items()}
         found = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
         return {leaf: array for leaf, array in found.items() if not np.isnan(array).any()}
 
     def owners(self, leaf: str) -> tuple[str, ...]:
         """The tensors of torch whose numbers an array of JAX holds."""
         owner, key = self.slots.get(leaf, (leaf, ""))
-        names = self.sums[owner][:2] if owner in self.sums else [name for name, *_ in self._empty.split(self.places[owner])]
+        names = (
+            self.sums[owner].names if owner in self.sums else [name for name, *_ in self._empty.split(self.places[owner])]
+        )
         return tuple(f"{key} of {name}" if key else name for name in names)
 
     @property
@@ -138,7 +139,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     found = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
     if not places:
         _by_name(found, recorded.weights, dict(zip(model.names, model.weights, strict=True)))
-    places |= {leaf: found.place(one) for leaf, (one, _, _) in accounted.sums.items()}
+    places |= {leaf: one.first for leaf, one in accounted.sums.items()}
     for leaf, array in found.of_weights(torch.weights()).items():
         apart = _apart(widen(jax.start[leaf]), array)
         if apart and leaf not in found.sums:  # a sum has been rounded

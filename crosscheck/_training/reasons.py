@@ -55,7 +55,7 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
         return Reason(STATISTICS, _of_statistics(found, departure))
     sums = [found.partners.sums.get(found.partners.slots.get(name, (name, ""))[0]) for _, name in departure.wrong]
     if all(sums):
-        names = " + ".join(next(one for one in sums if one is not None)[:2])
+        names = " + ".join(next(one for one in sums if one is not None).names)
         return Reason(OPTIMISER, f"JAX trains the sum of {names}, PyTorch both of them: together they move twice as far")
     clipping = _of_clipping(found, departure)
     if clipping is not None:

@@ -443,3 +443,27 @@ def test_the_branches_of_a_residual_block_may_have_any_order(shortcut_first: boo
     x = normal(2, 3, 4, 4)
     assert compared(seeded(Shortcut()), port, x, order=1).passed
     assert not compared(seeded(Shortcut()), lambda p, x: port(p, x, 0.1), x).passed
+
+
+class Hidden(nn.Module):
+    """Attention whose causal mask is a buffer that is longer than the inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(4, 4)
+        self.register_buffer("mask", torch.tril(torch.ones(6, 6)).view(1, 6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, t = self.q(x), x.shape[1]
+        assert isinstance(self.mask, torch.Tensor)
+        return (q @ q.mT).masked_fill(self.mask[:, :t, :t] == 0, -torch.inf).softmax(-1) @ q
+
+
+@pytest.mark.parametrize("offset", [0, -1])
+def test_a_mask_may_be_a_part_of_a_buffer(offset: int) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        q = x @ p["q.weight"].T + p["q.bias"]
+        seen = jnp.tril(jnp.ones((4, 4)), offset).at[0, 0].set(1)
+        return jax.nn.softmax(jnp.where(seen == 0, -jnp.inf, q @ q.swapaxes(1, 2)), -1) @ q
+
+    assert compared(seeded(Hidden()), port, normal(2, 4, 4)).passed == (offset == 0)

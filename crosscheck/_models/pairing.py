@@ -221,7 +221,7 @@ class _Matching:
     def _row(self, side: int, k: int) -> int:
         """The length of a weight that is one row of numbers, not all of them equal."""
         matrix = (self.torch, self.jax)[side][k].matrix
-        return matrix.shape[1] if matrix.shape[0] == 1 and np.ptp(matrix) > 0 else 0
+        return matrix.shape[1] if matrix.shape[0] == 1 and (matrix != matrix[:, :1]).any() else 0
 
     def by_features(self) -> None:
         """Pair weights that are split on one side and joined on the other, output by output."""

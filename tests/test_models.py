@@ -367,6 +367,20 @@ def test_a_module_of_nnx_that_draws_random_numbers_is_refused() -> None:
         compared(ARCHITECTURES["vae"], one)
 
 
+@pytest.mark.full
+def test_a_module_of_linen_may_be_bound_or_come_with_its_variables() -> None:
+    here("linen")
+    from flax import linen
+
+    model = nn.Linear(4, 3)
+    dense = linen.Dense(3)
+    kernel, bias = (one.detach().numpy() for one in (model.weight.T, model.bias))
+    variables = {"params": {"kernel": kernel, "bias": bias}}
+    x = np.ones((2, 4), np.float32)
+    for given, params in ((dense.bind(variables), None), (dense, variables), (dense.apply, variables)):
+        assert compare_models(model, given, [x], params=params).passed
+
+
 # The command
 
 FILE = """

@@ -30,7 +30,8 @@ def both_inputs(
         raise UsageError(f"torch_model: got {type(torch_model).__name__}, expected a torch.nn.Module")
     if not callable(jax_model):
         raise UsageError(
-            f"jax_model: got {type(jax_model).__name__}, expected a module of flax or equinox, or a function with params="
+            f"jax_model: got {type(jax_model).__name__}, expected a module of flax or equinox, or a function with params=, "
+            "such as haiku's apply"
         )
     _arguments.seed(seed)
     mine = gather(inputs, dtype, None, 0, seed)

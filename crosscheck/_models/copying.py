@@ -43,7 +43,7 @@ def copy_weights(
     Args:
         torch_model: A ``torch.nn.Module``. It is not changed.
         jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
-            function of (params, *inputs), such as ``apply`` of linen or haiku. It is not changed.
+            module of linen, or a function of (params, *inputs), such as ``apply`` of haiku. It is not changed.
         inputs: The positional arguments of both, as for ``compare``.
         params: The pytree of JAX's parameters and state, if ``jax_model`` is a function.
         torch_to_jax: A function that converts the list of inputs, as numpy arrays, to JAX's: for example to channels last.

@@ -60,7 +60,8 @@ def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
                     "them, or params=, the tree that the function takes first"
                 )
     else:
-        tree, call = params, model
+        # a module of linen that is not bound to its variables
+        tree, call = params, model.apply if hasattr(model, "unbind") else model
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
     names, arrays, places, others = [], [], [], [leaf for _, leaf in paths]
     for place, (path, leaf) in enumerate(paths):

@@ -43,8 +43,8 @@ def compare_models(
     Args:
         torch_model: A ``torch.nn.Module``, in the mode (train or eval) to be compared. It is copied.
         jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
-            function of (params, *inputs), such as ``apply`` of linen or haiku. It returns what torch returns, or a pair of
-            that and its new state.
+            module of linen, or a function of (params, *inputs), such as ``apply`` of haiku. It returns what torch returns,
+            or a pair of that and its new state.
         inputs: The positional arguments of both, as for ``compare``.
         params: The pytree of JAX's parameters and state, if ``jax_model`` is a function.
         torch_to_jax: A function that converts the list of inputs, as numpy arrays, to JAX's: for example to channels last.

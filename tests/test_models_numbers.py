@@ -194,3 +194,48 @@ def test_the_size_of_a_window_is_named() -> None:
         return linear(p, "o", jnp.where((far < 0) | (far >= 4), 0.0, scores) @ linear(p, "v", x))
 
     assert said(compared(seeded(Windowed()), port, X)) == instead("3", "4")
+
+
+class Steps(nn.Module):
+    """Four steps of a differential equation, by the classical method of Runge and Kutta."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(5, 10), nn.Linear(10, 4)
+
+    def slope(self, t: float, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.down(torch.tanh(self.up(torch.cat([x, torch.full_like(x[:, :1], t)], -1)))))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = 0.25
+        for k in range(4):
+            k1 = self.slope(k * h, x)
+            k2 = self.slope(k * h + h / 2, x + h / 2 * k1)
+            k3 = self.slope(k * h + h / 2, x + h / 2 * k2)
+            k4 = self.slope(k * h + h, x + h * k3)
+            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        return x
+
+
+def test_no_number_is_blamed_that_changes_nothing() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h = 0.25
+
+        def linear(name: str, x: Any) -> Any:
+            return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+        def slope(t: Any, x: Any) -> Any:
+            return linear("down", jnp.tanh(linear("up", jnp.concatenate([x, jnp.full_like(x[:, :1], t)], -1))))
+
+        def step(x: Any, k: Any) -> tuple[Any, None]:
+            k1 = slope(k * h, x)
+            k2 = slope(k * h + h / 2, x + h / 2 * k1)
+            k3 = slope(k * h + h / 2, x + h / 2 * k1)  # wrong: k2
+            k4 = slope(k * h + h, x + h * k3)
+            return x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+
+        return jax.lax.scan(step, x, jnp.arange(4, dtype=x.dtype))[0]
+
+    report = compared(seeded(Steps()), port, normal(3, 4))
+    assert not report.passed
+    assert not any("in place of" in fault.explanation for fault in report.faults), report

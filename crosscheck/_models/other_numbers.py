@@ -104,6 +104,8 @@ class OtherNumbers:
         if min(errors, default=np.inf) > stretch.limit:
             return ""
         one, other = tried[int(np.argmin(errors))]
+        if self._error(stretch, one, one.number) <= stretch.limit:  # the number itself would do as well
+            return ""
         self._known[one.number].add(other)
         return one.said.format(f"{other:.6g}") + GIVES
 

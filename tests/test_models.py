@@ -368,6 +368,30 @@ def test_a_module_of_nnx_that_draws_random_numbers_is_refused() -> None:
 
 
 @pytest.mark.full
+def test_a_key_that_changes_no_result_draws_no_random_numbers() -> None:
+    """As in flax's recurrent layers, whose first state is 0 and takes a key."""
+    here("nnx")
+    from flax import nnx
+
+    class Port(nnx.Module):
+        def __init__(self, model: nn.LSTM) -> None:
+            own = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+            cell = nnx.OptimizedLSTMCell(5, 6, rngs=nnx.Rngs(0))
+            cell.dense_i.kernel[...], cell.dense_h.kernel[...] = own["weight_ih_l0"].T, own["weight_hh_l0"].T
+            cell.dense_h.bias[...] = own["bias_ih_l0"] + own["bias_hh_l0"]
+            self.lstm = nnx.RNN(cell)
+
+        def __call__(self, x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            (c, h), y = self.lstm(x, return_carry=True)
+            return y, (h[None], c[None])
+
+    model = nn.LSTM(5, 6, batch_first=True)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+    report = compare_models(model, Port(model), [x])
+    assert report.passed, report
+
+
+@pytest.mark.full
 def test_a_module_of_linen_may_be_bound_or_come_with_its_variables() -> None:
     here("linen")
     from flax import linen

@@ -21,11 +21,10 @@ from crosscheck._models.forcing import Fault
 from crosscheck._models.landmarks import Landmark, orders_of
 from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import DATA, Operation
-from crosscheck._shadow.jax_equations import widened
+from crosscheck._shadow.jax_equations import DRAWS, widened
 
 SAME = 1e-5
 """The largest relative difference of a module's argument in JAX: values between landmarks are rounded differently."""
-RANDOM = frozenset(["random_bits", "rng_bit_generator", "rng_uniform", "threefry2x32"])
 MOST_COMPARED = 12
 """The most different stretches that are compared alone, which takes seconds each."""
 
@@ -86,7 +85,7 @@ def draws_random_numbers(found: Found, landmark: Landmark) -> bool:
             continue
         seen.add(number)
         maker = flat.steps[flat.maker[number]]
-        if maker.operation.name in RANDOM:
+        if maker.operation.name in DRAWS:
             return True
         if maker.operation.index not in known:
             left += maker.inputs

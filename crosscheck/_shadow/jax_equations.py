@@ -20,13 +20,13 @@ FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "
 Constants = dict[int, Any]
 """Constants of a jaxpr before they were rounded to its dtypes, by the ``id`` of the object that holds them."""
 
-_DRAWS = ("random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32")
+DRAWS = ("random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32")
 
 
 def draws(jaxpr: Jaxpr) -> bool:
     """Whether a program draws random numbers."""
     return any(
-        equation.primitive.name in _DRAWS or any(map(draws, jaxprs_in_params(equation.params))) for equation in jaxpr.eqns
+        equation.primitive.name in DRAWS or any(map(draws, jaxprs_in_params(equation.params))) for equation in jaxpr.eqns
     )
 
 

@@ -402,6 +402,23 @@ def test_a_batch_norm_may_be_folded_into_a_scale_and_a_shift(form: str) -> None:
     assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_certificate_in_16_bits_says_which_weights_only_the_results_show(dtype: str) -> None:
+    """A batch norm that was folded into the layer before it: no weight of PyTorch has these numbers."""
+    layer, norm = model = seeded(nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4)))
+    assert isinstance(norm.running_mean, torch.Tensor)
+    assert isinstance(norm.running_var, torch.Tensor)
+    factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
+    shift = norm.bias - norm.running_mean * factor
+    folded = {"w": (layer.weight.T * factor), "b": layer.bias * factor + shift}
+    params = {name: jnp.asarray(one.detach().numpy(), dtype) for name, one in folded.items()}
+    report = compare_models(model, lambda p, x: x @ p["w"] + p["b"], [normal(6, 8)], params=params, dtype=dtype)
+    assert report.passed, report
+    notes = [note for note in report.notes if "only results show" in note]
+    assert len(notes) == (dtype == "bfloat16")
+    assert all(note.startswith("no partner: ['b'];") for note in notes), notes
+
+
 class Shortcut(nn.Module):
     """A residual block of two convolutions, with a convolution beside them."""
 

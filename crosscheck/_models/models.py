@@ -101,6 +101,7 @@ def _name(model: Any) -> str:
 def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     from crosscheck._models.faults import faults, layers
     from crosscheck._models.stretches import segments
+    from crosscheck._models.weights import UNMATCHED
 
     wrong = faults(found)
     every = layers(found, wrong)
@@ -121,6 +122,13 @@ def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
         found.notes.append(
             f"not compared: {', '.join(names[:3])}{more}; JAX has another quantity there, as where it adds or scales in "
             "another order; what follows is compared"
+        )
+    alone = [match.jax for match in found.weights.matches if match.torch is None and str(match.reason).startswith(UNMATCHED)]
+    if alone and not wrong and found.flat.dtype in ("bfloat16", "float16"):
+        more = f" and {len(alone) - 1} more" if alone[1:] else ""
+        found.notes.append(
+            f"no partner: {alone[0]}{more}; only results show whether their numbers are right, and in {found.flat.dtype} "
+            "results do not show small mistakes; dtype='float32' shows them"
         )
     kept = {number: k for k, number in enumerate(one for one in range(len(every)) if one not in left)}
     return ModelsReport(

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 from ports import X, compared, linear, normal, seeded
@@ -239,3 +240,31 @@ def test_no_number_is_blamed_that_changes_nothing() -> None:
     report = compared(seeded(Steps()), port, normal(3, 4))
     assert not report.passed
     assert not any("in place of" in fault.explanation for fault in report.faults), report
+
+
+class Graph(nn.Module):
+    """Attention over a graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.out, self.pair = nn.Linear(8, 8), nn.Linear(8, 3), nn.Parameter(torch.zeros(2, 8))
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        x = self.up(x)
+        to, at = ((x * one).sum(-1) for one in self.pair)
+        scores = nn.functional.leaky_relu(to[:, :, None] + at[:, None], 0.2)
+        scores = torch.where(edges == 1, scores, torch.full_like(scores, -9e15))
+        return torch.as_tensor(self.out(scores.softmax(-1) @ x))
+
+
+def test_the_fills_of_a_mask_are_no_constant_factor() -> None:
+    def port(p: dict[str, Any], x: Any, edges: Any) -> Any:
+        x = linear(p, "up", x)
+        at, to = ((x * one).sum(-1) for one in p["pair"])  # exchanged
+        scores = jax.nn.leaky_relu(to[:, :, None] + at[:, None], 0.2)
+        return linear(p, "out", jax.nn.softmax(jnp.where(edges == 1, scores, -9e15)) @ x)
+
+    edges = np.broadcast_to(np.tril(np.ones((6, 6), np.int32)), (2, 6, 6))
+    report = compared(seeded(Graph()), port, X, edges)
+    assert not report.passed
+    assert not any("times" in fault.explanation for fault in report.faults), report

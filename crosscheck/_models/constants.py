@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.distances import sizes
 
 FEWEST = 8
 """Fewer numbers may have the same ratio by chance."""
@@ -29,7 +30,8 @@ def relation(theirs: Array, mine: Array) -> str:
         return ""
     largest = np.abs(mine).argmax()
     ratio = float(theirs[largest] / mine[largest])
-    if ratio and np.abs(theirs - ratio * mine).max() <= SAME * abs(theirs[largest]):
+    # fills of a mask are so large that any small numbers beside them would count as equal
+    if ratio and (np.abs(theirs - ratio * mine) <= SAME * sizes(ratio * mine)).all():
         return f"JAX's numbers there are PyTorch's times {ratio:.6g}{root(ratio)}"
     return ""
 

@@ -211,3 +211,36 @@ def test_a_part_of_two_biases_may_be_summed_and_both_gradients_are_compared() ->
         "gru.bias_ih_l0": 1.0,
         "gru.bias_hh_l0": 1.0,
     }
+
+
+def test_norms_that_were_just_made_are_told_apart_by_the_arrays_beside_them() -> None:
+    """All their weights are 1, and all their biases 0. Their names in JAX have another order than in torch."""
+    norms = [nn.BatchNorm1d(6) for _ in range(3)]
+    model = nn.Sequential(*(part for norm in norms for part in (nn.Linear(6, 6), norm, nn.Tanh()))).eval()
+    for k, norm in enumerate(norms):
+        norm.register_buffer("running_mean", torch.linspace(-1, 1, 6) * (k + 1))
+        norm.register_buffer("running_var", torch.linspace(0.5, 1.5, 6) / (k + 1))
+    own, names = weights_of(model), ("z", "a", "k")
+    params: Tree = {}
+    for k, name in enumerate(names):
+        linear_, norm_ = (
+            {one.rpartition(".")[2]: array for one, array in own.items() if one.startswith(f"{at}.")}
+            for at in (3 * k, 3 * k + 1)
+        )
+        params[f"{name}1"] = {"w": linear_["weight"].T, "b": linear_["bias"]}
+        params[f"{name}2"] = {"scale": norm_["weight"], "shift": norm_["bias"]}
+        params[f"{name}2"] |= {"mean": norm_["running_mean"], "var": norm_["running_var"]}
+
+    def port(p: Any, x: Any) -> Any:
+        for name in names:
+            norm = p[f"{name}2"]
+            factor = norm["scale"] / jnp.sqrt(norm["var"] + 1e-5)
+            x = jnp.tanh((linear(p[f"{name}1"], x) - norm["mean"]) * factor + norm["shift"])
+        return x
+
+    report = crosscheck.compare_models(model, port, [normals(5, 6)], params=params)
+    assert report.passed, report
+    assert len(report.gradients) == 12
+    found = told(report.weights)
+    for k, name in enumerate(names):
+        assert found[f"{3 * k + 1}.weight", f"['{name}2']['scale']"] == "the same"

@@ -53,6 +53,11 @@ def likeness(one: str, other: str) -> float:
     return 2 * common / (len(mine) + len(theirs))
 
 
+def layer_of(name: str) -> str:
+    """The name of an array of JAX without its last key, and without the collection that is its first key in flax."""
+    return re.sub(r"^\['(params|batch_stats)'\]", "", re.sub(r"(\[[^\]]*\]|\.[^.\[]*)$", "", name))
+
+
 def best(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of names, each more similar to the other than to any name that is left; repeated until none is found."""
     left, right = list(mine), list(theirs)

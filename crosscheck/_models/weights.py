@@ -13,7 +13,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.names import best
+from crosscheck._models.names import best, layer_of
 from crosscheck._models.pairing import SAME, Pair
 from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
 from crosscheck._models.records import INTEGERS, WeightMatch
@@ -23,6 +23,7 @@ from crosscheck._models.uses import WEIGHT, Use, digest, fingerprint
 BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
 BY_NAME = "its name, among those that hold the same values"
+BESIDE = "the weights beside it, among those that hold the same values"
 UNMATCHED, UNUSED = "unmatched", "unused"
 IN_JAX = "computed in JAX"
 UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
@@ -239,12 +240,11 @@ class _Account:
         for name in self.left():
             groups[self.prints[1][name]][1].append(name)
         for mine, theirs in groups.values():
-            if len(mine) == 1:
-                for name in theirs:
-                    self._arranged(mine[0], name, BY_VALUES)
-            else:
-                for one, other in best(mine, theirs):
-                    self._arranged(one, other, BY_NAME)
+            for name in theirs if len(mine) == 1 else ():
+                self._arranged(mine[0], name, BY_VALUES)
+        for mine, theirs in groups.values():
+            if len(mine) > 1:  # as in norms that were just made
+                self._told_apart(mine, theirs)
         for name in self.left():  # untied in JAX, or used twice: its partner is matched already
             size = self.theirs[name].size
             same = [
@@ -266,6 +266,20 @@ class _Account:
             source = fits[0]
         if np.array_equal(self.places.numbers(source), other) and array.size == other.size:
             self.put(theirs, source, how, mine)
+
+    def _told_apart(self, mine: list[str], theirs: list[str]) -> None:
+        """Match arrays that all hold the same numbers: first by the arrays beside them, then by their names."""
+        by_module = {name.rpartition(".")[0]: name for name in mine}
+        for name in theirs:
+            # ``mean`` is beside ``scale``, and the partner of one shows the module of the other
+            beside = [one for one in self.known[1] if layer_of(one) == layer_of(name)]
+            owners = {owner for one in beside for owner, *_ in self.places.split(self.source(one)[self.source(one) >= 0])}
+            modules = {owner.rpartition(".")[0] for owner in owners} & by_module.keys()
+            if len(modules) == 1:
+                self._arranged(by_module[modules.pop()], name, BESIDE)
+        taken = self.known[0] | self.known[1]
+        for one, other in best(*([name for name in names if name not in taken] for names in (mine, theirs))):
+            self._arranged(one, other, BY_NAME)
 
     def by_numbers(self) -> None:
         """Match arrays that hold parts of torch's, or several of them, number by number."""
@@ -290,7 +304,7 @@ class _Account:
             limit = SAME * float(np.abs(array).max(initial=0.0))
             for (one, first), (other, second) in self._summands(array) if limit > 0 else ():
                 rest, more = array - self.places.numbers(first), self.places.numbers(second)
-                added = np.abs(rest - more) <= limit
+                added = (np.abs(rest) > limit) & (np.abs(rest - more) <= limit)
                 whole = bool((added | (np.abs(rest) <= limit)).all() and added.any())
                 if not whole or np.isin(first, self.sources).any():
                     continue

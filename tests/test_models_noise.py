@@ -250,3 +250,63 @@ def test_a_weight_that_was_normed_before_is_no_fault(factor: float) -> None:
     params["0.weight"] *= factor
     report = compare_models(model, lambda p, x: linear(p, "1", linear(p, "0", x)), [X], params=params, order=0)
     assert report.passed is (factor == 1), report.story()
+
+
+class Rotated(nn.Module):
+    """Attention with rotary positions, whose frequencies are a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.register_buffer("frequencies", 1 / 10000 ** (torch.arange(0, 8, 2).float() / 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert isinstance(self.frequencies, torch.Tensor)
+        angles = (torch.arange(x.shape[1])[:, None] * self.frequencies).repeat(1, 2)
+
+        def turn(x: torch.Tensor) -> torch.Tensor:
+            return x * angles.cos() + torch.cat([-x[..., 4:], x[..., :4]], -1) * angles.sin()
+
+        return ((turn(self.q(x)) @ turn(self.k(x)).mT) * 8**-0.5).softmax(-1) @ self.v(x)
+
+
+@pytest.mark.parametrize("base", [10000.0, 20000.0])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rounding_a_table_to_16_bits_excuses_no_other_table(dtype: str, base: float) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        angles = jnp.arange(x.shape[1])[:, None] / base ** (jnp.arange(0, 8, 2) / 8)
+        cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
+
+        def turn(x: Any) -> Any:
+            one, other = x[..., :4], x[..., 4:]
+            return jnp.concatenate([one * cos - other * sin, other * cos + one * sin], -1)
+
+        q, k, v = (linear(p, name, x) for name in "qkv")
+        return jax.nn.softmax((turn(q) @ turn(k).swapaxes(1, 2)) * 8**-0.5, -1) @ v
+
+    torch.manual_seed(0)
+    model = Rotated()
+    params = {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items() if name != "frequencies"}
+    report = compare_models(model, port, [normal(2, 12, 8)], params=params, dtype=dtype, order=0)
+    assert report.passed is (base == 10000), report.story()
+
+
+@pytest.mark.parametrize("error", [0.0, 0.015])
+def test_weights_that_jax_holds_as_products_are_judged_in_16_bits(error: float) -> None:
+    """Two layers without an activation between them are one in JAX, whose weights are rounded by themselves."""
+    model = seeded(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4)))
+    own = {name: one.detach().numpy() for name, one in model.state_dict().items()}
+    w = own["0.weight"].T @ own["1.weight"].T * (1 + error * np.sign(normal(9, 8)[1:]))
+    b = own["0.bias"] @ own["1.weight"].T + own["1.bias"]
+    params = {
+        "w": jnp.asarray(w),
+        "b": jnp.asarray(b),
+        "w2": jnp.asarray(own["3.weight"].T),
+        "b2": jnp.asarray(own["3.bias"]),
+    }
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return jnp.tanh(x @ p["w"] + p["b"]) @ p["w2"] + p["b2"]
+
+    report = compare_models(model, port, [X], params=params, dtype="bfloat16", order=0)
+    assert report.passed is (error == 0), report.story()

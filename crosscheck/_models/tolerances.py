@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
 from crosscheck._shadow.base import Noise
@@ -22,15 +23,20 @@ MORE_DRAWS = 8
 
 CONSTANTS = 16.0
 """The functions differ if a difference is this many times the effect of rounding the constants to the dtype."""
+IN_16_BITS = 5.0
+"""The same in 16 bits, where 16 times the effect may be as large as the numbers.
+
+With ``MORE_DRAWS``, the differences of right models of tests/zoo in bfloat16 are up to 1.6 times the effect.
+"""
 OPERATIONS = 64.0
 """It must also be this many times the effect of rounding in float64."""
 
 Moved = TypeVar("Moved", float, Array)
 
 
-def allowed(constants: Moved, operations: Moved, unit: float) -> Moved:
+def allowed(constants: Moved, operations: Moved, unit: float, factor: float = CONSTANTS) -> Moved:
     """The limit, from the changes under noise of the dtype's unit roundoff: on constants alone, and on operations."""
-    return np.maximum(CONSTANTS * constants, OPERATIONS * operations * (2.0**-53 / unit))
+    return np.maximum(factor * constants, OPERATIONS * operations * (2.0**-53 / unit))
 
 
 def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
@@ -41,6 +47,7 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     rounding changes an integer, a few draws do not show which rows it may change; see ``jumps``.
     """
     unit = 2.0**-precision
+    factor, draws = (IN_16_BITS, MORE_DRAWS) if precision <= FORMATS["float16"].precision else (CONSTANTS, DRAWS)
     # a replaced value would hide how far constants move it
     options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
     base = forcing.replaced(clean.left, **options, values=True)
@@ -53,13 +60,13 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
             run = forcing.replaced(clean.left, **options, noise=noise, constants_only=constants_only, against=base)
             for number, own in moved.items():
                 np.maximum(own[kind], _finite(run.parts[number]), out=own[kind])
-        limits = {number: np.maximum(FLOOR, allowed(*own, unit)) for number, own in moved.items()}
+        limits = {number: np.maximum(FLOOR, allowed(*own, unit, factor)) for number, own in moved.items()}
         found = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
         smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
         over = {number: float((base.parts[number] / limits[number]).max(initial=0.0)) for number in smooth}
         lower = {n: base.errors[n] / one for n, one in over.items() if one > 1 and base.errors[n] <= found[n]}
         beyond = any(not clean.errors[number] <= one for number, one in found.items())
-        if not lower and (not beyond or draw + 1 >= DRAWS):  # more draws only allow more
+        if not lower and (not beyond or draw + 1 >= draws):  # more draws only allow more
             break
     return found | lower
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations, starmap
+from itertools import starmap
 from math import prod
 
 import numpy as np
@@ -17,6 +17,7 @@ from crosscheck._models.names import best, layer_of
 from crosscheck._models.pairing import SAME, Pair
 from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
 from crosscheck._models.records import INTEGERS, WeightMatch
+from crosscheck._models.sums import Sum, summed
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import WEIGHT, Use, digest, fingerprint
 
@@ -27,21 +28,6 @@ BESIDE = "the weights beside it, among those that hold the same values"
 UNMATCHED, UNUSED = "unmatched", "unused"
 IN_JAX = "computed in JAX"
 UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Two weights of torch whose sum an array of JAX holds.
-
-    Attributes:
-        names: The two weights.
-        first: The place of each number of the array in the first weight.
-        second: The place in the second weight; -1 for a number that is the first weight's alone.
-    """
-
-    names: tuple[str, str]
-    first: Array
-    second: Array
 
 
 def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
@@ -298,33 +284,12 @@ class _Account:
                 self.put(name, places[at], BY_VALUES, *(owner for owner, *_ in self.places.split(places[at])))
 
     def by_sums(self) -> None:
-        """Match biases whose sum JAX has, in all numbers or in some; of the biases of one layer also equal parts."""
+        """Match biases whose sum JAX has."""
         for theirs in self.left():
-            array = self.theirs[theirs]
-            limit = SAME * float(np.abs(array).max(initial=0.0))
-            for (one, first), (other, second) in self._summands(array) if limit > 0 else ():
-                rest, more = array - self.places.numbers(first), self.places.numbers(second)
-                added = (np.abs(rest) > limit) & (np.abs(rest - more) <= limit)
-                whole = bool((added | (np.abs(rest) <= limit)).all() and added.any())
-                if not whole or np.isin(first, self.sources).any():
-                    continue
-                words = f"summed: {one} + {other}" + ("" if added.all() else f", in {added.sum()} of {added.size} numbers")
-                apart = float(np.abs(rest - np.where(added, more, 0.0)).max())
-                self.extra += [WeightMatch(name, theirs, words, BY_VALUES, apart) for name in (one, other)]
-                self.sums[theirs] = Sum((one, other), first, np.where(added, second, -1))
-                break
-
-    def _summands(self, array: Array) -> Iterator[tuple[tuple[str, Array], tuple[str, Array]]]:
-        """Two weights of torch, and the places in each whose sum an array of this shape may hold."""
-        alike = [(name, self.places.of(name)) for name in self.mine if self.mine[name].shape == array.shape]
-        yield from permutations(alike, 2)
-        larger = [
-            name for name, one in self.mine.items() if array.size and one.size % array.size == 0 and one.size > array.size
-        ]
-        for one, other in permutations([name for name in larger if self.mine[name].ndim == array.ndim == 1], 2):
-            if one.rpartition(".")[0] == other.rpartition(".")[0] and self.mine[one].size == self.mine[other].size:
-                parts = (self.places.of(name).reshape(-1, array.size) for name in (one, other))
-                yield from (((one, first), (other, second)) for first, second in zip(*parts, strict=True))
+            found = summed(self.theirs[theirs], self.mine, self.places, self.sources)
+            if found is not None:
+                self.sums[theirs] = found
+                self.extra += [WeightMatch(name, theirs, found.said, BY_VALUES, found.apart) for name in found.names]
 
     def listed(self) -> tuple[WeightMatch, ...]:
         """All matches, torch's first."""

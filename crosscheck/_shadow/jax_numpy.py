@@ -99,7 +99,7 @@ def _pad(x: Any, value: Any, *, padding_config: Sequence[tuple[int, int, int]], 
 
 
 def _select(which: Any, *cases: Any, **_: Any) -> Any:
-    return np.where(which, cases[1], cases[0]) if which.dtype == bool else None
+    return np.where(which, cases[1], cases[0]) if which.dtype == bool and len(cases) == 2 else None
 
 
 def _slice(x: Any, *, start_indices: Any, limit_indices: Any, strides: Any, **_: Any) -> Any:
@@ -121,7 +121,6 @@ _OTHERS: Mapping[str, Callable[..., Any]] = {
     "select_n": _select,
     "slice": _slice,
     "squeeze": lambda x, *, dimensions, **_: np.squeeze(x, tuple(dimensions)),
-    "stop_gradient": lambda x, **_: x,
     "transpose": lambda x, *, permutation, **_: x.transpose(permutation),
 }
 """Operations that need their parameters. None where JAX does something else than NumPy."""

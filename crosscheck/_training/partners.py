@@ -19,9 +19,10 @@ from crosscheck._models.pairing import pair
 from crosscheck._models.places import TorchPlaces
 from crosscheck._models.records import WeightMatch
 from crosscheck._models.running import Run
+from crosscheck._models.sums import Sum
 from crosscheck._models.torch_recording import record
 from crosscheck._models.uses import WEIGHT
-from crosscheck._models.weights import BY_NAME, Sum, account
+from crosscheck._models.weights import BY_NAME, account
 from crosscheck._records.errors import UsageError
 from crosscheck._training.jax_steps import JaxStep, JaxSteps
 from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps

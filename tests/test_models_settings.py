@@ -126,23 +126,43 @@ def test_what_a_recurrent_layer_gets_wrong_is_named(wrong: dict[str, Any], expla
     assert compared(seeded(Recurrent(nn.LSTM)), lstm, X).passed
 
 
-def gru(p: dict[str, Any], x: Any, order: str) -> Any:
+def gru(p: dict[str, Any], x: Any, order: str = "rzn", reset: str = "product", kept: str = "z") -> Any:
+    weight, bias = p["rnn.weight_hh_l0"][10:], p["rnn.bias_hh_l0"][10:]
+
     def step(h: Any, x: Any) -> Any:
         mine = x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"]
         theirs = h @ p["rnn.weight_hh_l0"].T + p["rnn.bias_hh_l0"]
         a, b = (dict(zip(order, jnp.split(one, 3, -1), strict=True)) for one in (mine, theirs))
         r, z = jax.nn.sigmoid(a["r"] + b["r"]), jax.nn.sigmoid(a["z"] + b["z"])
-        h = (1 - z) * jnp.tanh(a["n"] + r * b["n"]) + z * h
+        new = {"product": r * b["n"], "state": (r * h) @ weight.T + bias, "alone": r * (h @ weight.T) + bias}
+        new = jnp.tanh(a["n"] + new[reset])
+        h = (1 - z) * new + z * h if kept == "z" else z * new + (1 - z) * h
         return h, h
 
     _, hs = lax.scan(step, jnp.zeros((2, 5)), x.swapaxes(0, 1))
     return linear(p, "out", hs.swapaxes(0, 1))
 
 
-def test_each_step_of_a_recurrent_layer_is_explained() -> None:
-    report = compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, "zrn"), X)
-    assert {fault.explanation for fault in report.faults} == {"PyTorch has the gates in the order r, z, n, JAX z, r, n"}
-    assert compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, "rzn"), X).passed
+STATE = "JAX multiplies the reset gate with the state before the matrix, PyTorch with the product"
+BESIDE = "JAX adds the hidden bias of the new gate beside what the reset gate multiplies, PyTorch inside"
+KEPT = "JAX keeps the share 1 - z of the state, PyTorch z"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "explanation"),
+    [
+        ({"order": "zrn"}, "PyTorch has the gates in the order r, z, n, JAX z, r, n"),
+        ({"reset": "state"}, STATE),
+        ({"reset": "alone"}, BESIDE),
+        ({"kept": "1 - z"}, KEPT),
+        ({"reset": "state", "kept": "1 - z"}, f"{STATE}; {KEPT}"),
+    ],
+)
+def test_each_step_of_a_recurrent_layer_is_explained(wrong: dict[str, Any], explanation: str) -> None:
+    report = compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, **wrong), X)
+    assert {fault.explanation for fault in report.faults} == {explanation}, report.story()
+    assert {fault.torch for fault in report.faults} == {"rnn"}
+    assert compared(seeded(Recurrent(nn.GRU)), gru, X).passed
 
 
 def test_a_layer_that_no_setting_explains_is_not_explained_by_one() -> None:

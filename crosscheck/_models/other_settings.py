@@ -25,6 +25,12 @@ CLEARLY = 16.0
 """The results with two settings must differ by so many times more."""
 MOST_NUMBERS = 2**22
 """With more numbers in its argument, a module takes too long to be run again and again."""
+RESETS = {
+    "the product": "",
+    "the state": "JAX multiplies the reset gate with the state before the matrix, PyTorch with the product",
+    "the product alone": "JAX adds the hidden bias of the new gate beside what the reset gate multiplies, PyTorch inside",
+}
+"""What a GRU multiplies with its reset gate, and how that differs from torch's."""
 GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n")}
 
 Variant = tuple[str, Callable[[nn.Module], Any]]
@@ -49,18 +55,25 @@ class OtherSettings:
             return self._known.get(operation.path, "")
         before = (self._found.torch.values[one] for one in operation.inputs if one in self._found.torch.values)
         given = next((one.wide for one in before if np.array_equal(one.narrow, given)), given.astype(np.float64))
-        stretch, steps = Stretch(self._found, fault.landmark), _steps(module, given)
+        steps = _steps(module, given)
         usual = _results(module, given, steps)
+        every = [
+            one for one in self._found.located.faults if self._found.torch.operations[one.operation].path == operation.path
+        ]
+        stretches = [Stretch(self._found, one.landmark) for one in [fault, *every]]
+        # the first step of a recurrent layer, whose state is 0, may be right with several settings
+        best, most = "", 0
         for said, change in variants:
             one = copied(module).double()
             try:
                 change(one)
-                others = _results(one, given, steps)
+                pairs = list(zip(_results(one, given, steps), usual, strict=True))
             except (RuntimeError, ValueError):  # such as a kernel that is larger than the padded image
                 continue
-            if any(_has_another(stretch, *pair) for pair in zip(others, usual, strict=True)):
-                return self._known.setdefault(operation.path, said)
-        return ""
+            if any(_has_another(stretches[0], *pair) for pair in pairs):
+                explained = sum(any(_has_another(stretch, *pair) for pair in pairs) for stretch in stretches)
+                best, most = (said, explained) if explained > most else (best, most)
+        return self._known.setdefault(operation.path, best) if best else ""
 
 
 def _has_another(stretch: Stretch, other: Array, own: Array) -> bool:
@@ -165,6 +178,41 @@ def _of_recurrent(module: Any, kind: str) -> Iterator[Variant]:
     )
     if kind == "LSTM":
         yield "JAX adds 1 to the bias of the forget gate", _parameters("bias_ih", _one_in_forget_gate)
+    elif module.num_layers == 1 and not module.bidirectional:
+        for reset, what in RESETS.items():
+            for kept, more in (("z", ""), ("1 - z", "JAX keeps the share 1 - z of the state, PyTorch z")):
+                if what or more:
+                    yield "; ".join(filter(None, (what, more))), _gru(reset, kept)
+
+
+def _gru(reset: str, kept: str) -> Callable[[nn.Module], Any]:
+    """A GRU of one layer of another form: see ``RESETS``; it keeps the share z, or 1 - z, of its state."""
+
+    def change(module: Any) -> None:
+        def forward(given: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+            inputs, own, *biases = (one.data for one in module.parameters())
+            of_input, of_state = biases or (torch.zeros(len(own), dtype=own.dtype),) * 2
+            weight, bias = own.chunk(3)[2], of_state.chunk(3)[2]
+            along = 1 if module.batch_first and given.ndim == 3 else 0
+            steps = (given @ inputs.T + of_input).unbind(along)
+            h = torch.zeros_like(steps[0][..., : module.hidden_size]) if state is None else state[0]
+            found = []
+            for step in steps:
+                of_gates = (h @ own.T + of_state).chunk(3, -1)
+                r, z = (torch.sigmoid(one + other) for one, other in zip(step.chunk(3, -1)[:2], of_gates, strict=False))
+                new = {
+                    "the product": r * of_gates[2],
+                    "the state": (r * h) @ weight.T + bias,
+                    "the product alone": r * (h @ weight.T) + bias,
+                }[reset]
+                new = torch.tanh(step.chunk(3, -1)[2] + new)
+                h = (1 - z) * new + z * h if kept == "z" else z * new + (1 - z) * h
+                found.append(h)
+            return torch.stack(found, along), h[None]
+
+        module.forward = forward
+
+    return change
 
 
 def _flipped(weight: torch.Tensor) -> torch.Tensor:

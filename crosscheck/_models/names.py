@@ -54,8 +54,8 @@ def likeness(one: str, other: str) -> float:
 
 
 def layer_of(name: str) -> str:
-    """The name of an array of JAX without its last key, and without the collection that is its first key in flax."""
-    return re.sub(r"^\['(params|batch_stats)'\]", "", re.sub(r"(\[[^\]]*\]|\.[^.\[]*)$", "", name))
+    """The name of an array of JAX without its last word, and without the collection that is its first key in flax."""
+    return re.sub(r"^\['(params|batch_stats)'\]", "", re.sub(r"[.\[][^.\[]*$", "", name))
 
 
 def best(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:

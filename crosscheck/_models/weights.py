@@ -258,7 +258,7 @@ class _Account:
         by_module = {name.rpartition(".")[0]: name for name in mine}
         for name in theirs:
             # ``mean`` is beside ``scale``, and the partner of one shows the module of the other
-            beside = [one for one in self.known[1] if layer_of(one) == layer_of(name)]
+            beside = [one for one in self.known[1] if layer_of(one) == layer_of(name) != ""]
             owners = {owner for one in beside for owner, *_ in self.places.split(self.source(one)[self.source(one) >= 0])}
             modules = {owner.rpartition(".")[0] for owner in owners} & by_module.keys()
             if len(modules) == 1:

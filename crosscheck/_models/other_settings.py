@@ -57,23 +57,33 @@ class OtherSettings:
         given = next((one.wide for one in before if np.array_equal(one.narrow, given)), given.astype(np.float64))
         steps = _steps(module, given)
         usual = _results(module, given, steps)
-        every = [
-            one for one in self._found.located.faults if self._found.torch.operations[one.operation].path == operation.path
-        ]
-        stretches = [Stretch(self._found, one.landmark) for one in [fault, *every]]
+        stretches = [Stretch(self._found, one.landmark) for one in (fault, *self._faults_of(operation.path))]
         # the first step of a recurrent layer, whose state is 0, may be right with several settings
         best, most = "", 0
         for said, change in variants:
-            one = copied(module).double()
-            try:
-                change(one)
-                pairs = list(zip(_results(one, given, steps), usual, strict=True))
-            except (RuntimeError, ValueError):  # such as a kernel that is larger than the padded image
-                continue
+            pairs = list(zip(_changed_results(module, change, given, steps), usual, strict=False))
             if any(_has_another(stretches[0], *pair) for pair in pairs):
                 explained = sum(any(_has_another(stretch, *pair) for pair in pairs) for stretch in stretches)
                 best, most = (said, explained) if explained > most else (best, most)
+            if most == len(stretches):
+                break
         return self._known.setdefault(operation.path, best) if best else ""
+
+    def _faults_of(self, path: str) -> list[Fault]:
+        operations = self._found.torch.operations
+        return [one for one in self._found.located.faults if operations[one.operation].path == path]
+
+
+def _changed_results(
+    module: nn.Module, change: Callable[[nn.Module], Any], given: Array, steps: Sequence[Any]
+) -> list[Array]:
+    """The results with another setting; none if the module cannot run with it."""
+    one = copied(module).double()
+    try:
+        change(one)
+        return _results(one, given, steps)
+    except (IndexError, RuntimeError, ValueError):  # such as an axis that is not there, or a kernel that is too large
+        return []
 
 
 def _has_another(stretch: Stretch, other: Array, own: Array) -> bool:

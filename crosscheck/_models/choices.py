@@ -17,7 +17,7 @@ from crosscheck._models.alignment import FOUND, PRODUCTS, Product, Row, Rows, al
 from crosscheck._models.choice import Assignment, Choice, Made
 from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import Step
-from crosscheck._models.names import likeness, tokens
+from crosscheck._models.names import are_of_one_direction, likeness, tokens
 from crosscheck._models.orders import divisors, features, part_of
 from crosscheck._models.places import shaped
 from crosscheck._models.uses import DATA, MOVES, Use
@@ -409,10 +409,7 @@ class Choices:
         return choices
 
     def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Choice]:
-        """The choices with the layer's other bias added, in all numbers or in two thirds: torch's LSTM and GRU have two.
-
-        Of both biases JAX may have a part, such as one gate.
-        """
+        """The choices with the layer's other bias added, in all numbers or in two thirds; of both a part, as of one gate."""
         mine = self.of_run.mine
         whole = np.concatenate([mine.of(name).reshape(-1) for name in names])
         order = np.argsort(whole)
@@ -424,9 +421,7 @@ class Choices:
             if row.role != "bias" or row.name in names or other.size != whole.size or not module:
                 continue
             other = other[own]
-            # the two of one direction have the same name but for the side
-            sides = {re.sub("_(ih|hh)_", f"_{side}_", row.name) for side in ("ih", "hh")}
-            near += {row.name, names[0]} == sides
+            near += are_of_one_direction(row.name, names[0])
             yield Choice((Assignment(flat, one, other),), (*names, row.name), None, score - 2 + near)
             if one.size % 3 == 0 and one.size == whole.size:
                 most = np.where(np.arange(one.size) < one.size * 2 // 3, other, -1)

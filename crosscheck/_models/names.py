@@ -53,6 +53,11 @@ def likeness(one: str, other: str) -> float:
     return 2 * common / (len(mine) + len(theirs))
 
 
+def are_of_one_direction(one: str, other: str) -> bool:
+    """Whether these are torch's two biases of one direction of a recurrent layer: one of the input, one of the state."""
+    return {one, other} == {re.sub("_(ih|hh)_", f"_{side}_", one) for side in ("ih", "hh")}
+
+
 def layer_of(name: str) -> str:
     """The name of an array of JAX without its last word, and without the collection that is its first key in flax."""
     return re.sub(r"^\['(params|batch_stats)'\]", "", re.sub(r"[.\[][^.\[]*$", "", name))

@@ -257,12 +257,11 @@ class Interpreter:
         self.elements += value.size * self._trips
         self.roundings += 1
         key, unit = self._seed ^ np.uint64(_mixed(self._numbered)), self._unit * width
-        given = (value, key, unit) if tiny == 0 else (value, key, unit, self._flush * tiny)
-        function = _disturb if tiny == 0 else _disturb_and_flush
-        xp, arrays = namespace(given)
+        function, limit = (_disturb, ()) if tiny == 0 else (_disturb_and_flush, (self._flush * tiny,))
+        xp, given = namespace((value, key, unit, *limit))
         if xp is np:
             with np.errstate(all="ignore"):  # the hash multiplies integers, which overflow
-                return function(np, *arrays)
+                return function(np, *given)
         return _compiled(function, value.shape)(*given)
 
     def skip(self, value: Any) -> None:

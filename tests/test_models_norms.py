@@ -1,0 +1,92 @@
+"""Ports that fold a batch norm into other weights, or compute it elsewhere than PyTorch does."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from ports import compared, linear, normal, seeded
+from torch import nn
+
+from crosscheck import compare_models
+
+FOLDED: dict[str, Any] = {
+    "shift": lambda x, a, w, b, m: x * a + (b - m * a),
+    "minus": lambda x, a, w, b, m: x * a - (m * a - b),
+    "bias first": lambda x, a, w, b, m: x * a + b - m * a,
+    "plain": lambda x, a, w, b, m: (x - m) * (a / w) * w + b,
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("form", FOLDED)
+def test_a_batch_norm_may_be_folded_into_a_scale_and_a_shift(form: str) -> None:
+    def port(p: dict[str, Any], x: Any, epsilon: float = 1e-5) -> Any:
+        w, b, m, v = (p[f"1.{name}"] for name in ("weight", "bias", "running_mean", "running_var"))
+        return linear(p, "2", FOLDED[form](linear(p, "0", x), w * jax.lax.rsqrt(v + epsilon), w, b, m))
+
+    model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))), normal(6, 8)
+    assert compared(model, port, x, order=1).passed
+    (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
+    assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_certificate_in_16_bits_says_which_weights_only_the_results_show(dtype: str) -> None:
+    """A batch norm that was folded into the layer before it: no weight of PyTorch has these numbers."""
+    layer, norm = model = seeded(nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4)))
+    assert isinstance(norm.running_mean, torch.Tensor)
+    assert isinstance(norm.running_var, torch.Tensor)
+    factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
+    shift = norm.bias - norm.running_mean * factor
+    folded = {"w": (layer.weight.T * factor), "b": layer.bias * factor + shift}
+    params = {name: jnp.asarray(one.detach().numpy(), dtype) for name, one in folded.items()}
+    report = compare_models(model, lambda p, x: x @ p["w"] + p["b"], [normal(6, 8)], params=params, dtype=dtype)
+    assert report.passed, report
+    notes = [note for note in report.notes if "only results show" in note]
+    assert len(notes) == (dtype == "bfloat16")
+    assert all(note.startswith("no partner: ['b'];") for note in notes), notes
+
+
+class Shortcut(nn.Module):
+    """A residual block of two convolutions, with a convolution beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.conv1, self.conv2, self.beside = (
+            nn.Conv2d(*sizes, 1) for sizes in ((3, 4), (4, 6), (6, 6), (4, 6))
+        )
+        self.norm1, self.norm2, self.norm3 = nn.BatchNorm2d(6), nn.BatchNorm2d(6), nn.BatchNorm2d(6)
+        self.last = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        main = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        return torch.as_tensor(self.last(torch.relu(main + self.norm3(self.beside(x)))))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("shortcut_first", [True, False])
+def test_the_branches_of_a_residual_block_may_have_any_order(shortcut_first: bool) -> None:
+    """In each order, with norms as flax computes them: the scale is multiplied with the inverse deviation."""
+
+    def normed(p: dict[str, Any], name: str, x: Any) -> Any:
+        w, b, m, v = (p[f"{name}.{one}"][:, None, None] for one in ("weight", "bias", "running_mean", "running_var"))
+        return (x - m) * (jax.lax.rsqrt(v + 1e-5) * w) + b
+
+    def conv(p: dict[str, Any], name: str, x: Any) -> Any:
+        return jax.lax.conv_general_dilated(x, p[f"{name}.weight"], (1, 1), "VALID") + p[f"{name}.bias"][:, None, None]
+
+    def port(p: dict[str, Any], x: Any, wrong: float = 0.0) -> Any:
+        def beside(x: Any) -> Any:
+            return normed(p, "norm3", conv(p, "beside", x)) + wrong
+
+        x = jax.nn.relu(conv(p, "first", x))
+        short = beside(x) if shortcut_first else None
+        main = normed(p, "norm2", conv(p, "conv2", jax.nn.relu(normed(p, "norm1", conv(p, "conv1", x)))))
+        return conv(p, "last", jax.nn.relu(main + (beside(x) if short is None else short)))
+
+    x = normal(2, 3, 4, 4)
+    assert compared(seeded(Shortcut()), port, x, order=1).passed
+    assert not compared(seeded(Shortcut()), lambda p, x: port(p, x, 0.1), x).passed

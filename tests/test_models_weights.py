@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -244,3 +245,32 @@ def test_norms_that_were_just_made_are_told_apart_by_the_arrays_beside_them() ->
     found = told(report.weights)
     for k, name in enumerate(names):
         assert found[f"{3 * k + 1}.weight", f"['{name}2']['scale']"] == "the same"
+
+
+def test_two_weights_of_one_module_with_the_same_numbers_are_told_apart_by_their_names() -> None:
+    model = randomised(Gated())
+    with torch.no_grad():
+        for name in ("gru.bias_ih_l0", "gru.bias_hh_l0"):
+            model.get_parameter(name).fill_(0.25)
+    own = weights_of(model)
+    params = {"cell": {name.rpartition(".")[2]: one for name, one in own.items()}}
+
+    def port(p: Any, x: Any) -> Any:
+        cell = p["cell"]
+        gates = {}
+        for side, names in (("i", ("weight_ih_l0", "bias_ih_l0")), ("h", ("weight_hh_l0", "bias_hh_l0"))):
+            w, b = (jnp.split(cell[name], 3) for name in names)
+            gates |= {f"{side}{gate}": {"w": w[k].T, "b": b[k]} for k, gate in enumerate("rzn")}
+        h = jnp.zeros((len(x), 4), x.dtype)
+        found = []
+        for t in range(x.shape[1]):
+            r, z = (jax.nn.sigmoid(linear(gates[f"i{k}"], x[:, t]) + linear(gates[f"h{k}"], h)) for k in "rz")
+            h = (1 - z) * jnp.tanh(linear(gates["in"], x[:, t]) + r * linear(gates["hn"], h)) + z * h
+            found.append(h)
+        return jnp.stack(found, 1)
+
+    report = crosscheck.compare_models(model, port, [SEQUENCE], params=params)
+    assert report.passed, report
+    found = told(report.weights)
+    for name in ("bias_ih_l0", "bias_hh_l0"):
+        assert found[f"gru.{name}", f"['cell']['{name}']"] == "the same"

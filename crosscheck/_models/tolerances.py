@@ -24,10 +24,7 @@ MORE_DRAWS = 8
 CONSTANTS = 16.0
 """The functions differ if a difference is this many times the effect of rounding the constants to the dtype."""
 IN_16_BITS = 5.0
-"""The same in 16 bits, where 16 times the effect may be as large as the numbers.
-
-With ``MORE_DRAWS``, the differences of right models of tests/zoo in bfloat16 are up to 1.6 times the effect.
-"""
+"""The same in 16 bits, where 16 times the effect may be as large as the numbers; ``MORE_DRAWS`` show more of the effect."""
 OPERATIONS = 64.0
 """It must also be this many times the effect of rounding in float64."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import starmap
@@ -255,7 +255,9 @@ class _Account:
 
     def _told_apart(self, mine: list[str], theirs: list[str]) -> None:
         """Match arrays that all hold the same numbers: first by the arrays beside them, then by their names."""
-        by_module = {name.rpartition(".")[0]: name for name in mine}
+        modules_of = Counter(name.rpartition(".")[0] for name in mine)
+        # of two in one module, such as the biases of a recurrent layer, the names decide
+        by_module = {module: name for name in mine if modules_of[module := name.rpartition(".")[0]] == 1}
         for name in theirs:
             # ``mean`` is beside ``scale``, and the partner of one shows the module of the other
             beside = [one for one in self.known[1] if layer_of(one) == layer_of(name) != ""]

@@ -1,6 +1,6 @@
 """Equations of a jaxpr on small arrays of float64, computed by NumPy.
 
-JAX compiles each operation for each shape, in some 40 ms; on small arrays that takes far longer than the arithmetic.
+JAX compiles each operation for each shape, which takes far longer than the arithmetic on small arrays.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -403,6 +403,8 @@ def test_a_module_of_linen_may_be_bound_or_come_with_its_variables() -> None:
     x = np.ones((2, 4), np.float32)
     for given, params in ((dense.bind(variables), None), (dense, variables), (dense.apply, variables)):
         assert compare_models(model, given, [x], params=params).passed
+    with pytest.raises(UsageError, match=r"jax_model: got a module of linen without its variables, expected .* params="):
+        compare_models(model, dense, [x])
 
 
 # The command

@@ -55,9 +55,11 @@ def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
                 return variables(*arguments)
 
             if jax.tree_util.treedef_is_leaf(jax.tree.structure(model)):
+                of_linen = hasattr(model, "unbind")
+                what = "module of linen without its variables" if of_linen else "function without its parameters"
                 raise UsageError(
-                    "jax_model: got a function without its parameters, expected a module of flax or equinox that holds "
-                    "them, or params=, the tree that the function takes first"
+                    f"jax_model: got a {what}, expected a module of flax or equinox that holds them, "
+                    "or params=, the tree that the function takes first"
                 )
     else:
         # a module of linen that is not bound to its variables

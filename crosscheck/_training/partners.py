@@ -102,6 +102,10 @@ class Partners:
         found = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
         return {leaf: array for leaf, array in found.items() if not np.isnan(array).any()}
 
+    def parameter(self, leaf: str) -> str:
+        """The array of JAX itself; of one in the optimiser's state, that of its parameter."""
+        return self.slots.get(leaf, (leaf, ""))[0]
+
     def owners(self, leaf: str) -> tuple[str, ...]:
         """The tensors of torch whose numbers an array of JAX holds."""
         owner, key = self.slots.get(leaf, (leaf, ""))

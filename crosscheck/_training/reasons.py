@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,8 @@ ROUGHLY = 0.3
 NEARLY = 1e-5
 MUCH = 0.1
 """An explanation must leave an error below this, and at most this share of the difference."""
+FEW = 3
+"""Options are tried on so many arrays first: a model has hundreds of arrays, and there are hundreds of options to try."""
 ADDED = 1e-6
 """The number that torch adds to a norm before it divides by it; optax does not."""
 
@@ -53,7 +55,7 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
         return Reason(GRADIENTS, _of_gradients(departure))
     if departure.stage == STATISTICS:
         return Reason(STATISTICS, _of_statistics(found, departure))
-    sums = [found.partners.sums.get(found.partners.slots.get(name, (name, ""))[0]) for _, name in departure.wrong]
+    sums = [found.partners.sums.get(found.partners.parameter(name)) for _, name in departure.wrong]
     if all(sums):
         names = " + ".join(next(one for one in sums if one is not None).names)
         return Reason(OPTIMISER, f"JAX trains the sum of {names}, PyTorch both of them: together they move twice as far")
@@ -328,6 +330,7 @@ class _Trial:
     def words(self) -> str:
         """The change that would make both agree; empty if none does."""
         changes = dict(options_of(self.optimizer))
+        few = self._few()
         nearest: list[tuple[tuple[str, Any], ...]] = [()]
         tried = 0
         for _ in range(MOST_CHANGES):
@@ -337,12 +340,18 @@ class _Trial:
                     tried += 1
                     if tried > MOST_TRIED:
                         return self._in_one_group()
-                    errors[*base, change] = self.error((*base, change), self.moments[:1])
+                    errors[*base, change] = self.error((*base, change), self.moments[:1], few=few)
             for best in sorted(errors, key=errors.__getitem__)[:NEAREST]:
                 if errors[best] <= self.limit and self.error(best, self.moments) <= self.limit:
                     return self._said(best)
             nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
         return self._in_one_group()
+
+    def _few(self) -> list[str]:
+        """The smallest of JAX's parameters that are wrong, or whose state is."""
+        partners = self.found.partners
+        wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
+        return sorted(wrong, key=lambda leaf: (partners.places[leaf].size, leaf))[:FEW]
 
     def _in_one_group(self) -> str:
         """The same for an option of one group of parameters, if there are several."""
@@ -360,41 +369,51 @@ class _Trial:
         where = "PyTorch" if group is None else f"PyTorch's group {group + 1} of parameters"
         return f"they would be the same with {other} in {where}, which has {own}"
 
-    def error(self, changes: Sequence[tuple[str, Any]], moments: Sequence[Moment], group: int | None = None) -> float:
-        """The difference between torch, with these options in one group of parameters or in all, and JAX at these steps."""
+    def error(
+        self,
+        changes: Sequence[tuple[str, Any]],
+        moments: Sequence[Moment],
+        group: int | None = None,
+        few: Sequence[str] = (),
+    ) -> float:
+        """The difference between torch, with these options in one group of parameters or in all, and JAX at these steps.
+
+        If ``few`` names parameters of JAX, the others stay as they are, and are not looked at.
+        """
         largest = 0.0
+        partners = self.found.partners
+        owners = {name for leaf in few or partners.places for name in partners.owners(leaf)}
         for moment, theirs in zip(moments, self.theirs, strict=False):
             try:
-                weights, slots = self._made(moment.context, changes, group)
+                weights, slots = self._made(moment.context, changes, group, owners)
             except Exception:  # the optimiser may raise anything at an option
                 return np.inf
-            partners = self.found.partners
             made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
             for (kind, name), one in theirs.items():
-                if kind in (WEIGHTS, SLOTS) and name in made:
+                if kind in (WEIGHTS, SLOTS) and name in made and (not few or partners.parameter(name) in few):
                     largest = max(largest, far(made[name], one.theirs, one.size))
         return largest
 
     def _made(
-        self, context: Context, changes: Sequence[tuple[str, Any]], chosen: int | None
+        self, context: Context, changes: Sequence[tuple[str, Any]], chosen: int | None, owners: Set[str]
     ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
-        """The parameters and the optimiser's state after the step."""
+        """The parameters and the optimiser's state after the step, of these parameters of torch."""
         self.steps.restore(context.torch_state)
         given = dict(context.torch.given.wide)
         if self.summed:
             given = {name: one + context.summed.get(name, 0.0) for name, one in given.items()}
-        names = [name for name in self.steps.parameters if name in given]
+        names = [name for name in self.steps.parameters if name in given and name in owners]
         held = [dict(group) for group in self.optimizer.param_groups]
         slots: list[tuple[str, str]] = []
 
         def program(*gradients: Any) -> list[Any]:
             for name, one in self.steps.parameters.items():
-                one.grad = gradients[names.index(name)] if name in given else None
+                one.grad = gradients[names.index(name)] if name in names else None
             for number, group in enumerate(self.optimizer.param_groups):
                 if chosen in (None, number):
                     group.update(changes)
             self.optimizer.step()
-            kept = dict(self.steps.slots())
+            kept = {slot: one for slot, one in self.steps.slots() if slot[0] in owners}
             slots[:] = kept
             return [*(self.steps.parameters[name].detach() for name in names), *kept.values()]
 

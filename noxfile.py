@@ -75,10 +75,11 @@ def pairs(session: nox.Session) -> None:
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
 
-    What the dictionary says of flax and equinox is judged here too.
+    Every bug is planted here, and every mistake made in a training. What the dictionary says of flax and equinox is
+    judged too.
     """
     session.install(".[all,dictionary]", *group("models"))
-    patterns = ("test_zoo.py", "test_models*.py", "test_copy_weights.py", "test_dictionary.py")
+    patterns = ("test_zoo.py", "test_models*.py", "test_copy_weights.py", "test_dictionary.py", "test_training.py")
     files = sorted(str(path) for pattern in patterns for path in Path("tests").glob(pattern))
     run_tests(session, "not gpu", *files)
 
@@ -125,7 +126,7 @@ def tests(session: nox.Session, device: str) -> None:
     """Run the tests that every change needs, on the CPU, or those that need a GPU on one."""
     session.install(".[all]", *group("test"))
     if device == "cpu":
-        run_tests(session, "not gpu and not slow and not full")
+        run_tests(session, "not (gpu or slow or full or catalogue)")
         return
 
     # Without it JAX takes most of the GPU's memory and leaves PyTorch too little.
@@ -139,11 +140,21 @@ def tests(session: nox.Session, device: str) -> None:
     session.run("pytest", "-m", "gpu", *session.posargs, env=env)
 
 
-# In the environment of tests(cpu): one of its own would be the same, and takes 1.7 GB.
 @nox.session(venv_backend="none")
 def tests_full(session: nox.Session) -> None:
-    """Run the tests that judge the whole catalogue, plant every fault, and try every mode."""
-    there = [sys.executable, "-m", "nox", "-s", "tests(cpu)", "--", "-m", "full and not gpu and not slow"]
+    """Run the tests that take longer: they plant faults and try every mode."""
+    run_in_the_environment_of_tests(session, "full and not (gpu or slow or catalogue)")
+
+
+@nox.session(venv_backend="none")
+def catalogue(session: nox.Session) -> None:
+    """Run the tests that judge each function of the catalogue in every dtype and mode, and each declared deviation."""
+    run_in_the_environment_of_tests(session, "catalogue and not (gpu or slow)")
+
+
+def run_in_the_environment_of_tests(session: nox.Session, mark: str) -> None:
+    """Run the tests of a mark in the environment of tests(cpu): one of its own would be the same, and takes 1.7 GB."""
+    there = [sys.executable, "-m", "nox", "-s", "tests(cpu)", "--", "-m", mark]
     session.run(*there, *session.posargs, external=True)
 
 

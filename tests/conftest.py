@@ -75,16 +75,25 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-EVERY_CHANGE = ("gelu", "leaky_relu", "sigmoid", "softmax", "softplus")
-"""The functions that the session `tests` judges; `tests_full` judges the others."""
-NOT_EVERY_CHANGE = set(activations) - set(EVERY_CHANGE)
+EVERY_CHANGE = ("leaky_relu", "sigmoid", "softmax")
+"""The functions that the session `tests` judges."""
+SAMPLED = (*EVERY_CHANGE, "gelu", "softplus", "tanh")
+"""The functions that `tests_full` judges in every dtype and mode; the session `catalogue` judges the others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one function of the catalogue, by its name, belong to `tests_full` but for a few functions."""
+    """Tests of one function of the catalogue, by its name, belong to a later session but for a few functions.
+
+    To `catalogue` if they need the run of the function in every dtype and mode or are of `tests_full` themselves, since
+    these take seconds; to `tests_full` if not.
+    """
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if any(parameters.get(key) in NOT_EVERY_CHANGE for key in ("name", "function")):
+        names = {parameters.get(key) for key in ("name", "function")} & set(activations)
+        long = "verified" in getattr(item, "fixturenames", ()) or item.get_closest_marker("full") is not None
+        if long and names - set(SAMPLED):
+            item.add_marker(pytest.mark.catalogue)
+        elif names - set(EVERY_CHANGE):
             item.add_marker(pytest.mark.full)
 
 

@@ -29,12 +29,19 @@ BACKWARD = "moe-plain-stopped-gates"
 """Two layers stop gradients: only the one that the backward pass meets first is named."""
 
 
-def usual(name: str, among: tuple[str, ...]) -> list[pytest.MarkDecorator]:
-    return [] if name in among else [pytest.mark.full]
+ONE_OF = 3
+"""`tests_full` plants one of so many bugs, and the session `models` each."""
+
+
+def session(name: str, library: str, among: tuple[str, ...], number: int = 0) -> list[pytest.MarkDecorator]:
+    """The mark of the first session that runs a test."""
+    if name in among:
+        return []
+    return [pytest.mark.full if library == "plain" and number % ONE_OF == 0 else pytest.mark.slow]
 
 
 PORTS = [
-    pytest.param(one, library, id=f"{one.name}-{library}", marks=usual(f"{one.name}-{library}", USUAL))
+    pytest.param(one, library, id=f"{one.name}-{library}", marks=session(f"{one.name}-{library}", library, USUAL))
     for one in ARCHITECTURES.values()
     for library in one.ports
 ]
@@ -62,8 +69,9 @@ def test_a_right_port_is_certified(architecture: Architecture, library: str) -> 
     assert not any(gradient.cause for gradient in report.gradients)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=session(name, "plain", (), k)) for k, name in enumerate(ARCHITECTURES)]
+)
 def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
     architecture = ARCHITECTURES[name]
     report = compared(architecture, architecture.jax("plain", SEED, dtype="bfloat16"), dtype="bfloat16")
@@ -85,7 +93,11 @@ def test_a_right_port_is_certified_whatever_the_weights(
 
 
 @pytest.mark.parametrize(
-    ("library", "bug"), [pytest.param(bug.library, bug, id=bug.name, marks=usual(bug.name, USUAL_BUGS)) for bug in BUGS]
+    ("library", "bug"),
+    [
+        pytest.param(bug.library, bug, id=bug.name, marks=session(bug.name, bug.library, USUAL_BUGS, k))
+        for k, bug in enumerate(BUGS)
+    ],
 )
 def test_a_bug_is_found_where_it_is(library: str, bug: Bug) -> None:
     here(library)
@@ -97,8 +109,13 @@ def test_a_bug_is_found_where_it_is(library: str, bug: Bug) -> None:
     assert report.first.explanation
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("bugs", [pytest.param(bugs, id="+".join(bug.name for bug in bugs)) for bugs in trios()])
+@pytest.mark.parametrize(
+    "bugs",
+    [
+        pytest.param(bugs, id="+".join(bug.name for bug in bugs), marks=session("", bugs[0].library, (), k))
+        for k, bugs in enumerate(trios())
+    ],
+)
 def test_three_bugs_at_once_are_found(bugs: tuple[Bug, ...]) -> None:
     here(bugs[0].library)
     report = compared(ARCHITECTURES[bugs[0].architecture], planted(bugs, SEED), order=0)

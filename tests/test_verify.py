@@ -107,6 +107,14 @@ def test_it_passes_and_every_input_is_decided(verified: Run, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_quick_run_passes(name: str) -> None:
+    """In float32 alone; the session `catalogue` judges each function in every dtype and mode."""
+    report = crosscheck.verify(name, quick=True)
+    assert report.passed, str(report)
+    assert {(c.dtype, c.order) for c in report.comparisons} == {("float32", order) for order in ORDERS}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_sixteen_bits_are_exhaustive(verified: Run, name: str) -> None:
     comparisons = verified(name).report.comparisons
     exhaustive = [c for c in comparisons if c.exhaustive]

@@ -75,13 +75,17 @@ def pairs(session: nox.Session) -> None:
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
 
-    Every bug is planted here, and every mistake made in a training. What the dictionary says of flax and equinox is
-    judged too.
+    Every bug is planted here, and every mistake made in a training. The table of optimisers and the whole dictionary are
+    judged here too.
     """
     session.install(".[all,dictionary]", *group("models"))
-    patterns = ("test_zoo.py", "test_models*.py", "test_copy_weights.py", "test_dictionary.py", "test_training.py")
-    files = sorted(str(path) for pattern in patterns for path in Path("tests").glob(pattern))
-    run_tests(session, "not gpu", *files)
+    run_tests(session, "not gpu", *tests_of_models())
+
+
+def tests_of_models() -> list[str]:
+    """The files of the session `models`."""
+    patterns = ("zoo", "models*", "copy_weights", "dictionary", "optimizers", "training")
+    return sorted(str(path) for pattern in patterns for path in Path("tests").glob(f"test_{pattern}.py"))
 
 
 @nox.session
@@ -172,7 +176,8 @@ def minimums(session: nox.Session) -> None:
 def tests_slow(session: nox.Session) -> None:
     """Run the tests that take minutes: sweeps killed at random moments and gone on with, and spread over a cluster."""
     session.install(".[all,dask]", *group("test"))
-    session.run("pytest", "-m", "slow", *session.posargs, env=COMPILED)
+    elsewhere = [f"--ignore={path}" for path in ("tests/test_pairs.py", *tests_of_models())]
+    session.run("pytest", "-m", "slow", *elsewhere, *session.posargs, env=COMPILED)
 
 
 @nox.session

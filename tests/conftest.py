@@ -75,9 +75,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-EVERY_CHANGE = ("leaky_relu", "sigmoid", "softmax")
+EVERY_CHANGE = ("leaky_relu", "sigmoid")
 """The functions that the session `tests` judges."""
-SAMPLED = (*EVERY_CHANGE, "gelu", "softplus", "tanh")
+SAMPLED = (*EVERY_CHANGE, "gelu", "softmax", "softplus", "tanh")
 """The functions that `tests_full` judges in every dtype and mode; the session `catalogue` judges the others."""
 
 
@@ -85,15 +85,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one function of the catalogue, by its name, belong to a later session but for a few functions.
 
     To `catalogue` if they need the run of the function in every dtype and mode or are of `tests_full` themselves, since
-    these take seconds; to `tests_full` if not.
+    these take seconds; to `tests_full` if not. A test that needs the run of some function, whatever its parameters, is of
+    `tests_full` too.
     """
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        names = {parameters.get(key) for key in ("name", "function")} & set(activations)
-        long = "verified" in getattr(item, "fixturenames", ()) or item.get_closest_marker("full") is not None
+        given = [parameters.get(key) for key in ("name", "function", "activation")]
+        names = {one.name if isinstance(one, Activation) else one for one in given} & set(activations)
+        needs_run = "verified" in getattr(item, "fixturenames", ())
+        long = needs_run or item.get_closest_marker("full") is not None
         if long and names - set(SAMPLED):
             item.add_marker(pytest.mark.catalogue)
-        elif names - set(EVERY_CHANGE):
+        elif names - set(EVERY_CHANGE) or (needs_run and not names):
             item.add_marker(pytest.mark.full)
 
 

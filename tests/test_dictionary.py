@@ -101,10 +101,10 @@ def test_looking_up_imports_no_framework() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("family", families())
 def test_a_run_finds_what_is_kept(family: str, whole: TranslationReport) -> None:
-    """Whole where flax and equinox are installed, as in the session models; else a sixth of it, and no edges."""
+    """Whole where flax and equinox are installed, as in the session `models`; else a sixth of it, and no edges."""
     everything = importlib.util.find_spec("flax") is not None
     entries = [entry for entry in whole.entries if entry.family == family]
     for entry in entries if everything else entries[::6]:

@@ -207,7 +207,7 @@ def of(table: crosscheck.OptimizersReport, jax_side: str) -> OptimizerReport:
     return next(pair for pair in table.pairs if pair.jax == jax_side)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_the_table_runs_whole(table: crosscheck.OptimizersReport, monkeypatch: pytest.MonkeyPatch) -> None:
     example = doctest.DocTestParser().get_doctest(str(crosscheck.optimizers.__doc__), {}, "optimizers", None, 0)
     monkeypatch.setattr(crosscheck, "optimizers", lambda: table)  # the table takes most of a minute

@@ -22,7 +22,7 @@ DTYPES = [
         library,
         dtype,
         id=f"{one.name}-{library}-{dtype}",
-        marks=[] if (one.name, library, dtype) == ("mlp", "plain", "float64") else [pytest.mark.full],
+        marks=[] if (one.name, library, dtype) == ("mlp", "plain", "float64") else [pytest.mark.slow],
     )
     for one, library in ALL
     for dtype in one.tolerances
@@ -143,7 +143,7 @@ def test_a_port_agrees_with_torch(architecture: Architecture, library: str, dtyp
     assert max(distances(expected, got).values()) < architecture.tolerances[inside]
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.usefixtures("library_here")
 @pytest.mark.parametrize(("architecture", "library"), PORTS)
 def test_the_gradients_of_a_port_agree_with_those_of_torch(architecture: Architecture, library: str) -> None:
@@ -153,7 +153,7 @@ def test_the_gradients_of_a_port_agree_with_those_of_torch(architecture: Archite
     assert got == pytest.approx(expected, rel=1e-5 if library in architecture.float32_inside else 1e-8)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.usefixtures("library_here")
 @pytest.mark.parametrize(("architecture", "library"), PORTS)
 def test_a_fresh_port_has_the_same_shapes_and_other_outputs(architecture: Architecture, library: str) -> None:
@@ -173,7 +173,7 @@ def test_the_bugs_are_many_and_say_where_they_are() -> None:
         assert [path for path in bug.where if path not in modules] == [], bug.name
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.usefixtures("library_here")
 @pytest.mark.parametrize(("library", "bug"), [pytest.param(bug.library, bug, id=bug.name) for bug in BUGS])
 def test_a_bug_shows_in_float64(library: str, bug: Bug) -> None:
@@ -194,7 +194,7 @@ def test_a_bug_shows_in_float64(library: str, bug: Bug) -> None:
         assert slope_of_jax(architecture, port, library) != pytest.approx(slope_of_torch(architecture), rel=1e-4)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("bugs", [pytest.param(bugs, id=bugs[0].architecture) for bugs in trios()])
 def test_three_bugs_are_planted_at_once(bugs: tuple[Bug, ...]) -> None:
     architecture = ARCHITECTURES[bugs[0].architecture]

@@ -382,7 +382,7 @@ class _Trial:
         """
         largest = 0.0
         partners = self.found.partners
-        owners = {name for leaf in few or partners.places for name in partners.owners(leaf)}
+        owners = {name for leaf in few for name in partners.owners(leaf)} or set(self.steps.parameters)
         for moment, theirs in zip(moments, self.theirs, strict=False):
             try:
                 weights, slots = self._made(moment.context, changes, group, owners)

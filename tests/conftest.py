@@ -77,7 +77,7 @@ def pytest_configure() -> None:
 
 EVERY_CHANGE = ("leaky_relu", "sigmoid")
 """The functions that the session `tests` judges."""
-SAMPLED = (*EVERY_CHANGE, "gelu", "softmax", "softplus", "tanh")
+SAMPLED = (*EVERY_CHANGE, "softmax", "softplus", "tanh")
 """The functions that `tests_full` judges in every dtype and mode; the session `catalogue` judges the others."""
 
 

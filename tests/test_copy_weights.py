@@ -243,12 +243,11 @@ UNPROVEN = {"resnet-equinox", "lstm-haiku"}
 haiku's LSTM takes 1 from torch's bias."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "library"),
     [
-        pytest.param(
-            one, library, id=f"{one.name}-{library}", marks=pytest.mark.full if library == "plain" else pytest.mark.slow
-        )
+        pytest.param(one, library, id=f"{one.name}-{library}")
         for one in ARCHITECTURES.values()
         for library in one.ports
         if not one.train

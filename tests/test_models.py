@@ -29,7 +29,7 @@ BACKWARD = "moe-plain-stopped-gates"
 """Two layers stop gradients: only the one that the backward pass meets first is named."""
 
 
-ONE_OF = 3
+ONE_OF = 6
 """`tests_full` plants one of so many bugs, and the session `models` each."""
 
 

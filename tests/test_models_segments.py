@@ -138,7 +138,7 @@ def test_the_command_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "out" / "1-1.py").read_text() == "mine"
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", [pytest.param(bug, id=bug.name) for bug in BUGS if bug.name in BY_THEMSELVES])
 def test_segments_of_architectures_run_by_themselves(bug: Bug, tmp_path: Path) -> None:
     one, port = ARCHITECTURES[bug.architecture], bug.jax(1)

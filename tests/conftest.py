@@ -82,11 +82,11 @@ SAMPLED = (*EVERY_CHANGE, "softmax", "softplus", "tanh")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one function of the catalogue, by its name, belong to a later session but for a few functions.
+    """Move the tests of most functions of the catalogue to a later session. A parameter of the test names the function.
 
-    To `catalogue` if they need the run of the function in every dtype and mode or are of `tests_full` themselves, since
-    these take seconds; to `tests_full` if not. A test that needs the run of some function, whatever its parameters, is of
-    `tests_full` too.
+    Tests that take seconds move to `catalogue`: those that need the run of the function in every dtype and mode, or are
+    marked ``full``. The others move to `tests_full`, and so do tests that need such a run, but have no parameter that names
+    a function.
     """
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}

@@ -1,6 +1,7 @@
 """Whole models: right ports are certified, and every planted bug is found in its layer, with nothing else blamed."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from cli import run
 from ported import weights_of
+from sampled import sampled
 from torch import nn
 from zoo import ARCHITECTURES, Architecture, Port, installed
 from zoo.bugs import BUGS, Bug, planted, trios
@@ -29,15 +31,11 @@ BACKWARD = "moe-plain-stopped-gates"
 """Two layers stop gradients: only the one that the backward pass meets first is named."""
 
 
-ONE_OF = 6
-"""`tests_full` plants one of so many bugs, and the session `models` each."""
-
-
-def session(name: str, library: str, among: tuple[str, ...], number: int = 0) -> list[pytest.MarkDecorator]:
-    """The mark of the first session that runs a test."""
+def session(name: str, library: str, among: tuple[str, ...], number: int = 0) -> Sequence[pytest.MarkDecorator]:
+    """The mark of the first session that runs a test; only `models` has the libraries."""
     if name in among:
-        return []
-    return [pytest.mark.full if library == "plain" and number % ONE_OF == 0 else pytest.mark.slow]
+        return ()
+    return [sampled(number) if library == "plain" else pytest.mark.slow]
 
 
 PORTS = [
@@ -374,54 +372,6 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
 
 def test_a_model_that_draws_random_numbers_is_refused() -> None:
     refused("torch_model", "random", "eval()", torch_model=nn.Sequential(Small(), nn.Dropout(0.5)).train())
-
-
-@pytest.mark.full
-def test_a_module_of_nnx_that_draws_random_numbers_is_refused() -> None:
-    here("nnx")
-    one = ARCHITECTURES["vae"].jax("nnx", SEED, evaluated=False)
-    with pytest.raises(UsageError, match=r"jax_model: it draws random numbers, from .dropout.rngs.count; call eval\(\)"):
-        compared(ARCHITECTURES["vae"], one)
-
-
-@pytest.mark.full
-def test_a_key_that_changes_no_result_draws_no_random_numbers() -> None:
-    """As in flax's recurrent layers, whose first state is 0 and takes a key."""
-    here("nnx")
-    from flax import nnx
-
-    class Port(nnx.Module):
-        def __init__(self, model: nn.LSTM) -> None:
-            own = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
-            cell = nnx.OptimizedLSTMCell(5, 6, rngs=nnx.Rngs(0))
-            cell.dense_i.kernel[...], cell.dense_h.kernel[...] = own["weight_ih_l0"].T, own["weight_hh_l0"].T
-            cell.dense_h.bias[...] = own["bias_ih_l0"] + own["bias_hh_l0"]
-            self.lstm = nnx.RNN(cell)
-
-        def __call__(self, x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            (c, h), y = self.lstm(x, return_carry=True)
-            return y, (h[None], c[None])
-
-    model = nn.LSTM(5, 6, batch_first=True)
-    x = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
-    report = compare_models(model, Port(model), [x])
-    assert report.passed, report
-
-
-@pytest.mark.full
-def test_a_module_of_linen_may_be_bound_or_come_with_its_variables() -> None:
-    here("linen")
-    from flax import linen
-
-    model = nn.Linear(4, 3)
-    dense = linen.Dense(3)
-    kernel, bias = (one.detach().numpy() for one in (model.weight.T, model.bias))
-    variables = {"params": {"kernel": kernel, "bias": bias}}
-    x = np.ones((2, 4), np.float32)
-    for given, params in ((dense.bind(variables), None), (dense, variables), (dense.apply, variables)):
-        assert compare_models(model, given, [x], params=params).passed
-    with pytest.raises(UsageError, match=r"jax_model: got a module of linen without its variables, expected .* params="):
-        compare_models(model, dense, [x])
 
 
 # The command

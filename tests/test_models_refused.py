@@ -1,11 +1,13 @@
-"""What ``compare_models`` refuses, with one message, and the inputs that it takes."""
+"""What ``compare_models`` refuses, with one message, and the inputs and modules that it takes."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from zoo import ARCHITECTURES
 
 import crosscheck
 
@@ -95,3 +97,51 @@ def test_a_comparison_that_does_not_fit_is_refused_before_it_runs(order: int) ->
     need = {0: "1,600,000 GB", 1: "2,000,000 GB"}[order]
     assert str(raised.value).startswith(f"inputs: the comparison needs about {need} of memory, and ")
     assert str(raised.value).endswith(" are free; give a smaller batch, shorter inputs or a model of fewer layers")
+
+
+@pytest.mark.full
+def test_a_module_of_nnx_that_draws_random_numbers_is_refused() -> None:
+    pytest.importorskip("flax")
+    vae = ARCHITECTURES["vae"]
+    one = vae.jax("nnx", evaluated=False)
+    said = r"jax_model: it draws random numbers, from .dropout.rngs.count; call eval\(\)"
+    with pytest.raises(crosscheck.UsageError, match=said):
+        crosscheck.compare_models(vae.torch_model(0), one.model, vae.inputs(0), torch_to_jax=one.torch_to_jax)
+
+
+@pytest.mark.full
+def test_a_key_that_changes_no_result_draws_no_random_numbers() -> None:
+    """As in flax's recurrent layers, whose first state is 0 and takes a key."""
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Port(nnx.Module):
+        def __init__(self, model: torch.nn.LSTM) -> None:
+            own = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+            cell = nnx.OptimizedLSTMCell(5, 6, rngs=nnx.Rngs(0))
+            cell.dense_i.kernel[...], cell.dense_h.kernel[...] = own["weight_ih_l0"].T, own["weight_hh_l0"].T
+            cell.dense_h.bias[...] = own["bias_ih_l0"] + own["bias_hh_l0"]
+            self.lstm = nnx.RNN(cell)
+
+        def __call__(self, x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            (c, h), y = self.lstm(x, return_carry=True)
+            return y, (h[None], c[None])
+
+    model = torch.nn.LSTM(5, 6, batch_first=True)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+    report = crosscheck.compare_models(model, Port(model), [x])
+    assert report.passed, report
+
+
+@pytest.mark.full
+def test_a_module_of_linen_may_be_bound_or_come_with_its_variables() -> None:
+    linen = pytest.importorskip("flax.linen")
+    model = torch.nn.Linear(4, 3)
+    dense = linen.Dense(3)
+    kernel, bias = (one.detach().numpy() for one in (model.weight.T, model.bias))
+    variables = {"params": {"kernel": kernel, "bias": bias}}
+    x = np.ones((2, 4), np.float32)
+    for given, params in ((dense.bind(variables), None), (dense, variables), (dense.apply, variables)):
+        assert crosscheck.compare_models(model, given, [x], params=params).passed
+    said = r"jax_model: got a module of linen without its variables, expected .* params="
+    with pytest.raises(crosscheck.UsageError, match=said):
+        crosscheck.compare_models(model, dense, [x])

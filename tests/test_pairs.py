@@ -7,6 +7,7 @@ import jax
 import pytest
 from pairs import LIBRARIES, MISSING, PAIRS
 from pairs.records import Pair
+from sampled import sampled
 
 from crosscheck import Diagnosis
 
@@ -42,9 +43,8 @@ def without_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crosscheck._compare.diagnosis.diagnose", lambda *_: Diagnosis())
 
 
-ONE_OF = 8
 HERE = [pair for pair in PAIRS if pair.holds_here]
-SHARED = [pytest.param(pair, id=pair.name, marks=[pytest.mark.slow] if k % ONE_OF else []) for k, pair in enumerate(HERE)]
+SHARED = [pytest.param(pair, id=pair.name, marks=sampled(k, one_of=8)) for k, pair in enumerate(HERE)]
 
 
 @pytest.mark.usefixtures("without_diagnosis")

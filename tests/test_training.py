@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+from sampled import sampled
 from trained import MISTAKES, Mistake, Training, images, sequences, transformer
 
 from crosscheck import TrainingReport, UsageError, compare_training
@@ -119,17 +120,11 @@ def found(report: TrainingReport, mistake: Mistake) -> bool:
 
 
 QUICK = "rate halved one step late"
-ONE_OF = 6
-"""`tests_full` makes one of so many mistakes, and the session `models` each."""
-
-
-def session(kind: str, number: int) -> list[pytest.MarkDecorator]:
-    """The mark of the first session that runs a test."""
-    return [] if kind == QUICK else [pytest.mark.slow if number % ONE_OF else pytest.mark.full]
 
 
 @pytest.mark.parametrize(
-    "mistake", [pytest.param(one, id=one.kind, marks=session(one.kind, k)) for k, one in enumerate(MISTAKES)]
+    "mistake",
+    [pytest.param(one, id=one.kind, marks=() if one.kind == QUICK else sampled(k)) for k, one in enumerate(MISTAKES)],
 )
 def test_a_mistake_is_found_in_its_part_at_its_step(mistake: Mistake) -> None:
     report = mistake.training().compared()

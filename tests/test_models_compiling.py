@@ -1,12 +1,15 @@
 """The stretches that a model repeats are compiled: they give the same numbers, and noise of their own."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from jax import lax
+from ports import compared, linear, normal
 
 from crosscheck._models.compiling import REPEATED, repeated
 from crosscheck._models.jax_recording import JaxProgramFlat, trace
@@ -125,3 +128,76 @@ def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixt
 
     assert not compiled(7)
     assert len(compiled(300)) > 5
+
+
+def test_a_compiled_stretch_may_hold_a_constant_that_was_rounded() -> None:
+    """As in layers that hold minus infinity or a scale in another dtype: nothing shows whether it was rounded."""
+
+    def program(weights: list[Any], inputs: list[Any]) -> list[Any]:
+        x = inputs[0]
+        for weight in weights:
+            x = x + jnp.tanh(x @ weight).astype(jnp.float32) * np.float32(0.1)
+        return [x]
+
+    flat = trace(program, WEIGHTS, [f"w{k}" for k in range(REPEATED)], [X], "float32")
+    flat.exact.clear()
+    sums = {step.operation.index for step in flat.steps if step.operation.name == "add"}
+    stretches = repeated(flat, (), sums)
+    assert len(stretches) == REPEATED
+    clean, noisy = (Run(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7)))
+    assert 1e-9 < np.abs(noisy[0] / clean[0] - 1).max() < 1e-5
+
+
+class Layer(torch.nn.Module):
+    """A layer of a causal transformer: softmax in float32, and a scale that no float32 holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(8)
+        self.qkv, self.out, self.up, self.down = (torch.nn.Linear(*sizes) for sizes in ((8, 24), (8, 8), (8, 16), (16, 8)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (one.unflatten(-1, (2, 4)).transpose(1, 2) for one in self.qkv(self.norm(x)).chunk(3, -1))
+        scores = (q @ k.transpose(-1, -2)) * 0.3
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        y = scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v
+        x = x + self.out(y.transpose(1, 2).flatten(-2)) * 0.7
+        return x + self.down(torch.nn.functional.silu(self.up(x)))
+
+
+class Transformer(torch.nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(Layer() for _ in range(depth))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def transformer(p: dict[str, Any], x: Any, *, depth: int, wrong: int | None) -> Any:
+    """The port; in the layer ``wrong``, the result of attention has another factor."""
+    for k in range(depth):
+        h = x - x.mean(-1, keepdims=True)
+        h = h * lax.rsqrt((h * h).mean(-1, keepdims=True) + 1e-5)
+        h = h * p[f"layers.{k}.norm.weight"] + p[f"layers.{k}.norm.bias"]
+        q, key, v = (one.reshape(*x.shape[:-1], 2, 4) for one in jnp.split(linear(p, f"layers.{k}.qkv", h), 3, -1))
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q, key) * jnp.asarray(0.3, x.dtype)
+        mask = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+        scores = jnp.where(mask, scores.astype(jnp.float32), -jnp.inf)
+        y = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores.astype(jnp.float32), -1).astype(x.dtype), v)
+        factor = np.float32(0.7 if k != wrong else 0.71)
+        x = x + linear(p, f"layers.{k}.out", y.reshape(x.shape)) * factor
+        x = x + linear(p, f"layers.{k}.down", jax.nn.silu(linear(p, f"layers.{k}.up", x)))
+    return x
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("wrong", [None, 6])
+def test_layers_with_constants_that_may_have_been_rounded_are_compiled(wrong: int | None) -> None:
+    depth = REPEATED + 4
+    torch.manual_seed(0)
+    report = compared(Transformer(depth), partial(transformer, depth=depth, wrong=wrong), normal(1, 5, 8))
+    assert report.passed is (wrong is None), report.story()
+    assert [fault.torch for fault in report.faults] == ([] if wrong is None else [f"layers.{wrong}"]), report.story()

@@ -16,7 +16,7 @@ from crosscheck._models.jax_recording import Step
 from crosscheck._models.uses import CONSTANT, MOVES
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
 from crosscheck._shadow.jax_lift import Interpreter
-from crosscheck._shadow.jax_numpy import namespace
+from crosscheck._shadow.jax_numpy import namespace, where
 
 FLOAT32 = float(np.finfo(np.float32).eps)
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -56,8 +56,7 @@ class Arithmetic:
         self._interpreter._silent = False
         in_source = np.ndim(constant) == 0 and not self._scalars_are_rounded
         width = min(1.0, FLOAT32 / float(self._interpreter._format.eps)) if in_source else 1.0
-        _, (value,) = namespace([constant])
-        return self._interpreter._noisy(value, width)
+        return self._interpreter._noisy(constant, width)
 
     def constant(self, value: Any, owner: Any) -> Any:
         """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
@@ -80,8 +79,7 @@ class Arithmetic:
         """
         if not self._noisy or not is_float(wide):
             return wide
-        xp, (wide,) = namespace([wide])
-        return xp.where(_has_few_digits(wide, dtype), wide, self.disturbed(wide))
+        return where(_has_few_digits(wide, dtype), wide, self.disturbed(wide))
 
     def literal(self, atom: Any) -> Any:
         """A constant in an equation."""
@@ -98,8 +96,7 @@ class Arithmetic:
                 return wide
             if not held.any():  # the usual case of a scalar
                 return self.disturbed(wide)
-        xp, (wide,) = namespace([wide])
-        return xp.where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
+        return where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""
@@ -111,10 +108,10 @@ class Arithmetic:
         if not self._interpreter._silent and step.operation.name in _ARITHMETIC:
             # A result that is one of its operands was not rounded. It may be the fill of a mask: noise on each of many
             # equal fills would choose one of them.
-            xp, operands = namespace(given)
+            _, (one, other) = namespace(given)
             with np.errstate(all="ignore"):
-                exact = _ARITHMETIC[step.operation.name](*operands)
-            return [xp.where((exact == operands[0]) | (exact == operands[1]), exact, *found)]
+                exact = _ARITHMETIC[step.operation.name](one, other)
+            return [where((exact == one) | (exact == other), exact, *found)]
         if not constant or step.operation.name in MOVES - {"convert_element_type"}:
             return found
         atoms = step.equation.outvars

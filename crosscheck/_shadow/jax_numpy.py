@@ -129,7 +129,8 @@ _OTHERS: Mapping[str, Callable[..., Any]] = {
 def namespace(values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     """What computes with these values, numpy or jax.numpy, and the values for it.
 
-    NumPy computes with small real arrays of float64, integers or booleans that JAX does not trace.
+    NumPy computes with small real arrays of float64, integers or booleans that JAX does not trace. So ask with all values
+    that take part: one that JAX traces, such as noise in a program that is compiled, is enough to need JAX.
     """
     for one in values:
         kind = getattr(one, "dtype", None)
@@ -137,6 +138,12 @@ def namespace(values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
         if not known or isinstance(one, jax.core.Tracer) or not 0 < one.size <= _SMALL:
             return jnp, values
     return np, [np.asarray(one) for one in values]
+
+
+def where(condition: Any, one: Any, other: Any) -> Any:
+    """One value where a condition is true, and the other value elsewhere."""
+    xp, values = namespace([condition, one, other])
+    return xp.where(*values)
 
 
 def computed(equation: Any, values: Sequence[Any]) -> Any:

@@ -12,6 +12,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
 from crosscheck._shadow.base import Program
+from crosscheck._shadow.jax_devices import COLLECTIVES, alone, shared
 from crosscheck._shadow.jax_numpy import computed
 
 FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "float8_e4m3fn", (5, 2): "float8_e5m2"}
@@ -214,7 +215,15 @@ def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
 
 
 def inner_program(equation: Any) -> ClosedJaxpr | None:
-    """The program that an equation calls with its own operands, as in ``jit``, ``checkpoint`` and custom derivatives."""
+    """The program that an equation calls with its own operands, as in ``jit``, ``checkpoint`` and custom derivatives.
+
+    On one device, ``shard_map`` and its collectives are such equations. Among several devices, no program has the operands
+    of the whole.
+    """
+    if equation.primitive.name in COLLECTIVES:
+        return alone(equation)
+    if shared(equation):
+        return None
     for value in equation.params.values():
         if isinstance(value, ClosedJaxpr | Jaxpr):
             jaxpr = value.jaxpr if isinstance(value, ClosedJaxpr) else value

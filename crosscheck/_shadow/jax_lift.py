@@ -43,11 +43,11 @@ from crosscheck._shadow.jax_numpy import namespace
 
 _EXACT = frozenset(
     """
-    abs all_gather and approx_top_k argmax argmin axis_index bitcast broadcast_in_dim broadcast_to ceil clamp clz
+    abs and approx_top_k argmax argmin bitcast broadcast_in_dim broadcast_to ceil clamp clz
     complex concatenate conj copy create_token cummax cummin device_put dimension_size dynamic_slice
     dynamic_update_slice empty empty2 eq eq_to floor freeze freeze_ref gather ge get gt imag iota is_finite
     layout_constraint le le_to lt lt_to lu_pivots_to_permutation max min name ne neg new_ref not
-    optimization_barrier or pad platform_index pmax pmin population_count pvary random_bits random_clone
+    optimization_barrier or pad platform_index population_count random_bits random_clone
     random_fold_in random_seed random_split random_unwrap random_wrap real reduce_and reduce_max reduce_min
     reduce_or reduce_xor reduce_window_max reduce_window_min rem reshape reshard rev rng_bit_generator round
     select_and_gather_add select_n sharding_constraint shift_left shift_right_arithmetic shift_right_logical sign

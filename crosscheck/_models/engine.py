@@ -121,7 +121,7 @@ def run(
     with ThreadPoolExecutor(1) as beside:
         # the runs of JAX need no account of the weights, and leave a core idle at times
         accounted = beside.submit(undisturbed()(account), torch, model, flat, uses, pairs)
-        last = ends(torch, outputs, model, flat)
+        last = ends(torch, outputs, model, flat, uses, pairs)
         alike = [one for one in pairs if one.how not in ("nearly", "order")]
         held = {name for one in alike for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
         loose = frozenset(model.names) - held

@@ -320,7 +320,7 @@ def whole(
 
 def axes_of(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...] | None:
     """The axis of torch's array for each of JAX's axes: images have channels last in JAX."""
-    if shape == like or len(shape) != len(like):
+    if shape == like or len(shape) != len(like) or len(like) < 2:
         return None
     last = (0, *range(2, len(like)), 1)
     return last if tuple(like[axis] for axis in last) == shape else None

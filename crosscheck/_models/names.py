@@ -53,6 +53,12 @@ def likeness(one: str, other: str) -> float:
     return 2 * common / (len(mine) + len(theirs))
 
 
+def resemblance(one: str, other: str) -> tuple[float, float]:
+    """How similar two names are, and how many words have the same place from the end: 0.1 is not 1.0."""
+    mine, theirs = tokens(one)[::-1], tokens(other)[::-1]
+    return likeness(one, other), sum(a == b for a, b in zip(mine, theirs, strict=False)) / max(len(mine), len(theirs), 1)
+
+
 def are_of_one_direction(one: str, other: str) -> bool:
     """Whether these are torch's two biases of one direction of a recurrent layer: one of the input, one of the state."""
     return {one, other} == {re.sub("_(ih|hh)_", f"_{side}_", one) for side in ("ih", "hh")}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from ports import compared, linear, normal, seeded
+from ports import X, compared, linear, normal, seeded
 from torch import nn
 
 from crosscheck import compare_models
@@ -28,6 +28,65 @@ def test_a_batch_norm_may_be_folded_into_a_scale_and_a_shift(form: str) -> None:
 
     model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))), normal(6, 8)
     assert compared(model, port, x, order=1).passed
+    (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
+    assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+
+
+LAYER_NORMS: dict[str, Any] = {
+    "keras": lambda x, m, r, w, b: x * (i := w * r) + (b - m * i),
+    "minus": lambda x, m, r, w, b: x * (i := r * w) - (m * i - b),
+    "bias first": lambda x, m, r, w, b: x * (i := r * w) + b - m * i,
+    "scaled deviation": lambda x, m, r, w, b: (x - m) * (r * w) + b,
+    "plain": lambda x, m, r, w, b: (x - m) * r * w + b,
+}
+
+
+class Normed(nn.Module):
+    """Layer norms in residual branches and at the end."""
+
+    def __init__(self, *, bias: bool) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(8, bias=bias) for _ in range(2))
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.last = nn.LayerNorm(8, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = x + torch.tanh(layer(norm(x)))
+        return torch.as_tensor(self.last(x))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("form", "bias"), [*((form, True) for form in LAYER_NORMS), ("scaled deviation", False)])
+def test_a_layer_norm_may_scale_and_add_in_any_order(form: str, bias: bool) -> None:
+    def norm(p: dict[str, Any], name: str, x: Any, epsilon: float) -> Any:
+        inverse = jax.lax.rsqrt(x.var(-1, keepdims=True) + epsilon)
+        return LAYER_NORMS[form](x, x.mean(-1, keepdims=True), inverse, p[f"{name}.weight"], p.get(f"{name}.bias", 0.0))
+
+    def port(p: dict[str, Any], x: Any, epsilon: float = 1e-5, function: Any = jnp.tanh) -> Any:
+        for k in range(2):
+            x = x + function(linear(p, f"layers.{k}", norm(p, f"norms.{k}", x, 1e-5)))
+        return norm(p, "last", x, epsilon)
+
+    model = seeded(Normed(bias=bias))
+    assert (report := compared(model, port, X, order=1)).passed, report.story()
+    assert not report.notes
+    (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), X).faults
+    assert (fault.torch, fault.explanation) == ("last", "with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+    faults = compared(model, lambda p, x: port(p, x, function=jnp.sin), X).faults
+    assert {fault.operation for fault in faults} == {"tanh"}
+
+
+@pytest.mark.full
+def test_a_group_norm_may_scale_and_add_in_any_order() -> None:
+    def port(p: dict[str, Any], x: Any, epsilon: float = 1e-5) -> Any:
+        y = linear(p, "0", x).reshape(6, 2, 4)
+        w, b = (p[f"1.{name}"].reshape(2, 4) for name in ("weight", "bias"))
+        inverse = w * jax.lax.rsqrt(y.var(-1, keepdims=True) + epsilon)
+        return linear(p, "2", (y * inverse + (b - y.mean(-1, keepdims=True) * inverse)).reshape(6, 8))
+
+    model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.GroupNorm(2, 8), nn.Linear(8, 3))), normal(6, 8)
+    assert (report := compared(model, port, x, order=1)).passed, report.story()
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
     assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
 

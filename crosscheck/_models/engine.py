@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +31,7 @@ from crosscheck._models.tolerances import DRAWS, tolerances
 from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._models.uses import Use, fingerprint
 from crosscheck._models.weights import Accounted, account
+from crosscheck._models.whole import Models, without_false_alarms
 from crosscheck._shadow.base import Noise
 
 NEAR = 4.0
@@ -107,9 +108,20 @@ class Found:
 
 
 def run(
-    torch_model: Any, jax_given: Any, params: Any, inputs: Inputs, jax_inputs: Inputs, *, order: int = 1, seed: int = 0
+    torch_model: Any,
+    jax_given: Any,
+    params: Any,
+    inputs: Inputs,
+    jax_inputs: Inputs,
+    *,
+    lay_out: Callable[[Inputs], Inputs] | None = None,
+    order: int = 1,
+    seed: int = 0,
 ) -> Found:
-    """Record torch, trace JAX, pair the weights, force, and locate faults; then measure the dtype and gradients."""
+    """Record torch, trace JAX, pair the weights, force, and locate faults; then measure the dtype and gradients.
+
+    ``lay_out`` makes JAX's inputs of torch's.
+    """
     outputs = returned(torch_model, inputs)
     model, flat = traced(jax_given, params, jax_inputs)
     memory.check(flat, order)
@@ -143,10 +155,13 @@ def run(
                 located = locate(forcing)
             if not in_part:  # otherwise what jumps must be judged by itself, and replaced before what follows is judged
                 break
+        weights = accounted.result()
+        if located.faults:
+            models = Models(torch_model, torch, model, outputs, inputs, jax_inputs, lay_out, uses, pairs, weights)
+            located = without_false_alarms(models, forcing, located, seed)
         accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     shown = {one.name: numbers[one.step, one.place] for one in last}
-    weights = accounted.result()
     found = Found(
         torch, model, flat, uses, pairs, weights, marks, forcing, located, forcing.tolerances, shown, accurate, narrow
     )

@@ -115,9 +115,10 @@ def landmarks(
             product = jax_uses[by_torch[use.index, 0][0].jax[0]][0] if by_torch[use.index, 0] else step
             made = _summed(torch, use.operation.index, _sums_since(flat, product, step.inputs[position]))
             if made is not None:
-                pieces[step.operation.index, -1].append((use, pair, made))
+                end = _end_of_norm(flat, step, product) if use.kind == "norm" else step
+                pieces[end.operation.index, -1].append((use, pair, made))
     for key, some in pieces.items():
-        (step, other, _) = jax_uses[some[0][1].jax[0]]
+        _, other, _ = jax_uses[some[0][1].jax[0]]
         expected = _joined(torch, other.result, some)
         if expected is not None:
             use, _, made = some[0]
@@ -187,6 +188,39 @@ def _results(
     if len(last) == len(main) == 1:  # the matrix shows which outputs are which; a bias may have a wrong order
         return [replace(last[0], torch_features=main[0].torch_features, jax_features=main[0].jax_features)]
     return last
+
+
+def _end_of_norm(flat: JaxProgramFlat, last: Step, scale: Step) -> Step:
+    """The step of JAX that makes the result of a norm, whose weights are applied at two steps, ``last`` at the later one.
+
+    JAX may scale the inverse deviation, and Keras computes ``x * inv + (bias - mean * inv)``. The end is the first step
+    after which nothing else is needed that was computed from the scaled values.
+    """
+    uses = {one: step.operation.index for step in flat.steps for one in step.inputs if isinstance(one, int)}
+    shape = flat.avals[last.outputs[0]].shape
+    begin, end = scale.operation.index, last.operation.index + (scale is last and _is_spread(flat, scale))
+    parts: set[int] = set()
+    for step in flat.steps[begin:]:
+        index = step.operation.index
+        if index in (begin, last.operation.index) or any(one in parts for one in step.inputs if isinstance(one, int)):
+            parts = {one for one in parts if uses.get(one, -1) > index}
+            if index >= end and not parts:
+                return step if flat.avals[step.outputs[0]].shape == shape else last
+            parts.update(step.outputs)
+    return last
+
+
+def _is_spread(flat: JaxProgramFlat, step: Step) -> bool:
+    """Whether the data at a step are fewer numbers than its result, such as one deviation for each row."""
+    left = list(step.inputs)
+    while left:
+        number = left.pop()
+        if isinstance(number, int) and flat.kinds[number] == DATA and number in flat.maker:
+            if prod(flat.avals[number].shape) < prod(flat.avals[step.outputs[0]].shape):
+                return True
+            maker = flat.steps[flat.maker[number]]
+            left += maker.inputs if maker.operation.name in MOVES else ()
+    return False
 
 
 def _sums_since(flat: JaxProgramFlat, product: Step, number: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from crosscheck import _arguments
@@ -75,7 +76,7 @@ def compare_models(
     """
     both_frameworks()
     from crosscheck._frameworks.torch_program import TorchProgram
-    from crosscheck._models.arguments import both_inputs
+    from crosscheck._models.arguments import both_inputs, laid_out
     from crosscheck._models.engine import run
 
     if not isinstance(order, int) or order not in (0, 1) or isinstance(order, bool):
@@ -90,7 +91,8 @@ def compare_models(
     if weights == "copy":
         filled, _ = copy_weights(torch_model, jax_model, inputs, params=params, torch_to_jax=torch_to_jax, seed=seed)
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
-    found = run(torch_model, jax_model, params, gathered, theirs, order=order, seed=seed)
+    lay_out = partial(laid_out, torch_to_jax=torch_to_jax, dtype=dtype, seed=seed)
+    found = run(torch_model, jax_model, params, gathered, theirs, lay_out=lay_out, order=order, seed=seed)
     return _report(found, name, TorchProgram(torch_model, gathered, "cpu"), begun)
 
 

@@ -36,6 +36,11 @@ def allowed(constants: Moved, operations: Moved, unit: float, factor: float = CO
     return np.maximum(factor * constants, OPERATIONS * operations * (2.0**-53 / unit))
 
 
+def factor_and_draws(precision: int) -> tuple[float, int]:
+    """The factor on the effect of constants in a dtype with so many digits, and the draws of noise that show the effect."""
+    return (IN_16_BITS, MORE_DRAWS) if precision <= FORMATS["float16"].precision else (CONSTANTS, DRAWS)
+
+
 def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
     """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64.
 
@@ -44,7 +49,7 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     rounding changes an integer, a few draws do not show which rows it may change; see ``jumps``.
     """
     unit = 2.0**-precision
-    factor, draws = (IN_16_BITS, MORE_DRAWS) if precision <= FORMATS["float16"].precision else (CONSTANTS, DRAWS)
+    factor, draws = factor_and_draws(precision)
     # a replaced value would hide how far constants move it
     options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
     base = forcing.replaced(clean.left, **options, values=True)
@@ -56,7 +61,7 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
         for kind, constants_only in enumerate((True, False)):
             run = forcing.replaced(clean.left, **options, noise=noise, constants_only=constants_only, against=base)
             for number, own in moved.items():
-                np.maximum(own[kind], _finite(run.parts[number]), out=own[kind])
+                np.maximum(own[kind], finite(run.parts[number]), out=own[kind])
         limits = {number: np.maximum(FLOOR, allowed(*own, unit, factor)) for number, own in moved.items()}
         found = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
         smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
@@ -68,6 +73,6 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     return found | lower
 
 
-def _finite(parts: Array) -> Array:
+def finite(parts: Array) -> Array:
     """Noise under which a result is not finite does not show how far it moves."""
     return np.where(np.isfinite(parts), parts, 0.0)

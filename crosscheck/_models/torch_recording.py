@@ -273,7 +273,6 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
     flat = program.flat(0)
     outputs: list[int | None] = []
     narrow: list[Array] = []
-    buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.is_floating_point()}
 
     def observed(*tensors: Any) -> list[Any]:
         observer.given(tensors)
@@ -281,15 +280,10 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         outputs[:] = [observer.origin(one) for one in results]
         with torch._C.DisableTorchFunction(), _disable_current_modes():  # otherwise numpy gets the float64 result
             narrow[:] = map(_narrow, results)
-        return [*results, *buffers.values()]
+        return results
 
-    lifted = TorchLifted(observed, program.inputs.fmt.name)
-    lifted.observer = observer
-    lifted.widened = [(one.detach(), torch.from_numpy(wide)) for one, wide in observer.parameters]
-    before = {name: _wide(buffer) for name, buffer in buffers.items()}
-    with observer.watching(), torch.no_grad():
-        wide = lifted.run([widened(leaf) for leaf in program.inputs.leaves])
-    after = dict(zip(buffers, wide[len(names) :], strict=True))
+    with observer.watching():
+        wide, buffers, lifted = _ended(program, observed, observer)
     return TorchRecord(
         observer.operations,
         observer.uses,
@@ -298,12 +292,35 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         observer.values,
         outputs,
         names,
-        [Values(*pair) for pair in zip(narrow, wide, strict=False)],
-        {name: value for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)},
+        [Values(*pair) for pair in zip(narrow, wide, strict=True)],
+        buffers,
         dict(module.named_modules()),
         observer.calls,
         list(lifted.constants),
     )
+
+
+def ending(program: TorchProgram) -> tuple[list[Array], dict[str, Array]]:
+    """What a run of a model gives in float64: its results, and the values of the buffers that it changes, by name."""
+    wide, buffers, _ = _ended(program, program.flat(0))
+    return wide, buffers
+
+
+def _ended(
+    program: TorchProgram, run: Callable[..., list[Any]], observer: Observer | None = None
+) -> tuple[list[Array], dict[str, Array], TorchLifted]:
+    buffers = {name: buffer for name, buffer in program.function.named_buffers() if buffer.is_floating_point()}
+    lifted = TorchLifted(lambda *tensors: [*run(*tensors), *buffers.values()], program.inputs.fmt.name)
+    if observer is not None:
+        lifted.observer = observer
+        lifted.widened = [(one.detach(), torch.from_numpy(wide)) for one, wide in observer.parameters]
+    before = {name: _wide(buffer) for name, buffer in buffers.items()}
+    with torch.no_grad():
+        wide = lifted.run([widened(leaf) for leaf in program.inputs.leaves])
+    count = len(wide) - len(buffers)
+    after = dict(zip(buffers, wide[count:], strict=True))
+    changed = {name: value for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)}
+    return wide[:count], changed, lifted
 
 
 def widened(leaf: Array) -> Array:

@@ -1,0 +1,189 @@
+"""The whole models have the last word: where both are the same function, no stretch between landmarks is wrong.
+
+At a landmark, both models are expected to hold the same quantity. A right port may hold another one there, for example one
+that scales and adds in another order. Its stretch would be called wrong although the results agree to the precision of
+float64, at the given numbers and at others. Such a landmark is not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from crosscheck._frameworks.programs import Array, Inputs, Outputs
+from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models.distances import distance
+from crosscheck._models.ends import ends
+from crosscheck._models.fixed import Fixed
+from crosscheck._models.forcing import Forced, Forcing
+from crosscheck._models.fresh import other_inputs, other_weights
+from crosscheck._models.jax_models import JaxModel
+from crosscheck._models.jax_recording import Step
+from crosscheck._models.pairing import Pair
+from crosscheck._models.running import Run
+from crosscheck._models.tolerances import UNITS, allowed, factor_and_draws, finite, tolerances
+from crosscheck._models.torch_recording import TorchRecord, ending
+from crosscheck._models.uses import Use, Values
+from crosscheck._models.weights import Accounted
+from crosscheck._shadow.base import Noise
+
+FRESH = 2
+"""The number of times that both models are given other weights and inputs."""
+TINY = 2.0**-40
+"""Noise that shows how rounding adds up in float64: so little that its effect is proportional to it."""
+EXACT = 2.0**-48
+"""Relative errors up to this do not count in float64."""
+CLEARLY = 16.0
+"""JAX has another quantity than torch where torch's value makes the results this many times worse."""
+
+
+class Agreement(IntEnum):
+    """How sure it is that two models are the same function."""
+
+    NONE = 0
+    LIKELY = 1
+    """Their results agree, as far as constants were not rounded to the dtype, or as far as other inputs show it."""
+    SURE = 2
+    """Their results agree to the precision of float64, with other weights too."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """Both models at the given inputs; ``lay_out`` makes JAX's inputs of torch's, None if that is not known."""
+
+    torch_model: torch.nn.Module
+    torch: TorchRecord
+    jax: JaxModel
+    outputs: Outputs
+    inputs: Inputs
+    jax_inputs: Inputs
+    lay_out: Callable[[Inputs], Inputs] | None
+    uses: Sequence[tuple[Step, Use, int]]
+    pairs: Sequence[Pair]
+    accounted: Accounted
+
+
+def without_false_alarms(models: Models, forcing: Forcing, located: Forced, seed: int) -> Forced:
+    """The forced run, without faults if the whole models are the same function; the landmarks of the faults are left out."""
+    precision = models.inputs.fmt.precision
+    agreement = _agreement(models, forcing, precision, seed)
+    if agreement is Agreement.NONE:
+        return located
+    shown = [one.shown for one in located.faults]
+    # a fault may be as small as what constants explain, or in a branch that a weight of 0 hides
+    if agreement is Agreement.LIKELY and not all(_is_another_quantity(forcing, numbers) for numbers in shown):
+        return located
+    forcing.mends, forcing.local = {}, set()
+    forced = forcing.watched(partial(_where_equal, forcing))
+    # a stretch is longer now where a landmark is left out
+    forcing.tolerances = tolerances(forcing, forced, precision, seed)
+    left = forcing.watched(partial(_where_equal, forcing)).left
+    results = _results(forcing)
+    # a result is compared in any case: it is right where JAX runs by itself
+    return forcing.replaced(set(forced.errors) - results if left & results else left, wide=True)
+
+
+def _where_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+    """Whether JAX has torch's value at a landmark. If it has another one, it needs that for what follows."""
+    forced.errors[number] = distance(matrix, expected)
+    return forced.errors[number] <= forcing.tolerances[number]
+
+
+def _results(forcing: Forcing) -> set[int]:
+    """The landmarks of outputs and of running statistics."""
+    return {number for number, one in enumerate(forcing.landmarks) if one.fixed}
+
+
+def _is_another_quantity(forcing: Forcing, numbers: Collection[int]) -> bool:
+    """Whether the results are right with JAX's values at these landmarks, and far from right with torch's."""
+    free = forcing.free(wide=True).errors
+    forced = forcing.replaced(set(free) - set(numbers), wide=True, mended=False, in_parts=False).errors
+    return any(not forced[number] <= CLEARLY * max(free[number], EXACT) for number in _results(forcing))
+
+
+def _agreement(models: Models, forcing: Forcing, precision: int, seed: int) -> Agreement:
+    """How the results agree where they do least: at the given weights and inputs, and at others."""
+    found: list[Agreement] = []
+    for draw in _draws(models, forcing, seed):
+        jax = replace(models.jax, weights=tuple(draw.weights))
+        marks = ends(draw.torch, models.outputs, jax, forcing.flat, models.uses, models.pairs)
+        fixed = Fixed(forcing.flat, draw.weights)
+        whole = Forcing(draw.torch, forcing.flat, marks, fixed, draw.weights, draw.inputs, forcing.loose)
+        found.append(min(draw.shows, _explained(whole, precision, seed)))
+        if found[-1] is Agreement.NONE:
+            break
+    return min(found) if len(found) > FRESH else Agreement.NONE
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What torch gives, the weights and the inputs of JAX, and how much an agreement shows."""
+
+    torch: TorchRecord
+    weights: Sequence[Array]
+    inputs: Sequence[Array]
+    shows: Agreement
+
+
+def _draws(models: Models, forcing: Forcing, seed: int) -> Iterator[_Draw]:
+    """The given weights and inputs, then others."""
+    yield _Draw(models.torch, models.jax.weights, models.jax_inputs.leaves, Agreement.SURE)
+    for draw in range(FRESH):
+        rng = np.random.default_rng((seed, draw))
+        weights = other_weights(models.torch, models.jax, forcing.flat, models.accounted, rng)
+        shows = Agreement.SURE if weights.torch else Agreement.LIKELY
+        inputs = other_inputs(models.inputs, rng)
+        differ = not all(map(np.array_equal, inputs.leaves, models.inputs.leaves))
+        if models.lay_out is not None and differ and (found := _of_torch(models, weights.torch, inputs)) is not None:
+            yield _Draw(found, weights.jax, models.lay_out(inputs).leaves, shows)
+        elif weights.torch and (found := _of_torch(models, weights.torch, models.inputs)) is not None:
+            yield _Draw(found, weights.jax, models.jax_inputs.leaves, shows)
+
+
+def _of_torch(models: Models, weights: Mapping[str, Array], inputs: Inputs) -> TorchRecord | None:
+    """The results of torch for other weights and inputs; None if it raises or gives NaN, as where they make no sense."""
+    program = TorchProgram(models.torch_model, inputs, "cpu")
+    own = {**dict(program.function.named_parameters()), **dict(program.function.named_buffers())}
+    with torch.no_grad():
+        for name, numbers in weights.items():
+            own[name].copy_(torch.from_numpy(numbers))
+    try:
+        results, buffers = ending(program)
+    except Exception:  # a model may raise anything
+        return None
+    pairs = list(zip(results, (one.wide for one in models.torch.results), strict=True))
+    if any(one.shape != old.shape or np.isnan(one).sum() > np.isnan(old).sum() for one, old in pairs):
+        return None
+    every = {**models.torch.weights, **weights}
+    return replace(models.torch, weights=every, results=[Values(one, one) for one in results], buffers=buffers)
+
+
+def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
+    """Whether rounding explains the difference in every row and every feature of the results, where JAX runs by itself."""
+    every, unit = set(range(len(whole.landmarks))), 2.0**-precision
+    factor, draws = factor_and_draws(precision)
+    options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
+    base = whole.replaced(every, **options, values=True)
+    if any((parts > UNITS * unit).any() for parts in base.parts.values()):
+        return Agreement.NONE  # rounded constants do not make so much
+    operations, constants = ({number: np.zeros(parts.shape) for number, parts in base.parts.items()} for _ in range(2))
+    found = Agreement.NONE
+    for draw in range(draws):
+        for moved, size in ((operations, TINY), (constants, unit)):
+            noise = Noise(seed * 1000 + draw, size)
+            run = whole.replaced(every, **options, noise=noise, constants_only=moved is constants, against=base)
+            for number, parts in moved.items():
+                np.maximum(parts, finite(run.parts[number]), out=parts)
+        for agreement, share in ((Agreement.LIKELY, 1.0), (Agreement.SURE, 0.0)):
+            limits = {n: allowed(share * constants[n], operations[n], TINY, factor) for n in every}
+            if all((base.parts[n] <= np.maximum(EXACT, limits[n])).all() for n in every):
+                found = agreement
+        if found is Agreement.SURE:
+            break
+    return found

@@ -1,0 +1,124 @@
+"""Right ports that have another quantity than PyTorch somewhere, and wrong ports that look right at the given numbers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from ports import X, compared, linear, normal, seeded
+from torch import nn
+
+from crosscheck import compare_models
+
+IDS = np.random.default_rng(0).integers(0, 20, (2, 6))
+MASK = np.ones((2, 6), np.int64)
+MASK[1, 4:] = 0
+
+
+class Padded(nn.Module):
+    """The padding is 0 before a layer, and hidden after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb, self.inside, self.last = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        seen = mask[..., None]
+        return torch.as_tensor(self.last(torch.tanh(self.inside(self.emb(ids) * seen)) * seen))
+
+
+def test_what_a_mask_hides_may_be_any_number() -> None:
+    def port(p: dict[str, Any], ids: Any, mask: Any, function: Any = jnp.tanh) -> Any:
+        return linear(p, "last", function(linear(p, "inside", p["emb.weight"][ids])) * mask[..., None])
+
+    report = compared(seeded(Padded()), port, IDS, MASK, order=1)
+    assert report.passed, report.story()
+    assert [note for note in report.notes if note.startswith("not compared: inside.weight; JAX has another quantity there")]
+    assert not compared(seeded(Padded()), lambda *given: port(*given, function=jnp.sin), IDS, MASK).passed
+
+
+def test_what_a_mask_hides_in_jax_alone_is_a_fault() -> None:
+    """Here the numbers of the padding reach PyTorch's output."""
+
+    class Seen(Padded):
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.last(torch.tanh(self.inside(self.emb(ids) * mask[..., None]))))
+
+    def port(p: dict[str, Any], ids: Any, mask: Any) -> Any:
+        return linear(p, "last", jnp.tanh(linear(p, "inside", p["emb.weight"][ids])))
+
+    assert not compared(seeded(Seen()), port, IDS, MASK).passed
+
+
+class Branch(nn.Module):
+    """A branch whose last layer starts at 0, so that the output does not show it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down, self.last = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.last(x + self.down(nn.functional.gelu(self.up(x)))))
+
+
+def branch(p: dict[str, Any], x: Any, *, approximate: bool) -> Any:
+    return linear(p, "last", x + linear(p, "down", jax.nn.gelu(linear(p, "up", x), approximate=approximate)))
+
+
+def times(factor: float) -> nn.Module:
+    """The model, with this share of its branch."""
+    model = seeded(Branch())
+    assert isinstance(model, Branch)
+    with torch.no_grad():
+        model.down.weight.mul_(factor)
+        model.down.bias.mul_(factor)
+    return model
+
+
+def test_a_branch_that_starts_at_zero_is_judged() -> None:
+    model = times(0.0)
+    assert compared(model, lambda p, x: branch(p, x, approximate=False), X).passed
+    assert not compared(model, lambda p, x: branch(p, x, approximate=True), X).passed
+
+
+def test_a_branch_that_a_number_in_jax_alone_hides_is_judged() -> None:
+    """JAX holds a matrix that it computed before, so no other weights are tried."""
+    model = times(0.0)
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return branch({**p, "last.weight": p["twice"] / 2}, x, approximate=True)
+
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+    params["twice"] = 2 * params.pop("last.weight")
+    assert not compare_models(model, port, [X], params=params, order=0).passed
+
+
+def test_a_fault_that_hardly_reaches_the_output_is_found() -> None:
+    """The branch is a millionth of the output: its fault is below what rounded constants would explain."""
+    assert not compared(times(1e-6), lambda p, x: branch(p, x, approximate=True), X).passed
+
+
+class Selected(nn.Module):
+    """Of two layers, the first number of each row of an input selects one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.last = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        one, other = self.one(x), self.other(torch.tanh(x))
+        return torch.as_tensor(self.last(torch.where(kinds[:, :1] == 0, one, other)))
+
+
+def test_a_fault_that_only_other_inputs_show_is_found() -> None:
+    kinds = np.ones((4, 7), np.int64)
+    kinds[:, 0] = 0
+
+    def port(p: dict[str, Any], x: Any, kinds: Any, function: Any = jnp.tanh) -> Any:
+        one, other = linear(p, "one", x), linear(p, "other", function(x))
+        return linear(p, "last", jnp.where(kinds[:, :1] == 0, one, other))
+
+    x = normal(4, 8)
+    assert compared(seeded(Selected()), port, x, kinds).passed
+    assert not compared(seeded(Selected()), lambda *given: port(*given, function=jnp.sin), x, kinds).passed

@@ -122,3 +122,38 @@ def test_a_fault_that_only_other_inputs_show_is_found() -> None:
     x = normal(4, 8)
     assert compared(seeded(Selected()), port, x, kinds).passed
     assert not compared(seeded(Selected()), lambda *given: port(*given, function=jnp.sin), x, kinds).passed
+
+
+class Tabled(nn.Module):
+    """Positions that each side computes, then a layer norm without a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(8, bias=False), nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(6.0)[:, None] / 10000 ** (torch.arange(8.0) / 8)
+        x = x + torch.sin(places)
+        return torch.as_tensor(x + self.down(nn.functional.gelu(self.up(self.norm(x)))))
+
+
+def test_rounded_constants_excuse_no_fault_as_small_as_they_are() -> None:
+    table = np.sin(np.arange(6, dtype=np.float32)[:, None] / 10000 ** (np.arange(8, dtype=np.float32) / 8))
+
+    def port(p: dict[str, Any], x: Any, *, approximate: bool) -> Any:
+        x = x + table
+        mean, inverse, w = x.mean(-1, keepdims=True), jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5), p["norm.weight"]
+        hidden = jax.nn.gelu(linear(p, "up", x * (w * inverse) - mean * (w * inverse)), approximate=approximate)
+        return x + linear(p, "down", hidden)
+
+    model = seeded(Tabled())
+    assert isinstance(model, Tabled)
+    with torch.no_grad():
+        model.up.weight.mul_(0.02)
+        model.up.bias.mul_(0.02)
+    report = compared(model, lambda p, x: port(p, x, approximate=False), X, order=1)
+    assert report.passed, report.story()
+    assert [note for note in report.notes if note.startswith("not compared: norm.weight; JAX has another quantity there")]
+    report = compared(model, lambda p, x: port(p, x, approximate=True), X)
+    assert "gelu" in {fault.operation for fault in report.faults}
+    assert report.outputs["y"][0] < 1e-6

@@ -7,7 +7,8 @@ float64, at the given numbers and at others. Such a landmark is not compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
@@ -70,27 +71,29 @@ class Models:
 
 
 def without_false_alarms(models: Models, forcing: Forcing, located: Forced, seed: int) -> Forced:
-    """The forced run, without faults if the whole models are the same function; the landmarks of the faults are left out."""
+    """The forced run, without faults if the whole models are the same function: where JAX has other values, it keeps them."""
     precision = models.inputs.fmt.precision
     agreement = _agreement(models, forcing, precision, seed)
     if agreement is Agreement.NONE:
         return located
-    shown = [one.shown for one in located.faults]
+    kept = copy(forcing)
+    kept.mends, kept.local = {}, set()
+    first = kept.watched(partial(_if_equal, kept))
+    # a stretch is longer now where JAX keeps its value
+    kept.tolerances = tolerances(kept, first, precision, seed)
+    left = kept.watched(partial(_if_equal, kept)).left
+    results = _results(kept)
+    if left & results:  # they are right where JAX runs by itself
+        left = set(first.errors) - results
     # a fault may be as small as what constants explain, or in a branch that a weight of 0 hides
-    if agreement is Agreement.LIKELY and not all(_is_another_quantity(forcing, numbers) for numbers in shown):
+    if agreement is Agreement.LIKELY and not all(_is_another_quantity(kept, number) for number in left - located.left):
         return located
-    forcing.mends, forcing.local = {}, set()
-    forced = forcing.watched(partial(_where_equal, forcing))
-    # a stretch is longer now where a landmark is left out
-    forcing.tolerances = tolerances(forcing, forced, precision, seed)
-    left = forcing.watched(partial(_where_equal, forcing)).left
-    results = _results(forcing)
-    # a result is compared in any case: it is right where JAX runs by itself
-    return forcing.replaced(set(forced.errors) - results if left & results else left, wide=True)
+    forcing.mends, forcing.local, forcing.tolerances = kept.mends, kept.local, kept.tolerances
+    return forcing.replaced(left, wide=True)
 
 
-def _where_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
-    """Whether JAX has torch's value at a landmark. If it has another one, it needs that for what follows."""
+def _if_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+    """Whether JAX has torch's value at a landmark, so that it gets it."""
     forced.errors[number] = distance(matrix, expected)
     return forced.errors[number] <= forcing.tolerances[number]
 
@@ -100,11 +103,11 @@ def _results(forcing: Forcing) -> set[int]:
     return {number for number, one in enumerate(forcing.landmarks) if one.fixed}
 
 
-def _is_another_quantity(forcing: Forcing, numbers: Collection[int]) -> bool:
-    """Whether the results are right with JAX's values at these landmarks, and far from right with torch's."""
+def _is_another_quantity(forcing: Forcing, number: int) -> bool:
+    """Whether the results are right with JAX's value at a landmark, and far from right with torch's."""
     free = forcing.free(wide=True).errors
-    forced = forcing.replaced(set(free) - set(numbers), wide=True, mended=False, in_parts=False).errors
-    return any(not forced[number] <= CLEARLY * max(free[number], EXACT) for number in _results(forcing))
+    forced = forcing.replaced(set(free) - {number}, wide=True, in_parts=False).errors
+    return any(not forced[one] <= CLEARLY * max(free[one], EXACT) for one in _results(forcing))
 
 
 def _agreement(models: Models, forcing: Forcing, precision: int, seed: int) -> Agreement:

@@ -168,6 +168,9 @@ def run(
     if in_part:
         names = ", ".join(in_part[:4])
         found.notes.append(f"hardly judged: {names}; rounding may change most numbers there, as it changes an index")
+    if torch.narrow:
+        names = ", ".join(sorted({torch.operations[one].name for one in torch.narrow}))
+        found.notes.append(f"PyTorch has no float64 for {names}: what these lead to is judged in {inputs.fmt.name}")
     if lost := [name for name in torch.buffers if name not in shown]:
         found.notes.append(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"

@@ -59,7 +59,7 @@ def gradients(
     rng = np.random.default_rng((seed, 7))
     cotangents: list[Array] = [np.asarray(rng.standard_normal(outputs[k].shape)) for k in floats]
     try:
-        mine = _of_torch(program, cotangents, floats)
+        mine, rounded = _of_torch(program, cotangents, floats)
     except Exception as error:
         raise BackwardError("torch") from error
     try:
@@ -78,12 +78,17 @@ def gradients(
         constants = Run(flat, wide=True, noise=noise, constants_only=True, loose=loose, keep=False)(model.weights, given)
         operations = Run(flat, wide=True, noise=noise, loose=loose, keep=False)(model.weights, given)
         for k, clear in enumerate(base):
-            limit = allowed(np.abs(constants[k] - clear), np.abs(operations[k] - clear), unit)
-            spreads[k] = np.maximum(spreads[k], limit)
+            by_constants, by_operations = (np.abs(one[k] - clear) for one in (constants, operations))
+            # what torch has no float64 for is rounded as constants are
+            by_constants = np.maximum(by_constants, by_operations) if rounded else by_constants
+            spreads[k] = np.maximum(spreads[k], allowed(by_constants, by_operations, unit))
     return _joined(program, model, accounted, mine, base, spreads)
 
 
-def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> dict[str, Array | None]:
+def _of_torch(
+    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
+) -> tuple[dict[str, Array | None], bool]:
+    """The gradients by name, and whether some of its operations were rounded to the dtype."""
     parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
     absent: set[str] = set()
 
@@ -103,7 +108,8 @@ def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequen
     lifted = TorchLifted(run, program.inputs.fmt.name)
     with torch.enable_grad():
         found = lifted.run([*map(widened, program.inputs.leaves), *cotangents])
-    return {name: None if name in absent else one for name, one in zip(parameters, found, strict=True)}
+    by_name = {name: None if name in absent else one for name, one in zip(parameters, found, strict=True)}
+    return by_name, bool(lifted.met.opaque)
 
 
 def _jax_program(

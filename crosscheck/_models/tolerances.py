@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,6 +55,7 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
     base = forcing.replaced(clean.left, **options, values=True)
     moved = {number: (np.zeros(one.shape), np.zeros(one.shape)) for number, one in base.parts.items()}
+    rounded = without_float64(forcing, clean.left)
     found: dict[int, float] = {}
     lower: dict[int, float] = {}
     for draw in range(MORE_DRAWS):
@@ -62,6 +64,8 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
             run = forcing.replaced(clean.left, **options, noise=noise, constants_only=constants_only, against=base)
             for number, own in moved.items():
                 np.maximum(own[kind], finite(run.parts[number]), out=own[kind])
+        for number in rounded:  # there, torch's operations are rounded as constants are
+            np.maximum(*moved[number], out=moved[number][0])
         limits = {number: np.maximum(FLOOR, allowed(*own, unit, factor)) for number, own in moved.items()}
         found = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
         smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
@@ -71,6 +75,18 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
         if not lower and (not beyond or draw + 1 >= draws):  # more draws only allow more
             break
     return found | lower
+
+
+def without_float64(forcing: Forcing, left: Container[int]) -> set[int]:
+    """The landmarks before which torch has an operation without float64, since the last values that JAX gets from torch."""
+    operations, narrow = forcing.torch.operations, forcing.torch.narrow
+    if not narrow:
+        return set()
+    given = {one.operation for number, one in enumerate(forcing.landmarks) if number not in left}
+    before: dict[int, bool] = {}  # whether the stretch that ends with an operation has one
+    for one in operations:
+        before[one.index] = one.index in narrow or any(before[k] for k in one.inputs if k not in given)
+    return {number for number, one in enumerate(forcing.landmarks) if one.operation is not None and before[one.operation]}
 
 
 def finite(parts: Array) -> Array:

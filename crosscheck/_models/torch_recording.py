@@ -42,6 +42,7 @@ class TorchRecord:
         modules: The modules, by name.
         calls: Each call of a module: its name, the index of the next operation, and its positional arguments.
         scalars: The numbers in its operations, such as epsilons.
+        narrow: The operations that torch has no float64 for: their results are rounded to the dtype.
     """
 
     operations: list[Operation]
@@ -56,6 +57,7 @@ class TorchRecord:
     modules: dict[str, torch.nn.Module]
     calls: list[tuple[str, int, Any]]
     scalars: list[float]
+    narrow: frozenset[int]
 
 
 class Observer:
@@ -65,6 +67,7 @@ class Observer:
         self.operations: list[Operation] = []
         self.uses: list[Use] = []
         self.values: dict[int, Values] = {}
+        self.narrow: set[int] = set()
         self._kept: list[Any] = []
         self._last: dict[int, int] = {}
         self._origins: dict[int, tuple[int, frozenset[str]]] = {}
@@ -122,7 +125,9 @@ class Observer:
             self._kept.append(tensor)
             self._origins[_storage(tensor)] = (DATA, frozenset())
 
-    def __call__(self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any]) -> None:
+    def __call__(
+        self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any], in_float64: bool
+    ) -> None:
         """Record an operation that is not a view."""
         given = list(tensors_in([*args, *kwargs.values()]))
         kinds = [self._origins.get(_storage(tensor), (CONSTANT, frozenset())) for tensor in given]
@@ -133,6 +138,8 @@ class Observer:
         made = list(tensors_in(result))
         operation = Operation(index, plan.name, self._path[-1], tuple(dict.fromkeys(before.values())), kind)
         self.operations.append(operation)
+        if not in_float64:
+            self.narrow.add(index)
         for value in made:
             key = _storage(value)
             self._kept.append(value)
@@ -297,6 +304,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         dict(module.named_modules()),
         observer.calls,
         list(lifted.constants),
+        frozenset(observer.narrow),
     )
 
 

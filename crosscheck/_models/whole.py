@@ -71,7 +71,7 @@ class Models:
 
 
 def without_false_alarms(models: Models, forcing: Forcing, located: Forced, seed: int) -> Forced:
-    """The forced run, without faults if the whole models are the same function: where JAX has other values, it keeps them."""
+    """The forced run, without faults if the whole models are one function: where JAX has other values, it keeps them."""
     precision = models.inputs.fmt.precision
     agreement = _agreement(models, forcing, precision, seed)
     if agreement is Agreement.NONE:
@@ -180,7 +180,9 @@ def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
     for draw in range(draws):
         for moved, size in ((operations, TINY), (constants, unit)):
             noise = Noise(seed * 1000 + draw, size)
-            run = whole.replaced(every, **options, noise=noise, constants_only=moved is constants, against=base)
+            # torch's operations without float64 are rounded as constants are
+            alone = moved is constants and not whole.torch.narrow
+            run = whole.replaced(every, **options, noise=noise, constants_only=alone, against=base)
             for number, parts in moved.items():
                 np.maximum(parts, finite(run.parts[number]), out=parts)
         for agreement, share in ((Agreement.LIKELY, 1.0), (Agreement.SURE, 0.0)):

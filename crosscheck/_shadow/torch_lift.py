@@ -27,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from crosscheck._frameworks.torch_backend import one_thread
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
+from crosscheck._shadow.torch_float64 import from_rounded, in_float64
 from crosscheck._shadow.torch_operations import (
     ALGORITHMS,
     DRAWN_FROM,
@@ -46,8 +47,9 @@ from crosscheck._shadow.torch_operations import (
     written_by,
 )
 
-Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any]], None]
-"""A function of an operation's plan, its arguments, its result, and a function from a tensor to its shadow."""
+Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any], bool], None]
+"""A function of an operation's plan, its arguments, its result, a function from a tensor to its shadow, and whether it ran
+in float64."""
 
 _ONE_THREAD = 2**16
 """A program of up to so many elements, with its parameters, runs in one thread: its operations are too short for more."""
@@ -181,6 +183,8 @@ class _Lifting(TorchDispatchMode):
 
     draws = False
     """Whether any operation drew random numbers."""
+    _is_wide = True
+    """Whether the last operation ran in float64."""
 
     def __init__(
         self,
@@ -210,12 +214,13 @@ class _Lifting(TorchDispatchMode):
         result = self._both(plan, func, args, kwargs)
         if self._observer is not None:
             with _disable_current_modes(), torch.no_grad():
-                self._observer(plan, args, kwargs, result, self._shadows.of)
+                self._observer(plan, args, kwargs, result, self._shadows.of, self._is_wide)
         return result
 
     def _both(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
         """Run the operation unchanged, and on the shadows."""
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
+        self._is_wide = True
         self.draws |= plan.drawn and plan.name not in EMPTY
         result = func(*args, **kwargs)
         results = [value for value in tensors_in(result) if value.dtype in WIDE]
@@ -232,11 +237,12 @@ class _Lifting(TorchDispatchMode):
         if plan.dtype and results:
             wide_kwargs["dtype"] = WIDE[results[0].dtype]
         try:
-            wide = self._run(func, wide_args, wide_kwargs, floats)
+            wide = in_float64(func, wide_args, wide_kwargs, self._rounding, floats=bool(floats))
             return self._settled(result, wide, [value.untyped_storage()._cdata for value in floats])
         except Exception:  # the operation may raise anything in float64
+            self._is_wide = False
             self._opaque.add(plan.name)
-            self._settle_opaque(plan, result, args, kwargs)
+            self._settle_opaque(plan, result, func, args, kwargs)
             return result
 
     def _view(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
@@ -268,16 +274,6 @@ class _Lifting(TorchDispatchMode):
                 place[key] = value.clone()
         return wide_args, wide_kwargs
 
-    def _run(self, func: Any, args: Any, kwargs: Any, floats: Any) -> Any:
-        if not floats:  # integers and Python numbers become floats of the default dtype
-            default = torch.get_default_dtype()
-            torch.set_default_dtype(torch.float64)
-            try:
-                return self._rounding.run(func, args, kwargs) if self._rounding else func(*args, **kwargs)
-            finally:
-                torch.set_default_dtype(default)
-        return self._rounding.run(func, args, kwargs) if self._rounding else func(*args, **kwargs)
-
     def _drawn(self, plan: Plan, result: Any, args: Any, kwargs: Any, floats: Any) -> Any:
         if plan.name == "native_dropout":
             kept, p = result[1], args[1]
@@ -308,14 +304,19 @@ class _Lifting(TorchDispatchMode):
         self._shadows.put(narrow, wide.clone() if wide.untyped_storage()._cdata in used else wide)
         return narrow
 
-    def _settle_opaque(self, plan: Plan, result: Any, args: Any, kwargs: Any) -> None:
-        rounded = self._rounding.spoil if self._rounding else lambda value: value
+    def _settle_opaque(self, plan: Plan, result: Any, func: Any, args: Any, kwargs: Any) -> None:
+        def wide(value: Any) -> Any:
+            found = value.to(WIDE[value.dtype], copy=True)
+            return self._rounding.spoil(found) if self._rounding else found
+
         written = [value for value in written_by(plan, args, kwargs) if value.dtype in WIDE]
         for value in written:
-            self._shadows.of(value).copy_(rounded(value.to(WIDE[value.dtype], copy=True)))
-        for value in tensors_in(result):
-            if value.dtype in WIDE and value.layout is torch.strided and not any(value is other for other in written):
-                self._shadows.put(value, rounded(value.to(WIDE[value.dtype], copy=True)))
+            self._shadows.of(value).copy_(wide(value))
+        made = list(tensors_in(result))
+        again = made if plan.written else from_rounded(func, args, kwargs, made, self._shadows.of)
+        for value, other in zip(made, again, strict=True):
+            if value.dtype in WIDE and value.layout is torch.strided and not any(value is one for one in written):
+                self._shadows.put(value, wide(other))
 
 
 class _Border(TorchFunctionMode):

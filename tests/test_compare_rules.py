@@ -1,4 +1,4 @@
-"""Rules of derivatives that are right for what comes in at 1 alone, and values at NaN, between two functions."""
+"""Rules between two functions: derivatives that are right for what comes in at 1 alone or missing, NaN, zeros, integers."""
 
 from typing import Any
 
@@ -63,3 +63,79 @@ def test_who_swallows_nan_is_at_fault(side: str) -> None:
     given = [torch.tensor([1.0, float("nan"), -2.0])]
     report = crosscheck.compare(functions["torch"], functions["jax"], given, order=0, modes=["jit"])
     assert (report.passed, report.cause, report.side) == (False, "special", side)
+
+
+NAN = float("nan")
+X, Y = ([torch.tensor(numbers)] for numbers in ([NAN, 1.0, 2.0, 3.5], [1.0, NAN, 3.0, 2.25]))
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn", "inputs", "passes"),
+    [
+        (torch.fmax, jnp.maximum, X + Y, "JAX"),
+        (torch.maximum, jnp.fmax, X + Y, "PyTorch"),
+        (torch.nansum, jnp.sum, X, "JAX"),
+        (torch.mean, jnp.nanmean, Y, "PyTorch"),
+    ],
+)
+def test_what_a_function_makes_of_nan_is_part_of_what_it_means(
+    torch_fn: Any, jax_fn: Any, inputs: list[Any], passes: str
+) -> None:
+    report = crosscheck.compare(torch_fn, jax_fn, inputs, order=0, modes=["jit"])
+    assert (report.passed, report.cause, report.side) == (False, "definition", None)
+    assert f"they differ only where an input is NaN: {passes} passes it on" in report.headline
+
+
+def test_nan_beside_an_overflow_does_not_excuse_it() -> None:
+    """The first row overflows, in float64 too; a NaN in the second one is another matter."""
+    x = torch.tensor([[1000.0, 1.0], [NAN, 1.0]])
+    report = crosscheck.compare(
+        lambda x: torch.logsumexp(x, -1), lambda x: jnp.log(jnp.exp(x).sum(-1)), [x], order=0, modes=["jit"]
+    )
+    assert (report.passed, report.cause, report.side) == (False, "special", "jax")
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn", "x"),
+    [
+        (torch.round, lambda x: jnp.floor(x + 0.5), [-0.3]),
+        (lambda x: x * (x > 0), lambda x: jnp.where(x > 0, x, 0), [-1.0, 2.0]),
+    ],
+)
+def test_zeros_of_different_sign_pass_as_a_convention_and_are_not_called_the_same(
+    torch_fn: Any, jax_fn: Any, x: Any
+) -> None:
+    report = crosscheck.compare(torch_fn, jax_fn, [torch.tensor(x)], order=0, modes=["jit"])
+    assert report.passed, str(report)
+    assert report.comparisons[0].cause == "convention"
+    assert report.headline.endswith("what differs is rounding or accepted (sign of zero).")
+    assert "a zero may have either sign" in str(report)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int8])
+def test_an_integer_that_wraps_around_is_called_that(dtype: torch.dtype) -> None:
+    """PyTorch adds up in int64, JAX in int32; a factor would fit as well."""
+    x = torch.full((5,), torch.iinfo(dtype).max // 2 + 1, dtype=dtype)
+    report = crosscheck.compare(
+        lambda x: x.sum(), lambda x: x.sum(dtype=str(dtype).removeprefix("torch.")), [x], modes=["jit"]
+    )
+    assert (report.passed, report.cause, report.side) == (False, "definition", None)
+    bits = torch.iinfo(dtype).bits
+    assert f"JAX gives what PyTorch gives, wrapped around: its int{bits} cannot hold that" in report.headline
+
+
+stop = jax.lax.stop_gradient
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn", "side"),
+    [
+        (lambda x, y: x * y.detach(), lambda x, y: stop(x) * y, None),
+        (lambda x, y: x * y.detach() + y, lambda x, y: (x + 1) * stop(y), None),
+        (lambda x, y: x * y, lambda x, y: x * stop(y), "jax"),
+    ],
+    ids=["each lacks another one", "one lacks a part", "one lacks it"],
+)
+def test_where_both_sides_lack_a_gradient_none_is_named(torch_fn: Any, jax_fn: Any, side: str | None) -> None:
+    report = crosscheck.compare(torch_fn, jax_fn, [crosscheck.normal(5), crosscheck.normal(5)], modes=["jit"])
+    assert (report.passed, report.cause, report.side) == (False, "missing", side)

@@ -87,7 +87,7 @@ def compare(
     """
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         imported(name)
-    from crosscheck._compare.comparisons import Request
+    from crosscheck._compare.comparisons import SIGN_OF_ZERO, Request
     from crosscheck._compare.diagnosis import diagnose
     from crosscheck._compare.inputs import gather
     from crosscheck._compare.run import run
@@ -119,6 +119,7 @@ def compare(
     )
     outcome = run(request)
     known_reasons = {d.id: (d.cause, d.reason) for a in activations.values() for d in a.deviations}
+    known_reasons[SIGN_OF_ZERO] = ("convention", "a zero may have either sign")
     used = {id_ for comparison in outcome.comparisons for id_ in comparison.deviations}
     report = PairReport(
         tuple(outcome.comparisons),

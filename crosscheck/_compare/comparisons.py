@@ -23,6 +23,8 @@ from crosscheck._verdict.accept import Accepted
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Comparison, Point
 
+SIGN_OF_ZERO = "sign of zero"
+"""The id under which zeros of different sign pass: a zero may have either."""
 NAN_EVERYWHERE = "both sides are NaN everywhere"
 
 
@@ -114,7 +116,8 @@ def comparison(
     compared = (codes != NOT_JUDGED) & ~(np.isnan(to_float64(results[0])) & np.isnan(to_float64(results[1])))
     setting = (codes, x if elementwise else None, place.order, fmt.name, place.mode)
     causes = _count(compared, results, verdict, x, request, excerpt)
-    failing = compared & request.accepted.open(*setting) & (codes < FIRST_PASSING)
+    opposite = compared & verdict.opposite
+    failing = compared & request.accepted.open(*setting) & (codes < FIRST_PASSING) & ~opposite
     uncovered = _count(failing, results, verdict, x, request, excerpt)
     points = int(compared.sum())
     if excerpt is not None and points:
@@ -144,7 +147,7 @@ def comparison(
         max_ulp_of_truth=float(max(measures["torch_ulp"], measures["jax_ulp"])),
         max_abs=float(measures["abs_max"]),
         worst=causes[worst].worst if worst else None,
-        deviations=request.accepted.used(*setting),
+        deviations=(*request.accepted.used(*setting), *[SIGN_OF_ZERO] * bool(opposite.any())),
         uncovered=uncovered,
         undecided=int((np.isnan(verdict.truth) & compared).sum()),
         diagnosed=codes.size if excerpt is not None and points else None,

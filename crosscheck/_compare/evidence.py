@@ -133,6 +133,22 @@ class Runs:
                 near[i] = x + DISTANCE * scale * rng.choice([-1, 1], x.shape) * rng.uniform(0.5, 1, x.shape)
         return near
 
+    @property
+    def has_nan(self) -> bool:
+        """Whether an input is NaN somewhere."""
+        return any(np.isnan(self.arguments[i]).any() for i in self.inputs.floats)
+
+    def without_nan(self, result: int) -> tuple[Float64Array, Float64Array]:
+        """Both sides' lifted results with the median of an input in place of its NaN."""
+        return _float(self._numbers[0][result]), _float(self._numbers[1][result])
+
+    @cached_property
+    def _numbers(self) -> tuple[list[Array], list[Array]]:
+        numbers = list(self.arguments)
+        for i in self.inputs.floats:
+            numbers[i] = without_nan(numbers[i])
+        return self._tried(0, numbers), self._tried(1, numbers)
+
     def tied(self, result: int, places: IntArray) -> tuple[Hull, Hull]:
         """For each side, the hull of the lifted results with each entry once as the largest and once as the smallest.
 
@@ -252,6 +268,14 @@ def to_float64(array: Array) -> Float64Array:
     return widen(array) if is_float(array) else array.astype(np.float64)
 
 
+def without_nan(array: Array) -> Array:
+    """The array with its median in place of NaN; with 1 if no number is finite."""
+    if array.dtype != np.float64 or not np.isnan(array).any():
+        return array
+    finite = array[np.isfinite(array)]
+    return np.where(np.isnan(array), np.median(finite) if finite.size else 1.0, array)
+
+
 def independent(
     function: Callable[[Array], list[Array]], x: Array, values: list[Array], *, rows: bool = False
 ) -> BoolArray | None:
@@ -280,7 +304,12 @@ def independent(
     return alone
 
 
+def zeros_of_other_sign(a: Array, b: Array) -> BoolArray:
+    """Where two arrays of floats differ in the sign of a zero."""
+    return np.asarray((a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b)))
+
+
 def same_bits(a: Array, b: Array) -> BoolArray:
-    """Where two arrays of one dtype hold equal numbers; NaN equals NaN."""
+    """Where two arrays of one dtype hold equal numbers; NaN equals NaN, and zeros of either sign are equal."""
     with np.errstate(invalid="ignore"):
         return np.asarray((a == b) | ~(a == a) & ~(b == b))  # noqa: PLR0124 - of whatever dtype, integers too

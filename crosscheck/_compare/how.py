@@ -9,6 +9,7 @@ from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.how_constants import Constants
 from crosscheck._compare.how_dependence import of_dependence
 from crosscheck._compare.how_inputs import fitted, of_inputs
+from crosscheck._compare.how_nan import of_nan
 from crosscheck._compare.how_outputs import of_outputs, swapped
 from crosscheck._compare.trials import JAX, TORCH, Change, Trials
 
@@ -24,6 +25,8 @@ def how(request: Request, judged: Judged) -> str | None:
     if trials.draws:
         sides = " and ".join(trials.draws)
         return f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers"
+    if said := of_nan(trials):
+        return said
     # A proof is coarser than the verdict. If no change at all is proven, each change that does nothing would be.
     unchanged = Change("", partial(trials.run, TORCH), JAX)
     found = None if trials.proves(unchanged) else trials.first(_changes(trials))

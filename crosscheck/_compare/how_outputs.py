@@ -40,6 +40,8 @@ ALONG_AN_AXIS: dict[str, Callable[..., Float64Array]] = {
     "less its mean:": lambda y, axis: y - y.mean(axis, keepdims=True),
     "less its maximum:": lambda y, axis: y - y.max(axis, keepdims=True),
 }
+WIDTHS = (8, 16, 32)
+"""The bits of integers that are narrower than PyTorch's sums and products of a whole axis, which have 64."""
 MOST_MOVED = 2**16
 """Results with more elements are not searched for another order of elements."""
 MOST_SHIFTS = 64
@@ -70,6 +72,10 @@ def _found(trials: Trials) -> Iterator[Found]:
     if torch.shape != jax.shape:
         return
     with np.errstate(all="ignore"):
+        for source, (given, target) in enumerate(((torch, jax), (jax, torch))):
+            for said, function in _wrapped(given) if not trials.is_float else ():
+                if near(function(given), target):
+                    yield said, function, source, np.asarray
         for said, function in _scaled(trials, torch, jax):
             yield said, function, TORCH, np.asarray
         if 1 < torch.size <= MOST_MOVED:
@@ -78,6 +84,19 @@ def _found(trials: Trials) -> Iterator[Found]:
             for said, function in (*_functions(given), *_cut_off(given, target)):
                 if near(function(given), target):
                     yield said, function, source, np.asarray
+
+
+def _wrapped(given: Float64Array) -> Iterator[tuple[str, Function]]:
+    """Integers that have too few bits for a result keep only its last bits."""
+    for bits, least in product(WIDTHS, (-0.5, 0.0)):
+        low, kind = least * 2.0**bits, "int" if least else "uint"
+        if ((given < low) | (given >= low + 2.0**bits)).any():
+            said = f"what {{}} gives, wrapped around: its {kind}{bits} cannot hold that"
+            yield said, partial(_wrap, low=low, count=2.0**bits)
+
+
+def _wrap(y: Float64Array, low: float, count: float) -> Float64Array:
+    return np.asarray((y - low) % count + low)
 
 
 def _scaled(trials: Trials, torch: Float64Array, jax: Float64Array) -> Iterator[tuple[str, Function]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from crosscheck._compare.evidence import Measured, Runs, is_float
 from crosscheck._compare.jax_balls import enclose
 from crosscheck._compare.proven import proven
 from crosscheck._compare.results import NAMES, Ran
-from crosscheck._compare.verdict import JAX, TORCH, Question, Verdict, judge
+from crosscheck._compare.verdict import JAX, NEITHER, TORCH, Question, judge
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, layout
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -42,10 +43,12 @@ def judge_results(
     enclosed, about_truth = _enclosed(request, sides[1], along)
     factors = [_factor(place, outputs, request.inputs, along, alone) for place in places]
     notes = [*about_truth, *_notes(sides, lifted)]
+    lacking = _lacking(places, ran, measured, contradiction)
     jumps: set[int] = set()
     """The outputs whose values differ only at these very inputs."""
     for i, (order, k, by) in enumerate(places):
         torch = ran.torch[i]
+        single = alone is not None and bool(alone[k])
         x = _input_of(request.inputs, k, by, alone)
         for mode, results in ran.jax.items():
             jax = results[i]
@@ -55,10 +58,11 @@ def judge_results(
                 neighbours=partial(runs.neighbours, i),
                 tied=partial(runs.tied, i),
                 largest=partial(runs.largest, i),
+                without_nan=None if single or not runs.has_nan else partial(runs.without_nan, i),
                 contradicted=partial(contradiction.sides, i) if order else None,
                 jumps=k in jumps,
             )
-            nan = np.isnan(widen(x)) if x is not None and alone is not None and alone[k] else None
+            nan = np.isnan(widen(x)) if x is not None and single else None
             verdict = judge(
                 got,
                 jax,
@@ -70,14 +74,15 @@ def judge_results(
                 not_judged=nan if order else None,
                 at_nan=None if order else nan,
                 count=excerpt.total(jax.size) if excerpt else None,
-                elementwise=alone is not None and bool(alone[k]),
+                elementwise=single,
             )
             if verdict.jumps:
                 jumps.add(k)
-            if order:
-                _missing(verdict, (torch, jax), measured[i], contradiction, i)
+            if i in lacking:
+                failing = (verdict.codes < FIRST_PASSING) & lacking[i].elements
+                verdict.codes[failing], verdict.sides[failing] = CODE["missing"], lacking[i].side
             place = Place(request, outputs.names[k], order, by, mode, i)
-            if order and alone is not None and alone[k]:  # it is reported without its factor
+            if order and single:  # it is reported without its factor
                 got, jax = (widen(one) / factors[i] if is_float(one) else one for one in (got, jax))
                 verdict.truth /= factors[i]
             yield comparison(place, (got, jax), verdict, x, alone is not None, notes, excerpt)
@@ -128,22 +133,42 @@ def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[li
     return found, ["the truth is what the JAX program gives in ball arithmetic, where both sides agree on it"]
 
 
-def _missing(
-    verdict: Verdict, results: tuple[Result, Result], measured: Measured, contradiction: Contradiction, i: int
-) -> None:
-    """A gradient that is missing, or zero everywhere although the function changes with its input."""
-    zero = [
-        (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
-        for result, wide in zip(results, (measured.torch_wide, measured.jax_wide), strict=True)
-    ]
-    if zero[0] == zero[1]:
-        return
-    side = 0 if zero[0] else 1
-    other = np.abs(np.nan_to_num((measured.jax_wide, measured.torch_wide)[side])) > 0
-    if contradiction.sides(i, other)[side].any():
-        failing = (verdict.codes < FIRST_PASSING) & other
-        verdict.codes[failing] = CODE["missing"]
-        verdict.sides[failing] = (TORCH, JAX)[side]
+@dataclass(frozen=True)
+class _Lacking:
+    """The elements of a gradient that one side lacks, and that side; ``NEITHER`` if the other lacks some of it too."""
+
+    elements: BoolArray
+    side: int
+
+
+def _lacking(
+    places: Sequence[tuple[int, int, int | None]], ran: Ran, measured: Sequence[Measured], contradiction: Contradiction
+) -> dict[int, _Lacking]:
+    """The gradients that one side lacks: they are None or zero everywhere, although its values change with the input.
+
+    A gradient may be left out on purpose. So if each side lacks one that the other has, or a part of one, nobody knows
+    which side is meant, and none is named.
+    """
+    found: dict[int, _Lacking] = {}
+    jax = next(iter(ran.jax.values()))
+    for i, (order, _, _) in enumerate(places):
+        wide = measured[i].torch_wide, measured[i].jax_wide
+        zero = [_is_zero(result, one) for result, one in zip((ran.torch[i], jax[i]), wide, strict=True)]
+        if not order or zero[0] == zero[1]:
+            continue
+        own = 0 if zero[0] else 1
+        elements = np.abs(np.nan_to_num(wide[1 - own])) > 0
+        contradicted = contradiction.sides(i, elements)
+        if contradicted[own].any():
+            found[i] = _Lacking(elements, NEITHER if contradicted[1 - own].any() else (TORCH, JAX)[own])
+    if len({one.side for one in found.values()} - {NEITHER}) > 1:
+        return {i: replace(one, side=NEITHER) for i, one in found.items()}
+    return found
+
+
+def _is_zero(result: Result, wide: Float64Array) -> bool:
+    """Whether a gradient is missing, or zero everywhere, in both precisions."""
+    return (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
 
 
 def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[str]:

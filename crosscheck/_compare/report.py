@@ -28,7 +28,7 @@ BUG = {
 """What the side at fault does wrong."""
 
 DIFFER = {
-    "missing": "one side has no gradient",
+    "missing": "each side lacks a gradient that the other has, or a part of it, so nobody knows which is meant",
     "special": "one side gives NaN or infinity where the other does not, and no truth says which is right",
     "definition": "PyTorch and JAX compute different functions, in float64 too",
     "inaccurate": "one side loses digits that rounding does not explain",
@@ -38,6 +38,7 @@ DIFFER = {
 
 NO_SIDE = {
     "convention": "none",
+    "missing": "not known: both sides lack gradients",
     "special": "not known: nothing says which result is the true one",
     "definition": "not known: nothing says which of the two functions is meant",
     "inaccurate": "not known: nothing says which result is the true one",

@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._compare.comparisons import Judged, Request
-from crosscheck._compare.evidence import drawn_roundoff, wide
+from crosscheck._compare.evidence import drawn_roundoff, wide, without_nan
 from crosscheck._compare.results import directions
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, layout
@@ -125,6 +125,13 @@ class Trials:
         """The trials of another output."""
         other = copy(self)
         other.index, other._results = index, {}
+        return other
+
+    def without_nan(self) -> Trials:
+        """The trials with an ordinary number of each input in place of its NaN."""
+        other = copy(self)
+        other.arguments = [[without_nan(one) for one in arguments] for arguments in self.arguments]
+        other._results = {}
         return other
 
     def result(self, side: int, trial: int = 0) -> Array | None:

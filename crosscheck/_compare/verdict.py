@@ -14,7 +14,18 @@ from scipy.special import stdtrit
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray
 from crosscheck._arithmetic.ulp import unit_of
-from crosscheck._compare.evidence import DISTANCE, DRAWS, Hull, Measured, is_float, joined, same_bits, to_float64
+from crosscheck._compare.evidence import (
+    DISTANCE,
+    DRAWS,
+    Hull,
+    Measured,
+    is_float,
+    joined,
+    same_bits,
+    to_float64,
+    zeros_of_other_sign,
+)
+from crosscheck._compare.terms import common_size
 from crosscheck._frameworks.programs import Array
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
 
@@ -24,8 +35,6 @@ SIDES = (None, "torch", "jax", "both")
 CHANCE = 1e-4
 """The chance that rounding alone exceeds its bound somewhere in a result, if it were normally distributed."""
 FLOAT64_ULPS = 8
-SLICE = 8
-"""Slices with fewer elements along an axis than this say nothing about the size of others."""
 VISIBLE_ULPS = 2
 """Functions that differ in float64, but whose results are this near in the dtype, show no difference there."""
 SHOWS = 4
@@ -51,6 +60,8 @@ class Question:
         tied: Per side, the hull of the lifted results when, of many equal entries of the inputs, each of those at the given
             flat indices is once the largest and once the smallest.
         largest: The largest change of each side's lifted result under many more draws of noise.
+        without_nan: Both sides' lifted results with a number in place of each NaN of the inputs; None if no input is NaN,
+            and where the value at NaN is NaN by definition.
         contradicted: Per side, which of the given elements contradict the central difference of its own lower order.
         jumps: Whether the values of the functions differ only at these inputs; then no derivative there says who is wrong.
     """
@@ -58,6 +69,7 @@ class Question:
     neighbours: Callable[[], tuple[Float64Array, Float64Array]]
     tied: Callable[[IntArray], tuple[Hull, Hull]]
     largest: Callable[[], tuple[Float64Array, Float64Array]]
+    without_nan: Callable[[], tuple[Float64Array, Float64Array]] | None
     contradicted: Callable[[BoolArray], tuple[BoolArray, BoolArray]] | None
     jumps: bool = False
 
@@ -73,6 +85,8 @@ class Verdict:
     jax_error: Float64Array
     terms: Float64Array
     """The size of the terms of each element, where elements have terms in common, otherwise 0."""
+    opposite: BoolArray
+    """Where the two functions choose zeros of different sign: a convention that always passes."""
     notes: list[str] = field(default_factory=list)
     jumps: bool = False
     """Whether the values differ only at these inputs."""
@@ -119,10 +133,15 @@ def judge(
         sides[swallowed] = np.where(np.isnan(x), JAX, TORCH)[swallowed]
         rule.truth = np.where(swallowed, np.nan, rule.truth)
     rule.finite(codes, sides, same)
-    codes[same & (codes == CODE["rounding"])] = CODE["exact"]
+    signs = zeros_of_other_sign(x, y) if rule.floats else np.zeros(x.shape, bool)
+    codes[same & ~signs & (codes == CODE["rounding"])] = CODE["exact"]
+    # rounding may leave a zero of either sign; the sign of a derivative's zero is that of what it was multiplied with
+    opposite = signs & zeros_of_other_sign(*rule.wide) & (ask.contradicted is None)
+    codes[opposite & (codes == CODE["rounding"])] = CODE["convention"]
     if not_judged is not None:
         codes[not_judged], sides[not_judged] = NOT_JUDGED, NEITHER
-    return Verdict(codes, sides, rule.truth, rule.torch_error, rule.jax_error, rule.terms, rule.notes, rule.jumps)
+    errors = rule.torch_error, rule.jax_error
+    return Verdict(codes, sides, rule.truth, *errors, rule.terms, opposite, rule.notes, rule.jumps)
 
 
 class _Rule:
@@ -224,6 +243,28 @@ class _Rule:
         both_differ = np.isfinite(self.wide[0]) & np.isfinite(self.wide[1])
         chosen = np.where(~true & ~lone & ~both_differ, by_wide, chosen)
         sides[wrong] = chosen[wrong]
+        meant = wrong & self._faithful(0) & self._faithful(1)
+        meant &= self._come_from_nan(meant)
+        codes[meant], sides[meant] = CODE["definition"], NEITHER
+        self.truth = np.where(meant, np.nan, self.truth)
+
+    def _faithful(self, side: int) -> BoolArray:
+        """Where a side is NaN, infinite or finite just as it is in float64."""
+        got, wide = (self.x, self.y)[side], self.wide[side]
+        return same_bits(got, wide) | np.isfinite(got) & np.isfinite(wide)
+
+    def _come_from_nan(self, where: BoolArray) -> BoolArray:
+        """Where a side is NaN because an input is: with numbers in place of the NaN inputs, it would not be.
+
+        What a function makes of a missing number is part of what it means: ``fmax`` takes the other one, ``maximum``
+        passes the NaN on. If each side gives in the dtype what it gives in float64, none errs, and they are different
+        functions. A NaN or an infinity that arises from numbers is an accident of a formula, in float64 too if they are
+        large enough, and the side that has none shows the true result.
+        """
+        if self.ask.without_nan is None or not where.any():
+            return np.zeros(where.shape, bool)
+        ended = [np.isnan(wide) & ~np.isnan(other) for wide, other in zip(self.wide, self.ask.without_nan(), strict=True)]
+        return ended[0] | ended[1]
 
     def finite(self, codes: Codes, sides: Sides, same: BoolArray) -> None:
         """Judge finite results that differ, and with a proven truth also those that are equal."""
@@ -389,32 +430,6 @@ class _Rule:
 MOST_TIED = 256
 """The most entries that are tried at a tie, one by one: those whose results are furthest outside."""
 DISTANCE_SLACK = 1e-3
-
-
-def common_size(size: Float64Array, moves: BoolArray, sources: IntArray) -> Float64Array:
-    """The root mean square of the elements that may have terms in common with each element.
-
-    Rounding reaches an element only from what it depends on. So constants, which noise does not move, are left out, and so
-    are elements that depend on other inputs. Of the others, those at the same index of some axis are taken if they are
-    smaller than the rest: the columns of a matrix, for example, to which large columns were joined.
-    """
-    found = np.zeros(size.shape)
-    for source in np.unique(sources):
-        related = moves & ((sources & source != 0) | (sources == source))
-        norm = np.broadcast_to(_root_mean_square(size, related, None), size.shape)
-        for axis in range(size.ndim if size.ndim > 1 else 0):
-            others = tuple(other for other in range(size.ndim) if other != axis)
-            enough = related.sum(axis=others, keepdims=True) >= SLICE
-            norm = np.where(enough, np.minimum(norm, _root_mean_square(size, related, others)), norm)
-        found = np.where(sources == source, norm, found)
-    return np.asarray(np.where(moves, found, 0.0))
-
-
-def _root_mean_square(size: Float64Array, where: BoolArray, axis: tuple[int, ...] | None) -> Float64Array:
-    largest = float(size.max(initial=0.0, where=where)) or 1.0
-    squares = np.where(where, size / largest, 0.0) ** 2
-    count = where.sum(axis=axis, keepdims=True)
-    return np.asarray(largest * np.sqrt(squares.sum(axis=axis, keepdims=True) / np.maximum(count, 1)))
 
 
 def _within(got: Float64Array, hull: Hull, size: Float64Array) -> BoolArray:

@@ -259,6 +259,42 @@ def test_what_float64_cannot_do_is_widened_and_opaque() -> None:
     assert lifted.met.opaque == {"third"}
 
 
+def test_what_float64_cannot_do_adds_its_own_rounding_alone() -> None:
+    """In float32, 1e8 + 1 - 1e8 is 0, and its third is 0."""
+
+    @torch.library.custom_op("crosscheck_test::narrow_third", mutates_args=())
+    def third(x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.float32
+        return x / 3
+
+    lifted = lift(lambda x: [third(x + 1 - x)], [np.full(2, 1e8)], "float32")
+    np.testing.assert_array_equal(lifted.run([np.full(2, 1e8)])[0], np.float32(1) / np.float32(3))
+
+
+@pytest.mark.skipif(not hasattr(torch.nn.functional, "grouped_mm"), reason="this PyTorch has none")
+@pytest.mark.parametrize(
+    ("left", "right"), [((8, 8), (3, 8, 4)), ((3, 4, 8), (8, 8)), ((4, 8), (8, 4)), ((3, 4, 8), (3, 8, 4))]
+)
+def test_grouped_products_run_in_float64(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    rng, ends = np.random.default_rng(0), torch.tensor([4, 4, 8], dtype=torch.int32)
+    offsets = ends if len(left) != 3 or len(right) != 3 else None
+    one, other = rng.normal(size=left), rng.normal(size=right)
+    lifted = lift(lambda x, y: [torch.ops.aten._grouped_mm(x, y, offsets)], [one, other], "float32")
+    (found,) = lifted.run([one, other])
+    (noisy,) = lifted.run([one, other], NOISE)
+    if offsets is None:
+        expected = one @ other
+    elif len(left) == len(right):
+        expected = np.stack([one[:, k] @ other[k] for k in (slice(0, 4), slice(0), slice(4, 8))])
+    elif len(left) == 2:
+        expected = np.concatenate([one[:4] @ other[0], one[4:] @ other[2]])
+    else:
+        expected = np.concatenate([one[0] @ other[:, :4], one[2] @ other[:, 4:]], 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    assert 0 < np.abs(noisy - found).max() < 1e-4
+    assert not lifted.met.opaque
+
+
 def test_memory_does_not_grow() -> None:
     held = nn.Linear(64, 64)
     kept: list[Any] = []

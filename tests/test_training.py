@@ -344,9 +344,45 @@ def test_nan_in_a_step_is_said_and_the_run_goes_on() -> None:
     training = linear(5)
     training.batches[2][1][0, 0] = np.nan
     report = training.compared(controls=1)
-    assert report.passed
     assert len(report.errors) == 5
     assert any("not finite from step 3 on" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("first", "compared"), [(3, {"loss", "gradients", "parameters"}), (1, set())])
+def test_a_step_at_which_nothing_is_finite_is_not_agreement(first: int, compared: set[str], value: float) -> None:
+    training = linear(5)
+    training.batches[first - 1][0][:] = value
+    report = training.compared(controls=1)
+    assert not report.passed
+    assert report.cause is None
+    assert report.headline.startswith("FAILED")
+    assert f"NaN or infinite on both sides at {6 - first} of 5 steps, first at step {first}" in report.headline
+    assert set().union(*report.errors) == compared
+    assert report.errors[first - 1 :] == ({},) * (6 - first)
+    assert report.data()["summary"]["message"] in report.headline
+
+
+def test_a_fault_before_the_first_nan_is_named() -> None:
+    training = linear(5, tx=optax.sgd(0.05))
+    training.batches[2][0][:] = np.nan
+    report = training.compared()
+    assert report.first is not None
+    assert (report.first.part, report.first.step, report.first.steps) == ("schedule", 1, 2)
+
+
+def test_a_loss_that_is_infinite_on_both_sides_was_not_compared() -> None:
+    def infinite(values: Any) -> Any:
+        return values[0], values[1] + jnp.inf
+
+    right = linear(change=infinite)
+
+    def torch_step(x: Any, y: Any) -> Any:
+        return right.torch_step(x, y) + torch.inf
+
+    report = dataclasses.replace(right, torch_step=torch_step).compared()
+    assert not report.passed
+    assert "at 4 of 4 steps" in report.headline
 
 
 def test_nan_on_one_side_is_a_fault() -> None:

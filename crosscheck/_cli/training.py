@@ -69,7 +69,7 @@ def training(
         paths.of_this_command().read_modules()
         report = compare_training(*steps, made_batches, progress=progress, **given)
     show(layout(report.document()))
-    if figure_path is not None and report.errors:
+    if figure_path is not None and any(report.errors):
         save_figure(figure_path, report.plot())
     save_all(report, json_path, html_path, markdown_path)
-    finish(report.passed, compared=bool(report.errors))
+    finish(report.passed, compared=any(report.errors))

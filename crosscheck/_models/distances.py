@@ -25,6 +25,14 @@ WHOLE = 2.0**-20
 """The least error of integers that differ, however large they are."""
 
 
+def blank(numbers: Array) -> bool:
+    """Whether all of these numbers are NaN or infinite. If the other side has the same, nothing was compared there.
+
+    This is the one rule for landmarks, gradients and steps of a training: unlike functions are alike where both give NaN.
+    """
+    return bool(numbers.size) and not np.isfinite(numbers).any()
+
+
 def distance(matrix: Array, expected: Array, *, in_parts: bool = True) -> float:
     """The largest difference, relative to the root mean square of what is expected, or ``in_parts``: see ``sizes``.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._models.distances import blank
 from crosscheck._training.jax_steps import LOSS, JaxStep, Program
 from crosscheck._training.partners import Partners, said
 from crosscheck._training.torch_steps import TorchStep
@@ -47,6 +48,11 @@ class Judged:
     def error(self) -> float:
         """The difference of the two in float64."""
         return far(self.mine, self.theirs, self.size)
+
+    @property
+    def blank(self) -> bool:
+        """Whether both sides have the same, and no finite number: nothing was compared."""
+        return blank(self.mine) and self.error == 0.0
 
     @property
     def errors(self) -> tuple[float, float]:

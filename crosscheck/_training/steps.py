@@ -110,6 +110,8 @@ class Found:
     """For each step, the root mean square effect of rounding on the new parameters."""
     rates: list[Mapping[str, float]] = field(default_factory=list)
     first_special: int | None = None
+    blank: list[int] = field(default_factory=list)
+    """The steps at which both sides have no finite loss, or no finite number in most tensors."""
     gradients_seen: bool = True
     lost: tuple[str, ...] = ()
     """Arrays of JAX that are trained and hold no numbers of torch."""
@@ -244,7 +246,10 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
     """Judge one step, and note the faults."""
     base = quantities(found.partners, context, context.jax)
     largest: dict[str, float] = {}
-    for (kind, _), one in base.items():
+    compared = {quantity: one for quantity, one in base.items() if not one.blank}
+    if (LOSS, LOSS) not in compared or 2 * len(compared) < len(base):
+        found.blank.append(context.number)
+    for (kind, _), one in compared.items():
         largest[kind] = max(largest.get(kind, 0.0), one.error)
     found.errors.append(largest)
     if limits.unit == IN_FLOAT64 and context.number & (context.number - 1) == 0:

@@ -133,7 +133,8 @@ def judge(
         torch.restore(start)
     name = f"{_name(torch)} / {getattr(jax.step, '__name__', 'JAX')}"
     steps, errors, weights = len(batches[0]), tuple(found.errors), found.partners.weights
-    return TrainingReport(name, steps, faults, errors, free, weights, tuple(_notes(found)), environment("cpu")), runs
+    notes, message = tuple(_notes(found)), "" if faults else _message(found)
+    return TrainingReport(name, steps, faults, errors, free, weights, notes, environment("cpu"), message), runs
 
 
 def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
@@ -237,6 +238,15 @@ def _other_start(found: Found) -> Iterator[TrainingFault]:
 
 def _name(torch: TorchSteps) -> str:
     return f"{type(torch.model).__name__} trained by {' and '.join(type(one).__name__ for one in torch.optimizers)}"
+
+
+def _message(found: Found) -> str:
+    """Why trainings without a fault get no verdict; empty if they get one."""
+    if not found.blank:
+        return ""
+    first, count = found.blank[0], f"{len(found.blank)} of {len(found.errors)} steps"
+    where = f"at {count}, first at step {first}"
+    return f"the loss or most tensors are NaN or infinite on both sides {where}, so nothing was compared there"
 
 
 def _notes(found: Found) -> list[str]:

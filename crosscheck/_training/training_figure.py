@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -18,14 +19,14 @@ MARKS = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
 
 def draw(report: TrainingReport) -> Figure:
     """The figure; it belongs to no window."""
-    if not report.errors:
+    if not any(report.errors):
         raise ValueError("nothing was compared, so there is nothing to draw")
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots(1, 2 if report.drift is not None else 1, squeeze=False)[0]
     kinds = list(dict.fromkeys(kind for step in report.errors for kind in step))
     steps = range(1, len(report.errors) + 1)
     for k, kind in enumerate(kinds):
-        heights = [min(max(one.get(kind, 0.0), LOWEST), 1e3) for one in report.errors]
+        heights = [min(max(one[kind], LOWEST), 1e3) if kind in one else nan for one in report.errors]
         axes[0].plot(steps, heights, color=COLORS[k % 7], linestyle=MARKS[k % 7], marker=".", markersize=3, label=kind)
     for step in sorted({fault.step for fault in report.faults})[:4]:
         early = step <= (len(report.errors) + 1) / 2

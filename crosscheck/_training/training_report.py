@@ -55,13 +55,15 @@ class TrainingReport(Documented):
 
     Attributes:
         name: The names of both steps.
-        steps: The number of steps that were compared.
+        steps: The number of steps.
         faults: The faults, in the order of the steps.
-        errors: For each step, the largest error of each kind of tensor, from the same state, in float64.
+        errors: For each step, the largest error of each kind of tensor, from the same state, in float64. A kind is missing
+            where neither side has a finite number.
         drift: The distance of the two when each runs freely; None if there are no controls.
         weights: A record for every parameter and buffer of torch, and every array of JAX on which the loss depends.
         notes: Other remarks, such as what could not be compared.
         environment: Versions, devices and settings on which the results may depend.
+        message: Why there is no verdict, although no fault was found, as if all is NaN at a step. Empty if there is one.
     """
 
     name: str
@@ -72,11 +74,12 @@ class TrainingReport(Documented):
     weights: tuple[WeightMatch, ...]
     notes: tuple[str, ...]
     environment: Mapping[str, object]
+    message: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether steps were compared, none has a fault, and the distance of the free runs is one that rounding explains."""
-        return bool(self.errors) and not self.faults and (self.drift is None or self.drift.faster is None)
+        """Whether every step was compared, none has a fault, and rounding explains the distance of the free runs."""
+        return any(self.errors) and not (self.faults or self.message) and (self.drift is None or self.drift.faster is None)
 
     @property
     def first(self) -> TrainingFault | None:
@@ -85,8 +88,8 @@ class TrainingReport(Documented):
 
     @property
     def cause(self) -> str | None:
-        """The cause of the first fault; ``definition`` if only the free runs differ by too much; None if they agree."""
-        return self.first.cause if self.first else None if self.passed else "definition"
+        """The cause of the first fault; ``definition`` if only the free runs differ by too much; None if nothing differs."""
+        return self.first.cause if self.first else None if self.passed or self.message else "definition"
 
     @property
     def side(self) -> str | None:
@@ -96,12 +99,14 @@ class TrainingReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        if not self.errors:
-            return f"FAILED: {self.name}: nothing was compared."
+        if not (any(self.errors) or self.faults):
+            return f"FAILED: {self.name}: {self.message or 'nothing was compared'}."
         count = f"{len(self.errors)} steps" if len(self.errors) > 1 else "1 step"
         if self.first is not None:
             more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
             return f"DISAGREE ({self.cause}): {self.name}: {_said(self.first)}{more}."
+        if self.message:
+            return f"FAILED: {self.name}: {self.message}."
         if self.passed:
             free = f"; running freely, {_drift(self.drift)}" if self.drift else ""
             return f"AGREE: {self.name}: {count}, each the same from the same state{free}."
@@ -127,7 +132,7 @@ class TrainingReport(Documented):
         """
         story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
         blocks: list[Block] = [Code(story)] if story else []
-        if self.errors:
+        if any(self.errors):
             blocks.append(Drawing(self.plot, "The error of each step from the same state, and the drift of free runs"))
             blocks += [Heading("The largest error of each kind of tensor"), Table(list(_rows(self.errors)))]
         if self.weights:
@@ -168,6 +173,7 @@ class TrainingReport(Documented):
                 "headline": self.headline,
                 "cause": self.cause,
                 "side": self.side,
+                "message": self.message,
                 "steps": self.steps,
                 "part": self.first.part if self.first else None,
                 "step": self.first.step if self.first else None,
@@ -197,7 +203,7 @@ def _story(report: TrainingReport) -> Iterator[str]:
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
         yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"
-    if report.errors and not report.faults:
+    if not report.faults:
         for kind, largest in _largest(report.errors).items():
             yield f"  {kind}: at most {largest:.2g} apart in float64, from the same state"
     if report.drift is not None:

@@ -119,7 +119,9 @@ class OtherNumbers:
     def _error(self, stretch: Stretch, one: Hypothesis, number: float) -> float:
         """How far JAX is from torch with another number; infinite if it cannot be run with it."""
         apart = self._apart(stretch, one, number)
-        return float("inf") if apart is None else distance(apart + stretch.expected, stretch.expected)
+        if apart is None or not np.isfinite(apart).all():
+            return float("inf")
+        return distance(apart + stretch.expected, stretch.expected)
 
     def _apart(self, stretch: Stretch, one: Hypothesis, number: float) -> Array | None:
         self._left -= 1

@@ -89,7 +89,9 @@ class Search:
             elif error > CLEARLY * FOUND and not landmark.beside and self._has(own, number, run):
                 self._changed.add(own)
                 self._right.discard(own)
-        operation = self._cause(number, own, matrix - expected if matrix.dtype == np.float64 else expected, run)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity, where a mask hides numbers
+            apart = matrix - expected if matrix.dtype == np.float64 else expected
+        operation = self._cause(number, own, apart, run)
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
             if operation == own:

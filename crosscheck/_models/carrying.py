@@ -36,13 +36,14 @@ from crosscheck._models.alignment import (
 )
 from crosscheck._models.choice import Choice, Made, cheapest
 from crosscheck._models.choices import Choices
-from crosscheck._models.distances import distance
+from crosscheck._models.distances import blank, distance
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.landmarks import axes_of, reordered
 from crosscheck._models.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
 from crosscheck._models.running import Run
-from crosscheck._models.state import Decision, State
+from crosscheck._models.state import DeadEndError, Decision, State
+from crosscheck._models.statistics import is_updated, updates
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
 
@@ -67,6 +68,7 @@ class Carrying:
             step.operation.index: (use, position, places)
             for step, use, position, places in jax_places(model, flat, self.theirs)
         }
+        self.updates = updates(flat, len(torch.names))
         self.run = Run(flat, wide=True)
         self.run(model.weights, inputs, only=CONSTANT)
         self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
@@ -189,7 +191,9 @@ class Carrying:
         return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
 
     def found(self, matrix: Array) -> list[tuple[Product, Rows]]:
-        """The weights of torch that are also applied to this data."""
+        """The weights of torch that are also applied to this data; none if it is not finite, as that shows nothing."""
+        if not np.isfinite(matrix).all():
+            return []
         length = size_of(matrix)
         aligned = [(product, align(matrix, product.operands, length)) for product in self.products]
         return [(product, rows) for product, rows in aligned if rows is not None]
@@ -312,12 +316,15 @@ class Carrying:
         return None
 
     def is_right(self, state: State, number: Any, until: int) -> bool:
-        """Whether torch has a value: the operand of a step, a value computed before a step, or an output."""
+        """Whether torch has a value: the operand of a step, a value computed before a step, an output or a new statistic."""
         value = np.asarray(self.value(state, number), np.float64)
         if until == len(self.flat.steps):
-            results = [one.wide for one in self.torch.results if one.wide.size == value.size]
+            returned = [*(one.wide for one in self.torch.results), *self.torch.buffers.values()]
+            results = [one for one in returned if one.size == value.size and not blank(one)]
             results = [reordered(one, value.shape, axes_of(value.shape, one.shape)) for one in results]
-            return any(alike(value, one) or distance(value, one) < NEAR for one in results)
+            chosen = {name for one in state.open for name in one.choice.names}
+            right = any(alike(value, one) or distance(value, one) < NEAR for one in results)
+            return right or is_updated(value, self.torch, chosen)
         step = self.flat.steps[until]
         matrix = self.operand(state, step)
         if matrix is not None and step.inputs[self.uses[until][1]] == number:
@@ -350,7 +357,7 @@ class Carrying:
         return state
 
     def finish(self, state: State) -> State:
-        """Check the outputs: they are evidence too."""
+        """Check the outputs and the new statistics, into which the old ones enter: they are evidence too."""
         for number in [one for one in self.flat.results if isinstance(one, int)]:
             if not state.open or self.flat.kinds[number] != DATA:
                 continue
@@ -439,7 +446,3 @@ class Carrying:
         first.reshape(-1)[places] = torch
         other.reshape(-1)[places] = EMPTY if second is None else second
         state.sources = {**state.sources, name: (first, other)}
-
-
-class DeadEndError(Exception):
-    """A choice leads nowhere."""

@@ -64,3 +64,8 @@ def cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
             if numbers[k] + 1 < len(losses[k]):
                 more = losses[k][numbers[k] + 1] - losses[k][numbers[k]]
                 heappush(left, (total + more, k, (*numbers[:k], numbers[k] + 1, *numbers[k + 1 :])))
+
+
+def of_columns(places: Array, seen: Array, columns: Array) -> tuple[Assignment, ...]:
+    """The assignment of some outputs of a matrix of torch to one of JAX."""
+    return (Assignment(places.reshape(-1), seen[:, columns].reshape(-1)),)

@@ -14,7 +14,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.alignment import FOUND, PRODUCTS, Product, Row, Rows, alike, size_of
-from crosscheck._models.choice import Assignment, Choice, Made
+from crosscheck._models.choice import Assignment, Choice, Made, of_columns
 from crosscheck._models.distances import distance
 from crosscheck._models.jax_recording import Step
 from crosscheck._models.names import are_of_one_direction, likeness, tokens
@@ -106,7 +106,7 @@ class Choices:
                 score = likeness(product.name, name) + bonus - 4 * float(used[columns].mean()) - 1e-4 * product.order
                 score -= UNUSUAL * again
                 made = ((product, columns, np.arange(len(columns))),)
-                make = partial(_columns, places, seen, columns)
+                make = partial(of_columns, places, seen, columns)
                 grouped[-1].append(Choice(make, (product.name,), made, score))
         grouped = [own for own in [*grouped, self._joined(state, parts, places)] if own]
         if use.kind == "convolution" and len(grouped) > 1:  # the result does not show the order of its outputs
@@ -286,6 +286,8 @@ class Choices:
         choices += self._stacks(state, name, places)
         if not choices:
             choices = self._anything(state, name, places)
+        if step.operation.index in self.of_run.updates:  # torch changes the partner too
+            choices = [one for one in choices if self.of_run.torch.buffers.keys() >= set(one.names)] or choices
         choices.sort(key=lambda one: -one.score)
         different = {choice.key(): choice for choice in reversed(choices)}
         choices = [one for one in choices if different[one.key()] is one and one.score > choices[0].score - UNLIKELY]
@@ -443,8 +445,3 @@ class Choices:
             elif step.operation.name in MOVES or step.operation.name in ("add", "add_any", "split"):
                 left += [other for other in step.inputs if isinstance(other, int) and flat.kinds[other] == DATA]
         return found
-
-
-def _columns(places: Array, seen: Array, columns: Array) -> tuple[Assignment, ...]:
-    """The assignment of some outputs of a matrix of torch to one of JAX."""
-    return (Assignment(places.reshape(-1), seen[:, columns].reshape(-1)),)

@@ -11,6 +11,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._models.records import WeightMatch
+from crosscheck._records.errors import UsageError
 from crosscheck._records.interface import both_frameworks
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def copy_weights(
         A copy of ``params`` or of the module with torch's weights, and a record for every weight of both models.
 
     Raises:
-        UsageError: If an argument has a value that cannot be used.
+        UsageError: If an argument has a value that cannot be used, or the model returns nothing but NaN or infinity.
         MissingFrameworkError: If PyTorch or JAX cannot be imported.
 
     Examples:
@@ -80,11 +81,20 @@ def copy_weights(
 def _copied(
     torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
+    from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.carrying import Carrying
+    from crosscheck._models.distances import blank
     from crosscheck._models.recording import recorded, traced
     from crosscheck._models.weights import listing
 
     _, record = recorded(drawn(torch_model, seed), inputs)
+    if all(blank(one.wide) for one in record.results) and all(
+        map(blank, TorchProgram(torch_model, inputs, "cpu").outputs()[1])
+    ):
+        raise UsageError(
+            "inputs: torch_model returns nothing but NaN or infinity for them, which proves no match; expected inputs with "
+            "finite outputs"
+        )
     model, flat = traced(jax_given, params, jax_inputs)
     carrying = Carrying(record, model, flat, jax_inputs.leaves)
     state = carrying.find()

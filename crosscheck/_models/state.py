@@ -10,6 +10,10 @@ from crosscheck._models.alignment import Product
 from crosscheck._models.choice import Choice
 
 
+class DeadEndError(Exception):
+    """A choice leads nowhere."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """A decision: the step, the numbers, the choices, and the state before it."""

@@ -218,15 +218,20 @@ def stable_exp(m: Any, x: Any, axis: int) -> tuple[Any, Any]:
     return e, m.sum(e, axis=axis, keepdims=True)
 
 
-def in_float64(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """A rule over rows that torch computes of float32 arrays in float64, rounding once at the end.
+def wider(framework: Any, x: Any) -> bool:
+    """Whether torch computes rules over rows in float64: of float32 arrays, except on Apple's GPUs, which have none.
 
-    JAX has float64 only where the user has switched it on, and torch has none on Apple's GPUs: there nothing changes.
+    JAX has float64 only where the user has switched it on.
     """
+    return framework.__name__ == "torch" and x.dtype == framework.float32 and x.device.type != "mps"
+
+
+def in_float64(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule over rows that is computed in float64 where that is ``wider``, rounding once at the end."""
 
     @functools.wraps(rule)
     def computed(framework: Any, x: Any, *others: Any, **parameters: Any) -> Any:
-        if framework.__name__ != "torch" or x.dtype != framework.float32 or x.device.type == "mps":
+        if not wider(framework, x):
             return rule(framework, x, *others, **parameters)
         others = tuple(one.double() if isinstance(one, framework.Tensor) else one for one in others)
         return rule(framework, x.double(), *others, **parameters).to(x.dtype)
@@ -271,15 +276,15 @@ def total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any,
         added = _add_pairs(first, second)
         odd = [part.narrow(axis, n - 1, n % 2) for part in both]
         both = added if n % 2 == 0 else tuple(map(framework.cat, zip(added, odd, strict=True), (axis, axis)))
-    return _renormalised(*both)
+    return renormalised(*both)
 
 
 def _add_pairs(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any]:
-    s, lost = _two_sum(a[0], b[0])
-    return _renormalised(s, lost + (a[1] + b[1]))
+    s, lost = two_sum(a[0], b[0])
+    return renormalised(s, lost + (a[1] + b[1]))
 
 
-def _renormalised(s: Any, lost: Any) -> tuple[Any, Any]:
+def renormalised(s: Any, lost: Any) -> tuple[Any, Any]:
     """The same pair, its first number being the rounded sum of both."""
     whole = s + lost
     return whole, lost - (whole - s)
@@ -337,31 +342,33 @@ def mean(framework: Any, terms: Any, axis: int, rest: Any = None) -> Any:
     n = terms.shape[axis]
     if framework.__name__ == "jax":  # or XLA multiplies by 1/n, and the mean of equal terms is another number
         n = framework.lax.optimization_barrier(framework.numpy.asarray(n, terms.dtype))
-        return _total_of_three(framework, terms, axis, rest) / n
-    return total(framework, terms, axis, rest)[0] / n
+    return long_total(framework, terms, axis, rest)[0] / n
 
 
-def _total_of_three(framework: Any, terms: Any, axis: int, rest: Any) -> Any:
-    """The sum in JAX, with three numbers for each partial sum: terms are added one after the other, beside a large sum.
+def long_total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any, Any]:
+    """``total``, of which what was lost is right too in a long row: in JAX with three numbers for each partial sum.
 
-    Two would lose what an entry beside the mean consists of, in a long row with outliers.
+    JAX adds the terms one after the other. Two numbers would lose what is small beside the partial sums, such as what an
+    entry beside the mean consists of in a long row with outliers. torch adds partial sums of equally many terms.
     """
+    if framework.__name__ != "jax":
+        return total(framework, terms, axis, rest)
     zero = framework.numpy.zeros((), terms.dtype)
     three = terms, terms * 0 if rest is None else rest, terms * 0
-    whole, *_ = framework.lax.reduce(three, (zero, zero, zero), _add_threes, (axis % terms.ndim,))
-    return framework.numpy.expand_dims(whole, axis)
+    whole, lost, _ = framework.lax.reduce(three, (zero, zero, zero), _add_threes, (axis % terms.ndim,))
+    return framework.numpy.expand_dims(whole, axis), framework.numpy.expand_dims(lost, axis)
 
 
 def _add_threes(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any, Any]:
-    s, left = _two_sum(a[0], b[0])
-    t, less = _two_sum(a[1], b[1])
-    t, left = _two_sum(t, left)
-    s, t = _renormalised(s, t)
-    t, left = _renormalised(t, (a[2] + b[2]) + (less + left))
-    return *_renormalised(s, t), left
+    s, left = two_sum(a[0], b[0])
+    t, less = two_sum(a[1], b[1])
+    t, left = two_sum(t, left)
+    s, t = renormalised(s, t)
+    t, left = renormalised(t, (a[2] + b[2]) + (less + left))
+    return *renormalised(s, t), left
 
 
-def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """The sum, and what its rounding lost, exactly."""
     s = a + b
     t = s - a

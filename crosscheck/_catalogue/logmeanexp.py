@@ -4,7 +4,8 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue import logsumexp
-from crosscheck._catalogue._kernels import expm1, in_both, in_float64, log1p, log_sum, numpy_of, total
+from crosscheck._catalogue._kernels import expm1, in_both, in_float64, log1p, log_sum, numpy_of, total, wider
+from crosscheck._catalogue._pairs import corrected
 from crosscheck._recorded.files import recorded
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation, Limits, Native
@@ -26,8 +27,14 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return logsumexp.second_derivative(m, x, v, w, axis)
 
 
-@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
+    """What ``rounded`` gives, corrected where its terms may cancel; of float64, no correction of float32 is left."""
+    y = rounded(framework, x, axis)
+    return y if wider(framework, x) else corrected(framework, x, y, axis, x.shape[axis])
+
+
+@in_float64
+def rounded(framework: Any, x: Any, axis: int) -> Any:
     """top + log(mean), the mean of e^(x - top) being 1 + mean(e^(x - top) - 1) where it is near 1."""
     m = numpy_of(framework)
     d, top, rest = log_sum(framework, x, axis)

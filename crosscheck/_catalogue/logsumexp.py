@@ -4,8 +4,9 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue import softmax
-from crosscheck._catalogue._kernels import centred, in_both, in_float64, log_sum, numpy_of, softmax_parts, stable_exp
+from crosscheck._catalogue._kernels import centred, in_both, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, wider
 from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
+from crosscheck._catalogue._pairs import corrected
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 
@@ -27,8 +28,14 @@ def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
     return softmax.derivative(m, x, w, axis) * v
 
 
-@in_float64
 def value(framework: Any, x: Any, axis: int) -> Any:
+    """What ``rounded`` gives, corrected where its terms may cancel; of float64, no correction of float32 is left."""
+    y = rounded(framework, x, axis)
+    return y if wider(framework, x) else corrected(framework, x, y, axis, 1)
+
+
+@in_float64
+def rounded(framework: Any, x: Any, axis: int) -> Any:
     """top + log(1 + rest), rest being the sum of what is not the largest. An infinite maximum is the limit."""
     m = numpy_of(framework)
     _, top, rest = log_sum(framework, x, axis)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._arithmetic.formats import Float64Array, Format
 
 
 class Terms:
@@ -112,6 +112,14 @@ class _Namespace:
             return result if result.dtype == bool else Terms(result)
 
         return of_values
+
+
+def judged_by(scale: Float64Array | None, fmt: Format, order: int, *, own: bool) -> Float64Array | None:
+    """The scale by which a result is judged: of a value of crosscheck's own, an ULP of its terms.
+
+    Such a value keeps its digits where its terms cancel, until less than one of their digits is left.
+    """
+    return np.ldexp(scale, 1 - fmt.precision) if own and order == 0 and scale is not None else scale
 
 
 def scale(formula: Callable[[Any, Any], Any], x: Float64Array, shape: tuple[int, ...] | None = None) -> Float64Array:

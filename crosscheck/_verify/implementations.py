@@ -44,12 +44,13 @@ class Runner:
 
     With a ``view``, one of ``VIEWS``, the implementation gets the same inputs as that view of another array. ``pull(sample,
     factors)`` gives the value that comes with a gradient, and the gradient for the cotangent times ``factors``; formulas do
-    not have it.
+    not have it. ``own``: what it runs stands for crosscheck's own.
     """
 
     run: Run
     flush: Callable[[str, str], Flush]
     pull: Pull | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def runner(
             value, gradient = value.T, None if gradient is None else gradient.T
         return value.ravel(), None if gradient is None else gradient.ravel()
 
-    return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device), pull)
+    return Runner(run, lambda dtype, mode: framework.flush(dtype, mode, device), pull, implementation.own)
 
 
 def function_of(

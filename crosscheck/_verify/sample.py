@@ -16,6 +16,7 @@ from crosscheck._truth.kept import truths
 from crosscheck._truth.rows import row_truth
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.scale import Terms, scale
+from crosscheck._verify.nulls import moved
 from crosscheck._verify.shapes import USED, RowShape
 
 
@@ -60,6 +61,7 @@ class Sample:
             x = np.stack([shape.draw(length, mask) for shape in shapes])
         v = np.random.default_rng(length).standard_normal(x.shape)
         x = -x if activation.known_by == "smallest" else x
+        x = np.stack([moved(activation, row, shape) if shape.moves else row for shape, row in zip(shapes, x, strict=True)])
         with np.errstate(over="ignore"):
             sample = cls.of_rows(round_once(x, fmt), round_once(v, fmt), activation)
         return replace(sample, shapes=tuple(shapes), searched=searched)

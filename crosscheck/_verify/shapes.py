@@ -74,20 +74,30 @@ KINDS: dict[str, tuple[Draw, str]] = {
 """How a row of each kind is drawn, and its description."""
 
 
+ROW, ENTRY = MOVES = ("the row", "one entry")
+"""What is moved to where a result is nearly 0: all entries of the row by the same number, or a single one."""
+
+
 @dataclass(frozen=True)
 class RowShape:
-    """A row of any length: its kind, the numbers on which it depends, a level that is added, and a seed."""
+    """A row of any length: its kind, the numbers on which it depends, a level that is added, and a seed.
+
+    ``moves``, one of ``MOVES``, is moved until the function's result is ``target``: near 0, its terms cancel.
+    """
 
     kind: str
     distance: float = 0.0
     share: float = 0.0
     level: float = 0.0
     seed: int = 0
+    moves: str = ""
+    target: float = 0.0
 
     def __str__(self) -> str:
         some = f"a share of {self.share:.2g}" if self.share else "one entry"
         said = KINDS[self.kind][1].format(distance=self.distance, share=self.share, some=some)
-        return said + (f", around {self.level:.4g}" if self.level else "")
+        said += f", around {self.level:.4g}" if self.level else ""
+        return said + (f", {self.moves} moved towards a result of {self.target:.4g}" if self.moves else "")
 
     def draw(self, length: int, mask: float) -> Float64Array:
         """The row; ``mask`` is the value of masked entries."""
@@ -117,6 +127,7 @@ class RowShape:
             distance=self.distance * float(np.exp(step * rng.standard_normal())),
             share=min(1.0, self.share * float(np.exp(2 * step * rng.standard_normal()))),
             level=self.level * float(np.exp(step * rng.standard_normal())),
+            target=self.target * float(np.exp(step * rng.standard_normal())),
             seed=int(rng.integers(2**31)),
         )
 
@@ -149,5 +160,11 @@ STARTS = (
     RowShape("masked", 3, 0.001),
     RowShape("clusters", 15, 0.001),
     RowShape("tiny", 0, 1e-6, 1),
+    RowShape("logits", 2, moves=ROW),
+    RowShape("dominant", 7, moves=ROW, target=0.5),
+    RowShape("clusters", 15, 0.1, moves=ROW, target=1e-4),
+    RowShape("logits", 2, moves=ENTRY),
+    RowShape("outliers", 50, 0.003, moves=ENTRY, target=1e-4),
+    RowShape("tiny", 0, 0.01, 1000, moves=ENTRY),
 )
 """The rows with which a search begins; a short search takes only the first of them."""

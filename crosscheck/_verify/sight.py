@@ -18,6 +18,7 @@ from crosscheck._records.records import Activation
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, Judgement, Setting
+from crosscheck._verdict.scale import judged_by
 from crosscheck._verify.implementations import GAPS, VIEWS, Runner, implementations_of, runner
 from crosscheck._verify.sample import Sample, samples
 
@@ -93,7 +94,7 @@ def run_in(task: _Task, name: str, mode: str, count: int, view: str = "") -> tup
         flush_inputs=flush.inputs,
         flush_outputs=flush.outputs,
         at_zero=task.at_zero,
-        scale=task.scale,
+        scale=judged_by(task.scale, task.true.fmt, task.order, own=run.own),
         rows=task.activation.rows,
     )
     return got, causes.judge(sample.known(task.order), got.astype(sample.x.dtype), task.true, setting)

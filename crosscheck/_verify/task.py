@@ -22,6 +22,7 @@ from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, Judgement, Setting
 from crosscheck._verdict.judged import EXACT, Judged, Key, counts_for_maximum, summarise
+from crosscheck._verdict.scale import judged_by
 from crosscheck._verify.again import MODE, Again, again, differ, worse
 from crosscheck._verify.implementations import Runner, covers, runner
 from crosscheck._verify.sample import Sample
@@ -131,7 +132,7 @@ class Task:
             flush_inputs=flush.inputs,
             flush_outputs=flush.outputs,
             at_zero=self.at_zero[order],
-            scale=self.scales.get(order),
+            scale=judged_by(self.scales.get(order), self.truths[order].fmt, order, own=run.own),
             rows=self.activation.rows,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._allocator import trim
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -126,6 +127,7 @@ def run(
     model, flat = traced(jax_given, params, jax_inputs)
     memory.check(flat, order)
     torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+    trim()
     fixed = Fixed(flat, model.weights)
     uses = jax_recording.uses(flat, fixed.values(wide=True).__getitem__)
     pairs = pair(torch.uses, [use for _, use, _ in uses])
@@ -176,13 +178,14 @@ def run(
             f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"
         )
     fixed.drop()
+    trim()
     if order and not located.faults and outputs.floats:
         try:
             found.gradients = gradients(
                 TorchProgram(torch_model, inputs, "cpu"),
                 model,
                 jax_inputs.leaves,
-                [one.wide for one in torch.results],
+                torch,
                 outputs.floats,
                 forcing.loose,
                 weights,
@@ -205,6 +208,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     truth = forcing.replaced(located.left, **options, values=True)
     jax = forcing.replaced(located.left, wide=False, keep=bool(located.faults), against=truth, in_parts=False)
     free = forcing.free(wide=False)
+    forcing.fixed.drop(wide=False)
     # where all is equal in float64, torch's values are those of a clean run of JAX
     equal = not located.left and all(error <= FLOOR for error in located.errors.values())
     free_wide = None if equal else forcing.free(wide=True, values=True)

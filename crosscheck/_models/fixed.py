@@ -35,9 +35,13 @@ class Fixed:
         origins = self._flat.origins
         return {number: value for number, value in found.items() if number in self._moved and not origins[number] & loose}
 
-    def drop(self) -> None:
-        """Forget the values, which are as large as all weights. They are computed again if they are needed."""
-        self._found.clear()
+    def drop(self, *, wide: bool = True) -> None:
+        """Forget the values, which are as large as all weights. They are computed again if they are needed.
+
+        With ``wide=False``, forget only those in the dtype.
+        """
+        for one in (True, False) if wide else (False,):
+            self._found.pop(one, None)
 
     def _needed(self) -> set[int]:
         # a step that joins weights runs again under noise if one of them gets noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from crosscheck._allocator import trim
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -24,7 +25,7 @@ from crosscheck._models.places import Places
 from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
-from crosscheck._models.torch_recording import widened
+from crosscheck._models.torch_recording import TorchRecord, widened
 from crosscheck._models.weights import Accounted
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch_lift import TorchLifted
@@ -45,7 +46,7 @@ def gradients(
     program: TorchProgram,
     model: JaxModel,
     jax_leaves: Sequence[Array],
-    outputs: Sequence[Array],
+    record: TorchRecord,
     floats: Sequence[int],
     loose: frozenset[str],
     accounted: Accounted,
@@ -57,17 +58,19 @@ def gradients(
         BackwardError: If the backward pass of a side raises.
     """
     rng = np.random.default_rng((seed, 7))
-    cotangents: list[Array] = [np.asarray(rng.standard_normal(outputs[k].shape)) for k in floats]
+    cotangents: list[Array] = [np.asarray(rng.standard_normal(record.results[k].wide.shape)) for k in floats]
     try:
-        mine, rounded = _of_torch(program, cotangents, floats)
+        mine, rounded = _of_torch(program, cotangents, floats, record.weights)
     except Exception as error:
         raise BackwardError("torch") from error
+    trim()
     try:
         flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
     given = [*jax_leaves, *cotangents]
     base = Run(flat, wide=True, keep=False)(model.weights, given)
+    trim()
     clean = _joined(program, model, accounted, mine, base)
     if not any(one.cause for one in clean):
         return clean
@@ -86,7 +89,7 @@ def gradients(
 
 
 def _of_torch(
-    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
+    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int], weights: Mapping[str, Array]
 ) -> tuple[dict[str, Array | None], bool]:
     """The gradients by name, and whether some of its operations were rounded to the dtype."""
     parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
@@ -106,6 +109,8 @@ def _of_torch(
         return [torch.zeros_like(by) if one is None else one for one, by in zip(found, parameters.values(), strict=True)]
 
     lifted = TorchLifted(run, program.inputs.fmt.name)
+    held = [(one, weights[name]) for name, one in program.function.named_parameters() if name in weights]
+    lifted.widened = [(one.detach(), torch.from_numpy(wide)) for one, wide in held]
     with torch.enable_grad():
         found = lifted.run([*map(widened, program.inputs.leaves), *cotangents])
     by_name = {name: None if name in absent else one for name, one in zip(parameters, found, strict=True)}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._frameworks.programs import Array
@@ -16,8 +17,8 @@ from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.layouts import View, broadcast_features
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
-from crosscheck._shadow.torch_lift import TorchLifted
-from crosscheck._shadow.torch_operations import Plan, tensors_in
+from crosscheck._shadow.torch_lift import TorchLifted, is_plain
+from crosscheck._shadow.torch_operations import Plan, is_dense_float, tensors_in, written_by
 
 _OF_SHAPE = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
@@ -40,7 +41,8 @@ class TorchRecord:
         results: The outputs.
         buffers: The values of the buffers that the run changed, in float64, by name.
         modules: The modules, by name.
-        calls: Each call of a module: its name, the index of the next operation, and its positional arguments.
+        calls: Each call of a module: its name, the index of the next operation, and its positional arguments, those of
+            floats as arrays.
         scalars: The numbers in its operations, such as epsilons.
         narrow: The operations that torch has no float64 for: their results are rounded to the dtype.
     """
@@ -69,7 +71,10 @@ class Observer:
         self.values: dict[int, Values] = {}
         self.narrow: set[int] = set()
         self._kept: list[Any] = []
+        """Weak references to storages, whose addresses name them: an address is not used again while there is one."""
         self._last: dict[int, int] = {}
+        self._recorded: dict[int, Layout] = {}
+        """How the value on record of the last operation on a storage lay in it."""
         self._origins: dict[int, tuple[int, frozenset[str]]] = {}
         self._path: list[str] = [""]
         self.calls: list[tuple[str, int, Any]] = []
@@ -100,9 +105,7 @@ class Observer:
         handles = []
         for name, module in self._module.named_modules(remove_duplicate=False):
             if name:
-                handles.append(
-                    module.register_forward_pre_hook(lambda one, given, name=name: self._entered(name, one, given))
-                )
+                handles.append(module.register_forward_pre_hook(lambda _, given, name=name: self._entered(name, given)))
                 handles.append(module.register_forward_hook(lambda *_: self._left(), always_call=True))
         try:
             yield
@@ -110,11 +113,17 @@ class Observer:
             for handle in handles:
                 handle.remove()
 
-    def _entered(self, name: str, module: torch.nn.Module, given: Any) -> None:
+    def _entered(self, name: str, given: Any) -> None:
         self._path.append(name)
-        if getattr(module, "inplace", False):
-            given = tuple(one.detach().clone() if isinstance(one, torch.Tensor) else one for one in given)
-        self.calls.append((name, len(self.operations), given))
+        with unseen():
+            self.calls.append((name, len(self.operations), tuple(map(self._argument, given))))
+
+    def _argument(self, given: Any) -> Any:
+        """A tensor of floats as an array, since the model may overwrite it; other arguments unchanged."""
+        if not isinstance(given, torch.Tensor) or not is_dense_float(given) or not is_plain(given):
+            return given
+        made = self._made(given)
+        return _narrow(given) if made is None else made.narrow
 
     def _left(self) -> None:
         self._path.pop()
@@ -122,8 +131,11 @@ class Observer:
     def given(self, tensors: Sequence[Any]) -> None:
         """Record the inputs of the run."""
         for tensor in tensors:
-            self._kept.append(tensor)
+            self._keep_name(tensor)
             self._origins[_storage(tensor)] = (DATA, frozenset())
+
+    def _keep_name(self, tensor: Any) -> None:
+        self._kept.append(StorageWeakRef(tensor.untyped_storage()))
 
     def __call__(
         self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any], in_float64: bool
@@ -142,12 +154,15 @@ class Observer:
             self.narrow.add(index)
         for value in made:
             key = _storage(value)
-            self._kept.append(value)
+            self._keep_name(value)
             self._last[key] = index
             self._origins[key] = (kind, names if kind == WEIGHT else frozenset())
+        for value in (*made, *written_by(plan, args, kwargs)):
+            self._recorded.pop(_storage(value), None)
         if not made or kind != DATA:
             return
         self.values[index] = Values(_narrow(made[0]), _wide(wide(made[0])))
+        self._recorded[_storage(made[0])] = _layout(made[0])
         if names and made[0].is_floating_point():
             weights = [(tensor, names) for tensor, (kind, names) in zip(given, kinds, strict=True) if kind == WEIGHT]
             self.uses.append(self._use(operation, args, weights, made[0], wide, before))
@@ -183,9 +198,22 @@ class Observer:
     def _operand(self, tensor: Any, result: Any, wide: Callable[[Any], Any], before: Mapping[int, int]) -> Values | None:
         """An operand of an operation; one that the operation has overwritten is known if another one has made it."""
         if _storage(tensor) != _storage(result):
-            return Values(_narrow(tensor), _wide(wide(tensor)))
+            return self._made(tensor) or Values(_narrow(tensor), _wide(wide(tensor)))
         made = self.values.get(before.get(_storage(tensor), -1))
         return made if made is not None and made.wide.shape == tuple(tensor.shape) else None
+
+    def _made(self, tensor: Any) -> Values | None:
+        """A tensor's values as they are on record, which takes no memory; None if they are not, or were overwritten."""
+        key = _storage(tensor)
+        there, here = self._recorded.get(key), _layout(tensor)
+        if there is None:
+            return None
+        made = self.values[self._last[key]]
+        if here == there:
+            return made
+        if not there.consecutive or not here.consecutive or made.wide.size != tensor.numel():
+            return None
+        return Values(made.narrow.reshape(here.shape), made.wide.reshape(here.shape))
 
     def _numbers(self, wide: Any, tensor: Any) -> Array:
         """The numbers of a weight; a parameter does not change in a run, so it is copied once."""
@@ -257,6 +285,28 @@ def _numbered(values: list[Array]) -> list[tuple[bool, Array]]:
     return [(number == 0, value) for number, value in enumerate(values)]
 
 
+class Layout(NamedTuple):
+    """Where the numbers of a tensor lie in its storage."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    start: int
+    consecutive: bool
+    """Whether they follow each other from the start of the storage, in order."""
+
+
+def _layout(tensor: Any) -> Layout:
+    start = tensor.storage_offset()
+    return Layout(tuple(tensor.shape), tensor.stride(), start, start == 0 and tensor.is_contiguous())
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """What is done inside is no part of the run; otherwise numpy would get the float64 result."""
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
+
+
 def _narrow(tensor: Any) -> Array:
     return np.array(to_array(tensor.detach()))
 
@@ -285,7 +335,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         observer.given(tensors)
         results = flat(*tensors)
         outputs[:] = [observer.origin(one) for one in results]
-        with torch._C.DisableTorchFunction(), _disable_current_modes():  # otherwise numpy gets the float64 result
+        with unseen():
             narrow[:] = map(_narrow, results)
         return results
 

@@ -54,13 +54,16 @@ in float64."""
 _ONE_THREAD = 2**16
 """A program of up to so many elements, with its parameters, runs in one thread: its operations are too short for more."""
 
+_COST = 2**10
+"""To look at one shadow takes as long as so many numbers take memory worth freeing."""
+
 
 class _Shadows:
     """The float64 shadow of each known storage; those of freed storages are dropped from time to time."""
 
     def __init__(self) -> None:
         self._flat: dict[int, tuple[Any, Any, Any]] = {}
-        self._limit = 256
+        self._held, self._limit = 0, 256 * _COST  # the numbers in all shadows; from the limit on, the dead ones are dropped
 
     def known(self, tensor: Any) -> bool:
         return tensor.untyped_storage()._cdata in self._flat
@@ -111,9 +114,11 @@ class _Shadows:
         # The weak reference prevents the address from being used again.
         storage = tensor.untyped_storage()
         self._flat[storage._cdata] = (StorageWeakRef(storage), REAL[tensor.dtype], flat)
-        if len(self._flat) > self._limit:
+        self._held += _COST + flat.numel()
+        if self._held > self._limit:
             self._flat = {key: kept for key, kept in self._flat.items() if not kept[0].expired()}
-            self._limit = max(256, 2 * len(self._flat))
+            self._held = sum(_COST + kept[2].numel() for kept in self._flat.values())
+            self._limit = max(256 * _COST, 2 * self._held)
 
 
 class _Rounding(TorchDispatchMode):
@@ -338,7 +343,7 @@ class _Border(TorchFunctionMode):
         if func is torch.Tensor.__setitem__ and isinstance(args[2], float) and args[0].dtype in WIDE:
             made = self._made(torch.tensor, (args[2],), {"dtype": args[0].dtype, "device": args[0].device})
             return func(*args[:2], made)
-        if (func in self._NUMPY or func is torch.Tensor.tolist) and args[0].dtype in WIDE and _is_plain(args[0]):
+        if (func in self._NUMPY or func is torch.Tensor.tolist) and args[0].dtype in WIDE and is_plain(args[0]):
             with _disable_current_modes(), torch.no_grad():
                 tensor = args[0].data  # it has its own version counter, so autograd sees no change
                 wide = self._shadows.of(tensor)
@@ -351,7 +356,7 @@ class _Border(TorchFunctionMode):
     def _made(self, func: Any, args: Any, kwargs: Any) -> Any:
         result = func(*args, **kwargs)
         data = args[-1] if func is torch.Tensor.new_tensor else args[0] if args else kwargs.get("data", kwargs.get("obj"))
-        if result.dtype in WIDE and _is_plain(result) and not isinstance(data, torch.Tensor):
+        if result.dtype in WIDE and is_plain(result) and not isinstance(data, torch.Tensor):
             self._narrow(result.dtype)
             kwargs = {**kwargs, "dtype": WIDE[result.dtype]}
             kwargs.pop("requires_grad", None)
@@ -361,7 +366,8 @@ class _Border(TorchFunctionMode):
         return result
 
 
-def _is_plain(tensor: Any) -> bool:
+def is_plain(tensor: Any) -> bool:
+    """Whether a tensor has a storage of its own: not one of those inside ``torch.vmap`` and the like."""
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 

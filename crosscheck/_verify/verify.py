@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
@@ -11,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from crosscheck import _arguments
+from crosscheck._allocator import trim
 from crosscheck._arguments import known
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks import backend
@@ -293,5 +293,4 @@ def let_go() -> None:
     for name in ("jax", "torch"):
         with suppress(MissingFrameworkError):
             backend(name).release()
-    with suppress(AttributeError, TypeError):  # glibc keeps freed memory; other C libraries lack this
-        ctypes.CDLL(None).malloc_trim(0)
+    trim()

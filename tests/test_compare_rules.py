@@ -108,7 +108,7 @@ def test_zeros_of_different_sign_pass_as_a_convention_and_are_not_called_the_sam
     report = crosscheck.compare(torch_fn, jax_fn, [torch.tensor(x)], order=0, modes=["jit"])
     assert report.passed, str(report)
     assert report.comparisons[0].cause == "convention"
-    assert report.headline.endswith("what differs is rounding or accepted (sign of zero).")
+    assert report.headline.endswith(": the same numbers; zeros of different sign are a convention.")
     assert "a zero may have either sign" in str(report)
 
 

@@ -16,7 +16,7 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import FRAMEWORKS, USUAL_MODES
 from crosscheck._records.interface import framework as imported
-from crosscheck._records.names import CAUSES, DEVICES, ORDERS, PASSING
+from crosscheck._records.names import CAUSES, DEVICES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._records.records import Activation
 from crosscheck._verdict.records import Identity
 
@@ -87,7 +87,7 @@ def compare(
     """
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         imported(name)
-    from crosscheck._compare.comparisons import SIGN_OF_ZERO, Request
+    from crosscheck._compare.comparisons import Request
     from crosscheck._compare.diagnosis import diagnose
     from crosscheck._compare.inputs import gather
     from crosscheck._compare.run import run

@@ -17,14 +17,12 @@ from crosscheck._compare.evidence import is_float, to_float64
 from crosscheck._compare.figures import figures
 from crosscheck._compare.verdict import BOTH, SIDES, Sides, Verdict
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._records.names import CAUSES, ORDER_NAMES
+from crosscheck._records.names import CAUSES, ORDER_NAMES, SIGN_OF_ZERO
 from crosscheck._records.records import Activation
 from crosscheck._verdict.accept import Accepted
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Comparison, Point
 
-SIGN_OF_ZERO = "sign of zero"
-"""The id under which zeros of different sign pass: a zero may have either."""
 NAN_EVERYWHERE = "both sides are NaN everywhere"
 
 
@@ -61,13 +59,15 @@ class Excerpt:
     """The ``chosen`` elements or rows of a larger whole; ``sampled`` marks those not chosen for being far apart.
 
     ``shape`` is the shape of the whole: of the input for elements, the length of its first axis for rows. ``equal`` is the
-    number of elements that are the same to the bit, per result.
+    number of elements that are the same to the bit, per result. ``in_place`` says that the part was diagnosed in its place
+    in the whole, since a function depends on the position.
     """
 
     chosen: IntArray
     sampled: BoolArray
     shape: tuple[int, ...]
     equal: list[int]
+    in_place: bool = False
 
     def total(self, size: int) -> int:
         """The number of elements of the whole result, from the size of the part that is judged."""

@@ -9,7 +9,7 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.implementations import FRAMEWORKS
-from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING
+from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.report import Report
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
@@ -198,12 +198,14 @@ def _headline(report: PairReport) -> str:
         if decisive.message:
             return f"FAILED: {name}: {'' if report.ran else 'nothing was compared, '}{decisive.message}."
         return f"DISAGREE ({cause}): {name}: {_differently(report.diagnosis, decisive)}."
-    if report.deviations:
+    if set(report.deviations) - {SIGN_OF_ZERO}:
         return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
         return f"AGREE: {name}: the same to the bit."
     rtol = max(float(c.figures.get("rtol", 0)) for c in report.comparisons)
     atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
+    if SIGN_OF_ZERO in report.deviations and not rtol and not atol:
+        return f"AGREE: {name}: the same numbers; zeros of different sign are a convention."
     holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
     return f"AGREE: {name}: rounding, not a bug: {holds} holds; neither side is wrong."
 

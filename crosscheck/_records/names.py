@@ -19,6 +19,8 @@ CAUSES = (
 """The reasons why a point is not bit-equal to what it is compared with, worst first."""
 PASSING = frozenset({"flush", "rounding", "exact"})
 """The causes that need no declared deviation."""
+SIGN_OF_ZERO = "sign of zero"
+"""The id of a convention that always passes between two functions: a zero may have either sign."""
 
 
 def budget(dtype: str, order: int) -> float:

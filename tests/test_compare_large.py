@@ -167,6 +167,63 @@ def test_rows_that_depend_on_each_other_are_compared_whole(rows: np.ndarray[Any,
     assert [c.diagnosed for c in report.comparisons] == [None]
 
 
+# Functions that depend on the position.
+
+
+LINE = np.random.default_rng(0).standard_normal(140_000).astype(np.float32)
+FROM = 100_000
+
+
+def cut_off(x: Any) -> Any:
+    namespace = torch if isinstance(x, torch.Tensor) else jnp
+    return namespace.tanh(x) * (namespace.arange(len(x)) < FROM)
+
+
+@pytest.mark.parametrize(
+    ("torch_fn", "jax_fn"),
+    [
+        (torch.tanh, cut_off),
+        (cut_off, jnp.tanh),
+        (torch.tanh, lambda x: jnp.tanh(x).at[90_000].add(1e-3)),
+        (torch.tanh, lambda x: jnp.tanh(x).at[90_000].multiply(1 + 2e-6)),
+        (cut_off, lambda x: jnp.tanh(x) * (jnp.arange(len(x)) <= FROM)),
+    ],
+    ids=["JAX", "PyTorch", "at one place", "by a few ULP", "both"],
+)
+def test_a_function_that_depends_on_the_position_is_another_one(torch_fn: Any, jax_fn: Any) -> None:
+    """Where a part alone has other positions, it says nothing of the whole: nobody loses digits."""
+    report = compare(torch_fn, jax_fn, LINE, order=0, modes="jit")
+    assert_fails(report, cause="definition", side=None)
+    assert report.decisive is not None
+    (place,) = report.decisive.uncovered["definition"].worst.element or ()
+    results = torch_fn(torch.from_numpy(LINE)).numpy(), np.asarray(jax_fn(jnp.asarray(LINE)))
+    assert results[0][place] != results[1][place]
+    assert "what an element gives depends on its position" in report.decisive.notes
+
+
+def test_the_gradient_of_a_function_that_depends_on_the_position_is_judged_too() -> None:
+    report = compare(cut_off, lambda x: cut_off(x) * jnp.where(jnp.arange(len(x)) < 50_000, 1, 2), LINE, modes="jit")
+    assert_fails(report, cause="definition", side=None)
+    assert {c.order for c in report.comparisons if not c.passed} == {0, 1}
+
+
+def test_functions_that_depend_on_the_position_alike_agree() -> None:
+    report = compare(cut_off, cut_off, LINE, modes="jit")
+    assert report.passed, str(report)
+
+
+def test_rows_that_depend_on_the_position_are_other_ones() -> None:
+    many = np.random.default_rng(0).standard_normal((1500, 100)).astype(np.float32)
+
+    def scaled(x: Any) -> Any:
+        return normalised(x) * jnp.where(jnp.arange(len(x)) < 1200, 1, 1.01)[:, None]
+
+    report = compare(layer_norm, scaled, many, order=0, modes="jit")
+    assert_fails(report, cause="definition", side=None)
+    assert report.decisive is not None
+    assert (report.decisive.uncovered["definition"].worst.element or (0,))[0] >= 1200
+
+
 # Memory.
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crosscheck._arithmetic.formats import Format, IntArray, widen
@@ -11,6 +13,8 @@ from crosscheck._frameworks.programs import Array, Result
 
 CHUNK = 2**20
 PROBE = 2**14
+VECTORISED = 64
+"""Vectorised and scalar code may differ by this many ULP, where terms cancel."""
 
 
 def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) -> tuple[IntArray, list[int]]:
@@ -65,13 +69,17 @@ def picked(results: list[Result], places: IntArray) -> list[Result]:
     return [None if one is None else one[places] for one in results]
 
 
-def near(a: Result, b: Result, fmt: Format) -> bool:
-    """Whether a part gives what the whole gave, up to the difference of vectorised and scalar code."""
+def near(some: Sequence[Result], others: Sequence[Result], fmt: Format, ulps: float = VECTORISED) -> bool:
+    """Whether the results of a part are those of the whole, up to this many ULP."""
+    return all(_near(a, b, fmt, ulps) for a, b in zip(some, others, strict=True))
+
+
+def _near(a: Result, b: Result, fmt: Format, ulps: float) -> bool:
     if a is None or b is None:
         return a is b
     x, y = widen(a), widen(b)
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.nan_to_num(np.maximum(np.abs(x), np.abs(y)))
         size = size.max(axis=tuple(range(1, size.ndim)), keepdims=True)  # the largest of each row
-        apart = np.abs(x - y) <= 64 * unit_of(fmt, size)
+        apart = np.abs(x - y) <= ulps * unit_of(fmt, size)
     return bool((apart | same_bits(x, y)).all())

@@ -19,9 +19,19 @@ from crosscheck._compare.verdict import JAX, NEITHER, TORCH, Question, judge
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, layout
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._shadow.base import Lifted
+from crosscheck._shadow.base import Flushing, Lifted
 from crosscheck._shadow.programs import lift_jax, lift_torch
 from crosscheck._verdict.causes import CODE, FIRST_PASSING
+
+Lifting = tuple[Lifted, Flushing]
+"""Both sides' programs in float64."""
+
+BY_POSITION = "what an element gives depends on its position"
+
+
+def lift(sides: tuple[TorchProgram, JaxProgram], order: int, along: Directions) -> Lifting:
+    """Both sides' programs in float64."""
+    return lift_torch(sides[0], order, along), lift_jax(sides[1], order, along)
 
 
 def judge_results(
@@ -32,15 +42,17 @@ def judge_results(
     ran: Ran,
     alone: BoolArray | None,
     excerpt: Excerpt | None = None,
+    lifted: Lifting | None = None,
 ) -> Iterator[Judged]:
     """The comparisons of both sides' results."""
-    lifted = lift_torch(sides[0], request.order, along), lift_jax(sides[1], request.order, along)
+    lifted = lifted or lift(sides, request.order, along)
     runs = Runs(request.inputs, along, lifted, request.seed)
     measured = runs.measure()
     places = layout(outputs, request.inputs, request.order)
     contradiction = Contradiction(runs, places, along, request.inputs, alone)
     exact = _exact(request, places, alone)
-    enclosed, about_truth = _enclosed(request, sides[1], along)
+    in_place = excerpt is not None and excerpt.in_place
+    enclosed, about_truth = _enclosed(request, sides[1], along) if not in_place else (None, [BY_POSITION])
     factors = [_factor(place, outputs, request.inputs, along, alone) for place in places]
     notes = [*about_truth, *_notes(sides, lifted)]
     lacking = _lacking(places, ran, measured, contradiction)

@@ -52,7 +52,7 @@ class TorchProgram:
         return {name: _array(buffer).copy() for name, buffer in self.function.named_buffers()} if module else {}
 
     def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
-        tensors = [_tensor(leaf, self.device) for leaf in self.inputs.leaves]
+        tensors = self.tensors(self.inputs.leaves)
         before = self._buffers()
         with watching(self), torch.no_grad():
             result = self._call(tensors)
@@ -65,6 +65,10 @@ class TorchProgram:
             if _array(tensor).tobytes() != leaf.tobytes()
         ]
         return described, values, changed
+
+    def tensors(self, arrays: Sequence[Array]) -> list[Any]:
+        """The arrays as tensors on the program's device."""
+        return [_tensor(array, self.device) for array in arrays]
 
     def values(self, leaves: Sequence[Any]) -> list[Any]:
         """The results for these tensors, flat."""
@@ -104,7 +108,7 @@ class TorchProgram:
 
     def results(self, order: int, along: Directions, mode: str) -> list[Result]:
         absent: set[int] = set()
-        arguments = [_tensor(leaf, self.device) for leaf in (*self.inputs.leaves, *along.arrays)]
+        arguments = self.tensors([*self.inputs.leaves, *along.arrays])
         with watching(self):
             found = self.flat(order, absent)(*arguments)
         return [None if i in absent else _array(one) for i, one in enumerate(found)]

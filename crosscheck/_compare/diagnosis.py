@@ -9,16 +9,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from crosscheck._arithmetic.formats import FloatArray
+from crosscheck._compare.budget import COMPILING, FOR_IDENTITIES, Budget, Paid, SpentError, cost_of
 from crosscheck._compare.comparisons import Judged, Request, first_line
 from crosscheck._compare.how import how
 from crosscheck._compare.identify import identify
 from crosscheck._compare.snippet import snippet
 from crosscheck._compare.where import where
-from crosscheck._compare.worst import EVALUATIONS, Fault, Simplest, simplest
+from crosscheck._compare.work import at_any_number, measures
+from crosscheck._compare.worst import Fault, Simplest, simplest
 from crosscheck._dictionary.citing import cited
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.records import Activation
 from crosscheck._shadow.base import Lifted
 from crosscheck._shadow.programs import lift_jax, lift_torch
@@ -45,6 +48,7 @@ def diagnose(
     if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
     notes: list[str] = []
+    budget = Budget()
 
     def tried(what: str, find: Callable[[], Found], otherwise: Found) -> Found:
         """An exception in a diagnosis becomes a note: it does not change the verdict.
@@ -60,16 +64,18 @@ def diagnose(
 
     identities: dict[str, Identity | None] = {}
     if judged.x is not None or len(request.inputs.floats) == 1:
-        identities = tried("which function it is", lambda: identities_of(request, catalogue), identities)
-    differently = tried("how they differ", lambda: how(request, judged), None) if cause in BY_OTHER_FUNCTIONS else None
+        identities = tried("which function it is", lambda: identities_of(request, catalogue, budget), identities)
+    differently = (
+        tried("how they differ", lambda: how(request, judged, budget), None) if cause in BY_OTHER_FUNCTIONS else None
+    )
     given = Simplest(None, request.inputs, judged, unfinished=False)
-    found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side)), given)
+    found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side), budget), given)
     point = found.judged.record.uncovered[cause].worst
     if entry := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
         notes.append(f"the dictionary says of them: {entry}")
     if found.unfinished:
         notes.append(
-            f"the search for a simpler input was stopped after {EVALUATIONS:,} evaluations; this is the best so far"
+            f"the search for a simpler input was stopped after {found.evaluations:,} evaluations; this is the best so far"
         )
     return Diagnosis(
         identities=identities,
@@ -84,26 +90,40 @@ def diagnose(
     )
 
 
-def identities_of(request: Request, catalogue: Mapping[str, Activation]) -> dict[str, Identity | None]:
+def identities_of(request: Request, catalogue: Mapping[str, Activation], budget: Budget) -> dict[str, Identity | None]:
     """Which function of the catalogue each side is; empty where neither is one."""
     found = {
-        side: identity_of(side, function, request.inputs, catalogue, request.seed)
+        side: identity_of(side, function, request.inputs, catalogue, request.seed, budget.part(FOR_IDENTITIES / 2))
         for side, function in (("torch", request.torch), ("jax", request.jax))
     }
     return found if any(found.values()) else {}
 
 
 def identity_of(
-    framework: str, function: Callable[..., Any], inputs: Inputs, catalogue: Mapping[str, Activation], seed: int
+    framework: str,
+    function: Callable[..., Any],
+    inputs: Inputs,
+    catalogue: Mapping[str, Activation],
+    seed: int,
+    budget: Budget | None = None,
 ) -> Identity | None:
     """The function of the catalogue that a function of one float array is; the other inputs keep their values."""
     (at,) = inputs.floats
+    side = FRAMEWORKS.index(framework)
+    measure = measures(function, function, "cpu")[side]
+    available = budget or Budget()
 
     def lift(x: FloatArray) -> Lifted:
         given = inputs.with_leaf(at, x)
+        work = at_any_number(measure, inputs, at, x.size) if x.ndim == 1 else measure(given)
+        if work is None:
+            raise SpentError("at more elements it may not end")
         if framework == "torch":
-            return lift_torch(TorchProgram(function, given, "cpu"), 0, Directions())
-        return lift_jax(JaxProgram(function, given, "cpu", ("jit",)), 0, Directions())
+            lifted: Lifted = lift_torch(TorchProgram(function, given, "cpu"), 0, Directions())
+        else:
+            available.pay(COMPILING * work.operations)
+            lifted = lift_jax(JaxProgram(function, given, "cpu", ("jit",)), 0, Directions())
+        return Paid(lifted, cost_of(side, work), available)
 
     return identify(lift, catalogue, inputs.fmt, seed)
 

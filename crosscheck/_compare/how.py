@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from crosscheck._compare.budget import FOR_HOW, Budget
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.how_constants import Constants
 from crosscheck._compare.how_dependence import of_dependence
@@ -17,11 +18,11 @@ MOST_ELEMENTS = 2**20
 """If the inputs have more elements in all, no hypothesis is tried."""
 
 
-def how(request: Request, judged: Judged) -> str | None:
+def how(request: Request, judged: Judged, budget: Budget) -> str | None:
     """How the two sides differ in one result, as a clause; None if no hypothesis is proven."""
     if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
         return None
-    trials = Trials(request, judged)
+    trials = Trials(request, judged, budget.part(FOR_HOW))
     if trials.draws:
         sides = " and ".join(trials.draws)
         return f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers"

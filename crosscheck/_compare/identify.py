@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from scipy.optimize import least_squares
 from crosscheck._arithmetic.formats import Float64Array, FloatArray, Format, widen
 from crosscheck._arithmetic.sampling import stratified
 from crosscheck._arithmetic.ulp import round_once, unit_of
+from crosscheck._compare.budget import SpentError
 from crosscheck._compare.evidence import DRAWS, drawn_roundoff
 from crosscheck._compare.others import OTHERS
 from crosscheck._compare.verdict import VISIBLE_ULPS, quantile
@@ -95,8 +97,10 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
     x = np.concatenate([round_once(PROBES, fmt), x[:: -(-x.size // MOST_INPUTS)]])
     seen = _look(lift, x, fmt)
     found = [] if seen is None else list(_elementwise(seen, catalogue, np.empty(0)))
-    if not found and seen is not None and (jumps := _jumps(seen)).size:
-        found = list(_elementwise(seen, catalogue, jumps))
+    if not found and seen is not None:
+        with suppress(SpentError):
+            jumps = _jumps(seen)
+            found = list(_elementwise(seen, catalogue, jumps)) if jumps.size else []
     if not found:
         rows = round_once(np.random.default_rng(seed).normal(0, 2, ROWS), fmt)
         seen = _look(lift, rows, fmt)
@@ -122,7 +126,7 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
     try:
         lifted = lift(x)
         clean, *noisy = (lifted.run([wide], noise) for noise in (None, *(Noise(1 + draw, unit) for draw in range(DRAWS))))
-    except Exception:  # the user's function may raise anything at this array
+    except Exception:  # the user's function may raise anything at this array, or cost too much there
         return None
     shapes = [x.shape, *((size,) for size in x.shape)]  # a row may be reduced to a number
     if x.ndim == 2:  # or to half of it

@@ -10,9 +10,11 @@ from functools import cached_property, partial
 import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._compare.budget import Budget, cost_of
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.evidence import drawn_roundoff, wide, without_nan
 from crosscheck._compare.results import directions
+from crosscheck._compare.work import of_jax, of_torch
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, layout
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -30,11 +32,6 @@ ALIKE = 2.0**-40
 """They may also differ by this share of themselves, the error of the frameworks' functions in float64."""
 NEAR = 1e-6
 """A difference smaller than this, relative to the size, is worth the proof."""
-COST = (10, 1)
-"""The cost of a run of either side, in runs of JAX's compiled program of few elements."""
-ELEMENTS = 2**12
-"""This many elements add the cost of one run."""
-MOST_COST = 20_000
 MOST = 2**12
 """The most elements of an elementwise function that are tried."""
 
@@ -62,7 +59,7 @@ class Change:
 class Trials:
     """One result of a pair, from both sides: first at the given inputs, then at new ones."""
 
-    def __init__(self, request: Request, judged: Judged) -> None:
+    def __init__(self, request: Request, judged: Judged, budget: Budget) -> None:
         record = judged.record
         self.request, self.order = request, record.order
         inputs = request.inputs
@@ -80,7 +77,8 @@ class Trials:
         self.index = _index(self.outputs, self.inputs, record)
         self._along = [wide(one) for one in along.arrays]
         self.arguments = [self.given, *self._fresh()]
-        self._cost, self._elements = 0.0, sum(one.size for one in self.given)
+        works = of_torch(torch, self.order, along), of_jax(jax, self.order, along)
+        self.budget, self._costs = budget, [cost_of(side, work or works[0]) for side, work in enumerate(works)]
         self._results: dict[tuple[int, int], Array | None] = {}
 
     @cached_property
@@ -98,12 +96,12 @@ class Trials:
 
     def spend(self, side: int) -> None:
         """Count a run."""
-        self._cost += COST[side] + self._elements / ELEMENTS
+        self.budget.spend(self._costs[side])
 
     @property
     def spent(self) -> bool:
         """Whether enough was tried. Runs are counted, not seconds, so that every machine finds the same."""
-        return self._cost > MOST_COST
+        return self.budget.left < 0
 
     @property
     def is_float(self) -> bool:

@@ -11,10 +11,12 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Format, widen
 from crosscheck._arithmetic.ulp import round_once
+from crosscheck._compare.budget import COMPILING, Budget, SpentError, cost_of
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.evidence import same_bits, to_float64
 from crosscheck._compare.results import directions
 from crosscheck._compare.run import run
+from crosscheck._compare.work import at_any_number, measures, of_jax, of_torch
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Result, layout
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -22,7 +24,7 @@ from crosscheck._records.errors import UsageError
 from crosscheck._verdict.records import Point
 
 EVALUATIONS = 2000
-"""The number of evaluations of both functions, after which the best result so far is taken: so all runs find the same."""
+"""The number of evaluations of both functions, after which the best result so far is taken, if the budget lasts so long."""
 ROUNDS = 4
 NEAR = 32
 """How many neighbours on each side of the worst input are tried, besides those at a power of two of ULP."""
@@ -60,6 +62,12 @@ class Fault:
                 return one
         return None
 
+    def takes_numbers(self) -> bool:
+        """Whether both functions take some hundred numbers at once in place of the given ones."""
+        (at,) = self.request.inputs.floats
+        both = measures(self.request.torch, self.request.jax, self.request.device)
+        return all(at_any_number(measure, self.request.inputs, at, SOME) for measure in both)
+
     def point(self, judged: Judged) -> Point:
         return judged.record.uncovered[self.cause].worst
 
@@ -68,27 +76,26 @@ class Fault:
 class Simplest:
     """The worst input nearby, for an elementwise function; the simplest inputs, and the comparison at them.
 
-    ``unfinished`` says that the evaluations ended before everything was tried.
+    ``unfinished`` says that the ``evaluations`` or the budget ended before everything was tried.
     """
 
     worst: Point | None
     inputs: Inputs
     judged: Judged
     unfinished: bool
+    evaluations: int = 0
 
 
-def simplest(fault: Fault) -> Simplest:
+def simplest(fault: Fault, budget: Budget) -> Simplest:
     """Search near the worst input for a worse one, then simplify."""
     inputs = fault.request.inputs
-    unfinished = False
-    if fault.judged.x is not None and len(inputs.floats) == 1:
+    if fault.judged.x is not None and len(inputs.floats) == 1 and fault.takes_numbers():
         worst = _search(fault)
-        found = _simplest_number(fault, worst)
-    else:
-        gap = _Gap(fault)
-        worst, found, unfinished = None, _shrunk(fault, gap), gap.stopped
-    inputs, judged = found or (inputs, fault.judged)
-    return Simplest(worst, inputs, judged, unfinished)
+        inputs, judged = _simplest_number(fault, worst) or (inputs, fault.judged)
+        return Simplest(worst, inputs, judged, unfinished=False)
+    gap = _Gap(fault, budget)
+    inputs, judged = _shrunk(fault, gap) or (inputs, fault.judged)
+    return Simplest(None, inputs, judged, gap.stopped, gap.evaluations)
 
 
 # Elementwise functions: many inputs are tried in one call.
@@ -199,20 +206,20 @@ def _shrunk(fault: Fault, gap: _Gap) -> tuple[Inputs, Judged] | None:
 class _Gap:
     """The distance of both sides' results, relative to the largest element; cheap, and compiled once for each shape."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, budget: Budget) -> None:
         record = fault.judged.record
         self.request, self.order = replace(fault.request, order=record.order), record.order
         self.place = record.output, record.order, record.wrt
         self.torch = TorchProgram(self.request.torch, self.request.inputs, self.request.device)
-        self.programs: dict[Any, tuple[Callable[..., list[Any]], Directions, int]] = {}
-        self.left, self.stopped = EVALUATIONS, False
+        self.programs: dict[Any, tuple[Callable[..., list[Any]], Directions, int, float]] = {}
+        self.budget, self.evaluations, self.stopped = budget, 0, False
 
     def __call__(self, inputs: Inputs) -> float | None:
         """None if a function refuses the inputs, and after enough evaluations."""
-        if not self.left:
+        if self.evaluations == EVALUATIONS or self.budget.left < 0:
             self.stopped = True
             return None
-        self.left -= 1
+        self.evaluations += 1
         shapes = tuple(leaf.shape for leaf in inputs.leaves)
         jax_side = JaxProgram(self.request.jax, inputs, self.request.device, ("jit",))
         self.torch.inputs = inputs
@@ -222,14 +229,26 @@ class _Gap:
                 along = directions(outputs, inputs, None, replace(self.request, inputs=inputs))
                 places = layout(outputs, inputs, self.order)
                 names = [(outputs.names[k], order, "" if by is None else inputs.names[by]) for order, k, by in places]
-                self.programs[shapes] = jax.jit(jax_side.flat(self.order)), along, names.index(self.place)
-            program, along, at = self.programs[shapes]
+                cost = self._compiling(jax_side, along)
+                self.programs[shapes] = jax.jit(jax_side.flat(self.order)), along, names.index(self.place), cost
+            program, along, at, cost = self.programs[shapes]
+            self.budget.spend(cost)
             a = self.torch.results(self.order, along, "eager")[at]
             with jax_side.scope():
                 b = np.asarray(program(*inputs.leaves, *along.arrays)[at])
+        except SpentError:
+            self.stopped = True
+            return None
         except Exception:  # the user's function may raise anything at other sizes
             return None
         return _apart(a, b)
+
+    def _compiling(self, jax_side: JaxProgram, along: Directions) -> float:
+        """Pay for compiling, and return the cost of an evaluation."""
+        torch_work, jax_work = of_torch(self.torch, self.order, along), of_jax(jax_side, self.order, along)
+        works = torch_work, jax_work or torch_work
+        self.budget.pay(COMPILING * works[1].operations)
+        return sum(cost_of(side, work) for side, work in enumerate(works))
 
 
 def _apart(a: Result, b: Array) -> float | None:

@@ -143,6 +143,11 @@ def part(state: State, path: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(f"{path}."): value for name, value in state.items() if name.startswith(f"{path}.")}
 
 
+def layers_of(state: State, path: str) -> range:
+    """The numbers of the layers that the state holds under a path."""
+    return range(len({name.split(".")[1] for name in state if name.startswith(f"{path}.")}))
+
+
 def of_layer(options: Mapping[str, Any], index: int) -> dict[str, Any]:
     """The options of one layer out of those of all: ``norm`` is every layer's, ``1.norm`` only that of layer 1."""
     own = f"{index}."

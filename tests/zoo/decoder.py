@@ -1,6 +1,7 @@
 """A decoder of language: RMSNorm, rotary positions, grouped queries, a gated feed-forward, tied embeddings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.architecture import Architecture, Port, State, of_layer
+from zoo.architecture import Architecture, Port, State, layers_of, of_layer
 from zoo.plain import (
     Array,
     Params,
@@ -70,10 +71,10 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, layers: int = LAYERS) -> None:
         super().__init__()
         self.tokens = nn.Embedding(VOCABULARY, WIDTH)
-        self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
+        self.blocks = nn.ModuleList(Block() for _ in range(layers))
         self.norm = nn.RMSNorm(WIDTH, eps=1e-6)
         self.head = nn.Linear(WIDTH, VOCABULARY, bias=False)
         self.head.weight = self.tokens.weight
@@ -99,7 +100,7 @@ def params_of(state: State) -> Params:
                 "norm2": norm_of(state, f"blocks.{i}.norm2"),
                 **{name: linear_of(state, f"blocks.{i}.{name}") for name in ("gate", "up", "down")},
             }
-            for i in range(LAYERS)
+            for i in layers_of(state, "blocks")
         ],
         "norm": norm_of(state, "norm"),
     }
@@ -190,3 +191,5 @@ def inputs(seed: int) -> list[Any]:
 
 
 ARCHITECTURE = Architecture("decoder", Decoder, inputs, plain, ("linen", "equinox"), float32_inside=("linen", "equinox"))
+TWELVE = replace(ARCHITECTURE, torch=partial(Decoder, 12))
+"""As many layers as a real one has."""

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from zoo import of_equinox
-from zoo.architecture import Port, State
-from zoo.decoder import GROUPS, HEAD, HEADS, LAYERS
+from zoo.architecture import Port, State, layers_of
+from zoo.decoder import GROUPS, HEAD, HEADS
 
 
 class Attention(eqx.Module):
@@ -67,7 +67,7 @@ class Decoder(eqx.Module):
         tokens = eqx.nn.Embedding(weight=jnp.asarray(state["tokens.weight"]))
         head = of_equinox.linear(state, "head")
         self.ends = eqx.nn.Shared((tokens, head), lambda both: both[1].weight, lambda both: both[0].weight)
-        self.blocks = [Block(state, f"blocks.{i}", eps) for i in range(LAYERS)]
+        self.blocks = [Block(state, f"blocks.{i}", eps) for i in layers_of(state, "blocks")]
         self.norm = of_equinox.rms_norm(state, "norm", eps)
 
     def of_one(self, ids: Any) -> Any:

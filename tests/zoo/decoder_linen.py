@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from zoo.architecture import Port, State
-from zoo.decoder import GROUPS, HEAD, HEADS, LAYERS, VOCABULARY, WIDTH, angles, rotate_halves
+from zoo.architecture import Port, State, layers_of
+from zoo.decoder import GROUPS, HEAD, HEADS, VOCABULARY, WIDTH, angles, rotate_halves
 
 
 class Attention(nn.Module):
@@ -34,13 +34,14 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
+    layers: int
     eps: float = 1e-6
 
     @nn.compact
     def __call__(self, ids: Any) -> Any:
         tokens = nn.Embed(VOCABULARY, WIDTH, name="tokens")
         x = tokens(ids)
-        for i in range(LAYERS):
+        for i in range(self.layers):
             x = nn.remat(Block)(self.eps, name=f"block_{i}")(x)
         return tokens.attend(nn.RMSNorm(epsilon=self.eps, name="norm")(x))
 
@@ -64,9 +65,10 @@ def block_of(state: State, path: str) -> dict[str, Any]:
 
 
 def port(state: State, **options: Any) -> Port:
+    layers = layers_of(state, "blocks")
     params = {
         "tokens": {"embedding": jnp.asarray(state["tokens.weight"])},
-        **{f"block_{i}": block_of(state, f"blocks.{i}") for i in range(LAYERS)},
+        **{f"block_{i}": block_of(state, f"blocks.{i}") for i in layers},
         "norm": {"scale": jnp.asarray(state["norm.weight"])},
     }
-    return Port(Decoder(**options).apply, {"params": params})
+    return Port(Decoder(len(layers), **options).apply, {"params": params})

@@ -1,6 +1,8 @@
 """A transformer encoder: ids and a mask of the padding in, features and logits out."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.architecture import Architecture, Port, State, of_layer
+from zoo.architecture import Architecture, Port, State, layers_of, of_layer
 from zoo.plain import (
     Array,
     Params,
@@ -44,13 +46,13 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, layers: int = LAYERS, width: int = 16) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(17, 16)
-        self.positions = nn.Embedding(12, 16)
-        self.blocks = nn.ModuleList(Block(16) for _ in range(LAYERS))
-        self.norm = nn.LayerNorm(16)
-        self.head = nn.Linear(16, 3)
+        self.tokens = nn.Embedding(17, width)
+        self.positions = nn.Embedding(12, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 3)
 
     def forward(self, ids: Any, padding: Any) -> Any:
         x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
@@ -73,7 +75,7 @@ def params_of(state: State) -> Params:
                 "fc1": linear_of(state, f"blocks.{i}.fc1"),
                 "fc2": linear_of(state, f"blocks.{i}.fc2"),
             }
-            for i in range(LAYERS)
+            for i in layers_of(state, "blocks")
         ],
         "norm": norm_of(state, "norm"),
         "head": linear_of(state, "head"),
@@ -130,3 +132,5 @@ def inputs(seed: int) -> list[Any]:
 
 
 ARCHITECTURE = Architecture("encoder", Encoder, inputs, plain, ("nnx", "haiku"), float32_inside=("nnx",))
+TWELVE = replace(ARCHITECTURE, torch=partial(Encoder, 12, 24))
+"""As many layers as a real one has, and heads of 6, by whose root no float divides without rounding."""

@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from zoo import of_haiku
-from zoo.architecture import Port, State, part
-from zoo.encoder import HEADS, LAYERS
-
-WIDTH = 16
+from zoo.architecture import Port, State, layers_of, part
+from zoo.encoder import HEADS
 
 
 def norm(name: str) -> Any:
@@ -23,11 +21,12 @@ class Block(hk.Module):
         self.approximate = approximate
 
     def __call__(self, x: Any, mask: Any) -> Any:
+        width = x.shape[-1]
         drawn = hk.initializers.VarianceScaling()
         h = norm("norm1")(x)
-        x = x + hk.MultiHeadAttention(HEADS, WIDTH // HEADS, w_init=drawn, name="attention")(h, h, h, mask)
-        h = hk.Linear(2 * WIDTH, name="fc1")(norm("norm2")(x))
-        return x + hk.Linear(WIDTH, name="fc2")(jax.nn.gelu(h, approximate=self.approximate))
+        x = x + hk.MultiHeadAttention(HEADS, width // HEADS, w_init=drawn, name="attention")(h, h, h, mask)
+        h = hk.Linear(2 * width, name="fc1")(norm("norm2")(x))
+        return x + hk.Linear(width, name="fc2")(jax.nn.gelu(h, approximate=self.approximate))
 
 
 def block_of(state: State, path: str) -> dict[str, Any]:
@@ -40,9 +39,11 @@ def block_of(state: State, path: str) -> dict[str, Any]:
 
 
 def port(state: State, *, approximate: bool = False) -> Port:
+    layers, width = layers_of(state, "blocks"), len(state["norm.weight"])
+
     def encoder(ids: Any, padding: Any) -> Any:
-        x = hk.Embed(17, WIDTH, name="tokens")(ids) + hk.Embed(12, WIDTH, name="positions")(jnp.arange(ids.shape[1]))
-        for i in range(LAYERS):
+        x = hk.Embed(17, width, name="tokens")(ids) + hk.Embed(12, width, name="positions")(jnp.arange(ids.shape[1]))
+        for i in layers:
             x = Block(approximate, name=f"block_{i}")(x, ~padding[:, None, None, :])
         x = norm("norm")(x)
         seen = ~padding[..., None]
@@ -50,7 +51,7 @@ def port(state: State, *, approximate: bool = False) -> Port:
 
     params = {
         **{name: {"embeddings": jnp.asarray(state[f"{name}.weight"])} for name in ("tokens", "positions")},
-        **{f"block_{i}/{name}": own for i in range(LAYERS) for name, own in block_of(state, f"blocks.{i}").items()},
+        **{f"block_{i}/{name}": own for i in layers for name, own in block_of(state, f"blocks.{i}").items()},
         "norm": of_haiku.layer_norm(state, "norm"),
         "head": of_haiku.linear(state, "head"),
     }

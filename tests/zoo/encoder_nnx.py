@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from zoo import of_nnx
-from zoo.architecture import Port, State
-from zoo.encoder import HEADS, LAYERS
+from zoo.architecture import Port, State, layers_of
+from zoo.encoder import HEADS
 
 
 class Block(nnx.Module):
@@ -29,7 +29,7 @@ class Encoder(nnx.Module):
     def __init__(self, state: State, eps: float, approximate: bool) -> None:
         self.tokens = of_nnx.embed(state, "tokens")
         self.positions = of_nnx.embed(state, "positions")
-        self.blocks = nnx.List(Block(state, f"blocks.{i}", eps, approximate) for i in range(LAYERS))
+        self.blocks = nnx.List(Block(state, f"blocks.{i}", eps, approximate) for i in layers_of(state, "blocks"))
         self.norm = of_nnx.layer_norm(state, "norm", eps)
         self.head = of_nnx.linear(state, "head")
 

@@ -403,3 +403,22 @@ def test_a_mask_may_be_a_part_of_a_buffer(offset: int) -> None:
         return jax.nn.softmax(jnp.where(seen == 0, -jnp.inf, q @ q.swapaxes(1, 2)), -1) @ q
 
     assert compared(seeded(Hidden()), port, normal(2, 4, 4)).passed == (offset == 0)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, torch.tensor(X))])
+def test_a_module_of_torchscript_is_compared_and_copied(compiled: Any, approximate: bool) -> None:
+    model = seeded(nn.Sequential(nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 3)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return linear(p, "2", jax.nn.gelu(linear(p, "0", x), approximate=approximate))
+
+    script = compiled(model)
+    report = compared(script, port, X, order=1)
+    assert report.passed is not approximate, report.story()
+    assert len(report.faults) == approximate
+    if not approximate:
+        assert len(report.gradients) == 4
+        empty = {name: jnp.zeros(tuple(one.shape)) for name, one in model.named_parameters()}
+        filled, _ = copy_weights(script, port, [X], params=empty)
+        assert all(np.array_equal(filled[name], one.detach().numpy()) for name, one in model.named_parameters())

@@ -17,7 +17,11 @@ from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, 
 def copied(module: torch.nn.Module) -> torch.nn.Module:
     """A deep copy. Of a tensor that the last call computed, as ``weight_norm`` keeps one, the numbers are copied."""
     kept = [one for inside in module.modules() for one in vars(inside).values() if isinstance(one, torch.Tensor)]
-    return copy.deepcopy(module, {id(one): one.detach().clone() for one in kept if not one.is_leaf})
+    result = copy.deepcopy(module, {id(one): one.detach().clone() for one in kept if not one.is_leaf})
+    for one in result.parameters():
+        if not one.is_leaf:  # a copy by TorchScript is computed from the original
+            one.detach_().requires_grad_()
+    return result
 
 
 class TorchProgram:

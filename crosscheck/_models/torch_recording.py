@@ -101,10 +101,10 @@ class Observer:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Track which module is running."""
+        """Track which module is running: a compiled one takes no hooks, so what it runs counts as its caller's."""
         handles = []
         for name, module in self._module.named_modules(remove_duplicate=False):
-            if name:
+            if name and not isinstance(module, torch.jit.ScriptModule):
                 handles.append(module.register_forward_pre_hook(lambda _, given, name=name: self._entered(name, given)))
                 handles.append(module.register_forward_hook(lambda *_: self._left(), always_call=True))
         try:

@@ -37,6 +37,7 @@ from ._records.deviations import Anchor as Anchor
 from ._records.deviations import Deviation as Deviation
 from ._records.deviations import Region as Region
 from ._records.deviations import Seen as Seen
+from ._records.errors import InternalError as InternalError
 from ._records.errors import SpecError as SpecError
 from ._records.errors import UsageError as UsageError
 from ._records.interface import MissingFrameworkError as MissingFrameworkError

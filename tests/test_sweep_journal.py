@@ -281,8 +281,9 @@ def test_what_judging_raises_is_raised_and_not_tried_again() -> None:
                 return super().submit(divmod, 1, 0)
             return super().submit(judge, *arguments)
 
-    with Failing(1) as executor, pytest.raises(ZeroDivisionError):
+    with Failing(1) as executor, pytest.raises(crosscheck.InternalError) as raised:
         crosscheck.sweep("tanh", **OPTIONS, executor=executor)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from crosscheck._arrays.files import ALONE, BFLOAT16, FORMATS, Array, Arrays, wr
 from crosscheck._arrays.judge import compare_pair
 from crosscheck._arrays.records import Limits
 from crosscheck._arrays.report import ArraysReport
-from crosscheck._records.errors import UsageError
+from crosscheck._records.errors import UsageError, own_failures
 from crosscheck._report.files import write_whole
 
 FLOATS = tuple(fmt.dtype for fmt in FLOAT_FORMATS.values())
@@ -54,6 +54,7 @@ def dump(path: str | Path, /, **arrays: Any) -> None:
     write_whole(file, written({name: _numbers(array, name) for name, array in arrays.items()}, file.suffix))
 
 
+@own_failures()
 def compare_arrays(
     a: Any,
     b: Any,

@@ -15,12 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from crosscheck._records.errors import SpecError, UsageError, said, unknown
+from crosscheck._records.errors import ExpectedError, SpecError, UsageError, said, unknown
 from crosscheck._records.interface import MissingFrameworkError
 from crosscheck._records.records import Activation
 
 
-class UnknownActivationError(KeyError):
+class UnknownActivationError(ExpectedError, KeyError):
     """No activation of the catalogue has this name or alias."""
 
     def __str__(self) -> str:

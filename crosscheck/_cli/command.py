@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from traceback import print_exception
 from typing import Any
 
 import click
@@ -10,21 +11,36 @@ import click
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.options import called
 from crosscheck._cli.paths import Input, Output, Paths
+from crosscheck._records.errors import InternalError, own_failures
 
 LONGEST = 200
 """The largest length of the first sentence of a command's help: none is longer, so none is cut."""
 
 
 class Command(click.Command):
-    """A command whose parameters name the files that it reads and writes; if it writes any, it has ``--force``."""
+    """A command whose parameters name the files that it reads and writes; if it writes any, it has ``--force``.
+
+    If crosscheck itself fails, it ends with one message, and with ``--traceback`` with the place of the failure too.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if any(isinstance(param.type, Output) for param in self.params):
             text = "Overwrite files that crosscheck did not write, too."
             self.params.append(click.Option(["--force"], is_flag=True, help=text))
+        self.params.append(click.Option(["--traceback"], is_flag=True, help="If crosscheck itself fails, print where."))
 
     def invoke(self, ctx: click.Context) -> Any:
+        shown = ctx.params.pop("traceback")
+        try:
+            with own_failures():
+                return self._invoke(ctx)
+        except InternalError as error:
+            if shown:
+                print_exception(error.__cause__)
+            refuse(str(error) if shown else f"{error}, which --traceback prints")
+
+    def _invoke(self, ctx: click.Context) -> Any:
         paths = ctx.obj = Paths(force=ctx.params.pop("force", False))
         for param in self.params:
             if isinstance(param.type, Input):

@@ -1,4 +1,4 @@
-"""The command line. Exit 0: all agreed. 1: an undeclared disagreement. 2: wrong usage, or nothing was compared."""
+"""The command line. Exit 0: all agreed. 1: an undeclared disagreement. 2: wrong usage, nothing compared, or an own fault."""
 
 from __future__ import annotations
 

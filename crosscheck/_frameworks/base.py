@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from crosscheck._arithmetic.formats import FloatArray
+from crosscheck._records.errors import ExpectedError
 
 Function = Callable[[Any], Any]
 
@@ -16,11 +17,11 @@ Along another axis than the last one, the last rows of each thread are computed 
 """
 
 
-class NoDeviceError(RuntimeError):
+class NoDeviceError(ExpectedError, RuntimeError):
     """The requested device is not available; the message says what to do."""
 
 
-class WrongOutputError(TypeError):
+class WrongOutputError(ExpectedError, TypeError):
     """A function returned something that cannot be compared elementwise with its input."""
 
 

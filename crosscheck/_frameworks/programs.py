@@ -13,6 +13,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Format
 from crosscheck._frameworks.trees import Tree, flatten
+from crosscheck._records.errors import ExpectedError
 
 Array = np.ndarray[Any, Any]
 Result = Array | None
@@ -34,7 +35,7 @@ class Outputs:
         return tuple(k for k, dtype in enumerate(self.dtypes) if dtype.startswith(("float", "bfloat")))
 
 
-class NotAnArrayError(TypeError):
+class NotAnArrayError(ExpectedError, TypeError):
     """A function returned something that cannot be compared."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._records.errors import UsageError
+from crosscheck._records.errors import UsageError, own_failures
 from crosscheck._records.interface import MissingFrameworkError, framework
 
 MATMUL = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
@@ -222,10 +222,12 @@ def undisturbed(*, alone: bool = False) -> Iterator[None]:
     ``jax.debug_nans``, a NaN is an exception. If torch flushes subnormals, so does numpy, which judges. Settings that a user
     chooses for a function are kept: the precision of products, the default dtype, deterministic algorithms.
 
+    What crosscheck itself raises meanwhile becomes an ``InternalError``.
+
     Use ``alone`` for code that changes settings of the whole process, such as the filters of warnings: only one such call
     runs at a time, since threads would restore each other's settings.
     """
-    with _ONE_AT_A_TIME if alone else nullcontext(), ExitStack() as stack:
+    with own_failures(), _ONE_AT_A_TIME if alone else nullcontext(), ExitStack() as stack:
         raising = {kind: "ignore" for kind, how in np.geterr().items() if how not in ("ignore", "warn")}
         stack.enter_context(np.errstate(**raising))  # type: ignore[arg-type]
         if "torch" in sys.modules:  # if it was not imported, none of its settings was changed

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crosscheck._records.errors import ExpectedError
+
 if TYPE_CHECKING:
     from crosscheck._records.records import Activation, Native
 
 Function = Callable[..., Any]
 
 
-class MissingFrameworkError(ImportError):
+class MissingFrameworkError(ExpectedError, ImportError):
     """A required framework cannot be imported; the message says how to install it."""
 
 

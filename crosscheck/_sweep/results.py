@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import Format, bits_of
+from crosscheck._records.errors import ExpectedError
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._sweep.piece import Key, Setup
@@ -26,7 +27,7 @@ CLOSE = 0.1
 MOST_DECIDED = 8
 
 
-class IncompleteError(RuntimeError):
+class IncompleteError(ExpectedError, RuntimeError):
     """The pieces do not form the range: one is missing, or is there twice. It is a bug, or the journal is damaged."""
 
 

@@ -8,12 +8,13 @@ from crosscheck._dictionary.entries import entries
 from crosscheck._dictionary.kept import kept
 from crosscheck._dictionary.names import found
 from crosscheck._dictionary.records import Translation
-from crosscheck._records.errors import UsageError
+from crosscheck._records.errors import UsageError, own_failures
 from crosscheck._translate.report import TranslationReport
 
 PACKAGES = ("torch", "jax", "optax", "flax", "equinox")
 
 
+@own_failures()
 def translate(
     name: str | None = None,
     *,

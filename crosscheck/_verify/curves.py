@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._records.errors import said
+from crosscheck._records.errors import UsageError, said
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
@@ -74,7 +74,7 @@ def curves(
     begin, end = activation.domain
     x = x[(begin < widen(x)) & (widen(x) < end)]
     if not x.size:
-        raise ValueError(f"{activation.name}: the interval from {low:g} to {high:g} lies outside of the domain {begin, end}")
+        raise UsageError(f"{activation.name}: the interval from {low:g} to {high:g} lies outside of the domain {begin, end}")
     sample = Sample(x, None, x)
     place, row, words = drawn(activation)
     if activation.rows:

@@ -1,12 +1,20 @@
 """The memory that a comparison of two models takes: what is held once, and what does not fit."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+import crosscheck
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._models import memory
 from crosscheck._models.arguments import both_inputs
 from crosscheck._models.torch_recording import TorchRecord, record
 
@@ -52,3 +60,62 @@ def test_an_operand_that_is_on_record_is_held_once_and_is_what_the_operation_got
     calls = {name: given for name, _, given in found.calls}
     assert np.shares_memory(calls["second"][0], relu.narrow)
     assert (calls["act"][0] < 0).any()  # what the module got, before it was overwritten
+
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+needs_linux = pytest.mark.skipif(not CLEAR.exists(), reason="the most memory that was resident is read from /proc")
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memory.py"
+
+
+def most_resident() -> int:
+    """The most bytes that this process held since the mark was set back."""
+    return next(int(line.split()[1]) * 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+
+
+@needs_linux
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_model_too_large_is_refused_before_it_is_copied(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Linear(3000, 3000)
+    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    x = np.ones((1, 3000), np.float32)
+    monkeypatch.setattr(memory, "available", lambda: 300_000_000)
+    CLEAR.write_text("5")
+    before = most_resident()
+    with pytest.raises(crosscheck.UsageError) as raised:
+        crosscheck.compare_models(model, lambda p, x: x @ p["weight"].T + p["bias"], [x], params=params, order=order)
+    assert most_resident() - before < model.weight.nbytes
+    need, said = memory_said(str(raised.value))
+    assert need > 0.3
+    assert said == ("0.3 GB are free; give a model of fewer layers, or compare its parts")
+
+
+def test_a_batch_too_large_is_refused_before_what_is_computed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = nn.Linear(2, 2), np.ones((10**6, 2), np.float32)
+    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    monkeypatch.setattr(memory, "available", lambda: 270_000_000)
+    with pytest.raises(crosscheck.UsageError) as raised:
+        crosscheck.compare_models(model, lambda p, x: x @ p["weight"].T + p["bias"], [x], params=params, order=0)
+    need, said = memory_said(str(raised.value))
+    assert need > 0.27
+    assert said == "0.3 GB are free; give a smaller batch, shorter inputs or a model of fewer layers"
+
+
+def memory_said(message: str) -> tuple[float, str]:
+    """The GB that a refused comparison needs, and what the message says after them."""
+    start, _, rest = message.partition(" GB of memory, and ")
+    assert start.startswith("inputs: the comparison needs about ")
+    return float(start.rpartition(" ")[2]), rest
+
+
+@needs_linux
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "order"), [("mlp", 0), ("unet", 1), ("lstm", 1), ("resnet-small", 1), ("gpt2-4x256", 0), ("gpt2-4x256", 1)]
+)
+def test_the_estimate_is_what_a_comparison_takes_within_30_percent(name: str, order: int) -> None:
+    if name.startswith("gpt2"):
+        pytest.importorskip("transformers")
+    command = [sys.executable, str(BENCHMARK), name, "--order", str(order), "--alone"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert 0.7 <= found["estimated"] / found["measured"] <= 1.3, found

@@ -123,9 +123,10 @@ def run(
 
     ``lay_out`` makes JAX's inputs of torch's.
     """
-    outputs = returned(torch_model, inputs)
     model, flat = traced(jax_given, params, jax_inputs)
     memory.check(flat, order)
+    outputs, made = returned(torch_model, inputs)
+    memory.check(flat, order, made)
     torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
     trim()
     fixed = Fixed(flat, model.weights)

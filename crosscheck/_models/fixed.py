@@ -16,7 +16,7 @@ class Fixed:
 
     def __init__(self, flat: JaxProgramFlat, weights: Sequence[Array]) -> None:
         self._flat, self._weights = flat, weights
-        self._moved = {one for one, kind in flat.kinds.items() if kind == WEIGHT and is_moved(flat, one)}
+        self._moved = moved(flat)
         self._found: dict[bool, dict[int, Any]] = {}
 
     def values(self, *, wide: bool, loose: frozenset[str] | None = None) -> Mapping[int, Any]:
@@ -27,7 +27,7 @@ class Fixed:
         """
         if wide not in self._found:
             # without what only the moves need, which is as large as all weights
-            found = without_inputs(self._flat, self._weights, wide=wide, keep=self._needed())
+            found = without_inputs(self._flat, self._weights, wide=wide, keep=needed_by(self._flat))
             self._found[wide] = {number: found.get(number) for number, kind in self._flat.kinds.items() if kind != DATA}
         found = self._found[wide]
         if loose is None:
@@ -43,7 +43,15 @@ class Fixed:
         for one in (True, False) if wide else (False,):
             self._found.pop(one, None)
 
-    def _needed(self) -> set[int]:
-        # a step that joins weights runs again under noise if one of them gets noise
-        steps = [step for step in self._flat.steps if len(step.inputs) > 1 or not self._moved.issuperset(step.outputs)]
-        return {one for step in steps for one in step.inputs if isinstance(one, int)} | set(self._flat.results)
+
+def moved(flat: JaxProgramFlat) -> set[int]:
+    """The values that are moved from weights alone."""
+    return {one for one, kind in flat.kinds.items() if kind == WEIGHT and is_moved(flat, one)}
+
+
+def needed_by(flat: JaxProgramFlat) -> set[int]:
+    """The values that steps need which do more than to move a weight."""
+    only = moved(flat)
+    # a step that joins weights runs again under noise if one of them gets noise
+    steps = [step for step in flat.steps if len(step.inputs) > 1 or not only.issuperset(step.outputs)]
+    return {one for step in steps for one in step.inputs if isinstance(one, int)} | set(flat.results)

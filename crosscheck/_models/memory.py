@@ -4,43 +4,139 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._models.fixed import needed_by
 from crosscheck._models.jax_recording import JaxProgramFlat
-from crosscheck._models.uses import DATA
+from crosscheck._models.uses import DATA, WEIGHT
 from crosscheck._records.errors import UsageError
 
 GROUPS = Path("/sys/fs/cgroup")
 LIMITS = (("memory.max", "memory.current", ""), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/"))
 """For each version of control groups, 2 and 1: the files with the limit and the usage, and the folder of statistics."""
+WIDE = 8
+"""The bytes of a number in float64."""
+START = 170_000_000
+"""Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
+PROGRAM = (2_500_000, 3_500_000)
+"""Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
+PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
+"""Operations of JAX with weights whose operands and results are landmarks."""
+SMALLER = "a smaller batch, shorter inputs or a model of fewer layers"
 
 
-def check(flat: JaxProgramFlat, order: int) -> None:
+@dataclass(frozen=True)
+class Sizes:
+    """How many numbers there are of each kind, in the models and in what a comparison keeps.
+
+    Attributes:
+        weights: The weights.
+        largest: The largest weight.
+        fixed: What JAX computes from weights alone, and uses with data: the weights as they are applied.
+        made: The results of torch's operations.
+        steps: The results of JAX's operations.
+        widest: The largest of them.
+        landmarks: The values at landmarks.
+        programs: How many operations on arrays of different shapes JAX compiles.
+    """
+
+    weights: int
+    largest: int
+    fixed: int
+    made: int
+    steps: int
+    widest: int
+    landmarks: int
+    programs: int
+
+    @classmethod
+    def of(cls, flat: JaxProgramFlat, made: int) -> Sizes:
+        """The sizes in JAX's program, with those of the results of torch."""
+        sizes = {number: prod(aval.shape) for number, aval in flat.avals.items()}
+        weights = [sizes[number] for number in flat.weights]
+        results = [sizes[number] for number, kind in flat.kinds.items() if kind == DATA]
+        landmarks = 0
+        programs = set()
+        for step in flat.steps:
+            given = [one for one in step.inputs if isinstance(one, int)]
+            kinds = {flat.kinds[one] for one in given}
+            if DATA in kinds:
+                programs.add((step.operation.name, *(str(flat.avals[one]) for one in (*given, *step.outputs))))
+            if kinds >= {DATA, WEIGHT} and step.operation.name in PRODUCTS:
+                # the result is a landmark again after its bias, its norm or a sum
+                landmarks += sum(sizes[one] for one in given if flat.kinds[one] == DATA) + 2 * sizes[step.outputs[0]]
+        return cls(
+            weights=sum(weights),
+            largest=max(weights, default=0),
+            fixed=sum(sizes[one] for one in needed_by(flat) if flat.kinds[one] == WEIGHT),
+            made=made,
+            steps=sum(results),
+            widest=max(results, default=0),
+            landmarks=landmarks,
+            programs=len(programs),
+        )
+
+
+def check(flat: JaxProgramFlat, order: int, made: int = 0) -> None:
     """Refuse a comparison that does not fit into memory.
+
+    Args:
+        flat: JAX's program.
+        order: Whether gradients are compared too.
+        made: How many numbers torch computes. 0 before it has run: the weights alone may be too large, and are then refused
+            before anything is copied.
 
     Raises:
         UsageError: If it needs more than is free.
     """
-    need, there = needed(flat, order), available()
-    if there is not None and need > there:
-        fewer = " or order=0" if order and needed(flat, 0) <= there else ""
-        raise UsageError(
-            f"inputs: the comparison needs about {_said(need)} of memory, and {_said(there)} are free; "
-            f"give a smaller batch, shorter inputs or a model of fewer layers{fewer}"
-        )
+    there = available()
+    need = needed(flat, order, made)
+    if there is None or need <= there:
+        return
+    alone = replace(Sizes.of(flat, 0), steps=0, widest=0, landmarks=0)
+    smaller = "a model of fewer layers, or compare its parts" if _total(alone, flat.dtype, order) > there else SMALLER
+    fewer = ", or order=0" if order and needed(flat, 0, made) <= there else ""
+    raise UsageError(
+        f"inputs: the comparison needs about {_said(need)} of memory, and {_said(there)} are free; give {smaller}{fewer}"
+    )
 
 
-def needed(flat: JaxProgramFlat, order: int) -> int:
-    """The estimated bytes, if the models agree: measured for transformers of 10 to 116 million parameters, within a fifth.
+def needed(flat: JaxProgramFlat, order: int, made: int = 0) -> int:
+    """The estimated bytes that the process takes beyond what it holds now, if the models agree.
 
-    Every result of torch is kept in the dtype and in float64, and so is every result of JAX. Weights are kept several times.
+    Each part of a comparison keeps what those before it made. So the need is what is kept, and the largest need of a part
+    beside it. ``benchmarks/memory.py`` measures both.
     """
-    size = FORMATS[flat.dtype].dtype.itemsize
-    weights = sum(prod(flat.avals[number].shape) for number in flat.weights)
-    results = sum(prod(flat.avals[number].shape) for number, kind in flat.kinds.items() if kind == DATA)
-    return weights * (32 + 4 * size + 32 * order) + results * (8 + 2 * size + 4 * order)
+    return _total(Sizes.of(flat, made), flat.dtype, order)
+
+
+def _total(sizes: Sizes, dtype: str, order: int) -> int:
+    size = FORMATS[dtype].dtype.itemsize
+    always = START + sizes.programs * PROGRAM[order]
+    record = (sizes.weights + sizes.made) * (size + WIDE)
+    landmarks = sizes.landmarks * (size + WIDE + WIDE)  # torch's values and JAX's
+    runs = _runs(sizes, size)
+    return always + record + landmarks + max(runs, _gradients(sizes, size) if order else 0)
+
+
+def _runs(sizes: Sizes, size: int) -> int:
+    """The runs of JAX: weights in float64 and in the dtype, the places of weights, a run's own values, and noise."""
+    fixed = sizes.fixed * (WIDE + size)
+    places = sizes.weights * WIDE  # as int32, twice
+    return fixed + places + sizes.landmarks * WIDE + sizes.widest * 3 * WIDE
+
+
+def _gradients(sizes: Sizes, size: int) -> int:
+    """The gradients, beside another copy of torch's model: computed by torch, then by JAX, then compared."""
+    weights = sizes.weights
+    # torch keeps its results for the backward pass, and adds up the gradients of a weight that is used twice
+    torch = weights * (WIDE + size) + weights * WIDE + sizes.largest * (WIDE + size) + sizes.made * (WIDE + size) * 3 // 2
+    jax = (weights + sizes.fixed + weights + sizes.steps) * WIDE
+    compared = weights * (3 * WIDE + 1) + sizes.largest * 4 * WIDE
+    return weights * size + max(torch, jax, compared)
 
 
 def available() -> int | None:

@@ -15,6 +15,7 @@ from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import UntraceableError
 from crosscheck._shadow.jax_equations import DRAWS
+from crosscheck._shadow.torch_pieces import Counting, in_pieces
 
 DRAWN_AGAIN = 8
 """A model that draws random numbers is run this many more times, to find numbers that differ."""
@@ -22,26 +23,31 @@ DRAWN_AGAIN = 8
 
 def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
     """What torch returns, and the record of its operations."""
-    outputs = returned(torch_model, inputs)
+    outputs, _ = returned(torch_model, inputs)
     return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
 
 
-def returned(torch_model: Any, inputs: Inputs) -> Outputs:
-    """What torch returns. A run in training mode changes statistics, so each run gets a copy of the model.
+def returned(torch_model: Any, inputs: Inputs) -> tuple[Outputs, int]:
+    """What torch returns, and how many numbers its operations compute.
+
+    A run in training mode changes statistics, so each run gets a copy of the model.
 
     Raises:
         UsageError: If it raises, or what it returns depends on random numbers.
     """
     program = TorchProgram(torch_model, inputs, "cpu")
     try:
-        outputs, values, _ = program.outputs()
-        # A model may draw numbers that it does not use, or seed its own generator.
-        again = [TorchProgram(torch_model, inputs, "cpu").outputs()[1] for _ in range(DRAWN_AGAIN * program.draws)]
+        with in_pieces():
+            assert program.function is not None  # a copy, made before anything is counted
+            with Counting() as counting:
+                outputs, values, _ = program.outputs()
+            # A model may draw numbers that it does not use, or seed its own generator.
+            again = [TorchProgram(torch_model, inputs, "cpu").outputs()[1] for _ in range(DRAWN_AGAIN * program.draws)]
     except Exception as error:
         raise UsageError(f"torch_model: it raised {said(error)}; expected it to run on inputs") from error
     if any(one.tobytes() != other.tobytes() for run in again for one, other in zip(values, run, strict=True)):
         raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
-    return outputs
+    return outputs, counting.numbers
 
 
 @contextmanager

@@ -13,7 +13,6 @@ Values that leave torch (``numpy()``) have the program's own dtype, rounded from
 """
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -21,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -46,6 +44,7 @@ from crosscheck._shadow.torch_operations import (
     tensors_in,
     written_by,
 )
+from crosscheck._shadow.torch_pieces import in_pieces
 
 Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any], bool], None]
 """A function of an operation's plan, its arguments, its result, a function from a tensor to its shadow, and whether it ran
@@ -406,14 +405,9 @@ class TorchLifted:
             if given.dtype == torch.float64:
                 shadows.put(tensors[-1], given)
         with ExitStack() as stack:
-            # Kernels that exist for only one dtype, without an equal in float64, are replaced by operations for every dtype.
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
-            torch._C._set_mkldnn_enabled(False)
+            stack.enter_context(in_pieces())
             if sum(one.numel() for one in (*tensors, *(known for known, _ in self.widened))) <= _ONE_THREAD:
                 stack.enter_context(one_thread())
-            if "torch._dynamo" in sys.modules:
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
             lifting = stack.enter_context(
                 _Lifting(shadows, rounding, self._meet, self._opaque, self.constants, self.observer)

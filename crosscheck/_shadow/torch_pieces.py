@@ -1,0 +1,47 @@
+"""Programs of torch operation by operation: without fused kernels, and how many numbers they compute."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crosscheck._shadow.torch_operations import plan_of, tensors_in
+
+
+@contextmanager
+def in_pieces() -> Iterator[None]:
+    """Kernels that exist for only one dtype, without an equal in float64, are replaced by operations for every dtype."""
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
+        torch._C._set_mkldnn_enabled(False)
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+class Counting(TorchDispatchMode):
+    """Counts the numbers in the results of operations that are no views.
+
+    Attributes:
+        numbers: How many there were so far.
+    """
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        plan = plan_of(func)
+        if plan.composite:  # it arrives only in inference mode
+            with self:
+                return func.decompose(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if not plan.view:
+            self.numbers += next((one.numel() for one in tensors_in(result)), 0)
+        return result

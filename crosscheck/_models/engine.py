@@ -14,7 +14,8 @@ from crosscheck._allocator import trim
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import jax_recording, memory
+from crosscheck._models import jax_recording, memory, uncompared
+from crosscheck._models.distances import blank
 from crosscheck._models.ends import ends
 from crosscheck._models.fixed import Fixed
 from crosscheck._models.forcing import FLOOR, Forced, Forcing
@@ -91,6 +92,17 @@ class Found:
     raised: BackwardError | None = None
     """The exceptions that backward passes raised."""
     notes: list[str] = field(default_factory=list)
+    uncopied: tuple[str, ...] = ()
+    """The weights of torch that were to be copied to JAX, and were not."""
+    open: set[int] = field(default_factory=set)
+    """The landmarks that only show that these were not copied."""
+
+    @cached_property
+    def blank(self) -> set[int]:
+        """The landmarks at which both sides have the same, and no finite number."""
+        marks = enumerate(self.landmarks)
+        wide = {number: one.compared(one.expected.wide) for number, one in marks if np.isfinite(self.located.errors[number])}
+        return {number for number, values in wide.items() if blank(values)}
 
     @cached_property
     def kept(self) -> Run:
@@ -174,13 +186,9 @@ def run(
     if torch.narrow:
         names = ", ".join(sorted({torch.operations[one].name for one in torch.narrow}))
         found.notes.append(f"PyTorch has no float64 for {names}: what these lead to is judged in {inputs.fmt.name}")
-    if lost := [name for name in torch.buffers if name not in shown]:
-        found.notes.append(
-            f"PyTorch changes {', '.join(lost[:4])}; JAX returns no new values for {len(lost)} of its buffers"
-        )
     fixed.drop()
     trim()
-    if order and not located.faults and outputs.floats:
+    if order and not located.faults and not uncompared.blank_places(found) and outputs.floats:
         try:
             found.gradients = gradients(
                 TorchProgram(torch_model, inputs, "cpu"),

@@ -49,7 +49,7 @@ def faults(found: Found) -> list[Fault]:
     wrong += _inaccurate(found)
     wrong += _gradients(found)
     wrong += _raised(found)
-    return wrong or list(_unseen(found))
+    return wrong or ([] if found.open else list(_unseen(found)))
 
 
 def layers(found: Found, wrong: Sequence[Fault]) -> list[Layer]:

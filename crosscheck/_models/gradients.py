@@ -18,11 +18,11 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
-from crosscheck._models.distances import distance
+from crosscheck._models.distances import blank, distance
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of
 from crosscheck._models.places import Places
-from crosscheck._models.records import Gradient
+from crosscheck._models.records import BLANK, IN_TORCH_ALONE, Gradient
 from crosscheck._models.running import Run
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, widened
@@ -208,13 +208,15 @@ def _weights(program: TorchProgram) -> Iterator[tuple[str, Any]]:
 def _judged(name: str, mine: Array | None, theirs: Array, spread: Array, known: Array, holders: list[str]) -> Gradient:
     share = float(known.mean()) if known.size else 0.0
     if not known.any():
-        return Gradient(name, (), 0.0, 0.0, FLOOR, None)
+        return Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE)
     one = np.zeros(theirs.shape) if mine is None else mine.ravel()
     a, b = one[known][:, None], theirs[known][:, None]
     size = float(np.sqrt(np.mean(a**2)))
     tolerance = max(FLOOR, float(spread[known].max()) / size if size else 0.0)
     # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
     error = distance(b, a, in_parts=False)
+    if blank(a) and np.isfinite(error):
+        return Gradient(name, tuple(holders), 0.0, 0.0, FLOOR, None, BLANK)
     cause = None
     if not error <= tolerance:
         cause = "missing" if (not a.any()) != (not b.any()) else "definition"

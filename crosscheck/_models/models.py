@@ -13,6 +13,7 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import lacking
 from crosscheck._frameworks.settings import spared, undisturbed
 from crosscheck._models.copying import copy_weights
+from crosscheck._models.records import WeightMatch
 from crosscheck._models.report import ModelsReport
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import FRAMEWORKS
@@ -78,6 +79,7 @@ def compare_models(
     from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.arguments import both_inputs, laid_out
     from crosscheck._models.engine import run
+    from crosscheck._models.uncompared import not_copied
 
     if not isinstance(order, int) or order not in (0, 1) or isinstance(order, bool):
         raise UsageError(f"order: got {order!r}, expected 0 or 1")
@@ -88,11 +90,13 @@ def compare_models(
     begun = time.perf_counter()
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
     name = f"{type(torch_model).__name__} / {_name(jax_model)}"
+    copied: tuple[WeightMatch, ...] = ()
     if weights == "copy":
-        filled, _ = copy_weights(torch_model, jax_model, inputs, params=params, torch_to_jax=torch_to_jax, seed=seed)
+        filled, copied = copy_weights(torch_model, jax_model, inputs, params=params, torch_to_jax=torch_to_jax, seed=seed)
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
     lay_out = partial(laid_out, torch_to_jax=torch_to_jax, dtype=dtype, seed=seed)
     found = run(torch_model, jax_model, params, gathered, theirs, lay_out=lay_out, order=order, seed=seed)
+    found.uncopied = not_copied(found, copied)
     return _report(found, name, TorchProgram(torch_model, gathered, "cpu"), begun)
 
 
@@ -103,33 +107,29 @@ def _name(model: Any) -> str:
 def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     from crosscheck._models.faults import faults, layers
     from crosscheck._models.stretches import segments
+    from crosscheck._models.uncompared import left_out, named, notes, refusal, set_aside
     from crosscheck._models.weights import UNMATCHED
 
+    set_aside(found)
     wrong = faults(found)
+    found.notes += notes(found, faults=bool(wrong))
     every = layers(found, wrong)
     made, not_made = segments(found, wrong, program)
+    left = {number: why for number, why in left_out(found).items() if every[number].fault is None}
     outputs = {
         output.removeprefix("output "): (every[number].accumulated or 0.0, every[number].drift or 0.0)
         for output, number in found.outputs.items()
-        if every[number].accumulated is not None
+        if every[number].accumulated is not None and number not in left
     }
-    left = [number for number in sorted(found.located.left) if every[number].fault is None]
-    if left:
+    for why in dict.fromkeys(left.values()):
+        places = [every[number] for number, one in left.items() if one == why]
         # a sum has no weight whose name it could have
-        places = [
-            f"a sum in {one.torch or 'the model'}" if one.name == "sum" else one.name for one in (every[k] for k in left)
-        ]
-        names = list(dict.fromkeys(places))
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        found.notes.append(
-            f"not compared: {', '.join(names[:3])}{more}; JAX has another quantity there, as where it adds or scales in "
-            "another order; what follows is compared"
-        )
+        names = [f"a sum in {one.torch or 'the model'}" if one.name == "sum" else one.name for one in places]
+        found.notes.append(f"not compared: {named(names)}; {why}")
     alone = [match.jax for match in found.weights.matches if match.torch is None and str(match.reason).startswith(UNMATCHED)]
     if alone and not wrong and found.flat.dtype in ("bfloat16", "float16"):
-        more = f" and {len(alone) - 1} more" if alone[1:] else ""
         found.notes.append(
-            f"no partner: {alone[0]}{more}; only results show whether their numbers are right, and in {found.flat.dtype} "
+            f"no partner: {named(alone)}; only results show whether their numbers are right, and in {found.flat.dtype} "
             "results do not show small mistakes; dtype='float32' shows them"
         )
     kept = {number: k for k, number in enumerate(one for one in range(len(every)) if one not in left)}
@@ -142,6 +142,7 @@ def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
         outputs,
         (*found.notes, *not_made),
         environment("cpu"),
+        "" if wrong else refusal(found),
         tuple(made),
         time.perf_counter() - begun,
     )

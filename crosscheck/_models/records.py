@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INTEGERS = "not compared: it holds no floats"
+IN_TORCH_ALONE = "JAX has no array of its numbers"
+BLANK = "both sides are NaN or infinite everywhere"
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ class Gradient:
     Attributes:
         parameter: Its name in torch.
         jax: The names of the arrays of JAX that hold its numbers.
-        share: The share, from 0 to 1, of its numbers for which JAX has a gradient.
+        share: The share, from 0 to 1, of its numbers for which JAX has a gradient; 0 if nothing was compared.
         error: The difference of the two in float64, relative to the root mean square of torch's gradient.
         tolerance: The difference that rounding the constants to the dtype, and float64 itself, explain.
-        cause: ``missing`` if one side has no gradient, ``definition`` if they differ; None if they agree, or if JAX has none
-            of the numbers.
-        explanation: Why they differ, if that is known.
+        cause: ``missing`` if one side has no gradient, ``definition`` if they differ; None if they agree, or if nothing was
+            compared.
+        explanation: Why they differ, if that is known, or why nothing was compared.
     """
 
     parameter: str
@@ -60,3 +62,8 @@ class Gradient:
     tolerance: float
     cause: str | None
     explanation: str = ""
+
+    @property
+    def compared(self) -> bool:
+        """Whether both sides have a gradient, and finite numbers in it."""
+        return self.share > 0

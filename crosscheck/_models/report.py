@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -120,6 +121,7 @@ class ModelsReport(Documented):
         outputs: For each output, the difference when each model runs by itself, and how much of it rounding explains.
         notes: Other remarks, such as what could not be compared.
         environment: Versions, devices and settings on which the results may depend.
+        message: Why there is no verdict, although no fault was found: too little could be compared. Empty if there is one.
         segments: For each fault that float64 shows, the operations of both sides as code that runs without the models.
         seconds: The duration in seconds.
     """
@@ -132,13 +134,14 @@ class ModelsReport(Documented):
     outputs: Mapping[str, tuple[float, float]]
     notes: tuple[str, ...]
     environment: Mapping[str, object]
+    message: str = ""
     segments: tuple[Segment, ...] = field(default=(), compare=False, repr=False)
     seconds: float = field(default=0.0, compare=False)
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared and nothing goes wrong."""
-        return bool(self.layers) and not self.faults
+        """Whether enough was compared and nothing goes wrong."""
+        return bool(self.layers) and not self.faults and not self.message
 
     @property
     def first(self) -> Fault | None:
@@ -154,7 +157,7 @@ class ModelsReport(Documented):
 
     @property
     def cause(self) -> str | None:
-        """The cause of the first fault; None if the two models agree."""
+        """The cause of the first fault; None if there is no fault."""
         return self.first.cause if self.first else None
 
     @property
@@ -165,8 +168,8 @@ class ModelsReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        if not self.layers:
-            return f"FAILED: {self.name}: nothing was compared."
+        if self.message or not self.layers:
+            return f"FAILED: {self.name}: {self.message or 'nothing was compared'}."
         places = f"{len(self.layers)} landmarks"
         if self.first is None:
             apart = [one for one, _ in self.outputs.values()]
@@ -279,6 +282,7 @@ class ModelsReport(Documented):
                 "headline": self.headline,
                 "cause": self.cause,
                 "side": self.side,
+                "message": self.message,
                 "first": self.first.torch if self.first else None,
                 "landmarks": len(self.layers),
                 "faults": len(self.faults),
@@ -301,7 +305,7 @@ def _story(report: ModelsReport) -> Iterator[str]:
         yield from _of_group(group)
     if len(groups) > MOST_FAULTS:
         yield f"  and {len(groups) - MOST_FAULTS} more kinds of faults"
-    if not report.faults and report.layers:
+    if not report.faults and report.layers and not report.message:
         worst = max(report.layers, key=lambda layer: layer.accumulated or 0.0)
         if worst.accumulated is not None and worst.drift is not None:
             rounding = f"rounding alone moves JAX by {worst.drift:.2g} there"
@@ -317,10 +321,10 @@ def _story(report: ModelsReport) -> Iterator[str]:
             yield f"    {one.torch or one.jax}: {one.reason}"
     bad = [one for one in report.gradients if one.cause]
     if report.gradients:
-        compared = [one for one in report.gradients if one.jax]
-        left_out = len(report.gradients) - len(compared)
-        others = f"; {left_out} not compared: JAX has no array of their numbers" if left_out else ""
-        yield f"  gradients: {len(compared) - len(bad)} of {len(compared)} agree{others}"
+        count = sum(one.compared for one in report.gradients)
+        reasons = Counter(one.explanation for one in report.gradients if not one.compared)
+        others = "".join(f"; {many} not compared: {reason}" for reason, many in reasons.items())
+        yield f"  gradients: {count - len(bad)} of {count} agree{others}"
     if report.segments:
         yield "  each fault by itself: report.save_segments(folder) or --segments FOLDER writes a script that runs it"
     for note in report.notes[:4]:
@@ -353,5 +357,5 @@ def _weight_rows(weights: Sequence[WeightMatch]) -> Iterator[list[str]]:
 def _gradient_rows(gradients: Sequence[Gradient]) -> Iterator[list[str]]:
     yield ["parameter", "JAX", "verdict", "apart"]
     for one in gradients[:MOST_ROWS]:
-        verdict = one.cause or ("ok" if one.jax else "not compared: JAX has none of its numbers")
+        verdict = one.cause or ("ok" if one.compared else f"not compared: {one.explanation}")
         yield [one.parameter, ", ".join(one.jax), verdict, _number(one.error)]

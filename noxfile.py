@@ -71,6 +71,19 @@ def pairs(session: nox.Session) -> None:
     session.run("python", "-m", "pairs", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
+@nox.session(python=RENDERER or None)
+@nox.parametrize("libraries", [nox.param("flax", id="flax"), nox.param("python312", id="python312")])
+def ports(session: nox.Session, libraries: str) -> None:
+    """Judge public ports of the package index and print a table: `nox -s ports -- --json results/ports.json`, tests/public.
+
+    No environment holds all of their libraries, and some need Python 3.12. Each run replaces its own rows of the table.
+    """
+    if libraries == "python312" and RENDERER is None:
+        session.skip("eqx-zoo, equimo and jaxnn are judged with Python 3.12 or newer, and none is here")
+    session.install(".[all]", *group(f"ports-{libraries}"))
+    session.run("python", "-m", "public", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
+
+
 @nox.session
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
@@ -78,7 +91,7 @@ def models(session: nox.Session) -> None:
     Every bug is planted here, and every mistake made in a training. The table of optimisers and the whole dictionary are
     judged here too.
     """
-    session.install(".[all,dictionary]", *group("models"))
+    session.install(".[all,dictionary]", *group("test"))
     run_tests(session, "not gpu", *tests_of_models())
 
 

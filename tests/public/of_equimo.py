@@ -1,0 +1,72 @@
+"""A vision transformer of equimo in equinox, which needs Python 3.12; the original is that of timm."""
+
+import re
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import timm
+import torch
+from equimo.vision.models.vit import VisionTransformer
+
+from public.records import PublicPort, Sides, drawn, normals
+
+LAYERS, WIDTH, HEADS = 12, 12 * 16, 12
+IN_TIMM = {
+    r"\.blocks\[0\]\.blocks\[(\d+)\]": r"blocks.\1",
+    "prenorm": "norm1",
+    r"(blocks\.\d+)\.norm\.": r"\1.norm2.",
+    r"global_pos_embed\.weight": "pos_embed",
+    r"^\.": "",
+}
+"""What of equimo's paths has another name in timm."""
+
+
+class Batched(eqx.Module):
+    """Of several images."""
+
+    model: Any
+
+    def __call__(self, images: Any) -> Any:
+        return jax.vmap(self.model)(images)
+
+
+def carried(model: Any, state: dict[str, torch.Tensor]) -> Any:
+    """The module with torch's values: both have them in the same order."""
+
+    def value(path: Any, leaf: Any) -> Any:
+        if not eqx.is_inexact_array(leaf):
+            return leaf
+        name = jax.tree_util.keystr(path)
+        for theirs, ours in IN_TIMM.items():
+            name = re.sub(theirs, ours, name)
+        return jnp.asarray(state[name].numpy().reshape(leaf.shape))
+
+    return jax.tree_util.tree_map_with_path(value, model)
+
+
+def sides() -> Sides:
+    original = drawn(
+        lambda: timm.models.VisionTransformer(
+            img_size=32, patch_size=8, embed_dim=WIDTH, depth=LAYERS, num_heads=HEADS, num_classes=10
+        )
+    )
+    ported = VisionTransformer(
+        img_size=32,
+        in_channels=3,
+        dim=WIDTH,
+        patch_size=8,
+        num_heads=HEADS,
+        depths=[LAYERS],
+        reg_tokens=0,
+        num_classes=10,
+        global_pool="token",
+        eps=1e-6,
+        key=jax.random.key(0),
+    )
+    ported = eqx.nn.inference_mode(carried(ported, original.state_dict()))
+    return Sides(original, Batched(ported), [normals(2, 3, 32, 32)])
+
+
+PORTS = [PublicPort("equimo.VisionTransformer", "equimo", "timm", LAYERS, sides)]

@@ -3,9 +3,10 @@
 ``python benchmarks/memory.py`` prints a table of the models below, those of tests/zoo among them; with names, of these
 alone. Each is compared once, in a process of its own.
 
-What is measured is what the estimate is for: the most memory that the process holds during the call, beyond what it holds
-at the call, when both models and their weights are there. It contains what the first comparison of a process imports and
-compiles. It is the high-water mark of the resident memory, which Linux keeps and which is set back before the call.
+What is measured is the most memory that the process holds during the call, beyond what it holds at the call, when both
+models and their weights are there. It contains what the first comparison of a process imports and compiles. It is the
+high-water mark of the resident memory, which Linux keeps and which is set back before the call. The estimate is what
+crosscheck expects of the same: what the process has taken when it estimates its need for the last time, and that need.
 """
 
 import argparse
@@ -194,12 +195,14 @@ def measured(name: str, order: int) -> dict[str, float]:
     estimates: list[int] = []
     needed = memory.needed
 
-    def noted(*arguments: Any, **options: Any) -> int:
-        estimates.append(needed(*arguments))
-        return estimates[-1]
+    before = status("VmRSS")
+
+    def noted(*arguments: Any) -> int:
+        need = needed(*arguments)
+        estimates.append(status("VmRSS") - before + need)
+        return need
 
     memory.needed = noted
-    before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # sets the mark back
     report = crosscheck.compare_models(one.torch, one.jax, one.inputs, order=order, **one.options)
     assert report.passed, report.story()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,8 +20,10 @@ LIMITS = (("memory.max", "memory.current", ""), ("memory/memory.limit_in_bytes",
 """For each version of control groups, 2 and 1: the files with the limit and the usage, and the folder of statistics."""
 WIDE = 8
 """The bytes of a number in float64."""
-START = 170_000_000
+START = 90_000_000
 """Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
+IMPORTED = {"torch._dynamo": 90_000_000}
+"""Measured: what torch imports when its operations are first recorded, unless the process has it already."""
 PROGRAM = (2_500_000, 3_500_000)
 """Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
 PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
@@ -115,7 +118,8 @@ def needed(flat: JaxProgramFlat, order: int, made: int = 0) -> int:
 
 def _total(sizes: Sizes, dtype: str, order: int) -> int:
     size = FORMATS[dtype].dtype.itemsize
-    always = START + sizes.programs * PROGRAM[order]
+    imported = sum(taken for module, taken in IMPORTED.items() if module not in sys.modules)
+    always = START + imported + sizes.programs * PROGRAM[order]
     record = (sizes.weights + sizes.made) * (size + WIDE)
     landmarks = sizes.landmarks * (size + WIDE + WIDE)  # torch's values and JAX's
     runs = _runs(sizes, size)

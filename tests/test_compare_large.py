@@ -170,6 +170,12 @@ def test_rows_that_depend_on_each_other_are_compared_whole(rows: np.ndarray[Any,
 # Functions that depend on the position.
 
 
+@pytest.fixture
+def verdict_only(monkeypatch: pytest.MonkeyPatch, no_simpler_input: None) -> None:
+    """Compare without the search how the functions differ, either."""
+    monkeypatch.setattr("crosscheck._compare.diagnosis.how", lambda *_: None)
+
+
 LINE = np.random.default_rng(0).standard_normal(140_000).astype(np.float32)
 FROM = 100_000
 
@@ -179,6 +185,7 @@ def cut_off(x: Any) -> Any:
     return namespace.tanh(x) * (namespace.arange(len(x)) < FROM)
 
 
+@pytest.mark.usefixtures("verdict_only")
 @pytest.mark.parametrize(
     ("torch_fn", "jax_fn"),
     [
@@ -201,6 +208,7 @@ def test_a_function_that_depends_on_the_position_is_another_one(torch_fn: Any, j
     assert "what an element gives depends on its position" in report.decisive.notes
 
 
+@pytest.mark.usefixtures("verdict_only")
 def test_the_gradient_of_a_function_that_depends_on_the_position_is_judged_too() -> None:
     report = compare(cut_off, lambda x: cut_off(x) * jnp.where(jnp.arange(len(x)) < 50_000, 1, 2), LINE, modes="jit")
     assert_fails(report, cause="definition", side=None)
@@ -212,6 +220,7 @@ def test_functions_that_depend_on_the_position_alike_agree() -> None:
     assert report.passed, str(report)
 
 
+@pytest.mark.usefixtures("verdict_only")
 def test_rows_that_depend_on_the_position_are_other_ones() -> None:
     many = np.random.default_rng(0).standard_normal((1500, 100)).astype(np.float32)
 

@@ -13,13 +13,13 @@ from crosscheck._shadow.base import Array, Lifted, Met, Noise
 
 MOST = 400_000
 """The cost of all searches of a comparison."""
-FOR_IDENTITIES = 100_000
+FOR_IDENTITIES = 200_000
 FOR_HOW = 20_000
 RUN = (10, 1)
 """The cost of a run of either side's program, of PyTorch and of JAX, if it is small."""
 OPERATIONS = 2**7
 """A program of more operations costs more in proportion."""
-ELEMENTS = 2**14
+ELEMENTS = 2**12
 """Results with this many elements, in all operations, add the cost of 1."""
 COMPILING = 40
 """The cost of compiling an operation of JAX."""

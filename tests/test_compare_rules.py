@@ -86,6 +86,13 @@ def test_what_a_function_makes_of_nan_is_part_of_what_it_means(
     assert f"they differ only where an input is NaN: {passes} passes it on" in report.headline
 
 
+def test_nan_hides_on_what_a_result_depends() -> None:
+    inputs = [torch.tensor([NAN, 3.0, -2.0]), torch.tensor([0.0, 1.0, 0.0])]
+    report = crosscheck.compare(lambda x, m: torch.where(m > 0, x, 0.0), lambda x, m: x * m, inputs, order=0, modes=["jit"])
+    assert (report.passed, report.cause, report.side) == (False, "definition", None)
+    assert "does not use" not in report.story()
+
+
 def test_nan_beside_an_overflow_does_not_excuse_it() -> None:
     """The first row overflows, in float64 too; a NaN in the second one is another matter."""
     x = torch.tensor([[1000.0, 1.0], [NAN, 1.0]])

@@ -39,7 +39,7 @@ def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
     found: BoolArray | None = None
     for trial, arguments in enumerate(trials.arguments):
         clean = trials.result(side, trial)
-        if clean is None:
+        if clean is None or np.isnan(clean).any():  # NaN hides on what it depends
             continue
         rows = []
         for i in range(arguments[at].shape[axis]):

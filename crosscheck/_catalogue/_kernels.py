@@ -270,13 +270,17 @@ def total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any,
         zero = framework.numpy.zeros((), terms.dtype)
         both = framework.lax.reduce((terms, rest), (zero, zero), _add_pairs, (axis % terms.ndim,))
         return tuple(framework.numpy.expand_dims(part, axis) for part in both)
-    both = terms, rest
-    while (n := both[0].shape[axis]) > 1:
-        first, second = ([part.narrow(axis, begin, n // 2) for part in both] for begin in (0, n // 2))
-        added = _add_pairs(first, second)
-        odd = [part.narrow(axis, n - 1, n % 2) for part in both]
-        both = added if n % 2 == 0 else tuple(map(framework.cat, zip(added, odd, strict=True), (axis, axis)))
-    return renormalised(*both)
+    return renormalised(*_in_halves(framework, _add_pairs, (terms, rest), axis))
+
+
+def _in_halves(framework: Any, add: Callable[..., Any], parts: Sequence[Any], axis: int) -> Sequence[Any]:
+    """The sum along an axis in torch, of numbers in several parts: the first half is added to the second, and so on."""
+    while (n := parts[0].shape[axis]) > 1:
+        first, second = ([part.narrow(axis, begin, n // 2) for part in parts] for begin in (0, n // 2))
+        added = add(first, second)
+        odd = [part.narrow(axis, n - 1, n % 2) for part in parts]
+        parts = [framework.cat(both, axis) for both in zip(added, odd, strict=True)] if n % 2 else added
+    return parts
 
 
 def _add_pairs(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any]:
@@ -346,17 +350,17 @@ def mean(framework: Any, terms: Any, axis: int, rest: Any = None) -> Any:
 
 
 def long_total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any, Any]:
-    """``total``, of which what was lost is right too in a long row: in JAX with three numbers for each partial sum.
+    """``total``, with three numbers for each partial sum: what was lost is right too.
 
-    JAX adds the terms one after the other. Two numbers would lose what is small beside the partial sums, such as what an
-    entry beside the mean consists of in a long row with outliers. torch adds partial sums of equally many terms.
+    Two would lose what is small beside the partial sums, such as what an entry beside the mean of its row consists of.
     """
-    if framework.__name__ != "jax":
-        return total(framework, terms, axis, rest)
-    zero = framework.numpy.zeros((), terms.dtype)
     three = terms, terms * 0 if rest is None else rest, terms * 0
-    whole, lost, _ = framework.lax.reduce(three, (zero, zero, zero), _add_threes, (axis % terms.ndim,))
-    return framework.numpy.expand_dims(whole, axis), framework.numpy.expand_dims(lost, axis)
+    if framework.__name__ == "jax":
+        zero = framework.numpy.zeros((), terms.dtype)
+        whole, lost, _ = framework.lax.reduce(three, (zero, zero, zero), _add_threes, (axis % terms.ndim,))
+        return framework.numpy.expand_dims(whole, axis), framework.numpy.expand_dims(lost, axis)
+    whole, lost, _ = _in_halves(framework, _add_threes, three, axis)
+    return renormalised(whole, lost)
 
 
 def _add_threes(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, Any, Any]:

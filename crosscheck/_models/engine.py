@@ -25,6 +25,7 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jumps import without_jumps
 from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
+from crosscheck._models.quantities import other_quantities
 from crosscheck._models.recording import returned, traced
 from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run
@@ -33,7 +34,7 @@ from crosscheck._models.tolerances import DRAWS, tolerances
 from crosscheck._models.torch_recording import TorchRecord, record
 from crosscheck._models.uses import Use, fingerprint
 from crosscheck._models.weights import Accounted, account
-from crosscheck._models.whole import Models, without_false_alarms
+from crosscheck._models.whole import Models, without_hidden
 from crosscheck._shadow.base import Noise
 
 NEAR = 4.0
@@ -171,9 +172,11 @@ def run(
             if not in_part:  # otherwise what jumps must be judged by itself, and replaced before what follows is judged
                 break
         weights = accounted.result()
+        if located.faults and (other := other_quantities(forcing, located)):
+            located = locate(forcing, other)
         if located.faults:
             models = Models(torch_model, torch, model, outputs, inputs, jax_inputs, lay_out, uses, pairs, weights)
-            located = without_false_alarms(models, forcing, located, seed)
+            located = without_hidden(models, forcing, located, seed)
         accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     shown = {one.name: numbers[one.step, one.place] for one in last}

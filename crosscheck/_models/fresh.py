@@ -44,16 +44,16 @@ class OtherWeights:
 
 def other_weights(
     torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, accounted: Accounted, rng: np.random.Generator
-) -> OtherWeights:
-    """The same other numbers in both models.
+) -> OtherWeights | None:
+    """The same other numbers in both models; None if JAX holds numbers that are not torch's, but may be computed from them.
 
     A parameter that starts at 0, as the last one of a branch may, hides no other one then; a buffer may be a mask, which
     keeps its zeros. A weight of torch that JAX does not hold stays as it is: JAX may compute it, as it may a table of
-    positions. No weight changes if JAX holds numbers that are not torch's, since they may be computed from torch's.
+    positions.
     """
     held = used_in_jax(model, flat) & set(float_arrays(model))
-    if any((accounted.places[name] < 0).any() for name in held):
-        return OtherWeights({}, model.weights)
+    if not held or any((accounted.places[name] < 0).any() for name in held):
+        return None
     fmt, phase = FORMATS[flat.dtype], rng.uniform(0, 2 * np.pi)
     known = {match.torch for match in accounted.matches if match.jax in held}
     parameters = {name for name, _ in torch.modules[""].named_parameters()}

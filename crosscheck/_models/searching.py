@@ -6,7 +6,7 @@ landmark contains that operation, it is wrong for the same reason, and is not a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -36,12 +36,12 @@ MOST_TRIED = 40
 """The most values of JAX that are replaced by one result of torch."""
 
 
-def locate(forcing: Forcing) -> Forced:
-    """A clean run in float64 that names each fault."""
+def locate(forcing: Forcing, other: Container[int] = ()) -> Forced:
+    """A clean run in float64 that names each fault; JAX has ``other`` quantities at some landmarks, and keeps them."""
     forcing.mends, forcing.local = {}, set()
     if all(error <= forcing.tolerances[number] for number, error in forcing.everywhere.errors.items()):
         return forcing.everywhere
-    search = Search(forcing)
+    search = Search(forcing, other)
     found = forcing.watched(search.seen)
     search.end(found)
     return found
@@ -50,8 +50,8 @@ def locate(forcing: Forcing) -> Forced:
 class Search:
     """Decides for each landmark what is replaced, and which operation causes an error."""
 
-    def __init__(self, forcing: Forcing) -> None:
-        self.forcing = forcing
+    def __init__(self, forcing: Forcing, other: Container[int] = ()) -> None:
+        self.forcing, self._other = forcing, other
         self.torch, self.flat = forcing.torch, forcing.flat
         self._right: set[int] = set()
         """Operations of torch whose results JAX has, by itself or by a replacement."""
@@ -80,6 +80,8 @@ class Search:
                 self._right.update(self._stretch(landmark.operation, *landmark.beside))
             self._settle(landmark)
             return True
+        if number in self._other:
+            return False
         own = landmark.operation
         if own is not None and self.torch.operations[own].kind == DATA:
             if same_numbers(matrix, expected, min(FOUND, error / CLEARLY)):

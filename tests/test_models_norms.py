@@ -149,3 +149,25 @@ def test_the_branches_of_a_residual_block_may_have_any_order(shortcut_first: boo
     x = normal(2, 3, 4, 4)
     assert compared(seeded(Shortcut()), port, x, order=1).passed
     assert not compared(seeded(Shortcut()), lambda p, x: port(p, x, 0.1), x).passed
+
+
+@pytest.mark.full
+def test_another_quantity_is_not_blamed_beside_a_fault() -> None:
+    """The scale is applied twice: its first product is not the result of the norm. A later activation is wrong."""
+
+    class Layers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.up, self.down = nn.LayerNorm(8, bias=False), nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.down(torch.tanh(self.up(self.norm(x)))))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        inverse, w = jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5), p["norm.weight"]
+        x = x * (w * inverse) - x.mean(-1, keepdims=True) * (w * inverse)
+        return linear(p, "down", jnp.sin(linear(p, "up", x)))
+
+    report = compared(seeded(Layers()), port, X)
+    assert [fault.operation for fault in report.faults] == ["tanh"], report.story()
+    assert [note for note in report.notes if note.startswith("not compared: norm.weight; JAX has another quantity there")]

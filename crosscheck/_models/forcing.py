@@ -234,6 +234,9 @@ class Forcing:
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         # a search looks at every value, a mend replaces one anywhere or for one step, and constants alone seldom get noise
         whole = wide and not (keep or mends or self.local or constants_only)
+        known = self.fixed.values(wide=wide, loose=None if noise is None else self.loose)
+        if keep:  # whoever looks at every value finds those too that only moves of weights need
+            known = {number: value for number, value in known.items() if value is not None}
         run = Run(
             self.flat,
             wide=wide,
@@ -242,7 +245,7 @@ class Forcing:
             constants_only=constants_only,
             loose=self.loose,
             keep=keep,
-            known={} if keep else self.fixed.values(wide=wide, loose=None if noise is None else self.loose),
+            known=known,
             stretches=self._stretches if whole else (),
         )
         forced.results = run(self.weights, self.inputs)

@@ -77,15 +77,31 @@ def gradients(
     unit = 2.0**-program.inputs.fmt.precision
     spreads = [np.zeros(one.shape) for one in base]
     for draw in range(2):
-        noise = Noise(seed * 1000 + draw, unit)
-        constants = Run(flat, wide=True, noise=noise, constants_only=True, loose=loose, keep=False)(model.weights, given)
-        operations = Run(flat, wide=True, noise=noise, loose=loose, keep=False)(model.weights, given)
-        for k, clear in enumerate(base):
-            by_constants, by_operations = (np.abs(one[k] - clear) for one in (constants, operations))
-            # what torch has no float64 for is rounded as constants are
-            by_constants = np.maximum(by_constants, by_operations) if rounded else by_constants
-            spreads[k] = np.maximum(spreads[k], allowed(by_constants, by_operations, unit))
+        _widen(spreads, flat, model.weights, given, base, loose, Noise(seed * 1000 + draw, unit), rounded=rounded)
+        trim()
     return _joined(program, model, accounted, mine, base, spreads)
+
+
+def _widen(
+    spreads: Sequence[Array],
+    flat: jax_recording.JaxProgramFlat,
+    weights: Sequence[Array],
+    given: Sequence[Array],
+    base: Sequence[Array],
+    loose: frozenset[str],
+    noise: Noise,
+    *,
+    rounded: bool,
+) -> None:
+    """Raise the limits of JAX's gradients to what one draw of noise allows; what it computes is gone afterwards.
+
+    If some operations of torch were ``rounded`` to the dtype, the limit is that of rounded constants.
+    """
+    constants = Run(flat, wide=True, noise=noise, constants_only=not rounded, loose=loose, keep=False)(weights, given)
+    operations = Run(flat, wide=True, noise=noise, loose=loose, keep=False)(weights, given)
+    for spread, clear, one, other in zip(spreads, base, constants, operations, strict=True):
+        limit = allowed(np.abs(one - clear), np.abs(other - clear), noise.unit)
+        np.maximum(spread, limit, out=spread)
 
 
 def _of_torch(

@@ -16,7 +16,7 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jax_recording import uses as uses_of
 from crosscheck._models.running import Run
 from crosscheck._models.stepping import as_it_is
-from crosscheck._models.uses import DATA, MOVES, WEIGHT, Use
+from crosscheck._models.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
 
 Seen = tuple[Array | None, ...]
 """For each weight of a use, the places of its numbers."""
@@ -113,6 +113,13 @@ def without_inputs(
     run = Run(flat, wide=wide, keep=keep)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
     return {number: value for number, value in run.values.items() if flat.kinds[number] != DATA}
+
+
+def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
+    """The values that JAX computes from constants alone, by number; weights of floats are not even widened."""
+    run = Run(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
+    run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=CONSTANT)
+    return {number: value for number, value in run.values.items() if flat.kinds[number] == CONSTANT}
 
 
 def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:

@@ -15,11 +15,11 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.names import best, layer_of
 from crosscheck._models.pairing import SAME, Pair
-from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped, without_inputs
+from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, of_constants, regions, shaped
 from crosscheck._models.records import INTEGERS, WeightMatch
 from crosscheck._models.sums import Sum, summed
 from crosscheck._models.torch_recording import TorchRecord
-from crosscheck._models.uses import WEIGHT, Use, digest, fingerprint
+from crosscheck._models.uses import Use, digest, fingerprint
 
 BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
@@ -397,9 +397,7 @@ def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, 
     if not names:
         return set()
     found = set()
-    for number, value in without_inputs(flat, model.weights).items():
-        if flat.kinds[number] == WEIGHT:
-            continue
+    for value in of_constants(flat, model.weights).values():
         array = np.asarray(value)
         for name in names:
             mine = torch.weights[name]

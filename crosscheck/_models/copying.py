@@ -82,14 +82,12 @@ def _copied(
     torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
     from crosscheck._frameworks.torch_program import TorchProgram
-    from crosscheck._models import memory
     from crosscheck._models.carrying import Carrying
     from crosscheck._models.distances import blank
-    from crosscheck._models.recording import recorded, traced
+    from crosscheck._models.recording import fitting, recorded
     from crosscheck._models.weights import listing
 
-    model, flat = traced(jax_given, params, jax_inputs)
-    memory.check(flat, order=0)
+    model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order=0)
     _, record = recorded(drawn(torch_model, seed), inputs)
     if all(blank(one.wide) for one in record.results) and all(
         map(blank, TorchProgram(torch_model, inputs, "cpu").outputs()[1])

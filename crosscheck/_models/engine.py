@@ -26,7 +26,7 @@ from crosscheck._models.jumps import without_jumps
 from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.quantities import other_quantities
-from crosscheck._models.recording import returned, traced
+from crosscheck._models.recording import fitting, returned
 from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run
 from crosscheck._models.searching import locate
@@ -136,8 +136,7 @@ def run(
 
     ``lay_out`` makes JAX's inputs of torch's.
     """
-    model, flat = traced(jax_given, params, jax_inputs)
-    memory.check(flat, order)
+    model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order)
     outputs, made = returned(torch_model, inputs)
     memory.check(flat, order, made)
     torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)

@@ -8,7 +8,7 @@ from typing import Any
 
 from crosscheck._frameworks.programs import Inputs, Outputs
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import jax_recording
+from crosscheck._models import jax_recording, memory
 from crosscheck._models.jax_models import JaxModel, jax_model
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.torch_recording import TorchRecord, record
@@ -60,6 +60,23 @@ def traceable(what: str, must: str) -> Iterator[None]:
         if isinstance(raised, UsageError):
             raise raised from None
         raise UsageError(f"{what}: jax.make_jaxpr raises {said(raised)}; {must}") from raised
+
+
+def fitting(
+    torch_model: Any, jax_given: Any, params: Any, inputs: Inputs, jax_inputs: Inputs, order: int
+) -> tuple[JaxModel, JaxProgramFlat]:
+    """JAX's model and its steps, whose weights fit into memory; no model has been copied yet.
+
+    Raises:
+        UsageError: If they do not fit, or JAX's model cannot be traced; what torch refuses too is said of torch.
+    """
+    try:
+        model, flat = traced(jax_given, params, jax_inputs)
+    except UsageError:
+        returned(torch_model, inputs)
+        raise
+    memory.check(flat, order)
+    return model, flat
 
 
 def traced(jax_given: Any, params: Any, inputs: Inputs) -> tuple[JaxModel, JaxProgramFlat]:

@@ -10,7 +10,7 @@ import timm
 import torch
 from equimo.vision.models.vit import VisionTransformer
 
-from public.records import PublicPort, Sides, drawn, normals
+from public.records import Fault, PublicPort, Sides, drawn, normals
 
 LAYERS, WIDTH, HEADS = 12, 12 * 16, 12
 IN_TIMM = {
@@ -29,7 +29,7 @@ class Batched(eqx.Module):
     model: Any
 
     def __call__(self, images: Any) -> Any:
-        return jax.vmap(self.model)(images)
+        return jax.vmap(lambda image: self.model(image, inference=True))(images)
 
 
 def carried(model: Any, state: dict[str, torch.Tensor]) -> Any:
@@ -46,7 +46,7 @@ def carried(model: Any, state: dict[str, torch.Tensor]) -> Any:
     return jax.tree_util.tree_map_with_path(value, model)
 
 
-def sides() -> Sides:
+def sides(activation: str = "gelu") -> Sides:
     original = drawn(
         lambda: timm.models.VisionTransformer(
             img_size=32, patch_size=8, embed_dim=WIDTH, depth=LAYERS, num_heads=HEADS, num_classes=10
@@ -63,10 +63,15 @@ def sides() -> Sides:
         num_classes=10,
         global_pool="token",
         eps=1e-6,
+        act_layer=activation,
         key=jax.random.key(0),
     )
-    ported = eqx.nn.inference_mode(carried(ported, original.state_dict()))
-    return Sides(original, Batched(ported), [normals(2, 3, 32, 32)])
+    return Sides(original, Batched(carried(ported, original.state_dict())), [normals(2, 3, 32, 32)])
 
 
-PORTS = [PublicPort("equimo.VisionTransformer", "equimo", "timm", LAYERS, sides)]
+TANH = Fault("blocks.0.mlp.act", "its gelu is the tanh form unless it is called exactgelu, in the original the exact one")
+
+PORTS = [
+    PublicPort("equimo.VisionTransformer", "equimo", "timm", LAYERS, sides, TANH),
+    PublicPort("equimo.VisionTransformer, exact gelu", "equimo", "timm", LAYERS, lambda: sides("exactgelu")),
+]

@@ -153,3 +153,11 @@ def test_a_row_of_a_function_that_never_crosses_0_is_left_as_it_is() -> None:
     shape = RowShape("logits", 2, moves="the row")
     sample = Sample.of_shapes([shape], 100, crosscheck.activations.softmax, FORMATS["float64"])
     np.testing.assert_array_equal(sample.x[0], RowShape("logits", 2).draw(100, -np.inf))
+
+
+def test_torch_compile_keeps_the_digits_too() -> None:
+    """It would not come to an end over the formula, which is one operation to it."""
+    for name in ("logsumexp", "logmeanexp"):
+        function = getattr(crosscheck.activations, name).torch
+        x = torch.from_numpy(crossing(name, NORMAL[:8], 0))[None]
+        torch.testing.assert_close(torch.compile(function, fullgraph=True)(x), function(x), rtol=1e-14, atol=0)

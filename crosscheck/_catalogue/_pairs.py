@@ -58,23 +58,7 @@ class Precision:
 PRECISIONS = {64: Precision(53, 11, 5, 8, 13), 32: Precision(24, 8, 3, 6, 9)}
 
 
-def corrected(framework: Any, x: Any, y: Any, axis: int, n: int) -> Any:
-    """log(sum(e^x) / n) of each row, y being nearly that, in all digits also where the largest entry and a logarithm cancel.
-
-    Where all is so small that the second number of a pair is subnormal, y stays.
-    """
-    m, information = numpy_of(framework), numpy_of(framework).finfo(x.dtype)
-    top = m.amax(x, axis, keepdims=True)
-    logarithm = y - top
-    cancels = (m.sign(logarithm) == -m.sign(top)) & (abs(y) < abs(logarithm)) & (abs(top) < math.inf)
-    cancels &= abs(top) > information.tiny / information.eps
-    anew = functools.partial(_once_more, framework, axis=axis, n=n)
-    if framework.__name__ == "jax":  # which, unlike torch, branches in every transformation, and so only where it must
-        return framework.lax.cond(m.any(cancels), lambda x, y: m.where(cancels, anew(x, y), y), lambda x, y: y, x, y)
-    return m.where(cancels, anew(x, y), y)
-
-
-def _once_more(framework: Any, x: Any, y: Any, axis: int, n: int) -> Any:
+def once_more(framework: Any, x: Any, y: Any, axis: int, n: int) -> Any:
     """y + log(sum(e^(x - y)) / n), of which the logarithm is near 0.
 
     y is subtracted from the entries exactly, and the sum is one of pairs. So what is far smaller than the terms that cancel

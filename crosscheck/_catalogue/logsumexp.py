@@ -4,9 +4,9 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue import softmax
+from crosscheck._catalogue._cancelled import corrected
 from crosscheck._catalogue._kernels import centred, in_both, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, wider
 from crosscheck._catalogue._mechanisms import compiled_anew, scalar_rest
-from crosscheck._catalogue._pairs import corrected
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 

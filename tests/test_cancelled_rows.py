@@ -36,6 +36,12 @@ def crossing(name: str, row: Float64Array, target: float) -> Float64Array:
     return row
 
 
+def beside_the_mean(seed: int, dtype: type) -> Float64Array:
+    """An entry is the mean of the others, rounded: what is left is far below their last digits."""
+    row = np.random.default_rng(seed).standard_normal(200).astype(dtype)
+    return np.append(row, np.longdouble(row).mean().astype(dtype)).astype(np.float64)
+
+
 NORMAL = np.random.default_rng(3).standard_normal(1000)
 ROWS: dict[str, dict[str, Float64Array]] = {
     "logsumexp": {
@@ -58,6 +64,8 @@ ROWS: dict[str, dict[str, Float64Array]] = {
     "standardize": {
         "an entry beside the mean": np.append(NORMAL + 300, np.mean(NORMAL + 300)),
         "a narrow row": np.append(NORMAL * 1e-3, np.mean(NORMAL * 1e-3)),
+        "the nearest float32 to a mean": beside_the_mean(9, np.float32),
+        "the nearest float64 to a mean": beside_the_mean(352, np.float64),
     },
 }
 

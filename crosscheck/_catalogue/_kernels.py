@@ -341,20 +341,20 @@ def log1p(framework: Any, y: Any) -> Any:
     return framework.numpy.log(u) + (y - (u - 1)) / u
 
 
-def mean(framework: Any, terms: Any, axis: int, rest: Any = None) -> Any:
-    """The mean of the terms and of what ``rest`` adds to each, along the axis, rounded little more than once."""
+def mean(framework: Any, terms: Any, axis: int, *rest: Any) -> Any:
+    """The mean of the terms and of what ``rest``, one or two arrays, adds to each, rounded little more than once."""
     n = terms.shape[axis]
     if framework.__name__ == "jax":  # or XLA multiplies by 1/n, and the mean of equal terms is another number
         n = framework.lax.optimization_barrier(framework.numpy.asarray(n, terms.dtype))
-    return long_total(framework, terms, axis, rest)[0] / n
+    return long_total(framework, terms, axis, *rest)[0] / n
 
 
-def long_total(framework: Any, terms: Any, axis: int, rest: Any = None) -> tuple[Any, Any]:
+def long_total(framework: Any, terms: Any, axis: int, *rest: Any) -> tuple[Any, Any]:
     """``total``, with three numbers for each partial sum: what was lost is right too.
 
     Two would lose what is small beside the partial sums, such as what an entry beside the mean of its row consists of.
     """
-    three = terms, terms * 0 if rest is None else rest, terms * 0
+    three = terms, *rest, *[terms * 0] * (2 - len(rest))
     if framework.__name__ == "jax":
         zero = framework.numpy.zeros((), terms.dtype)
         whole, lost, _ = framework.lax.reduce(three, (zero, zero, zero), _add_threes, (axis % terms.ndim,))
@@ -382,19 +382,21 @@ def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
 def deviation(framework: Any, x: Any, axis: int) -> Any:
     """x minus its mean along the axis, accurate also where an entry nearly equals the mean, and 0 where it does.
 
-    Each time the mean is subtracted, what its rounding left is half a word smaller; what the differences lose is kept.
+    Each time the mean is subtracted, what its rounding left is half a word smaller; what the differences lose is kept, and
+    what the sum of that loses, too.
     Beside a NaN all differences are NaN, also where the other entries are equal: XLA's maximum leaves out a NaN.
     """
     m = numpy_of(framework)
     equal = m.amax(x, axis, keepdims=True) == m.amin(x, axis, keepdims=True)
-    lost = m.zeros_like(x)
+    lost = less = m.zeros_like(x)
     for _ in range(3):
-        middle = mean(framework, x, axis, lost)
+        middle = mean(framework, x, axis, lost, less)
         d = x - middle
         t = d - x
-        lost = lost + ((x - (d - t)) - (middle + t))
+        lost, more = two_sum(lost, (x - (d - t)) - (middle + t))
+        less = less + more
         x = d
-    x = x + lost
+    x = x + (lost + less)
     return m.where(equal, abs(x) * 0, x)
 
 

@@ -1,7 +1,8 @@
 """Measure the memory that `crosscheck.compare_models` takes, beside its own estimate of it.
 
 ``python benchmarks/memory.py`` prints a table of the models below, those of tests/zoo among them; with names, of these
-alone. Each is compared once, in a process of its own.
+alone. Each is compared once, in a process of its own. It needs Linux, and for GPT-2 transformers; GPT-2 of the usual size
+takes 8 GB beside the models.
 
 What is measured is the most memory that the process holds during the call, beyond what it holds at the call, when both
 models and their weights are there. It contains what the first comparison of a process imports and compiles. It is the
@@ -10,6 +11,7 @@ crosscheck expects of the same: what the process has taken when it estimates its
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
@@ -25,6 +27,7 @@ import torch
 from torch import nn
 
 import crosscheck
+from crosscheck._allocator import trim
 from crosscheck._models import memory
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -177,9 +180,9 @@ MODELS: dict[str, Callable[[], Compared]] = {name: partial(of_zoo, name) for nam
     "gpt2-long": partial(gpt2, 4, 256, 4, tokens=512, words=1000),
     "gpt2": partial(gpt2, 12, 768, 12),
     "gpt2-medium": partial(gpt2, 24, 1024, 16),
-    "resnet-small": partial(resnet, (16, 32), size=32),
-    "resnet": partial(resnet, (64, 128, 256)),
-    "resnet-wide": partial(resnet, (64, 128, 256, 512)),
+    "images-small": partial(resnet, (16, 32), size=32),
+    "images": partial(resnet, (64, 128, 256)),
+    "images-wide": partial(resnet, (64, 128, 256, 512)),
 }
 
 
@@ -195,6 +198,8 @@ def measured(name: str, order: int) -> dict[str, float]:
     estimates: list[int] = []
     needed = memory.needed
 
+    gc.collect()
+    trim()  # what was freed would be used again, without being seen
     before = status("VmRSS")
 
     def noted(*arguments: Any) -> int:

@@ -1,6 +1,7 @@
 """The memory that a comparison of two models takes: what is held once, and what does not fit."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,12 +93,12 @@ def test_a_model_too_large_is_refused_before_it_is_copied(order: int, monkeypatc
 def test_a_batch_too_large_is_refused_before_what_is_computed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = nn.Linear(2, 2), np.ones((10**6, 2), np.float32)
     params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
-    monkeypatch.setattr(memory, "available", lambda: 270_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 200_000_000)
     with pytest.raises(crosscheck.UsageError) as raised:
         crosscheck.compare_models(model, lambda p, x: x @ p["weight"].T + p["bias"], [x], params=params, order=0)
     need, said = memory_said(str(raised.value))
-    assert need > 0.27
-    assert said == "0.3 GB are free; give a smaller batch, shorter inputs or a model of fewer layers"
+    assert need > 0.2
+    assert said == "0.2 GB are free; give a smaller batch, shorter inputs or a model of fewer layers"
 
 
 def memory_said(message: str) -> tuple[float, str]:
@@ -110,12 +111,14 @@ def memory_said(message: str) -> tuple[float, str]:
 @needs_linux
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("name", "order"), [("mlp", 0), ("unet", 1), ("lstm", 1), ("resnet-small", 1), ("gpt2-4x256", 0), ("gpt2-4x256", 1)]
+    ("name", "order"), [("mlp", 0), ("unet", 1), ("lstm", 1), ("images-small", 1), ("gpt2-4x256", 0), ("gpt2-4x256", 1)]
 )
 def test_the_estimate_is_what_a_comparison_takes_within_30_percent(name: str, order: int) -> None:
     if name.startswith("gpt2"):
         pytest.importorskip("transformers")
     command = [sys.executable, str(BENCHMARK), name, "--order", str(order), "--alone"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # what JAX compiles takes more memory than what it finds compiled
+    own = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    done = subprocess.run(command, env=own, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert 0.7 <= found["estimated"] / found["measured"] <= 1.3, found

@@ -180,7 +180,8 @@ def _lacking(
 
 def _is_zero(result: Result, wide: Float64Array) -> bool:
     """Whether a gradient is missing, or zero everywhere, in both precisions."""
-    return (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
+    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+        return (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
 
 
 def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[str]:

@@ -20,11 +20,11 @@ LIMITS = (("memory.max", "memory.current", ""), ("memory/memory.limit_in_bytes",
 """For each version of control groups, 2 and 1: the files with the limit and the usage, and the folder of statistics."""
 WIDE = 8
 """The bytes of a number in float64."""
-START = 75_000_000
+START = 50_000_000
 """Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
 IMPORTED = {"torch._dynamo": 90_000_000}
 """Measured: what torch imports when its operations are first recorded, unless the process has it already."""
-PROGRAM = (2_500_000, 3_500_000)
+PROGRAM = (2_100_000, 2_400_000)
 """Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
 PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
 """Operations of JAX with weights whose operands and results are landmarks."""
@@ -66,8 +66,9 @@ class Sizes:
         for step in flat.steps:
             given = [one for one in step.inputs if isinstance(one, int)]
             kinds = {flat.kinds[one] for one in given}
-            if DATA in kinds:
-                programs.add((step.operation.name, *(str(flat.avals[one]) for one in (*given, *step.outputs))))
+            # each slice of what a scan goes over is a program of its own
+            place = step.operation.index if step.function is not None else None
+            programs.add((step.operation.name, place, *(str(flat.avals[one]) for one in (*given, *step.outputs))))
             if kinds >= {DATA, WEIGHT} and step.operation.name in PRODUCTS:
                 # the result is a landmark again after its bias, its norm or a sum
                 landmarks += sum(sizes[one] for one in given if flat.kinds[one] == DATA) + 2 * sizes[step.outputs[0]]
@@ -130,18 +131,18 @@ def _runs(sizes: Sizes, size: int) -> int:
     """The runs of JAX: weights in float64 and in the dtype, the places of weights, a run's own values, and noise."""
     fixed = sizes.fixed * (WIDE + size)
     places = sizes.weights * WIDE  # as int32, twice
-    # Models that do not agree to float64's precision are searched with every value kept. Whether these do is not known: half
-    # of the values count.
-    searched = sizes.weights * WIDE + sizes.steps * WIDE // 2
-    return fixed + places + searched + sizes.landmarks * WIDE + sizes.widest * 3 * WIDE
+    # Models that do not agree to float64's precision are searched with every value kept, and run once more without torch's
+    # values. Whether these do is not known: half of what is computed from data counts.
+    searched = sizes.weights * WIDE + (sizes.steps + sizes.landmarks) * WIDE // 2
+    return fixed + places + searched + sizes.widest * 3 * WIDE
 
 
 def _gradients(sizes: Sizes, size: int) -> int:
     """The gradients, beside another copy of torch's model: computed by torch, then by JAX, then compared."""
     weights = sizes.weights
     # torch keeps its results for the backward pass, and adds up the gradients of a weight that is used twice
-    torch = weights * (WIDE + size) + weights * WIDE + sizes.largest * (WIDE + size) + sizes.made * (WIDE + size) * 3 // 2
-    jax = (weights + sizes.fixed + weights + sizes.steps) * WIDE
+    torch = weights * (WIDE + size) + weights * WIDE + sizes.largest * (WIDE + size) + sizes.made * (WIDE + size)
+    jax = (weights + sizes.fixed + weights + sizes.steps // 2) * WIDE  # not all results are needed again
     # The gradients of both, those added up for each number of torch, and what noise moves where they are not equal: three
     # more, of which half count.
     compared = weights * (3 * WIDE + 3 * WIDE // 2 + 1) + sizes.largest * 4 * WIDE

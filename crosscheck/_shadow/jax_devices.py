@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 
 COLLECTIVES = frozenset(
@@ -17,6 +18,10 @@ COLLECTIVES = frozenset(
     ]
 )
 """Operations that devices do together."""
+
+
+REDUCTIONS = {"psum": lax.reduce_sum, "pmax": lax.reduce_max, "pmin": lax.reduce_min}
+"""What ``vmap`` over the axis of a collective makes of it: a reduction of an array."""
 
 
 def mesh_of(equation: Any) -> Mapping[str, int]:
@@ -38,10 +43,14 @@ def is_shared(jaxpr: Jaxpr) -> bool:
 
 
 def alone(equation: Any) -> ClosedJaxpr:
-    """A collective of one device as a program: it gives its operands, in the shapes of its results."""
+    """A collective of one device as a program: it gives its operands, in the shapes of its results, or reduces arrays."""
 
     def program(*operands: Any) -> list[Any]:
         shapes = [atom.aval.shape for atom in equation.outvars]
+        axes = [axis for axis in equation.params.get("axes", ()) if isinstance(axis, int)]
+        if axes:
+            reduced = REDUCTIONS[equation.primitive.name.removesuffix("_invariant")]
+            return [reduced(one, axes) for one in operands]
         if equation.primitive.name == "axis_index":
             return [jnp.zeros((), equation.outvars[0].aval.dtype)]
         if equation.primitive.name == "ppermute" and not equation.params["perm"]:  # what no device sends is 0

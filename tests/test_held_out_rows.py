@@ -90,7 +90,9 @@ def test_an_entry_beside_the_mean_of_a_row_with_outliers_is_right(monkeypatch: p
     """Of two numbers for each partial sum JAX lost 5 ULP there."""
     found = partial(failures, "standardize", 50_000, "float32", ["heavy tails"], lambda dtype, order: 2.5)
     assert found() == []
-    monkeypatch.setattr(_kernels, "long_total", _kernels.total)
+    monkeypatch.setattr(
+        _kernels, "long_total", lambda *of: _kernels.total(*of[:3], sum(of[3:])) if of[3:] else _kernels.total(*of)
+    )
     jax.clear_caches()  # it would take what it has traced
     assert {side for side, *_ in found()} == {"jax"}
     jax.clear_caches()

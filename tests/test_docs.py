@@ -64,7 +64,8 @@ def test_the_readme_is_short_and_its_example_prints_what_it_says() -> None:
 PROMISE = (
     "At every input that was tried, the error of crosscheck's own implementations is at most 4 ULP in the value, 5 in the "
     "gradient, 10 in the second derivative, and 1 in 16-bit dtypes. Where the terms of a derivative cancel, the ULP is that "
-    "of the sum of the magnitudes of its terms. Subnormals may be flushed to zero where the framework's backend does so."
+    "of the sum of the magnitudes of its terms. Where the terms of a row's logsumexp or logmeanexp cancel to less than one "
+    "ULP of them, the ULP is that of this ULP. Subnormals may be flushed to zero where the framework's backend does so."
 )
 
 

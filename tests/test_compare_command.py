@@ -58,9 +58,8 @@ def test_two_that_differ_exit_1_with_the_snippet_at_the_end(folder: Path) -> Non
 def test_gelu_is_two_functions() -> None:
     result = call("torch.nn.functional:gelu", "jax.nn:gelu")
     assert result.exit_code == 1
-    assert result.output.startswith(
-        "DISAGREE (definition): gelu / gelu: the PyTorch function is gelu, the JAX function is gelu_tanh."
-    )
+    verdict = "DISAGREE (definition): gelu / gelu: the PyTorch function is gelu, the JAX function is gelu_tanh."
+    assert verdict in result.output.splitlines()[:2]  # on a busy machine, progress is said before it
 
 
 def test_shapes_are_inputs_and_what_is_accepted_passes(folder: Path) -> None:

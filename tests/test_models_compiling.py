@@ -148,6 +148,23 @@ def test_a_compiled_stretch_may_hold_a_constant_that_was_rounded() -> None:
     assert 1e-9 < np.abs(noisy[0] / clean[0] - 1).max() < 1e-5
 
 
+def test_a_quotient_of_integers_is_an_integer_under_noise() -> None:
+    """As in a mixture of experts, which divides positions by the number of experts for each token."""
+
+    def program(weights: list[Any], inputs: list[Any]) -> list[Any]:
+        x = inputs[0]
+        for weight in weights:
+            x = x + x[jnp.argsort(x[:, 0]) // 2 - 1] @ weight * 0.1
+        return [x]
+
+    flat = trace(program, WEIGHTS, [f"w{k}" for k in range(REPEATED)], [X], "float32")
+    sums = {step.operation.index for step in flat.steps if step.operation.name == "add"}
+    stretches = repeated(flat, (), sums)
+    assert any(step.operation.name == "div" for one in stretches for step in one.steps)
+    clean, noisy = (Run(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7)))
+    np.testing.assert_allclose(noisy[0], clean[0], rtol=1e-4)
+
+
 class Layer(torch.nn.Module):
     """A layer of a causal transformer: softmax in float32, and a scale that no float32 holds."""
 

@@ -105,7 +105,7 @@ class Arithmetic:
         constant = step.operation.kind == CONSTANT
         self._interpreter._silent = not self._noisy or constant or self._constants_only
         found = self._interpreter.run_equation(step.equation, given)
-        if not self._interpreter._silent and step.operation.name in _ARITHMETIC:
+        if not self._interpreter._silent and step.operation.name in _ARITHMETIC and is_float(found[0]):
             # A result that is one of its operands was not rounded. It may be the fill of a mask: noise on each of many
             # equal fills would choose one of them.
             _, (one, other) = namespace(given)

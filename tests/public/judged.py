@@ -1,6 +1,7 @@
 """One port judged in a process of its own, so that neither its memory nor its crash is another's."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -49,9 +50,10 @@ def alone(port: PublicPort, order: int) -> Row:
 def apart(port: PublicPort, module: str, order: int, seconds: float) -> Row:
     """Judge a port in a fresh process, with a limit of time: its row, also where that process crashes."""
     command = [sys.executable, "-m", "public", "--alone", module, port.name, "--order", str(order)]
+    whole = {**os.environ, "JAX_TRACEBACK_FILTERING": "off"}  # else the last line of an exception is JAX's about that
     start = time.perf_counter()
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=whole)
     except subprocess.TimeoutExpired:
         said = without_verdict("too slow", f"no verdict after {seconds:.0f} s", seconds)
     else:

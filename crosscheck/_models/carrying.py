@@ -42,8 +42,8 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.landmarks import axes_of, reordered
 from crosscheck._models.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
 from crosscheck._models.running import Run
+from crosscheck._models.running_statistics import is_updated, updates
 from crosscheck._models.state import DeadEndError, Decision, State
-from crosscheck._models.statistics import is_updated, updates
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Use
 

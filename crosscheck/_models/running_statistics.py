@@ -1,10 +1,10 @@
-"""Running statistics: which of JAX's new arrays belongs to which buffer of torch, by paths, weights, data and values."""
+"""Running statistics: which of JAX's new arrays belongs to which buffer of torch, and which steps update them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,9 +14,14 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.names import layer_of, resemblance
 from crosscheck._models.pairing import Pair
 from crosscheck._models.torch_recording import TorchRecord
-from crosscheck._models.uses import Use
+from crosscheck._models.uses import DATA, Use
 
 Keys = tuple[str, ...]
+
+FOUND = 1e-5
+"""An array is a mixture of two others up to this, relative to its largest number."""
+FEWEST = 4
+"""Two shares explain any smaller array, or nearly so."""
 
 
 def _keys(path: str) -> Keys:
@@ -126,3 +131,24 @@ def _same(one: Array, other: Array) -> bool:
         return False
     mine, theirs = (np.sort(np.asarray(array, np.float64), axis=None) for array in (one, other))
     return np.array_equal(mine, theirs)
+
+
+def updates(flat: JaxProgramFlat, outputs: int) -> frozenset[int]:
+    """The steps of JAX on data that make a new state alone: its first ``outputs`` results do not depend on them."""
+    needed = flat.ancestors(flat.results[:outputs])
+    return frozenset(
+        step.operation.index for step in flat.steps if step.operation.kind == DATA and needed.isdisjoint(step.outputs)
+    )
+
+
+def is_updated(value: Array, torch: TorchRecord, names: Collection[str]) -> bool:
+    """Whether an array mixes the old and the new numbers of one of these statistics, as with another momentum."""
+    for name in torch.buffers.keys() & torch.weights.keys() & set(names):
+        old, new = (one[name].reshape(-1) for one in (torch.weights, torch.buffers))
+        if not value.size == old.size == new.size >= FEWEST:
+            continue
+        sources, numbers = np.stack([old, new], axis=1), value.reshape(-1)
+        shares, *_ = np.linalg.lstsq(sources, numbers, rcond=None)
+        if shares[1] and np.abs(sources @ shares - numbers).max() <= FOUND * np.abs(numbers).max():
+            return True
+    return False

@@ -74,7 +74,7 @@ def pairs(session: nox.Session) -> None:
 @nox.session(python=RENDERER or None)
 @nox.parametrize("libraries", [nox.param("flax", id="flax"), nox.param("python312", id="python312")])
 def ports(session: nox.Session, libraries: str) -> None:
-    """Judge public ports of the package index and print a table: `nox -s ports -- --json results/ports.json`, tests/public.
+    """Judge public ports of the package index, tests/public: `nox -s ports -- --json results/public/ports.json`.
 
     No environment holds all of their libraries, and some need Python 3.12. Each run replaces its own rows of the table.
     """

@@ -75,12 +75,16 @@ def copy_weights(
     from crosscheck._models.arguments import both_inputs
 
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
-    return _copied(torch_model, jax_model, params, gathered, theirs, seed)
+    return copied(torch_model, jax_model, params, gathered, theirs, seed)
 
 
-def _copied(
-    torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int
+def copied(
+    torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int, *, likeliest: bool = False
 ) -> tuple[Any, tuple[WeightMatch, ...]]:
+    """As ``copy_weights``; with ``likeliest``, weights that no run proves are copied too, from where they likely come.
+
+    A comparison then shows whether they were right. Their records still say that no run proved them.
+    """
     from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.carrying import Carrying
     from crosscheck._models.distances import blank
@@ -100,7 +104,7 @@ def _copied(
     state = carrying.find()
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
     given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
-    arrays, found, reasons = _results(carrying, state, given)
+    arrays, found, reasons = _results(carrying, state, given, likeliest=likeliest)
     filled, held = _filled(jax_given, params, arrays)
     matches = [replace(one, difference=_apart(arrays, held, str(one.jax), mask)) for one, mask in found]
     return filled, listing(carrying.torch, carrying.model, carrying.flat, matches, reasons)
@@ -145,7 +149,7 @@ def drawn(module: Any, seed: int) -> Any:
 
 
 def _results(
-    carrying: Carrying, state: State, given: Mapping[str, Array]
+    carrying: Carrying, state: State, given: Mapping[str, Array], *, likeliest: bool
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     from crosscheck._models.places import TorchPlaces, regions
@@ -163,6 +167,8 @@ def _results(
             if (first >= 0).any():
                 reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
                 reasons |= dict.fromkeys([name, *(owner for owner, *_ in mine.split(first))], reason)
+                if likeliest and reason == NOT_PROVEN and (first >= 0).all():
+                    arrays[name] = values.numbers(first) + values.numbers(second)
             continue
         hows[name] = ALONE if name in state.alone else PROVEN
         summed = second >= 0

@@ -12,7 +12,6 @@ from crosscheck import _arguments
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import lacking
 from crosscheck._frameworks.settings import spared, undisturbed
-from crosscheck._models.copying import copy_weights
 from crosscheck._models.records import WeightMatch
 from crosscheck._models.report import ModelsReport
 from crosscheck._records.errors import UsageError
@@ -51,7 +50,8 @@ def compare_models(
         params: The pytree of JAX's parameters and state, if ``jax_model`` is a function.
         torch_to_jax: A function that converts the list of inputs, as numpy arrays, to JAX's: for example to channels last.
         weights: ``given`` to compare the models with their own weights; ``copy`` to copy torch's weights to JAX first, as
-            ``copy_weights`` does.
+            ``copy_weights`` does. Weights that no run proves, such as those behind a fault, come from where they likely
+            come; the report says if the comparison does not prove them either.
         order: 0 compares values; 1 also compares the gradients by every parameter.
         dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``. Both models are cast to it.
         seed: The seed of cotangents and noise.
@@ -78,8 +78,9 @@ def compare_models(
     both_frameworks()
     from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.arguments import both_inputs, laid_out
+    from crosscheck._models.copying import copied
     from crosscheck._models.engine import run
-    from crosscheck._models.uncompared import not_copied
+    from crosscheck._models.unproven import not_copied
 
     if not isinstance(order, int) or order not in (0, 1) or isinstance(order, bool):
         raise UsageError(f"order: got {order!r}, expected 0 or 1")
@@ -90,13 +91,14 @@ def compare_models(
     begun = time.perf_counter()
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
     name = f"{type(torch_model).__name__} / {_name(jax_model)}"
-    copied: tuple[WeightMatch, ...] = ()
+    matches: tuple[WeightMatch, ...] = ()
     if weights == "copy":
-        filled, copied = copy_weights(torch_model, jax_model, inputs, params=params, torch_to_jax=torch_to_jax, seed=seed)
+        given = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
+        filled, matches = copied(torch_model, jax_model, params, *given, seed, likeliest=True)
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
     lay_out = partial(laid_out, torch_to_jax=torch_to_jax, dtype=dtype, seed=seed)
     found = run(torch_model, jax_model, params, gathered, theirs, lay_out=lay_out, order=order, seed=seed)
-    found.uncopied = not_copied(found, copied)
+    found.uncopied = not_copied(found, matches)
     return _report(found, name, TorchProgram(torch_model, gathered, "cpu"), begun)
 
 
@@ -107,7 +109,8 @@ def _name(model: Any) -> str:
 def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     from crosscheck._models.faults import faults, layers
     from crosscheck._models.stretches import segments
-    from crosscheck._models.uncompared import left_out, named, notes, refusal, set_aside
+    from crosscheck._models.uncompared import left_out, named, notes, refusal
+    from crosscheck._models.unproven import set_aside
     from crosscheck._models.weights import UNMATCHED
 
     set_aside(found)

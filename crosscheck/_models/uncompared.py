@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from crosscheck._models.copying import AMBIGUOUS, NOT_PROVEN
-from crosscheck._models.forcing import Fault
-from crosscheck._models.records import BLANK, INTEGERS, WeightMatch
+from crosscheck._models.records import BLANK
 from crosscheck._models.uses import DATA
-from crosscheck._models.weights import IN_JAX, UNUSED
 
 if TYPE_CHECKING:
     from crosscheck._models.engine import Found
@@ -89,59 +86,3 @@ def _unlike(found: Found) -> str:
     names = [name for name, other in statistics(found).items() if other and name not in found.uncopied]
     why = "JAX's statistics differ from PyTorch's before the run; weights='copy' copies them"
     return f"not compared: the new values of {named(names)}; {why}" if names else ""
-
-
-# weights that were not copied
-
-
-def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
-    """The weights of PyTorch that were not copied, although JAX has an array for them; ``matches`` are of the copying.
-
-    If JAX has none of that size, nothing could be copied: the port is another model there.
-    """
-    left = [one for one in matches if not one.matched and one.reason not in (INTEGERS, UNUSED, IN_JAX)]
-    alone = {one.jax for one in left}
-    empty = {value.size for name, value in zip(found.model.names, found.model.weights, strict=True) if name in alone}
-    unreturned = {name for name, other in statistics(found).items() if not other}
-    sizes = {name: value.size for name, value in found.torch.weights.items() if name not in unreturned}
-    likely = (NOT_PROVEN, AMBIGUOUS)
-    return tuple(
-        one.torch for one in left if one.torch in sizes and (one.reason in likely or sizes[one.torch] in empty) and one.torch
-    )
-
-
-def set_aside(found: Found) -> None:
-    """Take away the faults that weights explain which were not copied. JAX's layers may be right."""
-    applying = {
-        use.operation.index
-        for use in found.torch.uses
-        if any(
-            name in found.uncopied and name not in found.torch.buffers for names in use.names for name in names.split("+")
-        )
-    }
-    # a fault before such weights cannot be corrected by a run, and what follows shows it again
-    doubtful, kept = set(applying), list[Fault]()
-    for fault in found.located.faults:
-        landmark = found.landmarks[fault.landmark]
-        statistic = landmark.operation is None and landmark.name in found.uncopied
-        if statistic or _before(found, [fault.operation]) & doubtful:
-            found.open.update(fault.shown)
-            continue
-        kept.append(fault)
-        if _before(found, [landmark.operation, *landmark.beside]) & applying:
-            doubtful.add(fault.operation)
-    found.located.faults = kept
-
-
-def _before(found: Found, operations: Sequence[int | None]) -> set[int]:
-    """These operations of PyTorch, and those on data before them, back to values that JAX got from PyTorch."""
-    known = {one for landmark in found.landmarks for one in (landmark.operation, *landmark.beside) if one is not None}
-    seen: set[int] = set()
-    left = [one for one in operations if one is not None and one >= 0]
-    while left:
-        index = left.pop()
-        operation = found.torch.operations[index]
-        if index not in seen and operation.kind == DATA:
-            seen.add(index)
-            left += [one for one in operation.inputs if one not in known]
-    return seen

@@ -34,10 +34,10 @@ def moved(activation: Activation, row: Float64Array, shape: RowShape) -> Float64
     def by(distance: float) -> Float64Array:
         return np.where(direction, row + distance, row)
 
-    below, above = (results(by(end))[at] for end in (low, high))
+    below, above = (np.sign(results(by(end))[at]) for end in (low, high))  # signs: a product of results would overflow
     if not below * above < 0:
         return row
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if results(by(middle))[at] * above > 0 else (middle, high)
+        low, high = (low, middle) if np.sign(results(by(middle))[at]) == above else (middle, high)
     return by(low)

@@ -85,6 +85,13 @@ def ports(session: nox.Session, libraries: str) -> None:
 
 
 @nox.session
+def field(session: nox.Session) -> None:
+    """Judge bugs that public projects had, tests/field: `nox -s field -- --json results/field/field.json`."""
+    session.install(".[all]", *group("test"))
+    session.run("python", "-m", "field", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
 

@@ -27,6 +27,9 @@ def test_the_same_optimiser_is_the_same_for_all_kinds_of_gradients() -> None:
     assert {run.cause for run in report.judged} <= {"exact", "rounding"}
 
 
+EPSILON_IN_ROOT = "JAX adds its epsilon inside the square root, PyTorch outside"
+
+
 @pytest.mark.parametrize(
     ("of_torch", "of_optax", "explanation"),
     [
@@ -45,6 +48,8 @@ def test_the_same_optimiser_is_the_same_for_all_kinds_of_gradients() -> None:
         (SGD, optax.sgd(0.05), "JAX moves 0.5 times as far as PyTorch at each step"),
         (SGD, optax.chain(optax.scale(-1.0), optax.sgd(0.1)), "JAX moves -1 times as far as PyTorch at each step"),
         (partial(torch.optim.Adam, betas=(0.9, 0.99)), optax.adam(1e-3, b1=0.8), ""),
+        (partial(torch.optim.RMSprop, lr=0.01, alpha=0.9), optax.rmsprop(0.01, decay=0.9), EPSILON_IN_ROOT),
+        (partial(torch.optim.Adam, eps=1e-4), optax.adam(1e-3, eps=0.0, eps_root=1e-4), EPSILON_IN_ROOT),
     ],
 )
 def test_what_would_make_them_the_same_is_named(of_torch: Any, of_optax: Any, explanation: str) -> None:

@@ -84,21 +84,21 @@ def adamw(*, from_steps: bool) -> Trainings:
     chain = optax.adamw(schedule, given.beta1, given.beta2, eps=1e-8, weight_decay=given.weight_decay)
 
     def jax_step(held: Any, x: Array, labels: Array) -> Any:
-        params, inner, count = held
+        params, inner = held
 
         def loss_of(params: Any) -> Array:
             logits = LinenPerceptron().apply({"params": params}, x)
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         loss, gradients = jax.value_and_grad(loss_of)(params)
+        told = {"loss": loss, "learning_rate": schedule(inner[-1].count)}
         updates, inner = chain.update(gradients, inner, params)
-        told = {"loss": loss, "learning_rate": schedule(count)}
-        return (optax.apply_updates(params, updates), inner, count + 1), told
+        return (optax.apply_updates(params, updates), inner), told
 
     params = {name: dense(state, name) for name in ("hidden", "head")}
     rng = np.random.default_rng(1)
     batches = [[rng.normal(size=(8, 6)).astype(np.float32), rng.integers(0, 4, 8)] for _ in range(STEPS)]
-    return Trainings(torch_step, jax_step, batches, (model, optimizer, scheduler), (params, chain.init(params), 0))
+    return Trainings(torch_step, jax_step, batches, (model, optimizer, scheduler), (params, chain.init(params)))
 
 
 BUGS = (

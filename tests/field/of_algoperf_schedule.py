@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
@@ -57,7 +58,11 @@ def torch_schedule(optimizer: torch.optim.Optimizer, warmup: int) -> Any:
 
 
 def jax_schedule(rate: float, warmup: int) -> optax.Schedule:
-    linear = optax.linear_schedule(START * rate, rate, warmup)
+    """It begins a little above 0, as torch's does; ``optax.linear_schedule`` would lose that in float32."""
+
+    def linear(count: Array) -> Array:
+        return rate * (START + (1 - START) * jnp.minimum(count / warmup, 1))
+
     return optax.join_schedules([linear, optax.cosine_decay_schedule(rate, max(STEP_HINT - warmup, 1))], [warmup])
 
 

@@ -85,7 +85,7 @@ class LinenUNet(linen.Module):
     @linen.compact
     def __call__(self, image: Array) -> Array:
         kept = LinenConvBlock(CHANNELS, name="down")(image[..., None])
-        x = LinenConvBlock(2 * CHANNELS, name="middle")(linen.avg_pool(kept, (2, 2), (2, 2)))
+        x = LinenConvBlock(2 * CHANNELS, name="middle")(linen.avg_pool(kept, (2, 2), (2, 2)))  # type: ignore[no-untyped-call]
         x = linen.ConvTranspose(CHANNELS, (2, 2), (2, 2), use_bias=False, name="up_conv")(x)
         x = linen.leaky_relu(linen_norm("up_norm")(x), 0.2)
         x = LinenConvBlock(CHANNELS, name="up")(jnp.concatenate([x, kept], -1))

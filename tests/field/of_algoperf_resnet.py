@@ -100,7 +100,7 @@ class LinenResNet(linen.Module):
     def __call__(self, x: Array) -> Array:
         x = linen.Conv(FILTERS, (7, 7), (2, 2), padding=self.stem, use_bias=False, name="conv1")(x)
         x = linen.relu(linen.BatchNorm(use_running_average=True, epsilon=1e-5, name="bn1")(x))
-        x = linen.max_pool(x, (3, 3), (2, 2), padding=self.pool)
+        x = linen.max_pool(x, (3, 3), (2, 2), padding=self.pool)  # type: ignore[no-untyped-call]
         x = LinenBottleneck(FILTERS, (1, 1), self.inner, name="layer1")(x)
         x = LinenBottleneck(2 * FILTERS, (2, 2), self.inner, name="layer2")(x)
         return linen.Dense(CLASSES, name="fc")(x.mean((1, 2)))

@@ -181,7 +181,7 @@ def ctc(*, each: bool) -> Functions:
 class Masks(NamedTuple):
     """How many masks, and how long: at most a number of places, and at most a share of all of them."""
 
-    count: int
+    number: int
     longest: int | None
     share: float
 
@@ -194,7 +194,7 @@ ONE_FREQUENCY, ONE_TIME = Masks(1, 15, 1.0), Masks(1, 50, 1.0)
 
 def torch_seen(sizes: Any, portions: Any, starts: Any, places: int, masks: Masks) -> Any:
     """1 where no mask is. A mask begins at ``starts`` and is as long as ``portions`` of what it may be."""
-    sizes, portions, starts = sizes[:, None], portions[:, : masks.count], starts[:, : masks.count]
+    sizes, portions, starts = sizes[:, None], portions[:, : masks.number], starts[:, : masks.number]
     longest = sizes * masks.share if masks.longest is None else torch.full_like(sizes, masks.longest)
     length = torch.minimum((longest * portions).floor(), (sizes * masks.share).floor().clamp(min=1))
     start = (starts * (sizes - length + 1)).floor()
@@ -210,7 +210,7 @@ def torch_masked(x: Any, paddings: Any, times: Any, time_starts: Any, bins: Any,
 
 
 def jax_seen(sizes: Array, portions: Array, starts: Array, places: int, masks: Masks) -> Array:
-    sizes, portions, starts = sizes[:, None], portions[:, : masks.count], starts[:, : masks.count]
+    sizes, portions, starts = sizes[:, None], portions[:, : masks.number], starts[:, : masks.number]
     longest = sizes * masks.share if masks.longest is None else jnp.full_like(sizes, masks.longest)
     length = jnp.minimum(jnp.floor(longest * portions), jnp.maximum(jnp.floor(sizes * masks.share), 1))
     start = jnp.floor(starts * (sizes - length + 1))
@@ -243,7 +243,7 @@ def spectrum(**options: Any) -> Functions:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(batch, frames, bins)).astype(np.float32)
     paddings = (np.arange(frames) >= np.array([[60], [44]])).astype(np.int32)
-    draws = [rng.uniform(size=(batch, one.count)).astype(np.float32) for one in (TIMES, TIMES, FREQUENCIES, FREQUENCIES)]
+    draws = [rng.uniform(size=(batch, one.number)).astype(np.float32) for one in (TIMES, TIMES, FREQUENCIES, FREQUENCIES)]
     return Functions(torch_masked, partial(jax_masked, **options), [x, paddings, *draws], order=0)
 
 

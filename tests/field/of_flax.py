@@ -68,7 +68,7 @@ class NnxTagger(nnx.Module):
         self.head = nnx.Linear(HIDDEN, TAGS, rngs=rngs)
 
     def __call__(self, tokens: Array) -> Array:
-        x = self.embedding(tokens)
+        x: Any = self.embedding(tokens)
         h, found = jnp.zeros((len(x), HIDDEN), x.dtype), []
         for t in range(x.shape[1]):
             h = self.cell(h, x[:, t])
@@ -80,15 +80,20 @@ def gru(*, hidden_bias: bool) -> Models:
     model = random_model(Tagger())
     state = state_of(model)
     port = NnxTagger(hidden_bias)
-    port.embedding.embedding[...] = jnp.asarray(state["embedding.weight"])
-    port.head.kernel[...], port.head.bias[...] = jnp.asarray(state["head.weight"].T), jnp.asarray(state["head.bias"])
-    port.cell.dense_i.kernel[...] = jnp.asarray(state["gru.weight_ih_l0"].T)
-    port.cell.dense_h.kernel[...] = jnp.asarray(state["gru.weight_hh_l0"].T)
-    of_hidden = state["gru.bias_hh_l0"].copy()
-    if port.cell.hn_bias is not None:
-        port.cell.hn_bias[...] = jnp.asarray(of_hidden[2 * HIDDEN :])
-    of_hidden[2 * HIDDEN :] = 0
-    port.cell.dense_i.bias[...] = jnp.asarray(state["gru.bias_ih_l0"] + of_hidden)
+    of_new_gate = np.arange(3 * HIDDEN) >= 2 * HIDDEN
+    hidden_biases = state["gru.bias_hh_l0"]
+    given: list[tuple[Any, np.ndarray]] = [
+        (port.embedding.embedding, state["embedding.weight"]),
+        (port.cell.dense_i.kernel, state["gru.weight_ih_l0"].T),
+        (port.cell.dense_i.bias, state["gru.bias_ih_l0"] + np.where(of_new_gate, 0, hidden_biases)),
+        (port.cell.dense_h.kernel, state["gru.weight_hh_l0"].T),
+        (port.head.kernel, state["head.weight"].T),
+        (port.head.bias, state["head.bias"]),
+    ]
+    if hidden_bias:
+        given.append((port.cell.hn_bias, hidden_biases[of_new_gate]))
+    for parameter, value in given:
+        parameter[...] = jnp.asarray(value)
     tokens = np.random.default_rng(1).integers(0, TOKENS, (3, 4)).astype(np.int32)
     return Models(model, port, [tokens])
 

@@ -160,9 +160,12 @@ class Decoder(nn.Module):
 
 
 def torch_decoder(config: Config) -> Any:
-    """With random weights: norms and biases too."""
+    """With random weights: norms and biases too. The embedding is small, as those of language models are."""
     torch.manual_seed(0)
-    return randomised(Decoder(config))
+    model: Any = randomised(Decoder(config))
+    with torch.no_grad():
+        model.embed_tokens.weight.mul_(0.2)
+    return model
 
 
 # JAX's side, in equinox: matrices are (out, in), as torch's

@@ -140,7 +140,7 @@ def gemma(**flags: bool) -> Models:
 
 def torch_kept(logits: Any) -> Any:
     """As vLLM has it: the likeliest tokens, and of these the likeliest that make up the share."""
-    ordered, indices = logits.sort(-1, descending=True, stable=True)
+    ordered, indices = torch.sort(logits, dim=-1, descending=True, stable=True)
     ordered = ordered.masked_fill(torch.arange(logits.shape[-1]) >= KEPT, -torch.inf)
     shares = ordered.softmax(-1)
     ordered = ordered.masked_fill(shares.cumsum(-1) - shares > SHARE, -torch.inf)

@@ -32,11 +32,14 @@ LATENTS, WEIGHTS = normals(2, 3, 4, 4, seed=1), normals(4, 4, seed=2)
 # a U-Net
 
 
-def sinusoids(times: torch.Tensor) -> torch.Tensor:
-    half = TIMES // 2
-    frequencies = torch.exp(torch.arange(half) * (-math.log(10000) / half))
-    angles = times[:, None] * frequencies
-    return torch.cat([angles.cos(), angles.sin()], -1)
+class Sinusoids(nn.Module):
+    """Cosines and sines of the times."""
+
+    def forward(self, times: torch.Tensor) -> torch.Tensor:
+        half = TIMES // 2
+        frequencies = torch.exp(torch.arange(half) * (-math.log(10000) / half))
+        angles = times[:, None] * frequencies
+        return torch.cat([angles.cos(), angles.sin()], -1)
 
 
 class Block(nn.Module):
@@ -57,6 +60,7 @@ class Block(nn.Module):
 class UNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+        self.times = Sinusoids()
         self.time1, self.time2 = nn.Linear(TIMES, CHANNELS), nn.Linear(CHANNELS, CHANNELS)
         self.first = nn.Conv2d(3, CHANNELS, 3, padding=1)
         self.left, self.down = Block(CHANNELS, CHANNELS), nn.Conv2d(CHANNELS, CHANNELS, 3, 2, padding=1)
@@ -65,7 +69,7 @@ class UNet(nn.Module):
         self.last_norm, self.last = nn.GroupNorm(GROUPS, CHANNELS), nn.Conv2d(CHANNELS, 3, 3, padding=1)
 
     def forward(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        time = self.time2(F.silu(self.time1(sinusoids(times))))
+        time = self.time2(F.silu(self.time1(self.times(times))))
         left = self.left(self.first(x), time)
         y = self.middle(self.down(left), time)
         y = self.up(F.interpolate(y, scale_factor=2.0, mode="nearest"))

@@ -33,13 +33,18 @@ def ends(*, truncate: bool) -> tuple[float, float]:
     return (math.floor(low), math.ceil(high)) if truncate else (low, high)
 
 
-def yarn(count: int, *, truncate: bool) -> tuple[torch.Tensor, torch.Tensor]:
+class Yarn(nn.Module):
     """Cosines and sines of (token, frequency), with the factor for attention."""
-    low, high = ends(truncate=truncate)
-    kept = BASE ** (-torch.arange(0, HEAD, 2) / HEAD)
-    ramp = ((torch.arange(HEAD // 2) - low) / (high - low)).clamp(0, 1)
-    angles = torch.arange(count)[:, None] * (kept * (1 - ramp) + kept / FACTOR * ramp)
-    return angles.cos() * SCALING, angles.sin() * SCALING
+
+    def __init__(self, *, truncate: bool) -> None:
+        super().__init__()
+        self.low, self.high = ends(truncate=truncate)
+
+    def forward(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        kept = BASE ** (-torch.arange(0, HEAD, 2) / HEAD)
+        ramp = ((torch.arange(HEAD // 2) - self.low) / (self.high - self.low)).clamp(0, 1)
+        angles = torch.arange(count)[:, None] * (kept * (1 - ramp) + kept / FACTOR * ramp)
+        return angles.cos() * SCALING, angles.sin() * SCALING
 
 
 def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -104,14 +109,14 @@ class Decoder(nn.Module):
 
     def __init__(self, *, truncate: bool) -> None:
         super().__init__()
-        self.truncate = truncate
+        self.rotary = Yarn(truncate=truncate)
         self.words = nn.Embedding(WORDS, WIDTH)
         self.layers = nn.ModuleList(Layer(local=k % 2 == 0) for k in range(LAYERS))
         self.norm, self.head = Norm(WIDTH), nn.Linear(WIDTH, WORDS, bias=False)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         x = self.words(ids)
-        cos, sin = yarn(ids.shape[1], truncate=self.truncate)
+        cos, sin = self.rotary(ids.shape[1])
         for layer in self.layers:
             x = layer(x, cos, sin)
         return self.head(self.norm(x))
@@ -224,7 +229,7 @@ def gpt_oss(name: str, what: str, wrong: Rotary, cause: tuple[str, ...]) -> Bug:
         right=lambda: decoder(Rotary()),
         wrong=lambda: decoder(wrong),
         cause=cause,
-        where=r"layers\.0\.attention",
+        where=r"rotary|layers\.0\.attention",
         check=Check(1e-5, 1e-3, "tests/unit/gpt_vs_reference_test.py: test_yarn, rtol=1e-5, atol=1e-3"),
     )
 
@@ -269,7 +274,7 @@ BUGS = (
             r"yarn|rotary|rope",
             r"\bangles?\b",
         ),
-        where=r"layers\.0\.attention",
+        where=r"rotary|layers\.0\.attention",
         check=Check(0.1, 0.1, "tests/utils/forward_pass_logit_checker.py: --rtol and --atol are 0.1 by default"),
     ),
 )

@@ -13,6 +13,7 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.crossings import is_in
 from crosscheck._models.engine import Found
+from crosscheck._models.extra_weights import extra_weight
 from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
 from crosscheck._models.other_numbers import OtherNumbers
@@ -117,7 +118,8 @@ def _located(
         explanation = settings.explanation(fault) or numbers.explanation(fault)
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:
-        explanation = other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
+        explanation = extra_weight(found, fault)
+        explanation = explanation or other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
         explanation = explanation or numbers.integer(fault)
         explanation = explanation or explanation_by_compare(found, landmark, fault, known) or fault.relation
     if (not explanation or fault.how) and draws_random_numbers(found, landmark):
@@ -237,7 +239,20 @@ def _explanation(found: Found, number: int, operation: int) -> str:
                 return f"JAX has {name} transposed"
             if pair.how == "order":
                 other = found.uses[pair.jax[0]][1]
-                return f"{name} holds other numbers than {other.names[min(pair.jax[1], len(other.names) - 1)]} in JAX"
+                there = other.names[min(pair.jax[1], len(other.names) - 1)]
+                if tied := _tied(found, there, name):
+                    return tied
+                return f"{name} holds other numbers than {there} in JAX"
+    return ""
+
+
+def _tied(found: Found, there: str, name: str) -> str:
+    """That JAX applies the weight of another layer in place of one of PyTorch's, and in that layer too."""
+    owners = {match.torch for match in found.weights.matches if match.jax == there and match.torch not in (None, name)}
+    for pair in found.pairs:
+        owner = found.torch.uses[pair.torch[0]].names[pair.torch[1]]
+        if pair.how == "values" and owner in owners and there in found.uses[pair.jax[0]][1].names:
+            return f"JAX applies {there} there too, as if {name} were tied to {owner}; in PyTorch it is a weight of its own"
     return ""
 
 

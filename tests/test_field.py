@@ -1,0 +1,70 @@
+"""The benchmark of real bugs: its records are fair, and what it counts is true, for one bug of each kind of sides."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from field import BUGS
+from field.judged import judged
+from field.records import Bug, Functions, Models, Optimizers, Trainings
+
+BY_NAME = {bug.name: bug for bug in BUGS}
+EMPTY_WORDS = (
+    "DISAGREE (definition): Decoder / port: first in layers.0: JAX computes something else; 0.00056 apart in float64.",
+    "at these inputs too little for float32 to show",
+    "y: 2 apart in the dtype; rounding alone moves it by 4.3e-07",
+    "the JAX function computes something else, by 3.2e+06 ULP at most; at 12 of 100 elements",
+    "the sides differ from step 1 on: the loss is 0.1 apart, and the parameters are 0.02 apart",
+    "each fault by itself: report.save_segments(folder) or --segments FOLDER writes a script that runs it",
+)
+"""What crosscheck, or any tool, may say without naming a cause."""
+
+
+def test_the_records_are_those_of_the_field() -> None:
+    assert len(BUGS) >= 45
+    assert max(Counter(bug.name for bug in BUGS).values()) == 1
+    assert len({bug.project for bug in BUGS}) >= 12
+    for bug in BUGS:
+        assert re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+/(issues|pull|commit)/\w+", bug.place), bug.place
+        assert bug.place.startswith(f"https://github.com/{bug.project}/"), bug.place
+        assert bug.what[0].isupper() or bug.what[0].isdigit()
+        assert bug.what.endswith(".")
+        assert bug.check is None or bug.check.source
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_only_words_of_the_cause_count(bug: Bug) -> None:
+    for words in EMPTY_WORDS:
+        assert not any(re.search(one, words, re.IGNORECASE) for one in bug.cause), words
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "cause"),
+    [
+        ("optax_rmsprop_epsilon", Optimizers, True),
+        pytest.param("levanter_update_without_params", Trainings, True, marks=pytest.mark.full),
+        pytest.param("levanter_gemma_gelu", Models, True, marks=pytest.mark.full),
+        ("cmmd_antialias", Functions, None),
+    ],
+)
+def test_a_bug_is_noticed_and_its_right_version_is_not_blamed(name: str, kind: type, cause: bool | None) -> None:
+    bug = BY_NAME[name]
+    assert isinstance(bug.right(), kind)
+    row = judged(bug)
+    own = row["crosscheck"]
+    assert (own["notices"], own["alarm"], own["place"]) == (True, False, True), own
+    assert cause is None or own["cause"] is cause, own
+    assert row["assert_close"]["place"] is row["assert_close"]["cause"] is False
+    assert (row["layer by layer"] is not None) is (kind is Models)
+
+
+def test_the_table_of_the_page_has_every_bug() -> None:
+    path = Path(__file__).parents[1] / "results" / "field" / "field.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["bugs"]
+    assert [row["bug"] for row in rows] == [bug.name for bug in BUGS]
+    for row in rows:
+        bug = BY_NAME[row["bug"]]
+        assert (row["project"], row["place"], row["what"], row["shows"]) == (bug.project, bug.place, bug.what, bug.shows)
+        assert row["crosscheck"]["notices"] and not row["crosscheck"]["alarm"], row["bug"]

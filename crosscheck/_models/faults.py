@@ -18,6 +18,7 @@ from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
 from crosscheck._models.other_numbers import OtherNumbers
 from crosscheck._models.other_settings import OtherSettings
+from crosscheck._models.other_tables import other_table
 from crosscheck._models.other_weights import with_other_weights
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.segment import draws_random_numbers, explanation_by_compare
@@ -113,13 +114,14 @@ def _located(
         path = landmark.path
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
-    explanation = fault.relation if fault.how == "moved" else SAID.get(fault.how, "")
+    explanation = fault.relation if fault.how == "moved" else extra_weight(found, fault) if fault.how == "changed" else ""
+    explanation = explanation or SAID.get(fault.how, "")
     if not explanation and operation is not None and not fault.relation:
-        explanation = settings.explanation(fault) or numbers.explanation(fault)
+        explanation = settings.explanation(fault) or numbers.explanation(fault) or other_table(found, fault)
     explanation = explanation or _explanation(found, fault.landmark, fault.operation)
     if not explanation and operation is not None:
-        explanation = extra_weight(found, fault)
-        explanation = explanation or other_mask(found, landmark, operation.index) or other_window(found, landmark, operation)
+        explanation = extra_weight(found, fault) or other_mask(found, landmark, operation.index)
+        explanation = explanation or other_window(found, landmark, operation)
         explanation = explanation or numbers.integer(fault)
         explanation = explanation or explanation_by_compare(found, landmark, fault, known) or fault.relation
     if (not explanation or fault.how) and draws_random_numbers(found, landmark):

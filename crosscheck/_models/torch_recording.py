@@ -24,6 +24,8 @@ _OF_SHAPE = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
 )
 """Operations that use only the shape of their operand."""
+LARGEST_TABLE = 2**12
+"""Constants that torch computes are kept up to this many numbers."""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class TorchRecord:
             floats as arrays.
         scalars: The numbers in its operations, such as epsilons.
         narrow: The operations that torch has no float64 for: their results are rounded to the dtype.
+        tables: The small arrays of floats that it computes from neither data nor parameters.
     """
 
     operations: list[Operation]
@@ -60,6 +63,7 @@ class TorchRecord:
     calls: list[tuple[str, int, Any]]
     scalars: list[float]
     narrow: frozenset[int]
+    tables: list[Array]
 
 
 class Observer:
@@ -70,6 +74,7 @@ class Observer:
         self.uses: list[Use] = []
         self.values: dict[int, Values] = {}
         self.narrow: set[int] = set()
+        self.tables: list[Array] = []
         self._kept: list[Any] = []
         """Weak references to storages, whose addresses name them: an address is not used again while there is one."""
         self._last: dict[int, int] = {}
@@ -97,6 +102,7 @@ class Observer:
         self.parameters = [(one, self.weights[name]) for name, one in module.named_parameters() if name in self.weights]
         """The parameters, with their values in float64."""
         self._parameters = {_storage(one) for one, _ in self.parameters}
+        self._trained = {name for name, _ in module.named_parameters()}
         self._module = module
 
     @contextmanager
@@ -159,6 +165,9 @@ class Observer:
             self._origins[key] = (kind, names if kind == WEIGHT else frozenset())
         for value in (*made, *written_by(plan, args, kwargs)):
             self._recorded.pop(_storage(value), None)
+        fixed = kind == CONSTANT or (kind == WEIGHT and not names & self._trained)
+        if fixed and made and made[0].is_floating_point() and 1 < made[0].numel() <= LARGEST_TABLE:
+            self.tables.append(_wide(wide(made[0])))
         if not made or kind != DATA:
             return
         self.values[index] = Values(_narrow(made[0]), _wide(wide(made[0])))
@@ -355,6 +364,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         observer.calls,
         list(lifted.constants),
         frozenset(observer.narrow),
+        observer.tables,
     )
 
 

@@ -1,0 +1,101 @@
+"""What a port has in place of PyTorch's constants and weights: other rotary tables, a weight too many, a tied head."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crosscheck import compare_models
+
+TOKENS, WIDTH = 7, 12
+HALF = WIDTH // 2
+
+
+def frequencies(base: float) -> np.ndarray:
+    return base ** (-np.arange(HALF) / HALF)
+
+
+class Rotated(nn.Module):
+    """Turns the pairs of a projection by their positions, and multiplies what was turned."""
+
+    def __init__(self, factors: np.ndarray, scale: float) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(4, WIDTH), nn.Linear(WIDTH, 3, bias=False)
+        self.register_buffer(
+            "inv_freq", torch.tensor(frequencies(10_000.0) * factors, dtype=torch.float32), persistent=False
+        )
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        angles = torch.arange(TOKENS, dtype=torch.float32)[:, None] * self.inv_freq
+        cos, sin = angles.cos() * self.scale, angles.sin() * self.scale
+        first, second = self.up(x).chunk(2, -1)
+        return self.down(torch.cat([first * cos - second * sin, second * cos + first * sin], -1))
+
+
+def rotated(p: Any, x: Any, *, inverse: np.ndarray, scale: float, in_jax: bool, extra: bool) -> Any:
+    """The port; it has its tables from NumPy, or computes them."""
+    m = jnp if in_jax else np
+    angles = m.arange(TOKENS, dtype=np.float32)[:, None] * m.asarray(inverse, np.float32)
+    cos, sin = (one.astype(np.float32) for one in (m.cos(angles) * scale, m.sin(angles) * scale))
+    first, second = jnp.split(x @ p["up.weight"].T + p["up.bias"], 2, -1)
+    y = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+    return y @ p["down.weight"].T + (p["extra"] if extra else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"inverse": frequencies(500.0)}, "JAX's frequencies have the base 500, PyTorch's 10000"),
+        ({"inverse": frequencies(500.0), "in_jax": True}, "JAX's frequencies have the base 500, PyTorch's 10000"),
+        ({"scale": 1.5}, "JAX's cosines and sines are scaled by 1.5, PyTorch's by 1"),
+        ({"extra": True}, "JAX adds ['extra'] there, for which PyTorch has no weight"),
+        ({}, ""),
+    ],
+)
+def test_other_tables_and_weights_are_named(wrong: dict[str, Any], said: str) -> None:
+    torch.manual_seed(0)
+    model = Rotated(np.ones(HALF), 1.0)
+    options = {"inverse": frequencies(10_000.0), "scale": 1.0, "in_jax": False, "extra": False} | wrong
+    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()} | {
+        "extra": jnp.asarray([0.3, -0.7, 1.1])
+    }
+    x = np.random.default_rng(0).normal(size=(2, TOKENS, 4)).astype(np.float32)
+    report = compare_models(model, lambda p, x: rotated(p, x, **options), [x], params=params, order=0)
+    assert [fault.explanation for fault in report.faults] == ([said] if said else []), report.story()
+
+
+def test_frequencies_that_were_not_scaled_are_named() -> None:
+    torch.manual_seed(0)
+    factors = np.linspace(1, 0.125, HALF)
+    model = Rotated(factors, 1.0)
+    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+    x = np.random.default_rng(0).normal(size=(2, TOKENS, 4)).astype(np.float32)
+    options = {"inverse": frequencies(10_000.0), "scale": 1.0, "in_jax": True, "extra": False}
+    report = compare_models(model, lambda p, x: rotated(p, x, **options), [x], params=params, order=0)
+    assert [fault.explanation for fault in report.faults] == ["JAX's frequencies are PyTorch's times factors from 1 to 8"]
+
+
+def test_a_head_that_jax_ties_to_the_embedding_is_named() -> None:
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.mid, self.head = nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 9, bias=False)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.tanh(self.mid(self.embed(ids))))
+
+    torch.manual_seed(0)
+    model = Words()
+    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters() if not name.startswith("head")}
+
+    def port(p: Any, ids: Any) -> Any:
+        return jnp.tanh(p["embed.weight"][ids] @ p["mid.weight"].T + p["mid.bias"]) @ p["embed.weight"].T
+
+    ids = np.random.default_rng(0).integers(0, 9, (2, 5)).astype(np.int32)
+    report = compare_models(model, port, [ids], params=params, order=0)
+    said = "JAX applies ['embed.weight'] there too, as if head.weight were tied to embed.weight; in PyTorch it is a weight of its own"
+    assert [fault.explanation for fault in report.faults] == [said]

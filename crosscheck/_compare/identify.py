@@ -199,7 +199,7 @@ def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[
     names = list(activation.parameters)
 
     def at_probes(values: Iterable[float]) -> Float64Array:
-        return _evaluated(partial(activation.definition, **dict(zip(names, map(float, values), strict=True))), probes.x)
+        return evaluated(partial(activation.definition, **dict(zip(names, map(float, values), strict=True))), probes.x)
 
     def differs(values: list[float]) -> tuple[Any, Any]:
         return probes.differs(at_probes(values))
@@ -282,7 +282,7 @@ def _least_squares(
     return filled(least_squares(residuals, [start[k] for k in free], xtol=1e-15, ftol=1e-15, gtol=1e-15).x)
 
 
-def _evaluated(definition: Callable[[Any, Any], Any], at: FloatArray) -> Float64Array:
+def evaluated(definition: Callable[[Any, Any], Any], at: FloatArray) -> Float64Array:
     """A definition at float64 inputs; NaN where it has no value."""
     m = Balls()
     values = []

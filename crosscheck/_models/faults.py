@@ -16,6 +16,7 @@ from crosscheck._models.engine import Found
 from crosscheck._models.extra_weights import extra_weight
 from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
+from crosscheck._models.other_functions import other_function
 from crosscheck._models.other_numbers import OtherNumbers
 from crosscheck._models.other_settings import OtherSettings
 from crosscheck._models.other_tables import other_table
@@ -123,7 +124,8 @@ def _located(
         explanation = extra_weight(found, fault) or other_mask(found, landmark, operation.index)
         explanation = explanation or other_window(found, landmark, operation)
         explanation = explanation or numbers.integer(fault)
-        explanation = explanation or explanation_by_compare(found, landmark, fault, known) or fault.relation
+        explanation = explanation or explanation_by_compare(found, landmark, fault, known)
+        explanation = explanation or other_function(found, fault) or fault.relation
     if (not explanation or fault.how) and draws_random_numbers(found, landmark):
         explanation = "JAX draws random numbers there, as dropout does"
     return Fault(

@@ -64,10 +64,12 @@ class Finding:
     """Those whose versions matter, besides torch and jax."""
     own_test: OwnTest | None = None
     order: int = 1
+    raises: type[Exception] | None = None
+    """What the port raises until it is mended, where it does: there is nothing to compare before."""
 
 
 def main(finding: Finding) -> int:
-    """Judge the port as it is and mended; exits with 1 unless it is wrong before and certified after."""
+    """Judge the port as it is and mended; exits with 1 unless it is wrong, or raises, before and is certified after."""
     parser = argparse.ArgumentParser(description=finding.what)
     parser.add_argument("--clone", type=Path, help=f"a clone of {finding.project} at {finding.version}")
     parser.add_argument("--json", type=Path, help="write what was found there")
@@ -75,12 +77,18 @@ def main(finding: Finding) -> int:
     warnings.simplefilter("ignore")
     if asked.clone:
         sys.path.insert(0, str(asked.clone))
-    sides = finding.sides()
-    before, (difference, accepted) = _compared(sides, finding.order), _own(sides, finding.own_test)
+    before, raised, difference, accepted = None, None, None, None
+    try:
+        sides = finding.sides()
+        before, (difference, accepted) = _compared(sides, finding.order), _own(sides, finding.own_test)
+    except Exception as error:
+        if finding.raises is None or not isinstance(error, finding.raises):
+            raise
+        raised = f"{type(error).__name__}: {error}"
     with finding.mended():
         sides = finding.sides()
         after, (left, _) = _compared(sides, finding.order), _own(sides, finding.own_test)
-    first = before.first
+    first = before and before.first
     row = {
         "schema": "crosscheck.found/1",
         "name": finding.name,
@@ -90,26 +98,29 @@ def main(finding: Finding) -> int:
         "line": finding.line,
         "what": finding.what,
         "versions": {name: version(name) for name in sorted({*finding.distributions, "torch", "jax"})},
-        "before": before.headline,
+        "before": before and before.headline,
+        "raises": raised,
         "first": first and {"torch": first.torch, "source": first.source, "explanation": first.explanation},
-        "faults": len(before.faults),
+        "faults": before and len(before.faults),
         "after": after.headline,
         "certified": after.passed,
         "difference": difference,
         "difference when mended": left,
         "own test": finding.own_test and {**vars(finding.own_test), "accepts it": accepted},
     }
-    print(before.story())
+    print(before.story() if before else f"the port raises {raised}")
     print(f"\nmended: {after.headline}\n")
-    print(f"outputs: {difference:.3g} apart, {left:.3g} when mended")
-    if finding.own_test:
+    if before:
+        print(f"outputs: {difference:.3g} apart, {left:.3g} when mended")
+    if before and finding.own_test:
         verb = "accepts" if accepted else "refuses"
         print(f"the project's own test {verb} it: rtol {finding.own_test.rtol:g}, atol {finding.own_test.atol:g}")
     if asked.json:
         new = asked.json.with_name(f"{asked.json.name}.new")
         new.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         new.replace(asked.json)
-    return 0 if not before.passed and after.passed else 1
+    wrong = not before.passed if before else raised is not None
+    return 0 if wrong and after.passed else 1
 
 
 def _compared(sides: Sides, order: int) -> crosscheck.ModelsReport:

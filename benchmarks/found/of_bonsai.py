@@ -1,0 +1,101 @@
+"""What the findings in jax-ml/bonsai share: originals with random weights, and ports that bonsai's own loaders fill."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+from flax import nnx
+from safetensors.torch import save_file
+
+PROJECT = "jax-ml/bonsai"
+COMMIT = "36284254cf738d99c1c5d1e3a292d27656a0a365"
+MODELS = "bonsai/models"
+
+
+class Original(torch.nn.Module):
+    """A model of torch behind the function that calls it, so that it takes and gives plain tensors."""
+
+    def __init__(self, model: torch.nn.Module, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.call = call
+
+    def forward(self, *given: torch.Tensor) -> Any:
+        return self.call(self.model, *given)
+
+
+class Port(nnx.Module):
+    """A model of flax behind the function that calls it, so that it takes and gives plain arrays."""
+
+    def __init__(self, model: Any, call: Callable[..., Any]) -> None:
+        self.model = model
+        self.call = call
+
+    def __call__(self, *given: Any) -> Any:
+        return self.call(self.model, *given)
+
+
+@torch.no_grad()
+def drawn(make: Callable[[], torch.nn.Module], seed: int = 0) -> torch.nn.Module:
+    """A model in evaluation mode whose weights are about as large as trained ones; the usual start hides mistakes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make()
+        for name, value in [*model.named_parameters(), *model.named_buffers()]:
+            last = name.rpartition(".")[2]
+            if not value.is_floating_point():
+                continue
+            if last == "running_var" or (value.ndim == 1 and last in ("weight", "lambda1", "layer_scale_parameter")):
+                value.uniform_(0.5, 1.5)
+            elif last in ("bias", "running_mean"):
+                value.normal_(0, 0.1)
+            elif value.ndim > 1:
+                value.normal_(0, value[0].numel() ** -0.5)
+    return model.eval()
+
+
+def loaded(original: torch.nn.Module, load: Callable[[str], Any]) -> Any:
+    """The port that a loader of bonsai makes of the original's weights, in a folder of safetensors."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = {name: value.contiguous().clone() for name, value in original.state_dict().items()}
+        save_file(weights, Path(folder) / "model.safetensors")
+        port = load(folder)
+    port.eval()
+    return port
+
+
+def renamed(original: torch.nn.Module, port: Any, names: dict[str, str]) -> Any:
+    """The port with the original's weights, where bonsai has no loader of torch's: paths become torch's names by ``names``.
+
+    Matrices are turned over, and kernels have their channels last.
+    """
+    state = original.state_dict()
+    for path, leaf in nnx.to_flat_state(nnx.state(port, nnx.Param)):
+        name = ".".join(map(str, path))
+        for theirs, ours in names.items():
+            name = re.sub(theirs, ours, name)
+        array = state[name].numpy()
+        axes = {2: (1, 0), 4: (2, 3, 1, 0)}.get(array.ndim, range(array.ndim))
+        leaf.set_value(jnp.asarray(array.transpose(axes)))
+    port.eval()
+    return port
+
+
+def normals(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def integers(low: int, high: int, *shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(low, high, shape).astype(np.int32)
+
+
+def channels_last(inputs: Sequence[Any]) -> list[Any]:
+    """Images as JAX has them: NCHW to NHWC."""
+    return [one.transpose(0, 2, 3, 1) if one.ndim == 4 else one for one in inputs]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import torch
 from flax import nnx
-from safetensors.torch import save_file
 
 PROJECT = "jax-ml/bonsai"
 COMMIT = "36284254cf738d99c1c5d1e3a292d27656a0a365"
@@ -61,11 +59,10 @@ def drawn(make: Callable[[], torch.nn.Module], seed: int = 0) -> torch.nn.Module
     return model.eval()
 
 
-def loaded(original: torch.nn.Module, load: Callable[[str], Any]) -> Any:
-    """The port that a loader of bonsai makes of the original's weights, in a folder of safetensors."""
+def loaded(original: Any, load: Callable[[str], Any]) -> Any:
+    """The port that a loader of bonsai makes of the checkpoint of a model of transformers."""
     with tempfile.TemporaryDirectory() as folder:
-        weights = {name: value.contiguous().clone() for name, value in original.state_dict().items()}
-        save_file(weights, Path(folder) / "model.safetensors")
+        original.save_pretrained(folder)
         port = load(folder)
     port.eval()
     return port
@@ -76,14 +73,16 @@ def renamed(original: torch.nn.Module, port: Any, names: dict[str, str]) -> Any:
 
     Matrices are turned over, and kernels have their channels last.
     """
-    state = original.state_dict()
-    for path, leaf in nnx.to_flat_state(nnx.state(port, nnx.Param)):
+    weights, state = original.state_dict(), nnx.state(port, nnx.Param)
+    for path, leaf in nnx.to_flat_state(state):
         name = ".".join(map(str, path))
         for theirs, ours in names.items():
             name = re.sub(theirs, ours, name)
-        array = state[name].numpy()
-        axes = {2: (1, 0), 4: (2, 3, 1, 0)}.get(array.ndim, range(array.ndim))
-        leaf.set_value(jnp.asarray(array.transpose(axes)))
+        array = weights[name].numpy()
+        if path[-1] == "kernel":
+            array = array.transpose(*range(2, array.ndim), 1, 0)
+        leaf.set_value(jnp.asarray(array))
+    nnx.update(port, state)
     port.eval()
     return port
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -64,6 +65,7 @@ def loaded(original: Any, load: Callable[[str], Any]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         original.save_pretrained(folder)
         port = load(folder)
+    nnx.update(port, jax.tree.map(jnp.asarray, nnx.state(port, nnx.Param)))  # some loaders leave arrays of numpy
     port.eval()
     return port
 

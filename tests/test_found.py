@@ -1,4 +1,4 @@
-"""What the page on bugs in public code shows: each has a script, a proof by its mend, and an issue's text that needs no crosscheck."""
+"""The bugs in public code: each has a script, a proof by its mend, and an issue's text that needs no crosscheck."""
 
 import json
 import re
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROWS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results" / "found").glob("*.json"))}
+ROWS = {
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results" / "found").glob("*.json"))
+}
 
 
 def test_there_are_as_many_as_the_page_promises() -> None:

@@ -156,10 +156,10 @@ def _said(theirs: Array, mine: Array, *, are_angles: bool) -> str:
 
 def _of_rotations(theirs: Sequence[Array], mine: Sequence[Array]) -> str:
     """What differs in two tables, of cosines and of sines: their angles, or what both are multiplied by."""
-    found = [_rotation(*side) for side in (theirs, mine)]
-    if found[0] is None or found[1] is None:
+    here, there = _rotation(*theirs), _rotation(*mine)
+    if here is None or there is None:
         return "JAX's two tables of constants are others than PyTorch's"
-    (angles, size), (expected, size_there) = found
+    (angles, size), (expected, size_there) = here, there
     said = []
     if not _same(angles, expected):
         said.append(_said(angles, expected, are_angles=True))

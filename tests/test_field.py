@@ -68,3 +68,13 @@ def test_the_table_of_the_page_has_every_bug() -> None:
         bug = BY_NAME[row["bug"]]
         assert (row["project"], row["place"], row["what"], row["shows"]) == (bug.project, bug.place, bug.what, bug.shows)
         assert not row["crosscheck"]["alarm"], row["bug"]
+
+
+def test_the_readme_says_what_the_files_say() -> None:
+    root = Path(__file__).parents[1]
+    rows = json.loads((root / "results" / "field" / "field.json").read_text(encoding="utf-8"))["bugs"]
+    counts = [sum(row["crosscheck"][one] for row in rows) for one in ("notices", "place", "cause")]
+    found = len(list((root / "results" / "found").glob("*.json")))
+    evidence = (root / "README.md").read_text(encoding="utf-8").partition("[start:evidence]")[2].partition("[end:")[0]
+    assert [int(one) for one in re.findall(r"\b\d+\b", evidence)] == [len(rows), *counts, found]
+    assert not any(row["crosscheck"]["alarm"] for row in rows)

@@ -158,7 +158,7 @@ def ddim(*, eta: float) -> Functions:
             x = jnp.sqrt(target) * clean + jnp.sqrt(1 - target - deviation**2) * output
         return x
 
-    return Functions(in_torch, in_jax, [LATENTS, WEIGHTS])
+    return Functions(in_torch, in_jax, [LATENTS, WEIGHTS], order=0)
 
 
 def add_noise(*, power: float) -> Functions:
@@ -191,7 +191,7 @@ def plms(*, offset: int = 1, all_steps: bool = True) -> Functions:
         times = [int(steps[k]) for k in range(len(steps) if all_steps else STEPS)]
         return sampled(x, weights, times, offset, jnp.asarray(ALPHAS, x.dtype))
 
-    return Functions(in_torch, in_jax, [LATENTS, WEIGHTS])
+    return Functions(in_torch, in_jax, [LATENTS, WEIGHTS], order=0)
 
 
 def sampled(x: Any, weights: Any, times: list[int], offset: int, alphas: Any) -> Any:
@@ -362,7 +362,7 @@ BUGS = (
         wrong=lambda: add_noise(power=0.0),
         cause=(
             r"\b(power|exponent|\*\*)\D{0,20}(0|0\.5)\b",
-            r"\bsqrt\b|square root",
+            r"square root|sqrt\(1|\b0\.5 in place of its 0\b",
             r"\bnoise\b",
             r"second (input|argument)",
         ),

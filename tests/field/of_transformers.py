@@ -238,6 +238,6 @@ BUGS = (
             r"(argument|input|batch).*(not|never) (used|read)|unused|ignor",
             r"does not depend on",
         ),
-        where=r"loss|gradient|layers",
+        where=r"model|layers",
     ),
 )

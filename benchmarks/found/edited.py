@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 
 @contextmanager
@@ -27,7 +28,11 @@ def edited(module: str, *texts: str) -> Iterator[None]:
     exec(compile(source, file, "exec", dont_inherit=True), vars(one))
     changed = {id(value): vars(one)[name] for name, value in before.items() if callable(value)}
     package = module.partition(".")[0]
-    others = [other for name, other in sys.modules.items() if other is not one and name.partition(".")[0] == package]
+    loaded = [other for other in sys.modules.values() if isinstance(other, ModuleType)]
+    # a package that is imported lazily may have left its first module with those who imported it early
+    loaded += [value for other in loaded for value in list(vars(other).values()) if isinstance(value, ModuleType)]
+    by_id = {id(other): other for other in loaded if other is not one and other.__name__.partition(".")[0] == package}
+    others = list(by_id.values())
     held = [(other, name, value) for other in others for name, value in list(vars(other).items()) if id(value) in changed]
     for other, name, value in held:
         setattr(other, name, changed[id(value)])

@@ -119,6 +119,12 @@ def test_zeros_of_different_sign_pass_as_a_convention_and_are_not_called_the_sam
     assert "a zero may have either sign" in str(report)
 
 
+def test_gradients_whose_zeros_differ_in_sign_are_the_same_numbers() -> None:
+    x = torch.tensor([[0.5, -2.0, 1.5], [3.0, 0.25, -1.0]])
+    report = crosscheck.compare(lambda x: torch.max(x, dim=1).values, lambda x: jnp.max(x, axis=1), [x])
+    assert report.headline.endswith(": the same numbers; zeros of different sign are a convention.")
+
+
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int8])
 def test_an_integer_that_wraps_around_is_called_that(dtype: torch.dtype) -> None:
     """PyTorch adds up in int64, JAX in int32; a factor would fit as well."""

@@ -204,7 +204,7 @@ def _headline(report: PairReport) -> str:
         return f"AGREE: {name}: the same to the bit."
     rtol = max(float(c.figures.get("rtol", 0)) for c in report.comparisons)
     atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
-    if SIGN_OF_ZERO in report.deviations and not rtol and not atol:
+    if not rtol and not atol and all({"rtol", "atol"} <= c.figures.keys() for c in report.comparisons):
         return f"AGREE: {name}: the same numbers; zeros of different sign are a convention."
     holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
     return f"AGREE: {name}: rounding, not a bug: {holds} holds; neither side is wrong."

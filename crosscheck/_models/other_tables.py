@@ -71,7 +71,8 @@ def _same(one: Array, other: Array) -> bool:
 def _of_torch(found: Found) -> Mapping[int, list[Array]]:
     """PyTorch's tables by size: what it computes from constants, its buffers, and halves of those that repeat one."""
     buffers = dict(found.torch.modules[""].named_buffers())
-    whole = [*found.torch.tables, *(one for name, one in found.torch.weights.items() if name in buffers)]
+    held = (one for name, one in found.torch.weights.items() if name in buffers and 1 < one.size <= LARGEST_TABLE)
+    whole = [*found.torch.tables, *held]
     by_size: dict[int, list[Array]] = defaultdict(list)
     for one in (form for table in whole for form in _forms(table)):
         if not any(np.array_equal(one.ravel(), other.ravel()) for other in by_size[one.size]):
@@ -82,12 +83,11 @@ def _of_torch(found: Found) -> Mapping[int, list[Array]]:
 def _forms(table: Array) -> Iterator[Array]:
     """A table of rotations, for the halves of each row together or each apart."""
     yield table
-    size = table.shape[-1] if table.ndim else 0
+    size = table.shape[-1]
     for half, other in ((table[..., : size // 2], table[..., size // 2 :]), (table[..., ::2], table[..., 1::2])):
-        if size and size % 2 == 0 and np.array_equal(half, other):
+        if size % 2 == 0 and np.array_equal(half, other):
             yield half
-    if size:
-        yield np.concatenate([table, table], -1)
+    yield np.concatenate([table, table], -1)
 
 
 def _tables(found: Found, stretch: Stretch) -> Iterator[Table]:

@@ -162,7 +162,7 @@ def linear(own: dict[str, np.ndarray], path: str) -> nnx.Linear:
 
 def rms_norm(own: dict[str, np.ndarray], path: str) -> nnx.RMSNorm:
     made = nnx.RMSNorm(len(own[f"{path}.weight"]), epsilon=EPS, rngs=nnx.Rngs(0))
-    made.scale[...] = jnp.asarray(own[f"{path}.weight"])
+    made.scale = nnx.Param(jnp.asarray(own[f"{path}.weight"]))
     return made
 
 

@@ -20,6 +20,8 @@ from crosscheck._models.uses import CONSTANT, DATA, MOVES
 ANGLES = frozenset(["cos", "sin"])
 ROUNDED = 2.0**-20
 """PyTorch may have computed its table in the dtype. Tables that differ by less, relatively, are one table."""
+FEWEST = 3
+"""A table of fewer different numbers is a mask, or one number."""
 MOST_TRIED = 40
 """Tables that are replaced, one by one, and so many pairs of tables."""
 
@@ -95,7 +97,7 @@ def _tables(found: Found, stretch: Stretch) -> Iterator[Table]:
 
     def note(number: int, place: Place) -> None:
         value = np.asarray(stretch.run.read(number))
-        if value.dtype == np.float64 and 2 <= value.size <= LARGEST_TABLE and np.ptp(value):
+        if value.dtype == np.float64 and value.size <= LARGEST_TABLE and len(np.unique(value)) >= FEWEST:
             table = held.setdefault(value.tobytes(), Table(value, [], set()))
             table.places.append(place)
             table.values.add(number)

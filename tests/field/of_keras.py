@@ -16,7 +16,7 @@ from zoo.architecture import State
 from zoo.plain import as_arrays, conv, conv_of, gelu, layer_norm, linear, linear_of, norm_of, softmax_attention, split_heads
 
 from field.of_transformers import EPS, HEADS, IDS, LAYERS, TYPES, Bert, seeded
-from field.of_transformers_gemma import Config, gemma
+from field.of_transformers_gemma import ROUNDING, Config, gemma
 from field.records import Bug, Check, Functions, Models
 
 Array = Any
@@ -164,9 +164,7 @@ BUGS = (
             r"\bangle",
             r"\b(cos|sin)\b",
             r"rotary|rope",
-            r"bfloat16",
-            r"float32",
-            r"\b(dtype|precision)\b",
+            *ROUNDING,
         ),
         where=r"layers\.0\.attention",
     ),

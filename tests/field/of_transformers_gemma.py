@@ -247,7 +247,7 @@ def bug(
     )
 
 
-ROUNDING = (r"bfloat16", r"float32", r"\b(dtype|precision)\b")
+ROUNDING = (r"\b(in|to|of) (bfloat16|float32)\b", r"\b(another|other|lower|higher|wider|narrower) (dtype|precision)\b")
 BUGS = (
     bug(
         "gemma_gelu",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from field import BUGS
+from field.__main__ import is_worse
 from field.judged import judged
 from field.records import Bug, Functions, Models, Optimizers, Trainings
 
@@ -57,6 +58,30 @@ def test_a_bug_is_noticed_and_its_right_version_is_not_blamed(name: str, kind: t
     assert cause is None or own["cause"] is cause, own
     assert row["assert_close"]["place"] is row["assert_close"]["cause"] is False
     assert (row["layer by layer"] is not None) is (kind is Models)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "worse"),
+    [
+        ({"notices": True, "place": True, "cause": False, "alarm": False}, None, False),
+        ({"notices": False, "place": False, "cause": False, "alarm": False}, None, True),
+        ({"notices": True, "place": True, "cause": False, "alarm": True}, None, True),
+        (
+            {"notices": True, "place": True, "cause": False, "alarm": False},
+            {"notices": True, "place": True, "cause": True},
+            True,
+        ),
+        (
+            {"notices": False, "place": False, "cause": False, "alarm": False},
+            {"notices": False, "place": False, "cause": False},
+            False,
+        ),
+    ],
+)
+def test_a_session_fails_where_less_is_found_than_was_kept(
+    now: dict[str, bool], before: dict[str, bool] | None, worse: bool
+) -> None:
+    assert is_worse(now, before) is worse
 
 
 def test_the_table_of_the_page_has_every_bug() -> None:

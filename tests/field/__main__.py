@@ -1,9 +1,11 @@
 """Judge the bugs of the field and print a table: ``python -m field [WORD ...]`` in the tests' folder.
 
-Each WORD keeps the bugs whose names hold it. It exits with 1 if crosscheck misses one, or complains of a right version.
+Each WORD keeps the bugs whose names hold it. It exits with 1 if crosscheck complains of a right version, or does not notice,
+place or name what it did when the kept table was written.
 """
 
 import argparse
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +17,7 @@ from field.judged import Row, judged
 
 CHECKS = ("project's own", "assert_close", "assert_allclose", "layer by layer", "crosscheck")
 COLUMNS = ("notices", "alarm", "place", "cause")
+KEPT = Path(__file__).parents[2] / "results" / "field" / "field.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("words", nargs="*", help="the bugs whose names hold one of these; all if there is none")
     parser.add_argument("--json", type=Path, help="write the rows there")
     asked = parser.parse_args(arguments)
+    kept = {row["bug"]: row["crosscheck"] for row in json.loads(KEPT.read_text(encoding="utf-8"))["bugs"]}
     rows: list[Row] = []
     print(f"{'bug':44} {'notices':8} {'alarm':6} {'place':6} {'cause':6} {'seconds':>7}")
     for bug in BUGS:
@@ -33,8 +37,16 @@ def main(arguments: list[str]) -> int:
         print(f"{check:16} {counted(rows, check)}")
     if asked.json:
         write_json(asked.json, {"schema": "crosscheck.field/1", "environment": environment(), "bugs": rows})
-    bad = [row for row in rows if not row["crosscheck"]["notices"] or row["crosscheck"]["alarm"]]
-    return 1 if bad or not rows else 0
+    worse = [row["bug"] for row in rows if is_worse(row["crosscheck"], kept.get(row["bug"]))]
+    if worse:
+        print(f"worse than kept: {', '.join(worse)}")
+    return 1 if worse or not rows else 0
+
+
+def is_worse(now: Row, kept: Row | None) -> bool:
+    """Whether crosscheck complains of the right version, or misses what it found before; a new bug must be noticed."""
+    found = [one for one in ("notices", "place", "cause") if kept[one]] if kept else ["notices"]
+    return now["alarm"] or not all(now[one] for one in found)
 
 
 def line(row: Row) -> str:

@@ -104,7 +104,7 @@ def models(session: nox.Session) -> None:
 
 def tests_of_models() -> list[str]:
     """The files of the session `models`."""
-    patterns = ("zoo", "models*", "copy_weights", "dictionary", "optimizers", "training")
+    patterns = ("zoo", "models*", "copy_weights", "dictionary", "optimizers", "training*")
     return sorted(str(path) for pattern in patterns for path in Path("tests").glob(f"test_{pattern}.py"))
 
 

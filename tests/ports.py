@@ -36,6 +36,11 @@ def compared(model: nn.Module, port: Port, *inputs: Any, order: int = 0) -> Mode
     return compare_models(model, port, list(inputs), params=params, order=order)
 
 
+def norm(p: dict[str, Any], name: str, x: Any, epsilon: float = 1e-5) -> Any:
+    scaled = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + epsilon)
+    return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
 def linear(p: dict[str, Any], name: str, x: Any) -> Any:
     return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
 

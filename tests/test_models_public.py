@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from ports import Function, Port, X, compared, linear, normal, seeded
+from ports import Function, Port, X, compared, linear, norm, normal, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from crosscheck import ModelsReport, compare_models, copy_weights
+from crosscheck import ModelsReport, compare_models
 
 pytestmark = pytest.mark.full
 
@@ -28,11 +28,6 @@ def only_fault(report: ModelsReport) -> Any:
     assert not report.passed
     assert len(report.diverging) == 1, report.story()
     return report.faults[0]
-
-
-def norm(p: dict[str, Any], name: str, x: Any, epsilon: float = 1e-5) -> Any:
-    scaled = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + epsilon)
-    return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
 
 
 class Masked(nn.Module):
@@ -400,54 +395,3 @@ def test_tokens_that_jax_moves_after_it_has_joined_them_are_one_fault() -> None:
     assert compared(seeded(Joined()), lambda p, x: port(p, x, back=True), X).passed
     fault = only_fault(compared(seeded(Joined()), port, X))
     assert (fault.operation, fault.explanation) == ("cat", "JAX has the same numbers there, in another order")
-
-
-def test_copy_weights_copies_a_bias_of_some_outputs_of_a_layer() -> None:
-    class Steps(nn.Module):
-        """As the step sizes of a state space model: one layer makes them together with other numbers."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner, self.step, self.out = nn.Linear(8, 12, bias=False), nn.Parameter(torch.zeros(4)), nn.Linear(8, 8)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            h, size = self.inner(x).split([8, 4], -1)
-            return self.out(h * F.softplus(size + self.step).repeat(1, 1, 2))
-
-    def port(p: dict[str, Any], x: Any) -> Any:
-        h, size = jnp.split(x @ p["inner"], [8], -1)
-        return (h * jnp.tile(jax.nn.softplus(size + p["step"]), (1, 1, 2))) @ p["out"] + p["bias"]
-
-    model = seeded(Steps())
-    shapes = {"inner": (8, 12), "step": (4,), "out": (8, 8), "bias": (8,)}
-    rng = np.random.default_rng(1)
-    params = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
-    filled, _ = copy_weights(model, port, [X], params=params)
-    assert np.array_equal(filled["step"], model.step.detach().numpy())
-    assert compare_models(model, port, [X], params=filled).passed
-
-
-def test_copy_weights_keeps_a_table_that_is_not_trained() -> None:
-    """JAX computes it."""
-    table = np.sin(np.arange(48).reshape(6, 8)).astype(np.float32)
-
-    class Table(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.places = nn.Parameter(torch.from_numpy(table.copy()), requires_grad=False)
-            self.norm, self.up = nn.LayerNorm(8), nn.Linear(8, 8)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = x + self.places
-            return x + self.up(self.norm(x))
-
-    def port(p: dict[str, Any], x: Any) -> Any:
-        x = x + table
-        return x + linear(p, "up", norm(p, "norm", x))
-
-    model = Table()
-    start = {"up.weight": normal(8, 8), "up.bias": np.zeros(8), "norm.weight": np.ones(8), "norm.bias": np.zeros(8)}
-    params = {name: jnp.asarray(one, jnp.float32) for name, one in start.items()}
-    filled, matches = copy_weights(model, port, [X], params=params)
-    assert {str(one.torch) for one in matches if one.jax} == {"up.weight", "up.bias", "norm.weight", "norm.bias"}
-    assert compare_models(model, port, [X], params=filled).passed

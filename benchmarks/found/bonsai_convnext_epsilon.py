@@ -7,7 +7,7 @@ from unittest import mock
 
 from finding import Finding, OwnTest, Sides, main
 from flax import nnx
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, channels_last, drawn, normals, renamed
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, channels_last, drawn, normals, renamed
 from transformers import ConvNextConfig, ConvNextForImageClassification
 
 NAMES = {
@@ -31,7 +31,7 @@ def sides() -> Sides:
     original = drawn(lambda: ConvNextForImageClassification(given))
     port = modeling.ConvNeXt(modeling.ModelConfig(depths, widths, 0.0, 5), rngs=nnx.Rngs(0))
     return Sides(
-        Original(original, lambda model, pixels: model(pixels).logits),
+        Called(original, lambda model, pixels: model(pixels).logits),
         Port(renamed(original, port, NAMES), lambda model, pixels: model(pixels, rngs=None)),
         [normals(2, 3, 16, 16)],
         torch_to_jax=channels_last,

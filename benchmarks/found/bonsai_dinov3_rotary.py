@@ -8,7 +8,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 from finding import Finding, OwnTest, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, drawn, loaded, normals
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, drawn, loaded, normals
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 
@@ -27,7 +27,7 @@ def sides(act: str = "silu") -> Sides:
     config = modeling.ModelConfig(image_size=16, patch_size=(4, 4), **sizes)
     port = loaded(original, lambda folder: params.create_model_from_safe_tensors(folder, config))
     return Sides(
-        Original(original, lambda model, pixels: model(pixels).last_hidden_state),
+        Called(original, lambda model, pixels: model(pixels).last_hidden_state),
         Port(port, lambda model, pixels: model(pixels)["last_hidden_state"]),
         [normals(2, 3, 16, 16)],
     )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import torch
 from finding import Finding, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, drawn, integers, loaded
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, drawn, integers, loaded
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
 WINDOW, PROMPT = 4, 7
@@ -73,7 +73,7 @@ def sides() -> Sides:
             logits = model(part, None, cache=cache, **here)
         return logits
 
-    return Sides(Original(original, theirs), Port(port, call), [integers(1, 30, 2, PROMPT + 1)])
+    return Sides(Called(original, theirs), Port(port, call), [integers(1, 30, 2, PROMPT + 1)])
 
 
 def mended() -> AbstractContextManager[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from bonsai_qwen3_rope_theta import models
 from finding import Finding, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, integers
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, integers
 
 PADS = np.array([0, 2])
 """Before each prompt of the batch."""
@@ -42,7 +42,7 @@ def sides() -> Sides:
         return logits
 
     tokens = np.where(real, integers(1, 32, 2, PROMPT + 1), 0)
-    return Sides(Original(original, theirs), Port(port, call), [tokens])
+    return Sides(Called(original, theirs), Port(port, call), [tokens])
 
 
 def mended() -> AbstractContextManager[Any]:

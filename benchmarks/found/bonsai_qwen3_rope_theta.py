@@ -8,7 +8,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 from finding import Finding, OwnTest, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, drawn, integers, loaded
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, drawn, integers, loaded
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 THETA = 10_000
@@ -44,7 +44,7 @@ def sides() -> Sides:
         return model(tokens, cache=cache, segment_ids=jnp.ones_like(tokens))
 
     return Sides(
-        Original(original, lambda model, tokens: model(tokens, use_cache=False).logits),
+        Called(original, lambda model, tokens: model(tokens, use_cache=False).logits),
         Port(port, call),
         [integers(1, 32, 2, 8)],
     )

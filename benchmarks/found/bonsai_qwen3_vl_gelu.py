@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from finding import Finding, OwnTest, Sides, main
 from flax import nnx
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, drawn, normals, renamed
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, drawn, normals, renamed
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLVisionConfig
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 
@@ -35,7 +35,7 @@ def sides() -> Sides:
     original = drawn(lambda: Qwen3VLVisionModel(Qwen3VLVisionConfig(**sizes)))
     port = modeling.Qwen3VLVisionModel(modeling.Qwen3VLVisionConfig(**sizes), rngs=nnx.Rngs(0))
     return Sides(
-        Original(original, lambda model, patches: model(patches, torch.as_tensor(GRID))),
+        Called(original, lambda model, patches: model(patches, torch.as_tensor(GRID))),
         Port(renamed(original, port, NAMES), lambda model, patches: model(patches, GRID)),
         [normals(16, 96)],
     )

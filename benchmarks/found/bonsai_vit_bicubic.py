@@ -9,7 +9,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 from finding import Finding, OwnTest, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, channels_last, drawn, loaded, normals
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, channels_last, drawn, loaded, normals
 from transformers import ViTConfig, ViTForImageClassification
 
 
@@ -30,7 +30,7 @@ def sides() -> Sides:
             return model(pixels, rngs=None)
 
     return Sides(
-        Original(original, lambda model, pixels: model(pixels, interpolate_pos_encoding=True).logits),
+        Called(original, lambda model, pixels: model(pixels, interpolate_pos_encoding=True).logits),
         Port(port, call),
         [normals(2, 3, 24, 24)],
         torch_to_jax=channels_last,

@@ -8,7 +8,7 @@ from unittest import mock
 
 import jax
 from finding import Finding, OwnTest, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, channels_last, drawn, loaded, normals
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, channels_last, drawn, loaded, normals
 from transformers import ViTConfig, ViTForImageClassification
 
 
@@ -20,7 +20,7 @@ def sides() -> Sides:
     config = modeling.ModelConfig((16, 16), (4, 4), 3, 32, 0.0, 0.0, 4, 64, 1e-12, 2, 5)
     port = loaded(original, lambda folder: params.create_vit_from_pretrained(folder, config))
     return Sides(
-        Original(original, lambda model, pixels: model(pixels).logits),
+        Called(original, lambda model, pixels: model(pixels).logits),
         Port(port, lambda model, pixels: model(pixels, rngs=None)),
         [normals(2, 3, 16, 16)],
         torch_to_jax=channels_last,

@@ -9,7 +9,7 @@ from unittest import mock
 
 import jax
 from finding import Finding, OwnTest, Sides, main
-from of_bonsai import COMMIT, MODELS, PROJECT, Original, Port, drawn, loaded, normals
+from of_bonsai import COMMIT, MODELS, PROJECT, Called, Port, drawn, loaded, normals
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 SIZES = {
@@ -35,7 +35,7 @@ def sides() -> Sides:
     with mock.patch.object(modeling.ModelConfig, "whisper_tiny", return_value=config):  # the loader takes no configuration
         port = loaded(original, params.create_whisper_from_pretrained)
     return Sides(
-        Original(original.model.encoder, lambda encoder, sound: encoder(sound).last_hidden_state),
+        Called(original.model.encoder, lambda encoder, sound: encoder(sound).last_hidden_state),
         Port(port.encoder, lambda encoder, sound: encoder(sound, None)),
         [normals(2, 8, 12)],
         torch_to_jax=lambda inputs: [one.transpose(0, 2, 1) for one in inputs],

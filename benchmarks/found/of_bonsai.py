@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import torch
 from flax import nnx
+
+sys.path.append(str(Path(__file__).parents[2] / "tests"))
+from public.records import Called, channels_last, integers, normals
+
+__all__ = ["Called", "Port", "channels_last", "drawn", "integers", "loaded", "normals", "renamed"]
 
 PROJECT = "jax-ml/bonsai"
 COMMIT = "36284254cf738d99c1c5d1e3a292d27656a0a365"
 MODELS = "bonsai/models"
-
-
-class Original(torch.nn.Module):
-    """A model of torch behind the function that calls it, so that it takes and gives plain tensors."""
-
-    def __init__(self, model: torch.nn.Module, call: Callable[..., Any]) -> None:
-        super().__init__()
-        self.model = model
-        self.call = call
-
-    def forward(self, *given: torch.Tensor) -> Any:
-        return self.call(self.model, *given)
 
 
 class Port(nnx.Module):
@@ -87,16 +81,3 @@ def renamed(original: torch.nn.Module, port: Any, names: dict[str, str]) -> Any:
     nnx.update(port, state)
     port.eval()
     return port
-
-
-def normals(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def integers(low: int, high: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(low, high, shape).astype(np.int32)
-
-
-def channels_last(inputs: Sequence[Any]) -> list[Any]:
-    """Images as JAX has them: NCHW to NHWC."""
-    return [one.transpose(0, 2, 3, 1) if one.ndim == 4 else one for one in inputs]

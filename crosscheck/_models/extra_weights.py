@@ -11,7 +11,7 @@ from crosscheck._models.reruns import Stretch
 from crosscheck._models.uses import DATA, WEIGHT
 
 NEUTRAL = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}
-"""For each operation, the number that it changes nothing with; the verbs are said of JAX."""
+"""For each operation, the second operand with which it changes nothing."""
 VERBS = {"add": "adds", "sub": "subtracts", "mul": "multiplies by", "div": "divides by"}
 
 
@@ -19,9 +19,9 @@ def extra_weight(found: Found, fault: Fault) -> str:
     """Which weight JAX has too many, as a clause; empty if none explains the fault."""
     partnered = {match.jax for match in found.weights.matches if match.torch is not None}
     alone = set(found.model.names) - partnered
-    if not alone:
-        return ""
     stretch, flat = Stretch(found, fault.landmark), found.flat
+    if not alone or not stretch.is_small:
+        return ""
     for step in stretch.steps:
         name = step.operation.name
         for place, number in enumerate(step.inputs):
@@ -32,6 +32,6 @@ def extra_weight(found: Found, fault: Fault) -> str:
             def neutral(value: Array, number: float = NEUTRAL[name]) -> Array:
                 return np.full(np.shape(value), number, np.asarray(value).dtype)
 
-            if np.abs(stretch.apart({(step.operation.index, place): neutral})).max(initial=0.0) <= stretch.limit:
+            if stretch.error({(step.operation.index, place): neutral}) <= stretch.limit:
                 return f"JAX {VERBS[name]} {', '.join(sorted(weight))} there, for which PyTorch has no weight"
     return ""

@@ -35,7 +35,9 @@ def other_function(found: Found, fault: Fault) -> str:
     expected = found.landmarks[fault.landmark].expected.wide
     if x.size < FEWEST or y.dtype != np.float64 or not x.size == y.size == expected.size:
         return ""
-    order, there = np.argsort(y, axis=None), np.argsort(expected, axis=None)
+    order = there = np.argsort(y, axis=None)
+    if not np.array_equal(y.ravel(), expected.ravel()):  # the landmark has its numbers in another order
+        there = np.argsort(expected, axis=None)
     if not np.array_equal(y.ravel()[order], expected.ravel()[there]):
         return ""  # the landmark has more than the result of the operation
     x, y, theirs = x.ravel()[order], y.ravel()[order], found.located.values[fault.landmark].ravel()[there]

@@ -15,7 +15,6 @@ from crosscheck._compare.how_constants import WORDS
 from crosscheck._compare.how_numbers import plain
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.constants import FEWEST, root
-from crosscheck._models.distances import distance
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import Fault
 from crosscheck._models.reruns import RESULT, RIGHT, Change, Place, Stretch
@@ -28,8 +27,6 @@ MOST_SCALARS = 12
 """For each number of JAX, so many numbers of torch's program are tried at most."""
 MOST_TRIED = 600
 """JAX's program is run again at most so many times, for all faults of a comparison together."""
-MOST_NUMBERS = 2**22
-"""With more numbers in its results, it takes too long to run it again and again."""
 STEPS = 10
 """A number is fitted in at most so many steps."""
 STEP = 2.0**-10
@@ -75,7 +72,7 @@ class OtherNumbers:
         if expected.size < FEWEST or expected.dtype != np.float64:
             return ""
         stretch = Stretch(self._found, fault.landmark)
-        said = explain(stretch) if stretch.size <= MOST_NUMBERS else ""
+        said = explain(stretch) if stretch.is_small else ""
         self.corrected.update({fault.landmark} if said else ())
         return said
 
@@ -118,10 +115,8 @@ class OtherNumbers:
 
     def _error(self, stretch: Stretch, one: Hypothesis, number: float) -> float:
         """How far JAX is from torch with another number; infinite if it cannot be run with it."""
-        apart = self._apart(stretch, one, number)
-        if apart is None or not np.isfinite(apart).all():
-            return float("inf")
-        return distance(apart + stretch.expected, stretch.expected)
+        self._left -= 1
+        return stretch.error(one.changes(number))
 
     def _apart(self, stretch: Stretch, one: Hypothesis, number: float) -> Array | None:
         self._left -= 1

@@ -22,6 +22,8 @@ ROUNDED = 2.0**-20
 """PyTorch may have computed its table in the dtype. Tables that differ by less, relatively, are one table."""
 FEWEST = 3
 """A table of fewer different numbers is a mask, or one number."""
+CLEARLY = 16.0
+"""PyTorch's tables must make JAX's error so many times smaller."""
 MOST_TRIED = 40
 """Tables that are replaced, one by one, and so many pairs of tables."""
 
@@ -41,14 +43,14 @@ def other_table(found: Found, fault: Fault) -> str:
     may have computed before.
     """
     stretch = Stretch(found, fault.landmark)
-    theirs = sorted(_tables(found, stretch), key=lambda one: one.numbers.size)
+    theirs = sorted(_tables(found, stretch), key=lambda one: one.numbers.size) if stretch.is_small else []
     by_size = _of_torch(found) if theirs else {}
-    limit = max(stretch.limit, ROUNDED * float(np.abs(stretch.expected).max(initial=0.0)))
+    limit = max(stretch.limit, min(ROUNDED, found.located.errors[fault.landmark] / CLEARLY))
 
     def right(tables: Sequence[Table], mine: Sequence[Array]) -> bool:
         pairs = zip(tables, mine, strict=True)
         changes = {place: partial(_instead, other) for table, other in pairs for place in table.places}
-        return bool(np.abs(stretch.apart(changes)).max(initial=0.0) <= limit)
+        return stretch.error(changes) <= limit
 
     alone = ((one, mine) for one in theirs for mine in by_size[one.numbers.size] if not _same(one.numbers, mine))
     for one, mine in islice(alone, MOST_TRIED):
@@ -159,7 +161,7 @@ def _said(theirs: Array, mine: Array, *, are_angles: bool) -> str:
 def _of_rotations(theirs: Sequence[Array], mine: Sequence[Array]) -> str:
     """What differs in two tables, of cosines and of sines: their angles, or what both are multiplied by."""
     here, there = _rotation(*theirs), _rotation(*mine)
-    if here is None or there is None:
+    if here is None or there is None or here[0].size != there[0].size:
         return "JAX's two tables of constants are others than PyTorch's"
     (angles, size), (expected, size_there) = here, there
     said = []
@@ -171,11 +173,14 @@ def _of_rotations(theirs: Sequence[Array], mine: Sequence[Array]) -> str:
 
 
 def _rotation(one: Array, other: Array) -> tuple[Array, float] | None:
-    """The angles of the second position, and the size of all numbers; None if these are no cosines and sines."""
+    """The angles of the second position, and the size of all numbers; None if these are no cosines and sines.
+
+    All angles of the first position are 0.
+    """
     rows = [table.reshape(-1, table.shape[-1]) for table in (one, other)]
-    cosines, sines = rows if np.ptp(rows[0][0]) == 0 and rows[0][0, 0] else rows[::-1]
+    sines, cosines = sorted(rows, key=lambda table: float(np.abs(table[0]).max()))
     sizes = np.hypot(cosines, sines)
-    if len(cosines) < 2 or np.ptp(sizes) > ROUNDED * sizes.max():
+    if len(cosines) < 2 or sines[0].any() or np.ptp(sizes) > ROUNDED * sizes.max():
         return None
     return np.arctan2(sines[1], cosines[1]), float(sizes.mean())
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.distances import distance
 from crosscheck._models.engine import Found
 from crosscheck._models.jax_recording import Step
 
@@ -18,6 +19,8 @@ Place = tuple[int, int]
 """A step, and the position of one of its operands or ``RESULT``."""
 Change = Callable[[Any], Any]
 """A function from an operand or a result to what takes its place."""
+MOST_NUMBERS = 2**22
+"""A stretch whose results hold more numbers takes too long to be run again and again."""
 RIGHT = 1e-7
 """The largest difference from torch's numbers that is left after the right change."""
 CLEARLY = 1e3
@@ -30,7 +33,7 @@ class Stretch:
     Attributes:
         steps: Its steps, in order.
         expected: torch's values at the landmark.
-        limit: The largest difference from them that counts as none.
+        limit: The largest error that counts as none, relative as ``distance`` is.
     """
 
     def __init__(self, found: Found, at: int) -> None:
@@ -60,9 +63,9 @@ class Stretch:
         return [self._flat.steps[one] for one in sorted(found)]
 
     @property
-    def size(self) -> int:
-        """How many numbers its steps compute."""
-        return sum(int(np.size(self.run.values[one])) for step in self.steps for one in step.outputs)
+    def is_small(self) -> bool:
+        """Whether it may be run again and again."""
+        return sum(int(np.size(self.run.values[one])) for step in self.steps for one in step.outputs) <= MOST_NUMBERS
 
     def values(self, size: int) -> Iterator[Array]:
         """The results of its steps that have so many numbers, the last one first: JAX's, where torch's have their place."""
@@ -72,6 +75,14 @@ class Stretch:
             for value in (self.run.values[one] for one in step.outputs if one != self._target):
                 if np.size(value) == size and value.dtype == np.float64:
                     yield np.asarray(value)
+
+    def error(self, changes: Mapping[Place, Change]) -> float:
+        """The error at the landmark after changes; infinite if it cannot be run with them, or gives NaN or infinity."""
+        try:
+            apart = self.apart(changes)
+        except Exception:  # a step may refuse a value
+            return float("inf")
+        return distance(apart + self.expected, self.expected) if np.isfinite(apart).all() else float("inf")
 
     def apart(self, changes: Mapping[Place, Change]) -> Array:
         """The difference from torch's values at the landmark, after changes of operands and results."""

@@ -37,13 +37,13 @@ def set_aside(found: Found) -> None:
     A fault stays if another number or setting explains it: with that, JAX has torch's values, so that the weights are right.
     So are those that no fault taken away depends on, if JAX holds their numbers.
     """
+    if not found.uncopied:
+        return
     applied: dict[int, set[str]] = {}
     for use in found.torch.uses:
         names = {name for names in use.names for name in names.split("+")} - set(found.torch.buffers)
         if unproven := names & set(found.uncopied):
             applied.setdefault(use.operation.index, set()).update(unproven)
-    if not found.uncopied:
-        return
     settings, numbers = OtherSettings(found), OtherNumbers(found)
     # a fault before such weights cannot be corrected by a run, and what follows shows it again
     doubtful, kept, wrong = set(applied), list[Fault](), set[str]()

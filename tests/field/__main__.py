@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     """Print a row for each bug, then what each check found."""
     parser = argparse.ArgumentParser(prog="python -m field", description=__doc__.partition(":")[0])
     parser.add_argument("words", nargs="*", help="the bugs whose names hold one of these; all if there is none")
-    parser.add_argument("--json", type=Path, help="write the rows there")
+    parser.add_argument("--json", type=Path, help="write the rows there, in place of older rows of the same bugs")
     asked = parser.parse_args(arguments)
     kept = {row["bug"]: row["crosscheck"] for row in json.loads(KEPT.read_text(encoding="utf-8"))["bugs"]}
     rows: list[Row] = []
@@ -36,7 +36,10 @@ def main(arguments: list[str]) -> int:
     for check in CHECKS:
         print(f"{check:16} {counted(rows, check)}")
     if asked.json:
-        write_json(asked.json, {"schema": "crosscheck.field/1", "environment": environment(), "bugs": rows})
+        older = json.loads(asked.json.read_text(encoding="utf-8"))["bugs"] if asked.json.exists() else []
+        by_name = {row["bug"]: row for row in (*older, *rows)}
+        every = [by_name[bug.name] for bug in BUGS if bug.name in by_name]
+        write_json(asked.json, {"schema": "crosscheck.field/1", "environment": environment(), "bugs": every})
     worse = [row["bug"] for row in rows if is_worse(row["crosscheck"], kept.get(row["bug"]))]
     if worse:
         print(f"worse than kept: {', '.join(worse)}")

@@ -189,7 +189,7 @@ class Masks(NamedTuple):
 FREQUENCIES, TIMES = Masks(2, 27, 1.0), Masks(10, None, 0.05)
 """What the speech model is trained with."""
 ONE_FREQUENCY, ONE_TIME = Masks(1, 15, 1.0), Masks(1, 50, 1.0)
-"""What the layer has where it is told nothing."""
+"""The defaults of the layer, which JAX uses if no options are given."""
 
 
 def torch_seen(sizes: Any, portions: Any, starts: Any, places: int, masks: Masks) -> Any:

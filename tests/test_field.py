@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from field import BUGS
-from field.__main__ import is_worse
+from field.__main__ import is_worse, main
 from field.judged import judged
 from field.records import Bug, Functions, Models, Optimizers, Trainings
 
@@ -102,3 +102,19 @@ def test_the_readme_says_what_the_files_say() -> None:
     evidence = (root / "README.md").read_text(encoding="utf-8").partition("[start:evidence] -->")[2].partition("<!--")[0]
     assert [int(one) for one in re.findall(r"\b\d+\b", evidence)] == [len(rows), *counts, found]
     assert not any(row["crosscheck"]["alarm"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch"], "no bug's name holds nosuch"),
+        (["rmsprop", "--json", "nowhere/field.json"], "--json: the folder nowhere"),
+    ],
+)
+def test_what_cannot_be_judged_or_written_is_said_first(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err

@@ -75,12 +75,21 @@ def main(finding: Finding) -> int:
     parser.add_argument("--json", type=Path, help="write what was found there")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
+    if asked.clone and not asked.clone.is_dir():
+        parser.error(f"--clone: {asked.clone} is no folder; expected a clone of {finding.project} at {finding.version}")
+    if asked.json and not asked.json.parent.is_dir():
+        parser.error(f"--json: the folder {asked.json.parent} does not exist; make it first")
     if asked.clone:
         sys.path.insert(0, str(asked.clone))
     before, raised, difference, accepted = None, None, None, None
     try:
         sides = finding.sides()
         before, (difference, accepted) = _compared(sides, finding.order), _own(sides, finding.own_test)
+    except ModuleNotFoundError as error:
+        also = f", and {' and '.join(finding.distributions)}" if finding.distributions else ""
+        parser.error(
+            f"there is no module {error.name}; expected {finding.project} {finding.version}, installed or by --clone{also}"
+        )
     except Exception as error:
         if finding.raises is None or not isinstance(error, finding.raises):
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,17 @@ from crosscheck._frameworks import torch_backend
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, describe, watching
 
 
-def copied(module: torch.nn.Module) -> torch.nn.Module:
-    """A deep copy. Of a tensor that the last call computed, as ``weight_norm`` keeps one, the numbers are copied."""
+def copied(module: torch.nn.Module, shared: Container[str] = ()) -> torch.nn.Module:
+    """A deep copy. Of a tensor that the last call computed, as ``weight_norm`` keeps one, the numbers are copied.
+
+    The parameters whose names are ``shared`` have the numbers of the module's own ones, so nothing may write to them.
+    """
     kept = [one for inside in module.modules() for one in vars(inside).values() if isinstance(one, torch.Tensor)]
-    result = copy.deepcopy(module, {id(one): one.detach().clone() for one in kept if not one.is_leaf})
+    known: dict[int, Any] = {id(one): one.detach().clone() for one in kept if not one.is_leaf}
+    for name, one in module.named_parameters():
+        if name in shared and type(one) is torch.nn.Parameter:
+            known[id(one)] = torch.nn.Parameter(one.detach(), one.requires_grad)
+    result = copy.deepcopy(module, known)
     for one in result.parameters():
         if not one.is_leaf:  # a copy by TorchScript is computed from the original
             one.detach_().requires_grad_()
@@ -30,8 +37,9 @@ class TorchProgram:
     name = "torch"
     modes = ("eager",)
 
-    def __init__(self, function: Any, inputs: Inputs, device: str) -> None:
-        self.inputs, self.device = inputs, device
+    def __init__(self, function: Any, inputs: Inputs, device: str, shared: Container[str] = ()) -> None:
+        """``shared``: the parameters of a module to which no call writes; they are not copied."""
+        self.inputs, self.device, self._shared = inputs, device, shared
         self._given = function
         self.draws = self.uneven = False
         self.changed: tuple[str, ...] = ()
@@ -44,7 +52,7 @@ class TorchProgram:
         """
         if not isinstance(self._given, torch.nn.Module):
             return self._given
-        module = copied(self._given).to(getattr(torch, self.inputs.fmt.name))
+        module = copied(self._given, self._shared).to(getattr(torch, self.inputs.fmt.name))
         return module.to("cuda") if self.device == "gpu" else module
 
     def _call(self, leaves: Sequence[Any]) -> Any:

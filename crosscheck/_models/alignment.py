@@ -71,13 +71,14 @@ def products(torch: TorchRecord) -> list[Product]:
         if use.kind not in PRODUCTS or use.operand is None or use.given is None:
             continue
         result = use.result.matrix(torch.values[use.operation.index].wide)
-        bias = use.names[1] if len(use.names) > 1 and use.matrices[1].shape[1] == result.shape[1] else None
+        matrix, *others = (np.asarray(one, np.float64) for one in use.matrices)
+        bias = use.names[1] if others and others[0].shape[1] == result.shape[1] else None
         if bias is not None:
-            result = result - use.matrices[1]
+            result = result - others[0]
         elif len(use.names) == 1:
             bias = added.get(use.operation.index)
-        key = (use.names[0], use.matrices[0].shape[1], use.matrices[0].tobytes()[:512])
-        product = found.setdefault(key, Product(use.names[0], use.index, use.matrices[0], use.kind, [], [], bias))
+        key = (use.names[0], matrix.shape[1], matrix.tobytes()[:512])
+        product = found.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], bias))
         product.operands.append(use.operand.matrix(use.given.wide))
         product.results.append(result)
     return list(found.values())

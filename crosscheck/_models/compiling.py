@@ -13,13 +13,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 from jax.extend.core import Literal
 
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.stepping import Arithmetic
 from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
-from crosscheck._shadow.jax_equations import Constants
+from crosscheck._shadow.jax_equations import Constants, is_float, wide_of
 from crosscheck._shadow.jax_lift import QUIET, Interpreter, seed_of
 
 Function = Callable[[Any, Any, list[Any]], list[Any]]
@@ -55,12 +56,15 @@ class Stretch:
     rounded: bool
     functions: tuple[Function, Function] | None = field(default=None, compare=False)
 
-    def run(self, values: Mapping[int, Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
-        """The values that it makes, by number; its noise is independent of that of other stretches."""
+    def run(self, value: Callable[[int], Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
+        """The values that it makes, by number; its noise is independent of that of other stretches.
+
+        ``value`` gives those that it needs: floats in float64, or weights in the dtype, which the stretch widens.
+        """
         assert self.functions is not None
         seed = seed_of(noise or QUIET, self.steps[0].operation.index)
         unit = np.float64((noise or QUIET).unit)
-        results = self.functions[noise is not None](seed, unit, [values[one] for one in self.given])
+        results = self.functions[noise is not None](seed, unit, list(map(value, self.given)))
         return zip(self.made, results, strict=True)
 
 
@@ -69,13 +73,17 @@ def _compiled(stretch: Stretch, noisy: bool) -> Function:
     def function(seed: Any, unit: Any, given: list[Any]) -> list[Any]:
         interpreter = Interpreter(stretch.dtype, stretch.exact, seed, unit, np.float64(0))
         arithmetic = Arithmetic(interpreter, stretch.exact, wide=True, noisy=noisy, rounded=stretch.rounded)
-        values: dict[Any, Any] = dict(zip(stretch.given, given, strict=True))
+        values: dict[Any, Any] = dict(zip(stretch.given, map(_wide, given), strict=True))
         for step in stretch.steps:
             operands = [arithmetic.literal(one) if isinstance(one, Literal) else values[one] for one in step.inputs]
             values.update(zip(step.outputs, arithmetic.results(step, operands), strict=True))
         return [values[one] for one in stretch.made]
 
     return jax.jit(function)
+
+
+def _wide(value: Any) -> Any:
+    return lax.convert_element_type(value, wide_of(value.dtype)) if is_float(value) else value
 
 
 def repeated(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> list[Stretch]:

@@ -115,9 +115,7 @@ class Found:
     @cached_property
     def applied(self) -> list[list[tuple[str, tuple[str, int, int]]]]:
         """For each use in JAX, the names and the numbers of its weights: slices of one array are different weights."""
-        fixed = self.forcing.fixed
-        uses = jax_recording.uses(self.flat, fixed.values(wide=True).__getitem__)
-        fixed.drop()
+        uses = jax_recording.uses(self.flat, self.forcing.fixed.numbers)
         return [list(zip(use.names, map(fingerprint, use.matrices), strict=True)) for _, use, _ in uses]
 
 
@@ -137,12 +135,13 @@ def run(
     ``lay_out`` makes JAX's inputs of torch's.
     """
     model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order)
-    outputs, made = returned(torch_model, inputs)
-    memory.check(flat, order, made)
-    torch = record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+    once = returned(torch_model, inputs)
+    outputs = once.outputs
+    memory.check(flat, order, once.numbers)
+    torch = record(TorchProgram(torch_model, inputs, "cpu", once.shared), outputs.names)
     trim()
     fixed = Fixed(flat, model.weights)
-    uses = jax_recording.uses(flat, fixed.values(wide=True).__getitem__)
+    uses = jax_recording.uses(flat, fixed.numbers)
     pairs = pair(torch.uses, [use for _, use, _ in uses])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
     with ThreadPoolExecutor(1) as beside:
@@ -188,12 +187,11 @@ def run(
     if torch.narrow:
         names = ", ".join(sorted({torch.operations[one].name for one in torch.narrow}))
         found.notes.append(f"PyTorch has no float64 for {names}: what these lead to is judged in {inputs.fmt.name}")
-    fixed.drop()
     trim()
     if order and not located.faults and not uncompared.blank_places(found) and outputs.floats:
         try:
             found.gradients = gradients(
-                TorchProgram(torch_model, inputs, "cpu"),
+                TorchProgram(torch_model, inputs, "cpu", once.shared),
                 model,
                 jax_inputs.leaves,
                 torch,
@@ -219,7 +217,6 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     truth = forcing.replaced(located.left, **options, values=True)
     jax = forcing.replaced(located.left, wide=False, keep=bool(located.faults), against=truth, in_parts=False)
     free = forcing.free(wide=False)
-    forcing.fixed.drop(wide=False)
     # where all is equal in float64, torch's values are those of a clean run of JAX
     equal = not located.left and all(error <= FLOOR for error in located.errors.values())
     free_wide = None if equal else forcing.free(wide=True, values=True)

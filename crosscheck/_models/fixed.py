@@ -1,47 +1,110 @@
-"""What a program of JAX computes from weights and constants alone: the same in every run, so it is computed once."""
+"""What a program of JAX computes from weights and constants alone: the same in every run.
+
+Weights stay in the dtype in which the model holds them. A value that is only moved from a weight is a view of it, which is
+widened each time that a step needs it, so that no run holds all weights in float64. Other values are computed once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from jax import lax
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.places import is_moved, without_inputs
+from crosscheck._models.running import Widened
+from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import DATA, WEIGHT
+from crosscheck._shadow.jax_equations import wide_of
+from crosscheck._shadow.jax_numpy import moved as moved_by_numpy
+
+LARGE = 2**16
+"""NumPy widens arrays of up to so many numbers."""
 
 
 class Fixed:
     """The fixed values of the runs of a program with the same weights: of the runs in float64, and of those in the dtype."""
 
     def __init__(self, flat: JaxProgramFlat, weights: Sequence[Array]) -> None:
-        self._flat, self._weights = flat, weights
+        self.flat, self._weights = flat, weights
+        self._arrays = {number: np.asarray(one) for number, one in zip(flat.weights, weights, strict=True)}
         self._moved = moved(flat)
-        self._found: dict[bool, dict[int, Any]] = {}
+        self._computed: dict[bool, dict[int, Any]] = {}
 
-    def values(self, *, wide: bool, loose: frozenset[str] | None = None) -> Mapping[int, Any]:
-        """The fixed values, by number; None for those that only the moves of weights need.
+    def values(
+        self, *, wide: bool, every: bool = False, noisy: bool = False, loose: frozenset[str] = frozenset()
+    ) -> Mapping[int, Any]:
+        """The fixed values, by number; None for those that no step on data needs, which are left out of ``every``.
 
-        With ``loose``, the weights that get noise, these are the values that are the same in all noisy runs: the other
-        weights, and what is only moved from them. All else is rounded.
+        Of a ``noisy`` run, these are the values that are the same in all noisy runs: the weights, without those that get
+        noise, ``loose``, and what is only moved from them. All else is rounded.
         """
-        if wide not in self._found:
-            # without what only the moves need, which is as large as all weights
-            found = without_inputs(self._flat, self._weights, wide=wide, keep=needed_by(self._flat))
-            self._found[wide] = {number: found.get(number) for number, kind in self._flat.kinds.items() if kind != DATA}
-        found = self._found[wide]
-        if loose is None:
+        flat = self.flat
+        if noisy:
+            return _Values(self, {}, {one for one in self._moved if not flat.origins[one] & loose}, wide=wide)
+        if wide not in self._computed:
+            keep = needed_by(flat)
+            known = _Values(self, {}, self._moved, wide=wide)
+            found = without_inputs(flat, self._weights, wide=wide, keep=keep, known=known)
+            others = (one for one, kind in flat.kinds.items() if kind != DATA and one not in self._moved)
+            self._computed[wide] = {number: found.get(number) for number in others}
+        computed = self._computed[wide]
+        if every:
+            computed = {number: value for number, value in computed.items() if value is not None}
+        return _Values(self, computed, self._moved, wide=wide)
+
+    def numbers(self, number: int) -> Array:
+        """The numbers of a fixed value: those of a weight as the model holds them, others in float64."""
+        if number in self._moved:
+            found = self.moved(number, wide=True)
+            return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+        return np.asarray(self.values(wide=True)[number])
+
+    def moved(self, number: int, *, wide: bool) -> Array:
+        """A value that is moved from weights, in their dtype: mostly a view of one.
+
+        A conversion to another dtype of floats is left out if the run is in float64.
+        """
+        if number in self._arrays:
+            return self._arrays[number]
+        step = self.flat.steps[self.flat.maker[number]]
+        given = [self.moved(one, wide=wide) for one in step.inputs]
+        if step.operation.name == "convert_element_type":
+            return given[0] if wide else given[0].astype(self.flat.avals[number].dtype)
+        found = None if step.equation is None else moved_by_numpy(step.equation, given)
+        return np.asarray(as_it_is(step, given)[step.outputs.index(number)] if found is None else found)
+
+
+class _Values(Widened):
+    """The values that were computed, and those that are moved from weights, which are widened at each access."""
+
+    def __init__(self, fixed: Fixed, computed: Mapping[int, Any], moved: Container[int], *, wide: bool) -> None:
+        self._fixed, self._computed, self._moved, self._wide = fixed, computed, moved, wide
+
+    def __getitem__(self, number: int) -> Any:
+        found = self.as_held(number)
+        dtype = self._fixed.flat.avals[number].dtype
+        dtype = wide_of(dtype) if self._wide else dtype
+        if number not in self._moved or found.dtype == dtype:
             return found
-        origins = self._flat.origins
-        return {number: value for number, value in found.items() if number in self._moved and not origins[number] & loose}
+        # JAX widens large arrays in less time, and takes its own arrays as operands without another copy
+        return lax.convert_element_type(found, dtype) if found.size > LARGE else found.astype(dtype)
 
-    def drop(self, *, wide: bool = True) -> None:
-        """Forget the values, which are as large as all weights. They are computed again if they are needed.
+    def as_held(self, number: int) -> Any:
+        """A value as it is held: what is only moved from a weight is in the weight's dtype."""
+        return self._fixed.moved(number, wide=self._wide) if number in self._moved else self._computed[number]
 
-        With ``wide=False``, forget only those in the dtype.
-        """
-        for one in (True, False) if wide else (False,):
-            self._found.pop(one, None)
+    def __contains__(self, number: object) -> bool:
+        return number in self._moved or number in self._computed
+
+    def __iter__(self) -> Iterator[int]:
+        return (number for number in self._fixed.flat.kinds if number in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def moved(flat: JaxProgramFlat) -> set[int]:

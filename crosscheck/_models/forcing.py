@@ -234,9 +234,8 @@ class Forcing:
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         # a search looks at every value, a mend replaces one anywhere or for one step, and constants alone seldom get noise
         whole = wide and not (keep or mends or self.local or constants_only)
-        known = self.fixed.values(wide=wide, loose=None if noise is None else self.loose)
-        if keep:  # whoever looks at every value finds those too that only moves of weights need
-            known = {number: value for number, value in known.items() if value is not None}
+        # whoever looks at every value finds those too that no step on data needs
+        known = self.fixed.values(wide=wide, every=keep, noisy=noise is not None, loose=self.loose)
         run = Run(
             self.flat,
             wide=wide,

@@ -28,6 +28,7 @@ OF_ZEROS = 0.1
 
 def other_numbers(numbers: Array, phase: float, *, zeros: bool = False) -> Array:
     """Other numbers. Equal ones stay equal, so what is alike or symmetric stays so; ``zeros``: those change, too."""
+    numbers = np.asarray(numbers, np.float64)
     finite = np.where(np.isfinite(numbers), numbers, 0.0)
     size = float(np.sqrt(np.mean(np.square(finite)))) or OF_ZEROS
     change = SHARE * np.cos(RATE * finite / size + phase)

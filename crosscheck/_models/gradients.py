@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from math import prod
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,20 +15,22 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
-from crosscheck._models.distances import blank, distance
+from crosscheck._models.fixed import Fixed
+from crosscheck._models.gradient_judge import Judging, larger
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of
-from crosscheck._models.places import Places
-from crosscheck._models.records import BLANK, IN_TORCH_ALONE, Gradient
-from crosscheck._models.running import Run
+from crosscheck._models.records import Gradient
+from crosscheck._models.running import Run, on_the_cpu
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, widened
 from crosscheck._models.weights import Accounted
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch_lift import TorchLifted
 
-FLOOR = 1e-8
-"""The error of a gradient that is due to float64, relative to its size."""
+BLOCK = 2**20
+"""So many numbers are looked at together."""
+DRAWS = 2
+"""The most draws of noise that show how far rounding moves a gradient."""
 
 
 class BackwardError(Exception):
@@ -60,7 +59,7 @@ def gradients(
     rng = np.random.default_rng((seed, 7))
     cotangents: list[Array] = [np.asarray(rng.standard_normal(record.results[k].wide.shape)) for k in floats]
     try:
-        mine, rounded = _of_torch(program, cotangents, floats, record.weights)
+        mine, rounded = _of_torch(program, cotangents, floats)
     except Exception as error:
         raise BackwardError("torch") from error
     trim()
@@ -68,44 +67,45 @@ def gradients(
         flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
-    given = [*jax_leaves, *cotangents]
-    base = Run(flat, wide=True, keep=False)(model.weights, given)
-    trim()
-    clean = _joined(program, model, accounted, mine, base)
-    if not any(one.cause for one in clean):
-        return clean
+    fixed = Fixed(flat, model.weights)
+
+    def run(noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
+        known = fixed.values(wide=True, noisy=noise is not None, loose=loose)
+        options: dict[str, Any] = {"loose": loose, "known": known, "keep": False, "results_first": True}
+        running = Run(flat, wide=True, noise=noise, constants_only=constants_only, **options)
+        return running.one_by_one(model.weights, [*jax_leaves, *cotangents])
+
     unit = 2.0**-program.inputs.fmt.precision
-    spreads = [np.zeros(one.shape) for one in base]
-    for draw in range(2):
-        _widen(spreads, flat, model.weights, given, base, loose, Noise(seed * 1000 + draw, unit), rounded=rounded)
-        trim()
-    return _joined(program, model, accounted, mine, base, spreads)
+    with on_the_cpu(wide=True):
+        judging = Judging(program.function, record, model, accounted, mine)
+        for place, clear in run():
+            judging.add(place, clear)
+        found = judging.found()
+        for draw in range(DRAWS):
+            if not any(one.cause for one in found):
+                break  # more draws only allow more
+            noise = Noise(seed * 1000 + draw, unit)
+            # if some operations of torch were rounded to the dtype, the limit is that of rounded constants
+            runs = run(), run(noise, constants_only=not rounded), run(noise)
+            judging = Judging(program.function, record, model, accounted, mine)
+            for (place, clear), (_, constants), (_, operations) in zip(*runs, strict=True):
+                judging.add(place, clear, _spread(clear, constants, operations, unit))
+            found = [larger(*pair) for pair in zip(found, judging.found(), strict=True)]
+    return found
 
 
-def _widen(
-    spreads: Sequence[Array],
-    flat: jax_recording.JaxProgramFlat,
-    weights: Sequence[Array],
-    given: Sequence[Array],
-    base: Sequence[Array],
-    loose: frozenset[str],
-    noise: Noise,
-    *,
-    rounded: bool,
-) -> None:
-    """Raise the limits of JAX's gradients to what one draw of noise allows; what it computes is gone afterwards.
-
-    If some operations of torch were ``rounded`` to the dtype, the limit is that of rounded constants.
-    """
-    constants = Run(flat, wide=True, noise=noise, constants_only=not rounded, loose=loose, keep=False)(weights, given)
-    operations = Run(flat, wide=True, noise=noise, loose=loose, keep=False)(weights, given)
-    for spread, clear, one, other in zip(spreads, base, constants, operations, strict=True):
-        limit = allowed(np.abs(one - clear), np.abs(other - clear), noise.unit)
-        np.maximum(spread, limit, out=spread)
+def _spread(clear: Array, constants: Array, operations: Array, unit: float) -> Array:
+    """The limit for each number of a gradient, from its values without noise, with noise on constants, and on operations."""
+    found = np.empty(clear.size)
+    values = [one.reshape(-1) for one in (clear, constants, operations)]
+    for start in range(0, clear.size, BLOCK):  # an embedding has many numbers
+        base, of_constants, of_operations = (one[start : start + BLOCK] for one in values)
+        found[start : start + BLOCK] = allowed(np.abs(of_constants - base), np.abs(of_operations - base), unit)
+    return found.reshape(clear.shape)
 
 
 def _of_torch(
-    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int], weights: Mapping[str, Array]
+    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
 ) -> tuple[dict[str, Array | None], bool]:
     """The gradients by name, and whether some of its operations were rounded to the dtype."""
     parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
@@ -125,8 +125,7 @@ def _of_torch(
         return [torch.zeros_like(by) if one is None else one for one, by in zip(found, parameters.values(), strict=True)]
 
     lifted = TorchLifted(run, program.inputs.fmt.name)
-    held = [(one, weights[name]) for name, one in program.function.named_parameters() if name in weights]
-    lifted.widened = [(one.detach(), torch.from_numpy(wide)) for one, wide in held]
+    lifted.parameters = [one.detach() for one in program.function.parameters()]
     with torch.enable_grad():
         found = lifted.run([*map(widened, program.inputs.leaves), *cotangents])
     by_name = {name: None if name in absent else one for name, one in zip(parameters, found, strict=True)}
@@ -156,84 +155,3 @@ def _jax_program(
 
     narrow = [np.asarray(one).astype(FORMATS[dtype].dtype) for one in cotangents]
     return jax_recording.trace(gradient, model.weights, model.names, [*leaves, *narrow], dtype)
-
-
-def _joined(
-    program: TorchProgram,
-    model: JaxModel,
-    accounted: Accounted,
-    mine: dict[str, Array | None],
-    theirs: Sequence[Array],
-    spreads: Sequence[Array] = (),
-) -> list[Gradient]:
-    """JAX's gradients, added up for each number of torch. The gradient of a sum counts for both of its summands."""
-    shapes = {name: tuple(one.shape) for name, one in _weights(program)}
-    places = Places(shapes)
-    gradient, spread = np.zeros(places.total), np.zeros(places.total)
-    known = np.zeros(places.total, bool)
-    holders: dict[str, list[str]] = defaultdict(list)
-
-    def add(leaf: str, number: int, where: Array) -> None:
-        seen = where >= 0
-        at = where[seen]
-        np.add.at(gradient, at, theirs[number][seen])
-        if spreads:
-            np.add.at(spread, at, spreads[number][seen])
-        known[at] = True
-        for owner, *_ in places.split(where):
-            holders[owner].append(leaf)
-
-    for number, leaf in enumerate(model.names):
-        if leaf in accounted.sums:
-            for where in (accounted.sums[leaf].first, accounted.sums[leaf].second):
-                add(leaf, number, where)
-        elif leaf in accounted.places:
-            add(leaf, number, accounted.places[leaf])
-    found = []
-    for name, numbers in mine.items():
-        if name in shapes:  # a view has no numbers of its own
-            own = slice(places.start(name), places.start(name) + prod(shapes[name]))
-            judged = _judged(name, numbers, gradient[own], spread[own], known[own], holders[name])
-            padding = _padding(program, name) if judged.cause else None
-            if padding is not None and numbers is not None:
-                beside = (np.arange(shapes[name][0]) != padding).repeat(prod(shapes[name][1:])) & known[own]
-                if _judged(name, numbers, gradient[own], spread[own], beside, holders[name]).cause is None:
-                    why = f"PyTorch gives row {padding} of {name} no gradient, by padding_idx"
-                    judged = replace(judged, explanation=why)
-            found.append(judged)
-    return found
-
-
-def _padding(program: TorchProgram, name: str) -> int | None:
-    """The row of an embedding that gets no gradient; None without one."""
-    module, _, leaf = name.rpartition(".")
-    return getattr(program.function.get_submodule(module), "padding_idx", None) if leaf == "weight" else None
-
-
-def _weights(program: TorchProgram) -> Iterator[tuple[str, Any]]:
-    """Parameters and buffers of floats, each once, with the names of the record of torch."""
-    seen = set()
-    module = program.function
-    for name, one in [*module.named_parameters(), *module.named_buffers()]:
-        key = one.untyped_storage()._cdata
-        if one.is_floating_point() and key not in seen:
-            seen.add(key)
-            yield name, one
-
-
-def _judged(name: str, mine: Array | None, theirs: Array, spread: Array, known: Array, holders: list[str]) -> Gradient:
-    share = float(known.mean()) if known.size else 0.0
-    if not known.any():
-        return Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE)
-    one = np.zeros(theirs.shape) if mine is None else mine.ravel()
-    a, b = one[known][:, None], theirs[known][:, None]
-    size = float(np.sqrt(np.mean(a**2)))
-    tolerance = max(FLOOR, float(spread[known].max()) / size if size else 0.0)
-    # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
-    error = distance(b, a, in_parts=False)
-    if blank(a) and np.isfinite(error):
-        return Gradient(name, tuple(holders), 0.0, 0.0, FLOOR, None, BLANK)
-    cause = None
-    if not error <= tolerance:
-        cause = "missing" if (not a.any()) != (not b.any()) else "definition"
-    return Gradient(name, tuple(holders), share, error, tolerance, cause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,19 @@ class JaxProgramFlat:
             maker = self.maker.get(number)
             if maker is not None and maker not in settled:
                 left += self.steps[maker].inputs
+        return found
+
+    def results_first(self) -> list[Step]:
+        """The steps in another order: each result follows the step that computes it."""
+        behind: dict[int, list[Step]] = {}
+        found: list[Step] = []
+        for step in (self.steps[self.maker[number]] for number in self.results):
+            made = isinstance(step.inputs[0], int) and step.inputs[0] in self.maker
+            (behind.setdefault(step.inputs[0], []) if made else found).append(step)
+        ends = set(self.results)
+        for step in self.steps:
+            if ends.isdisjoint(step.outputs):
+                found += [step, *(one for number in step.outputs for one in behind.get(number, ()))]
         return found
 
     def last_uses(self, steps: Sequence[Step], kept: Container[int] = ()) -> dict[int, list[int]]:
@@ -222,7 +235,7 @@ class _Flattening:
         return [var.aval for var in invars[len(invars) - last :]]
 
     def _slice(self, x: Any, i: int, aval: Any, path: str) -> Any:
-        return self._step("slice", None, lambda value: lax.index_in_dim(value, i, keepdims=False), [x], [aval], path)[0]
+        return self._step("slice", None, partial(_one_of, i), [x], [aval], path)[0]
 
     def _step(
         self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
@@ -247,6 +260,11 @@ class _Flattening:
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _one_of(i: int, value: Any) -> Any:
+    """What one step of a scan takes of an array; of one of NumPy, such as a weight, it is a view."""
+    return np.asarray(value[i]) if isinstance(value, np.ndarray) else lax.index_in_dim(value, i, keepdims=False)
 
 
 def _drop_unused(flat: JaxProgramFlat) -> None:

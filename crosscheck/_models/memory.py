@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._models.fixed import needed_by
+from crosscheck._models.fixed import moved, needed_by
 from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.uses import DATA, WEIGHT
 from crosscheck._records.errors import UsageError
@@ -20,7 +20,7 @@ LIMITS = (("memory.max", "memory.current", ""), ("memory/memory.limit_in_bytes",
 """For each version of control groups, 2 and 1: the files with the limit and the usage, and the folder of statistics."""
 WIDE = 8
 """The bytes of a number in float64."""
-START = 50_000_000
+START = 20_000_000
 """Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
 IMPORTED = {"torch._dynamo": 90_000_000}
 """Measured: what torch imports when its operations are first recorded, unless the process has it already."""
@@ -38,7 +38,7 @@ class Sizes:
     Attributes:
         weights: The weights.
         largest: The largest weight.
-        fixed: What JAX computes from weights alone, and uses with data: the weights as they are applied.
+        fixed: What JAX computes from weights alone, and uses with data, without what it only moves.
         made: The results of torch's operations.
         steps: The results of JAX's operations.
         widest: The largest of them.
@@ -75,7 +75,7 @@ class Sizes:
         return cls(
             weights=sum(weights),
             largest=max(weights, default=0),
-            fixed=sum(sizes[one] for one in needed_by(flat) if flat.kinds[one] == WEIGHT),
+            fixed=sum(sizes[one] for one in needed_by(flat) - moved(flat) if flat.kinds[one] == WEIGHT),
             made=made,
             steps=sum(results),
             widest=max(results, default=0),
@@ -121,32 +121,32 @@ def _total(sizes: Sizes, dtype: str, order: int) -> int:
     size = FORMATS[dtype].dtype.itemsize
     imported = sum(taken for module, taken in IMPORTED.items() if module not in sys.modules)
     always = START + imported + sizes.programs * PROGRAM[order]
-    record = (sizes.weights + sizes.made) * (size + WIDE)
+    # what NumPy does not compute with is held once more by each side, in float32
+    held = 2 * sizes.weights * FORMATS["float32"].dtype.itemsize if size < FORMATS["float32"].dtype.itemsize else 0
+    record = sizes.made * (size + WIDE)
     landmarks = sizes.landmarks * (size + WIDE + WIDE)  # torch's values and JAX's
-    runs = _runs(sizes, size)
-    return always + record + landmarks + max(runs, _gradients(sizes, size) if order else 0)
+    return always + held + record + landmarks + max(_runs(sizes, size), _gradients(sizes, size) if order else 0)
 
 
 def _runs(sizes: Sizes, size: int) -> int:
-    """The runs of JAX: weights in float64 and in the dtype, the places of weights, a run's own values, and noise."""
-    fixed = sizes.fixed * (WIDE + size)
-    places = sizes.weights * WIDE  # as int32, twice
+    """The runs of JAX: what is computed from weights in float64 and in the dtype, a run's own values, and noise.
+
+    Each weight is held in float64 only while it is used.
+    """
     # Models that do not agree to float64's precision are searched with every value kept, and run once more without torch's
-    # values. Whether these do is not known: half of what is computed from data counts.
-    searched = sizes.weights * WIDE + (sizes.steps + sizes.landmarks) * WIDE // 2
-    return fixed + places + searched + sizes.widest * 3 * WIDE
+    # values. Whether these do is not known: a quarter of what is computed from data counts.
+    searched = (sizes.steps + sizes.landmarks) * WIDE // 4
+    return sizes.fixed * (WIDE + size) + searched + sizes.widest * 3 * WIDE + sizes.largest * 2 * WIDE
 
 
 def _gradients(sizes: Sizes, size: int) -> int:
-    """The gradients, beside another copy of torch's model: computed by torch, then by JAX, then compared."""
-    weights = sizes.weights
-    # torch keeps its results for the backward pass, and adds up the gradients of a weight that is used twice
-    torch = weights * (WIDE + size) + weights * WIDE + sizes.largest * (WIDE + size) + sizes.made * (WIDE + size)
-    jax = (weights + sizes.fixed + weights + sizes.steps // 2) * WIDE  # not all results are needed again
-    # The gradients of both, those added up for each number of torch, and what noise moves where they are not equal: three
-    # more, of which half count.
-    compared = weights * (3 * WIDE + 3 * WIDE // 2 + 1) + sizes.largest * 4 * WIDE
-    return weights * size + max(torch, jax, compared)
+    """The gradients: computed by torch, then by JAX, each of which is compared when it is there."""
+    weights, largest = sizes.weights, sizes.largest
+    # torch keeps many results for the backward pass, and adds up the gradients of a weight that is used twice
+    torch = weights * (WIDE + size) + largest * 2 * (WIDE + size) + sizes.made * (WIDE + size) // 2
+    # JAX runs with noise beside, where the gradients are not equal: three runs, of which not all results are needed again
+    jax = weights * WIDE + largest * 6 * WIDE + 3 * sizes.steps // 2 * WIDE
+    return max(torch, jax)
 
 
 def available() -> int | None:

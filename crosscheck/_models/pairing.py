@@ -278,7 +278,7 @@ def _marks(matrix: Array) -> list[Hashable]:
     """A key for each output of a weight: its values, in any order."""
     if matrix.shape[0] == 1 and matrix.shape[1] > 1 and len(np.unique(matrix)) < matrix.shape[1]:
         return [(matrix.shape[0], float(value), k) for k, value in enumerate(matrix[0])]
-    columns = np.sort(matrix, axis=0)
+    columns = np.sort(matrix, axis=0).astype(np.float64)
     return [(matrix.shape[0], columns[:, k].tobytes()) for k in range(matrix.shape[1])]
 
 
@@ -314,6 +314,7 @@ def arrange(torch: Array, jax: Array) -> Arranged | None:
 
 def _matched(torch: Array, jax: Array) -> Array | None:
     """The place of each row of one matrix in another with the same rows; equal rows keep their order."""
+    torch, jax = (np.asarray(one, np.float64) for one in (torch, jax))
     order = np.lexsort(np.round(torch, 12).T[::-1]), np.lexsort(np.round(jax, 12).T[::-1])
     if not _close(torch[order[0]], jax[order[1]]):
         return None

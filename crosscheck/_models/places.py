@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jax
@@ -79,10 +80,10 @@ class TorchPlaces(Places):
         return found[1][order] if np.array_equal(found[0][order], matrix) else None
 
     def numbers(self, places: Array) -> Array:
-        """The numbers at places; 0 without a place."""
+        """The numbers at places, in float64; 0 without a place."""
         found = np.zeros(places.shape)
         for name, mask, own in self.split(places):
-            numbers = self._weights[name].reshape(-1)[own]
+            numbers = self._weights[name].reshape(-1)[own].astype(np.float64)
             if mask is ...:
                 return numbers
             found[mask] = numbers
@@ -107,10 +108,10 @@ def float_arrays(model: JaxModel) -> dict[str, Array]:
 
 
 def without_inputs(
-    flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool = True, keep: bool | Container[int] = True
+    flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool, keep: Container[int], known: Mapping[int, Any]
 ) -> dict[int, Array]:
-    """The values that JAX computes from weights and constants alone, by number: those of ``keep``, True for all."""
-    run = Run(flat, wide=wide, keep=keep)
+    """The values of ``keep`` that JAX computes from weights and constants alone, by number, without those that are known."""
+    run = Run(flat, wide=wide, keep=keep, known=known)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
     return {number: value for number, value in run.values.items() if flat.kinds[number] != DATA}
 
@@ -129,7 +130,7 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
     def places_of(number: int) -> Array:
         if number in leaves:
             return places.of(leaves[number])
-        if not is_moved(flat, number):
+        if number not in flat.maker or not is_moved(flat, number):
             return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
         step = flat.steps[flat.maker[number]]
         given = [places_of(one) for one in step.inputs]
@@ -227,13 +228,22 @@ def _matrices(places: Array) -> Iterable[Array]:
             yield np.moveaxis(places, axis, -1).reshape(-1, places.shape[axis])
 
 
+def orders(shape: tuple[int, ...], there: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The orders of a weight's axes in the usual forms in which JAX holds it, in an array of another shape.
+
+    Axes that fit come first. Others are folded afterwards.
+    """
+    axes = tuple(range(len(shape)))
+    usual = [axes, axes[::-1]]
+    if len(shape) > 2:
+        usual += [(*axes[2:], 1, 0), (*axes[2:], 0, 1)]
+    moved = {order: tuple(shape[axis] for axis in order) for order in usual}
+    found = [order for order, seen in moved.items() if seen == there]
+    if prod(shape) == prod(there):
+        found += [order for order in dict.fromkeys(usual[:2]) if moved[order] != there]
+    return found
+
+
 def shaped(places: Array, shape: tuple[int, ...]) -> Iterable[Array]:
     """The usual forms in which JAX holds a weight: its axes in another order, or folded."""
-    axes = tuple(range(places.ndim))
-    orders = [axes, axes[::-1]]
-    if places.ndim > 2:
-        orders += [(*axes[2:], 1, 0), (*axes[2:], 0, 1)]
-    moved = [places.transpose(order) for order in dict.fromkeys(orders)]
-    yield from (one for one in moved if one.shape == shape)
-    if places.size == np.prod(shape, dtype=np.int64):
-        yield from (one.reshape(shape) for one in moved[:2] if one.shape != shape)
+    yield from (places.transpose(order).reshape(shape) for order in orders(places.shape, shape))

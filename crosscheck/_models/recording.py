@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from crosscheck._frameworks.programs import Inputs, Outputs
@@ -23,31 +24,48 @@ DRAWN_AGAIN = 8
 
 def recorded(torch_model: Any, inputs: Inputs) -> tuple[Outputs, TorchRecord]:
     """What torch returns, and the record of its operations."""
-    outputs, _ = returned(torch_model, inputs)
-    return outputs, record(TorchProgram(torch_model, inputs, "cpu"), outputs.names)
+    run = returned(torch_model, inputs)
+    return run.outputs, record(TorchProgram(torch_model, inputs, "cpu", run.shared), run.outputs.names)
 
 
-def returned(torch_model: Any, inputs: Inputs) -> tuple[Outputs, int]:
-    """What torch returns, and how many numbers its operations compute.
+@dataclass(frozen=True)
+class Returned:
+    """A run of torch's model.
+
+    Attributes:
+        outputs: What it returned.
+        numbers: How many numbers its operations compute.
+        shared: The parameters to which it does not write: copies of the model may share them.
+    """
+
+    outputs: Outputs
+    numbers: int
+    shared: frozenset[str]
+
+
+def returned(torch_model: Any, inputs: Inputs) -> Returned:
+    """Run torch's model once.
 
     A run in training mode changes statistics, so each run gets a copy of the model.
 
     Raises:
         UsageError: If it raises, or what it returns depends on random numbers.
     """
-    program = TorchProgram(torch_model, inputs, "cpu")
+    names = frozenset(name for name, _ in torch_model.named_parameters(remove_duplicate=False))
+    program = TorchProgram(torch_model, inputs, "cpu", names)
     try:
         with in_pieces():
-            assert program.function is not None  # a copy, made before anything is counted
-            with Counting() as counting:
+            with Counting(program.function.named_parameters(remove_duplicate=False)) as counting:
                 outputs, values, _ = program.outputs()
+            shared = names - counting.written
             # A model may draw numbers that it does not use, or seed its own generator.
-            again = [TorchProgram(torch_model, inputs, "cpu").outputs()[1] for _ in range(DRAWN_AGAIN * program.draws)]
+            programs = (TorchProgram(torch_model, inputs, "cpu", shared) for _ in range(DRAWN_AGAIN * program.draws))
+            again = [one.outputs()[1] for one in programs]
     except Exception as error:
         raise UsageError(f"torch_model: it raised {said(error)}; expected it to run on inputs") from error
     if any(one.tobytes() != other.tobytes() for run in again for one, other in zip(values, run, strict=True)):
         raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
-    return outputs, counting.numbers
+    return Returned(outputs, counting.numbers, shared)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +18,7 @@ from jax.extend.core import Literal
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.compiling import Stretch
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.stepping import Arithmetic
+from crosscheck._models.stepping import Arithmetic, as_it_is
 from crosscheck._models.uses import DATA
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax_equations import wide_of
@@ -32,6 +34,40 @@ class Watch:
 
     operands: Mapping[int, Seen]
     result: Seen | None = None
+
+
+class Widened(Mapping[int, Any]):
+    """Values that a run need not compute, in float64, although some of them are held in the dtype."""
+
+    @abstractmethod
+    def as_held(self, number: int) -> Any:
+        """A value as it is held."""
+
+
+class _Values(dict[int, Any]):
+    """Values by number. Those that are known are asked for at each access, as they may be made anew for it."""
+
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        super().__init__()
+        self._known = known
+
+    def __missing__(self, number: int) -> Any:
+        return self._known[number]
+
+    def __contains__(self, number: object) -> bool:
+        return super().__contains__(number) or number in self._known
+
+    def get(self, number: int, default: Any = None) -> Any:
+        """The value, or the default."""
+        if number in self:
+            return self[number]
+        return default
+
+    def as_held(self, number: int) -> Any:
+        """The value; a weight that is known in its own dtype, if the run is in float64 too."""
+        if isinstance(self._known, Widened) and not super().__contains__(number):
+            return self._known.as_held(number)
+        return self[number]
 
 
 class Run:
@@ -53,22 +89,25 @@ class Run:
         keep: bool | Container[int] = True,
         known: Mapping[int, Any] = MappingProxyType({}),
         stretches: Sequence[Stretch] = (),
+        results_first: bool = False,
     ) -> None:
         """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
 
         A value is dropped when no later step needs it, unless it is one of ``keep``; True keeps all. Values that are
         ``known`` are not computed.
         Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
+        ``results_first``: each result is made as early as possible, for ``one_by_one``.
         """
         self._known, self._noise = known, noise
         self._first = {one.steps[0].operation.index: one for one in stretches}
         self._inside = {step.operation.index for one in stretches for step in one.steps}
         # a stretch on data may need what is computed from constants between its steps
-        self._steps = sorted(flat.steps, key=lambda one: one.operation.kind == DATA) if stretches else flat.steps
+        ordered = flat.results_first() if results_first else flat.steps
+        self._steps = sorted(ordered, key=lambda one: one.operation.kind == DATA) if stretches else ordered
         self._last = {} if keep is True else flat.last_uses(self._steps, keep or ())
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
-        self.values: dict[int, Any] = {}
+        self.values = _Values(known)
         self.unmended: dict[int, Any] = {}
         """What ``put`` replaced."""
         self._undone = False
@@ -85,13 +124,29 @@ class Run:
 
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
         """The results. With ``only``, only steps whose values are at most of that kind are run."""
-        with jax.enable_x64(self.wide or self.flat.dtype == "float64"), jax.default_device(jax.devices("cpu")[0]):
+        with on_the_cpu(wide=self.wide or self.flat.dtype == "float64"):
             return [np.asarray(one) for one in self.traced(weights, inputs, only)]
 
     def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
         """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
+        for _ in self._running(weights, inputs, only):
+            pass
+        return [] if only is not None else [self.values[number] for number in self.flat.results]
+
+    def one_by_one(self, weights: Sequence[Array], inputs: Sequence[Array]) -> Iterator[tuple[int, Array]]:
+        """The position of each result, and the result, as soon as it is there. It is not kept.
+
+        The caller has set whether float64 exists, so that several runs may go on together.
+        """
+        places = {number: place for place, number in enumerate(self.flat.results)}
+        for step in self._running(weights, inputs, None):
+            for number in places.keys() & step.outputs:
+                yield places[number], np.asarray(self.values[number])
+                self.values.pop(number, None)  # unless it is known
+
+    def _running(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None) -> Iterator[Step]:
+        """Run step by step; gives each step that has run."""
         flat = self.flat
-        self.values.update(self._known)
         for number, value in flat.constants.items():
             if number not in self._known:
                 self.values[number] = self._arithmetic.constant(value, value)
@@ -111,7 +166,7 @@ class Run:
                 self._step(step)
             for number in self._last.get(step.operation.index, ()):
                 self.values.pop(number, None)
-        return [] if only is not None else [self.values[number] for number in flat.results]
+            yield step
 
     def _is_known(self, step: Step) -> bool:
         """Whether nothing is left to do at a step: a watched one runs, since its value is looked at."""
@@ -123,15 +178,29 @@ class Run:
 
     def _step(self, step: Step) -> None:
         self._before(step)
-        given = [self.read(one) for one in step.inputs]
+        picked = self._picked(step)
+        given = [] if picked else [self.read(one) for one in step.inputs]
         self.values.update(self._before_step)
         self._before_step = {}
-        self.values.update(zip(step.outputs, self.results(step, given), strict=True))
+        self.values.update(zip(step.outputs, picked or self.results(step, given), strict=True))
         self._after(step)
+
+    def _picked(self, step: Step) -> Sequence[Any]:
+        """The rows of a table that a step picks, widened; none of another step.
+
+        A table is as large as many layers, and a step picks few of its rows.
+        """
+        if not self.wide or step.operation.name != "gather" or not isinstance(step.inputs[0], int):
+            return []
+        table = self.values.as_held(step.inputs[0])
+        if table.dtype == wide_of(table.dtype):
+            return []
+        found = as_it_is(step, [jnp.asarray(table), *map(self.read, step.inputs[1:])])
+        return [lax.convert_element_type(one, wide_of(one.dtype)) for one in found]
 
     def _together(self, stretch: Stretch) -> None:
         self._before(stretch.steps[0])
-        self.values.update(stretch.run(self.values, self._noise))
+        self.values.update(stretch.run(self.values.as_held, self._noise))
         self._after(stretch.steps[-1])
 
     def _before(self, step: Step) -> None:
@@ -188,6 +257,13 @@ class Run:
         if self._undone and number in self.values:
             self._before_step.setdefault(number, self.values[number])
         self.values[number] = value
+
+
+@contextmanager
+def on_the_cpu(*, wide: bool) -> Iterator[None]:
+    """JAX computes on the CPU, with float64 or without."""
+    with jax.enable_x64(wide), jax.default_device(jax.devices("cpu")[0]):
+        yield
 
 
 def _given(value: Any, dtype: Any) -> Any:

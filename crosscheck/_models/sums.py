@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,10 +43,12 @@ class _Summand:
     part: tuple[str, int, int] | None = None
 
 
-def summed(array: Array, weights: Mapping[str, Array], places: TorchPlaces, taken: Array) -> Sum | None:
+def summed(
+    array: Array, weights: Mapping[str, Array], places: TorchPlaces, taken: Array, whole: Container[str]
+) -> Sum | None:
     """The two weights whose sum an array holds, in all numbers or in some; of the biases of one layer also equal parts.
 
-    The places ``taken`` have a partner, and are not the first summand's.
+    The places ``taken``, and the weights ``whole``, have a partner, and are not the first summand's.
     """
     limit = SAME * float(np.abs(array).max(initial=0.0))
     if limit == 0:
@@ -60,7 +62,7 @@ def summed(array: Array, weights: Mapping[str, Array], places: TorchPlaces, take
     likely = (np.abs(rest[:, None] - own) <= limit) | (np.abs(rest) <= limit)[:, None]
     for k, j in np.argwhere(likely):
         one, other, left = summands[k], summands[j], array - numbers[k]
-        if one.name == other.name or one.part != other.part:
+        if one.name == other.name or one.part != other.part or one.name in whole:
             continue
         added = (np.abs(left) > limit) & (np.abs(left - numbers[j]) <= limit)
         if (added | (np.abs(left) <= limit)).all() and added.any() and not np.isin(one.places, taken).any():

@@ -35,7 +35,8 @@ class TorchRecord:
     Attributes:
         operations: Every operation that is not a view of its operand.
         uses: The operations on data with weights.
-        weights: Parameters and buffers of floats by name, in float64, tied ones once.
+        weights: Parameters and buffers of floats by name, tied ones once: parameters as the model holds them, in a dtype
+            of NumPy, and buffers in float64. Widen them to compute with them.
         tied: Other names of these weights, each with the name that is kept.
         values: The results of operations on data, by their index.
         outputs: The operation that gave each output.
@@ -97,12 +98,10 @@ class Observer:
                 self.tied[name] = self._names[key]
                 continue
             self._names[key] = name
-            self.weights[name] = _wide(tensor)
+            self.weights[name] = held(tensor) if isinstance(tensor, torch.nn.Parameter) else _wide(tensor)
             self._origins[key] = (WEIGHT, frozenset([name]))
-        self.parameters = [(one, self.weights[name]) for name, one in module.named_parameters() if name in self.weights]
-        """The parameters, with their values in float64."""
-        self._parameters = {_storage(one) for one, _ in self.parameters}
         self._trained = {name for name, _ in module.named_parameters()}
+        self._parameters = {_storage(one) for one in module.parameters()}
         self._module = module
 
     @contextmanager
@@ -189,7 +188,7 @@ class Observer:
             operation.name, args, [tensor for tensor, _ in weights], result
         )
         weights.sort(key=lambda one: one[0] is not main)
-        values = [self._numbers(wide(tensor)[_once(tensor)], tensor) for tensor, _ in weights]
+        values = [self._numbers(tensor, wide) for tensor, _ in weights]
         return Use(
             index=len(self.uses),
             operation=operation,
@@ -224,9 +223,11 @@ class Observer:
             return None
         return Values(made.narrow.reshape(here.shape), made.wide.reshape(here.shape))
 
-    def _numbers(self, wide: Any, tensor: Any) -> Array:
-        """The numbers of a weight; a parameter does not change in a run, so it is copied once."""
-        return np.asarray(wide.detach().numpy()) if _storage(tensor) in self._parameters else _wide(wide)
+    def _numbers(self, tensor: Any, wide: Callable[[Any], Any]) -> Array:
+        """The numbers of a weight: a parameter's as the model holds them, others in float64."""
+        if _storage(tensor) in self._parameters:
+            return held(tensor[_once(tensor)])
+        return _wide(wide(tensor)[_once(tensor)])
 
     def origin(self, tensor: Any) -> int | None:
         """The operation that made a tensor."""
@@ -324,6 +325,12 @@ def _storage(tensor: Any) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
+def held(tensor: Any) -> Array:
+    """The numbers of a parameter in a dtype of NumPy that has all of them; no copy, if that is its own dtype."""
+    detached = tensor.detach().cpu()
+    return np.asarray((detached.float() if detached.dtype == torch.bfloat16 else detached).numpy())
+
+
 def _wide(tensor: Any) -> Array:
     """A copy of a float tensor in float64, of any other tensor unchanged."""
     detached = tensor.detach().resolve_conj().resolve_neg().cpu()
@@ -381,7 +388,7 @@ def _ended(
     lifted = TorchLifted(lambda *tensors: [*run(*tensors), *buffers.values()], program.inputs.fmt.name)
     if observer is not None:
         lifted.observer = observer
-        lifted.widened = [(one.detach(), torch.from_numpy(wide)) for one, wide in observer.parameters]
+        lifted.parameters = [one.detach() for one in program.function.parameters()]
     before = {name: _wide(buffer) for name, buffer in buffers.items()}
     with torch.no_grad():
         wide = lifted.run([widened(leaf) for leaf in program.inputs.leaves])

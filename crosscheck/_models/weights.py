@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import starmap
 from math import prod
@@ -15,11 +15,13 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.names import best, layer_of
 from crosscheck._models.pairing import SAME, Pair
-from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, of_constants, regions, shaped
+from crosscheck._models.places import Places, TorchPlaces, float_arrays, jax_places, of_constants, orders, regions, shaped
+from crosscheck._models.prints import Prints, groups
 from crosscheck._models.records import INTEGERS, WeightMatch
 from crosscheck._models.sums import Sum, summed
 from crosscheck._models.torch_recording import TorchRecord
-from crosscheck._models.uses import Use, digest, fingerprint
+from crosscheck._models.uses import Use, digest
+from crosscheck._models.whole_weights import Sources, Whole, equal
 
 BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
@@ -56,12 +58,14 @@ class Accounted:
 
     Attributes:
         matches: Those of every parameter and buffer of torch and of every array of JAX, torch's first, in its order.
+        whole: The arrays of JAX that are one array of torch in another layout, by name.
         places: For each array of JAX, the place of each of its numbers in ``TorchPlaces`` of torch's weights; -1 if torch
             has no such number. For arrays that only their position matches, the numbers differ.
         sums: The arrays of JAX that are sums of two weights.
     """
 
     matches: tuple[WeightMatch, ...]
+    whole: Mapping[str, Whole]
     places: Mapping[str, Array]
     sums: Mapping[str, Sum]
 
@@ -76,25 +80,7 @@ def account(
     """Match the weights of two models."""
     found = _Account(torch, jax_model, flat, uses, pairs)
     matches = found.matches()
-    return Accounted(matches, found.same, found.sums)
-
-
-class Prints:
-    """The fingerprints of arrays by name, each taken when it is first needed."""
-
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self._arrays = arrays
-        self._taken: dict[str, Hashable] = {}
-        # equal fingerprints need equal sizes and equal largest numbers, which are found in less time
-        likely = _groups({name: (one.size, str(one.max(initial=-np.inf) + 0.0)) for name, one in arrays.items()})
-        alike = (group for names in likely for group in _groups({name: self[name] for name in names}))
-        self.copied = {name for group in alike for name in group}
-        """The arrays whose numbers another array holds too."""
-
-    def __getitem__(self, name: str) -> Hashable:
-        if name not in self._taken:
-            self._taken[name] = fingerprint(self._arrays[name])
-        return self._taken[name]
+    return Accounted(matches, found.whole, Sources(found.whole, found.same, found.places), found.sums)
 
 
 class _Account:
@@ -111,11 +97,12 @@ class _Account:
         self.mine, self.theirs = torch.weights, float_arrays(model)
         self.prints = Prints(self.mine), Prints(self.theirs)
         self.places = TorchPlaces(self.mine)
-        self.jax = Places({name: value.shape for name, value in self.theirs.items()})
+        self.whole = dict(self._wholes())
+        self.jax = Places({name: value.shape for name, value in self.theirs.items() if name not in self.whole})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
-        self.known: tuple[set[str], set[str]] = (set(), set())
+        self.known = {one.torch for one in self.whole.values()}, set(self.whole)
         """The arrays of torch and of JAX that have a match."""
-        self.how: dict[tuple[str, str], str] = {}
+        self.how = {(one.torch, name): BY_VALUES for name, one in self.whole.items()}
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
         self.sums: dict[str, Sum] = {}
@@ -123,12 +110,40 @@ class _Account:
 
     def matches(self) -> tuple[WeightMatch, ...]:
         self.by_uses({"values", "nearly", "transposed"}, lambda t, j: BY_POSITION if self._among_copies(t, j) else BY_VALUES)
+        self.mark_transposed()
         self.by_fingerprints()
         self.by_numbers()
         self.by_sums()
-        self.same = {name: self.source(name).copy() for name in self.theirs}
+        self.same = {name: self.source(name).copy() for name in self.jax.names}
         self.by_uses({"order"}, lambda t, j: BY_POSITION)
         return self.listed()
+
+    def _wholes(self) -> Iterator[tuple[str, Whole]]:
+        """JAX's arrays that hold the numbers of one array of torch in one of the usual forms, where no other array does.
+
+        Most arrays are such ones. They are only compared, while all others are matched number by number.
+        """
+        likely: dict[Hashable, list[str]] = defaultdict(list)
+        for name in self.mine:
+            if name not in self.prints[0].copied:
+                likely[self.prints[0].likely[name]].append(name)
+        for name, array in self.theirs.items():
+            owners = [] if name in self.prints[1].copied else likely.get(self.prints[1].likely[name], [])
+            forms = [
+                Whole(owner, self.mine[owner].shape, order, array.shape)
+                for owner in owners
+                for order in orders(self.mine[owner].shape, array.shape)
+            ]
+            fits = [one for one in forms if equal(one.seen(self.mine[one.torch]), array)]
+            if len(fits) == 1:
+                yield name, fits[0]
+
+    def owners(self, name: str) -> set[str]:
+        """torch's arrays whose numbers an array of JAX holds."""
+        if name in self.whole:
+            return {self.whole[name].torch}
+        places = self.source(name)
+        return {owner for owner, *_ in self.places.split(places[places >= 0])}
 
     def _among_copies(self, mine: str, theirs: str) -> bool:
         """Whether two arrays hold the same numbers, and another array on either side holds them too."""
@@ -163,6 +178,8 @@ class _Account:
         """Match arrays whose numbers paired uses apply unchanged."""
         if not any((pair.how or "values") in hows for pair in self.pairs):
             return
+        if not self.jax.names:
+            return
         where = [seen for *_, seen in jax_places(self.model, self.flat, self.jax)]
         taken, unknown = self.taken(), set(self.left())
         for pair in self.pairs:
@@ -185,6 +202,8 @@ class _Account:
             if mine.size < self.mine[name].size and (owner := self._whole(name, theirs)):
                 self._arranged(name, owner, how(name, owner))
                 continue
+            if (theirs < 0).any():  # beside numbers of an array that has a match as a whole
+                mine, theirs = mine[theirs >= 0], theirs[theirs >= 0]
             view = self.consecutive(theirs)
             free = (self.sources[theirs] if view is None else view) < 0
             if not free.all():
@@ -199,6 +218,15 @@ class _Account:
                 self.sources[theirs] = mine
             else:
                 view[...] = mine
+
+    def mark_transposed(self) -> None:
+        """Note which arrays that were matched as a whole are then applied transposed."""
+        for pair in self.pairs:
+            if pair.how == "transposed":
+                mine = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
+                theirs = self.uses[pair.jax[0]].names[pair.jax[1]]
+                if theirs in self.whole and self.whole[theirs].torch == mine:
+                    self.transposed.add((mine, theirs))
 
     def _whole(self, name: str, places: Array) -> str | None:
         """JAX's array with these places, if it holds all numbers of a weight, of which both sides apply a part."""
@@ -218,17 +246,17 @@ class _Account:
 
     def by_fingerprints(self) -> None:
         """Match whole arrays that hold the same numbers."""
-        groups: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        alike: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         taken = self.taken()
         for name in self.mine:
             if name not in taken:
-                groups[self.prints[0][name]][0].append(name)
+                alike[self.prints[0][name]][0].append(name)
         for name in self.left():
-            groups[self.prints[1][name]][1].append(name)
-        for mine, theirs in groups.values():
+            alike[self.prints[1][name]][1].append(name)
+        for mine, theirs in alike.values():
             for name in theirs if len(mine) == 1 else ():
                 self._arranged(mine[0], name, BY_VALUES)
-        for mine, theirs in groups.values():
+        for mine, theirs in alike.values():
             if len(mine) > 1:  # as in norms that were just made
                 self._told_apart(mine, theirs)
         for name in self.left():  # untied in JAX, or used twice: its partner is matched already
@@ -261,7 +289,7 @@ class _Account:
         for name in theirs:
             # ``mean`` is beside ``scale``, and the partner of one shows the module of the other
             beside = [one for one in self.known[1] if layer_of(one) == layer_of(name) != ""]
-            owners = {owner for one in beside for owner, *_ in self.places.split(self.source(one)[self.source(one) >= 0])}
+            owners = {owner for one in beside for owner in self.owners(one)}
             modules = {owner.rpartition(".")[0] for owner in owners} & by_module.keys()
             if len(modules) == 1:
                 self._arranged(by_module[modules.pop()], name, BESIDE)
@@ -288,7 +316,8 @@ class _Account:
     def by_sums(self) -> None:
         """Match biases whose sum JAX has."""
         for theirs in self.left():
-            found = summed(self.theirs[theirs], self.mine, self.places, self.sources)
+            whole = {one.torch for one in self.whole.values()}
+            found = summed(self.theirs[theirs], self.mine, self.places, self.sources, whole)
             if found is not None:
                 self.sums[theirs] = found
                 self.extra += [WeightMatch(name, theirs, found.said, BY_VALUES, found.apart) for name in found.names]
@@ -297,15 +326,19 @@ class _Account:
         """All matches, torch's first."""
         alike = self._alike()
         found: list[WeightMatch] = []
+        for name, one in self.whole.items():
+            words = one.layout + ", used transposed" * ((one.torch, name) in self.transposed)
+            found.append(WeightMatch(one.torch, name, words, BY_VALUES, 0.0))
         reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
-        sources = {name: self.source(name) for name in self.theirs}
+        sources = {name: self.source(name) for name in self.jax.names}
         for region in regions(sources, self.places):
             name, place = region.torch, region.jax
             if name in alike:
                 reasons[place] = UNIDENTIFIABLE
                 continue
             whole = bool(region.mask.all())
-            mine = self.mine[name] if whole and region.layout == "the same" else self.places.numbers(sources[place])
+            same = whole and region.layout == "the same"
+            mine = self.mine[name].astype(np.float64) if same else self.places.numbers(sources[place])
             apart = self.theirs[place] - mine if whole else (self.theirs[place] - mine)[region.mask]
             largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
@@ -326,9 +359,9 @@ class _Account:
                     uses[name].append((use, slot))
         # only the few weights of one shape with the same numbers are worth the digests of what they are applied to
         copied = [name for name in self.mine if name in uses and name in self.prints[0].copied]
-        likely = _groups({name: (self.mine[name].shape, self.prints[0][name]) for name in copied})
+        likely = groups({name: (self.mine[name].shape, self.prints[0][name]) for name in copied})
         keys = {name: (digest(self.mine[name]), *starmap(self._applied, uses[name])) for names in likely for name in names}
-        return {name for names in likely for group in _groups({one: keys[one] for one in names}) for name in group}
+        return {name for names in likely for group in groups({one: keys[one] for one in names}) for name in group}
 
     def _applied(self, use: Use, slot: int) -> Hashable:
         """How a use applies a weight, and to what."""
@@ -341,14 +374,6 @@ class _Account:
 def _columns(matrix: Array, features: Array) -> Array:
     """Some columns of a matrix, which is not copied if they are all of them in order."""
     return matrix if np.array_equal(features, np.arange(matrix.shape[1])) else matrix[:, features]
-
-
-def _groups(keys: Mapping[str, Hashable]) -> list[list[str]]:
-    """The names that share a key with others, together."""
-    found: dict[Hashable, list[str]] = defaultdict(list)
-    for name, key in keys.items():
-        found[key].append(name)
-    return [names for names in found.values() if len(names) > 1]
 
 
 def listing(

@@ -118,6 +118,7 @@ _OTHERS: Mapping[str, Callable[..., Any]] = {
     "pad": _pad,
     "pow": lambda x, y, **_: x**y if x.dtype == y.dtype == np.float64 else None,
     "reshape": lambda x, *, new_sizes, dimensions, **_: x.reshape(new_sizes) if dimensions is None else None,
+    "rev": lambda x, *, dimensions, **_: np.flip(x, tuple(dimensions)),
     "select_n": _select,
     "slice": _slice,
     "squeeze": lambda x, *, dimensions, **_: np.squeeze(x, tuple(dimensions)),
@@ -144,6 +145,15 @@ def where(condition: Any, one: Any, other: Any) -> Any:
     """One value where a condition is true, and the other value elsewhere."""
     xp, values = namespace([condition, one, other])
     return xp.where(*values)
+
+
+def moved(equation: Any, arrays: Sequence[Any]) -> Any:
+    """The one result of an equation that only moves numbers, of any dtype and number: a view where NumPy has one.
+
+    None if JAX has to compute it.
+    """
+    compute = _OTHERS.get(equation.primitive.name)
+    return None if compute is None else compute(*arrays, **equation.params)
 
 
 def computed(equation: Any, values: Sequence[Any]) -> Any:

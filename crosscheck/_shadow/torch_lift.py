@@ -13,7 +13,7 @@ Values that leave torch (``numpy()``) have the program's own dtype, rounded from
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -55,14 +55,25 @@ _ONE_THREAD = 2**16
 
 _COST = 2**10
 """To look at one shadow takes as long as so many numbers take memory worth freeing."""
+_OF_PARAMETERS = 2**24
+"""The most numbers in the shadows of parameters: the shadows used least recently are dropped, and made again when needed."""
+
+_PICKS = frozenset(["embedding", "index_select"])
+"""Operations that only pick numbers: those of a parameter are widened when they have been picked."""
 
 
 class _Shadows:
-    """The float64 shadow of each known storage; those of freed storages are dropped from time to time."""
+    """The float64 shadow of each known storage; those of freed storages are dropped from time to time.
 
-    def __init__(self) -> None:
+    The storages of ``parameters`` have the numbers of their shadows, so these need not be kept.
+    """
+
+    def __init__(self, parameters: Iterable[Any] = ()) -> None:
         self._flat: dict[int, tuple[Any, Any, Any]] = {}
         self._held, self._limit = 0, 256 * _COST  # the numbers in all shadows; from the limit on, the dead ones are dropped
+        self._parameters = {one.untyped_storage()._cdata for one in parameters if one.dtype in WIDE}
+        self._recent: dict[int, int] = {}
+        """The parameters that have a shadow, the one used last at the end, and the numbers in each."""
 
     def known(self, tensor: Any) -> bool:
         return tensor.untyped_storage()._cdata in self._flat
@@ -81,6 +92,8 @@ class _Shadows:
         size = storage.nbytes() // REAL[tensor.dtype].itemsize
         if known and known[1] is REAL[tensor.dtype] and known[2].numel() == size:
             flat = known[2]
+            if storage._cdata in self._recent:
+                self._recent[storage._cdata] = self._recent.pop(storage._cdata)
         else:
             if tensor._is_zerotensor():
                 return torch.zeros(tensor.shape, dtype=WIDE[tensor.dtype])
@@ -88,6 +101,8 @@ class _Shadows:
             if known and known[1] is REAL[tensor.dtype]:  # the storage was resized
                 flat[: known[2].numel()] = known[2][:size]
             self._keep(tensor, flat)
+            if storage._cdata in self._parameters:
+                self._drop_oldest(storage._cdata, size)
         if tensor.is_complex():
             flat = torch.view_as_complex(flat.view(-1, 2))
         wide = flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
@@ -108,6 +123,24 @@ class _Shadows:
         else:
             self._keep(tensor, torch.zeros(size, dtype=torch.float64, device=wide.device))
             self.of(tensor).copy_(wide)
+
+    def is_parameter(self, tensor: Any) -> bool:
+        """Whether a tensor has the numbers of a parameter that nothing has written to."""
+        return tensor.untyped_storage()._cdata in self._parameters
+
+    def changes(self, tensor: Any) -> None:
+        """A tensor is written to: its shadow has digits that it has not, so it must be kept, also that of a parameter."""
+        key = tensor.untyped_storage()._cdata
+        self._parameters.discard(key)
+        self._recent.pop(key, None)
+
+    def _drop_oldest(self, key: int, size: int) -> None:
+        """Drop shadows of parameters, the one used least recently first, so that a new one has room."""
+        self._recent[key] = size
+        while sum(self._recent.values()) > _OF_PARAMETERS and len(self._recent) > 1:
+            oldest = next(iter(self._recent))
+            self._held -= _COST + self._recent.pop(oldest)
+            del self._flat[oldest]
 
     def _keep(self, tensor: Any, flat: Any) -> None:
         # The weak reference prevents the address from being used again.
@@ -223,6 +256,12 @@ class _Lifting(TorchDispatchMode):
 
     def _both(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
         """Run the operation unchanged, and on the shadows."""
+        for value in written_by(plan, args, kwargs):
+            self._shadows.changes(value)
+        if plan.name in _PICKS and self._shadows.is_parameter(args[0]):
+            self._narrow(args[0].dtype)
+            self._is_wide = True
+            return func(*args, **kwargs)
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
         self._is_wide = True
         self.draws |= plan.drawn and plan.name not in EMPTY
@@ -384,8 +423,8 @@ class TorchLifted:
         """Whether the last run drew random numbers."""
         self.observer: Observer | None = None
         """Called after every operation of a run that is not a view of its operand."""
-        self.widened: Sequence[tuple[Any, Any]] = ()
-        """Tensors that the program does not change, each with itself in float64, which saves it another copy."""
+        self.parameters: Sequence[Any] = ()
+        """Tensors that are there before the run, such as weights: not all of them are held in float64 at once."""
 
     @property
     def met(self) -> Met:
@@ -394,9 +433,7 @@ class TorchLifted:
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         """See ``crosscheck._shadow.base.Lifted``."""
-        shadows = _Shadows()
-        for tensor, wide in self.widened:
-            shadows.put(tensor, wide)
+        shadows = _Shadows(self.parameters)
         rounding = _Rounding(noise, self._opaque) if noise else None
         tensors = []
         for argument in arguments:
@@ -406,7 +443,7 @@ class TorchLifted:
                 shadows.put(tensors[-1], given)
         with ExitStack() as stack:
             stack.enter_context(in_pieces())
-            if sum(one.numel() for one in (*tensors, *(known for known, _ in self.widened))) <= _ONE_THREAD:
+            if sum(one.numel() for one in (*tensors, *self.parameters)) <= _ONE_THREAD:
                 stack.enter_context(one_thread())
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
             lifting = stack.enter_context(
@@ -434,7 +471,10 @@ def _holds(dtype: Any, other: Any) -> bool:
 
 
 def _array(tensor: Any) -> Array:
-    return np.array(tensor.resolve_conj().resolve_neg().cpu().numpy())
+    """A result as an array, which is copied if it is a part of something larger."""
+    array = tensor.resolve_conj().resolve_neg().cpu().numpy()
+    alone = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == array.nbytes
+    return np.asarray(array if alone else np.array(array))
 
 
 def lift(program: Program, arguments: Sequence[Array], dtype: str) -> TorchLifted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crosscheck._shadow.torch_operations import plan_of, tensors_in
+from crosscheck._shadow.torch_operations import plan_of, tensors_in, written_by
 
 
 @contextmanager
@@ -27,13 +27,29 @@ def in_pieces() -> Iterator[None]:
 
 
 class Counting(TorchDispatchMode):
-    """Counts the numbers in the results of operations that are no views.
+    """Counts the numbers in the results of operations that are no views, and sees which parameters are written to.
+
+    At the end these parameters have their numbers again.
 
     Attributes:
         numbers: How many there were so far.
+        written: The names of the parameters that were written to.
     """
 
-    numbers = 0
+    def __init__(self, parameters: Iterable[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.numbers = 0
+        self.written: set[str] = set()
+        self._named: dict[int, list[tuple[str, Any]]] = {}
+        for name, one in parameters:
+            self._named.setdefault(one.untyped_storage()._cdata, []).append((name, one))
+        self._before: list[tuple[Any, Any]] = []
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        with torch.no_grad():
+            for parameter, numbers in self._before:
+                parameter.copy_(numbers)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -41,6 +57,10 @@ class Counting(TorchDispatchMode):
         if plan.composite:  # it arrives only in inference mode
             with self:
                 return func.decompose(*args, **kwargs)
+        for value in written_by(plan, args, kwargs):
+            for name, parameter in self._named.pop(value.untyped_storage()._cdata, ()):
+                self.written.add(name)
+                self._before.append((parameter, parameter.detach().clone()))
         result = func(*args, **kwargs)
         if not plan.view:
             self.numbers += next((one.numel() for one in tensors_in(result)), 0)

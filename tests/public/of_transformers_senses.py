@@ -47,5 +47,8 @@ PORTS = [
         conv_dim=[32] * 7,
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=4,
+        # the port has these alone
+        do_stable_layer_norm=True,
+        feat_extract_norm="layer",
     ),
 ]

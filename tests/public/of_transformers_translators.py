@@ -1,6 +1,11 @@
 """Models with an encoder and a decoder: the Flax models of transformers before its release 5."""
 
+import types
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
+from transformers.models.t5 import modeling_flax_t5
 
 from public.flax_transformers import HEADS, WIDTH, WORDS, port
 from public.records import integers, normals
@@ -32,6 +37,14 @@ OF_T5 = {
     "num_decoder_layers": LAYERS,
     "num_heads": HEADS,
 }
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """``jnp.clip`` by the names of its arguments before JAX 0.10: the port of T5 was not changed since."""
+    return jnp.clip(x, a_min, a_max)
+
+
+modeling_flax_t5.jnp = types.SimpleNamespace(**{**vars(jnp), "clip": clip})
 
 PORTS = [
     port("BartModel", "BartConfig", TEXT, layers=2 * LAYERS, **OF_BART),

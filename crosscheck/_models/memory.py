@@ -144,8 +144,8 @@ def _gradients(sizes: Sizes, size: int) -> int:
     weights, largest = sizes.weights, sizes.largest
     # torch keeps many results for the backward pass, and adds up the gradients of a weight that is used twice
     torch = weights * (WIDE + size) + largest * 2 * (WIDE + size) + sizes.made * (WIDE + size) // 2
-    # JAX runs with noise beside, where the gradients are not equal: three runs, of which not all results are needed again
-    jax = weights * WIDE + largest * 6 * WIDE + 3 * sizes.steps // 2 * WIDE
+    # where the gradients are not equal, three runs of JAX go on together, and each needs a third of its results later
+    jax = weights * WIDE + largest * 6 * WIDE + sizes.steps * WIDE
     return max(torch, jax)
 
 

@@ -28,7 +28,7 @@ def test_known_values_change_no_number(wide: bool, noise: Noise | None, loose: t
     flat = trace(model, WEIGHTS, NAMES, [X], "float32")
     fixed = Fixed(flat, WEIGHTS)
     named = frozenset(loose)
-    known = fixed.values(wide=wide, loose=None if noise is None else named)
+    known = fixed.values(wide=wide, noisy=noise is not None, loose=named)
     runs = (Run(flat, wide=wide, noise=noise, loose=named, keep=False, known=one) for one in ({}, known))
     for one, other in zip(*(run(WEIGHTS, [X]) for run in runs), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -152,9 +152,9 @@ def most_resident() -> int:
 @needs_linux
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_model_too_large_is_refused_before_it_is_copied(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = nn.Linear(3000, 3000)
+    model = nn.Linear(6000, 6000)  # larger than what the first comparison of a process imports
     params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
-    x = np.ones((1, 3000), np.float32)
+    x = np.ones((1, 6000), np.float32)
     monkeypatch.setattr(memory, "available", lambda: 100_000_000)
     CLEAR.write_text("5")
     before = most_resident()
@@ -162,7 +162,7 @@ def test_a_model_too_large_is_refused_before_it_is_copied(order: int, monkeypatc
         crosscheck.compare_models(model, lambda p, x: x @ p["weight"].T + p["bias"], [x], params=params, order=order)
     assert most_resident() - before < model.weight.nbytes
     need, said = memory_said(str(raised.value))
-    assert need > 0.1
+    assert need > 0.5
     assert said == "0.1 GB are free; give a model of fewer layers, or compare its parts"
 
 

@@ -44,17 +44,17 @@ class Fixed:
         """
         flat = self.flat
         if noisy:
-            return _Values(self, {}, {one for one in self._moved if not flat.origins[one] & loose}, wide=wide)
+            return _FixedValues(self, {}, {one for one in self._moved if not flat.origins[one] & loose}, wide=wide)
         if wide not in self._computed:
             keep = needed_by(flat)
-            known = _Values(self, {}, self._moved, wide=wide)
+            known = _FixedValues(self, {}, self._moved, wide=wide)
             found = without_inputs(flat, self._weights, wide=wide, keep=keep, known=known)
             others = (one for one, kind in flat.kinds.items() if kind != DATA and one not in self._moved)
             self._computed[wide] = {number: found.get(number) for number in others}
         computed = self._computed[wide]
         if every:
             computed = {number: value for number, value in computed.items() if value is not None}
-        return _Values(self, computed, self._moved, wide=wide)
+        return _FixedValues(self, computed, self._moved, wide=wide)
 
     def numbers(self, number: int) -> Array:
         """The numbers of a fixed value: those of a weight as the model holds them, others in float64."""
@@ -78,7 +78,7 @@ class Fixed:
         return np.asarray(as_it_is(step, given)[step.outputs.index(number)] if found is None else found)
 
 
-class _Values(Widened):
+class _FixedValues(Widened):
     """The values that were computed, and those that are moved from weights, which are widened at each access."""
 
     def __init__(self, fixed: Fixed, computed: Mapping[int, Any], moved: Container[int], *, wide: bool) -> None:

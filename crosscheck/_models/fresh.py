@@ -53,7 +53,7 @@ def other_weights(
     positions.
     """
     held = used_in_jax(model, flat) & set(float_arrays(model))
-    if not held or any((accounted.places[name] < 0).any() for name in held):
+    if not held or any((accounted.places[name] < 0).any() for name in held - accounted.whole.keys()):
         return None
     fmt, phase = FORMATS[flat.dtype], rng.uniform(0, 2 * np.pi)
     known = {match.torch for match in accounted.matches if match.jax in held}

@@ -44,7 +44,7 @@ class Widened(Mapping[int, Any]):
         """A value as it is held."""
 
 
-class _Values(dict[int, Any]):
+class _RunValues(dict[int, Any]):
     """Values by number. Those that are known are asked for at each access, as they may be made anew for it."""
 
     def __init__(self, known: Mapping[int, Any]) -> None:
@@ -107,7 +107,7 @@ class Run:
         self._last = {} if keep is True else flat.last_uses(self._steps, keep or ())
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
-        self.values = _Values(known)
+        self.values = _RunValues(known)
         self.unmended: dict[int, Any] = {}
         """What ``put`` replaced."""
         self._undone = False

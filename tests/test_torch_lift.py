@@ -77,6 +77,31 @@ def test_float16_that_overflows_does_not_in_float64() -> None:
     np.testing.assert_allclose(result, 2 * x, rtol=1e-12)
 
 
+def test_a_sparse_matrix_may_be_written_to() -> None:
+    def program(x: Any) -> list[Any]:
+        twice = torch.eye(4, dtype=x.dtype).to_sparse()
+        twice.mul_(2.0)
+        return [torch.sparse.mm(twice.index_select(0, torch.arange(4)), x)]
+
+    x = matrix()
+    np.testing.assert_allclose(lift(program, [x], "float32").run([x])[0], 2 * x, rtol=1e-6)
+
+
+def test_a_parameter_that_is_written_to_keeps_its_digits_and_others_are_widened_again() -> None:
+    third, other = torch.full((4,), 1 / 3), torch.ones(2**24 + 1)
+
+    def program(x: Any) -> list[Any]:
+        third.mul_(x)  # from here on, its shadow has digits that it has not
+        total = other.sum() + other[:4].sum()
+        return [third / total, other[:2] + 0]
+
+    lifted = lift(program, [np.array(1 / 7)], "float32")
+    lifted.parameters = [third, other]
+    found, rows = lifted.run([np.array(1 / 7)])
+    np.testing.assert_allclose(found, np.float64(np.float32(1 / 3)) / 7 / (2**24 + 5), rtol=1e-14)
+    np.testing.assert_array_equal(rows, 1.0)
+
+
 def test_a_narrow_cast_inside_is_met() -> None:
     x = matrix()
     lifted = lift(lambda x: [(x.to(torch.bfloat16) / 3).float()], [x], "float32")

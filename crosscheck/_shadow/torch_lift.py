@@ -40,6 +40,7 @@ from crosscheck._shadow.torch_operations import (
     is_exact,
     mapped,
     plan_of,
+    storage_of,
     summed,
     tensors_in,
     written_by,
@@ -71,7 +72,7 @@ class _Shadows:
     def __init__(self, parameters: Iterable[Any] = ()) -> None:
         self._flat: dict[int, tuple[Any, Any, Any]] = {}
         self._held, self._limit = 0, 256 * _COST  # the numbers in all shadows; from the limit on, the dead ones are dropped
-        self._parameters = {one.untyped_storage()._cdata for one in parameters if one.dtype in WIDE}
+        self._parameters = {storage_of(one) for one in parameters if one.dtype in WIDE} - {None}
         self._recent: dict[int, int] = {}
         """The parameters that have a shadow, the one used last at the end, and the numbers in each."""
 
@@ -126,13 +127,14 @@ class _Shadows:
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor has the numbers of a parameter that nothing has written to."""
-        return tensor.untyped_storage()._cdata in self._parameters
+        return storage_of(tensor) in self._parameters
 
     def changes(self, tensor: Any) -> None:
         """A tensor is written to: its shadow has digits that it has not, so it must be kept, also that of a parameter."""
-        key = tensor.untyped_storage()._cdata
-        self._parameters.discard(key)
-        self._recent.pop(key, None)
+        key = storage_of(tensor)
+        if key is not None:
+            self._parameters.discard(key)
+            self._recent.pop(key, None)
 
     def _drop_oldest(self, key: int, size: int) -> None:
         """Drop shadows of parameters, the one used least recently first, so that a new one has room."""

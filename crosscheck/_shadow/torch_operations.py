@@ -183,6 +183,11 @@ def summed(plan: Plan, args: Any, kwargs: Any) -> int | None:
     return None
 
 
+def storage_of(tensor: Any) -> int | None:
+    """What identifies the storage of a tensor; None for one that has no single one, such as a sparse one."""
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else None
+
+
 def written_by(plan: Plan, args: Any, kwargs: Any) -> Iterator[Any]:
     for k, name in plan.written:
         yield from tensors_in(args[k] if k < len(args) else kwargs.get(name))

@@ -11,7 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crosscheck._shadow.torch_operations import plan_of, tensors_in, written_by
+from crosscheck._shadow.torch_operations import plan_of, storage_of, tensors_in, written_by
 
 
 @contextmanager
@@ -40,9 +40,10 @@ class Counting(TorchDispatchMode):
         super().__init__()
         self.numbers = 0
         self.written: set[str] = set()
-        self._named: dict[int, list[tuple[str, Any]]] = {}
+        self._named: dict[int | None, list[tuple[str, Any]]] = {}
         for name, one in parameters:
-            self._named.setdefault(one.untyped_storage()._cdata, []).append((name, one))
+            self._named.setdefault(storage_of(one), []).append((name, one))
+        self._named.pop(None, None)
         self._before: list[tuple[Any, Any]] = []
 
     def __exit__(self, *raised: Any) -> None:
@@ -58,7 +59,7 @@ class Counting(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         for value in written_by(plan, args, kwargs):
-            for name, parameter in self._named.pop(value.untyped_storage()._cdata, ()):
+            for name, parameter in self._named.pop(storage_of(value), ()):
                 self.written.add(name)
                 self._before.append((parameter, parameter.detach().clone()))
         result = func(*args, **kwargs)

@@ -203,7 +203,7 @@ def test_the_story_names_the_layer_and_what_both_sides_compute(failing: ModelsRe
     assert (failing.cause, failing.side) == ("definition", None)
     assert failing.first is not None
     assert (failing.first.torch, failing.first.kind) == ("act", "GELU")
-    assert failing.first.explanation.startswith("the PyTorch function is gelu, the JAX function is gelu_tanh")
+    assert failing.first.explanation == "gelu: the tanh form in JAX, exact in PyTorch"
     assert failing.first.source.startswith("test_models.py:")
     story = failing.story().splitlines()
     assert story[0] == failing.headline

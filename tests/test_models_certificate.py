@@ -286,12 +286,27 @@ def embedded(p: dict[str, Any], ids: Any, *, window: int, kind: int) -> Any:
     return (jax.nn.softmax(scores, -1) @ x) @ p["out.weight"].T
 
 
+BOUND = "the bound of a mask or window"
+
+
 @pytest.mark.parametrize(
     ("window", "kind", "where", "explanation"),
     [
         (3, 0, None, ""),
-        (4, 0, "", "PyTorch masks 10 of 128 places that JAX does not, such as [0, 3, 0]"),
-        (2, 0, "", "JAX masks 12 of 128 places that PyTorch does not, such as [0, 2, 0]"),
+        (
+            4,
+            0,
+            "",
+            f"{BOUND}: >= 4 in JAX, >= 3 in PyTorch, before out; PyTorch masks 10 of 128 places that JAX does not, "
+            "such as [0, 3, 0]",
+        ),
+        (
+            2,
+            0,
+            "",
+            f"{BOUND}: >= 2 in JAX, >= 3 in PyTorch, before out; JAX masks 12 of 128 places that PyTorch does not, "
+            "such as [0, 2, 0]",
+        ),
         (3, 1, "kind", "JAX applies other numbers of kind.weight, as of other rows"),
     ],
 )

@@ -157,9 +157,9 @@ class Gated(nn.Module):
 @pytest.mark.parametrize(
     ("activation", "other", "said"),
     [
-        (nn.SiLU(), jax.nn.relu, "the PyTorch function is silu, the JAX function is relu"),
-        (nn.SiLU(inplace=True), jax.nn.relu, "the PyTorch function is silu, the JAX function is relu"),
-        (nn.GELU(), jax.nn.gelu, "the PyTorch function is gelu, the JAX function is gelu_tanh"),
+        (nn.SiLU(), jax.nn.relu, "JAX computes relu, PyTorch silu"),
+        (nn.SiLU(inplace=True), jax.nn.relu, "JAX computes relu, PyTorch silu"),
+        (nn.GELU(), jax.nn.gelu, "gelu: the tanh form in JAX, exact in PyTorch"),
     ],
 )
 def test_the_activation_of_a_gate_is_named(activation: nn.Module, other: Port, said: str, cast: bool) -> None:

@@ -243,7 +243,7 @@ def test_an_option_of_one_group_of_parameters_is_named() -> None:
 
     report = linear(optimizer=grouped, tx=optax.adamw(RATE, weight_decay=0.1)).compared()
     assert report.first is not None
-    assert "with weight_decay=0.1 in PyTorch's group 2 of parameters, which has 0.0" in report.first.explanation
+    assert "weight_decay: 0.1 in JAX, 0.0 in PyTorch, for its group 2 of parameters" in report.first.explanation
 
 
 @pytest.mark.parametrize(("norm", "added"), [(0.05, True), (0.0499999, False)])

@@ -9,10 +9,11 @@ from crosscheck._compare.budget import FOR_HOW, Budget
 from crosscheck._compare.comparisons import Judged, Request
 from crosscheck._compare.how_constants import Constants
 from crosscheck._compare.how_dependence import of_dependence
+from crosscheck._compare.how_edits import EditsOfFunction
 from crosscheck._compare.how_inputs import fitted, of_inputs
 from crosscheck._compare.how_nan import of_nan
 from crosscheck._compare.how_outputs import of_outputs, swapped
-from crosscheck._compare.trials import JAX, TORCH, Change, Trials
+from crosscheck._compare.trials import JAX, NAMES, TORCH, Change, Trials
 
 MOST_ELEMENTS = 2**20
 """If the inputs have more elements in all, no hypothesis is tried."""
@@ -29,19 +30,38 @@ def how(request: Request, judged: Judged, budget: Budget) -> str | None:
     if said := of_nan(trials):
         return said
     # A proof is coarser than the verdict. If no change at all is proven, each change that does nothing would be.
-    unchanged = Change("", partial(trials.run, TORCH), JAX)
-    found = None if trials.proves(unchanged) else trials.first(_changes(trials))
-    if found is not None:
+    if trials.proves(Change("", partial(trials.run, TORCH), JAX)):
+        return of_dependence(trials) if trials.order == 0 and not trials.spent else None
+    edits = EditsOfFunction(trials)
+    if (found := trials.first(_changes(trials))) is not None:
         return found.said
+    if trials.order == 0 and (said := edits.early()):
+        return said
+    if (found := trials.first(_constants(trials))) is not None:
+        return found.said
+    if trials.order == 0 and (said := edits.late()):
+        return said
     return of_dependence(trials) if trials.order == 0 and not trials.spent else None
 
 
+def cast(request: Request, judged: Judged, budget: Budget, side: int) -> str | None:
+    """To which dtypes of fewer digits one side casts, as a clause; None if to none."""
+    trials = Trials(request, judged, budget.part(FOR_HOW))
+    trials.result(side)  # what a program contains is known after a run
+    dtypes = sorted(trials.lifted[side].met.narrow)
+    return f"{NAMES[side]} casts to {' and '.join(dtypes)}" if dtypes else None
+
+
 def _changes(trials: Trials) -> Iterator[Change]:
-    """The hypotheses, simplest first: changes of the results, of the inputs, of numbers inside the functions."""
+    """The hypotheses, simplest first: changes of the results and of the inputs."""
     yield from of_outputs(trials)
     if trials.order == 0:
         yield from swapped(trials)
         yield from of_inputs(trials)
+
+
+def _constants(trials: Trials) -> Iterator[Change]:
+    """Changes of numbers inside the functions."""
     constants = Constants(trials)
     yield from constants.exchanged()
     yield from constants.fitted()

@@ -74,6 +74,7 @@ class Found:
     """The results of a comparison of two models, before they are put into words."""
 
     torch: TorchRecord
+    inputs: Inputs
     model: JaxModel
     flat: JaxProgramFlat
     uses: list[tuple[Step, Use, int]]
@@ -179,7 +180,20 @@ def run(
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     shown = {one.name: numbers[one.step, one.place] for one in last}
     found = Found(
-        torch, model, flat, uses, pairs, weights, marks, forcing, located, forcing.tolerances, shown, accurate, narrow
+        torch,
+        inputs,
+        model,
+        flat,
+        uses,
+        pairs,
+        weights,
+        marks,
+        forcing,
+        located,
+        forcing.tolerances,
+        shown,
+        accurate,
+        narrow,
     )
     if in_part:
         names = ", ".join(in_part[:4])

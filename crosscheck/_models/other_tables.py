@@ -186,7 +186,14 @@ def _rotation(one: Array, other: Array) -> tuple[Array, float] | None:
 
 
 def _base(table: Array) -> float | None:
-    """The base whose powers 0, -1/n, -2/n ... are a table of n frequencies; None if they are not."""
+    """The base whose powers 0, -1/n, -2/n ... are a table of n frequencies; None if they are not.
+
+    A table may have each twice: one half after the other, or two next to each other.
+    """
+    table = table.ravel()
+    for half, other in ((table[: table.size // 2], table[table.size // 2 :]), (table[::2], table[1::2])):
+        if half.size == other.size > 1 and np.allclose(half, other, rtol=ROUNDED):
+            table = half
     if abs(table[0] - 1) > ROUNDED or not (table > 0).all():
         return None
     base = float(table[1] ** -table.size)

@@ -168,6 +168,9 @@ class Search:
         JAX may have forgotten an activation or a norm before a layer, for example, but not in the layers beside it.
         """
         operations = self.torch.operations
+        given = (one for one, number in zip(self.forcing.inputs, self.flat.inputs, strict=True) if self._often(number))
+        if own is not None and any(one.size == matrix.size and same_numbers(one, matrix, FOUND) for one in given):
+            return True
         left = list(operations[own].inputs) if own is not None and operations[own].kind == DATA else []
         for _ in range(NEAR):
             if not left:
@@ -180,6 +183,10 @@ class Search:
             if sum(earlier in one.inputs for one in operations) > 1 and same_numbers(value.wide, matrix, FOUND):
                 return True
         return False
+
+    def _often(self, number: int) -> bool:
+        """Whether JAX uses a value more than once."""
+        return sum(number in step.inputs for step in self.flat.steps) > 1
 
     def end(self, forced: Forced) -> None:
         forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)

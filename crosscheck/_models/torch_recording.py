@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._graph.torch_graph import Recording
 from crosscheck._models.layouts import View, broadcast_features
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
 from crosscheck._shadow.torch_lift import TorchLifted, is_plain
@@ -49,6 +50,7 @@ class TorchRecord:
         scalars: The numbers in its operations, such as epsilons.
         narrow: The operations that torch has no float64 for: their results are rounded to the dtype.
         tables: The small arrays of floats that it computes from neither data nor parameters.
+        graph: All operations with their operands, views among them.
     """
 
     operations: list[Operation]
@@ -65,6 +67,7 @@ class TorchRecord:
     scalars: list[float]
     narrow: frozenset[int]
     tables: list[Array]
+    graph: Recording
 
 
 class Observer:
@@ -103,6 +106,13 @@ class Observer:
         self._trained = {name for name, _ in module.named_parameters()}
         self._parameters = {_storage(one) for one in module.parameters()}
         self._module = module
+        self.shadow: Callable[[Any], Any] = lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
+        """Gives a tensor in float64."""
+
+    @property
+    def path(self) -> str:
+        """The module that is running."""
+        return self._path[-1]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -146,6 +156,7 @@ class Observer:
         self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any], in_float64: bool
     ) -> None:
         """Record an operation that is not a view."""
+        self.shadow = wide
         given = list(tensors_in([*args, *kwargs.values()]))
         kinds = [self._origins.get(_storage(tensor), (CONSTANT, frozenset())) for tensor in given]
         kind = CONSTANT if plan.name in _OF_SHAPE else max((one for one, _ in kinds), default=CONSTANT)
@@ -344,12 +355,22 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
     module = program.function
     observer = Observer(module)
     flat = program.flat(0)
+    weights = {name: one for name, one in [*module.named_buffers(), *module.named_parameters()] if one.is_floating_point()}
+    graph = Recording(
+        weights,
+        wide=lambda tensor: observer.shadow(tensor),  # noqa: PLW0108 - it is another one from the first operation on
+        path=lambda: observer.path,
+        operations=lambda: len(observer.operations),
+    )
     outputs: list[int | None] = []
     narrow: list[Array] = []
 
     def observed(*tensors: Any) -> list[Any]:
         observer.given(tensors)
-        results = flat(*tensors)
+        graph.given(tensors, program.inputs.names)
+        with graph:
+            results = flat(*tensors)
+        graph.ended(results)
         outputs[:] = [observer.origin(one) for one in results]
         with unseen():
             narrow[:] = map(_narrow, results)
@@ -372,6 +393,7 @@ def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
         list(lifted.constants),
         frozenset(observer.narrow),
         observer.tables,
+        graph,
     )
 
 

@@ -98,7 +98,7 @@ class JaxLifted:
         self.closed, self.dtype, self.constants = closed, dtype, constants
         self._narrow: set[str] = set()
         self._opaque: set[str] = set()
-        self._consts = [constants.get(id(const), widened(const)) for const in closed.consts]
+        self.constant_values = [constants.get(id(const), widened(const)) for const in closed.consts]
         self._compiled: Callable[..., Any] | None = None
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
@@ -125,8 +125,8 @@ class JaxLifted:
         run_time = (seed_of(noise), np.float64(noise.unit), np.float64(flush), *more)
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             if self._compiled is None:
-                self._compiled = self._compile(run_time, self._consts, given)
-            return [np.asarray(result) for result in self._compiled(run_time, self._consts, given)]
+                self._compiled = self._compile(run_time, self.constant_values, given)
+            return [np.asarray(result) for result in self._compiled(run_time, self.constant_values, given)]
 
     def _interpreter(self, seed: Any, unit: Any, flush: Any) -> "Interpreter":
         return Interpreter(self.dtype, self.constants, seed, unit, flush)

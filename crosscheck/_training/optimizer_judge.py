@@ -154,9 +154,7 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
         tried.sort(key=lambda one: one[0])
         for apart, changes in tried[:1]:
             if apart <= CONSTANT and error(partial(_change, changes), tried_on) <= CONSTANT:
-                words = " and ".join(f"{name}={value!r}" for name, value in changes)
-                now = " and ".join(repr(options[name]) for name, _ in changes)
-                return f"they would be the same with {words} in PyTorch, which has {now}"
+                return "; ".join(f"{name}: {value!r} in JAX, {options[name]!r} in PyTorch" for name, value in changes)
         best = {name for _, changes in tried[:1] for name, _ in changes}  # its other values may be as good
         nearest = [changes for _, changes in tried if {name for name, _ in changes} == best][:NEAREST]
     given, theirs = tried_on[0]

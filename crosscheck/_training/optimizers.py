@@ -65,7 +65,7 @@ def compare_optimizers(
         >>> import crosscheck, optax, torch
         >>> report = crosscheck.compare_optimizers(torch.optim.AdamW, optax.adamw(1e-3))
         >>> report.passed, report.explanation
-        (False, 'they would be the same with weight_decay=0.0001 in PyTorch, which has 0.01')
+        (False, 'weight_decay: 0.0001 in JAX, 0.01 in PyTorch')
     """
     name = _arguments.dtype(dtype, DTYPES)
     _arguments.integer("steps", steps, 1, "steps=50 shows what differs in most optimisers")

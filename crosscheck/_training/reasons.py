@@ -364,10 +364,9 @@ class _Trial:
         return ""
 
     def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None) -> str:
-        other = ", ".join(f"{name}={value!r}" for name, value in changes)
-        own = ", ".join(f"{self.optimizer.param_groups[group or 0][name]!r}" for name, _ in changes)
-        where = "PyTorch" if group is None else f"PyTorch's group {group + 1} of parameters"
-        return f"they would be the same with {other} in {where}, which has {own}"
+        own = self.optimizer.param_groups[group or 0]
+        said = "; ".join(f"{name}: {value!r} in JAX, {own[name]!r} in PyTorch" for name, value in changes)
+        return said if group is None else f"{said}, for its group {group + 1} of parameters"
 
     def error(
         self,

@@ -1,0 +1,1 @@
+"""The mistake named: edits of PyTorch's program that give JAX's values, and their words."""

@@ -1,0 +1,123 @@
+"""Rules of several operations: operands exchanged, an operation at another place, two in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations, product
+
+import torch
+
+from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.names import named, said
+from crosscheck._explain.segment import Segment, sites
+from crosscheck._explain.substitutes import same
+from crosscheck._explain.tables import MOVING, VERBS
+from crosscheck._explain.values import for_users
+from crosscheck._graph.graph import Call, Ref
+
+
+def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
+    """Two operands of one operation, exchanged."""
+    call = segment.call(node)
+    if call is None:
+        return
+    lists = [(place, one) for place, one in enumerate(call.args) if isinstance(one, list) and len(one) > 1]
+    for place, one in [*lists, (None, list(call.args))]:
+        for a, b in combinations([k for k, ref in enumerate(one) if isinstance(ref, Ref)], 2):
+            if one[a] == one[b]:
+                continue
+            new = list(one)
+            new[a], new[b] = one[b], one[a]
+            args = tuple(new) if place is None else (*call.args[:place], new, *call.args[place + 1 :])
+            fact = Fact(
+                "exchange", torch=said(segment, one[a].node), jax=said(segment, one[b].node), where=said(segment, node)
+            )
+            yield Edit({node: replace(call, args=args)}, fact, ("operands", call.name, str(a), str(b)), 1.0)
+
+
+def exchanged_edges(segment: Segment, node: int) -> Iterator[Edit]:
+    """An operand of one operation exchanged with one of a like operation."""
+    call = segment.call(node)
+    if call is None or call.name not in {*VERBS, "mm", "bmm"}:
+        return
+    for other in segment.nodes:
+        also = segment.call(other)
+        if other <= node or also is None or also.name != call.name or len(call.args) < 2 or len(also.args) < 2:
+            continue
+        for a, b in product(range(2), repeat=2):
+            one, two = call.args[a], also.args[b]
+            if not isinstance(one, Ref) or not isinstance(two, Ref) or one == two or Ref(node) == two:
+                continue
+            shapes = [getattr(segment.values.get(ref.node), "shape", None) for ref in (one, two)]
+            if shapes[0] != shapes[1]:
+                continue
+            edits = {
+                node: replace(call, args=(*call.args[:a], two, *call.args[a + 1 :])),
+                other: replace(also, args=(*also.args[:b], one, *also.args[b + 1 :])),
+            }
+            names = f"{said(segment, one.node)} and {said(segment, two.node)}"
+            fact = Fact("exchange", torch=said(segment, two.node), jax=said(segment, one.node), where=names)
+            yield Edit(edits, fact, ("edges", call.name, str(a), str(b)), 1.9)
+
+
+def moved(segment: Segment, node: int) -> Iterator[Edit]:
+    """An operation on one value, applied to another value instead."""
+    call = segment.call(node)
+    if call is None or call.name in MOVING or not isinstance(segment.values.get(node), torch.Tensor):
+        return
+    data = [one for one in segment.operands(node) if one in segment.data]
+    shape = segment.values[node].shape
+    if len(data) != 1 or getattr(segment.values.get(data[0]), "shape", None) != shape:
+        return
+    skipped = for_users(segment, segment.users.get(node, []), node, Ref(data[0]))
+    if node in segment.targets:
+        skipped[node] = Call("same", same, (Ref(data[0]),))
+    for value in segment.users:
+        if (
+            value in (node, data[0])
+            or value not in segment.data
+            or getattr(segment.values.get(value), "shape", None) != shape
+        ):
+            continue
+        for some in sites(segment, value):
+            users = [one for one in some if one != node]
+            edits = dict(skipped)
+            for one in users:
+                now = edits.get(one) or segment.call(one)
+                if now is not None:
+                    edits[one] = now.replaced(value, call.replaced(data[0], Ref(value)))
+            fact = Fact(
+                "moved", named(segment, node), torch=said(segment, data[0]), jax=said(segment, value), source=call.source
+            )
+            if users:
+                whole = len(some) == len(segment.users[value])
+                yield Edit(edits, fact, ("moved", call.name, str(value - node)), 3 - 0.5 * whole)
+
+
+def regrouped(segment: Segment, node: int) -> Iterator[Edit]:
+    """``g(f(a, b), c)`` in the place of ``f(a, g(b, c))``."""
+    call = segment.call(node)
+    if call is None or call.name not in VERBS or len(call.args) < 2:
+        return
+    for place, one in enumerate(call.args[:2]):
+        inner = segment.call(one.node) if isinstance(one, Ref) and one.node in segment.users else None
+        if inner is None or inner.name not in VERBS or len(inner.args) < 2 or one.node not in segment.behind:
+            continue
+        for k in (0, 1):
+            args = list(call.args)
+            args[place] = inner.args[k]
+            outer = list(inner.args)
+            outer[k] = replace(call, args=tuple(args))
+            fact = Fact(
+                "regrouped",
+                torch=f"before it {VERBS[call.name]}",
+                jax=f"{VERBS[inner.name]} after it {VERBS[call.name]}",
+                source=call.source,
+            )
+            yield Edit(
+                {node: replace(inner, args=tuple(outer))},
+                replace(fact, kind="regrouped"),
+                ("regrouped", str(place), str(k)),
+                2.0,
+            )

@@ -1,0 +1,70 @@
+"""Facts: what an edit says of JAX's program, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crosscheck._graph.graph import Edits
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A difference between the two programs.
+
+    Attributes:
+        kind: ``setting``, ``other``, ``missing``, ``extra``, ``order``, ``operand``, ``exchange``, ``moved``, ``regrouped``.
+        what: The operation, in words.
+        role: The argument, in words, such as ``epsilon``.
+        torch: What PyTorch has.
+        jax: What JAX has.
+        where: The value, or the operation that uses it.
+        source: The line of PyTorch's program.
+    """
+
+    kind: str
+    what: str = ""
+    role: str = ""
+    torch: str = ""
+    jax: str = ""
+    where: str = ""
+    source: str = ""
+
+    def words(self) -> str:
+        """The fact as a clause."""
+        return _WORDS[self.kind].format(**vars(self))
+
+
+_WORDS = {
+    "setting": "{what}'s {role}: {jax} in JAX, {torch} in PyTorch",
+    "form": "{what}: {jax} in JAX, {torch} in PyTorch",
+    "other": "JAX computes {jax}, PyTorch {torch}",
+    "binary": "JAX {jax} where PyTorch {torch}",
+    "missing": "JAX forgets {what}",
+    "extra": "JAX applies {what} more, to {where}",
+    "order": "JAX has {where} {jax}",
+    "operand": "{what} takes {jax} in JAX, {torch} in PyTorch",
+    "exchange": "JAX has {jax} and {torch} exchanged",
+    "moved": "JAX applies {what} to {jax}, PyTorch to {torch}",
+    "regrouped": "JAX {jax}, PyTorch {torch}",
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A hypothesis: calls that take the place of nodes of PyTorch's program, and the fact that they stand for.
+
+    Attributes:
+        kind: Edits of one kind, each at another node, may be one mistake.
+        size: Of several edits that fit, the smallest is said.
+        times: How often the mistake is in it.
+    """
+
+    edits: Edits
+    fact: Fact
+    kind: tuple[str, ...]
+    size: float = 1.0
+    times: int = 1
+
+    def words(self) -> str:
+        """The mistake as a clause."""
+        return self.fact.words() + (f", at {self.times} places" if self.times > 1 else "")

@@ -1,0 +1,86 @@
+"""What a node of PyTorch's program is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from crosscheck._explain.tables import MOVING, PARTS, SAID
+from crosscheck._graph.graph import Call, Leaf, refs
+
+if TYPE_CHECKING:
+    from crosscheck._explain.segment import Segment
+
+
+FEW_NUMBERS = 4
+"""A constant of so many numbers is named by them."""
+LONGEST = 60
+"""A longer name is that of the operation alone."""
+
+
+def said(segment: Segment, number: int, depth: int = 2) -> str:
+    """A value in words: the weight, the input, the result of a layer, or the operation with its operands."""
+    node = segment.graph.nodes[number]
+    if isinstance(node, Leaf):
+        return node.name or node.label or _constant(node.value)
+    call = segment.graph.call(number, segment.edits)
+    assert call is not None
+    inside = list(dict.fromkeys(refs(call)))
+    if call.name in PARTS and call.pick is not None:
+        return f"part {call.pick} of {said(segment, inside[0], depth)}"
+    if call.name in {*MOVING, "masked_fill"} and inside:
+        return said(segment, inside[0], depth)
+    if layer := layer_of(segment, number):
+        return f"the result of {layer}"
+    if not depth or not inside:
+        return named(segment, number)
+    operands = [said(segment, one, depth - 1) for one in inside[:2]]
+    if call.name == "add" and len(inside) == 2 and operands[0] == operands[1]:
+        return operands[0].replace("the result of", "the results of")
+    whole = f"{_short(call.name)}({', '.join(operands)})"
+    return whole if len(whole) <= LONGEST else said(segment, number, depth - 1)
+
+
+def _constant(value: Any) -> str:
+    """A constant: its numbers if they are few."""
+    if not isinstance(value, torch.Tensor) or value.numel() > FEW_NUMBERS:
+        return "a constant"
+    return f"the constant [{', '.join(f'{one:.6g}' for one in value.flatten().tolist())}]"
+
+
+def named(segment: Segment, number: int) -> str:
+    """An operation in words."""
+    call = segment.call(number)
+    return "the input" if call is None else SAID.get(call.name, _short(call.name))
+
+
+def _short(name: str) -> str:
+    return name.removesuffix("_with_indices").removeprefix("native_").strip("_")
+
+
+def layer_of(segment: Segment, number: int) -> str:
+    """The module that owns a weight of the operation; empty if it uses none."""
+    for one in segment.graph.operands(number):
+        node = segment.graph.nodes[one]
+        while isinstance(node, Call) and node.name in MOVING and (inner := next(refs(node), None)) is not None:
+            node = segment.graph.nodes[inner]
+        if isinstance(node, Leaf) and node.name:
+            return node.name.rpartition(".")[0]
+    return ""
+
+
+def behind(segment: Segment, number: int) -> list[str]:
+    """The layers whose results lead to a node, without another layer between."""
+    found: list[str] = []
+    left, seen = list(segment.graph.operands(number)), set[int]()
+    while left:
+        one = left.pop(0)
+        if one in seen:
+            continue
+        seen.add(one)
+        if layer := layer_of(segment, one):
+            found += [layer] * (layer not in found)
+        else:
+            left += segment.graph.operands(one)
+    return found

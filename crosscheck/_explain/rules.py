@@ -1,0 +1,23 @@
+"""The rules, in the order in which they are tried: each gives the edits of one kind that a port's mistake may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from crosscheck._explain.exchanges import exchanged_edges, exchanged_operands, moved, regrouped
+from crosscheck._explain.facts import Edit
+from crosscheck._explain.segment import Segment
+from crosscheck._explain.settings import scales, settings
+from crosscheck._explain.substitutes import missing, others, without
+from crosscheck._explain.values import constants, exchanged_values, extra, operand
+
+Rule = Callable[[Segment, int], Iterator[Edit]]
+"""A function of a segment and of one of its nodes."""
+AT_NODES: Sequence[Rule] = (settings, scales, others, without, missing)
+"""Rules of one operation."""
+EXCHANGES: Sequence[Rule] = (exchanged_operands, exchanged_edges)
+"""Rules of the operands of one operation, or of two."""
+AT_VALUES: Sequence[Rule] = (constants, extra, exchanged_values, operand)
+"""Rules of a value, wherever it is used."""
+LATE: Sequence[Rule] = (regrouped, moved)
+"""Rules of several operations."""

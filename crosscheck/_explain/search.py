@@ -1,0 +1,173 @@
+"""The search: which edits of PyTorch's segment give JAX's values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import torch
+
+from crosscheck._explain.facts import Edit
+from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, Rule
+from crosscheck._explain.segment import Segment
+
+MOST_NUMBERS = 2**31
+"""All runs together compute at most so many numbers."""
+MOST_RUNS = 16_000
+"""At most so many edits are tried."""
+MOST_FIRST = 4
+"""Of two mistakes in one segment, so many that may be the first are followed."""
+MOST_ALIKE = 6
+"""Of more edits of one kind, none are tried together."""
+
+
+class Budget:
+    """What the searches of one comparison may still compute."""
+
+    def __init__(self, runs: int = MOST_RUNS, numbers: int = MOST_NUMBERS) -> None:
+        self.runs, self.numbers = runs, numbers
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.runs <= 0 or self.numbers <= 0
+
+    def spend(self, numbers: int) -> bool:
+        """Count a run; whether there was anything left for it."""
+        there = not self.spent
+        self.runs -= 1
+        self.numbers -= numbers
+        return there
+
+
+class Explaining:
+    """Explains one segment after the other, within one budget; what explained one is tried first for the next."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget()
+        self._known: set[tuple[str, ...]] = set()
+
+    def search(self, segment: Segment) -> Search:
+        """The search for the mistake of a segment."""
+        return Search(segment, self._budget, self._known)
+
+
+class Search:
+    """The search for the mistake of one segment."""
+
+    def __init__(self, segment: Segment, budget: Budget, known: set[tuple[str, ...]]) -> None:
+        self._segment, self._budget, self._known = segment, budget, known
+        self._near: list[tuple[bool, int, float, Edit]] = []
+        """Edits after which torch has more of JAX's values: whether at the frontier, and how many."""
+        self._alike: dict[tuple[Any, ...], list[Edit]] = {}
+
+    @property
+    def segment(self) -> Segment:
+        """The segment."""
+        return self._segment
+
+    def early(self) -> list[Edit]:
+        """The mistake that gives JAX's values, of those that take little time; none if that is not shown."""
+        with torch.no_grad():
+            return self._first(self._early())
+
+    def late(self) -> list[Edit]:
+        """The same of those that take longer, after the others: the mistake, or two that give JAX's values together."""
+        with torch.no_grad():
+            return self._first([(LATE, self._segment.nodes)]) or self._two() or self._first(self._late())
+
+    def _two(self) -> list[Edit]:
+        nearest = sorted(self._near, key=lambda one: one[:3], reverse=True)[:MOST_FIRST]
+        for *_, first in nearest:
+            try:
+                second = Search(self._segment.edited(first.edits), self._budget, self._known)
+            except RuntimeError:  # the edit cannot run by itself
+                continue
+            if best := second.early():
+                return [first, *best]
+        return []
+
+    def _first(self, stages: Iterable[tuple[Sequence[Rule], Sequence[int]]]) -> list[Edit]:
+        """The smallest edit of the first stage that has one."""
+        for rules, places in stages:
+            fitting: list[Edit] = []
+            for edit in (edit for rule in rules for place in places for edit in rule(self._segment, place)):
+                self._alike.setdefault((edit.kind, *self._names(edit)), []).append(edit)
+                if self._fits(edit):
+                    fitting.append(edit)
+                if self._budget.spent:
+                    break
+            fitting = fitting or list(self._together())
+            if fitting:
+                best = min(fitting, key=lambda one: one.size)
+                self._known.add(best.kind)
+                return [best]
+            self._alike = {}
+        return []
+
+    def _early(self) -> Iterator[tuple[Sequence[Rule], Sequence[int]]]:
+        """The rules and where they are tried: first those that explained an earlier fault, then those at the frontier."""
+        segment, others = self._segment, [one for one in self._segment.nodes if one not in self._frontier]
+        if self._known:
+            again = [self._again(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
+            yield again, segment.nodes
+            yield [self._again(rule) for rule in AT_VALUES], [*segment.users]
+        yield AT_NODES, self._frontier
+        yield AT_NODES, others
+        yield EXCHANGES, segment.nodes
+        yield AT_VALUES, [*self._operands, *segment.targets]
+
+    def _late(self) -> Iterator[tuple[Sequence[Rule], Sequence[int]]]:
+        """The rules that take longer, for more places."""
+        segment = self._segment
+        # where JAX has both a value and what is computed from it, nothing is wrong between them
+        wrong = [one for one in segment.nodes if not self._frontier or not segment.partners.get(one, False)]
+        used = {one for node in wrong for one in segment.operands(node)}
+        yield AT_VALUES, [one for one in segment.users if one in used and one not in self._operands]
+        yield AT_VALUES, [one for one in segment.users if one not in used and one not in self._operands]
+
+    @cached_property
+    def _frontier(self) -> list[int]:
+        return self._segment.frontier
+
+    @cached_property
+    def _operands(self) -> list[int]:
+        return list(dict.fromkeys(one for node in self._frontier for one in self._segment.operands(node)))
+
+    def _again(self, rule: Rule) -> Rule:
+        return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind in self._known)
+
+    def _names(self, edit: Edit) -> list[str]:
+        """The operations that an edit changes: like ones may share a mistake."""
+        return sorted(call.name for one in edit.edits if (call := self._segment.call(one)) is not None)
+
+    def _fits(self, edit: Edit) -> bool:
+        """Whether torch has JAX's values after an edit."""
+        if not self._budget.spend(self._segment.size):
+            return False
+        try:
+            found = self._segment.run(edit.edits)
+        except Exception:  # torch may refuse an edit in any way
+            return False
+        results = self._segment.results(found)
+        if not all(isinstance(one, torch.Tensor) for one in results):
+            return False
+        if self._segment.right(results):
+            return self._segment.proves(edit.edits)
+        if (gain := self._segment.gain(found)) > 0:
+            self._near.append((not edit.edits.keys().isdisjoint(self._frontier), gain, -edit.size, edit))
+        return False
+
+    def _together(self) -> Iterator[Edit]:
+        """The same edit at two or more nodes, such as for queries and for keys, if together they give JAX's values."""
+        for edits in self._alike.values():
+            if not 1 < len(edits) <= MOST_ALIKE:
+                continue
+            for some in [*combinations(edits, 2), *([tuple(edits)] if len(edits) > 2 else [])]:
+                merged = {node: call for one in some for node, call in one.edits.items()}
+                if len(merged) == sum(len(one.edits) for one in some):
+                    joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some), len(some))
+                    if self._fits(joint):
+                        yield joint

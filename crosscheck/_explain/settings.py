@@ -1,0 +1,189 @@
+"""Rules of arguments: another number, axis, padding or order in the place of the one that PyTorch has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import permutations, product
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.names import said
+from crosscheck._explain.segment import Segment
+from crosscheck._explain.tables import COMPARISONS, MOVING, ROLES, SAID, USUAL
+from crosscheck._graph.graph import Call, Ref, refs
+
+NEVER = frozenset(["dtype", "layout", "device", "pin_memory", "memory_format", "implicit", "half_to_float", "output_mask"])
+"""Arguments that no port confuses, or that are no part of the mathematics."""
+
+
+def settings(segment: Segment, node: int) -> Iterator[Edit]:
+    """Another value of an argument that is no array."""
+    call = segment.call(node)
+    if call is None or call.schema is None:
+        return
+    value = segment.values.get(node)
+    rank = value.ndim if isinstance(value, torch.Tensor) else 4
+    for place, argument in enumerate(call.schema.arguments):
+        default = argument.default_value if argument.has_default_value() else None
+        old = call.args[place] if place < len(call.args) else call.kwargs.get(argument.name, default)
+        scaled = argument.name == "alpha" and call.name in ("add", "sub", "rsub", "addmm")
+        scaled = scaled or (call.name == "mul" and argument.name == "other" and _half_of_a_scale(segment, node))
+        if (
+            argument.name in NEVER
+            or scaled
+            or isinstance(old, (Ref, Call))
+            or (old is None and argument.name != "correction")
+        ):
+            continue
+        for new, likely in _other(segment, call.name, argument.name, old, rank):
+            yield Edit(
+                {node: with_argument(call, place, argument.name, new)},
+                _setting(segment, node, call.name, argument.name, old, new),
+                ("setting", call.name, argument.name, str(new)),
+                1.0 if likely else 1.3,
+            )
+    if call.name == "convolution":
+        yield from _paddings(segment, node, call)
+
+
+def scales(segment: Segment, node: int) -> Iterator[Edit]:
+    """Another factor of a product, where PyTorch has parts of it in both operands, as attention has."""
+    call = segment.call(node)
+    if call is None or call.name not in ("bmm", "mm") or not all(isinstance(one, Ref) for one in call.args[:2]):
+        return
+    factors = [_factor(segment, one.node) for one in call.args[:2]]
+    own = factors[0] * factors[1]
+    if 1.0 in factors or own == 0:
+        return
+    for one in {1.0, *(abs(one) for one in segment.numbers if one), *(1 / abs(one) for one in segment.numbers if one)}:
+        if abs(one - own) > 1e-9 * own:
+            fact = Fact("form", "the product's scale", torch=_scale(own), jax=_scale(one), source=call.source)
+            new = Call("mul", torch.mul, (call, one / own))
+            yield Edit({node: new}, fact, ("scale", _scale(one)), 0.9)
+
+
+def _half_of_a_scale(segment: Segment, node: int) -> bool:
+    """Whether a product has the factor of this multiplication in one operand, and another one in the other."""
+    left = [node]
+    while left:
+        for user in segment.users.get(left.pop(), ()):
+            call = segment.call(user)
+            if call is not None and call.name in ("bmm", "mm"):
+                return all(isinstance(one, Ref) and _factor(segment, one.node) != 1.0 for one in call.args[:2])
+            if call is not None and call.name in MOVING:
+                left.append(user)
+    return False
+
+
+def _factor(segment: Segment, node: int) -> float:
+    """The number with which a value was multiplied on the way."""
+    call = segment.call(node)
+    while call is not None:
+        if call.name == "mul" and isinstance(call.args[1], (int, float)):
+            return float(call.args[1])
+        inside = list(refs(call))
+        if call.name not in MOVING or not inside:
+            return 1.0
+        call = segment.call(inside[0])
+    return 1.0
+
+
+def _scale(one: float) -> str:
+    return f"1 / {1 / one:.6g}" if 0 < one < 1 else f"{one:.6g}"
+
+
+def with_argument(call: Call, place: int, name: str, new: Any) -> Call:
+    if place < len(call.args):
+        return replace(call, args=(*call.args[:place], new, *call.args[place + 1 :]))
+    return replace(call, kwargs={**call.kwargs, name: new})
+
+
+def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int) -> Iterator[tuple[Any, bool]]:
+    """Other values of an argument, and whether each is a likely one."""
+    numbers = segment.numbers
+    if isinstance(old, bool):
+        yield not old, True
+    elif isinstance(old, str):
+        yield from ((one, True) for one in ("none", "tanh") if one != old)
+    elif isinstance(old, float) or (type(old) is int and argument in ("alpha", "beta", "scale", "input_scale")):
+        yield from ((one, True) for one in numbers if one != old)
+        yield from ((1 / one, True) for one in numbers if one not in (0.0, old))
+        yield from ((one, False) for one in USUAL if one != old and one not in numbers)
+    elif isinstance(old, int) or old is None:
+        if argument.startswith("dim"):
+            yield from ((one, True) for one in range(-rank, 0) if one % rank != (old or 0) % rank)
+        elif argument == "other":
+            yield from ((one, True) for one in numbers if one != old)
+        else:
+            near = [0] if old is None else [old - 1, old + 1, 0, 1, -1, 2]
+            yield from ((one, True) for one in dict.fromkeys(near) if one != old)
+    elif isinstance(old, (list, tuple)) and old and all(type(one) is int for one in old):
+        if operation == "permute":
+            yield from ((list(one), True) for one in permutations(old) if list(one) != list(old) and len(old) <= 5)
+            return
+        axes = argument == "dim"
+        for place in range(len(old)):
+            for one in range(-rank, 0) if axes else (old[place] - 1, old[place] + 1):
+                if one not in old or not axes:
+                    yield [*old[:place], one, *old[place + 1 :]], True
+        if not axes and len(old) > 1:
+            yield from (([one + d for one in old], True) for d in (1, -1))
+
+
+def _setting(segment: Segment, node: int, operation: str, argument: str, old: Any, new: Any) -> Fact:
+    call = segment.call(node)
+    what, source = SAID.get(operation, operation), call.source if call else ""
+    if argument == "correction":
+        divisors = {0: "n", 1: "n - 1", None: "n - 1"}
+        mine, theirs = (divisors.get(one, f"n - {one}") for one in (old, new))
+        return Fact(
+            "setting", {"std": "the standard deviation", "var": "the variance"}.get(operation, what), "divisor", mine, theirs
+        )
+    if argument == "beta" and new == 0 and call is not None:
+        return Fact("missing", f"the bias {said(segment, next(refs(call)))}", source=source)
+    if operation in COMPARISONS and argument == "other":
+        sign = COMPARISONS[operation]
+        return Fact(
+            "form", "the bound of a mask or window", torch=f"{sign} {old:.6g}", jax=f"{sign} {new:.6g}", source=source
+        )
+    if argument == "approximate":
+        forms = {"none": "exact", "tanh": "the tanh form"}
+        return Fact("form", what, torch=forms[old], jax=forms[new], source=source)
+    if operation in ("add", "sub", "rsub", "mul", "div", "pow") and argument in ("other", "exponent", "self"):
+        roles = {"add": "the number added", "sub": "the number subtracted", "mul": "the factor", "div": "the divisor"}
+        role = "epsilon" if operation == "add" and 0 < abs(old) < 1e-2 else ""
+        role = role or roles.get(operation, "the exponent" if operation == "pow" else "the number")
+        return Fact("form", role, torch=f"{old:.6g}", jax=f"{new:.6g}", where=said(segment, node), source=source)
+
+    role = ROLES.get(argument, argument)
+    return Fact("setting", what, role, _shown(old), _shown(new), said(segment, node), source)
+
+
+def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
+    """Other padding before and behind, as of ``SAME``, and another dilation with the padding that keeps the size."""
+    rank = len(call.args[4])
+    windows = [(size - 1) // 2 for size in segment.values[next(refs(call.args[1]))].shape[2:]]
+    for one in range(1, 5):
+        dilation, padding = [one] * rank, [one * size for size in windows]
+        if dilation != list(call.args[5]):
+            args = (*call.args[:4], padding, dilation, *call.args[6:])
+            said_ = (
+                f"{tuple(call.args[5])} with padding {tuple(call.args[4])}",
+                f"{tuple(dilation)} with padding {tuple(padding)}",
+            )
+            fact = Fact("setting", "the convolution", "dilation", *said_)
+            yield Edit({node: replace(call, args=args)}, fact, ("dilation", str(one)), 1.2)
+    for before, behind in product(range(4), repeat=2):
+        if before != behind:
+            padded = Call("pad", F.pad, (call.args[0], [before, behind] * rank))
+            args = (padded, *call.args[1:4], [0] * rank, *call.args[5:])
+            fact = Fact("setting", "the convolution", "padding", str(tuple(call.args[4])), f"({before}, {behind})")
+            yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
+
+
+def _shown(one: Any) -> str:
+    return f"{one:.6g}" if isinstance(one, float) else str(one)

@@ -1,0 +1,177 @@
+"""Rules of operations: another one in the place of one, one that is left out, one without a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.names import named, said
+from crosscheck._explain.segment import Segment
+from crosscheck._explain.settings import with_argument
+from crosscheck._explain.tables import (
+    BINARY,
+    COMPOSITES,
+    FAMILIES,
+    MOVING,
+    NORM,
+    OWN_PADDING,
+    PADDING,
+    POOL,
+    REDUCE,
+    RESIZED,
+    SAID,
+    UNARY,
+    VERBS,
+)
+from crosscheck._graph.graph import Call, Leaf, Ref
+
+FILL = 1e4
+"""A sum with so large numbers is a mask."""
+
+
+def same(x: Any) -> Any:
+    """The value itself."""
+    return x
+
+
+def others(segment: Segment, node: int) -> Iterator[Edit]:
+    """Another function of the same family."""
+    call = segment.call(node)
+    if call is None or call.name not in FAMILIES:
+        return
+    family = FAMILIES[call.name]
+    makers = {id(UNARY): _of_one, id(BINARY): _of_two, id(REDUCE): _of_axis}
+    made = makers.get(id(family), _as_given)(segment, call)
+    if made is None:
+        return
+    args, kwargs = made
+    own = SAID.get(call.name, call.name)
+    if family is REDUCE:
+        own = {"std": "the standard deviation", "var": "the variance"}.get(call.name, own)
+        own = {"select": f"element {call.args[2] if len(call.args) > 2 else 0}"}.get(
+            call.name, f"the {own.removeprefix('the ')}"
+        )
+    elif family is POOL:
+        own = "the maximum" if "max" in call.name else "the average"
+    elif family is PADDING:
+        own = OWN_PADDING[call.name.rpartition("_pad")[0]]
+    for number, (name, function) in enumerate(family.items()):
+        fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
+        if family is BINARY:
+            fact = replace(fact, kind="binary", torch=VERBS[call.name])
+        elif family is PADDING:
+            fact = replace(fact, kind="setting", what="the padding", role="mode")
+        elif family is NORM:
+            fact = replace(fact, kind="form", what="LayerNorm", torch="as usual")
+        elif call.name in RESIZED:
+            names = (_of_rank(one, call.name) for one in (RESIZED[call.name], name))
+            fact = replace(fact, kind="form", what="the resize", **dict(zip(("torch", "jax"), names, strict=True)))
+        elif call.name in ("std", "var") and "divisor" in name:
+            fact = replace(fact, torch=f"the {own}", jax=name)
+        new = Call(name, function, args, kwargs, pick=None, schema=None)
+        yield Edit({node: new}, fact, ("other", call.name, name), 1 + number * 1e-3)
+
+
+def _of_rank(name: str, operation: str) -> str:
+    """The name of a way to resize, for images: bilinear and bicubic."""
+    return f"bi{name}" if "2d" in operation and name.startswith(("linear", "cubic")) else name
+
+
+def _of_one(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    return call.args[:1], {}
+
+
+def _of_two(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    return call.args[:2], {}
+
+
+def _as_given(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    return call.args, {}
+
+
+def _of_axis(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    first = call.args[0]
+    if not isinstance(first, Ref) or not isinstance(segment.values.get(first.node), torch.Tensor):
+        return None
+    place = 2 if call.name == "linalg_vector_norm" else 1
+    dim = call.args[place] if len(call.args) > place and call.args[place] is not None else None
+    dim = list(range(segment.values[first.node].ndim)) if dim is None else dim
+    keepdim = bool(call.args[place + 1]) if len(call.args) > place + 1 and isinstance(call.args[place + 1], bool) else False
+    return (first, dim), {"keepdim": (keepdim or bool(call.kwargs.get("keepdim", False))) and call.name != "select"}
+
+
+def missing(segment: Segment, node: int) -> Iterator[Edit]:
+    """A value from which the operation computes its result, in the place of the result."""
+    call, value = segment.call(node), segment.values.get(node)
+    if call is None or not isinstance(value, torch.Tensor):
+        return
+    inside = segment.before(node)
+    for other in sorted(inside - {node}, reverse=True):
+        there = segment.values.get(other)
+        on_data = (other in segment.data) == (node in segment.data)
+        if (
+            not on_data
+            or not isinstance(there, torch.Tensor)
+            or there.dtype != value.dtype
+            or (isinstance(segment.graph.nodes[other], Leaf) and other not in segment.given)
+        ):
+            continue
+        moves = call.name in ("transpose", "permute") and Ref(other) in call.args
+        if there.shape != value.shape and not moves:
+            continue
+        between = [one for one in inside - {other} if other in segment.before(one)]
+        path = [made.name for one in between if (made := segment.call(one)) is not None and made.name not in MOVING]
+        composite = any(names <= set(path) for names in COMPOSITES)
+        yield Edit(
+            {node: Call("same", same, (Ref(other),))},
+            Fact("missing", _forgotten(segment, node, other, call, path), where=said(segment, node), source=call.source),
+            ("missing", *path),
+            (1 if composite else max(len(path), 1)) - 0.1 + 0.01 * len(path) + 0.2 * (node not in segment.data),
+        )
+
+
+def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequence[str]) -> str:
+    """What the result lacks, in words."""
+    if not path:
+        return f"to move axes: {call.name}" if call.name in ("transpose", "permute") else call.name
+    composite = next((name for names, name in COMPOSITES.items() if names <= set(path)), None)
+    if composite and len(path) > 1:
+        return composite
+    if len(path) > 1:
+        return f"{', '.join(SAID.get(one, one) for one in path[:3])} there"
+    left = [one for one in segment.operands(node) if one != other]
+    name = path[0]
+    if name == "add" and left:
+        if float(segment.values[left[0]].abs().max()) >= FILL:
+            return "the mask"
+        if left[0] not in segment.data:
+            return f"the bias {said(segment, left[0])}"
+        residual = left[0] in segment.graph.ancestors([other]) or other in segment.graph.ancestors([left[0]])
+        return f"the residual, {said(segment, left[0])}" if residual else f"to add {said(segment, left[0])}"
+    if name in ("mul", "div") and left:
+        return f"to {'multiply with' if name == 'mul' else 'divide by'} {said(segment, left[0])}"
+    if name in ("mul", "div", "add", "sub", "rsub"):
+        numbers = [one for one in call.args if isinstance(one, (int, float))]
+        verb = {"mul": "to multiply with", "div": "to divide by", "add": "to add", "sub": "to subtract"}.get(
+            name, "the 1 - x of"
+        )
+        return f"{verb} {numbers[0]:.6g}" if numbers and name != "rsub" else "1 - x"
+    return composite or named(segment, node)
+
+
+def without(segment: Segment, node: int) -> Iterator[Edit]:
+    """A weight of an operation left out, where torch allows that."""
+    call = segment.call(node)
+    if call is None or call.schema is None:
+        return
+    for place, argument in enumerate(call.schema.arguments[: len(call.args)]):
+        given = call.args[place]
+        if isinstance(given, Ref) and str(argument.type) == "Optional[Tensor]":
+            fact = Fact("missing", f"the {argument.name} {said(segment, given.node)}", source=call.source)
+            yield Edit(
+                {node: with_argument(call, place, argument.name, None)}, fact, ("without", call.name, argument.name), 1.0
+            )

@@ -1,0 +1,447 @@
+"""What ports confuse, as tables: functions that take each other's place, and the words for operations and arguments.
+
+A new confusion is one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import combinations, product
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+Function = Callable[..., Any]
+
+
+def _silu_with(scale: float) -> Function:
+    return lambda x: x * torch.sigmoid(scale * x)
+
+
+UNARY: Mapping[str, Function] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "the tanh form of gelu": partial(F.gelu, approximate="tanh"),
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "quick_gelu, x * sigmoid(1.702 x)": _silu_with(1.702),
+    "leaky_relu with slope 0.01": partial(F.leaky_relu, negative_slope=0.01),
+    "leaky_relu with slope 0.1": partial(F.leaky_relu, negative_slope=0.1),
+    "leaky_relu with slope 0.2": partial(F.leaky_relu, negative_slope=0.2),
+    "leaky_relu with slope 0.3": partial(F.leaky_relu, negative_slope=0.3),
+    "relu6": F.relu6,
+    "elu": F.elu,
+    "selu": F.selu,
+    "softplus": F.softplus,
+    "mish": F.mish,
+    "squared relu": lambda x: F.relu(x) ** 2,
+    "log_sigmoid": F.logsigmoid,
+    "softsign": F.softsign,
+    "hardswish": F.hardswish,
+    "hardsigmoid": F.hardsigmoid,
+    "hardtanh": F.hardtanh,
+    "tanhshrink": F.tanhshrink,
+    "abs": torch.abs,
+    "square": torch.square,
+    "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
+    "exp": torch.exp,
+    "expm1": torch.expm1,
+    "log": torch.log,
+    "log1p": torch.log1p,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "floor": torch.floor,
+    "round": torch.round,
+    "trunc": torch.trunc,
+}
+"""Functions of one array, the commonest first: of several that fit, the first is said."""
+BINARY: Mapping[str, Function] = {
+    "adds": torch.add,
+    "subtracts": torch.sub,
+    "subtracts the other way round": lambda a, b: b - a,
+    "multiplies": torch.mul,
+    "divides": torch.div,
+    "divides the other way round": lambda a, b: b / a,
+    "takes the larger": lambda a, b: torch.maximum(*_tensors(a, b)),
+    "takes the smaller": lambda a, b: torch.minimum(*_tensors(a, b)),
+}
+
+
+VERBS = {
+    "add": "adds",
+    "sub": "subtracts",
+    "rsub": "subtracts",
+    "mul": "multiplies",
+    "div": "divides",
+    "maximum": "takes the larger",
+    "minimum": "takes the smaller",
+}
+
+
+COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "eq": "==", "ne": "!="}
+
+
+def _tensors(a: Any, b: Any) -> tuple[Any, Any]:
+    like = a if isinstance(a, torch.Tensor) else b
+    return torch.broadcast_tensors(*(torch.as_tensor(one, dtype=like.dtype) for one in (a, b)))
+
+
+REDUCE: Mapping[str, Function] = {
+    "the mean": torch.mean,
+    "the sum": torch.sum,
+    "the maximum": torch.amax,
+    "the minimum": torch.amin,
+    "the variance with divisor n - 1": partial(torch.var, correction=1),
+    "the variance with divisor n": partial(torch.var, correction=0),
+    "the standard deviation with divisor n - 1": partial(torch.std, correction=1),
+    "the standard deviation with divisor n": partial(torch.std, correction=0),
+    "the Euclidean norm": lambda x, dim, keepdim: torch.linalg.vector_norm(x, 2, dim, keepdim),
+    "the sum of squares": lambda x, dim, keepdim: (x * x).sum(dim, keepdim),
+    "the mean of squares": lambda x, dim, keepdim: (x * x).mean(dim, keepdim),
+    "the median": lambda x, dim, keepdim: _along_one(torch.median, x, dim, keepdim),
+    "the first": lambda x, dim, keepdim: _one_of(x, dim, keepdim, 0),
+    "the last": lambda x, dim, keepdim: _one_of(x, dim, keepdim, -1),
+    "the log of the sum of exponentials": torch.logsumexp,
+}
+
+
+def _axis(dim: Any) -> int:
+    if isinstance(dim, int):
+        return dim
+    (axis,) = dim
+    return int(axis)
+
+
+def _along_one(function: Function, x: Any, dim: Any, keepdim: bool) -> Any:
+    return function(x, _axis(dim), keepdim).values
+
+
+def _one_of(x: Any, dim: Any, keepdim: bool, place: int) -> Any:
+    found = x.select(_axis(dim), place)
+    return found.unsqueeze(_axis(dim)) if keepdim else found
+
+
+def _pool(function: str, **options: Any) -> Function:
+    def pooled(x: Any, size: Any, stride: Any = (), padding: Any = 0, *_: Any) -> Any:
+        rank = len(size)
+        return getattr(F, f"{function}_pool{rank}d")(x, size, stride or size, padding, **options)
+
+    return pooled
+
+
+POOL: Mapping[str, Function] = {
+    "the maximum": _pool("max"),
+    "the average": _pool("avg"),
+    "the average without the padding": _pool("avg", count_include_pad=False),
+}
+
+
+def _padded(mode: str) -> Function:
+    """Padding in a mode; the frameworks' own, where torch has it, and NumPy's for the others."""
+    if mode == "symmetric":
+        return lambda x, widths, *_: _symmetric(x, widths)
+    return lambda x, widths, *_: F.pad(x, list(widths), mode=mode)
+
+
+def _symmetric(x: Any, widths: Sequence[int]) -> Any:
+    for k, (before, behind) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
+        axis = x.ndim - 1 - k
+        size = x.shape[axis]
+        places = [-one - 1 for one in range(-before, 0)] + list(range(size)) + [size - 1 - one for one in range(behind)]
+        x = x.index_select(axis, torch.tensor(places))
+    return x
+
+
+PADDING: Mapping[str, Function] = {
+    "reflect": _padded("reflect"),
+    "edge": _padded("replicate"),
+    "symmetric": _padded("symmetric"),
+    "circular": _padded("circular"),
+    "zeros": _padded("constant"),
+}
+OWN_PADDING = {"reflection": "reflect", "replication": "edge", "constant": "zeros"}
+
+
+def _normed(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float, *, how: str) -> Any:
+    axes = tuple(range(-len(shape), 0))
+    away = x - x.mean(axes, keepdim=True)
+    if how == "outside":
+        found = away / (away.square().mean(axes, keepdim=True).sqrt() + eps)
+    elif how == "unbiased":
+        found = away / (x.var(axes, correction=1, keepdim=True) + eps).sqrt()
+    elif how == "root mean square":
+        found = x / (x.square().mean(axes, keepdim=True) + eps).sqrt()
+    elif how == "last axis":
+        found = F.layer_norm(x, x.shape[-1:], eps=eps)
+    else:
+        found = F.layer_norm(x, x.shape[-2:], eps=eps)
+    found = found if weight is None else found * weight
+    return found if bias is None else found + bias
+
+
+NORM: Mapping[str, Function] = {
+    "epsilon outside the root": partial(_normed, how="outside"),
+    "the variance with divisor n - 1": partial(_normed, how="unbiased"),
+    "without subtraction of the mean (RMS norm)": partial(_normed, how="root mean square"),
+    "over axis -1 alone": partial(_normed, how="last axis"),
+    "over axes -2 and -1": partial(_normed, how="last two axes"),
+}
+"""Other layer normalisations."""
+
+
+def _weights_of(size: int, new: int, corners: bool, kernel: Function, support: float, antialias: bool) -> Any:
+    """The matrix of a resize along one axis."""
+    scale = size / new if not corners else (size - 1) / max(new - 1, 1)
+    wide = max(scale, 1.0) if antialias else 1.0
+    places = torch.arange(new, dtype=torch.float64)
+    centre = places * scale if corners else (places + 0.5) * scale - 0.5
+    taps = torch.arange(-4 * int(wide + support) - 4, size + 4 * int(wide + support) + 4)
+    weights = kernel((taps.double() - centre[:, None]) / wide)
+    if antialias:
+        weights = torch.where((taps < 0) | (taps >= size), 0.0, weights)
+    weights = weights / weights.sum(1, keepdim=True)
+    found = torch.zeros(new, size, dtype=torch.float64)
+    return found.index_add_(1, taps.clamp(0, size - 1), weights)
+
+
+def _cubic(a: float) -> Function:
+    def kernel(x: Any) -> Any:
+        x = x.abs()
+        near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+        far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+        return torch.where(x <= 1, near, torch.where(x < 2, far, 0.0))
+
+    return kernel
+
+
+def _linear(x: Any) -> Any:
+    return (1 - x.abs()).clamp(min=0)
+
+
+def _resize(kernel: Function, *, corners: bool = False, antialias: bool = False) -> Function:
+    def resized(x: Any, size: Any, *_: Any) -> Any:
+        for axis, new in zip(range(-len(size), 0), size, strict=True):
+            matrix = _weights_of(x.shape[axis], int(new), corners, kernel, 2.0, antialias)
+            x = (x.transpose(axis, -1) @ matrix.T).transpose(axis, -1)
+        return x
+
+    return resized
+
+
+RESIZE: Mapping[str, Function] = {
+    "linear": _resize(_linear),
+    "linear with antialias": _resize(_linear, antialias=True),
+    "linear with align_corners": _resize(_linear, corners=True),
+    "cubic with coefficient -0.5": _resize(_cubic(-0.5)),
+    "cubic with coefficient -0.75": _resize(_cubic(-0.75)),
+    "cubic with coefficient -0.5 and antialias": _resize(_cubic(-0.5), antialias=True),
+    "nearest": lambda x, size, *_: F.interpolate(x, list(size), mode="nearest"),
+    "nearest from the middle": lambda x, size, *_: F.interpolate(x, list(size), mode="nearest-exact"),
+}
+"""Other ways to resize."""
+RESIZED: Mapping[str, str] = {
+    **{f"upsample_{kind}{rank}d": "linear" for kind, rank in (("linear", 1), ("bilinear", 2), ("trilinear", 3))},
+    "upsample_bicubic2d": "cubic with coefficient -0.75",
+    "_upsample_bilinear2d_aa": "linear with antialias",
+    "_upsample_bicubic2d_aa": "cubic with coefficient -0.5 and antialias",
+    **{f"upsample_nearest{rank}d": "nearest" for rank in (1, 2, 3)},
+}
+
+
+def orders_of(shape: Sequence[int]) -> dict[str, Function]:
+    """Other orders along one axis, as if it were split in two in the other order: of heads, of groups, of q, k and v."""
+    found: dict[str, Function] = {}
+    for axis in range(-min(len(shape), 4), 0):
+        size = shape[axis]
+        for part in range(2, min(size // 2, MOST_PARTS) + 1):
+            if size % part == 0:
+                name = f"in another order along axis {axis}: as {size // part} x {part}, PyTorch {part} x {size // part}"
+                if part * part == size:
+                    name = f"in another order along axis {axis}: its {part} x {part} numbers transposed"
+                found[name] = partial(_regrouped, axis=axis, parts=(part, size // part))
+        for a, b in product(range(2, MOST_PARTS // 2 + 1), repeat=2):
+            if size % (a * b) == 0 and size > a * b:
+                c = size // (a * b)
+                name = f"in another order along axis {axis}: as {b} x {a} x {c}, PyTorch {a} x {b} x {c}"
+                if a == b:
+                    name = f"in another order along axis {axis}: its {a} x {a} parts transposed"
+                found[name] = partial(_regrouped, axis=axis, parts=(a, b, c))
+    return found
+
+
+def _regrouped(x: Any, axis: int, parts: Sequence[int]) -> Any:
+    axis %= x.ndim
+    return x.unflatten(axis, tuple(parts)).transpose(axis, axis + 1).flatten(axis, axis + len(parts) - 1)
+
+
+MOST_PARTS = 12
+"""An axis is split into at most so many parts."""
+LAYOUT: Mapping[str, Function] = {
+    "in halves, PyTorch interleaved": lambda x: torch.cat([x[..., ::2], x[..., 1::2]], -1),
+    "interleaved, PyTorch in halves": lambda x: torch.stack(x.chunk(2, -1), -1).flatten(-2),
+    **{
+        f"transposed: axes {a} and {b} exchanged": lambda x, a=a, b=b: x.transpose(a, b).reshape(x.shape)
+        for a, b in combinations(range(-4, 0), 2)
+    },
+    **{f"with axis {axis} in reverse order": lambda x, axis=axis: x.flip(axis) for axis in (-1, -2, -3, -4)},
+    "flipped along axes -2 and -1": lambda x: x.flip((-1, -2)),
+    **{
+        f"shifted by {k} along axis {axis}": lambda x, axis=axis, k=k: x.roll(k, axis)
+        for axis in (-1, -2, -3)
+        for k in (1, -1)
+    },
+}
+"""Other orders of the numbers of an array."""
+EXTRA: Mapping[str, Function] = {
+    **UNARY,
+    "softmax": lambda x: x.softmax(-1),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "-x": torch.neg,
+    "1 + x": lambda x: 1 + x,
+    "1 - x": lambda x: 1 - x,
+    "2 x": lambda x: 2 * x,
+    "subtraction of the mean": lambda x: x - x.mean(-1, keepdim=True),
+    "RMS normalisation": lambda x: x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6),
+    "layer normalisation": lambda x: F.layer_norm(x, x.shape[-1:]),
+    "L2 normalisation": lambda x: F.normalize(x, dim=-1),
+}
+"""What a port may apply once more."""
+FAMILIES: Mapping[str, Mapping[str, Function]] = {
+    **dict.fromkeys(
+        [
+            "gelu",
+            "relu",
+            "silu",
+            "tanh",
+            "sigmoid",
+            "leaky_relu",
+            "elu",
+            "mish",
+            "softplus",
+            "hardtanh",
+            "hardswish",
+            "hardsigmoid",
+            "relu6",
+            "selu",
+            "celu",
+            "log_sigmoid_forward",
+            "exp",
+            "expm1",
+            "log",
+            "log1p",
+            "sqrt",
+            "rsqrt",
+            "abs",
+            "pow",
+            "square",
+            "sin",
+            "cos",
+            "floor",
+            "round",
+            "trunc",
+        ],
+        UNARY,
+    ),
+    **dict.fromkeys(("add", "sub", "rsub", "mul", "div", "maximum", "minimum"), BINARY),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "var", "std", "select", "linalg_vector_norm", "logsumexp"), REDUCE),
+    **dict.fromkeys(
+        [f"{kind}_pad{rank}d" for kind in ("reflection", "replication") for rank in (1, 2, 3)] + ["constant_pad_nd"], PADDING
+    ),
+    **dict.fromkeys(RESIZED, RESIZE),
+    "native_layer_norm": NORM,
+    **dict.fromkeys(
+        [f"{kind}_pool{rank}d{more}" for rank in (1, 2, 3) for kind, more in (("max", "_with_indices"), ("avg", ""))], POOL
+    ),
+}
+"""The functions that may stand in the place of an operation."""
+PLAIN = frozenset(["view", "_unsafe_view", "t", "transpose", "permute", "expand", "unsqueeze", "squeeze", "clone"])
+MOVING = PLAIN | {
+    "contiguous",
+    "alias",
+    "detach",
+    "_to_copy",
+    "slice",
+    "_reshape_alias",
+    "lift_fresh",
+    "split",
+    "unbind",
+    "same",
+}
+"""Operations that give the numbers that they get."""
+PARTS = frozenset(["split", "split_with_sizes", "chunk", "unbind", "unsafe_split", "unsafe_chunk"])
+"""Operations that cut an array into parts."""
+ROLES: Mapping[str, str] = {
+    "eps": "epsilon",
+    "negative_slope": "slope",
+    "diagonal": "diagonal",
+    "dim": "axis",
+    "correction": "correction (the divisor is n less this)",
+    "stride": "stride",
+    "padding": "padding",
+    "dilation": "dilation",
+    "groups": "groups",
+    "kernel_size": "window",
+    "exponent": "exponent",
+    "alpha": "alpha",
+    "beta": "beta",
+    "threshold": "threshold",
+    "index": "index",
+    "start": "first index",
+    "end": "end",
+    "dims": "order of the axes",
+    "shifts": "shift",
+    "value": "value",
+    "half": "half",
+    "count_include_pad": "count_include_pad",
+    "ceil_mode": "ceil_mode",
+    "align_corners": "align_corners",
+    "reduction": "reduction",
+    "training": "training",
+    "min": "lower bound",
+    "max": "upper bound",
+    "num_groups": "number of groups",
+    "group": "number of groups",
+}
+"""The words for an argument, by its name in torch."""
+SAID: Mapping[str, str] = {
+    "native_layer_norm": "LayerNorm",
+    "native_group_norm": "GroupNorm",
+    "native_batch_norm": "BatchNorm",
+    "_native_batch_norm_legit": "BatchNorm",
+    "_native_batch_norm_legit_no_training": "BatchNorm",
+    "_softmax": "softmax",
+    "_safe_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "log_sigmoid_forward": "logsigmoid",
+    "addmm": "the product",
+    "mm": "the product",
+    "bmm": "the product",
+    "baddbmm": "the product",
+    "convolution": "the convolution",
+    "masked_fill": "the mask",
+    "linalg_vector_norm": "the norm",
+    "rsub": "the difference",
+    "sub": "the difference",
+    "add": "the sum",
+    "mul": "the multiplication",
+    "div": "the division",
+    "rsqrt": "1 / sqrt",
+    "index": "the choice by index",
+    **{f"max_pool{rank}d_with_indices": f"max_pool{rank}d" for rank in (1, 2, 3)},
+}
+"""The words for an operation, where its name is none."""
+COMPOSITES: Mapping[frozenset[str], str] = {
+    frozenset(["pow", "mean", "rsqrt"]): "the RMS normalisation",
+    frozenset(["amax", "exp", "sum"]): "the softmax",
+    frozenset(["native_layer_norm"]): "the layer normalisation",
+    frozenset(["native_batch_norm"]): "the batch normalisation",
+    frozenset(["_softmax"]): "the softmax",
+    frozenset(["var_mean"]): "the normalisation",
+}
+"""The words for several operations."""
+USUAL = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 1.702)
+"""Numbers that are tried although JAX's program does not show them."""

@@ -1,0 +1,165 @@
+"""Rules of values: an operation more, another order, another value, two values exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.names import named, said
+from crosscheck._explain.segment import Segment, sites
+from crosscheck._explain.tables import EXTRA, LAYOUT, MOVING, PARTS, orders_of
+from crosscheck._graph.graph import Call, Leaf, Ref, put
+
+MOST_PAIRS = 60
+"""So many values of one shape are exchanged in pairs at most."""
+
+
+def extra(segment: Segment, value: int) -> Iterator[Edit]:
+    """One more operation on a value, or its numbers in another order, before it is used."""
+    there = segment.values.get(value)
+    if not isinstance(there, torch.Tensor) or not there.ndim or there.dtype == torch.bool:
+        return
+    if not there.is_floating_point():
+        yield from _shifted(segment, value)
+        return
+    table: dict[str, Any] = {**EXTRA}
+    for one in segment.numbers:
+        if one not in (0.0, 1.0):
+            table[f"a multiplication with {one:.6g}"] = partial(torch.mul, other=one)
+            table[f"an addition of {one:.6g}"] = partial(torch.add, other=one)
+    users = segment.users.get(value, [])
+    for kind, functions in (("extra", table), ("order", {**LAYOUT, **orders_of(there.shape)})):
+        for number, (name, function) in enumerate(functions.items()):
+            if not _fits(function, there):
+                continue
+            if value in segment.targets and (call := segment.call(value)) is not None:
+                fact = Fact(kind, name, jax=name, where=said(segment, value), source=call.source)
+                yield Edit({value: Call(name, function, (call,))}, fact, (kind, name), 1 + number * 1e-3)
+            for some in sites(segment, value):
+                fact = Fact(kind, name, jax=name, where=said(segment, value), source=_source(segment, some[0]))
+                size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
+                yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
+
+
+def _shifted(segment: Segment, value: int) -> Iterator[Edit]:
+    """Indices that are some places further."""
+    for some in sites(segment, value):
+        for one in (-2, -1, 1, 2):
+            fact = Fact("form", "an index", torch="as it is", jax=f"{one:+d}", source=_source(segment, some[0]))
+            new = Call("add", partial(torch.add, other=one), (Ref(value),))
+            yield Edit(for_users(segment, some, value, new), fact, ("shifted", str(one)), 1.3)
+
+
+def _fits(function: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        return bool(function(value).shape == value.shape)
+    except (IndexError, RuntimeError, ValueError):
+        return False
+
+
+def _source(segment: Segment, node: int) -> str:
+    call = segment.call(node)
+    return call.source if call is not None else ""
+
+
+def for_users(segment: Segment, users: Sequence[int], value: int, new: Any) -> dict[int, Call]:
+    """The edits that give some users of a value something else."""
+    return {one: call.replaced(value, new) for one in users if (call := segment.call(one)) is not None}
+
+
+def constants(segment: Segment, value: int) -> Iterator[Edit]:
+    """Another array of constants: that of JAX's program with the same shape, or with one number changed."""
+    there = segment.values.get(value)
+    leaf = segment.graph.nodes[value]
+    if not isinstance(leaf, Leaf) or leaf.value is None or not isinstance(there, torch.Tensor) or there.numel() < 2:
+        return
+    for other in segment.arrays:
+        if other.size != there.numel() or not there.is_floating_point():
+            continue
+        new = torch.from_numpy(other.astype("float64")).reshape(there.shape)
+        wrong = ((new - there).abs() > 1e-6 * there.abs().max()).flatten().nonzero().flatten().tolist()
+        if not wrong:
+            continue
+        at, users = wrong[0], tuple(segment.users[value])
+        both = f"{float(there.flatten()[at]):.6g}", f"{float(new.flatten()[at]):.6g}"
+        role = f"number {at}" if len(wrong) == 1 else f"number {at} (of {len(wrong)} that differ)"
+        fact = Fact("setting", "a constant array", role, *both)
+        edits = for_users(segment, users, value, Call("constant", lambda new=new: new, ()))
+        yield Edit(edits, fact, ("constants",), 2.2)
+
+
+def operand(segment: Segment, value: int) -> Iterator[Edit]:
+    """Another value of the same shape in the place of one."""
+    there = segment.values.get(value)
+    if not isinstance(there, torch.Tensor):
+        return
+    on_data, weight = value in segment.data, _is_weight(segment, value)
+    behind = segment.behind.get(value, frozenset())
+    others = [
+        one
+        for one, other in sorted({**segment.given, **segment.values}.items(), reverse=True)
+        if one != value
+        and one not in behind
+        and _computes_or_given(segment, one)
+        and isinstance(other, torch.Tensor)
+        and other.shape == there.shape
+        and other.dtype == there.dtype
+        and (one in segment.data or one in segment.given) == on_data
+        and _is_weight(segment, one) == weight
+    ]
+    call = segment.call(value)
+    if call is not None and call.name in PARTS:  # another part of the same
+        nodes = enumerate(segment.graph.nodes)
+        others = [one for one, node in nodes if one != value and isinstance(node, Call) and node.args is call.args] + others
+    for other in others[:MOST_PAIRS]:
+        for some in sites(segment, value):
+            user = next((one for one in sorted(segment.behind.get(some[0], ())) if _computes(segment, one)), some[0])
+            fact = Fact("operand", named(segment, user), torch=said(segment, value), jax=said(segment, other))
+            size = 2 + 0.5 * (len(some) < len(segment.users[value]))
+            yield Edit(for_users(segment, some, value, Ref(other)), fact, ("operand", str(other)), size)
+
+
+def _computes(segment: Segment, node: int) -> bool:
+    """Whether an operation does more than to move numbers."""
+    call = segment.call(node)
+    return call is not None and call.name not in MOVING
+
+
+def _computes_or_given(segment: Segment, node: int) -> bool:
+    return segment.graph.call(node) is None or node in segment.given or _computes(segment, node)
+
+
+def exchanged_values(segment: Segment, value: int) -> Iterator[Edit]:
+    """Two values of one shape, exchanged wherever they are used."""
+    there = segment.values.get(value)
+    if not isinstance(there, torch.Tensor) or not there.ndim or value not in segment.users:
+        return
+    behind = segment.behind.get(value, frozenset())
+    for other in [one for one in segment.users if one > value][:MOST_PAIRS]:
+        also = segment.values.get(other)
+        if (
+            not isinstance(also, torch.Tensor)
+            or also.shape != there.shape
+            or also.dtype != there.dtype
+            or (other in segment.data) != (value in segment.data)
+            or other in behind
+            or value in segment.behind.get(other, frozenset())
+        ):
+            continue
+        edits = {}
+        for one in {*segment.users[value], *segment.users[other]}:
+            call = segment.call(one)
+            if call is not None:
+                edits[one] = replace(call, args=put(put(put(call.args, value, Ref(-1)), other, Ref(value)), -1, Ref(other)))
+        fact = Fact("exchange", torch=said(segment, value), jax=said(segment, other))
+        yield Edit(edits, fact, ("exchange", str(other - value)), 2.0)
+
+
+def _is_weight(segment: Segment, number: int) -> bool:
+    node = segment.graph.nodes[number]
+    return isinstance(node, Leaf) and bool(node.name)

@@ -1,0 +1,1 @@
+"""Programs as graphs: operations with their operands, without values."""

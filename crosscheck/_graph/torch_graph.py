@@ -1,0 +1,156 @@
+"""A graph of a program of torch, recorded while the program runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils.weak import WeakIdKeyDictionary
+
+from crosscheck._graph.graph import Call, Graph, Leaf, Ref
+from crosscheck._shadow.torch_operations import WIDE, plan_of, written_by
+
+LARGEST_CONSTANT = 2**20
+"""The value of a constant is kept up to this many numbers."""
+_PACKAGES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+"""Lines of torch and of crosscheck are no lines of the program."""
+
+
+class Recording(TorchDispatchMode):
+    """Records every operation that the program runs inside, views among them, in float64.
+
+    Attributes:
+        graph: The graph so far.
+        inputs: The leaves of the inputs, in order.
+        outputs: The nodes that give the outputs; None where the graph does not know.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Any],
+        *,
+        wide: Callable[[Any], Any] = lambda tensor: tensor,
+        path: Callable[[], str] = lambda: "",
+        operations: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """``weights`` are tensors by name, ``wide`` gives a tensor in float64, ``path`` the module that is running.
+
+        ``operations`` counts those of another record of the run, so that a node knows its operation there.
+        """
+        super().__init__()
+        self.graph = Graph()
+        self.inputs: list[int] = []
+        self.outputs: list[int | None] = []
+        self._weights = {_place(tensor): name for name, tensor in weights.items()}
+        self._wide, self._path, self._count = wide, path, operations
+        self._nodes: Any = WeakIdKeyDictionary()
+        """For each tensor that is alive, its node, and how often its storage had been written to when it was made."""
+        self._written: dict[int, int] = {}
+
+    def given(self, tensors: Sequence[Any], names: Sequence[str]) -> None:
+        """Make leaves of the inputs."""
+        for tensor, name in zip(tensors, names, strict=False):
+            self.inputs.append(self._known(tensor, self.graph.add(Leaf("", label=name))).node)
+
+    def ended(self, tensors: Any) -> None:
+        """Keep which nodes give the outputs."""
+        for tensor in tensors:
+            ref = self._of(tensor) if isinstance(tensor, torch.Tensor) else None
+            self.outputs.append(None if ref is None else ref.node)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        plan = plan_of(func)
+        if plan.composite:  # it arrives only in inference mode
+            with self:
+                return func.decompose(*args, **kwargs)
+        given = self._argument(args), {key: self._argument(one) for key, one in kwargs.items()}
+        before = self._count()
+        result = func(*args, **kwargs)
+        written = list(written_by(plan, args, kwargs))
+        for tensor in written:
+            key = tensor.untyped_storage()._cdata
+            self._written[key] = self._written.get(key, 0) + 1
+        call = Call(
+            plan.name,
+            in_float64(func, bool(written)),
+            tuple(given[0]),
+            given[1],
+            path=self._path(),
+            source=_line(),
+            operation=before if self._count() > before else None,
+            schema=func._schema,
+        )
+        several = isinstance(result, (list, tuple))
+        for number, one in enumerate(result if several else [result]):
+            if isinstance(one, torch.Tensor):
+                node = replace(call, pick=number) if several else call
+                self._known(one, self.graph.add(node))
+        return result
+
+    def _known(self, tensor: Any, ref: Ref) -> Ref:
+        self._nodes[tensor] = ref, self._written.get(tensor.untyped_storage()._cdata, 0)
+        return ref
+
+    def _of(self, tensor: Any) -> Ref | None:
+        """The node of a tensor; None if it has none, or if something was written to its storage since."""
+        found = self._nodes.get(tensor)
+        if found is None or found[1] != self._written.get(tensor.untyped_storage()._cdata, 0):
+            return None
+        ref: Ref = found[0]
+        return ref
+
+    def _argument(self, given: Any) -> Any:
+        if isinstance(given, torch.Tensor):
+            return self._of(given) or self._known(given, self.graph.add(self._leaf(given)))
+        if isinstance(given, (list, tuple)):
+            return [self._argument(one) for one in given]
+        return WIDE.get(given, given) if isinstance(given, torch.dtype) else given
+
+    def _leaf(self, tensor: Any) -> Leaf:
+        name = self._weights.get(_place(tensor), "")
+        if name or tensor.numel() > LARGEST_CONSTANT or tensor.layout is not torch.strided:
+            return Leaf(name)
+        with _disable_current_modes(), torch.no_grad():
+            return Leaf("", self._wide(tensor).detach().clone())
+
+
+def _place(tensor: Any) -> Any:
+    """What identifies the numbers of a tensor, whichever object holds them."""
+    if tensor.layout is not torch.strided:
+        return id(tensor)
+    return tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+
+
+def in_float64(func: Any, writes: bool) -> Callable[..., Any]:
+    """The operation on tensors in float64: it writes to none of its arguments, and takes any layout for a view."""
+    name = func._schema.name.split("::")[1]
+    if name in ("view", "_unsafe_view"):
+        return torch.Tensor.reshape
+    if name in ("_softmax", "_log_softmax"):
+        return lambda x, dim, half: func(x, dim, False)
+    if not writes:
+        return func
+
+    def without_writing(*args: Any, **kwargs: Any) -> Any:
+        copies = [one.clone() if isinstance(one, torch.Tensor) else one for one in args]
+        return func(*copies, **{key: one.clone() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()})
+
+    return without_writing
+
+
+def _line() -> str:
+    """The line of the program that runs."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_PACKAGES) and not file.startswith("<"):
+            return f"{Path(file).name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""

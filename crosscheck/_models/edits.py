@@ -1,0 +1,265 @@
+"""Name a fault by edits of PyTorch's program between the landmark before and the one that shows the fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jax.extend.core import Literal
+
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._explain.facts import Edit
+from crosscheck._explain.names import behind
+from crosscheck._explain.search import Explaining, Search
+from crosscheck._explain.segment import Segment, moments
+from crosscheck._frameworks.programs import Array
+from crosscheck._graph.graph import Call
+from crosscheck._models.distances import distance, same_numbers
+from crosscheck._models.engine import Found
+from crosscheck._models.forcing import FLOOR, Fault
+from crosscheck._models.landmarks import Landmark
+from crosscheck._models.uses import DATA
+
+FEWEST = 8
+"""Fewer different numbers may be the same by chance."""
+CLEARLY = 16.0
+"""The fault must be so many times larger than what still counts as the same numbers."""
+MOST_NODES = 400
+"""A longer segment is not searched."""
+MOST_NUMBERS = 2**24
+"""Nor is one of whose results there are more numbers."""
+LOOSEST = 1e-6
+"""Constants that were rounded to the dtype make larger differences, but so do small mistakes."""
+SHAPES = frozenset(["reshape", "transpose", "squeeze", "expand_dims"])
+"""Operations of JAX that only give a value another shape."""
+LARGEST_NUMBER = 1e7
+"""Larger numbers in JAX's program are fills of a mask, or bits."""
+
+
+class Edits:
+    """Looks for the edits that explain a fault, for one fault after the other."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._explaining = Explaining()
+        self._searches: dict[int, Search] = {}
+        self._done: dict[int, Search] = {}
+        self.corrected: set[int] = set()
+        """The landmarks at which PyTorch has JAX's numbers after the edits that were found."""
+
+    def explanation(self, fault: Fault, *, late: bool = False) -> str:
+        """What JAX does otherwise, as a clause; empty if no edit gives JAX's numbers.
+
+        ``late``: try those that take longer, after the others.
+        """
+        if late:
+            search = self._searches.pop(fault.landmark, None)
+            edits = search.late() if search else []
+        else:
+            search = self._search(fault)
+            edits = search.early() if search else []
+            if search is not None:
+                self._searches[fault.landmark] = self._done[fault.landmark] = search
+        self.corrected.update({fault.landmark} if edits else ())
+        said = "; ".join(dict.fromkeys(one.words() for one in edits))
+        return said + self._between(fault, edits) if said else ""
+
+    def _between(self, fault: Fault, edits: Sequence[Edit]) -> str:
+        """The layers behind which the mistake is, where the module that runs the operation has others inside."""
+        search = self._done.get(fault.landmark)
+        operation = self._found.torch.operations[fault.operation] if fault.operation >= 0 else None
+        module = self._found.torch.modules.get(operation.path) if operation is not None else None
+        if search is None or module is None or not list(module.children()):
+            return ""
+        layers = behind(search.segment, min(one for edit in edits for one in edit.edits))
+        if not layers:
+            owner = self._found.landmarks[fault.landmark].name.rpartition(".")[0]
+            return f", before {owner}" if owner in self._found.torch.modules and owner else ""
+        return f", behind {' and '.join(layers[:2])}"
+
+    def _search(self, fault: Fault) -> Search | None:
+        try:
+            segment = self._segment(fault)
+        except RuntimeError:  # torch cannot run it in float64
+            return None
+        if segment is None or segment.size > MOST_NUMBERS or segment.right(segment.results({})):
+            return None
+        return self._explaining.search(segment)
+
+    def _segment(self, fault: Fault) -> Segment | None:
+        found, torch_ = self._found, self._found.torch
+        landmark = found.landmarks[fault.landmark]
+        graph, operation = torch_.graph.graph, landmark.operation
+        run = found.located.run
+        if operation not in self._nodes or operation not in torch_.values or run is None:
+            return None
+        marks = found.landmarks[: fault.landmark]
+        cut = {one.operation for k, one in enumerate(marks) if k not in found.located.left} - {operation, None}
+        inputs = zip(torch_.graph.inputs, found.inputs.leaves, strict=True)
+        known = {number: _tensor(leaf) for number, leaf in inputs}
+        known |= {self._nodes[one]: self._value(one) for one in cut if one in self._nodes and one in torch_.values}
+        target = self._target(landmark)
+        if len(graph.ancestors([target], known)) > MOST_NODES:
+            return None
+        right = self._judge(fault, landmark, target)
+        if right is None:
+            return None
+        steps = list(_steps(found, landmark))
+        return Segment(
+            graph,
+            known,
+            [target],
+            weights=self._weight,
+            right=right,
+            theirs=np.array([moments(one) for one in self._theirs(landmark, fault, steps)]).reshape(-1, 5),
+            numbers=_numbers(found, steps),
+            arrays=[np.asarray(one) for one in found.flat.constants.values() if np.size(one) > 1],
+        )
+
+    @cached_property
+    def _nodes(self) -> dict[int, int]:
+        """The node of each operation on record."""
+        nodes = enumerate(self._found.torch.graph.graph.nodes)
+        calls = ((number, one) for number, one in nodes if isinstance(one, Call) and not one.pick)
+        return {one.operation: number for number, one in calls if one.operation is not None}
+
+    def _value(self, operation: int) -> Any:
+        return _tensor(self._found.torch.values[operation].wide)
+
+    def _weight(self, name: str) -> Any:
+        weights = self._found.torch.weights
+        return _tensor(weights[self._found.torch.tied.get(name, name)])
+
+    def _target(self, landmark: Landmark) -> int:
+        """The node whose value is at a landmark: that of its operation, or a view of that, which an operation reads."""
+        graph, made = self._found.torch.graph.graph, self._nodes[landmark.operation or 0]
+        if landmark.place < 0:
+            return made
+        readers = [
+            self._nodes[one.operation.index]
+            for one in self._found.torch.uses
+            if one.origin == landmark.operation and one.names[0] == landmark.name and one.operation.index in self._nodes
+        ]
+        for operand in (one for reader in readers for one in graph.operands(reader)):
+            node = operand
+            while node != made and (call := graph.call(node)) is not None and call.operation is None:
+                node = next(iter(graph.operands(node)), made)
+            if node == made:
+                return operand
+        return made
+
+    def _judge(self, fault: Fault, landmark: Landmark, target: int) -> Callable[[Sequence[Any]], bool] | None:
+        """A function that says whether a value of the target is what JAX has at the landmark; None if it cannot."""
+        found = self._found
+        if fault.landmark not in found.located.values:
+            return None
+        graph, made = found.torch.graph.graph, self._nodes[landmark.operation or 0]
+        alone = Segment(graph, {made: self._value(landmark.operation or 0)}, [target], weights=self._weight)
+        own = np.asarray(alone.values.get(target), np.float64).ravel()
+        theirs = np.asarray(found.located.values[fault.landmark], np.float64).ravel()
+        expected = landmark.compared(landmark.expected.wide).ravel()
+        if not own.size or landmark.expected.wide.dtype != np.float64 or not np.isfinite(theirs).all():
+            return None
+        order = np.argsort(own, kind="stable")
+        ordered = own[order]
+        ranks = np.searchsorted(ordered, expected).clip(max=own.size - 1)
+        single = np.ones(own.size, bool)
+        single[1:] &= ordered[1:] != ordered[:-1]
+        single[:-1] &= ordered[1:] != ordered[:-1]
+        places, certain = order[ranks], single[ranks]
+        if not np.array_equal(own[places], expected) or certain.sum() < FEWEST:
+            return None
+        limit = max(FLOOR, min(LOOSEST, found.tolerances[fault.landmark]))
+        limit = min(limit, found.located.errors[fault.landmark] / CLEARLY)
+        whole = own.size == expected.size
+
+        def right(results: Sequence[Any]) -> bool:
+            (result,) = results
+            if result.numel() != own.size or not result.is_floating_point():
+                return False
+            here = result.detach().numpy().ravel()
+            if distance(here[places[certain]][:, None], theirs[certain][:, None], in_parts=False) > limit:
+                return False
+            return not whole or same_numbers(here, theirs, limit)
+
+        return right
+
+    def _theirs(self, landmark: Landmark, fault: Fault, steps: Sequence[Any]) -> Iterator[Array]:
+        """JAX's values there, before any was replaced."""
+        run, flat = self._found.located.run, self._found.flat
+        assert run is not None
+        step = flat.steps[landmark.step]
+        numbers = {number for step in steps for number in (*step.outputs, *step.inputs) if isinstance(number, int)}
+        own: Any = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        while isinstance(own, int):  # the run has torch's value in its place, and before what only gave it another shape
+            numbers.discard(own)
+            made = flat.steps[flat.maker[own]] if own in flat.maker else None
+            own = made.inputs[0] if made is not None and made.operation.name in SHAPES else None
+        for number in sorted(numbers):
+            value = run.unmended.get(number, run.values.get(number))
+            if value is not None and (flat.kinds[number] == DATA or np.size(value) > 1):
+                yield np.asarray(value)
+        yield self._found.located.values[fault.landmark]
+
+
+def _tensor(array: Array) -> Any:
+    array = np.asarray(array)
+    floats = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return torch.from_numpy(np.array(array, np.float64 if floats else None))
+
+
+def casts(found: Found, landmark: Landmark) -> str:
+    """To which dtypes of fewer digits JAX casts values of data there, as the start of a sentence; empty if to none."""
+    own, names = FORMATS[found.flat.dtype].precision, dict[str, str]()
+    for step in _steps(found, landmark):
+        dtype = str(found.flat.avals[step.outputs[0]].dtype)
+        if step.operation.name == "convert_element_type" and dtype in FORMATS and FORMATS[dtype].precision < own:
+            names[dtype] = step.operation.source
+    said = " and ".join(f"{dtype} in {source}" if source else dtype for dtype, source in names.items())
+    return f"JAX casts to {said}; " * bool(said)
+
+
+def _steps(found: Found, landmark: Landmark) -> Iterator[Any]:
+    """The steps of JAX from the landmarks before to this one."""
+    flat = found.flat
+    marks = [one for k, one in enumerate(found.landmarks) if k not in found.located.left and one is not landmark]
+    settled = {one.step for one in marks if one.place < 0 and one.step < landmark.step}
+    operands = {(one.step, one.place) for one in marks if one.place >= 0 and one.step <= landmark.step}
+    step = flat.steps[landmark.step]
+    left: list[Any] = []
+    if landmark.place < 0:
+        yield step
+        left += [one for place, one in enumerate(step.inputs) if (landmark.step, place) not in operands]
+    else:
+        left.append(step.inputs[landmark.place])
+    seen: set[int] = set()
+    while left:
+        number = left.pop()
+        if not isinstance(number, int) or number in seen or number not in flat.maker:
+            continue
+        seen.add(number)
+        maker = flat.steps[flat.maker[number]]
+        if maker.operation.index in settled:
+            continue
+        yield maker
+        left += [one for place, one in enumerate(maker.inputs) if (maker.operation.index, place) not in operands]
+
+
+def _numbers(found: Found, steps: Sequence[Any]) -> Iterator[float]:
+    """The numbers in JAX's program there."""
+    run, flat = found.located.run, found.flat
+    assert run is not None
+    for given in (one for step in steps for one in step.inputs):
+        if isinstance(given, Literal):
+            value = flat.exact.get(id(given), given.val)
+        elif isinstance(given, int) and flat.kinds[given] != DATA and flat.avals[given].size == 1:
+            value = run.values.get(given)
+        else:
+            continue
+        if value is not None and np.size(value) == 1 and np.asarray(value).dtype.kind in "fiu":
+            number = float(np.asarray(value).item())
+            if abs(number) < LARGEST_NUMBER:
+                yield number

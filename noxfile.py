@@ -92,6 +92,13 @@ def field(session: nox.Session) -> None:
 
 
 @nox.session
+def explain(session: nox.Session) -> None:
+    """Ask crosscheck to name planted mistakes, tests/explain: `nox -s explain -- --json results/explain/explain.json`."""
+    session.install(".[all]", *group("test"))
+    session.run("python", "-m", "explain", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
 

@@ -9,18 +9,9 @@ import pytest
 from field import BUGS
 from field.__main__ import is_worse, main
 from field.judged import judged
-from field.records import Bug, Functions, Models, Optimizers, Trainings
+from field.records import EMPTY_WORDS, Bug, Functions, Models, Optimizers, Trainings
 
 BY_NAME = {bug.name: bug for bug in BUGS}
-EMPTY_WORDS = (
-    "DISAGREE (definition): Decoder / port: first in layers.0: JAX computes something else; 0.00056 apart in float64.",
-    "at these inputs too little for float32 to show",
-    "y: 2 apart in the dtype; rounding alone moves it by 4.3e-07",
-    "the JAX function computes something else, by 3.2e+06 ULP at most; at 12 of 100 elements",
-    "the sides differ from step 1 on: the loss is 0.1 apart, and the parameters are 0.02 apart",
-    "each fault by itself: report.save_segments(folder) or --segments FOLDER writes a script that runs it",
-)
-"""What crosscheck, or any tool, may say without naming a cause."""
 
 
 def test_the_records_are_those_of_the_field() -> None:

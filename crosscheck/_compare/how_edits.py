@@ -65,7 +65,7 @@ class EditsOfFunction:
                 right=lambda results: self._gives(0, np.asarray(results[0].detach().numpy(), np.float64)),
                 proven=lambda edits: self._proves(partial(function.run, edits)),
             )
-        except RuntimeError:  # torch cannot run it in float64
+        except Exception:  # torch may refuse to run it in float64 in any way
             return None
         if len(segment.nodes) > MOST_NODES:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -93,7 +94,7 @@ class Search:
         """The smallest edit of the first stage that has one."""
         for rules, places in stages:
             fitting: list[Edit] = []
-            for edit in (edit for rule in rules for place in places for edit in rule(self._segment, place)):
+            for edit in self._edits(rules, places):
                 self._alike.setdefault((edit.kind, *self._names(edit)), []).append(edit)
                 if self._fits(edit):
                     fitting.append(edit)
@@ -106,6 +107,12 @@ class Search:
                 return [best]
             self._alike = {}
         return []
+
+    def _edits(self, rules: Sequence[Rule], places: Sequence[int]) -> Iterator[Edit]:
+        for rule in rules:
+            for place in places:
+                with suppress(Exception):  # an operation may have arguments that a rule does not foresee
+                    yield from rule(self._segment, place)
 
     def _early(self) -> Iterator[tuple[Sequence[Rule], Sequence[int]]]:
         """The rules and where they are tried: first those that explained an earlier fault, then those at the frontier."""

@@ -83,7 +83,7 @@ class Edits:
     def _search(self, fault: Fault) -> Search | None:
         try:
             segment = self._segment(fault)
-        except RuntimeError:  # torch cannot run it in float64
+        except Exception:  # torch may refuse to run it in float64 in any way
             return None
         if segment is None or segment.size > MOST_NUMBERS or segment.right(segment.results({})):
             return None

@@ -3,12 +3,23 @@
 ``nox -s field`` asks crosscheck of each, and what people usually ask. No code is copied from the projects.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
 from itertools import chain
 from pkgutil import iter_modules
+from types import ModuleType
 
 from field.records import Bug
 
-MODULES = sorted(one.name for one in iter_modules(__path__) if one.name.startswith("of_"))
-BUGS: tuple[Bug, ...] = tuple(chain.from_iterable(import_module(f"field.{name}").BUGS for name in MODULES))
+
+def modules_of(package: str, path: Iterable[str]) -> list[ModuleType]:
+    """The modules of a corpus: those of its package whose names begin with ``of_``."""
+    return [
+        import_module(f"{package}.{name}")
+        for name in sorted(one.name for one in iter_modules(path))
+        if name.startswith("of_")
+    ]
+
+
+BUGS: tuple[Bug, ...] = tuple(chain.from_iterable(one.BUGS for one in modules_of(__name__, __path__)))
 """All of them, by project."""

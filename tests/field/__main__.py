@@ -4,13 +4,12 @@ Each WORD keeps the bugs whose names hold it. It exits with 1 if crosscheck comp
 place or name what it did when the kept table was written.
 """
 
-import argparse
 import json
 import sys
 import warnings
 from pathlib import Path
 
-from kept import environment, write_json
+from corpora import chosen, parser_of, write_rows
 
 from field import BUGS
 from field.judged import Row, judged
@@ -22,30 +21,19 @@ KEPT = Path(__file__).parents[2] / "results" / "field" / "field.json"
 
 def main(arguments: list[str]) -> int:
     """Print a row for each bug, then what each check found."""
-    parser = argparse.ArgumentParser(prog="python -m field", description=__doc__.partition(":")[0])
-    parser.add_argument("words", nargs="*", help="the bugs whose names hold one of these; all if there is none")
-    parser.add_argument("--json", type=Path, help="write the rows there, in place of older rows of the same bugs")
+    parser = parser_of("field", __doc__, "bug")
     asked = parser.parse_args(arguments)
-    chosen = [bug for bug in BUGS if not asked.words or any(word in bug.name for word in asked.words)]
-    if not chosen:
-        parser.error(
-            f"words: no bug's name holds {' or '.join(asked.words)}; the names are those of `python -m field`'s table"
-        )
-    if asked.json and not asked.json.absolute().parent.is_dir():
-        parser.error(f"--json: the folder {asked.json.parent} does not exist; make it first")
+    bugs = chosen(parser, asked, BUGS, "bug")
     kept = {row["bug"]: row["crosscheck"] for row in json.loads(KEPT.read_text(encoding="utf-8"))["bugs"]}
     rows: list[Row] = []
     print(f"{'bug':44} {'notices':8} {'alarm':6} {'place':6} {'cause':6} {'seconds':>7}")
-    for bug in chosen:
+    for bug in bugs:
         rows.append(row := judged(bug))
         print(line(row), flush=True)
     for check in CHECKS:
         print(f"{check:16} {counted(rows, check)}")
     if asked.json:
-        older = json.loads(asked.json.read_text(encoding="utf-8"))["bugs"] if asked.json.exists() else []
-        by_name = {row["bug"]: row for row in (*older, *rows)}
-        every = [by_name[bug.name] for bug in BUGS if bug.name in by_name]
-        write_json(asked.json, {"schema": "crosscheck.field/1", "environment": environment(), "bugs": every})
+        write_rows(asked.json, "crosscheck.field/1", "bug", rows, BUGS)
     worse = [row["bug"] for row in rows if is_worse(row["crosscheck"], kept.get(row["bug"]))]
     if worse:
         print(f"worse than kept: {', '.join(worse)}")

@@ -1,8 +1,9 @@
-"""Functions of JAX that ``shard_map`` shares among devices: on one device they are compared as what it computes."""
+"""Functions of JAX that ``shard_map`` shares among devices are compared as what all of them compute."""
 
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -40,10 +41,21 @@ def test_a_model_in_shard_map_is_compared_on_one_device(approximate: bool) -> No
     assert all(match.torch and match.jax for match in report.weights), report.story()
 
 
-def test_a_model_in_shard_map_on_several_devices_is_refused() -> None:
+@pytest.mark.parametrize("wrong", ["", "bias", "gelu"])
+def test_a_model_that_four_devices_share_is_compared_as_one(wrong: str) -> None:
     model = seeded(nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4)))
-    with pytest.raises(crosscheck.UsageError, match=r"mesh of several devices \(d: 2\), expected one device"):
-        compared(model, port(AbstractMesh((2,), ("d",)), False), normal(6, 4))
+
+    def body(p: dict[str, Any], x: Any) -> Any:
+        h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=wrong == "gelu")
+        if wrong == "bias":
+            return lax.psum(h @ p["2.weight"].T + p["2.bias"], "d")
+        return lax.psum(h @ p["2.weight"].T, "d") + p["2.bias"]
+
+    function = jax.shard_map(body, mesh=AbstractMesh((4,), ("d",)), in_specs=(SPECS, P()), out_specs=P())
+    report = compared(model, function, normal(6, 4), order=int(not wrong))
+    assert report.passed is (not wrong), report.story()
+    assert [fault.torch for fault in report.faults] == {"": [], "bias": ["2"], "gelu": ["1"]}[wrong], report.story()
+    assert all(match.layout == "the same" for match in report.weights), report.story()
 
 
 def in_a_scan(x: Any) -> Any:
@@ -67,19 +79,10 @@ def test_on_one_device_nothing_is_exchanged(body: Callable[..., Any], expected: 
     assert report.passed, report
 
 
-TWO = """
-import os
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
-import crosscheck, jax, jax.numpy as jnp, numpy as np, torch
-from jax.sharding import PartitionSpec as P
-mesh = jax.sharding.Mesh(np.array(jax.devices()), ("d",))
-function = jax.shard_map(lambda x: jax.lax.pmean(jnp.tanh(x), "d"), mesh=mesh, in_specs=P("d"), out_specs=P())
-x = [np.linspace(-1, 1, 8, dtype=np.float32)]
-print(crosscheck.compare(lambda x: torch.tanh(x).reshape(2, -1).mean(0), function, x, order=1).passed)
-"""
-
-
 @pytest.mark.full
-def test_a_function_that_two_devices_share_is_compared() -> None:
-    done = subprocess.run([sys.executable, "-c", TWO], capture_output=True, text=True, check=False)
-    assert done.stdout == "True\n", done.stderr
+def test_what_devices_exchange_is_compared() -> None:
+    """The programs of ``sharded.exchanges``, of which each is run by four devices."""
+    command = [sys.executable, "-m", "sharded", "exchanges", "--devices", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "psum_scatter" in done.stdout

@@ -41,6 +41,7 @@ from crosscheck._shadow.jax_equations import (
     is_float,
     scanned,
 )
+from crosscheck._shadow.jax_traced import traced
 from crosscheck._truth.balls import UndecidedError, precision
 from crosscheck._truth.decide import decide_many
 from crosscheck._truth.elements import (
@@ -72,7 +73,7 @@ def enclose(program: Program, arguments: Sequence[Array]) -> list[Array] | None:
     given = [np.asarray(a, np.float64) if is_float(a) else np.asarray(a) for a in arguments]
     found: list[Array] | None = None
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]), np.errstate(all="ignore"):
-        closed = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(a.shape, a.dtype) for a in given])
+        closed = traced(program, [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in given])
         for level, bits in enumerate(LEVELS):
             try:
                 with precision(bits):

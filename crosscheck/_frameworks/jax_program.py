@@ -12,6 +12,7 @@ import numpy as np
 
 from crosscheck._frameworks import jax_backend
 from crosscheck._frameworks.jax_modules import JaxModule
+from crosscheck._frameworks.jax_shardings import as_held
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, describe, watching
 
 UNTRACEABLE = (
@@ -49,7 +50,7 @@ class JaxProgram:
             return JaxModule.of(self.function, self.inputs.fmt)
 
     def _call(self, leaves: Sequence[Any]) -> Any:
-        return (self._module or self.function)(*self.inputs.tree.build(list(leaves)))
+        return (self._module or self.function)(*self.inputs.tree.build(as_held(leaves, self.inputs.shardings)))
 
     def outputs(self) -> tuple[Outputs, list[Array], list[str]]:
         with self.scope(), watching(self):

@@ -106,7 +106,8 @@ def describe(value: Any, what: str) -> tuple[Outputs, list[Any]]:
 class Inputs:
     """The positional arguments, flattened: float leaves in the dtype, others unchanged.
 
-    ``wrt`` are the indices of the leaves to differentiate by.
+    ``wrt`` are the indices of the leaves to differentiate by. ``shardings`` has one for each leaf that was an array of JAX
+    with a sharding, or None.
     """
 
     tree: Tree
@@ -114,6 +115,7 @@ class Inputs:
     names: tuple[str, ...]
     wrt: tuple[int, ...]
     fmt: Format
+    shardings: tuple[Any, ...] = ()
 
     def is_float(self, index: int) -> bool:
         return self.leaves[index].dtype == self.fmt.dtype

@@ -186,7 +186,8 @@ def _results(
 def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[Any, dict[str, Array]]:
     """The model or ``params`` with these arrays, and the numbers that they then hold, in float64."""
     import jax
-    import jax.numpy as jnp
+
+    from crosscheck._frameworks.jax_shardings import like
 
     bound = params is None and hasattr(jax_given, "unbind") and getattr(jax_given, "scope", None) is not None  # linen
     module: Any = None
@@ -198,7 +199,7 @@ def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[A
     held: dict[str, Array] = {}
     for path, leaf in paths:
         name = jax.tree_util.keystr(path).removesuffix(".value")
-        leaves.append(jnp.asarray(arrays[name].reshape(leaf.shape), leaf.dtype) if name in arrays else leaf)
+        leaves.append(like(arrays[name].reshape(leaf.shape), leaf) if name in arrays else leaf)
         if name in arrays:
             held[name] = np.asarray(leaves[-1]).astype(np.float64)
     filled = jax.tree.unflatten(structure, leaves)

@@ -12,6 +12,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._arithmetic.ulp import round_once
+from crosscheck._frameworks.jax_shardings import as_held
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, describe
 from crosscheck._records.errors import UsageError
 
@@ -66,18 +67,20 @@ def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
         tree, call = params, model.apply if hasattr(model, "unbind") else model
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
     names, arrays, places, others = [], [], [], [leaf for _, leaf in paths]
+    shardings = []
     for place, (path, leaf) in enumerate(paths):
         if isinstance(leaf, jax.Array | np.ndarray) and not _is_key(leaf):
             names.append(jax.tree_util.keystr(path).removesuffix(".value"))
             arrays.append(_cast(leaf, inputs.fmt.name))
             places.append(place)
+            shardings.append(getattr(leaf, "sharding", None))
 
     def function(weights: list[Any], leaves: list[Any]) -> list[Any]:
         parts = list(others)
-        for place, weight in zip(places, weights, strict=True):
+        for place, weight in zip(places, as_held(weights, shardings), strict=True):
             parts[place] = weight
         built = jax.tree.unflatten(structure, parts)
-        outputs, found = describe(call(built, *inputs.tree.build(list(leaves))), "JAX")
+        outputs, found = describe(call(built, *inputs.tree.build(as_held(leaves, inputs.shardings))), "JAX")
         after = jax.tree.leaves(built)
         changed = {name: after[place] for name, place in zip(names, places, strict=True) if after[place] is not parts[place]}
         result.outputs, result.changed = outputs, tuple(changed)

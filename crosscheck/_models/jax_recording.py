@@ -18,19 +18,17 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.layouts import View, broadcast_features
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use
-from crosscheck._records.errors import UsageError
 from crosscheck._shadow.base import tracing
-from crosscheck._shadow.jax_devices import mesh_of, shared
 from crosscheck._shadow.jax_equations import (
     Constants,
     closed_program,
-    exact_constants,
     inner_program,
     is_exp_of_minus_square,
     is_float,
     scanned,
 )
 from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_traced import exact_constants, traced
 
 PACKAGE = Path(__file__).parents[1]
 MOST_UNROLLED = 1024
@@ -127,11 +125,7 @@ class JaxProgramFlat:
 def trace(
     function: Callable[..., Any], weights: Sequence[Array], names: Sequence[str], inputs: Sequence[Array], dtype: str
 ) -> JaxProgramFlat:
-    """The steps of a function of (weights, inputs), both flat, that returns a flat list.
-
-    Raises:
-        UsageError: If the function shares its work among several devices.
-    """
+    """The steps of a function of (weights, inputs), both flat, that returns a flat list."""
 
     def program(*leaves: Any) -> list[Any]:
         return function(list(leaves[: len(weights)]), list(leaves[len(weights) :]))
@@ -143,7 +137,7 @@ def trace(
             )
             for one in [*weights, *inputs]
         ]
-        closed = jax.make_jaxpr(program)(*shapes)
+        closed = traced(program, shapes)
     exact = exact_constants(program, shapes, closed) if dtype != "float64" else {}
     return _Flattening(dtype, tuple(names), exact).run(closed)
 
@@ -194,12 +188,6 @@ class _Flattening:
 
     def _equation(self, equation: Any, given: list[Any], path: str) -> Sequence[Any]:
         name = equation.primitive.name
-        if shared(equation):
-            mesh = ", ".join(f"{axis}: {size}" for axis, size in mesh_of(equation).items())
-            raise UsageError(
-                f"JAX's function calls jax.shard_map on a mesh of several devices ({mesh}), expected one device; "
-                "compare it on a mesh with axes of size 1, which computes the same"
-            )
         if name not in NOT_INLINED and not is_exp_of_minus_square(equation) and (inside := inner_program(equation)):
             return self._inline(inside, given, path)
         if name == "scan" and equation.params["length"] <= MOST_UNROLLED and self._of_weights(equation, given):

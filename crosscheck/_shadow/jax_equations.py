@@ -1,6 +1,5 @@
 """Equations of a jaxpr: how many terms they sum, which constants they hold, how they run on wider types."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
-from crosscheck._shadow.base import Program
-from crosscheck._shadow.jax_devices import COLLECTIVES, alone, shared
 from crosscheck._shadow.jax_numpy import computed
 
 FORMATS = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (4, 3): "float8_e4m3fn", (5, 2): "float8_e5m2"}
@@ -172,58 +169,12 @@ def rebuild(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
     return [getattr(lax, name.replace("-", "_"))(*values, params["dimension_numbers"], **options)]
 
 
-def exact_constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr) -> Constants:
-    """The constants of ``narrow`` before rounding, as far as the program traced in float64 shows them.
-
-    That program may differ there, or raise, so a constant counts only if it is in the same place and rounds to the one in
-    ``narrow``.
-    """
-    try:
-        with jax.enable_x64(True), warnings.catch_warnings(action="ignore"):
-            wide = jax.make_jaxpr(program)(*[jax.ShapeDtypeStruct(shape.shape, wide_of(shape.dtype)) for shape in shapes])
-    except Exception:  # the program may raise anything at another dtype
-        return {}
-    found: Constants = {}
-
-    def compare(owner: Any, constant: Any, exact: Any) -> None:
-        if is_float(constant) and is_float(exact) and exact.dtype == wide_of(constant.dtype):
-            constant, exact = np.asarray(constant), np.asarray(exact)
-            if constant.shape == exact.shape and np.array_equal(exact.astype(constant.dtype), constant):
-                found[id(owner)] = exact
-
-    def walk(narrow: Jaxpr, wide: Jaxpr) -> None:
-        # A cast to float32 is visible only in float64.
-        pair = [[e for e in jaxpr.eqns if e.primitive.name != "convert_element_type"] for jaxpr in (narrow, wide)]
-        for ours, theirs in zip(*pair, strict=False):
-            if ours.primitive is not theirs.primitive:
-                return
-            for atom, other in zip(ours.invars, theirs.invars, strict=False):
-                if isinstance(atom, Literal) and isinstance(other, Literal):
-                    compare(atom, np.asarray(atom.val, atom.aval.dtype), np.asarray(other.val, other.aval.dtype))
-            for inside, other in zip(jaxprs_in_params(ours.params), jaxprs_in_params(theirs.params), strict=False):
-                walk(inside, other)
-
-    with np.errstate(all="ignore"):
-        for constant, exact in zip(narrow.consts, wide.consts, strict=False):
-            compare(constant, constant, exact)
-        walk(narrow.jaxpr, wide.jaxpr)
-    return found
-
-
 def closed_program(program: Any, consts: Sequence[Any] = ()) -> ClosedJaxpr:
     return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, consts)
 
 
 def inner_program(equation: Any) -> ClosedJaxpr | None:
-    """The program that an equation calls with its own operands, as in ``jit``, ``checkpoint`` and custom derivatives.
-
-    On one device, ``shard_map`` and its collectives are such equations. Among several devices, no program has the operands
-    of the whole.
-    """
-    if equation.primitive.name in COLLECTIVES:
-        return alone(equation)
-    if shared(equation):
-        return None
+    """The program that an equation calls with its own operands, as in ``jit``, ``checkpoint`` and custom derivatives."""
     for value in equation.params.values():
         if isinstance(value, ClosedJaxpr | Jaxpr):
             jaxpr = value.jaxpr if isinstance(value, ClosedJaxpr) else value

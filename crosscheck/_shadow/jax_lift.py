@@ -26,7 +26,6 @@ from crosscheck._shadow.jax_equations import (
     bind,
     closed_program,
     draws,
-    exact_constants,
     implementation,
     inner_program,
     is_complex,
@@ -40,6 +39,7 @@ from crosscheck._shadow.jax_equations import (
     widened,
 )
 from crosscheck._shadow.jax_numpy import namespace
+from crosscheck._shadow.jax_traced import exact_constants, traced
 
 _EXACT = frozenset(
     """
@@ -154,7 +154,7 @@ def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
     with jax.enable_x64(dtype == "float64"), tracing():
         dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
         shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
-        closed = jax.make_jaxpr(program)(*shapes)
+        closed = traced(program, shapes)
     return JaxLifted(closed, dtype, exact_constants(program, shapes, closed) if dtype != "float64" else {})
 
 

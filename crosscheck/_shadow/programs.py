@@ -13,7 +13,6 @@ from crosscheck._frameworks.programs import Directions
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._shadow import jax_lift, torch_lift
 from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise, UntraceableError
-from crosscheck._shadow.jax_devices import is_shared
 
 
 def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:
@@ -22,20 +21,19 @@ def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:
 
 
 def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
-    """Lift a program of JAX to float64; one that cannot be traced, or that several devices share, is run eagerly."""
+    """Lift a program of JAX to float64; one that cannot be traced is run eagerly."""
     try:
-        lifted = jax_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
+        return jax_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
     except UntraceableError as error:
         program.untraceable = untraceable(error.__cause__)
-        return Eager(program, order, "the JAX function cannot be traced")
-    return Eager(program, order, "several devices share its work") if is_shared(lifted.closed.jaxpr) else lifted
+        return Eager(program, order)
 
 
 class Eager:
     """A JAX program whose operations cannot be run one by one, run eagerly in float64: noise moves only its inputs."""
 
-    def __init__(self, program: JaxProgram, order: int, why: str) -> None:
-        self.program, self.order, self._why = program, order, why
+    def __init__(self, program: JaxProgram, order: int) -> None:
+        self.program, self.order = program, order
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         if noise is not None:
@@ -51,7 +49,7 @@ class Eager:
 
     @property
     def met(self) -> Met:
-        return Met(frozenset(), frozenset({f"everything: {self._why}"}))
+        return Met(frozenset(), frozenset({"everything: the JAX function cannot be traced"}))
 
 
 def _wide(array: Array) -> Array:

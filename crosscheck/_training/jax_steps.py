@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._frameworks.jax_backend import scope
+from crosscheck._frameworks.jax_shardings import as_held, like
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import jax_recording
 from crosscheck._models.jax_models import JaxModel
@@ -77,7 +78,7 @@ class JaxSteps:
         """The state with these arrays."""
         leaves = list(self._leaves)
         for name, k in zip(self.names, self._places, strict=True):
-            leaves[k] = jnp.asarray(arrays[name], self._leaves[k].dtype)
+            leaves[k] = like(arrays[name], self._leaves[k])
         return jax.tree.unflatten(self._structure, leaves)
 
     def flat(self, state: Any) -> dict[str, Array]:
@@ -124,7 +125,7 @@ class JaxSteps:
 
         def function(weights: list[Any], inputs: list[Any]) -> list[Any]:
             state = self._with(weights)
-            new, loss, others = self.returned(self.step(state, *batch.tree.build(list(inputs))))
+            new, loss, others = self.returned(self.step(state, *batch.tree.build(as_held(inputs, batch.shardings))))
             values[:] = others
             leaves = jax.tree.leaves(new)
             for name, k in zip(self.names, self._places, strict=True):
@@ -143,7 +144,8 @@ class JaxSteps:
 
     def _with(self, weights: Sequence[Any]) -> Any:
         leaves = list(self._leaves)
-        for k, one in zip(self._places, weights, strict=True):
+        shardings = [getattr(self._leaves[k], "sharding", None) for k in self._places]
+        for k, one in zip(self._places, as_held(weights, shardings), strict=True):
             leaves[k] = one
         return jax.tree.unflatten(self._structure, leaves)
 
@@ -162,7 +164,7 @@ class JaxSteps:
 
         def made(names: tuple[str, ...]) -> tuple[JaxModel, JaxProgramFlat]:
             def function(weights: list[Any], inputs: list[Any]) -> list[Any]:
-                return [loss(dict(zip(names, weights, strict=True)), *batch.tree.build(list(inputs)))]
+                return [loss(dict(zip(names, weights, strict=True)), *batch.tree.build(as_held(inputs, batch.shardings)))]
 
             arrays = tuple(self.start[name] for name in names)
             model = JaxModel(names, arrays, function)
@@ -174,7 +176,7 @@ class JaxSteps:
     def plain(self, state: Mapping[str, Array], batch: Inputs) -> JaxStep:
         """One step in the dtype, compiled, as the user's program runs it."""
         with scope(self.dtype, "cpu"):
-            result = self._jitted(self.built(state), *batch.tree.build(list(batch.leaves)))
+            result = self._jitted(self.built(state), *batch.tree.build(as_held(batch.leaves, batch.shardings)))
             new, loss, values = self.returned(result)
             return JaxStep(float(loss), self.flat(new), {}, {name: np.asarray(one) for name, one in values.items()})
 

@@ -1,0 +1,253 @@
+"""What the devices of a mesh do together, as operations on the arrays of all devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from crosscheck._records.errors import UsageError
+from crosscheck._shadow.jax_layouts import Axes, Held, Layouts
+
+NAMES = {
+    "all_gather_invariant": "all_gather",
+    "all_gather_reduced": "all_gather",
+    "pbroadcast": "pbroadcast",
+    "preduced": "pvary",
+    "psum_invariant": "psum",
+    "unreduced_psum": "psum",
+    "unreduced_reduce_scatter": "reduce_scatter",
+    "vary_unreduced_cast_p": "pvary",
+}
+"""Primitives with another name, or with other types, for what one of ``COLLECTIVES`` computes."""
+
+
+def axes_of(equation: Any) -> Axes:
+    """The axes of the mesh along which an equation exchanges values."""
+    params = equation.params
+    axes = params.get("axes", params.get("axis_name", ()))
+    return tuple(one for one in (axes if isinstance(axes, tuple | list) else (axes,)) if not isinstance(one, int))
+
+
+def name_of(equation: Any) -> str:
+    """The name of a collective, as users call it; empty for other operations."""
+    name = NAMES.get(equation.primitive.name, equation.primitive.name)
+    return name if name in COLLECTIVES else ""
+
+
+def collective(equation: Any, xs: Sequence[Held], layouts: Layouts) -> list[Held]:
+    """The results of a collective.
+
+    Raises:
+        UsageError: If groups of devices exchange values among themselves.
+    """
+    name = name_of(equation)
+    if equation.params.get("axis_index_groups") is not None:
+        raise UsageError(
+            f"JAX's function calls {name} with axis_index_groups, expected none; give the mesh another axis, so that each "
+            f"group is one row of it"
+        )
+    # along an axis of size 1, there is one device
+    axes = tuple(one for one in axes_of(equation) if layouts.sizes[one] > 1)
+    if name == "axis_index":
+        return [_index(equation, axes_of(equation), layouts)]
+    return [COLLECTIVES[name](equation.params, x, axes, layouts) for x in xs]
+
+
+def _index(equation: Any, axes: Axes, layouts: Layouts) -> Held:
+    """The number of each device along axes, the first of which is the slowest."""
+    lead = layouts.ordered([one for one in axes if layouts.sizes[one] > 1])
+    shape = [layouts.sizes[one] for one in lead]
+    dtype = equation.outvars[0].aval.dtype
+
+    def numbers() -> Any:
+        found = jnp.zeros(shape, dtype)
+        for axis in axes:
+            found = found * layouts.sizes[axis]
+            if axis in lead:
+                found = found + lax.broadcasted_iota(dtype, shape, lead.index(axis))
+        return found
+
+    (atom,) = layouts.writer.call(numbers)
+    return Held(atom, (), lead)
+
+
+def _same(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    return x
+
+
+def _reduced(function: Callable[..., Any], *, summed: bool = False) -> Callable[..., Held]:
+    def reduction(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+        along = tuple(one for one in params["axes"] if isinstance(one, int))
+        if along:  # what vmap over the axis of a collective makes of it
+            x = layouts.stacked(layouts.summands(x), {axis for d in along for axis in x.shards.get(d, ())})
+            places = tuple(len(x.lead) + one for one in along)
+            (atom,) = layouts.writer.call(lambda a: function(a, places), x.atom)
+            kept = [d for d in range(len(x.shape)) if d not in along]
+            shards = {k: x.shards[d] for k, d in enumerate(kept) if d in x.shards}
+            x = replace(x, atom=atom, shape=tuple(x.shape[d] for d in kept), shards=shards)
+        return added(x, axes, layouts) if summed else _over(function, layouts.summands(x), axes, layouts)
+
+    return reduction
+
+
+def _over(function: Callable[..., Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    x = layouts.stacked(x, axes)
+    places = tuple(x.lead.index(one) for one in axes if one in x.lead)
+    if not places:
+        return x
+    (atom,) = layouts.writer.call(lambda a: function(a, places), x.atom)
+    return replace(x, atom=atom, lead=tuple(one for one in x.lead if one not in axes))
+
+
+def added(x: Held, axes: Axes, layouts: Layouts) -> Held:
+    """The sum of what the devices along these axes hold."""
+    there = x
+    left = tuple(one for one in axes if one not in x.open)
+    opened = x.open - frozenset(axes)
+    x = replace(x, open=opened)
+    if left:
+        # those that all devices hold alike count as often as there are devices
+        unlike = replace(x, open=frozenset(), summands=None)
+        times = layouts.of(one for one in left if one not in unlike.axes)
+        x = replace(_over(lax.reduce_sum, unlike, left, layouts), open=opened)
+        if times > 1:
+            (atom,) = layouts.writer.call(lambda a: a * jnp.asarray(times, a.dtype), x.atom)
+            x = replace(x, atom=atom)
+    if not opened:
+        return replace(x, summands=None)
+    return replace(x, summands=lambda wanted: added(layouts.summands(there, wanted), axes, layouts))
+
+
+def _gathered(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    dimension, tiled = params["all_gather_dimension"], params["tiled"]
+    x = layouts.summands(x)
+    if tiled:
+        there = x.shards.get(dimension, ())
+        others = tuple(one for one in there if one not in axes)
+        if there != (*others, *axes):
+            x = layouts.in_blocks(layouts.stacked(x, {*axes, *others}), dimension, (*others, *axes))
+        shape = tuple(size * layouts.of(axes) if d == dimension else size for d, size in enumerate(x.shape))
+        return replace(x, shape=shape, shards={**_without(x, dimension), **({dimension: others} if others else {})})
+    x = layouts.everywhere(x, axes)
+    lead = tuple(one for one in x.lead if one not in axes)
+    at = len(lead) + dimension
+    rest = [k for k, one in enumerate(x.lead) if one in lead] + list(range(len(x.lead), len(x.lead) + len(x.shape)))
+    order = [*rest[:at], *(x.lead.index(one) for one in axes), *rest[at:]]
+    shards = {d + (d >= dimension): of for d, of in x.shards.items()}
+    shape = (*x.shape[:dimension], layouts.of(axes), *x.shape[dimension:])
+    whole = layouts.whole_shape(shape, shards, lead)
+    (atom,) = layouts.writer.call(lambda a: a.transpose(order).reshape(whole), x.atom)
+    return Held(atom, shape, lead, shards)
+
+
+def _without(x: Held, dimension: int) -> dict[int, Axes]:
+    return {d: axes for d, axes in x.shards.items() if d != dimension}
+
+
+def _sum_scattered(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    dimension = params["scatter_dimension"]
+    x = layouts.summands(added(x, axes, layouts))
+    if not axes:
+        return _one_block(params, x, dimension, layouts)
+    outer = x.shards.get(dimension, ())
+    size = x.shape[dimension] // layouts.of(axes)
+    shape = tuple(size if d == dimension else one for d, one in enumerate(x.shape))
+    x = replace(x, shape=shape, shards={**x.shards, dimension: (*outer, *axes)})
+    if params["tiled"]:
+        return x
+    x = layouts.stacked(x, axes)
+    return _one_block(params, x, dimension, layouts)
+
+
+def _one_block(params: Mapping[str, Any], x: Held, dimension: int, layouts: Layouts) -> Held:
+    """Remove a dimension of size 1, unless it is to be kept."""
+    if params["tiled"]:
+        return x
+    x = layouts.stacked(x, x.shards.get(dimension, ()))
+    (atom,) = layouts.writer.call(lambda a: lax.squeeze(a, [len(x.lead) + dimension]), x.atom)
+    shards = {d - (d > dimension): of for d, of in x.shards.items()}
+    return replace(x, atom=atom, shape=(*x.shape[:dimension], *x.shape[dimension + 1 :]), shards=shards)
+
+
+def _all_to_all(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    split, concat = params["split_axis"], params["concat_axis"]
+    count = layouts.of(axes)
+    x = layouts.summands(x)
+    if not axes:
+        return x
+    if split == concat:
+        x = layouts.everywhere(layouts.stacked(x, x.shards.get(split, ())), axes)
+        at, rank = [x.lead.index(one) for one in axes], len(x.lead)
+        sizes = [layouts.sizes[one] for one in axes]
+
+        def exchanged(a: Any) -> Any:
+            shape = a.shape
+            a = a.reshape(*shape[: rank + split], *sizes, -1, *shape[rank + split + 1 :])
+            for k, place in enumerate(at):
+                a = jnp.swapaxes(a, place, rank + split + k)
+            return a.reshape(shape)
+
+        (atom,) = layouts.writer.call(exchanged, x.atom)
+        return replace(x, atom=atom)
+    if x.shards.get(concat, ())[-len(axes) :] != axes:
+        outer = tuple(one for one in x.shards.get(concat, ()) if one not in axes)
+        x = layouts.in_blocks(layouts.stacked(x, {*axes, *outer}), concat, (*outer, *axes))
+    outer = x.shards[concat][: -len(axes)]
+    shards = {**_without(x, concat), **({concat: outer} if outer else {})}
+    shards[split] = (*shards.get(split, ()), *axes)
+    shape = list(x.shape)
+    shape[concat] *= count
+    shape[split] //= count
+    return replace(x, shape=tuple(shape), shards=shards)
+
+
+def _permuted(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    x = layouts.summands(x)
+    pairs = {to: source for source, to in params["perm"]}
+    count = layouts.of(axes)
+    if not (x.axes & frozenset(axes)) and len(pairs) == count:
+        return x
+    before = next((d for d, of in x.shards.items() if of == axes), None)
+    x = layouts.everywhere(x, axes)
+    first = [x.lead.index(one) for one in axes]
+
+    def moved(a: Any) -> Any:
+        a = jnp.moveaxis(a, first, range(len(first)))
+        rest = a.shape[len(first) :]
+        a = a.reshape((count, *rest))
+        blocks = [a[pairs[k] : pairs[k] + 1] if k in pairs else jnp.zeros((1, *rest), a.dtype) for k in range(count)]
+        a = lax.concatenate(blocks, 0).reshape(*(layouts.sizes[one] for one in axes), *rest)
+        return jnp.moveaxis(a, range(len(first)), first)
+
+    (atom,) = layouts.writer.call(moved, x.atom)
+    x = replace(x, atom=atom)
+    return x if before is None else layouts.in_blocks(x, before, axes)
+
+
+def _from_one(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
+    x = layouts.stacked(layouts.summands(x), axes)
+    places = [k for k, one in enumerate(x.lead) if one in axes]
+    if not places:
+        return x
+    (axis,) = axes
+    (atom,) = layouts.writer.call(lambda a: lax.index_in_dim(a, params["source"], places[0], keepdims=False), x.atom)
+    return replace(x, atom=atom, lead=tuple(one for one in x.lead if one != axis))
+
+
+COLLECTIVES: dict[str, Callable[[Mapping[str, Any], Held, Axes, Layouts], Held]] = {
+    "all_gather": _gathered,
+    "all_to_all": _all_to_all,
+    "axis_index": _same,
+    "pbroadcast": _from_one,
+    "pmax": _reduced(lax.reduce_max),
+    "pmin": _reduced(lax.reduce_min),
+    "ppermute": _permuted,
+    "psum": _reduced(lax.reduce_sum, summed=True),
+    "pvary": _same,
+    "reduce_scatter": _sum_scattered,
+}
+"""What each collective gives, from its parameters, its operand, the axes of more than one device, and the layouts."""

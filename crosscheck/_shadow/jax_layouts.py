@@ -1,0 +1,194 @@
+"""How the devices of a ``jax.shard_map`` hold a value, and how one form becomes another.
+
+Devices are rows of a mesh with named axes. Along an axis, all devices hold the same, or blocks of one array, or a summand of
+one array, or unlike arrays, which are stacked along a leading dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Literal
+
+from crosscheck._shadow.jax_splicing import Atom, Writer
+
+Axes = tuple[str, ...]
+Shards = Mapping[int, Axes]
+"""For each dimension of a device's array that is a block, the axes of the mesh, the slowest first."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """The arrays of all devices, as one array.
+
+    Attributes:
+        atom: That array: first a dimension for each axis in ``lead``, then those of a device's array. A dimension in blocks
+            has the blocks of all devices.
+        shape: The shape of a device's array.
+        lead: The axes of the mesh along which the devices' arrays are stacked, in the order of the mesh.
+        shards: The dimensions in blocks.
+        open: The axes along which each device holds a summand; ``atom`` is the sum.
+        summands: Gives the same value with these open axes in ``lead``.
+    """
+
+    atom: Atom
+    shape: tuple[int, ...]
+    lead: Axes = ()
+    shards: Shards = field(default_factory=dict)
+    open: frozenset[str] = frozenset()
+    summands: Callable[[frozenset[str]], Held] | None = None
+
+    @property
+    def axes(self) -> frozenset[str]:
+        """The axes along which devices hold different arrays."""
+        return frozenset(self.lead).union(self.open, *self.shards.values())
+
+    @property
+    def layout(self) -> tuple[Axes, tuple[tuple[int, Axes], ...]]:
+        """How it is held, without open axes."""
+        return self.lead, tuple(sorted(self.shards.items()))
+
+    def dimension(self, axis: str) -> int | None:
+        """The dimension that is in blocks along an axis."""
+        return next((one for one, axes in self.shards.items() if axis in axes), None)
+
+
+class Layouts:
+    """Changes how values are held, by writing equations.
+
+    Attributes:
+        sizes: The axes of the meshes inside of which the program is, with their sizes, in order.
+        writer: The program that is written.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.sizes: dict[str, int] = {}
+
+    def of(self, axes: Iterable[str]) -> int:
+        """The number of devices along axes."""
+        return prod(self.sizes[one] for one in axes)
+
+    def ordered(self, axes: Collection[str]) -> Axes:
+        """Axes in the order of the mesh."""
+        return tuple(one for one in self.sizes if one in axes)
+
+    def whole_shape(self, shape: Iterable[int], shards: Shards, lead: Iterable[str] = ()) -> tuple[int, ...]:
+        """The shape of an array of all devices."""
+        blocks = (size * self.of(shards.get(dimension, ())) for dimension, size in enumerate(shape))
+        return (*(self.sizes[one] for one in lead), *blocks)
+
+    def summands(self, x: Held, axes: Collection[str] | None = None) -> Held:
+        """The value with open axes, or some of them, stacked."""
+        wanted = x.open if axes is None else x.open & frozenset(axes)
+        if not wanted:
+            return x
+        assert x.summands is not None
+        return x.summands(wanted)
+
+    def stacked(self, x: Held, axes: Collection[str]) -> Held:
+        """The value with these axes stacked, as far as devices hold different arrays along them."""
+        x = self.summands(x, axes)
+        moved = [one for one in self.sizes if one in axes and x.dimension(one) is not None]
+        if not moved:
+            return x
+        lead = self.ordered({*x.lead, *moved})
+        shards = {d: tuple(a for a in of if a not in moved) for d, of in x.shards.items()}
+        shards = {d: of for d, of in shards.items() if of}
+        split: list[int] = [self.sizes[one] for one in x.lead]
+        names: list[Any] = list(x.lead)
+        for d, size in enumerate(x.shape):
+            split += [*(self.sizes[one] for one in x.shards.get(d, ())), size]
+            names += [*x.shards.get(d, ()), d]
+        order = [names.index(one) for one in lead] + [k for k, one in enumerate(names) if one not in lead]
+        shape = self.whole_shape(x.shape, shards, lead)
+        (atom,) = self.writer.call(lambda a: a.reshape(split).transpose(order).reshape(shape), x.atom)
+        return self._changed(x, axes, atom=atom, lead=lead, shards=shards)
+
+    def _changed(self, x: Held, axes: Collection[str], **changes: Any) -> Held:
+        """A value that is held in another way; along axes that are still open, its summands are too."""
+        made = replace(x, **changes)
+        if not made.open:
+            return replace(made, summands=None)
+        return replace(made, summands=lambda wanted: self.stacked(self.summands(x, wanted), axes))
+
+    def everywhere(self, x: Held, axes: Collection[str]) -> Held:
+        """The value stacked along all of these axes, also where all devices hold the same."""
+        x = self.stacked(x, axes)
+        missing = [one for one in self.ordered(axes) if one not in x.lead]
+        if not missing:
+            return x
+        lead = self.ordered({*x.lead, *missing})
+        shape = self.whole_shape(x.shape, x.shards, lead)
+        rank = len(shape) - len(lead)
+        dimensions = (*(lead.index(one) for one in x.lead), *range(len(lead), len(lead) + rank))
+        (atom,) = self.writer.call(lambda a: lax.broadcast_in_dim(a, shape, dimensions), x.atom)
+        return replace(x, atom=atom, lead=lead)
+
+    def in_blocks(self, x: Held, dimension: int, axes: Axes) -> Held:
+        """The value as blocks along a dimension: the devices' arrays are joined there, the first axis slowest."""
+        if x.shards.get(dimension, ()) == axes:
+            return x
+        x = self.everywhere(x, axes)
+        assert dimension not in x.shards
+        lead = tuple(one for one in x.lead if one not in axes)
+        at = len(lead) + dimension
+        order = [*(x.lead.index(one) for one in lead)]
+        order += range(len(x.lead), len(x.lead) + dimension)
+        order += (x.lead.index(one) for one in axes)
+        order += range(len(x.lead) + dimension, len(x.lead) + len(x.shape))
+        shards = {**x.shards, dimension: axes}
+        shape = self.whole_shape(x.shape, shards, lead)
+        assert at < len(shape) or not x.shape
+        (atom,) = self.writer.call(lambda a: a.transpose(order).reshape(shape), x.atom)
+        return replace(x, atom=atom, lead=lead, shards=shards)
+
+    def tiled(self, x: Held, dimension: int, axes: Axes) -> Held:
+        """A value that all devices along some of the axes hold, as blocks along all of them: equal ones along those."""
+        there = x.shards.get(dimension, ())
+        if there == axes:
+            return x
+        before = self.whole_shape(x.shape, x.shards, x.lead)
+        at = len(x.lead) + dimension
+        maker = self.writer.maker(x.atom)
+        if maker and maker.primitive.name == "broadcast_in_dim" and at not in maker.params["broadcast_dimensions"]:
+            wide = (*before[:at], x.shape[dimension] * self.of(axes), *before[at + 1 :])
+            like = jax.ShapeDtypeStruct(wide, x.atom.aval.dtype)
+            (atom,) = self.writer.equation(maker.primitive, maker.invars, {**maker.params, "shape": wide}, [like])
+            return replace(x, atom=atom, shards={**x.shards, dimension: axes})
+        size = x.shape[dimension]
+        split = [*before[:at], *(self.sizes[a] if a in there else 1 for a in axes), size, *before[at + 1 :]]
+        full = [*before[:at], *(self.sizes[a] for a in axes), size, *before[at + 1 :]]
+        shape = [*before[:at], size * self.of(axes), *before[at + 1 :]]
+        (atom,) = self.writer.call(lambda a: jnp.broadcast_to(a.reshape(split), full).reshape(shape), x.atom)
+        return replace(x, atom=atom, shards={**x.shards, dimension: axes})
+
+    def first(self, x: Held, axes: Collection[str]) -> Held:
+        """What the first device along these axes holds."""
+        x = self.stacked(x, axes)
+        taken = [k for k, one in enumerate(x.lead) if one in axes]
+        if not taken:
+            return x
+
+        def of_first(a: Any) -> Any:
+            for k in reversed(taken):
+                a = lax.index_in_dim(a, 0, k, keepdims=False)
+            return a
+
+        (atom,) = self.writer.call(of_first, x.atom)
+        return replace(x, atom=atom, lead=tuple(one for one in x.lead if one not in axes))
+
+    def is_zero(self, x: Held) -> bool:
+        """Whether it is 0 everywhere, as the program shows."""
+        atom = x.atom
+        while maker := self.writer.maker(atom):
+            if maker.primitive.name not in ("broadcast_in_dim", "convert_element_type", "pjit", "jit"):
+                return False
+            atom = maker.invars[0]
+        return isinstance(atom, Literal) and not atom.val

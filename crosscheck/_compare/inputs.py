@@ -249,9 +249,10 @@ def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:
                 f"inputs: {name} is complex ({_plain(value.dtype)}); pass real and imaginary part as two arrays"
             )
         from crosscheck._frameworks.torch_backend import to_array
+        from crosscheck._frameworks.torch_shards import whole
 
         try:
-            return to_array(value)
+            return to_array(whole(value))
         except (TypeError, RuntimeError):
             what = f"a {str(value.layout).removeprefix('torch.')} tensor on {value.device}, dtype {_plain(value.dtype)}"
             raise UsageError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from crosscheck import _arguments
 from crosscheck._frameworks.programs import Inputs
+from crosscheck._frameworks.torch_shards import check_whole
 from crosscheck._records.errors import UsageError, said
 from crosscheck._records.interface import framework as imported
 
@@ -28,6 +29,7 @@ def both_inputs(
 
     if not isinstance(torch_model, torch.nn.Module):
         raise UsageError(f"torch_model: got {type(torch_model).__name__}, expected a torch.nn.Module")
+    check_whole("torch_model", torch_model)
     if not callable(jax_model):
         raise UsageError(
             f"jax_model: got {type(jax_model).__name__}, expected a module of flax or equinox, or a function with params=, "

@@ -12,6 +12,7 @@ from crosscheck._models.engine import Found
 from crosscheck._models.extra_weights import extra_weight
 from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
+from crosscheck._models.other_exchanges import other_exchange
 from crosscheck._models.other_functions import other_function
 from crosscheck._models.other_numbers import OtherNumbers
 from crosscheck._models.other_settings import OtherSettings
@@ -40,6 +41,8 @@ SAID = {
 
 def faults(found: Found) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
+    if (exchange := other_exchange(found)) is not None:
+        return [exchange]
     known: dict[object, str] = {}
     numbers, settings, edits = OtherNumbers(found), OtherSettings(found), Edits(found)
     wrong = [_located(found, one, known, settings, numbers, edits) for one in found.located.faults]

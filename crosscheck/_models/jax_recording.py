@@ -28,7 +28,8 @@ from crosscheck._shadow.jax_equations import (
     scanned,
 )
 from crosscheck._shadow.jax_lift import Interpreter
-from crosscheck._shadow.jax_traced import exact_constants, traced
+from crosscheck._shadow.jax_traced import exact_constants
+from crosscheck._shadow.jax_whole import whole
 
 PACKAGE = Path(__file__).parents[1]
 MOST_UNROLLED = 1024
@@ -63,6 +64,7 @@ class JaxProgramFlat:
         maker: The step that makes a value, by number.
         exact: The constants before they were rounded.
         avals: Shape and dtype of each value.
+        shared: The program before it was made one on whole arrays; None if no devices share it.
         rounded: Whether one side may hold a scalar of the other's source rounded to the dtype, as in a buffer.
     """
 
@@ -78,6 +80,7 @@ class JaxProgramFlat:
     maker: dict[int, int] = field(default_factory=dict)
     exact: Constants = field(default_factory=dict)
     avals: dict[int, Any] = field(default_factory=dict)
+    shared: ClosedJaxpr | None = None
     rounded: bool = True
 
     @cached_property
@@ -137,8 +140,16 @@ def trace(
             )
             for one in [*weights, *inputs]
         ]
-        closed = traced(program, shapes)
+        shared = jax.make_jaxpr(program)(*shapes)
+        closed = whole(shared)
     exact = exact_constants(program, shapes, closed) if dtype != "float64" else {}
+    flat = flattened(closed, names, dtype, exact)
+    flat.shared = None if closed is shared else shared
+    return flat
+
+
+def flattened(closed: ClosedJaxpr, names: Sequence[str], dtype: str, exact: Constants) -> JaxProgramFlat:
+    """The steps of a program whose first arguments are weights."""
     return _Flattening(dtype, tuple(names), exact).run(closed)
 
 
@@ -235,7 +246,7 @@ class _Flattening:
         origins = frozenset[str]().union(*(flat.origins.get(one, frozenset()) for one in numbers))
         inputs = tuple(dict.fromkeys(flat.maker[one] for one in numbers if one in flat.maker))
         index = len(flat.steps)
-        source = _source(equation) if equation is not None else ""
+        source = source_of(equation) if equation is not None else ""
         flat.steps.append(
             Step(Operation(index, name, path, inputs, kind, source), equation, function, tuple(given), outputs)
         )
@@ -286,7 +297,7 @@ def _drop_unused(flat: JaxProgramFlat) -> None:
     flat.maker = {number: step.operation.index for step in flat.steps for number in step.outputs}
 
 
-def _source(equation: Any) -> str:
+def source_of(equation: Any) -> str:
     """The place where the user's code calls this operation, as ``file:line``; empty if JAX did not keep it."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():

@@ -54,7 +54,69 @@ def collective(equation: Any, xs: Sequence[Held], layouts: Layouts) -> list[Held
     axes = tuple(one for one in axes_of(equation) if layouts.sizes[one] > 1)
     if name == "axis_index":
         return [_index(equation, axes_of(equation), layouts)]
-    return [COLLECTIVES[name](equation.params, x, axes, layouts) for x in xs]
+    if not axes or name == "pvary":
+        return [COLLECTIVES[name](equation.params, x, axes, layouts) for x in xs]
+    option = layouts.sharing.option(equation, name, axes, layouts.of(axes), options(name, equation, xs[0], axes, layouts))
+    return [_edited(option, name, equation, x, axes, layouts) for x in xs]
+
+
+def options(name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> list[str]:
+    """What else could be done in place of a collective."""
+    others = [one for one, size in layouts.sizes.items() if size > 1 and one not in axes]
+    dimensions = [str(d) for d in range(len(equation.invars[0].aval.shape))]
+    if name in ("psum", "pmax", "pmin"):
+        found = ["sum"]
+        if name == "psum":  # what all devices hold alike is not to be added up
+            found = ["none", "mean", "times"] if x.axes.isdisjoint(axes) else ["mean", "times", "none"]
+        return [*found, *(f"over {one}" for one in others)]
+    if name == "reduce_scatter":
+        return ["mean", "times", *(f"along {d}" for d in dimensions if int(d) != equation.params["scatter_dimension"])]
+    if name == "all_gather":
+        return ["none", *(f"along {d}" for d in dimensions if int(d) != equation.params["all_gather_dimension"])]
+    return ["reversed", "none"] if name == "ppermute" else []
+
+
+def _edited(option: str, name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> Held:
+    """What the collective gives, with one of its options."""
+    params, run = dict(equation.params), COLLECTIVES[name]
+    shape = equation.outvars[0].aval.shape
+    if option.startswith("over "):
+        return run(params, x, (option.removeprefix("over "),), layouts)
+    if option.startswith("along "):
+        params["all_gather_dimension" if name == "all_gather" else "scatter_dimension"] = int(option.removeprefix("along "))
+    if option == "reversed":
+        params["perm"] = [(to, source) for source, to in params["perm"]]
+    if option == "sum":
+        return added(x, axes, layouts)
+    if option == "none":
+        if name == "all_gather":  # each device has its own block, as often as there are devices
+            return _repeated(params, layouts.settled(x), layouts.of(axes), layouts)
+        return layouts.summands(x, axes)
+    found = run(params, x, axes, layouts)
+    if option in ("mean", "times"):
+        count = layouts.of(axes)
+        return layouts.divided(layouts.settled(found), count if option == "mean" else 1 / count)
+    return found if found.shape == shape else _reshaped(found, shape, layouts)
+
+
+def _reshaped(x: Held, shape: tuple[int, ...], layouts: Layouts) -> Held:
+    """The value in another shape of as many numbers."""
+    x = layouts.stacked(x, {axis for axes in x.shards.values() for axis in axes})
+    (atom,) = layouts.writer.call(lambda a: a.reshape(*a.shape[: len(x.lead)], *shape), x.atom)
+    return replace(x, atom=atom, shape=shape)
+
+
+def _repeated(params: Mapping[str, Any], x: Held, count: int, layouts: Layouts) -> Held:
+    dimension = params["all_gather_dimension"]
+    x = layouts.stacked(x, {axis for axes in x.shards.values() for axis in axes})
+    at = len(x.lead) + dimension
+
+    def function(a: Any) -> Any:
+        parts = [a] * count
+        return jnp.concatenate(parts, at) if params["tiled"] else jnp.stack(parts, at)
+
+    (atom,) = layouts.writer.call(function, x.atom)
+    return replace(x, atom=atom, shape=tuple(atom.aval.shape[len(x.lead) :]))
 
 
 def _index(equation: Any, axes: Axes, layouts: Layouts) -> Held:
@@ -83,13 +145,13 @@ def _reduced(function: Callable[..., Any], *, summed: bool = False) -> Callable[
     def reduction(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
         along = tuple(one for one in params["axes"] if isinstance(one, int))
         if along:  # what vmap over the axis of a collective makes of it
-            x = layouts.stacked(layouts.summands(x), {axis for d in along for axis in x.shards.get(d, ())})
+            x = layouts.stacked(layouts.settled(x), {axis for d in along for axis in x.shards.get(d, ())})
             places = tuple(len(x.lead) + one for one in along)
             (atom,) = layouts.writer.call(lambda a: function(a, places), x.atom)
             kept = [d for d in range(len(x.shape)) if d not in along]
             shards = {k: x.shards[d] for k, d in enumerate(kept) if d in x.shards}
             x = replace(x, atom=atom, shape=tuple(x.shape[d] for d in kept), shards=shards)
-        return added(x, axes, layouts) if summed else _over(function, layouts.summands(x), axes, layouts)
+        return added(x, axes, layouts) if summed else _over(function, layouts.settled(x), axes, layouts)
 
     return reduction
 
@@ -124,7 +186,7 @@ def added(x: Held, axes: Axes, layouts: Layouts) -> Held:
 
 def _gathered(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
     dimension, tiled = params["all_gather_dimension"], params["tiled"]
-    x = layouts.summands(x)
+    x = layouts.settled(x)
     if tiled:
         there = x.shards.get(dimension, ())
         others = tuple(one for one in there if one not in axes)
@@ -150,7 +212,7 @@ def _without(x: Held, dimension: int) -> dict[int, Axes]:
 
 def _sum_scattered(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
     dimension = params["scatter_dimension"]
-    x = layouts.summands(added(x, axes, layouts))
+    x = layouts.settled(added(x, axes, layouts))
     if not axes:
         return _one_block(params, x, dimension, layouts)
     outer = x.shards.get(dimension, ())
@@ -176,7 +238,7 @@ def _one_block(params: Mapping[str, Any], x: Held, dimension: int, layouts: Layo
 def _all_to_all(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
     split, concat = params["split_axis"], params["concat_axis"]
     count = layouts.of(axes)
-    x = layouts.summands(x)
+    x = layouts.settled(x)
     if not axes:
         return x
     if split == concat:
@@ -206,7 +268,7 @@ def _all_to_all(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts
 
 
 def _permuted(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
-    x = layouts.summands(x)
+    x = layouts.settled(x)
     pairs = {to: source for source, to in params["perm"]}
     count = layouts.of(axes)
     if not (x.axes & frozenset(axes)) and len(pairs) == count:
@@ -229,7 +291,7 @@ def _permuted(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) 
 
 
 def _from_one(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
-    x = layouts.stacked(layouts.summands(x), axes)
+    x = layouts.stacked(layouts.settled(x), axes)
     places = [k for k, one in enumerate(x.lead) if one in axes]
     if not places:
         return x

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Literal
 
+from crosscheck._shadow.jax_sharing import Sharing
 from crosscheck._shadow.jax_splicing import Atom, Writer
 
 Axes = tuple[str, ...]
@@ -35,6 +36,7 @@ class Held:
         shards: The dimensions in blocks.
         open: The axes along which each device holds a summand; ``atom`` is the sum.
         summands: Gives the same value with these open axes in ``lead``.
+        origin: The operation that computed the summands.
     """
 
     atom: Atom
@@ -43,6 +45,7 @@ class Held:
     shards: Shards = field(default_factory=dict)
     open: frozenset[str] = frozenset()
     summands: Callable[[frozenset[str]], Held] | None = None
+    origin: Any = None
 
     @property
     def axes(self) -> frozenset[str]:
@@ -65,10 +68,11 @@ class Layouts:
     Attributes:
         sizes: The axes of the meshes inside of which the program is, with their sizes, in order.
         writer: The program that is written.
+        sharing: What is done otherwise than the program says.
     """
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, writer: Writer, sharing: Sharing) -> None:
+        self.writer, self.sharing = writer, sharing
         self.sizes: dict[str, int] = {}
 
     def of(self, axes: Iterable[str]) -> int:
@@ -84,9 +88,25 @@ class Layouts:
         blocks = (size * self.of(shards.get(dimension, ())) for dimension, size in enumerate(shape))
         return (*(self.sizes[one] for one in lead), *blocks)
 
-    def summands(self, x: Held, axes: Collection[str] | None = None) -> Held:
-        """The value with open axes, or some of them, stacked."""
-        wanted = x.open if axes is None else x.open & frozenset(axes)
+    def settled(self, x: Held) -> Held:
+        """The value as an operation takes it that does not add up summands: each device has its own."""
+        if not x.open:
+            return x
+        axes = self.ordered(x.open)
+        option = self.sharing.option(x.origin, "open", axes, self.of(axes), ("psum", "pmean"))
+        if not option:
+            return self.summands(x, x.open)
+        whole = replace(x, open=frozenset(), summands=None)
+        return self.divided(whole, self.of(axes)) if option == "pmean" else whole
+
+    def divided(self, x: Held, by: float) -> Held:
+        """The value, divided by a number."""
+        (atom,) = self.writer.call(lambda a: a / jnp.asarray(by, a.dtype), x.atom)
+        return replace(x, atom=atom)
+
+    def summands(self, x: Held, axes: Collection[str]) -> Held:
+        """The value with these open axes stacked."""
+        wanted = x.open & frozenset(axes)
         if not wanted:
             return x
         assert x.summands is not None

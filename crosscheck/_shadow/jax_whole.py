@@ -17,10 +17,11 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun, jaxprs_in_params
 
 from crosscheck._records.errors import UsageError
-from crosscheck._shadow.jax_collectives import collective, name_of
+from crosscheck._shadow.jax_collectives import added, collective, name_of
 from crosscheck._shadow.jax_equations import closed_program, inner_program, is_exp_of_minus_square, scanned
 from crosscheck._shadow.jax_layout_rules import UnlikeError, placed
 from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
+from crosscheck._shadow.jax_sharing import Sharing
 from crosscheck._shadow.jax_splicing import Writer, argument
 
 MOVES = frozenset(["mesh_cast", "reshard", "sharding_constraint"])
@@ -51,12 +52,12 @@ def _mesh(atom: Any) -> Any:
     return getattr(getattr(atom.aval, "sharding", None), "mesh", jax.sharding.AbstractMesh((), ()))
 
 
-def whole(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program on whole arrays; one without devices as it is."""
+def whole(closed: ClosedJaxpr, sharing: Sharing | None = None) -> ClosedJaxpr:
+    """The same program on whole arrays, except for the edits in ``sharing``; one without devices as it is."""
     if not is_shared(closed.jaxpr):
         return closed
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-        rewriting = _Rewriting(Layouts(Writer()))
+        rewriting = _Rewriting(Layouts(Writer(), sharing or Sharing()))
         arguments = [argument(var.aval) for var in closed.jaxpr.invars]
         held = [Held(one, one.aval.shape) for one in arguments]
         results = rewriting.run(closed, held, None)
@@ -72,6 +73,7 @@ class _Output:
     axes: frozenset[str]
     sizes: dict[str, int]
     source: Any
+    key: Any
     made: list[Held] = field(default_factory=list)
 
 
@@ -87,8 +89,7 @@ class _Rewriting:
             layouts = self.layouts
             sizes, layouts.sizes = layouts.sizes, value.sizes
             source, self.writer.source = self.writer.source, value.source
-            x = layouts.summands(value.held)
-            x = layouts.first(x, value.axes.difference(*value.shards.values()))
+            x = self._for_all(value, layouts.settled(value.held))
             shape = list(x.shape)
             for d, axes in value.shards.items():
                 there = x.shards.get(d, ())
@@ -100,6 +101,18 @@ class _Rewriting:
             layouts.sizes, self.writer.source = sizes, source
             value.made.append(replace(x, shards={d: axes for d, axes in x.shards.items() if axes}))
         return value.made[0]
+
+    def _for_all(self, value: _Output, x: Held) -> Held:
+        """A result that is said to be the same on the devices along some axes: what the first of them has."""
+        layouts = self.layouts
+        axes = layouts.ordered(x.axes & value.axes.difference(*value.shards.values()))
+        if not axes:
+            return x
+        option = layouts.sharing.option(value.key, "unlike", axes, layouts.of(axes), ("psum", "pmean"))
+        if not option:
+            return layouts.first(x, axes)
+        x = added(x, axes, layouts)
+        return layouts.divided(x, layouts.of(axes)) if option == "pmean" else x
 
     def run(self, closed: ClosedJaxpr, given: Sequence[Any], outer: Any) -> list[Any]:
         """Write the program for these values; ``outer`` is the source of the equation that calls it."""
@@ -131,7 +144,7 @@ class _Rewriting:
         xs = [self.plain(one) for one in given]
         self.writer.source = source
         if name in _CONTROL:
-            return _CONTROL[name](self, equation, [self.layouts.summands(x) for x in xs])
+            return _CONTROL[name](self, equation, [self.layouts.settled(x) for x in xs])
         if name_of(equation):
             return collective(equation, xs, self.layouts)
         return self._apply(equation, xs)
@@ -148,7 +161,7 @@ class _Rewriting:
             if isinstance(value, _Output) and (value.shards, value.axes) == (shards, here):
                 inside.append(value.held)  # no device passes anything on
                 continue
-            x = layouts.summands(self.plain(value))
+            x = layouts.settled(self.plain(value))
             layouts.sizes = inner
             shape = tuple(size // layouts.of(shards.get(d, ())) for d, size in enumerate(x.shape))
             both = {d: (*x.shards.get(d, ()), *shards.get(d, ())) for d in range(len(shape))}
@@ -158,22 +171,29 @@ class _Rewriting:
         results = [self.plain(one) for one in self.run(closed_program(params["jaxpr"]), inside, source)]
         layouts.sizes = before
         specs = params["out_specs"]
-        return [_Output(x, _shards(one, here), here, inner, source) for x, one in zip(results, specs, strict=True)]
+        return [
+            _Output(x, _shards(one, here), here, inner, source, key)
+            for x, one, key in zip(results, specs, equation.outvars, strict=True)
+        ]
 
     # One operation.
 
     def _apply(self, equation: Any, xs: Sequence[Held]) -> list[Held]:
         layouts = self.layouts
         if any(x.open for x in xs):
+            opened = frozenset[str]().union(*(x.open for x in xs))
+            if (found := self._added_once(equation, xs, opened)) is not None:
+                xs = found
             if self._stays_open(equation, xs):
-                opened = frozenset[str]().union(*(x.open for x in xs))
                 sums = self._apply(equation, [replace(x, open=frozenset(), summands=None) for x in xs])
+                origin = next(x.origin for x in xs if x.open)
 
                 def summands(k: int, wanted: frozenset[str]) -> Held:
-                    return layouts.summands(self._apply(equation, [layouts.summands(x, wanted) for x in xs])[k], wanted)
+                    parts = self._apply(equation, [layouts.summands(x, wanted) for x in xs])
+                    return layouts.summands(parts[k], wanted)
 
-                return [self._opened(one, opened, _for(summands, k)) for k, one in enumerate(sums)]
-            xs = [layouts.summands(x) for x in xs]
+                return [self._opened(one, opened, _for(summands, k), origin) for k, one in enumerate(sums)]
+            xs = [layouts.settled(x) for x in xs]
         while True:
             stacked = {axis for x in xs for axis in x.lead}
             xs = [layouts.stacked(x, stacked) for x in xs]
@@ -202,10 +222,27 @@ class _Rewriting:
         def apart(k: int, wanted: frozenset[str]) -> Held:
             return layouts.summands(self._apply(equation, [layouts.stacked(x, wanted) for x in given])[k], wanted)
 
-        return [self._opened(one, made.open, _for(apart, k)) for k, one in enumerate(found)]
+        return [self._opened(one, made.open, _for(apart, k), equation) for k, one in enumerate(found)]
 
-    def _opened(self, x: Held, axes: frozenset[str], summands: Callable[[frozenset[str]], Held]) -> Held:
-        return replace(x, open=x.open | axes, summands=summands)
+    def _opened(self, x: Held, axes: frozenset[str], summands: Callable[[frozenset[str]], Held], origin: Any) -> Held:
+        return replace(x, open=x.open | axes, summands=summands, origin=origin)
+
+    def _added_once(self, equation: Any, xs: Sequence[Held], axes: frozenset[str]) -> list[Held] | None:
+        """The operands of a sum, if what all devices add to their summands is to be added once; None otherwise."""
+        others = [x for x in xs if not x.open]
+        ways = equation.primitive.name in ("add", "add_any", "sub") and others and axes.isdisjoint(others[0].axes)
+        if not ways:
+            return None
+        along, count = self.layouts.ordered(axes), self.layouts.of(axes)
+        if not self.layouts.sharing.option(equation, "added", along, count, ("once",)):
+            return None
+
+        def part(x: Held) -> Held:
+            return replace(
+                x, open=axes, summands=lambda wanted: self.layouts.divided(x, self.layouts.of(wanted)), origin=equation
+            )
+
+        return [x if x.open else part(x) for x in xs]
 
     @staticmethod
     def _stays_open(equation: Any, xs: Sequence[Held]) -> bool:
@@ -236,12 +273,12 @@ class _Rewriting:
 
     def _body(self, closed: ClosedJaxpr, like: Sequence[Held]) -> tuple[_Rewriting, list[Any], list[Held]]:
         """The program inside for values that are held like these, not yet closed: it, its arguments, and its results."""
-        layouts = Layouts(Writer())
+        layouts = Layouts(Writer(), self.layouts.sharing)
         layouts.sizes = dict(self.layouts.sizes)
         rewriting = _Rewriting(layouts)
         arguments = [argument(x.atom.aval) for x in like]
         held = [replace(x, atom=one) for x, one in zip(like, arguments, strict=True)]
-        outs = [layouts.summands(rewriting.plain(one)) for one in rewriting.run(closed, held, None)]
+        outs = [layouts.settled(rewriting.plain(one)) for one in rewriting.run(closed, held, None)]
         return rewriting, arguments, outs
 
     def _scan(self, equation: Any, xs: list[Held]) -> list[Held]:

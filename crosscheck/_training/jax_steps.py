@@ -275,7 +275,7 @@ class Program:
             arrays = [_widened(state[name]) for name in self.names]
             given = [np.asarray((forced or {})[name], np.float64) for name in names]
             results, gradients = self._compiled[names](arrays, list(map(_widened, batch)), given)
-            return self._step([np.asarray(one) for one in results], {k: np.asarray(v) for k, v in gradients.items()})
+            return self.as_step([np.asarray(one) for one in results], {k: np.asarray(v) for k, v in gradients.items()})
 
     @cached_property
     def _compiled(self) -> dict[tuple[str, ...], Any]:
@@ -295,9 +295,10 @@ class Program:
         """One step in float64 with noise."""
         run = Run(self.flat, wide=True, noise=noise, constants_only=constants_only)
         results = run([state[name] for name in self.names], batch)
-        return self._step(results, {name: np.asarray(run.values[number]) for name, number in self.gradients.items()})
+        return self.as_step(results, {name: np.asarray(run.values[number]) for name, number in self.gradients.items()})
 
-    def _step(self, results: Sequence[Array], gradients: Mapping[str, Array]) -> JaxStep:
+    def as_step(self, results: Sequence[Array], gradients: Mapping[str, Array]) -> JaxStep:
+        """The results of a run as those of a step."""
         loss, *others = results
         count = len(self.names)
         returned = dict(zip(self.values, others[count:], strict=True))

@@ -141,6 +141,7 @@ def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
     """The objects that a step of torch changes, including the model, and the dtype of its parameters."""
     import torch
 
+    from crosscheck._frameworks.torch_shards import check_whole
     from crosscheck._training.torch_steps import trained
 
     objects = tuple(given) if isinstance(given, tuple | list) else (given,)
@@ -158,6 +159,7 @@ def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
             f"torch_state: got {len(models)} models whose parameters the optimiser has, expected one torch.nn.Module and "
             "its optimiser; put several models into one torch.nn.ModuleDict"
         )
+    check_whole("torch_state", models[0])
     if elsewhere := {one.device.type for one in models[0].parameters()} - {"cpu"}:
         raise UsageError(
             f"torch_state: got a model on {elsewhere.pop()}, expected one on the CPU, where both sides are compared"
@@ -208,11 +210,15 @@ def _listed(name: str, given: Iterable[Any]) -> list[Any]:
 
 def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int) -> Iterator[TrainingFault]:
     """The faults, in the order of the steps."""
+    from crosscheck._training.other_exchanges import other_exchange
     from crosscheck._training.quantities import called
     from crosscheck._training.reasons import reason
 
     yield from _other_start(found)
-    for one in sorted(found.departures, key=lambda one: one.step):
+    exchange = other_exchange(found)
+    if exchange is not None:
+        yield exchange
+    for one in sorted(found.departures if exchange is None else (), key=lambda one: one.step):
         why = reason(found, one, jax_batches, seed)
         tensor = called(found.partners, one.tensor)
         yield TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words)

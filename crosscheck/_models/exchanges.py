@@ -1,0 +1,129 @@
+"""Find the mistake in what devices exchange: change it, one place at a time, until JAX gives what PyTorch gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax.extend.core import ClosedJaxpr
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_recording import source_of
+from crosscheck._models.running import on_the_cpu
+from crosscheck._shadow.jax_equations import wide_of, widened
+from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_sharing import Sharing, Site
+from crosscheck._shadow.jax_whole import whole
+
+Edit = tuple[Site, str]
+Wrong = Callable[[ClosedJaxpr], frozenset[Any]]
+"""The results of a program that are not PyTorch's."""
+
+MOST = 64
+"""So many changes are tried."""
+CLOSE = 1e-6
+"""Relative differences up to this come from constants that JAX rounded while it traced the program."""
+CALLED = {"reduce_scatter": "psum_scatter"}
+"""What users call a collective."""
+WORDS = {
+    ("open", "psum"): "psum over {axes} is missing: each of {n} devices goes on with its own part of the sum",
+    ("open", "pmean"): "pmean over {axes} is missing: each of {n} devices goes on with the mean of its own part",
+    ("unlike", "psum"): "psum over {axes} is missing: the result of one of {n} devices is returned for all",
+    ("unlike", "pmean"): "pmean over {axes} is missing: the result of one of {n} devices is returned for all",
+    ("added", "once"): "what each of {n} devices adds before {sums} over {axes} counts {n} times",
+    ("psum", "mean"): "psum over {axes} adds up what PyTorch averages; pmean divides by {n}",
+    ("psum", "times"): "pmean over {axes} averages what PyTorch adds up; psum does not divide by {n}",
+    ("psum", "none"): "psum over {axes} is one too many: PyTorch adds up nothing there, and {n} devices do",
+    ("psum", "over"): "psum is over {axes}; over {other} it gives what PyTorch gives",
+    ("pmax", "sum"): "pmax over {axes} takes the largest of what PyTorch adds up; psum does that",
+    ("pmin", "sum"): "pmin over {axes} takes the smallest of what PyTorch adds up; psum does that",
+    ("pmax", "over"): "pmax is over {axes}; over {other} it gives what PyTorch gives",
+    ("pmin", "over"): "pmin is over {axes}; over {other} it gives what PyTorch gives",
+    ("reduce_scatter", "mean"): "psum_scatter over {axes} adds up what PyTorch averages: divide by {n}",
+    ("reduce_scatter", "times"): "the mean by psum_scatter over {axes} is of what PyTorch adds up: do not divide by {n}",
+    (
+        "reduce_scatter",
+        "along",
+    ): "psum_scatter over {axes} is along another axis; along axis {other} it gives PyTorch's values",
+    ("all_gather", "none"): "all_gather over {axes} is one too many: each device needs its own part alone",
+    ("all_gather", "along"): "all_gather over {axes} is along another axis; along axis {other} it gives PyTorch's values",
+    ("ppermute", "reversed"): "ppermute over {axes} sends the other way round than PyTorch's values need",
+    ("ppermute", "none"): "ppermute over {axes} is one too many: each device needs what it has",
+}
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """A mistake in what devices exchange.
+
+    Attributes:
+        words: What it is.
+        source: The line of the user's code; empty if it is unknown.
+    """
+
+    words: str
+    source: str
+
+
+def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
+    """The change with which no result is wrong, in words; None if there is none."""
+    sharing = Sharing()
+    before = wrong(whole(shared, sharing))
+    sites = list(sharing.sites.values())
+    if not before or not sites:
+        return None
+
+    def left(sharing: Sharing) -> frozenset[Any]:
+        try:
+            return wrong(whole(shared, sharing))
+        except Exception:  # a change may give arrays of other shapes, which any operation may refuse
+            return before
+
+    better: list[Edit] = []
+    single = [(site, option) for site in sites for option in site.options]
+    for site, option in single[:MOST]:
+        rest = left(Sharing({site.key: option}))
+        if not rest:
+            return _said([(site, option)], sites)
+        if rest < before:
+            better.append((site, option))
+    for option in dict.fromkeys(option for _, option in better):
+        edits = [one for one in better if one[1] == option]
+        if len(edits) > 1 and not left(Sharing({site.key: option for site, option in edits})):
+            return _said(edits, sites)
+    for kind, axes, option in dict.fromkeys((site.kind, site.axes, option) for site in sites for option in site.options):
+        everywhere = Sharing(everywhere=(kind, axes, option))
+        if not left(everywhere):
+            alike = [site for site in everywhere.sites.values() if (site.kind, site.axes) == (kind, axes)]
+            return _said([(site, option) for site in alike], sites)
+    return None
+
+
+def _said(edits: Sequence[Edit], sites: Sequence[Site]) -> Exchanged:
+    site, option = edits[0]
+    what, _, other = option.partition(" ")
+    names = {CALLED.get(one.kind, one.kind) for one in sites if one.axes == site.axes}
+    sums = " and ".join(sorted(names & {"psum", "psum_scatter"})) or "psum"
+    axes = " and ".join(f"`{one}`" for one in site.axes)
+    other = f"`{other}`" if what == "over" else other
+    words = WORDS[site.kind, what].format(axes=axes, n=site.devices, other=other, sums=sums)
+    sources = list(dict.fromkeys(filter(None, (source_of(one.equation) for one, _ in edits))))
+    at = f", at {', '.join(sources[:3])}" if sources else ""
+    return Exchanged(words + at, sources[0] if sources else "")
+
+
+def evaluated(closed: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> list[Array]:
+    """What a program gives in float64."""
+    with on_the_cpu(wide=True):
+        given = [np.asarray(one).astype(wide_of(one.dtype)) for one in arguments]
+        interpreter = Interpreter(dtype, {}, np.uint64(0), np.float64(0), np.float64(0))
+        found = interpreter.run(closed.jaxpr, [widened(one) for one in closed.consts], given)
+        return [np.asarray(one) for one in found]
+
+
+def is_close(one: Array, other: Array) -> bool:
+    """Whether two arrays are the same, but for rounded constants."""
+    size = float(np.sqrt(np.mean(np.square(other)))) if other.size else 0.0
+    return bool(np.abs(one - other).max(initial=0.0) <= CLOSE * (size or 1.0))

@@ -1,0 +1,36 @@
+"""The fault of a training whose devices exchange something else than PyTorch's step needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jax.extend.core import ClosedJaxpr
+
+from crosscheck._models.exchanges import CLOSE, evaluated, exchanged
+from crosscheck._training.quantities import called, quantities
+from crosscheck._training.steps import Found
+from crosscheck._training.training_report import TrainingFault
+
+PARTS = {"update": "optimiser"}
+"""The part of a training, by the stage at which it departs, where they differ."""
+
+
+def other_exchange(found: Found) -> TrainingFault | None:
+    """One fault in place of all, if one change in what devices exchange makes the first wrong step right."""
+    if not found.departures:
+        return None
+    first = min(found.departures, key=lambda one: one.step)
+    context, program = first.context, first.context.program
+    if program.flat.shared is None:
+        return None
+    given = [*(context.state[name] for name in program.names), *context.jax_batch.leaves]
+
+    def wrong(closed: ClosedJaxpr) -> frozenset[Any]:
+        made = program.as_step(evaluated(closed, program.dtype, given), {})
+        return frozenset(key for key, one in quantities(found.partners, context, made).items() if not one.error <= CLOSE)
+
+    mistake = exchanged(program.flat.shared, wrong)
+    if mistake is None:
+        return None
+    tensor, part = called(found.partners, first.tensor), PARTS.get(first.stage, first.stage)
+    return TrainingFault(part, first.step, first.steps, tensor, first.error, first.cause, None, mistake.words)

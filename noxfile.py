@@ -99,6 +99,13 @@ def explain(session: nox.Session) -> None:
 
 
 @nox.session
+def sharded(session: nox.Session) -> None:
+    """Judge what many devices share, forms and mistakes in them, and print tables: tests/sharded."""
+    session.install(".[all]", *group("test"))
+    session.run("python", "-m", "sharded", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
 

@@ -41,21 +41,61 @@ def test_a_model_in_shard_map_is_compared_on_one_device(approximate: bool) -> No
     assert all(match.torch and match.jax for match in report.weights), report.story()
 
 
-@pytest.mark.parametrize("wrong", ["", "bias", "gelu"])
+SAID = {
+    "bias": "what each of 4 devices adds before psum over `d` counts 4 times, at test_devices.py",
+    "missing": "psum over `d` is missing: each of 4 devices goes on with its own part of the sum, at test_devices.py",
+    "gelu": "the PyTorch function is gelu, the JAX function is gelu_tanh",
+}
+
+
+@pytest.mark.parametrize("wrong", ["", "bias", "missing", "gelu"])
 def test_a_model_that_four_devices_share_is_compared_as_one(wrong: str) -> None:
     model = seeded(nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4)))
 
     def body(p: dict[str, Any], x: Any) -> Any:
         h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=wrong == "gelu")
+        y = h @ p["2.weight"].T
         if wrong == "bias":
-            return lax.psum(h @ p["2.weight"].T + p["2.bias"], "d")
-        return lax.psum(h @ p["2.weight"].T, "d") + p["2.bias"]
+            return lax.psum(y + p["2.bias"], "d")
+        return (y if wrong == "missing" else lax.psum(y, "d")) + p["2.bias"]
 
-    function = jax.shard_map(body, mesh=AbstractMesh((4,), ("d",)), in_specs=(SPECS, P()), out_specs=P())
+    mesh = AbstractMesh((4,), ("d",))
+    function = jax.shard_map(body, mesh=mesh, in_specs=(SPECS, P()), out_specs=P(), check_vma=wrong != "missing")
     report = compared(model, function, normal(6, 4), order=int(not wrong))
     assert report.passed is (not wrong), report.story()
-    assert [fault.torch for fault in report.faults] == {"": [], "bias": ["2"], "gelu": ["1"]}[wrong], report.story()
     assert all(match.layout == "the same" for match in report.weights), report.story()
+    assert len(report.faults) == bool(wrong)
+    if wrong:
+        assert report.first.torch == ("1" if wrong == "gelu" else "2")
+        assert report.first.explanation.startswith(SAID[wrong]), report.story()
+
+
+def test_devices_that_should_hold_the_same_and_do_not_are_a_fault() -> None:
+    model = seeded(nn.Linear(4, 3))
+
+    def body(p: dict[str, Any], x: Any) -> Any:
+        return x @ p["weight"].T + p["bias"] + (lax.axis_index("d") == 2)
+
+    function = jax.shard_map(body, mesh=AbstractMesh((4,), ("d",)), in_specs=P(), out_specs=P(), check_vma=False)
+    report = compared(model, function, normal(6, 4))
+    assert not report.passed
+    assert "device 2 of 4 along `d` holds other numbers than device 0" in report.first.explanation, report.story()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (lambda x: lax.psum(x, "d", axis_index_groups=[[0, 1], [2, 3]]), "psum with axis_index_groups, expected none"),
+        (
+            lambda x: lax.while_loop(lambda x: x.sum() < 9, lambda x: x + 1, x),
+            "ends at other steps on other devices along d",
+        ),
+    ],
+)
+def test_what_has_no_program_on_whole_arrays_is_refused(body: Callable[..., Any], says: str) -> None:
+    function = jax.shard_map(body, mesh=AbstractMesh((4,), ("d",)), in_specs=P("d"), out_specs=P("d"), check_vma=False)
+    with pytest.raises(crosscheck.UsageError, match=says):
+        compared(seeded(nn.Linear(4, 4)), lambda p, x: function(x @ p["weight"].T + p["bias"]), normal(8, 4))
 
 
 def in_a_scan(x: Any) -> Any:

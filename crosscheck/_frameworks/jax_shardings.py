@@ -7,7 +7,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding
+
+
+def unlike(leaf: Any) -> tuple[int, float] | None:
+    """The first device that holds other numbers than an earlier one in what both should hold alike, and how far apart."""
+    if not isinstance(leaf, jax.Array) or not leaf.is_fully_addressable or len(leaf.sharding.device_set) == 1:
+        return None
+    first: dict[str, Any] = {}
+    for shard in leaf.addressable_shards:
+        held = np.asarray(shard.data)
+        other = first.setdefault(str(shard.index), held)
+        if other.tobytes() != held.tobytes():
+            apart = np.abs(held.astype(np.float64) - other.astype(np.float64)).max()
+            return int(shard.device.id), float(apart)
+    return None
 
 
 def as_held(arrays: Sequence[Any], shardings: Sequence[Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from crosscheck._models.running import on_the_cpu
 from crosscheck._shadow.jax_equations import wide_of, widened
 from crosscheck._shadow.jax_lift import Interpreter
 from crosscheck._shadow.jax_sharing import Sharing, Site
-from crosscheck._shadow.jax_whole import whole
+from crosscheck._shadow.jax_whole import results_of_all, whole
 
 Edit = tuple[Site, str]
 Wrong = Callable[[ClosedJaxpr], frozenset[Any]]
@@ -30,6 +30,8 @@ CALLED = {"reduce_scatter": "psum_scatter"}
 WORDS = {
     ("open", "psum"): "psum over {axes} is missing: each of {n} devices goes on with its own part of the sum",
     ("open", "pmean"): "pmean over {axes} is missing: each of {n} devices goes on with the mean of its own part",
+    ("alone", "psum"): "psum over {axes} is missing: each of {n} devices goes on with its own numbers",
+    ("alone", "pmean"): "pmean over {axes} is missing: each of {n} devices goes on with its own numbers",
     ("unlike", "psum"): "psum over {axes} is missing: the result of one of {n} devices is returned for all",
     ("unlike", "pmean"): "pmean over {axes} is missing: the result of one of {n} devices is returned for all",
     ("added", "once"): "what each of {n} devices adds before {sums} over {axes} counts {n} times",
@@ -61,10 +63,12 @@ class Exchanged:
     Attributes:
         words: What it is.
         source: The line of the user's code; empty if it is unknown.
+        error: How far devices are apart that should hold the same, relative to what they hold.
     """
 
     words: str
     source: str
+    error: float = 0.0
 
 
 def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
@@ -112,6 +116,27 @@ def _said(edits: Sequence[Edit], sites: Sequence[Site]) -> Exchanged:
     sources = list(dict.fromkeys(filter(None, (source_of(one.equation) for one, _ in edits))))
     at = f", at {', '.join(sources[:3])}" if sources else ""
     return Exchanged(words + at, sources[0] if sources else "")
+
+
+def unlike(shared: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> Exchanged | None:
+    """The first result that devices should hold alike, and do not, in words; None if there is none."""
+    found = results_of_all(shared)
+    if found is None:
+        return None
+    for site, values in zip(found[1], evaluated(found[0], dtype, arguments), strict=True):
+        rows = values.reshape(site.devices, -1).astype(np.float64)
+        others = [k for k, row in enumerate(rows) if not is_close(row, rows[0])]
+        if others:
+            axes = " and ".join(f"`{one}`" for one in site.axes)
+            apart = float(np.abs(rows[others[0]] - rows[0]).max())
+            size = float(np.sqrt(np.mean(np.square(rows[0]))))
+            source = source_of(site.equation)
+            words = (
+                f"device {others[0]} of {site.devices} along {axes} holds other numbers than device 0 in a result that all "
+                f"should hold alike: {apart:.2g} apart"
+            )
+            return Exchanged(words + (f", at {source}" if source else ""), source, apart / (size or 1.0))
+    return None
 
 
 def evaluated(closed: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> list[Array]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._frameworks.jax_shardings import as_held
+from crosscheck._frameworks.jax_shardings import as_held, unlike
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, describe
 from crosscheck._records.errors import UsageError
 
@@ -27,6 +27,8 @@ class JaxModel:
         function: A function of (weights, inputs), both flat, that returns the flat outputs.
         outputs: What it returned when it was last traced.
         changed: The arrays of a module that its call changed, such as running statistics; they follow the outputs.
+        unlike: The arrays of which a device holds other numbers than another that should hold the same; that device, and
+            how far the two are apart.
     """
 
     names: tuple[str, ...]
@@ -34,6 +36,7 @@ class JaxModel:
     function: Callable[[list[Any], list[Any]], list[Any]]
     outputs: Outputs | None = None
     changed: tuple[str, ...] = ()
+    unlike: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
@@ -86,7 +89,9 @@ def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
         result.outputs, result.changed = outputs, tuple(changed)
         return [jnp.asarray(one) for one in (*found, *changed.values())]
 
+    other = {name: unlike(others[place]) for name, place in zip(names, places, strict=True)}
     result = JaxModel(tuple(names), tuple(arrays), function)
+    result.unlike = {name: found for name, found in other.items() if found is not None}
     return result
 
 

@@ -28,6 +28,7 @@ from crosscheck._shadow.jax_equations import (
     scanned,
 )
 from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_sharing import Sharing
 from crosscheck._shadow.jax_traced import exact_constants
 from crosscheck._shadow.jax_whole import whole
 
@@ -65,6 +66,7 @@ class JaxProgramFlat:
         exact: The constants before they were rounded.
         avals: Shape and dtype of each value.
         shared: The program before it was made one on whole arrays; None if no devices share it.
+        devices: The numbers of devices that exchange values.
         rounded: Whether one side may hold a scalar of the other's source rounded to the dtype, as in a buffer.
     """
 
@@ -81,6 +83,7 @@ class JaxProgramFlat:
     exact: Constants = field(default_factory=dict)
     avals: dict[int, Any] = field(default_factory=dict)
     shared: ClosedJaxpr | None = None
+    devices: frozenset[int] = frozenset()
     rounded: bool = True
 
     @cached_property
@@ -141,10 +144,12 @@ def trace(
             for one in [*weights, *inputs]
         ]
         shared = jax.make_jaxpr(program)(*shapes)
-        closed = whole(shared)
+        sharing = Sharing()
+        closed = whole(shared, sharing)
     exact = exact_constants(program, shapes, closed) if dtype != "float64" else {}
     flat = flattened(closed, names, dtype, exact)
     flat.shared = None if closed is shared else shared
+    flat.devices = frozenset(site.devices for site in sharing.sites.values())
     return flat
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from jax.extend.core import ClosedJaxpr
 
 from crosscheck._models.engine import Found
-from crosscheck._models.exchanges import evaluated, exchanged, is_close
+from crosscheck._models.exchanges import Exchanged, evaluated, exchanged, is_close, unlike
 from crosscheck._models.landmarks import axes_of
 from crosscheck._models.report import Fault
 
@@ -15,9 +15,17 @@ from crosscheck._models.report import Fault
 def other_exchange(found: Found) -> Fault | None:
     """One fault in place of all, if one change in what devices exchange makes the results right."""
     shared, located = found.flat.shared, found.located.faults
-    if shared is None or not located:
+    for name, (device, apart) in found.model.unlike.items():
+        words = (
+            f"device {device} holds other numbers than another in {name}, which both should hold alike: {apart:.2g} apart"
+        )
+        return _of_devices(found, Exchanged(words, "", apart))
+    if shared is None:
         return None
     given = [*found.model.weights, *found.forcing.inputs]
+    if not located:
+        other = unlike(shared, found.flat.dtype, given)
+        return None if other is None else _of_devices(found, other)
 
     def wrong(closed: ClosedJaxpr) -> frozenset[Any]:
         results = evaluated(closed, found.flat.dtype, given)
@@ -44,6 +52,12 @@ def other_exchange(found: Found) -> Fault | None:
         explanation=mistake.words,
         layers=tuple(dict.fromkeys(number for one in located for number in one.shown)),
     )
+
+
+def _of_devices(found: Found, other: Exchanged) -> Fault:
+    """The fault of devices that hold other numbers than the first, whose numbers are PyTorch's."""
+    kind = type(found.torch.modules[""]).__name__
+    return Fault("", kind, "sharding", "", other.source, "definition", "jax", other.error, other.words, ())
 
 
 def _same(mine: Any, theirs: Any) -> bool:

@@ -15,8 +15,9 @@ class Site:
 
     Attributes:
         key: Names it in every rewriting of the same program.
-        kind: ``open`` where each device goes on with its summand of a sum; ``unlike`` where one device's result stands for
-            all; ``added`` where each device adds the same to its summand; otherwise the name of a collective.
+        kind: ``open`` where each device goes on with its summand of a sum; ``alone`` where each goes on with its own array;
+            ``unlike`` where one device's result stands for all; ``added`` where each device adds the same to its summand;
+            otherwise the name of a collective.
         axes: The axes of the mesh.
         devices: The number of devices along them.
         equation: The operation.
@@ -39,15 +40,22 @@ class Sharing:
         edits: The option that is taken at a place; none anywhere else.
         everywhere: A kind of places, the axes, and the option that is taken at all of these places.
         sites: The places, by key, in the order of the program.
+        unlike: Where one device's result stands for all, the results of all, stacked along its axes; only outside of loops.
     """
 
     edits: Mapping[Key, str] = field(default_factory=dict)
     everywhere: tuple[str, tuple[str, ...], str] | None = None
     sites: dict[Key, Site] = field(default_factory=dict)
+    unlike: list[tuple[Site, Any]] = field(default_factory=list)
 
-    def option(self, equation: Any, kind: str, axes: Sequence[str], devices: int, options: Sequence[str]) -> str:
-        """The option to take at a place, which is noted; empty if the program stays as it is there."""
-        key = id(equation), kind
+    def option(
+        self, equation: Any, kind: str, axes: Sequence[str], devices: int, options: Sequence[str], result: Any = None
+    ) -> str:
+        """The option to take at a place, which is noted: an operation, or one of its results.
+
+        It is empty if the program stays as it is there.
+        """
+        key = id(equation if result is None else result), kind
         self.sites.setdefault(key, Site(key, kind, tuple(axes), devices, equation, tuple(options)))
         if self.everywhere and self.everywhere[:2] == (kind, tuple(axes)):
             return self.everywhere[2]

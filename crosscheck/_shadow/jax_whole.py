@@ -17,24 +17,17 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun, jaxprs_in_params
 
 from crosscheck._records.errors import UsageError
+from crosscheck._shadow.jax_applied import Applied
 from crosscheck._shadow.jax_collectives import added, collective, name_of
 from crosscheck._shadow.jax_equations import closed_program, inner_program, is_exp_of_minus_square, scanned
-from crosscheck._shadow.jax_layout_rules import UnlikeError, placed
 from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
-from crosscheck._shadow.jax_sharing import Sharing
+from crosscheck._shadow.jax_sharing import Sharing, Site
 from crosscheck._shadow.jax_splicing import Writer, argument
 
 MOVES = frozenset(["mesh_cast", "reshard", "sharding_constraint"])
 """Operations that only say on which devices a value is."""
-LINEAR = frozenset(
-    [
-        *("broadcast_in_dim", "conv_general_dilated", "convert_element_type", "copy", "cumsum", "div", "dot_general", "mul"),
-        *("neg", "reduce_sum", "reshape", "rev", "slice", "squeeze", "transpose"),
-    ]
-)
-"""Operations that give the summands of their result if one operand is a summand on each device, and the others are not."""
-SUMS = frozenset(["add", "add_any", "concatenate", "sub"])
-"""Operations that do so if all operands are summands."""
+APPLIED = frozenset(["custom_linear_solve", "reduce", "reduce_window"])
+"""Operations that hold a program and do not just call it."""
 
 
 def is_shared(jaxpr: Jaxpr) -> bool:
@@ -52,16 +45,34 @@ def _mesh(atom: Any) -> Any:
     return getattr(getattr(atom.aval, "sharding", None), "mesh", jax.sharding.AbstractMesh((), ()))
 
 
+def results_of_all(closed: ClosedJaxpr) -> tuple[ClosedJaxpr, list[Site]] | None:
+    """A program of the results of all devices that should be the same on each, stacked; None if there are none."""
+    if not is_shared(closed.jaxpr):
+        return None
+    sharing = Sharing()
+    _, writer, arguments = _rewritten(closed, sharing)
+    if not sharing.unlike:
+        return None
+    sites = [site for site, _ in sharing.unlike]
+    return writer.close(arguments, [atom for _, atom in sharing.unlike], closed.jaxpr), sites
+
+
 def whole(closed: ClosedJaxpr, sharing: Sharing | None = None) -> ClosedJaxpr:
     """The same program on whole arrays, except for the edits in ``sharing``; one without devices as it is."""
     if not is_shared(closed.jaxpr):
         return closed
+    results, writer, arguments = _rewritten(closed, sharing or Sharing())
+    return writer.close(arguments, results, closed.jaxpr)
+
+
+def _rewritten(closed: ClosedJaxpr, sharing: Sharing) -> tuple[list[Any], Writer, list[Any]]:
+    """The results of the program on whole arrays, what writes it, and its arguments."""
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-        rewriting = _Rewriting(Layouts(Writer(), sharing or Sharing()))
+        rewriting = _Rewriting(Layouts(Writer(), sharing), outside=True)
         arguments = [argument(var.aval) for var in closed.jaxpr.invars]
         held = [Held(one, one.aval.shape) for one in arguments]
         results = rewriting.run(closed, held, None)
-        return rewriting.writer.close(arguments, [rewriting.plain(one).atom for one in results], closed.jaxpr)
+        return [rewriting.plain(one).atom for one in results], rewriting.writer, arguments
 
 
 @dataclass
@@ -73,13 +84,17 @@ class _Output:
     axes: frozenset[str]
     sizes: dict[str, int]
     source: Any
-    key: Any
+    equation: Any
+    var: Any
     made: list[Held] = field(default_factory=list)
 
 
 class _Rewriting:
-    def __init__(self, layouts: Layouts) -> None:
-        self.layouts, self.writer = layouts, layouts.writer
+    """Writes one program; that outside of all loops is ``outside``."""
+
+    def __init__(self, layouts: Layouts, *, outside: bool = False) -> None:
+        self.layouts, self.writer, self._outside = layouts, layouts.writer, outside
+        self._applied = Applied(layouts)
 
     def plain(self, value: Any) -> Held:
         """A value outside of the ``shard_map`` that made it."""
@@ -108,11 +123,19 @@ class _Rewriting:
         axes = layouts.ordered(x.axes & value.axes.difference(*value.shards.values()))
         if not axes:
             return x
-        option = layouts.sharing.option(value.key, "unlike", axes, layouts.of(axes), ("psum", "pmean"))
+        option = layouts.sharing.option(value.equation, "unlike", axes, layouts.of(axes), ("psum", "pmean"), value.var)
         if not option:
+            if self._outside:
+                self._note(value, layouts.everywhere(x, axes), axes)
             return layouts.first(x, axes)
         x = added(x, axes, layouts)
         return layouts.divided(x, layouts.of(axes)) if option == "pmean" else x
+
+    def _note(self, value: _Output, x: Held, axes: Axes) -> None:
+        """Note the results of all devices, the axes in question first."""
+        sharing, order = self.layouts.sharing, [x.lead.index(one) for one in axes]
+        (atom,) = self.writer.call(lambda a: jnp.moveaxis(a, order, range(len(order))), x.atom)
+        sharing.unlike.append((sharing.sites[id(value.var), "unlike"], atom))
 
     def run(self, closed: ClosedJaxpr, given: Sequence[Any], outer: Any) -> list[Any]:
         """Write the program for these values; ``outer`` is the source of the equation that calls it."""
@@ -139,15 +162,17 @@ class _Rewriting:
             return given
         if name == "shard_map":
             return self._shard_map(equation, given, source)
-        if not is_exp_of_minus_square(equation) and name != "scan" and (inside := inner_program(equation)) is not None:
+        control = _CONTROL.get(name)
+        calls = control is None and name not in APPLIED and not is_exp_of_minus_square(equation)
+        if calls and (inside := inner_program(equation)) is not None:
             return self.run(inside, given, source)
         xs = [self.plain(one) for one in given]
         self.writer.source = source
-        if name in _CONTROL:
-            return _CONTROL[name](self, equation, [self.layouts.settled(x) for x in xs])
+        if control is not None:
+            return control(self, equation, [self.layouts.settled(x) for x in xs])
         if name_of(equation):
             return collective(equation, xs, self.layouts)
-        return self._apply(equation, xs)
+        return self._applied.apply(equation, xs)
 
     def _shard_map(self, equation: Any, given: list[Any], source: Any) -> list[Any]:
         params, layouts = equation.params, self.layouts
@@ -172,102 +197,9 @@ class _Rewriting:
         layouts.sizes = before
         specs = params["out_specs"]
         return [
-            _Output(x, _shards(one, here), here, inner, source, key)
-            for x, one, key in zip(results, specs, equation.outvars, strict=True)
+            _Output(x, _shards(one, here), here, inner, source, equation, var)
+            for x, one, var in zip(results, specs, equation.outvars, strict=True)
         ]
-
-    # One operation.
-
-    def _apply(self, equation: Any, xs: Sequence[Held]) -> list[Held]:
-        layouts = self.layouts
-        if any(x.open for x in xs):
-            opened = frozenset[str]().union(*(x.open for x in xs))
-            if (found := self._added_once(equation, xs, opened)) is not None:
-                xs = found
-            if self._stays_open(equation, xs):
-                sums = self._apply(equation, [replace(x, open=frozenset(), summands=None) for x in xs])
-                origin = next(x.origin for x in xs if x.open)
-
-                def summands(k: int, wanted: frozenset[str]) -> Held:
-                    parts = self._apply(equation, [layouts.summands(x, wanted) for x in xs])
-                    return layouts.summands(parts[k], wanted)
-
-                return [self._opened(one, opened, _for(summands, k), origin) for k, one in enumerate(sums)]
-            xs = [layouts.settled(x) for x in xs]
-        while True:
-            stacked = {axis for x in xs for axis in x.lead}
-            xs = [layouts.stacked(x, stacked) for x in xs]
-            try:
-                made = placed(equation, xs, layouts)
-                break
-            except UnlikeError as error:
-                xs = [layouts.stacked(x, error.axes) for x in xs]
-        lead = layouts.ordered({axis for x in made.operands for axis in x.lead})
-        shapes = [tuple(getattr(atom.aval, "shape", ())) for atom in equation.outvars]
-        wholes = [layouts.whole_shape(*pair) for pair in zip(shapes, made.shards, strict=True)]
-        operands = [x.atom for x in made.operands]
-        if lead:
-            atoms = self.writer.call(self._for_each(equation, made.params, made.operands, lead), *operands)
-        else:
-            results = [
-                jax.ShapeDtypeStruct(shape, atom.aval.dtype, weak_type=getattr(atom.aval, "weak_type", False))
-                for shape, atom in zip(wholes, equation.outvars, strict=True)
-            ]
-            atoms = self.writer.equation(equation.primitive, operands, made.params, results)
-        found = [Held(*one) for one in zip(atoms, shapes, [lead] * len(atoms), made.shards, strict=True)]
-        if not made.open:
-            return found
-        given = list(xs)
-
-        def apart(k: int, wanted: frozenset[str]) -> Held:
-            return layouts.summands(self._apply(equation, [layouts.stacked(x, wanted) for x in given])[k], wanted)
-
-        return [self._opened(one, made.open, _for(apart, k), equation) for k, one in enumerate(found)]
-
-    def _opened(self, x: Held, axes: frozenset[str], summands: Callable[[frozenset[str]], Held], origin: Any) -> Held:
-        return replace(x, open=x.open | axes, summands=summands, origin=origin)
-
-    def _added_once(self, equation: Any, xs: Sequence[Held], axes: frozenset[str]) -> list[Held] | None:
-        """The operands of a sum, if what all devices add to their summands is to be added once; None otherwise."""
-        others = [x for x in xs if not x.open]
-        ways = equation.primitive.name in ("add", "add_any", "sub") and others and axes.isdisjoint(others[0].axes)
-        if not ways:
-            return None
-        along, count = self.layouts.ordered(axes), self.layouts.of(axes)
-        if not self.layouts.sharing.option(equation, "added", along, count, ("once",)):
-            return None
-
-        def part(x: Held) -> Held:
-            return replace(
-                x, open=axes, summands=lambda wanted: self.layouts.divided(x, self.layouts.of(wanted)), origin=equation
-            )
-
-        return [x if x.open else part(x) for x in xs]
-
-    @staticmethod
-    def _stays_open(equation: Any, xs: Sequence[Held]) -> bool:
-        """Whether the devices' results are summands of the result for the sums."""
-        name = equation.primitive.name
-        if name in SUMS:
-            return all(x.open == xs[0].open for x in xs)
-        if name not in LINEAR or (name == "div" and not xs[0].open):
-            return False
-        if name == "convert_element_type" and not jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.floating):
-            return False
-        (*opened,) = (x for x in xs if x.open)
-        others = [x for x in xs if not x.open]
-        return len(opened) == 1 and all(opened[0].open.isdisjoint(x.axes) for x in others)
-
-    @staticmethod
-    def _for_each(equation: Any, params: Any, xs: Sequence[Held], lead: Axes) -> Callable[..., Any]:
-        """The operation on arrays that are stacked along axes."""
-
-        def function(*arrays: Any) -> Any:
-            return equation.primitive.bind(*arrays, **equation.primitive.get_bind_params(params))
-
-        for axis in reversed(lead):
-            function = jax.vmap(function, in_axes=tuple(0 if axis in x.lead else None for x in xs))
-        return function
 
     # Operations with programs inside.
 
@@ -403,10 +335,6 @@ _CONTROL: dict[str, Callable[[_Rewriting, Any, list[Held]], list[Held]]] = {
 
 def _leading(index: Held, x: Held) -> list[int]:
     return [x.lead.index(one) for one in index.lead]
-
-
-def _for(function: Callable[[int, frozenset[str]], Held], k: int) -> Callable[[frozenset[str]], Held]:
-    return lambda wanted: function(k, wanted)
 
 
 def _shards(spec: Any, axes: frozenset[str]) -> dict[int, Axes]:

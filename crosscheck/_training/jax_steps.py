@@ -223,12 +223,19 @@ class Program:
                 step = self._maker(number)
                 if step is None:
                     continue
-                if BACKWARD in step.operation.path:
+                if BACKWARD in step.operation.path or self._is_mean_over_devices(step):
                     ends.append(number)
                 else:
                     left += [one for one in step.inputs if isinstance(one, int)]
             found[name] = ends
         return found
+
+    def _is_mean_over_devices(self, step: Step) -> bool:
+        """Whether this divides what a backward pass gives by the number of devices over which it was added up."""
+        if step.operation.name != "div" or not isinstance(step.inputs[0], int) or isinstance(step.inputs[1], int):
+            return False
+        before, by = self._maker(step.inputs[0]), step.inputs[1]
+        return before is not None and BACKWARD in before.operation.path and float(by.val) in self.flat.devices
 
     def _returned(self) -> dict[str, int]:
         """The gradients that the user's step returns, by the array whose path has the same end."""

@@ -1,7 +1,7 @@
 """Judge what devices share and print tables: ``python -m sharded [TABLE ...]`` in the tests' folder.
 
-The tables are ``exchanges``, ``forms`` and ``mistakes``; without one, all of them. The devices are virtual ones of the CPU.
-It exits with 1 if a right program is not certified, or a mistake is not found, named and placed.
+The tables are ``exchanges``, ``forms``, ``mistakes`` and ``memory``; without one, all of them. The devices are virtual ones
+of the CPU. It exits with 1 if a right program is not certified, or a mistake is not found, named and placed.
 """
 
 import argparse
@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"  # before JAX starts
 
-from sharded import exchanges, forms
+from sharded import exchanges, forms, memory
 
 Row = tuple[str, bool, str]
 TABLES: dict[str, tuple[Callable[..., Iterator[Row]], tuple[int, ...]]] = {
     "exchanges": (exchanges.rows, (2, 4, 8)),
     "forms": (forms.rows, (2, 4, 8)),
     "mistakes": (forms.mistakes, (4,)),
+    "memory": (memory.rows, (8,)),
 }
 """What makes the rows of each table, and for which numbers of devices."""
 AT_ONCE = 2

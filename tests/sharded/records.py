@@ -144,13 +144,13 @@ class Mistake:
     Attributes:
         form: The name of the form.
         wrong: The mistake, as the form's functions know it.
-        words: What the report must say: the collective, and its axis.
+        words: What the report must say: the collective, and its axis. Without them, it must only notice the mistake.
         training: Whether it is in the gradients of a training, not in the model.
         devices: The number of devices.
     """
 
     form: str
     wrong: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
     training: bool = False
     devices: int = 4

@@ -139,9 +139,27 @@ def turned(x: torch.Tensor, y: torch.Tensor, n: int) -> torch.Tensor:
     return x
 
 
+def repeated_tanh(x: torch.Tensor, y: torch.Tensor, n: int) -> torch.Tensor:
+    x, number = x.detach(), torch.arange(n)[:, None].repeat_interleave(8 // n, 0)
+    for _ in range(2):
+        x = torch.tanh(x) + number
+    return x * y
+
+
 @exchange("ppermute in a scan", turned)
 def in_a_scan(x: Any, y: Any, n: int) -> Any:
     return lax.scan(lambda c, _: (jnp.tanh(lax.ppermute(c, "d", ring(n)) + y), None), x, None, length=3)[0]
+
+
+@exchange("axis_index in a while loop", repeated_tanh)
+def in_a_while_loop(x: Any, y: Any, n: int) -> Any:
+    times = 2 + (y.max() > 100).astype(int).min()  # JAX does not know how often
+    times = lax.pmax(times, "d")
+
+    def step(state: Any) -> Any:
+        return state[0] + 1, jnp.tanh(state[1]) + lax.axis_index("d")
+
+    return lax.while_loop(lambda state: state[0] < times, step, (0, lax.stop_gradient(x)))[1] * y
 
 
 @exchange("psum in a gradient", lambda x, y, n: torch.cos(x) * y.sum())

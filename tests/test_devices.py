@@ -70,6 +70,29 @@ def test_a_model_that_four_devices_share_is_compared_as_one(wrong: str) -> None:
         assert report.first.explanation.startswith(SAID[wrong]), report.story()
 
 
+@pytest.mark.full
+def test_a_mean_over_devices_in_the_backward_pass_is_named() -> None:
+    model = seeded(nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4)))
+
+    @jax.custom_vjp
+    def added(x: Any) -> Any:
+        return lax.psum(x, "d")
+
+    # without the check of what varies, JAX shares the cotangent among the devices, and psum puts it together again
+    added.defvjp(lambda x: (lax.psum(x, "d"), None), lambda _, g: (lax.pmean(g, "d"),))
+
+    def body(p: dict[str, Any], x: Any) -> Any:
+        h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=False)
+        return added(h @ p["2.weight"].T) + p["2.bias"]
+
+    mesh = AbstractMesh((4,), ("d",))
+    function = jax.shard_map(body, mesh=mesh, in_specs=(SPECS, P()), out_specs=P(), check_vma=False)
+    report = compared(model, function, normal(6, 4), order=1)
+    assert not report.passed
+    assert "pmean over `d` averages what PyTorch adds up" in report.first.explanation, report.story()
+    assert "3 of 4 gradients differ" in report.first.explanation
+
+
 def test_devices_that_should_hold_the_same_and_do_not_are_a_fault() -> None:
     model = seeded(nn.Linear(4, 3))
 

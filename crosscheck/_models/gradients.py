@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from jax.extend.core import ClosedJaxpr
 
 from crosscheck._allocator import trim
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording
+from crosscheck._models.exchanges import CLOSE, evaluated, exchanged
 from crosscheck._models.fixed import Fixed
 from crosscheck._models.gradient_judge import Judging, larger
 from crosscheck._models.jax_models import JaxModel
@@ -91,7 +94,18 @@ def gradients(
             for (place, clear), (_, constants), (_, operations) in zip(*runs, strict=True):
                 judging.add(place, clear, _spread(clear, constants, operations, unit))
             found = [larger(*pair) for pair in zip(found, judging.found(), strict=True)]
-    return found
+    if flat.shared is None or not any(one.cause for one in found):
+        return found
+
+    def wrong(closed: ClosedJaxpr) -> frozenset[str]:
+        judging = Judging(program.function, record, model, accounted, mine)
+        results = evaluated(closed, flat.dtype, [*model.weights, *jax_leaves, *cotangents])
+        for place, one in enumerate(results):
+            judging.add(place, one)
+        return frozenset(one.parameter for one in judging.found() if one.cause and one.error > CLOSE)
+
+    mistake = exchanged(flat.shared, wrong)
+    return found if mistake is None else [replace(one, explanation=mistake.words) if one.cause else one for one in found]
 
 
 def _spread(clear: Array, constants: Array, operations: Array, unit: float) -> Array:

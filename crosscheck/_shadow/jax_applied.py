@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from crosscheck._shadow.jax_collectives import added
 from crosscheck._shadow.jax_layout_rules import UnlikeError, placed
-from crosscheck._shadow.jax_layouts import Axes, Held, Layouts
+from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
 
 LINEAR = frozenset(
     [
@@ -60,6 +60,8 @@ class Applied:
         shapes = [tuple(getattr(atom.aval, "shape", ())) for atom in equation.outvars]
         wholes = [layouts.whole_shape(*pair) for pair in zip(shapes, made.shards, strict=True)]
         operands = [x.atom for x in made.operands]
+        source = self.layouts.writer.source
+        self.layouts.writer.source = self._said(source, made.shards[0] if made.shards else {}, lead, made.open)
         if lead:
             atoms = self.layouts.writer.call(self._for_each(equation, made.params, made.operands, lead), *operands)
         else:
@@ -68,6 +70,7 @@ class Applied:
                 for shape, atom in zip(wholes, equation.outvars, strict=True)
             ]
             atoms = self.layouts.writer.equation(equation.primitive, operands, made.params, results)
+        self.layouts.writer.source = source
         found = [Held(*one) for one in zip(atoms, shapes, [lead] * len(atoms), made.shards, strict=True)]
         if not made.open:
             return found
@@ -77,6 +80,16 @@ class Applied:
             return layouts.summands(self.apply(equation, [layouts.stacked(x, wanted) for x in given])[k], wanted)
 
         return [self._opened(one, made.open, _for(apart, k), equation) for k, one in enumerate(found)]
+
+    def _said(self, source: Any, shards: Shards, lead: Axes, opened: frozenset[str]) -> Any:
+        """The source of an operation, with what the devices' results make together."""
+        places = {axis: d for d, axes in shards.items() for axis in axes}
+        words = []
+        for axis, size in self.layouts.sizes.items():
+            how = "a sum over" if axis in opened else "one for each device along" if axis in lead else "the same along"
+            how = f"blocks of axis {places[axis]} along" if axis in places else how
+            words += [f"{how} {axis}"] * (size > 1)
+        return source.replace(name_stack=source.name_stack.extend(", ".join(words))) if words else source
 
     def _opened(self, x: Held, axes: frozenset[str], summands: Callable[[frozenset[str]], Held], origin: Any) -> Held:
         return replace(x, open=x.open | axes, summands=summands, origin=origin)

@@ -200,8 +200,9 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> I
         raise UsageError(f"order: got {order}, but all inputs are integers or booleans; pass order=0")
     if order > 0 and not by:
         raise UsageError(f"wrt: got {wrt!r}, but these inputs hold no float array; name inputs that do")
-    shardings = tuple(getattr(value, "sharding", None) for value in raw)
-    return Inputs(tree, leaves, tuple(names), by if order else (), fmt, shardings)
+    held = tuple(getattr(value, "sharding", None) for value in raw)
+    shared = any(hasattr(one, "mesh") for one in held)
+    return Inputs(tree, leaves, tuple(names), by if order else (), fmt, held if shared else ())
 
 
 def _positions(wrt: Any, count: int) -> set[int]:

@@ -106,8 +106,8 @@ def describe(value: Any, what: str) -> tuple[Outputs, list[Any]]:
 class Inputs:
     """The positional arguments, flattened: float leaves in the dtype, others unchanged.
 
-    ``wrt`` are the indices of the leaves to differentiate by. ``shardings`` has one for each leaf that was an array of JAX
-    with a sharding, or None.
+    ``wrt`` are the indices of the leaves to differentiate by. ``shardings`` are those of the leaves, if one was an array
+    of JAX on a mesh.
     """
 
     tree: Tree

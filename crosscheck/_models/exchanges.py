@@ -97,7 +97,8 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
         edits = [one for one in better if one[1] == option]
         if len(edits) > 1 and not left(Sharing({site.key: option for site, option in edits})):
             return _said(edits, sites)
-    for kind, axes, option in dict.fromkeys((site.kind, site.axes, option) for site in sites for option in site.options):
+    groups = list(dict.fromkeys((site.kind, site.axes, option) for site, option in single))
+    for kind, axes, option in groups[:MOST]:
         everywhere = Sharing(everywhere=(kind, axes, option))
         if not left(everywhere):
             alike = [site for site in everywhere.sites.values() if (site.kind, site.axes) == (kind, axes)]

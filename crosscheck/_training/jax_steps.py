@@ -20,7 +20,7 @@ from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.recording import traceable
 from crosscheck._models.running import Run, Seen, Watch
 from crosscheck._models.weights import used_in_jax
-from crosscheck._records.errors import UsageError
+from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
 
 BACKWARD = "transpose("
@@ -176,7 +176,11 @@ class JaxSteps:
     def plain(self, state: Mapping[str, Array], batch: Inputs) -> JaxStep:
         """One step in the dtype, compiled, as the user's program runs it."""
         with scope(self.dtype, "cpu"):
-            result = self._jitted(self.built(state), *batch.tree.build(as_held(batch.leaves, batch.shardings)))
+            given = self.built(state), *batch.tree.build(as_held(batch.leaves, batch.shardings))
+            try:
+                result = self._jitted(*given)
+            except Exception as error:  # what several devices share is traced, but JAX may not compile it
+                raise UsageError(f"jax_step: jax.jit of it raises {said(error)}; expected it to run") from error
             new, loss, values = self.returned(result)
             return JaxStep(float(loss), self.flat(new), {}, {name: np.asarray(one) for name, one in values.items()})
 

@@ -1,6 +1,7 @@
 """The dictionary: what a name means, what was judged of each entry, and that a wrong entry is seen."""
 
 import importlib.util
+import inspect
 import json
 import subprocess
 import sys
@@ -9,15 +10,18 @@ from pathlib import Path
 
 import cli
 import jax
+import numpy as np
+import optax
 import pytest
 import torch
 
 import crosscheck
 from crosscheck import Translation, TranslationReport, UsageError, translate
 from crosscheck._dictionary.entries import entries, families
+from crosscheck._dictionary.names import without_counterpart
 from crosscheck._translate.judge import judged
 
-FEWEST = 450
+FEWEST = 600
 FEWEST_DEFAULTS = 80
 
 
@@ -29,7 +33,7 @@ def whole() -> TranslationReport:
 def bare(entry: Translation) -> Translation:
     """Without what was judged."""
     pairs = [replace(pair, verdict="not judged", cause=None, side=None, told="", shown={}, got="") for pair in entry.pairs]
-    return replace(entry, pairs=tuple(pairs))
+    return replace(entry, pairs=tuple(pairs), parameters={})
 
 
 def test_the_kept_verdicts_are_of_the_entries_as_they_are(whole: TranslationReport) -> None:
@@ -53,7 +57,86 @@ def test_defaults_that_differ_have_the_input_that_shows_it(whole: TranslationRep
     for pair in defaults:
         assert pair.verdict == "differ", pair
         assert pair.told
-        assert pair.shown or not pair.inputs, pair
+        assert pair.got or not pair.inputs, pair
+
+
+def test_an_edge_says_what_both_sides_give_at_inputs_that_can_be_typed(whole: TranslationReport) -> None:
+    edges = [pair for entry in whole.entries for pair in entry.edges]
+    assert edges
+    for pair in edges:
+        assert "PyTorch" in pair.got, pair
+        assert "JAX" in pair.got, pair
+        assert pair.shown.keys() == pair.inputs.keys(), pair
+        for text in pair.shown.values():
+            array = np.array(eval(text, {"nan": np.nan, "inf": np.inf, "array": np.array}))
+            assert array.dtype.kind in "fbi", pair
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "got"),
+    [
+        ("torch.gather", "where an index is out of range", "PyTorch raises RuntimeError: index 4 is out of bounds"),
+        ("torch.gather", "where an index is out of range", "JAX gives [[1.0, nan]]"),
+        ("torch.Tensor.__getitem__", "where an index is out of range", "JAX gives [[1.0], [3.0]]"),
+        ("torch.Tensor.to", "at NaN", "[0, 1] in JAX"),
+    ],
+)
+def test_what_jax_does_silently_is_told(name: str, at: str, got: str) -> None:
+    edges = [pair for entry in translate(name).entries for pair in entry.edges if pair.at == at]
+    assert any(got in pair.got for pair in edges)
+
+
+def test_a_label_of_minus_1_gets_the_loss_of_the_last_class_in_jax() -> None:
+    edges = [
+        pair for entry in translate("F.cross_entropy").entries for pair in entry.edges if pair.at == "where a label is -1"
+    ]
+    logits = np.array([0.0, 1.0, 2.0])
+    last = np.log(np.exp(logits).sum()) - logits[-1]
+    for pair in edges:
+        assert pair.shown == {"logits": "[[0.0, 1.0, 2.0]]", "labels": "[-1]"}
+        assert float(pair.got.rpartition("JAX gives ")[2]) == pytest.approx(last, rel=1e-6)
+    assert edges
+
+
+@pytest.mark.parametrize(
+    ("name", "uses"),
+    [
+        ("nn.BatchNorm2d", {"in inference", "in training", "the running statistics"}),
+        ("nn.Embedding", {"", "with padding_idx", "the first weights"}),
+        ("nn.CrossEntropyLoss", {"with class weights", "with ignore_index", "with label smoothing", "of probabilities"}),
+        ("nn.LSTM", {"a whole sequence", "stacked, num_layers=2", "in both directions", "of packed sequences"}),
+        ("flax.nnx.BatchNorm", {"in inference", "in training", "the running statistics"}),
+    ],
+)
+def test_the_name_of_a_module_gives_every_use(name: str, uses: set[str]) -> None:
+    assert uses <= {entry.what for entry in translate(name).entries}
+
+
+def test_every_module_gives_all_uses_of_its_function(whole: TranslationReport) -> None:
+    modules = {name for entry in whole.entries for name in entry.names if name.startswith("torch.nn.")}
+    for module in {name for name in modules if name.rpartition(".")[2][0].isupper()}:
+        calls = {entry.name for entry in whole.entries if module in entry.names}
+        uses = {entry.title for entry in whole.entries if entry.name in calls}
+        assert uses <= {entry.title for entry in translate(module).entries}, module
+
+
+@pytest.mark.parametrize("name", ["nn.LSTM", "torch.bucketize", "torch.autograd.grad", "torch.nn.GRU"])
+def test_the_exact_name_comes_first(name: str) -> None:
+    assert translate(name).entries[0].name == name.replace("nn.LSTM", "torch.nn.LSTM")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("softplus", "Above its threshold, 20"),
+        ("F.gelu", "approximation by tanh"),
+        ("nn.Softmax", "the largest entry of a row"),
+    ],
+)
+def test_what_the_catalogue_has_on_record_leads(name: str, says: str) -> None:
+    text = " ".join(str(translate(name)).split())
+    assert says in text[: text.index("# PyTorch")]
+    assert "crosscheck explain tells all" in text
 
 
 @pytest.mark.parametrize(
@@ -89,6 +172,65 @@ def test_an_unknown_name_gets_the_nearest(name: str) -> None:
     with pytest.raises(UsageError, match=r"name: the dictionary has no ") as error:
         translate(name)
     assert ("huber_loss" in str(error.value)) == ("hub" in name)
+
+
+@pytest.mark.parametrize("name", ["torch.xyzzy", "F.nothing_like_it", "torch.optim.Frobnicator"])
+def test_what_is_not_near_is_not_suggested(name: str) -> None:
+    with pytest.raises(UsageError, match="no name is near"):
+        translate(name)
+
+
+def test_a_name_that_is_not_there_gets_its_page() -> None:
+    with pytest.raises(UsageError, match=r"its page 'optimizers' has the other names of torch\.optim"):
+        translate("torch.optim.Frobnicator")
+
+
+LIBRARIES = {
+    "jax.numpy": jax.numpy,
+    "jax.numpy.linalg": jax.numpy.linalg,
+    "jax.numpy.fft": jax.numpy.fft,
+    "jax.nn": jax.nn,
+    "jax.nn.initializers": jax.nn.initializers,
+    "jax.lax": jax.lax,
+    "optax": optax,
+}
+NOT_YET = {
+    "jax.lax": "broadcast_like broadcast_shapes ge le",
+    "jax.numpy": (
+        "atleast_1d atleast_3d bartlett broadcast_arrays broadcast_shapes column_stack dsplit gradient "
+        "greater_equal histogram2d histogramdd hsplit isin isreal less_equal matrix_transpose tril_indices "
+        "tril_indices_from triu_indices triu_indices_from unravel_index vsplit"
+    ),
+    "jax.numpy.fft": "hfft ifft2 ifftn ihfft irfft2 irfftn rfft2 rfftfreq rfftn",
+    "jax.numpy.linalg": "matrix_transpose tensorinv",
+    "optax": "rprop scale_by_rprop",
+}
+"""Functions that PyTorch has a counterpart of, and that no entry leads to."""
+PRINTED = {"get_printoptions", "printoptions", "set_printoptions"}
+"""How numbers are printed, in both frameworks; nothing to compute."""
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_every_function_is_found_or_has_no_counterpart(library: str, whole: TranslationReport) -> None:
+    if whole.note:
+        pytest.skip("other versions have other functions")
+    public = vars(LIBRARIES[library]).items()
+    functions = {
+        name
+        for name, one in public
+        if callable(one) and not inspect.isclass(one) and not name.startswith("_") and not name.endswith("_p")
+    }
+    known = {name for entry in whole.entries for name in entry.names}
+    neither = {name for name in functions if f"{library}.{name}" not in known | without_counterpart()} - PRINTED
+    assert not known & {f"{library}.{name}" for name in NOT_YET.get(library, "").split()}
+    neither -= {*NOT_YET.get(library, "").split()}
+    assert not {name for name in neither if getattr(vars(LIBRARIES[library])[name], "__module__", "") != "typing"}
+    assert not known & without_counterpart()
+
+
+def test_a_function_without_a_counterpart_is_told() -> None:
+    with pytest.raises(UsageError, match=r"PyTorch has no counterpart of jax\.numpy\.nanmax"):
+        translate("jnp.nanmax")
 
 
 def test_what_is_no_name_is_told() -> None:
@@ -138,6 +280,26 @@ def test_defaults_that_are_the_same_are_seen(tmp_path: Path) -> None:
     assert [pair.expected for pair in entry.pairs] == [True, False]
     report = TranslationReport("tanh", (entry,), {"packages": {}})
     assert not report.passed
+
+
+def test_derivatives_at_an_edge_are_of_the_sum(tmp_path: Path) -> None:
+    """Not along a random direction, with which nobody could check them."""
+    entry = one(
+        tmp_path,
+        'torch = "torch.abs(x)"\njax = "jnp.where(x >= 0, x, -x)"\nat."at 0" = {x = "array([0.0, 2.0])"}',
+    )
+    (edge,) = entry.edges
+    assert (edge.shown, edge.got) == ({"x": "[0.0, 2.0]"}, "the derivative by x: [0.0, 1.0] in PyTorch, [1.0, 1.0] in JAX")
+
+
+def test_derivatives_whose_sum_is_the_same_are_those_of_an_element(tmp_path: Path) -> None:
+    entry = one(
+        tmp_path,
+        'torch = "x * 1"\njax = "lax.stop_gradient(x) + x[::-1] - lax.stop_gradient(x[::-1])"\n'
+        'at."swapped" = {x = "array([1.0, 2.0])"}',
+    )
+    (edge,) = entry.edges
+    assert edge.got == "the derivative of element [0] by x: [1.0, 0.0] in PyTorch, [0.0, 1.0] in JAX"
 
 
 def test_an_edge_that_differs_is_told_and_does_not_fail(tmp_path: Path) -> None:
@@ -212,7 +374,7 @@ def test_the_command_tells_and_writes(tmp_path: Path) -> None:
 def test_the_command_refuses_an_unknown_name() -> None:
     result = cli.run("translate", "hubber_loss")
     assert result.exit_code == 2
-    assert "NAME: the dictionary has no 'hubber_loss'; the nearest are torch.nn.functional.huber_loss" in result.output
+    assert "NAME: the dictionary has no 'hubber_loss'; the nearest is torch.nn.functional.huber_loss" in result.output
 
 
 def test_a_name_with_several_meanings_lists_them() -> None:

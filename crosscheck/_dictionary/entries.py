@@ -5,7 +5,7 @@ An entry has ``torch``, the code that is judged and shown, and the code of its c
 ``name`` and ``also`` give others. ``inputs`` are expressions by name; no derivative is taken by those that ``constant``
 names. ``dtypes`` are those it is judged in, both unless given. ``at`` has edges: which inputs, in words, and those that
 change, or ``dtypes``. ``default`` has both sides with their defaults,
-which differ, and what ``says`` how.
+which differ, what ``says`` how, and where the code does not show it, by which ``argument`` of PyTorch.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
             torch=one.get("torch", torch).strip(),
             code=one[library].strip(),
             says=one["says"],
+            argument=one.get("argument", ""),
             inputs=one.get("inputs", usual.inputs),
             dtypes=tuple(one.get("dtypes", usual.dtypes[:1])),
         )

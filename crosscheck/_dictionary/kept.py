@@ -22,7 +22,7 @@ def kept(path: Path = KEPT) -> tuple[tuple[Translation, ...], Mapping[str, Any]]
 
 def _entry(data: Mapping[str, Any]) -> Translation:
     pairs = tuple(TranslatedPair(**_tuples(pair)) for pair in data["pairs"])
-    return Translation(**{**_tuples(data), "pairs": pairs})
+    return Translation(**{**_tuples(data), "pairs": pairs, "parameters": _tuples(data["parameters"])})
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class TranslatedPair:
         code: The code in JAX.
         at: Of an edge, which inputs these are, in words.
         says: Of defaults, what differs in them.
+        argument: Of defaults, the argument of PyTorch that differs, where the code does not show it.
         inputs: The inputs it is judged at, by name: expressions.
         constant: The inputs that no derivative is taken by.
         dtypes: The dtypes it is judged in.
@@ -40,6 +41,7 @@ class TranslatedPair:
     code: str
     at: str = ""
     says: str = ""
+    argument: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = DTYPES
@@ -71,6 +73,7 @@ class Translation:
         maps: How arguments and layouts map.
         draws: Whether it draws random numbers, and is judged by their distribution.
         pairs: What it is judged by.
+        parameters: The parameters of those of ``names`` that are functions or modules of PyTorch, with their defaults.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Translation:
     maps: str
     draws: bool
     pairs: tuple[TranslatedPair, ...]
+    parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import math
@@ -22,7 +23,7 @@ NAMESPACES = {
     "torch": TORCH,
     "jax": JAX,
     "optax": {**JAX, "optax": "optax"},
-    "flax": {**JAX, "nnx": "flax.nnx"},
+    "flax": {**JAX, "nnx": "flax.nnx", "optax": "optax"},
     "equinox": {**JAX, "eqx": "equinox"},
 }
 """The names that code of each library may use."""
@@ -66,6 +67,25 @@ def function(code: str, library: str, names: Sequence[str], **given: Any) -> Cal
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # reports name the inputs by it
     call.__name__ = call.__qualname__ = code if "\n" not in code else code.strip().splitlines()[-1]
+    return call
+
+
+def as_run_alone(torch_function: Callable[..., Any]) -> Callable[..., Any]:
+    """Code of PyTorch as it runs outside of a comparison: with gradients, from one random state, and it changes no other.
+
+    So code may make modules, whose first weights are drawn, and train them.
+    """
+    import torch
+
+    @functools.wraps(torch_function)
+    def call(*arguments: Any) -> Any:
+        asked = torch.is_grad_enabled() and any(getattr(one, "requires_grad", False) for one in arguments)
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(SEED)
+            result = torch_function(*arguments)
+        detached = torch.utils._pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, result)
+        return result if asked else detached
+
     return call
 
 

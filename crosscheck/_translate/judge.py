@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import pkgutil
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from crosscheck._compare.compare import compare
 from crosscheck._compare.comparisons import NAN_EVERYWHERE
 from crosscheck._compare.report import PairReport
 from crosscheck._dictionary.records import DIFFER, DTYPES, NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.interface import MissingFrameworkError
-from crosscheck._translate.code import arrays, function
+from crosscheck._translate.code import arrays, as_run_alone, function
 from crosscheck._translate.draws import compare_draws
+from crosscheck._translate.sides import both, literals
 
 INPUT = re.compile(r"(?<=`)x(\d*)(?=[`\[])")
-LONGEST = 16
-"""The most elements of an array that are shown."""
 
 
 def judged(entry: Translation, dtypes: tuple[str, ...] = DTYPES) -> Translation:
-    """An entry with the verdict of each of its pairs."""
-    return replace(entry, pairs=tuple(judge(pair, draws=entry.draws, dtypes=dtypes) for pair in entry.pairs))
+    """An entry with the verdict of each of its pairs, and the parameters of what it is called in PyTorch."""
+    pairs = tuple(judge(pair, draws=entry.draws, dtypes=dtypes) for pair in entry.pairs)
+    return replace(entry, pairs=pairs, parameters=parameters(entry.names))
+
+
+def parameters(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The parameters, with their defaults, of functions and modules of PyTorch that are written in Python."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        if name.startswith("torch."):
+            with contextlib.suppress(AttributeError, ImportError, TypeError, ValueError):  # not there, or not in Python
+                signature = inspect.signature(pkgutil.resolve_name(name))
+                found[name] = tuple(
+                    one.name if one.default is one.empty else f"{one.name}={one.default!r}"
+                    for one in signature.parameters.values()
+                )
+    return found
 
 
 def judge(pair: TranslatedPair, *, draws: bool, dtypes: tuple[str, ...]) -> TranslatedPair:
@@ -44,7 +60,7 @@ def _drawn(pair: TranslatedPair) -> TranslatedPair:
 
 def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
     names = list(pair.inputs)
-    sides = function(pair.torch, "torch", names), function(pair.code, pair.library, names)
+    sides = as_run_alone(function(pair.torch, "torch", names)), function(pair.code, pair.library, names)
     given = arrays(pair.inputs)
     wrt = [k for k, name in enumerate(names) if given[k].dtype.kind == "f" and name not in pair.constant]
     for dtype in [dtype for dtype in pair.dtypes if dtype in dtypes] or pair.dtypes[:1]:
@@ -59,38 +75,28 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
     if report.passed:
         cause = "exact" if all(set(one.causes) <= {"exact"} for one in report.comparisons) else "rounding"
         return replace(pair, verdict=SAME, cause=cause, side=None, told=text)
-    simplest = zip(pair.inputs, report.diagnosis.inputs.values(), strict=False)
-    shown = {name: said for name, value in simplest if (said := _said(value))}
-    if len(shown) < len(pair.inputs):
-        shown = dict(pair.inputs)
-    return replace(pair, verdict=DIFFER, cause=report.cause, side=report.side, told=text, shown=shown, got=_results(report))
+    shown, got = _shown(pair, report, given, wrt)
+    return replace(pair, verdict=DIFFER, cause=report.cause, side=report.side, told=text, shown=shown, got=got)
+
+
+def _shown(pair: TranslatedPair, report: PairReport, given: list[Any], wrt: list[int]) -> tuple[dict[str, str], str]:
+    """Inputs at which the sides differ, as they can be typed, and what both give there.
+
+    Those of an edge are its own, so that they are what its words say; of others, the simplest that were found.
+    """
+    decisive = report.decisive
+    dtype, order = (decisive.dtype, decisive.order) if decisive else (pair.dtypes[0], 0)
+    held = [array.astype(dtype) if array.dtype.kind == "f" else array for array in given]
+    simplest = list(report.diagnosis.inputs.values())
+    for tried in [held, simplest] if pair.kind == "edge" else [simplest, held]:
+        if len(tried) != len(pair.inputs):
+            continue
+        shown = literals(dict(zip(pair.inputs, tried, strict=True)))
+        if shown is not None and (got := both(pair, tried, wrt, dtype, order)):
+            return shown, got
+    return {}, both(pair, held, wrt, dtype, order)  # too long to be typed: the results alone
 
 
 def _named(text: str, names: list[str]) -> str:
     """The text of ``compare``, which numbers the inputs, with their names instead."""
     return INPUT.sub(lambda found: names[int(found[1] or 0)], text)
-
-
-def _said(value: Any) -> str:
-    array = np.asarray(value)
-    if array.size > LONGEST:
-        return ""
-    if array.dtype.kind != "f":
-        return repr(array.tolist())
-    return repr(np.array([*map(_short, array.ravel())], object).reshape(array.shape).tolist())
-
-
-def _short(number: Any) -> float:
-    """A number with the digits that its dtype has."""
-    return float(str(number))
-
-
-def _results(report: PairReport) -> str:
-    """The results of both sides at the simplest input, or where they differ most."""
-    if report.decisive is None or report.cause is None or report.cause not in report.decisive.uncovered:
-        return ""
-    point = report.diagnosis.point or report.decisive.uncovered[report.cause].worst
-    of = "" if not report.decisive.order else "derivative: "
-    held = np.float32 if report.decisive.dtype == "float32" else np.float64
-    got, expected = (one if float(one).is_integer() else _short(held(one)) for one in (point.got, point.expected))
-    return f"{of}{got!r} in PyTorch, {expected!r} in JAX"

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from crosscheck._dictionary.names import full
 from crosscheck._dictionary.records import NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.plain import plain
-from crosscheck._report.document import Block, Code, Document, Heading, Paragraph, Table
+from crosscheck._report.document import Block, Code, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.written import Documented
+from crosscheck._translate.on_record import on_record
 
 SCHEMA = "crosscheck.dictionary/1"
 NAMES = {"jax": "JAX", "optax": "optax", "flax": "flax", "equinox": "equinox"}
@@ -60,12 +62,20 @@ class TranslationReport(Documented):
                 f"{uses} uses of {len(self.meanings)} calls of PyTorch: {own} have a counterpart in JAX, {uses - own} have "
                 f"none and say what to write; the defaults of {differ} differ."
             )
-        if len(self.meanings) > 1:
+        if len(self.meanings) > 1 and not self._exact:
             return f"{self.asked} has {len(self.meanings)} meanings: {', '.join(self.meanings)}."
         first = self.entries[0]
-        if len(self.entries) > 1:
-            return f"{first.name}: {len(self.entries)} uses."
-        return f"{first.title}: {first.summary}."
+        if len(self.entries) == 1:
+            return f"{first.title}: {first.summary}."
+        differ = sum(bool(entry.defaults) for entry in self.entries)
+        defaults = f"; the defaults differ in {differ}" if differ else ""
+        others = f", of {', '.join(self.meanings)}" if len(self.meanings) > 1 else ""
+        return f"{full(self.asked) if others else first.name}: {len(self.entries)} uses{others}{defaults}."
+
+    @property
+    def _exact(self) -> bool:
+        """Whether what was asked is the full name of something, not only its last part."""
+        return any(full(self.asked) in entry.names for entry in self.entries)
 
     def data(self) -> dict[str, object]:
         """The report as plain data (schema ``crosscheck.dictionary/1``).
@@ -85,7 +95,7 @@ class TranslationReport(Documented):
         Returns:
             The document.
         """
-        several = len(self.meanings) > 1 or not self.asked
+        several = not self.asked or (len(self.meanings) > 1 and not self._exact)
         blocks: list[Block] = [_table(self.entries)] if several else []
         if self.asked and (not several or len(self.entries) <= FEW):
             blocks += _blocks(self.entries)
@@ -110,9 +120,14 @@ def _table(entries: tuple[Translation, ...]) -> Table:
 
 
 def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
+    told = set[str]()
     for entry in entries:
         if len(entries) > 1:
             yield Heading(f"{entry.title}: {entry.summary}")
+        if (known := on_record(entry)) and known.activation not in told:
+            told.add(known.activation)
+            title = f"The catalogue knows {known.all} deviations of {known.activation}, and crosscheck explain tells all"
+            yield Lines(title, known.reasons)
         yield Code(f"# PyTorch\n{entry.torch}", "python")
         for pair in entry.offered:
             own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written out"
@@ -122,10 +137,9 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
         for edge in edges(entry):
             yield Code(f"But {edge.at}, {edge.libraries}: {edge.difference}")
         for pair in entry.defaults:
-            yield Code(f"The defaults: {pair.says}: {said(pair)}")
+            yield Code(f"The defaults: {pair.says}")
             yield Code(f"{pair.torch}\n{pair.code}", "python")
-            if pair.shown:
-                yield Code(shown(pair))
+            yield Code(difference(pair))
 
 
 @dataclass(frozen=True)
@@ -141,9 +155,8 @@ def edges(entry: Translation) -> list[Edge]:
     """The edges of an entry; those with the same difference are joined."""
     alike: dict[tuple[str, str], list[str]] = {}
     for pair in entry.edges:
-        difference = ": ".join(filter(None, (said(pair), shown(pair))))
-        alike.setdefault((pair.at, difference), []).append(NAMES[pair.library])
-    return [Edge(at, ", ".join(names), difference) for (at, difference), names in alike.items()]
+        alike.setdefault((pair.at, difference(pair)), []).append(NAMES[pair.library])
+    return [Edge(at, ", ".join(dict.fromkeys(names)), said) for (at, said), names in alike.items()]
 
 
 def said(pair: TranslatedPair) -> str:
@@ -156,7 +169,20 @@ def said(pair: TranslatedPair) -> str:
     return f"{text} ({pair.cause})"
 
 
-def shown(pair: TranslatedPair) -> str:
-    """The input that shows a difference, and the results of both sides there."""
+FAULTS = {
+    "special": "{} gives a wrong NaN or infinity",
+    "inaccurate": "{} loses digits that rounding does not explain",
+    "convention": "both choices are valid",
+}
+"""What the cause of a difference says beyond the results of both sides."""
+
+
+def difference(pair: TranslatedPair) -> str:
+    """The input that shows a difference, what both sides give there, and whose fault it is, as far as that is known."""
+    if not pair.got:
+        return said(pair)
     at = "; ".join(f"{name} = {value}" for name, value in pair.shown.items())
-    return ": ".join(filter(None, (at and f"at {at}", pair.got)))
+    side = {"torch": "PyTorch", "jax": "JAX"}.get(pair.side or "", "")
+    text = FAULTS.get(pair.cause or "", "")
+    fault = text.format(side) if side or "{}" not in text else ""
+    return f"{at and f'at {at}: '}{pair.got}{fault and f' ({fault})'}"

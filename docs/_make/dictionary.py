@@ -14,21 +14,23 @@ from crosscheck import TranslatedPair, Translation, TranslationReport
 from crosscheck._dictionary.entries import families
 from crosscheck._dictionary.names import called
 from crosscheck._translate.draws import DRAWS
-from crosscheck._translate.report import NAMES, edges, judged_with, said, shown
+from crosscheck._translate.on_record import on_record
+from crosscheck._translate.report import NAMES, difference, edges, judged_with, said
 
 FOLDER = "dictionary"
 IMPORTS = """import math
 import torch, torch.nn.functional as F; from torch import nn
 import jax, jax.numpy as jnp; from jax import lax
-import optax; from flax import nnx; import equinox as eqx"""
+import optax; from flax import nnx; import equinox as eqx
+from numpy import array, inf, nan"""
 HOW = f"""| an entry says | which means |
 |---|---|
 | the same | with the arguments that are shown, values and gradients differ only by rounding |
 | the same distribution | the call draws random numbers, and {DRAWS:,} seeded numbers of each side pass the test of \
 Kolmogorov and Smirnov. By chance, one in a million such tests fails |
 | no counterpart: write this | no library has a function for this call. The code that is shown was judged too |
-| but where ... | at these inputs the two sides differ. The entry has [the cause](../method.md#causes), the simplest \
-input, and both results |
+| but where ... | at these inputs the two sides differ. The entry has an input, and what both sides gave there when they \
+were run. A derivative is that of the sum of the result |
 | the defaults differ | the call with its default arguments differs. The entry has the code of both sides, and an input \
 that shows the difference |"""
 NO_ANCHOR = re.compile(r"[^a-z0-9]+")
@@ -60,10 +62,10 @@ def overview(report: TranslationReport) -> Iterator[str]:
         "gradients, in float32 and float64."
     )
     yield "## Find a call"
-    rows = ["| family | calls |", "|---|---|"]
+    rows = ["| family | calls, and the number of uses where there are several |", "|---|---|"]
     for family, title in families().items():
         names = dict.fromkeys(entry.name for entry in report.entries if entry.family == family)
-        links = ", ".join(f"[{known_as(report, name)}]({family}.md#{anchor(name)})" for name in names)
+        links = ", ".join(f"[{known_as(report, name)}]({family}.md#{anchor(name)}){uses(report, name)}" for name in names)
         rows.append(f"| [{title}]({family}.md) | {links} |")
     yield "\n".join(rows)
     yield f"{report.headline} Judged with {judged_with(report.environment)}."
@@ -73,6 +75,11 @@ def overview(report: TranslationReport) -> Iterator[str]:
     )
     line = "$ crosscheck translate nn.RMSNorm\n"
     yield f"```console\n{line}{examples.command(line)}```"
+    yield (
+        "To port a file, begin with `crosscheck translate --file my_model.py`. It reads the file without running it, and "
+        "lists every call of PyTorch in it, in order: what it is in JAX, and what differs for the written arguments. "
+        "`crosscheck.translate_file` gives the same in Python."
+    )
     yield "## How to read it"
     yield HOW
     yield f"The code uses these names:\n\n```python\n{IMPORTS}\n```"
@@ -83,7 +90,7 @@ def overview(report: TranslationReport) -> Iterator[str]:
         for pair in entry.defaults:
             code = "<br>".join(f"`{in_a_cell(one)}`" for one in (pair.torch, pair.code))
             link = f"[{short(entry.name)}]({entry.family}.md#{anchor(entry.title)})"
-            rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(shown(pair) if pair.got else pair.told)} |")
+            rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(difference(pair))} |")
     yield "\n".join(rows)
 
 
@@ -110,6 +117,11 @@ def order(entries: list[Translation], entry: Translation) -> tuple[int, int]:
 def described(entry: Translation) -> Iterator[str]:
     names = [f"`{name}`" for name in entry.names if name != entry.name]
     yield f"{entry.summary[0].upper()}{entry.summary[1:]}." + (f" Other names: {', '.join(names)}." if names else "")
+    if known := on_record(entry):
+        reasons = "\n".join(f"- {prose(reason)}" for reason in known.reasons)
+        page = f"[{known.activation}](../activations/{known.activation}.md)"
+        yield f"The catalogue knows {known.all} deviations of {page}, on whose page all are told. Of values and gradients:"
+        yield reasons
     yield labelled("PyTorch", entry.torch, at(entry.offered[0]))
     yield from (offered(pair) for pair in entry.offered)
     if entry.maps:
@@ -117,9 +129,8 @@ def described(entry: Translation) -> Iterator[str]:
     for edge in edges(entry):
         yield f"**But {edge.at}** ({edge.libraries}): {prose(edge.difference)}"
     for pair in entry.defaults:
-        below = "; ".join(filter(None, (prose(said(pair)), prose(shown(pair)))))
         yield f'!!! warning "The defaults: {prose(pair.says)}"'
-        yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{below}")
+        yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{prose(difference(pair))}")
 
 
 def offered(pair: TranslatedPair) -> str:
@@ -148,6 +159,12 @@ def known_as(report: TranslationReport, name: str) -> str:
     names = (one for entry in report.entries if entry.name == name for one in entry.names if one.startswith("torch.nn."))
     modules = [short(one) for one in names if short(one)[0].isupper()]
     return " / ".join(dict.fromkeys([short(name), *modules][:2]))
+
+
+def uses(report: TranslationReport, name: str) -> str:
+    """The number of uses of a call that has several."""
+    number = sum(entry.name == name for entry in report.entries)
+    return f" ({number})" if number > 1 else ""
 
 
 def indented(text: str) -> str:

@@ -68,8 +68,11 @@ from ._training.report import PerceptronReport as PerceptronReport
 from ._training.training import compare_training as compare_training
 from ._training.training_report import TrainingFault as TrainingFault
 from ._training.training_report import TrainingReport as TrainingReport
+from ._translate.file_report import FileTranslation as FileTranslation
+from ._translate.file_report import TranslatedCall as TranslatedCall
 from ._translate.report import TranslationReport as TranslationReport
 from ._translate.translate import translate as translate
+from ._translate.translate import translate_file as translate_file
 from ._verdict.records import CauseCount as CauseCount
 from ._verdict.records import Comparison as Comparison
 from ._verdict.records import Diagnosis as Diagnosis

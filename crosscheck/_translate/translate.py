@@ -1,15 +1,19 @@
-"""``translate``: look a call up in the dictionary, and judge it again if requested."""
+"""``translate``: look a call up in the dictionary, and judge it again if requested; ``translate_file``: those of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from crosscheck._dictionary.entries import entries
 from crosscheck._dictionary.kept import kept
 from crosscheck._dictionary.names import found
 from crosscheck._dictionary.records import Translation
 from crosscheck._records.errors import UsageError, own_failures
+from crosscheck._translate.file_report import NONE, FileTranslation, TranslatedCall, counterpart, in_words
+from crosscheck._translate.reading import WrittenCall, calls
 from crosscheck._translate.report import TranslationReport
+from crosscheck._translate.uses import Uses, best, differences
 
 PACKAGES = ("torch", "jax", "optax", "flax", "equinox")
 
@@ -55,6 +59,57 @@ def translate(
         chosen = tuple(_judged(chosen, progress))
         environment = {"packages": packages, "cpu": _capability()}
     return TranslationReport(name or "", chosen, environment, _note(environment["packages"], packages))
+
+
+@own_failures()
+def translate_file(path: str | Path) -> FileTranslation:
+    """Look up every call of PyTorch in a file of Python: what it is in JAX, and what differs for the written arguments.
+
+    The file is read, not run, and no framework is needed. So what a name stands for is known only as far as the file says
+    it: a call through a name that another file assigns is not seen.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The report: the calls in order.
+
+    Raises:
+        UsageError: If the file cannot be read, or is no Python.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> import crosscheck
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "my_model.py")
+        ...     _ = path.write_text("import torch\\n\\nlayer = torch.nn.LayerNorm(8, eps=1e-6)\\n")
+        ...     report = crosscheck.translate_file(path)
+        >>> report.calls[0].line, report.calls[0].name, report.calls[0].counterpart
+        (3, 'torch.nn.LayerNorm', 'flax.nnx.LayerNorm, equinox.nn.LayerNorm')
+    """
+    if not isinstance(path, str | Path):
+        raise UsageError(f"path: got {type(path).__name__}, expected the path of a file of Python")
+    try:
+        text = Path(path).read_bytes()
+        written = calls(text.decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"path: {str(path)!r} cannot be read: {error.strerror or error}") from None
+    except SyntaxError as error:
+        raise UsageError(f"path: {str(path)!r} is no Python: line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"path: {str(path)!r} is no Python: {error}") from None
+    every, environment = kept()
+    uses = Uses(every)
+    found = tuple(_looked_up(call, uses.of(call.name)) for call in written)
+    return FileTranslation(str(path), found, environment, _note(environment["packages"], _installed()))
+
+
+def _looked_up(call: WrittenCall, uses: Sequence[Translation]) -> TranslatedCall:
+    if not uses:
+        return TranslatedCall(call.line, call.code, call.name, NONE, None, ())
+    different = tuple(dict.fromkeys(map(in_words, differences(call, uses))))
+    entry = best(call, uses)
+    return TranslatedCall(call.line, call.code, call.name, counterpart(entry, uses), entry, different)
 
 
 def _judged(chosen: Sequence[Translation], progress: Callable[[int, int], object] | None) -> Iterator[Translation]:

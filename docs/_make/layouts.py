@@ -39,6 +39,7 @@ from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
 from crosscheck._training.records import Drift, OptimizerRun
 from crosscheck._training.training_report import SCHEMA as TRAINING
 from crosscheck._training.training_report import TrainingFault
+from crosscheck._translate.file_report import SCHEMA as TRANSLATED_FILE
 from crosscheck._translate.report import SCHEMA as DICTIONARY
 from crosscheck._verdict.records import Comparison, Finding
 from crosscheck.pytest_plugin import SCHEMA as TESTS
@@ -191,6 +192,28 @@ class DictionaryFile:
 
 
 @dataclass
+class TranslatedCall:
+    """A call of PyTorch in a file; ``entry`` is the title of its entry in the dictionary, null where there is none."""
+
+    line: int
+    code: str
+    name: str
+    counterpart: str
+    entry: str | None
+    differences: list[str]
+
+
+@dataclass
+class TranslatedFile:
+    """What `FileTranslation.to_json` writes."""
+
+    schema: str
+    environment: dict[str, Any]
+    path: str
+    calls: list[TranslatedCall]
+
+
+@dataclass
 class TestEntry:
     """What one call of the fixture compared; ``report`` is that of two functions, of two models, or of an activation."""
 
@@ -335,6 +358,13 @@ def dictionary_example() -> dict[str, Any]:
     return dict(crosscheck.translate("hinge_embedding_loss", run=True).data())
 
 
+def translated_file_example() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "my_model.py")
+        path.write_text("from torch import nn\n\nlayer = nn.LayerNorm(8, eps=1e-6)\n")
+        return dict(crosscheck.translate_file(path).data()) | {"path": path.name}
+
+
 def sweep_example() -> dict[str, Any]:
     return dict(
         crosscheck.sweep("relu", dtype="bfloat16", orders=[0], implementations=["torch.native", "jax.native"]).data()
@@ -354,6 +384,7 @@ LAYOUTS: dict[str, tuple[type, str, Callable[[], dict[str, Any]]]] = {
     "models": (ModelsFile, MODELS, models_example),
     "optimizers": (OptimizersFile, OPTIMIZERS, optimizers_example),
     "dictionary": (DictionaryFile, DICTIONARY, dictionary_example),
+    "translated-file": (TranslatedFile, TRANSLATED_FILE, translated_file_example),
     "training": (TrainingFile, TRAINING, training_example),
     "pytest": (TestsFile, TESTS, tests_example),
     "sweep": (SweepFile, SWEEP, sweep_example),

@@ -18,7 +18,15 @@ GROUPS = {
     "Verify and compare": ("verify", "compare", "assert_agree", "explain", "plot", "sweep", "identify"),
     "The catalogue": ("activations",),
     "The atlas of disagreements": ("atlas", "atlas_diff", "Atlas", "AtlasRow", "AtlasDiff"),
-    "The dictionary": ("translate", "TranslationReport", "Translation", "TranslatedPair"),
+    "The dictionary": (
+        "translate",
+        "TranslationReport",
+        "Translation",
+        "TranslatedPair",
+        "translate_file",
+        "FileTranslation",
+        "TranslatedCall",
+    ),
     "Arrays computed elsewhere": ("dump", "compare_arrays", "ArraysReport"),
     "Whole models": (
         "compare_models",

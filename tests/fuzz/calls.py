@@ -129,6 +129,7 @@ FUNCTIONS: Mapping[str, Function] = {
         },
     ),
     "translate": Function(crosscheck.translate, {"name": "l1_loss", "run": False, "progress": None}, ("run",)),
+    "translate_file": Function(crosscheck.translate_file, {"path": __file__}),
     "assert_agree": Function(crosscheck.assert_agree, {**PAIR, "order": 0, "modes": "eager"}),
     "identify": Function(crosscheck.identify, {"function": torch.tanh, "framework": "torch", "dtype": "float32", "seed": 0}),
     "perceptron": Function(

@@ -239,6 +239,10 @@ COMMANDS: Mapping[str, tuple[Slot, ...]] = {
         ),
         *REPORT,
     ),
+    "translate --file": (
+        Slot("--file", oneof("mine.py"), oneof("no.py", ".", "") | ODD, needed=True),
+        *REPORT,
+    ),
     "atlas --check": (
         Slot("--check", FLAG, FLAG, needed=True),
         Slot("", oneof("linear"), oneof("mine", "sigmoit") | ODD, needed=True),

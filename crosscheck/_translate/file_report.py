@@ -1,0 +1,159 @@
+"""The report on a file: each call of PyTorch, its counterpart, and the differences that matter for its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crosscheck._dictionary.names import called
+from crosscheck._dictionary.records import TranslatedPair, Translation
+from crosscheck._records.plain import plain
+from crosscheck._report.document import Block, Code, Document, Heading, Paragraph, Table
+from crosscheck._report.written import Documented
+from crosscheck._translate.report import NAMES, difference, judged_with, said
+
+SCHEMA = "crosscheck.translated-file/1"
+NONE = "not in the dictionary"
+MOST = 6
+"""The most names of counterparts that are looked at for one call."""
+
+
+@dataclass(frozen=True)
+class TranslatedCall:
+    """A call of PyTorch in a file, and what it is in JAX.
+
+    Attributes:
+        line: The number of its line.
+        code: The call as it is written, shortened if it is long.
+        name: The full name of what is called.
+        counterpart: What it is in JAX: the names, or the code where it is short.
+        entry: The entry of the dictionary that fits its arguments best; None if the dictionary has none.
+        differences: The differences that matter for these arguments, in words.
+    """
+
+    line: int
+    code: str
+    name: str
+    counterpart: str
+    entry: Translation | None
+    differences: tuple[str, ...]
+
+    def data(self) -> dict[str, object]:
+        """The call as plain data: its entry by its title.
+
+        Returns:
+            What stands for it in the JSON of the report.
+        """
+        entry = self.entry.title if self.entry else None
+        return {**vars(self), "entry": entry, "differences": list(self.differences)}
+
+
+@dataclass(frozen=True)
+class FileTranslation(Documented):
+    """The result of ``translate_file``.
+
+    Attributes:
+        path: The file.
+        calls: The calls of PyTorch in it, in order.
+        environment: The versions with which the entries of the dictionary were judged, and what the CPU is capable of.
+        note: The differences between these versions and the installed ones.
+    """
+
+    path: str
+    calls: tuple[TranslatedCall, ...]
+    environment: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def found(self) -> int:
+        """The number of calls that are in the dictionary."""
+        return sum(call.entry is not None for call in self.calls)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file has calls of PyTorch, and the dictionary has all of them."""
+        return 0 < self.found == len(self.calls)
+
+    @property
+    def headline(self) -> str:
+        """The result in one line."""
+        if not self.calls:
+            return f"{self.path}: no call of PyTorch."
+        names = dict.fromkeys(call.name for call in self.calls)
+        missing = list(dict.fromkeys(call.name for call in self.calls if call.entry is None))
+        without = f"; not in it: {', '.join(missing)}" if missing else ""
+        of = f"{len(self.calls)} calls of {len(names)} names of PyTorch"
+        return f"{self.path}: {of}, {self.found} in the dictionary{without}."
+
+    def data(self) -> dict[str, object]:
+        """The report as plain data (schema ``crosscheck.translated-file/1``).
+
+        Returns:
+            What ``to_json`` writes.
+        """
+        return {
+            "schema": SCHEMA,
+            "environment": plain(self.environment),
+            "path": self.path,
+            "calls": [call.data() for call in self.calls],
+        }
+
+    def document(self) -> Document:
+        """The report as a document: a table of the calls in order, then what to know of each name.
+
+        Returns:
+            The document.
+        """
+        rows = [["line", "PyTorch", "JAX"]]
+        rows += [[str(call.line), call.code, call.counterpart] for call in self.calls]
+        blocks: list[Block] = [Table(rows)] if self.calls else []
+        blocks += _blocks(self.calls)
+        blocks.append(Paragraph("The file was read, not run. `crosscheck translate NAME` shows every use of a name."))
+        blocks.append(Paragraph(f"Judged with {judged_with(self.environment)}.{self.note and ' '}{self.note}"))
+        return Document(self.headline, self.passed, blocks)
+
+
+def counterpart(entry: Translation, uses: Sequence[Translation]) -> str:
+    """What a call is in JAX: the names of this entry, then of its plain use; or the code, where it is short."""
+    plain = [one for one in uses if one.name == entry.name and not one.what]
+    found = [name for one in (entry, *plain) for name in _own(one)]
+    code = entry.offered[0].code
+    return ", ".join(dict.fromkeys(found[:MOST])) or (code if "\n" not in code else "write it out: see below")
+
+
+def _own(entry: Translation) -> list[str]:
+    """The names of the libraries of JAX whose own code an entry offers."""
+    codes = [pair.code for pair in entry.offered if pair.kind == "counterpart"]
+    return [name for name in map(called, codes) if name]
+
+
+def in_words(pair: TranslatedPair) -> str:
+    """What differs, in words: by its default, or at which inputs."""
+    if pair.kind == "default":
+        return f"{pair.says}: {difference(pair)}" if pair.got else pair.says
+    return f"{pair.at}, {NAMES[pair.library]}: {difference(pair)}"
+
+
+def _blocks(calls: tuple[TranslatedCall, ...]) -> Iterator[Block]:
+    """What to know of each call: those of one name and one entry that differ alike stand together."""
+    alike: dict[tuple[str, str, tuple[str, ...]], list[TranslatedCall]] = {}
+    for call in calls:
+        if call.entry is not None:
+            alike.setdefault((call.name, call.entry.title, call.differences), []).append(call)
+    for (name, _, different), same in alike.items():
+        lines = dict.fromkeys(call.line for call in same)
+        yield Heading(f"{name}, line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}")
+        yield from _counterparts(same[0])
+        for one in different:
+            yield Paragraph(f"Differs: {one}")
+
+
+def _counterparts(call: TranslatedCall) -> Iterator[Block]:
+    assert call.entry is not None
+    for pair in call.entry.offered:
+        own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written out"
+        verdict = "the same distribution" if call.entry.draws else said(pair)
+        yield Code(f"# {own}: {verdict}\n{pair.code}", "python")
+    if call.entry.maps:
+        yield Paragraph(call.entry.maps)

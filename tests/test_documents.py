@@ -95,7 +95,7 @@ def test_the_page_is_whole_and_asks_nothing_of_anything_else(report: Any, tmp_pa
 
 def test_each_form_says_the_verdict_and_shows_the_errors(report: Any) -> None:
     title = report.document().title
-    assert title in Page(report._repr_html_()).text
+    assert title in " ".join(Page(report._repr_html_()).text.split())
     assert report.markdown().startswith("**")
     assert ("FAILED" in title or "DISAGREE" in title) != report.passed
     for html in (report._repr_html_(), report.document().page()):

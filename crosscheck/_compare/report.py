@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
+from crosscheck._report.headline import lines
 from crosscheck._report.report import Report
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
@@ -111,7 +112,7 @@ class PairReport(Report):
         """The verdict and its evidence.
 
         Returns:
-            The text, in under 25 lines.
+            The text, in under 25 lines; of a long verdict, the first two lines are the headline and the rest.
         """
         return "\n".join(map(_shortened, _story(self)))
 
@@ -121,7 +122,8 @@ class PairReport(Report):
         Returns:
             The document.
         """
-        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
+        below = self.story().splitlines()[len(lines(self.headline)) :]
+        story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
         if self.panels():
@@ -266,7 +268,7 @@ def _up(value: float) -> str:
 
 
 def _story(report: PairReport) -> Iterator[str]:
-    yield _headline(report)
+    yield from lines(report.headline)
     decisive = report.decisive
     if decisive is None:
         return

@@ -16,6 +16,7 @@ from crosscheck._models.script import Segment, save
 from crosscheck._models.tree import tree
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
+from crosscheck._report.headline import lines
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ class ModelsReport(Documented):
         Returns:
             The document.
         """
-        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
+        below = self.story().splitlines()[len(lines(self.headline)) :]
+        story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if self.layers:
             blocks += [Heading("Every layer"), self._tree]
@@ -299,7 +301,7 @@ def _alike(fault: Fault) -> tuple[str, str, str, str]:
 
 
 def _story(report: ModelsReport) -> Iterator[str]:
-    yield report.headline
+    yield from lines(report.headline)
     groups = report.diverging
     for group in groups[:MOST_FAULTS]:
         yield from _of_group(group)

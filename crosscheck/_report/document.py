@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from crosscheck._records.plain import plain
 from crosscheck._report.files import GENERATOR, write_whole
+from crosscheck._report.headline import parted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,7 +161,10 @@ Block = Simple | Lines
 
 @dataclass(frozen=True)
 class Document:
-    """``title`` is the verdict in one line; ``environment`` is what the results may depend on: written, not printed."""
+    """``title`` is the verdict; ``environment`` is what the results may depend on: written, not printed.
+
+    Of a long verdict, the headline is the title, and the rest stands below it.
+    """
 
     title: str
     passed: bool
@@ -177,7 +181,8 @@ class Document:
 
     def markdown(self) -> str:
         """The document as Markdown, for example for an issue."""
-        parts = [f"**{_plain(self.title)}**", *filter(None, map(_markdown, self._written))]
+        head, rest = parted(self.title)
+        parts = [f"**{_plain(head)}**", *filter(None, [_plain(rest), *map(_markdown, self._written)])]
         return "\n\n".join(parts) + "\n"
 
     def fragment(self) -> str:
@@ -187,7 +192,8 @@ class Document:
     def _html(self, title_tag: str, section_tag: str) -> str:
         verdict = "passed" if self.passed else "failed"
         inner = "\n".join(_html(block, section_tag) for block in self._written)
-        title = f'<{title_tag} class="title {verdict}">{html.escape(self.title)}</{title_tag}>'
+        head, rest = map(html.escape, parted(self.title))
+        title = f'<{title_tag} class="title {verdict}">{head}</{title_tag}>' + (f"\n<p>{rest}</p>" if rest else "")
         return f'<div class="crosscheck">\n<style>{STYLE}</style>\n{title}\n{inner}\n</div>'
 
     def page(self) -> str:
@@ -196,7 +202,7 @@ class Document:
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="generator" content="{GENERATOR}">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(self.title)}</title>\n<style>{PAGE}</style>\n</head>\n"
+            f"<title>{html.escape(parted(self.title)[0])}</title>\n<style>{PAGE}</style>\n</head>\n"
             f"<body>\n<main>\n{self._html('h1', 'h2')}\n</main>\n</body>\n</html>\n"
         )
 

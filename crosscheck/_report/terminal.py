@@ -17,6 +17,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from crosscheck._report.document import Code, Document, Drawing, Folded, Heading, Lines, Paragraph, Table, Tree
+from crosscheck._report.headline import lines
 from crosscheck._report.shown import shown
 
 WIDTH = 110
@@ -35,7 +36,8 @@ GAPS = (2, 1)
 
 def layout(document: Document) -> RenderableType:
     """A document as an object that rich prints, in colour on a terminal; figures are omitted."""
-    parts: list[RenderableType] = [Filled(document.title, style="bold green" if document.passed else "bold red")]
+    head, *rest = lines(document.title)
+    parts: list[RenderableType] = [Filled(head, style="bold green" if document.passed else "bold red"), *map(Filled, rest)]
     for block in document.blocks:
         if not isinstance(block, Paragraph | Drawing):
             parts.append(Text())
@@ -46,10 +48,10 @@ def layout(document: Document) -> RenderableType:
                 parts.append(Text(text, no_wrap=True, overflow="ignore"))
             case Paragraph(text) | Code(text):
                 parts.append(Filled(text))
-            case Lines(title, lines):
-                parts += [Text(f"{title}:", style="bold"), *(Filled(f"  {line}") for line in lines[:MOST_LINES])]
-                if len(lines) > MOST_LINES:
-                    parts.append(Filled(f"  and {len(lines) - MOST_LINES} more; --json has them all"))
+            case Lines(title, evidence):
+                parts += [Text(f"{title}:", style="bold"), *(Filled(f"  {line}") for line in evidence[:MOST_LINES])]
+                if len(evidence) > MOST_LINES:
+                    parts.append(Filled(f"  and {len(evidence) - MOST_LINES} more; --json has them all"))
             case Table():
                 parts.append(Fitted(block))
             case Tree():
@@ -183,15 +185,19 @@ class _Console(Console):
 
 def print_rich(renderable: RenderableType) -> None:
     """Print in colour at a terminal's width; in a pipe plain, at the width of ``COLUMNS``."""
-    columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if columns.isdecimal() and int(columns) else WIDTH
-    console = _Console() if sys.stdout.isatty() else _Console(width=width, color_system=None)
+    console = _Console() if sys.stdout.isatty() else _Console(width=columns(), color_system=None)
     console.push_render_hook(_Shown(console))
     console.print(renderable, crop=False)
 
 
-def as_text(renderable: RenderableType, width: int = WIDTH) -> str:
-    """The text that rich would print, plain and of one width."""
+def columns() -> int:
+    """The width of a line where there is no terminal: that of ``COLUMNS``, or the usual one."""
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() and int(said) else WIDTH
+
+
+def as_text(renderable: RenderableType, width: int | None = None) -> str:
+    """The text that rich would print, plain and of one width: unless given, that of ``COLUMNS``, or the usual one."""
     buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None).print(renderable, crop=False)
+    Console(file=buffer, width=width or columns(), color_system=None).print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

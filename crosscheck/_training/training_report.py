@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
+from crosscheck._report.headline import lines
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class TrainingReport(Documented):
         Returns:
             The document.
         """
-        story = "\n".join(line.removeprefix("  ") for line in self.story().splitlines()[1:])
+        below = self.story().splitlines()[len(lines(self.headline)) :]
+        story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if any(self.errors):
             blocks.append(Drawing(self.plot, "The error of each step from the same state, and the drift of free runs"))
@@ -199,7 +201,7 @@ def _drift(drift: Drift | None) -> str:
 
 
 def _story(report: TrainingReport) -> Iterator[str]:
-    yield report.headline
+    yield from lines(report.headline)
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
         yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"

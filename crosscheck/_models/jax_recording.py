@@ -313,9 +313,11 @@ def source_of(equation: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _users_file(path: str) -> str:
-    """The name of a file; empty if it is a library's."""
+    """The name of a file, or ``cell`` for one of a notebook, whose name is a random number; empty if it is a library's."""
     file = Path(path)
-    return "" if "site-packages" in file.parts or PACKAGE in file.parents else file.name
+    if "site-packages" in file.parts or PACKAGE in file.parents:
+        return ""
+    return "cell" if file.parent.name.startswith("ipykernel_") else file.name
 
 
 def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:

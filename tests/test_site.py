@@ -19,6 +19,7 @@ import crosscheck
 from crosscheck import Kink
 
 ROOT = Path(__file__).parent.parent
+SHOWN = re.compile(r"^( *)```(?:python|console|text)(?P<options>[^\n]*)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
 
 sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
@@ -36,6 +37,7 @@ import reference  # noqa: E402
 import rooms  # noqa: E402
 import tolerances  # noqa: E402
 import verdict  # noqa: E402
+from columns import WIDTH  # noqa: E402
 from products import Maker  # noqa: E402
 
 
@@ -96,6 +98,61 @@ def test_an_edited_package_changes_the_number_that_a_notebook_shows(tmp_path: Pa
         assert shown.cells[1].outputs[0].text == f"{number}\n"
 
 
+def written(folder: Path, *cells: str, **metadata: Any) -> Path:
+    """A notebook with a text, and cells of code; ``metadata`` is that of the last one."""
+    text, *codes = cells
+    made = [nbformat.v4.new_markdown_cell(text), *map(nbformat.v4.new_code_cell, codes)]
+    made[-1].metadata.update(metadata)
+    nbformat.write(nbformat.v4.new_notebook(cells=made), folder / "one.ipynb")
+    return folder / "one.ipynb"
+
+
+FIGURE = "%matplotlib inline\nfrom matplotlib.figure import Figure\nfigure = Figure()\n_ = figure.subplots()\nfigure"
+
+
+@pytest.mark.parametrize(
+    ("cells", "metadata", "said"),
+    [
+        (["# One", "print(1)"], {"alt": "a line"}, "a cell with a description of its picture shows none"),
+        (["# One\n\nSee `mul`.", "print('bmm')"], {}, "the text names mul, which neither"),
+    ],
+)
+def test_a_notebook_that_says_what_is_not_there_is_an_error(
+    tmp_path: Path, cells: list[str], metadata: dict[str, str], said: str
+) -> None:
+    with pytest.raises(notebooks.NotebookError, match=said):
+        notebooks.executed(written(tmp_path, *cells, **metadata))
+
+
+def test_what_a_notebook_prints_is_folded_and_its_figures_are_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, "# One\n\nSee `word`.", f"print('word ' * 40)\n{FIGURE}", alt="a line")
+    _, cell = nbformat.reads(notebooks.executed(path), 4).cells
+    printed, figure = cell.outputs
+    assert max(map(len, printed.text.splitlines())) <= WIDTH
+    assert printed.text.split() == ["word"] * 40
+    assert "image/png" in figure.data
+
+
+def wide(page: str) -> list[str]:
+    """Lines of examples and commands that readers see a part of."""
+    shown = [
+        found for found in SHOWN.finditer(page) if 'exec="true"' not in found["options"] or "source=" in found["options"]
+    ]
+    lines = [line for found in shown for line in found["code"].splitlines()]
+    return [line for line in lines if len(line) > WIDTH and not line.endswith("# hide")]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.stem)
+def test_no_example_of_a_page_is_cut(path: Path) -> None:
+    assert wide(path.read_text("utf-8")) == []
+
+
+def test_an_example_that_is_cut_is_seen() -> None:
+    line = "x = " + "1 + " * 30 + "1"
+    assert wide(f"```python\n{line}\n```\n") == [line]
+    assert wide(f'```python exec="true"\n{line}\n```\n') == []  # is not shown
+
+
 EXAMPLES = """
 ```python exec="true" source="above" result="text" session="one"
 x = 6
@@ -126,6 +183,15 @@ def test_examples_of_a_session_share_their_names_and_are_shown_with_what_they_pr
         "**more**\n",
     ]
     assert "hide" not in ran[0][0].shown("")
+
+
+def test_what_an_example_prints_is_folded_and_its_lines_are_those_of_its_session() -> None:
+    page = EXAMPLES.replace("hidden = 7  # hide", "def f(): return __import__('sys')._getframe().f_lineno").replace(
+        "print(x * hidden)", "def g(): return __import__('sys')._getframe().f_lineno\nprint('word ' * 40, f(), g())"
+    )
+    printed = [text for _, text in examples.run(page, "page")][1]
+    assert max(map(len, printed.splitlines())) <= WIDTH
+    assert printed.split()[-2:] == ["2", "3"]
 
 
 def test_an_example_is_another_one_when_what_was_run_before_it_has_changed() -> None:

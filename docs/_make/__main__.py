@@ -19,6 +19,7 @@ import examples  # noqa: E402
 import notebooks  # noqa: E402
 import products  # noqa: E402
 from blocks import blocks  # noqa: E402
+from columns import WIDTH  # noqa: E402
 from products import Maker  # noqa: E402
 
 PARTS = ("notebooks", "examples", "catalogue", "dictionary", "reference")
@@ -35,6 +36,7 @@ def main() -> None:
         parser.error(f"PART: got {', '.join(sorted(wrong))}, expected one of {', '.join(PARTS)}")
 
     maker = Maker(asked.made, again=asked.again)
+    os.environ["COLUMNS"] = str(WIDTH)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         # Notebooks run in processes of their own, beside what is made here.

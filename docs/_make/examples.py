@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import itertools
 import json
 import linecache
 import shlex
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from blocks import Block, blocks
+from columns import WIDTH, folded
 
-NUMBERS = itertools.count()
+FILE = "example.py"
+"""The file that the examples of a session would be in, one below the other: reports name it and the line."""
 
 
 class ExampleError(Exception):
@@ -28,23 +29,27 @@ def outputs(page: str, where: str) -> dict[str, str]:
 def run(page: str, where: str) -> Iterator[tuple[Block, str]]:
     """Run a page's examples one after the other; those of a session share their names."""
     sessions: dict[str, dict[str, Any]] = {}
+    before: dict[str, str] = {}
     for block in blocks(page):
         try:
             if block.language == "console":
                 yield block, command(block.code)
             else:
-                yield block, python(block.code, sessions.setdefault(block.session, {"__name__": "__main__"}), where)
+                names = sessions.setdefault(block.session, {"__name__": "__main__"})
+                printed = python(block.code, names, before.get(block.session, ""))
+                before[block.session] = before.get(block.session, "") + block.code
+                yield block, folded(printed) if block.options.get("result") == "text" else printed
         except Exception as error:
             raise ExampleError(f"{where}: an example raised {type(error).__name__}: {error}\n{block.code}") from error
 
 
-def python(code: str, names: dict[str, Any], where: str = "example") -> str:
-    """What a piece of Python prints."""
+def python(code: str, names: dict[str, Any], before: str = "") -> str:
+    """What a piece of Python prints; its lines are numbered from the end of what stands before it in its file."""
     printed = io.StringIO()
-    name = f"<{where} {next(NUMBERS)}>"
-    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)  # its functions have a source to show
+    whole = before + code
+    linecache.cache[FILE] = (len(whole), None, whole.splitlines(keepends=True), FILE)  # its functions have a source to show
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, name, "exec"), names)
+        exec(compile("\n" * before.count("\n") + code, FILE, "exec"), names)
     return printed.getvalue()
 
 
@@ -58,10 +63,10 @@ def command(code: str) -> str:
     prompt, program, *words = shlex.split(first)
     if rest or (prompt, program) != ("$", "crosscheck"):
         raise ValueError(f"expected one line, '$ crosscheck ...', got {code!r}")
-    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    done = CliRunner(env={"COLUMNS": str(WIDTH)}).invoke(main, words, catch_exceptions=False)
     if done.exit_code not in (0, 1):  # 1 is a verdict
         raise ValueError(f"the command ended with {done.exit_code}: {done.output}")
-    return done.stdout
+    return folded(done.stdout)
 
 
 def pages(docs: Path) -> Iterator[tuple[str, str]]:

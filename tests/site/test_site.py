@@ -1,5 +1,6 @@
 """The documentation as it is rendered: what it must refuse, planted in a small site with the same plugins and hooks."""
 
+import contextlib
 import importlib.util
 import json
 import re
@@ -7,15 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
 import yaml
+from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).parent.parent.parent
 HOOKS = ROOT / "docs" / "_hooks"
 CONFIGURATION = ROOT / "mkdocs.yml"
+VALUE = "%matplotlib inline\nfrom matplotlib.figure import Figure\none = Figure()\n_ = one.subplots()\none"
 PIXEL = "from PIL import Image\nfrom IPython.display import display\ndisplay(Image.new('1', (1, 1)))"
 
 sys.path.append(str(HOOKS))
@@ -25,6 +29,7 @@ import links  # noqa: E402
 import made  # noqa: E402
 import maths  # noqa: E402
 import metadata  # noqa: E402
+import outputs  # noqa: E402
 import repository  # noqa: E402
 import tables  # noqa: E402
 
@@ -140,6 +145,18 @@ def test_a_solution_is_folded_away_with_its_output(build: Build) -> None:
 def test_a_picture_says_what_it_shows(build: Build) -> None:
     page = build(tutorials__one_ipynb=notebook("# One", PIXEL, alt="one & only"))
     assert re.search(r'<img alt="one &amp; only"[^>]* src="data:image/png;base64,', page)
+
+
+def test_a_figure_that_is_the_value_of_a_cell_is_shown_as_one_that_is_displayed(build: Build) -> None:
+    page = build(tutorials__one_ipynb=notebook("# One", VALUE, alt="one & only"))
+    assert re.search(r'<img alt="one &amp; only"[^>]* src="data:image/png;base64,', page)
+
+
+def test_an_output_that_is_too_wide_is_refused_and_code_is_not(build: Build) -> None:
+    (wide,) = outputs.OUTPUT.findall(f'<div class="language-text highlight"><pre><b>{"x" * 90}</b></pre></div>')
+    for html, refused in ((wide, True), (wide.replace("x" * 90, "x" * 85), False), (wide.replace("text", "python"), False)):
+        with pytest.raises(PluginError, match="has 90 characters") if refused else contextlib.nullcontext():
+            outputs.on_page_content(html, SimpleNamespace(file=SimpleNamespace(src_uri="one.md")))
 
 
 @pytest.mark.parametrize(
@@ -266,6 +283,16 @@ def test_a_word_is_explained_where_it_stands_first(build: Build) -> None:
     assert page.count("<abbr") == 2
     assert 'An <abbr title="The unit in the last place.">ULP</abbr>, two ULP' in page
     assert '<abbr title="A corner of it.">kinks</abbr>' in page
+
+
+def test_a_word_inside_another_term_is_not_explained(build: Build) -> None:
+    """A standard deviation is no deviation of a framework."""
+    entries = re.sub(r"\]\(.*?\)", "]", (ROOT / "docs" / "glossary.md").read_text("utf-8"))
+    page = build(index_md="# Home\n\nThe standard deviation, and a deviation.", glossary_md=entries)
+    assert re.findall(r'<abbr title="(\w+ \w+)[^"]*">([\w ]+)</abbr>', page) == [
+        ("The square", "standard deviation"),
+        ("A known", "deviation"),
+    ]
 
 
 def test_every_entry_of_the_glossary_is_read() -> None:

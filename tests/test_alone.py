@@ -55,7 +55,7 @@ def test_verify_judges_the_framework_that_is_there_and_says_which_is_not(run: Ru
     assert said(done.stdout).startswith("PASSED: relu: no undeclared disagreement in 2 comparisons of ")
     assert f"; not run here: {OTHER[alone]}. " in said(done.stdout)
     assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
-    assert f"pip install 'torch-jax-crosscheck[{OTHER[alone]}]'" in said(done.stdout)
+    assert f"pip install '.[{OTHER[alone]}]' in a clone" in said(done.stdout)
     data = json.loads((tmp_path / "out.json").read_text())
     assert {one["implementation"] for one in data["comparisons"]} == {alone, f"{alone}.native"}
     assert [line.partition(":")[0] for line in data["summary"]["skipped"]] == [OTHER[alone]]
@@ -150,7 +150,7 @@ def test_what_needs_both_says_how_to_install_the_other(run: Run, alone: str, arg
     done = run(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"Error: {OTHER[alone]} cannot be imported")
-    assert f"pip install 'torch-jax-crosscheck[{OTHER[alone]}]'" in done.stderr
+    assert f"pip install '.[{OTHER[alone]}]' in a clone" in done.stderr
 
 
 @pytest.mark.usefixtures("without_float16")
@@ -271,4 +271,4 @@ def test_every_public_name_can_be_read_without_a_framework_and_what_needs_it_say
     """In a process of its own, as modules that are imported already do not import it again."""
     done = subprocess.run([sys.executable, "-c", NO_MODULES, OTHER[alone]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"pip install 'torch-jax-crosscheck[{OTHER[alone]}]'") == 2
+    assert done.stdout.count(f"pip install '.[{OTHER[alone]}]' in a clone") == 2

@@ -99,7 +99,7 @@ def test_a_missing_framework_says_which_extra_brings_it(command: Command, tmp_pa
     assert done.returncode == 2
     error = done.stderr.splitlines()[-1]  # on a busy machine, how far it is comes first
     assert error.startswith(f"Error: {name} cannot be imported (ModuleNotFoundError: not here).")
-    assert f"torch-jax-crosscheck[{extra}]" in done.stderr
+    assert f"pip install '.[{extra}]'" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -1,5 +1,6 @@
 """The public names, and what importing crosscheck and its command brings in."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import crosscheck
 
+ROOT = Path(__file__).parent.parent
 LOADED = "import sys; print(*sorted({'torch', 'jax', 'jaxlib', 'numpy'} & set(sys.modules)))"
 
 
@@ -102,4 +104,22 @@ for attempt in (lambda: relu.{name}(1.0), lambda: relu.{name}.native, lambda: cr
     assert len(said) == 3
     for line in said:
         assert line.startswith(f"{name} cannot be imported ({broken.partition('(')[0]}: ")
-        assert f"pip install 'torch-jax-crosscheck[{name}]'" in line
+        assert line.endswith(f"Install it with: python -m pip install '.[{name}]' in a clone of crosscheck's repository")
+
+
+def test_what_is_missing_is_installed_from_where_crosscheck_came_from(tmp_path: Path) -> None:
+    """No package index has it. So the message names the repository that pip installed from, or a clone."""
+    folder = tmp_path / "torch_jax_crosscheck-0.1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: torch-jax-crosscheck\nVersion: 0.1.0\n")
+    (tmp_path / "torch.py").write_text("raise ImportError('not here')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    code = "import crosscheck\ntry: crosscheck.activations.relu.torch(1.0)\nexcept ImportError as e: print(e)"
+    address = "https://example.org/crosscheck"
+    for vcs, said in (
+        ({"vcs": "git"}, f"'torch-jax-crosscheck[torch] @ git+{address}'"),
+        (None, "'.[torch]' in a clone of"),
+    ):
+        written = {"url": address, **({"vcs_info": vcs} if vcs else {"dir_info": {}})}
+        (folder / "direct_url.json").write_text(json.dumps(written))
+        assert f"Install it with: python -m pip install {said}" in python(code, environment)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosscheck._records.errors import ExpectedError
+from crosscheck._records.installing import how_to_install
 
 if TYPE_CHECKING:
     from crosscheck._records.records import Activation, Native
@@ -51,7 +52,7 @@ ALWAYS_THERE = {"torch": "Tensor", "jax": "Array", "optax": "sgd"}
 def _missing(name: str, error: BaseException) -> MissingFrameworkError:
     return MissingFrameworkError(
         f"{name} cannot be imported ({type(error).__name__}: {error}). "
-        f"Install it with: pip install 'torch-jax-crosscheck[{'jax' if name == 'optax' else name}]'"
+        f"Install it with: {how_to_install('jax' if name == 'optax' else name)}"
     )
 
 

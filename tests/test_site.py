@@ -6,6 +6,7 @@ import functools
 import json
 import operator
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ import formulas  # noqa: E402
 import headings  # noqa: E402
 import issues  # noqa: E402
 import notebooks  # noqa: E402
+import others  # noqa: E402
 import products  # noqa: E402
 import reference  # noqa: E402
 import rooms  # noqa: E402
 import tolerances  # noqa: E402
+import upstream  # noqa: E402
 import verdict  # noqa: E402
 from columns import WIDTH  # noqa: E402
 from products import Maker  # noqa: E402
@@ -131,6 +134,14 @@ def test_what_a_notebook_prints_is_folded_and_its_figures_are_kept(tmp_path: Pat
     assert max(map(len, printed.text.splitlines())) <= WIDTH
     assert printed.text.split() == ["word"] * 40
     assert "image/png" in figure.data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_where_it_was_downloaded_to(path: Path, tmp_path: Path) -> None:
+    """Alone in a folder, with no part of the repository beside it."""
+    made = nbformat.reads(notebooks.executed(Path(shutil.copy(path, tmp_path))), 4)
+    assert all(cell.execution_count for cell in made.cells if cell.cell_type == "code")
 
 
 def wide(page: str) -> list[str]:
@@ -380,17 +391,79 @@ def test_what_to_write_runs_and_is_the_function(name: str, side: str) -> None:
     np.testing.assert_allclose(np.asarray(got), np.asarray(getattr(record, side)(given)), rtol=1e-5, atol=1e-6)
 
 
-def test_an_issue_has_a_program_that_runs_and_the_versions(squareplus: Any) -> None:
-    deviation = next(one for one in squareplus.activation.deviations if one.id == "squareplus-overflow")
-    one = next(one for one in squareplus.disagreements if one.id == deviation.id)
+def bug(made: Any, id_: str) -> tuple[Any, Any]:
+    """The declared deviation with this id, and what was seen of it."""
+    return tuple(next(one for one in found if one.id == id_) for found in (made.activation.deviations, made.disagreements))
+
+
+def test_an_issue_is_what_a_maintainer_wants(squareplus: Any) -> None:
+    """The symptom in numbers, a program that runs and that people can read, and the versions; no word of crosscheck."""
+    deviation, one = bug(squareplus, "squareplus-overflow")
     text = issues.text(squareplus, deviation, one)
-    assert text.startswith("# `jax.nn.squareplus`: the value is ∞ at x = −1e+300, not 1e-300\n")
+    assert text.startswith("# jax.nn.squareplus: inf at x = -1e+300 in float64, expected 1e-300\n")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert examples.python(code, {}).startswith("inf here;")
-    assert re.search(r"Observed with torch \d.*, jax \d.*, Python 3\.\d+", text)
+    assert "numpy.array([-1e+300] * " in code
+    assert f"**Actual**: {examples.python(code, {}).strip()}\n" in text
+    assert "**Expected**: 1e-300," in text
+    assert re.search(r"^The code: https://github.com/jax-ml/jax/blob/\S+$", text, re.MULTILINE)
+    assert re.search(r"^jaxlib: +\d", text, re.MULTILINE)
+    assert "crosscheck" not in text
     button = issues.button(squareplus, deviation, one)
     assert "\n" not in button
-    assert "&quot;here; inf" in button
+    assert "expected 1e-300" in button
+
+
+def test_the_torch_side_of_an_issue_has_torch_s_own_words_on_versions() -> None:
+    made = activations.explanation("standardize")
+    deviation, one = bug(made, "standardize-unshifted-gradient")
+    text = issues.text(made, deviation, one)
+    assert re.search(r"^PyTorch version: \d", text, re.MULTILINE)
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert f"**Actual**: {examples.python(code, {}).strip()}\n" in text
+    got, expected = re.findall(r"^# .*: (\S+) in a row of 2 in float64, expected (\S+)$", text, re.MULTILINE)[0]
+    assert got != expected  # with as many digits as it takes
+    assert not issues.reportable(*bug(made, "standardize-second-derivative-forward"))  # somebody has filed it
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype", "said"),
+    [
+        ("0x3f800000", "float32", "1.0"),
+        ("0x3dcccccd", "float32", "0.1"),
+        ("0x42ca", "bfloat16", "101.0"),
+        ("0x7fe1ccf385ebc8a0", "float64", "1e+308"),
+        ("0x7fc00000", "float32", "0x7fc00000"),
+    ],
+)
+def test_numbers_are_written_as_people_read_them(bits: str, dtype: str, said: str) -> None:
+    assert issues.readable(bits, dtype) == said
+
+
+def test_what_is_gone_in_a_newer_release_or_is_no_bug_has_nothing_to_report(squareplus: Any) -> None:
+    assert not issues.reportable(*bug(squareplus, "squareplus-layout-jax"))
+    assert issues.reportable(*bug(squareplus, "squareplus-overflow"))
+    deviation, one = bug(squareplus, "squareplus-overflow")
+    gone = dataclasses.replace(one, not_seen_in=tuple(upstream.newest_environments()))
+    assert not issues.reportable(deviation, gone)
+    assert re.fullmatch(r"torch \d+\.\d+ and jax \d+\.\d+", upstream.fixed_in(gone))
+    assert 'newest="no"' in disagreements.row(squareplus.activation, deviation, gone)
+    assert upstream.fixed_in(one) == ""
+
+
+def test_an_issue_is_linked_as_one_and_code_is_not() -> None:
+    assert str(upstream.known("https://github.com/jax-ml/jax/issues/39707")).startswith("[jax-ml/jax#39707](https://")
+    assert upstream.known("https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py") is None
+    bugs = [one for record in crosscheck.activations.values() for one in record.deviations if one.bug]
+    assert all(one.link in upstream.STATES or "189803" in one.link for one in bugs if upstream.known(one.link))
+
+
+def test_the_bugs_of_other_functions_are_in_the_same_table() -> None:
+    assert others.check() == []
+    row = others.row("The gradient of ldexp", others.OTHERS["The gradient of ldexp"], "0.75 0.0\n0.75 0.25\n", "here")
+    assert 'href="../undocumented/#the-gradient-of-ldexp"' in row
+    assert "<code>0.75 0.0</code>" in row
+    fields = set(re.findall(r'<select name="(\w+)">', disagreements.form()))
+    assert fields == set(re.findall(r" data-(\w+)=", row))  # the script asks for each
 
 
 def test_a_derivative_is_shown_as_differentiated() -> None:

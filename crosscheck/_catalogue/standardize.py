@@ -164,8 +164,8 @@ DEVIATIONS = (
         id="standardize-16-bit-offset",
         cause="inaccurate",
         implementations=(TORCH,),
-        reason="In the 16-bit dtypes torch returns up to 0.02 for a row of equal entries, where the exact result is 0. "
-        "torch computes x / s - mean / s in float32, and rounds both terms before they cancel. In float16, where the "
+        reason="In the 16-bit dtypes torch's value loses its digits where an entry is near the mean of its row. torch "
+        "computes x / s - mean / s in float32, and rounds both terms before they cancel. In float16, where the "
         "difference is too small for the format, the result is sometimes -0. Since this was reported, torch subtracts the "
         "mean first, but not in the 16-bit dtypes.",
         link="https://github.com/pytorch/pytorch/issues/108072",

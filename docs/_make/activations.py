@@ -13,8 +13,10 @@ import examples
 import figures
 import formulas
 import issues
+import others
 import products
 import tolerances
+import upstream
 import verdict
 from headings import NAMES, heading
 from products import Content, Maker
@@ -49,9 +51,10 @@ def make(maker: Maker) -> None:
     maker.forget("activation-")
     rows = {name: (maker.folder / f"activation-{name}" / ROWS).read_text("utf-8") for name in crosscheck.activations}
     found = {name: json.loads((maker.folder / f"activation-{name}" / TOLERANCES).read_text("utf-8")) for name in rows}
+    more = others.rows(maker, upstream.with_releases_of(described()))
     pages = {
         f"site/{FOLDER}/index.md": gallery() + verdict.all_tolerances(found, described_here()),
-        f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values())),
+        f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values()) + more),
     }
     maker.make("catalogue", products.key(*pages.values()), lambda: pages)
 
@@ -242,8 +245,10 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
     said = heading(made.activation, deviation, one)
     yield f"### {said} {{ #{deviation.id} }}"
     bug = "It looks like a bug of the framework. " if one.bug else ""
+    gone = f" It is gone in {upstream.fixed_in(one)}." if upstream.fixed_in(one) else ""
     who = on_screen(one.implementations)
-    yield f"{bug}{one.reason} [Source]({one.link})"
+    issue = upstream.known(one.link)
+    yield f"{bug}{one.reason}{gone} " + (f"See {issue}." if issue else f"[Source]({one.link})")
     cause = f"[{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}"
     yield (
         " ".join([f"`{deviation.id}`, {who}: {cause}.", *(environments(one, deviation) if one.seen_in else ())])
@@ -259,7 +264,7 @@ def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> 
         shown = "\n\n".join(f"{result.label}:\n\n{text}" for result, text in code.items())
     else:
         shown = tabs({Implementation.of(result.implementation).side: text for result, text in code.items()})
-    if one.cause not in issues.MINE:
+    if issues.reportable(deviation, one):
         yield issues.button(made, deviation, one)
     yield f'???{"+" * one.bug} example "Reproduce it"\n\n{indented(shown)}'
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'

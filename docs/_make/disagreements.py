@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from html import escape
 
+import upstream
 from headings import heading
 
 import crosscheck
@@ -25,10 +26,12 @@ search:
 
 # Every disagreement
 
-This page lists what is known to be wrong, or chosen differently, in the activation functions that the frameworks ship. Each
-row links to the reason, to a program that reproduces it, and to the text of an issue. The last column shows the results at
-one input, computed when this page was built, and the exact result, correctly rounded. The causes are explained on
-[the page on the method](method.md#causes). [`crosscheck atlas`](atlas.md) prints the list for your environment.
+This page lists what is known to be wrong, or chosen differently, in the activation functions that the frameworks ship, and
+what [the dictionary](undocumented.md) found in other functions. Each row links to the reason and to a program that
+reproduces it. What looks like a bug, is in the newest releases on record and has no issue yet also has the text of one. The
+last column shows the results at one input, computed when this page was built, and the exact result, correctly rounded. The
+causes are explained on [the page on the method](method.md#causes). [`crosscheck atlas`](atlas.md)
+prints the list for your environment.
 
 <script defer src="../{SCRIPT}"></script>
 """
@@ -50,6 +53,7 @@ def form() -> str:
     """What can be asked for; without a script it stays hidden, and the table is whole."""
     choices = {
         "bug": {"yes": "looks like a bug", "no": "does not"},
+        "newest": {"yes": "still in the newest release", "no": "gone there", "unknown": "not looked for there"},
         "framework": {"torch": "PyTorch", "jax": "JAX"},
         "function": named(record.name for record in crosscheck.activations.values() if record.deviations),
         "cause": named(CAUSES[:7]),
@@ -100,13 +104,17 @@ def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
         "framework": "|".join(sides),
         "version": "|".join(one.seen_in),
         "bug": "yes" if deviation.bug else "no",
+        "newest": "no" if upstream.fixed_in(one) else "yes",
     }
+    issue = upstream.known(deviation.link)
     natives = (f"<code>{record.natives[side].path}</code>" for side in sides)
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     page = f"../activations/{record.name}/#{deviation.id}"
     cells = (
         f'<a href="{page}">{escape(heading(record, deviation, one))}</a>'
         + (" <strong>looks like a bug</strong>" if deviation.bug else "")
+        + (f" <em>gone in {upstream.fixed_in(one)}</em>" if upstream.fixed_in(one) else "")
+        + (f' <a href="{issue.link}">{issue.name}</a>' if issue and deviation.bug else "")
         + f'<br><small><a href="#row-{deviation.id}" aria-label="link to this row">#</a> {deviation.id}</small>',
         f'<a href="../activations/{record.name}/">{record.name}</a> <br><small>{" <br>".join(natives)}</small>',
         f'<span title="{escape(SENTENCES[deviation.cause])}">{deviation.cause}</span>',

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import tolerances
+import upstream
 from headings import NAMES, heading, orders, who
 from tolerances import HIGH, LOW, Tolerance
 
@@ -139,5 +140,7 @@ def listed(made: Explanation) -> list[list[str]]:
     rows = [["disagreement, severest first", "kind"]]
     for deviation in sorted(made.activation.deviations, key=severest_first):
         said = heading(made.activation, deviation, seen[deviation.id])
-        rows.append([f"[{said}](#{deviation.id})", "**looks like a bug**" if deviation.bug else KINDS[deviation.cause]])
+        gone = upstream.fixed_in(seen[deviation.id])
+        kind = "**looks like a bug**" if deviation.bug else KINDS[deviation.cause]
+        rows.append([f"[{said}](#{deviation.id})", kind + (f", gone in {gone}" if gone else "")])
     return rows

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import PATIENCE_S, Chromium
+from conftest import PATIENCE_S, SITE, Chromium
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -42,6 +42,7 @@ def test_without_a_script_every_row_is_there(browser: Chromium, site: str) -> No
         ("framework", "jax"),
         ("version", "torch-2.13-jax-0.10-avx2"),
         ("bug", "yes"),
+        ("newest", "yes"),
     ],
 )
 def test_it_is_filtered_by_each_of_its_properties(browser: Chromium, site: str, name: str, value: str) -> None:
@@ -88,13 +89,34 @@ def test_a_native_name_finds_its_rows(browser: Chromium, site: str, words: str, 
 
 def test_the_text_of_an_issue_is_copied_with_the_versions(browser: Chromium, site: str) -> None:
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"], "origin": site})
-    browser.open(f"{site}/activations/softshrink/#softshrink-compiled-nan")
-    browser.driver.find_element(By.CSS_SELECTOR, "#softshrink-compiled-nan ~ div .issue button").click()
+    browser.open(f"{site}/activations/squareplus/#squareplus-overflow")
+    browser.driver.find_element(By.CSS_SELECTOR, "#squareplus-overflow ~ div .issue button").click()
     read = "navigator.clipboard.readText().then(done, one => done(String(one)))"
     copied = browser.driver.execute_async_script(f"const done = arguments[0]; setTimeout(() => {read}, 200)")
-    assert copied.startswith("# `torch.nn.functional.softshrink`: ")
-    assert "```python\nimport torch\n" in copied
-    assert re.search(r"Observed with torch \d[^\n]*, jax \d[^\n]*, Python 3", copied)
+    assert copied.startswith("# jax.nn.squareplus: inf at x = -1e+300 in float64, expected 1e-300\n")
+    assert "```python\nimport jax\n" in copied
+    assert re.search(r"^jaxlib: +\d", copied, re.MULTILINE)
+    assert "crosscheck" not in copied
+
+
+def test_a_button_stands_only_where_there_is_something_to_report(browser: Chromium, site: str) -> None:
+    """Not where a newer release is right, nor where somebody has filed an issue, nor where it is no bug."""
+    browser.open(f"{site}/{PAGE}?bug=yes&newest=yes")
+    still = shown(browser, "function")
+    buttons = {
+        path.parent.name: path.read_text("utf-8").count('class="issue"') for path in SITE.glob("activations/*/index.html")
+    }
+    assert sum(buttons.values()) > 0
+    assert all(count <= still.count(name) for name, count in buttons.items())
+    browser.open(f"{site}/{PAGE}?bug=yes&newest=no")
+    assert "softshrink" in shown(browser, "function")
+    browser.open(f"{site}/activations/softshrink/")
+    assert not browser.driver.find_elements(By.CSS_SELECTOR, ".issue")
+
+
+def test_the_best_bugs_of_other_functions_are_in_the_table(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/{PAGE}?bug=yes")
+    assert {"ldexp", "polygamma", "NAdam", "attention"} <= set(shown(browser, "function"))
 
 
 def test_it_is_sorted_by_a_column_up_and_down(browser: Chromium, site: str) -> None:

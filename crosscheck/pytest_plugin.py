@@ -68,6 +68,9 @@ class Crosscheck:
         self._test, self._config = test, config
         self.compared = False
 
+    def __repr__(self) -> str:
+        return "<fixture crosscheck>"  # pytest shows it where a test fails
+
     def assert_agree(self, torch_fn: Any = None, jax_fn: Any = None, inputs: Any = None, **options: Any) -> PairReport:
         """Return the report if the two functions agree; otherwise fail with its story."""
         __tracebackhide__ = True

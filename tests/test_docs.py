@@ -47,6 +47,14 @@ def test_the_readme_is_short_and_its_example_prints_what_it_says() -> None:
     assert shown.startswith("DISAGREE (inaccurate): softplus / my_softplus:\n  the JAX function loses digits")
 
 
+def test_the_changelog_of_the_first_release_says_what_it_does() -> None:
+    """What was wrong before anybody got it is no news."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    (release,) = re.findall(r"^## 0\.1\.0.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(release.splitlines()) <= 60
+    assert "no longer" not in release
+
+
 PROMISE = (
     "At every input that was tried, the error of crosscheck's own implementations is at most 4 ULP in the value, 5 in the "
     "gradient, 10 in the second derivative, and 1 in 16-bit dtypes. Where the terms of a derivative cancel, the ULP is that "

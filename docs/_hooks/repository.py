@@ -47,7 +47,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: object) ->
     if where.netloc != "github.com" or not page.file.src_uri.endswith(".ipynb"):
         return html
     colab = f"https://colab.research.google.com/github{where.path}/blob/{BRANCH}/docs/{page.file.src_uri}"
-    install = f'%pip install "torch-jax-crosscheck[all] @ git+{url}"'
+    install = f'%pip install "torch-jax-crosscheck[all,dictionary] @ git+{url}"'
     said = f'<a href="{colab}">Open it in Colab</a>, and first run there <code>{install}</code>'
     return re.sub("</h1>", lambda title: f'{title[0]}<p class="notebook-download">{said}</p>', html, count=1)
 

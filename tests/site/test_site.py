@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -239,6 +240,51 @@ def test_a_page_leads_to_its_source_where_the_repository_is_known(
     notebook = (tmp_path / "site" / "tutorials" / "zero" / "index.html").read_text("utf-8")
     assert "https://github.com/owner/name/edit/main/docs/tutorials/zero.ipynb" in notebook
     assert 'href="https://colab.research.google.com/github/owner/name/blob/main/docs/tutorials/zero.ipynb"' in notebook
+
+
+@pytest.fixture
+def themed(tmp_path: Path) -> Callable[..., str]:
+    """Renders a small site with the real configuration and theme; gives the page of a notebook."""
+    (tmp_path / "docs" / "tutorials").mkdir(parents=True)
+    for name in ("_hooks", "_overrides", "assets"):
+        (tmp_path / "docs" / name).symlink_to(ROOT / "docs" / name)
+    for name, text in (("index.md", "# Home"), ("glossary.md", "# Glossary"), ("tutorials/one.ipynb", notebook("# One"))):
+        (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
+    nav = "[{Home: index.md}, glossary.md, {Learn: [tutorials/one.ipynb]}]"
+    (tmp_path / "mkdocs.yml").write_text(f"INHERIT: {CONFIGURATION}\nnav: {nav}\n", encoding="utf-8")
+    (tmp_path / "README.md").touch()
+    folders = ["--docs", str(tmp_path / "docs"), "--made", str(tmp_path / "build" / "docs")]
+
+    def run(**environment: str) -> str:
+        for command in (
+            [sys.executable, str(ROOT / "docs" / "_make"), "notebooks", *folders],
+            [sys.executable, "-m", "mkdocs", "build", "--strict"],
+        ):
+            done = subprocess.run(
+                command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        return (tmp_path / "site" / "tutorials" / "one" / "index.html").read_text("utf-8")
+
+    return run
+
+
+def test_the_real_theme_shows_the_repository_edit_links_colab_and_the_choice_of_versions(themed: Callable[..., str]) -> None:
+    page = themed(REPO_URL="https://github.com/owner/name", DOCS_VERSIONS="mike")
+    links = re.findall(r'<a\b[^>]*href="([^"]+)"[^>]*>', page)
+    assert "https://github.com/owner/name" in links  # in the header
+    (edit,) = re.findall(r'<a href="([^"]+)" title="Edit this page"', page)
+    assert edit == "https://github.com/owner/name/edit/main/docs/tutorials/one.ipynb"
+    assert "https://colab.research.google.com/github/owner/name/blob/main/docs/tutorials/one.ipynb" in links
+    assert "%pip install" in page
+    (settings,) = re.findall(r'<script id="__config" type="application/json">(.*?)</script>', page)
+    assert json.loads(settings)["version"] == {"provider": "mike"}
+    assert not re.search('<(?:script|img|link)[^>]* (?:src|href)="https?:', page)
+
+
+def test_without_an_address_no_page_leads_to_a_repository(themed: Callable[..., str]) -> None:
+    page = themed(REPO_URL="", DOCS_VERSIONS="")
+    assert not re.search("github|colab|Edit this page", page)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The site as a reader's browser shows it, without a network."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,46 @@ def test_pages_say_different_things(browser: Chromium, site: str) -> None:
 def test_a_page_fits_on_a_phone(browser: Chromium, site: str, page: str) -> None:
     browser.size(PHONE, 844)
     assert sideways(browser, f"{site}/{page}") == []
+
+
+def cut(browser: Chromium, address: str) -> list[str]:
+    """The outputs of programs that readers see a part of."""
+    browser.open(address)
+    blocks = "[...document.querySelectorAll('article :is(.language-text, .language-console) pre code')]"
+    return list(browser.ask(f"{blocks}.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent)"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_output_is_cut_on_a_wide_screen(browser: Chromium, site: str, page: str) -> None:
+    assert cut(browser, f"{site}/{page}") == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if re.match("tutorials/.", page)])
+def test_a_notebook_has_all_of_its_pictures(browser: Chromium, site: str, page: str) -> None:
+    """As many as its cells have, in the notebook that the page offers."""
+    browser.open(f"{site}/{page}")
+    (path,) = (SITE / page).glob("*.ipynb")
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    drawn = sum("image/png" in output.get("data", {}) for output in outputs)
+    assert drawn == sum("alt" in cell["metadata"] for cell in cells)
+    assert browser.ask("document.querySelectorAll('article img.plot').length") == drawn
+
+
+@pytest.mark.parametrize("page", ["tutorials/3-plots/", "tutorials/4-softmax/"])
+def test_a_narrow_figure_is_whole_on_a_phone(browser: Chromium, site: str, page: str) -> None:
+    browser.size(PHONE, 844)
+    browser.open(f"{site}/{page}")
+    right = browser.ask("[...document.querySelectorAll('img.narrow')].map(one => one.getBoundingClientRect().right)")
+    assert right
+    assert max(right) <= PHONE
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_on_a_page_is_named_by_chance(page: str) -> None:
+    """No address in memory, no name that a tool made up for a file."""
+    text = re.sub("<[^>]+>", "", (SITE / page / "index.html").read_text(encoding="utf-8"))
+    assert re.findall(r"object at 0x[0-9a-f]+|\b\d{6,}\.py\b|&lt;[\w.-]+\.md \d+&gt;", text) == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -220,14 +261,20 @@ def test_search_finds(browser: Chromium, site: str, words: str, page: str) -> No
     until(browser, f"{found}.some(one => one.includes(arguments[0]))", page)
 
 
-@pytest.mark.parametrize("words", ["gelu", "relu", "softmax", "silu"])
-def test_search_ranks_a_function_first_that_is_called_so(browser: Chromium, site: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        *((name, f"/activations/{name}/") for name in ("gelu", "relu", "softmax", "silu")),
+        ("cross entropy", "/dictionary/losses/#torch-nn-functional-cross-entropy"),
+    ],
+)
+def test_search_ranks_first_what_is_called_so(browser: Chromium, site: str, words: str, address: str) -> None:
     browser.open(f"{site}/")
     box = browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input")
     box.click()
     box.send_keys(words)
     first = "document.querySelector('.md-search-result__link')?.getAttribute('href')"
-    until(browser, f"({first} ?? '').includes(arguments[0])", f"/activations/{words}/")
+    until(browser, f"({first} ?? '').replace(/\\?[^#]*/, '').includes(arguments[0])", address)
 
 
 def test_a_word_is_explained_by_a_tooltip(browser: Chromium, site: str) -> None:
@@ -267,6 +314,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("planted")
     (folder / "index.html").write_text(
         "<!doctype html><link rel=icon href=data:,><main style='width: 700px'>wide</main><img src=missing.png>"
+        "<article><div class=language-text><pre><code style='display: block; overflow: auto; width: 9em'>"
+        "an output that is cut, since it is long</code></pre></div></article>"
         "<img src=https://example.org/picture.png><script>console.error('planted')</script>"
     )
     yield from serve(folder)
@@ -278,6 +327,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 )
 def test_a_planted_fault_is_seen(browser: Chromium, planted: str, fault: str) -> None:
     assert any(fault in complaint for complaint in complaints(browser, f"{planted}/"))
+
+
+def test_a_planted_output_that_is_cut_is_seen(browser: Chromium, planted: str) -> None:
+    assert cut(browser, f"{planted}/") == ["an output that is cut, since it is long"]
 
 
 def test_a_planted_wide_page_is_seen(browser: Chromium, planted: str) -> None:

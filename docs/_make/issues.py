@@ -20,6 +20,7 @@ VIEW = re.compile(r"numpy\.uint\d+\)\.view\(((?:numpy|ml_dtypes)\.\w+)\)")
 LISTED = re.compile(r"\.view\(numpy\.uint\d+\)\.tolist\(\)")
 BESIDE = re.compile(r",\s*\"here; .*?\"\)$", re.MULTILINE)
 SAID = re.compile(r"  # (?!raises).*$|^# .*\n?", re.MULTILINE)
+VARIABLE = re.compile(r"[A-Z_]+=")
 MODES = {"compile": ", compiled", "jit": ", under jit", "vmap": ", under vmap", "forward": ", in forward mode"}
 
 
@@ -104,4 +105,4 @@ def versions(side: str) -> str:
     import jax
 
     lines = str(jax.print_environment_info(return_string=True)).splitlines()
-    return "\n".join(line for line in lines if line and not line.startswith("JAX_"))  # a cache of compiled programs
+    return "\n".join(line for line in lines if line and not VARIABLE.match(line))  # those of this build

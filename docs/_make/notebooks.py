@@ -16,7 +16,7 @@ from nbclient.exceptions import CellExecutionError
 from pixels import smaller
 from products import HERE
 
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 TITLE = re.compile(r"^# .+$", re.MULTILINE)
 NAME = re.compile(r"`([A-Za-z_]\w*)`")
 WORD = re.compile(r"\w+")

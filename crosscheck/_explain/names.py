@@ -29,7 +29,8 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
     inside = list(dict.fromkeys(refs(call)))
     if call.name in PARTS and call.pick is not None:
         return f"part {call.pick} of {said(segment, inside[0], depth)}"
-    if call.name in {*MOVING, "masked_fill"} and inside:
+    scaled = call.name in ("mul", "div") and len(inside) == 1  # by a number
+    if inside and (scaled or call.name in {*MOVING, "masked_fill"}):
         return said(segment, inside[0], depth)
     if layer := layer_of(segment, number):
         return f"the result of {layer}"

@@ -14,7 +14,7 @@ from crosscheck._explain.facts import Edit
 from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, Rule
 from crosscheck._explain.segment import Segment
 
-MOST_NUMBERS = 2**31
+MOST_NUMBERS = 2**30
 """All runs together compute at most so many numbers."""
 MOST_RUNS = 16_000
 """At most so many edits are tried."""

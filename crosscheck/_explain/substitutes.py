@@ -29,6 +29,14 @@ from crosscheck._explain.tables import (
 )
 from crosscheck._graph.graph import Call, Leaf, Ref
 
+FEW = 64
+"""So many numbers show which activation PyTorch computes."""
+MOST_STEPS = 12
+"""In more operations, nobody writes an activation."""
+ELEMENTWISE = frozenset(
+    {"add", "sub", "rsub", "mul", "div", "pow", "neg", "erf", "exp", "tanh", "sigmoid", "log1p", "clamp"}
+)
+"""What activations are written with."""
 FILL = 1e4
 """A sum with so large numbers is a mask."""
 
@@ -102,6 +110,39 @@ def _of_axis(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, A
     dim = list(range(segment.values[first.node].ndim)) if dim is None else dim
     keepdim = bool(call.args[place + 1]) if len(call.args) > place + 1 and isinstance(call.args[place + 1], bool) else False
     return (first, dim), {"keepdim": (keepdim or bool(call.kwargs.get("keepdim", False))) and call.name != "select"}
+
+
+def activations(segment: Segment, node: int) -> Iterator[Edit]:
+    """Another activation where PyTorch computes one in several operations."""
+    value, inside = segment.values.get(node), segment.before(node)
+    if node not in segment.data or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return
+    few = slice(None, FEW)
+    for other in sorted(inside - {node}, reverse=True):
+        there = segment.values.get(other)
+        if other not in segment.data or not isinstance(there, torch.Tensor) or there.shape != value.shape:
+            continue
+        between = [one for one in inside - {other} if other in segment.before(one)]
+        path = {call.name for one in between if (call := segment.call(one)) is not None} - MOVING
+        if not 1 < len(between) <= MOST_STEPS or not path <= ELEMENTWISE:
+            continue
+        x, y = there.flatten()[few], value.flatten()[few]
+        own = next((name for name, function in UNARY.items() if torch.allclose(function(x), y, 1e-9, 1e-12)), None)
+        if own is None:
+            continue
+        for number, (name, function) in enumerate(UNARY.items()):
+            if name != own:
+                fact = Fact("other", torch=own, jax=name, where=said(segment, other), source=_source_of(segment, node))
+                if {name, own} == {"gelu", "the tanh form of gelu"}:
+                    forms = {"gelu": "exact", "the tanh form of gelu": "the tanh form"}
+                    fact = Fact("form", "gelu", torch=forms[own], jax=forms[name], source=fact.source)
+                new = Call(name, function, (Ref(other),))
+                yield Edit({node: new}, fact, ("activation", own, name), 0.8 + number * 1e-3)
+
+
+def _source_of(segment: Segment, node: int) -> str:
+    call = segment.call(node)
+    return call.source if call is not None else ""
 
 
 def missing(segment: Segment, node: int) -> Iterator[Edit]:

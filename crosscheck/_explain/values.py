@@ -13,8 +13,9 @@ from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.tables import EXTRA, LAYOUT, MOVING, PARTS, orders_of
-from crosscheck._graph.graph import Call, Leaf, Ref, put
+from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
+SCORES = "transposed: axes -2 and -1 exchanged"
 MOST_PAIRS = 60
 """So many values of one shape are exchanged in pairs at most."""
 
@@ -42,8 +43,21 @@ def extra(segment: Segment, value: int) -> Iterator[Edit]:
                 yield Edit({value: Call(name, function, (call,))}, fact, (kind, name), 1 + number * 1e-3)
             for some in sites(segment, value):
                 fact = Fact(kind, name, jax=name, where=said(segment, value), source=_source(segment, some[0]))
+                if name == SCORES and (factors := _factors(segment, value)):
+                    fact = Fact("exchange", torch=factors[1], jax=factors[0], source=fact.source)
                 size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
                 yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
+
+
+def _factors(segment: Segment, value: int) -> list[str]:
+    """The two values of whose product this is, such as queries and keys: in the other order they give it transposed."""
+    call = segment.call(value)
+    while call is not None and call.name in MOVING:
+        inside = list(refs(call))
+        call = segment.call(inside[0]) if inside else None
+    if call is None or call.name not in ("bmm", "mm"):
+        return []
+    return [said(segment, one) for one in refs(call)]
 
 
 def _shifted(segment: Segment, value: int) -> Iterator[Edit]:

@@ -379,7 +379,7 @@ def test_the_padding_of_a_convolution_is_named_behind_a_conversion(port: Port) -
 
     mask = (normal(2, 1, 12, 12) > 0).astype(int)
     report = compared(seeded(Padded()), convolved, normal(2, 2, 12, 12), mask)
-    assert [fault.explanation for fault in report.faults] == ["the convolution's padding: (0, 1) in JAX, (1, 1) in PyTorch"]
+    assert [fault.explanation for fault in report.faults] == ["PyTorch has the padding (1, 1) x (1, 1), JAX (0, 1) x (0, 1)"]
 
 
 class Hidden(nn.Module):

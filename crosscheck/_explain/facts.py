@@ -37,6 +37,7 @@ class Fact:
 _WORDS = {
     "setting": "{what}'s {role}: {jax} in JAX, {torch} in PyTorch",
     "form": "{what}: {jax} in JAX, {torch} in PyTorch",
+    "padding": "PyTorch has the padding {torch}, JAX {jax}",
     "other": "JAX computes {jax}, PyTorch {torch}",
     "binary": "JAX {jax} where PyTorch {torch}",
     "missing": "JAX forgets {what}",

@@ -181,7 +181,8 @@ def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
         if before != behind:
             padded = Call("pad", F.pad, (call.args[0], [before, behind] * rank))
             args = (padded, *call.args[1:4], [0] * rank, *call.args[5:])
-            fact = Fact("setting", "the convolution", "padding", str(tuple(call.args[4])), f"({before}, {behind})")
+            own = " x ".join(f"({one}, {one})" for one in call.args[4])
+            fact = Fact("padding", torch=own, jax=" x ".join([f"({before}, {behind})"] * rank), source=call.source)
             yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
 
 

@@ -6,7 +6,6 @@ import functools
 import json
 import operator
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ import crosscheck
 from crosscheck import Kink
 
 ROOT = Path(__file__).parent.parent
-SHOWN = re.compile(r"^( *)```(?:python|console|text)(?P<options>[^\n]*)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
-NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
 
 sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
 
@@ -101,69 +98,6 @@ def test_an_edited_package_changes_the_number_that_a_notebook_shows(tmp_path: Pa
         assert shown.cells[1].outputs[0].text == f"{number}\n"
 
 
-def written(folder: Path, *cells: str, **metadata: Any) -> Path:
-    """A notebook with a text, and cells of code; ``metadata`` is that of the last one."""
-    text, *codes = cells
-    made = [nbformat.v4.new_markdown_cell(text), *map(nbformat.v4.new_code_cell, codes)]
-    made[-1].metadata.update(metadata)
-    nbformat.write(nbformat.v4.new_notebook(cells=made), folder / "one.ipynb")
-    return folder / "one.ipynb"
-
-
-FIGURE = "%matplotlib inline\nfrom matplotlib.figure import Figure\nfigure = Figure()\n_ = figure.subplots()\nfigure"
-
-
-@pytest.mark.parametrize(
-    ("cells", "metadata", "said"),
-    [
-        (["# One", "print(1)"], {"alt": "a line"}, "a cell with a description of its picture shows none"),
-        (["# One\n\nSee `mul`.", "print('bmm')"], {}, "the text names mul, which neither"),
-    ],
-)
-def test_a_notebook_that_says_what_is_not_there_is_an_error(
-    tmp_path: Path, cells: list[str], metadata: dict[str, str], said: str
-) -> None:
-    with pytest.raises(notebooks.NotebookError, match=said):
-        notebooks.executed(written(tmp_path, *cells, **metadata))
-
-
-def test_what_a_notebook_prints_is_folded_and_its_figures_are_kept(tmp_path: Path) -> None:
-    path = written(tmp_path, "# One\n\nSee `word`.", f"print('word ' * 40)\n{FIGURE}", alt="a line")
-    _, cell = nbformat.reads(notebooks.executed(path), 4).cells
-    printed, figure = cell.outputs
-    assert max(map(len, printed.text.splitlines())) <= WIDTH
-    assert printed.text.split() == ["word"] * 40
-    assert "image/png" in figure.data
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_where_it_was_downloaded_to(path: Path, tmp_path: Path) -> None:
-    """Alone in a folder, with no part of the repository beside it."""
-    made = nbformat.reads(notebooks.executed(Path(shutil.copy(path, tmp_path))), 4)
-    assert all(cell.execution_count for cell in made.cells if cell.cell_type == "code")
-
-
-def wide(page: str) -> list[str]:
-    """Lines of examples and commands that readers see a part of."""
-    shown = [
-        found for found in SHOWN.finditer(page) if 'exec="true"' not in found["options"] or "source=" in found["options"]
-    ]
-    lines = [line for found in shown for line in found["code"].splitlines()]
-    return [line for line in lines if len(line) > WIDTH and not line.endswith("# hide")]
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.stem)
-def test_no_example_of_a_page_is_cut(path: Path) -> None:
-    assert wide(path.read_text("utf-8")) == []
-
-
-def test_an_example_that_is_cut_is_seen() -> None:
-    line = "x = " + "1 + " * 30 + "1"
-    assert wide(f"```python\n{line}\n```\n") == [line]
-    assert wide(f'```python exec="true"\n{line}\n```\n') == []  # is not shown
-
-
 EXAMPLES = """
 ```python exec="true" source="above" result="text" session="one"
 x = 6
@@ -211,16 +145,6 @@ def test_an_example_is_another_one_when_what_was_run_before_it_has_changed() -> 
     assert [block.key for block in blocks.blocks(EXAMPLES.replace("Words", "Other words"))] == keys[0]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_kept_without_outputs_and_has_exercises_with_solutions(path: Path) -> None:
-    kept = nbformat.read(path, 4)
-    nbformat.validate(kept)
-    code = [cell for cell in kept.cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
-    assert any(re.search(r"^## Exercises$", cell.source, re.MULTILINE) for cell in kept.cells)
-    assert sum("solution" in cell.metadata.get("tags", ()) for cell in code) >= 2
-
-
 def test_the_rooms_are_drawn_from_the_code() -> None:
     rows = rooms.table().splitlines()[2:]
     names = {row.split("`")[1] for row in rows}
@@ -229,14 +153,6 @@ def test_the_rooms_are_drawn_from_the_code() -> None:
     way = rooms.walk(lambda: crosscheck.verify("relu", dtypes=["float32"], orders=[0], quick=True))
     assert "- `verify.verify`: Judge activations against the proven truth" in way
     assert way.index("**`_verify`**") < way.index("**`_truth`**") < way.index("- `truth.Truth.error`")
-
-
-def test_the_notebooks_are_numbered_and_introduced() -> None:
-    introduced = re.findall(
-        r"^\d\. \[.*?\]\((.*?)\.ipynb\)", (ROOT / "docs/tutorials/index.md").read_text("utf-8"), re.MULTILINE
-    )
-    assert [path.stem for path in NOTEBOOKS] == introduced
-    assert [path.stem.partition("-")[0] for path in NOTEBOOKS] == [str(i + 1) for i in range(len(NOTEBOOKS))]
 
 
 @pytest.mark.parametrize("name", crosscheck.__all__)

@@ -47,9 +47,16 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         for title, pattern in SECTIONS.items():
             if title in section:
                 section[title][1:1] = [
-                    uri for uri in sorted(found) if Path(uri).match(pattern) and uri not in section[title]
+                    uri for uri in sorted(found, key=numbered) if Path(uri).match(pattern) and uri not in section[title]
                 ]
     return config
+
+
+def numbered(uri: str) -> tuple[str, int, str]:
+    """The sort key of a page: by its number, if its name begins with one."""
+    folder, _, name = uri.rpartition("/")
+    number = name.partition("-")[0]
+    return folder, int(number) if number.isdigit() else 0, name
 
 
 @event_priority(100)  # before mkdocs-jupyter, which takes the notebooks

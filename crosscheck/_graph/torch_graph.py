@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crosscheck._graph.graph import Call, Graph, Leaf, Ref
-from crosscheck._shadow.torch_operations import WIDE, plan_of, written_by
+from crosscheck._shadow.torch_operations import WIDE, Plan, plan_of, storage_of, written_by
 
 LARGEST_CONSTANT = 2**20
 """The value of a constant is kept up to this many numbers."""
@@ -51,7 +52,7 @@ class Recording(TorchDispatchMode):
         self._wide, self._path, self._count = wide, path, operations
         self._nodes: Any = WeakIdKeyDictionary()
         """For each tensor that is alive, its node, and how often its storage had been written to when it was made."""
-        self._written: dict[int, int] = {}
+        self._written: dict[int | None, int] = {}
 
     def given(self, tensors: Sequence[Any], names: Sequence[str]) -> None:
         """Make leaves of the inputs."""
@@ -70,38 +71,47 @@ class Recording(TorchDispatchMode):
         if plan.composite:  # it arrives only in inference mode
             with self:
                 return func.decompose(*args, **kwargs)
-        given = self._argument(args), {key: self._argument(one) for key, one in kwargs.items()}
+        given = self._given(args, kwargs)
         before = self._count()
         result = func(*args, **kwargs)
-        written = list(written_by(plan, args, kwargs))
-        for tensor in written:
-            key = tensor.untyped_storage()._cdata
-            self._written[key] = self._written.get(key, 0) + 1
+        with suppress(Exception):  # a tensor of a kind that has no storage is not in the graph
+            for tensor in written_by(plan, args, kwargs):
+                key = storage_of(tensor)
+                self._written[key] = self._written.get(key, 0) + 1
+            if given is not None:
+                self._add(plan, func, given, result, before if self._count() > before else None)
+        return result
+
+    def _given(self, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]] | None:
+        """The arguments as the graph has them; None if one is of a kind that has no storage."""
+        with suppress(Exception):
+            return self._argument(args), {key: self._argument(one) for key, one in kwargs.items()}
+        return None
+
+    def _add(self, plan: Plan, func: Any, given: tuple[Any, dict[str, Any]], result: Any, operation: int | None) -> None:
         call = Call(
             plan.name,
-            in_float64(func, bool(written)),
+            in_float64(func, bool(plan.written)),
             tuple(given[0]),
             given[1],
             path=self._path(),
             source=_line(),
-            operation=before if self._count() > before else None,
+            operation=operation,
             schema=func._schema,
         )
         several = isinstance(result, (list, tuple))
         for number, one in enumerate(result if several else [result]):
             if isinstance(one, torch.Tensor):
-                node = replace(call, pick=number) if several else call
-                self._known(one, self.graph.add(node))
-        return result
+                self._known(one, self.graph.add(replace(call, pick=number) if several else call))
 
     def _known(self, tensor: Any, ref: Ref) -> Ref:
-        self._nodes[tensor] = ref, self._written.get(tensor.untyped_storage()._cdata, 0)
+        self._nodes[tensor] = ref, self._written.get(storage_of(tensor), 0)
         return ref
 
     def _of(self, tensor: Any) -> Ref | None:
         """The node of a tensor; None if it has none, or if something was written to its storage since."""
         found = self._nodes.get(tensor)
-        if found is None or found[1] != self._written.get(tensor.untyped_storage()._cdata, 0):
+        if found is None or found[1] != self._written.get(storage_of(tensor), 0):
             return None
         ref: Ref = found[0]
         return ref

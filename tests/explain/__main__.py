@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from corpora import chosen, parser_of, write_rows
@@ -38,8 +37,8 @@ def main(arguments: list[str]) -> int:
     # The threads of several processes wait for each other, which would count as their time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(asked.processes, spawned, warm_up, max_tasks_per_child=PER_PROCESS) as pool:
-        for row in pool.map(judged, [case.name for case in cases]):
+    with spawned.Pool(asked.processes, warm_up, maxtasksperchild=PER_PROCESS) as pool:
+        for row in pool.imap(judged, [case.name for case in cases]):
             rows.append(row)
             print(line(row), flush=True)
             if asked.json:

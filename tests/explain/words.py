@@ -22,7 +22,7 @@ EPSILON = r"\beps(ilon)?\b"
 CLAIMS = {
     "epsilon": EPSILON,
     "mask": r"\bmasks?\b|diagonal",
-    "bias": r"(?<![.\w])bias\b",
+    "bias": r"(?<![.\w'])bias\b",
     "transposed": r"transposed",
     "exchanged": r"exchanged|swapped",
     "cast": r"bfloat16|float16|half precision",

@@ -343,7 +343,7 @@ def test_the_records_of_two_environments_are_compared_by_name(tmp_path: Path) ->
     old, new = "torch-2.13-jax-0.10-avx2", "torch-2.13-jax-0.10-avx512"
     done = atlas("--diff", old, new, "--json", str(tmp_path / "diff"))
     assert done.exit_code == 1
-    assert done.output.startswith(f"CHANGED: {old} against {new}: ")
+    assert done.output.startswith(f"CHANGED: {old} against {new}:")
     data = json.loads((tmp_path / "diff").read_text("utf-8"))
     kinds = {change["id"]: change["kind"] for change in data["changes"]}
     assert kinds["gelu-top-binade"] == "appeared"

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
+from types import FunctionType, ModuleType
 from typing import Any
 
 from crosscheck._compare.compare import compare
@@ -37,10 +38,17 @@ def parameters(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
             with contextlib.suppress(AttributeError, ImportError, TypeError, ValueError):  # not there, or not in Python
                 signature = inspect.signature(pkgutil.resolve_name(name))
                 found[name] = tuple(
-                    one.name if one.default is one.empty else f"{one.name}={one.default!r}"
+                    one.name if one.default is one.empty else f"{one.name}={_default(one.default)}"
                     for one in signature.parameters.values()
                 )
     return found
+
+
+def _default(value: object) -> str:
+    """A default in words: without where a module is installed, or where an object is in memory."""
+    if isinstance(value, ModuleType | FunctionType):
+        return value.__name__
+    return type(value).__name__ if " object at 0x" in repr(value) else repr(value)
 
 
 def judge(pair: TranslatedPair, *, draws: bool, dtypes: tuple[str, ...]) -> TranslatedPair:

@@ -218,44 +218,43 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
         lambda x, w: F.layer_norm(x, (8,), w, eps=1e-3),
         lambda x, w: normed(x, 1e-5) * w,
         (ROWS, crosscheck.normal(8)),
-        "with 0.001 in place of its 1e-05, JAX gives what PyTorch gives",
+        "LayerNorm's epsilon: 1e-05 in JAX, 0.001 in PyTorch",
     ),
     "an epsilon left out": (
         lambda x, w: F.layer_norm(x, (8,), w, eps=1e-2),
         lambda x, w: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True)) * w,
         (ROWS, crosscheck.normal(8)),
-        "with 0 in place of its 0.01, PyTorch gives what JAX gives",
+        "LayerNorm's epsilon: 0 in JAX, 0.01 in PyTorch",
     ),
     "an unbiased norm": (
         lambda x, w: F.layer_norm(x, (8,), w),
         lambda x, w: normed(x, 1e-5, ddof=1) * w,
         (ROWS, crosscheck.normal(8)),
-        "with 9 in place of its 8 (n = 8, the number of elements of `x0` along axis 1, as a biased and an unbiased variance "
-        "differ), JAX gives what PyTorch gives",
+        "LayerNorm: the variance with divisor n - 1 in JAX, as usual in PyTorch",
     ),
     "a slope": (
         lambda x, w: F.leaky_relu(x * w, 0.02),
         lambda x, w: jax.nn.leaky_relu(x * w, 0.1),
         (ROWS, crosscheck.normal(8)),
-        "with 0.02 in place of its 0.1, JAX gives what PyTorch gives",
+        "leaky_relu's slope: 0.1 in JAX, 0.02 in PyTorch",
     ),
     "a temperature": (
         lambda x: (x / 2).softmax(-1),
         lambda x: jax.nn.softmax(x / 3),
         (ROWS,),
-        "with 2 in place of its 3, JAX gives what PyTorch gives",
+        "the divisor: 3 in JAX, 2 in PyTorch",
     ),
     "a scale left out": (
         lambda q, k: torch.softmax(q @ k.T / 8**0.5, -1) @ k,
         attention,
         (ROWS, crosscheck.normal((5, 8))),
-        "with 1 in place of its 2.82843, PyTorch gives what JAX gives",
+        "JAX forgets to divide by 2.82843",
     ),
     "a masked value": (
         lambda x, m: x.masked_fill(m, -1e9).softmax(-1),
         lambda x, m: jax.nn.softmax(jnp.where(m, -1.0, x)),
         (ROWS, MASK),
-        "with -1e+09 in place of its -1, JAX gives what PyTorch gives",
+        "the mask's value: -1 in JAX, -1e+09 in PyTorch",
     ),
     "two numbers": (
         lambda m, g: 0.9 * m + 0.1 * g,
@@ -263,18 +262,18 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
         (LINE, LINE),
         "with 0.9 and 0.1 in place of its 0.95 and 0.05, JAX gives what PyTorch gives",
     ),
-    "a power": (lambda x: x**3 + 1, lambda x: x**2 + 1, (LINE,), "with 2 in place of its 3, PyTorch gives what JAX gives"),
+    "a power": (lambda x: x**3 + 1, lambda x: x**2 + 1, (LINE,), "the exponent: 2 in JAX, 3 in PyTorch"),
     "a term": (
         lambda x, y: x.sin() + 3 * y.cos(),
         lambda x, y: jnp.sin(x) + jnp.cos(y),
         (LINE, LINE),
-        "with 1 in place of its 3, PyTorch gives what JAX gives",
+        "JAX forgets to multiply with 3",
     ),
     "a factor inside": (
         lambda x, y: x.sin() + y.cos() + y.cos() + y.cos(),
         lambda x, y: jnp.sin(x) + jnp.cos(y),
         (LINE, LINE),
-        "with the result of its cos times 3, JAX gives what PyTorch gives",
+        "JAX subtracts where PyTorch adds",
     ),
     # random numbers, and what a result depends on
     "random numbers": (
@@ -293,7 +292,7 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
         lambda x: (x @ x.T).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf).softmax(-1) @ x,
         lambda x: jax.nn.softmax(x @ x.T) @ x,
         (ROWS,),
-        "at each position along axis 0 of `x` PyTorch uses no later ones, which JAX does",
+        "JAX forgets the mask",
     ),
     "statistics of the batch": (
         lambda x: F.layer_norm(x, (8,)),
@@ -369,7 +368,7 @@ def test_a_factor_is_the_number_of_elements_only_if_it_changes_with_it() -> None
 
 def test_numbers_that_are_nearly_equal_are_said_with_the_digits_in_which_they_differ() -> None:
     inside = crosscheck.compare(lambda x: x * (1 + 1e-9), lambda x: x, [LINE], dtype="float64", order=0)
-    assert inside.diagnosis.how == "with 1 in place of its 1.000000001, PyTorch gives what JAX gives"
+    assert inside.diagnosis.how == "JAX forgets to multiply with 1.000000001"
     scaled = crosscheck.compare(lambda x: x.softmax(-1) / 0.7 * 0.70000003, jax.nn.softmax, [ROWS], dtype="float64", order=0)
     assert scaled.diagnosis.how == "JAX gives 0.99999996 times what PyTorch gives"
 

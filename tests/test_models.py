@@ -291,8 +291,9 @@ def test_every_fault_is_explained_not_only_the_first() -> None:
 
     report = compare_models(model, relus, [np.random.default_rng(0).normal(size=(3, 4))], params=params, order=0)
     assert [fault.torch for fault in report.faults] == ["1", "3", "5", "7", "9", "11"]
-    named = [fault.explanation.partition("the JAX function is ")[2] for fault in report.faults]
-    assert named == ["silu"] * 5 + ["relu"]
+    assert [fault.explanation for fault in report.faults] == ["JAX computes silu, PyTorch gelu"] * 5 + [
+        "JAX computes relu, PyTorch gelu"
+    ]
     assert [len(group) for group in report.diverging] == [5, 1]
 
 
@@ -305,7 +306,7 @@ def test_a_mistake_that_every_layer_makes_is_explained_once() -> None:
     report = compared(architecture, port, order=0)
     assert len(report.faults) == 60
     assert [len(group) for group in report.diverging] == [60]
-    assert "60 x LayerNorm: layers.0.norm (LayerNorm, native_layer_norm): with 1e-05 in place of its 0.001" in report.story()
+    assert "60 x LayerNorm: layers.0.norm (LayerNorm, native_layer_norm): LayerNorm's epsilon: 0.001" in report.story()
 
 
 def test_the_tree_has_a_verdict_at_each_module(failing: ModelsReport) -> None:

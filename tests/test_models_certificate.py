@@ -345,7 +345,7 @@ def test_another_activation_between_layers_with_channels_last_is_named() -> None
         model, port, [x], params=params_of(model), order=0, torch_to_jax=lambda own: [own[0].transpose(0, 2, 3, 1)]
     )
     assert [fault.torch for fault in report.faults] == ["act"]
-    assert report.faults[0].explanation == "the PyTorch function is hard_silu, the JAX function is hard_sigmoid"
+    assert report.faults[0].explanation == "JAX computes hardsigmoid, PyTorch hardswish"
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ TABS = {found["library"]: textwrap.dedent(found["code"]) for found in TAB.findit
 SAID = {
     "variance + 1e-6": (
         "DISAGREE (definition): Sequential / port: first in 1: ",
-        "first in 1: with 1e-05 in place of its 1e-06, JAX gives what PyTorch gives",
-        "\n  2 (GELU, gelu): the PyTorch function is gelu, ",
+        "first in 1: LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch",
+        "\n  2 (GELU, gelu): gelu: the tanh form in JAX, exact in PyTorch",
     ),
     "approximate=False": ("AGREE: Sequential / port: the same function at all 6 landmarks", "gradients: 6 of 6 agree"),
     "report._repr_html_()": ("<svg", "Every layer", "<details open"),

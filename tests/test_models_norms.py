@@ -29,7 +29,7 @@ def test_a_batch_norm_may_be_folded_into_a_scale_and_a_shift(form: str) -> None:
     model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))), normal(6, 8)
     assert compared(model, port, x, order=1).passed
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
-    assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+    assert fault.explanation.endswith("Norm's epsilon: 0.001 in JAX, 1e-05 in PyTorch")
 
 
 LAYER_NORMS: dict[str, Any] = {
@@ -72,7 +72,7 @@ def test_a_layer_norm_may_scale_and_add_in_any_order(form: str, bias: bool) -> N
     assert (report := compared(model, port, X, order=1)).passed, report.story()
     assert not report.notes
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), X).faults
-    assert (fault.torch, fault.explanation) == ("last", "with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+    assert (fault.torch, fault.explanation) == ("last", "LayerNorm's epsilon: 0.001 in JAX, 1e-05 in PyTorch")
     faults = compared(model, lambda p, x: port(p, x, function=jnp.sin), X).faults
     assert {fault.operation for fault in faults} == {"tanh"}
 
@@ -88,7 +88,7 @@ def test_a_group_norm_may_scale_and_add_in_any_order() -> None:
     model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.GroupNorm(2, 8), nn.Linear(8, 3))), normal(6, 8)
     assert (report := compared(model, port, x, order=1)).passed, report.story()
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
-    assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+    assert fault.explanation.endswith("Norm's epsilon: 0.001 in JAX, 1e-05 in PyTorch")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

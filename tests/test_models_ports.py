@@ -112,7 +112,7 @@ def test_the_epsilon_of_a_batch_norm_is_named(folded: bool, last: bool) -> None:
 
     (fault,) = compared(model, port, IMAGE).faults
     assert fault.torch == "1"
-    assert fault.explanation.startswith("with 1e-05 in place of its 0.001, JAX gives what PyTorch gives")
+    assert fault.explanation == "BatchNorm's epsilon: 0.001 in JAX, 1e-05 in PyTorch"
 
 
 def test_a_tiny_difference_is_not_said_to_be_one_of_order() -> None:
@@ -125,7 +125,7 @@ def test_a_tiny_difference_is_not_said_to_be_one_of_order() -> None:
 
     (fault,) = compared(model, port, X).faults
     assert fault.torch == "1"
-    assert fault.explanation.startswith("with 1e-12 in place of its 5e-09, JAX gives what PyTorch gives")
+    assert fault.explanation.startswith("LayerNorm's epsilon: 5e-09 in JAX, 1e-12 in PyTorch")
 
 
 def test_a_pooling_is_compared_with_the_norm_behind_it() -> None:
@@ -164,7 +164,7 @@ def test_the_bias_that_a_tied_layer_forgets_is_named() -> None:
         return jnp.tanh(linear(p, "fc", p["table.weight"][ids])) @ p["table.weight"].T
 
     (fault,) = compared(seeded(Tied()), port, np.arange(15).reshape(3, 5)).faults
-    assert (fault.torch, fault.explanation.partition(",")[0]) == ("out", "JAX does not apply out.bias")
+    assert (fault.torch, fault.explanation.partition(",")[0]) == ("out", "JAX forgets the bias out.bias")
 
 
 class Masked(nn.Module):
@@ -186,7 +186,12 @@ class Masked(nn.Module):
         (-1e4, 0, lambda s: s * 0.35, None),
         (-inf, 0, lambda s: s * 0.35, None),
         (-1e4, 1, lambda s: s * 0.35, "PyTorch masks 10 of 72 places that JAX does not, such as [0, 0, 1]"),
-        (-1e4, 0, lambda s: jnp.tanh(s * 0.35), "JAX computes something else"),
+        (
+            -1e4,
+            0,
+            lambda s: jnp.tanh(s * 0.35),
+            "JAX applies tanh more, to bmm(the result of q, the result of k), behind q and k",
+        ),
     ],
 )
 def test_a_mask_that_jax_computes_is_applied(fill: float, shift: int, scores: Port, explanation: str | None) -> None:

@@ -94,7 +94,7 @@ def test_what_exists_in_float32_alone_is_judged_in_float32() -> None:
     assert report.notes == ("PyTorch has no float64 for narrow_mm: what these lead to is judged in float32",)
     assert max(layer.error for layer in report.layers) > 1e-9
     (fault,) = compared(model, lambda p, x: port(p, x, epsilon=1e-6), X).faults
-    assert (fault.torch, fault.explanation) == ("norm", "with 1e-05 in place of its 1e-06, JAX gives what PyTorch gives")
+    assert (fault.torch, fault.explanation) == ("norm", "LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch")
     for wrong in ({"function": jax.nn.gelu}, {"shift": 1}, {"function": lambda h: jax.nn.silu(h) * (1 + 1e-4)}):
         report = compared(model, lambda p, x, wrong=wrong: port(p, x, **wrong), X)
         assert [fault.torch for fault in report.faults] == [""], report.story()

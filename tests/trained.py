@@ -353,7 +353,9 @@ MISTAKES = (
         "2 times",
     ),
     Mistake("weight decay coupled", partial(transformer, tx=COUPLED), "optimiser", "decoupled_weight_decay=False"),
-    Mistake("weight decay's default", partial(transformer, tx=optax.adamw(warmed_up)), "optimiser", "weight_decay=0.0001"),
+    Mistake(
+        "weight decay's default", partial(transformer, tx=optax.adamw(warmed_up)), "optimiser", "weight_decay: 0.0001 in JAX"
+    ),
     Mistake("epsilon's place", partial(transformer, tx=adamw(eps=0.0, eps_root=1e-8)), "optimiser"),
     Mistake("another epsilon of Adam", partial(transformer, tx=adamw(eps=1e-6)), "optimiser", "eps=1e-06"),
     Mistake("another beta", partial(transformer, tx=adamw(b2=0.95)), "optimiser", "betas=(0.9, 0.95)"),

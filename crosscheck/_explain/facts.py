@@ -50,6 +50,12 @@ _WORDS = {
 }
 
 
+def digits(value: float, beside: float = 1.0) -> str:
+    """A number in few digits, but in as many as tell it from the one beside it."""
+    short = f"{value:.6g}"
+    return repr(value) if value != beside and short == f"{beside:.6g}" else short
+
+
 @dataclass(frozen=True)
 class Edit:
     """A hypothesis: calls that take the place of nodes of PyTorch's program, and the fact that they stand for.
@@ -57,15 +63,13 @@ class Edit:
     Attributes:
         kind: Edits of one kind, each at another node, may be one mistake.
         size: Of several edits that fit, the smallest is said.
-        times: How often the mistake is in it.
     """
 
     edits: Edits
     fact: Fact
     kind: tuple[str, ...]
     size: float = 1.0
-    times: int = 1
 
     def words(self) -> str:
         """The mistake as a clause."""
-        return self.fact.words() + (f", at {self.times} places" if self.times > 1 else "")
+        return self.fact.words()

@@ -32,7 +32,7 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
     scaled = call.name in ("mul", "div") and len(inside) == 1  # by a number
     if inside and (scaled or call.name in {*MOVING, "masked_fill"}):
         return said(segment, inside[0], depth)
-    if layer := layer_of(segment, number):
+    if number in segment.data and (layer := layer_of(segment, number)):
         return f"the result of {layer}"
     if not depth or not inside:
         return named(segment, number)

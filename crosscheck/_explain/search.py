@@ -175,6 +175,6 @@ class Search:
             for some in [*combinations(edits, 2), *([tuple(edits)] if len(edits) > 2 else [])]:
                 merged = {node: call for one in some for node, call in one.edits.items()}
                 if len(merged) == sum(len(one.edits) for one in some):
-                    joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some), len(some))
+                    joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some))
                     if self._fits(joint):
                         yield joint

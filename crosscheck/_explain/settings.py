@@ -10,12 +10,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.names import said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.tables import COMPARISONS, MOVING, ROLES, SAID, USUAL
 from crosscheck._graph.graph import Call, Ref, refs
 
+SMALL = 1e-3
+"""Of the usual numbers, those up to this are epsilons."""
 NEVER = frozenset(["dtype", "layout", "device", "pin_memory", "memory_format", "implicit", "half_to_float", "output_mask"])
 """Arguments that no port confuses, or that are no part of the mathematics."""
 
@@ -107,12 +109,15 @@ def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int)
     numbers = segment.numbers
     if isinstance(old, bool):
         yield not old, True
+    elif operation == "addmm" and argument == "beta":
+        yield 0, True
     elif isinstance(old, str):
         yield from ((one, True) for one in ("none", "tanh") if one != old)
     elif isinstance(old, float) or (type(old) is int and argument in ("alpha", "beta", "scale", "input_scale")):
         yield from ((one, True) for one in numbers if one != old)
         yield from ((1 / one, True) for one in numbers if one not in (0.0, old))
-        yield from ((one, False) for one in USUAL if one != old and one not in numbers)
+        small = argument == "eps" or operation in ("add", "sub")  # elsewhere a small number is as good as none
+        yield from ((one, False) for one in USUAL if one not in {old, *numbers} and (small or one > SMALL))
     elif isinstance(old, int) or old is None:
         if argument.startswith("dim"):
             yield from ((one, True) for one in range(-rank, 0) if one % rank != (old or 0) % rank)
@@ -157,10 +162,10 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
         roles = {"add": "the number added", "sub": "the number subtracted", "mul": "the factor", "div": "the divisor"}
         role = "epsilon" if operation == "add" and 0 < abs(old) < 1e-2 else ""
         role = role or roles.get(operation, "the exponent" if operation == "pow" else "the number")
-        return Fact("form", role, torch=f"{old:.6g}", jax=f"{new:.6g}", where=said(segment, node), source=source)
+        return Fact("form", role, torch=digits(old, new), jax=digits(new, old), where=said(segment, node), source=source)
 
     role = ROLES.get(argument, argument)
-    return Fact("setting", what, role, _shown(old), _shown(new), said(segment, node), source)
+    return Fact("setting", what, role, _shown(old, new), _shown(new, old), said(segment, node), source)
 
 
 def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
@@ -186,5 +191,5 @@ def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
             yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
 
 
-def _shown(one: Any) -> str:
-    return f"{one:.6g}" if isinstance(one, float) else str(one)
+def _shown(one: Any, other: Any) -> str:
+    return digits(one, other) if isinstance(one, float) and isinstance(other, float) else str(one)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import with_argument
@@ -68,6 +68,8 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
     elif family is PADDING:
         own = OWN_PADDING[call.name.rpartition("_pad")[0]]
     for number, (name, function) in enumerate(family.items()):
+        if family is BINARY and ((1 in args and name.startswith(("multiplies", "divides"))) or 0 in args):
+            continue  # it would do nothing: the operation is forgotten
         fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
         if family is BINARY:
             fact = replace(fact, kind="binary", torch=VERBS[call.name])
@@ -154,12 +156,9 @@ def missing(segment: Segment, node: int) -> Iterator[Edit]:
     for other in sorted(inside - {node}, reverse=True):
         there = segment.values.get(other)
         on_data = (other in segment.data) == (node in segment.data)
-        if (
-            not on_data
-            or not isinstance(there, torch.Tensor)
-            or there.dtype != value.dtype
-            or (isinstance(segment.graph.nodes[other], Leaf) and other not in segment.given)
-        ):
+        node_there = segment.graph.nodes[other]
+        constant = isinstance(node_there, Leaf) and not node_there.name and other not in segment.given
+        if not on_data or constant or not isinstance(there, torch.Tensor) or there.dtype != value.dtype:
             continue
         moves = call.name in ("transpose", "permute") and Ref(other) in call.args
         if there.shape != value.shape and not moves:
@@ -171,8 +170,15 @@ def missing(segment: Segment, node: int) -> Iterator[Edit]:
             {node: Call("same", same, (Ref(other),))},
             Fact("missing", _forgotten(segment, node, other, call, path), where=said(segment, node), source=call.source),
             ("missing", *path),
-            (1 if composite else max(len(path), 1)) - 0.1 + 0.01 * len(path) + 0.2 * (node not in segment.data),
+            (1 if composite else max(len(path), 1))
+            - 0.1 * (FAMILIES.get(call.name) is not UNARY or _has_both_signs(there))  # relu is the identity on one side
+            + 0.01 * len(path)
+            + 0.2 * (node not in segment.data),
         )
+
+
+def _has_both_signs(value: Any) -> bool:
+    return bool((value < 0).any() and (value > 0).any())
 
 
 def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequence[str]) -> str:
@@ -200,7 +206,7 @@ def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequen
         verb = {"mul": "to multiply with", "div": "to divide by", "add": "to add", "sub": "to subtract"}.get(
             name, "the 1 - x of"
         )
-        return f"{verb} {numbers[0]:.6g}" if numbers and name != "rsub" else "1 - x"
+        return f"{verb} {digits(numbers[0])}" if numbers and name != "rsub" else "1 - x"
     return composite or named(segment, node)
 
 

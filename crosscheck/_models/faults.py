@@ -118,7 +118,13 @@ def _located(
         path = landmark.path
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
-    explanation = fault.relation if fault.how == "moved" else extra_weight(found, fault) if fault.how == "changed" else ""
+    explanation = (
+        fault.relation
+        if fault.how == "moved" or fault.later
+        else extra_weight(found, fault)
+        if fault.how == "changed"
+        else ""
+    )
     if not explanation and operation is not None:
         explanation = "" if fault.relation or fault.how else settings.explanation(fault)
         if not explanation and (explanation := edits.explanation(fault)):

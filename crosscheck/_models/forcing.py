@@ -55,6 +55,8 @@ class Fault:
     """How JAX's numbers differ from torch's result of the operation, if it is by one constant, or where JAX has it."""
     path: str = ""
     """The module, if it is not that of the operation."""
+    later: bool = False
+    """Whether JAX has it, behind operations that torch has behind it: ``relation`` says so."""
     mend: Mend | None = None
     """The replacement that corrects the landmark, if one was found."""
 

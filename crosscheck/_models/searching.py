@@ -159,6 +159,7 @@ class Search:
             if is_sum and any(one.size == apart.size and same_numbers(apart, one, FOUND) for one in added):
                 later = self.torch.operations[own]
                 fault.relation = f"JAX adds the two after {later.path.rpartition('.')[2] or later.name}, PyTorch before"
+                fault.later = True
                 return fault.operation
         return None
 

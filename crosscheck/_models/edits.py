@@ -47,6 +47,8 @@ class Edits:
         self._explaining = Explaining()
         self._searches: dict[int, Search] = {}
         self._done: dict[int, Search] = {}
+        self.of_mask = False
+        """Whether the last edits are of a mask, or of another table that PyTorch computes without the data."""
         self.corrected: set[int] = set()
         """The landmarks at which PyTorch has JAX's numbers after the edits that were found."""
 
@@ -64,6 +66,10 @@ class Edits:
             if search is not None:
                 self._searches[fault.landmark] = self._done[fault.landmark] = search
         self.corrected.update({fault.landmark} if edits else ())
+        self.of_mask = any(
+            edit.fact.what == "the mask" or (search is not None and search.segment.data.isdisjoint(edit.edits))
+            for edit in edits
+        )
         said = "; ".join(dict.fromkeys(one.words() for one in edits))
         return said + self._between(fault, edits) if said else ""
 

@@ -128,7 +128,7 @@ def _located(
     if not explanation and operation is not None:
         explanation = "" if fault.relation or fault.how else settings.explanation(fault)
         if not explanation and (explanation := edits.explanation(fault)):
-            mask = other_mask(found, landmark, operation.index)
+            mask = other_mask(found, landmark, operation.index) if edits.of_mask else ""
             explanation += f"; {mask}" * bool(mask)
         if fault.how:
             explanation = explanation or edits.explanation(fault, late=True)

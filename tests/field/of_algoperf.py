@@ -290,7 +290,7 @@ BUGS = (
         wrong=lambda: translation(final_norm=True),
         cause=(
             r"norm\b.*(missing|left out|leaves out|omit|skip|lacks|not appl|no partner|only in PyTorch)",
-            r"(misses|lacks|leaves out|omits|skips|without|does not (apply|have|use|compute)|has no)\b.*norm",
+            r"(misses|lacks|forgets|leaves out|omits|skips|without|does not (apply|have|use|compute)|has no)\b.*norm",
             r"(extra|additional|one more|second|another)\b.*norm",
         ),
         where=r"encoder\.norm",

@@ -223,7 +223,13 @@ EMPTY_WORDS = (
 def said(report: Any) -> str:
     """What a report says of causes: its headline and the explanations of its faults."""
     faults = getattr(report, "faults", ())
-    return "\n".join([str(report).splitlines()[0], *(one.explanation for one in faults), *_found(report)])
+    return "\n".join(
+        [
+            getattr(report, "headline", None) or str(report).splitlines()[0],
+            *(one.explanation for one in faults),
+            *_found(report),
+        ]
+    )
 
 
 def _found(report: Any) -> Iterator[str]:

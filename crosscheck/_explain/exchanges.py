@@ -96,7 +96,7 @@ def moved(segment: Segment, node: int) -> Iterator[Edit]:
 
 
 def regrouped(segment: Segment, node: int) -> Iterator[Edit]:
-    """``g(f(a, b), c)`` in the place of ``f(a, g(b, c))``."""
+    """JAX does two operations in the other order: PyTorch computes ``f(a, g(b, c))``, JAX ``g(f(a, b), c)``."""
     call = segment.call(node)
     if call is None or call.name not in VERBS or len(call.args) < 2:
         return
@@ -117,7 +117,7 @@ def regrouped(segment: Segment, node: int) -> Iterator[Edit]:
             )
             yield Edit(
                 {node: replace(inner, args=tuple(outer))},
-                replace(fact, kind="regrouped"),
+                fact,
                 ("regrouped", str(place), str(k)),
                 2.0,
             )

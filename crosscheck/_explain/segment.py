@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._graph.graph import Call, Edits, Graph, Ref, refs
+from crosscheck._graph.graph import Call, Edits, Graph
 
 SAME = 1e-9
 """Values are the same if their moments differ by at most this, relative to the root mean square."""
@@ -254,5 +254,5 @@ class Segment:
 
 def sites(segment: Segment, value: int) -> list[tuple[int, ...]]:
     """The sets of users for which a value may be another one: all, or one alone."""
-    users = [one for one in segment.users.get(value, []) if Ref(value) and value in set(refs(segment.call(one)))]
+    users = segment.users.get(value, [])
     return list(dict.fromkeys([tuple(users), *((one,) for one in users)])) if users else []

@@ -1,4 +1,4 @@
-"""Rules of arguments: another number, axis, padding or order in the place of the one that PyTorch has."""
+"""Rules of arguments: JAX has another number, axis, padding or order than PyTorch."""
 
 from __future__ import annotations
 

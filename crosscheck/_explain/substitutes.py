@@ -1,4 +1,4 @@
-"""Rules of operations: another one in the place of one, one that is left out, one without a weight."""
+"""Rules of operations: JAX computes another one than PyTorch, forgets one, or leaves out a weight of one."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _source_of(segment: Segment, node: int) -> str:
 
 
 def missing(segment: Segment, node: int) -> Iterator[Edit]:
-    """A value from which the operation computes its result, in the place of the result."""
+    """JAX forgets operations: where PyTorch uses a result, JAX uses a value from which PyTorch computes that result."""
     call, value = segment.call(node), segment.values.get(node)
     if call is None or not isinstance(value, torch.Tensor):
         return
@@ -203,10 +203,8 @@ def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequen
         return f"to {'multiply with' if name == 'mul' else 'divide by'} {said(segment, left[0])}"
     if name in ("mul", "div", "add", "sub", "rsub"):
         numbers = [one for one in call.args if isinstance(one, (int, float))]
-        verb = {"mul": "to multiply with", "div": "to divide by", "add": "to add", "sub": "to subtract"}.get(
-            name, "the 1 - x of"
-        )
-        return f"{verb} {digits(numbers[0])}" if numbers and name != "rsub" else "1 - x"
+        verbs = {"mul": "to multiply with", "div": "to divide by", "add": "to add", "sub": "to subtract"}
+        return f"{verbs[name]} {digits(numbers[0])}" if numbers and name in verbs else "1 - x"
     return composite or named(segment, node)
 
 

@@ -357,7 +357,7 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
         [f"{kind}_pool{rank}d{more}" for rank in (1, 2, 3) for kind, more in (("max", "_with_indices"), ("avg", ""))], POOL
     ),
 }
-"""The functions that may stand in the place of an operation."""
+"""For each operation of PyTorch, the functions that JAX may compute instead."""
 PLAIN = frozenset(["view", "_unsafe_view", "t", "transpose", "permute", "expand", "unsqueeze", "squeeze", "clone"])
 MOVING = PLAIN | {
     "contiguous",

@@ -108,7 +108,7 @@ def constants(segment: Segment, value: int) -> Iterator[Edit]:
 
 
 def operand(segment: Segment, value: int) -> Iterator[Edit]:
-    """Another value of the same shape in the place of one."""
+    """JAX uses another value of the same shape."""
     there = segment.values.get(value)
     if not isinstance(there, torch.Tensor):
         return

@@ -42,7 +42,7 @@ class Call:
     schema: Any = None
 
     def replaced(self, old: int, new: Any) -> Call:
-        """The call with something else in the place of the result of a node."""
+        """The call, which uses ``new`` wherever it used the result of the node ``old``."""
         return replace(
             self, args=put(self.args, old, new), kwargs={key: put(one, old, new) for key, one in self.kwargs.items()}
         )
@@ -88,7 +88,7 @@ def refs(given: Any) -> Iterator[int]:
 
 
 def put(given: Any, old: int, new: Any) -> Any:
-    """Arguments with something else in the place of the result of a node."""
+    """The arguments, in which ``new`` replaces the result of the node ``old``."""
     if isinstance(given, Ref):
         return new if given.node == old else given
     if isinstance(given, Call):

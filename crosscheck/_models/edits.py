@@ -21,6 +21,7 @@ from crosscheck._models.distances import distance, same_numbers
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import FLOOR, Fault
 from crosscheck._models.landmarks import Landmark
+from crosscheck._models.reruns import steps_before
 from crosscheck._models.uses import DATA
 
 FEWEST = 8
@@ -113,7 +114,7 @@ class Edits:
         right = self._judge(fault, landmark, target)
         if right is None:
             return None
-        steps = list(_steps(found, landmark))
+        steps = steps_before(found, fault.landmark)
         return Segment(
             graph,
             known,
@@ -217,41 +218,15 @@ def _tensor(array: Array) -> Any:
     return torch.from_numpy(np.array(array, np.float64 if floats else None))
 
 
-def casts(found: Found, landmark: Landmark) -> str:
-    """To which dtypes of fewer digits JAX casts values of data there, as the start of a sentence; empty if to none."""
+def casts(found: Found, at: int) -> str:
+    """To which dtypes of fewer digits JAX casts values before a landmark, as the start of a sentence; empty if to none."""
     own, names = FORMATS[found.flat.dtype].precision, dict[str, str]()
-    for step in _steps(found, landmark):
+    for step in steps_before(found, at):
         dtype = str(found.flat.avals[step.outputs[0]].dtype)
         if step.operation.name == "convert_element_type" and dtype in FORMATS and FORMATS[dtype].precision < own:
             names[dtype] = step.operation.source
     said = " and ".join(f"{dtype} in {source}" if source else dtype for dtype, source in names.items())
     return f"JAX casts to {said}; " * bool(said)
-
-
-def _steps(found: Found, landmark: Landmark) -> Iterator[Any]:
-    """The steps of JAX from the landmarks before to this one."""
-    flat = found.flat
-    marks = [one for k, one in enumerate(found.landmarks) if k not in found.located.left and one is not landmark]
-    settled = {one.step for one in marks if one.place < 0 and one.step < landmark.step}
-    operands = {(one.step, one.place) for one in marks if one.place >= 0 and one.step <= landmark.step}
-    step = flat.steps[landmark.step]
-    left: list[Any] = []
-    if landmark.place < 0:
-        yield step
-        left += [one for place, one in enumerate(step.inputs) if (landmark.step, place) not in operands]
-    else:
-        left.append(step.inputs[landmark.place])
-    seen: set[int] = set()
-    while left:
-        number = left.pop()
-        if not isinstance(number, int) or number in seen or number not in flat.maker:
-            continue
-        seen.add(number)
-        maker = flat.steps[flat.maker[number]]
-        if maker.operation.index in settled:
-            continue
-        yield maker
-        left += [one for place, one in enumerate(maker.inputs) if (maker.operation.index, place) not in operands]
 
 
 def _numbers(found: Found, steps: Sequence[Any]) -> Iterator[float]:

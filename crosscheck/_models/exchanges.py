@@ -62,7 +62,7 @@ class Exchanged:
 
     Attributes:
         words: What it is.
-        source: The line of the user's code; empty if it is unknown.
+        source: Where the user's code calls the collective, as ``file:line``; empty if JAX does not know it.
         error: How far devices are apart that should hold the same, relative to what they hold.
     """
 

@@ -142,7 +142,7 @@ def _located(
         explanation = explanation or numbers.integer(fault) or edits.explanation(fault, late=True)
         explanation = explanation or explanation_by_compare(found, landmark, fault, known)
         explanation = explanation or other_function(found, fault) or fault.relation
-    if (not explanation or fault.how) and draws_random_numbers(found, landmark):
+    if (not explanation or fault.how) and draws_random_numbers(found, fault.landmark):
         explanation = "JAX draws random numbers there, as dropout does"
     return Fault(
         torch=path,
@@ -213,7 +213,7 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
             cause="inaccurate",
             side=accuracy.side,
             error=error,
-            explanation=casts(found, landmark) * (accuracy.side == "jax")
+            explanation=casts(found, number) * (accuracy.side == "jax")
             + f"{who} errs by {error:.2g}, where rounding every operation makes {accuracy.rounding:.2g}",
             layers=(number,),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.distances import distance
 from crosscheck._models.engine import Found
-from crosscheck._models.jax_recording import Step
+from crosscheck._models.jax_recording import JaxProgramFlat, Step
 
 RESULT = -1
 Place = tuple[int, int]
@@ -25,6 +25,33 @@ RIGHT = 1e-7
 """The largest difference from torch's numbers that is left after the right change."""
 CLEARLY = 1e3
 """The right change makes a difference smaller by this factor."""
+
+
+def steps_before(found: Found, at: int) -> list[Step]:
+    """The steps of JAX's program that lead to a landmark from the landmarks at which JAX gets torch's values."""
+    landmark = found.landmarks[at]
+    step = found.flat.steps[landmark.step]
+    target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+    return _steps(found.flat, target, _forced(found) - {target})
+
+
+def _forced(found: Found) -> set[Any]:
+    """The values of JAX that torch's replace."""
+    given = [(one, found.flat.steps[one.step]) for k, one in enumerate(found.landmarks) if k not in found.located.left]
+    return {step.outputs[0] if one.place < 0 else step.inputs[one.place] for one, step in given}
+
+
+def _steps(flat: JaxProgramFlat, target: Any, forced: Container[Any]) -> list[Step]:
+    found: set[int] = set()
+    left = [target]
+    while left:
+        number = left.pop()
+        if isinstance(number, int) and number in flat.maker and number not in forced:
+            step = flat.steps[flat.maker[number]]
+            if step.operation.index not in found:
+                found.add(step.operation.index)
+                left += step.inputs
+    return [flat.steps[one] for one in sorted(found)]
 
 
 class Stretch:
@@ -42,25 +69,14 @@ class Stretch:
         self._own = found.located.values[at]
         step = self._flat.steps[self._landmark.step]
         self._target = step.outputs[0] if self._landmark.place < 0 else step.inputs[self._landmark.place]
-        given = [(one, self._flat.steps[one.step]) for k, one in enumerate(found.landmarks) if k not in found.located.left]
-        forced = {step.outputs[0] if one.place < 0 else step.inputs[one.place] for one, step in given}
         mended = {mend.value for number, mend in found.forcing.mends.items() if number < at}
-        self._forced = (forced | mended) - {self._target}
+        self._forced = (_forced(found) | mended) - {self._target}
         self.expected = self._landmark.compared(self._landmark.expected.wide)
         self.limit = max(min(RIGHT, found.located.errors[at] / CLEARLY), found.tolerances[at])
 
     @cached_property
     def steps(self) -> list[Step]:
-        found: set[int] = set()
-        left = [self._target]
-        while left:
-            number = left.pop()
-            if isinstance(number, int) and number in self._flat.maker and number not in self._forced:
-                step = self._flat.steps[self._flat.maker[number]]
-                if step.operation.index not in found:
-                    found.add(step.operation.index)
-                    left += step.inputs
-        return [self._flat.steps[one] for one in sorted(found)]
+        return _steps(self._flat, self._target, self._forced)
 
     @property
     def is_small(self) -> bool:

@@ -19,6 +19,7 @@ from crosscheck._models.distances import distance, same_numbers
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import Fault
 from crosscheck._models.landmarks import Landmark, orders_of
+from crosscheck._models.reruns import steps_before
 from crosscheck._models.stepping import as_it_is
 from crosscheck._models.uses import DATA, Operation
 from crosscheck._shadow.jax_equations import DRAWS, widened
@@ -71,25 +72,9 @@ def explanation_by_compare(found: Found, landmark: Landmark, fault: Fault, known
     return known[same]
 
 
-def draws_random_numbers(found: Found, landmark: Landmark) -> bool:
-    """Whether JAX draws random numbers on the way to a landmark from the one before."""
-    flat, step = found.flat, found.flat.steps[landmark.step]
-    known = {one.step for one in found.landmarks if one.place < 0 and one.step < landmark.step}
-    known |= {flat.maker.get(flat.steps[one.step].inputs[one.place], -1) for one in found.landmarks if one.place >= 0}
-    if landmark.place >= 0 and step.inputs[landmark.place] in flat.maker:
-        step = flat.steps[flat.maker[step.inputs[landmark.place]]]
-    left, seen = list(step.inputs), set[Any]()
-    while left:
-        number = left.pop()
-        if not isinstance(number, int) or number in seen or number not in flat.maker:
-            continue
-        seen.add(number)
-        maker = flat.steps[flat.maker[number]]
-        if maker.operation.name in DRAWS:
-            return True
-        if maker.operation.index not in known:
-            left += maker.inputs
-    return False
+def draws_random_numbers(found: Found, at: int) -> bool:
+    """Whether JAX draws random numbers on the way to a landmark from those before."""
+    return any(step.operation.name in DRAWS for step in steps_before(found, at))
 
 
 def given_to(found: Found, operation: Operation) -> Any:

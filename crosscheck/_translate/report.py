@@ -126,7 +126,7 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
             yield Heading(f"{entry.title}: {entry.summary}")
         if (known := on_record(entry)) and known.activation not in told:
             told.add(known.activation)
-            title = f"The catalogue knows {known.all} deviations of {known.activation}, and crosscheck explain tells all"
+            title = f"The catalogue knows {known.all} deviations of {known.activation}; crosscheck explain shows all of them"
             yield Lines(title, known.reasons)
         yield Code(f"# PyTorch\n{entry.torch}", "python")
         for pair in entry.offered:

@@ -120,7 +120,7 @@ def described(entry: Translation) -> Iterator[str]:
     if known := on_record(entry):
         reasons = "\n".join(f"- {prose(reason)}" for reason in known.reasons)
         page = f"[{known.activation}](../activations/{known.activation}.md)"
-        yield f"The catalogue knows {known.all} deviations of {page}, on whose page all are told. Of values and gradients:"
+        yield f"The catalogue knows {known.all} deviations of {page}; its page has them all. Those of values and gradients:"
         yield reasons
     yield labelled("PyTorch", entry.torch, at(entry.offered[0]))
     yield from (offered(pair) for pair in entry.offered)

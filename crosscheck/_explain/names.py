@@ -32,7 +32,8 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
     scaled = call.name in ("mul", "div") and len(inside) == 1  # by a number
     if inside and (scaled or call.name in {*MOVING, "masked_fill"}):
         return said(segment, inside[0], depth)
-    if number in segment.data and (layer := layer_of(segment, number)):
+    on_data = number in segment.data or number not in segment.values  # what is outside leads to data
+    if on_data and (layer := layer_of(segment, number)):
         return f"the result of {layer}"
     if not depth or not inside:
         return named(segment, number)

@@ -166,9 +166,12 @@ def missing(segment: Segment, node: int) -> Iterator[Edit]:
         between = [one for one in inside - {other} if other in segment.before(one)]
         path = [made.name for one in between if (made := segment.call(one)) is not None and made.name not in MOVING]
         composite = any(names <= set(path) for names in COMPOSITES)
+        fact = Fact("missing", _forgotten(segment, node, other, call, path), where=said(segment, node), source=call.source)
+        if isinstance(node_there, Leaf) and not path:  # PyTorch transposes the weight
+            fact = Fact("order", where=said(segment, other), jax="transposed", source=call.source)
         yield Edit(
             {node: Call("same", same, (Ref(other),))},
-            Fact("missing", _forgotten(segment, node, other, call, path), where=said(segment, node), source=call.source),
+            fact,
             ("missing", *path),
             (1 if composite else max(len(path), 1))
             - 0.1 * (FAMILIES.get(call.name) is not UNARY or _has_both_signs(there))  # relu is the identity on one side

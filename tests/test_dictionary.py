@@ -136,7 +136,7 @@ def test_the_exact_name_comes_first(name: str) -> None:
 def test_what_the_catalogue_has_on_record_leads(name: str, says: str) -> None:
     text = " ".join(str(translate(name)).split())
     assert says in text[: text.index("# PyTorch")]
-    assert "crosscheck explain tells all" in text
+    assert "crosscheck explain shows all of them" in text
 
 
 @pytest.mark.parametrize(

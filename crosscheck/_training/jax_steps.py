@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -258,7 +258,7 @@ class Program:
     def sources(self, names: Collection[str]) -> frozenset[str]:
         """The arrays of the state from which these new arrays are computed."""
         flat = self.flat
-        left = [result for name, result in zip(self.names, flat.results[1:], strict=False) if name in names]
+        left = [result for name, result in self._new if name in names]
         seen: set[int] = set()
         while left:
             number = left.pop()
@@ -276,31 +276,41 @@ class Program:
         self,
         state: Mapping[str, Array],
         batch: Sequence[Array],
-        forced: Mapping[str, Array] | None = None,
+        gradients: Mapping[str, Array] | None = None,
+        weights: Mapping[str, Array] | None = None,
     ) -> JaxStep:
-        """One step in float64; ``forced`` are gradients that replace those of the backward pass."""
-        names = tuple(sorted(forced or {}))
-        if names not in self._compiled:
-            self._compiled[names] = jax.jit(partial(self._run, names))
+        """One step in float64, with these gradients instead of its backward pass's, and with these new weights."""
+        forced = {self.gradients[name]: one for name, one in (gradients or {}).items()}
+        forced |= {self.new[name]: one for name, one in (weights or {}).items() if name in self.new}
+        numbers = tuple(sorted(forced))
+        if numbers not in self._compiled:
+            self._compiled[numbers] = jax.jit(partial(self._run, numbers))
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             arrays = [_widened(state[name]) for name in self.names]
-            given = [np.asarray((forced or {})[name], np.float64) for name in names]
-            results, gradients = self._compiled[names](arrays, list(map(_widened, batch)), given)
-            return self.as_step([np.asarray(one) for one in results], {k: np.asarray(v) for k, v in gradients.items()})
+            given = [np.asarray(forced[number], np.float64) for number in numbers]
+            results, seen = self._compiled[numbers](arrays, list(map(_widened, batch)), given)
+            return self.as_step([np.asarray(one) for one in results], {k: np.asarray(v) for k, v in seen.items()})
 
     @cached_property
-    def _compiled(self) -> dict[tuple[str, ...], Any]:
+    def _compiled(self) -> dict[tuple[int, ...], Any]:
         return {}
 
-    def _run(self, names: tuple[str, ...], arrays: Any, batch: Any, forced: Any) -> Any:
-        held = dict(zip(names, forced, strict=True))
-        run = Run(self.flat, wide=True, watched=self._watched(held))
-        results = run.traced(arrays, batch)
-        seen = {name: run.values[number] for name, number in self.gradients.items() if name not in held}
-        return results, seen
+    @cached_property
+    def new(self) -> dict[str, int]:
+        """The value of each new array of the state, before it is returned, if an operation makes it."""
+        made = ((name, self.flat.steps[self.flat.maker[result]].inputs[0]) for name, result in self._new)
+        return {name: number for name, number in made if isinstance(number, int) and number in self.flat.maker}
 
-    def _watched(self, held: Mapping[str, Any]) -> dict[int, Watch]:
-        return {self.flat.maker[self.gradients[name]]: Watch({}, _always(one)) for name, one in held.items()}
+    @property
+    def _new(self) -> Iterator[tuple[str, int]]:
+        return zip(self.names, self.flat.results[1:], strict=False)
+
+    def _run(self, numbers: tuple[int, ...], arrays: Any, batch: Any, forced: Any) -> Any:
+        held = {number: Watch({}, _always(one)) for number, one in zip(numbers, forced, strict=True)}
+        run = Run(self.flat, wide=True, watched={self.flat.maker[number]: one for number, one in held.items()})
+        results = run.traced(arrays, batch)
+        seen = {name: run.values[number] for name, number in self.gradients.items() if number not in held}
+        return results, seen
 
     def noisy(self, state: Mapping[str, Array], batch: Sequence[Array], noise: Noise, *, constants_only: bool) -> JaxStep:
         """One step in float64 with noise."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-EPSILON = "eps"
+EPSILON, DECAY, STEP = "eps", "weight_decay", "step"
+LATE = 1e12
+"""A step so late that every power of a beta is 0."""
 
 
 class _EpsilonInRoot(TorchFunctionMode):
@@ -27,21 +31,64 @@ class _EpsilonInRoot(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _epsilon_in_root(optimizer: Any) -> None:
-    """Edit the steps of an optimiser."""
-    step = optimizer.step
+class _WithoutCorrection(TorchFunctionMode):
+    """Reads each count of steps as so large that the averages of the gradients need no correction."""
 
-    def edited(*args: Any, **kwargs: Any) -> Any:
-        # only the loop over single tensors adds a number by itself
-        for group in optimizer.param_groups:
-            group.update({name: False for name in ("foreach", "fused") if name in group})
-        with _EpsilonInRoot({group[EPSILON] for group in optimizer.param_groups}):
-            return step(*args, **kwargs)
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__()
+        self._optimizer = optimizer
 
-    optimizer.step = edited
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        reads = func is torch.Tensor.item and any(args[0] is one.get(STEP) for one in self._optimizer.state.values())
+        return LATE if reads else func(*args, **(kwargs or {}))
+
+
+def _within(mode: Callable[[Any], TorchFunctionMode]) -> Callable[[Any], None]:
+    """The edit of an optimiser whose steps run in this mode."""
+
+    def edit(optimizer: Any) -> None:
+        step = optimizer.step
+
+        def edited(*args: Any, **kwargs: Any) -> Any:
+            # only the loop over single tensors adds a number by itself, and reads the count of steps
+            for group in optimizer.param_groups:
+                group.update({name: False for name in ("foreach", "fused") if name in group})
+            with mode(optimizer):
+                return step(*args, **kwargs)
+
+        optimizer.step = edited
+
+    return edit
+
+
+def _epsilon_in_root(optimizer: Any) -> TorchFunctionMode:
+    return _EpsilonInRoot({group[EPSILON] for group in optimizer.param_groups})
+
+
+def _decay_without_rate(optimizer: Any) -> None:
+    for group in optimizer.param_groups:
+        group[DECAY] = group[DECAY] / group["lr"] if group["lr"] else 0.0
 
 
 def edits(optimizer: Any) -> Iterator[tuple[str, Callable[[Any], None]]]:
-    """What each edit that fits an optimiser would mean of optax, as a clause, and the edit."""
-    if isinstance(optimizer.defaults.get(EPSILON), float) and optimizer.defaults[EPSILON] > 0:
-        yield "JAX adds its epsilon inside the square root, PyTorch outside", _epsilon_in_root
+    """What each edit that fits an optimiser, and then each two of them, would mean of optax, and the edit."""
+    single = list(_single(optimizer))
+    yield from single
+    for (said, first), (also, second) in combinations(single, 2):
+        yield f"{said}; {also}", partial(_both, first, second)
+
+
+def _both(first: Callable[[Any], None], second: Callable[[Any], None], optimizer: Any) -> None:
+    first(optimizer)
+    second(optimizer)
+
+
+def _single(optimizer: Any) -> Iterator[tuple[str, Callable[[Any], None]]]:
+    options = optimizer.defaults
+    if isinstance(options.get(EPSILON), float) and options[EPSILON] > 0:
+        yield "JAX adds its epsilon inside the square root, PyTorch outside", _within(_epsilon_in_root)
+    if "betas" in options:
+        yield "JAX forgets the correction of the bias of both averages", _within(_WithoutCorrection)
+    # the decay of a gradient has no rate of its own
+    if any(group.get(DECAY) for group in optimizer.param_groups) and options.get("decoupled_weight_decay"):
+        yield "JAX does not multiply the weight decay with the learning rate, PyTorch does", _decay_without_rate

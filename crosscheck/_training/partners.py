@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
@@ -25,7 +25,7 @@ from crosscheck._models.uses import WEIGHT
 from crosscheck._models.weights import BY_NAME, account
 from crosscheck._records.errors import UsageError
 from crosscheck._training.jax_steps import JaxStep, JaxSteps
-from crosscheck._training.torch_steps import Slot, TorchStep, TorchSteps
+from crosscheck._training.torch_steps import AVERAGE, Slot, TorchStep, TorchSteps
 
 SLOTS = {
     "mu": ("exp_avg",),
@@ -56,7 +56,8 @@ class Partners:
         buffers: The names of the weights that are not trained, but change.
         used: The arrays of JAX on which the loss depends.
         sums: The arrays of JAX that are sums of two weights; for these, ``places`` are those of the first weight.
-        slots: For each array of JAX in the optimiser's state, the array of its parameter, and its name in torch's optimiser.
+        slots: For each array of JAX in the optimiser's state, the array of its parameter, and its name in torch's optimiser;
+            likewise for each array in an average of the weights.
         starts: For each array of JAX with another start, the relative difference from torch's numbers.
     """
 
@@ -113,6 +114,14 @@ class Partners:
             self.sums[owner].names if owner in self.sums else [name for name, *_ in self._empty.split(self.places[owner])]
         )
         return tuple(f"{key} of {name}" if key else name for name in names)
+
+    def is_average(self, leaf: str) -> bool:
+        """Whether an array of JAX is of an average of the weights."""
+        return self.slots.get(leaf, ("", ""))[1].startswith(AVERAGE)
+
+    def is_trained(self, leaf: str, trained: Collection[str]) -> bool:
+        """Whether an array of JAX holds numbers of these parameters of torch."""
+        return not set(self.owners(leaf)).isdisjoint(trained)
 
     @property
     def _empty(self) -> TorchPlaces:
@@ -177,19 +186,27 @@ def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
     """Match what the forward pass does not use, by the results of the first step: statistics, and the optimiser's state."""
     _statistics(found, mine, theirs)
     keys = {key for _, key in mine.slots.wide}
+    left: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for leaf, array in theirs.state.items():
         if leaf in found.places or array.dtype.kind != "f":
             continue
-        owner, field_name = _of_parameter(found, leaf, array.shape)
+        owner, before, field_name = _of_parameter(found, leaf, array.shape)
         known = {key: _slot(found, owner, key, mine.slots.wide) for key in keys} if owner else {}
         named = [key for key in SLOTS.get(field_name, ()) if key in known]
         same = [key for key, one in known.items() if one is not None and _apart(array, one) <= ALIKE]
         if chosen := [key for key in named if key in same] or named[:1] or (same if len(same) == 1 else []):
             found.slots[leaf] = (owner, chosen[0])
+        elif owner:
+            left[before].append((leaf, owner))
+    # an average that is wrong equals none of torch's, and its name is the user's own: the one that is left is it
+    averages = {key for key in keys if key.startswith(AVERAGE)} - {key for _, key in found.slots.values()}
+    if len(averages) == len(left) == 1:
+        (average,), (pairs,) = averages, left.values()
+        found.slots |= {leaf: (owner, average) for leaf, owner in pairs}
 
 
-def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str]:
-    """The parameter's array whose path has the most similar end, and the part before that end, such as ``mu``."""
+def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str, str]:
+    """The parameter's array whose path has the most similar end, the path before that end, and its part such as ``mu``."""
     parts = STEP_OF_PATH.findall(leaf)
     ends: dict[str, int] = {}
     for owner, places in found.places.items():
@@ -198,9 +215,10 @@ def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[s
     longest = max(ends.values(), default=0)
     alike = [owner for owner, length in ends.items() if length == longest]
     if not longest or len(alike) != 1:
-        return "", ""
-    before = [part.strip("[]'\".") for part in parts[: len(parts) - longest]]
-    return alike[0], next((part for part in reversed(before) if part in SLOTS), "")
+        return "", "", ""
+    before = parts[: len(parts) - longest]
+    words = [part.strip("[]'\".") for part in before]
+    return alike[0], "".join(before), next((part for part in reversed(words) if part in SLOTS), "")
 
 
 def _slot(found: Partners, owner: str, key: str, slots: Mapping[Slot, Array]) -> Array | None:

@@ -16,9 +16,10 @@ from crosscheck._training.torch_steps import TorchStep
 
 SMALL = 1e-6
 """A tensor counts as at least this large, relative to the largest of its kind: some gradients consist only of rounding."""
-GRADIENTS, SLOTS, WEIGHTS, STATISTICS, GIVEN, RATE = (
+GRADIENTS, SLOTS, AVERAGES, WEIGHTS, STATISTICS, GIVEN, RATE = (
     "gradients",
     "optimiser state",
+    "averages",
     "parameters",
     "statistics",
     "clipped gradients",
@@ -114,14 +115,20 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
         result[RATE, "learning_rate"] = Judged(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
     wide, dtype = found.of_weights(mine.weights.wide), found.of_weights(mine.weights.narrow)
     before = found.of_weights(context.before)
-    for name, array in wide.items():
-        kind = WEIGHTS if set(found.owners(name)) & set(context.torch.trained) else STATISTICS
-        moved = max(size_of(array - before[name]), size_of(theirs.state[name] - before[name]))
-        size = max(moved, 2.0**-40 * size_of(array))  # the error of float64 in an update of 0
-        result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
     slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
+
+    def moved(name: str, array: Array, start: Array) -> float:
+        way = max(size_of(array - start), size_of(theirs.state[name] - start))
+        return max(way, 2.0**-40 * size_of(array))  # the error of float64 in an update of 0
+
+    for name, array in wide.items():
+        kind = WEIGHTS if found.is_trained(name, context.torch.trained) else STATISTICS
+        size = moved(name, array, before[name])
+        result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
     for name, array in slots.items():
-        result[SLOTS, name] = Judged(array, theirs.state[name], size_of(array), (slots_narrow[name], narrow.state[name]))
+        kind = AVERAGES if found.is_average(name) else SLOTS
+        size = size_of(array) if kind == SLOTS else moved(name, array, np.asarray(context.state[name], np.float64))
+        result[kind, name] = Judged(array, theirs.state[name], size, (slots_narrow[name], narrow.state[name]))
     groups = {(kind, found.slots.get(name, ("", ""))[1]) for kind, name in result}
     for group in groups - {(LOSS, "")}:
         names = [one for one in result if (one[0], found.slots.get(one[1], ("", ""))[1]) == group]

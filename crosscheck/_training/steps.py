@@ -14,6 +14,7 @@ from crosscheck._shadow.base import Noise
 from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps
 from crosscheck._training.partners import Partners, others, partners
 from crosscheck._training.quantities import (
+    AVERAGES,
     GIVEN,
     GRADIENTS,
     RATE,
@@ -26,6 +27,7 @@ from crosscheck._training.quantities import (
     far,
     quantities,
 )
+from crosscheck._training.reason import AVERAGE
 from crosscheck._training.torch_steps import Slot, TorchSteps, drawn
 
 FLOOR = 1e-8
@@ -66,7 +68,7 @@ class Departure:
     """A fault, and its first step.
 
     Attributes:
-        stage: ``loss``, ``gradients``, ``update`` or ``statistics``.
+        stage: ``loss``, ``gradients``, ``update``, ``average`` or ``statistics``.
         tensor: The name of the tensor.
         step: The first step, from 1.
         error: The largest error at that step, in float64, or in the dtype if ``side`` is given.
@@ -116,10 +118,12 @@ class Found:
     lost: tuple[str, ...] = ()
     """Arrays of JAX that are trained and hold no numbers of torch."""
     slots_of_torch: frozenset[Slot] = frozenset()
+    only_in_jax: tuple[str, ...] = ()
+    """Arrays of JAX's state that the first step changes and that hold nothing that torch has."""
 
     @property
     def without_partner(self) -> set[str]:
-        """The parts of torch's optimiser state, without its count of steps, that JAX lacks."""
+        """The parts of torch's optimiser state, without its count of steps, and the averages that JAX lacks."""
         return {key for _, key in self.slots_of_torch} - {key for _, key in self.partners.slots.values()} - {"step"}
 
 
@@ -148,6 +152,8 @@ def run(
             others(found.partners, mine, theirs)
             found.slots_of_torch = frozenset(mine.slots.wide)
             mapped = {*found.partners.places, *found.partners.slots}
+            changed = (name for name, array in theirs.state.items() if _moves(np.asarray(state[name], np.float64), array))
+            found.only_in_jax = tuple(sorted(set(changed) - mapped))
             own = program.sources(mapped) - mapped
             limits.own = any(jax.start[name].dtype.kind == "f" for name in own)
             found.gradients_seen = any(name in found.partners.places for name in program.gradients)
@@ -183,7 +189,7 @@ class Limits:
     def limit(self, quantity: Quantity) -> float:
         """The limit in float64."""
         base = FLOOR if quantity[0] in (LOSS, GRADIENTS) else CONSTANT
-        if self.own and quantity[0] in (WEIGHTS, SLOTS):
+        if self.own and quantity[0] in (WEIGHTS, SLOTS, AVERAGES):
             base = max(base, OWN * self.unit)
         return max(base, self._limits.get(quantity, 0.0))
 
@@ -201,7 +207,7 @@ class Limits:
     def inaccurate(self, quantity: Quantity, one: Judged) -> str | None:
         """The side whose error is larger than the other's, and larger than rounding every operation explains."""
         errors, rounding = one.errors, self.rounding.get(quantity, (0.0, 0.0))
-        if quantity[0] in (WEIGHTS, SLOTS):
+        if quantity[0] in (WEIGHTS, SLOTS, AVERAGES):
             errors, rounding = one.usual_errors, (max(rounding), max(rounding))
         limits = [ROUNDINGS * (errors[k] + max(8 * self.unit, rounding[k])) for k in (0, 1)]
         beyond = [errors[k] > limits[1 - k] for k in (0, 1)]
@@ -324,6 +330,15 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
             }
     if update:
         _depart(found, context, "update", update, forced)
+    averages = of(AVERAGES)
+    if averages and of(WEIGHTS):  # the average of other weights is another one
+        weights = found.partners.of_weights(context.torch.weights.wide)
+        trained = {leaf: one for leaf, one in weights.items() if found.partners.is_trained(leaf, context.torch.trained)}
+        forced = context.program.wide(context.state, context.jax_batch.leaves, weights=trained)
+        again = quantities(found.partners, context, forced)
+        averages = {quantity: again[quantity] for quantity in averages if limits.beyond(quantity, again[quantity])}
+    if averages:
+        _depart(found, context, AVERAGE, averages, forced)
     if loss:  # the input of a normalisation may be wrong, unless one side does not change its statistics
         before = found.partners.of_weights(context.before)
         statistics = {

@@ -25,7 +25,9 @@ from crosscheck._shadow.torch_lift import TorchLifted
 SMALL = 2**16
 """A model with fewer parameters runs its steps faster in one thread."""
 Slot = tuple[str, str]
-"""A parameter, and the name of a tensor of the optimiser's state."""
+"""A parameter, and the name of a tensor of the optimiser's state, or of an average of the weights."""
+AVERAGE = "average"
+"""The first word of the name of an average."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TorchStep:
         given: The gradients that the optimiser got, likewise.
         rates: The learning rate of each parameter when the optimiser stepped; empty if it did not.
         weights: Parameters and buffers after the step.
-        slots: The optimiser's state after the step.
+        slots: The optimiser's state after the step, and averages of the weights.
         trained: The names of the parameters that are trained.
     """
 
@@ -125,6 +127,17 @@ class TorchSteps:
                 for key, value in kept.items():
                     if one in self.names and isinstance(value, torch.Tensor) and value.is_floating_point():
                         yield (self.names[one], key), value
+
+    def averages(self) -> Iterator[tuple[Slot, Any]]:
+        """The tensors of other objects that hold one for each parameter, as averages of the weights do, or older weights."""
+        others = [one for one in self.objects if one is not self.model and one not in self.optimizers]
+        for number, one in enumerate(others):
+            for path, tensor in _tensors_of(one.state_dict()):
+                ends = [name for name in self.parameters if path == name or path.endswith("." + name)]
+                owner = max(ends, key=len, default="")
+                if owner and tensor.shape == self.parameters[owner].shape and tensor.is_floating_point():
+                    before = path.removesuffix(owner).strip(".")
+                    yield (owner, " ".join(filter(None, [AVERAGE, str(number + 1) if number else "", before]))), tensor
 
     # runs
 
@@ -218,7 +231,7 @@ class _Seen:
         for name, one in self.steps._tensors():
             if one.is_floating_point():
                 self._add("weights", name, one)
-        for slot, one in self.steps.slots():
+        for slot, one in (*self.steps.slots(), *self.steps.averages()):
             self._add("slots", slot, one)
 
     def _add(self, kind: str, key: Any, tensor: Any) -> None:
@@ -283,6 +296,15 @@ class ForwardModule(torch.nn.Module):
         finally:
             torch.autograd.backward, torch.autograd.grad, torch.Tensor.backward = kept
         raise UsageError("torch_step: it calls no backward(), expected a step that trains: loss.backward(), then step()")
+
+
+def _tensors_of(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The tensors in nested dicts, with their keys."""
+    if isinstance(state, torch.Tensor):
+        yield path, state
+    elif isinstance(state, Mapping):
+        for key, one in state.items():
+            yield from _tensors_of(one, f"{path}.{key}" if path else str(key))
 
 
 def _loss(value: Any) -> float:

@@ -53,8 +53,9 @@ def compare_training(
             Instead of the loss, it may return a dict with ``loss`` and other values to judge: ``gradients`` and ``clipped``,
             trees of the parameters' structure, and ``learning_rate``. JAX must be able to trace it.
         batches: The batches, one for each step: lists of the positional arguments, as for ``compare``.
-        torch_state: Everything that a step of PyTorch changes, in a tuple: the model, its optimiser, its schedulers. Each
-            has ``state_dict()``. Their states are restored at the end.
+        torch_state: Everything that a step of PyTorch changes, in a tuple: the model, its optimiser, its schedulers, an
+            average of its weights (a module or another object whose ``state_dict()`` has the parameters' names). Each has
+            ``state_dict()``. Their states are restored at the end.
         jax_state: The state at the start, a pytree of arrays: parameters, statistics, the optimiser's state. The parameters
             hold the same numbers as PyTorch's, in any layout.
         jax_batches: The batches of JAX, if they are not ``batches``.
@@ -256,14 +257,22 @@ def _message(found: Found) -> str:
 
 
 def _notes(found: Found) -> list[str]:
+    from crosscheck._training.torch_steps import AVERAGE
+
     notes = []
     if not found.gradients_seen:
         notes.append(
             "JAX's gradients were not seen in its step, as they are of jax.grad; return {'loss': loss, 'gradients': grads} "
             "to have them judged by themselves"
         )
-    if lost := sorted(found.without_partner):
+    averages = {key for key in found.without_partner if key.startswith(AVERAGE)}
+    if lost := sorted(found.without_partner - averages):
         notes.append(f"the optimiser's state {', '.join(lost)} of PyTorch has no partner in JAX; JAX goes on with its own")
+    if averages:
+        notes.append("PyTorch's average of the weights has no partner in JAX's state: it is not compared")
+    if own := found.only_in_jax:
+        more = f" and {len(own) - 1} more arrays" if len(own) > 1 else ""
+        notes.append(f"{own[0]}{more} of JAX's state: each step changes it, and PyTorch has no partner: it is not compared")
     if found.first_special is not None:
         notes.append(f"the loss is not finite from step {found.first_special} on")
     return notes

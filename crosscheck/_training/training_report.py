@@ -28,7 +28,7 @@ class TrainingFault:
 
     Attributes:
         part: ``start``, ``data``, ``model``, ``loss``, ``gradients``, ``clipping``, ``schedule``, ``optimiser``,
-            ``statistics`` or ``parameters``.
+            ``average``, ``statistics`` or ``parameters``.
         step: The first step at which it shows, from 1.
         steps: The number of steps at which it shows.
         tensor: The tensor with the largest error at the first of them.

@@ -61,12 +61,15 @@ def decayed_at_full_rate() -> optax.GradientTransformation:
 
 
 def uncorrected() -> optax.GradientTransformation:
-    return optax.chain(
-        optax.ema(0.9, debias=False),
-        optax.scale_by_rms(0.999, eps=1e-8),
-        optax.add_decayed_weights(0.05),
-        optax.scale(-RATE),
-    )
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        means = jax.tree.map(lambda held, one: 0.9 * held + 0.1 * one, state[0], updates)
+        squares = jax.tree.map(lambda held, one: 0.999 * held + 0.001 * one**2, state[1], updates)
+        return jax.tree.map(lambda one, other: one / (jnp.sqrt(other) + 1e-8), means, squares), (means, squares)
+
+    def init(params: Any) -> Any:
+        return jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
+
+    return optax.chain(optax.GradientTransformation(init, update), optax.add_decayed_weights(0.05), optax.scale(-RATE))
 
 
 momentum = partial(optax.sgd, RATE, momentum=0.9, nesterov=True)

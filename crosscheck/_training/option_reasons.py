@@ -1,0 +1,164 @@
+"""The reason of another update: an option of torch's optimiser that would give JAX's results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from typing import Any
+
+import numpy as np
+import torch
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._training.optimizer_edits import edits
+from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
+from crosscheck._training.quantities import SLOTS, WEIGHTS, Context, far, quantities
+from crosscheck._training.reason import CLIPPING, OPTIMISER, Reason, explained
+from crosscheck._training.steps import Departure, Found, Moment
+
+FEW = 3
+"""Options are tried on so many arrays first: a model has hundreds of arrays, and there are hundreds of options to try."""
+
+
+def of_optimizer(found: Found, departure: Departure) -> Reason:
+    """The options of torch's optimiser that would give JAX's results, changed one or two at a time."""
+    if len(found.torch.optimizers) != 1 or departure.cause == "special":
+        return Reason(OPTIMISER, "")
+    kept = found.torch.state()
+    try:
+        trial = _Trial(found, departure)
+        if trial.sums():
+            return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
+        return Reason(OPTIMISER, trial.words())
+    finally:
+        found.torch.restore(kept)
+
+
+class _Trial:
+    """Runs torch's optimiser on the gradients of some steps again, with other options."""
+
+    def __init__(self, found: Found, departure: Departure) -> None:
+        self.found, self.steps = found, found.torch
+        self.moments = departure.moments
+        self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
+        self.optimizer = self.steps.optimizers[0]
+        self.summed = False
+        self.limit = explained(self.error((), self.moments))
+
+    def sums(self) -> bool:
+        """Whether both would agree if torch's optimiser got the sum of all gradients so far."""
+        self.summed = True
+        try:
+            return self.error((), self.moments) <= self.limit
+        finally:
+            self.summed = False
+
+    def words(self) -> str:
+        """The change that would make both agree; empty if none does."""
+        for said, edit in edits(self.optimizer):
+            if self.error((), self.moments, edit=edit) <= self.limit:
+                return said
+        changes = dict(options_of(self.optimizer))
+        few = self._few()
+        nearest: list[tuple[tuple[str, Any], ...]] = [()]
+        tried = 0
+        for _ in range(MOST_CHANGES):
+            errors: dict[tuple[tuple[str, Any], ...], float] = {}
+            for base in nearest:
+                for change in other_values({name: one for name, one in changes.items() if name not in dict(base)}):
+                    tried += 1
+                    if tried > MOST_TRIED:
+                        return self._in_one_group()
+                    errors[*base, change] = self.error((*base, change), self.moments[:1], few=few)
+            for best in sorted(errors, key=errors.__getitem__)[:NEAREST]:
+                if errors[best] <= self.limit and self.error(best, self.moments) <= self.limit:
+                    return self._said(best)
+            nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
+        return self._in_one_group()
+
+    def _few(self) -> list[str]:
+        """The smallest of JAX's parameters that are wrong, or whose state is."""
+        partners = self.found.partners
+        wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
+        return sorted(wrong, key=lambda leaf: (partners.places[leaf].size, leaf))[:FEW]
+
+    def _in_one_group(self) -> str:
+        """The same for an option of one group of parameters, if there are several."""
+        groups = self.optimizer.param_groups
+        for number in range(len(groups) if len(groups) > 1 else 0):
+            options = {name: groups[number][name] for name, _ in options_of(self.optimizer)}
+            for change in other_values(options):
+                if self.error([change], self.moments, number) <= self.limit:
+                    return self._said([change], number)
+        return ""
+
+    def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None) -> str:
+        own = self.optimizer.param_groups[group or 0]
+        said = "; ".join(f"{name}: {value!r} in JAX, {own[name]!r} in PyTorch" for name, value in changes)
+        return said if group is None else f"{said}, for its group {group + 1} of parameters"
+
+    def error(
+        self,
+        changes: Sequence[tuple[str, Any]],
+        moments: Sequence[Moment],
+        group: int | None = None,
+        few: Sequence[str] = (),
+        edit: Callable[[Any], None] | None = None,
+    ) -> float:
+        """The difference between torch, with these options in one group of parameters or in all, and JAX at these steps.
+
+        ``edit`` changes torch's optimiser in another way.
+        If ``few`` names parameters of JAX, the others stay as they are, and are not looked at.
+        """
+        largest = 0.0
+        partners = self.found.partners
+        owners = {name for leaf in few for name in partners.owners(leaf)} or set(self.steps.parameters)
+        for moment, theirs in zip(moments, self.theirs, strict=False):
+            try:
+                weights, slots = self._made(moment.context, changes, group, owners, edit)
+            except Exception:  # the optimiser may raise anything at an option
+                return np.inf
+            made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
+            for (kind, name), one in theirs.items():
+                if kind in (WEIGHTS, SLOTS) and name in made and (not few or partners.parameter(name) in few):
+                    largest = max(largest, far(made[name], one.theirs, one.size))
+        return largest
+
+    def _made(
+        self,
+        context: Context,
+        changes: Sequence[tuple[str, Any]],
+        chosen: int | None,
+        owners: Set[str],
+        edit: Callable[[Any], None] | None,
+    ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
+        """The parameters and the optimiser's state after the step, of these parameters of torch."""
+        self.steps.restore(context.torch_state)
+        given = dict(context.torch.given.wide)
+        if self.summed:
+            given = {name: one + context.summed.get(name, 0.0) for name, one in given.items()}
+        names = [name for name in self.steps.parameters if name in given and name in owners]
+        held, step = [dict(group) for group in self.optimizer.param_groups], self.optimizer.step
+        if edit is not None:
+            edit(self.optimizer)
+        slots: list[tuple[str, str]] = []
+
+        def program(*gradients: Any) -> list[Any]:
+            for name, one in self.steps.parameters.items():
+                one.grad = gradients[names.index(name)] if name in names else None
+            for number, group in enumerate(self.optimizer.param_groups):
+                if chosen in (None, number):
+                    group.update(changes)
+            self.optimizer.step()
+            kept = {slot: one for slot, one in self.steps.slots() if slot[0] in owners}
+            slots[:] = kept
+            return [*(self.steps.parameters[name].detach() for name in names), *kept.values()]
+
+        try:
+            with torch.no_grad():
+                wide = TorchLifted(program, self.steps.dtype).run([given[name] for name in names])
+        finally:
+            self.optimizer.step = step
+            for group, options_held in zip(self.optimizer.param_groups, held, strict=True):
+                group.update(options_held)
+        return dict(zip(names, wide, strict=False)), dict(zip(slots, wide[len(names) :], strict=True))

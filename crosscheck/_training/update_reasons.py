@@ -1,0 +1,167 @@
+"""The reason of another update: clipping, or the schedule of the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._training.jax_steps import JaxStep
+from crosscheck._training.quantities import SLOTS, WEIGHTS, far, quantities, size_of
+from crosscheck._training.reason import CLIPPING, MUCH, SAME_RATIO, SCHEDULE, Reason, explained, ratio_of
+from crosscheck._training.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
+
+LINEAR = ("exp_avg", "momentum_buffer")
+"""The state of torch's optimisers that is linear in the gradients."""
+ROUGHLY = 0.3
+"""A factor that differs from 1 by a millionth is known only to this share of the difference, with constants in float32."""
+ADDED = 1e-6
+"""The number that torch adds to a norm before it divides by it; optax does not."""
+
+
+def of_clipping(found: Found, departure: Departure) -> Reason | None:
+    """The change of the gradients between the backward pass and the optimiser."""
+    context = departure.context
+    mine = context.torch
+    names = [name for name in mine.gradients.wide if name in mine.given.wide]
+    pairs = [(mine.gradients.wide[name], mine.given.wide[name]) for name in names]
+    ratio = ratio_of(pairs)
+    theirs = _given_to_optax(found, departure.moments[0])
+    factor = ratio_of(theirs)
+    if factor is not None and abs(factor - 1) <= CONSTANT:
+        return None
+    if factor is None and (most := _cut(found, departure, theirs)) is not None:
+        return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
+    # torch gives its optimiser unchanged gradients
+    if not any(far(one, other, size_of(one)) > FLOOR for one, other in pairs):
+        if factor is None:
+            return None
+        return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
+    if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
+        words = f"the gradients that JAX gives its optimiser are {factor:.9g} times those that PyTorch gives its own"
+        if (norms := _norms(found, departure)) is not None:
+            theirs_at, mine_at = norms
+            return Reason(CLIPPING, f"JAX clips the gradients to a norm of {theirs_at:.4g}, PyTorch to {mine_at:.4g}")
+        added = abs((factor - 1) * _norm(context.torch.gradients.wide) / ADDED - 1) <= ROUGHLY
+        return Reason(CLIPPING, words + (f": PyTorch adds {ADDED:g} to the norm that it divides by" if added else ""))
+    other = with_torchs_gradients(found, context, mine.given.wide)
+    if other is None or not _right(found, departure, other):
+        return None
+    what = "other gradients than those of this step's backward passes, as without zero_grad()"
+    if ratio is not None:
+        what = f"{ratio:.6g} times the gradients, as clipping does"
+    return Reason(CLIPPING, f"PyTorch gives its optimiser {what}, and JAX those themselves")
+
+
+def _right(found: Found, departure: Departure, other: JaxStep) -> bool:
+    """Whether a step of JAX gives torch's results for everything that was wrong."""
+    again = quantities(found.partners, departure.context, other)
+    wrong = {quantity: one for quantity, one in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
+    return all(again[quantity].error <= explained(one.error) for quantity, one in wrong.items())
+
+
+def steady(found: Found, departure: Departure) -> bool:
+    """Whether JAX's optimiser seems to get the same multiple of torch's gradients at each step."""
+    factors = [ratio_of(_given_to_optax(found, moment)) for moment in departure.moments]
+    known = [one for one in factors if one is not None]
+    return len(known) == len(factors) and float(np.ptp(known)) <= SAME_RATIO * abs(known[0])
+
+
+def _given_to_optax(found: Found, moment: Moment) -> list[tuple[Array, Array]]:
+    """By parameter, torch's gradients and those that JAX's optimiser seems to get, if its state is linear in them."""
+    context = moment.context
+    judged = quantities(found.partners, context, moment.made)
+    given = found.partners.of_gradients(context.torch.given.wide)
+    pairs = []
+    for leaf, (owner, key) in found.partners.slots.items():
+        if key in LINEAR and (SLOTS, leaf) in judged and given[owner].any():
+            mine, theirs = judged[SLOTS, leaf].mine, judged[SLOTS, leaf].theirs
+            weight = _weight(given[owner], mine, np.asarray(context.state[leaf], np.float64))
+            if weight is None:
+                return []
+            pairs.append((given[owner], given[owner] + (theirs - mine) / weight))
+    return pairs
+
+
+def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
+    """The weight w of the gradient in mine = b kept + w gradient, by least squares."""
+    columns = np.stack([kept.ravel(), gradient.ravel()], axis=1)
+    found, *_ = np.linalg.lstsq(columns, mine.ravel(), rcond=None)
+    return float(found[1]) if found[1] and far(columns @ found, mine.ravel(), size_of(mine)) <= SAME_RATIO else None
+
+
+def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    """The size at which JAX clips each number of the gradients, if it does."""
+    raw = found.partners.of_gradients(departure.context.torch.gradients.wide)
+    owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
+    if len(owners) != len(pairs) or not pairs:
+        return None
+    most = max(size_of(theirs) for _, theirs in pairs)
+    cut = all(
+        far(np.clip(raw[owner], -most, most), theirs, most) <= SAME_RATIO
+        for owner, (_, theirs) in zip(owners, pairs, strict=True)
+    )
+    return most if cut and any(size_of(raw[owner]) > most for owner in owners) else None
+
+
+def _norm(gradients: Mapping[str, Array]) -> float:
+    """The norm of all gradients together."""
+    return float(np.sqrt(sum(float(np.sum(one**2)) for one in gradients.values())))
+
+
+def _norms(found: Found, departure: Departure) -> tuple[float, float] | None:
+    """The norms to which JAX and PyTorch clip; None if one of them does not clip to one norm, or both to the same."""
+    norms = []
+    for moment in departure.moments:
+        factor = ratio_of(_given_to_optax(found, moment))
+        if factor is None:
+            return None
+        given = _norm(moment.context.torch.given.wide)
+        norms.append((factor * given, given, _norm(moment.context.torch.gradients.wide)))
+    theirs, mine, _ = (max(one) for one in zip(*norms, strict=True))
+    clipped = all(
+        abs(one[side] - min(most, one[2])) <= SAME_RATIO * one[2] for one in norms for side, most in ((0, theirs), (1, mine))
+    )
+    both = norms[0][0] < (1 - SAME_RATIO) * norms[0][2] and norms[0][1] < (1 - SAME_RATIO) * norms[0][2]
+    return (theirs, mine) if clipped and both and abs(theirs - mine) > SAME_RATIO * mine else None
+
+
+def of_schedule(found: Found, departure: Departure) -> Reason | None:
+    """The learning rate, if the optimiser's state agrees and each parameter moves by the same factor further."""
+    context = departure.context
+    if any(kind == SLOTS for moment in departure.moments for kind, _ in moment.wrong):
+        return None
+    if not context.torch.rates:
+        return None
+    ratios: list[tuple[int, float]] = []
+    for moment in departure.moments:
+        judged = quantities(found.partners, moment.context, moment.made)
+        before = found.partners.of_weights(moment.context.before)
+        weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
+        moves = [(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]
+        if not max(moment.context.torch.rates.values()) and not any(mine.any() for mine, _ in moves):
+            continue  # PyTorch's rate is 0, as at the first step of a warm-up: no factor gives JAX's moves
+        ratio = ratio_of(moves)
+        left, error = (max(size_of(mine * by - theirs) for mine, theirs in moves) for by in (ratio or 0.0, 1.0))
+        if ratio is None or left > MUCH * error:
+            return None
+        ratios.append((moment.context.number, ratio))
+    if not ratios:
+        return Reason(SCHEDULE, "PyTorch's learning rate is 0, and JAX moves the parameters")
+    return Reason(SCHEDULE, _of_rate(found, *ratios[0]))
+
+
+def _of_rate(found: Found, step: int, ratio: float) -> str:
+    """Words for a learning rate of JAX that is ``ratio`` times PyTorch's at a step."""
+    rate = max(found.rates[step - 1].values())
+    other = rate * ratio
+    digits = 6 if abs(ratio - 1) > SAME_RATIO else 9
+    words = f"JAX's learning rate is {other:.{digits}g}, PyTorch's {rate:.{digits}g}"
+    for by, which in ((-1, "before"), (1, "after")):
+        number = step - 1 + by
+        if 0 <= number < len(found.rates) and found.rates[number]:
+            near = max(found.rates[number].values())
+            if abs(other - near) <= SAME_RATIO * near and abs(near - rate) > SAME_RATIO * rate:
+                words += f": that of the step {which}"
+    return words

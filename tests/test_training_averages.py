@@ -1,0 +1,142 @@
+"""Averages of the weights that a training keeps: judged by themselves, each mistake named, and never passed over."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import crosscheck
+from crosscheck import TrainingReport
+
+RATE, KEPT, STEPS = 0.1, 0.9, 4
+
+
+class Shadow:
+    """An average in a dict of its own, as many trainers write it."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.count, self.shadow = 0, {name: one.detach().clone() for name, one in model.named_parameters()}
+
+    def update_parameters(self, model: torch.nn.Module) -> None:
+        self.count += 1
+        for name, one in model.named_parameters():
+            self.shadow[name].mul_(KEPT).add_(one.detach(), alpha=1 - KEPT)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count, "shadow": self.shadow}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count, self.shadow = state["count"], state["shadow"]
+
+
+def exponential(model: torch.nn.Module) -> Any:
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(KEPT)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
+
+
+def compared(
+    average: Callable[[torch.nn.Module], Any] = Shadow,
+    *,
+    kept: float | Callable[[Any], Any] = KEPT,
+    late: bool = False,
+    rate: float = RATE,
+    name: str = "ema",
+    listed: bool = True,
+    in_jax: bool = True,
+) -> TrainingReport:
+    """A linear model with an average. The other arguments are mistakes of the JAX side, or leave an average out."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    held = average(model)
+
+    def torch_step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = ((model(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        held.update_parameters(model)
+        return loss
+
+    def loss_of(p: Any, x: Any, y: Any) -> Any:
+        return ((x @ p["weight"].T + p["bias"] - y) ** 2).mean()
+
+    def jax_step(state: Any, x: Any, y: Any) -> Any:
+        params, count = state["params"], state["count"]
+        loss, gradients = jax.value_and_grad(loss_of)(params, x, y)
+        new = jax.tree.map(lambda one, by: one - rate * by, params, gradients)
+        share = kept(count) if callable(kept) else kept
+        after = {"params": new, "count": count + 1}
+        if in_jax:
+            source = params if late else new
+            after[name] = jax.tree.map(lambda one, other: share * one + (1 - share) * other, state[name], source)
+        return after, loss
+
+    params = {key: jnp.asarray(one.detach().numpy()) for key, one in model.named_parameters()}
+    state = {"params": params, "count": jnp.zeros((), jnp.int32)}
+    if in_jax:
+        state[name] = jax.tree.map(jnp.array, params)
+    random = np.random.default_rng(0)
+    batches = [[random.normal(size=(5, 3)), random.normal(size=(5, 2))] for _ in range(STEPS)]
+    objects = (model, optimizer, held) if listed else (model, optimizer)
+    return crosscheck.compare_training(torch_step, jax_step, batches, torch_state=objects, jax_state=state, controls=0)
+
+
+def of_count(count: Any) -> Any:
+    """What ``AveragedModel`` keeps: nothing at its first step, which copies the weights."""
+    return jnp.where(count == 0, 0.0, KEPT)
+
+
+def as_mean(count: Any) -> Any:
+    return count / (count + 1)
+
+
+@pytest.mark.parametrize(
+    ("average", "kept"),
+    [(Shadow, KEPT), (exponential, of_count), (torch.optim.swa_utils.AveragedModel, as_mean)],
+)
+@pytest.mark.parametrize("name", ["ema", "slow"])
+def test_a_right_average_is_compared(average: Callable[..., Any], kept: Any, name: str) -> None:
+    report = compared(average, kept=kept, name=name)
+    assert report.passed, report
+    assert "averages" in report.errors[0]
+    assert not report.notes
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ({"kept": 0.99}, "JAX keeps 0.99 of the average of the weights, PyTorch 0.9"),
+        ({"late": True}, "JAX averages the weights before the step, PyTorch those after it"),
+        ({"kept": 1.0}, "JAX leaves the average of the weights as it is, PyTorch changes it"),
+        ({"average": exponential, "kept": KEPT}, "JAX keeps 0.9 of the average of the weights, PyTorch 0"),
+    ],
+)
+def test_a_wrong_average_is_named(mistake: dict[str, Any], says: str) -> None:
+    report = compared(**mistake)
+    assert [fault.part for fault in report.faults] == ["average"], report
+    assert says in report.faults[0].explanation
+
+
+def test_an_average_is_judged_beside_a_wrong_optimiser() -> None:
+    assert [fault.part for fault in compared(rate=RATE / 2).faults] == ["schedule"]
+    both = compared(rate=RATE / 2, kept=0.99)
+    assert [fault.part for fault in both.faults] == ["schedule", "average"], both
+    assert "JAX keeps 0.99" in both.faults[1].explanation
+
+
+@pytest.mark.parametrize(
+    ("sides", "says"),
+    [
+        ({"in_jax": False}, "PyTorch's average of the weights has no partner in JAX's state: it is not compared"),
+        ({"listed": False}, "PyTorch has no partner: it is not compared"),
+    ],
+)
+def test_an_average_that_one_side_lacks_is_said_to_be_not_compared(sides: dict[str, Any], says: str) -> None:
+    report = compared(**sides)
+    assert report.passed, report
+    assert any(says in note for note in report.notes), report.notes

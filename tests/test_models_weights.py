@@ -81,6 +81,7 @@ def test_projections_that_are_joined_are_told() -> None:
     assert found["v.weight", "['qkv']['w']"] == f"transposed, joined of {every}: this is the third"
 
 
+@pytest.mark.full
 def test_parts_in_another_order_are_told() -> None:
     model = randomised(Attention())
     found = told(accounted(model, joined_attention, joined_params(weights_of(model), (2, 0, 1)), [X]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import count
@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.jax_order import drop_unused, uses_first
 from crosscheck._models.layouts import View, broadcast_features
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use
 from crosscheck._shadow.base import tracing
@@ -162,6 +163,7 @@ class _Flattening:
     def __init__(self, dtype: str, names: tuple[str, ...], exact: Constants) -> None:
         self.flat = JaxProgramFlat(dtype, names, exact=exact)
         self._numbers = count()
+        self._computed: dict[Hashable, tuple[int, ...]] = {}
 
     def run(self, closed: ClosedJaxpr) -> JaxProgramFlat:
         flat = self.flat
@@ -175,7 +177,8 @@ class _Flattening:
             self._step("output", None, _itself, [one], [atom.aval], "")[0]
             for one, atom in zip(self._inline(closed, given, ""), closed.jaxpr.outvars, strict=True)
         ]
-        _drop_unused(flat)
+        drop_unused(flat)
+        uses_first(flat)
         return flat
 
     def _new(self, kind: int, aval: Any) -> int:
@@ -244,6 +247,21 @@ class _Flattening:
     def _step(
         self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
     ) -> tuple[int, ...]:
+        """A new step; none for what an earlier step has computed of the same values, as a compiler would leave it out.
+
+        One side may compute twice what the other computes once, and each use of a weight must have its partner.
+        """
+        key = _key(equation, given)
+        if key is None or key not in self._computed:
+            made = self._made(name, equation, function, given, avals, path)
+            if key is None:
+                return made
+            self._computed[key] = made
+        return self._computed[key]
+
+    def _made(
+        self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
+    ) -> tuple[int, ...]:
         flat = self.flat
         numbers = [one for one in given if isinstance(one, int)]
         kind = max((flat.kinds[one] for one in numbers), default=CONSTANT)
@@ -262,6 +280,18 @@ class _Flattening:
         return outputs
 
 
+def _key(equation: Any, given: list[Any]) -> Hashable | None:
+    """What tells whether two equations compute the same; None if that is not known. A literal may be one of several."""
+    if equation is None or equation.effects or not all(isinstance(one, int) for one in given):
+        return None
+    key = equation.primitive, tuple(sorted(equation.params.items(), key=lambda one: one[0])), tuple(given)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
 def _itself(value: Any) -> Any:
     return value
 
@@ -269,37 +299,6 @@ def _itself(value: Any) -> Any:
 def _one_of(i: int, value: Any) -> Any:
     """What one step of a scan takes of an array; of one of NumPy, such as a weight, it is a view."""
     return np.asarray(value[i]) if isinstance(value, np.ndarray) else lax.index_in_dim(value, i, keepdims=False)
-
-
-def _drop_unused(flat: JaxProgramFlat) -> None:
-    """Remove steps on which no result depends: an unused use of a weight would shift the count of its uses."""
-    needed = set(flat.results)
-    kept: list[Step] = []
-    for step in reversed(flat.steps):
-        effects = step.equation is not None and step.equation.effects
-        if effects or needed & set(step.outputs):
-            needed |= {one for one in step.inputs if isinstance(one, int)}
-            kept.append(step)
-    renumbered = {step.operation.index: index for index, step in enumerate(reversed(kept))}
-    flat.steps = [
-        Step(
-            Operation(
-                renumbered[old.index],
-                old.name,
-                old.path,
-                tuple(renumbered[one] for one in old.inputs if one in renumbered),
-                old.kind,
-                old.source,
-            ),
-            step.equation,
-            step.function,
-            step.inputs,
-            step.outputs,
-        )
-        for step in reversed(kept)
-        for old in [step.operation]
-    ]
-    flat.maker = {number: step.operation.index for step in flat.steps for number in step.outputs}
 
 
 def source_of(equation: Any) -> str:

@@ -184,7 +184,9 @@ class Observer:
         self._recorded[_storage(made[0])] = _layout(made[0])
         if names and made[0].is_floating_point():
             weights = [(tensor, names) for tensor, (kind, names) in zip(given, kinds, strict=True) if kind == WEIGHT]
-            self.uses.append(self._use(operation, args, weights, made[0], wide, before))
+            use = self._use(operation, args, weights, made[0], wide, before)
+            if not any(_is_again(use, one) for one in self.uses):
+                self.uses.append(use)
 
     def _use(
         self,
@@ -304,6 +306,14 @@ def _once(tensor: Any) -> tuple[slice, ...]:
 def _numbered(values: list[Array]) -> list[tuple[bool, Array]]:
     """Each value, and whether it is its first occurrence."""
     return [(number == 0, value) for number, value in enumerate(values)]
+
+
+def _is_again(use: Use, before: Use) -> bool:
+    """Whether an operation computes what an earlier one has computed: one side may do so twice, the other once."""
+    if use.given is None or before.given is None or use.names != before.names or use.origin != before.origin:
+        return False
+    same = use.operation.name == before.operation.name and use.operand == before.operand and use.result == before.result
+    return same and np.array_equal(use.given.wide, before.given.wide, equal_nan=True)
 
 
 class Layout(NamedTuple):

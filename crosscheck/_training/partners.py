@@ -182,27 +182,33 @@ def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Ar
         found.weights = *others, WeightMatch(name, leaf, "the same", BY_NAME, _apart(widen(array), widen(mine[name])))
 
 
-def others(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
-    """Match what the forward pass does not use, by the results of the first step: statistics, and the optimiser's state."""
+def others(
+    found: Partners, mine: TorchStep, theirs: JaxStep, before: Mapping[Slot, Array], state: Mapping[str, Array]
+) -> None:
+    """Match what the forward pass does not use, by the results of the first step: statistics, and the optimiser's state.
+
+    ``before`` are torch's averages before that step, and ``state`` is JAX's state.
+    """
     _statistics(found, mine, theirs)
     keys = {key for _, key in mine.slots.wide}
     left: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for leaf, array in theirs.state.items():
         if leaf in found.places or array.dtype.kind != "f":
             continue
-        owner, before, field_name = _of_parameter(found, leaf, array.shape)
+        owner, group, field_name = _of_parameter(found, leaf, array.shape)
         known = {key: _slot(found, owner, key, mine.slots.wide) for key in keys} if owner else {}
         named = [key for key in SLOTS.get(field_name, ()) if key in known]
         same = [key for key, one in known.items() if one is not None and _apart(array, one) <= ALIKE]
         if chosen := [key for key in named if key in same] or named[:1] or (same if len(same) == 1 else []):
             found.slots[leaf] = (owner, chosen[0])
         elif owner:
-            left[before].append((leaf, owner))
-    # an average that is wrong equals none of torch's, and its name is the user's own: the one that is left is it
-    averages = {key for key in keys if key.startswith(AVERAGE)} - {key for _, key in found.slots.values()}
-    if len(averages) == len(left) == 1:
-        (average,), (pairs,) = averages, left.values()
-        found.slots |= {leaf: (owner, average) for leaf, owner in pairs}
+            left[group].append((leaf, owner))
+    # an average that is wrong equals none of torch's after a step, and its name is the user's own: it is known by its start
+    for average in {key for _, key in before} - {key for _, key in found.slots.values()}:
+        for pairs in left.values():
+            known = {leaf: _slot(found, owner, average, before) for leaf, owner in pairs}
+            if all(one is not None and _apart(widen(state[leaf]), one) <= ALIKE for leaf, one in known.items()):
+                found.slots |= {leaf: (owner, average) for leaf, owner in pairs if leaf not in found.slots}
 
 
 def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._models.tolerances import allowed
 from crosscheck._shadow.base import Noise
 from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps
@@ -144,12 +145,13 @@ def run(
     summed: dict[str, Array] = {}
     for k, (batch, jax_batch) in enumerate(zip(batches, jax_batches, strict=True)):
         before, torch_state = torch.weights(), torch.state()
+        averages = {slot: np.array(to_array(one.detach())) for slot, one in torch.averages()}
         mine = torch.observed(batch)
         program = jax.program(jax_batch)
         theirs = program.wide(state, jax_batch.leaves)
         narrow = jax.plain(state, jax_batch)
         if k == 0 or frozenset(mine.slots.wide) != found.slots_of_torch:  # an optimiser may begin later
-            others(found.partners, mine, theirs)
+            others(found.partners, mine, theirs, averages, state)
             found.slots_of_torch = frozenset(mine.slots.wide)
             mapped = {*found.partners.places, *found.partners.slots}
             changed = (name for name, array in theirs.state.items() if _moves(np.asarray(state[name], np.float64), array))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -52,7 +53,8 @@ class Recording(TorchDispatchMode):
         self._wide, self._path, self._count = wide, path, operations
         self._nodes: Any = WeakIdKeyDictionary()
         """For each tensor that is alive, its node, and how often its storage had been written to when it was made."""
-        self._written: dict[int | None, int] = {}
+        self._written: dict[int | None, list[Any]] = defaultdict(list)
+        """For each storage, the places in it that were written to, in order."""
 
     def given(self, tensors: Sequence[Any], names: Sequence[str]) -> None:
         """Make leaves of the inputs."""
@@ -76,8 +78,7 @@ class Recording(TorchDispatchMode):
         result = func(*args, **kwargs)
         with suppress(Exception):  # a tensor of a kind that has no storage is not in the graph
             for tensor in written_by(plan, args, kwargs):
-                key = storage_of(tensor)
-                self._written[key] = self._written.get(key, 0) + 1
+                self._written[storage_of(tensor)].append(place_of(tensor))
             if given is not None:
                 self._add(plan, func, given, result, before if self._count() > before else None)
         return result
@@ -105,16 +106,16 @@ class Recording(TorchDispatchMode):
                 self._known(one, self.graph.add(replace(call, pick=number) if several else call))
 
     def _known(self, tensor: Any, ref: Ref) -> Ref:
-        self._nodes[tensor] = ref, self._written.get(storage_of(tensor), 0)
+        self._nodes[tensor] = ref, len(self._written[storage_of(tensor)])
         return ref
 
     def _of(self, tensor: Any) -> Ref | None:
-        """The node of a tensor; None if it has none, or if something was written to its storage since."""
-        found = self._nodes.get(tensor)
-        if found is None or found[1] != self._written.get(storage_of(tensor), 0):
+        """The node of a tensor; None if it has none, or if some of its numbers were written to since."""
+        if (found := self._nodes.get(tensor)) is None:
             return None
         ref: Ref = found[0]
-        return ref
+        since = self._written[storage_of(tensor)][found[1] :]
+        return None if any(overlap(place_of(tensor), one) for one in since) else ref
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, torch.Tensor):
@@ -129,6 +130,41 @@ class Recording(TorchDispatchMode):
             return Leaf(name)
         with _disable_current_modes(), torch.no_grad():
             return Leaf("", self._wide(tensor).detach().clone())
+
+
+Place = tuple[int, tuple[tuple[int, int], ...]]
+"""Where in its storage the numbers of a tensor are: the first one, then size and stride of each axis, largest stride first."""
+
+
+def place_of(tensor: Any) -> Place:
+    """The place of a tensor in its storage."""
+    axes = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.storage_offset(), tuple(sorted((one for one in axes if one[0] != 1), key=lambda one: -one[1]))
+
+
+def overlap(one: Place, other: Place) -> bool:
+    """Whether two places share a number; if their strides differ, whether one begins before the other ends.
+
+    Of equal strides, they do if some numbers of steps along the axes lead from one start to the other.
+    """
+    (start, axes), (begin, others) = one, other
+    if any(not size for size, _ in (*axes, *others)):
+        return False
+    if [stride for _, stride in axes] != [stride for _, stride in others]:
+        return max(start, begin) <= min(_last(one), _last(other))
+    left = {begin - start}
+    for (size, stride), (many, _) in zip(axes, others, strict=True):
+        left = {
+            way - steps * stride
+            for way in left
+            for steps in ((way // stride, way // stride + 1) if stride else (0,))
+            if -many < steps < size
+        }
+    return 0 in left
+
+
+def _last(place: Place) -> int:
+    return place[0] + sum((size - 1) * stride for size, stride in place[1])
 
 
 def _place(tensor: Any) -> Any:

@@ -16,6 +16,8 @@ from crosscheck._explain.tables import MOVING, VERBS
 from crosscheck._explain.values import for_users
 from crosscheck._graph.graph import Call, Ref
 
+JOINS = {"cat": "concatenation", "stack": "stack"}
+
 
 def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
     """Two operands of one operation, exchanged."""
@@ -23,6 +25,11 @@ def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
     if call is None:
         return
     lists = [(place, one) for place, one in enumerate(call.args) if isinstance(one, list) and len(one) > 1]
+    for place, one in lists:
+        if len(one) > 2 and all(isinstance(ref, Ref) for ref in one):
+            new = replace(call, args=(*call.args[:place], one[::-1], *call.args[place + 1 :]))
+            fact = Fact("order", where=f"the {len(one)} parts of {said(segment, node)}", jax="in reverse order")
+            yield Edit({node: new}, fact, ("reversed", call.name), 0.9)
     for place, one in [*lists, (None, list(call.args))]:
         for a, b in combinations([k for k, ref in enumerate(one) if isinstance(ref, Ref)], 2):
             if one[a] == one[b]:
@@ -30,9 +37,9 @@ def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
             new = list(one)
             new[a], new[b] = one[b], one[a]
             args = tuple(new) if place is None else (*call.args[:place], new, *call.args[place + 1 :])
-            fact = Fact(
-                "exchange", torch=said(segment, one[a].node), jax=said(segment, one[b].node), where=said(segment, node)
-            )
+            joined = f" in the {JOINS[call.name]}" if call.name in JOINS else ""
+            names = said(segment, one[a].node), said(segment, one[b].node)
+            fact = Fact("exchange", torch=names[0], jax=names[1], where=joined)
             yield Edit({node: replace(call, args=args)}, fact, ("operands", call.name, str(a), str(b)), 1.0)
 
 
@@ -56,8 +63,7 @@ def exchanged_edges(segment: Segment, node: int) -> Iterator[Edit]:
                 node: replace(call, args=(*call.args[:a], two, *call.args[a + 1 :])),
                 other: replace(also, args=(*also.args[:b], one, *also.args[b + 1 :])),
             }
-            names = f"{said(segment, one.node)} and {said(segment, two.node)}"
-            fact = Fact("exchange", torch=said(segment, two.node), jax=said(segment, one.node), where=names)
+            fact = Fact("exchange", torch=said(segment, two.node), jax=said(segment, one.node))
             yield Edit(edits, fact, ("edges", call.name, str(a), str(b)), 1.9)
 
 

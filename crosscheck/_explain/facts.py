@@ -44,7 +44,7 @@ _WORDS = {
     "extra": "JAX applies {what} more, to {where}",
     "order": "JAX has {where} {jax}",
     "operand": "{what} takes {jax} in JAX, {torch} in PyTorch",
-    "exchange": "JAX has {jax} and {torch} exchanged",
+    "exchange": "JAX has {jax} and {torch} exchanged{where}",
     "moved": "JAX applies {what} to {jax}, PyTorch to {torch}",
     "regrouped": "JAX {jax}, PyTorch {torch}",
 }

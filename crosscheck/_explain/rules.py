@@ -8,16 +8,17 @@ from crosscheck._explain.exchanges import exchanged_edges, exchanged_operands, m
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import scales, settings
+from crosscheck._explain.steps import before_product, over_steps, without_part
 from crosscheck._explain.substitutes import activations, missing, others, without
 from crosscheck._explain.values import constants, exchanged_values, extra, operand
 
 Rule = Callable[[Segment, int], Iterator[Edit]]
 """A function of a segment and of one of its nodes."""
-AT_NODES: Sequence[Rule] = (activations, settings, scales, others, without, missing)
+AT_NODES: Sequence[Rule] = (activations, settings, scales, others, without, without_part, missing, before_product)
 """Rules of one operation."""
 EXCHANGES: Sequence[Rule] = (exchanged_operands, exchanged_edges)
 """Rules of the operands of one operation, or of two."""
-AT_VALUES: Sequence[Rule] = (constants, extra, exchanged_values, operand)
+AT_VALUES: Sequence[Rule] = (constants, extra, exchanged_values, operand, over_steps)
 """Rules of a value, wherever it is used."""
 LATE: Sequence[Rule] = (regrouped, moved)
 """Rules of several operations."""

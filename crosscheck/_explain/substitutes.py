@@ -155,7 +155,8 @@ def missing(segment: Segment, node: int) -> Iterator[Edit]:
     inside = segment.before(node)
     for other in sorted(inside - {node}, reverse=True):
         there = segment.values.get(other)
-        on_data = (other in segment.data) == (node in segment.data)
+        direct = Ref(other) in call.args
+        on_data = (other in segment.data) == (node in segment.data) or (direct and call.name in ("mul", "div"))
         node_there = segment.graph.nodes[other]
         constant = isinstance(node_there, Leaf) and not node_there.name and other not in segment.given
         if not on_data or constant or not isinstance(there, torch.Tensor) or there.dtype != value.dtype:

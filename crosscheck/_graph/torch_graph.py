@@ -133,7 +133,7 @@ class Recording(TorchDispatchMode):
 
 
 Place = tuple[int, tuple[tuple[int, int], ...]]
-"""Where in its storage the numbers of a tensor are: the first one, then size and stride of each axis, largest stride first."""
+"""Where in its storage the numbers of a tensor are: the first one; size and stride of each axis, in the order of strides."""
 
 
 def place_of(tensor: Any) -> Place:

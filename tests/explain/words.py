@@ -29,7 +29,7 @@ CLAIMS = {
     "stop": r"stops? the gradient|stopped gradient",
     "activation": r"tanh form|(?<!not )(applies|computes|has) (the )?(re|ge|si|leaky_re)lu|(re|ge|si)lu in JAX",
     "residual": r"residual",
-    "reversed": r"revers(e|ed)\b|backwards?\b(?! pass)",
+    "reversed": r"(?<!_)revers(e|ed)\b|backwards?\b(?! pass)",
     "shifted": r"(shift|roll)ed",
     "padding": r"\bpad(s|ded|ding)?\b",
     "axis": r"over (axis|dim)|axis -?\d in JAX",

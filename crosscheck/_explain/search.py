@@ -79,6 +79,24 @@ class Search:
         with torch.no_grad():
             return self._first([(LATE, self._segment.nodes)]) or self._two() or self._first(self._late())
 
+    def of_kind(self, kind: tuple[str, ...]) -> list[Edit]:
+        """The mistake that gives JAX's values, if it is one of this kind."""
+
+        def only(rule: Rule) -> Rule:
+            return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind == kind)
+
+        with torch.no_grad():
+            at_nodes = [only(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
+            return self._first(
+                [(at_nodes, self._segment.nodes), ([only(rule) for rule in AT_VALUES], [*self._segment.users])]
+            )
+
+    def of_values(self) -> frozenset[tuple[str, ...]]:
+        """The kinds of all edits of values that give JAX's values."""
+        with torch.no_grad():
+            fitting = (edit for edit in self._edits(AT_VALUES, [*self._segment.users]) if self._fits(edit))
+            return frozenset(edit.kind for edit in fitting)
+
     def _two(self) -> list[Edit]:
         nearest = sorted(self._near, key=lambda one: one[:3], reverse=True)[:MOST_FIRST]
         for *_, first in nearest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -28,6 +29,8 @@ FEWEST = 8
 """Fewer different numbers may be the same by chance."""
 CLEARLY = 16.0
 """The fault must be so many times larger than what still counts as the same numbers."""
+FEWEST_ALIKE = 3
+"""Of fewer faults in one line, each is explained by itself."""
 MOST_NODES = 400
 """A longer segment is not searched."""
 MOST_NUMBERS = 2**24
@@ -48,6 +51,7 @@ class Edits:
         self._explaining = Explaining()
         self._searches: dict[int, Search] = {}
         self._done: dict[int, Search] = {}
+        self._chosen: dict[int, Sequence[Edit]] = {}
         self.of_mask = False
         """Whether the last edits are of a mask, or of another table that PyTorch computes without the data."""
         self.corrected: set[int] = set()
@@ -67,12 +71,54 @@ class Edits:
             if search is not None:
                 self._searches[fault.landmark] = self._done[fault.landmark] = search
         self.corrected.update({fault.landmark} if edits else ())
+        if edits:
+            self._chosen[fault.landmark] = edits
         self.of_mask = any(
             edit.fact.what == "the mask" or (search is not None and search.segment.data.isdisjoint(edit.edits))
             for edit in edits
         )
+        return self._words(fault, edits)
+
+    def _words(self, fault: Fault, edits: Sequence[Edit]) -> str:
         said = "; ".join(dict.fromkeys(one.words() for one in edits))
         return said + self._between(fault, edits) if said else ""
+
+    def alike(self, faults: Sequence[Fault]) -> dict[int, str]:
+        """New words for faults of one line of the program, such as of the steps of a recurrence, by landmark.
+
+        The first step, which begins with zeros, may fit what no other step does: what explains most of them is said of all,
+        and an edit that fits one step alone is not said.
+        """
+        lines: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+        for fault in faults:
+            number = self._reader(fault) if self._is_of_input(fault) else self._nodes.get(fault.operation)
+            call = self._found.torch.graph.graph.call(number) if number is not None else None
+            if call is not None and call.source:
+                lines[call.path, call.source].append(fault)
+        found = {}
+        for group in (one for one in lines.values() if len(one) > 1):
+            named = {one.landmark: self._kinds(one) for one in group if one.landmark in self._chosen}
+            shared = {kinds: sum(kinds <= other for other in named.values()) for kinds in named.values()}
+            kinds, most = max(shared.items(), key=lambda one: one[1], default=(frozenset(), 0))
+            if most == 1:  # something that is done to all steps, such as another order of them
+                searches = [self._done[one.landmark] for one in group if one.landmark in self._done]
+                if len(searches) == len(group) and (
+                    common := frozenset.intersection(*(one.of_values() for one in searches))
+                ):
+                    kinds, most = frozenset([min(common)]), len(group)
+            if len(group) < FEWEST_ALIKE and most == 1:
+                continue
+            for fault in (one for one in group if one.landmark in named and not kinds <= named[one.landmark]):
+                search = self._done.get(fault.landmark) if most > 1 and len(kinds) == 1 else None
+                edits = search.of_kind(*kinds) if search else []
+                if edits or (shared[named[fault.landmark]] == 1 and len(group) >= FEWEST_ALIKE):
+                    found[fault.landmark] = self._words(fault, edits)
+            if most == 1:
+                found |= dict.fromkeys(named, "")
+        return found
+
+    def _kinds(self, fault: Fault) -> frozenset[tuple[str, ...]]:
+        return frozenset(edit.kind for edit in self._chosen[fault.landmark])
 
     def _between(self, fault: Fault, edits: Sequence[Edit]) -> str:
         """The layers behind which the mistake is, where the module that runs the operation has others inside."""
@@ -101,15 +147,15 @@ class Edits:
         landmark = found.landmarks[fault.landmark]
         graph, operation = torch_.graph.graph, landmark.operation
         run = found.located.run
-        if operation not in self._nodes or operation not in torch_.values or run is None:
+        known_there = operation in self._nodes and operation in torch_.values
+        if run is None or not (known_there or self._is_of_input(fault)):
             return None
         marks = found.landmarks[: fault.landmark]
         cut = {one.operation for k, one in enumerate(marks) if k not in found.located.left} - {operation, None}
-        inputs = zip(torch_.graph.inputs, found.inputs.leaves, strict=True)
-        known = {number: _tensor(leaf) for number, leaf in inputs}
+        known = dict(self._inputs)
         known |= {self._nodes[one]: self._value(one) for one in cut if one in self._nodes and one in torch_.values}
-        target = self._target(landmark)
-        if len(graph.ancestors([target], known)) > MOST_NODES:
+        target = self._target(fault)
+        if target is None or len(graph.ancestors([target], known)) > MOST_NODES:
             return None
         right = self._judge(fault, landmark, target)
         if right is None:
@@ -127,6 +173,12 @@ class Edits:
         )
 
     @cached_property
+    def _inputs(self) -> dict[int, Any]:
+        """The node of each input, with its value."""
+        inputs = zip(self._found.torch.graph.inputs, self._found.inputs.leaves, strict=True)
+        return {number: _tensor(leaf) for number, leaf in inputs}
+
+    @cached_property
     def _nodes(self) -> dict[int, int]:
         """The node of each operation on record."""
         nodes = enumerate(self._found.torch.graph.graph.nodes)
@@ -140,9 +192,32 @@ class Edits:
         weights = self._found.torch.weights
         return _tensor(weights[self._found.torch.tied.get(name, name)])
 
-    def _target(self, landmark: Landmark) -> int:
+    def _is_of_input(self, fault: Fault) -> bool:
+        """Whether the data at a landmark is a view of an input."""
+        landmark = self._found.landmarks[fault.landmark]
+        return landmark.operation is None and landmark.place >= 0
+
+    def _reader(self, fault: Fault) -> int | None:
+        """The node that reads a view of an input, with the numbers that are expected at a landmark."""
+        landmark = self._found.landmarks[fault.landmark]
+        wide = landmark.expected.wide
+        readers = (
+            self._nodes.get(one.operation.index)
+            for one in self._found.torch.uses
+            if one.origin is None and one.names[0] == landmark.name and one.given is not None
+            if one.given.wide.size == wide.size and same_numbers(one.given.wide, wide, FLOOR)
+        )
+        return next(filter(None, readers), None)
+
+    def _target(self, fault: Fault) -> int | None:
         """The node whose value is at a landmark: that of its operation, or a view of that, which an operation reads."""
-        graph, made = self._found.torch.graph.graph, self._nodes[landmark.operation or 0]
+        landmark, graph = self._found.landmarks[fault.landmark], self._found.torch.graph.graph
+        if self._is_of_input(fault):
+            reader = self._reader(fault)
+            inputs = set(self._found.torch.graph.inputs)
+            operands = graph.operands(reader) if reader is not None else ()
+            return next((one for one in operands if inputs & graph.ancestors([one])), None)
+        made = self._nodes[landmark.operation or 0]
         if landmark.place < 0:
             return made
         readers = [
@@ -163,8 +238,12 @@ class Edits:
         found = self._found
         if fault.landmark not in found.located.values:
             return None
-        graph, made = found.torch.graph.graph, self._nodes[landmark.operation or 0]
-        alone = Segment(graph, {made: self._value(landmark.operation or 0)}, [target], weights=self._weight)
+        graph = found.torch.graph.graph
+        if landmark.operation is None:
+            before = self._inputs
+        else:
+            before = {self._nodes[landmark.operation]: self._value(landmark.operation)}
+        alone = Segment(graph, before, [target], weights=self._weight)
         own = np.asarray(alone.values.get(target), np.float64).ravel()
         theirs = np.asarray(found.located.values[fault.landmark], np.float64).ravel()
         expected = landmark.compared(landmark.expected.wide).ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from math import isfinite
 
 from crosscheck._arithmetic.formats import FORMATS
@@ -46,6 +47,11 @@ def faults(found: Found) -> list[Fault]:
     known: dict[object, str] = {}
     numbers, settings, edits = OtherNumbers(found), OtherSettings(found), Edits(found)
     wrong = [_located(found, one, known, settings, numbers, edits) for one in found.located.faults]
+    alike = edits.alike(found.located.faults)
+    wrong = [
+        replace(one, explanation=alike[at.landmark] or _plainly(one.error)) if at.landmark in alike else one
+        for at, one in zip(found.located.faults, wrong, strict=True)
+    ]
     wrong = with_other_weights(found, _merged(found, wrong, numbers.corrected | edits.corrected))
     wrong += _inaccurate(found)
     wrong += _gradients(found)
@@ -125,6 +131,8 @@ def _located(
         if fault.how == "changed"
         else ""
     )
+    if not explanation and operation is None:
+        explanation = edits.explanation(fault)
     if not explanation and operation is not None:
         explanation = "" if fault.relation or fault.how else settings.explanation(fault)
         if not explanation and (explanation := edits.explanation(fault)):

@@ -238,7 +238,7 @@ def _gradients(found: Found) -> Iterator[Fault]:
     begins = order.get(last.parameter, -1)
     right = {one.parameter for one in found.gradients if not one.cause}
     after = next((use for use in found.torch.uses if use.index > begins and set(use.names) & right), None)
-    where = ("" if last.explanation else _stopped(found, begins, after)) or last.parameter.rpartition(".")[0]
+    where = _stopped(found, begins, after) or last.parameter.rpartition(".")[0]
     causes = {one.cause for one in wrong}
     cause = "missing" if causes == {"missing"} else "definition"
     what = "no gradient flows" if cause == "missing" else "the gradient is another one"

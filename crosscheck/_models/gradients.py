@@ -24,6 +24,7 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of
 from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run, on_the_cpu
+from crosscheck._models.stops import stopped
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, widened
 from crosscheck._models.weights import Accounted
@@ -70,7 +71,7 @@ def gradients(
         flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
-    fixed = Fixed(flat, model.weights)
+    fixed, function = Fixed(flat, model.weights), program.function
 
     def run(noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
         known = fixed.values(wide=True, noisy=noise is not None, loose=loose)
@@ -94,7 +95,25 @@ def gradients(
             for (place, clear), (_, constants), (_, operations) in zip(*runs, strict=True):
                 judging.add(place, clear, _spread(clear, constants, operations, unit))
             found = [larger(*pair) for pair in zip(found, judging.found(), strict=True)]
-    if flat.shared is None or not any(one.cause for one in found):
+    if not any(one.cause for one in found):
+        return found
+
+    def agrees(other: JaxModel) -> bool:
+        try:
+            traced = _jax_program(other, jax_leaves, cotangents, floats, flat.dtype)
+        except UntraceableError:
+            return False
+        with on_the_cpu(wide=True):
+            judging = Judging(function, record, model, accounted, mine)
+            for place, one in Run(traced, wide=True, keep=False, results_first=True).one_by_one(
+                model.weights, [*jax_leaves, *cotangents]
+            ):
+                judging.add(place, one)
+            return not any(one.cause and one.error > CLOSE for one in judging.found())
+
+    if words := stopped(model, jax_leaves, agrees):
+        return [replace(one, explanation=words) if one.cause else one for one in found]
+    if flat.shared is None:
         return found
 
     def wrong(closed: ClosedJaxpr) -> frozenset[str]:

@@ -103,7 +103,7 @@ OF_INTEGERS: Mapping[str, Callable[[Array], Array]] = {
 OF_FLOATS: Mapping[str, Callable[[Array], Array]] = {
     "with 0 for `{}`": np.zeros_like,
     "with 1 for `{}`": np.ones_like,
-    "at -`{}`": np.negative,
+    "with another sign of `{}`": np.negative,
     "at 1 - `{}`": lambda x: 1 - x,
 }
 

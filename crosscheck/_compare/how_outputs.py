@@ -192,7 +192,7 @@ def _orders(given: Float64Array) -> Iterator[tuple[str, Function]]:
         for steps in range(1, min(given.shape[axis], MOST_SHIFTS)):
             if steps <= given.shape[axis] // 2:
                 for by in (steps, -steps):
-                    yield _rolled(by, axis, given.ndim), partial(np.roll, shift=by, axis=axis)
+                    yield _rolled(by, axis, given.shape[axis], given.ndim), partial(np.roll, shift=by, axis=axis)
 
 
 def _shifts(given: Float64Array) -> Iterator[tuple[str, Function, Function]]:
@@ -201,7 +201,7 @@ def _shifts(given: Float64Array) -> Iterator[tuple[str, Function, Function]]:
         for steps in (1, -1, 2, -2, 3, -3):
             if abs(steps) < given.shape[axis] // 2 + 1:
                 among = (*(slice(None),) * axis, slice(steps, None) if steps > 0 else slice(None, steps))
-                said = _rolled(steps, axis, given.ndim).replace("rolled", "shifted")
+                said = _rolled(steps, axis, 0, given.ndim).replace("rolled", "shifted")
                 yield f"{said}, but for the end", partial(np.roll, shift=steps, axis=axis), partial(_part, among=among)
 
 
@@ -217,7 +217,9 @@ def _part(y: Float64Array, among: tuple[slice, ...]) -> Float64Array:
     return y[among]
 
 
-def _rolled(steps: int, axis: int, ndim: int) -> str:
+def _rolled(steps: int, axis: int, size: int, ndim: int) -> str:
+    if 2 * steps == size:
+        return "with its halves" + (f" along axis {axis}" if ndim > 1 else "") + " exchanged"
     return f"rolled by {steps}" + (f" along axis {axis}" if ndim > 1 else "")
 
 

@@ -9,7 +9,7 @@ from itertools import combinations, product
 import torch
 
 from crosscheck._explain.facts import Edit, Fact
-from crosscheck._explain.names import named, said
+from crosscheck._explain.names import exchange, named, said
 from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.substitutes import same
 from crosscheck._explain.tables import MOVING, VERBS
@@ -38,8 +38,7 @@ def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
             new[a], new[b] = one[b], one[a]
             args = tuple(new) if place is None else (*call.args[:place], new, *call.args[place + 1 :])
             joined = f" in the {JOINS[call.name]}" if call.name in JOINS else ""
-            names = said(segment, one[a].node), said(segment, one[b].node)
-            fact = Fact("exchange", torch=names[0], jax=names[1], where=joined)
+            fact = exchange(segment, one[a].node, one[b].node, joined)
             yield Edit({node: replace(call, args=args)}, fact, ("operands", call.name, str(a), str(b)), 1.0)
 
 
@@ -63,7 +62,7 @@ def exchanged_edges(segment: Segment, node: int) -> Iterator[Edit]:
                 node: replace(call, args=(*call.args[:a], two, *call.args[a + 1 :])),
                 other: replace(also, args=(*also.args[:b], one, *also.args[b + 1 :])),
             }
-            fact = Fact("exchange", torch=said(segment, two.node), jax=said(segment, one.node))
+            fact = exchange(segment, two.node, one.node)
             yield Edit(edits, fact, ("edges", call.name, str(a), str(b)), 1.9)
 
 

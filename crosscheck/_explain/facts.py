@@ -39,7 +39,7 @@ _WORDS = {
     "form": "{what}: {jax} in JAX, {torch} in PyTorch",
     "padding": "PyTorch has the padding {torch}, JAX {jax}",
     "other": "JAX computes {jax}, PyTorch {torch}",
-    "binary": "JAX {jax} where PyTorch {torch}",
+    "binary": "JAX {jax} where PyTorch {torch}{where}",
     "missing": "JAX forgets {what}",
     "extra": "JAX applies {what} more, to {where}",
     "order": "JAX has {where} {jax}",
@@ -48,6 +48,9 @@ _WORDS = {
     "moved": "JAX applies {what} to {jax}, PyTorch to {torch}",
     "regrouped": "JAX {jax}, PyTorch {torch}",
 }
+
+
+MOST_LEFT_OUT = 2
 
 
 def digits(value: float, beside: float = 1.0) -> str:
@@ -69,6 +72,11 @@ class Edit:
     fact: Fact
     kind: tuple[str, ...]
     size: float = 1.0
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether it leaves out many operations at once: beside another mistake, that explains too much."""
+        return self.kind[0] == "missing" and len(self.kind) > MOST_LEFT_OUT
 
     def words(self) -> str:
         """The mistake as a clause."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from crosscheck._explain.facts import Fact
 from crosscheck._explain.tables import MOVING, PARTS, SAID
 from crosscheck._graph.graph import Call, Leaf, refs
 
@@ -44,6 +45,16 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
     return whole if len(whole) <= LONGEST else said(segment, number, depth - 1)
 
 
+def exchange(segment: Segment, torch: int, jax: int, where: str = "") -> Fact:
+    """The fact that two values take each other's place."""
+    calls = [segment.call(one) for one in (torch, jax)]
+    parts = [one.pick for one in calls if one is not None and one.name in PARTS and one.pick is not None]
+    if len(parts) == 2 and calls[0] is not None and calls[1] is not None and calls[0].args is calls[1].args:
+        of = next(refs(calls[0]))
+        return Fact("order", where=f"parts {min(parts)} and {max(parts)} of {said(segment, of)}", jax=f"exchanged{where}")
+    return Fact("exchange", torch=said(segment, torch), jax=said(segment, jax), where=where)
+
+
 def _constant(value: Any) -> str:
     """A constant: its numbers if they are few."""
     if not isinstance(value, torch.Tensor) or value.numel() > FEW_NUMBERS:
@@ -68,8 +79,15 @@ def layer_of(segment: Segment, number: int) -> str:
         while isinstance(node, Call) and node.name in MOVING and (inner := next(refs(node), None)) is not None:
             node = segment.graph.nodes[inner]
         if isinstance(node, Leaf) and node.name:
-            return node.name.rpartition(".")[0]
+            layer = node.name.rpartition(".")[0]
+            return "" if _has_layers(segment, layer) else layer
     return ""
+
+
+def _has_layers(segment: Segment, module: str) -> bool:
+    """Whether a module has others with weights inside: then a single operation does not give its result."""
+    leaves = (node.name for node in segment.graph.nodes if isinstance(node, Leaf))
+    return bool(module) and any(name.startswith(f"{module}.") and "." in name[len(module) + 1 :] for name in leaves)
 
 
 def behind(segment: Segment, number: int) -> list[str]:

@@ -7,14 +7,25 @@ from collections.abc import Callable, Iterator, Sequence
 from crosscheck._explain.exchanges import exchanged_edges, exchanged_operands, moved, regrouped
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.segment import Segment
-from crosscheck._explain.settings import scales, settings
+from crosscheck._explain.settings import merged, of_functions, scales, settings
 from crosscheck._explain.steps import before_product, over_steps, without_part
 from crosscheck._explain.substitutes import activations, missing, others, without
 from crosscheck._explain.values import constants, exchanged_values, extra, operand
 
 Rule = Callable[[Segment, int], Iterator[Edit]]
 """A function of a segment and of one of its nodes."""
-AT_NODES: Sequence[Rule] = (activations, settings, scales, others, without, without_part, missing, before_product)
+AT_NODES: Sequence[Rule] = (
+    of_functions,
+    activations,
+    settings,
+    merged,
+    scales,
+    others,
+    without,
+    without_part,
+    missing,
+    before_product,
+)
 """Rules of one operation."""
 EXCHANGES: Sequence[Rule] = (exchanged_operands, exchanged_edges)
 """Rules of the operands of one operation, or of two."""

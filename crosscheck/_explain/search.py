@@ -104,7 +104,8 @@ class Search:
                 second = Search(self._segment.edited(first.edits), self._budget, self._known)
             except RuntimeError:  # the edit cannot run by itself
                 continue
-            if best := second.early():
+            best = second.early()
+            if best and not any(one.is_vague for one in (first, *best)):
                 return [first, *best]
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations, product
@@ -49,7 +50,61 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
                 1.0 if likely else 1.3,
             )
     if call.name == "convolution":
-        yield from _paddings(segment, node, call)
+        yield from (_croppings if call.args[6] else _paddings)(segment, node, call)
+    if call.name == "slice":
+        yield from _slices(segment, node, call)
+
+
+def of_functions(segment: Segment, node: int) -> Iterator[Edit]:
+    """Another value of an argument of a function that consists of several operations, such as label smoothing."""
+    call = segment.graph.functions.get(node)
+    if call is None or not all(one in segment.values or one in segment.given for one in refs(call)):
+        return
+    signature = inspect.signature(call.function)
+    bound = signature.bind(*call.args, **call.kwargs)
+    for name, parameter in signature.parameters.items():
+        default = parameter.default if parameter.default is not parameter.empty else None
+        old = bound.arguments.get(name, default)
+        if old is None or isinstance(old, (Ref, Call)) or name in ("size_average", "reduce"):
+            continue
+        others = [default, *(one for one, _ in _other(segment, call.name, name, old, 4))]
+        for new in dict.fromkeys(one for one in others if one is not None and one != old):
+            bound = signature.bind(*call.args, **call.kwargs)
+            bound.arguments[name] = new
+            edited = replace(call, args=bound.args, kwargs=bound.kwargs)
+            role = ROLES.get(name, name.replace("_", " "))
+            fact = Fact("setting", call.name, role, _shown(old, new), _shown(new, old), source=call.source)
+            yield Edit({node: edited}, fact, ("function", call.name, name, str(new)), 0.9)
+
+
+def merged(segment: Segment, node: int) -> Iterator[Edit]:
+    """Two axes merged the other way round, such as heads and the numbers of a head."""
+    call, value = segment.call(node), segment.values.get(node)
+    first = call.args[0] if call is not None and call.name in ("view", "_unsafe_view", "reshape") else None
+    there = segment.values.get(first.node) if isinstance(first, Ref) else None
+    if call is None or not isinstance(value, torch.Tensor) or not isinstance(there, torch.Tensor):
+        return
+    made = segment.call(first.node) if isinstance(first, Ref) else None
+    while made is not None and made.name == "clone":
+        made = segment.call(next(refs(made), -1))
+    if made is not None and made.name == "expand":  # it repeats what is along these axes
+        return
+    shape = list(there.shape)
+    for axis in range(there.ndim - 1):
+        whole = [*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]]
+        sizes = shape[axis : axis + 2]
+        if min(sizes) > 1 and (whole == list(value.shape) or _ends(whole, value)):
+            turned = Call("transpose", torch.transpose, (first, axis, axis + 1))
+            new = Call("reshape", torch.reshape, (turned, list(value.shape)))
+            sides = f": as {sizes[1]} x {sizes[0]}, PyTorch {sizes[0]} x {sizes[1]}" if sizes[0] != sizes[1] else ""
+            axes = f"the axes {axis - there.ndim} and {axis + 1 - there.ndim} of {said(segment, first.node)}"
+            fact = Fact("order", where=axes, jax=f"merged in the other order{sides}", source=call.source)
+            yield Edit({node: new}, fact, ("merged", str(axis - there.ndim)), 0.95)
+
+
+def _ends(whole: list[int], value: Any) -> bool:
+    """Whether a shape ends as that of a value of as many numbers, whose first axes are merged too."""
+    return whole[-1:] == list(value.shape[-1:]) and value.ndim < len(whole)
 
 
 def scales(segment: Segment, node: int) -> Iterator[Edit]:
@@ -112,7 +167,8 @@ def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int)
     elif operation == "addmm" and argument == "beta":
         yield 0, True
     elif isinstance(old, str):
-        yield from ((one, True) for one in ("none", "tanh") if one != old)
+        among = ("mean", "sum", "none") if argument == "reduction" else ("none", "tanh")
+        yield from ((one, True) for one in among if one != old)
     elif isinstance(old, float) or (type(old) is int and argument in ("alpha", "beta", "scale", "input_scale")):
         yield from ((one, True) for one in numbers if one != old)
         yield from ((1 / one, True) for one in numbers if one not in (0.0, old))
@@ -164,8 +220,18 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
         role = role or roles.get(operation, "the exponent" if operation == "pow" else "the number")
         return Fact("form", role, torch=digits(old, new), jax=digits(new, old), where=said(segment, node), source=source)
 
+    if operation == "unsqueeze" and _is_repeated(segment, node):
+        ways = ("of each part in turn, as repeat_interleave", "of the whole, as tile")
+        rank = segment.values[node].ndim
+        mine, theirs = (ways[one % rank <= (new if one == old else old) % rank] for one in (old, new))
+        return Fact("form", "the repetition", torch=mine, jax=theirs, where=said(segment, node), source=source)
     role = ROLES.get(argument, argument)
     return Fact("setting", what, role, _shown(old, new), _shown(new, old), said(segment, node), source)
+
+
+def _is_repeated(segment: Segment, node: int) -> bool:
+    """Whether the new axis of a value is expanded, as to repeat what is along the axes beside it."""
+    return any(call.name == "expand" for one in segment.users.get(node, ()) if (call := segment.call(one)) is not None)
 
 
 def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
@@ -189,6 +255,45 @@ def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
             own = " x ".join(f"({one}, {one})" for one in call.args[4])
             fact = Fact("padding", torch=own, jax=" x ".join([f"({before}, {behind})"] * rank), source=call.source)
             yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
+
+
+def _croppings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
+    """Other padding before and behind of a transposed convolution: JAX leaves out other numbers at its ends."""
+    rank = len(call.args[4])
+    value = segment.values.get(node)
+    windows = segment.values[next(refs(call.args[1]))].shape[2:]
+    if not isinstance(value, torch.Tensor):
+        return
+    own, more = list(call.args[4]), list(call.args[7])
+    whole = replace(call, args=(*call.args[:4], [0] * rank, call.args[5], True, [0] * rank, *call.args[8:]))
+    for shift in (-2, -1, 1, 2):
+        ends = [(one + shift, one - plus - shift) for one, plus in zip(own, more, strict=True)]
+        cuts = [-one for pair in reversed(ends) for one in pair]
+        new = Call("pad", F.pad, (whole, cuts))
+        sizes = zip(windows, call.args[5], ends, own, more, strict=True)
+        both = [
+            ((d * (k - 1) - p, d * (k - 1) - p + plus), (d * (k - 1) - before, d * (k - 1) - behind))
+            for k, d, (before, behind), p, plus in sizes
+        ]
+        mine, theirs = (" x ".join(f"({one[0]}, {one[1]})" for one in side) for side in zip(*both, strict=True))
+        fact = Fact("padding", torch=mine, jax=theirs, source=call.source)
+        yield Edit({node: new}, fact, ("cropping", str(shift)), 1.1)
+
+
+def _slices(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
+    """As many entries from another place on."""
+    first, dim, start, end = (*call.args, *(None,) * 4)[:4]
+    there = segment.values.get(first.node) if isinstance(first, Ref) else None
+    if not isinstance(there, torch.Tensor) or dim is None or segment.values.get(node) is None:
+        return
+    size, start = there.shape[dim], start or 0
+    end = min(size if end is None else end, size)
+    start, end = (one + size if one < 0 else one for one in (start, end))
+    for by in (-1, 1, -2, 2):
+        if start + by >= 0 and end + by <= size:
+            fact = Fact("form", "the first index", torch=str(start), jax=str(start + by), source=call.source)
+            new = replace(call, args=(first, dim, start + by, end + by, *call.args[4:]))
+            yield Edit({node: new}, fact, ("slice", str(by)), 1.1)
 
 
 def _shown(one: Any, other: Any) -> str:

@@ -72,7 +72,9 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             continue  # it would do nothing: the operation is forgotten
         fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
         if family is BINARY:
-            fact = replace(fact, kind="binary", torch=VERBS[call.name])
+            operands = [said(segment, one.node, 1) for one in call.args[:2] if isinstance(one, Ref)]
+            where = f" {operands[0]} and {operands[-1]}" if operands else ""
+            fact = replace(fact, kind="binary", torch=VERBS[call.name], where=where)
         elif family is PADDING:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
         elif family is NORM:
@@ -80,10 +82,15 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
         elif call.name in RESIZED:
             names = (_of_rank(one, call.name) for one in (RESIZED[call.name], name))
             fact = replace(fact, kind="form", what="the resize", **dict(zip(("torch", "jax"), names, strict=True)))
-        elif call.name in ("std", "var") and "divisor" in name:
-            fact = replace(fact, torch=f"the {own}", jax=name)
+        elif call.name in ("std", "var") and "divisor" in name and name.endswith(_divisor(call)):
+            fact = replace(fact, jax=name.removesuffix(f" with divisor {_divisor(call)}"))
         new = Call(name, function, args, kwargs, pick=None, schema=None)
         yield Edit({node: new}, fact, ("other", call.name, name), 1 + number * 1e-3)
+
+
+def _divisor(call: Call) -> str:
+    """The divisor of a variance or deviation of torch."""
+    return "n" if call.kwargs.get("correction", 1) == 0 or False in call.args[1:] else "n - 1"
 
 
 def _of_rank(name: str, operation: str) -> str:

@@ -423,6 +423,8 @@ SAID: Mapping[str, str] = {
     "baddbmm": "the product",
     "convolution": "the convolution",
     "masked_fill": "the mask",
+    "triu": "the mask (triu)",
+    "tril": "the mask (tril)",
     "linalg_vector_norm": "the norm",
     "rsub": "the difference",
     "sub": "the difference",

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from crosscheck._explain.facts import Edit, Fact
-from crosscheck._explain.names import named, said
+from crosscheck._explain.names import exchange, named, said
 from crosscheck._explain.segment import Segment, sites
-from crosscheck._explain.tables import EXTRA, LAYOUT, MOVING, PARTS, orders_of
+from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, UNARY, VERBS, orders_of
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
 SCORES = "transposed: axes -2 and -1 exchanged"
+PRODUCTS = frozenset(["mm", "addmm", "bmm", "convolution"])
+UNARY_NAMES = frozenset(name for name, family in FAMILIES.items() if family is UNARY)
 MOST_PAIRS = 60
 """So many values of one shape are exchanged in pairs at most."""
 
@@ -38,15 +40,24 @@ def extra(segment: Segment, value: int) -> Iterator[Edit]:
         for number, (name, function) in enumerate(functions.items()):
             if not _fits(function, there):
                 continue
+            how = "transposed" if there.ndim == 2 and name == SCORES else name
             if value in segment.targets and (call := segment.call(value)) is not None:
-                fact = Fact(kind, name, jax=name, where=said(segment, value), source=call.source)
+                fact = Fact(kind, how, jax=how, where=said(segment, value), source=call.source)
                 yield Edit({value: Call(name, function, (call,))}, fact, (kind, name), 1 + number * 1e-3)
             for some in sites(segment, value):
-                fact = Fact(kind, name, jax=name, where=said(segment, value), source=_source(segment, some[0]))
+                used = _for(segment, some) if kind == "order" else ""
+                fact = Fact(kind, how, jax=how + used, where=said(segment, value), source=_source(segment, some[0]))
                 if name == SCORES and (factors := _factors(segment, value)):
                     fact = Fact("exchange", torch=factors[1], jax=factors[0], source=fact.source)
                 size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
                 yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
+
+
+def _for(segment: Segment, users: Sequence[int]) -> str:
+    """The operation that uses a value, as the end of a clause, if it is a single one that does more than arithmetic."""
+    call = segment.call(users[0]) if len(users) == 1 else None
+    plain = call is None or call.name in {*MOVING, *VERBS, *PRODUCTS, *UNARY_NAMES}
+    return "" if plain else f", before {named(segment, users[0])}"
 
 
 def _factors(segment: Segment, value: int) -> list[str]:
@@ -170,7 +181,7 @@ def exchanged_values(segment: Segment, value: int) -> Iterator[Edit]:
             call = segment.call(one)
             if call is not None:
                 edits[one] = replace(call, args=put(put(put(call.args, value, Ref(-1)), other, Ref(value)), -1, Ref(other)))
-        fact = Fact("exchange", torch=said(segment, value), jax=said(segment, other))
+        fact = exchange(segment, value, other)
         yield Edit(edits, fact, ("exchange", str(other - value)), 2.0)
 
 

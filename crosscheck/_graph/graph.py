@@ -110,6 +110,8 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: list[Call | Leaf] = []
+        self.functions: dict[int, Call] = {}
+        """By the node of its result, a function that consists of several operations, as the program calls it."""
 
     def add(self, node: Call | Leaf) -> Ref:
         self.nodes.append(node)

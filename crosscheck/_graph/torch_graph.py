@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -53,8 +56,18 @@ class Recording(TorchDispatchMode):
         self._wide, self._path, self._count = wide, path, operations
         self._nodes: Any = WeakIdKeyDictionary()
         """For each tensor that is alive, its node, and how often its storage had been written to when it was made."""
+        self._functions = _Functions(self)
         self._written: dict[int | None, list[Any]] = defaultdict(list)
         """For each storage, the places in it that were written to, in order."""
+
+    def __enter__(self) -> Recording:
+        self._functions.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._functions.__exit__(*raised)
 
     def given(self, tensors: Sequence[Any], names: Sequence[str]) -> None:
         """Make leaves of the inputs."""
@@ -105,6 +118,16 @@ class Recording(TorchDispatchMode):
             if isinstance(one, torch.Tensor):
                 self._known(one, self.graph.add(replace(call, pick=number) if several else call))
 
+    def called(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a function of torch that consists of several operations, and keep the node of its result."""
+        given = self._given(args, kwargs)
+        result = function(*args, **kwargs)
+        ref = self._of(result) if isinstance(result, torch.Tensor) and given is not None else None
+        if ref is not None and given is not None:
+            own = Call(function.__name__, function, tuple(given[0]), given[1], path=self._path(), source=_line())
+            self.graph.functions[ref.node] = own
+        return result
+
     def _known(self, tensor: Any, ref: Ref) -> Ref:
         self._nodes[tensor] = ref, len(self._written[storage_of(tensor)])
         return ref
@@ -130,6 +153,26 @@ class Recording(TorchDispatchMode):
             return Leaf(name)
         with _disable_current_modes(), torch.no_grad():
             return Leaf("", self._wide(tensor).detach().clone())
+
+
+class _Functions(TorchFunctionMode):
+    """Tells a recording of the functions of torch that have settings which none of their operations has."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in composites():
+            return self._recording.called(func, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
+
+
+@cache
+def composites() -> frozenset[Any]:
+    """The losses of ``torch.nn.functional`` that are written in Python."""
+    functions = (one for one in vars(torch.nn.functional).values() if inspect.isfunction(one))
+    return frozenset(one for one in functions if "reduction" in inspect.signature(one).parameters)
 
 
 Place = tuple[int, tuple[tuple[int, int], ...]]

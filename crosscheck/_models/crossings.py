@@ -119,8 +119,10 @@ def _said(
     sizes = {module: sum(torch.weights[name].size for name in torch.weights if is_in(name, module)) for module in modules}
     alone = [one for one in modules if all(one in pair for pair in pairs)]
     if not alone or len(set(sizes.values())) == 1:  # no one of them is moved, as where layers are alike
-        order = map(_short, sorted(modules, key=steps.__getitem__))
-        return Crossing(min(first.values()), parent, tuple(modules), f"JAX applies {', '.join(order)} in this order")
+        order = sorted(modules, key=steps.__getitem__)
+        how = "in reverse order" if order == sorted(modules, key=first.__getitem__, reverse=True) else "in this order"
+        said = f"JAX applies {', '.join(map(_short, order))} {how}"
+        return Crossing(min(first.values()), parent, tuple(modules), said)
     moved = min(alone, key=lambda one: (sizes[one], first[one]))
     others = sorted(modules - {moved}, key=first.__getitem__)
     early = steps[moved] < steps[others[0]]

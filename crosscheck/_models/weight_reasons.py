@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models import jax_recording
 from crosscheck._models.engine import Found
 from crosscheck._models.masks import other_mask
 from crosscheck._models.uses import Use
@@ -38,9 +39,7 @@ def of_weights(found: Found, number: int, operation: int) -> str:
                     # torch may have added a mask to it
                     if mask := other_mask(found, found.landmarks[number], operation):
                         return mask
-                    return f"JAX applies other numbers of {name}" + ", as of other rows" * (
-                        found.torch.weights[name].ndim > 1
-                    )
+                    return _of_rows(found, name, use.matrices[slot])
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:
                 return _misfit(found, use, slot) or f"JAX does not apply {name}, or another weight in its place"
@@ -53,6 +52,33 @@ def of_weights(found: Found, number: int, operation: int) -> str:
                     return tied
                 return f"{name} holds other numbers than {there} in JAX"
     return ""
+
+
+def _of_rows(found: Found, name: str, mine: Array) -> str:
+    """What JAX applies of a weight instead of some of its rows, or of its numbers."""
+    weight = found.torch.weights[name]
+    if weight.ndim < 2:
+        return f"JAX applies other numbers of {name}"
+    own = _rows(weight, mine)
+    paired = {one.jax[0] for one in found.pairs if one.how != "order"}
+    for k, (_, use, _) in enumerate(jax_recording.uses(found.flat, found.forcing.fixed.numbers)):
+        alike = (one for one in use.matrices if k not in paired and one.size == mine.size)
+        if own and (other := next(filter(None, (_rows(weight, one) for one in alike)), None)):
+            return f"JAX applies rows {other[0]} to {other[-1]} of {name}, PyTorch rows {own[0]} to {own[-1]}"
+    return f"JAX applies other numbers of {name}, as of other rows"
+
+
+def _rows(weight: Array, matrix: Array) -> list[int] | None:
+    """Which consecutive rows of a weight a matrix holds; None if it holds others."""
+    width = weight.shape[-1]
+    if matrix.size % width or not matrix.size:
+        return None
+    wanted = np.asarray(matrix, np.float64).reshape(-1, width)
+    rows = np.asarray(weight, np.float64).reshape(-1, width)
+    first = np.flatnonzero((rows == wanted[0]).all(1))[:1]
+    if not first.size or not np.array_equal(rows[first[0] : first[0] + len(wanted)], wanted):
+        return None
+    return [int(first[0]) + k for k in range(len(wanted))]
 
 
 def repeated_weights(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:

@@ -27,7 +27,7 @@ CLAIMS = {
     "exchanged": r"exchanged|swapped",
     "cast": r"bfloat16|float16|half precision",
     "stop": r"stops? the gradient|stopped gradient",
-    "activation": r"tanh form|(?<!not )(applies|computes|has) (the )?(re|ge|si|leaky_re)lu|(re|ge|si)lu in JAX",
+    "activation": r"tanh form|(?<!not )(applies|computes|has) (the )?(re|ge|si|leaky_re)lu\b(?!\()|(re|ge|si)lu in JAX",
     "residual": r"residual",
     "reversed": r"(?<!_)revers(e|ed)\b|backwards?\b(?! pass)",
     "shifted": r"(shift|roll)ed",

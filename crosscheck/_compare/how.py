@@ -33,6 +33,8 @@ def how(request: Request, judged: Judged, budget: Budget) -> str | None:
     if trials.proves(Change("", partial(trials.run, TORCH), JAX)):
         return of_dependence(trials) if trials.order == 0 and not trials.spent else None
     edits = EditsOfFunction(trials)
+    if trials.order == 0 and (said := edits.of_functions()):
+        return said
     if (found := trials.first(_changes(trials))) is not None:
         return found.said
     if trials.order == 0 and (said := edits.early()):

@@ -39,6 +39,10 @@ class EditsOfFunction:
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
 
+    def of_functions(self) -> str:
+        """The setting of a loss, such as its reduction, that JAX has otherwise; empty if none gives JAX's results."""
+        return _said(self._search.of_functions()) if self._search else ""
+
     def early(self) -> str:
         """The edits that take little time, as a clause; empty if none gives JAX's results."""
         return _said(self._search.early()) if self._search else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from crosscheck._explain.exchanges import exchanged_edges, exchanged_operands, moved, regrouped
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.segment import Segment
-from crosscheck._explain.settings import merged, of_functions, scales, settings
+from crosscheck._explain.settings import divisors, merged, of_functions, scales, settings
 from crosscheck._explain.steps import before_product, over_steps, without_part
 from crosscheck._explain.substitutes import activations, missing, others, without
 from crosscheck._explain.values import constants, exchanged_values, extra, operand
@@ -19,6 +19,7 @@ AT_NODES: Sequence[Rule] = (
     activations,
     settings,
     merged,
+    divisors,
     scales,
     others,
     without,

@@ -13,6 +13,7 @@ import torch
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, Rule
 from crosscheck._explain.segment import Segment
+from crosscheck._explain.settings import of_functions
 
 MOST_NUMBERS = 2**30
 """All runs together compute at most so many numbers."""
@@ -78,6 +79,11 @@ class Search:
         """The same of those that take longer, after the others: the mistake, or two that give JAX's values together."""
         with torch.no_grad():
             return self._first([(LATE, self._segment.nodes)]) or self._two() or self._first(self._late())
+
+    def of_functions(self) -> list[Edit]:
+        """The setting of a function of several operations that gives JAX's values."""
+        with torch.no_grad():
+            return self._first([([of_functions], [*self._segment.graph.functions])])
 
     def of_kind(self, kind: tuple[str, ...]) -> list[Edit]:
         """The mistake that gives JAX's values, if it is one of this kind."""

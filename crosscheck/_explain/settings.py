@@ -55,6 +55,27 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
         yield from _slices(segment, node, call)
 
 
+def divisors(segment: Segment, node: int) -> Iterator[Edit]:
+    """A number of elements in place of a divisor that PyTorch counts, as the sum of a mask."""
+    call = segment.call(node)
+    second = call.args[1] if call is not None and call.name == "div" and len(call.args) > 1 else None
+    there = segment.values.get(second.node) if isinstance(second, Ref) else None
+    if call is None or not isinstance(second, Ref) or not isinstance(there, torch.Tensor) or there.numel() != 1:
+        return
+    shapes = (one.shape for k in segment.before(node) if isinstance(one := segment.values.get(k), torch.Tensor))
+    counts = {size for shape in shapes for size in (*shape, shape.numel()) if size > 1}
+    for count in sorted(counts):
+        fact = Fact(
+            "form",
+            "the divisor",
+            torch=said(segment, second.node),
+            jax=f"{count}, a number of elements,",
+            source=call.source,
+        )
+        new = replace(call, args=(call.args[0], float(count), *call.args[2:]))
+        yield Edit({node: new}, fact, ("divisor", str(count)), 0.9)
+
+
 def of_functions(segment: Segment, node: int) -> Iterator[Edit]:
     """Another value of an argument of a function that consists of several operations, such as label smoothing."""
     call = segment.graph.functions.get(node)

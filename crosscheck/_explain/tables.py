@@ -5,20 +5,27 @@ A new confusion is one line here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from itertools import combinations, product
-from typing import Any
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 
-Function = Callable[..., Any]
-
-
-def _silu_with(scale: float) -> Function:
-    return lambda x: x * torch.sigmoid(scale * x)
-
+from crosscheck._explain.functions import (
+    Function,
+    along_one,
+    cubic,
+    interleaved,
+    linear,
+    normed,
+    one_of,
+    padded,
+    pool,
+    resize,
+    silu_with,
+    tensors,
+)
 
 UNARY: Mapping[str, Function] = {
     "relu": F.relu,
@@ -27,7 +34,7 @@ UNARY: Mapping[str, Function] = {
     "silu": F.silu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "quick_gelu, x * sigmoid(1.702 x)": _silu_with(1.702),
+    "quick_gelu, x * sigmoid(1.702 x)": silu_with(1.702),
     "leaky_relu with slope 0.01": partial(F.leaky_relu, negative_slope=0.01),
     "leaky_relu with slope 0.1": partial(F.leaky_relu, negative_slope=0.1),
     "leaky_relu with slope 0.2": partial(F.leaky_relu, negative_slope=0.2),
@@ -66,8 +73,8 @@ BINARY: Mapping[str, Function] = {
     "multiplies": torch.mul,
     "divides": torch.div,
     "divides the other way round": lambda a, b: b / a,
-    "takes the larger": lambda a, b: torch.maximum(*_tensors(a, b)),
-    "takes the smaller": lambda a, b: torch.minimum(*_tensors(a, b)),
+    "takes the larger": lambda a, b: torch.maximum(*tensors(a, b)),
+    "takes the smaller": lambda a, b: torch.minimum(*tensors(a, b)),
 }
 
 
@@ -85,11 +92,6 @@ VERBS = {
 COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "eq": "==", "ne": "!="}
 
 
-def _tensors(a: Any, b: Any) -> tuple[Any, Any]:
-    like = a if isinstance(a, torch.Tensor) else b
-    return torch.broadcast_tensors(*(torch.as_tensor(one, dtype=like.dtype) for one in (a, b)))
-
-
 REDUCE: Mapping[str, Function] = {
     "the mean": torch.mean,
     "the sum": torch.sum,
@@ -102,143 +104,51 @@ REDUCE: Mapping[str, Function] = {
     "the Euclidean norm": lambda x, dim, keepdim: torch.linalg.vector_norm(x, 2, dim, keepdim),
     "the sum of squares": lambda x, dim, keepdim: (x * x).sum(dim, keepdim),
     "the mean of squares": lambda x, dim, keepdim: (x * x).mean(dim, keepdim),
-    "the median": lambda x, dim, keepdim: _along_one(torch.median, x, dim, keepdim),
-    "the first": lambda x, dim, keepdim: _one_of(x, dim, keepdim, 0),
-    "the last": lambda x, dim, keepdim: _one_of(x, dim, keepdim, -1),
+    "the median": lambda x, dim, keepdim: along_one(torch.median, x, dim, keepdim),
+    "the first": lambda x, dim, keepdim: one_of(x, dim, keepdim, 0),
+    "the last": lambda x, dim, keepdim: one_of(x, dim, keepdim, -1),
     "the log of the sum of exponentials": torch.logsumexp,
 }
 
 
-def _axis(dim: Any) -> int:
-    if isinstance(dim, int):
-        return dim
-    (axis,) = dim
-    return int(axis)
-
-
-def _along_one(function: Function, x: Any, dim: Any, keepdim: bool) -> Any:
-    return function(x, _axis(dim), keepdim).values
-
-
-def _one_of(x: Any, dim: Any, keepdim: bool, place: int) -> Any:
-    found = x.select(_axis(dim), place)
-    return found.unsqueeze(_axis(dim)) if keepdim else found
-
-
-def _pool(function: str, **options: Any) -> Function:
-    def pooled(x: Any, size: Any, stride: Any = (), padding: Any = 0, *_: Any) -> Any:
-        rank = len(size)
-        return getattr(F, f"{function}_pool{rank}d")(x, size, stride or size, padding, **options)
-
-    return pooled
-
-
 POOL: Mapping[str, Function] = {
-    "the maximum": _pool("max"),
-    "the average": _pool("avg"),
-    "the average without the padding": _pool("avg", count_include_pad=False),
+    "the maximum": pool("max"),
+    "the average": pool("avg"),
+    "the average without the padding": pool("avg", count_include_pad=False),
 }
 
 
-def _padded(mode: str) -> Function:
-    """Padding in a mode; the frameworks' own, where torch has it, and NumPy's for the others."""
-    if mode == "symmetric":
-        return lambda x, widths, *_: _symmetric(x, widths)
-    return lambda x, widths, *_: F.pad(x, list(widths), mode=mode)
-
-
-def _symmetric(x: Any, widths: Sequence[int]) -> Any:
-    for k, (before, behind) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
-        axis = x.ndim - 1 - k
-        size = x.shape[axis]
-        places = [-one - 1 for one in range(-before, 0)] + list(range(size)) + [size - 1 - one for one in range(behind)]
-        x = x.index_select(axis, torch.tensor(places))
-    return x
-
-
 PADDING: Mapping[str, Function] = {
-    "reflect": _padded("reflect"),
-    "edge": _padded("replicate"),
-    "symmetric": _padded("symmetric"),
-    "circular": _padded("circular"),
-    "zeros": _padded("constant"),
+    "reflect": padded("reflect"),
+    "edge": padded("replicate"),
+    "symmetric": padded("symmetric"),
+    "circular": padded("circular"),
+    "zeros": padded("constant"),
 }
 OWN_PADDING = {"reflection": "reflect", "replication": "edge", "constant": "zeros"}
 
 
-def _normed(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float, *, how: str) -> Any:
-    axes = tuple(range(-len(shape), 0))
-    away = x - x.mean(axes, keepdim=True)
-    if how == "outside":
-        found = away / (away.square().mean(axes, keepdim=True).sqrt() + eps)
-    elif how == "unbiased":
-        found = away / (x.var(axes, correction=1, keepdim=True) + eps).sqrt()
-    elif how == "root mean square":
-        found = x / (x.square().mean(axes, keepdim=True) + eps).sqrt()
-    elif how == "last axis":
-        found = F.layer_norm(x, x.shape[-1:], eps=eps)
-    else:
-        found = F.layer_norm(x, x.shape[-2:], eps=eps)
-    found = found if weight is None else found * weight
-    return found if bias is None else found + bias
-
-
 NORM: Mapping[str, Function] = {
-    "epsilon outside the root": partial(_normed, how="outside"),
-    "the variance with divisor n - 1": partial(_normed, how="unbiased"),
-    "without subtraction of the mean (RMS norm)": partial(_normed, how="root mean square"),
-    "over axis -1 alone": partial(_normed, how="last axis"),
-    "over axes -2 and -1": partial(_normed, how="last two axes"),
+    "epsilon outside the root": partial(normed, how="outside"),
+    "the variance with divisor n - 1": partial(normed, how="unbiased"),
+    "without subtraction of the mean (RMS norm)": partial(normed, how="root mean square"),
+    "over axis -1 alone": partial(normed, how="last axis"),
+    "over axes -2 and -1": partial(normed, how="last two axes"),
 }
 """Other layer normalisations."""
 
 
-def _weights_of(size: int, new: int, corners: bool, kernel: Function, support: float, antialias: bool) -> Any:
-    """The matrix of a resize along one axis."""
-    scale = size / new if not corners else (size - 1) / max(new - 1, 1)
-    wide = max(scale, 1.0) if antialias else 1.0
-    places = torch.arange(new, dtype=torch.float64)
-    centre = places * scale if corners else (places + 0.5) * scale - 0.5
-    taps = torch.arange(-4 * int(wide + support) - 4, size + 4 * int(wide + support) + 4)
-    weights = kernel((taps.double() - centre[:, None]) / wide)
-    if antialias:
-        weights = torch.where((taps < 0) | (taps >= size), 0.0, weights)
-    weights = weights / weights.sum(1, keepdim=True)
-    found = torch.zeros(new, size, dtype=torch.float64)
-    return found.index_add_(1, taps.clamp(0, size - 1), weights)
-
-
-def _cubic(a: float) -> Function:
-    def kernel(x: Any) -> Any:
-        x = x.abs()
-        near = (a + 2) * x**3 - (a + 3) * x**2 + 1
-        far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
-        return torch.where(x <= 1, near, torch.where(x < 2, far, 0.0))
-
-    return kernel
-
-
-def _linear(x: Any) -> Any:
-    return (1 - x.abs()).clamp(min=0)
-
-
-def _resize(kernel: Function, *, corners: bool = False, antialias: bool = False) -> Function:
-    def resized(x: Any, size: Any, *_: Any) -> Any:
-        for axis, new in zip(range(-len(size), 0), size, strict=True):
-            matrix = _weights_of(x.shape[axis], int(new), corners, kernel, 2.0, antialias)
-            x = (x.transpose(axis, -1) @ matrix.T).transpose(axis, -1)
-        return x
-
-    return resized
+GROUPS: Mapping[str, Function] = {"groups of every n-th channel, PyTorch of neighbours": interleaved}
+"""Other group norms."""
 
 
 RESIZE: Mapping[str, Function] = {
-    "linear": _resize(_linear),
-    "linear with antialias": _resize(_linear, antialias=True),
-    "linear with align_corners": _resize(_linear, corners=True),
-    "cubic with coefficient -0.5": _resize(_cubic(-0.5)),
-    "cubic with coefficient -0.75": _resize(_cubic(-0.75)),
-    "cubic with coefficient -0.5 and antialias": _resize(_cubic(-0.5), antialias=True),
+    "linear": resize(linear),
+    "linear with antialias": resize(linear, antialias=True),
+    "linear with align_corners": resize(linear, corners=True),
+    "cubic with coefficient -0.5": resize(cubic(-0.5)),
+    "cubic with coefficient -0.75": resize(cubic(-0.75)),
+    "cubic with coefficient -0.5 and antialias": resize(cubic(-0.5), antialias=True),
     "nearest": lambda x, size, *_: F.interpolate(x, list(size), mode="nearest"),
     "nearest from the middle": lambda x, size, *_: F.interpolate(x, list(size), mode="nearest-exact"),
 }
@@ -252,34 +162,6 @@ RESIZED: Mapping[str, str] = {
 }
 
 
-def orders_of(shape: Sequence[int]) -> dict[str, Function]:
-    """Other orders along one axis, as if it were split in two in the other order: of heads, of groups, of q, k and v."""
-    found: dict[str, Function] = {}
-    for axis in range(-min(len(shape), 4), 0):
-        size = shape[axis]
-        for part in range(2, min(size // 2, MOST_PARTS) + 1):
-            if size % part == 0:
-                name = f"in another order along axis {axis}: as {size // part} x {part}, PyTorch {part} x {size // part}"
-                if part * part == size:
-                    name = f"in another order along axis {axis}: its {part} x {part} numbers transposed"
-                found[name] = partial(_regrouped, axis=axis, parts=(part, size // part))
-        for a, b in product(range(2, MOST_PARTS // 2 + 1), repeat=2):
-            if size % (a * b) == 0 and size > a * b:
-                c = size // (a * b)
-                name = f"in another order along axis {axis}: as {b} x {a} x {c}, PyTorch {a} x {b} x {c}"
-                if a == b:
-                    name = f"in another order along axis {axis}: its {a} x {a} parts transposed"
-                found[name] = partial(_regrouped, axis=axis, parts=(a, b, c))
-    return found
-
-
-def _regrouped(x: Any, axis: int, parts: Sequence[int]) -> Any:
-    axis %= x.ndim
-    return x.unflatten(axis, tuple(parts)).transpose(axis, axis + 1).flatten(axis, axis + len(parts) - 1)
-
-
-MOST_PARTS = 12
-"""An axis is split into at most so many parts."""
 LAYOUT: Mapping[str, Function] = {
     "in halves, PyTorch interleaved": lambda x: torch.cat([x[..., ::2], x[..., 1::2]], -1),
     "interleaved, PyTorch in halves": lambda x: torch.stack(x.chunk(2, -1), -1).flatten(-2),
@@ -353,6 +235,7 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
     ),
     **dict.fromkeys(RESIZED, RESIZE),
     "native_layer_norm": NORM,
+    "native_group_norm": GROUPS,
     **dict.fromkeys(
         [f"{kind}_pool{rank}d{more}" for rank in (1, 2, 3) for kind, more in (("max", "_with_indices"), ("avg", ""))], POOL
     ),

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.functions import orders_of
 from crosscheck._explain.names import exchange, named, said
 from crosscheck._explain.segment import Segment, sites
-from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, UNARY, VERBS, orders_of
+from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
 SCORES = "transposed: axes -2 and -1 exchanged"

@@ -47,7 +47,7 @@ def faults(found: Found) -> list[Fault]:
     known: dict[object, str] = {}
     numbers, settings, edits = OtherNumbers(found), OtherSettings(found), Edits(found)
     wrong = [_located(found, one, known, settings, numbers, edits) for one in found.located.faults]
-    alike = edits.alike(found.located.faults)
+    alike = edits.alike(found.located.faults) | edits.moved(found.located.faults)
     wrong = [
         replace(one, explanation=alike[at.landmark] or _plainly(one.error)) if at.landmark in alike else one
         for at, one in zip(found.located.faults, wrong, strict=True)

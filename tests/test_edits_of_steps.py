@@ -1,0 +1,165 @@
+"""Mistakes in loops over steps, in what is written in place, and in gradients that JAX stops."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from crosscheck import ModelsReport, compare, compare_models
+
+WIDTH, STEPS, KEPT = 6, 4, 0.8
+Array = Any
+
+
+class Leaky(nn.Module):
+    """A recurrence that applies its weight to the state, and keeps a share of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.i, self.r, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 3)
+
+    def forward(self, x: Any) -> Any:
+        h = x.new_zeros(len(x), WIDTH)
+        for t in range(STEPS):
+            h = KEPT * h + torch.tanh(self.i(x[:, t]) + self.r(h))
+        return self.head(h)
+
+
+def leaky(
+    p: dict[str, Array],
+    x: Array,
+    *,
+    inner: Callable[[Array], Array] = jnp.tanh,
+    last: Callable[[Array], Array] = lambda hs: hs[-1],
+    reverse: bool = False,
+    twice: bool = False,
+) -> Array:
+    def linear(name: str, y: Array) -> Array:
+        return y @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+    def step(h: Array, y: Array) -> tuple[Array, Array]:
+        mixed = (linear("r", h) + linear("r", h)) / 2 if twice else linear("r", h)
+        h = KEPT * h + inner(linear("i", y) + mixed)
+        return h, h
+
+    _, hs = jax.lax.scan(step, jnp.zeros((len(x), WIDTH), x.dtype), x.swapaxes(0, 1), reverse=reverse)
+    return linear("head", last(hs))
+
+
+def of_leaky(**mistake: Any) -> ModelsReport:
+    torch.manual_seed(0)
+    model = Leaky()
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    x = np.random.default_rng(0).normal(size=(3, STEPS, WIDTH)).astype(np.float32)
+    return compare_models(model, lambda p, x: leaky(p, x, **mistake), [x], params=params, order=0)
+
+
+def test_a_port_that_computes_a_product_twice_is_certified() -> None:
+    assert of_leaky(twice=True).passed
+
+
+def test_a_mistake_beside_a_product_that_jax_computes_twice_is_named_at_each_step() -> None:
+    report = of_leaky(twice=True, inner=jax.nn.relu)
+    assert {fault.explanation.partition(",")[0] for fault in report.faults} == {"JAX computes relu"}, report
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ({"inner": jax.nn.sigmoid}, "JAX computes sigmoid, PyTorch tanh"),
+        ({"last": lambda hs: hs.mean(0)}, "JAX computes the mean of the steps, PyTorch the last of 4"),
+        ({"last": lambda hs: hs[0]}, "JAX computes the first of the steps, PyTorch the last of 4"),
+    ],
+)
+def test_a_mistake_in_a_recurrence_is_named(mistake: dict[str, Any], says: str) -> None:
+    report = of_leaky(**mistake)
+    assert not report.passed
+    assert all(says in fault.explanation for fault in report.faults), report
+
+
+def test_steps_taken_backward_are_named() -> None:
+    report = of_leaky(reverse=True)
+    assert report.first is not None
+    assert "JAX has x with axis -2 in reverse order" in report.first.explanation, report
+
+
+def in_place(x: Any) -> Any:
+    gate, value = x.clone().unsafe_chunk(2, -1)
+    gate.sigmoid_()
+    value.mul_(2)
+    return gate * value
+
+
+def test_what_is_written_in_place_beside_a_value_does_not_hide_it() -> None:
+    x = np.random.default_rng(1).normal(size=(5, 8))
+
+    def right(x: Array) -> Array:
+        gate, value = jnp.split(x, 2, -1)
+        return jax.nn.sigmoid(gate) * 2 * value
+
+    def wrong(x: Array) -> Array:
+        gate, value = jnp.split(x, 2, -1)
+        return jnp.tanh(gate) * 2 * value
+
+    assert compare(in_place, right, [x]).passed
+    report = compare(in_place, wrong, [x])
+    assert report.diagnosis is not None
+    assert report.diagnosis.how == "JAX computes tanh, PyTorch sigmoid"
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.first(x)
+        return self.last(y - y.mean(-1, keepdim=True))
+
+
+def test_the_line_at_which_jax_stops_a_gradient_is_named() -> None:
+    torch.manual_seed(0)
+    model = Normed()
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+
+    def port(p: dict[str, Array], x: Array) -> Array:
+        y = x @ p["first.weight"].T + p["first.bias"]
+        y = y - jax.lax.stop_gradient(y.mean(-1, keepdims=True))
+        return y @ p["last.weight"].T + p["last.bias"]
+
+    report = compare_models(model, port, [np.ones((2, WIDTH), np.float32)], params=params)
+    assert report.first is not None
+    assert "JAX stops the gradient at the mean, in test_edits_of_steps.py:" in report.first.explanation, report
+
+
+def classified(reduction: str = "mean", smooth: float = 0.1) -> Callable[[Array, Array], Array]:
+    def loss(logits: Array, labels: Array) -> Array:
+        wanted = jax.nn.one_hot(labels, 4) * (1 - smooth) + smooth / 4
+        losses = -(wanted * jax.nn.log_softmax(logits)).sum(-1)
+        return losses.sum() if reduction == "sum" else losses.mean()
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ({"smooth": 0.0}, "cross_entropy's label smoothing: 0 in JAX, 0.1 in PyTorch"),
+        ({"reduction": "sum"}, "cross_entropy's reduction: sum in JAX, mean in PyTorch"),
+    ],
+)
+def test_a_setting_of_a_loss_is_named(mistake: dict[str, Any], says: str) -> None:
+    def loss(logits: Any, labels: Any) -> Any:
+        return F.cross_entropy(logits, labels.long(), label_smoothing=0.1)
+
+    logits, labels = np.random.default_rng(2).normal(size=(6, 4)), np.arange(6) % 4
+    assert compare(loss, classified(), [logits, labels]).passed
+    report = compare(loss, classified(**mistake), [logits, labels])
+    assert report.diagnosis is not None
+    assert report.diagnosis.how == says

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -18,33 +18,28 @@ from crosscheck._explain.names import behind
 from crosscheck._explain.search import Explaining, Search
 from crosscheck._explain.segment import Segment, moments
 from crosscheck._frameworks.programs import Array
-from crosscheck._graph.graph import Call
-from crosscheck._models.distances import distance, same_numbers
+from crosscheck._graph.graph import Call, Edits
+from crosscheck._models.distances import same_numbers
+from crosscheck._models.edit_proofs import Proof, there
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import FLOOR, Fault
 from crosscheck._models.landmarks import Landmark
 from crosscheck._models.reruns import steps_before
 from crosscheck._models.uses import DATA
 
-FEWEST = 8
-"""Fewer different numbers may be the same by chance."""
-CLEARLY = 16.0
-"""The fault must be so many times larger than what still counts as the same numbers."""
 FEWEST_ALIKE = 3
 """Of fewer faults in one line, each is explained by itself."""
 MOST_NODES = 400
 """A longer segment is not searched."""
 MOST_NUMBERS = 2**24
 """Nor is one of whose results there are more numbers."""
-LOOSEST = 1e-6
-"""Constants that were rounded to the dtype make larger differences, but so do small mistakes."""
 SHAPES = frozenset(["reshape", "transpose", "squeeze", "expand_dims"])
 """Operations of JAX that only give a value another shape."""
 LARGEST_NUMBER = 1e7
 """Larger numbers in JAX's program are fills of a mask, or bits."""
 
 
-class Edits:
+class EditSearch:
     """Looks for the edits that explain a fault, for one fault after the other."""
 
     def __init__(self, found: Found) -> None:
@@ -171,16 +166,22 @@ class Edits:
         target = self._target(fault)
         if target is None or len(graph.ancestors([target], known)) > MOST_NODES:
             return None
-        right = self._judge(fault, landmark, target)
-        if right is None:
+        fits = there(found, fault.landmark, self._own(landmark, target))
+        if fits is None:
             return None
+        theirs = np.asarray(found.located.values[fault.landmark], np.float64)
+
+        def values(before: Mapping[int, Any], edits: Edits) -> Any:
+            return Segment(graph, before, [target], weights=self._weight, edits=edits).values[target]
+
         steps = steps_before(found, fault.landmark)
         return Segment(
             graph,
             known,
             [target],
             weights=self._weight,
-            right=right,
+            right=lambda results: fits.fits(results[0], theirs),
+            proven=Proof(found, fault.landmark, fits, values, known, self._nodes),
             theirs=np.array([moments(one) for one in self._theirs(landmark, fault, steps)]).reshape(-1, 5),
             numbers=_numbers(found, steps),
             arrays=[np.asarray(one) for one in found.flat.constants.values() if np.size(one) > 1],
@@ -247,46 +248,13 @@ class Edits:
                 return operand
         return made
 
-    def _judge(self, fault: Fault, landmark: Landmark, target: int) -> Callable[[Sequence[Any]], bool] | None:
-        """A function that says whether a value of the target is what JAX has at the landmark; None if it cannot."""
-        found = self._found
-        if fault.landmark not in found.located.values:
-            return None
-        graph = found.torch.graph.graph
-        if landmark.operation is None:
-            before = self._inputs
-        else:
+    def _own(self, landmark: Landmark, target: int) -> Array:
+        """torch's value of the target, from what is at the landmark."""
+        before = self._inputs
+        if landmark.operation is not None:
             before = {self._nodes[landmark.operation]: self._value(landmark.operation)}
-        alone = Segment(graph, before, [target], weights=self._weight)
-        own = np.asarray(alone.values.get(target), np.float64).ravel()
-        theirs = np.asarray(found.located.values[fault.landmark], np.float64).ravel()
-        expected = landmark.compared(landmark.expected.wide).ravel()
-        if not own.size or landmark.expected.wide.dtype != np.float64 or not np.isfinite(theirs).all():
-            return None
-        order = np.argsort(own, kind="stable")
-        ordered = own[order]
-        ranks = np.searchsorted(ordered, expected).clip(max=own.size - 1)
-        single = np.ones(own.size, bool)
-        single[1:] &= ordered[1:] != ordered[:-1]
-        single[:-1] &= ordered[1:] != ordered[:-1]
-        places, certain = order[ranks], single[ranks]
-        fewest = 1 if landmark.fixed and expected.size == 1 else FEWEST  # a loss is one number
-        if not np.array_equal(own[places], expected) or certain.sum() < fewest:
-            return None
-        limit = max(FLOOR, min(LOOSEST, found.tolerances[fault.landmark]))
-        limit = min(limit, found.located.errors[fault.landmark] / CLEARLY)
-        whole = own.size == expected.size
-
-        def right(results: Sequence[Any]) -> bool:
-            (result,) = results
-            if result.numel() != own.size or not result.is_floating_point():
-                return False
-            here = result.detach().numpy().ravel()
-            if distance(here[places[certain]][:, None], theirs[certain][:, None], in_parts=False) > limit:
-                return False
-            return not whole or same_numbers(here, theirs, limit)
-
-        return right
+        alone = Segment(self._found.torch.graph.graph, before, [target], weights=self._weight)
+        return np.asarray(alone.values[target], np.float64)
 
     def _theirs(self, landmark: Landmark, fault: Fault, steps: Sequence[Any]) -> Iterator[Array]:
         """JAX's values there, before any was replaced."""

@@ -8,7 +8,7 @@ from math import isfinite
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._models.crossings import is_in
-from crosscheck._models.edits import Edits, casts
+from crosscheck._models.edits import EditSearch, casts
 from crosscheck._models.engine import Found
 from crosscheck._models.extra_weights import extra_weight
 from crosscheck._models.forcing import Fault as LocatedFault
@@ -45,7 +45,7 @@ def faults(found: Found) -> list[Fault]:
     if (exchange := other_exchange(found)) is not None:
         return [exchange]
     known: dict[object, str] = {}
-    numbers, settings, edits = OtherNumbers(found), OtherSettings(found), Edits(found)
+    numbers, settings, edits = OtherNumbers(found), OtherSettings(found), EditSearch(found)
     wrong = [_located(found, one, known, settings, numbers, edits) for one in found.located.faults]
     alike = edits.alike(found.located.faults) | edits.moved(found.located.faults)
     wrong = [
@@ -115,7 +115,7 @@ def _located(
     known: dict[object, str],
     settings: OtherSettings,
     numbers: OtherNumbers,
-    edits: Edits,
+    edits: EditSearch,
 ) -> Fault:
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None

@@ -26,11 +26,16 @@ OF_ZEROS = 0.1
 """The root mean square that an array of zeros counts as."""
 
 
-def other_numbers(numbers: Array, phase: float, *, zeros: bool = False) -> Array:
-    """Other numbers. Equal ones stay equal, so what is alike or symmetric stays so; ``zeros``: those change, too."""
+def other_numbers(numbers: Array, phase: float, *, zeros: bool = False, size: float | None = None) -> Array:
+    """Other numbers. Equal ones stay equal, so what is alike or symmetric stays so; ``zeros``: those change, too.
+
+    ``size`` is the root mean square of all of them, if these are a part; if it is 0, nothing changes.
+    """
+    if size == 0:
+        return numbers
     numbers = np.asarray(numbers, np.float64)
     finite = np.where(np.isfinite(numbers), numbers, 0.0)
-    size = float(np.sqrt(np.mean(np.square(finite)))) or OF_ZEROS
+    size = size or float(np.sqrt(np.mean(np.square(finite)))) or OF_ZEROS
     change = SHARE * np.cos(RATE * finite / size + phase)
     return np.where((numbers == 0) & zeros, size * change, numbers * (1 + change))
 

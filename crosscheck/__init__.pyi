@@ -23,6 +23,7 @@ from ._compare.inputs import uniform as uniform
 from ._compare.report import PairReport as PairReport
 from ._dictionary.records import TranslatedPair as TranslatedPair
 from ._dictionary.records import Translation as Translation
+from ._explain.facts import Fact as Fact
 from ._frameworks.base import NoDeviceError as NoDeviceError
 from ._frameworks.settings import precision as precision
 from ._models.copying import copy_weights as copy_weights

@@ -188,3 +188,22 @@ def test_a_mistake_in_a_function_is_named(
     report = crosscheck.compare(torch_function, jax_function, X[:count], order=0)
     assert report.cause == "definition"
     assert re.search(said, report.headline), report.headline
+
+
+def test_a_fault_has_its_mistake_as_a_fact_with_the_line_of_torch() -> None:
+    report, _ = said_of(epsilon=1e-3)
+    assert report.first is not None
+    (fact,) = report.first.facts
+    assert (fact.kind, fact.role, fact.torch, fact.jax) == ("setting", "epsilon", "1e-05", "0.001")
+    assert re.fullmatch(r"test_edits\.py:\d+", fact.source)
+    assert f"PyTorch: {fact.source}" in str(report)
+    (kept,) = report.data()["faults"][0]["facts"]
+    assert kept["role"] == "epsilon"
+
+
+def test_a_diagnosis_has_its_mistake_as_a_fact() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 8))
+    report = crosscheck.compare(lambda x: F.gelu(x) + x, lambda x: jax.nn.gelu(x) + x, [x])
+    assert report.diagnosis is not None
+    (fact,) = report.diagnosis.facts
+    assert fact.words() == report.diagnosis.how

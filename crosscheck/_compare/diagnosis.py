@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FloatArray
 from crosscheck._compare.budget import COMPILING, FOR_IDENTITIES, Budget, Paid, SpentError, cost_of
 from crosscheck._compare.comparisons import Judged, Request, first_line
-from crosscheck._compare.how import cast, how
+from crosscheck._compare.how import How, cast, how
 from crosscheck._compare.identify import identify
 from crosscheck._compare.snippet import snippet
 from crosscheck._compare.where import where
@@ -69,7 +69,8 @@ def diagnose(
         tried("how they differ", lambda: how(request, judged, budget), None) if cause in BY_OTHER_FUNCTIONS else None
     )
     if cause == "inaccurate" and side in FRAMEWORKS:
-        differently = tried("a cast to fewer digits", lambda: cast(request, judged, budget, FRAMEWORKS.index(side)), None)
+        casts = tried("a cast to fewer digits", lambda: cast(request, judged, budget, FRAMEWORKS.index(side)), None)
+        differently = How(casts) if casts else None
     given = Simplest(None, request.inputs, judged, unfinished=False)
     found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side), budget), given)
     point = found.judged.record.uncovered[cause].worst
@@ -81,7 +82,8 @@ def diagnose(
         )
     return Diagnosis(
         identities=identities,
-        how=differently,
+        how=differently.words if differently else None,
+        facts=differently.facts if differently else (),
         where=tried("where they differ", lambda: _where(request, judged, cause, side), ""),
         recognised=tried("a known deviation", lambda: _recognised(failing, identities, catalogue), ()),
         worst=found.worst,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from crosscheck._compare.budget import FOR_HOW, Budget
@@ -14,36 +15,50 @@ from crosscheck._compare.how_inputs import fitted, of_inputs
 from crosscheck._compare.how_nan import of_nan
 from crosscheck._compare.how_outputs import of_outputs, swapped
 from crosscheck._compare.trials import JAX, NAMES, TORCH, Change, Trials
+from crosscheck._explain.facts import Fact
 
 MOST_ELEMENTS = 2**20
 """If the inputs have more elements in all, no hypothesis is tried."""
 
 
-def how(request: Request, judged: Judged, budget: Budget) -> str | None:
-    """How the two sides differ in one result, as a clause; None if no hypothesis is proven."""
+@dataclass(frozen=True)
+class How:
+    """How two functions differ: as a clause, and as facts if edits of PyTorch's function proved it."""
+
+    words: str
+    facts: tuple[Fact, ...] = ()
+
+
+def how(request: Request, judged: Judged, budget: Budget) -> How | None:
+    """How the two sides differ in one result; None if no hypothesis is proven."""
     if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
         return None
     trials = Trials(request, judged, budget.part(FOR_HOW))
     if trials.draws:
         sides = " and ".join(trials.draws)
-        return f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers"
+        return How(f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers")
     if said := of_nan(trials):
-        return said
+        return How(said)
     # A proof is coarser than the verdict. If no change at all is proven, each change that does nothing would be.
     if trials.proves(Change("", partial(trials.run, TORCH), JAX)):
-        return of_dependence(trials) if trials.order == 0 and not trials.spent else None
+        return _of_dependence(trials)
     edits = EditsOfFunction(trials)
     if trials.order == 0 and (said := edits.of_functions()):
-        return said
+        return How(said, edits.facts)
     if (found := trials.first(_changes(trials))) is not None:
-        return found.said
+        return How(found.said)
     if trials.order == 0 and (said := edits.early()):
-        return said
+        return How(said, edits.facts)
     if (found := trials.first(_constants(trials))) is not None:
-        return found.said
+        return How(found.said)
     if trials.order == 0 and (said := edits.late()):
-        return said
-    return of_dependence(trials) if trials.order == 0 and not trials.spent else None
+        return How(said, edits.facts)
+    return _of_dependence(trials)
+
+
+def _of_dependence(trials: Trials) -> How | None:
+    said = of_dependence(trials) if trials.order == 0 and not trials.spent else None
+    return How(said) if said else None
 
 
 def cast(request: Request, judged: Judged, budget: Budget, side: int) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from crosscheck._compare.trials import JAX, TORCH, Trials, near, sizes_of
-from crosscheck._explain.facts import Edit
+from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.search import Budget, Explaining, Search
 from crosscheck._explain.segment import Segment, moments
 from crosscheck._frameworks.programs import Array
@@ -38,18 +38,24 @@ class EditsOfFunction:
 
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
+        self.facts: tuple[Fact, ...] = ()
+        """What was said last, as facts."""
 
     def of_functions(self) -> str:
         """The setting of a loss, such as its reduction, that JAX has otherwise; empty if none gives JAX's results."""
-        return _said(self._search.of_functions()) if self._search else ""
+        return self._said(self._search.of_functions()) if self._search else ""
 
     def early(self) -> str:
         """The edits that take little time, as a clause; empty if none gives JAX's results."""
-        return _said(self._search.early()) if self._search else ""
+        return self._said(self._search.early()) if self._search else ""
 
     def late(self) -> str:
         """The same of the other edits, after those."""
-        return _said(self._search.late()) if self._search else ""
+        return self._said(self._search.late()) if self._search else ""
+
+    def _said(self, edits: Sequence[Edit]) -> str:
+        self.facts = tuple(dict.fromkeys(one.fact for one in edits))
+        return "; ".join(dict.fromkeys(one.words() for one in edits))
 
     @cached_property
     def _search(self) -> Search | None:
@@ -90,10 +96,6 @@ class EditsOfFunction:
                 return False
             sizes = sizes_of(target)
             return bool(np.nanmax(np.abs(got - target) / sizes) <= np.nanmax(np.abs(own - target) / sizes) / CLEARLY)
-
-
-def _said(edits: Sequence[Edit]) -> str:
-    return "; ".join(dict.fromkeys(one.words() for one in edits))
 
 
 class Function:

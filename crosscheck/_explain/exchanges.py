@@ -25,11 +25,11 @@ def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
     if call is None:
         return
     lists = [(place, one) for place, one in enumerate(call.args) if isinstance(one, list) and len(one) > 1]
-    for place, one in lists:
-        if len(one) > 2 and all(isinstance(ref, Ref) for ref in one):
-            new = replace(call, args=(*call.args[:place], one[::-1], *call.args[place + 1 :]))
-            fact = Fact("order", where=f"the {len(one)} parts of {said(segment, node)}", jax="in reverse order")
-            yield Edit({node: new}, fact, ("reversed", call.name), 0.9)
+    for at, parts in lists:
+        if len(parts) > 2 and all(isinstance(ref, Ref) for ref in parts):
+            turned = replace(call, args=(*call.args[:at], parts[::-1], *call.args[at + 1 :]))
+            fact = Fact("order", where=f"the {len(parts)} parts of {said(segment, node)}", jax="in reverse order")
+            yield Edit({node: turned}, fact, ("reversed", call.name), 0.9)
     for place, one in [*lists, (None, list(call.args))]:
         for a, b in combinations([k for k, ref in enumerate(one) if isinstance(ref, Ref)], 2):
             if one[a] == one[b]:

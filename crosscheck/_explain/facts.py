@@ -9,16 +9,18 @@ from crosscheck._graph.graph import Edits
 
 @dataclass(frozen=True)
 class Fact:
-    """A difference between the two programs.
+    """A difference between the two programs that a run has proven: with this change, PyTorch gives what JAX gives.
 
     Attributes:
-        kind: ``setting``, ``other``, ``missing``, ``extra``, ``order``, ``operand``, ``exchange``, ``moved``, ``regrouped``.
+        kind: ``setting`` for another argument, ``form`` or ``padding`` for one that has words of its own, ``other`` or
+            ``binary`` for another operation, ``missing``, ``extra``, ``order`` of the same numbers, ``operand`` for another
+            value, ``exchange`` of two values, ``moved`` to another value, or ``regrouped``.
         what: The operation, in words.
         role: The argument, in words, such as ``epsilon``.
         torch: What PyTorch has.
         jax: What JAX has.
         where: The value, or the operation that uses it.
-        source: The line of PyTorch's program.
+        source: The line of PyTorch's program, as ``file:line``; empty if it is not known.
     """
 
     kind: str

@@ -105,7 +105,8 @@ def merged(segment: Segment, node: int) -> Iterator[Edit]:
     there = segment.values.get(first.node) if isinstance(first, Ref) else None
     if call is None or not isinstance(value, torch.Tensor) or not isinstance(there, torch.Tensor):
         return
-    made = segment.call(first.node) if isinstance(first, Ref) else None
+    assert isinstance(first, Ref)
+    made = segment.call(first.node)
     while made is not None and made.name == "clone":
         made = segment.call(next(refs(made), -1))
     if made is not None and made.name == "expand":  # it repeats what is along these axes

@@ -13,7 +13,7 @@ import torch
 from jax.extend.core import Literal
 
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._explain.facts import Edit
+from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import behind
 from crosscheck._explain.search import Explaining, Search
 from crosscheck._explain.segment import Segment, moments
@@ -79,6 +79,10 @@ class EditSearch:
         said = "; ".join(dict.fromkeys(one.words() for one in edits))
         return said + self._between(fault, edits) if said else ""
 
+    def facts(self, fault: Fault) -> tuple[Fact, ...]:
+        """The facts that explain a fault; none if no edit does."""
+        return tuple(dict.fromkeys(one.fact for one in self._chosen.get(fault.landmark, ())))
+
     def alike(self, faults: Sequence[Fault]) -> dict[int, str]:
         """New words for faults of one line of the program, such as of the steps of a recurrence, by landmark.
 
@@ -109,8 +113,10 @@ class EditSearch:
                 edits = search.of_kind(*kinds) if search else []
                 if edits or (shared[named[fault.landmark]] == 1 and len(group) >= FEWEST_ALIKE):
                     found[fault.landmark] = self._words(fault, edits)
+                    self._chosen[fault.landmark] = edits
             if most == 1:
                 found |= dict.fromkeys(named, "")
+                self._chosen = {landmark: edits for landmark, edits in self._chosen.items() if landmark not in named}
         return found
 
     def moved(self, faults: Sequence[Fault]) -> dict[int, str]:

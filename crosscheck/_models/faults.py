@@ -49,7 +49,9 @@ def faults(found: Found) -> list[Fault]:
     wrong = [_located(found, one, known, settings, numbers, edits) for one in found.located.faults]
     alike = edits.alike(found.located.faults) | edits.moved(found.located.faults)
     wrong = [
-        replace(one, explanation=alike[at.landmark] or _plainly(one.error)) if at.landmark in alike else one
+        replace(one, explanation=alike[at.landmark] or _plainly(one.error), facts=edits.facts(at))
+        if at.landmark in alike
+        else one
         for at, one in zip(found.located.faults, wrong, strict=True)
     ]
     wrong = with_other_weights(found, _merged(found, wrong, numbers.corrected | edits.corrected))
@@ -163,6 +165,7 @@ def _located(
         error=error,
         explanation=(explanation or _plainly(error)) + _hidden(found, error),
         layers=tuple(fault.shown),
+        facts=edits.facts(fault),
     )
 
 

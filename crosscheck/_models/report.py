@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crosscheck._arguments import path
+from crosscheck._explain.facts import Fact
 from crosscheck._models.script import Segment, save
 from crosscheck._models.tree import tree
 from crosscheck._records.plain import plain
@@ -90,6 +91,7 @@ class Fault:
         error: The size of the error, as in ``Layer``.
         explanation: What differs, as far as it is known.
         layers: The numbers of the landmarks at which it shows.
+        facts: What differs as facts, one for each mistake, if edits of PyTorch's program proved it; otherwise none.
     """
 
     torch: str
@@ -102,6 +104,7 @@ class Fault:
     error: float
     explanation: str
     layers: tuple[int, ...]
+    facts: tuple[Fact, ...] = ()
 
     @property
     def where(self) -> str:
@@ -339,7 +342,9 @@ def _of_group(group: Sequence[Fault]) -> Iterator[str]:
     yield f"  {count}{one.where} ({one.kind}, {one.operation}): {one.explanation}"
     side = f"; at fault: {SIDES[one.side]}" if one.side else ""
     where = " ".join(filter(None, (one.jax, one.source))) or "unnamed"
-    yield f"    an error of {one.error:.2g} made there{side}; JAX: {where}"
+    lines_of_torch = dict.fromkeys(fact.source for fact in one.facts if fact.source)
+    torch = f"; PyTorch: {', '.join(lines_of_torch)}" if lines_of_torch else ""
+    yield f"    an error of {one.error:.2g} made there{side}; JAX: {where}{torch}"
     if len(group) > 1:
         others = [place for place in dict.fromkeys(fault.where for fault in group) if place != one.where]
         if others:

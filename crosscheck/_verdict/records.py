@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.profile import Profile
+from crosscheck._explain.facts import Fact
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class Diagnosis:
             is one.
         how: How the functions differ, as a clause that runs in float64 proved, at the given inputs and at others; None if
             that is not known.
+        facts: The same as facts, one for each mistake, if edits of PyTorch's function proved it; otherwise none.
         where: Where they differ: as slices of the result, or as a range of inputs; empty for a single element.
         recognised: The ids of the deviations of these functions of the catalogue that cover what fails.
         worst: The worst input that was found near the given ones, for an elementwise function.
@@ -189,6 +191,7 @@ class Diagnosis:
 
     identities: Mapping[str, Identity | None] = field(default_factory=dict)
     how: str | None = None
+    facts: tuple[Fact, ...] = ()
     where: str = ""
     recognised: tuple[str, ...] = ()
     worst: Point | None = None

@@ -33,6 +33,7 @@ GROUPS = {
         "ModelsReport",
         "Layer",
         "Fault",
+        "Fact",
         "Segment",
         "Gradient",
         "copy_weights",

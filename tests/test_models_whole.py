@@ -143,7 +143,7 @@ def test_rounded_constants_excuse_no_fault_as_small_as_they_are() -> None:
     def port(p: dict[str, Any], x: Any, *, approximate: bool) -> Any:
         x = x + table
         mean, inverse, w = x.mean(-1, keepdims=True), jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5), p["norm.weight"]
-        hidden = jax.nn.gelu(linear(p, "up", x * (w * inverse) - mean * (w * inverse)), approximate=approximate)
+        hidden = jax.nn.gelu(linear(p, "up", x * (w * inverse) - mean * (inverse * w)), approximate=approximate)
         return x + linear(p, "down", hidden)
 
     model = seeded(Tabled())

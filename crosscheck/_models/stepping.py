@@ -49,13 +49,13 @@ class Arithmetic:
         self._interpreter, self._exact = interpreter, exact
         self._noisy, self._constants_only = noisy, constants_only
 
-    def disturbed(self, constant: Any) -> Any:
-        """A constant with noise on it."""
+    def disturbed(self, constant: Any, dtype: Any = None) -> Any:
+        """A constant with noise on it, as large as the rounding of its dtype, or of the program's."""
         if not self._noisy or not is_float(constant):
             return constant
         self._interpreter._silent = False
         in_source = np.ndim(constant) == 0 and not self._scalars_are_rounded
-        width = min(1.0, FLOAT32 / float(self._interpreter._format.eps)) if in_source else 1.0
+        width = min(1.0, FLOAT32 / float(self._interpreter._format.eps)) if in_source else self._interpreter.share(dtype)
         return self._interpreter._noisy(constant, width)
 
     def constant(self, value: Any, owner: Any) -> Any:
@@ -79,7 +79,7 @@ class Arithmetic:
         """
         if not self._noisy or not is_float(wide):
             return wide
-        return where(_has_few_digits(wide, dtype), wide, self.disturbed(wide))
+        return where(_has_few_digits(wide, dtype), wide, self.disturbed(wide, dtype))
 
     def literal(self, atom: Any) -> Any:
         """A constant in an equation."""
@@ -95,8 +95,8 @@ class Arithmetic:
                 self._interpreter.skip(wide)
                 return wide
             if not held.any():  # the usual case of a scalar
-                return self.disturbed(wide)
-        return where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide))
+                return self.disturbed(wide, dtype)
+        return where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide, dtype))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""

@@ -208,7 +208,7 @@ class Interpreter:
         for atom in equation.outvars:
             self._log(getattr(atom.aval, "dtype", None))
         if name == "convert_element_type":
-            return bind(equation, values)
+            return self._cast(equation, values)
         if name == "reduce_precision":
             return self._reduce_precision(equation, values)
         if name in _SPECIAL:
@@ -218,15 +218,28 @@ class Interpreter:
         if name in _ROUNDED or name in ("abs", "sign"):
             return self._finish(equation, bind(equation, values), noisy=not is_scaling(equation))
         if name in SUMS:
-            width = reduction_factor(SUMS[name](equation))
+            width = reduction_factor(SUMS[name](equation)) * self.share(getattr(equation.invars[0].aval, "dtype", None))
             noisy = [self._noisy(value, width) for value in values]
-            return self._finish(equation, rebuild(equation, noisy), width)
+            return self._finish(equation, rebuild(equation, noisy), reduction_factor(SUMS[name](equation)))
         if name in _OPAQUE:
             # backward stable: their rounding is like a rounding of their operands
             self.opaque.add(name)
             width = reduction_factor(max(shape_of(equation, 0)[-2:], default=1))
             return self._finish(equation, bind(equation, [self._noisy(value, width) for value in values]), width)
         return self._unknown(equation, values)
+
+    def _cast(self, equation: Any, values: list[Any]) -> Sequence[Any]:
+        """A cast: one from more digits than the program's dtype has rounds to that dtype."""
+        made = bind(equation, values)
+        given, own = (getattr(atom.aval, "dtype", None) for atom in (equation.invars[0], equation.outvars[0]))
+        rounds = self.share(given) < 1.0 == self.share(own)
+        return [self._noisy(one, 1.0) for one in made] if rounds else made
+
+    def share(self, dtype: Any) -> float:
+        """The rounding of a dtype, as a share of that of the program's: less than 1 for one that has more digits."""
+        if dtype is None or not jnp.issubdtype(dtype, np.inexact):
+            return 1.0
+        return min(1.0, float(jnp.finfo(dtype).eps) / float(self._format.eps))
 
     def _log(self, dtype: Any) -> None:
         if dtype is not None and jnp.issubdtype(dtype, np.inexact) and jnp.finfo(dtype).nmant < self._format.nmant:
@@ -237,7 +250,9 @@ class Interpreter:
     def _finish(self, equation: Any, results: Sequence[Any], width: float = 1.0, noisy: bool = True) -> list[Any]:
         """Results just after rounding: with noise and, in a flushed run, without subnormals."""
         return [
-            self._noisy(result, width if noisy else 0.0, self._tiny(atom.aval))
+            self._noisy(
+                result, width * self.share(getattr(atom.aval, "dtype", None)) if noisy else 0.0, self._tiny(atom.aval)
+            )
             for atom, result in zip(equation.outvars, results, strict=True)
         ]
 

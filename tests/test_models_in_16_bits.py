@@ -1,0 +1,64 @@
+"""Models in bfloat16: a part that one side computes in float32 and the other in bfloat16 is no rounding of the dtype."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crosscheck import ModelsReport, compare_models
+
+WIDTH = 16
+Array = Any
+
+
+class Turned(nn.Module):
+    """Products between which vectors are turned by angles of their positions, as rotary embeddings turn them."""
+
+    def __init__(self, precise: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, WIDTH, bias=False)
+        self.precise = precise
+
+    def forward(self, x: Any, positions: Any) -> Any:
+        dtype = torch.float32 if self.precise else x.dtype
+        rates = 0.1 ** (torch.arange(0, WIDTH, 2) / WIDTH)
+        angles = positions.to(dtype)[:, None] * rates.to(dtype)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        y, z = self.first(x).chunk(2, -1)
+        return self.last(torch.cat([y * cos - z * sin, z * cos + y * sin], -1))
+
+
+def turned(p: dict[str, Array], x: Array, positions: Array, *, precise: bool) -> Array:
+    dtype = jnp.float32 if precise else x.dtype
+    rates = 0.1 ** (jnp.arange(0, WIDTH, 2) / WIDTH)
+    angles = positions.astype(dtype)[:, None] * rates.astype(dtype)
+    cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
+    y, z = jnp.split(x @ p["first.weight"].T, 2, -1)
+    return jnp.concatenate([y * cos - z * sin, z * cos + y * sin], -1) @ p["last.weight"].T
+
+
+def compared(*, torch_is_precise: bool, jax_is_precise: bool) -> ModelsReport:
+    torch.manual_seed(0)
+    model = Turned(torch_is_precise).bfloat16()
+    params = {name: jnp.asarray(one.detach().float().numpy(), jnp.bfloat16) for name, one in model.named_parameters()}
+    inputs = [np.random.default_rng(0).normal(size=(12, WIDTH)), np.arange(300, 312)]
+
+    def port(p: dict[str, Array], x: Array, positions: Array) -> Array:
+        return turned(p, x, positions, precise=jax_is_precise)
+
+    return compare_models(model, port, inputs, params=params, dtype="bfloat16", order=0)
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_the_same_digits_on_both_sides_agree(precise: bool) -> None:
+    report = compared(torch_is_precise=precise, jax_is_precise=precise)
+    assert report.passed, report
+
+
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_the_side_that_computes_angles_in_bfloat16_is_at_fault(side: str) -> None:
+    report = compared(torch_is_precise=side == "jax", jax_is_precise=side == "torch")
+    assert (report.cause, report.side) == ("inaccurate", side), report

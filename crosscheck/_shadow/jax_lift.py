@@ -9,7 +9,6 @@ this one compiled program. So a clean run is the noisy program with a unit of ze
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
-from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -38,6 +37,7 @@ from crosscheck._shadow.jax_equations import (
     wide_of,
     widened,
 )
+from crosscheck._shadow.jax_noise import QUIET, compiled, disturb, disturb_and_flush, mixed, seed_of
 from crosscheck._shadow.jax_numpy import namespace
 from crosscheck._shadow.jax_traced import exact_constants, traced
 
@@ -86,9 +86,6 @@ _UNOPTIMIZED_ELEMENTS = 10_000
 
 _NOISY_TRIPS = 4096
 """Noise stops after this many trips of a ``while``: a loop until nothing changes might never end under noise."""
-
-
-QUIET = Noise(seed=0, unit=0.0)
 
 
 class JaxLifted:
@@ -271,13 +268,13 @@ class Interpreter:
         self._numbered += 1
         self.elements += value.size * self._trips
         self.roundings += 1
-        key, unit = self._seed ^ np.uint64(_mixed(self._numbered)), self._unit * width
-        function, limit = (_disturb, ()) if tiny == 0 else (_disturb_and_flush, (self._flush * tiny,))
+        key, unit = self._seed ^ np.uint64(mixed(self._numbered)), self._unit * width
+        function, limit = (disturb, ()) if tiny == 0 else (disturb_and_flush, (self._flush * tiny,))
         xp, given = namespace((value, key, unit, *limit))
         if xp is np:
             with np.errstate(all="ignore"):  # the hash multiplies integers, which overflow
                 return function(np, *given)
-        return _compiled(function, value.shape)(*given)
+        return compiled(function, value.shape)(*given)
 
     def skip(self, value: Any) -> None:
         """Count noise on a value that gets none: all other noise is as if it had got some."""
@@ -422,44 +419,3 @@ _SPECIAL: dict[str, Callable[[Interpreter, Any, list[Any]], Sequence[Any]]] = {
 
 def _spread(condition: Any, like: Any) -> Any:
     return lax.broadcast_in_dim(condition, like.shape, tuple(range(condition.ndim)))
-
-
-_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-"""The constants of splitmix64."""
-
-
-def _mixed(number: int) -> int:
-    """The hash splitmix64 of a number."""
-    z = (number + 1) * _GOLDEN % 2**64
-    z = (z ^ (z >> 30)) * _FIRST % 2**64
-    z = (z ^ (z >> 27)) * _SECOND % 2**64
-    return z ^ (z >> 31)
-
-
-def seed_of(noise: Noise, part: int | None = None) -> np.uint64:
-    """The seed of an interpreter; those of the parts of a program are independent."""
-    seed = _mixed(noise.seed)
-    return np.uint64(seed if part is None else _mixed(seed ^ _mixed(part)))
-
-
-@lru_cache(maxsize=512)
-def _compiled(function: Callable[..., Any], shape: tuple[int, ...]) -> Callable[..., Any]:
-    """The function, compiled for arrays of one shape, and shared by all programs; only those of the last shapes are kept."""
-    return jax.jit(partial(function, jnp))
-
-
-def _disturb(xp: Any, x: Any, key: Any, unit: Any) -> Any:
-    """x times ``1 + unit r``, where r in [-1, 1] is a hash of the bits, the index and the key; ``xp`` is numpy or JAX's."""
-    z = x.view(np.uint64)
-    if x.size > 1:
-        z = z + xp.arange(x.size, dtype=np.uint64).reshape(x.shape) * np.uint64(_GOLDEN)
-    z = z ^ key
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
-    z = z ^ (z >> np.uint64(31))
-    return x * (1 + unit * (z.view(np.int64).astype(np.float64) * 2.0**-63))
-
-
-def _disturb_and_flush(xp: Any, x: Any, key: Any, unit: Any, limit: Any) -> Any:
-    x = _disturb(xp, x, key, unit)
-    return xp.where(abs(x) < limit, x * 0, x)

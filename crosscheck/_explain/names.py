@@ -47,12 +47,24 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
 
 def exchange(segment: Segment, torch: int, jax: int, where: str = "") -> Fact:
     """The fact that two values take each other's place."""
-    calls = [segment.call(one) for one in (torch, jax)]
+    calls = [segment.call(_moved(segment, one)) for one in (torch, jax)]
     parts = [one.pick for one in calls if one is not None and one.name in PARTS and one.pick is not None]
     if len(parts) == 2 and calls[0] is not None and calls[1] is not None and calls[0].args is calls[1].args:
         of = next(refs(calls[0]))
         return Fact("order", where=f"parts {min(parts)} and {max(parts)} of {said(segment, of)}", jax=f"exchanged{where}")
     return Fact("exchange", torch=said(segment, torch), jax=said(segment, jax), where=where)
+
+
+def _moved(segment: Segment, number: int) -> int:
+    """The value whose numbers a value holds in another shape, or times a number."""
+    call = segment.call(number)
+    while call is not None and (inside := list(dict.fromkeys(refs(call)))):
+        scaled = call.name in ("mul", "div") and len(inside) == 1
+        if call.name not in MOVING - PARTS and not scaled:
+            break
+        number = inside[0]
+        call = segment.call(number)
+    return number
 
 
 def _constant(value: Any) -> str:

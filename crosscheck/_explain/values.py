@@ -49,7 +49,7 @@ def extra(segment: Segment, value: int) -> Iterator[Edit]:
                 used = _for(segment, some) if kind == "order" else ""
                 fact = Fact(kind, how, jax=how + used, where=said(segment, value), source=_source(segment, some[0]))
                 if name == SCORES and (factors := _factors(segment, value)):
-                    fact = Fact("exchange", torch=factors[1], jax=factors[0], source=fact.source)
+                    fact = replace(exchange(segment, factors[1], factors[0]), source=fact.source)
                 size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
                 yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
 
@@ -61,7 +61,7 @@ def _for(segment: Segment, users: Sequence[int]) -> str:
     return "" if plain else f", before {named(segment, users[0])}"
 
 
-def _factors(segment: Segment, value: int) -> list[str]:
+def _factors(segment: Segment, value: int) -> list[int]:
     """The two values of whose product this is, such as queries and keys: in the other order they give it transposed."""
     call = segment.call(value)
     while call is not None and call.name in MOVING:
@@ -69,7 +69,7 @@ def _factors(segment: Segment, value: int) -> list[str]:
         call = segment.call(inside[0]) if inside else None
     if call is None or call.name not in ("bmm", "mm"):
         return []
-    return [said(segment, one) for one in refs(call)]
+    return list(dict.fromkeys(refs(call)))
 
 
 def _shifted(segment: Segment, value: int) -> Iterator[Edit]:

@@ -48,7 +48,7 @@ class Hypothesis:
 def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
     """The faults; those of wrong weights alone if other weights in JAX mend all of them."""
     located = found.located.faults
-    if not located or [one.how for one in located] == ["moved"]:
+    if not located or [one.how for one in located] == ["moved"] or all(map(_is_no_weight, wrong)):
         return wrong
     start, _ = _errors(found, {})
     for one in islice(_hypotheses(found, wrong), MOST_TRIED):
@@ -59,6 +59,11 @@ def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
         if mended and outputs <= min(AGREE, start / CLEARLY):
             return _faults(found, wrong, one)
     return wrong
+
+
+def _is_no_weight(fault: Fault) -> bool:
+    """Whether a run has proven what else is wrong; results of modules that are exchanged may be their weights."""
+    return bool(fault.facts) and all(fact.kind != "exchange" for fact in fault.facts)
 
 
 def _faults(found: Found, wrong: list[Fault], right: Hypothesis) -> list[Fault]:

@@ -163,3 +163,27 @@ def test_a_setting_of_a_loss_is_named(mistake: dict[str, Any], says: str) -> Non
     report = compare(loss, classified(**mistake), [logits, labels])
     assert report.diagnosis is not None
     assert report.diagnosis.how == says
+
+
+class Inferring(nn.Module):
+    """Operations of several others arrive whole where no gradient is ever wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Any) -> Any:
+        with torch.inference_mode():
+            return F.dropout(self.first(x), 0.0, training=False).softmax(-1).reshape(-1, WIDTH)
+
+
+def test_a_model_that_infers_is_compared() -> None:
+    torch.manual_seed(0)
+    model = Inferring()
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+
+    def port(p: dict[str, Array], x: Array) -> Array:
+        return jax.nn.softmax(x @ p["first.weight"].T + p["first.bias"])
+
+    x = np.random.default_rng(3).normal(size=(4, WIDTH)).astype(np.float32)
+    assert compare_models(model, port, [x], params=params, order=0).passed

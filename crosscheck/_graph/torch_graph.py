@@ -81,7 +81,11 @@ class Recording(TorchDispatchMode):
             self.outputs.append(None if ref is None else ref.node)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        # an operation that is decomposed calls itself in another way, which a mode for functions does not pass on
+        with torch._C.DisableTorchFunction():
+            return self._dispatched(func, args, kwargs or {})
+
+    def _dispatched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         plan = plan_of(func)
         if plan.composite:  # it arrives only in inference mode
             with self:

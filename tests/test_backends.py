@@ -195,6 +195,14 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_derivative_of_which_torch_keeps_no_numbers_is_0(dtype: str) -> None:
+    x = np.array([2.0, 0.0, -3.0], FORMATS[dtype].dtype)
+    kept = torch.autograd.grad(torch.sgn(one := torch.ones(3, requires_grad=True)).sum(), one)[0]
+    assert kept._is_zerotensor()
+    assert_same_bits(derivative("torch", torch.sgn, x, 1, "eager", "cpu"), np.zeros_like(x))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("order", [0, 1, 2], ids=("value", "gradient", "second"))
 @pytest.mark.parametrize("wrong", WRONG)

@@ -41,6 +41,8 @@ def to_tensor(x: FloatArray, device: str) -> Any:
 def to_array(tensor: Any) -> FloatArray:
     """The inverse of ``to_tensor``."""
     tensor = tensor.detach().cpu().contiguous()
+    if tensor._is_zerotensor():  # the derivative of a constant, of which PyTorch keeps no numbers
+        tensor = torch.zeros_like(tensor)
     if tensor.dtype == torch.bfloat16:
         return np.asarray(tensor.view(torch.int16).numpy()).view(ml_dtypes.bfloat16)
     return np.asarray(tensor.numpy())

@@ -92,6 +92,13 @@ def field(session: nox.Session) -> None:
 
 
 @nox.session
+def calls(session: nox.Session) -> None:
+    """Count the calls of PyTorch in public models that the dictionary has: `-- --json results/dictionary/calls.json`."""
+    session.install(".[all]", *group("pairs"))
+    session.run("python", "-m", "public_calls", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def explain(session: nox.Session) -> None:
     """Ask crosscheck to name planted mistakes, tests/explain: `nox -s explain -- --json results/explain/explain.json`."""
     session.install(".[all]", *group("test"))
@@ -118,7 +125,7 @@ def models(session: nox.Session) -> None:
 
 def tests_of_models() -> list[str]:
     """The files of the session `models`."""
-    patterns = ("zoo", "models*", "copy_weights", "dictionary", "optimizers", "training*")
+    patterns = ("zoo", "models*", "copy_weights", "dictionary*", "optimizers", "training*")
     return sorted(str(path) for pattern in patterns for path in Path("tests").glob(f"test_{pattern}.py"))
 
 

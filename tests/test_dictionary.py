@@ -1,7 +1,6 @@
 """The dictionary: what a name means, what was judged of each entry, and that a wrong entry is seen."""
 
 import importlib.util
-import inspect
 import json
 import subprocess
 import sys
@@ -11,18 +10,17 @@ from pathlib import Path
 import cli
 import jax
 import numpy as np
-import optax
 import pytest
 import torch
 
 import crosscheck
-from crosscheck import Translation, TranslationReport, UsageError, translate
+from crosscheck import Translation, TranslationReport, translate
 from crosscheck._dictionary.entries import entries, families
-from crosscheck._dictionary.names import without_counterpart
+from crosscheck._dictionary.records import CONTRASTS
 from crosscheck._translate.judge import judged
 
-FEWEST = 600
-FEWEST_DEFAULTS = 80
+FEWEST = 750
+FEWEST_CONTRASTS = 80
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +49,10 @@ def test_every_entry_was_judged_and_is_as_it_says(whole: TranslationReport) -> N
             assert pair.expected, (entry.title, pair)
 
 
-def test_defaults_that_differ_have_the_input_that_shows_it(whole: TranslationReport) -> None:
-    defaults = [pair for entry in whole.entries for pair in entry.defaults]
-    assert sum(bool(entry.defaults) for entry in whole.entries) >= FEWEST_DEFAULTS
-    for pair in defaults:
+def test_calls_that_must_differ_have_the_input_that_shows_it(whole: TranslationReport) -> None:
+    contrasts = [pair for entry in whole.entries for pair in entry.contrasts]
+    assert sum(bool(entry.contrasts) for entry in whole.entries) >= FEWEST_CONTRASTS
+    for pair in contrasts:
         assert pair.verdict == "differ", pair
         assert pair.told
         assert pair.got or not pair.inputs, pair
@@ -99,33 +97,6 @@ def test_a_label_of_minus_1_gets_the_loss_of_the_last_class_in_jax() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "uses"),
-    [
-        ("nn.BatchNorm2d", {"in inference", "in training", "the running statistics"}),
-        ("nn.Embedding", {"", "with padding_idx", "the first weights"}),
-        ("nn.CrossEntropyLoss", {"with class weights", "with ignore_index", "with label smoothing", "of probabilities"}),
-        ("nn.LSTM", {"a whole sequence", "stacked, num_layers=2", "in both directions", "of packed sequences"}),
-        ("flax.nnx.BatchNorm", {"in inference", "in training", "the running statistics"}),
-    ],
-)
-def test_the_name_of_a_module_gives_every_use(name: str, uses: set[str]) -> None:
-    assert uses <= {entry.what for entry in translate(name).entries}
-
-
-def test_every_module_gives_all_uses_of_its_function(whole: TranslationReport) -> None:
-    modules = {name for entry in whole.entries for name in entry.names if name.startswith("torch.nn.")}
-    for module in {name for name in modules if name.rpartition(".")[2][0].isupper()}:
-        calls = {entry.name for entry in whole.entries if module in entry.names}
-        uses = {entry.title for entry in whole.entries if entry.name in calls}
-        assert uses <= {entry.title for entry in translate(module).entries}, module
-
-
-@pytest.mark.parametrize("name", ["nn.LSTM", "torch.bucketize", "torch.autograd.grad", "torch.nn.GRU"])
-def test_the_exact_name_comes_first(name: str) -> None:
-    assert translate(name).entries[0].name == name.replace("nn.LSTM", "torch.nn.LSTM")
-
-
-@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("softplus", "Above its threshold, 20"),
@@ -137,105 +108,6 @@ def test_what_the_catalogue_has_on_record_leads(name: str, says: str) -> None:
     text = " ".join(str(translate(name)).split())
     assert says in text[: text.index("# PyTorch")]
     assert "crosscheck explain shows all of them" in text
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("torch.nn.functional.cross_entropy", "torch.nn.functional.cross_entropy"),
-        ("F.cross_entropy", "torch.nn.functional.cross_entropy"),
-        ("cross_entropy", "torch.nn.functional.cross_entropy"),
-        ("nn.CrossEntropyLoss", "torch.nn.functional.cross_entropy"),
-        ("CrossEntropyLoss()", "torch.nn.functional.cross_entropy"),
-        ("crossentropyloss", "torch.nn.functional.cross_entropy"),
-        ("optax.softmax_cross_entropy_with_integer_labels", "torch.nn.functional.cross_entropy"),
-        ("optax.l2_loss", "torch.nn.functional.mse_loss"),
-        ("huber_loss", "torch.nn.functional.huber_loss"),
-        ("dropout", "torch.nn.functional.dropout"),
-        ("layernorm", "torch.nn.functional.layer_norm"),
-        ("LayerNorm", "torch.nn.functional.layer_norm"),
-        ("nn.LayerNorm", "torch.nn.functional.layer_norm"),
-        ("flax.nnx.LayerNorm", "torch.nn.functional.layer_norm"),
-        ("eqx.nn.LayerNorm", "torch.nn.functional.layer_norm"),
-        ("batchnorm", "torch.nn.functional.batch_norm"),
-        ("jnp.take_along_axis", "torch.gather"),
-        ("lax.top_k", "torch.topk"),
-        ("xavier_uniform", "torch.nn.init.xavier_uniform_"),
-    ],
-)
-def test_a_name_is_found_in_full_and_by_its_last_part(name: str, meant: str) -> None:
-    assert meant in translate(name).meanings
-
-
-@pytest.mark.parametrize("name", ["huber_los", "F.huberloss2", "", "."])
-def test_an_unknown_name_gets_the_nearest(name: str) -> None:
-    with pytest.raises(UsageError, match=r"name: the dictionary has no ") as error:
-        translate(name)
-    assert ("huber_loss" in str(error.value)) == ("hub" in name)
-
-
-@pytest.mark.parametrize("name", ["torch.xyzzy", "F.nothing_like_it", "torch.optim.Frobnicator"])
-def test_what_is_not_near_is_not_suggested(name: str) -> None:
-    with pytest.raises(UsageError, match="no name is near"):
-        translate(name)
-
-
-def test_a_name_that_is_not_there_gets_its_page() -> None:
-    with pytest.raises(UsageError, match=r"its page 'optimizers' has the other names of torch\.optim"):
-        translate("torch.optim.Frobnicator")
-
-
-LIBRARIES = {
-    "jax.numpy": jax.numpy,
-    "jax.numpy.linalg": jax.numpy.linalg,
-    "jax.numpy.fft": jax.numpy.fft,
-    "jax.nn": jax.nn,
-    "jax.nn.initializers": jax.nn.initializers,
-    "jax.lax": jax.lax,
-    "optax": optax,
-}
-NOT_YET = {
-    "jax.lax": "broadcast_like broadcast_shapes ge le",
-    "jax.numpy": (
-        "atleast_1d atleast_3d bartlett broadcast_arrays broadcast_shapes column_stack dsplit gradient "
-        "greater_equal histogram2d histogramdd hsplit isin isreal less_equal matrix_transpose tril_indices "
-        "tril_indices_from triu_indices triu_indices_from unravel_index vsplit"
-    ),
-    "jax.numpy.fft": "hfft ifft2 ifftn ihfft irfft2 irfftn rfft2 rfftfreq rfftn",
-    "jax.numpy.linalg": "matrix_transpose tensorinv",
-    "optax": "rprop scale_by_rprop",
-}
-"""Functions that PyTorch has a counterpart of, and that no entry leads to."""
-PRINTED = {"get_printoptions", "printoptions", "set_printoptions"}
-"""How numbers are printed, in both frameworks; nothing to compute."""
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_every_function_is_found_or_has_no_counterpart(library: str, whole: TranslationReport) -> None:
-    if whole.note:
-        pytest.skip("other versions have other functions")
-    public = vars(LIBRARIES[library]).items()
-    functions = {
-        name
-        for name, one in public
-        if callable(one) and not inspect.isclass(one) and not name.startswith("_") and not name.endswith("_p")
-    }
-    known = {name for entry in whole.entries for name in entry.names}
-    neither = {name for name in functions if f"{library}.{name}" not in known | without_counterpart()} - PRINTED
-    assert not known & {f"{library}.{name}" for name in NOT_YET.get(library, "").split()}
-    neither -= {*NOT_YET.get(library, "").split()}
-    assert not {name for name in neither if getattr(vars(LIBRARIES[library])[name], "__module__", "") != "typing"}
-    assert not known & without_counterpart()
-
-
-def test_a_function_without_a_counterpart_is_told() -> None:
-    with pytest.raises(UsageError, match=r"PyTorch has no counterpart of jax\.numpy\.nanmax"):
-        translate("jnp.nanmax")
-
-
-def test_what_is_no_name_is_told() -> None:
-    with pytest.raises(UsageError, match="name: got int, expected a text"):
-        translate(3)  # type: ignore[arg-type]
 
 
 def test_looking_up_imports_no_framework() -> None:
@@ -257,10 +129,14 @@ def test_a_run_finds_what_is_kept(family: str, whole: TranslationReport) -> None
                 assert (is_.verdict, is_.side) == (was.verdict, was.side), (is_, was)
 
 
-def one(tmp_path: Path, text: str) -> Translation:
+def read(tmp_path: Path, text: str) -> Translation:
     (tmp_path / "family.toml").write_text(f'title = "A family"\n\n[[entry]]\n{text}\n', "utf-8")
     (entry,) = entries(tmp_path)
-    return judged(entry, ("float32",))
+    return entry
+
+
+def one(tmp_path: Path, text: str) -> Translation:
+    return judged(read(tmp_path, text), ("float32",))
 
 
 def test_a_counterpart_that_is_another_function_is_seen(tmp_path: Path) -> None:
@@ -282,34 +158,53 @@ def test_defaults_that_are_the_same_are_seen(tmp_path: Path) -> None:
     assert not report.passed
 
 
-def test_derivatives_at_an_edge_are_of_the_sum(tmp_path: Path) -> None:
-    """Not along a random direction, with which nobody could check them."""
+def test_an_edge_that_differs_is_told_with_the_derivative_of_the_sum_and_does_not_fail(tmp_path: Path) -> None:
+    """Not along a random direction, with which nobody could check it."""
     entry = one(
         tmp_path,
         'torch = "torch.abs(x)"\njax = "jnp.where(x >= 0, x, -x)"\nat."at 0" = {x = "array([0.0, 2.0])"}',
     )
+    assert [pair.verdict for pair in entry.pairs] == ["same", "differ"]
     (edge,) = entry.edges
     assert (edge.shown, edge.got) == ({"x": "[0.0, 2.0]"}, "the derivative by x: [0.0, 1.0] in PyTorch, [1.0, 1.0] in JAX")
+    assert entry.summary == "the same, but at 0"
+    assert TranslationReport("abs", (entry,), {"packages": {}}).passed
 
 
+@pytest.mark.full
 def test_derivatives_whose_sum_is_the_same_are_those_of_an_element(tmp_path: Path) -> None:
     entry = one(
         tmp_path,
         'torch = "x * 1"\njax = "lax.stop_gradient(x) + x[::-1] - lax.stop_gradient(x[::-1])"\n'
-        'at."swapped" = {x = "array([1.0, 2.0])"}',
+        'inputs = {x = "array([3.0])"}\nat."swapped" = {x = "array([1.0, 2.0])"}',
     )
     (edge,) = entry.edges
     assert edge.got == "the derivative of element [0] by x: [1.0, 0.0] in PyTorch, [0.0, 1.0] in JAX"
 
 
-def test_an_edge_that_differs_is_told_and_does_not_fail(tmp_path: Path) -> None:
-    entry = one(
-        tmp_path,
-        'torch = "torch.abs(x)"\njax = "jnp.where(x > 0, x, -x)"\nat."at 0" = {x = "array([0.0, 1.0])"}',
+def test_a_code_that_begins_with_something_else_is_found_by_what_it_is_about(tmp_path: Path) -> None:
+    entry = read(
+        tmp_path, 'torch = "torch.allclose(x, x)"\ncalls = {jax = "jax.numpy.allclose"}\njax = "jnp.all(jnp.allclose(x, x))"'
     )
-    assert [pair.verdict for pair in entry.pairs] == ["same", "differ"]
-    assert entry.summary == "the same, but at 0"
-    assert TranslationReport("abs", (entry,), {"packages": {}}).passed
+    assert entry.names == ("torch.allclose", "jax.numpy.allclose")
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ('jax = "jnp.std(x)", torch = "torch.std(x)"', "default"),
+        ('jax = "jnp.std(x, axis=1, ddof=1)", torch = "torch.std(x)"', "default"),
+        ('jax = "jnp.var(x)", torch = "torch.std(x)"', "similar"),
+        ('jax = "jnp.std(x[0], axis=1, ddof=1)"', "similar"),
+        ('jax = "jnp.var(x)", argument = "dim"', "default"),
+    ],
+)
+def test_only_a_call_that_leaves_an_argument_out_differs_by_a_default(tmp_path: Path, given: str, kind: str) -> None:
+    text = 'torch = "torch.std(x, dim=1)"\njax = "jnp.std(x, axis=1, ddof=1)"'
+    entry = read(tmp_path, f'{text}\ndefault = [{{{given}, says = "..."}}]')
+    assert [pair.kind for pair in entry.contrasts] == [kind]
+    judged_same = replace(entry, pairs=tuple(replace(pair, verdict="same") for pair in entry.pairs))
+    assert judged_same.summary == f"the same, {CONTRASTS[kind]}"
 
 
 @pytest.mark.parametrize(
@@ -369,20 +264,6 @@ def test_the_command_tells_and_writes(tmp_path: Path) -> None:
     data = json.loads(path.read_text("utf-8"))
     assert data["schema"] == "crosscheck.dictionary/1"
     assert [entry["name"] for entry in data["entries"]] == ["torch.nn.functional.huber_loss"]
-
-
-def test_the_command_refuses_an_unknown_name() -> None:
-    result = cli.run("translate", "hubber_loss")
-    assert result.exit_code == 2
-    assert "NAME: the dictionary has no 'hubber_loss'; the nearest is torch.nn.functional.huber_loss" in result.output
-
-
-def test_a_name_with_several_meanings_lists_them() -> None:
-    report = translate("softmax_cross_entropy_with_integer_labels")
-    assert len(report.meanings) > 1
-    assert "meanings: torch.nn.functional.cross_entropy, " in report.headline
-    for meaning in report.meanings:
-        assert meaning in str(report)
 
 
 def test_the_whole_dictionary_is_listed(whole: TranslationReport) -> None:

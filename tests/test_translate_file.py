@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cli
 import pytest
 import torch
+from public_calls import counted
 from torch.overrides import TorchFunctionMode
 
 from crosscheck import FileTranslation, UsageError, translate_file
@@ -248,6 +250,38 @@ def test_the_methods_are_those_of_pytorch() -> None:
         # transformers adds methods of its own to PyTorch's modules
         here = {name for name, one in every if callable(one) and "transformers" not in str(getattr(one, "__module__", ""))}
         assert len(here - {*methods}) <= (0 if torch.__version__.startswith("2.13") else 40), here - {*methods}
+
+
+KEPT = Path(__file__).parents[1] / "results" / "dictionary" / "calls.json"
+MODELS = ("models/resnet.py", "models/vision_transformer.py", "models/gpt2/modeling_gpt2.py")
+
+
+def kept_rows() -> dict[str, dict[str, Any]]:
+    """What `nox -s calls` has counted, by the file or folder."""
+    return {row["place"]: row for row in json.loads(KEPT.read_text("utf-8"))["rows"]}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_dictionary_has_every_call_of_public_models(model: str) -> None:
+    row = kept_rows()[model]
+    assert row["found"] == row["calls"] > 0
+    assert not row["lacking"]
+
+
+def test_the_dictionary_has_nearly_every_call_of_a_whole_library() -> None:
+    row = kept_rows()["."]
+    assert row["found"] >= 0.95 * row["calls"] > 1000
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("model", MODELS)
+def test_the_kept_numbers_are_those_of_a_count(model: str) -> None:
+    """Else `nox -s calls -- --json results/dictionary/calls.json` writes them anew."""
+    row = kept_rows()[model]
+    spec = importlib.util.find_spec(row["library"])
+    if spec is None or version(row["library"]) != row["version"]:
+        pytest.skip(f"{row['library']} {row['version']} is not installed")
+    assert counted(Path(str(spec.origin)).parent / model).items() <= row.items()
 
 
 class Called(TorchFunctionMode):

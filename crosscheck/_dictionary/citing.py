@@ -17,7 +17,7 @@ def cited(torch: Callable[..., Any], jax: Callable[..., Any]) -> str | None:
     entries, _ = kept()
     names = [_names(function, entries) for function in (torch, jax)]
     for entry in entries if all(names) else ():
-        for pair in entry.defaults:
+        for pair in entry.contrasts:
             if called(pair.torch) in names[0] and called(pair.code) in names[1]:
                 return f"{pair.says} (crosscheck translate {called(pair.code)})"
     return None
@@ -28,7 +28,7 @@ def _names(function: Any, entries: Iterable[Translation]) -> set[str]:
     last = getattr(function, "__name__", None)
     if last is None:
         return set()
-    pairs = (pair for entry in entries for pair in entry.defaults)
+    pairs = (pair for entry in entries for pair in entry.contrasts)
     known = {called(code) for pair in pairs for code in (pair.torch, pair.code)}
     return {name for name in known if name.rpartition(".")[2] == last and _is(function, name)}
 

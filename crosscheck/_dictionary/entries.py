@@ -2,10 +2,11 @@
 
 An entry has ``torch``, the code that is judged and shown, and the code of its counterparts: ``jax``, ``optax``, ``flax``,
 ``equinox``; or ``write``, code of JAX where no library has one. The first name that a code calls is what it is found by;
-``name`` and ``also`` give others. ``inputs`` are expressions by name; no derivative is taken by those that ``constant``
-names. ``dtypes`` are those it is judged in, both unless given. ``at`` has edges: which inputs, in words, and those that
-change, or ``dtypes``. ``default`` has both sides with their defaults,
-which differ, what ``says`` how, and where the code does not show it, by which ``argument`` of PyTorch.
+``name`` and ``also`` give others, and ``calls`` those of libraries whose code begins with something else. ``inputs`` are
+expressions by name; no derivative is taken by those that ``constant`` names. ``dtypes`` are those it is judged in, both
+unless given. ``at`` has edges: which inputs, in words, and those that change, or ``dtypes``. ``default`` has calls of both
+sides that look alike and differ, and what ``says`` how. They differ by a default where they leave out an argument of what
+is offered, or where ``argument`` names the one of PyTorch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crosscheck._dictionary.names import called, full
+from crosscheck._dictionary.names import arguments, called, full
 from crosscheck._dictionary.records import DTYPES, LIBRARIES, TranslatedPair, Translation
 from crosscheck._records.errors import SpecError
 
@@ -28,6 +29,7 @@ KEYS = {
     "name",
     "what",
     "also",
+    "calls",
     "inputs",
     "constant",
     "dtypes",
@@ -74,7 +76,7 @@ def _entry(family: str, given: Mapping[str, Any]) -> Translation:
     name = full(given["name"]) if "name" in given else called(code)
     pairs = tuple(_pairs(given, code))
     names = [name, *map(full, given.get("also", ()))]
-    names += [called(pair.code) for pair in pairs if pair.kind == "counterpart"]
+    names += [pair.calls for pair in pairs if pair.kind == "counterpart"]
     return Translation(
         name=name,
         what=given.get("what", ""),
@@ -98,7 +100,10 @@ def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
         constant=tuple(given.get("constant", ())),
         dtypes=tuple(given.get("dtypes", DTYPES)),
     )
-    offered = [replace(usual, library=library, code=given[library].strip()) for library in LIBRARIES if library in given]
+    offered = [
+        replace(usual, library=library, code=code, calls=given.get("calls", {}).get(library, called(code)))
+        for library, code in ((one, given[one].strip()) for one in LIBRARIES if one in given)
+    ]
     if "write" in given:
         offered.append(replace(usual, kind="written", code=given["write"].strip()))
     yield from offered
@@ -111,7 +116,7 @@ def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
         (library,) = (library for library in LIBRARIES if library in one)
         yield replace(
             usual,
-            kind="default",
+            kind="default" if "argument" in one or _leaves_out(one, torch, given) else "similar",
             library=library,
             torch=one.get("torch", torch).strip(),
             code=one[library].strip(),
@@ -120,3 +125,12 @@ def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
             inputs=one.get("inputs", usual.inputs),
             dtypes=tuple(one.get("dtypes", usual.dtypes[:1])),
         )
+
+
+def _leaves_out(one: Mapping[str, Any], torch: str, given: Mapping[str, Any]) -> bool:
+    """Whether calls of both sides are those of an entry with fewer arguments."""
+    codes = [(torch, one.get("torch", torch))]
+    codes += [(given[library], one[library]) for library in LIBRARIES if library in given and library in one]
+    names = {*map(full, given.get("also", ())), *(called(offered) for offered, _ in codes)}
+    same = len(codes) > 1 and names.issuperset(called(code) for _, code in codes)
+    return same and any(arguments(offered) - arguments(code) for offered, code in codes)

@@ -6,7 +6,7 @@ import ast
 import difflib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +20,7 @@ SHORT = {
     "lax": "jax.lax",
     "nnx": "flax.nnx",
     "eqx": "equinox",
+    "Tensor": "torch.Tensor",
 }
 """What is imported under a shorter name."""
 ROOTS = ("torch", "jax", "optax", "flax", "equinox")
@@ -33,9 +34,14 @@ HELPERS = {
     "jax.numpy.asarray",
     "jax.numpy.moveaxis",
     "jax.numpy.ones",
+    "jax.numpy.stack",
     "jax.numpy.swapaxes",
+    "jax.numpy.where",
     "jax.numpy.zeros",
     "jax.random.key",
+    "jax.random.split",
+    "jax.tree.leaves",
+    "jax.tree.map",
     "jax.vmap",
     "torch.func.functional_call",
     "torch.ones",
@@ -43,7 +49,22 @@ HELPERS = {
     "torch.zeros",
 }
 """What code calls beside the call that it is about."""
-WITHOUT = Path(__file__).with_name("without.json")
+TENSOR, MODULE, OPTIMIZER = "torch.Tensor", "torch.nn.Module", "torch.optim.Optimizer"
+FUNCTIONAL, SPECIAL = "torch.nn.functional", "torch.special"
+PLACES = {
+    TENSOR: (TENSOR, "torch", FUNCTIONAL, SPECIAL),
+    "torch": ("torch", TENSOR, FUNCTIONAL, SPECIAL),
+    FUNCTIONAL: (FUNCTIONAL,),
+    SPECIAL: (SPECIAL, "torch", FUNCTIONAL),
+    "torch.autograd": ("torch",),
+    "torch.random": ("torch",),
+    "flax.nnx": ("jax.nn", "jax", "jax.lax"),
+    "flax.linen": ("flax.nnx", "jax.nn", "jax", "jax.lax"),
+}
+"""Where a library has one function under several names, and which functions of JAX flax passes on."""
+OLDER = ("torch.nn.init", "torch.nn.utils")
+"""Where functions that end in ``_`` were once called without it."""
+WITHOUT, LEFT_OUT = (Path(__file__).with_name(f"{name}.json") for name in ("without", "left_out"))
 NEAREST = 4
 NEAR = 0.8
 """The least similarity of a name that is suggested, as ``difflib`` measures it: that of ``abc`` to ``abcd`` is above it."""
@@ -55,12 +76,39 @@ def full(name: str) -> str:
     return f"{SHORT[first]}{dot}{rest}" if first in SHORT else name
 
 
+def spellings(name: str) -> Iterator[str]:
+    """A full name, then what the same function is called elsewhere.
+
+    A method of tensors is the function of its name, and one that ends in ``_`` writes in place what the other gives.
+    """
+    yield name
+    home, _, last = name.rpartition(".")
+    plain = last.removesuffix("_") if not last.startswith("__") else last
+    if home in PLACES:
+        yield from (f"{place}.{one}" for one in dict.fromkeys((last, plain)) for place in PLACES[home])
+    elif home in OLDER:
+        yield f"{name}_"
+    elif home.startswith("torch.distributions."):  # torch.distributions.normal.Normal, and methods of a distribution
+        yield from (f"torch.distributions.{part}" for part in name.split(".")[2:] if part[:1].isupper())
+    elif home.startswith("torch.optim"):
+        yield f"{OPTIMIZER}.{last}"
+    elif home.startswith("torch.nn."):
+        yield from (f"torch.nn.{last}", f"{MODULE}.{last}")  # torch.nn.modules.conv.Conv2d, and methods of a module
+
+
 def called(code: str) -> str:
     """The full name of what a code is about: the first thing of a library that it calls; empty where it calls none."""
     dotted = filter(None, (_dotted(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)))
     at = dict(sorted(dotted))  # of those that begin at one place, the longest stays
     names = [name for name in map(full, at.values()) if name.partition(".")[0] in ROOTS]
     return next((name for name in names if name not in HELPERS), names[0] if names else "")
+
+
+def arguments(code: str) -> frozenset[str]:
+    """The arguments that a code gives by name to what it is about."""
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    about = [node for node in calls if (dotted := _dotted(node.func)) and full(dotted[1]) == called(code)]
+    return frozenset(one.arg for node in about for one in node.keywords if one.arg)
 
 
 def _dotted(node: ast.expr) -> tuple[tuple[int, int], str] | None:
@@ -81,6 +129,8 @@ def found(name: str, entries: Sequence[Translation]) -> tuple[Translation, ...]:
     Raises:
         UsageError: If there is none; the message says which names are near.
     """
+    names = {one for entry in entries for one in entry.names}
+    name = next((one for one in spellings(full(name.strip().removesuffix("()"))) if one in names), name)
     asked = _parts(full(name))
     hits = {k for k, entry in enumerate(entries) if any(_ends(_parts(one), asked) for one in entry.names)}
     if not hits or not all(asked):
@@ -120,18 +170,31 @@ def without_counterpart() -> frozenset[str]:
     return frozenset(f"{home}.{name}" for home, names in listed.items() for name in names)
 
 
+@cache
+def left_out() -> Mapping[str, str]:
+    """The names of PyTorch that the dictionary leaves out, and why."""
+    listed = json.loads(LEFT_OUT.read_text("utf-8"))
+    return {name: reason for reason, names in listed.items() for name in names}
+
+
 def _unknown(name: str, entries: Sequence[Translation]) -> str:
     alone = [one for one in sorted(without_counterpart()) if _ends(_parts(one), _parts(full(name)))]
     if alone and all(_parts(name)):
         return f"name: PyTorch has no counterpart of {', '.join(alone)}, so the dictionary has no entry for it"
-    near = {_parts(one)[-1]: entry.name for entry in entries for one in entry.names}
-    near |= {_parts(entry.name)[-1]: entry.name for entry in entries}
-    hits = difflib.get_close_matches(_parts(name)[-1], list(near), n=NEAREST, cutoff=NEAR)
-    names = dict.fromkeys(near[hit] for hit in hits)
-    hint = f"the nearest {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if hits else "no name is near"
+    if reason := left_out().get(full(name)):
+        return f"name: the dictionary leaves out {full(name)}: {reason}"
+    near = {_parts(one)[-1]: entry for entry in entries for one in entry.names}
+    near |= {_parts(entry.name)[-1]: entry for entry in entries}
+    hits = [near[hit] for hit in difflib.get_close_matches(_parts(name)[-1], list(near), n=NEAREST, cutoff=NEAR)]
+    said = f"name: the dictionary has no {name!r}"
+    if hits:
+        names = dict.fromkeys(entry.name for entry in hits)
+        pages = dict.fromkeys(repr(entry.family) for entry in hits)
+        nearest = f"the nearest {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+        return f"{said}; {nearest}, on the page{'s' if len(pages) > 1 else ''} {' and '.join(pages)}"
     if page := _page(full(name), entries):
-        return f"name: the dictionary has no {name!r}; {hint}; its page {page!r} has the other names of {_home(full(name))}"
-    return f"name: the dictionary has no {name!r}; {hint}; without a name, all are listed"
+        return f"{said}; no name is near; the page {page!r} has most of the names of {_home(full(name))}"
+    return f"{said}; no name is near; without a name, all are listed"
 
 
 def _home(name: str) -> str:

@@ -9,6 +9,8 @@ LIBRARIES = ("jax", "optax", "flax", "equinox")
 DTYPES = ("float32", "float64")
 SAME, DIFFER, NOT_JUDGED = "same", "differ", "not judged"
 OFFERED = ("counterpart", "written")
+CONTRASTS = {"default": "the defaults differ", "similar": "a similar call differs"}
+"""What is said of the kinds of pairs that must differ."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,12 @@ class TranslatedPair:
 
     Attributes:
         kind: ``counterpart``: the library's own; ``written``: what to write where there is none; ``edge``: one of these at
-            other inputs; ``default``: both called with their defaults, which differ.
+            other inputs; ``default``: both called with their defaults, which differ; ``similar``: other calls that look
+            alike and differ.
         library: ``jax``, ``optax``, ``flax`` or ``equinox``.
         torch: The code in PyTorch.
         code: The code in JAX.
+        calls: The full name of what is offered, if the code is that of a library.
         at: Of an edge, which inputs these are, in words.
         says: Of defaults, what differs in them.
         argument: Of defaults, the argument of PyTorch that differs, where the code does not show it.
@@ -39,6 +43,7 @@ class TranslatedPair:
     library: str
     torch: str
     code: str
+    calls: str = ""
     at: str = ""
     says: str = ""
     argument: str = ""
@@ -54,10 +59,10 @@ class TranslatedPair:
 
     @property
     def expected(self) -> bool:
-        """Whether the verdict is what the entry says: what is offered is the same, and defaults differ."""
+        """Whether the verdict is what the entry says: what is offered is the same, and contrasts differ."""
         if self.verdict == NOT_JUDGED or self.kind == "edge":
             return True
-        return self.verdict == (DIFFER if self.kind == "default" else SAME)
+        return self.verdict == (DIFFER if self.kind in CONTRASTS else SAME)
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,9 @@ class Translation:
         return tuple(pair for pair in self.pairs if pair.kind == "edge" and pair.verdict == DIFFER)
 
     @property
-    def defaults(self) -> tuple[TranslatedPair, ...]:
-        """The defaults that differ."""
-        return tuple(pair for pair in self.pairs if pair.kind == "default")
+    def contrasts(self) -> tuple[TranslatedPair, ...]:
+        """The calls that look alike and differ: with their defaults, or otherwise."""
+        return tuple(pair for pair in self.pairs if pair.kind in CONTRASTS)
 
     @property
     def summary(self) -> str:
@@ -120,6 +125,6 @@ class Translation:
         parts = [same if own else f"no counterpart: write this, which is {same}"]
         if edges := list(dict.fromkeys(pair.at for pair in self.edges)):
             parts.append(f"but {'; '.join(edges)}")
-        if self.defaults:
-            parts.append("the defaults differ")
+        kinds = {pair.kind for pair in self.contrasts}
+        parts += [said for kind, said in CONTRASTS.items() if kind in kinds]
         return ", ".join(parts)

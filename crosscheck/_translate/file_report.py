@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crosscheck._dictionary.names import called
-from crosscheck._dictionary.records import TranslatedPair, Translation
+from crosscheck._dictionary.records import CONTRASTS, TranslatedPair, Translation
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Heading, Paragraph, Table
 from crosscheck._report.written import Documented
@@ -124,13 +123,12 @@ def counterpart(entry: Translation, uses: Sequence[Translation]) -> str:
 
 def _own(entry: Translation) -> list[str]:
     """The names of the libraries of JAX whose own code an entry offers."""
-    codes = [pair.code for pair in entry.offered if pair.kind == "counterpart"]
-    return [name for name in map(called, codes) if name]
+    return [pair.calls for pair in entry.offered if pair.calls]
 
 
 def in_words(pair: TranslatedPair) -> str:
     """What differs, in words: by its default, or at which inputs."""
-    if pair.kind == "default":
+    if pair.kind in CONTRASTS:
         return f"{pair.says}: {difference(pair)}" if pair.got else pair.says
     return f"{pair.at}, {NAMES[pair.library]}: {difference(pair)}"
 

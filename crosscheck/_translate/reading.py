@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from crosscheck._dictionary.names import MODULE, OPTIMIZER, TENSOR
+
 METHODS = Path(__file__).with_name("methods.json")
 """The public methods of PyTorch's classes: a test holds them against the installed PyTorch."""
-TENSOR, MODULE, OPTIMIZER = "torch.Tensor", "torch.nn.Module", "torch.optim.Optimizer"
 HOMES = {"torch.optim.lr_scheduler.": "", "torch.optim.": OPTIMIZER, "torch.nn.Parameter": TENSOR, "torch.nn.": MODULE}
 """Where the methods of an object are, by how the name of its class begins."""
-COMMON = {"add", "index", "sort", "split", "values"}
+COMMON = {"add", "index", "resize", "sort", "split", "values"}
 """Methods of tensors that texts, lists and dicts have too: they count only where the object is known to be a tensor."""
 VAGUE = {"apply", "children", "compile", "extra_repr", "forward", "modules"}
 """Methods of modules that much else has: they count only where the object is known to be a module."""

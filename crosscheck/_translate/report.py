@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from crosscheck._dictionary.names import full
-from crosscheck._dictionary.records import NOT_JUDGED, SAME, TranslatedPair, Translation
+from crosscheck._dictionary.records import CONTRASTS, NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.written import Documented
@@ -16,6 +16,7 @@ from crosscheck._translate.on_record import on_record
 SCHEMA = "crosscheck.dictionary/1"
 NAMES = {"jax": "JAX", "optax": "optax", "flax": "flax", "equinox": "equinox"}
 
+LABELS = {"default": "The defaults", "similar": "A similar call"}
 FEW = 6
 """The most uses of several calls that are shown in full."""
 
@@ -43,7 +44,7 @@ class TranslationReport(Documented):
 
     @property
     def passed(self) -> bool:
-        """Whether a pair was judged, each offered code agrees with PyTorch, and each pair of defaults differs as listed."""
+        """Whether a pair was judged, each offered code agrees with PyTorch, and calls that must differ do."""
         return self.compared > 0 and all(pair.expected for entry in self.entries for pair in entry.pairs)
 
     @property
@@ -55,22 +56,25 @@ class TranslationReport(Documented):
     def headline(self) -> str:
         """The verdict in one line."""
         if not self.asked:
-            differ = sum(bool(entry.defaults) for entry in self.entries)
+            default, similar = map(self._differing, CONTRASTS)
             own = sum(any(pair.kind == "counterpart" for pair in entry.offered) for entry in self.entries)
             uses = len(self.entries)
             return (
                 f"{uses} uses of {len(self.meanings)} calls of PyTorch: {own} have a counterpart in JAX, {uses - own} have "
-                f"none and say what to write; the defaults of {differ} differ."
+                f"none and say what to write; the defaults of {default} differ, {similar} show a similar call that differs."
             )
         if len(self.meanings) > 1 and not self._exact:
             return f"{self.asked} has {len(self.meanings)} meanings: {', '.join(self.meanings)}."
         first = self.entries[0]
         if len(self.entries) == 1:
             return f"{first.title}: {first.summary}."
-        differ = sum(bool(entry.defaults) for entry in self.entries)
-        defaults = f"; the defaults differ in {differ}" if differ else ""
+        differ = "".join(f"; {said} in {self._differing(kind)}" for kind, said in CONTRASTS.items() if self._differing(kind))
         others = f", of {', '.join(self.meanings)}" if len(self.meanings) > 1 else ""
-        return f"{full(self.asked) if others else first.name}: {len(self.entries)} uses{others}{defaults}."
+        return f"{full(self.asked) if others else first.name}: {len(self.entries)} uses{others}{differ}."
+
+    def _differing(self, kind: str) -> int:
+        """The number of uses with a pair of a kind that must differ."""
+        return sum(any(pair.kind == kind for pair in entry.contrasts) for entry in self.entries)
 
     @property
     def _exact(self) -> bool:
@@ -131,13 +135,15 @@ def _blocks(entries: tuple[Translation, ...]) -> Iterator[Block]:
         yield Code(f"# PyTorch\n{entry.torch}", "python")
         for pair in entry.offered:
             own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written out"
-            yield Code(f"# {own}: {said(pair)}\n{pair.code}", "python")
+            yield Code(f"# {own}: {'the same distribution' if entry.draws else said(pair)}\n{pair.code}", "python")
+        if entry.draws:
+            yield Paragraph(f"{entry.offered[0].told[:1].upper()}{entry.offered[0].told[1:]}.")
         if entry.maps:
             yield Code(entry.maps)
         for edge in edges(entry):
             yield Code(f"But {edge.at}, {edge.libraries}: {edge.difference}")
-        for pair in entry.defaults:
-            yield Code(f"The defaults: {pair.says}")
+        for pair in entry.contrasts:
+            yield Code(f"{LABELS[pair.kind]}: {pair.says}")
             yield Code(f"{pair.torch}\n{pair.code}", "python")
             yield Code(difference(pair))
 
@@ -170,7 +176,7 @@ def said(pair: TranslatedPair) -> str:
 
 
 FAULTS = {
-    "special": "{} gives a wrong NaN or infinity",
+    "special": "{} is wrong there",
     "inaccurate": "{} loses digits that rounding does not explain",
     "convention": "both choices are valid",
 }

@@ -28,7 +28,8 @@ def translate(
     """Look up what a call of PyTorch is in JAX, optax, flax and equinox; or what a call of these is in PyTorch.
 
     The dictionary holds code for both sides. It has been run and compared, as ``compare`` does, at the inputs that the entry
-    names: inputs at which both agree, inputs at which they do not, and calls whose defaults differ.
+    names: inputs at which both agree, inputs at which they do not, and calls that look alike and differ, such as those
+    with their defaults.
 
     Args:
         name: A name of PyTorch or of a library of JAX, in full or only its last part: ``torch.nn.LayerNorm``,

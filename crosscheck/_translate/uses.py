@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
-from crosscheck._dictionary.names import called
+from crosscheck._dictionary.names import called, spellings
 from crosscheck._dictionary.records import TranslatedPair, Translation
-from crosscheck._translate.reading import MODULE, OPTIMIZER, TENSOR, WrittenCall
+from crosscheck._translate.reading import WrittenCall
 
 DTYPE = ("device", "dtype")
 DTYPES = ("in float64", "in float32")
@@ -32,26 +32,11 @@ class Uses:
 
         None where the dictionary has none.
         """
-        hits = next((self._named[one] for one in _names(name) if one in self._named), [])
+        hits = next((self._named[one] for one in spellings(name) if one in self._named), [])
         calls = dict.fromkeys(entry.name for entry in hits)
         uses = [entry for call in calls for entry in self._of_call[call]]
         uses += [entry for call, entries in self._of_call.items() if call.rpartition(".")[0] == name for entry in entries]
         return tuple({entry.title: entry for entry in [*hits, *uses]}.values())
-
-
-def _names(name: str) -> Iterator[str]:
-    """A name, and what it is looked up as too: a method as its function, and one that writes as one that does not."""
-    yield name
-    home, _, last = name.rpartition(".")
-    plain = last.removesuffix("_") if not last.startswith("__") else last
-    if home == TENSOR:
-        yield from (f"{TENSOR}.{plain}", f"torch.{plain}", f"torch.nn.functional.{plain}", f"torch.special.{plain}")
-    elif home == "torch":
-        yield from (f"torch.{plain}", f"{TENSOR}.{plain}")
-    elif home.startswith("torch.optim") and home != OPTIMIZER:
-        yield f"{OPTIMIZER}.{last}"
-    elif home.startswith("torch.nn.") and home != MODULE:
-        yield f"{MODULE}.{last}"
 
 
 def named_arguments(call: WrittenCall, uses: Sequence[Translation]) -> dict[str, str]:
@@ -82,7 +67,7 @@ def differences(call: WrittenCall, uses: Sequence[Translation]) -> list[Translat
     """
     written = named_arguments(call, uses)
     parameters = _parameters(call, uses)
-    found = [pair for entry in uses for pair in entry.defaults if _matters(pair, entry, written, parameters)]
+    found = [pair for entry in uses for pair in entry.contrasts if _matters(pair, entry, written, parameters)]
     edges = {pair.at: pair for pair in reversed(best(call, uses).edges) if pair.at not in DTYPES}
     return [*found, *reversed(edges.values())]  # one of each place: its libraries hardly differ there
 

@@ -1,5 +1,6 @@
 """The pages of the dictionary: one for each family, with the code of each library, and one that says how to read them."""
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -15,9 +16,10 @@ from crosscheck._dictionary.entries import families
 from crosscheck._dictionary.names import called
 from crosscheck._translate.draws import DRAWS
 from crosscheck._translate.on_record import on_record
-from crosscheck._translate.report import NAMES, difference, edges, judged_with, said
+from crosscheck._translate.report import LABELS, NAMES, difference, edges, judged_with, said
 
 FOLDER = "dictionary"
+CALLS = products.ROOT / "results" / "dictionary" / "calls.json"
 IMPORTS = """import math
 import torch, torch.nn.functional as F; from torch import nn
 import jax, jax.numpy as jnp; from jax import lax
@@ -32,7 +34,8 @@ Kolmogorov and Smirnov. By chance, one in a million such tests fails |
 | but where ... | at these inputs the two sides differ. The entry has an input, and what both sides gave there when they \
 were run. A derivative is that of the sum of the result |
 | the defaults differ | the call with its default arguments differs. The entry has the code of both sides, and an input \
-that shows the difference |"""
+that shows the difference |
+| a similar call differs | a call that looks like the counterpart is another function. The entry has both, with an input |"""
 NO_ANCHOR = re.compile(r"[^a-z0-9]+")
 
 
@@ -40,7 +43,7 @@ def make(maker: Maker) -> None:
     """The pages, from the verdicts that are kept."""
     report = crosscheck.translate()
     kept = products.PACKAGE / "_dictionary" / "verdicts.json"
-    key = products.key(families(), files=[kept, *products.package()])
+    key = products.key(families(), files=[kept, CALLS, *products.package()])
     maker.make("dictionary", key, lambda: files(report), made_with=judged_with(report.environment) + newest([kept]))
 
 
@@ -80,18 +83,30 @@ def overview(report: TranslationReport) -> Iterator[str]:
         "lists every call of PyTorch in it, in order: what it is in JAX, and what differs for the written arguments. "
         "`crosscheck.translate_file` gives the same in Python."
     )
+    yield "These are the numbers of calls in public models, read in this way:"
+    yield "\n".join(public_models())
     yield "## How to read it"
     yield HOW
     yield f"The code uses these names:\n\n```python\n{IMPORTS}\n```"
     yield "Neither framework documents some of the differences: see [undocumented disagreements](../undocumented.md)."
-    yield "## Defaults that differ"
+    yield "## Defaults and similar calls that differ"
     rows = ["| call | what differs | in PyTorch and in JAX | example |", "|---|---|---|---|"]
     for entry in report.entries:
-        for pair in entry.defaults:
+        for pair in entry.contrasts:
             code = "<br>".join(f"`{in_a_cell(one)}`" for one in (pair.torch, pair.code))
             link = f"[{short(entry.name)}]({entry.family}.md#{anchor(entry.title)})"
             rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(difference(pair))} |")
     yield "\n".join(rows)
+
+
+def public_models() -> Iterator[str]:
+    """The table that `nox -s calls` wrote."""
+    yield "| library | file or folder | calls of PyTorch | in the dictionary | with a difference that matters |"
+    yield "|---|---|---|---|---|"
+    for row in json.loads(CALLS.read_text("utf-8"))["rows"]:
+        place = "all files" if row["place"] == "." else f"`{row['place']}`"
+        numbers = " | ".join(f"{row[name]:,}" for name in ("calls", "found", "differences"))
+        yield f"| {row['library']} {row['version']} | {place} | {numbers} |"
 
 
 def page(title: str, entries: list[Translation]) -> Iterator[str]:
@@ -128,8 +143,8 @@ def described(entry: Translation) -> Iterator[str]:
         yield prose(entry.maps)
     for edge in edges(entry):
         yield f"**But {edge.at}** ({edge.libraries}): {prose(edge.difference)}"
-    for pair in entry.defaults:
-        yield f'!!! warning "The defaults: {prose(pair.says)}"'
+    for pair in entry.contrasts:
+        yield f'!!! warning "{LABELS[pair.kind]}: {prose(pair.says)}"'
         yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{prose(difference(pair))}")
 
 

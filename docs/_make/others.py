@@ -35,6 +35,13 @@ OTHERS = {
     ),
     "The sign of NaN": Other("sign", ("torch.sign",), ("torch",), "special", "value", EVERY),
     "The gradient of ldexp": Other("ldexp", ("torch.ldexp",), ("torch",), "definition", "gradient", EVERY),
+    "The gradient of as_strided_scatter": Other(
+        "as_strided_scatter", ("torch.as_strided_scatter",), ("torch",), "definition", "gradient", EVERY
+    ),
+    "The last windows of CrossMapLRN2d": Other(
+        "CrossMapLRN2d", ("torch.nn.CrossMapLRN2d",), ("torch",), "definition", "value", EVERY
+    ),
+    "The first step of optax.rprop": Other("Rprop", ("optax.rprop",), ("jax",), "definition", "value", EVERY),
     "The soft margin loss overflows": Other(
         "soft_margin_loss", ("torch.nn.functional.soft_margin_loss",), ("torch",), "special", "value", ("float32",)
     ),

@@ -21,8 +21,8 @@ Edit = tuple[Site, str]
 Wrong = Callable[[ClosedJaxpr], frozenset[Any]]
 """The results of a program that are not PyTorch's."""
 
-MOST = 64
-"""So many changes are tried."""
+MOST, MOST_ALONE = 64, 96
+"""So many changes of what devices exchange are tried, and of what each computes alone."""
 CLOSE = 1e-6
 """Relative differences up to this come from constants that JAX rounded while it traced the program."""
 CALLED = {"reduce_scatter": "psum_scatter"}
@@ -38,6 +38,7 @@ WORDS = {
     ("psum", "mean"): "psum over {axes} adds up what PyTorch averages; pmean divides by {n}",
     ("psum", "times"): "pmean over {axes} averages what PyTorch adds up; psum does not divide by {n}",
     ("psum", "none"): "psum over {axes} is one too many: PyTorch adds up nothing there, and {n} devices do",
+    ("psum", "late"): "psum over {axes} comes too late: PyTorch adds up first, and goes on with the sum",
     ("psum", "over"): "psum is over {axes}; over {other} it gives what PyTorch gives",
     ("pmax", "sum"): "pmax over {axes} takes the largest of what PyTorch adds up; psum does that",
     ("pmin", "sum"): "pmin over {axes} takes the smallest of what PyTorch adds up; psum does that",
@@ -53,6 +54,32 @@ WORDS = {
     ("all_gather", "along"): "all_gather over {axes} is along another axis; along axis {other} it gives PyTorch's values",
     ("ppermute", "reversed"): "ppermute over {axes} sends the other way round than PyTorch's values need",
     ("ppermute", "none"): "ppermute over {axes} is one too many: each device needs what it has",
+    ("loop", "more"): "the loop with ppermute over {axes} is a step too short: one more gives PyTorch's values",
+    ("loop", "fewer"): "the loop with ppermute over {axes} is a step too long: one fewer gives PyTorch's values",
+    ("loop", "array"): "ppermute over {axes} is missing for an array of shape {shape}, while the loop passes others on",
+    (
+        "loop",
+        "number",
+    ): "axis_index over {axes} is used with what ppermute brings from another device; that device's axis_index "
+    "gives PyTorch's values",
+    ("kept", "ahead"): "ppermute over {axes} is missing: each of {n} devices keeps what the next one needs",
+    ("kept", "around"): "ppermute over {axes} is missing: each of {n} devices keeps what the next one needs",
+    ("kept", "back"): "ppermute over {axes} is missing: each of {n} devices keeps what the one before it needs",
+    ("kept", "behind"): "ppermute over {axes} is missing: each of {n} devices keeps what the one before it needs",
+    ("sent", "sent"): "all_to_all over {axes} is missing: each of {n} devices keeps its own blocks",
+    ("slice", "own"): "each of {n} devices along {axes} needs the block of its own axis_index, and takes another",
+    (
+        "compared",
+        "is",
+    ): "axis_index over {axes} is compared with another number: device {other} of {n} gives PyTorch's values",
+    (
+        "counted",
+        "minus",
+    ): "axis_index over {axes} is missing: each of {n} devices counts from 0, and must from {other} times its axis_index",
+    ("counted", "plus"): "axis_index over {axes} is missing: each of {n} devices counts from 0, and must from {other} times "
+    "its axis_index",
+    ("counted", "times"): "axis_index over {axes} counts blocks of another size; {other} gives PyTorch's values",
+    ("drawn", "apart"): "each of {n} devices along {axes} draws the same random numbers; fold its axis_index into the key",
 }
 
 
@@ -86,8 +113,11 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
             return before
 
     better: list[Edit] = []
-    single = [(site, option) for site in sites for option in site.options]
-    for site, option in single[:MOST]:
+    single = [(site, option) for site in sites for option in site.options if not site.own][:MOST]
+    # what a shard_map is given comes last: an operation inside says more
+    own = sorted((site for site in sites if site.own), key=lambda site: site.equation.primitive.name == "shard_map")
+    alone = [(site, option) for site in own for option in site.options][:MOST_ALONE]
+    for site, option in [*single, *alone]:
         rest = left(Sharing({site.key: option}))
         if not rest:
             return _said([(site, option)], sites)
@@ -97,6 +127,8 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
         edits = [one for one in better if one[1] == option]
         if len(edits) > 1 and not left(Sharing({site.key: option for site, option in edits})):
             return _said(edits, sites)
+    if late := _late(single, left):
+        return late
     groups = list(dict.fromkeys((site.kind, site.axes, option) for site, option in single))
     for kind, axes, option in groups[:MOST]:
         everywhere = Sharing(everywhere=(kind, axes, option))
@@ -113,10 +145,26 @@ def _said(edits: Sequence[Edit], sites: Sequence[Site]) -> Exchanged:
     sums = " and ".join(sorted(names & {"psum", "psum_scatter"})) or "psum"
     axes = " and ".join(f"`{one}`" for one in site.axes)
     other = f"`{other}`" if what == "over" else other
-    words = WORDS[site.kind, what].format(axes=axes, n=site.devices, other=other, sums=sums)
-    sources = list(dict.fromkeys(filter(None, (source_of(one.equation) for one, _ in edits))))
+    shape = other.partition(" ")[2]
+    words = WORDS[site.kind, what].format(axes=axes, n=site.devices, other=other, sums=sums, shape=shape)
+    sources = list(dict.fromkeys(filter(None, (_source(one) for one, _ in edits))))
     at = f", at {', '.join(sources[:3])}" if sources else ""
     return Exchanged(words + at, sources[0] if sources else "")
+
+
+def _source(site: Site) -> str:
+    return next(filter(None, map(source_of, (site.equation, *site.callers))), "")
+
+
+def _late(edits: Sequence[Edit], left: Callable[[Sharing], frozenset[Any]]) -> Exchanged | None:
+    """A sum that is taken of what is computed from summands, where PyTorch computes it from the sum."""
+    before = [site for site, option in edits if site.kind == "open" and option == "psum"]
+    after = [site for site, option in edits if site.kind == "psum" and option == "mean"]
+    for one in before:
+        for other in after:
+            if one.axes == other.axes and not left(Sharing({one.key: "psum", other.key: "mean"})):
+                return _said([(other, "late")], [one, other])
+    return None
 
 
 def unlike(shared: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> Exchanged | None:

@@ -101,7 +101,9 @@ class Applied:
         if not ways:
             return None
         along, count = self.layouts.ordered(axes), self.layouts.of(axes)
-        if not self.layouts.sharing.option(equation, "added", along, count, ("once",)):
+        if not self.layouts.is_zero(others[0]) and not self.layouts.sharing.option(
+            equation, "added", along, count, ("once",)
+        ):
             return None
 
         def part(x: Held) -> Held:

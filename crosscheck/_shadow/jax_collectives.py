@@ -57,7 +57,7 @@ def collective(equation: Any, xs: Sequence[Held], layouts: Layouts) -> list[Held
     if not axes or name == "pvary":
         return [COLLECTIVES[name](equation.params, x, axes, layouts) for x in xs]
     option = layouts.sharing.option(equation, name, axes, layouts.of(axes), options(name, equation, xs[0], axes, layouts))
-    return [_edited(option, name, equation, x, axes, layouts) for x in xs]
+    return [replace(_edited(option, name, equation, x, axes, layouts), number=()) for x in xs]
 
 
 def options(name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> list[str]:
@@ -134,7 +134,7 @@ def _index(equation: Any, axes: Axes, layouts: Layouts) -> Held:
         return found
 
     (atom,) = layouts.writer.call(numbers)
-    return Held(atom, (), lead)
+    return Held(atom, (), lead, number=lead)
 
 
 def _same(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:

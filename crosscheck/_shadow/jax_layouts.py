@@ -37,6 +37,7 @@ class Held:
         open: The axes along which each device holds a summand; ``atom`` is the sum.
         summands: Gives the same value with these open axes in ``lead``.
         origin: The operation that computed the summands.
+        number: The axes along which it is the number of each device; none if it is something else.
     """
 
     atom: Atom
@@ -46,6 +47,7 @@ class Held:
     open: frozenset[str] = frozenset()
     summands: Callable[[frozenset[str]], Held] | None = None
     origin: Any = None
+    number: Axes = ()
 
     @property
     def axes(self) -> frozenset[str]:

@@ -21,6 +21,8 @@ from crosscheck._shadow.jax_applied import Applied
 from crosscheck._shadow.jax_collectives import added, collective, name_of
 from crosscheck._shadow.jax_equations import closed_program, inner_program, is_exp_of_minus_square, scanned
 from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
+from crosscheck._shadow.jax_loops import Loop
+from crosscheck._shadow.jax_otherwise import Otherwise, blocks
 from crosscheck._shadow.jax_sharing import Sharing, Site
 from crosscheck._shadow.jax_splicing import Writer, argument
 
@@ -95,6 +97,7 @@ class _Rewriting:
     def __init__(self, layouts: Layouts, *, outside: bool = False) -> None:
         self.layouts, self.writer, self._outside = layouts, layouts.writer, outside
         self._applied = Applied(layouts)
+        self._otherwise = Otherwise(layouts)
 
     def plain(self, value: Any) -> Held:
         """A value outside of the ``shard_map`` that made it."""
@@ -165,14 +168,19 @@ class _Rewriting:
         control = _CONTROL.get(name)
         calls = control is None and name not in APPLIED and not is_exp_of_minus_square(equation)
         if calls and (inside := inner_program(equation)) is not None:
-            return self.run(inside, given, source)
+            sharing, callers = self.layouts.sharing, self.layouts.sharing.callers
+            sharing.callers = (equation, *callers)
+            results = self.run(inside, given, source)
+            sharing.callers = callers
+            return results
         xs = [self.plain(one) for one in given]
         self.writer.source = source
         if control is not None:
             return control(self, equation, [self.layouts.settled(x) for x in xs])
         if name_of(equation):
             return collective(equation, xs, self.layouts)
-        return self._applied.apply(equation, xs)
+        xs = self._otherwise.given(equation, xs)
+        return self._otherwise.made(equation, xs, self._applied.apply(equation, xs))
 
     def _shard_map(self, equation: Any, given: list[Any], source: Any) -> list[Any]:
         params, layouts = equation.params, self.layouts
@@ -193,6 +201,10 @@ class _Rewriting:
             inside.append(replace(x, shape=shape, shards={d: one for d, one in both.items() if one}))
             layouts.sizes = before
         layouts.sizes = inner
+        for axis, sizes in blocks(inside).items():
+            layouts.sharing.blocks.setdefault(axis, set()).update(sizes)
+        for k, var in enumerate(closed_program(params["jaxpr"]).jaxpr.invars):
+            inside[k] = self._otherwise.entering(equation, inside[k], var)
         results = [self.plain(one) for one in self.run(closed_program(params["jaxpr"]), inside, source)]
         layouts.sizes = before
         specs = params["out_specs"]
@@ -216,7 +228,10 @@ class _Rewriting:
     def _scan(self, equation: Any, xs: list[Held]) -> list[Held]:
         params, layouts = equation.params, self.layouts
         consts, carry, over = scanned(params, xs)
+        carry = [replace(x, number=()) for x in carry]
         inside, count = closed_program(params["jaxpr"]), len(carry)
+        loop = Loop(equation, inside, consts, over, layouts)
+        consts, over = loop.consts, loop.over
         over = [layouts.stacked(x, x.shards.get(0, ())) for x in over]
         slices = [self._slice(x) for x in over]
         while True:
@@ -230,14 +245,16 @@ class _Rewriting:
 
         def function(*arrays: Any) -> Any:
             def step(state: Any, one: Any) -> Any:
-                results = run(*arrays[:first], *state, *one)
+                given = loop.constants(arrays[:first], one[len(over) :])
+                results = run(*given, *state, *one[: len(over)])
                 return results[:count], results[count:]
 
-            moved = [jnp.moveaxis(a, len(x.lead), 0) for a, x in zip(arrays[last:], over, strict=True)]
-            end, stacks = lax.scan(step, list(arrays[first:last]), moved, params["length"], params["reverse"])
+            moved = [jnp.moveaxis(a, len(x.lead), 0) for a, x in zip(arrays[last:], over, strict=False)]
+            runs = [*map(loop.steps, moved), *arrays[last + len(over) :]]
+            end, stacks = lax.scan(step, list(arrays[first:last]), runs, loop.length, params["reverse"])
             return [*end, *(jnp.moveaxis(a, 0, len(one.lead)) for a, one in zip(stacks, outs[count:], strict=True))]
 
-        atoms = self.writer.call(function, *(x.atom for x in (*consts, *carry, *over)))
+        atoms = self.writer.call(function, *(x.atom for x in (*consts, *carry, *over)), *loop.passed)
         made = [replace(one, atom=atom) for one, atom in zip(outs, atoms, strict=True)]
         length = params["length"]
         return [
@@ -276,7 +293,7 @@ class _Rewriting:
     def _while(self, equation: Any, xs: list[Held]) -> list[Held]:
         params = equation.params
         first, last = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
-        of_condition, of_body, carry = xs[:first], xs[first:last], xs[last:]
+        of_condition, of_body, carry = xs[:first], xs[first:last], [replace(x, number=()) for x in xs[last:]]
         inside = closed_program(params["body_jaxpr"])
         while True:
             body, arguments, outs = self._body(inside, [*of_body, *carry])

@@ -38,6 +38,8 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
         if (
             argument.name in NEVER
             or scaled
+            # without statistics of its own, PyTorch ends the process
+            or (argument.name == "training" and call.schema.overload_name == "no_stats")
             or isinstance(old, (Ref, Call))
             or (old is None and argument.name != "correction")
         ):

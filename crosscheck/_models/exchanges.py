@@ -23,6 +23,8 @@ Wrong = Callable[[ClosedJaxpr], frozenset[Any]]
 
 MOST, MOST_ALONE = 64, 96
 """So many changes of what devices exchange are tried, and of what each computes alone."""
+ADDED = ("open", "alone", "unlike", "added")
+"""Where there is no collective."""
 CLOSE = 1e-6
 """Relative differences up to this come from constants that JAX rounded while it traced the program."""
 CALLED = {"reduce_scatter": "psum_scatter"}
@@ -54,6 +56,12 @@ WORDS = {
     ("all_gather", "along"): "all_gather over {axes} is along another axis; along axis {other} it gives PyTorch's values",
     ("ppermute", "reversed"): "ppermute over {axes} sends the other way round than PyTorch's values need",
     ("ppermute", "none"): "ppermute over {axes} is one too many: each device needs what it has",
+    (
+        "ppermute",
+        "open",
+    ): "ppermute over {axes} goes around, from one end of {n} devices to the other; PyTorch has zeros there",
+    ("ppermute", "closed"): "ppermute over {axes} does not go around, from one end of {n} devices to the other, as it must",
+    ("ppermute", "by"): "ppermute over {axes} sends to another device; to that {other} further it gives PyTorch's values",
     ("loop", "more"): "the loop with ppermute over {axes} is a step too short: one more gives PyTorch's values",
     ("loop", "fewer"): "the loop with ppermute over {axes} is a step too long: one fewer gives PyTorch's values",
     ("loop", "array"): "ppermute over {axes} is missing for an array of shape {shape}, while the loop passes others on",
@@ -78,7 +86,10 @@ WORDS = {
     ): "axis_index over {axes} is missing: each of {n} devices counts from 0, and must from {other} times its axis_index",
     ("counted", "plus"): "axis_index over {axes} is missing: each of {n} devices counts from 0, and must from {other} times "
     "its axis_index",
-    ("counted", "times"): "axis_index over {axes} counts blocks of another size; {other} gives PyTorch's values",
+    ("numbered", "times"): "axis_index over {axes} counts blocks of another size; {other} gives PyTorch's values",
+    ("joined", "swap"): "what devices along {axes} hold is concatenated in another order than PyTorch's",
+    ("axis_index", "over"): "axis_index is over {axes}; over {other} it gives what PyTorch gives",
+    ("axis_index", "by"): "axis_index over {axes} is used for that of another device: {other} more gives PyTorch's values",
     ("drawn", "apart"): "each of {n} devices along {axes} draws the same random numbers; fold its axis_index into the key",
 }
 
@@ -113,7 +124,9 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
             return before
 
     better: list[Edit] = []
-    single = [(site, option) for site in sites for option in site.options if not site.own][:MOST]
+    # what there is is changed before anything is added
+    changed = sorted((site for site in sites if not site.own), key=lambda site: site.kind in ADDED)
+    single = [(site, option) for site in changed for option in site.options][:MOST]
     # what a shard_map is given comes last: an operation inside says more
     own = sorted((site for site in sites if site.own), key=lambda site: site.equation.primitive.name == "shard_map")
     alone = [(site, option) for site in own for option in site.options][:MOST_ALONE]

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice, permutations
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
@@ -98,7 +99,10 @@ def _tables(found: Found, stretch: Stretch) -> Iterator[Table]:
     held: dict[bytes, Table] = {}
 
     def note(number: int, place: Place) -> None:
-        value = np.asarray(stretch.run.read(number))
+        read = stretch.run.read(number)
+        if not isinstance(read, np.ndarray) and jax.dtypes.issubdtype(read.dtype, jax.dtypes.prng_key):
+            return
+        value = np.asarray(read)
         if value.dtype == np.float64 and value.size <= LARGEST_TABLE and len(np.unique(value)) >= FEWEST:
             table = held.setdefault(value.tobytes(), Table(value, [], set()))
             table.places.append(place)

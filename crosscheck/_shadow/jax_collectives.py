@@ -53,7 +53,7 @@ def collective(equation: Any, xs: Sequence[Held], layouts: Layouts) -> list[Held
     # along an axis of size 1, there is one device
     axes = tuple(one for one in axes_of(equation) if layouts.sizes[one] > 1)
     if name == "axis_index":
-        return [_index(equation, axes_of(equation), layouts)]
+        return [_number(equation, axes_of(equation), axes, layouts)]
     if not axes or name == "pvary":
         return [COLLECTIVES[name](equation.params, x, axes, layouts) for x in xs]
     option = layouts.sharing.option(equation, name, axes, layouts.of(axes), options(name, equation, xs[0], axes, layouts))
@@ -73,7 +73,47 @@ def options(name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> 
         return ["mean", "times", *(f"along {d}" for d in dimensions if int(d) != equation.params["scatter_dimension"])]
     if name == "all_gather":
         return ["none", *(f"along {d}" for d in dimensions if int(d) != equation.params["all_gather_dimension"])]
-    return ["reversed", "none"] if name == "ppermute" else []
+    return ["reversed", "none", *_other_ways(equation.params["perm"], layouts.of(axes))] if name == "ppermute" else []
+
+
+def _other_ways(perm: Sequence[tuple[int, int]], count: int) -> list[str]:
+    """To which other devices each one could send: around or not, or further."""
+    around = [pair for pair in perm if abs(pair[1] - pair[0]) == count - 1]
+    steps = {(to - source) % count for source, to in perm}
+    if count < 3 or len(steps) != 1:
+        return []
+    (step,) = steps
+    if len(perm) == count - 1 and not around and step in (1, count - 1):
+        return ["closed"]
+    ways = ["open"] if around and step in (1, count - 1) else []
+    return ways + [f"by {other}" for other in range(1, count) if other not in (step, count - step)] * (len(perm) == count)
+
+
+def _ways(option: str, perm: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """The pairs of devices with one of the options of ``ppermute``."""
+    if option == "reversed":
+        return [(to, source) for source, to in perm]
+    if option == "open":
+        return [pair for pair in perm if abs(pair[1] - pair[0]) != count - 1]
+    step = int(option.removeprefix("by ")) if option.startswith("by ") else (perm[0][1] - perm[0][0]) % count
+    return [(k, (k + step) % count) for k in range(count)]
+
+
+def _number(equation: Any, named: Axes, axes: Axes, layouts: Layouts) -> Held:
+    """The number of each device, or another one."""
+    if not axes:
+        return _index(equation, named, layouts)
+    count = layouts.of(axes)
+    others = [f"over {one}" for one, size in layouts.sizes.items() if size > 1 and one not in axes]
+    ways = [*others, *dict.fromkeys(["by 1", f"by {count - 1}"])]
+    option = layouts.sharing.option(equation, "axis_index", axes, count, ways, own=True)
+    if option.startswith("over "):
+        return _index(equation, (option.removeprefix("over "),), layouts)
+    x = _index(equation, named, layouts)
+    if not option:
+        return x
+    (atom,) = layouts.writer.call(lambda a: (a + int(option.removeprefix("by "))) % count, x.atom)
+    return replace(x, atom=atom)
 
 
 def _edited(option: str, name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> Held:
@@ -84,8 +124,8 @@ def _edited(option: str, name: str, equation: Any, x: Held, axes: Axes, layouts:
         return run(params, x, (option.removeprefix("over "),), layouts)
     if option.startswith("along "):
         params["all_gather_dimension" if name == "all_gather" else "scatter_dimension"] = int(option.removeprefix("along "))
-    if option == "reversed":
-        params["perm"] = [(to, source) for source, to in params["perm"]]
+    if name == "ppermute" and option not in ("", "none"):
+        params["perm"] = _ways(option, params["perm"], layouts.of(axes))
     if option == "sum":
         return added(x, axes, layouts)
     if option == "none":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from crosscheck._shadow.jax_collectives import COLLECTIVES
+from crosscheck._shadow.jax_equations import is_float
 from crosscheck._shadow.jax_layouts import Held, Layouts
 
 MOVED = frozenset(
@@ -23,6 +25,10 @@ JOINED = frozenset(["concatenate", "select_n"])
 """Operations that put together what a device has and what it was sent."""
 COUNTED = frozenset(["add", "iota", "sub"])
 """Operations that number things: labels, tokens, positions."""
+REPEATED = frozenset(["broadcast_in_dim", "convert_element_type", "reshape", "squeeze"])
+"""Operations that leave the number of a device what it is."""
+NUMBERED = frozenset(["add", "eq", "mul", "ne", "sub"])
+"""Operations with the number of a device that may have another operand instead."""
 WAYS = ("ahead", "around", "back", "behind")
 """To which device each one sends: to the next, also the last one to the first, and the other way round."""
 
@@ -44,9 +50,10 @@ class Otherwise:
         if name in JOINED:
             first = 1 if name == "select_n" else 0
             for axis in self._axes():
-                ways = [
-                    f"{way} {k}" for k, x in enumerate(xs) if k >= first and axis in x.axes for way in WAYS if len(xs) > 1
+                held = [
+                    k for k, x in enumerate(xs) if k >= first and axis in x.axes and len(xs) > 1 and is_float(x.atom.aval)
                 ]
+                ways = [f"{way} {k}" for k in held for way in WAYS]
                 option = self._option(equation, "kept", axis, ways)
                 if option:
                     way, _, place = option.rpartition(" ")
@@ -54,32 +61,53 @@ class Otherwise:
                     x = layouts.settled(xs[k])
                     sent = COLLECTIVES["ppermute"]({"perm": pairs(way, layouts.of((axis,)))}, x, (axis,), layouts)
                     xs = [sent if one == k else x for one, x in enumerate(xs)]
-        if name in ("eq", "ne", "mul") and any(x.number for x in xs):
+                if name == "concatenate":
+                    xs = self._in_order(equation, xs, held, axis)
+        if name in NUMBERED and any(x.number for x in xs):
             xs = self._numbered(equation, name, xs)
         return xs
 
-    def _numbered(self, equation: Any, name: str, xs: list[Held]) -> list[Held]:
-        """The operands of a comparison or a product with the number of each device."""
-        axes = next(x.number for x in xs if x.number)
-        at = next((k for k, x in enumerate(xs) if not x.number and isinstance(x.atom, Literal)), None)
-        if at is None or len(axes) != 1:
-            return xs
-        there = int(xs[at].atom.val)
-        if name == "mul":
-            others = [f"times {size}" for size in self._blocks(axes[0]) if size != there]
-        else:
-            others = [f"is {k}" for k in range(self.layouts.of(axes)) if k != there]
-        option = self._option(equation, "compared" if name != "mul" else "counted", axes[0], others)
+    def _in_order(self, equation: Any, xs: list[Held], held: Sequence[int], axis: str) -> list[Held]:
+        """The operands of a concatenation, two of which may be exchanged."""
+        ways = [f"swap {a} {b}" for a, b in combinations(held, 2) if xs[a].shape == xs[b].shape]
+        option = self._option(equation, "joined", axis, ways)
         if not option:
             return xs
-        value, dtype = int(option.split()[1]), xs[at].atom.aval.dtype
+        a, b = map(int, option.split()[1:])
+        return [xs[b] if k == a else xs[a] if k == b else x for k, x in enumerate(xs)]
+
+    def _numbered(self, equation: Any, name: str, xs: list[Held]) -> list[Held]:
+        """The operands of an operation with the number of each device."""
+        at = next(k for k, x in enumerate(xs) if x.number)
+        axes, other = xs[at].number, xs[1 - at]
+        if len(axes) != 1 or other.number:
+            return xs
+        sizes, there = self._blocks(axes[0]), other.atom.val if isinstance(other.atom, Literal) else None
+        if name in COUNTED:
+            option = self._option(equation, "numbered", axes[0], [f"times {size}" for size in sizes])
+            if option:
+                by = int(option.split()[1])
+                (atom,) = self.layouts.writer.call(lambda a: a * jnp.asarray(by, a.dtype), xs[at].atom)
+                xs = [replace(x, atom=atom) if k == at else x for k, x in enumerate(xs)]
+            return xs
+        if there is None:
+            return xs
+        if name == "mul":
+            option = self._option(equation, "numbered", axes[0], [f"times {size}" for size in sizes if size != there])
+        else:
+            option = self._option(
+                equation, "compared", axes[0], [f"is {k}" for k in range(self.layouts.of(axes)) if k != there]
+            )
+        if not option:
+            return xs
+        value, dtype = int(option.split()[1]), other.atom.aval.dtype
         (atom,) = self.layouts.writer.call(lambda: jnp.asarray(value, dtype))
-        return [replace(x, atom=atom) if k == at else x for k, x in enumerate(xs)]
+        return [x if k == at else replace(x, atom=atom) for k, x in enumerate(xs)]
 
     def made(self, equation: Any, xs: Sequence[Held], results: Sequence[Held]) -> list[Held]:
         """The results of an operation."""
         name, found = equation.primitive.name, list(results)
-        if name == "convert_element_type" and xs[0].number:
+        if name in REPEATED and xs[0].number:
             found[0] = replace(found[0], number=xs[0].number)
         if len(found) != 1 or not self._axes():
             return found

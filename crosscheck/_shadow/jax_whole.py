@@ -18,11 +18,12 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun, jaxprs_in
 
 from crosscheck._records.errors import UsageError
 from crosscheck._shadow.jax_applied import Applied
-from crosscheck._shadow.jax_collectives import added, collective, name_of
+from crosscheck._shadow.jax_collectives import added, axes_of, collective, name_of
 from crosscheck._shadow.jax_equations import closed_program, inner_program, is_exp_of_minus_square, scanned
 from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
 from crosscheck._shadow.jax_loops import Loop
 from crosscheck._shadow.jax_otherwise import Otherwise, blocks
+from crosscheck._shadow.jax_rings import Ring
 from crosscheck._shadow.jax_sharing import Sharing, Site
 from crosscheck._shadow.jax_splicing import Writer, argument
 
@@ -150,13 +151,19 @@ class _Rewriting:
         def read(atom: Any) -> Any:
             return Held(atom, atom.aval.shape) if isinstance(atom, Literal) else values[atom]
 
-        for equation in jaxpr.eqns:
+        def write(equation: Any) -> None:
             source = equation.source_info
             if outer is not None:
                 source = source.replace(name_stack=outer.name_stack + source.name_stack)
             self.writer.source = source
             results = self._equation(equation, [read(atom) for atom in equation.invars], source)
             values.update(zip(equation.outvars, results, strict=True))
+
+        ring = Ring(jaxpr, self.layouts)
+        for number, equation in enumerate(jaxpr.eqns):
+            write(equation)
+            for more in ring.behind(number, values):
+                write(more)
         return [read(atom) for atom in jaxpr.outvars]
 
     def _equation(self, equation: Any, given: list[Any], source: Any) -> Sequence[Any]:
@@ -177,6 +184,9 @@ class _Rewriting:
         self.writer.source = source
         if control is not None:
             return control(self, equation, [self.layouts.settled(x) for x in xs])
+        if name == "psum" and not axes_of(equation):  # what vmap makes of one over its own axis
+            axes = tuple(d % len(xs[0].shape) for d in equation.params["axes"])
+            equation = equation.replace(primitive=lax.reduce_sum_p, params={"axes": axes, "out_sharding": None})
         if name_of(equation):
             return collective(equation, xs, self.layouts)
         xs = self._otherwise.given(equation, xs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,8 @@ class Form:
             same way; None for those of the mean of squares of what the model gives.
         clip: The norm to which gradients are clipped, if they are.
         target: Whether the loss has a target beside the model's inputs.
+        trains: Whether JAX can train it.
+        within: Makes what its training is within, for a number of devices.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Form:
     gradients: Callable[[int, str], Callable[..., Any]] | None = None
     clip: float | None = None
     target: bool = True
+    trains: bool = True
+    within: Callable[[int], AbstractContextManager[Any]] = lambda _: nullcontext()
 
     def model(self) -> nn.Module:
         """PyTorch's model, with seeded weights."""
@@ -103,14 +108,15 @@ class Form:
             return (optax.apply_updates(params, updates), memory), loss
 
         start = {name: jnp.asarray(_numpy(one)) for name, one in model.named_parameters()}
-        return crosscheck.compare_training(
-            torch_step,
-            jax_step,
-            [self._batch(k, dtype) for k in range(steps)],
-            torch_state=(model, optimizer),
-            jax_state=(start, rule.init(start)),
-            controls=0,
-        )
+        with self.within(devices):
+            return crosscheck.compare_training(
+                torch_step,
+                jax_step,
+                [self._batch(k, dtype) for k in range(steps)],
+                torch_state=(model, optimizer),
+                jax_state=(start, rule.init(start)),
+                controls=0,
+            )
 
     def _of_squares(self, devices: int, wrong: str) -> Callable[..., Any]:
         function = self.jax(devices, wrong)
@@ -144,13 +150,11 @@ class Mistake:
     Attributes:
         form: The name of the form.
         wrong: The mistake, as the form's functions know it.
-        words: What the report must say: the collective, and its axis. Without them, it must only notice the mistake.
+        words: What the report must say: the collective, and its axis.
         training: Whether it is in the gradients of a training, not in the model.
-        devices: The number of devices.
     """
 
     form: str
     wrong: str
-    words: tuple[str, ...] = ()
+    words: tuple[str, ...]
     training: bool = False
-    devices: int = 4

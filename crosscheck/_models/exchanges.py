@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_recording import source_of
@@ -23,6 +24,8 @@ Wrong = Callable[[ClosedJaxpr], frozenset[Any]]
 
 MOST, MOST_ALONE = 64, 96
 """So many changes of what devices exchange are tried, and of what each computes alone."""
+NUMBERS, FEWEST = 2**30, 16
+"""All tries together compute about so many numbers; a program of more is tried so many times for each of the two."""
 ADDED = ("open", "alone", "unlike", "added")
 """Where there is no collective."""
 CLOSE = 1e-6
@@ -41,9 +44,12 @@ WORDS = {
     ("psum", "times"): "pmean over {axes} averages what PyTorch adds up; psum does not divide by {n}",
     ("psum", "none"): "psum over {axes} is one too many: PyTorch adds up nothing there, and {n} devices do",
     ("psum", "late"): "psum over {axes} comes too late: PyTorch adds up first, and goes on with the sum",
+    ("psum", "average late"): "pmean over {axes} comes too late: PyTorch averages first, and goes on with the mean",
     ("psum", "over"): "psum is over {axes}; over {other} it gives what PyTorch gives",
     ("pmax", "sum"): "pmax over {axes} takes the largest of what PyTorch adds up; psum does that",
     ("pmin", "sum"): "pmin over {axes} takes the smallest of what PyTorch adds up; psum does that",
+    ("pmax", "average"): "pmax over {axes} takes the largest of what PyTorch averages; pmean does that",
+    ("pmin", "average"): "pmin over {axes} takes the smallest of what PyTorch averages; pmean does that",
     ("pmax", "over"): "pmax is over {axes}; over {other} it gives what PyTorch gives",
     ("pmin", "over"): "pmin is over {axes}; over {other} it gives what PyTorch gives",
     ("reduce_scatter", "mean"): "psum_scatter over {axes} adds up what PyTorch averages: divide by {n}",
@@ -116,6 +122,8 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
     sites = list(sharing.sites.values())
     if not before or not sites:
         return None
+    affordable = max(FEWEST, NUMBERS // max(1, _numbers(shared.jaxpr)))
+    most, most_alone = min(MOST, affordable), min(MOST_ALONE, affordable)
 
     def left(sharing: Sharing) -> frozenset[Any]:
         try:
@@ -126,34 +134,51 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
     better: list[Edit] = []
     # what there is is changed before anything is added
     changed = sorted((site for site in sites if not site.own), key=lambda site: site.kind in ADDED)
-    single = [(site, option) for site in changed for option in site.options][:MOST]
+    single = [(site, option) for site in changed for option in site.options][:most]
     # what a shard_map is given comes last: an operation inside says more
     own = sorted((site for site in sites if site.own), key=lambda site: site.equation.primitive.name == "shard_map")
-    alone = [(site, option) for site in own for option in site.options][:MOST_ALONE]
+    alone = [(site, option) for site in own for option in site.options][:most_alone]
     for site, option in [*single, *alone]:
         rest = left(Sharing({site.key: option}))
         if not rest:
-            return _said([(site, option)], sites)
+            return _placed([(site, option)], sites, shared)
         if rest < before:
             better.append((site, option))
     for option in dict.fromkeys(option for _, option in better):
         edits = [one for one in better if one[1] == option]
         if len(edits) > 1 and not left(Sharing({site.key: option for site, option in edits})):
-            return _said(edits, sites)
+            return _placed(edits, sites, shared)
     if late := _late(single, left):
         return late
     groups = list(dict.fromkeys((site.kind, site.axes, option) for site, option in single))
-    for kind, axes, option in groups[:MOST]:
+    for kind, axes, option in groups[:most]:
         everywhere = Sharing(everywhere=(kind, axes, option))
         if not left(everywhere):
             alike = [site for site in everywhere.sites.values() if (site.kind, site.axes) == (kind, axes)]
-            return _said([(site, option) for site in alike], sites)
+            return _placed([(site, option) for site in alike], sites, shared)
     return None
+
+
+def _placed(edits: Sequence[Edit], sites: Sequence[Site], shared: ClosedJaxpr) -> Exchanged:
+    """The edits in words; a mean that is only missing because it is taken later is said to be late."""
+    (site, option), after = edits[0], Sharing({site.key: option for site, option in edits})
+    if site.kind in ADDED and option == "pmean":
+        whole(shared, after)
+        for one in sites:
+            now = after.sites.get(one.key)
+            if (
+                one.kind == "psum"
+                and one.axes == site.axes
+                and now is not None
+                and "none" == now.options[0] != one.options[0]
+            ):
+                return _said([(one, "average late")], sites)
+    return _said(edits, sites)
 
 
 def _said(edits: Sequence[Edit], sites: Sequence[Site]) -> Exchanged:
     site, option = edits[0]
-    what, _, other = option.partition(" ")
+    what, _, other = (option, "", "") if (site.kind, option) in WORDS else option.partition(" ")
     names = {CALLED.get(one.kind, one.kind) for one in sites if one.axes == site.axes}
     sums = " and ".join(sorted(names & {"psum", "psum_scatter"})) or "psum"
     axes = " and ".join(f"`{one}`" for one in site.axes)
@@ -163,6 +188,14 @@ def _said(edits: Sequence[Edit], sites: Sequence[Site]) -> Exchanged:
     sources = list(dict.fromkeys(filter(None, (_source(one) for one, _ in edits))))
     at = f", at {', '.join(sources[:3])}" if sources else ""
     return Exchanged(words + at, sources[0] if sources else "")
+
+
+def _numbers(jaxpr: Jaxpr) -> int:
+    """About how many numbers a program computes on each device."""
+    own = sum(prod(getattr(var.aval, "shape", ())) for one in jaxpr.eqns for var in one.outvars)
+    return own + sum(
+        one.params.get("length", 1) * _numbers(inside) for one in jaxpr.eqns for inside in jaxprs_in_params(one.params)
+    )
 
 
 def _source(site: Site) -> str:

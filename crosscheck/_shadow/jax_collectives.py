@@ -65,7 +65,7 @@ def options(name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> 
     others = [one for one, size in layouts.sizes.items() if size > 1 and one not in axes]
     dimensions = [str(d) for d in range(len(equation.invars[0].aval.shape))]
     if name in ("psum", "pmax", "pmin"):
-        found = ["sum"]
+        found = ["sum", "average"]
         if name == "psum":  # what all devices hold alike is not to be added up
             found = ["none", "mean", "times"] if x.axes.isdisjoint(axes) else ["mean", "times", "none"]
         return [*found, *(f"over {one}" for one in others)]
@@ -126,8 +126,9 @@ def _edited(option: str, name: str, equation: Any, x: Held, axes: Axes, layouts:
         params["all_gather_dimension" if name == "all_gather" else "scatter_dimension"] = int(option.removeprefix("along "))
     if name == "ppermute" and option not in ("", "none"):
         params["perm"] = _ways(option, params["perm"], layouts.of(axes))
-    if option == "sum":
-        return added(x, axes, layouts)
+    if option in ("sum", "average"):
+        x = added(x, axes, layouts)
+        return x if option == "sum" else layouts.divided(layouts.settled(x), layouts.of(axes))
     if option == "none":
         if name == "all_gather":  # each device has its own block, as often as there are devices
             return _repeated(params, layouts.settled(x), layouts.of(axes), layouts)

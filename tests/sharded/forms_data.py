@@ -36,7 +36,7 @@ def data_parallel(devices: int, wrong: str) -> Function:
 def data_parallel_gradients(devices: int, wrong: str) -> Function:
     def body(p: Any, x: Any, y: Any) -> Any:
         loss, found = jax.value_and_grad(lambda p: squares(layers(p, x), y))(p)
-        over = {"summed": lax.psum, "not exchanged": lambda g, axis: g}.get(wrong, lax.pmean)
+        over = {"summed": lax.psum, "largest": lax.pmax, "not exchanged": lambda g, axis: g}.get(wrong, lax.pmean)
         found = {k: g if wrong == f"{k} not exchanged" else over(g, "data") for k, g in found.items()}
         loss = lax.psum(loss, "data") if wrong == "loss summed" else lax.pmean(loss, "data")
         return loss, found
@@ -136,7 +136,10 @@ def batch_norm(devices: int, wrong: str) -> Function:
         mean = mean if wrong in ("own statistics", "own mean") else lax.pmean(mean, "data")
         variance = ((h - mean) ** 2).mean(0)
         variance = variance if wrong in ("own statistics", "own variance") else lax.pmean(variance, "data")
-        h = (h - mean) * lax.rsqrt(variance + 1e-5) * p["1.weight"] + p["1.bias"]
+        factor = lax.rsqrt(variance + 1e-5)
+        if wrong == "root first":
+            factor = lax.pmean(lax.rsqrt(((h - mean) ** 2).mean(0) + 1e-5), "data")
+        h = (h - mean) * factor * p["1.weight"] + p["1.bias"]
         return jax.nn.relu(h) @ p["3.weight"].T + p["3.bias"]
 
     return jax.shard_map(

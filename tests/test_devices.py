@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from jax import lax
 from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
@@ -65,7 +68,10 @@ def test_a_model_that_four_devices_share_is_compared_as_one(wrong: str) -> None:
     assert report.passed is (not wrong), report.story()
     assert all(match.layout == "the same" for match in report.weights), report.story()
     assert len(report.faults) == bool(wrong)
-    if wrong:
+    if not wrong:
+        said = ["blocks of axis 1 along d", "blocks of axis 1 along d", "a sum over d", "the same along d"]
+        assert [layer.jax for layer in report.layers][:4] == said
+    else:
         assert report.first.torch == ("1" if wrong == "gelu" else "2")
         assert report.first.explanation.startswith(SAID[wrong]), report.story()
 
@@ -91,6 +97,88 @@ def test_a_mean_over_devices_in_the_backward_pass_is_named() -> None:
     assert not report.passed
     assert "pmean over `d` averages what PyTorch adds up" in report.first.explanation, report.story()
     assert "3 of 4 gradients differ" in report.first.explanation
+
+
+def around(n: int) -> list[tuple[int, int]]:
+    return [(k, (k + 1) % n) for k in range(n)]
+
+
+def numbered(w: Any, x: Any, *, right: bool) -> Any:
+    return x @ w.T + jnp.arange(2)[:, None] + (2 * lax.axis_index("d") if right else 0)
+
+
+def by_first_block(w: Any, x: Any, *, right: bool) -> Any:
+    w = lax.all_gather(w, "d", axis=1, tiled=True)  # each device computes its own columns
+    x = lax.all_gather(x, "d", tiled=True)
+    own = lax.dynamic_slice_in_dim(w, 2 * lax.axis_index("d") if right else 0, 2)
+    return lax.all_to_all(x @ own.T, "d", 0, 1, tiled=True) + jnp.arange(8)[:2, None] + 2 * lax.axis_index("d")
+
+
+def by_a_ring(w: Any, x: Any, *, right: bool) -> Any:
+    def step(carry: Any, hop: Any) -> Any:
+        y, w = carry
+        source = (lax.axis_index("d") - hop) % 4
+        part = lax.dynamic_slice_in_dim(x, 2 * source, 2, 1) @ w.T
+        return (y + part, lax.ppermute(w, "d", around(4))), None
+
+    y, _ = lax.scan(step, (jnp.zeros((2, 8), x.dtype), w), jnp.arange(4 if right else 3))[0]
+    return y + jnp.arange(2)[:, None] + 2 * lax.axis_index("d")
+
+
+@pytest.mark.parametrize(
+    ("body", "spec", "says"),
+    [
+        (numbered, P(), "axis_index over `d` is missing: each of 4 devices counts from 0, and must from 2 times"),
+        pytest.param(
+            by_first_block,
+            P(None, "d"),
+            "each of 4 devices along `d` needs the block of its own axis_index",
+            marks=pytest.mark.full,
+        ),
+        pytest.param(by_a_ring, P(None, "d"), "the loop with ppermute over `d` is a step too short", marks=pytest.mark.full),
+    ],
+)
+def test_a_mistake_in_what_each_device_computes_alone_is_named(body: Callable[..., Any], spec: Any, says: str) -> None:
+    class Numbered(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + torch.arange(8)[:, None]
+
+    model = seeded(Numbered(8, 8, bias=False))
+    for right in (True, False):
+
+        def one(w: Any, x: Any, right: bool = right) -> Any:
+            return body(w, x, right=right)
+
+        mesh = AbstractMesh((4,), ("d",))
+        function = jax.shard_map(one, mesh=mesh, in_specs=(spec, P("d")), out_specs=P("d"), check_vma=False)
+        report = compared(model, lambda p, x, function=function: function(p["weight"], x), normal(8, 8))
+        assert report.passed is right, report.story()
+        assert [fault.explanation.startswith(says) for fault in report.faults] == ([] if right else [True]), report.story()
+
+
+@pytest.mark.full
+def test_devices_that_draw_the_same_numbers_are_named() -> None:
+    keys = [jax.random.fold_in(jax.random.key(0), k) for k in range(4)]
+    kept = torch.as_tensor(np.concatenate([np.asarray(jax.random.bernoulli(key, 0.5, (2, 4))) for key in keys]))
+
+    class Dropout(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.where(kept, super().forward(x), 0.0)
+
+    def body(p: dict[str, Any], x: Any, alike: bool) -> Any:
+        key = jax.random.key(0) if alike else jax.random.fold_in(jax.random.key(0), lax.axis_index("d"))
+        return jnp.where(jax.random.bernoulli(key, 0.5, (2, 4)), x @ p["weight"].T + p["bias"], 0)
+
+    model, mesh = seeded(Dropout(4, 4)), AbstractMesh((4,), ("d",))
+    for alike in (False, True):
+        one = partial(body, alike=alike)
+        function = jax.shard_map(one, mesh=mesh, in_specs=(P(), P("d")), out_specs=P("d"), check_vma=False)
+        report = compared(model, function, normal(8, 4))
+        said = [fault.explanation for fault in report.faults]
+        assert report.passed is not alike, report.story()
+        assert [one.startswith("each of 4 devices along `d` draws the same random numbers") for one in said] == [
+            True
+        ] * alike
 
 
 def test_devices_that_should_hold_the_same_and_do_not_are_a_fault() -> None:
@@ -131,9 +219,13 @@ def in_a_scan(x: Any) -> Any:
         (lambda x: lax.all_gather(x, "d").sum(0) + lax.all_gather(x, "d", tiled=True), lambda x: 2 * x),
         (lambda x: lax.all_to_all(x, "d", 1, 0, tiled=True) * lax.axis_index("d"), lambda x: 0 * x),
         (lambda x: lax.ppermute(x, "d", [(0, 0)]) + lax.ppermute(x, "d", []), lambda x: x),
-        (lambda x: lax.psum_scatter(x[:1], "d") + lax.psum_scatter(x, "d", tiled=True), lambda x: x + x[0]),
+        pytest.param(
+            lambda x: lax.psum_scatter(x[:1], "d") + lax.psum_scatter(x, "d", tiled=True),
+            lambda x: x + x[0],
+            marks=pytest.mark.full,
+        ),
         (lambda x: lax.pmax(lax.stop_gradient(x), "d") * lax.psum(x, "d"), lambda x: x.detach() * x),
-        (in_a_scan, lambda x: x.sum(0)),
+        pytest.param(in_a_scan, lambda x: x.sum(0), marks=pytest.mark.full),
     ],
 )
 def test_on_one_device_nothing_is_exchanged(body: Callable[..., Any], expected: Callable[..., Any]) -> None:

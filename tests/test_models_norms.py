@@ -171,3 +171,18 @@ def test_another_quantity_is_not_blamed_beside_a_fault() -> None:
     report = compared(seeded(Layers()), port, X)
     assert [fault.operation for fault in report.faults] == ["tanh"], report.story()
     assert [note for note in report.notes if note.startswith("not compared: norm.weight; JAX has another quantity there")]
+
+
+@pytest.mark.full
+def test_batch_norm_without_statistics_of_its_own_is_explained_without_ending_the_process() -> None:
+    model = seeded(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, track_running_stats=False)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h = x @ p["0.weight"].T + p["0.bias"]
+        h = h.reshape(4, -1, 6)  # PyTorch takes all rows together
+        h = (h - h.mean(1, keepdims=True)) / jnp.sqrt(h.var(1, keepdims=True) + 1e-5)
+        return h.reshape(-1, 6) * p["1.weight"] + p["1.bias"]
+
+    report = compared(model, port, normal(16, 4))
+    assert not report.passed
+    assert report.first.torch == "1", report.story()

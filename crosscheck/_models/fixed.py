@@ -63,15 +63,22 @@ class Fixed:
             return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
         return np.asarray(self.values(wide=True)[number])
 
-    def moved(self, number: int, *, wide: bool) -> Array:
+    def moved(self, number: int, *, wide: bool, on_the_way: dict[int, Array] | None = None) -> Array:
         """A value that is moved from weights, in their dtype: mostly a view of one.
 
-        A conversion to another dtype of floats is left out if the run is in float64.
+        A conversion to another dtype of floats is left out if the run is in float64. ``on_the_way`` are values that this
+        one is moved from: blocks that go around a ring are all made of one another.
         """
         if number in self._arrays:
             return self._arrays[number]
+        known = {} if on_the_way is None else on_the_way
+        if number not in known:
+            known[number] = self._by_its_step(number, known, wide=wide)
+        return known[number]
+
+    def _by_its_step(self, number: int, known: dict[int, Array], *, wide: bool) -> Array:
         step = self.flat.steps[self.flat.maker[number]]
-        given = [self.moved(one, wide=wide) for one in step.inputs]
+        given = [self.moved(one, wide=wide, on_the_way=known) for one in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0] if wide else given[0].astype(self.flat.avals[number].dtype)
         found = None if step.equation is None else moved_by_numpy(step.equation, given)

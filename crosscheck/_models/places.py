@@ -159,7 +159,7 @@ def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:
 
 def is_moved(flat: JaxProgramFlat, number: int) -> bool:
     """Whether a value consists only of numbers of weights."""
-    left = [number]
+    left, seen = [number], {number}
     while left:
         one = left.pop()
         if one not in flat.maker:
@@ -169,7 +169,8 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
         step = flat.steps[flat.maker[one]]
         if step.operation.name not in MOVES or not all(isinstance(x, int) for x in step.inputs):
             return False
-        left += step.inputs
+        left += {*step.inputs} - seen  # blocks that go around a ring are all made of one another
+        seen.update(step.inputs)
     return True
 
 

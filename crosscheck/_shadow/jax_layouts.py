@@ -76,6 +76,8 @@ class Layouts:
     def __init__(self, writer: Writer, sharing: Sharing) -> None:
         self.writer, self.sharing = writer, sharing
         self.sizes: dict[str, int] = {}
+        self._apart: dict[Any, Held] = {}
+        """What is stacked already; without it, operands of operands would be computed again and again."""
 
     def of(self, axes: Iterable[str]) -> int:
         """The number of devices along axes."""
@@ -112,7 +114,10 @@ class Layouts:
         if not wanted:
             return x
         assert x.summands is not None
-        return x.summands(wanted)
+        key = x.summands, wanted
+        if key not in self._apart:
+            self._apart[key] = x.summands(wanted)
+        return self._apart[key]
 
     def stacked(self, x: Held, axes: Collection[str]) -> Held:
         """The value with these axes stacked, as far as devices hold different arrays along them."""

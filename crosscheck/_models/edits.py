@@ -38,6 +38,8 @@ SHAPES = frozenset(["reshape", "transpose", "squeeze", "expand_dims"])
 LARGEST_NUMBER = 1e7
 """Larger numbers in JAX's program are fills of a mask, or bits."""
 
+Kind = tuple[str, ...]
+
 
 class EditSearch:
     """Looks for the edits that explain a fault, for one fault after the other."""
@@ -89,35 +91,41 @@ class EditSearch:
         The first step, which begins with zeros, may fit what no other step does: what explains most of them is said of all,
         and an edit that fits one step alone is not said.
         """
+        found: dict[int, str] = {}
+        for group in self._by_line(faults):
+            named = {one.landmark: self._kinds(one) for one in group if one.landmark in self._chosen}
+            kinds = self._of_most(group, list(named.values()))
+            for fault in (one for one in group if one.landmark in named and not (kinds and kinds <= named[one.landmark])):
+                search = self._done.get(fault.landmark)
+                edits = search.of_kind(*kinds) if search and len(kinds) == 1 else []
+                alone = not any(named[fault.landmark] <= other for k, other in named.items() if k != fault.landmark)
+                if edits or (alone and len(group) >= FEWEST_ALIKE):
+                    found[fault.landmark] = self._words(fault, edits)
+                    self._chosen[fault.landmark] = edits
+        return found
+
+    def _by_line(self, faults: Sequence[Fault]) -> list[list[Fault]]:
+        """The faults of each line of the program that has several."""
         lines: dict[tuple[str, str], list[Fault]] = defaultdict(list)
         for fault in faults:
             number = self._reader(fault) if self._is_of_input(fault) else self._nodes.get(fault.operation)
             call = self._found.torch.graph.graph.call(number) if number is not None else None
             if call is not None and call.source:
                 lines[call.path, call.source].append(fault)
-        found = {}
-        for group in (one for one in lines.values() if len(one) > 1):
-            named = {one.landmark: self._kinds(one) for one in group if one.landmark in self._chosen}
-            shared = {kinds: sum(kinds <= other for other in named.values()) for kinds in named.values()}
-            kinds, most = max(shared.items(), key=lambda one: one[1], default=(frozenset(), 0))
-            if most == 1:  # something that is done to all steps, such as another order of them
-                searches = [self._done[one.landmark] for one in group if one.landmark in self._done]
-                if len(searches) == len(group) and (
-                    common := frozenset.intersection(*(one.of_values() for one in searches))
-                ):
-                    kinds, most = frozenset([min(common)]), len(group)
-            if len(group) < FEWEST_ALIKE and most == 1:
-                continue
-            for fault in (one for one in group if one.landmark in named and not kinds <= named[one.landmark]):
-                search = self._done.get(fault.landmark) if most > 1 and len(kinds) == 1 else None
-                edits = search.of_kind(*kinds) if search else []
-                if edits or (shared[named[fault.landmark]] == 1 and len(group) >= FEWEST_ALIKE):
-                    found[fault.landmark] = self._words(fault, edits)
-                    self._chosen[fault.landmark] = edits
-            if most == 1:
-                found |= dict.fromkeys(named, "")
-                self._chosen = {landmark: edits for landmark, edits in self._chosen.items() if landmark not in named}
-        return found
+        return [group for group in lines.values() if len(group) > 1]
+
+    def _of_most(self, group: Sequence[Fault], named: Sequence[frozenset[Kind]]) -> frozenset[Kind]:
+        """The kinds of edits that explain most faults of a group; empty if none explains two."""
+        shared = {kinds: sum(kinds <= other for other in named) for kinds in named}
+        kinds, most = max(shared.items(), key=lambda one: one[1], default=(frozenset[Kind](), 0))
+        if most > 1:
+            return kinds
+        # something that is done to all steps, such as another order of them
+        searches = [self._done[one.landmark] for one in group if one.landmark in self._done]
+        if len(searches) < len(group):
+            return frozenset()
+        common = frozenset.intersection(*(one.of_values() for one in searches))
+        return frozenset([min(common)]) if common else frozenset()
 
     def moved(self, faults: Sequence[Fault]) -> dict[int, str]:
         """New words for an operation that one fault has too much and a later one lacks, by landmark."""
@@ -132,7 +140,7 @@ class EditSearch:
                 found[first] = found[second] = f"JAX applies {extra.kind[1]} before {layer}, PyTorch after it"
         return found
 
-    def _kinds(self, fault: Fault) -> frozenset[tuple[str, ...]]:
+    def _kinds(self, fault: Fault) -> frozenset[Kind]:
         return frozenset(edit.kind for edit in self._chosen[fault.landmark])
 
     def _between(self, fault: Fault, edits: Sequence[Edit]) -> str:

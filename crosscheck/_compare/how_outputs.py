@@ -109,7 +109,10 @@ def _scaled(trials: Trials, torch: Float64Array, jax: Float64Array) -> Iterator[
     more = plain(float(np.median((jax - torch)[np.isfinite(torch) & np.isfinite(jax)] if torch.size else 0.0)))
     if more.value and near(torch + more.value, jax):
         said = f"plus {more.said}" if more.value > 0 else f"minus {plain(-more.value).said}"
-        yield f"what {{}} gives, {said}", lambda y: y + more.value
+        said = f"what {{}} gives, {said}"
+        if np.ptp(torch) == 0 and torch.size > 1:
+            said = f"{float(jax.flat[0]):.6g} everywhere, where {{}} gives {float(torch.flat[0]):.6g}"
+        yield said, lambda y: y + more.value
 
 
 def _functions(given: Float64Array) -> Iterator[tuple[str, Function]]:

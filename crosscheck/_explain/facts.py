@@ -14,7 +14,8 @@ class Fact:
     Attributes:
         kind: ``setting`` for another argument, ``form`` or ``padding`` for one that has words of its own, ``other`` or
             ``binary`` for another operation, ``missing``, ``extra``, ``order`` of the same numbers, ``operand`` for another
-            value, ``exchange`` of two values, ``moved`` to another value, or ``regrouped``.
+            value, ``ignored`` for an input that JAX does not use, ``exchange`` of two values, ``moved`` to another value, or
+            ``regrouped``.
         what: The operation, in words.
         role: The argument, in words, such as ``epsilon``.
         torch: What PyTorch has.
@@ -46,6 +47,7 @@ _WORDS = {
     "extra": "JAX applies {what} more, to {where}",
     "order": "JAX has {where} {jax}",
     "operand": "{what} takes {jax} in JAX, {torch} in PyTorch",
+    "ignored": "JAX does not use the input {torch}: {what} takes {jax}",
     "exchange": "JAX has {jax} and {torch} exchanged{where}",
     "moved": "JAX applies {what} to {jax}, PyTorch to {torch}",
     "regrouped": "JAX {jax}, PyTorch {torch}",

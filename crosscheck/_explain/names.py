@@ -47,7 +47,7 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
 
 def exchange(segment: Segment, torch: int, jax: int, where: str = "") -> Fact:
     """The fact that two values take each other's place."""
-    calls = [segment.call(_moved(segment, one)) for one in (torch, jax)]
+    calls = [segment.call(origin(segment, one)) for one in (torch, jax)]
     parts = [one.pick for one in calls if one is not None and one.name in PARTS and one.pick is not None]
     if len(parts) == 2 and calls[0] is not None and calls[1] is not None and calls[0].args is calls[1].args:
         of = next(refs(calls[0]))
@@ -55,7 +55,7 @@ def exchange(segment: Segment, torch: int, jax: int, where: str = "") -> Fact:
     return Fact("exchange", torch=said(segment, torch), jax=said(segment, jax), where=where)
 
 
-def _moved(segment: Segment, number: int) -> int:
+def origin(segment: Segment, number: int) -> int:
     """The value whose numbers a value holds in another shape, or times a number."""
     call = segment.call(number)
     while call is not None and (inside := list(dict.fromkeys(refs(call)))):

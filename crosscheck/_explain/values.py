@@ -11,7 +11,7 @@ import torch
 
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
-from crosscheck._explain.names import exchange, named, said
+from crosscheck._explain.names import exchange, named, origin, said
 from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
@@ -146,6 +146,9 @@ def operand(segment: Segment, value: int) -> Iterator[Edit]:
         for some in sites(segment, value):
             user = next((one for one in sorted(segment.behind.get(some[0], ())) if _computes(segment, one)), some[0])
             fact = Fact("operand", named(segment, user), torch=said(segment, value), jax=said(segment, other))
+            leaf = segment.graph.nodes[origin(segment, value)]
+            if isinstance(leaf, Leaf) and leaf.label and len(some) == len(segment.users[value]):
+                fact = replace(fact, kind="ignored")
             size = 2 + 0.5 * (len(some) < len(segment.users[value]))
             yield Edit(for_users(segment, some, value, Ref(other)), fact, ("operand", str(other)), size)
 

@@ -16,6 +16,8 @@ LINEAR = ("exp_avg", "momentum_buffer")
 """The state of torch's optimisers that is linear in the gradients."""
 ROUGHLY = 0.3
 """A factor that differs from 1 by a millionth is known only to this share of the difference, with constants in float32."""
+FEWEST_RATES = 2
+"""So many rates of JAX show how it grows."""
 ADDED = 1e-6
 """The number that torch adds to a norm before it divides by it; optax does not."""
 
@@ -149,7 +151,23 @@ def of_schedule(found: Found, departure: Departure) -> Reason | None:
         ratios.append((moment.context.number, ratio))
     if not ratios:
         return Reason(SCHEDULE, "PyTorch's learning rate is 0, and JAX moves the parameters")
-    return Reason(SCHEDULE, _of_rate(found, *ratios[0]))
+    return Reason(SCHEDULE, _of_rate(found, *ratios[0]) + _of_warm_up(found, ratios))
+
+
+def _of_warm_up(found: Found, ratios: Sequence[tuple[int, float]]) -> str:
+    """What it means that one side's rate grows by the same number at each step, and the other's by another one."""
+    first = ratios[0][0]
+    if first < 2 or [step for step, _ in ratios] != list(range(first, first + len(ratios))) or len(ratios) < FEWEST_RATES:
+        return ""
+    mine = [max(found.rates[step - 1].values()) for step in range(first - 1, first + len(ratios))]
+    theirs = [mine[0], *(rate * ratio for rate, (_, ratio) in zip(mine[1:], ratios, strict=True))]
+    grows = [np.diff(rates) for rates in (mine, theirs)]
+    steady = [bool(one[0] > 0 and np.allclose(one, one[0], rtol=1e-3)) for one in grows]
+    apart = float(grows[1][0] - grows[0][0])
+    if not (grows[0][0] > 0 and grows[1][0] > 0) or abs(apart) <= 1e-3 * grows[0][0] or not steady[apart < 0]:
+        return ""
+    which = "longer" if apart < 0 else "shorter"
+    return f"; it grows by {grows[1][0]:.6g} a step, PyTorch's by {grows[0][0]:.6g}: JAX's warm-up is {which}"
 
 
 def _of_rate(found: Found, step: int, ratio: float) -> str:

@@ -33,7 +33,17 @@ class Fact:
     source: str = ""
 
     def words(self) -> str:
-        """The fact as a clause."""
+        """The fact in words.
+
+        Returns:
+            A clause.
+
+        Examples:
+            >>> import crosscheck
+            >>> fact = crosscheck.Fact("setting", "LayerNorm", "epsilon", torch="1e-05", jax="1e-06")
+            >>> fact.words()
+            "LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch"
+        """
         return _WORDS[self.kind].format(**vars(self))
 
 

@@ -63,10 +63,7 @@ def _for(segment: Segment, users: Sequence[int]) -> str:
 
 def _factors(segment: Segment, value: int) -> list[int]:
     """The two values of whose product this is, such as queries and keys: in the other order they give it transposed."""
-    call = segment.call(value)
-    while call is not None and call.name in MOVING:
-        inside = list(refs(call))
-        call = segment.call(inside[0]) if inside else None
+    call = segment.call(origin(segment, value))
     if call is None or call.name not in ("bmm", "mm"):
         return []
     return list(dict.fromkeys(refs(call)))

@@ -48,7 +48,7 @@ class Hypothesis:
 def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
     """The faults; those of wrong weights alone if other weights in JAX mend all of them."""
     located = found.located.faults
-    if not located or [one.how for one in located] == ["moved"] or all(map(_is_no_weight, wrong)):
+    if not located or [one.how for one in located] == ["moved"] or _are_no_weights(found, wrong):
         return wrong
     start, _ = _errors(found, {})
     for one in islice(_hypotheses(found, wrong), MOST_TRIED):
@@ -61,9 +61,13 @@ def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
     return wrong
 
 
-def _is_no_weight(fault: Fault) -> bool:
-    """Whether a run has proven what else is wrong; results of modules that are exchanged may be their weights."""
-    return bool(fault.facts) and all(fact.kind != "exchange" for fact in fault.facts)
+def _are_no_weights(found: Found, wrong: list[Fault]) -> bool:
+    """Whether runs have proven what else is wrong, and every weight has its partner.
+
+    Results of modules that are exchanged may be their weights.
+    """
+    matched = all(one.matched for one in found.weights.matches if one.compared)
+    return matched and all(fault.facts and all(fact.kind != "exchange" for fact in fault.facts) for fault in wrong)
 
 
 def _faults(found: Found, wrong: list[Fault], right: Hypothesis) -> list[Fault]:

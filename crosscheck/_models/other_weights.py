@@ -26,6 +26,8 @@ AGREE = 1e-5
 """The largest difference that is left with the right weights: JAX's tables may be rounded."""
 CLEARLY = 1e3
 """The right weights make every difference smaller by this factor."""
+OF_OPERATIONS = frozenset(["setting", "form", "padding", "other", "binary", "missing"])
+"""The kinds of facts on operations."""
 ODD = ("flipped along", "in the order", "permuted")
 """Words of layouts that a right port has seldom."""
 
@@ -48,7 +50,7 @@ class Hypothesis:
 def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
     """The faults; those of wrong weights alone if other weights in JAX mend all of them."""
     located = found.located.faults
-    if not located or [one.how for one in located] == ["moved"] or _are_no_weights(found, wrong):
+    if not located or [one.how for one in located] == ["moved"] or _are_no_weights(wrong):
         return wrong
     start, _ = _errors(found, {})
     for one in islice(_hypotheses(found, wrong), MOST_TRIED):
@@ -61,13 +63,9 @@ def with_other_weights(found: Found, wrong: list[Fault]) -> list[Fault]:
     return wrong
 
 
-def _are_no_weights(found: Found, wrong: list[Fault]) -> bool:
-    """Whether runs have proven what else is wrong, and every weight has its partner.
-
-    Results of modules that are exchanged may be their weights.
-    """
-    matched = all(one.matched for one in found.weights.matches if one.compared)
-    return matched and all(fault.facts and all(fact.kind != "exchange" for fact in fault.facts) for fault in wrong)
+def _are_no_weights(wrong: list[Fault]) -> bool:
+    """Whether runs have proven mistakes that no other weights can stand for, as another order of numbers can."""
+    return all(fault.facts and all(fact.kind in OF_OPERATIONS for fact in fault.facts) for fault in wrong)
 
 
 def _faults(found: Found, wrong: list[Fault], right: Hypothesis) -> list[Fault]:

@@ -165,7 +165,7 @@ def test_another_quantity_is_not_blamed_beside_a_fault() -> None:
 
     def port(p: dict[str, Any], x: Any) -> Any:
         inverse, w = jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5), p["norm.weight"]
-        x = x * (w * inverse) - x.mean(-1, keepdims=True) * (w * inverse)
+        x = x * (w * inverse) - x.mean(-1, keepdims=True) * (inverse * w)
         return linear(p, "down", jnp.sin(linear(p, "up", x)))
 
     report = compared(seeded(Layers()), port, X)

@@ -131,7 +131,7 @@ def layer(p: dict[str, Any], name: str, x: Any, *, how: str) -> Any:
         ("before", "layers.1.norm", "JAX applies it before mix, PyTorch after"),
         ("sum later", "layers.1", "JAX adds the two after norm, PyTorch before"),
         ("exchanged", "layers.1.norm", "JAX applies it and last in each other's place"),
-        ("reversed", "layers", "JAX applies layers.1, layers.0 in this order"),
+        ("reversed", "layers", "JAX applies layers.1, layers.0 in reverse order"),
     ],
 )
 def test_modules_in_another_order_are_one_fault(how: str, where: str, said: str) -> None:

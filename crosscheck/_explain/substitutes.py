@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from crosscheck._explain.facts import Edit, Fact, digits
+from crosscheck._explain.functions import Function
 from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import with_argument
@@ -70,6 +71,8 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
     for number, (name, function) in enumerate(family.items()):
         if family is BINARY and ((1 in args and name.startswith(("multiplies", "divides"))) or 0 in args):
             continue  # it would do nothing: the operation is forgotten
+        if family is BINARY and name.startswith("takes") and not _chooses(segment, call, function):
+            continue  # nor would it, where one operand is never beyond the other
         fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
         if family is BINARY:
             operands = [said(segment, one.node, 1) for one in call.args[:2] if isinstance(one, Ref)]
@@ -86,6 +89,16 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             fact = replace(fact, jax=name.removesuffix(f" with divisor {_divisor(call)}"))
         new = Call(name, function, args, kwargs, pick=None, schema=None)
         yield Edit({node: new}, fact, ("other", call.name, name), 1 + number * 1e-3)
+
+
+def _chooses(segment: Segment, call: Call, function: Function) -> bool:
+    """Whether the larger or the smaller of two operands is now the one, now the other."""
+    operands = [segment.values.get(one.node) if isinstance(one, Ref) else one for one in call.args[:2]]
+    try:
+        chosen = function(*operands)
+        return all(bool((chosen != one).any()) for one in operands)
+    except Exception:  # torch may refuse the operands in any way
+        return False
 
 
 def _divisor(call: Call) -> str:

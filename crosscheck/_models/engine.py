@@ -39,6 +39,8 @@ from crosscheck._shadow.base import Noise
 
 NEAR = 4.0
 """There is no doubt if the errors add up to less than this many times the change under one draw of noise."""
+LARGEST = 8.0
+"""The largest number of an array is seldom so many times its root mean square, to which errors are relative."""
 IN_16_BITS = 11
 """The most digits of a float of 16 bits."""
 ROUNDINGS = 16.0
@@ -55,6 +57,7 @@ class Accuracy:
         rounding: How far the rounding of every operation moves the result.
         accumulated: How far the two differ when each runs by itself.
         drift: How far rounding moves JAX's result when JAX runs by itself.
+        held: The rounding of torch's dtype, for its largest number here: where JAX has more digits, torch's is rounded.
         excused: The rounding that JAX may have here. In 16 bits, it is that of one number: that it computes a whole part in
             few digits, where torch does not, is its mistake and no excuse.
     """
@@ -64,12 +67,13 @@ class Accuracy:
     rounding: float
     accumulated: float
     drift: float
+    held: float
     excused: float
 
     @property
     def side(self) -> str | None:
         """The side whose error is larger than rounding explains, and larger than the other side's."""
-        limits = [ROUNDINGS * (self.rounding + self.jax), ROUNDINGS * (self.excused + self.torch)]
+        limits = [ROUNDINGS * (self.rounding + self.jax) + self.held, ROUNDINGS * (self.excused + self.torch)]
         beyond = [error > limit for error, limit in zip((self.torch, self.jax), limits, strict=True)]
         return "torch" if beyond[0] else "jax" if beyond[1] else None
 
@@ -268,6 +272,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
                 rounding=max(spread[number], least[number]),
                 accumulated=free.errors[number],
                 drift=drift[number],
+                held=LARGEST * unit * forcing.flat.interpreter.share(forcing.landmarks[number].expected.narrow.dtype),
                 excused=least[number] if precision <= IN_16_BITS else max(spread[number], least[number]),
             )
             for number in judged

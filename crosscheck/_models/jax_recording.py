@@ -251,7 +251,7 @@ class _Flattening:
 
         One side may compute twice what the other computes once, and each use of a weight must have its partner.
         """
-        key = _key(equation, given)
+        key = _key(equation, given, self.flat.exact)
         if key is None or key not in self._computed:
             made = self._made(name, equation, function, given, avals, path)
             if key is None:
@@ -280,11 +280,18 @@ class _Flattening:
         return outputs
 
 
-def _key(equation: Any, given: list[Any]) -> Hashable | None:
-    """What tells whether two equations compute the same; None if that is not known. A literal may be one of several."""
-    if equation is None or equation.effects or not all(isinstance(one, int) for one in given):
+def _key(equation: Any, given: list[Any], exact: Constants) -> Hashable | None:
+    """What tells whether two equations compute the same; None if that is not known."""
+    if equation is None or equation.effects:
         return None
-    key = equation.primitive, tuple(sorted(equation.params.items(), key=lambda one: one[0])), tuple(given)
+
+    def of(one: Any) -> Hashable:
+        if isinstance(one, int):
+            return one
+        number = exact.get(id(one))  # numbers may be equal in the dtype alone
+        return str(one.aval), np.asarray(one.val).tobytes(), None if number is None else np.asarray(number).tobytes()
+
+    key = equation.primitive, tuple(sorted(equation.params.items(), key=lambda one: one[0])), tuple(map(of, given))
     try:
         hash(key)
     except TypeError:

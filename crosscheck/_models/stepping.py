@@ -54,8 +54,10 @@ class Arithmetic:
         if not self._noisy or not is_float(constant):
             return constant
         self._interpreter._silent = False
-        in_source = np.ndim(constant) == 0 and not self._scalars_are_rounded
-        width = min(1.0, FLOAT32 / float(self._interpreter._format.eps)) if in_source else self._interpreter.share(dtype)
+        width = self._interpreter.share(dtype)
+        if np.ndim(constant) == 0:
+            in_source = min(1.0, FLOAT32 / float(self._interpreter._format.eps))
+            width = 1.0 if self._scalars_are_rounded else in_source
         return self._interpreter._noisy(constant, width)
 
     def constant(self, value: Any, owner: Any) -> Any:

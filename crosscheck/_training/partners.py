@@ -119,6 +119,10 @@ class Partners:
         """Whether an array of JAX is of an average of the weights."""
         return self.slots.get(leaf, ("", ""))[1].startswith(AVERAGE)
 
+    def is_of_buffers(self, leaf: str) -> bool:
+        """Whether an array of JAX holds numbers of buffers alone, as of statistics; parameters may be frozen."""
+        return self.buffers.issuperset(self.owners(leaf))
+
     def is_trained(self, leaf: str, trained: Collection[str]) -> bool:
         """Whether an array of JAX holds numbers of these parameters of torch."""
         return not set(self.owners(leaf)).isdisjoint(trained)

@@ -122,7 +122,7 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
         return max(way, 2.0**-40 * size_of(array))  # the error of float64 in an update of 0
 
     for name, array in wide.items():
-        kind = WEIGHTS if found.is_trained(name, context.torch.trained) else STATISTICS
+        kind = STATISTICS if found.is_of_buffers(name) else WEIGHTS
         size = moved(name, array, before[name])
         result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
     for name, array in slots.items():

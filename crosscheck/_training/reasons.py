@@ -16,7 +16,7 @@ from crosscheck._training.average_reasons import of_average
 from crosscheck._training.data import other_data
 from crosscheck._training.jax_steps import LOSS
 from crosscheck._training.option_reasons import of_optimizer
-from crosscheck._training.quantities import GRADIENTS, STATISTICS
+from crosscheck._training.quantities import GRADIENTS, STATISTICS, WEIGHTS
 from crosscheck._training.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
 from crosscheck._training.steps import FLOOR, Departure, Found
 from crosscheck._training.update_reasons import of_clipping, of_schedule, steady
@@ -36,6 +36,8 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
         return Reason(STATISTICS, _of_statistics(found, departure))
     if departure.stage == AVERAGE:
         return Reason(AVERAGE, of_average(found, departure))
+    if frozen := _frozen(found, departure):
+        return Reason(OPTIMISER, frozen)
     sums = [found.partners.sums.get(found.partners.parameter(name)) for _, name in departure.wrong]
     if all(sums):
         names = " + ".join(next(one for one in sums if one is not None).names)
@@ -46,6 +48,16 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
         option = of_optimizer(found, departure) if steady(found, departure) else None
         return option if option is not None and option.words else clipping
     return of_schedule(found, departure) or of_optimizer(found, departure)
+
+
+def _frozen(found: Found, departure: Departure) -> str:
+    """That JAX changes parameters which PyTorch leaves as they are, if it changes no others otherwise."""
+    wrong = [name for kind, name in departure.wrong if kind == WEIGHTS]
+    if not wrong or len(wrong) < len(departure.wrong) or any(found.partners.is_trained(one, found.trained) for one in wrong):
+        return ""
+    names = [owner for leaf in wrong for owner in found.partners.owners(leaf)]
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"JAX changes {', '.join(names[:2])}{more}, which PyTorch does not train"
 
 
 # the loss and the model

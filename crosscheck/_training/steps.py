@@ -119,6 +119,8 @@ class Found:
     lost: tuple[str, ...] = ()
     """Arrays of JAX that are trained and hold no numbers of torch."""
     slots_of_torch: frozenset[Slot] = frozenset()
+    trained: frozenset[str] = frozenset()
+    """The parameters that torch trains."""
     only_in_jax: tuple[str, ...] = ()
     """Arrays of JAX's state that the first step changes and that hold nothing that torch has."""
 
@@ -139,6 +141,7 @@ def run(
     """Judge every step, from torch's state on both sides. Afterwards, torch has the state after the last step."""
     drawn(torch, batches[0])
     found = Found(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
+    found.trained = frozenset(torch.parameters)
     limits = Limits(FORMATS[torch.dtype].precision, seed)
     # JAX gets torch's numbers in float64: the dtype does not hold the sum of two of them
     state: dict[str, Array] = {**jax.start, **found.partners.of_weights(torch.weights())}

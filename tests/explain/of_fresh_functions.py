@@ -19,6 +19,7 @@ from explain.words import EXCHANGED, FORGETS, MORE, NEGATIVE, number
 Array = Any
 ALPHA, HEADS, TOKENS, HEAD, BUCKETS, FARTHEST = 0.25, 4, 7, 3, 8, 16
 LOGITS, ANSWERS = normals(6, 5, seed=1), np.random.default_rng(2).integers(0, 2, (6, 5)).astype(np.float32)
+WEIGHTS = (1.5, 3.0, 0.5, 2.0, 4.0)
 
 
 # a focal loss
@@ -45,16 +46,17 @@ FOCAL = functions("focal loss", torch_focal, focal, LOGITS, ANSWERS)
 # a loss that weighs what is there more than what is not
 
 
-def torch_weighed(x: Any, y: Any, weight: Any) -> Any:
-    return F.binary_cross_entropy_with_logits(x, y, pos_weight=weight)
+def torch_weighed(x: Any, y: Any) -> Any:
+    return F.binary_cross_entropy_with_logits(x, y, pos_weight=torch.tensor(WEIGHTS, dtype=x.dtype))
 
 
-def weighed(x: Array, y: Array, weight: Array, of_both: bool = False) -> Array:
+def weighed(x: Array, y: Array, of_both: bool = False) -> Array:
+    weight = jnp.asarray(WEIGHTS, x.dtype)
     here, absent = y * jax.nn.log_sigmoid(x), (1 - y) * jax.nn.log_sigmoid(-x)
     return -(weight * (here + absent) if of_both else weight * here + absent).mean()
 
 
-WEIGHED = functions("weighed loss", torch_weighed, weighed, LOGITS, ANSWERS, np.array([1.5, 3, 0.5, 2, 4], np.float32))
+WEIGHED = functions("weighed loss", torch_weighed, weighed, LOGITS, ANSWERS)
 
 
 # the likelihood of a normal distribution

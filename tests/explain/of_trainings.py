@@ -180,7 +180,7 @@ MOMENTUM = STATISTICS.case(
     "bn: BatchNorm's momentum: JAX keeps 0.99 of the statistics, PyTorch 0.9",
     ("momentum|keeps?", f"{number(0.99)}|{number(0.01)}", f"{number(0.9)}|{number(0.1)}"),
     where=r"\bbn\b|statistics|running",
-    claims="momentum",
+    claims="momentum statistics",
     false=other_side(0.9, 0.99),
 )
 BIASED = STATISTICS.case(
@@ -189,7 +189,7 @@ BIASED = STATISTICS.case(
     "bn: JAX divides the variance by n, PyTorch by n - 1",
     r"n - 1|unbiased|biased|ddof|correction|Bessel",
     where=r"\bbn\b|statistics|running",
-    claims="divisor",
+    claims="divisor statistics",
     false=(r"JAX (divides )?(the variance )?by n - 1",),
 )
 CASES = (

@@ -341,6 +341,7 @@ SINGLE = (
         ("base", number(10000.0)),
         where=EACH,
         false=(*other_side(BASE, 10000.0), "JAX forgets"),
+        claims="frequencies",
     ),
     FUNCTIONS.case(
         "value's weight transposed",

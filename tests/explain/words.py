@@ -45,6 +45,9 @@ CLAIMS = {
     "dilation": r"dilat",
     "stride": r"\bstrides?\b",
     "smoothing": r"smoothing",
+    "statistics": r"the statistics|as in evaluation",
+    "chosen": r"takes the (smaller|larger)",
+    "frequencies": r"frequenc",
     "average": r"\bEMA\b|moving average",
 }
 """Claims of a cause: what a report says of a role only if it is at fault. A case names those that are true of it."""

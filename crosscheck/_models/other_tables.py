@@ -159,7 +159,8 @@ def _said(theirs: Array, mine: Array, *, are_angles: bool) -> str:
     if factors.size and (factors > 0).all():
         times = f"times factors from {factors.min():.4g} to {factors.max():.4g}"
         return f"JAX's {what} are PyTorch's {times}" if are_angles else f"JAX's {what} is PyTorch's {times}"
-    return f"JAX's {what} {'are' if are_angles else 'has'} other numbers than PyTorch's"
+    what = "angles have" if are_angles else f"{what} has"  # by other frequencies, or at other positions
+    return f"JAX's {what} other numbers than PyTorch's"
 
 
 def _of_rotations(theirs: Sequence[Array], mine: Sequence[Array]) -> str:

@@ -168,6 +168,7 @@ CASES = (
         "n1: JAX normalises by the statistics of the batch, PyTorch by the running ones",
         ("batch's|of the batch|batch statistics|training", "running|training|statistics|evaluation"),
         where=r"\bn1",
+        claims="statistics",
     ),
     FUNCTIONS.case(
         "epsilon of each BatchNorm",

@@ -9,7 +9,7 @@ from math import isfinite
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._models.crossings import is_in
 from crosscheck._models.edits import EditSearch, casts
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ROUNDINGS, Found
 from crosscheck._models.extra_weights import extra_weight
 from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
@@ -214,7 +214,11 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
         landmark = found.landmarks[number]
         step = found.flat.steps[landmark.step]
         error = accuracy.torch if accuracy.side == "torch" else accuracy.jax
-        who = "PyTorch" if accuracy.side == "torch" else "JAX"
+        who, beside = ("PyTorch", "JAX") if accuracy.side == "torch" else ("JAX", "PyTorch")
+        makes = f"where rounding every operation makes {accuracy.rounding:.2g}"
+        if ROUNDINGS * accuracy.rounding >= error:  # its own program in so few digits explains it
+            other = accuracy.jax if accuracy.side == "torch" else accuracy.torch
+            makes = f"{beside} by {other:.2g}: {who} computes a part there in fewer digits"
         yield Fault(
             torch=landmark.path,
             kind=type(found.torch.modules[landmark.path]).__name__ if landmark.path in found.torch.modules else "",
@@ -224,8 +228,7 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
             cause="inaccurate",
             side=accuracy.side,
             error=error,
-            explanation=casts(found, number) * (accuracy.side == "jax")
-            + f"{who} errs by {error:.2g}, where rounding every operation makes {accuracy.rounding:.2g}",
+            explanation=casts(found, number) * (accuracy.side == "jax") + f"{who} errs by {error:.2g}, {makes}",
             layers=(number,),
         )
 

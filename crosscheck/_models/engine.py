@@ -15,6 +15,7 @@ from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models import jax_recording, memory, uncompared
+from crosscheck._models.alignment import PRODUCTS
 from crosscheck._models.distances import blank
 from crosscheck._models.ends import ends
 from crosscheck._models.fixed import Fixed
@@ -150,6 +151,7 @@ def run(
     memory.check(flat, order, once.numbers)
     torch = record(TorchProgram(torch_model, inputs, "cpu", once.shared), outputs.names)
     trim()
+    flat = jax_recording.as_often(flat, sum(use.kind in PRODUCTS for use in torch.uses))
     fixed = Fixed(flat, model.weights)
     uses = jax_recording.uses(flat, fixed.numbers)
     pairs = pair(torch.uses, [use for _, use, _ in uses])

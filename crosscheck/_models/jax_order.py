@@ -39,7 +39,7 @@ def uses_first(flat: JaxProgramFlat) -> None:
     taken: set[int] = set()
     for k, step in enumerate(flat.steps):
         data = [one for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA]
-        if not _is_use(flat, step) or len(data) != 1:
+        if not is_use(flat, step) or len(data) != 1:
             continue
         first = makers.get(data[0], -1)
         for user in (one for one in users[data[0]] if first < one < k and one not in taken):
@@ -62,7 +62,8 @@ def _led_to(flat: JaxProgramFlat, users: Mapping[int, list[int]], first: int, en
     return found
 
 
-def _is_use(flat: JaxProgramFlat, step: Step) -> bool:
+def is_use(flat: JaxProgramFlat, step: Step) -> bool:
+    """Whether a step computes with data and a weight."""
     given = [one for one in step.inputs if isinstance(one, int)]
     return step.operation.kind == DATA and any(flat.kinds[one] == WEIGHT and is_float(flat.avals[one]) for one in given)
 
@@ -70,7 +71,7 @@ def _is_use(flat: JaxProgramFlat, step: Step) -> bool:
 def _stays(flat: JaxProgramFlat, step: Step) -> bool:
     """Whether a step must not be moved: a use, a sum, a result, or one with effects."""
     effects = step.equation is not None and step.equation.effects
-    return bool(effects) or step.operation.name in ("add", "output") or _is_use(flat, step)
+    return bool(effects) or step.operation.name in ("add", "output") or is_use(flat, step)
 
 
 def _renumber(flat: JaxProgramFlat, steps: Sequence[Step]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.jax_order import drop_unused, uses_first
+from crosscheck._models.jax_order import drop_unused, is_use, uses_first
 from crosscheck._models.layouts import View, broadcast_features
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use
 from crosscheck._shadow.base import tracing
@@ -68,6 +68,8 @@ class JaxProgramFlat:
         avals: Shape and dtype of each value.
         shared: The program before it was made one on whole arrays; None if no devices share it.
         devices: The numbers of devices that exchange values.
+        merged: Whether one step takes the place of several that compute the same.
+        plain: Gives the program in which none does.
         rounded: Whether one side may hold a scalar of the other's source rounded to the dtype, as in a buffer.
     """
 
@@ -86,6 +88,8 @@ class JaxProgramFlat:
     shared: ClosedJaxpr | None = None
     devices: frozenset[int] = frozenset()
     rounded: bool = True
+    merged: bool = False
+    plain: Callable[[], JaxProgramFlat] | None = None
 
     @cached_property
     def interpreter(self) -> Interpreter:
@@ -151,16 +155,38 @@ def trace(
     flat = flattened(closed, names, dtype, exact)
     flat.shared = None if closed is shared else shared
     flat.devices = frozenset(site.devices for site in sharing.sites.values())
+    flat.plain = lambda: replace(
+        flattened(closed, names, dtype, exact, merge=False), shared=flat.shared, devices=flat.devices
+    )
     return flat
 
 
-def flattened(closed: ClosedJaxpr, names: Sequence[str], dtype: str, exact: Constants) -> JaxProgramFlat:
-    """The steps of a program whose first arguments are weights."""
-    return _Flattening(dtype, tuple(names), exact).run(closed)
+def as_often(flat: JaxProgramFlat, count: int) -> JaxProgramFlat:
+    """The program in which products with weights are as often as in torch, ``count`` times, if equal ones are not merged.
+
+    JAX may also compute the same twice by mistake, where torch computes two different things.
+    """
+    if flat.plain is None or not flat.merged:
+        return flat
+    plain = flat.plain()
+    return plain if abs(_products(plain) - count) <= abs(_products(flat) - count) else flat
+
+
+def _products(flat: JaxProgramFlat) -> int:
+    names = ("dot_general", "conv_general_dilated")
+    return sum(step.operation.name in names and is_use(flat, step) for step in flat.steps)
+
+
+def flattened(
+    closed: ClosedJaxpr, names: Sequence[str], dtype: str, exact: Constants, *, merge: bool = True
+) -> JaxProgramFlat:
+    """The steps of a program whose first arguments are weights; ``merge``: one step for several that compute the same."""
+    return _Flattening(dtype, tuple(names), exact, merge=merge).run(closed)
 
 
 class _Flattening:
-    def __init__(self, dtype: str, names: tuple[str, ...], exact: Constants) -> None:
+    def __init__(self, dtype: str, names: tuple[str, ...], exact: Constants, *, merge: bool) -> None:
+        self._merge = merge
         self.flat = JaxProgramFlat(dtype, names, exact=exact)
         self._numbers = count()
         self._computed: dict[Hashable, tuple[int, ...]] = {}
@@ -251,7 +277,8 @@ class _Flattening:
 
         One side may compute twice what the other computes once, and each use of a weight must have its partner.
         """
-        key = _key(equation, given, self.flat.exact)
+        key = _key(equation, given, self.flat.exact) if self._merge else None
+        self.flat.merged |= key is not None and key in self._computed
         if key is None or key not in self._computed:
             made = self._made(name, equation, function, given, avals, path)
             if key is None:

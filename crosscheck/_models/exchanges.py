@@ -95,7 +95,7 @@ WORDS = {
     ("numbered", "times"): "axis_index over {axes} counts blocks of another size; {other} gives PyTorch's values",
     ("joined", "swap"): "what devices along {axes} hold is concatenated in another order than PyTorch's",
     ("axis_index", "over"): "axis_index is over {axes}; over {other} it gives what PyTorch gives",
-    ("axis_index", "by"): "axis_index over {axes} is not that of the device that PyTorch's values need; add {other} to it",
+    ("axis_index", "by"): "axis_index over {axes} is that of another device than PyTorch's values need; add {other} to it",
     ("drawn", "apart"): "each of {n} devices along {axes} draws the same random numbers; fold its axis_index into the key",
 }
 

@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--devices", type=int, choices=(2, 4, 8), help="only this number of devices")
     parser.add_argument("--words", nargs="+", help="only rows whose names hold one of these")
     parser.add_argument("--json", type=Path, help="write the rows there, in place of those of the same tables and devices")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one table, as this program calls itself
     asked = parser.parse_args(arguments)
     if unknown := [one for one in asked.tables if one not in TABLES]:
         parser.error(f"TABLE: got {unknown[0]!r}, expected one of {', '.join(TABLES)}")
@@ -48,14 +49,14 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--json: the folder {asked.json.parent} does not exist; make it first")
     wanted = [(name, count) for name in asked.tables or TABLES for count in TABLES[name][1]]
     wanted = [(name, count) for name, count in wanted if asked.devices in (None, count)]
-    if len(wanted) == 1:
+    if asked.alone:
         return table(*wanted[0], asked.words, asked.json)
     words = ["--words", *asked.words] if asked.words else []
     begun = time.perf_counter()
     with TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         files = [Path(folder, f"{name}-{count}.json") for name, count in wanted]
         commands = [
-            [sys.executable, "-m", "sharded", name, "--devices", str(count), "--json", str(file), *words]
+            [sys.executable, "-m", "sharded", name, "--alone", "--devices", str(count), "--json", str(file), *words]
             for (name, count), file in zip(wanted, files, strict=True)
         ]
         codes = [run.returncode for run in pool.map(lambda one: subprocess.run(one, check=False), commands)]

@@ -77,8 +77,12 @@ def normed(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float, *, 
         found = F.layer_norm(x, x.shape[-1:], eps=eps)
     else:
         found = F.layer_norm(x, x.shape[-2:], eps=eps)
-    found = found if weight is None else found * weight
-    return found if bias is None else found + bias
+    return scaled(found, weight, bias)
+
+
+def scaled(x: Any, weight: Any, bias: Any) -> Any:
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
 
 
 def interleaved(x: Any, weight: Any, bias: Any, n: int, c: int, size: int, groups: int, eps: float) -> Any:
@@ -87,8 +91,7 @@ def interleaved(x: Any, weight: Any, bias: Any, n: int, c: int, size: int, group
     found = torch.empty_like(x)
     found[:, order] = F.group_norm(x[:, order], groups, eps=eps)
     shape = (1, c, *(1,) * (x.ndim - 2))
-    found = found if weight is None else found * weight.reshape(shape)
-    return found if bias is None else found + bias.reshape(shape)
+    return scaled(found, *(None if one is None else one.reshape(shape) for one in (weight, bias)))
 
 
 def weights_of(size: int, new: int, corners: bool, kernel: Function, support: float, antialias: bool) -> Any:

@@ -245,7 +245,7 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
         return Fact("form", role, torch=digits(old, new), jax=digits(new, old), where=said(segment, node), source=source)
 
     if operation == "unsqueeze" and _is_repeated(segment, node):
-        ways = ("of each part in turn, as repeat_interleave", "of the whole, as tile")
+        ways = ("as repeat_interleave", "as tile")
         rank = segment.values[node].ndim
         mine, theirs = (ways[one % rank <= (new if one == old else old) % rank] for one in (old, new))
         return Fact("form", "the repetition", torch=mine, jax=theirs, where=said(segment, node), source=source)

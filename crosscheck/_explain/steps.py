@@ -11,10 +11,9 @@ import torch
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment
-from crosscheck._explain.tables import FAMILIES, MOVING, PARTS, UNARY, VERBS
+from crosscheck._explain.tables import FAMILIES, MOVING, PARTS, PRODUCTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref
 
-PRODUCTS = frozenset(["mm", "addmm", "bmm"])
 FEWEST_STEPS = 3
 """Of fewer like values, nobody takes the mean over the steps."""
 

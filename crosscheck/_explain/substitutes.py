@@ -17,6 +17,7 @@ from crosscheck._explain.tables import (
     BINARY,
     COMPOSITES,
     FAMILIES,
+    GROUPS,
     MOVING,
     NORM,
     OWN_PADDING,
@@ -80,6 +81,8 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             fact = replace(fact, kind="binary", torch=VERBS[call.name], where=where)
         elif family is PADDING:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
+        elif family is GROUPS:
+            fact = replace(fact, kind="form", what="GroupNorm's groups", torch="of neighbouring channels")
         elif family is NORM:
             fact = replace(fact, kind="form", what="LayerNorm", torch="as usual")
         elif call.name in RESIZED:

@@ -138,7 +138,7 @@ NORM: Mapping[str, Function] = {
 """Other layer normalisations."""
 
 
-GROUPS: Mapping[str, Function] = {"groups of every n-th channel, PyTorch of neighbours": interleaved}
+GROUPS: Mapping[str, Function] = {"of every n-th channel": interleaved}
 """Other group norms."""
 
 
@@ -255,6 +255,7 @@ MOVING = PLAIN | {
     "same",
 }
 """Operations that give the numbers that they get."""
+PRODUCTS = frozenset(["mm", "addmm", "bmm"])
 PARTS = frozenset(["split", "split_with_sizes", "chunk", "unbind", "unsafe_split", "unsafe_chunk"])
 """Operations that cut an array into parts."""
 ROLES: Mapping[str, str] = {

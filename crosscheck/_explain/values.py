@@ -13,11 +13,10 @@ from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
 from crosscheck._explain.names import exchange, named, origin, said
 from crosscheck._explain.segment import Segment, sites
-from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, UNARY, VERBS
+from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
 SCORES = "transposed: axes -2 and -1 exchanged"
-PRODUCTS = frozenset(["mm", "addmm", "bmm", "convolution"])
 UNARY_NAMES = frozenset(name for name, family in FAMILIES.items() if family is UNARY)
 MOST_PAIRS = 60
 """So many values of one shape are exchanged in pairs at most."""
@@ -57,7 +56,7 @@ def extra(segment: Segment, value: int) -> Iterator[Edit]:
 def _for(segment: Segment, users: Sequence[int]) -> str:
     """The operation that uses a value, as the end of a clause, if it is a single one that does more than arithmetic."""
     call = segment.call(users[0]) if len(users) == 1 else None
-    plain = call is None or call.name in {*MOVING, *VERBS, *PRODUCTS, *UNARY_NAMES}
+    plain = call is None or call.name in {*MOVING, *VERBS, *PRODUCTS, "convolution", *UNARY_NAMES}
     return "" if plain else f", before {named(segment, users[0])}"
 
 

@@ -26,8 +26,8 @@ SMALL = 2**16
 """A model with fewer parameters runs its steps faster in one thread."""
 Slot = tuple[str, str]
 """A parameter, and the name of a tensor of the optimiser's state, or of an average of the weights."""
-AVERAGE = "average"
-"""The first word of the name of an average."""
+AVERAGE = "the average"
+"""How the name of an average begins; no optimiser calls a tensor of its state so."""
 
 
 @dataclass(frozen=True)

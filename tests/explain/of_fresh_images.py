@@ -238,7 +238,7 @@ CASES = (
         claims="transposed exchanged axis",
     ),
     WINDOWS.case(
-        "displaced once more in the place of back",
+        "displaced a second time, not back",
         {"back": lambda y: jnp.roll(y, (-1, -1), (1, 2))},
         "after out: roll by -1 in JAX, by 1 in PyTorch",
         (r"\broll|shift|displac", NEGATIVE + "|" + FLIPPED + r"|-1|\b[123]\b|direction|by"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from crosscheck._arithmetic.formats import Float64Array
 from crosscheck._compare.trials import Trials, sizes_of
@@ -38,6 +37,8 @@ class Fit:
 
     def best(self, run: Callable[[float], Array], starts: Sequence[float]) -> float | None:
         """The number at which the results agree; None if no start leads to one."""
+        from scipy.optimize import least_squares  # takes as long to import as a small comparison
+
         if not self._sizes.size:
             return None
         for start in starts:

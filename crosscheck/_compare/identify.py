@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from flint import arb
-from scipy.optimize import least_squares
 
 from crosscheck._arithmetic.formats import Float64Array, FloatArray, Format, widen
 from crosscheck._arithmetic.sampling import stratified
@@ -269,6 +268,7 @@ def _least_squares(
     function: Callable[[list[float]], Float64Array], values: Float64Array, start: list[float], free: list[int]
 ) -> list[float]:
     """The parameters with which the function is nearest to these values; those that are not free keep theirs."""
+    from scipy.optimize import least_squares  # takes as long to import as a small comparison
 
     def filled(given: Float64Array) -> list[float]:
         chosen = dict(zip(free, given.tolist(), strict=True))

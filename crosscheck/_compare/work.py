@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import torch
 from jax.extend.core import Jaxpr, jaxprs_in_params
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs
+from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._frameworks.torch_program import TorchProgram
 
 FEW = (32, 64)
@@ -66,7 +66,7 @@ def _of_jaxpr(jaxpr: Jaxpr) -> Work:
     return total
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(Mode):
     """Counts what a program of PyTorch runs."""
 
     def __init__(self) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.weak import WeakIdKeyDictionary
 
+from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._graph.graph import Call, Graph, Leaf, Ref
 from crosscheck._shadow.torch_operations import WIDE, Plan, plan_of, storage_of, written_by
 
@@ -27,7 +28,7 @@ _PACKAGES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 """Lines of torch and of crosscheck are no lines of the program."""
 
 
-class Recording(TorchDispatchMode):
+class Recording(Mode):
     """Records every operation that the program runs inside, views among them, in float64.
 
     Attributes:

@@ -380,7 +380,6 @@ def _described(
     name, params = step.operation.name, step.equation.params
     shape = tuple(step.equation.outvars[0].aval.shape)
     last = View(shape, (len(shape) - 1,) if shape else ())
-    rows = tuple(array.reshape(1, -1) for array in arrays)
     place, other = weights[0], data[0]
     if name == "dot_general" and len(data) == 1:
         contract, batch = params["dimension_numbers"]
@@ -410,7 +409,7 @@ def _described(
         given = tuple(step.equation.invars[other].aval.shape)
         matrix = arrays[0][tuple(slice(None) if axis in compact else slice(1) for axis in range(arrays[0].ndim))]
         return kind, view if given == shape else None, view, (matrix.reshape(1, -1),)
-    return "other", None, last, rows
+    return "other", None, last, tuple(array.reshape(1, -1) for array in arrays)
 
 
 def _before_broadcast(flat: JaxProgramFlat, number: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

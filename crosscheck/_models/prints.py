@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.uses import fingerprint
+from crosscheck._models.uses import bit_sum, fingerprint
 
 
 class Prints:
@@ -25,7 +25,8 @@ class Prints:
         self.likely = {name: (one.size, float(one.max(initial=-np.inf)) + 0.0) for name, one in arrays.items()}
         # a NaN is equal to no other one, but its words are
         likely = groups({name: (size, str(largest)) for name, (size, largest) in self.likely.items()})
-        alike = (group for names in likely for group in groups({name: self[name] for name in names}))
+        likelier = (group for names in likely for group in groups({name: bit_sum(arrays[name]) for name in names}))
+        alike = (group for names in likelier for group in groups({name: self[name] for name in names}))
         self.copied = {name for group in alike for name in group}
 
     def __getitem__(self, name: str) -> Hashable:

@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._models.blocks import in_blocks, large_operands
 from crosscheck._models.compiling import Stretch
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.stepping import Arithmetic, as_it_is
@@ -178,25 +179,29 @@ class Run:
 
     def _step(self, step: Step) -> None:
         self._before(step)
-        picked = self._picked(step)
-        given = [] if picked else [self.read(one) for one in step.inputs]
+        made = self._of_large(step) if self.wide else None
+        if made is None:
+            made = self.results(step, [self.read(one) for one in step.inputs])
         self.values.update(self._before_step)
         self._before_step = {}
-        self.values.update(zip(step.outputs, picked or self.results(step, given), strict=True))
+        self.values.update(zip(step.outputs, made, strict=True))
         self._after(step)
 
-    def _picked(self, step: Step) -> Sequence[Any]:
-        """The rows of a table that a step picks, widened; none of another step.
+    def _of_large(self, step: Step) -> Sequence[Any] | None:
+        """The results of a step that needs few numbers of a weight at once; None of another step.
 
-        A table is as large as many layers, and a step picks few of its rows.
+        A table or the weight of logits is as large as many layers: it is not held in float64 as a whole.
         """
-        if not self.wide or step.operation.name != "gather" or not isinstance(step.inputs[0], int):
-            return []
-        table = self.values.as_held(step.inputs[0])
-        if table.dtype == wide_of(table.dtype):
-            return []
-        found = as_it_is(step, [jnp.asarray(table), *map(self.read, step.inputs[1:])])
-        return [lax.convert_element_type(one, wide_of(one.dtype)) for one in found]
+        for place in large_operands(step):
+            held = self.values.as_held(step.inputs[place])
+            if held.dtype == wide_of(held.dtype):
+                continue
+            others = [None if k == place else self.read(one) for k, one in enumerate(step.inputs)]
+            if step.operation.name == "gather":
+                found = as_it_is(step, [jnp.asarray(held), *others[1:]])
+                return [lax.convert_element_type(one, wide_of(one.dtype)) for one in found]
+            return in_blocks(step, place, held, others, self.results)
+        return None
 
     def _together(self, stretch: Stretch) -> None:
         self._before(stretch.steps[0])

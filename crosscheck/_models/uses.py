@@ -41,6 +41,14 @@ def fingerprint(array: Array) -> tuple[str, int, int]:
     return numbers.dtype.kind, numbers.size, total % 2**64
 
 
+def bit_sum(array: Array) -> int:
+    """A key that arrays with the same numbers in the same dtype have, in any order; others may have it too."""
+    numbers = np.ravel(array, order="K")
+    words = np.dtype(f"u{numbers.dtype.itemsize if numbers.dtype.kind != 'c' else numbers.dtype.itemsize // 2}")
+    blocks = (numbers[start : start + BLOCK] for start in range(0, numbers.size, BLOCK))
+    return sum(int((one + numbers.dtype.type(0)).view(words).sum(dtype=np.uint64)) for one in blocks)
+
+
 def _hashed(numbers: Array) -> int:
     """The sum of the hashes of some numbers, in whatever dtype they are."""
     wide = numbers.astype(np.complex128 if numbers.dtype.kind == "c" else np.float64)

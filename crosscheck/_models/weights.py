@@ -21,7 +21,7 @@ from crosscheck._models.records import INTEGERS, WeightMatch
 from crosscheck._models.sums import Sum, summed
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.uses import Use, digest
-from crosscheck._models.whole_weights import Sources, Whole, equal
+from crosscheck._models.whole_weights import Sources, Whole
 
 BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
@@ -134,7 +134,7 @@ class _Account:
                 for owner in owners
                 for order in orders(self.mine[owner].shape, array.shape)
             ]
-            fits = [one for one in forms if equal(one.seen(self.mine[one.torch]), array)]
+            fits = [one for one in forms if one.holds(self.mine[one.torch], array)]
             if len(fits) == 1:
                 yield name, fits[0]
 

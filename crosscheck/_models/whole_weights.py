@@ -14,6 +14,8 @@ from crosscheck._models.places import TorchPlaces
 
 FEW = 3
 """The layout of an array shows in one whose axes have at most so many numbers."""
+FEW_PLACES = 64
+"""Two arrays are compared in so many places before all their numbers are."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class Whole:
     def seen(self, array: Array) -> Array:
         """An array of torch's shape as JAX holds it."""
         return array.transpose(self.order).reshape(self.there)
+
+    def holds(self, array: Array, there: Array) -> bool:
+        """Whether JAX's array holds the numbers of torch's in this layout: most other arrays show in a few places."""
+        moved = array.transpose(self.order)
+        few = np.arange(0, there.size, there.size // FEW_PLACES + 1)
+        mine, theirs = (one[np.unravel_index(few, one.shape)] for one in (moved, there))
+        return np.array_equal(mine, theirs) and np.array_equal(moved.reshape(self.there), there)
 
     def back(self, array: Array) -> Array:
         """An array of JAX's shape as torch holds it."""
@@ -67,8 +76,3 @@ class Sources(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._whole) + len(self._others)
-
-
-def equal(one: Array, other: Array) -> bool:
-    """Whether two arrays of one shape are equal; most unequal ones differ in their first row."""
-    return np.array_equal(one[:1], other[:1]) and np.array_equal(one, other) if one.ndim else bool(one == other)

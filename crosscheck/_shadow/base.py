@@ -75,6 +75,16 @@ class Flushing(Lifted, Protocol):
         """A clean run in which every float result below the smallest normal number of the program's dtype becomes 0."""
 
 
+BLOCK = 2**22
+"""The most numbers of a weight that are held in float64 together, where a product may be computed part by part."""
+
+
+def parts(size: int, length: int) -> list[slice]:
+    """Equal parts of an axis of an array of so many numbers, each with at most ``BLOCK`` of them where that is possible."""
+    rows = -(-length // max(1, min(length, -(-size // BLOCK))))
+    return [slice(begin, min(begin + rows, length)) for begin in range(0, length, rows)]
+
+
 def reduction_factor(count: int) -> float:
     """The factor of the noise on the operands of a sum over ``count`` elements."""
     return float(max(1.0, np.sqrt(count) / 4))

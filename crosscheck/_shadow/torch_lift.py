@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._frameworks.torch_backend import one_thread
+from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
+from crosscheck._shadow.torch_blocks import in_blocks
 from crosscheck._shadow.torch_float64 import from_rounded, in_float64
 from crosscheck._shadow.torch_operations import (
     ALGORITHMS,
@@ -57,7 +59,7 @@ _PICKS = frozenset(["embedding", "index_select"])
 """Operations that only pick numbers: those of a parameter are widened when they have been picked."""
 
 
-class _Rounding(TorchDispatchMode):
+class _Rounding(Mode):
     """Runs operations on float64 tensors and imitates the rounding of each; a fused one is run step by step."""
 
     def __init__(self, noise: Noise, opaque: set[str]) -> None:
@@ -119,7 +121,7 @@ class _Rounding(TorchDispatchMode):
         return self.spoil(result) if isinstance(result, torch.Tensor) else mapped(self.noisy, result)
 
 
-class _Lifting(TorchDispatchMode):
+class _Lifting(Mode):
     """Runs each operation unchanged, and again on the shadows."""
 
     draws = False
@@ -166,6 +168,12 @@ class _Lifting(TorchDispatchMode):
             self._narrow(args[0].dtype)
             self._is_wide = True
             return func(*args, **kwargs)
+        blocks = None if self._rounding else in_blocks(plan, args, kwargs, self._shadows.is_parameter)
+        if blocks is not None:
+            self._narrow(args[-1].dtype)
+            self._is_wide = True
+            wide = [func(*mapped(self._shadows.of, others), weight) for *others, weight in blocks]
+            return self._settled(func(*args), torch.cat(wide, 1), [])
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
         self._is_wide = True
         self.draws |= plan.drawn and plan.name not in EMPTY

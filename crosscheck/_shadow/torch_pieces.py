@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._shadow.torch_operations import plan_of, storage_of, tensors_in, written_by
 
 
@@ -26,7 +26,7 @@ def in_pieces() -> Iterator[None]:
         yield
 
 
-class Counting(TorchDispatchMode):
+class Counting(Mode):
     """Counts the numbers in the results of operations that are no views, and sees which parameters are written to.
 
     At the end these parameters have their numbers again.

@@ -1,0 +1,27 @@
+"""Products with large weights, a block of columns after the other: no weight is held in float64 as a whole."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from crosscheck._shadow.base import parts
+from crosscheck._shadow.torch_operations import Plan
+
+_PRODUCTS = frozenset(["mm", "addmm"])
+
+
+def in_blocks(plan: Plan, args: Any, kwargs: Any, is_weight: Callable[[Any], bool]) -> Iterator[list[Any]] | None:
+    """The operands of an operation for each block of its columns, the weight in float64; None of another operation."""
+    if plan.name not in _PRODUCTS or kwargs or not is_weight(args[-1]):
+        return None
+    *others, weight = args
+    ranges = parts(weight.numel(), weight.shape[1])
+    return _blocks(others, weight, ranges) if len(ranges) > 1 else None
+
+
+def _blocks(others: list[Any], weight: Any, ranges: list[slice]) -> Iterator[list[Any]]:
+    *added, left = others
+    for part in ranges:
+        beside = [one if one.shape[-1] == 1 else one[..., part] for one in added]
+        yield [*beside, left, weight[:, part].to(torch.float64)]

@@ -34,6 +34,7 @@ from ._models.report import Fault as Fault
 from ._models.report import Layer as Layer
 from ._models.report import ModelsReport as ModelsReport
 from ._models.script import Segment as Segment
+from ._models.weight_files import read_weights as read_weights
 from ._records.deviations import Anchor as Anchor
 from ._records.deviations import Deviation as Deviation
 from ._records.deviations import Region as Region

@@ -11,7 +11,7 @@ from crosscheck._cli import caching, options, paths
 from crosscheck._cli.command import Command
 from crosscheck._cli.options import numbers
 from crosscheck._cli.output import echo, finish, one_message, save, save_all, save_figure, show, written
-from crosscheck._cli.progress import working
+from crosscheck._cli.progress import running
 from crosscheck._records.names import DTYPES
 
 
@@ -28,6 +28,7 @@ from crosscheck._records.names import DTYPES
 @options.orders("0 values, 1 also gradients by every parameter; 1 by default.")
 @options.seed("cotangents and noise")
 @paths.figure("--figure", "Draw the error over depth")
+@click.option("--keep", metavar="FILE", help="Keep each finished run of JAX, so that the command, stopped, goes on with it.")
 @click.option("--segments", metavar="FOLDER", help="Write a script for each fault that runs it alone, with its arrays.")
 @written
 @caching.option
@@ -42,6 +43,7 @@ def models(
     orders: tuple[str, ...],
     seed: int,
     figure_path: str | None,
+    keep: str | None,
     segments: str | None,
     json_path: str | None,
     html_path: str | None,
@@ -58,8 +60,8 @@ def models(
 
     if segments is not None:
         paths.of_this_command().into("--segments", segments)
-    given: dict[str, Any] = {"dtype": dtype, "seed": seed, "weights": weights}
-    with one_message(), working("comparing the models"):
+    given: dict[str, Any] = {"dtype": dtype, "seed": seed, "weights": weights, "keep": keep}
+    with one_message(), running("comparing the models") as progress:
         if orders:
             given["order"] = max(numbers(orders), key=str)
         if torch_to_jax is not None:
@@ -69,7 +71,7 @@ def models(
         if params is not None:
             given["params"] = made("--params", params)
         paths.of_this_command().read_modules()
-        report = compare_models(*sides, arrays, **given)
+        report = compare_models(*sides, arrays, progress=progress, **given)
     show(layout(report.document()))
     if figure_path is not None and report.layers:
         save_figure(figure_path, report.plot())

@@ -63,6 +63,13 @@ def working(on: str) -> Iterator[None]:
 
 
 @contextmanager
+def running(on: str) -> Iterator[Callable[[str], None]]:
+    """A function of the part of the work that is running."""
+    with _bar(on, None, EVERY) as move:
+        yield lambda what: move(description=f"{on}, {what}")
+
+
+@contextmanager
 def steps_done() -> Iterator[Callable[[str, int], None]]:
     """A function of what is compared and the number of its steps done since the last call."""
     with _bar("comparing the trainings", None, EVERY) as move:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,12 @@ from crosscheck._models.alignment import PRODUCTS
 from crosscheck._models.distances import blank
 from crosscheck._models.ends import ends
 from crosscheck._models.fixed import Fixed
-from crosscheck._models.forcing import FLOOR, Forced, Forcing
+from crosscheck._models.forcing import FLOOR, Forced, Forcing, Progress
 from crosscheck._models.gradients import BackwardError, gradients
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.jumps import without_jumps
+from crosscheck._models.kept_runs import KeptRuns, comparison_of
 from crosscheck._models.landmarks import Landmark, landmarks
 from crosscheck._models.pairing import Pair, pair
 from crosscheck._models.quantities import other_quantities
@@ -140,16 +144,19 @@ def run(
     lay_out: Callable[[Inputs], Inputs] | None = None,
     order: int = 1,
     seed: int = 0,
+    keep: Path | None = None,
+    progress: Progress = lambda what: None,
 ) -> Found:
     """Record torch, trace JAX, pair the weights, force, and locate faults; then measure the dtype and gradients.
 
     ``lay_out`` makes JAX's inputs of torch's.
     """
+    progress("running PyTorch")
     model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order)
     once = returned(torch_model, inputs)
     outputs = once.outputs
     memory.check(flat, order, once.numbers)
-    torch = record(TorchProgram(torch_model, inputs, "cpu", once.shared), outputs.names)
+    torch = record(TorchProgram(torch_model, inputs, "cpu", once.shared), outputs.names, progress)
     trim()
     flat = jax_recording.as_often(flat, sum(use.kind in PRODUCTS for use in torch.uses))
     fixed = Fixed(flat, model.weights)
@@ -173,6 +180,9 @@ def run(
                 break
             marks = more
             forcing = Forcing(torch, flat, marks, fixed, model.weights, jax_inputs.leaves, loose)
+            forcing.progress = progress
+            if keep is not None:
+                forcing.kept = KeptRuns(keep, _name(forcing))
             located = locate(forcing)
             in_part: list[str] = []
             if any(error > FLOOR for error in located.errors.values()):
@@ -228,6 +238,16 @@ def run(
         except BackwardError as error:
             found.raised = error
     return found
+
+
+def _name(forcing: Forcing) -> str:
+    """The name of a comparison in a file that keeps runs."""
+    expected = (one for mark in forcing.landmarks for one in (mark.expected.narrow, mark.expected.wide))
+    places = [(mark.step, mark.place, mark.path) for mark in forcing.landmarks]
+    versions = [metadata.version(one) for one in ("torch-jax-crosscheck", "jax", "torch", "numpy")]
+    return comparison_of(
+        forcing.flat, chain(forcing.weights, forcing.inputs, expected), places, sorted(forcing.loose), versions
+    )
 
 
 def _share(forcing: Forcing, number: int) -> float:

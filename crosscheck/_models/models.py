@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from crosscheck import _arguments
@@ -34,6 +35,8 @@ def compare_models(
     order: int = 1,
     dtype: str | Any = "float32",
     seed: int = 0,
+    keep: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> ModelsReport:
     """Compare a model of PyTorch with its port to JAX: which layer goes wrong first, and what differs there?
 
@@ -55,6 +58,9 @@ def compare_models(
         order: 0 compares values; 1 also compares the gradients by every parameter.
         dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``. Both models are cast to it.
         seed: The seed of cotangents and noise.
+        keep: A file that keeps each finished run of JAX. The same comparison in another process, as after an interruption,
+            takes these runs from it. Gradients are not kept.
+        progress: Called with what is running, such as ``JAX in float64: blocks.3.mlp``.
 
     Returns:
         The report.
@@ -88,6 +94,8 @@ def compare_models(
     dtype = _arguments.dtype(dtype)
     if lost := lacking().among(FRAMEWORKS, [dtype]):
         raise UsageError(f"dtype: {'; '.join(f'no {what}: {why}' for what, why in lost.items())}; give another one")
+    _arguments.progress(progress)
+    kept = None if keep is None else _arguments.path("keep", keep)
     begun = time.perf_counter()
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
     name = f"{type(torch_model).__name__} / {_name(jax_model)}"
@@ -97,7 +105,19 @@ def compare_models(
         filled, matches = copied(torch_model, jax_model, params, *given, seed, likeliest=True)
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
     lay_out = partial(laid_out, torch_to_jax=torch_to_jax, dtype=dtype, seed=seed)
-    found = run(torch_model, jax_model, params, gathered, theirs, lay_out=lay_out, order=order, seed=seed)
+    tell = progress or (lambda what: None)
+    found = run(
+        torch_model,
+        jax_model,
+        params,
+        gathered,
+        theirs,
+        lay_out=lay_out,
+        order=order,
+        seed=seed,
+        keep=kept,
+        progress=tell,
+    )
     found.uncopied = not_copied(found, matches)
     return _report(found, name, TorchProgram(torch_model, gathered, "cpu"), begun)
 

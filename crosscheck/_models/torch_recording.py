@@ -108,6 +108,7 @@ class Observer:
         self._module = module
         self.shadow: Callable[[Any], Any] = lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
         """Gives a tensor in float64."""
+        self.progress: Callable[[str], None] = lambda what: None
 
     @property
     def path(self) -> str:
@@ -130,6 +131,7 @@ class Observer:
 
     def _entered(self, name: str, given: Any) -> None:
         self._path.append(name)
+        self.progress(f"PyTorch: {name}")
         with unseen():
             self.calls.append((name, len(self.operations), tuple(map(self._argument, given))))
 
@@ -360,10 +362,13 @@ def _wide(tensor: Any) -> Array:
     return np.asarray(detached.to(torch.float64).numpy())
 
 
-def record(program: TorchProgram, names: tuple[str, ...]) -> TorchRecord:
+def record(
+    program: TorchProgram, names: tuple[str, ...], progress: Callable[[str], None] = lambda what: None
+) -> TorchRecord:
     """Run a model once, in its dtype and in float64, and record its operations; ``names`` are those of its outputs."""
     module = program.function
     observer = Observer(module)
+    observer.progress = progress
     flat = program.flat(0)
     weights = {name: one for name, one in [*module.named_buffers(), *module.named_parameters()] if one.is_floating_point()}
     graph = Recording(

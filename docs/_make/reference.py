@@ -37,6 +37,7 @@ GROUPS = {
         "Segment",
         "Gradient",
         "copy_weights",
+        "read_weights",
         "WeightMatch",
     ),
     "Settings": ("precision",),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 
 import crosscheck
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import memory
+from crosscheck._models import memory, spilled
 from crosscheck._models.arguments import both_inputs
 from crosscheck._models.recording import returned
 from crosscheck._models.torch_recording import TorchRecord, record
@@ -167,3 +168,55 @@ def test_the_estimate_is_what_a_comparison_takes_within_30_percent(name: str, or
     done = subprocess.run(command, env=own, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert 0.7 <= found["estimated"] / found["measured"] <= 1.3, found
+
+
+class Logits(nn.Module):
+    """A table whose rows are picked, and multiplied by for the logits."""
+
+    def __init__(self, words: int, width: int) -> None:
+        super().__init__()
+        self.table, self.norm = nn.Embedding(words, width), nn.LayerNorm(width)
+
+    def forward(self, ids: Any) -> Any:
+        return self.norm(self.table(ids)) @ self.table.weight.T
+
+
+def logits(p: dict[str, Any], ids: Any) -> Any:
+    h = p["table.weight"][ids]
+    h = (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-5) * p["norm.weight"] + p["norm.bias"]
+    return h @ p["table.weight"].T
+
+
+def both(words: int, width: int) -> tuple[nn.Module, dict[str, Any], list[Any]]:
+    torch.manual_seed(0)
+    model = Logits(words, width)
+    params = {name: one.detach().numpy().copy() for name, one in model.named_parameters()}
+    return model, params, [np.random.default_rng(0).integers(0, words, (2, 5))]
+
+
+def test_a_product_with_a_large_weight_is_computed_in_parts() -> None:
+    model, params, ids = both(5000, 1000)  # more numbers than are held in float64 together
+    right = crosscheck.compare_models(model, logits, ids, params=params)
+    assert right.passed, right.story()
+
+    def wrong(p: dict[str, Any], ids: Any) -> Any:
+        return logits(p, ids).at[..., -1].multiply(2.0)
+
+    report = crosscheck.compare_models(model, wrong, ids, params=params, order=0)
+    assert not report.passed
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_gradients_that_wait_on_a_disk_are_judged_as_those_in_memory(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
+    model, params, ids = both(30, 6)
+
+    def port(p: dict[str, Any], ids: Any) -> Any:
+        return logits({**p, "norm.bias": jax.lax.stop_gradient(p["norm.bias"])} if stops else p, ids)
+
+    reports = []
+    for numbers in (spilled.IN_MEMORY, 0):
+        monkeypatch.setattr(spilled, "IN_MEMORY", numbers)
+        reports.append(crosscheck.compare_models(model, port, ids, params=params))
+    assert reports[0].passed is not stops
+    assert reports[0].gradients == reports[1].gradients
+    assert {one.parameter for one in reports[0].gradients} == set(params)

@@ -21,6 +21,8 @@ LEAST = 2.0**-17
 """They count as at least that much of all, or of ``FILLED``: of smaller ones, float64 may have no digit, as far below 0."""
 FEWEST = 4
 """The root mean square of fewer numbers may be small by chance."""
+BLOCK = 2**20
+"""So many numbers are compared together, where those around them do not count."""
 WHOLE = 2.0**-20
 """The least error of integers that differ, however large they are."""
 
@@ -39,6 +41,8 @@ def distance(matrix: Array, expected: Array, *, in_parts: bool = True) -> float:
     Infinite if one is NaN or infinite and the other is not equal to it.
     """
     whole = expected.dtype.kind in "iub"
+    if not (in_parts or whole) and expected.size > BLOCK:
+        return _in_blocks(matrix.reshape(-1), expected.reshape(-1))
     one, other = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
     shape = expected.shape
     with np.errstate(invalid="ignore"):  # infinity minus infinity
@@ -56,6 +60,23 @@ def distance(matrix: Array, expected: Array, *, in_parts: bool = True) -> float:
     in_parts = in_parts and largest > 0 and size > 0
     if in_parts and (_uneven(apart.reshape(shape), size) or _beside_fills(other, size) is not None):
         return float((np.abs(one - other).reshape(shape) / sizes(other.reshape(shape))).max())
+    return largest / size if size else (0.0 if largest == 0 else float("inf"))
+
+
+def _in_blocks(matrix: Array, expected: Array) -> float:
+    """The distance relative to the root mean square of all numbers, without another array of their size."""
+    largest, squares, count = 0.0, 0.0, 0
+    for start in range(0, expected.size, BLOCK):
+        one, other = (np.asarray(array[start : start + BLOCK], np.float64) for array in (matrix, expected))
+        finite = np.isfinite(one) & np.isfinite(other)
+        if not finite.all():
+            if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
+                return float("inf")
+            one, other = one[finite], other[finite]
+        largest = max(largest, float(np.abs(one - other).max(initial=0.0)))
+        size = _size(other, out=np.empty_like(other))
+        squares, count = squares + size * size * other.size, count + other.size
+    size = float(np.sqrt(squares / max(1, count)))
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 

@@ -50,7 +50,7 @@ class Judging:
     ) -> None:
         """``mine``: torch's gradients by name; a parameter that is a view of another one has no numbers of its own."""
         self._module, self._model, self._accounted = module, model, accounted
-        self._mine = {name: one for name, one in mine.items() if name in record.weights}
+        self._mine, self._names = mine, [name for name in mine if name in record.weights]
         self._places = Places({name: one.shape for name, one in record.weights.items()})
         self._holders: dict[str, list[str]] = defaultdict(list)
         for leaf in model.names:
@@ -98,17 +98,17 @@ class Judging:
 
     def found(self) -> list[Gradient]:
         """The gradients by every parameter; also by those of which JAX holds no number."""
-        alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._mine}
-        return [self._found.get(name, alone[name]) for name in self._mine]
+        alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
+        return [self._found.get(name, alone[name]) for name in self._names]
 
     def _judge(self, name: str, theirs: Array, spread: Array | None, known: BoolArray) -> None:
-        if name not in self._mine:  # a buffer, or a parameter that is not trained
+        if name not in self._names:  # a buffer, or a parameter that is not trained
             return
-        mine, holders = self._mine[name], self._holders[name]
-        mine = np.zeros(theirs.shape) if mine is None else mine.reshape(theirs.shape)
+        given, holders = self._mine[name], self._holders[name]
+        mine = np.zeros(theirs.shape) if given is None else given.reshape(theirs.shape)
         judged = _judged(name, mine, theirs, spread, known, holders)
         padding = self._padding(name) if judged.cause else None
-        if padding is not None and self._mine[name] is not None:
+        if padding is not None and given is not None:
             beside = known.reshape(self._places.shapes[name]).copy()
             beside[padding] = False
             if _judged(name, mine, theirs, spread, beside.reshape(known.shape), holders).cause is None:
@@ -138,8 +138,9 @@ def _judged(name: str, mine: Array, theirs: Array, spread: Array | None, known: 
     if not known.all():
         mine, theirs, spread = mine[known], theirs[known], None if spread is None else spread[known]
     a, b = mine.reshape(-1, 1), theirs.reshape(-1, 1)
-    size = float(np.sqrt(np.mean(a**2)))
-    tolerance = max(FLOOR, float(spread.max()) / size if spread is not None and size else 0.0)
+    tolerance = FLOOR
+    if spread is not None and (size := float(np.sqrt(np.mean(a**2)))):
+        tolerance = max(FLOOR, float(spread.max()) / size)
     # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
     error = distance(b, a, in_parts=False)
     if blank(a) and np.isfinite(error):

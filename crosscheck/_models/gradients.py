@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from jax.extend.core import ClosedJaxpr
+from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._allocator import trim
 from crosscheck._arithmetic.formats import FORMATS
@@ -24,6 +27,7 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of
 from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run, on_the_cpu
+from crosscheck._models.spilled import Spilled
 from crosscheck._models.stops import stopped
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, widened
@@ -137,32 +141,34 @@ def _spread(clear: Array, constants: Array, operations: Array, unit: float) -> A
     return found.reshape(clear.shape)
 
 
-def _of_torch(
-    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
-) -> tuple[dict[str, Array | None], bool]:
+def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> tuple[Spilled, bool]:
     """The gradients by name, and whether some of its operations were rounded to the dtype."""
     parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
-    absent: set[str] = set()
+    found = Spilled(parameters)
+
+    def take(name: str, parameter: Any) -> None:
+        """Take a gradient as soon as it is there, so that torch holds one at a time."""
+        with _disable_current_modes(), torch.no_grad():
+            dense = parameter.grad if parameter.grad.layout is torch.strided else parameter.grad.to_dense()
+            found.put(name, lifted.wide(dense))
+            parameter.grad = None
 
     def run(*leaves: Any) -> list[Any]:
         with torch.enable_grad():
             results = program.values([leaf.detach() for leaf in leaves[: len(program.inputs.leaves)]])
             along = zip(floats, leaves[len(program.inputs.leaves) :], strict=True)
             chosen = [(results[k], one) for k, one in along if results[k].requires_grad]
-            by = list(parameters.values())
-            found: Sequence[Any] = [None] * len(by)
-            if chosen and by:
-                values, cotangents = zip(*chosen, strict=True)
-                found = torch.autograd.grad(values, by, cotangents, allow_unused=True)
-        absent.update(name for name, one in zip(parameters, found, strict=True) if one is None)
-        return [torch.zeros_like(by) if one is None else one for one, by in zip(found, parameters.values(), strict=True)]
+            if chosen and parameters:
+                torch.autograd.backward(*zip(*chosen, strict=True), inputs=list(parameters.values()))
+        return []
 
     lifted = TorchLifted(run, program.inputs.fmt.name)
     lifted.parameters = [one.detach() for one in program.function.parameters()]
-    with torch.enable_grad():
-        found = lifted.run([*map(widened, program.inputs.leaves), *cotangents])
-    by_name = {name: None if name in absent else one for name, one in zip(parameters, found, strict=True)}
-    return by_name, bool(lifted.met.opaque)
+    with ExitStack() as hooks, torch.enable_grad():
+        for name, one in parameters.items():
+            hooks.callback(one.register_post_accumulate_grad_hook(partial(take, name)).remove)
+        lifted.run([*map(widened, program.inputs.leaves), *cotangents])
+    return found, bool(lifted.met.opaque)
 
 
 def _jax_program(

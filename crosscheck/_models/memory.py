@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._models.fixed import moved, needed_by
 from crosscheck._models.jax_recording import JaxProgramFlat
+from crosscheck._models.spilled import IN_MEMORY
 from crosscheck._models.uses import DATA, WEIGHT
 from crosscheck._records.errors import UsageError
 
@@ -22,8 +22,6 @@ WIDE = 8
 """The bytes of a number in float64."""
 START = 20_000_000
 """Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
-IMPORTED = {"torch._dynamo": 90_000_000}
-"""Measured: what torch imports when its operations are first recorded, unless the process has it already."""
 PROGRAM = (2_100_000, 2_400_000)
 """Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
 PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
@@ -119,8 +117,7 @@ def needed(flat: JaxProgramFlat, order: int, made: int = 0) -> int:
 
 def _total(sizes: Sizes, dtype: str, order: int) -> int:
     size = FORMATS[dtype].dtype.itemsize
-    imported = sum(taken for module, taken in IMPORTED.items() if module not in sys.modules)
-    always = START + imported + sizes.programs * PROGRAM[order]
+    always = START + sizes.programs * PROGRAM[order]
     # what NumPy does not compute with is held once more by each side, in float32
     held = 2 * sizes.weights * FORMATS["float32"].dtype.itemsize if size < FORMATS["float32"].dtype.itemsize else 0
     record = sizes.made * (size + WIDE)
@@ -141,11 +138,11 @@ def _runs(sizes: Sizes, size: int) -> int:
 
 def _gradients(sizes: Sizes, size: int) -> int:
     """The gradients: computed by torch, then by JAX, each of which is compared when it is there."""
-    weights, largest = sizes.weights, sizes.largest
+    waiting, largest = min(sizes.weights, IN_MEMORY), sizes.largest
     # torch keeps many results for the backward pass, and adds up the gradients of a weight that is used twice
-    torch = weights * (WIDE + size) + largest * 2 * (WIDE + size) + sizes.made * (WIDE + size) // 2
+    torch = waiting * WIDE + largest * 2 * (WIDE + size) + sizes.made * (WIDE + size) // 2
     # where the gradients are not equal, three runs of JAX go on together, and each needs a third of its results later
-    jax = weights * WIDE + largest * 6 * WIDE + sizes.steps * WIDE
+    jax = waiting * WIDE + largest * 6 * WIDE + sizes.steps * WIDE
     return max(torch, jax)
 
 

@@ -22,7 +22,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
-from crosscheck._frameworks.torch_backend import one_thread
+from crosscheck._frameworks.torch_backend import one_thread, to_array
 from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
 from crosscheck._shadow.torch_blocks import in_blocks
@@ -337,6 +337,8 @@ class TorchLifted:
         """Called after every operation of a run that is not a view of its operand."""
         self.parameters: Sequence[Any] = ()
         """Tensors that are there before the run, such as weights: not all of them are held in float64 at once."""
+        self.wide: Callable[[Any], Array] = to_array
+        """During a run, the numbers of a tensor in float64, outside of all modes."""
 
     @property
     def met(self) -> Met:
@@ -346,6 +348,7 @@ class TorchLifted:
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         """See ``crosscheck._shadow.base.Lifted``."""
         shadows = Shadows(self.parameters)
+        self.wide = lambda tensor: _array(shadows.of(tensor))
         rounding = _Rounding(noise, self._opaque) if noise else None
         tensors = []
         for argument in arguments:

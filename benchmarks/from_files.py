@@ -31,7 +31,7 @@ def write(path: Path, shapes: Mapping[str, tuple[int, ...]], transposed: bool) -
     end = 0
     for name, shape in shapes.items():
         begin, end = end, end + 4 * int(np.prod(shape))
-        kernel = transposed and len(shape) == 2 and "tokens" not in name
+        kernel = transposed and len(shape) == 2 and "blocks" in name
         named = name.replace("weight", "kernel") if kernel else name
         header[named] = {"dtype": "F32", "shape": shape[::-1] if kernel else shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
@@ -44,7 +44,7 @@ def write(path: Path, shapes: Mapping[str, tuple[int, ...]], transposed: bool) -
             array = rng.standard_normal(shape, np.float32) * np.float32(0.02)
             if "norm" in name and name.endswith("weight"):
                 array += 1
-            kernel = transposed and len(shape) == 2 and "tokens" not in name
+            kernel = transposed and len(shape) == 2 and "blocks" in name
             file.write(np.ascontiguousarray(array.T if kernel else array).data)
     part.replace(path)
 

@@ -1,14 +1,17 @@
-"""Measure `crosscheck.compare_models` on a transformer: ratios to one forward pass of both models, and memory.
+"""Measure `crosscheck.compare_models` on GPT-2's shapes: time, memory, and mistakes that it must name.
 
-``python benchmarks/models.py`` has 12 layers of width 256 on 2 x 64 tokens; ``large`` has 100 million parameters.
+``python benchmarks/models.py SIZE`` prints, for values and with gradients, the CPU seconds of a comparison, their ratio to
+one forward pass of both models, and the memory beyond both models. ``python benchmarks/models.py SIZE mistakes`` plants one
+mistake after the other in a layer, and prints what is said of it. The sizes are below.
 """
 
 import json
-import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,10 +22,18 @@ from torch import nn
 
 import crosscheck
 
-SIZES = {"usual": (12, 256, 1000, 64), "large": (12, 768, 20_000, 16)}
+SIZES = {
+    "small": (12, 256, 1000, 128),
+    "124M": (12, 768, 50257, 64),
+    "355M": (24, 1024, 50257, 64),
+    "1.07B": (32, 1600, 50257, 64),
+}
 """By name: layers, width, vocabulary and tokens."""
 HEADS = 8
-BATCH = 2
+POSITIONS = 1024
+MISTAKES = ("epsilon", "gelu", "exchange", "mask", "stop")
+EVERY = 0.05
+"""Seconds between two looks at the memory."""
 
 
 class Block(nn.Module):
@@ -30,71 +41,109 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.act, self.down = nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        self.up, self.act, self.down = nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width)
 
     def forward(self, x: Any) -> Any:
         batch, tokens, width = x.shape
         parts = self.qkv(self.norm1(x)).chunk(3, -1)
         q, k, v = (one.reshape(batch, tokens, HEADS, -1).transpose(1, 2) for one in parts)
-        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).reshape(batch, tokens, width))
         return x + self.down(self.act(self.up(self.norm2(x))))
 
 
 class Transformer(nn.Module):
+    """A transformer whose table of words also makes the logits."""
+
     def __init__(self, layers: int, width: int, words: int) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(words, width)
+        self.tokens, self.positions = nn.Embedding(words, width), nn.Embedding(POSITIONS, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, words, bias=False)
+        self.head.weight = self.tokens.weight
 
     def forward(self, ids: Any) -> Any:
-        x = self.tokens(ids)
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[-1]))
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x))
 
 
-def port(p: dict[str, Any], ids: Any, layers: int) -> Any:
-    """The same in JAX, by torch's names."""
+def port(p: dict[str, Any], ids: Any, layers: int, mistake: str = "", layer: int = -1) -> Any:
+    """The same in JAX, by torch's names; a mistake is made in one layer."""
 
     def linear(x: Any, name: str) -> Any:
-        return x @ p[f"{name}.weight"].T + p.get(f"{name}.bias", 0)
+        return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
 
-    def norm(x: Any, name: str) -> Any:
+    def norm(x: Any, name: str, wrong: str = "") -> Any:
         mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-        return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]
+        if wrong == "stop":
+            mean = jax.lax.stop_gradient(mean)
+        epsilon = 1e-6 if wrong == "epsilon" else 1e-5
+        return (x - mean) * jax.lax.rsqrt(variance + epsilon) * p[f"{name}.weight"] + p[f"{name}.bias"]
 
-    x = p["tokens.weight"][ids]
+    x = p["tokens.weight"][ids] + p["positions.weight"][: ids.shape[-1]]
     batch, tokens, width = x.shape
     for i in range(layers):
-        name = f"blocks.{i}"
-        parts = jnp.split(linear(norm(x, f"{name}.norm1"), f"{name}.qkv"), 3, -1)
+        name, wrong = f"blocks.{i}", mistake if i == layer else ""
+        parts = jnp.split(linear(norm(x, f"{name}.norm1", wrong), f"{name}.qkv"), 3, -1)
         q, k, v = (one.reshape(batch, tokens, HEADS, -1).swapaxes(1, 2) for one in parts)
-        weights = jax.nn.softmax(q @ k.swapaxes(-1, -2) / jnp.sqrt(width // HEADS), -1)
+        if wrong == "exchange":
+            q, k = k, q
+        scores = q @ k.swapaxes(-1, -2) / jnp.sqrt(width // HEADS)
+        seen = jnp.tril(jnp.ones((tokens, tokens), bool), 1 if wrong == "mask" else 0)
+        weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1)
         x = x + linear((weights @ v).swapaxes(1, 2).reshape(x.shape), f"{name}.out")
-        h = jax.nn.gelu(linear(norm(x, f"{name}.norm2"), f"{name}.up"), approximate=False)
+        h = jax.nn.gelu(linear(norm(x, f"{name}.norm2"), f"{name}.up"), approximate=wrong != "gelu")
         x = x + linear(h, f"{name}.down")
-    return linear(norm(x, "norm"), "head")
+    return norm(x, "norm") @ p["tokens.weight"].T
+
+
+def resident() -> float:
+    """The GB that the process holds now."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1e6
+
+
+def most_held(function: Callable[[], Any]) -> tuple[Any, float]:
+    """The result of a function, and the most GB that the process held beyond what it held before."""
+    before, most, ended = resident(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(EVERY):
+            most[0] = max(most[0], resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return function(), max(most[0] - before, 0.0)
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def seconds(function: Callable[[], Any], times: int = 1) -> float:
-    """The shortest of some runs."""
+    """The CPU seconds of the shortest of some runs."""
     found = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        found.append(time.perf_counter() - start)
+        found.append(time.process_time() - start)
     return min(found)
 
 
-def measured(size: str) -> dict[str, float]:
-    """Ratios of comparisons to both forward passes, each the shortest of some runs, and the memory of the process."""
+def built(size: str) -> tuple[nn.Module, dict[str, Any], Any, int]:
+    """The model, its weights for JAX, tokens, and how many layers it has."""
     layers, width, words, tokens = SIZES[size]
     torch.manual_seed(0)
     model = Transformer(layers, width, words).eval()
     params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
-    ids = np.random.default_rng(0).integers(0, words, (BATCH, tokens)).astype(np.int32)
+    return model, params, np.random.default_rng(0).integers(0, words, (1, tokens)).astype(np.int32), layers
+
+
+def measured(size: str) -> dict[str, Any]:
+    """A first comparison, and for the small model one that finds everything compiled, with values and with gradients."""
+    model, params, ids, layers = built(size)
     jax_model = partial(port, layers=layers)
     compiled = jax.jit(jax_model)
 
@@ -104,21 +153,44 @@ def measured(size: str) -> dict[str, float]:
         compiled(params, ids).block_until_ready()
 
     both()
-    forward = seconds(both, 5)
+    forward = seconds(both, 3)
+    found: dict[str, Any] = {
+        "parameters": sum(one.size for one in params.values()),
+        "forward CPU seconds": round(forward, 3),
+    }
 
-    def compared(order: int) -> int:
+    def compared(order: int) -> None:
         report = crosscheck.compare_models(model, jax_model, [ids], params=params, order=order)
         assert report.passed, report.story()
-        return len(report.layers)
 
-    found = {"parameters": sum(one.size for one in params.values()), "forward seconds": forward}
-    if size == "usual":  # what is imported, and compiled for noise, at first is no matter of the model's size
-        found["landmarks"] = compared(0)
-    for order in (0, 1) if size == "usual" else (0,):
-        whole = seconds(lambda order=order: compared(order), 3)
-        found[f"order {order} seconds"], found[f"order {order} ratio"] = whole, whole / forward
-    return found | {"GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    for order in (0, 1):
+        start = time.process_time()
+        _, above = most_held(partial(compared, order))
+        first = time.process_time() - start
+        again = seconds(partial(compared, order), 3 if size == "small" else 1)
+        found[f"order {order}"] = {
+            "CPU seconds": round(first, 1),
+            "CPU seconds, compiled": round(again, 1),
+            "ratio to the forward passes, compiled": round(again / forward, 1),
+            "GB above": round(above, 2),
+        }
+    return found
+
+
+def mistakes(size: str) -> None:
+    """Plant each mistake in one layer, and print what is said of it."""
+    model, params, ids, layers = built(size)
+    for mistake in MISTAKES:
+        start = time.process_time()
+        wrong = partial(port, layers=layers, mistake=mistake, layer=layers * 5 // 8)
+        order = 1 if mistake == "stop" else 0
+        report = crosscheck.compare_models(model, wrong, [ids], params=params, order=order)
+        print(f"{mistake}, {time.process_time() - start:.0f} CPU s: {report.headline}", flush=True)
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(sys.argv[1] if len(sys.argv) > 1 else "usual"), indent=2))
+    chosen = sys.argv[1] if len(sys.argv) > 1 else "small"
+    if sys.argv[2:] == ["mistakes"]:
+        mistakes(chosen)
+    else:
+        print(json.dumps(measured(chosen), indent=2))

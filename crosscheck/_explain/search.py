@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import combinations
@@ -36,12 +36,9 @@ class Budget:
         """Whether nothing is left."""
         return self.runs <= 0 or self.numbers <= 0
 
-    def spend(self, numbers: int) -> bool:
-        """Count a run; whether there was anything left for it."""
-        there = not self.spent
-        self.runs -= 1
-        self.numbers -= numbers
-        return there
+    def spend(self, found: Mapping[int, Any]) -> None:
+        """Count the numbers that a run computed."""
+        self.numbers -= sum(one.numel() for one in found.values() if isinstance(one, torch.Tensor))
 
 
 class Explaining:
@@ -177,12 +174,14 @@ class Search:
 
     def _fits(self, edit: Edit) -> bool:
         """Whether torch has JAX's values after an edit."""
-        if not self._budget.spend(self._segment.size):
+        if self._budget.spent:
             return False
+        self._budget.runs -= 1
         try:
             found = self._segment.run(edit.edits)
         except Exception:  # torch may refuse an edit in any way
             return False
+        self._budget.spend(found)
         results = self._segment.results(found)
         if not all(isinstance(one, torch.Tensor) for one in results):
             return False

@@ -207,7 +207,7 @@ def test_a_product_with_a_large_weight_is_computed_in_parts() -> None:
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_gradients_that_wait_on_a_disk_are_judged_as_those_in_memory(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
+def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
     model, params, ids = both(30, 6)
 
     def port(p: dict[str, Any], ids: Any) -> Any:
@@ -219,4 +219,5 @@ def test_gradients_that_wait_on_a_disk_are_judged_as_those_in_memory(monkeypatch
         reports.append(crosscheck.compare_models(model, port, ids, params=params))
     assert reports[0].passed is not stops
     assert reports[0].gradients == reports[1].gradients
+    assert reports[0].layers == reports[1].layers
     assert {one.parameter for one in reports[0].gradients} == set(params)

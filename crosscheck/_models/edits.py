@@ -18,7 +18,7 @@ from crosscheck._explain.names import behind
 from crosscheck._explain.search import Explaining, Search
 from crosscheck._explain.segment import Segment, moments
 from crosscheck._frameworks.programs import Array
-from crosscheck._graph.graph import Call, Edits
+from crosscheck._graph.graph import Edits
 from crosscheck._models.distances import same_numbers
 from crosscheck._models.edit_proofs import Proof, there
 from crosscheck._models.engine import Found
@@ -207,12 +207,10 @@ class EditSearch:
         inputs = zip(self._found.torch.graph.inputs, self._found.inputs.leaves, strict=True)
         return {number: _tensor(leaf) for number, leaf in inputs}
 
-    @cached_property
+    @property
     def _nodes(self) -> dict[int, int]:
         """The node of each operation on record."""
-        nodes = enumerate(self._found.torch.graph.graph.nodes)
-        calls = ((number, one) for number, one in nodes if isinstance(one, Call) and not one.pick)
-        return {one.operation: number for number, one in calls if one.operation is not None}
+        return self._found.torch.nodes
 
     def _value(self, operation: int) -> Any:
         return _tensor(self._found.torch.values[operation].wide)

@@ -15,6 +15,7 @@ from crosscheck._models.distances import blank, distance
 from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.places import Places
 from crosscheck._models.records import BLANK, IN_TORCH_ALONE, Gradient
+from crosscheck._models.spilled import Stored
 from crosscheck._models.torch_recording import TorchRecord
 from crosscheck._models.weights import Accounted
 
@@ -46,7 +47,7 @@ class Judging:
         record: TorchRecord,
         model: JaxModel,
         accounted: Accounted,
-        mine: Mapping[str, Array | None],
+        mine: Mapping[str, Stored | None],
     ) -> None:
         """``mine``: torch's gradients by name; a parameter that is a view of another one has no numbers of its own."""
         self._module, self._model, self._accounted = module, model, accounted
@@ -105,7 +106,7 @@ class Judging:
         if name not in self._names:  # a buffer, or a parameter that is not trained
             return
         given, holders = self._mine[name], self._holders[name]
-        mine = np.zeros(theirs.shape) if given is None else given.reshape(theirs.shape)
+        mine = np.zeros(theirs.shape) if given is None else given.read().reshape(theirs.shape)
         judged = _judged(name, mine, theirs, spread, known, holders)
         padding = self._padding(name) if judged.cause else None
         if padding is not None and given is not None:

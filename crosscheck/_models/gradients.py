@@ -27,7 +27,7 @@ from crosscheck._models.jax_models import JaxModel
 from crosscheck._models.landmarks import axes_of
 from crosscheck._models.records import Gradient
 from crosscheck._models.running import Run, on_the_cpu
-from crosscheck._models.spilled import Spilled
+from crosscheck._models.spilled import Store, Stored
 from crosscheck._models.stops import stopped
 from crosscheck._models.tolerances import allowed
 from crosscheck._models.torch_recording import TorchRecord, widened
@@ -141,16 +141,19 @@ def _spread(clear: Array, constants: Array, operations: Array, unit: float) -> A
     return found.reshape(clear.shape)
 
 
-def _of_torch(program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> tuple[Spilled, bool]:
+def _of_torch(
+    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
+) -> tuple[dict[str, Stored | None], bool]:
     """The gradients by name, and whether some of its operations were rounded to the dtype."""
     parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
-    found = Spilled(parameters)
+    found: dict[str, Stored | None] = dict.fromkeys(parameters)
+    store = Store()
 
     def take(name: str, parameter: Any) -> None:
         """Take a gradient as soon as it is there, so that torch holds one at a time."""
         with _disable_current_modes(), torch.no_grad():
             dense = parameter.grad if parameter.grad.layout is torch.strided else parameter.grad.to_dense()
-            found.put(name, lifted.wide(dense))
+            found[name] = store.put(lifted.wide(dense))
             parameter.grad = None
 
     def run(*leaves: Any) -> list[Any]:

@@ -120,7 +120,7 @@ def _total(sizes: Sizes, dtype: str, order: int) -> int:
     always = START + sizes.programs * PROGRAM[order]
     # what NumPy does not compute with is held once more by each side, in float32
     held = 2 * sizes.weights * FORMATS["float32"].dtype.itemsize if size < FORMATS["float32"].dtype.itemsize else 0
-    record = sizes.made * (size + WIDE)
+    record = min(sizes.made * (size + WIDE), IN_MEMORY * WIDE)
     landmarks = sizes.landmarks * (size + WIDE + WIDE)  # torch's values and JAX's
     return always + held + record + landmarks + max(_runs(sizes, size), _gradients(sizes, size) if order else 0)
 

@@ -82,7 +82,6 @@ def compare_models(
         (False, '1')
     """
     both_frameworks()
-    from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.arguments import both_inputs, laid_out
     from crosscheck._models.copying import copied
     from crosscheck._models.engine import run
@@ -119,14 +118,14 @@ def compare_models(
         progress=tell,
     )
     found.uncopied = not_copied(found, matches)
-    return _report(found, name, TorchProgram(torch_model, gathered, "cpu"), begun)
+    return _report(found, name, begun)
 
 
 def _name(model: Any) -> str:
     return str(getattr(model, "__name__", None) or type(model).__name__)
 
 
-def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
+def _report(found: Any, name: str, begun: float) -> ModelsReport:
     from crosscheck._models.faults import faults, layers
     from crosscheck._models.stretches import segments
     from crosscheck._models.uncompared import left_out, named, notes, refusal
@@ -137,7 +136,7 @@ def _report(found: Any, name: str, program: Any, begun: float) -> ModelsReport:
     wrong = faults(found)
     found.notes += notes(found, faults=bool(wrong))
     every = layers(found, wrong)
-    made, not_made = segments(found, wrong, program)
+    made, not_made = segments(found, wrong)
     left = {number: why for number, why in left_out(found).items() if every[number].fault is None}
     outputs = {
         output.removeprefix("output "): (every[number].accumulated or 0.0, every[number].drift or 0.0)

@@ -1,11 +1,12 @@
-"""Large arrays that wait until they are needed once: on a disk, if they are many."""
+"""Arrays that are kept until they are needed: in memory while they are few, then in a temporary file."""
 
 from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
+from typing import IO
 
 import numpy as np
 
@@ -13,47 +14,57 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._records.errors import UsageError
 
 IN_MEMORY = 2**25
-"""So many numbers stay in memory."""
+"""So many numbers of one store stay in memory."""
 
 
-class Spilled(Mapping[str, Array | None]):
-    """Arrays of float64 by name, None until there is one; those that do not stay in memory wait in a temporary file."""
+@dataclass(frozen=True)
+class Stored:
+    """An array of a store: itself, or its place in the store's file."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._held: dict[str, Array | None] = dict.fromkeys(names)
-        self._places: dict[str, tuple[int, tuple[int, ...]]] = {}
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
-        weakref.finalize(self, self._file.close)
+    array: Array | None
+    store: Store
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self) -> Array:
+        """The array, read anew if it is in the file."""
+        if self.array is not None:
+            return self.array
+        self.store.file.seek(self.start)
+        return np.fromfile(self.store.file, self.dtype, prod(self.shape)).reshape(self.shape)
+
+    def view(self) -> Array:
+        """The array; if it is in the file, each number is read when it is used, and takes memory that may be taken back."""
+        if self.array is not None:
+            return self.array
+        return np.memmap(self.store.file, self.dtype, "r", self.start, self.shape)
+
+
+class Store:
+    """Keeps arrays."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        weakref.finalize(self, self.file.close)
         self._numbers = 0
 
-    def put(self, name: str, array: Array) -> None:
+    def put(self, array: Array) -> Stored:
         """Keep an array.
 
         Raises:
             UsageError: If the disk is full.
         """
         self._numbers += array.size
-        if self._numbers <= IN_MEMORY:
-            self._held[name] = array
-            return
-        self._places[name] = self._file.seek(0, 2), array.shape
+        if self._numbers <= IN_MEMORY or not array.size:
+            return Stored(array, self, 0, array.shape, array.dtype)
+        start = self.file.seek(0, 2)
         try:
-            self._file.write(np.ascontiguousarray(array, np.float64).data)
+            self.file.write(np.ascontiguousarray(array).view(np.uint8).data)
+            self.file.flush()
         except OSError as error:
             raise UsageError(
-                f"order: the gradients of a large model wait in the folder {tempfile.gettempdir()}, which cannot be "
-                f"written: {error.strerror}; set TMPDIR to a folder with more space, or order=0"
+                f"inputs: a large comparison keeps numbers in the folder {tempfile.gettempdir()}, which cannot be written: "
+                f"{error.strerror}; set TMPDIR to a folder with more space, or give fewer or shorter inputs"
             ) from error
-
-    def __getitem__(self, name: str) -> Array | None:
-        if name not in self._places:
-            return self._held[name]
-        start, shape = self._places[name]
-        self._file.seek(start)
-        return np.fromfile(self._file, np.float64, prod(shape)).reshape(shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
-
-    def __len__(self) -> int:
-        return len(self._held)
+        return Stored(None, self, start, array.shape, array.dtype)

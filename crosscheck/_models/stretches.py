@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.distances import distance
 from crosscheck._models.engine import Found
 from crosscheck._models.jax_code import Form, NoCodeError, code, result
@@ -19,7 +18,7 @@ from crosscheck._models.report import Fault
 from crosscheck._models.running import Run
 from crosscheck._models.script import Segment, file_name
 from crosscheck._models.searching import FOUND
-from crosscheck._models.torch_code import Code, TorchGraph, identifier, unused
+from crosscheck._models.torch_code import Code, TorchCode, identifier, unused
 from crosscheck._models.uses import DATA
 from crosscheck._report.snippet import snippet
 
@@ -34,14 +33,11 @@ WIDTH = 120
 WIDE = 'arrays = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in arrays.items()}'
 
 
-def segments(found: Found, faults: Sequence[Fault], program: TorchProgram) -> tuple[list[Segment], list[str]]:
+def segments(found: Found, faults: Sequence[Fault]) -> tuple[list[Segment], list[str]]:
     """The segments of faults that can be run alone, and remarks on the others."""
     if not found.located.faults:
         return [], []
-    try:
-        graph = TorchGraph(program, len(found.torch.operations))
-    except Exception:  # torch.fx may raise anything; JAX's side can still be shown
-        graph = None
+    graph = TorchCode(found.torch, found.inputs)
     made, notes, forms = [], [], dict[object, Form]()
     for number, fault in enumerate(faults[: len(found.located.faults)]):
         try:
@@ -51,9 +47,7 @@ def segments(found: Found, faults: Sequence[Fault], program: TorchProgram) -> tu
     return made, notes
 
 
-def _segment(
-    found: Found, number: int, fault: Fault, run: Run, graph: TorchGraph | None, forms: dict[object, Form]
-) -> Segment:
+def _segment(found: Found, number: int, fault: Fault, run: Run, graph: TorchCode, forms: dict[object, Form]) -> Segment:
     at = found.located.faults[number].landmark
     landmark, order = found.landmarks[at], found.forcing.orders[at]
     theirs, got = _jax(found, at, run, forms)
@@ -64,7 +58,7 @@ def _segment(
         raise NoCodeError(f"alone, its error is {shown:.2g}, not {error:.2g}")
     whole = expected if landmark.known is None else np.where(landmark.known, expected, np.nan)
     arrays = {"expected": landmark.view.array(np.asarray(whole, np.float64), order)}
-    mine = None if graph is None else _torch(found, at, graph, whole)
+    mine = _torch(found, at, graph, whole)
     sides = [theirs] if mine is None else [mine, theirs]
     calls = {side: _call(side, [_kept(arrays, name, value) for name, value in side.given.items()]) for side in sides}
     again = "" if mine is None else _kept(arrays, "result", np.asarray(mine.result))
@@ -165,7 +159,7 @@ def _place(found: Found, number: int) -> str:
     return f"{'result' if landmark.place < 0 else 'operand'} at {landmark.name}"
 
 
-def _torch(found: Found, at: int, graph: TorchGraph, whole: Array) -> Code | None:
+def _torch(found: Found, at: int, graph: TorchCode, whole: Array) -> Code | None:
     """torch's operations there; None if torch.fx gives another result than the record."""
     operations, mends = found.torch.operations, found.forcing.mends
     last = found.landmarks[at].operation

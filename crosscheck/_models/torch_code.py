@@ -1,12 +1,11 @@
-"""A stretch of a model of torch as code: the operations that reach the dispatcher, as torch.fx prints them."""
+"""A stretch of a model of torch as code: the operations of its graph, as torch.fx prints them."""
 
 from __future__ import annotations
 
 import keyword
 import operator
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -14,14 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch.fx import Graph, GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.node import map_aggregate
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from crosscheck._frameworks.programs import Array
-from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models.torch_recording import widened
-from crosscheck._shadow.torch_operations import WIDE, plan_of
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._graph.graph import Call, Ref
+from crosscheck._models.torch_recording import TorchRecord, widened
 
 _FREED = re.compile(r"(;  |^ *)(\w+ = )+None;? *$", re.MULTILINE)
 IMPORTS = {"inf": "from math import inf", "nan": "from math import nan", "device": "from torch import device"}
@@ -62,112 +57,80 @@ def unused(name: str, used: Iterable[str]) -> str:
     return next(one for one in names if one not in taken)
 
 
-class TorchGraph:
-    """The operations that a model of torch dispatches, in float64."""
+class TorchCode:
+    """Stretches of a recorded model as functions in float64."""
 
-    def __init__(self, program: TorchProgram, count: int) -> None:
-        """``count`` is the number of recorded operations.
-
-        Raises:
-            ValueError: If the graph has another number of operations.
-        """
-        module = program.function
-        leaves = [torch.from_numpy(np.array(leaf)) for leaf in program.inputs.leaves]
-        state = {name: one.detach().clone() for name, one in (*module.named_parameters(), *module.named_buffers())}
-
-        # torch's choice of kernels also depends on whether a gradient may be needed
-        by = {name for name, one in module.named_parameters() if one.requires_grad}
-        copies = {name: one.clone().requires_grad_(name in by) for name, one in state.items()}
-
-        def call(state: Any, *given: Any) -> Any:
-            return torch.func.functional_call(module, state, tuple(program.inputs.tree.build(list(given))))
-
-        with _as_recorded(), torch.no_grad():
-            self._module = make_fx(call)(copies, *leaves)
-        graph = self._module.graph
-        given = [node for node in graph.nodes if node.op == "placeholder"]
-        self._names = dict(zip(given, [*state, *program.inputs.names], strict=True))
-        self._given = dict(zip(given, [*state.values(), *leaves], strict=True))
-        self._operations = [node for node in graph.nodes if _computes(node)]
-        if len(self._operations) != count:
-            raise ValueError(f"torch.fx shows {len(self._operations)} operations, of {count}")
-        for node in graph.nodes:
-            node.args = map_aggregate(node.args, _wide_dtype)
-            node.kwargs = map_aggregate(node.kwargs, _wide_dtype)
-        self._module.recompile()
+    def __init__(self, record: TorchRecord, inputs: Inputs) -> None:
+        self._record, self._graph = record, record.graph.graph
+        self._inputs = dict(zip(record.graph.inputs, inputs.leaves, strict=True))
 
     def segment(self, last: int, settled: Mapping[int, tuple[str, Array]]) -> Code:
-        """The operations from the settled ones to the last one, what the settled ones give, and the result."""
-        target = self._result(last)
-        ends = {self._result(one): what for one, what in settled.items()}
+        """The operations from the settled ones to the last one, what the settled ones give, and the result.
+
+        Raises:
+            Exception: If an operation cannot run in float64, or the graph does not know a value; torch may raise anything.
+        """
+        nodes = self._record.nodes
+        target, ends = nodes[last], {nodes[one]: what for one, what in settled.items()}
         graph = Graph()
-        copies: dict[Node, Node] = {}
-        starts: dict[Node, tuple[str, Array]] = {}
-        for node in _before(target, ends):
-            if node in ends or node.op != "call_function":
-                name = self._names.get(node, "x")
-                copies[node] = graph.placeholder(unused(identifier(name), (copies[one].name for one in starts)))
-                starts[node] = ends.get(node) or (f"PyTorch's {name}", self._held(node))
-            else:
-                copies[node] = graph.node_copy(node, copies.__getitem__)
-        graph.output(copies[target])
+        made: dict[int, Node] = {}
+        starts: dict[int, tuple[str, Array]] = {}
+        results: dict[tuple[str, int], Node] = {}
+        for number in sorted(self._graph.ancestors([target], ends)):
+            call = None if number in ends else self._graph.call(number)
+            if call is None:
+                name, said, array = self._start(number, ends)
+                made[number] = graph.placeholder(unused(identifier(name), (made[one].name for one in starts)))
+                starts[number] = said, array
+                continue
+            # the results of one operation share its arguments
+            key = call.name, id(call.args)
+            if key not in results:
+                results[key] = _printed(graph, call, made)
+            picked = results[key] if call.pick is None else graph.call_function(operator.getitem, (results[key], call.pick))
+            made[number] = picked
+        graph.output(made[target])
         printed = graph.python_code("self")
         body = _FREED.sub("", printed.src.split(":\n", 1)[1]).rstrip().split("\n")
-        names = {node: copies[node].name for node in starts}
+        names = {number: made[number].name for number in starts}
         return Code(
             "torch_segment",
             [f"def torch_segment({', '.join(names.values())}):", *(line for line in body if line.strip())],
-            {name: starts[node][1] for node, name in names.items()},
-            {name: starts[node][0] for node, name in names.items()},
+            {name: starts[number][1] for number, name in names.items()},
+            {name: starts[number][0] for number, name in names.items()},
             ["import torch", *(IMPORTS[name] for name in printed.globals if name in IMPORTS and name in printed.src)],
-            GraphModule(self._module, graph)(*(torch.tensor(array) for _, array in starts.values())).numpy(),
+            GraphModule(torch.nn.Module(), graph)(*(torch.tensor(array) for _, array in starts.values())).numpy(),
         )
 
-    def _held(self, node: Node) -> Array:
-        """A weight, an input or a constant, in float64."""
-        tensor = self._given[node] if node in self._given else getattr(self._module, str(node.target))
-        return np.asarray(widened(tensor.detach().numpy()))
-
-    def _result(self, operation: int) -> Node:
-        """The tensor that an operation returns; the first of several."""
-        node = self._operations[operation]
-        if not isinstance(node.meta.get("val"), tuple | list):
-            return node
-        first = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
-        return first[0] if first else node
-
-
-@contextmanager
-def _as_recorded() -> Iterator[None]:
-    """Disable fused kernels, as when the model was recorded."""
-    mkldnn, fast = torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch._C._set_mkldnn_enabled(mkldnn)
-        torch.backends.mha.set_fastpath_enabled(fast)
+    def _start(self, number: int, ends: Mapping[int, tuple[str, Array]]) -> tuple[str, str, Array]:
+        """The name, the description and the numbers of a value at which a segment begins."""
+        if number in ends:
+            return "x", *ends[number]
+        leaf: Any = self._graph.nodes[number]
+        name = leaf.name or leaf.label or "x"
+        if number in self._inputs:
+            array = np.array(self._inputs[number])
+        else:
+            weights = self._record.weights
+            array = weights[self._record.tied.get(leaf.name, leaf.name)] if leaf.name else leaf.value.numpy()
+        return name, f"PyTorch's {name}", np.asarray(widened(array))
 
 
-def _before(target: Node, ends: Collection[Node]) -> list[Node]:
-    """A node and the nodes that it is made from, back to the ends, in the order of the graph."""
-    found: set[Node] = set()
-    left = [target]
-    while left:
-        node = left.pop()
-        if node not in found:
-            found.add(node)
-            if node not in ends or node is target:
-                left += node.all_input_nodes
-    return [node for node in target.graph.nodes if node in found]
+def _printed(graph: Graph, call: Call, made: Mapping[int, Node]) -> Node:
+    """An operation in a graph of torch.fx."""
+    args, kwargs = _operands(call.args, made), {key: _operands(one, made) for key, one in call.kwargs.items()}
+    if call.schema is None or call.function is torch.Tensor.reshape:
+        return graph.call_method(call.name if call.schema is None else "reshape", args, kwargs)
+    namespace, name = call.schema.name.split("::")
+    function = getattr(getattr(getattr(torch.ops, namespace), name), call.schema.overload_name or "default")
+    if name in ("_softmax", "_log_softmax"):
+        args = (*args[:2], False)  # half_to_float
+    if function is not call.function and call.schema.is_mutable:  # it writes to a copy of its operand
+        args = tuple(graph.call_method("clone", (one,)) if isinstance(one, Node) else one for one in args)
+    return graph.call_function(function, args, kwargs)
 
 
-def _computes(node: Node) -> bool:
-    """Whether it is an operation that the record counts: not a view."""
-    return node.op == "call_function" and hasattr(node.target, "_schema") and not plan_of(node.target).view
-
-
-def _wide_dtype(one: Any) -> Any:
-    return WIDE.get(one, one) if isinstance(one, torch.dtype) else one
+def _operands(given: Any, made: Mapping[int, Node]) -> Any:
+    if isinstance(given, Ref):
+        return made[given.node]
+    return type(given)([_operands(one, made) for one in given]) if isinstance(given, (list, tuple)) else given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._graph.graph import Call
 from crosscheck._graph.torch_graph import Recording
-from crosscheck._models.layouts import View, broadcast_features
+from crosscheck._models.spilled import Store
+from crosscheck._models.torch_uses import described, once
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
 from crosscheck._shadow.torch_lift import TorchLifted, is_plain
 from crosscheck._shadow.torch_operations import Plan, is_dense_float, tensors_in, written_by
@@ -69,6 +72,14 @@ class TorchRecord:
     tables: list[Array]
     graph: Recording
 
+    @cached_property
+    def nodes(self) -> dict[int, int]:
+        """The node of the graph for each operation; the first one of an operation with several results."""
+        calls = (
+            (number, one) for number, one in enumerate(self.graph.graph.nodes) if isinstance(one, Call) and not one.pick
+        )
+        return {one.operation: number for number, one in calls if one.operation is not None}
+
 
 class Observer:
     """Called with every operation of a run in float64; see ``crosscheck._shadow.torch_lift``."""
@@ -77,6 +88,7 @@ class Observer:
         self.operations: list[Operation] = []
         self.uses: list[Use] = []
         self.values: dict[int, Values] = {}
+        self._store = Store()
         self.narrow: set[int] = set()
         self.tables: list[Array] = []
         self._kept: list[Any] = []
@@ -182,7 +194,8 @@ class Observer:
             self.tables.append(_wide(wide(made[0])))
         if not made or kind != DATA:
             return
-        self.values[index] = Values(_narrow(made[0]), _wide(wide(made[0])))
+        both = _narrow(made[0]), _wide(wide(made[0]))
+        self.values[index] = Values(*(self._store.put(one).view() for one in both))
         self._recorded[_storage(made[0])] = _layout(made[0])
         if names and made[0].is_floating_point():
             weights = [(tensor, names) for tensor, (kind, names) in zip(given, kinds, strict=True) if kind == WEIGHT]
@@ -241,68 +254,12 @@ class Observer:
     def _numbers(self, tensor: Any, wide: Callable[[Any], Any]) -> Array:
         """The numbers of a weight: a parameter's as the model holds them, others in float64."""
         if _storage(tensor) in self._parameters:
-            return held(tensor[_once(tensor)])
-        return _wide(wide(tensor)[_once(tensor)])
+            return held(tensor[once(tensor)])
+        return _wide(wide(tensor)[once(tensor)])
 
     def origin(self, tensor: Any) -> int | None:
         """The operation that made a tensor."""
         return self._last.get(_storage(tensor))
-
-
-def described(
-    name: str, args: Any, weights: list[Any], result: Any
-) -> tuple[str, int, View | None, View, Any, Callable[[Array], Array]]:
-    """An operation with weights: its kind, the position of its data, the views of the data and of the result, the main
-    weight, and the function that makes a matrix of it."""
-    shape = tuple(result.shape)
-    last = View(shape, (len(shape) - 1,) if shape else ())
-
-    def is_weight(position: int) -> bool:
-        return position < len(args) and any(args[position] is weight for weight in weights)
-
-    def seen(position: int, axis: int) -> View:
-        return View(tuple(args[position].shape), (axis,))
-
-    def flat(array: Array) -> Array:
-        return array.reshape(1, -1)
-
-    if name in ("mm", "addmm", "_addmm_activation"):
-        left, right = (0, 1) if name == "mm" else (1, 2)
-        if is_weight(right) and not is_weight(left):
-            return "product", left, seen(left, 1), last, args[right], lambda array: array
-        if is_weight(left) and not is_weight(right):
-            return "product", right, seen(right, 0), View(shape, (0,)), args[left], lambda array: array.T
-    if name in ("convolution", "_convolution", "convolution_overrideable") and is_weight(1) and not is_weight(0):
-        out = 1 if args[6] else 0  # a transposed convolution has the inputs first
-
-        def matrix(array: Array) -> Array:
-            return np.moveaxis(array, out, -1).reshape(-1, array.shape[out])
-
-        return "convolution", 0, seen(0, 1), View(shape, (1,)), args[1], matrix
-    if name == "embedding" and is_weight(0):
-        return "gather", 1, None, last, args[0], lambda array: array
-    if name == "native_layer_norm":
-        features = tuple(range(len(shape) - len(args[1]), len(shape)))
-        return "norm", 0, None, View(shape, features), weights[0], flat
-    if name.startswith(("native_batch_norm", "_native_batch_norm", "native_group_norm")):
-        return "norm", 0, None, View(shape, (1,)), weights[0], flat
-    if name in ("add", "sub", "mul", "div") and isinstance(args[1], torch.Tensor):
-        position = 1 if any(args[0] is weight for weight in weights) else 0
-        main, moving = args[1 - position], args[position]
-        view = View(shape, broadcast_features([1 if once else size for size, once in _sizes(main)], shape))
-        kind = "sum" if name in ("add", "sub") else "scale"
-        return kind, position, view if tuple(moving.shape) == shape else None, view, main, flat
-    return "other", 0, None, last, weights[0], flat
-
-
-def _sizes(tensor: Any) -> list[tuple[int, bool]]:
-    """The size of each axis, and whether the tensor is expanded along it."""
-    return [(size, stride == 0) for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
-
-
-def _once(tensor: Any) -> tuple[slice, ...]:
-    """An index that gives a tensor as it was before it was expanded."""
-    return tuple(slice(1) if once else slice(None) for _, once in _sizes(tensor))
 
 
 def _numbered(values: list[Array]) -> list[tuple[bool, Array]]:

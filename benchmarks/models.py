@@ -2,14 +2,14 @@
 
 ``python benchmarks/models.py SIZE`` prints, for values and with gradients, the CPU seconds of a comparison, their ratio to
 one forward pass of both models, and the memory beyond both models. ``python benchmarks/models.py SIZE mistakes`` plants one
-mistake after the other in a layer, and prints what is said of it. The sizes are below.
+mistake after the other in a layer, or those that are named, and prints what is said of it. The sizes are below.
 """
 
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,10 +177,10 @@ def measured(size: str) -> dict[str, Any]:
     return found
 
 
-def mistakes(size: str) -> None:
+def mistakes(size: str, some: Sequence[str]) -> None:
     """Plant each mistake in one layer, and print what is said of it."""
     model, params, ids, layers = built(size)
-    for mistake in MISTAKES:
+    for mistake in some:
         start = time.process_time()
         wrong = partial(port, layers=layers, mistake=mistake, layer=layers * 5 // 8)
         order = 1 if mistake == "stop" else 0
@@ -190,7 +190,7 @@ def mistakes(size: str) -> None:
 
 if __name__ == "__main__":
     chosen = sys.argv[1] if len(sys.argv) > 1 else "small"
-    if sys.argv[2:] == ["mistakes"]:
-        mistakes(chosen)
+    if sys.argv[2:3] == ["mistakes"]:
+        mistakes(chosen, sys.argv[3:] or MISTAKES)
     else:
         print(json.dumps(measured(chosen), indent=2))

@@ -149,7 +149,7 @@ def test_the_rooms_are_drawn_from_the_code() -> None:
     rows = rooms.table().splitlines()[2:]
     names = {row.split("`")[1] for row in rows}
     assert {"_verify", "_compare", "_truth", "_records"} <= names
-    assert all(re.fullmatch(r"\| `\w+` \| \S.*\. \|", row) for row in rows)
+    assert all(re.fullmatch(r"\| `\w+` \| \S.*\. \| \d+ \| [\d,]+ \| \d+ \|", row) for row in rows)
     way = rooms.walk(lambda: crosscheck.verify("relu", dtypes=["float32"], orders=[0], quick=True))
     assert "- `verify.verify`: Judge activations against the proven truth" in way
     assert way.index("**`_verify`**") < way.index("**`_truth`**") < way.index("- `truth.Truth.error`")

@@ -186,6 +186,7 @@ def run(
             located = locate(forcing)
             in_part: list[str] = []
             if any(error > FLOOR for error in located.errors.values()):
+                located.run = None  # every value of a run, as many as all activations
                 forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
                 in_part = without_jumps(forcing, located, inputs.fmt.precision, seed)
                 located = locate(forcing)
@@ -193,6 +194,7 @@ def run(
                 break
         weights = accounted.result()
         if located.faults and (other := other_quantities(forcing, located)):
+            located.run = None
             located = locate(forcing, other)
         if located.faults:
             models = Models(torch_model, torch, model, outputs, inputs, jax_inputs, lay_out, uses, pairs, weights)

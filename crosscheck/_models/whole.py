@@ -79,6 +79,7 @@ def without_hidden(models: Models, forcing: Forcing, located: Forced, seed: int)
             return located
     forcing.mends, forcing.local = {}, set()
     first = forcing.watched(partial(_is_equal, forcing))
+    first.run = None
     # a stretch is longer now where JAX keeps its value
     forcing.tolerances = tolerances(forcing, first, precision, seed)
     left, results = forcing.watched(partial(_is_equal, forcing)).left, _results(forcing)

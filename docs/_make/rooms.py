@@ -29,9 +29,22 @@ def purpose(name: str) -> str:
 
 
 def table() -> str:
-    """The rooms as a table, in the order in which they import one another."""
-    rows = [f"| `{name}` | {purpose(name)} |" for names in lines() for name in names]
-    return "\n".join(["| room | what it is for |", "|---|---|", *rows])
+    """The rooms in the order in which they import one another, with their sizes and how many other rooms each imports."""
+    rows = []
+    for name in (name for names in lines() for name in names):
+        files = sorted((PACKAGE / name).rglob("*.py")) or [PACKAGE / f"{name}.py"]
+        texts = [one.read_text("utf-8") for one in files]
+        known = {room for text in texts for room in re.findall(r"\bcrosscheck\.(_\w+)", text)} - {name}
+        size = sum(text.count("\n") for text in texts)
+        rows.append(f"| `{name}` | {purpose(name)} | {len(files)} | {size:,} | {len(known)} |")
+    head = "| room | what it is for | modules | lines | rooms that it imports |"
+    return "\n".join([head, "|---|---|--:|--:|--:|", *rows])
+
+
+def folders(name: str) -> str:
+    """The folders of a room, and what each is for."""
+    inside = sorted(one.parent.name for one in (PACKAGE / name).glob("*/__init__.py"))
+    return "\n".join(f"- `{one}`: {purpose(f'{name}/{one}')}" for one in inside)
 
 
 def listed() -> str:

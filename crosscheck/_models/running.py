@@ -132,6 +132,7 @@ class Run:
         """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
         for _ in self._running(weights, inputs, only):
             pass
+        self._watched = {}  # functions that hold this run would keep all its values
         return [] if only is not None else [self.values[number] for number in self.flat.results]
 
     def one_by_one(self, weights: Sequence[Array], inputs: Sequence[Array]) -> Iterator[tuple[int, Array]]:

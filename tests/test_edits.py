@@ -207,3 +207,37 @@ def test_a_diagnosis_has_its_mistake_as_a_fact() -> None:
     assert report.diagnosis is not None
     (fact,) = report.diagnosis.facts
     assert fact.words() == report.diagnosis.how
+
+
+@pytest.mark.full
+def test_a_mistake_is_named_in_layers_of_the_size_in_use() -> None:
+    """The queries and the keys exchanged, in 128 tokens of width 256: many edits come before that one."""
+    width, tokens, heads = 256, 128, 8
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+        def forward(self, x: Any) -> Any:
+            parts = self.qkv(self.norm(x)).chunk(3, -1)
+            q, k, v = (one.reshape(1, tokens, heads, -1).transpose(1, 2) for one in parts)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return x + self.out(y.transpose(1, 2).reshape(1, tokens, width))
+
+    def exchanged(p: Weights, x: Any) -> Any:
+        h = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        h = (h * p["norm.weight"] + p["norm.bias"]) @ p["qkv.weight"].T + p["qkv.bias"]
+        k, q, v = (one.reshape(1, tokens, heads, -1).swapaxes(1, 2) for one in jnp.split(h, 3, -1))
+        scores = q @ k.swapaxes(-1, -2) / jnp.sqrt(width // heads)
+        scores = jnp.where(jnp.tril(jnp.ones((tokens, tokens), bool)), scores, -jnp.inf)
+        y = (jax.nn.softmax(scores, -1) @ v).swapaxes(1, 2).reshape(x.shape)
+        return x + y @ p["out.weight"].T + p["out.bias"]
+
+    model = Attention()
+    params = {name: one.detach().numpy() for name, one in model.named_parameters()}
+    x = np.random.default_rng(0).normal(size=(1, tokens, width)).astype(np.float32)
+    report = crosscheck.compare_models(model, exchanged, [x], params=params, order=0)
+    assert report.first is not None
+    assert "parts 0 and 1 of the result of qkv exchanged" in report.first.explanation

@@ -14,8 +14,9 @@ class Fact:
     Attributes:
         kind: ``setting`` for another argument, ``form`` or ``padding`` for one that has words of its own, ``other`` or
             ``binary`` for another operation, ``missing``, ``extra``, ``order`` of the same numbers, ``operand`` for another
-            value, ``ignored`` for an input that JAX does not use, ``exchange`` of two values, ``moved`` to another value, or
-            ``regrouped``.
+            value, ``ignored`` for an input that JAX does not use, ``exchange`` of two values, ``moved`` to another value,
+            ``regrouped``, ``weight`` for one that PyTorch does not have, ``fixed`` for one that JAX does not use, or
+            ``table``, ``factors``, ``numbers`` for arrays that do not depend on the data.
         what: The operation, in words.
         role: The argument, in words, such as ``epsilon``.
         torch: What PyTorch has.
@@ -61,6 +62,11 @@ _WORDS = {
     "exchange": "JAX has {jax} and {torch} exchanged{where}",
     "moved": "JAX applies {what} to {jax}, PyTorch to {torch}",
     "regrouped": "JAX {jax}, PyTorch {torch}",
+    "weight": "JAX {jax} there, for which PyTorch has no weight",
+    "fixed": "JAX does not use {torch}: it has {jax} there",
+    "table": "JAX's {what} {jax}, PyTorch's {torch}",
+    "factors": "JAX's {what} {jax} PyTorch's {torch}",
+    "numbers": "JAX's {what} {jax} other numbers than PyTorch's{torch}",
 }
 
 

@@ -94,6 +94,11 @@ def interleaved(x: Any, weight: Any, bias: Any, n: int, c: int, size: int, group
     return scaled(found, *(None if one is None else one.reshape(shape) for one in (weight, bias)))
 
 
+def of_batch(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float) -> Any:
+    """A batch norm with the statistics of the batch, where torch's has the running ones."""
+    return F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
+
+
 def weights_of(size: int, new: int, corners: bool, kernel: Function, support: float, antialias: bool) -> Any:
     """The matrix of a resize along one axis."""
     scale = size / new if not corners else (size - 1) / max(new - 1, 1)

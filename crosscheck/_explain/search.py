@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from crosscheck._explain.facts import Edit
-from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, Rule
+from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, Rule
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import of_functions
 
@@ -147,6 +147,7 @@ class Search:
         yield AT_NODES, others
         yield EXCHANGES, segment.nodes
         yield AT_VALUES, [*self._operands, *segment.targets]
+        yield OF_ARRAYS, [one for one in segment.users if one not in segment.data]
 
     def _late(self) -> Iterator[tuple[Sequence[Rule], Sequence[int]]]:
         """The rules that take longer, for more places."""

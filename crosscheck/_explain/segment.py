@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class Segment:
         theirs: Array = _NONE,
         numbers: Iterable[float] = (),
         arrays: Sequence[Array] = (),
+        alone: Mapping[str, Array] = MappingProxyType({}),
         edits: Edits | None = None,
     ) -> None:
         """``known`` are values of nodes in float64, ``weights`` gives a weight by name.
@@ -64,7 +66,7 @@ class Segment:
         ``right`` says of the values of the targets whether they are JAX's, ``proven`` of edits after which they are whether
         they are at other inputs too; ``theirs`` are the moments of JAX's values, and
         ``numbers`` those that stand in JAX's program, and
-        ``arrays`` the constant arrays in it.
+        ``arrays`` the constant arrays in it, ``alone`` its weights for which PyTorch has none.
 
         Raises:
             RuntimeError: If an operation cannot run in float64, or if a value that it needs is not known.
@@ -72,6 +74,7 @@ class Segment:
         self.graph, self.targets, self._known, self._weights = graph, tuple(targets), known, weights
         self.right, self._proven = right, proven
         self.theirs, self.numbers, self.arrays = theirs, sorted({float(one) for one in numbers}), arrays
+        self.alone = alone
         self.edits = dict(edits or {})
         inside = graph.ancestors(targets, known, self.edits)
         self.nodes = [one for one in self._in_order(inside) if one not in known and graph.call(one) is not None]
@@ -156,6 +159,7 @@ class Segment:
             theirs=self.theirs,
             numbers=self.numbers,
             arrays=self.arrays,
+            alone=self.alone,
             edits={**self.edits, **edits},
         )
 

@@ -14,11 +14,15 @@ import torch.nn.functional as F
 from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.names import said
 from crosscheck._explain.segment import Segment
-from crosscheck._explain.tables import COMPARISONS, MOVING, ROLES, SAID, USUAL
+from crosscheck._explain.tables import COMPARISONS, MOVING, PADDING, ROLES, SAID, USUAL
 from crosscheck._graph.graph import Call, Ref, refs
 
 SMALL = 1e-3
 """Of the usual numbers, those up to this are epsilons."""
+MOST_GROUPS = 64
+"""So many groups of a norm are tried at most."""
+AMONG = {"reduction": ("mean", "sum", "none"), "mode": ("nearest", "bilinear", "bicubic", "nearest-exact")}
+"""The texts that an argument may be."""
 NEVER = frozenset(["dtype", "layout", "device", "pin_memory", "memory_format", "implicit", "half_to_float", "output_mask"])
 """Arguments that no port confuses, or that are no part of the mathematics."""
 
@@ -191,7 +195,7 @@ def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int)
     elif operation == "addmm" and argument == "beta":
         yield 0, True
     elif isinstance(old, str):
-        among = ("mean", "sum", "none") if argument == "reduction" else ("none", "tanh")
+        among = AMONG.get(argument, ("none", "tanh"))
         yield from ((one, True) for one in among if one != old)
     elif isinstance(old, float) or (type(old) is int and argument in ("alpha", "beta", "scale", "input_scale")):
         yield from ((one, True) for one in numbers if one != old)
@@ -203,6 +207,8 @@ def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int)
             yield from ((one, True) for one in range(-rank, 0) if one % rank != (old or 0) % rank)
         elif argument == "other":
             yield from ((one, True) for one in numbers if one != old)
+        elif argument == "group":
+            yield from ((one, True) for one in range(1, MOST_GROUPS + 1) if one != old)
         else:
             near = [0] if old is None else [old - 1, old + 1, 0, 1, -1, 2]
             yield from ((one, True) for one in dict.fromkeys(near) if one != old)
@@ -235,6 +241,9 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
         return Fact(
             "form", "the bound of a mask or window", torch=f"{sign} {old:.6g}", jax=f"{sign} {new:.6g}", source=source
         )
+    if argument == "training":
+        ways = ("the running statistics", "those of the batch")
+        return Fact("form", what, torch=ways[old], jax=ways[new], source=source)
     if argument == "approximate":
         forms = {"none": "exact", "tanh": "the tanh form"}
         return Fact("form", what, torch=forms[old], jax=forms[new], source=source)
@@ -272,6 +281,12 @@ def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
             )
             fact = Fact("setting", "the convolution", "dilation", *said_)
             yield Edit({node: replace(call, args=args)}, fact, ("dilation", str(one)), 1.2)
+    widths = [one for size in reversed(call.args[4]) for one in (size, size)]
+    for mode, pad in PADDING.items() if any(widths) else ():
+        if mode != "zeros":
+            args = (Call("pad", pad, (call.args[0], widths)), *call.args[1:4], [0] * rank, *call.args[5:])
+            fact = Fact("setting", "the padding", "mode", "zeros", mode, source=call.source)
+            yield Edit({node: replace(call, args=args)}, fact, ("padding", mode), 1.1)
     for before, behind in product(range(4), repeat=2):
         if before != behind:
             padded = Call("pad", F.pad, (call.args[0], [before, behind] * rank))

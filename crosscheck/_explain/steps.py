@@ -55,6 +55,22 @@ def before_product(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: new}, fact, ("before product", call.name, str(place)), 1.6)
 
 
+def bias_after(segment: Segment, node: int) -> Iterator[Edit]:
+    """The bias of a product added behind what multiplies the product, as of a gate."""
+    call = segment.call(node)
+    for place, one in enumerate(call.args[:2]) if call is not None and call.name == "mul" else ():
+        way = _way_to_product(segment, one.node) if isinstance(one, Ref) else []
+        if call is None or not way or way[-1].name != "addmm":
+            continue
+        with_bias, without = way[-1], replace(way[-1], kwargs={**way[-1].kwargs, "beta": 0})
+        for outer in reversed(way[:-1]):
+            with_bias, without = (replace(outer, args=(inner, *outer.args[1:])) for inner in (with_bias, without))
+        made = replace(call, args=(*call.args[:place], without, *call.args[place + 1 :]))
+        bias = Call("sub", torch.sub, (with_bias, without))
+        fact = Fact("regrouped", torch="before it", jax="adds the bias after it multiplies", source=call.source)
+        yield Edit({node: Call("add", torch.add, (made, bias))}, fact, ("bias after", str(place)), 1.6)
+
+
 def _way_to_product(segment: Segment, node: int) -> list[Call]:
     """The calls from a value back to the product of which it is a part, or a view; none if it is not one."""
     found = []

@@ -14,6 +14,7 @@ from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import with_argument
 from crosscheck._explain.tables import (
+    BATCH,
     BINARY,
     COMPOSITES,
     FAMILIES,
@@ -83,6 +84,8 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
         elif family is GROUPS:
             fact = replace(fact, kind="form", what="GroupNorm's groups", torch="of neighbouring channels")
+        elif family is BATCH:
+            fact = replace(fact, kind="form", what="BatchNorm", torch="the running ones")
         elif family is NORM:
             fact = replace(fact, kind="form", what="LayerNorm", torch="as usual")
         elif call.name in RESIZED:

@@ -19,6 +19,7 @@ from crosscheck._explain.functions import (
     interleaved,
     linear,
     normed,
+    of_batch,
     one_of,
     padded,
     pool,
@@ -34,6 +35,7 @@ UNARY: Mapping[str, Function] = {
     "silu": F.silu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "1 - sigmoid": lambda x: torch.sigmoid(-x),
     "quick_gelu, x * sigmoid(1.702 x)": silu_with(1.702),
     "leaky_relu with slope 0.01": partial(F.leaky_relu, negative_slope=0.01),
     "leaky_relu with slope 0.1": partial(F.leaky_relu, negative_slope=0.1),
@@ -142,6 +144,10 @@ GROUPS: Mapping[str, Function] = {"of every n-th channel": interleaved}
 """Other group norms."""
 
 
+BATCH: Mapping[str, Function] = {"the statistics of the batch": of_batch}
+"""Other batch norms."""
+
+
 RESIZE: Mapping[str, Function] = {
     "linear": resize(linear),
     "linear with antialias": resize(linear, antialias=True),
@@ -236,6 +242,7 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
     **dict.fromkeys(RESIZED, RESIZE),
     "native_layer_norm": NORM,
     "native_group_norm": GROUPS,
+    "_native_batch_norm_legit_no_training": BATCH,
     **dict.fromkeys(
         [f"{kind}_pool{rank}d{more}" for rank in (1, 2, 3) for kind, more in (("max", "_with_indices"), ("avg", ""))], POOL
     ),

@@ -94,27 +94,6 @@ def for_users(segment: Segment, users: Sequence[int], value: int, new: Any) -> d
     return {one: call.replaced(value, new) for one in users if (call := segment.call(one)) is not None}
 
 
-def constants(segment: Segment, value: int) -> Iterator[Edit]:
-    """Another array of constants: that of JAX's program with the same shape, or with one number changed."""
-    there = segment.values.get(value)
-    leaf = segment.graph.nodes[value]
-    if not isinstance(leaf, Leaf) or leaf.value is None or not isinstance(there, torch.Tensor) or there.numel() < 2:
-        return
-    for other in segment.arrays:
-        if other.size != there.numel() or not there.is_floating_point():
-            continue
-        new = torch.from_numpy(other.astype("float64")).reshape(there.shape)
-        wrong = ((new - there).abs() > 1e-6 * there.abs().max()).flatten().nonzero().flatten().tolist()
-        if not wrong:
-            continue
-        at, users = wrong[0], tuple(segment.users[value])
-        both = f"{float(there.flatten()[at]):.6g}", f"{float(new.flatten()[at]):.6g}"
-        role = f"number {at}" if len(wrong) == 1 else f"number {at} (of {len(wrong)} that differ)"
-        fact = Fact("setting", "a constant array", role, *both)
-        edits = for_users(segment, users, value, Call("constant", lambda new=new: new, ()))
-        yield Edit(edits, fact, ("constants",), 2.2)
-
-
 def operand(segment: Segment, value: int) -> Iterator[Edit]:
     """JAX uses another value of the same shape."""
     there = segment.values.get(value)

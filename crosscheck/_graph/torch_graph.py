@@ -175,9 +175,10 @@ class _Functions(TorchFunctionMode):
 
 @cache
 def composites() -> frozenset[Any]:
-    """The losses of ``torch.nn.functional`` that are written in Python."""
+    """The losses of ``torch.nn.functional`` that are written in Python, and the resize."""
     functions = (one for one in vars(torch.nn.functional).values() if inspect.isfunction(one))
-    return frozenset(one for one in functions if "reduction" in inspect.signature(one).parameters)
+    losses = (one for one in functions if "reduction" in inspect.signature(one).parameters)
+    return frozenset([torch.nn.functional.interpolate, *losses])
 
 
 Place = tuple[int, tuple[tuple[int, int], ...]]

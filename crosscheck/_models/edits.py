@@ -23,9 +23,10 @@ from crosscheck._models.distances import same_numbers
 from crosscheck._models.edit_proofs import Proof, there
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import FLOOR, Fault
+from crosscheck._models.jax_recording import JaxProgramFlat
 from crosscheck._models.landmarks import Landmark
 from crosscheck._models.reruns import steps_before
-from crosscheck._models.uses import DATA
+from crosscheck._models.uses import CONSTANT, DATA
 
 FEWEST_ALIKE = 3
 """Of fewer faults in one line, each is explained by itself."""
@@ -35,6 +36,8 @@ MOST_NUMBERS = 2**24
 """Nor is one of whose results there are more numbers."""
 SHAPES = frozenset(["reshape", "transpose", "squeeze", "expand_dims"])
 """Operations of JAX that only give a value another shape."""
+LARGEST_TABLE = 2**14
+"""Tables of more numbers are not looked at."""
 LARGEST_NUMBER = 1e7
 """Larger numbers in JAX's program are fills of a mask, or bits."""
 
@@ -198,8 +201,16 @@ class EditSearch:
             proven=Proof(found, fault.landmark, fits, values, known, self._nodes),
             theirs=np.array([moments(one) for one in self._theirs(landmark, fault, steps)]).reshape(-1, 5),
             numbers=_numbers(found, steps),
-            arrays=[np.asarray(one) for one in found.flat.constants.values() if np.size(one) > 1],
+            arrays=list(_tables(found, steps)),
+            alone=self._alone,
         )
+
+    @cached_property
+    def _alone(self) -> dict[str, Array]:
+        """JAX's weights for which PyTorch has none."""
+        partnered = {match.jax for match in self._found.weights.matches if match.torch is not None}
+        named = zip(self._found.model.names, self._found.model.weights, strict=True)
+        return {name: one for name, one in named if name not in partnered}
 
     @cached_property
     def _inputs(self) -> dict[int, Any]:
@@ -281,7 +292,7 @@ class EditSearch:
             own = made.inputs[0] if made is not None and made.operation.name in SHAPES else None
         for number in sorted(numbers):
             value = run.unmended.get(number, run.values.get(number))
-            if value is not None and (flat.kinds[number] == DATA or np.size(value) > 1):
+            if value is not None and (flat.kinds[number] == DATA or np.size(value) > 1) and _is_plain(flat, number):
                 yield np.asarray(value)
         yield self._found.located.values[fault.landmark]
 
@@ -303,6 +314,24 @@ def casts(found: Found, at: int) -> str:
     return f"JAX casts to {said}; " * bool(said)
 
 
+def _tables(found: Found, steps: Sequence[Any]) -> Iterator[Array]:
+    """The arrays of floats that JAX computes from constants alone, or holds, each once."""
+    run, flat, seen = found.kept, found.flat, set[bytes]()
+    for number in dict.fromkeys(one for step in steps for one in (*step.inputs, *step.outputs) if isinstance(one, int)):
+        held = flat.avals[number]
+        if flat.kinds[number] != CONSTANT or not held.dtype.name.startswith("float") or not 1 < held.size <= LARGEST_TABLE:
+            continue
+        value = np.asarray(run.read(number))
+        if (key := value.tobytes()) not in seen:
+            seen.add(key)
+            yield value
+
+
+def _is_plain(flat: JaxProgramFlat, number: int) -> bool:
+    """Whether NumPy holds a value of JAX, as it holds no key of random numbers."""
+    return isinstance(flat.avals[number].dtype, np.dtype)
+
+
 def _numbers(found: Found, steps: Sequence[Any]) -> Iterator[float]:
     """The numbers in JAX's program there."""
     run, flat = found.located.run, found.flat
@@ -310,7 +339,7 @@ def _numbers(found: Found, steps: Sequence[Any]) -> Iterator[float]:
     for given in (one for step in steps for one in step.inputs):
         if isinstance(given, Literal):
             value = flat.exact.get(id(given), given.val)
-        elif isinstance(given, int) and flat.kinds[given] != DATA and flat.avals[given].size == 1:
+        elif isinstance(given, int) and flat.kinds[given] != DATA and flat.avals[given].size == 1 and _is_plain(flat, given):
             value = run.values.get(given)
         else:
             continue

@@ -10,20 +10,14 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._models.crossings import is_in
 from crosscheck._models.edits import EditSearch, casts
 from crosscheck._models.engine import ROUNDINGS, Found
-from crosscheck._models.extra_weights import extra_weight
 from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
 from crosscheck._models.other_exchanges import other_exchange
-from crosscheck._models.other_functions import other_function
-from crosscheck._models.other_numbers import OtherNumbers
-from crosscheck._models.other_settings import OtherSettings
-from crosscheck._models.other_tables import other_table
 from crosscheck._models.other_weights import with_other_weights
 from crosscheck._models.report import Fault, Layer
-from crosscheck._models.segment import draws_random_numbers, explanation_by_compare
+from crosscheck._models.reruns import draws_random_numbers
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
 from crosscheck._models.weight_reasons import of_weights, repeated_weights
-from crosscheck._models.windows import other_window
 from crosscheck._records.errors import said
 
 EXACT = 2.0**-48
@@ -44,9 +38,8 @@ def faults(found: Found) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
     if (exchange := other_exchange(found)) is not None:
         return [exchange]
-    known: dict[object, str] = {}
-    numbers, settings, edits = OtherNumbers(found), OtherSettings(found), EditSearch(found)
-    wrong = [_located(found, one, known, settings, numbers, edits) for one in found.located.faults]
+    edits = EditSearch(found)
+    wrong = [_located(found, one, edits) for one in found.located.faults]
     alike = edits.alike(found.located.faults) | edits.moved(found.located.faults)
     wrong = [
         replace(one, explanation=alike[at.landmark] or _plainly(one.error), facts=edits.facts(at))
@@ -54,7 +47,7 @@ def faults(found: Found) -> list[Fault]:
         else one
         for at, one in zip(found.located.faults, wrong, strict=True)
     ]
-    wrong = with_other_weights(found, _merged(found, wrong, numbers.corrected | edits.corrected))
+    wrong = with_other_weights(found, _merged(found, wrong, edits.corrected))
     wrong += _inaccurate(found)
     wrong += _gradients(found)
     wrong += _raised(found)
@@ -111,14 +104,7 @@ def _merged(found: Found, wrong: list[Fault], corrected: Container[int]) -> list
     return [wrong[number] for number in kept]
 
 
-def _located(
-    found: Found,
-    fault: LocatedFault,
-    known: dict[object, str],
-    settings: OtherSettings,
-    numbers: OtherNumbers,
-    edits: EditSearch,
-) -> Fault:
+def _located(found: Found, fault: LocatedFault, edits: EditSearch) -> Fault:
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
     path = fault.path or (_path(found, operation, fault.how) if operation is not None else "")
@@ -126,34 +112,7 @@ def _located(
         path = landmark.path
     step = found.flat.steps[landmark.step]
     error = found.located.errors[fault.landmark]
-    explanation = (
-        fault.relation
-        if fault.how == "moved" or fault.later
-        else extra_weight(found, fault)
-        if fault.how == "changed"
-        else ""
-    )
-    if not explanation and operation is None:
-        explanation = edits.explanation(fault)
-    if not explanation and operation is not None:
-        explanation = "" if fault.relation or fault.how else settings.explanation(fault)
-        if not explanation and (explanation := edits.explanation(fault)):
-            mask = other_mask(found, landmark, operation.index) if edits.of_mask else ""
-            explanation += f"; {mask}" * bool(mask)
-        if fault.how:
-            explanation = explanation or edits.explanation(fault, late=True)
-    explanation = explanation or SAID.get(fault.how, "")
-    if not explanation and operation is not None and not fault.relation:
-        explanation = numbers.explanation(fault) or other_table(found, fault)
-    explanation = explanation or of_weights(found, fault.landmark, fault.operation)
-    if not explanation and operation is not None:
-        explanation = extra_weight(found, fault) or other_mask(found, landmark, operation.index)
-        explanation = explanation or other_window(found, landmark, operation)
-        explanation = explanation or numbers.integer(fault) or edits.explanation(fault, late=True)
-        explanation = explanation or explanation_by_compare(found, landmark, fault, known)
-        explanation = explanation or other_function(found, fault) or fault.relation
-    if (not explanation or fault.how) and draws_random_numbers(found, fault.landmark):
-        explanation = "JAX draws random numbers there, as dropout does"
+    explanation = _explanation(found, fault, edits)
     return Fault(
         torch=path,
         kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
@@ -167,6 +126,25 @@ def _located(
         layers=tuple(fault.shown),
         facts=edits.facts(fault),
     )
+
+
+def _explanation(found: Found, fault: LocatedFault, edits: EditSearch) -> str:
+    """What JAX does otherwise, as a clause; empty if nothing shows it."""
+    if fault.how == "moved" or fault.later:
+        return fault.relation
+    landmark, operation = found.landmarks[fault.landmark], fault.operation
+    explanation = edits.explanation(fault)
+    if explanation and edits.of_mask and operation >= 0:
+        mask = other_mask(found, landmark, operation)
+        explanation += f"; {mask}" * bool(mask)
+    if fault.how and operation >= 0:
+        explanation = explanation or edits.explanation(fault, late=True)
+    explanation = explanation or SAID.get(fault.how, "") or of_weights(found, fault.landmark, operation)
+    if not explanation and operation >= 0:
+        explanation = other_mask(found, landmark, operation) or edits.explanation(fault, late=True) or fault.relation
+    if (not explanation or fault.how) and draws_random_numbers(found, fault.landmark):
+        return "JAX draws random numbers there, as dropout does"
+    return explanation
 
 
 def _path(found: Found, operation: Operation, how: str) -> str:

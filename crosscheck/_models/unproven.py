@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crosscheck._models.copying import AMBIGUOUS, NOT_PROVEN
+from crosscheck._models.edits import EditSearch
 from crosscheck._models.engine import Found
 from crosscheck._models.forcing import Fault
-from crosscheck._models.other_numbers import OtherNumbers
-from crosscheck._models.other_settings import OtherSettings
 from crosscheck._models.records import INTEGERS, WeightMatch
 from crosscheck._models.uncompared import statistics
 from crosscheck._models.uses import DATA
@@ -34,7 +33,7 @@ def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
 def set_aside(found: Found) -> None:
     """Take away the faults that weights explain which no run proved. JAX's layers may be right.
 
-    A fault stays if another number or setting explains it: with that, JAX has torch's values, so that the weights are right.
+    A fault stays if an edit explains it: with that, PyTorch has JAX's values, so that the weights are right.
     So are those that no fault taken away depends on, if JAX holds their numbers.
     """
     if not found.uncopied:
@@ -44,7 +43,7 @@ def set_aside(found: Found) -> None:
         names = {name for names in use.names for name in names.split("+")} - set(found.torch.buffers)
         if unproven := names & set(found.uncopied):
             applied.setdefault(use.operation.index, set()).update(unproven)
-    settings, numbers = OtherSettings(found), OtherNumbers(found)
+    edits = EditSearch(found)
     # a fault before such weights cannot be corrected by a run, and what follows shows it again
     doubtful, kept, wrong = set(applied), list[Fault](), set[str]()
     for fault in found.located.faults:
@@ -54,7 +53,7 @@ def set_aside(found: Found) -> None:
             found.open.update(fault.shown)
             continue
         before = _before(found, [fault.operation]) & doubtful
-        if before and not (fault.operation >= 0 and (settings.explanation(fault) or numbers.explanation(fault))):
+        if before and not edits.explanation(fault):
             wrong.update(*(applied.get(one, ()) for one in before))
             found.open.update(fault.shown)
             continue

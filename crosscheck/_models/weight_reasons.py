@@ -11,9 +11,9 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models import jax_recording
 from crosscheck._models.engine import Found
+from crosscheck._models.jax_recording import Step
 from crosscheck._models.masks import other_mask
-from crosscheck._models.uses import Use
-from crosscheck._models.windows import other_groups
+from crosscheck._models.uses import Operation, Use
 
 SAME_RATIO = 1e-6
 """Ratios that differ by less than this, relatively, count as equal."""
@@ -154,9 +154,16 @@ def _misfit(found: Found, use: Use, slot: int) -> str:
     theirs = sizes[other.names[0]]
     if theirs.size == mine.size:
         return ""
-    groups = other_groups(found, step, use.operation)  # no names, so that layers that are wrong alike are one kind of fault
+    groups = _other_groups(found, step, use.operation)  # no names, so that layers that are wrong alike are one kind of fault
     mine_has, theirs_have = (f"{one} group{'s' * (one > 1)} and " for one in groups) if groups else ("", "")
     return f"PyTorch has {mine_has}a weight of shape {mine.shape}, JAX {theirs_have}one of shape {theirs.shape} in its place"
+
+
+def _other_groups(found: Found, step: Step, operation: Operation) -> tuple[int, int] | None:
+    """The numbers of groups in which torch and JAX convolve, if they differ."""
+    mine = getattr(found.torch.modules.get(operation.path), "groups", None)
+    theirs = step.equation.params.get("feature_group_count") if step.equation is not None else None
+    return None if mine is None or theirs is None or mine == theirs else (mine, theirs)
 
 
 def _is_joined(found: Found, name: str) -> bool:

@@ -151,7 +151,7 @@ def _path(found: Found, operation: Operation, how: str) -> str:
     """The module of an operation, or of a value, such as positions, that torch computes from weights and JAX lacks."""
     operations = found.torch.operations
     if how == "changed":  # by a module of torch that does nothing here, such as dropout
-        idle = [name for name, following, _ in found.torch.calls if following == operation.index + 1]
+        idle = [name for name, following in found.torch.calls if following == operation.index + 1]
         empty = [name for name in idle if not any(one.path.startswith(name) for one in operations[operation.index + 1 :])]
         while not empty and operation.name in MOVES and operation.inputs:
             operation = operations[operation.inputs[-1]]

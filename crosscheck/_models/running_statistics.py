@@ -67,7 +67,7 @@ class Owners:
         self._torch, self._flat = torch, flat
         self._old = dict(zip(model.names, model.weights, strict=True))
         self._called: dict[str, int] = {}
-        for name, index, _ in torch.calls:
+        for name, index in torch.calls:
             self._called.setdefault(name, index)
         votes: dict[str, Counter[str]] = defaultdict(Counter)
         self._uses: list[tuple[Step, set[str], int]] = []

@@ -21,15 +21,13 @@ from crosscheck._graph.torch_graph import Recording
 from crosscheck._models.spilled import Store
 from crosscheck._models.torch_uses import described, once
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
-from crosscheck._shadow.torch_lift import TorchLifted, is_plain
-from crosscheck._shadow.torch_operations import Plan, is_dense_float, tensors_in, written_by
+from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._shadow.torch_operations import Plan, tensors_in, written_by
 
 _OF_SHAPE = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
 )
 """Operations that use only the shape of their operand."""
-LARGEST_TABLE = 2**12
-"""Constants that torch computes are kept up to this many numbers."""
 
 
 @dataclass
@@ -48,11 +46,8 @@ class TorchRecord:
         results: The outputs.
         buffers: The values of the buffers that the run changed, in float64, by name.
         modules: The modules, by name.
-        calls: Each call of a module: its name, the index of the next operation, and its positional arguments, those of
-            floats as arrays.
-        scalars: The numbers in its operations, such as epsilons.
+        calls: Each call of a module: its name, and the index of the next operation.
         narrow: The operations that torch has no float64 for: their results are rounded to the dtype.
-        tables: The small arrays of floats that it computes from neither data nor parameters.
         graph: All operations with their operands, views among them.
     """
 
@@ -66,10 +61,8 @@ class TorchRecord:
     results: list[Values]
     buffers: dict[str, Array]
     modules: dict[str, torch.nn.Module]
-    calls: list[tuple[str, int, Any]]
-    scalars: list[float]
+    calls: list[tuple[str, int]]
     narrow: frozenset[int]
-    tables: list[Array]
     graph: Recording
 
     @cached_property
@@ -90,7 +83,6 @@ class Observer:
         self.values: dict[int, Values] = {}
         self._store = Store()
         self.narrow: set[int] = set()
-        self.tables: list[Array] = []
         self._kept: list[Any] = []
         """Weak references to storages, whose addresses name them: an address is not used again while there is one."""
         self._last: dict[int, int] = {}
@@ -98,7 +90,7 @@ class Observer:
         """How the value on record of the last operation on a storage lay in it."""
         self._origins: dict[int, tuple[int, frozenset[str]]] = {}
         self._path: list[str] = [""]
-        self.calls: list[tuple[str, int, Any]] = []
+        self.calls: list[tuple[str, int]] = []
         self.weights: dict[str, Array] = {}
         self.tied: dict[str, str] = {}
         self._names: dict[int, str] = {}
@@ -115,7 +107,6 @@ class Observer:
             self._names[key] = name
             self.weights[name] = held(tensor) if isinstance(tensor, torch.nn.Parameter) else _wide(tensor)
             self._origins[key] = (WEIGHT, frozenset([name]))
-        self._trained = {name for name, _ in module.named_parameters()}
         self._parameters = {_storage(one) for one in module.parameters()}
         self._module = module
         self.shadow: Callable[[Any], Any] = lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
@@ -133,7 +124,7 @@ class Observer:
         handles = []
         for name, module in self._module.named_modules(remove_duplicate=False):
             if name and not isinstance(module, torch.jit.ScriptModule):
-                handles.append(module.register_forward_pre_hook(lambda _, given, name=name: self._entered(name, given)))
+                handles.append(module.register_forward_pre_hook(lambda *_, name=name: self._entered(name)))
                 handles.append(module.register_forward_hook(lambda *_: self._left(), always_call=True))
         try:
             yield
@@ -141,18 +132,10 @@ class Observer:
             for handle in handles:
                 handle.remove()
 
-    def _entered(self, name: str, given: Any) -> None:
+    def _entered(self, name: str) -> None:
         self._path.append(name)
         self.progress(f"PyTorch: {name}")
-        with unseen():
-            self.calls.append((name, len(self.operations), tuple(map(self._argument, given))))
-
-    def _argument(self, given: Any) -> Any:
-        """A tensor of floats as an array, since the model may overwrite it; other arguments unchanged."""
-        if not isinstance(given, torch.Tensor) or not is_dense_float(given) or not is_plain(given):
-            return given
-        made = self._made(given)
-        return _narrow(given) if made is None else made.narrow
+        self.calls.append((name, len(self.operations)))
 
     def _left(self) -> None:
         self._path.pop()
@@ -189,9 +172,6 @@ class Observer:
             self._origins[key] = (kind, names if kind == WEIGHT else frozenset())
         for value in (*made, *written_by(plan, args, kwargs)):
             self._recorded.pop(_storage(value), None)
-        fixed = kind == CONSTANT or (kind == WEIGHT and not names & self._trained)
-        if fixed and made and made[0].is_floating_point() and 1 < made[0].numel() <= LARGEST_TABLE:
-            self.tables.append(_wide(wide(made[0])))
         if not made or kind != DATA:
             return
         both = _narrow(made[0]), _wide(wide(made[0]))
@@ -349,7 +329,7 @@ def record(
         return results
 
     with observer.watching():
-        wide, buffers, lifted = _ended(program, observed, observer)
+        wide, buffers = _ended(program, observed, observer)
     return TorchRecord(
         observer.operations,
         observer.uses,
@@ -362,22 +342,19 @@ def record(
         buffers,
         dict(module.named_modules()),
         observer.calls,
-        list(lifted.constants),
         frozenset(observer.narrow),
-        observer.tables,
         graph,
     )
 
 
 def ending(program: TorchProgram) -> tuple[list[Array], dict[str, Array]]:
     """What a run of a model gives in float64: its results, and the values of the buffers that it changes, by name."""
-    wide, buffers, _ = _ended(program, program.flat(0))
-    return wide, buffers
+    return _ended(program, program.flat(0))
 
 
 def _ended(
     program: TorchProgram, run: Callable[..., list[Any]], observer: Observer | None = None
-) -> tuple[list[Array], dict[str, Array], TorchLifted]:
+) -> tuple[list[Array], dict[str, Array]]:
     buffers = {name: buffer for name, buffer in program.function.named_buffers() if buffer.is_floating_point()}
     lifted = TorchLifted(lambda *tensors: [*run(*tensors), *buffers.values()], program.inputs.fmt.name)
     if observer is not None:
@@ -389,7 +366,7 @@ def _ended(
     count = len(wide) - len(buffers)
     after = dict(zip(buffers, wide[count:], strict=True))
     changed = {name: value for name, value in after.items() if not np.array_equal(value, before[name], equal_nan=True)}
-    return wide[:count], changed, lifted
+    return wide[:count], changed
 
 
 def widened(leaf: Array) -> Array:

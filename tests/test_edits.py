@@ -104,7 +104,7 @@ def said_of(**mistake: Any) -> tuple[Any, str]:
         ),
         ({"residual": lambda x, y: y}, "JAX forgets the residual, x"),
         ({"residual": lambda x, y: x - y}, "JAX subtracts where PyTorch adds"),
-        ({"exchanged": True}, "JAX has its weights and those of k in each other's place"),
+        ({"exchanged": True}, "JAX has the result of q and the result of k exchanged, behind q and k"),
         ({"pooled": lambda x: x.sum(1)}, "JAX computes the sum, PyTorch the mean"),
         ({"pooled": lambda x: x[:, 0]}, "JAX computes the first, PyTorch the mean"),
     ],

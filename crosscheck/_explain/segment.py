@@ -125,7 +125,7 @@ class Segment:
                 result = call.compute(value)
                 open_.discard(one)
             else:
-                result = self._leaf(one)
+                result = self.leaf(one)
             found[one] = result
             return result
 
@@ -135,7 +135,8 @@ class Segment:
             value(one)
         return found
 
-    def _leaf(self, number: int) -> Any:
+    def leaf(self, number: int) -> Any:
+        """The value of a weight or of a constant."""
         leaf: Any = self.graph.nodes[number]
         found = self._weights(leaf.name) if leaf.name else leaf.value
         if found is None:

@@ -117,6 +117,7 @@ def operand(segment: Segment, value: int) -> Iterator[Edit]:
     if call is not None and call.name in PARTS:  # another part of the same
         nodes = enumerate(segment.graph.nodes)
         others = [one for one, node in nodes if one != value and isinstance(node, Call) and node.args is call.args] + others
+    others = [*_beside(segment, value, there), *others] if weight else others
     for other in others[:MOST_PAIRS]:
         for some in sites(segment, value):
             user = next((one for one in sorted(segment.behind.get(some[0], ())) if _computes(segment, one)), some[0])
@@ -126,6 +127,20 @@ def operand(segment: Segment, value: int) -> Iterator[Edit]:
                 fact = replace(fact, kind="ignored")
             size = 2 + 0.5 * (len(some) < len(segment.users[value]))
             yield Edit(for_users(segment, some, value, Ref(other)), fact, ("operand", str(other)), size)
+
+
+def _beside(segment: Segment, value: int, there: Any) -> Iterator[int]:
+    """The weights of the modules beside that of a weight, if they have its shape."""
+    around = _around(segment.graph.nodes[value])
+    for one, node in enumerate(segment.graph.nodes):
+        beside = one not in segment.values and _is_weight(segment, one) and _around(node) == around
+        if beside and segment.leaf(one).shape == there.shape:
+            yield one
+
+
+def _around(leaf: Any) -> str:
+    """The module that contains the module of a weight."""
+    return str(leaf.name.rpartition(".")[0].rpartition(".")[0])
 
 
 def _computes(segment: Segment, node: int) -> bool:

@@ -13,7 +13,6 @@ from crosscheck._models.engine import ROUNDINGS, Found
 from crosscheck._models.forcing import Fault as LocatedFault
 from crosscheck._models.masks import other_mask
 from crosscheck._models.other_exchanges import other_exchange
-from crosscheck._models.other_weights import with_other_weights
 from crosscheck._models.report import Fault, Layer
 from crosscheck._models.reruns import draws_random_numbers
 from crosscheck._models.uses import DATA, WEIGHT, Operation, Use
@@ -47,7 +46,7 @@ def faults(found: Found) -> list[Fault]:
         else one
         for at, one in zip(found.located.faults, wrong, strict=True)
     ]
-    wrong = with_other_weights(found, _merged(found, wrong, edits.corrected))
+    wrong = _merged(found, wrong, edits.corrected)
     wrong += _inaccurate(found)
     wrong += _gradients(found)
     wrong += _raised(found)

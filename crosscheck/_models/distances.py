@@ -9,6 +9,10 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 
+FEWEST = 8
+"""Fewer numbers may have the same ratio by chance."""
+SAME = 1e-9
+"""The largest relative difference of ratios that count as one."""
 FILLED = 16.0
 """With a smaller root mean square, an array has no fills of a mask, such as -1e9 or the least number of the dtype."""
 BESIDE_FILLS = 2.0**-16
@@ -189,3 +193,17 @@ def same_numbers(matrix: Array, expected: Array, limit: float) -> bool:
     """Whether both hold the same numbers, in any order."""
     one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
     return distance(one, other) <= limit
+
+
+def are_proportional(theirs: Array, mine: Array) -> bool:
+    """Whether the finite numbers of one array are those of the other times one constant, and the others are the same."""
+    finite = np.isfinite(theirs) & np.isfinite(mine)
+    if mine.dtype.kind != "f" or not np.array_equal(theirs[~finite], mine[~finite], equal_nan=True):
+        return False
+    theirs, mine = theirs[finite], mine[finite]
+    if mine.size < FEWEST or np.ptp(mine) == 0:
+        return False
+    largest = np.abs(mine).argmax()
+    ratio = float(theirs[largest] / mine[largest])
+    # fills of a mask are so large that any small numbers beside them would count as equal
+    return bool(ratio and (np.abs(theirs - ratio * mine) <= SAME * sizes(ratio * mine)).all())

@@ -140,7 +140,7 @@ def _explanation(found: Found, fault: LocatedFault, edits: EditSearch) -> str:
         explanation = explanation or edits.explanation(fault, late=True)
     explanation = explanation or SAID.get(fault.how, "") or of_weights(found, fault.landmark, operation)
     if not explanation and operation >= 0:
-        explanation = other_mask(found, landmark, operation) or edits.explanation(fault, late=True) or fault.relation
+        explanation = other_mask(found, landmark, operation) or edits.explanation(fault, late=True)
     if (not explanation or fault.how) and draws_random_numbers(found, fault.landmark):
         return "JAX draws random numbers there, as dropout does"
     return explanation

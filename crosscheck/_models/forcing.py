@@ -53,13 +53,11 @@ class Fault:
     """
     shown: list[int] = field(default_factory=list)
     relation: str = ""
-    """How JAX's numbers differ from torch's result of the operation, if it is by one constant, or where JAX has it."""
+    """Where JAX has it, if that is elsewhere."""
     path: str = ""
     """The module, if it is not that of the operation."""
     later: bool = False
     """Whether JAX has it, behind operations that torch has behind it: ``relation`` says so."""
-    mend: Mend | None = None
-    """The replacement that corrects the landmark, if one was found."""
 
 
 @dataclass

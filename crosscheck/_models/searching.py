@@ -14,9 +14,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.constants import relation
 from crosscheck._models.crossings import crossings, is_in
-from crosscheck._models.distances import distance, holds, same_numbers
+from crosscheck._models.distances import are_proportional, distance, holds, same_numbers
 from crosscheck._models.forcing import FLOOR, Fault, Forced, Forcing, Mend
 from crosscheck._models.landmarks import Landmark, orders_of, reordered
 from crosscheck._models.running import Run
@@ -96,9 +95,6 @@ class Search:
         operation = self._cause(number, own, apart, run)
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
-            if operation == own:
-                fault = self._faults[operation, self._how(operation)]
-                fault.relation = fault.relation or relation(matrix, expected)
             known = operation in self._moved or own in self._changed
             if operation >= 0 and not known and (hidden := self._hidden(number, operation, expected, run)):
                 self._blame(*hidden, number)
@@ -212,8 +208,6 @@ class Search:
         always: set[int] | None = None
         for mend, here, matrix in self._trials(at, fault, run):
             if distance(matrix, expected) <= self._limit(at):
-                if fault != landmark.operation:
-                    self._relate(fault, mend, run)
                 return None
             assert landmark.operation is not None
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
@@ -230,13 +224,6 @@ class Search:
         # What is right after some replacement is not wrong, nor is what its operands correct after some replacement.
         left = [one for one in set(found) if one[1] or one[0] in (always or ())]
         return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
-
-    def _relate(self, fault: int, mend: Mend, run: Run) -> None:
-        """Keep which value of JAX has the place of torch's result of a fault, and how it differs, if by one constant."""
-        one = self._faults[fault, self._how(fault)]
-        if one.mend is None:
-            theirs = np.asarray(run.values[mend.value], np.float64)
-            one.mend, one.relation = mend, relation(theirs, self.forcing.mended(mend, wide=True))
 
     def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: Run) -> bool:
         operation, how = fault
@@ -337,7 +324,7 @@ class Search:
             like = self.torch.values[operation].wide
             there = [np.asarray(one) for _, one in values if one.size == like.size and one.dtype == np.float64]
             moved = ((one, reordered(like, one.shape, order)) for one in there for order in orders_of(one.shape, like.shape))
-            if any(relation(one, mine) for one, mine in moved) and self._mending(at, operation, expected, run):
+            if any(are_proportional(one, mine) for one, mine in moved) and self._mending(at, operation, expected, run):
                 return operation
         return None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import permutations, product
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch.nn.functional as F
 from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.names import said
 from crosscheck._explain.segment import Segment
-from crosscheck._explain.tables import COMPARISONS, MOVING, PADDING, ROLES, SAID, USUAL
+from crosscheck._explain.tables import COMPARISONS, FAMILIES, MOVING, PADDING, POOL, ROLES, SAID, USUAL
 from crosscheck._graph.graph import Call, Ref, refs
 
 SMALL = 1e-3
@@ -57,6 +59,8 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
             )
     if call.name == "convolution":
         yield from (_croppings if call.args[6] else _paddings)(segment, node, call)
+    if FAMILIES.get(call.name) is POOL and len(call.args) > 3:
+        yield from _before_and_behind(node, call, 3, -math.inf if "max" in call.name else 0.0)
     if call.name == "slice":
         yield from _slices(segment, node, call)
 
@@ -287,11 +291,17 @@ def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
             args = (Call("pad", pad, (call.args[0], widths)), *call.args[1:4], [0] * rank, *call.args[5:])
             fact = Fact("setting", "the padding", "mode", "zeros", mode, source=call.source)
             yield Edit({node: replace(call, args=args)}, fact, ("padding", mode), 1.1)
+    yield from _before_and_behind(node, call, 4)
+
+
+def _before_and_behind(node: int, call: Call, place: int, fill: float = 0.0) -> Iterator[Edit]:
+    """Other padding before than behind, where the argument at a place is the padding."""
+    rank = len(call.args[place])
     for before, behind in product(range(4), repeat=2):
         if before != behind:
-            padded = Call("pad", F.pad, (call.args[0], [before, behind] * rank))
-            args = (padded, *call.args[1:4], [0] * rank, *call.args[5:])
-            own = " x ".join(f"({one}, {one})" for one in call.args[4])
+            padded = Call("pad", partial(F.pad, value=fill), (call.args[0], [before, behind] * rank))
+            args = (padded, *call.args[1:place], [0] * rank, *call.args[place + 1 :])
+            own = " x ".join(f"({one}, {one})" for one in call.args[place])
             fact = Fact("padding", torch=own, jax=" x ".join([f"({before}, {behind})"] * rank), source=call.source)
             yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
 

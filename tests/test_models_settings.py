@@ -40,8 +40,8 @@ def normed(p: dict[str, Any], x: Any, axes: tuple[int, ...]) -> Any:
     return x.reshape(2, 6, 8, 8) * p["1.weight"][:, None, None] + p["1.bias"][:, None, None]
 
 
-def window(x: Any, kind: Any, start: float) -> Any:
-    return lax.reduce_window(x, start, kind, (1, 1, 3, 3), (1, 1, 2, 2), ((0, 0), (0, 0), (1, 1), (1, 1)))
+def window(x: Any, kind: Any, start: float, before: int = 1) -> Any:
+    return lax.reduce_window(x, start, kind, (1, 1, 3, 3), (1, 1, 2, 2), ((0, 0), (0, 0), (before, 1), (before, 1)))
 
 
 def averaged(p: dict[str, Any], x: Any) -> Any:
@@ -65,6 +65,10 @@ CASES: dict[str, tuple[nn.Module, Port]] = {
     "avg_pool2d's count_include_pad: True in JAX, False in PyTorch": (
         between(nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)),
         port_with(averaged),
+    ),
+    "PyTorch has the padding (1, 1) x (1, 1), JAX (0, 1) x (0, 1)": (
+        between(nn.MaxPool2d(3, 2, padding=1)),
+        port_with(lambda p, x: window(x, lax.max, -jnp.inf, 0)),
     ),
     "JAX has 1.weight flipped along axes -2 and -1": (
         between(nn.Conv2d(6, 6, 3, padding=1)),

@@ -150,7 +150,7 @@ def gru(p: dict[str, Any], x: Any, order: str = "rzn", reset: str = "product", k
 
 STATE = "JAX multiplies before the product, PyTorch after it"
 BESIDE = "JAX adds the bias after it multiplies, PyTorch before it"
-KEPT = "JAX computes 1 - sigmoid, PyTorch sigmoid"
+KEPT = "JAX computes 1 - sigmoid (the other way round), PyTorch sigmoid"
 
 
 @pytest.mark.parametrize(

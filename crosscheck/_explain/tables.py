@@ -35,7 +35,7 @@ UNARY: Mapping[str, Function] = {
     "silu": F.silu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "1 - sigmoid": lambda x: torch.sigmoid(-x),
+    "1 - sigmoid (the other way round)": lambda x: torch.sigmoid(-x),
     "quick_gelu, x * sigmoid(1.702 x)": silu_with(1.702),
     "leaky_relu with slope 0.01": partial(F.leaky_relu, negative_slope=0.01),
     "leaky_relu with slope 0.1": partial(F.leaky_relu, negative_slope=0.1),

@@ -13,6 +13,9 @@ from crosscheck._models.uncompared import statistics
 from crosscheck._models.uses import DATA
 from crosscheck._models.weights import IN_JAX, UNUSED
 
+OF_OPERATIONS = frozenset(["setting", "form", "padding", "other", "binary"])
+"""The kinds of facts that no other weights can stand for, as they can for numbers in another order."""
+
 
 def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
     """The weights of PyTorch that were not copied, although JAX has an array for them; ``matches`` are of the copying.
@@ -33,7 +36,7 @@ def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
 def set_aside(found: Found) -> None:
     """Take away the faults that weights explain which no run proved. JAX's layers may be right.
 
-    A fault stays if an edit explains it: with that, PyTorch has JAX's values, so that the weights are right.
+    A fault stays if an edit of an operation explains it: with that, PyTorch has JAX's values, so that the weights are right.
     So are those that no fault taken away depends on, if JAX holds their numbers.
     """
     if not found.uncopied:
@@ -53,7 +56,8 @@ def set_aside(found: Found) -> None:
             found.open.update(fault.shown)
             continue
         before = _before(found, [fault.operation]) & doubtful
-        if before and not edits.explanation(fault):
+        explained = before and edits.explanation(fault) and all(one.kind in OF_OPERATIONS for one in edits.facts(fault))
+        if before and not explained:
             wrong.update(*(applied.get(one, ()) for one in before))
             found.open.update(fault.shown)
             continue

@@ -177,7 +177,7 @@ X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for s
             lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear", align_corners=True)[0],
             lambda x: jax.image.resize(x, (3, 2 * T, 2 * C), "linear"),
             1,
-            "upsample_bilinear2d's align_corners: False in JAX, True in PyTorch|the resize: linear in JAX",
+            "(interpolate|upsample_bilinear2d)'s align_corners: False in JAX, True in PyTorch|the resize: linear in JAX",
         ),
     ],
     ids=["axis", "activation", "residual", "epsilon", "padding", "resize"],

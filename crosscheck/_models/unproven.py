@@ -13,8 +13,8 @@ from crosscheck._models.uncompared import statistics
 from crosscheck._models.uses import DATA
 from crosscheck._models.weights import IN_JAX, UNUSED
 
-OF_OPERATIONS = frozenset(["setting", "form", "padding", "other", "binary"])
-"""The kinds of facts that no other weights can stand for, as they can for numbers in another order."""
+OF_SETTINGS = frozenset(["setting", "form", "padding"])
+"""The kinds of facts that other weights seldom explain, as they may explain another function or order of numbers."""
 
 
 def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
 def set_aside(found: Found) -> None:
     """Take away the faults that weights explain which no run proved. JAX's layers may be right.
 
-    A fault stays if an edit of an operation explains it: with that, PyTorch has JAX's values, so that the weights are right.
+    A fault stays if another setting explains it: with that, PyTorch has JAX's values, so that the weights are right.
     So are those that no fault taken away depends on, if JAX holds their numbers.
     """
     if not found.uncopied:
@@ -56,7 +56,7 @@ def set_aside(found: Found) -> None:
             found.open.update(fault.shown)
             continue
         before = _before(found, [fault.operation]) & doubtful
-        explained = before and edits.explanation(fault) and all(one.kind in OF_OPERATIONS for one in edits.facts(fault))
+        explained = before and edits.explanation(fault) and all(one.kind in OF_SETTINGS for one in edits.facts(fault))
         if before and not explained:
             wrong.update(*(applied.get(one, ()) for one in before))
             found.open.update(fault.shown)

@@ -241,3 +241,27 @@ def test_a_mistake_is_named_in_layers_of_the_size_in_use() -> None:
     report = crosscheck.compare_models(model, exchanged, [x], params=params, order=0)
     assert report.first is not None
     assert "parts 0 and 1 of the result of qkv exchanged" in report.first.explanation
+
+
+def test_a_module_of_torch_that_no_line_calls_has_none() -> None:
+    """A Sequential calls its modules itself: neither its line nor one of crosscheck's is one of the program."""
+    model = nn.Sequential(nn.Linear(C, C), nn.LayerNorm(C))
+    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+
+    def wrong(p: Weights, x: Any) -> Any:
+        h = x @ p["0.weight"].T + p["0.bias"]
+        return (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-3) * p["1.weight"] + p["1.bias"]
+
+    report = crosscheck.compare_models(model, wrong, [X[0]], params=params, order=0)
+    assert report.first is not None
+    assert [(fact.role, fact.source) for fact in report.first.facts] == [("epsilon", "")]
+    assert "PyTorch: " not in str(report)
+
+
+def test_the_line_of_a_notebook_s_cell_is_named_without_its_random_number() -> None:
+    names: dict[str, Any] = {"torch": torch}
+    code = "class Cell(torch.nn.Module):\n  def forward(self, x):\n    return torch.nn.functional.gelu(x)\n"
+    exec(compile(code, "/tmp/ipykernel_12/3917952463.py", "exec"), names)
+    report = crosscheck.compare_models(names["Cell"](), lambda p, x: jax.nn.gelu(x), [X[0]], params={}, order=0)
+    assert report.first is not None
+    assert [fact.source for fact in report.first.facts] == ["cell:3"]

@@ -20,12 +20,15 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._graph.graph import Call, Graph, Leaf, Ref
+from crosscheck._records.errors import name_of
 from crosscheck._shadow.torch_operations import WIDE, Plan, plan_of, storage_of, written_by
 
 LARGEST_CONSTANT = 2**20
 """The value of a constant is kept up to this many numbers."""
-_PACKAGES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-"""Lines of torch and of crosscheck are no lines of the program."""
+_CROSSCHECK = Path(__file__).parents[1]
+_ROOMS = [_CROSSCHECK / room for room in ("_graph", "_shadow", "_catalogue")]
+_PASSED_BY = ("<", str(Path(torch.__file__).parent), *map(str, _ROOMS))
+"""Their lines are no lines of the program, but they may be called by one."""
 
 
 class Recording(Mode):
@@ -241,11 +244,10 @@ def in_float64(func: Any, writes: bool) -> Callable[..., Any]:
 
 
 def _line() -> str:
-    """The line of the program that runs."""
+    """The line of the program that runs; empty if crosscheck itself calls torch's module, which has no line of its own."""
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGES) and not file.startswith("<"):
-            return f"{Path(file).name}:{frame.f_lineno}"
+    while frame is not None and frame.f_code.co_filename.startswith(_PASSED_BY):
         frame = frame.f_back
-    return ""
+    if frame is None or frame.f_code.co_filename.startswith(str(_CROSSCHECK)):
+        return ""
+    return f"{name_of(frame.f_code.co_filename)}:{frame.f_lineno}"

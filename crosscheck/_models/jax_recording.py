@@ -19,6 +19,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.jax_order import drop_unused, is_use, uses_first
 from crosscheck._models.layouts import View, broadcast_features
 from crosscheck._models.uses import CONSTANT, DATA, WEIGHT, Operation, Use
+from crosscheck._records.errors import name_of
 from crosscheck._shadow.base import tracing
 from crosscheck._shadow.jax_equations import (
     Constants,
@@ -346,11 +347,11 @@ def source_of(equation: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _users_file(path: str) -> str:
-    """The name of a file, or ``cell`` for one of a notebook, whose name is a random number; empty if it is a library's."""
+    """The name of a file; empty if it is a library's."""
     file = Path(path)
     if "site-packages" in file.parts or PACKAGE in file.parents:
         return ""
-    return "cell" if file.parent.name.startswith("ipykernel_") else file.name
+    return name_of(path)
 
 
 def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:

@@ -72,6 +72,12 @@ def _is_librarys(frame: FrameType) -> bool:
     return not name or name.partition(".")[0] in sys.stdlib_module_names or bool(installed)
 
 
+def name_of(file: str) -> str:
+    """The name of a file of the user, or ``cell`` for one of a notebook, whose name is a random number."""
+    path = Path(file)
+    return "cell" if path.parent.name.startswith("ipykernel_") else path.name
+
+
 def said(error: BaseException) -> str:
     """An exception by its type and message, in one line: several lines might look like lines of a report."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

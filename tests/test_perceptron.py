@@ -1,6 +1,7 @@
 """The perceptron in both frameworks: the model, its losses, its training, and the agreement of two trainings."""
 
 import pkgutil
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -114,6 +115,12 @@ def test_what_torch_clamps_is_told(losses: crosscheck.LossesReport) -> None:
     assert at("the formula in JAX", 0, 0.0, 1.0) == np.inf
     assert np.isnan(at("the formula in JAX", 0, 0.0, 0.0))
     assert "torch-log-clamped" in str(losses)
+
+
+def test_two_numbers_that_differ_are_told_apart(losses: crosscheck.LossesReport) -> None:
+    told = re.findall(r": (?:value|gradient) (\S+), exact\s+(\S+)", str(losses))
+    assert len(told) > 5
+    assert [pair for pair in told if pair[0] == pair[1]] == []
 
 
 def test_a_difference_that_is_not_declared_is_found(losses: crosscheck.LossesReport) -> None:

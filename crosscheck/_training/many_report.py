@@ -214,4 +214,11 @@ def _declared(report: LossesReport) -> Iterator[str]:
             worst = max(seen, key=lambda point: point.ulp)
             at = f"{'z' if worst.loss == 'logits' else 'p'} = {worst.input:g}, label {worst.label:g}, {worst.dtype}"
             what = ("value", "gradient")[worst.order]
-            yield f"    {worst.implementation}, {at}: {what} {worst.got:g}, exact {worst.exact:.6g}"
+            got, exact = _told_apart(worst.got, worst.exact)
+            yield f"    {worst.implementation}, {at}: {what} {got}, exact {exact}"
+
+
+def _told_apart(got: float, exact: float) -> tuple[str, str]:
+    """Two numbers, with as many digits as it takes to see that they differ."""
+    written = [(f"{got:.{digits}g}", f"{exact:.{digits}g}") for digits in range(6, 18)]
+    return next((pair for pair in written if pair[0] != pair[1]), written[-1])

@@ -17,6 +17,7 @@ import crosscheck
 from crosscheck import Translation, TranslationReport, translate
 from crosscheck._dictionary.entries import entries, families
 from crosscheck._dictionary.records import CONTRASTS
+from crosscheck._records.installing import how_to_install
 from crosscheck._translate.judge import judged
 
 FEWEST = 750
@@ -225,7 +226,7 @@ def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "equinox", None)
     entry = one(tmp_path, 'torch = "torch.tanh(x)"\nequinox = "eqx.nn.Lambda(jnp.tanh)(x)"')
     assert entry.summary == "not judged here"
-    assert "pip install 'torch-jax-crosscheck[dictionary]'" in entry.pairs[0].told
+    assert f"Install it with: {how_to_install('dictionary')}" in entry.pairs[0].told
     assert not TranslationReport("tanh", (entry,), {"packages": {}}).passed
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._records.installing import how_to_install
 from crosscheck._records.interface import MissingFrameworkError, framework
 
 TORCH = {"torch": "torch", "F": "torch.nn.functional", "nn": "torch.nn", "math": "math"}
@@ -50,7 +51,7 @@ def _import(library: str) -> None:
     except Exception as error:
         raise MissingFrameworkError(
             f"{library} cannot be imported ({type(error).__name__}: {error}). "
-            "Install it with: pip install 'torch-jax-crosscheck[dictionary]'"
+            f"Install it with: {how_to_install('dictionary')}"
         ) from error
 
 

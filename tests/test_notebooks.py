@@ -1,6 +1,7 @@
 """The notebooks and examples of the site: nothing is missing or cut, and they run where they were downloaded to."""
 
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ SHOWN = re.compile(r"^( *)```(?:python|console|text)(?P<options>[^\n]*)\n(?P<cod
 
 sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
 
+import examples  # noqa: E402
 import notebooks  # noqa: E402
 from columns import WIDTH  # noqa: E402
 
@@ -97,3 +99,14 @@ def test_an_example_that_is_cut_is_seen() -> None:
     line = "x = " + "1 + " * 30 + "1"
     assert wide(f"```python\n{line}\n```\n") == [line]
     assert wide(f'```python exec="true"\n{line}\n```\n') == []  # is not shown
+
+
+def test_examples_write_into_a_folder_of_their_page_which_has_the_results() -> None:
+    code = 'import os\nprint(os.path.exists("one"), os.path.exists("results"))\nopen("one", "w").close()'
+    page = f'```python exec="true"\n{code}\n```\n' * 2
+    assert [printed for _, printed in examples.run(page, "page")] == ["False True\n", "True True\n"]
+
+
+def test_what_a_kept_report_says_is_a_cell_of_a_table() -> None:
+    kept = runpy.run_path(str(ROOT / "docs" / "_make" / "kept.py"))  # tests/ has a module of this name too
+    assert kept["as_markdown"]("in all of `y[:, 1]`, [0].bias | more") == r"in all of `y[:, 1]`, \[0].bias \| more"

@@ -16,7 +16,7 @@ MOSTLY = 0.5
 
 
 def where(failing: BoolArray, name: str, x: FloatArray | None = None, fmt: Format | None = None) -> str:
-    """Describe where elements fail: ``everywhere``, ``in all of `y[:, 2]```, ``where x is 3.5 or more``.
+    """Describe where elements fail: "everywhere", "in all of y[:, 2]", "where x is 3.5 or more".
 
     ``x`` is the input of each element of an elementwise function, of the format ``fmt``. Every failing element lies in the
     described region; unless a number of elements is given, the whole region fails.

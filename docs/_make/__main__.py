@@ -64,7 +64,6 @@ def make_notebooks(maker: Maker, docs: Path) -> None:
 
 def make_examples(maker: Maker, docs: Path) -> None:
     results = [path for path in (ROOT / "results").rglob("*") if path.is_file()]
-    os.chdir(ROOT)  # examples read results/
     for where, text in examples.pages(docs):
         maker.make(
             "examples-" + where.replace("/", "-"),

@@ -5,15 +5,21 @@ import io
 import json
 import linecache
 import shlex
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from blocks import Block, blocks
 from columns import WIDTH, folded
+from products import ROOT
 
 FILE = "example.py"
 """The file that the examples of a session would be in, one below the other: reports name it and the line."""
+
+
+READ = ("results", "benchmarks")
+"""The folders of the repository that examples read."""
 
 
 class ExampleError(Exception):
@@ -27,20 +33,24 @@ def outputs(page: str, where: str) -> dict[str, str]:
 
 
 def run(page: str, where: str) -> Iterator[tuple[Block, str]]:
-    """Run a page's examples one after the other; those of a session share their names."""
+    """Run a page's examples one after the other; those of a session share their names, and all share a new folder."""
     sessions: dict[str, dict[str, Any]] = {}
     before: dict[str, str] = {}
-    for block in blocks(page):
-        try:
-            if block.language == "console":
-                yield block, command(block.code)
-            else:
-                names = sessions.setdefault(block.session, {"__name__": "__main__"})
-                printed = python(block.code, names, before.get(block.session, ""))
-                before[block.session] = before.get(block.session, "") + block.code
-                yield block, folded(printed) if block.options.get("result") == "text" else printed
-        except Exception as error:
-            raise ExampleError(f"{where}: an example raised {type(error).__name__}: {error}\n{block.code}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        for name in READ:
+            Path(folder, name).symlink_to(ROOT / name)
+        for block in blocks(page):
+            try:
+                with contextlib.chdir(folder):
+                    if block.language == "console":
+                        printed = command(block.code)
+                    else:
+                        names = sessions.setdefault(block.session, {"__name__": "__main__"})
+                        printed = python(block.code, names, before.get(block.session, ""))
+                        before[block.session] = before.get(block.session, "") + block.code
+            except Exception as error:
+                raise ExampleError(f"{where}: an example raised {type(error).__name__}: {error}\n{block.code}") from error
+            yield block, folded(printed) if block.options.get("result") == "text" else printed
 
 
 def python(code: str, names: dict[str, Any], before: str = "") -> str:

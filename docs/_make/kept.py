@@ -1,5 +1,6 @@
 """Results that are kept in the repository: with what, and until which day, they were computed."""
 
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,3 +25,8 @@ def newest(paths: Iterable[Path]) -> str:
     except FileNotFoundError:
         return ""
     return f"; kept on {day}" if day else ""
+
+
+def as_markdown(said: str) -> str:
+    """What a report says, for a cell of a table: names of weights are no links, a bar ends no cell, and code stays code."""
+    return re.sub(r"(`[^`]*`)|([\[|])", lambda found: found[1] or f"\\{found[2]}", said)

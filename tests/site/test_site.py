@@ -160,6 +160,15 @@ def test_an_output_that_is_too_wide_is_refused_and_code_is_not(build: Build) -> 
             outputs.on_page_content(html, SimpleNamespace(file=SimpleNamespace(src_uri="one.md")))
 
 
+def test_a_long_output_is_refused_unless_it_is_folded_away() -> None:
+    lines = "line\n" * 200
+    html = f'<div class="language-text highlight"><pre>{lines}</pre></div>'
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="one.md"))
+    with pytest.raises(PluginError, match="an output has 200 lines"):
+        outputs.on_page_content(f"<details><p>x</p></details>{html}", page)
+    outputs.on_page_content(f"<details>{html}</details>", page)
+
+
 @pytest.mark.parametrize(
     ("pages", "said"),
     [

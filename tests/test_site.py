@@ -292,6 +292,7 @@ def test_the_verdict_says_whether_the_functions_are_the_same(squareplus: Any) ->
     assert "Write `jax.nn.gelu(x, approximate=False)`." in verdict.same(gelu)
     assert verdict.same(relu) == "**PyTorch and JAX compute the same function.**"
     assert verdict.known(dataclasses.replace(relu, deviations=())) == "No disagreement is known."
+    assert verdict.known(crosscheck.activations["prelu"]).endswith("is known; it looks like a bug.")
 
 
 @pytest.mark.parametrize(("name", "side"), [(n, s) for n, one in crosscheck.activations.items() for s in one.natives])
@@ -398,6 +399,7 @@ def test_a_derivative_that_is_not_the_definition_s_fails_the_build() -> None:
     ("name", "cases"),
     [
         ("relu", ["0 & x \\leq 0", "1 & x > 0"]),
+        ("leaky_relu", ["a & x \\leq 0", "1 & x > 0"]),
         ("relu6", ["0 & x \\leq 0", "1 & 0 < x < 6", "0 & x \\geq 6"]),
         ("hard_tanh", ["0 & x \\leq -1", "1 & -1 < x < 1", "0 & x \\geq 1"]),
         (

@@ -36,6 +36,8 @@ NAMESPACE = SimpleNamespace(
     **{name: getattr(sympy, name) for name in ("cosh", "erf", "erfc", "exp", "log", "pi", "sinh", "sqrt", "tanh")},
 )
 """What a definition may call, in symbols."""
+SIGNS = {"b": "b", "lambd": r"\lambda", "negative_slope": "a", "weight": "w"}
+"""Of parameters, those by which the formulas of the records call them."""
 
 
 class FormulaError(Exception):
@@ -171,7 +173,7 @@ def _shown(found: Any, latex: Callable[[Any], str]) -> tuple[Any, str]:
 
 def _latex(expression: Any, parameters: dict[str, sympy.Symbol]) -> str:
     names = {
-        symbol: rf"\text{{{name.replace('_', ' ')}}}"
+        symbol: SIGNS.get(name, rf"\text{{{name.replace('_', ' ')}}}")
         for name, symbol in parameters.items()
         if sympy.latex(symbol) != rf"\{name}"  # Greek letters are known
     }

@@ -59,8 +59,8 @@ def known(record: Activation) -> str:
     if not count:
         return "No disagreement is known."
     ones = "disagreements](#known-disagreements) are" if count > 1 else "disagreement](#known-disagreements) is"
-    look = "looks like a bug" if bugs == 1 else "look like bugs"
-    return f"[{count} {ones} known" + (f"; {bugs} of them {look}." if bugs else ".")
+    look = "it looks like a bug" if count == 1 else f"{bugs} of them {'looks like a bug' if bugs == 1 else 'look like bugs'}"
+    return f"[{count} {ones} known" + (f"; {look}." if bugs else ".")
 
 
 def usual(record: Activation, found: list[Tolerance]) -> str:
